@@ -1,0 +1,136 @@
+"""The exception tree: what can go wrong, said without any transport.
+
+    KleverError
+    ├── InvalidError            the input can never work; carries field violations
+    ├── NotFoundError
+    ├── AlreadyExistsError
+    ├── ConflictError           a compare-and-swap lost, or a precondition no longer holds
+    ├── FailedPreconditionError the state of the object or the machine does not allow it now
+    ├── UnauthenticatedError
+    ├── PermissionDeniedError
+    ├── ExpiredError            a watch position or page token is too old: list again
+    ├── ExhaustedError          disk, memory, queue or quota is full
+    ├── UnavailableError        a part we depend on does not answer; trying again may help
+    ├── DeadlineError           it took longer than the caller or the bound allows
+    └── IntegrityError          bytes do not match their digest, or stored data is damaged
+
+Every error says what and where in its message. `reason` is a stable UPPER_SNAKE word for programs; the message is
+for people. Mapped once each: to gRPC in `klever.server.errors`, to exit codes in `klever.cli.errors`, to HTTP in
+`klever.registry.errors`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+__all__ = [
+    "AlreadyExistsError",
+    "ConflictError",
+    "DeadlineError",
+    "ExhaustedError",
+    "ExpiredError",
+    "FailedPreconditionError",
+    "FieldViolation",
+    "IntegrityError",
+    "InvalidError",
+    "KleverError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "UnauthenticatedError",
+    "UnavailableError",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldViolation:
+    """One field that is wrong.
+
+    `field` is a Kubernetes field path (`spec.predictors[1].traffic`), `description` completes the sentence that it
+    begins (`120 is not within 0..100`).
+    """
+
+    field: str
+    description: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.description}" if self.field else self.description
+
+
+class KleverError(Exception):
+    """Base of every error that Klever raises on purpose.
+
+    `reason` overrides the class's own word; `metadata` holds facts for programs (names, digests, never secrets).
+    """
+
+    default_reason: ClassVar[str] = "INTERNAL"
+
+    def __init__(self, message: str, *, reason: str = "", metadata: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason or self.default_reason
+        self.metadata = metadata or {}
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class InvalidError(KleverError):
+    """The input can never work as it is."""
+
+    default_reason = "INVALID"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        violations: tuple[FieldViolation, ...] = (),
+        reason: str = "",
+        metadata: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(message or "; ".join(map(str, violations)), reason=reason, metadata=metadata)
+        self.violations = violations
+
+
+class NotFoundError(KleverError):
+    default_reason = "NOT_FOUND"
+
+
+class AlreadyExistsError(KleverError):
+    default_reason = "ALREADY_EXISTS"
+
+
+class ConflictError(KleverError):
+    default_reason = "CONFLICT"
+
+
+class FailedPreconditionError(KleverError):
+    default_reason = "FAILED_PRECONDITION"
+
+
+class UnauthenticatedError(KleverError):
+    default_reason = "UNAUTHENTICATED"
+
+
+class PermissionDeniedError(KleverError):
+    default_reason = "PERMISSION_DENIED"
+
+
+class ExpiredError(KleverError):
+    default_reason = "EXPIRED"
+
+
+class ExhaustedError(KleverError):
+    default_reason = "EXHAUSTED"
+
+
+class UnavailableError(KleverError):
+    default_reason = "UNAVAILABLE"
+
+
+class DeadlineError(KleverError):
+    default_reason = "DEADLINE_EXCEEDED"
+
+
+class IntegrityError(KleverError):
+    default_reason = "DATA_LOSS"
