@@ -1,0 +1,115 @@
+"""Backends: where a Serving's replicas run.
+
+The contract is declarative: `ensure` names everything of one Serving that shall exist, and what is not named goes.
+A backend pulls the pinned model, prepares the runtime's environment, starts, probes and restarts replicas on its own
+and tells of every change through `watch`; it never touches routes. Implementations are chosen by `klever.cmd` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from klever.formats import Signature
+
+__all__ = ["Backend", "Instance", "InstancePhase", "PredictorWorkload", "ServingKey", "Workload"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ServingKey:
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class PredictorWorkload:
+    """One revision of one predictor.
+
+    `revision` is a short hash of everything below except `replicas`: a changed revision is a new set of processes
+    beside the old one. `model` is a reference pinned by manifest digest, empty for a command without a model.
+    `content` is the content layer's digest (the key of the unpacked model). `memory_bytes` and `cpu` are limits, 0 for
+    none; `cpu` is in cores.
+    """
+
+    predictor: str
+    revision: str
+    replicas: int
+    runtime: str
+    model: str = ""
+    content: str = ""
+    format: str = ""
+    signature: Signature | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    command: tuple[str, ...] = ()
+    probe_path: str = ""
+    cpu: float = 0.0
+    memory_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Everything of one Serving that shall run, old revisions that still carry traffic included."""
+
+    key: ServingKey
+    uid: str
+    predictors: tuple[PredictorWorkload, ...]
+
+
+class InstancePhase(StrEnum):
+    PENDING = "Pending"
+    """Not started: the model is being pulled or the environment prepared; the message says which, and how far."""
+    STARTING = "Starting"
+    READY = "Ready"
+    """The last health check, an inference, succeeded."""
+    BACK_OFF = "BackOff"
+    """Ended or hung, and waits to be started again; the message says why, with the last log lines."""
+    FAILED = "Failed"
+    """Cannot work as it is (the model does not unpack, the runtime refuses it): not tried again until it changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One replica as it is now. `http` and `grpc` are `host:port`, empty until it is started."""
+
+    name: str
+    predictor: str
+    revision: str
+    phase: InstancePhase
+    reason: str = ""
+    message: str = ""
+    restarts: int = 0
+    http: str = ""
+    grpc: str = ""
+    metrics: str = ""
+    started_at: datetime | None = None
+
+
+class Backend(Protocol):
+    """Runs the replicas of Servings. Safe to call again at any time with the same or newer arguments."""
+
+    async def ensure(self, workload: Workload) -> None:
+        """Make exactly these predictor revisions exist. Returns before they are ready; watch tells of progress.
+
+        Revisions and replicas that are no longer named are stopped gracefully and removed.
+        """
+
+    async def observe(self, key: ServingKey) -> tuple[Instance, ...]:
+        """Return the Serving's replicas as they are now, sorted by name; empty if there are none."""
+
+    async def remove(self, key: ServingKey) -> None:
+        """Stop and remove everything of the Serving; returns when nothing of it runs. Unknown keys are no error."""
+
+    async def list(self) -> tuple[ServingKey, ...]:
+        """Return every Serving that has replicas here (for finding orphans after a restart)."""
+
+    def logs(self, key: ServingKey, instance: str, *, tail: int | None, follow: bool) -> AsyncIterator[str]:
+        """Yield log lines of one replica. Raises `NotFoundError`."""
+
+    def watch(self) -> AsyncIterator[ServingKey]:
+        """Yield the key of each Serving whose instances changed; never ends by itself."""

@@ -1,0 +1,82 @@
+"""Routers: how inference traffic reaches replicas.
+
+A router publishes whole routes, one per Serving, and guarantees make-before-break: `publish` returns when the new
+route is live, and requests under way on targets that it no longer names go on until `drain` returns. It publishes an
+allow-list of paths per protocol, nothing else. Implementations are chosen by `klever.cmd` alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from klever.runtimes import WireProtocol
+
+__all__ = ["HeaderMatch", "MatchType", "Route", "RouteKey", "Router", "Target"]
+
+
+class MatchType(StrEnum):
+    EXACT = "exact"
+    PREFIX = "prefix"
+    REGEX = "regex"
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderMatch:
+    name: str
+    value: str
+    type: MatchType = MatchType.EXACT
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RouteKey:
+    namespace: str
+    serving: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.serving}"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The endpoints of one predictor revision. `weight` is a percentage over the targets without `headers`.
+
+    A target with `headers` gets the requests that match all of them, before weights are looked at. `http` and `grpc`
+    are `host:port`; `grpc` is empty where the runtime speaks HTTP only.
+    """
+
+    predictor: str
+    revision: str
+    protocol: WireProtocol
+    weight: int
+    http: tuple[str, ...]
+    grpc: tuple[str, ...] = ()
+    headers: tuple[HeaderMatch, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    key: RouteKey
+    targets: tuple[Target, ...]
+
+
+class Router(Protocol):
+    async def publish(self, route: Route) -> None:
+        """Make the route live; returns when it is. Publishing an equal route again costs nothing.
+
+        Raises `InvalidError` if the weights of targets without headers do not sum to 100, `UnavailableError` if the
+        gateway does not take the change in time (the old route then stays).
+        """
+
+    async def withdraw(self, key: RouteKey) -> None:
+        """Remove the route; its URL answers 404 afterwards. Unknown keys are no error."""
+
+    async def drain(self, key: RouteKey, revision: str) -> None:
+        """Return when no request is under way to that revision any more, or after the drain deadline."""
+
+    async def routes(self) -> tuple[Route, ...]:
+        """Return every published route (known again after a restart)."""
+
+    def url(self, key: RouteKey) -> str:
+        """Return the Serving's base URL for users, without a trailing slash."""

@@ -1,0 +1,117 @@
+"""Serving runtimes: model + predictor -> files and a process, purely.
+
+A runtime is a package of this folder with a row in `klever.runtimes.table`. It does no input/output: it says what to
+write and what to run, and a backend does it (as local processes, or as containers). Forbidden here: model frameworks,
+except in the files that a runtime ships into its own environment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import PurePosixPath
+from typing import Protocol
+
+from klever.formats import Signature
+
+__all__ = ["Launch", "Model", "Placement", "Probe", "Runtime", "WireProtocol"]
+
+
+class WireProtocol(StrEnum):
+    """What a runtime speaks to inference clients; it decides the paths that a router publishes."""
+
+    OPEN_INFERENCE = "open-inference"
+    """Open Inference Protocol v2 over HTTP and gRPC (`/v2/models/NAME/…`, `inference.GRPCInferenceService`)."""
+    OPENSCORING = "openscoring"
+    """OpenScoring's REST interface (`/openscoring/model/NAME`)."""
+    ANY = "any"
+    """A user's own command: every path below the Serving's prefix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The model that a predictor serves, as its metadata describes it.
+
+    `name` is the name that it must answer under (the Serving's), `format` as in `klever.formats`, `files` the regular
+    files below the model directory (sorted, relative), `signature` None where the version carries none.
+    """
+
+    name: str
+    format: str
+    files: tuple[str, ...]
+    signature: Signature | None
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a replica runs: the addresses and directories that a backend chose for it.
+
+    `store` is MODEL_STORE (the replica's own directory, in which `Launch.files` and `Launch.links` are laid out),
+    `model` the unpacked model directory (read-only, shared), `environment` the runtime's prepared environment (None
+    where it needs none).
+    """
+
+    host: str
+    http_port: int
+    grpc_port: int
+    metrics_port: int
+    store: PurePosixPath
+    model: PurePosixPath
+    environment: PurePosixPath | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    command: tuple[str, ...] = ()
+    threads: int = 0
+    """CPU cores asked for, rounded up; 0 where the predictor names none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """An HTTP request that a healthy replica answers with 2xx.
+
+    Health is an inference: a runtime whose model died may still call itself ready.
+    """
+
+    path: str
+    method: str = "GET"
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What to lay out and run for one replica.
+
+    `files` are contents by path below `Placement.store`; `links` point from a path below the store to a path below
+    `Placement.model` ("" for the directory itself); `directories` must exist though they hold nothing.
+    """
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    health: Probe
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
+    grpc: bool = True
+    """Whether the replica also listens on `Placement.grpc_port`."""
+    metrics_path: str = ""
+    """Path of Prometheus metrics on `Placement.metrics_port`, empty where there are none."""
+
+
+class Runtime(Protocol):
+    """One serving runtime."""
+
+    name: str
+    protocol: WireProtocol
+    environment: str
+    """Name of the environment (see `klever.environments`) that must be ready before a launch; empty for none."""
+    formats: frozenset[str]
+    """Formats that it serves; empty where it does not look at the model."""
+
+    def check(self, model: Model) -> None:
+        """Raise `InvalidError` if the model can never be served, naming the tensor, file or format at fault."""
+
+    def launch(self, model: Model, at: Placement) -> Launch:
+        """Say what to write and run. Pure: equal arguments give equal results."""
+
+    def example(self, model: Model) -> bytes:
+        """A request body that the served model accepts (zeros of the signature's shapes), as JSON."""
