@@ -1,0 +1,4 @@
+"""The objects: kinds, names and the codec between messages and Kubernetes JSON.
+
+Forbidden here: grpc, stores, anything that does input/output beyond package data.
+"""

@@ -1,0 +1,65 @@
+"""The kinds that a store holds: a table. Adding a kind is adding a proto message and a row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.message import Message
+
+from klever.errors import InvalidError
+from klever.v1alpha1.meta_pb2 import Event
+from klever.v1alpha1.modeljob_pb2 import ModelJob
+from klever.v1alpha1.serving_pb2 import Serving
+
+__all__ = ["EVENT", "GROUP", "KINDS", "MODEL_JOB", "NAMESPACE", "SERVING", "Kind", "Object", "kind_of"]
+
+GROUP = "kleveross.io"
+
+Object = dict[str, Any]
+"""One object as Kubernetes JSON. Treated as immutable once a store has returned it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind and how it is addressed. `message` is None where no API message exists."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    namespaced: bool = True
+    has_status: bool = True
+    message: type[Message] | None = None
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def resource(self) -> str:
+        """Plural with the group, as in messages of Kubernetes: `servings.kleveross.io`."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    def __str__(self) -> str:
+        return self.kind
+
+
+MODEL_JOB = Kind(GROUP, "v1alpha1", "ModelJob", "modeljobs", message=ModelJob)
+SERVING = Kind(GROUP, "v1alpha1", "Serving", "servings", message=Serving)
+EVENT = Kind("", "v1", "Event", "events", has_status=False, message=Event)
+NAMESPACE = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
+
+KINDS: tuple[Kind, ...] = (MODEL_JOB, SERVING, EVENT, NAMESPACE)
+
+_BY_NAME = {(k.api_version, k.kind): k for k in KINDS}
+
+
+def kind_of(obj: Object) -> Kind:
+    """Return the kind that an object says it is; raises `InvalidError` if there is none such."""
+    key = (obj.get("apiVersion"), obj.get("kind"))
+    kind = _BY_NAME.get((str(key[0]), str(key[1])))
+    if kind is None:
+        known = ", ".join(f"{k.kind} ({k.api_version})" for k in KINDS)
+        raise InvalidError(f"apiVersion {key[0]!r}, kind {key[1]!r} is unknown; known: {known}")
+    return kind
