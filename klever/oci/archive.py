@@ -1,0 +1,198 @@
+"""Gzip'd tar archives of model files, written reproducibly and unpacked without trust.
+
+Unpacking makes regular files and directories only, walks through directory descriptors without following links, and
+bounds bytes, entries and expansion: an archive can at worst be refused.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from klever.errors import InvalidError
+from klever.oci import tar
+from klever.oci.blobs import BLOCK, disk_errors, write_all
+
+__all__ = ["Limits", "pack", "unpack"]
+
+_GZIP: Final = 31  # zlib's window bits for a gzip member with a plain header: time 0, no name
+_PROBE: Final = 1 << 20
+_WORTH_COMPRESSING: Final = 0.9
+_MAX_DEPTH: Final = 64
+_MAX_NAME: Final = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an archive may unpack to. The ratio counts beyond `ratio_from` bytes: small files of zeros are common."""
+
+    bytes: int = 1 << 40
+    entries: int = 100_000
+    ratio: int = 300
+    ratio_from: int = 256 << 20
+
+
+def pack(directory: Path, names: list[str], write: Callable[[bytes], None]) -> None:
+    """Write the files `names` of `directory` as one gzip'd tar, piece by piece to `write`.
+
+    Equal names and contents give equal bytes. Content that does not shrink (trained weights) is only stored: reading
+    it back then costs next to nothing, and packing runs at the speed of the checksum.
+    """
+    gzip = zlib.compressobj(_level(directory, names), zlib.DEFLATED, _GZIP)
+    for name in names:
+        with disk_errors(directory / name), (directory / name).open("rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            write(gzip.compress(tar.header(name, size)))
+            _pack_file(file, name, size, lambda block: write(gzip.compress(block)))
+            write(gzip.compress(tar.padding(size)))
+    write(gzip.compress(tar.END) + gzip.flush())
+
+
+def unpack(source: BinaryIO, target: Path, *, limits: Limits | None = None) -> list[str]:
+    """Unpack the gzip'd tar `source` into the directory `target`; returns the names of the files, as they came.
+
+    Raises `InvalidError` that names the entry if the archive is damaged, unsafe or beyond `limits`, and
+    `ExhaustedError` on a full disk. What was unpacked until then stays: unpack into a directory of your own.
+    """
+    limits = limits or Limits()
+    names = []
+    stream = _Inflater(source, limits)
+    with disk_errors(target), _directory(target) as root:
+        for count, entry in enumerate(tar.read_entries(stream.read), start=1):
+            if count > limits.entries:
+                raise _unsafe(entry.name, f"is beyond the {limits.entries} entries allowed")
+            parts = _safe_parts(entry.name)
+            if entry.is_directory:
+                with ExitStack() as stack:
+                    _enter(root, parts, stack)
+            elif not parts:
+                raise _unsafe(entry.name, "is a file without a name")
+            else:
+                _write_file(root, parts, entry)
+                names.append("/".join(parts))
+    while stream.read(BLOCK):
+        pass  # to the end, so that gzip's own checksum is verified
+    return names
+
+
+def _level(directory: Path, names: list[str]) -> int:
+    """1 if the largest file begins with what compresses, else 0."""
+    with disk_errors(directory):
+        largest = max(names, key=lambda name: (directory / name).stat().st_size)
+        with (directory / largest).open("rb") as file:
+            probe = file.read(_PROBE)
+    return 1 if len(zlib.compress(probe, 1)) < _WORTH_COMPRESSING * len(probe) else 0
+
+
+def _pack_file(file: BinaryIO, name: str, size: int, write: Callable[[bytes], None]) -> None:
+    left = size
+    while left:
+        block = file.read(min(BLOCK, left))
+        if not block:
+            raise InvalidError(f"{name} shrank while it was read")
+        write(block)
+        left -= len(block)
+    if file.read(1):
+        raise InvalidError(f"{name} grew while it was read")
+
+
+class _Inflater:
+    """Reads gzip, one member after another, within the limits."""
+
+    def __init__(self, source: BinaryIO, limits: Limits) -> None:
+        self._source = source
+        self._limits = limits
+        self._member = zlib.decompressobj(_GZIP)
+        self._rest = b""
+        self._taken = self._given = 0
+
+    def read(self, count: int) -> bytes:
+        """At most `count` bytes; none at the end."""
+        while True:
+            if self._member.eof:
+                self._rest = self._member.unused_data.lstrip(b"\0") or self._source.read(BLOCK).lstrip(b"\0")
+                if not self._rest:
+                    return b""
+                self._member = zlib.decompressobj(_GZIP)
+            block = self._inflate(count)
+            if block:
+                return block
+
+    def _inflate(self, count: int) -> bytes:
+        if not self._rest:
+            self._rest = self._source.read(BLOCK)
+            if not self._rest:
+                raise InvalidError("archive is cut short", reason="ARCHIVE_DAMAGED")
+        try:
+            block = self._member.decompress(self._rest, count)
+        except zlib.error as error:
+            raise InvalidError(f"archive is not gzip, or damaged: {error}", reason="ARCHIVE_DAMAGED") from error
+        left = self._member.unconsumed_tail
+        self._taken += len(self._rest) - len(left) - len(self._member.unused_data)
+        self._given += len(block)
+        self._rest = left
+        self._check()
+        return block
+
+    def _check(self) -> None:
+        limits = self._limits
+        if self._given > limits.bytes:
+            raise InvalidError(f"archive unpacks to more than {limits.bytes} bytes", reason="ARCHIVE_UNSAFE")
+        if self._given > limits.ratio_from and self._given > limits.ratio * self._taken:
+            raise InvalidError(f"archive expands more than {limits.ratio} times", reason="ARCHIVE_UNSAFE")
+
+
+def _safe_parts(name: str) -> list[str]:
+    if name.startswith("/"):
+        raise _unsafe(name, "has an absolute name")
+    parts = [part for part in name.split("/") if part not in {"", "."}]
+    if ".." in parts or "\0" in name:
+        raise _unsafe(name, "leads out of its directory")
+    if len(parts) > _MAX_DEPTH or any(len(os.fsencode(part)) > _MAX_NAME for part in parts):
+        raise _unsafe(name[:80], "has a name that is too long")
+    return parts
+
+
+def _write_file(root: int, parts: list[str], entry: tar.Entry) -> None:
+    with ExitStack() as stack:
+        parent = _enter(root, parts[:-1], stack)
+        try:
+            handle = os.open(parts[-1], os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644, dir_fd=parent)
+        except FileExistsError as error:
+            raise _unsafe(entry.name, "is there twice") from error
+        with FileIO(handle, "wb") as file:
+            while block := entry.read(BLOCK):
+                write_all(file, block)
+
+
+def _enter(root: int, parts: list[str], stack: ExitStack) -> int:
+    """A descriptor of the directory `parts` below `root`, made where it is missing; closed by `stack`."""
+    handle = root
+    for part in parts:
+        with suppress(FileExistsError):
+            os.mkdir(part, 0o755, dir_fd=handle)
+        try:
+            handle = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=handle)
+        except NotADirectoryError as error:
+            raise _unsafe("/".join(parts), "has a file where a directory must be") from error
+        stack.callback(os.close, handle)
+    return handle
+
+
+@contextmanager
+def _directory(path: Path) -> Iterator[int]:
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _unsafe(name: str, why: str) -> InvalidError:
+    return InvalidError(f"archive entry {name!r} {why}", reason="ARCHIVE_UNSAFE")

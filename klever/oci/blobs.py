@@ -1,0 +1,138 @@
+"""Blobs written to disk: hashed while they are written, in place only when they are complete, right and durable."""
+
+from __future__ import annotations
+
+import errno
+import os
+import queue
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import FileIO
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from klever.errors import ExhaustedError, IntegrityError, UnavailableError
+from klever.oci.digest import Digest
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+__all__ = ["BLOCK", "BlobWriter", "HashThread", "disk_errors", "fsync_directory", "write_all"]
+
+BLOCK: Final = 256 << 10
+"""Bytes moved at a time: the measured best for sockets, hashing and files alike."""
+
+_BLOCKS_AHEAD: Final = 8
+
+
+class HashThread:
+    """Hashes blocks beside the thread that moves them; at most 8 blocks wait."""
+
+    def __init__(self, hasher: _Hash) -> None:
+        self._hasher = hasher
+        self._blocks: queue.Queue[bytes | None] = queue.Queue(_BLOCKS_AHEAD)
+        self._thread = threading.Thread(target=self._run, name="blob-hash", daemon=True)
+        self._thread.start()
+
+    def update(self, block: bytes) -> None:
+        self._blocks.put(block)
+
+    def close(self) -> Digest:
+        """Wait for what was given and return the digest of all of it."""
+        if self._thread.is_alive():
+            self._blocks.put(None)
+            self._thread.join()
+        return Digest.of_hash(self._hasher)
+
+    def _run(self) -> None:
+        while (block := self._blocks.get()) is not None:
+            self._hasher.update(block)
+
+
+class BlobWriter:
+    """Writes one blob into `directory`; a context manager that leaves nothing behind unless `commit` succeeded.
+
+    `expected` and `size`, where given, are what the content must turn out to be. Bytes beyond `size` are refused as
+    they come, so that a lying sender cannot fill the disk.
+    """
+
+    def __init__(self, directory: Path, *, expected: Digest | None = None, size: int | None = None) -> None:
+        self._directory = directory
+        self._expected = expected
+        self._size = size
+        self._committed = False
+        self.written = 0
+        with disk_errors(directory):
+            handle, name = tempfile.mkstemp(prefix=".partial-", dir=directory)
+        self._file = FileIO(handle, "wb")
+        self._path = Path(name)
+        self._hash = HashThread((expected or Digest.of(b"")).hasher())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._hash.close()
+        self._file.close()
+        if not self._committed:
+            self._path.unlink(missing_ok=True)
+
+    def write(self, block: bytes) -> None:
+        """Append `block`; raises `IntegrityError` beyond the size, `ExhaustedError` on a full disk."""
+        if self._size is not None and self.written + len(block) > self._size:
+            raise IntegrityError(f"{self._name()}: more bytes came than the {self._size} expected")
+        self._hash.update(block)
+        with disk_errors(self._path):
+            write_all(self._file, block)
+        self.written += len(block)
+
+    def commit(self) -> Digest:
+        """Verify, make durable and move into place under the digest's hex; returns the digest."""
+        digest = self._hash.close()
+        if self._size is not None and self.written != self._size:
+            raise IntegrityError(f"{self._name()}: {self.written} bytes came, {self._size} were expected")
+        if self._expected is not None and digest != self._expected:
+            raise IntegrityError(f"{self._name()}: the content's digest is {digest}")
+        with disk_errors(self._path):
+            os.fchmod(self._file.fileno(), 0o644)
+            os.fsync(self._file.fileno())
+            self._path.rename(self._directory / digest.hex)
+            fsync_directory(self._directory)
+        self._committed = True
+        return digest
+
+    def _name(self) -> str:
+        return f"blob {self._expected}" if self._expected else "blob"
+
+
+def write_all(file: FileIO, block: bytes) -> None:
+    """Write the whole of `block` to an unbuffered file, whose `write` may take a part."""
+    rest = memoryview(block)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+def fsync_directory(directory: Path) -> None:
+    """Make the names in `directory` durable."""
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn an `OSError` of the disk into our own: full into `ExhaustedError`, the rest into `UnavailableError`."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or path
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise ExhaustedError(f"{where}: the disk is full", reason="DISK_FULL") from error
+        raise UnavailableError(f"{where}: {error.strerror}", reason="DISK_ERROR") from error

@@ -1,0 +1,34 @@
+"""JSON as Go's encoding/json writes it, and objects read from JSON with typed errors.
+
+Digests are over bytes: what the original tool and ours write from the same values must be the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from klever.errors import InvalidError
+
+__all__ = ["decode_object", "encode_json"]
+
+_GO_ESCAPES = str.maketrans(
+    {"<": r"\u003c", ">": r"\u003e", "&": r"\u0026", "\u2028": r"\u2028", "\u2029": r"\u2029"}
+)  # outside strings JSON has none of these
+
+
+def encode_json(document: object) -> bytes:
+    """Compact UTF-8, keys in the order given, HTML characters escaped (Go's json.Marshal)."""
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    return text.translate(_GO_ESCAPES).encode("utf-8", "replace")
+
+
+def decode_object(content: bytes, what: str) -> dict[str, Any]:
+    """The JSON object in `content`; raises `InvalidError` that begins with `what`."""
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise InvalidError(f"{what} is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise InvalidError(f"{what} is not a JSON object")
+    return document
