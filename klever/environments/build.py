@@ -1,0 +1,105 @@
+"""Fills one environment: `python -m venv`, then `pip install` of exactly what the lock names."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from klever.environments.table import Environment
+from klever.errors import ExhaustedError, FailedPreconditionError, IntegrityError, KleverError, UnavailableError
+
+__all__ = ["build"]
+
+# -I: no PYTHONPATH, user packages or current directory; pip's own settings (mirror, proxy, certificates) do count.
+_PIP: Final = (
+    *("-I", "-u", "-m", "pip", "install", "--require-hashes", "--no-deps", "--only-binary", ":all:"),
+    *("--no-input", "--no-warn-script-location", "--disable-pip-version-check", "--progress-bar", "off", "-r"),
+)
+_REQUIREMENT: Final = re.compile(r"^[A-Za-z0-9]", re.MULTILINE)
+_COLLECTING: Final = re.compile(r"^Collecting (\S+?)(?:==(\S+))?(?: |$)")
+_TAIL_LINES: Final = 20
+_CAUSES: Final[tuple[tuple[str, type[KleverError], str], ...]] = (
+    ("No space left on device", ExhaustedError, "DISK_FULL"),
+    ("Disk quota exceeded", ExhaustedError, "DISK_FULL"),
+    ("DO NOT MATCH THE HASHES", IntegrityError, "PACKAGE_HASH"),
+    ("NewConnectionError", UnavailableError, "NO_PACKAGE_INDEX"),
+    ("Connection refused", UnavailableError, "NO_PACKAGE_INDEX"),
+    ("ProxyError", UnavailableError, "NO_PACKAGE_INDEX"),
+    ("SSLError", UnavailableError, "NO_PACKAGE_INDEX"),
+    ("NameResolutionError", UnavailableError, "NO_PACKAGE_INDEX"),
+    ("timed out", UnavailableError, "NO_PACKAGE_INDEX"),
+)
+"""What pip's last lines say -> our error. First match counts."""
+
+
+async def build(environment: Environment, path: Path, lock: int, progress: Callable[[str], None]) -> None:
+    """Make a virtual environment at `path` and install the lock file into it; raises as `EnvironmentManager.ensure`.
+
+    `lock` is the descriptor of the held build lock: pip holds it as well, so that a pip whose control plane was killed
+    has ended before anybody builds here again.
+    """
+    name = environment.name
+    progress(f"{name}: making a virtual environment")
+    await _run(name, (sys.executable, "-I", "-m", "venv", str(path)), lock, lambda _: None)
+    report = _reporter(name, len(_REQUIREMENT.findall(environment.lock.read_text())), progress)
+    await _run(name, (str(path / "bin" / "python"), *_PIP, str(environment.lock)), lock, report)
+
+
+def _reporter(name: str, total: int, progress: Callable[[str], None]) -> Callable[[str], None]:
+    """Turn pip's lines into ours, with a count of packages."""
+    collected = 0
+
+    def report(line: str) -> None:
+        nonlocal collected
+        if match := _COLLECTING.match(line):
+            collected += 1
+            package = " ".join(part for part in match.groups() if part)
+            progress(f"{name}: package {collected} of {total}, {package}")
+        elif line.startswith("Installing collected packages"):
+            progress(f"{name}: installing {total} packages")
+
+    return report
+
+
+async def _run(name: str, argv: tuple[str, ...], lock: int, report: Callable[[str], None]) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *argv,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+        pass_fds=(lock,),
+    )
+    tail: deque[str] = deque(maxlen=_TAIL_LINES)
+    try:
+        if process.stdout is not None:
+            async for line in process.stdout:
+                tail.append(line.decode(errors="replace").rstrip())
+                report(tail[-1])
+        code = await process.wait()
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+    if code:
+        raise _error(name, "\n".join(tail))
+
+
+def _error(name: str, output: str) -> KleverError:
+    for words, kind, reason in _CAUSES:
+        if words in output:
+            return kind(f"cannot make the environment {name}: {_summary(words, output)}", reason=reason)
+    return FailedPreconditionError(f"cannot make the environment {name}:\n{output}", reason="ENVIRONMENT_BUILD")
+
+
+def _summary(words: str, output: str) -> str:
+    return next(line.strip() for line in output.splitlines() if words in line)

@@ -1,0 +1,178 @@
+"""Makes, lists and removes environments.
+
+    ROOT/NAME/KEY/         a virtual environment; KEY is a hash of the lock and the interpreter it was made with
+    ROOT/NAME/KEY/.ready   written last: without it the directory is the rest of an interrupted build
+    ROOT/NAME.lock         held by whoever builds or removes, in any process
+
+A virtual environment cannot be moved, so it is built in place. A new lock file builds beside the old environment, in
+which processes may still run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from klever.environments.build import build
+from klever.environments.table import ENVIRONMENTS, Environment
+from klever.errors import DeadlineError, FailedPreconditionError, NotFoundError
+from klever.oci.blobs import disk_errors
+
+__all__ = ["EnvironmentManager", "EnvironmentStatus"]
+
+_READY: Final = ".ready"
+_LOCK_POLL_S: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentStatus:
+    """What is there of one environment; `path` and `size_bytes` tell of the current build, 0 bytes if not ready."""
+
+    environment: Environment
+    path: Path
+    ready: bool
+    size_bytes: int
+
+
+class EnvironmentManager:
+    """The environments below `root`, made with the interpreter that runs this."""
+
+    def __init__(self, root: Path, environments: Mapping[str, Environment] = ENVIRONMENTS) -> None:
+        self.root = root
+        self._environments = environments
+
+    def list(self) -> list[EnvironmentStatus]:
+        """All environments of the table, made or not, by name."""
+        return [self.status(name) for name in sorted(self._environments)]
+
+    def status(self, name: str) -> EnvironmentStatus:
+        """What is there of one; raises `NotFoundError`."""
+        environment = self._environment(name)
+        path = self._path(environment)
+        size = _ready_size(path)
+        return EnvironmentStatus(environment, path, ready=size is not None, size_bytes=size or 0)
+
+    async def ensure(
+        self, name: str, progress: Callable[[str], None] = lambda _: None, *, timeout_s: float = 1800
+    ) -> Path:
+        """Make the environment if it is not there, and return its directory (`bin/python` is its interpreter).
+
+        Concurrent callers wait for the one that builds, in whatever process. `progress` is called with lines for
+        people. Raises `NotFoundError`, `FailedPreconditionError` (this Python does not fit, or pip failed),
+        `UnavailableError` (no package index), `IntegrityError` (a package is not what the lock says), `ExhaustedError`
+        (disk full) and `DeadlineError`; what was half-built is gone then, as after a cancellation.
+        """
+        status = self.status(name)
+        if status.ready:
+            return status.path
+        _check_python(status.environment)
+        try:
+            async with asyncio.timeout(timeout_s), self._locked(name, progress) as lock:
+                if not self.status(name).ready:
+                    await self._build(status, lock, progress)
+        except TimeoutError as error:
+            raise DeadlineError(f"the environment {name} was not ready within {timeout_s:g} s") from error
+        return status.path
+
+    async def remove(self, name: str) -> None:
+        """Delete the environment and its older builds; one that is not there is no error. Raises `NotFoundError`."""
+        self._environment(name)
+        async with self._locked(name, lambda _: None):
+            with disk_errors(self.root):
+                await asyncio.to_thread(_delete, self.root / name)
+
+    async def _build(self, status: EnvironmentStatus, lock: int, progress: Callable[[str], None]) -> None:
+        path = status.path
+        with disk_errors(path):
+            await asyncio.to_thread(_delete, path)
+            try:
+                await build(status.environment, path, lock, progress)
+                size = await asyncio.to_thread(_settle, path)
+                _write_marker(path, size)
+            except BaseException:
+                await asyncio.shield(asyncio.to_thread(_delete, path))
+                raise
+        progress(f"{status.environment.name}: ready, {size / 1e6:.0f} MB in {path}")
+
+    def _environment(self, name: str) -> Environment:
+        try:
+            return self._environments[name]
+        except KeyError as error:
+            known = ", ".join(sorted(self._environments))
+            raise NotFoundError(f"no environment is named {name!r}; there are: {known}") from error
+
+    def _path(self, environment: Environment) -> Path:
+        interpreter = f"{sys.base_prefix} {sys.version_info[:2]}"
+        key = hashlib.sha256(environment.lock.read_bytes() + interpreter.encode()).hexdigest()[:12]
+        return self.root / environment.name / key
+
+    @asynccontextmanager
+    async def _locked(self, name: str, progress: Callable[[str], None]) -> AsyncIterator[int]:
+        with disk_errors(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.root / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            waiting = False
+            while not _try_lock(handle):
+                if not waiting:
+                    progress(f"{name}: waiting, it is being made already")
+                waiting = True
+                await asyncio.sleep(_LOCK_POLL_S)
+            yield handle
+        finally:
+            os.close(handle)
+
+
+def _check_python(environment: Environment) -> None:
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if here not in environment.pythons:
+        wanted = " or ".join(environment.pythons)
+        raise FailedPreconditionError(
+            f"the environment {environment.name} needs Python {wanted}, and {sys.executable} is Python {here}: "
+            f"install Klever with Python {wanted}",
+            reason="PYTHON_VERSION",
+        )
+
+
+def _try_lock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _ready_size(path: Path) -> int | None:
+    """Bytes of a complete environment whose interpreter still exists, else None."""
+    try:
+        marker = json.loads((path / _READY).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return int(marker["bytes"]) if (path / "bin" / "python").exists() else None
+
+
+def _settle(path: Path) -> int:
+    """Let the packages reach the disk before the marker says that they are there; returns their size in bytes."""
+    os.sync()
+    return sum(entry.lstat().st_size for entry in path.rglob("*"))
+
+
+def _write_marker(path: Path, size: int) -> None:
+    partial = path / f"{_READY}.partial"
+    partial.write_text(json.dumps({"bytes": size}))
+    partial.replace(path / _READY)
+
+
+def _delete(path: Path) -> None:
+    if path.exists():
+        shutil.rmtree(path)

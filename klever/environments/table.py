@@ -1,0 +1,39 @@
+"""The environments that there are: adding one is a lock file and a row here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+__all__ = ["ENVIRONMENTS", "Environment"]
+
+_LOCKS: Final = Path(__file__).parent / "locks"
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """One row.
+
+    `lock` is a pip requirements file with hashes and all dependencies, without index addresses; `pythons` are the
+    minor versions of Python that its packages have wheels for.
+    """
+
+    name: str
+    description: str
+    pythons: tuple[str, ...]
+    lock: Path
+
+
+ENVIRONMENTS: Final[Mapping[str, Environment]] = {
+    row.name: row
+    for row in (
+        Environment(
+            name="triton",
+            description="Triton Inference Server 2.51 for CPUs, with ONNX Runtime",
+            pythons=("3.11",),
+            lock=_LOCKS / "triton.txt",
+        ),
+    )
+}
