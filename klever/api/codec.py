@@ -1,0 +1,220 @@
+"""Between messages and Kubernetes JSON: one walk over descriptors, each way.
+
+Kubernetes JSON is not proto3 JSON: int64 are numbers, times have whole seconds, integral doubles inside a Struct (raw
+pod fragments) are integers, quantities may be written as integers and are kept as strings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+from google.protobuf.struct_pb2 import ListValue, Struct, Value
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from klever.api.kinds import Object
+from klever.errors import FieldViolation, InvalidError
+from klever.v1alpha1 import schema_pb2
+
+__all__ = ["from_object", "parse_time", "to_object"]
+
+M = TypeVar("M", bound=Message)
+
+_INTEGERS = {
+    FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
+    FieldDescriptor.CPPTYPE_INT64: (-(2**63), 2**63 - 1),
+    FieldDescriptor.CPPTYPE_UINT32: (0, 2**32 - 1),
+    FieldDescriptor.CPPTYPE_UINT64: (0, 2**64 - 1),
+}
+
+
+def to_object(message: Message) -> Object:
+    """Return a message as Kubernetes JSON; fields that are not set are absent."""
+    return {field.json_name: _field_to_json(field, value) for field, value in message.ListFields()}
+
+
+def from_object(obj: Mapping[str, Any], message: type[M], *, strict: bool = False) -> M:
+    """Read Kubernetes JSON into a message.
+
+    With `strict` a field that the message does not know is an error; without, it is passed over (a newer version's,
+    or another tool's). Raises `InvalidError` with a violation per field of a wrong type.
+    """
+    reader = _Reader(strict=strict)
+    result = message()
+    reader.message(obj, result, "")
+    if reader.violations:
+        raise InvalidError(violations=tuple(reader.violations))
+    return result
+
+
+def parse_time(text: str) -> datetime:
+    """Read an RFC 3339 time; raises ValueError."""
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone")
+    return time.astimezone(UTC)
+
+
+def _field_to_json(field: FieldDescriptor, value: Any) -> Any:
+    if _is_map(field):
+        return dict(value)
+    if field.is_repeated:
+        return [_value_to_json(item) for item in value]
+    return _value_to_json(value)
+
+
+def _value_to_json(value: Any) -> Any:
+    if not isinstance(value, Message):
+        return value
+    if isinstance(value, Timestamp):
+        return value.ToDatetime(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if isinstance(value, Struct | ListValue | Value):
+        return _struct_to_json(value)
+    return to_object(value)
+
+
+def _struct_to_json(value: Struct | ListValue | Value) -> Any:
+    if isinstance(value, Struct):
+        return {key: _struct_to_json(item) for key, item in value.fields.items()}
+    if isinstance(value, ListValue):
+        return [_struct_to_json(item) for item in value.values]
+    kind = value.WhichOneof("kind")
+    if kind is None or kind == "null_value":
+        return None
+    inner = getattr(value, kind)
+    if isinstance(inner, Struct | ListValue):
+        return _struct_to_json(inner)
+    return int(inner) if kind == "number_value" and inner.is_integer() else inner
+
+
+def _is_map(field: FieldDescriptor) -> bool:
+    entry: Descriptor | None = field.message_type
+    return field.is_repeated and entry is not None and entry.GetOptions().map_entry
+
+
+class _Reader:
+    """Collects every violation instead of stopping at the first."""
+
+    def __init__(self, *, strict: bool) -> None:
+        self.strict = strict
+        self.violations: list[FieldViolation] = []
+
+    def message(self, obj: object, target: Message, path: str) -> None:
+        if not isinstance(obj, Mapping):
+            self._wrong(path, obj, "an object")
+            return
+        fields: dict[str, Any] = {field.json_name: field for field in target.DESCRIPTOR.fields}
+        for name, value in obj.items():
+            where = f"{path}.{name}" if path else str(name)
+            field = fields.get(name)
+            if field is not None and value is not None:
+                self._field(field, value, target, where)
+            elif field is None and self.strict:
+                self.violations.append(FieldViolation(where, "unknown field"))
+
+    def _field(self, field: FieldDescriptor, value: object, target: Message, path: str) -> None:
+        if _is_map(field):
+            self._map(field, value, target, path)
+        elif field.is_repeated:
+            self._list(field, value, target, path)
+        elif field.message_type is not None:
+            submessage = getattr(target, field.name)
+            submessage.SetInParent()
+            self._submessage(value, submessage, path)
+        else:
+            self._set(target, field, self._scalar(field, value, path))
+
+    def _map(self, field: FieldDescriptor, value: object, target: Message, path: str) -> None:
+        if not isinstance(value, Mapping):
+            self._wrong(path, value, "an object")
+            return
+        entry_type: Any = field.message_type
+        item = entry_type.fields_by_name["value"]
+        for key, entry in value.items():
+            scalar = self._scalar(item, entry, f"{path}[{key}]")
+            if scalar is not None:
+                getattr(target, field.name)[str(key)] = scalar
+
+    def _list(self, field: FieldDescriptor, value: object, target: Message, path: str) -> None:
+        if not isinstance(value, list):
+            self._wrong(path, value, "a list")
+            return
+        items = getattr(target, field.name)
+        for index, entry in enumerate(value):
+            where = f"{path}[{index}]"
+            if field.message_type is not None:
+                self._submessage(entry, items.add(), where)
+            elif (scalar := self._scalar(field, entry, where)) is not None:
+                items.append(scalar)
+
+    def _submessage(self, value: object, target: Message, path: str) -> None:
+        if isinstance(target, Timestamp):
+            self._timestamp(value, target, path)
+        elif isinstance(target, Struct):
+            self._struct(value, target, path)
+        else:
+            self.message(value, target, path)
+
+    def _timestamp(self, value: object, target: Timestamp, path: str) -> None:
+        try:
+            target.FromDatetime(parse_time(str(value)).replace(microsecond=0))
+        except ValueError:
+            self.violations.append(FieldViolation(path, f"{value!r} is not a time as in 2026-01-31T12:00:00Z"))
+
+    def _struct(self, value: object, target: Struct, path: str) -> None:
+        if not isinstance(value, Mapping):
+            self._wrong(path, value, "an object")
+            return
+        try:
+            target.update(dict(value))
+        except (ValueError, TypeError) as error:
+            self.violations.append(FieldViolation(path, f"is not JSON: {error}"))
+
+    def _scalar(self, field: FieldDescriptor, value: object, path: str) -> object | None:
+        if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
+            return self._string(field, value, path)
+        if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
+            return self._checked(isinstance(value, bool), path, value, "true or false")
+        if field.cpp_type in _INTEGERS:
+            return self._integer(field, value, path)
+        return self._checked(_is_int(value) or isinstance(value, float), path, value, "a number")
+
+    def _string(self, field: FieldDescriptor, value: object, path: str) -> object | None:
+        if field.GetOptions().Extensions[schema_pb2.schema].int_or_string and _is_int(value):
+            return str(value)
+        return self._checked(isinstance(value, str), path, value, "a string")
+
+    def _integer(self, field: FieldDescriptor, value: object, path: str) -> object | None:
+        low, high = _INTEGERS[field.cpp_type]
+        if self._checked(_is_int(value), path, value, "an integer") is None:
+            return None
+        if not low <= int(str(value)) <= high:
+            self.violations.append(FieldViolation(path, f"{value} is not within {low}..{high}"))
+            return None
+        return value
+
+    def _checked(self, ok: bool, path: str, value: object, wanted: str) -> object | None:
+        if not ok:
+            self._wrong(path, value, wanted)
+        return value if ok else None
+
+    def _wrong(self, path: str, value: object, wanted: str) -> None:
+        self.violations.append(FieldViolation(path, f"must be {wanted}, not {_describe(value)}"))
+
+    @staticmethod
+    def _set(target: Message, field: FieldDescriptor, value: object | None) -> None:
+        if value is not None:
+            setattr(target, field.name, value)
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _describe(value: object) -> str:
+    if isinstance(value, Mapping):
+        return "an object"
+    return "a list" if isinstance(value, list) else repr(value)

@@ -1,0 +1,77 @@
+"""Kubernetes JSON in, message, Kubernetes JSON out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from klever.api.codec import from_object, to_object
+from klever.errors import InvalidError
+from klever.v1alpha1.meta_pb2 import ObjectMeta
+from klever.v1alpha1.modeljob_pb2 import ModelJob
+from klever.v1alpha1.serving_pb2 import Serving
+
+JOB: dict[str, Any] = {
+    "apiVersion": "kleveross.io/v1alpha1",
+    "kind": "ModelJob",
+    "metadata": {"name": "j", "labels": {"a": "b"}, "creationTimestamp": "2026-01-31T12:00:00Z", "generation": 3},
+    "spec": {
+        "model": "team/m:v1",
+        "initContainer": [{"name": "i", "ports": [{"containerPort": 8080}], "ratio": 0.5, "tty": None}],
+        "extraction": {"format": "ONNX"},
+        "ttlSecondsAfterFinished": 0,
+    },
+}
+
+
+def violations(obj: dict[str, Any], *, strict: bool = False) -> dict[str, str]:
+    with pytest.raises(InvalidError) as caught:
+        from_object(obj, Serving, strict=strict)
+    return {v.field: v.description for v in caught.value.violations}
+
+
+def test_an_object_comes_back_equal() -> None:
+    assert to_object(from_object(JOB, ModelJob, strict=True)) == JOB
+
+
+def test_zero_is_kept_where_it_means_something() -> None:
+    obj = {"spec": {"predictors": [{"name": "main", "model": "m", "replicas": 0, "traffic": 0}]}}
+    assert to_object(from_object(obj, Serving)) == obj
+
+
+def test_times_have_whole_seconds() -> None:
+    meta = ObjectMeta(name="x", creation_timestamp=Timestamp(seconds=0, nanos=999_000_000))
+    assert to_object(meta)["creationTimestamp"] == "1970-01-01T00:00:00Z"
+
+
+def test_quantities_are_read_as_integers_or_strings_and_kept_as_strings() -> None:
+    obj = {"spec": {"predictors": [{"name": "m", "resources": {"cpu": 2, "memory": "1Gi"}}]}}
+    resources = from_object(obj, Serving, strict=True).spec.predictors[0].resources
+    assert (resources.cpu, resources.memory) == ("2", "1Gi")
+
+
+def test_every_wrong_field_is_named_with_its_path() -> None:
+    obj = {"metadata": {"name": 7}, "spec": {"predictors": [{"name": "m", "replicas": "two", "traffic": 2**40}, 5]}}
+    assert violations(obj) == {
+        "metadata.name": "must be a string, not 7",
+        "spec.predictors[0].replicas": "must be an integer, not 'two'",
+        "spec.predictors[0].traffic": f"{2**40} is not within -2147483648..2147483647",
+        "spec.predictors[1]": "must be an object, not 5",
+    }
+
+
+def test_unknown_fields_are_errors_only_where_asked() -> None:
+    obj = {"spec": {"predictors": [{"name": "m", "replica": 1}]}}
+    assert violations(obj, strict=True) == {"spec.predictors[0].replica": "unknown field"}
+    assert from_object(obj, Serving).spec.predictors[0].name == "m"
+
+
+@pytest.mark.parametrize("time", ["yesterday", "2026-01-31T12:00:00", 5])
+def test_a_time_that_is_none_is_refused(time: object) -> None:
+    assert "metadata.creationTimestamp" in violations({"metadata": {"creationTimestamp": time}})
+
+
+def test_a_null_is_an_absent_field() -> None:
+    assert to_object(from_object({"spec": None, "metadata": {"name": "x"}}, Serving)) == {"metadata": {"name": "x"}}
