@@ -1,0 +1,56 @@
+"""Conditions as in Kubernetes' metav1: the time moves only when the status does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from klever.api.kinds import Object
+
+__all__ = ["Condition", "condition_status", "format_time", "merge_conditions"]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What a controller says now. `status` is True, False or Unknown."""
+
+    type: str
+    status: str
+    reason: str
+    message: str = ""
+
+
+def merge_conditions(
+    old: Iterable[Object], new: Iterable[Condition], *, generation: int, now: datetime
+) -> list[Object]:
+    """Return `new` as objects, with the transition times of `old` where the status is the same."""
+    before = {c["type"]: c for c in old}
+    merged = []
+    for condition in new:
+        last = before.get(condition.type)
+        same = last is not None and last.get("status") == condition.status
+        merged.append(
+            {
+                "type": condition.type,
+                "status": condition.status,
+                "observedGeneration": generation,
+                "lastTransitionTime": last["lastTransitionTime"] if same and last else format_time(now),
+                "reason": condition.reason,
+                "message": condition.message,
+            }
+        )
+    return merged
+
+
+def condition_status(obj: Object, condition_type: str) -> str:
+    """Return the status of one condition; Unknown if it is absent."""
+    for condition in obj.get("status", {}).get("conditions", []):
+        if condition["type"] == condition_type:
+            return str(condition["status"])
+    return "Unknown"
+
+
+def format_time(time: datetime) -> str:
+    """Write a time as Kubernetes does: UTC, whole seconds."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")

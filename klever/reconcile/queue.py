@@ -1,0 +1,113 @@
+"""A work queue as client-go's: keys wait once however often they are added, and are never worked on twice at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+__all__ = ["Backoff", "WorkQueue"]
+
+K = TypeVar("K", bound=Hashable)
+
+
+class Backoff:
+    """Exponential delays per key: `base` seconds, doubled with each failure, `maximum` at the most.
+
+    The defaults are client-go's (5 ms to 1000 s).
+    """
+
+    def __init__(self, base: float = 0.005, maximum: float = 1000.0) -> None:
+        self._base = base
+        self._maximum = maximum
+        self._failures: dict[Hashable, int] = {}
+
+    def next(self, key: Hashable) -> float:
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        return float(min(self._base * 2 ** min(failures, 32), self._maximum))
+
+    def forget(self, key: Hashable) -> None:
+        self._failures.pop(key, None)
+
+    def failures(self, key: Hashable) -> int:
+        return self._failures.get(key, 0)
+
+
+class WorkQueue(Generic[K]):
+    """Keys to work on. Its size is bounded by the number of distinct keys."""
+
+    def __init__(self, backoff: Backoff | None = None) -> None:
+        self.backoff = backoff or Backoff()
+        self._ready: deque[K] = deque()
+        self._dirty: set[K] = set()
+        self._processing: set[K] = set()
+        self._timers: dict[K, asyncio.TimerHandle] = {}
+        self._waiters: deque[asyncio.Future[None]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._ready)
+
+    def add(self, key: K) -> None:
+        """Have the key worked on, at once or after the work on it that is under way."""
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+        if key in self._dirty:
+            return
+        self._dirty.add(key)
+        if key not in self._processing:
+            self._ready.append(key)
+            self._wake()
+
+    def add_after(self, key: K, seconds: float) -> None:
+        """Add the key later; the earlier of two such calls holds."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + seconds
+        timer = self._timers.get(key)
+        if timer is not None:
+            if timer.when() <= due:
+                return
+            timer.cancel()
+        self._timers[key] = loop.call_at(due, self.add, key)
+
+    def retry(self, key: K) -> float:
+        """Add the key after its backoff; returns the delay in seconds."""
+        delay = self.backoff.next(key)
+        self.add_after(key, delay)
+        return delay
+
+    async def get(self) -> K:
+        """Wait for a key; `done` must follow."""
+        while not self._ready:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            try:
+                await waiter
+            finally:
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
+        key = self._ready.popleft()
+        self._dirty.discard(key)
+        self._processing.add(key)
+        return key
+
+    def done(self, key: K) -> None:
+        """Say that the work on the key has ended; it goes again if it was added meanwhile."""
+        self._processing.discard(key)
+        if key in self._dirty:
+            self._ready.append(key)
+            self._wake()
+
+    def close(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+
+    def _wake(self) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
