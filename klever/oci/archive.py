@@ -54,15 +54,17 @@ def pack(directory: Path, names: list[str], write: Callable[[bytes], None]) -> N
     write(gzip.compress(tar.END) + gzip.flush())
 
 
-def unpack(source: BinaryIO, target: Path, *, limits: Limits | None = None) -> list[str]:
-    """Unpack the gzip'd tar `source` into the directory `target`; returns the names of the files, as they came.
+def unpack(read: Callable[[int], bytes], target: Path, *, limits: Limits | None = None) -> list[str]:
+    """Unpack a gzip'd tar into the directory `target`; returns the names of the files, as they came.
+
+    `read(n)` yields at most n bytes of the archive, none at its end.
 
     Raises `InvalidError` that names the entry if the archive is damaged, unsafe or beyond `limits`, and
     `ExhaustedError` on a full disk. What was unpacked until then stays: unpack into a directory of your own.
     """
     limits = limits or Limits()
     names = []
-    stream = _Inflater(source, limits)
+    stream = _Inflater(read, limits)
     with disk_errors(target), _directory(target) as root:
         for count, entry in enumerate(tar.read_entries(stream.read), start=1):
             if count > limits.entries:
@@ -105,7 +107,7 @@ def _pack_file(file: BinaryIO, name: str, size: int, write: Callable[[bytes], No
 class _Inflater:
     """Reads gzip, one member after another, within the limits."""
 
-    def __init__(self, source: BinaryIO, limits: Limits) -> None:
+    def __init__(self, source: Callable[[int], bytes], limits: Limits) -> None:
         self._source = source
         self._limits = limits
         self._member = zlib.decompressobj(_GZIP)
@@ -116,7 +118,7 @@ class _Inflater:
         """At most `count` bytes; none at the end."""
         while True:
             if self._member.eof:
-                self._rest = self._member.unused_data.lstrip(b"\0") or self._source.read(BLOCK).lstrip(b"\0")
+                self._rest = self._member.unused_data.lstrip(b"\0") or self._source(BLOCK).lstrip(b"\0")
                 if not self._rest:
                     return b""
                 self._member = zlib.decompressobj(_GZIP)
@@ -126,7 +128,7 @@ class _Inflater:
 
     def _inflate(self, count: int) -> bytes:
         if not self._rest:
-            self._rest = self._source.read(BLOCK)
+            self._rest = self._source(BLOCK)
             if not self._rest:
                 raise InvalidError("archive is cut short", reason="ARCHIVE_DAMAGED")
         try:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, BinaryIO, Final, Self
 
 from klever.errors import ExhaustedError, IntegrityError, UnavailableError
 from klever.oci.digest import Digest
@@ -20,7 +20,7 @@ from klever.oci.digest import Digest
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-__all__ = ["BLOCK", "BlobWriter", "HashThread", "disk_errors", "fsync_directory", "write_all"]
+__all__ = ["BLOCK", "BlobWriter", "HashThread", "VerifiedReader", "disk_errors", "fsync_directory", "write_all"]
 
 BLOCK: Final = 256 << 10
 """Bytes moved at a time: the measured best for sockets, hashing and files alike."""
@@ -50,6 +50,35 @@ class HashThread:
     def _run(self) -> None:
         while (block := self._blocks.get()) is not None:
             self._hasher.update(block)
+
+
+class VerifiedReader:
+    """Reads `file` and knows in the end whether it was what `digest` says; a context manager."""
+
+    def __init__(self, file: BinaryIO, digest: Digest) -> None:
+        self._file = file
+        self._digest = digest
+        self._hash = HashThread(digest.hasher())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._hash.close()
+
+    def read(self, count: int) -> bytes:
+        block = self._file.read(count)
+        self._hash.update(block)
+        return block
+
+    def verify(self) -> None:
+        """Read what is left; raises `IntegrityError` if the whole does not match the digest."""
+        while self.read(BLOCK):
+            pass
+        if self._hash.close() != self._digest:
+            raise IntegrityError(f"{self._digest} has changed on disk: remove it and pull it again")
 
 
 class BlobWriter:

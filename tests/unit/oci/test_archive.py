@@ -32,7 +32,7 @@ def packed(directory: Path, names: list[str]) -> bytes:
 
 def unpack(content: bytes, target: Path, limits: Limits | None = None) -> list[str]:
     target.mkdir(exist_ok=True)
-    return archive.unpack(io.BytesIO(content), target, limits=limits)
+    return archive.unpack(io.BytesIO(content).read, target, limits=limits)
 
 
 def foreign(*members: tuple[tarfile.TarInfo, bytes], form: int = tarfile.GNU_FORMAT) -> bytes:

@@ -1,0 +1,115 @@
+"""Authentication towards one registry: oras's token protocol, kept from telling strangers our credentials."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import requests
+from oras.auth.token import TokenAuth
+from oras.auth.utils import authHeader
+
+from klever.errors import UnauthenticatedError
+from klever.oci.registries import Endpoint
+
+__all__ = ["Authenticator", "Session"]
+
+_MAX_TOKEN_ANSWER: Final = 1 << 20
+
+
+class Session(requests.Session):
+    """A session whose every request has a timeout, and that takes nothing from the environment.
+
+    (requests would add credentials of ~/.netrc and proxies of environment variables.)
+    """
+
+    def __init__(self, endpoint: Endpoint, timeout: float) -> None:
+        super().__init__()
+        self.trust_env = False
+        self.verify = False if endpoint.insecure else True if endpoint.ca is None else str(endpoint.ca)
+        self._timeout = timeout
+
+    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
+        kwargs.setdefault("timeout", self._timeout)
+        return super().request(*args, **kwargs)
+
+
+class Authenticator(TokenAuth):  # type: ignore[misc]  # oras has no types
+    """Answers a registry's challenges.
+
+    A bearer token that we were given goes to the registry alone. User name and password go to the registry, and to a
+    token realm only on the registry's own host or on one of the endpoint's `realms`, never from https to http; any
+    other realm is asked for an anonymous token.
+    """
+
+    def __init__(self, endpoint: Endpoint, session: Session) -> None:
+        super().__init__()
+        self._endpoint = endpoint
+        self.session = session
+        self.prefix = "http" if endpoint.plain_http else "https"
+        self._tls_verify = session.verify
+        credentials = endpoint.credentials
+        self._given_token = credentials.token if credentials else ""
+        self._basic_auth = ""
+        if credentials and not credentials.token:
+            pair = f"{credentials.username}:{credentials.password}"
+            self._basic_auth = base64.b64encode(pair.encode()).decode()
+        self._header: dict[str, str] = {"Authorization": f"Bearer {self._given_token}"} if self._given_token else {}
+
+    def header(self) -> Mapping[str, str]:
+        """The Authorization header as far as it is known; empty before the first challenge."""
+        return self._header
+
+    def answer(self, challenge: str) -> bool:
+        """Make a header that answers the WWW-Authenticate `challenge`; False if there is nothing better to offer.
+
+        Raises `UnauthenticatedError` if the realm gives no token.
+        """
+        if self._given_token:
+            return False
+        if challenge.lower().startswith("basic"):
+            header = {"Authorization": f"Basic {self._basic_auth}"} if self._basic_auth else {}
+            changed = header != self._header
+            self._header = header
+            return changed
+        response = requests.Response()
+        response.headers["Www-Authenticate"] = challenge
+        self._header, changed = self.authenticate_request(response, {}, refresh=True)
+        return bool(changed)
+
+    def request_token(self, h: authHeader) -> str:
+        """A token of the challenge's realm (Docker registry v2 token authentication)."""
+        realm = h.realm or ""
+        if urlsplit(realm).scheme not in {"http", "https"}:
+            raise UnauthenticatedError(f"{self._endpoint.host}: its challenge names no token realm")
+        headers = {"Authorization": f"Basic {self._basic_auth}"} if self._basic_auth and self._trusts(realm) else {}
+        parameters = {name: value for name, value in (("service", h.service), ("scope", h.scope)) if value}
+        try:
+            answer = self.session.get(realm, headers=headers, params=parameters, allow_redirects=False, stream=True)
+            with answer:
+                body = answer.raw.read(_MAX_TOKEN_ANSWER, decode_content=True) if answer.ok else b""
+            token = _token(body)
+        except (requests.RequestException, OSError) as error:
+            raise UnauthenticatedError(f"{realm}: no token from there: {error}") from error
+        if not token:
+            hint = "" if headers or not self._basic_auth else "; it is another host, and not told the credentials"
+            raise UnauthenticatedError(f"{realm} gives no token ({answer.status_code}){hint}")
+        return token
+
+    def _trusts(self, realm: str) -> bool:
+        parts = urlsplit(realm)
+        if parts.scheme == "http" and not self._endpoint.plain_http:
+            return False
+        return parts.netloc in {self._endpoint.host, *self._endpoint.realms}
+
+
+def _token(body: bytes) -> str:
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return ""
+    token = document.get("token") or document.get("access_token") if isinstance(document, dict) else None
+    return token if isinstance(token, str) else ""

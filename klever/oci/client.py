@@ -1,0 +1,173 @@
+"""A client of one OCI registry (distribution specification 1.1).
+
+Manifests and tags go through oras; blobs are streamed by `klever.oci.transfer`, verified, and never held in memory.
+A client serves one thread at a time; everything blocks, and every call has a deadline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import requests
+
+from klever.errors import ConflictError, IntegrityError, NotFoundError, UnavailableError
+from klever.oci import mediatypes
+from klever.oci.blobs import BlobWriter
+from klever.oci.digest import Digest
+from klever.oci.manifest import Descriptor
+from klever.oci.provider import Provider
+from klever.oci.registries import Endpoint
+from klever.oci.responses import error_of
+from klever.oci.transfer import Progress, Transfer, no_progress
+from klever.oci.transport import Transport, follow
+
+__all__ = ["FetchedManifest", "Progress", "RegistryClient", "no_progress"]
+
+_ACCEPT: Final = ", ".join((*mediatypes.MANIFESTS, *mediatypes.INDEXES))
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedManifest:
+    """A manifest as the registry gave it, verified against the digest it was asked for or announced with."""
+
+    media_type: str
+    digest: Digest
+    content: bytes
+
+
+class RegistryClient:
+    """Talks to `endpoint`; what is read is asked of its mirror first. `timeout` (seconds) bounds each silence."""
+
+    def __init__(self, endpoint: Endpoint, *, timeout: float = 30.0) -> None:
+        self._provider = Provider(endpoint, timeout)
+        self._transfer = Transfer(Transport(endpoint, self._provider.auth), timeout)
+        self._mirror = RegistryClient(endpoint.mirror, timeout=timeout) if endpoint.mirror else None
+
+    def close(self) -> None:
+        self._provider.session.close()
+        if self._mirror:
+            self._mirror.close()
+
+    def check(self) -> None:
+        """See that the registry answers and takes the credentials; raises `UnauthenticatedError` if not."""
+        self._call("GET", f"{self._provider.base}/v2/", 200)
+
+    def get_manifest(self, repository: str, target: str) -> FetchedManifest:
+        """The manifest under `target`, a tag or digest; raises `NotFoundError`."""
+        if self._mirror:
+            try:
+                return self._mirror.get_manifest(repository, target)
+            except (NotFoundError, UnavailableError):
+                pass  # a mirror may be behind or away: the registry itself decides
+        url = self._manifest_url(repository, target)
+        answer = self._call("GET", url, 200, headers={"Accept": _ACCEPT})
+        media_type = answer.headers.get("Content-Type", mediatypes.IMAGE_MANIFEST).partition(";")[0].strip()
+        return FetchedManifest(media_type, _verified(answer, target), answer.content)
+
+    def get_digest(self, repository: str, target: str) -> Digest | None:
+        """The digest of the manifest under `target` now; None if there is none."""
+        url = self._manifest_url(repository, target)
+        answer = self._call("HEAD", url, 200, 404, headers={"Accept": _ACCEPT})
+        if answer.status_code == 404:
+            return None
+        digest = answer.headers.get("Docker-Content-Digest")
+        return Digest.parse(digest) if digest else self.get_manifest(repository, target).digest
+
+    def put_manifest(
+        self, repository: str, target: str, content: bytes, media_type: str, *, expected: Digest | None = None
+    ) -> Digest:
+        """Store a manifest under `target`, a tag or its own digest; returns its digest.
+
+        With `expected` only while `target` still names that manifest; raises `ConflictError` otherwise. Klever's
+        registry compares and stores in one step; with others a moment between the two remains.
+        """
+        headers = {"Content-Type": media_type}
+        if expected is not None:
+            current = self.get_digest(repository, target)
+            if current != expected:
+                raise ConflictError(f"{repository}:{target} has moved: it names {current or 'nothing'}, not {expected}")
+            headers["If-Match"] = f'"{expected}"'
+        answer = self._call("PUT", self._manifest_url(repository, target), 201, headers=headers, data=content)
+        digest = Digest.of(content)
+        told = answer.headers.get("Docker-Content-Digest", digest)
+        if told != digest:
+            raise IntegrityError(f"{repository}:{target}: {digest} was sent, the registry stored {told}")
+        return digest
+
+    def delete_manifest(self, repository: str, target: str) -> None:
+        """Remove a tag, or a manifest by its digest with all its tags; raises `NotFoundError`."""
+        self._call("DELETE", self._manifest_url(repository, target), 202)
+
+    def tags(self, repository: str) -> list[str]:
+        """All tags of the repository; raises `NotFoundError`."""
+        return self._provider.tags(repository)
+
+    def has_blob(self, repository: str, blob: Descriptor) -> bool:
+        """Whether the registry holds the blob; raises `IntegrityError` if it does in another size."""
+        answer = self._call("HEAD", self._blob_url(repository, blob.digest), 200, 404)
+        if answer.status_code == 404:
+            return False
+        size = answer.headers.get("Content-Length", str(blob.size))
+        if size != str(blob.size):
+            raise IntegrityError(f"{blob.digest}: the registry holds {size} bytes of it, it has {blob.size}")
+        return True
+
+    def get_blob(
+        self, repository: str, blob: Descriptor, writer: BlobWriter, *, progress: Progress = no_progress
+    ) -> None:
+        """Stream a blob into `writer`, resuming where a connection broke. The caller commits, which verifies."""
+        if self._mirror:
+            try:
+                return self._mirror.get_blob(repository, blob, writer, progress=progress)
+            except (NotFoundError, UnavailableError):
+                pass  # what came from the mirror stays in `writer`: the rest is asked of the registry
+        return self._transfer.download(self._blob_url(repository, blob.digest), blob, writer, progress)
+
+    def put_blob(self, repository: str, blob: Descriptor, path: Path, *, progress: Progress = no_progress) -> None:
+        """Upload the file `path` as `blob` unless the registry has it, resuming where a connection broke."""
+
+        def start() -> str | None:
+            if self.has_blob(repository, blob):
+                return None
+            url = self._provider.url(self._provider.repository(repository).upload_blob_url())
+            answer = self._call("POST", url, 202, headers={"Content-Length": "0"})
+            return follow(url, answer.headers.get("Location", ""))
+
+        self._transfer.upload(start, blob, path, progress)
+
+    def _call(
+        self,
+        method: str,
+        url: str,
+        *statuses: int,
+        headers: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+    ) -> requests.Response:
+        """The answer, if it has one of `statuses`; raises what it means otherwise."""
+        answer = self._provider.do_request(url, method, data=data, headers=headers)
+        if answer.status_code not in statuses:
+            raise error_of(answer.status_code, answer.content, f"{method} {url}")
+        return answer
+
+    def _manifest_url(self, repository: str, target: str) -> str:
+        return self._provider.url(self._provider.repository(repository).manifest_url(target))
+
+    def _blob_url(self, repository: str, digest: Digest) -> str:
+        return self._provider.url(self._provider.repository(repository).get_blob_url(digest))
+
+
+def _verified(answer: requests.Response, target: str) -> Digest:
+    """The digest of the answer's body; raises `IntegrityError` unless it is what was asked for and announced."""
+    announced = answer.headers.get("Docker-Content-Digest", "")
+    wanted = target if ":" in target else announced
+    if not wanted:
+        return Digest.of(answer.content)
+    digest = Digest.parse(wanted)
+    hasher = digest.hasher()
+    hasher.update(answer.content)
+    if Digest.of_hash(hasher) != digest:
+        raise IntegrityError(f"{answer.url}: the manifest does not match its digest {digest}")
+    return digest

@@ -1,0 +1,289 @@
+"""The ORMB model config: the metadata of a model, as JSON in an artifact (kleveross/ormb, docs/spec-v1alpha1.md).
+
+A `ModelConfig` holds the document it came from. What we do not know stays in it, and a changed copy differs in the
+changed field alone: an artifact of a newer tool survives our rewriting it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Self
+
+from klever.errors import FieldViolation, InvalidError
+from klever.oci.encoding import decode_object, encode_json
+
+__all__ = ["MAX_CONFIG", "GitSource", "ModelConfig", "Signature", "Tensor", "normalize"]
+
+MAX_CONFIG: Final = 4 << 20
+"""Bytes of a config that are read at the most."""
+
+# What stands where: str, int, a list [of], a map {"*": to}, an object {field: type} in the order Go writes it.
+_TENSOR: Final = {"name": str, "size": [int], "dType": str, "opType": str, "values": [str]}
+_NAMED_VALUE: Final = {"name": str, "value": str}
+_GIT: Final = {"git": {"repository": str, "revision": str}}
+_FIELDS: Final[Mapping[str, Any]] = {
+    "author": str,
+    "created": str,
+    "description": str,
+    "tags": [str],
+    "labels": {"*": str},
+    "format": str,
+    "gpuType": str,
+    "framework": str,
+    "metrics": {"set": [_NAMED_VALUE]},
+    "hyperParameters": [_NAMED_VALUE],
+    "signature": {"inputs": [_TENSOR], "outputs": [_TENSOR], "layers": {"*": int}},
+    "training": _GIT,
+    "dataset": _GIT,
+    "directoryStructure": [str],
+}
+_SCALAR: Final[tuple[str, list[int]]] = ("size", [])  # a tensor of rank 0, which an absent size is not
+_RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One input or output. `size` has -1 for a dynamic dimension, and is None where the rank is unknown."""
+
+    name: str
+    size: tuple[int, ...] | None = None
+    dtype: str = ""
+    op_type: str = ""
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a model takes and gives; `layers` counts its operators."""
+
+    inputs: tuple[Tensor, ...] = ()
+    outputs: tuple[Tensor, ...] = ()
+    layers: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GitSource:
+    """The commit that something came from."""
+
+    repository: str = ""
+    revision: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """Typed reading of one config document; made by `parse` or `of`, which check it."""
+
+    document: Mapping[str, Any]
+
+    @classmethod
+    def parse(cls, content: bytes, what: str = "model config") -> Self:
+        """Read a config blob; raises `InvalidError` that names the field."""
+        return cls.of(decode_object(content, what))
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Self:
+        """Check `document`, under the config's own field names; raises `InvalidError` that names the field."""
+        normalize(document)
+        return cls(document)
+
+    def encode(self) -> bytes:
+        return encode_json(self.document)
+
+    def with_fields(self, changes: Mapping[str, Any]) -> Self:
+        """A copy with `changes` under their JSON names, each where Go would write it; an empty value removes."""
+        document = {name: changes.get(name, value) for name, value in self.document.items()}
+        for name in changes:
+            if name not in document:
+                document = _insert(document, name, changes[name])
+        return self.of({name: value for name, value in document.items() if name not in changes or value})
+
+    def with_signature(self, signature: Signature) -> Self:
+        return self.with_fields({"signature": _signature_to_json(signature)})
+
+    @property
+    def author(self) -> str:
+        return self._text("author")
+
+    @property
+    def created(self) -> str:
+        """RFC 3339; the original tool writes `0001-01-01T00:00:00Z` where it was not told."""
+        return self._text("created")
+
+    @property
+    def description(self) -> str:
+        return self._text("description")
+
+    @property
+    def format(self) -> str:
+        return self._text("format")
+
+    @property
+    def framework(self) -> str:
+        return self._text("framework")
+
+    @property
+    def gpu_type(self) -> str:
+        return self._text("gpuType")
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return tuple(self.document.get("tags") or ())
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        return {name: value or "" for name, value in (self.document.get("labels") or {}).items()}
+
+    @property
+    def metrics(self) -> tuple[tuple[str, str], ...]:
+        """(name, value), both text."""
+        return _named_values((self.document.get("metrics") or {}).get("set"))
+
+    @property
+    def hyper_parameters(self) -> tuple[tuple[str, str], ...]:
+        return _named_values(self.document.get("hyperParameters"))
+
+    @property
+    def signature(self) -> Signature | None:
+        """None where the artifact carries none."""
+        document = self.document.get("signature")
+        return _signature_from_json(document) if document else None
+
+    @property
+    def training(self) -> GitSource:
+        return _git(self.document.get("training"))
+
+    @property
+    def dataset(self) -> GitSource:
+        return _git(self.document.get("dataset"))
+
+    @property
+    def directory_structure(self) -> tuple[str, ...]:
+        """The names of the model's files, `model/…`."""
+        return tuple(self.document.get("directoryStructure") or ())
+
+    def _text(self, name: str) -> str:
+        return self.document.get(name) or ""
+
+
+def normalize(document: Mapping[str, Any], *, fold: bool = False) -> dict[str, Any]:
+    """`document` with its fields in Go's order and unknown ones behind, empty ones left out.
+
+    With `fold` it is YAML read as text: names match without regard to case, as Go's do, and numbers are parsed.
+    Raises `InvalidError` with a violation for the first field of a wrong type.
+    """
+    normal: dict[str, Any] = _normal(document, _FIELDS, "", fold)
+    created = normal.get("created", "")
+    if created and not _is_rfc3339(created):
+        raise _violation("created", f"{created!r} is not an RFC 3339 time such as 2024-05-01T12:00:00Z")
+    return normal
+
+
+def _normal(value: Any, kind: Any, path: str, fold: bool) -> Any:
+    if value is None or (fold and value == "" and kind is not str):
+        return None
+    if isinstance(kind, list):
+        if not isinstance(value, list):
+            raise _violation(path, "must be a list")
+        return [_normal(item, kind[0], f"{path}[{i}]", fold) for i, item in enumerate(value)]
+    if isinstance(kind, Mapping):
+        if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+            raise _violation(path, "must be an object")
+        return _normal_object(value, kind, path, fold)
+    return _normal_scalar(value, kind, path, fold)
+
+
+def _normal_object(value: Mapping[str, Any], kind: Mapping[str, Any], path: str, fold: bool) -> dict[str, Any]:
+    names = {name.casefold(): name for name in kind} if fold else {}
+    known = {names.get(name.casefold(), name): item for name, item in value.items()}
+    prefix = f"{path}." if path else ""
+    if "*" in kind:
+        return {name: _normal(known[name], kind["*"], prefix + name, fold) for name in sorted(known)}
+    ordered = [name for name in kind if name in known] + [name for name in known if name not in kind]
+    normal = {
+        name: _normal(known[name], kind[name], prefix + name, fold) if name in kind else known[name] for name in ordered
+    }
+    return {name: item for name, item in normal.items() if item not in (None, "", [], {}) or (name, item) == _SCALAR}
+
+
+def _normal_scalar(value: Any, kind: type, path: str, fold: bool) -> Any:
+    if fold and kind is int and isinstance(value, str):
+        try:
+            return int(value)
+        except ValueError as error:
+            raise _violation(path, f"{value!r} is not a whole number") from error
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise _violation(path, "must be a whole number" if kind is int else "must be text")
+    return value
+
+
+def _insert(document: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
+    """`document` with `name` before the first field that Go writes after it."""
+    later = list(_FIELDS)[list(_FIELDS).index(name) + 1 :]
+    items = list(document.items())
+    at = next((i for i, (known, _) in enumerate(items) if known in later), len(items))
+    return dict([*items[:at], (name, value), *items[at:]])
+
+
+def _signature_to_json(signature: Signature) -> dict[str, Any]:
+    document = {
+        "inputs": [_tensor_to_json(tensor) for tensor in signature.inputs],
+        "outputs": [_tensor_to_json(tensor) for tensor in signature.outputs],
+        "layers": dict(sorted(signature.layers.items())),
+    }
+    return {name: value for name, value in document.items() if value}
+
+
+def _tensor_to_json(tensor: Tensor) -> dict[str, Any]:
+    document = {
+        "name": tensor.name,
+        "size": None if tensor.size is None else list(tensor.size),
+        "dType": tensor.dtype or None,
+        "opType": tensor.op_type or None,
+        "values": list(tensor.values) or None,
+    }
+    return {name: value for name, value in document.items() if value is not None}
+
+
+def _signature_from_json(document: Mapping[str, Any]) -> Signature:
+    return Signature(
+        inputs=tuple(_tensor_from_json(tensor) for tensor in document.get("inputs") or ()),
+        outputs=tuple(_tensor_from_json(tensor) for tensor in document.get("outputs") or ()),
+        layers=document.get("layers") or {},
+    )
+
+
+def _tensor_from_json(document: Mapping[str, Any]) -> Tensor:
+    size = document.get("size")
+    return Tensor(
+        name=document.get("name") or "",
+        size=None if size is None else tuple(size),
+        dtype=document.get("dType") or "",
+        op_type=document.get("opType") or "",
+        values=tuple(document.get("values") or ()),
+    )
+
+
+def _named_values(items: Iterable[Mapping[str, str]] | None) -> tuple[tuple[str, str], ...]:
+    return tuple((item.get("name") or "", item.get("value") or "") for item in items or ())
+
+
+def _git(document: Mapping[str, Any] | None) -> GitSource:
+    git = (document or {}).get("git") or {}
+    return GitSource(git.get("repository") or "", git.get("revision") or "")
+
+
+def _is_rfc3339(text: str) -> bool:
+    if not _RFC3339.fullmatch(text):
+        return False
+    try:
+        datetime.fromisoformat(text[:19])
+    except ValueError:
+        return False
+    return True
+
+
+def _violation(path: str, description: str) -> InvalidError:
+    return InvalidError(violations=(FieldViolation(path, description),), reason="CONFIG_INVALID")

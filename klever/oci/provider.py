@@ -1,0 +1,131 @@
+"""oras's registry client under our bounds: small requests only, with deadlines, sizes and one origin.
+
+What oras itself would do and this does not: retry for minutes, read answers of any size, follow a page link to another
+host with our credentials, take `my.project/model` for a host, log errors instead of raising them.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Final
+
+import requests
+from oras.container import Container
+from oras.provider import Registry
+
+from klever.errors import DeadlineError, InvalidError, UnavailableError
+from klever.oci.auth import Authenticator, Session
+from klever.oci.manifest import MAX_MANIFEST
+from klever.oci.registries import Endpoint
+from klever.oci.responses import TransientError, error_of
+from klever.oci.transport import Deadline, origin
+
+__all__ = ["Provider", "Repository"]
+
+_CALL_SECONDS: Final = 60.0
+_READ: Final = 64 << 10
+
+
+class Repository(Container):  # type: ignore[misc]  # oras has no types
+    """A repository of one registry, for oras's URLs."""
+
+    def __init__(self, host: str, repository: str) -> None:
+        self.registry, self.namespace, self.repository = host, None, repository
+        self.tag, self.digest = "latest", None
+
+
+class Provider(Registry):  # type: ignore[misc]  # oras has no types
+    """oras's client of `endpoint`. `timeout` (seconds) bounds each silence, a minute each call."""
+
+    def __init__(self, endpoint: Endpoint, timeout: float) -> None:
+        super().__init__(hostname=endpoint.host, insecure=endpoint.plain_http, tls_verify=not endpoint.insecure)
+        self.session = Session(endpoint, timeout)
+        self.auth = Authenticator(endpoint, self.session)
+        self.base = f"{self.prefix}://{endpoint.host}"
+        self._timeout = timeout
+        self._until: Deadline | None = None
+
+    def repository(self, name: str) -> Repository:
+        return Repository(self.hostname, name)
+
+    def url(self, path: str) -> str:
+        """The URL of what oras's containers give: the address without its scheme."""
+        return f"{self.prefix}://{path}"
+
+    def tags(self, repository: str) -> list[str]:
+        """All tags, page by page, within one deadline."""
+        self._until = Deadline(_CALL_SECONDS, self._timeout)
+        try:
+            tags: list[str] = self.get_tags(self.repository(repository))
+        finally:
+            self._until = None
+        return tags
+
+    def do_request(
+        self,
+        url: str,
+        method: str = "GET",
+        *,
+        data: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        """One request, whose answer is read whole; a challenge is answered once.
+
+        Raises `TransientError`, `UnavailableError` or `DeadlineError` if there is no answer.
+        """
+        if origin(url) != origin(self.base):
+            raise UnavailableError(f"{self.hostname} leads to another host, {url}, which is not followed")
+        deadline = self._until or Deadline(_CALL_SECONDS, self._timeout)
+        answer = self._send(url, method, data, headers or {}, deadline)
+        if answer.status_code == 401 and self.auth.answer(answer.headers.get("WWW-Authenticate", "")):
+            answer = self._send(url, method, data, headers or {}, deadline)
+        return answer
+
+    def _send(
+        self, url: str, method: str, data: bytes | None, headers: Mapping[str, str], deadline: Deadline
+    ) -> requests.Response:
+        what = f"{method} {url}"
+        try:
+            with self.session.request(
+                method,
+                url,
+                data=data,
+                headers={"Accept-Encoding": "identity", **headers, **self.auth.header()},
+                timeout=deadline.left(what),
+                allow_redirects=method in {"GET", "HEAD"},
+                stream=True,
+            ) as answer:
+                return _read(answer, deadline, what)
+        except requests.Timeout as error:
+            raise DeadlineError(f"{what}: no answer within {self._timeout:.0f} s") from error
+        except requests.exceptions.SSLError as error:
+            raise UnavailableError(f"{what}: the certificate is not trusted: {_root(error)}", reason="TLS") from error
+        except (requests.RequestException, OSError) as error:
+            raise TransientError(f"{what}: {_root(error)}") from error
+
+    def _check_200_response(self, response: requests.Response) -> None:
+        """oras's hook: what it does with an answer that is no success."""
+        if response.status_code not in {200, 201, 202}:
+            raise error_of(response.status_code, response.content, str(response.url))
+
+
+def _read(answer: requests.Response, deadline: Deadline, what: str) -> requests.Response:
+    """A copy of the answer with its whole body, which may be as large as a manifest."""
+    body = io.BytesIO()
+    for block in answer.iter_content(_READ):
+        deadline.left(what)
+        body.write(block)
+        if body.tell() > MAX_MANIFEST:
+            raise InvalidError(f"{what}: the answer is larger than {MAX_MANIFEST} bytes")
+    body.seek(0)
+    whole = requests.Response()
+    whole.status_code, whole.headers, whole.url, whole.raw = answer.status_code, answer.headers, answer.url, body
+    return whole
+
+
+def _root(error: BaseException) -> BaseException:
+    """The first cause: `Connection refused` instead of the pool that met it."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return error

@@ -1,0 +1,155 @@
+"""Which registry a reference means: a table of hosts, in the spirit of containerd's hosts.toml.
+
+    registries:
+      harbor.example.com:
+        url: https://10.0.0.5:8443      # default: https://HOST; http://HOST for loopback hosts, as Docker does
+        mirror: https://mirror.local    # asked first for what is read
+        username: robot
+        password: secret                # or token: a bearer token
+        ca: /etc/klever/harbor-ca.pem   # trusted instead of the system's
+        insecure: false                 # true: any certificate is taken
+        realms: [auth.example.com]      # further hosts that may see the credentials, to make a token of them
+
+A reference without a host means the platform's registry, which the caller supplies.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+from klever.errors import FieldViolation, InvalidError, NotFoundError
+from klever.oci.reference import Reference
+
+__all__ = ["Credentials", "Endpoint", "Registries", "default_url"]
+
+_KEYS: Final = {"url", "mirror", "username", "password", "token", "ca", "insecure", "realms"}
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A bearer token, or else a user name and password."""
+
+    username: str = ""
+    password: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """How to reach one registry. `name` is the host that references give it, empty for the platform's own."""
+
+    name: str
+    url: str
+    credentials: Credentials | None = None
+    ca: Path | None = None
+    insecure: bool = False
+    realms: tuple[str, ...] = ()
+    mirror: Endpoint | None = None
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.username:
+            raise InvalidError(f"registry {self.name!r}: {self.url!r} is not http[s]://HOST[:PORT]")
+
+    @property
+    def host(self) -> str:
+        """`HOST[:PORT]` of the URL."""
+        return urlsplit(self.url).netloc
+
+    @property
+    def plain_http(self) -> bool:
+        return urlsplit(self.url).scheme == "http"
+
+
+@dataclass(frozen=True, slots=True)
+class Registries:
+    """The table. Hosts that are not in it are reached by their own name."""
+
+    entries: Mapping[str, Endpoint] = field(default_factory=dict)
+    platform: Endpoint | None = None
+
+    @classmethod
+    def parse(cls, document: object, *, platform: Endpoint | None = None) -> Self:
+        """Read the table's document; raises `InvalidError` that names the field."""
+        table = document.get("registries") if isinstance(document, Mapping) else None
+        if not isinstance(table, Mapping) or not isinstance(document, Mapping) or set(document) != {"registries"}:
+            raise _violation("registries", "must be the only key, an object of hosts")
+        return cls({host: _entry(host, entry) for host, entry in table.items()}, platform)
+
+    def resolve(self, reference: Reference) -> Endpoint:
+        """The registry of `reference`; raises `NotFoundError` where it has no host and no platform is known."""
+        if reference.host:
+            return self.entries.get(reference.host) or Endpoint(reference.host, default_url(reference.host))
+        if self.platform is None:
+            raise NotFoundError(f"{reference} names no registry host, and no platform registry is configured")
+        return self.platform
+
+
+def default_url(host: str) -> str:
+    """https, except for loopback hosts."""
+    name = urlsplit(f"//{host}").hostname or ""
+    return f"http://{host}" if _is_loopback(name) else f"https://{host}"
+
+
+def _is_loopback(name: str) -> bool:
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _entry(host: object, entry: object) -> Endpoint:
+    path = f"registries[{host}]"
+    if not isinstance(host, str) or not isinstance(entry, Mapping):
+        raise _violation(path, "must be an object")
+    unknown = sorted(map(str, set(entry) - _KEYS))
+    if unknown:
+        raise _violation(f"{path}.{unknown[0]}", "is not known")
+    ca = _text(entry, "ca", path)
+    endpoint = Endpoint(
+        name=host,
+        url=_text(entry, "url", path) or default_url(host),
+        credentials=_credentials(entry, path),
+        ca=Path(ca) if ca else None,
+        insecure=_flag(entry, "insecure", path),
+        realms=_texts(entry, "realms", path),
+    )
+    mirror = _text(entry, "mirror", path)
+    return replace(endpoint, mirror=Endpoint(host, mirror)) if mirror else endpoint
+
+
+def _credentials(entry: Mapping[str, Any], path: str) -> Credentials | None:
+    given = Credentials(*(_text(entry, name, path) for name in ("username", "password", "token")))
+    return given if given != Credentials() else None
+
+
+def _text(entry: Mapping[str, Any], name: str, path: str) -> str:
+    value = entry.get(name, "")
+    if not isinstance(value, str):
+        raise _violation(f"{path}.{name}", "must be text")
+    return value
+
+
+def _texts(entry: Mapping[str, Any], name: str, path: str) -> tuple[str, ...]:
+    value = entry.get(name, [])
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise _violation(f"{path}.{name}", "must be a list of text")
+    return tuple(value)
+
+
+def _flag(entry: Mapping[str, Any], name: str, path: str) -> bool:
+    value = entry.get(name, False)
+    if not isinstance(value, bool):
+        raise _violation(f"{path}.{name}", "must be true or false")
+    return value
+
+
+def _violation(path: str, description: str) -> InvalidError:
+    return InvalidError(violations=(FieldViolation(path, description),))

@@ -1,0 +1,191 @@
+"""Blobs up and down: streamed, bounded in memory, resumed after a cut, with bounded retries."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlencode
+
+from klever.errors import IntegrityError, UnavailableError
+from klever.oci import mediatypes
+from klever.oci.blobs import BLOCK, BlobWriter, disk_errors
+from klever.oci.manifest import Descriptor
+from klever.oci.responses import TransientError
+from klever.oci.transport import Body, Deadline, Response, Transport, follow
+
+__all__ = ["Progress", "Transfer", "no_progress"]
+
+Progress = Callable[[int, int], None]
+"""Told of (bytes done, bytes in all), often."""
+
+_SLOWEST: Final = 64 << 10  # bytes per second that a transfer may sink to before it misses its deadline
+_SMALL: Final = 1 << 20  # up to here one PUT holds the whole; beyond, what arrived before a cut is worth keeping
+_RETRIES: Final = 5
+_FIRST_PAUSE: Final = 0.1
+_OCTETS: Final = {"Content-Type": mediatypes.OCTET_STREAM}
+_RANGE_END: Final = re.compile(r"(?:bytes=)?0-(\d+)")
+_CONTENT_RANGE_START: Final = re.compile(r"bytes (\d+)-")
+
+
+def no_progress(_done: int, _total: int) -> None:
+    """Nobody watches."""
+
+
+class Transfer:
+    """Moves blobs over `transport`. `timeout` (seconds) bounds each silence."""
+
+    def __init__(self, transport: Transport, timeout: float, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._transport = transport
+        self._timeout = timeout
+        self._sleep = sleep
+
+    def download(self, url: str, blob: Descriptor, writer: BlobWriter, progress: Progress) -> None:
+        """Write `blob` from `url` into `writer`, on from what is there already.
+
+        Raises `TransientError` after 5 retries without a byte of progress, `DeadlineError`, or what the writer finds.
+        """
+        deadline, retries = self._deadline(blob), _Retries(self._sleep)
+        while writer.written < blob.size:
+            before = writer.written
+            try:
+                self._receive(url, blob, writer, progress, deadline)
+            except TransientError as error:
+                retries.after(error, progressed=writer.written > before)
+
+    def upload(self, start: Callable[[], str | None], blob: Descriptor, path: Path, progress: Progress) -> None:
+        """Send the file `path` as `blob`. `start` opens an upload and gives its URL, None if none is needed.
+
+        Raises `TransientError` after 5 retries without progress, `IntegrityError` if the content is not what its
+        digest says.
+        """
+        deadline, retries = self._deadline(blob), _Retries(self._sleep)
+        source = _Source(path, blob.size, progress)
+        url, offset = start(), 0
+        while url is not None:
+            try:
+                self._put(url, blob, source, offset, deadline)
+                break
+            except TransientError as error:
+                retries.after(error)
+                url, resumed = self._resume_when_possible(url, start, retries, deadline)
+                retries.reset(progressed=resumed > offset)
+                offset = resumed
+        progress(blob.size, blob.size)
+
+    def _receive(self, url: str, blob: Descriptor, writer: BlobWriter, progress: Progress, deadline: Deadline) -> None:
+        offset = writer.written
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        with self._transport.request("GET", url, deadline, headers=headers) as response:
+            _skip_to(offset, response.expect(200, 206))
+            while block := response.read():
+                writer.write(block)
+                progress(writer.written, blob.size)
+        if writer.written < blob.size:
+            raise TransientError(f"GET {url}: the connection ended after {writer.written} of {blob.size} bytes")
+
+    def _put(self, url: str, blob: Descriptor, source: _Source, offset: int, deadline: Deadline) -> None:
+        if blob.size > _SMALL:
+            url = self._patch(url, source, offset, deadline)
+            offset = blob.size
+        url = f"{url}{'&' if '?' in url else '?'}{urlencode({'digest': blob.digest})}"
+        with self._transport.request("PUT", url, deadline, headers=_OCTETS, body=source.body(offset)) as response:
+            told = response.expect(201, 204).headers.get("Docker-Content-Digest", blob.digest)
+        if told != blob.digest:
+            raise IntegrityError(f"{blob.digest} was sent, the registry stored {told}")
+
+    def _patch(self, url: str, source: _Source, offset: int, deadline: Deadline) -> str:
+        """Send all that is missing as one chunk, as Docker does; returns where the upload is closed."""
+        headers = {**_OCTETS, "Content-Range": f"{offset}-{source.size - 1}"} if offset else _OCTETS
+        with self._transport.request("PATCH", url, deadline, headers=headers, body=source.body(offset)) as response:
+            return follow(url, response.expect(202).headers.get("Location", ""))
+
+    def _resume_when_possible(
+        self, url: str, start: Callable[[], str | None], retries: _Retries, deadline: Deadline
+    ) -> tuple[str | None, int]:
+        while True:
+            try:
+                return self._resume(url, start, deadline)
+            except TransientError as error:
+                retries.after(error)
+
+    def _resume(self, url: str, start: Callable[[], str | None], deadline: Deadline) -> tuple[str | None, int]:
+        """Where to go on, and after how many bytes; begins anew if the registry has lost the upload."""
+        with self._transport.request("GET", url, deadline) as response:
+            end = _RANGE_END.fullmatch(response.headers.get("Range", ""))
+            if response.status == 204 and end and int(end[1]):  # `0-0`: nothing arrived, or one byte
+                return follow(url, response.headers.get("Location", url)), int(end[1]) + 1
+        return start(), 0
+
+    def _deadline(self, blob: Descriptor) -> Deadline:
+        return Deadline(self._timeout * (1 + _RETRIES) + blob.size / _SLOWEST, self._timeout)
+
+
+class _Retries:
+    """Counts failures in a row, and pauses longer after each."""
+
+    def __init__(self, sleep: Callable[[float], None]) -> None:
+        self._sleep = sleep
+        self._failures = 0
+
+    def after(self, error: TransientError, *, progressed: bool = False) -> None:
+        """Pause, or raise `error` if that was enough."""
+        self.reset(progressed=progressed)
+        self._failures += 1
+        if self._failures > _RETRIES:
+            raise error
+        self._sleep(_FIRST_PAUSE * 2**self._failures)
+
+    def reset(self, *, progressed: bool) -> None:
+        if progressed:
+            self._failures = 0
+
+
+def _skip_to(offset: int, response: Response) -> None:
+    """Bring the answer's body to `offset`: some registries know no ranges and begin at the beginning."""
+    if response.status == 206:
+        start = _CONTENT_RANGE_START.match(response.headers.get("Content-Range", ""))
+        if start is None or int(start[1]) != offset:
+            raise UnavailableError(f"{response.what}: asked for bytes from {offset} on, and got others")
+        return
+    while offset:
+        block = response.read(min(offset, BLOCK))
+        if not block:
+            raise TransientError(f"{response.what}: the connection ended early")
+        offset -= len(block)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A blob's file on its way up."""
+
+    path: Path
+    size: int
+    progress: Progress
+
+    def body(self, offset: int) -> Body:
+        """The bytes from `offset` on, one block in memory."""
+
+        def write(send: Callable[[memoryview], None]) -> None:
+            done, block = offset, memoryview(bytearray(BLOCK))
+            with self._open(offset) as file:
+                while done < self.size:
+                    with disk_errors(self.path):
+                        count = file.readinto(block[: self.size - done])
+                    if not count:
+                        raise IntegrityError(f"{self.path} holds {done} bytes, {self.size} were expected")
+                    send(block[:count])
+                    done += count
+                    self.progress(done, self.size)
+
+        return Body(self.size - offset, write)
+
+    def _open(self, offset: int) -> FileIO:
+        with disk_errors(self.path):
+            file = FileIO(self.path)
+            file.seek(offset)
+        return file
