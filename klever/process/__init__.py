@@ -1,0 +1,14 @@
+"""Processes that outlive the control plane: each under a shim of its own, found again by its record.
+
+    ROOT/ID/state.json …    one directory per process, kept by its shim (`klever.process.shim` lists the files)
+
+A control plane that was killed and starts again lists the records: that is all there is to adoption. Nothing here
+knows what a process is for; the owner puts that into labels.
+"""
+
+from __future__ import annotations
+
+from klever.process.manager import ProcessManager
+from klever.process.record import Phase, ProcessSpec, ProcessState, Reason
+
+__all__ = ["Phase", "ProcessManager", "ProcessSpec", "ProcessState", "Reason"]

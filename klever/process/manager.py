@@ -1,0 +1,188 @@
+"""Starts, finds, watches and ends processes by their records."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+import shutil
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from klever.errors import DeadlineError, ExhaustedError, NotFoundError, UnavailableError
+from klever.oci.blobs import disk_errors
+from klever.process import shim
+from klever.process.logs import read_log
+from klever.process.orphans import end_orphans
+from klever.process.record import ProcessSpec, ProcessState, Record, check_id, spec_to_json
+from klever.process.watch import Watcher, end_shim
+
+__all__ = ["ProcessManager"]
+
+_SHIM: Final = Path(shim.__file__)
+_START_S: Final = 20.0
+_BUSY_POLL_S: Final = 0.02
+_STOP_SLACK_S: Final = 5.0
+"""What a shim may take beyond the grace time to end its descendants, before it is killed itself."""
+
+
+class ProcessManager:
+    """The processes whose records are below `root`; one manager per data directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self._watcher = Watcher()
+
+    # What there is
+
+    def directory(self, process_id: str) -> Path:
+        """The process's own directory, there from `start` to `remove`; files of the owner go into subdirectories.
+
+        The owner may make it before the start. Raises `InvalidError` for an id that is no name.
+        """
+        check_id(process_id)
+        return self.root / process_id
+
+    def get(self, process_id: str) -> ProcessState | None:
+        """The process as it is now, from its record."""
+        record = self._record(process_id)
+        return record.state() if record else None
+
+    def list(self) -> list[ProcessState]:
+        """All processes that have a record, by id."""
+        return [record.state() for record in self._records()]
+
+    # What shall be
+
+    async def start(self, spec: ProcessSpec) -> ProcessState:
+        """Start the process, unless it lives: then nothing happens, whatever the specification says now.
+
+        Returns when it runs, or with phase Exited and reason StartError if the program cannot be started. An ended
+        process is started anew in the same directory, and its log goes on. Raises `ExhaustedError` if the disk has no
+        room for the record, `UnavailableError` or `DeadlineError` if the shim does not start.
+        """
+        record = self._record(spec.id)
+        if record and not record.exited:
+            if record.shim:
+                return record.state()
+            await end_orphans(record.directory)
+        directory = self.directory(spec.id)
+        with disk_errors(directory):
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            (directory / shim.GRACE).unlink(missing_ok=True)
+        try:
+            async with asyncio.timeout(_START_S):
+                record = await self._launch(spec, directory)
+        except TimeoutError as error:
+            raise DeadlineError(f"process {spec.id} did not start within {_START_S:g} s") from error
+        self._watcher.add(record)
+        self._watcher.tell(spec.id)
+        return record.state()
+
+    async def stop(self, process_id: str, *, grace_s: float | None = None) -> None:
+        """End the process with all that descends from it, and return when nothing of it runs; its record stays.
+
+        `grace_s` replaces the specification's. A process that has ended, or is not known, is no error.
+        """
+        record = self._record(process_id)
+        if record is None:
+            return
+        grace_s = record.state().spec.grace_s if grace_s is None else grace_s
+        with suppress(OSError):  # on a full disk the specification's grace time counts
+            (record.directory / shim.GRACE).write_text(str(grace_s))
+        await end_shim(record, grace_s + _STOP_SLACK_S)
+        newer = self._record(process_id)
+        if newer and not newer.exited:
+            await end_orphans(record.directory)
+
+    async def remove(self, process_id: str) -> None:
+        """Stop the process and delete its directory: record, logs, and the owner's files."""
+        await self.stop(process_id)
+        directory = self.directory(process_id)
+        with disk_errors(directory):
+            if directory.exists():
+                await asyncio.to_thread(shutil.rmtree, directory)
+        self._watcher.tell(process_id)
+
+    # What it says
+
+    def logs(self, process_id: str, *, tail: int | None = None, follow: bool = False) -> AsyncIterator[str]:
+        """Yield lines of output, the last `tail` ones (None: all that is kept).
+
+        With `follow` new lines come as they are written, until the process has ended. Raises `NotFoundError`.
+        """
+        if self._record(process_id) is None:
+            raise NotFoundError(f"no process is named {process_id!r}")
+
+        def running() -> bool:
+            state = self.get(process_id)
+            return follow and state is not None and state.phase != "Exited"
+
+        return read_log(self.directory(process_id), tail=tail, running=running)
+
+    async def watch(self) -> AsyncIterator[str]:
+        """Yield the ids of processes that were started or removed, or that ended; never ends by itself.
+
+        It begins with every id that there is. An id stands for any number of changes: look at its state. What a lost
+        shim left is ended before its id comes.
+        """
+        with self._watcher.subscribe() as changes:
+            for record in self._records():
+                self._watcher.add(record)
+            while True:
+                yield await changes.next()
+
+    def _record(self, process_id: str) -> Record | None:
+        return Record.read(self.directory(process_id))
+
+    def _records(self) -> Iterator[Record]:
+        for directory in sorted(self.root.iterdir()) if self.root.is_dir() else ():
+            if record := Record.read(directory):
+                yield record
+
+    async def _launch(self, spec: ProcessSpec, directory: Path) -> Record:
+        """Start a shim, unless one has the directory; returns the record of whichever lives."""
+        while True:
+            answer = await _run_shim(spec, directory)
+            record = self._record(spec.id)
+            if answer == "started" and record:
+                return record
+            if answer != "busy":
+                raise _start_error(spec.id, answer)
+            if record and record.shim and not record.exited:
+                return record
+            await asyncio.sleep(_BUSY_POLL_S)  # a shim that is about to write its record, or has recorded the end
+
+
+async def _run_shim(spec: ProcessSpec, directory: Path) -> str:
+    """Start a shim and return what it says (see `klever.process.shim.main`)."""
+    try:
+        starter = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", str(_SHIM), str(directory)),
+            env={},
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+    except OSError as error:
+        raise UnavailableError(f"process {spec.id}: cannot start {sys.executable}: {error.strerror}") from error
+    try:
+        output, _ = await starter.communicate(json.dumps(spec_to_json(spec)).encode())
+    except BaseException:
+        with suppress(ProcessLookupError):
+            starter.kill()
+        raise
+    return output.decode(errors="replace").strip()
+
+
+def _start_error(process_id: str, answer: str) -> UnavailableError | ExhaustedError:
+    word, _, number = answer.partition(" ")
+    if word != "error" or not number.isdecimal():
+        return UnavailableError(f"process {process_id}: its shim failed:\n{answer}")
+    if int(number) in {errno.ENOSPC, errno.EDQUOT}:
+        return ExhaustedError(f"process {process_id}: no room for its record: the disk is full", reason="DISK_FULL")
+    return UnavailableError(f"process {process_id}: {os.strerror(int(number))}")

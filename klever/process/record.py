@@ -1,0 +1,158 @@
+"""What a process is to be and what it is, and how both stand in the record that its shim keeps."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from klever.errors import InvalidError
+from klever.process.shim import STATE, start_ticks
+
+__all__ = ["Phase", "ProcessSpec", "ProcessState", "Reason", "Record", "check_id", "spec_to_json"]
+
+Phase = Literal["Starting", "Running", "Exited"]
+Reason = Literal["", "Completed", "Error", "OOMKilled", "DeadlineExceeded", "Killed", "StartError"]
+
+_LOST: Final = "lost: its shim is gone and left no record of the end"
+_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSpec:
+    """A process to run; everything it gets is here, nothing is inherited but the user and the resource limits.
+
+    `id` names the process and its directory: letters, digits, `.`, `_` and `-`, at most 200, the first one a letter or
+    digit. `argv[0]` is looked up on PATH of `env`. `cwd` None is `/`. `labels` are for the owner, to recognise the
+    process after a restart. With `restart` the shim starts an ended child again, with backoff. `grace_s` is the time
+    from SIGTERM to SIGKILL, `timeout_s` the wall-clock limit in seconds, `memory_bytes` the limit of resident memory
+    of the child with its descendants, `log_bytes` the size at which the log is rotated (one older part is kept).
+    """
+
+    id: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: Path | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    restart: bool = False
+    grace_s: float = 10.0
+    timeout_s: float | None = None
+    memory_bytes: int | None = None
+    log_bytes: int = 10 << 20
+
+    def __post_init__(self) -> None:
+        check_id(self.id)
+        if not self.argv:
+            raise InvalidError(f"process {self.id}: argv is empty")
+        if self.log_bytes <= 0:
+            raise InvalidError(f"process {self.id}: log_bytes {self.log_bytes} is not positive")
+        for word in (*self.argv, *self.env, *self.env.values()):
+            if "\0" in word:
+                raise InvalidError(f"process {self.id}: a NUL character in argv or env")
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessState:
+    """A process as its record tells.
+
+    `exit_code` is 128 + N after signal N. `message` is what the process wrote to the file named by its variable
+    KLEVER_TERMINATION_LOG (the first 4 KiB), else how it failed and the last lines of its log. A process whose shim
+    is gone without a record of the end reads as Exited, reason Error, message "lost: …". While `restart` waits to start
+    the child again the phase is Starting, and the last exit is kept.
+    """
+
+    spec: ProcessSpec
+    phase: Phase
+    pid: int | None = None
+    started_at: datetime | None = None
+    exited_at: datetime | None = None
+    exit_code: int | None = None
+    reason: Reason = ""
+    message: str = ""
+    restarts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A shim's record as it stands on disk."""
+
+    directory: Path
+    content: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, directory: Path) -> Record | None:
+        """The record in a directory; None if there is none, or if it was damaged by a power loss."""
+        try:
+            content = json.loads((directory / STATE).read_bytes())
+        except (OSError, ValueError):
+            return None
+        return cls(directory, content)
+
+    @property
+    def shim(self) -> int | None:
+        """The shim's process id while it lives."""
+        pid: int = self.content["shim_pid"]
+        return pid if start_ticks(pid) == self.content["shim_ticks"] else None
+
+    @property
+    def exited(self) -> bool:
+        """Whether the end of the process is recorded."""
+        return bool(self.content["phase"] == "Exited")
+
+    def state(self) -> ProcessState:
+        """What the record says; a process of a shim that is gone cannot run."""
+        values = self.content
+        spec = spec_from_json(values["spec"])
+        started_at, exited_at = _time(values["started_at"]), _time(values["exited_at"])
+        if not self.exited and self.shim is None:
+            newer = Record.read(self.directory)  # the end may have been recorded since
+            if newer is not None and newer.exited:
+                return newer.state()
+            return ProcessState(spec, "Exited", None, started_at, exited_at, None, "Error", _LOST, values["restarts"])
+        return ProcessState(
+            spec,
+            values["phase"],
+            values["pid"],
+            started_at,
+            exited_at,
+            values["exit_code"],
+            values["reason"],
+            values["message"],
+            values["restarts"],
+        )
+
+
+def check_id(process_id: str) -> None:
+    """Raise `InvalidError` unless the id can be a directory's name."""
+    if not _ID.fullmatch(process_id):
+        raise InvalidError(f"{process_id!r} is no process id: letters, digits, '.', '_' and '-', at most 200")
+
+
+def spec_to_json(spec: ProcessSpec) -> dict[str, Any]:
+    """The specification as the shim takes it."""
+    return {
+        "id": spec.id,
+        "argv": list(spec.argv),
+        "env": dict(spec.env),
+        "cwd": str(spec.cwd) if spec.cwd else None,
+        "labels": dict(spec.labels),
+        "restart": spec.restart,
+        "grace_s": spec.grace_s,
+        "timeout_s": spec.timeout_s,
+        "memory_bytes": spec.memory_bytes,
+        "log_bytes": spec.log_bytes,
+    }
+
+
+def spec_from_json(values: Mapping[str, Any]) -> ProcessSpec:
+    """The inverse of `spec_to_json`."""
+    cwd = Path(values["cwd"]) if values["cwd"] else None
+    return ProcessSpec(**{**values, "argv": tuple(values["argv"]), "cwd": cwd})
+
+
+def _time(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

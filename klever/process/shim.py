@@ -1,0 +1,456 @@
+# pathlib and contextlib would add a megabyte to each of many shims:
+# ruff: noqa: PTH104, PTH108, PTH123, PTH208, SIM105
+"""The shim: owns one child process, whatever becomes of the control plane.
+
+Run as `python -I -S shim.py DIRECTORY` with the specification as JSON on standard input; `klever.process.manager` does
+so. It forks and the first process ends: the shim belongs to nobody, in a session of its own. Files in DIRECTORY:
+
+    state.json       the record: specification, process ids, phase, exit; replaced atomically
+    state.reserve    disk blocks for the next record, so that an exit is recorded on a full disk
+    log, log.1       output of the child, rotated
+    lock             held while the shim lives: a second shim for the directory gives up
+    grace            written by whoever stops the shim: seconds from SIGTERM to SIGKILL, instead of the specification's
+
+SIGTERM stops the child and then the shim. The shim is the reaper of all that descends from the child and leaves none
+of it; a child dies with its shim. Standard library only, and little of it: it is resident once per process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import json
+import os
+import select
+import signal
+import sys
+import time
+
+TYPE_CHECKING = False  # as in typing, which is not worth its memory here
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["GRACE", "LOG", "MAX_MESSAGE", "OLD_LOG", "OWNER", "STATE", "TERMINATION_LOG", "Shim", "main", "start_ticks"]
+
+STATE = "state.json"
+LOG = "log"
+OLD_LOG = "log.1"
+GRACE = "grace"
+TERMINATION_LOG = "KLEVER_TERMINATION_LOG"
+"""Environment variable of the child: the file for what it has to say at its end."""
+OWNER = "KLEVER_PROCESS"
+"""Environment variable of the child: the directory, by which the descendants of a lost shim are found."""
+MAX_MESSAGE = 4096
+"""Bytes of a termination message that are kept: Kubernetes' bound."""
+
+_CHUNK = 65536
+_MEMORY_POLL_S = 0.2
+_SWEEP_S = 10.0
+_SWEEP_POLL_S = 0.005
+_FIRST_BACKOFF_S = 0.1
+_MAX_BACKOFF_S = 30.0
+_STEADY_S = 60.0
+"""A child that ran this long before it ended is started again as if it had never failed."""
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+class Shim:
+    """One child, from its start to the record of its end; `spec` holds the fields of `klever.process.ProcessSpec`."""
+
+    def __init__(self, directory: str, spec: dict[str, Any]) -> None:
+        self.directory = directory
+        self.spec = spec
+        self.env = {OWNER: directory, TERMINATION_LOG: f"{directory}/termination", **spec["env"]}
+        self.me = os.getpid()
+        self.record: dict[str, Any] = {"spec": spec, "shim_pid": self.me, "shim_ticks": start_ticks(self.me)}
+        self.record |= {"phase": "Starting", "pid": None, "started_at": None, "restarts": 0}
+        self.record |= {"exited_at": None, "exit_code": None, "reason": "", "message": ""}
+        self.log = _Log(directory, spec["log_bytes"])
+        self.deadline = time.monotonic() + spec["timeout_s"] if spec["timeout_s"] else 0.0
+        self.kill_at = 0.0
+        self.stopping = False
+        self.backoff_s = 0.0
+        self.pid = 0
+        self.output = -1
+        self.status: int | None = None
+        self.verdict = ("", "")  # reason and message, where the shim itself ended the child
+        self.libc = ctypes.CDLL(None)
+        self.libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        self.wakeup, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(number, lambda *_: None)
+
+    def start(self) -> None:
+        """Record the process and start it the first time; raises `OSError` if the record cannot be kept."""
+        self._write_record()
+        self._spawn()
+        try:
+            self._write_record()
+        except OSError:
+            self._sweep()  # what cannot be found again must not run
+            raise
+
+    def supervise(self) -> None:
+        """Stay until the child has ended for good, and record how."""
+        while self.pid:
+            began = time.monotonic()
+            while self.status is None:
+                self._wait()
+            self._ended()
+            if not self.spec["restart"] or self.stopping or self.verdict[0] == "DeadlineExceeded":
+                break
+            self.record["phase"] = "Starting"
+            self._record_or_log()
+            if not self._back_off(steady=time.monotonic() - began >= _STEADY_S):
+                break
+            self.record["restarts"] += 1
+            self._spawn()
+            self._record_or_log()
+        self.record["phase"] = "Exited"
+        self._record_or_log()
+
+    def _back_off(self, *, steady: bool) -> bool:
+        """Wait before the next start; False if told to stop."""
+        doubled = max(_FIRST_BACKOFF_S, min(self.backoff_s * 2, _MAX_BACKOFF_S))
+        self.backoff_s = _FIRST_BACKOFF_S if steady else doubled
+        until = time.monotonic() + self.backoff_s
+        while not self.stopping and (left := until - time.monotonic()) > 0:
+            if select.select([self.wakeup], [], [], left)[0]:
+                self._signals()
+        return not self.stopping
+
+    # The child
+
+    def _spawn(self) -> None:
+        """Fork and exec; a program that cannot be started is recorded as StartError."""
+        self.status, self.verdict = None, ("", "")
+        _forget(self.env[TERMINATION_LOG])
+        self.output, writer = os.pipe2(os.O_CLOEXEC)
+        failure, failed = os.pipe2(os.O_CLOEXEC)
+        self.pid = os.fork()
+        if not self.pid:
+            self._exec(writer, failed)
+        os.close(writer)
+        os.close(failed)
+        message = os.read(failure, MAX_MESSAGE).decode(errors="replace")  # ends with a successful exec
+        os.close(failure)
+        self.record |= {"phase": "Running", "pid": self.pid, "started_at": time.time()}
+        self.record |= {"exited_at": None, "exit_code": None, "reason": "", "message": ""}
+        if message:
+            os.waitpid(self.pid, 0)
+            self._close_output()
+            self.pid = 0
+            self.record |= {"phase": "Exited", "pid": None, "exited_at": time.time(), "exit_code": 127}
+            self.record |= {"reason": "StartError", "message": message}
+
+    def _exec(self, writer: int, failed: int) -> None:
+        """In the child: become the program, or say why not."""
+        argv = self.spec["argv"]
+        try:
+            self.libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            if os.getppid() != self.me:
+                os._exit(127)  # the shim died before the kernel was asked
+            os.setsid()  # a child that signals its process group must not hit the shim
+            for number in (signal.SIGPIPE, signal.SIGXFSZ):
+                signal.signal(number, signal.SIG_DFL)  # Python ignores them, and exec would hand that on
+            os.dup2(writer, 1)
+            os.dup2(writer, 2)
+            os.chdir(self.spec["cwd"] or "/")
+            os.execvpe(argv[0], argv, self.env)  # noqa: S606 -- without a shell is how it shall be
+        except OSError as error:
+            os.write(failed, f"cannot start {argv[0]}: {error}".encode(errors="replace"))
+        finally:
+            os._exit(127)
+
+    def _wait(self) -> None:
+        """Handle what comes next: output, a signal, or a limit."""
+        now = time.monotonic()
+        times = [moment for moment in (self.deadline, self.kill_at) if moment]
+        if self.spec["memory_bytes"]:
+            times.append(now + _MEMORY_POLL_S)
+        timeout = max(0.0, min(times) - now) if times else None
+        watched = [self.wakeup, self.output] if self.output >= 0 else [self.wakeup]
+        ready = select.select(watched, [], [], timeout)[0]
+        if self.output in ready:
+            self._pump()
+        if self.wakeup in ready:
+            self._signals()
+        if self.status is None:
+            self._limit(time.monotonic())
+
+    def _pump(self) -> None:
+        """Move one chunk of output into the log."""
+        chunk = os.read(self.output, _CHUNK)
+        if chunk:
+            self.log.write(chunk)
+        else:
+            self._close_output()
+
+    def _close_output(self) -> None:
+        if self.output >= 0:
+            os.close(self.output)
+            self.output = -1
+
+    def _signals(self) -> None:
+        numbers = os.read(self.wakeup, 512)
+        if signal.SIGTERM in numbers or signal.SIGINT in numbers:
+            self._stop()
+        self._reap()
+
+    def _stop(self) -> None:
+        kill_at = time.monotonic() + self._grace()
+        self.kill_at = min(self.kill_at, kill_at) if self.kill_at else kill_at
+        self.stopping = True
+        self._kill(signal.SIGTERM)  # the child alone: it ends its own, and needs them until then
+
+    def _grace(self) -> float:
+        try:
+            with open(f"{self.directory}/{GRACE}", encoding="ascii") as file:
+                return float(file.read())
+        except (OSError, ValueError):
+            return float(self.spec["grace_s"])  # whoever stops us said nothing else
+
+    def _limit(self, now: float) -> None:
+        """Kill the child if it is over one of its limits."""
+        memory = self.spec["memory_bytes"]
+        if self.kill_at and now >= self.kill_at:
+            self._kill(signal.SIGKILL)
+        elif self.deadline and now >= self.deadline:
+            self.verdict = ("DeadlineExceeded", f"ran longer than {self.spec['timeout_s']:g} s")
+            self._kill(signal.SIGKILL)
+        elif memory and (used := _memory(self.me, memory)) > memory:
+            self.verdict = ("OOMKilled", f"used {used >> 20} MiB of memory, the limit is {memory >> 20} MiB")
+            self._kill(signal.SIGKILL)
+
+    def _kill(self, number: int) -> None:
+        if self.pid and self.status is None:
+            os.kill(self.pid, number)  # it is not reaped yet: the number is still the child's
+
+    def _reap(self) -> bool:
+        """Take the exit status of whatever ended; False if nothing is left that could."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return False
+            if not pid:
+                return True
+            if pid == self.pid:
+                self.status = os.waitstatus_to_exitcode(status)
+
+    # The end
+
+    def _ended(self) -> None:
+        """End the descendants, keep the rest of the output, and put the result into the record."""
+        self._sweep()
+        while self.output >= 0 and select.select([self.output], [], [], 0)[0]:
+            self._pump()
+        self._close_output()
+        self.kill_at = 0.0
+        status = self.status or 0
+        code = 128 - status if status < 0 else status
+        reason, message = self.verdict
+        if not reason:
+            reason = "Completed" if not code else "Killed" if self.stopping else "Error"
+            message = _head(self.env[TERMINATION_LOG]) or self._last_words(status)
+        self.record |= {"pid": None, "exited_at": time.time(), "exit_code": code}
+        self.record |= {"reason": reason, "message": message}
+
+    def _last_words(self, status: int) -> str:
+        """How the child failed, and the end of its log."""
+        if not status or self.stopping:
+            return ""
+        how = f"killed by {_signal_name(-status)}" if status < 0 else f"exit code {status}"
+        lines = self.log.tail.decode(errors="replace").strip()
+        return f"{how}\n{lines}" if lines else how
+
+    def _sweep(self) -> None:
+        """Kill and reap everything that descends from the shim.
+
+        Only direct children are killed, round after round: what they leave becomes ours, and a process that is not
+        reaped yet keeps its number.
+        """
+        until = time.monotonic() + _SWEEP_S
+        while self._reap() and time.monotonic() < until:
+            for pid in _children(self.me):
+                os.kill(pid, signal.SIGKILL)
+            watched = [self.wakeup, self.output] if self.output >= 0 else [self.wakeup]
+            ready = select.select(watched, [], [], _SWEEP_POLL_S)[0]
+            if self.output in ready:
+                self._pump()
+            if self.wakeup in ready:
+                self._signals()
+
+    # The record
+
+    def _write_record(self) -> None:
+        """Replace the record, in the blocks that the one before reserved."""
+        reserve = f"{self.directory}/state.reserve"
+        content = json.dumps(self.record).encode()
+        with open(os.open(reserve, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
+            file.write(content)
+            file.truncate()
+        os.rename(reserve, f"{self.directory}/{STATE}")
+        _reserve(reserve, len(content) + 4 * MAX_MESSAGE)
+
+    def _record_or_log(self) -> None:
+        """Replace the record of a process that runs or ran: no failure to do so may take the shim from its child."""
+        try:
+            self._write_record()
+        except OSError as error:
+            self.log.write(f"the record cannot be written: {error.strerror}\n".encode())
+
+
+class _Log:
+    """The child's output: a current file and one older, each of at most `limit` bytes. A full disk loses lines."""
+
+    def __init__(self, directory: str, limit: int) -> None:
+        self.path, self.old, self.limit = f"{directory}/{LOG}", f"{directory}/{OLD_LOG}", limit
+        self.tail = b""
+        self.file = -1
+        self.size = 0
+
+    def write(self, chunk: bytes) -> None:
+        self.tail = (self.tail + chunk)[-MAX_MESSAGE // 2 :]
+        try:
+            if self.file < 0:
+                self._open()
+            if self.size and self.size + len(chunk) > self.limit:
+                os.rename(self.path, self.old)
+                self._open()
+            self.size += os.write(self.file, chunk)
+        except OSError:
+            return
+
+    def _open(self) -> None:
+        if self.file >= 0:
+            os.close(self.file)
+            self.file = -1
+        self.file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self.size = os.fstat(self.file).st_size
+
+
+def start_ticks(pid: int) -> int | None:
+    """Start time of a live process in clock ticks since boot (proc(5), stat, field 22); None if it has ended.
+
+    A zombie has ended. A number may be used again, but not with the same start time.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] in {b"Z", b"X"} else int(fields[19])
+
+
+def _children(pid: int) -> list[int]:
+    """Children of all threads of a process (proc(5), task/TID/children)."""
+    found: list[int] = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
+                found += map(int, file.read().split())
+    except (FileNotFoundError, ProcessLookupError):
+        pass  # it ended meanwhile
+    return found
+
+
+def _memory(root: int, limit: int) -> int:
+    """Bytes of memory that the descendants of `root` hold.
+
+    Resident sizes count a shared page once per process; a sum over `limit` is taken again in proportional sizes, which
+    cost more to read.
+    """
+    pids = _children(root)
+    for pid in pids:
+        pids += _children(pid)
+    resident = sum(_field(f"/proc/{pid}/status", b"VmRSS:") for pid in pids)
+    return resident if resident <= limit else sum(_field(f"/proc/{pid}/smaps_rollup", b"Pss:") for pid in pids)
+
+
+def _field(path: str, name: bytes) -> int:
+    """A field in kB of a file in /proc, in bytes; 0 where the process has ended."""
+    try:
+        with open(path, "rb") as file:
+            return next((int(line.split()[1]) << 10 for line in file if line.startswith(name)), 0)
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
+def _head(path: str) -> str:
+    """The termination message, if one was written."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(MAX_MESSAGE).decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _forget(path: str) -> None:
+    """Remove the termination message of an earlier run."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def _reserve(path: str, size: int) -> None:
+    """Take the disk blocks of the next record; where that fails it is written if the disk allows it then."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            os.posix_fallocate(handle, 0, size)
+        finally:
+            os.close(handle)
+    except OSError:
+        pass
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _redirect(path: str, *handles: int) -> None:
+    target = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+    for handle in handles:
+        os.dup2(target, handle)
+    os.close(target)
+
+
+def main(directory: str) -> None:
+    """Read the specification, leave the caller, run.
+
+    Says `started`, `busy` (another shim has the directory) or `error ERRNO` on standard output, and closes it.
+    """
+    spec = json.load(sys.stdin.buffer)
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    os.chdir("/")
+    _redirect(os.devnull, 0)
+    try:
+        lock = os.open(f"{directory}/lock", os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shim = Shim(directory, spec)
+        shim.start()
+    except BlockingIOError:
+        os.write(1, b"busy")
+        return
+    except OSError as error:
+        os.write(1, b"error %d" % (error.errno or errno.EIO))
+        return
+    os.write(1, b"started")
+    _redirect(os.devnull, 1)
+    _redirect(f"{directory}/{LOG}", 2)  # where a bug of the shim itself would show
+    shim.supervise()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

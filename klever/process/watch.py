@@ -1,0 +1,154 @@
+"""Waiting for the end of shims, by pidfd."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from klever.errors import UnavailableError
+from klever.process.orphans import end_orphans
+from klever.process.record import Record
+
+__all__ = ["Changes", "Watcher", "end_shim"]
+
+_KILL_S = 5.0
+
+
+class Changes:
+    """Ids that changed since they were taken last; each is kept once, so it is bounded by what there is."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, None] = {}
+        self._some = asyncio.Event()
+
+    def add(self, process_id: str) -> None:
+        self._ids[process_id] = None
+        self._some.set()
+
+    async def next(self) -> str:
+        """The id that waits longest."""
+        await self._some.wait()
+        process_id = next(iter(self._ids))
+        del self._ids[process_id]
+        if not self._ids:
+            self._some.clear()
+        return process_id
+
+
+class Watcher:
+    """Tells its subscribers of changes; it looks at shims only while there are any subscribers."""
+
+    def __init__(self) -> None:
+        self._subscribers: list[Changes] = []
+        self._handles: dict[str, int] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @contextmanager
+    def subscribe(self) -> Iterator[Changes]:
+        """Changes from now on."""
+        changes = Changes()
+        self._subscribers.append(changes)
+        try:
+            yield changes
+        finally:
+            self._subscribers.remove(changes)
+            if not self._subscribers:
+                for process_id in list(self._handles):
+                    self._close(process_id)
+
+    def tell(self, process_id: str) -> None:
+        """Something changed."""
+        for changes in self._subscribers:
+            changes.add(process_id)
+
+    def add(self, record: Record) -> None:
+        """Tell of the process now, and again when its shim has ended."""
+        if not self._subscribers:
+            return
+        process_id = record.directory.name
+        self._close(process_id)
+        handle = _open_shim(record)
+        if handle is None:
+            self._ended(process_id, record)
+        else:
+            self._handles[process_id] = handle
+            asyncio.get_running_loop().add_reader(handle, self._ended, process_id, record)
+            self.tell(process_id)
+
+    def _ended(self, process_id: str, record: Record) -> None:
+        self._close(process_id)
+        newer = Record.read(record.directory)
+        if newer is None or newer.exited:
+            self.tell(process_id)
+            return
+        task = asyncio.get_running_loop().create_task(self._lost(process_id, record))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _lost(self, process_id: str, record: Record) -> None:
+        try:
+            await end_orphans(record.directory)
+        finally:
+            self.tell(process_id)
+
+    def _close(self, process_id: str) -> None:
+        handle = self._handles.pop(process_id, None)
+        if handle is not None:
+            asyncio.get_running_loop().remove_reader(handle)
+            os.close(handle)
+
+
+async def end_shim(record: Record, timeout_s: float) -> None:
+    """Send SIGTERM to the record's shim and wait for its end; after `timeout_s` it is killed.
+
+    A shim that has ended is no error; one that survives SIGKILL is an `UnavailableError`.
+    """
+    handle = _open_shim(record)
+    if handle is None:
+        return
+    try:
+        _signal(handle, signal.SIGTERM)
+        if not await _wait(handle, timeout_s):
+            _signal(handle, signal.SIGKILL)
+            if not await _wait(handle, _KILL_S):
+                raise UnavailableError(f"process {record.directory.name} does not end: the kernel keeps it")
+    finally:
+        os.close(handle)
+
+
+def _open_shim(record: Record) -> int | None:
+    """A pidfd of the record's shim, None if it has ended."""
+    pid = record.shim
+    if pid is None:
+        return None
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+    if record.shim is None:  # the number may have been given to another process in between
+        os.close(handle)
+        return None
+    return handle
+
+
+def _signal(handle: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        signal.pidfd_send_signal(handle, number)
+
+
+async def _wait(handle: int, timeout_s: float) -> bool:
+    """Whether the process ended in time."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_reader(handle, ended.set)
+    try:
+        async with asyncio.timeout(timeout_s):
+            await ended.wait()
+    except TimeoutError:
+        return False
+    finally:
+        loop.remove_reader(handle)
+    return True
