@@ -18,13 +18,14 @@ from klever.oci import mediatypes
 from klever.oci.blobs import BlobWriter
 from klever.oci.digest import Digest
 from klever.oci.manifest import Descriptor
+from klever.oci.progress import Progress, no_progress
 from klever.oci.provider import Provider
 from klever.oci.registries import Endpoint
 from klever.oci.responses import error_of
-from klever.oci.transfer import Progress, Transfer, no_progress
+from klever.oci.transfer import Transfer
 from klever.oci.transport import Transport, follow
 
-__all__ = ["FetchedManifest", "Progress", "RegistryClient", "no_progress"]
+__all__ = ["FetchedManifest", "RegistryClient"]
 
 _ACCEPT: Final = ", ".join((*mediatypes.MANIFESTS, *mediatypes.INDEXES))
 
@@ -149,7 +150,7 @@ class RegistryClient:
         """The answer, if it has one of `statuses`; raises what it means otherwise."""
         answer = self._provider.do_request(url, method, data=data, headers=headers)
         if answer.status_code not in statuses:
-            raise error_of(answer.status_code, answer.content, f"{method} {url}")
+            raise error_of(answer.status_code, answer.content, url.partition("://")[2])
         return answer
 
     def _manifest_url(self, repository: str, target: str) -> str:

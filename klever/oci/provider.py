@@ -85,7 +85,7 @@ class Provider(Registry):  # type: ignore[misc]  # oras has no types
     def _send(
         self, url: str, method: str, data: bytes | None, headers: Mapping[str, str], deadline: Deadline
     ) -> requests.Response:
-        what = f"{method} {url}"
+        what = url.partition("://")[2]
         try:
             with self.session.request(
                 method,
@@ -100,9 +100,13 @@ class Provider(Registry):  # type: ignore[misc]  # oras has no types
         except requests.Timeout as error:
             raise DeadlineError(f"{what}: no answer within {self._timeout:.0f} s") from error
         except requests.exceptions.SSLError as error:
-            raise UnavailableError(f"{what}: the certificate is not trusted: {_root(error)}", reason="TLS") from error
+            raise UnavailableError(f"{what}: the certificate is not trusted: {_reason(error)}", reason="TLS") from error
+        except requests.ConnectionError as error:
+            raise TransientError(
+                f"no registry answers at {self.base}: {_reason(error)}", reason="UNREACHABLE"
+            ) from error
         except (requests.RequestException, OSError) as error:
-            raise TransientError(f"{what}: {_root(error)}") from error
+            raise TransientError(f"{what}: {_reason(error)}") from error
 
     def _check_200_response(self, response: requests.Response) -> None:
         """oras's hook: what it does with an answer that is no success."""
@@ -124,8 +128,8 @@ def _read(answer: requests.Response, deadline: Deadline, what: str) -> requests.
     return whole
 
 
-def _root(error: BaseException) -> BaseException:
-    """The first cause: `Connection refused` instead of the pool that met it."""
+def _reason(error: BaseException) -> str:
+    """The first cause in words: `Connection refused` instead of the pool that met it."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
-    return error
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

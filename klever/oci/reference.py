@@ -62,8 +62,12 @@ class Reference:
         return cls(repository, host, tag, _parse_digest(text, digest) if has_digest else None)
 
     def __str__(self) -> str:
-        name = f"{self.host}/{self.repository}" if self.host else self.repository
-        return name + (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
+        return self.name + (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
+
+    @property
+    def name(self) -> str:
+        """Host and repository, without tag and digest."""
+        return f"{self.host}/{self.repository}" if self.host else self.repository
 
     @property
     def project(self) -> str:

@@ -83,11 +83,15 @@ class Registries:
 
     def resolve(self, reference: Reference) -> Endpoint:
         """The registry of `reference`; raises `NotFoundError` where it has no host and no platform is known."""
-        if reference.host:
-            return self.entries.get(reference.host) or Endpoint(reference.host, default_url(reference.host))
-        if self.platform is None:
+        if not reference.host and self.platform is None:
             raise NotFoundError(f"{reference} names no registry host, and no platform registry is configured")
-        return self.platform
+        return self.resolve_host(reference.host)
+
+    def resolve_host(self, host: str) -> Endpoint:
+        """The registry that goes by `host`, which is empty for the platform's."""
+        if not host and self.platform is not None:
+            return self.platform
+        return self.entries.get(host) or Endpoint(host, default_url(host))
 
 
 def default_url(host: str) -> str:

@@ -15,13 +15,11 @@ from klever.errors import IntegrityError, UnavailableError
 from klever.oci import mediatypes
 from klever.oci.blobs import BLOCK, BlobWriter, disk_errors
 from klever.oci.manifest import Descriptor
+from klever.oci.progress import Progress
 from klever.oci.responses import TransientError
 from klever.oci.transport import Body, Deadline, Response, Transport, follow
 
-__all__ = ["Progress", "Transfer", "no_progress"]
-
-Progress = Callable[[int, int], None]
-"""Told of (bytes done, bytes in all), often."""
+__all__ = ["Transfer"]
 
 _SLOWEST: Final = 64 << 10  # bytes per second that a transfer may sink to before it misses its deadline
 _SMALL: Final = 1 << 20  # up to here one PUT holds the whole; beyond, what arrived before a cut is worth keeping
@@ -30,10 +28,6 @@ _FIRST_PAUSE: Final = 0.1
 _OCTETS: Final = {"Content-Type": mediatypes.OCTET_STREAM}
 _RANGE_END: Final = re.compile(r"(?:bytes=)?0-(\d+)")
 _CONTENT_RANGE_START: Final = re.compile(r"bytes (\d+)-")
-
-
-def no_progress(_done: int, _total: int) -> None:
-    """Nobody watches."""
 
 
 class Transfer:

@@ -243,7 +243,7 @@ def test_a_silent_registry_meets_the_deadline(registry: FakeRegistry, layout: La
     try:
         with pytest.raises(UnavailableError):
             download(registry, layout, timeout=0.1)
-        with pytest.raises(DeadlineError, match="no answer within 0 s"):
+        with pytest.raises(DeadlineError, match="no answer within"):
             client(registry, timeout=0.1).tags("p/m")
     finally:
         registry.stall.set()
@@ -438,5 +438,5 @@ def test_a_mirror_is_asked_first_and_the_registry_for_the_rest(
 
 
 def test_no_registry_there_is_said_plainly() -> None:
-    with pytest.raises(UnavailableError, match=r"GET http://127.0.0.1:1/v2/: .*Connection refused"):
+    with pytest.raises(UnavailableError, match="no registry answers at http://127.0.0.1:1: Connection refused"):
         RegistryClient(Endpoint("r", "http://127.0.0.1:1")).check()
