@@ -438,5 +438,5 @@ def test_a_mirror_is_asked_first_and_the_registry_for_the_rest(
 
 
 def test_no_registry_there_is_said_plainly() -> None:
-    with pytest.raises(UnavailableError, match="no registry answers at http://127.0.0.1:1: Connection refused"):
+    with pytest.raises(UnavailableError, match=r"no registry answers at http://127.0.0.1:1: Connection refused"):
         RegistryClient(Endpoint("r", "http://127.0.0.1:1")).check()

@@ -1,0 +1,28 @@
+"""`ormb export REF`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from klever.cli.ormb import context
+from klever.cli.ormb.output import print_model
+from klever.oci import model
+from klever.oci.reference import Reference
+
+EXAMPLES = """\
+  ormb export vision/digits:v1
+  ormb export vision/digits:v1 -d ./digits"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("reference", metavar="REF", help="a model in the cache")
+    parser.add_argument(
+        "-d", "--dst", metavar="DIR", type=Path, default=Path(), help="gets model/ and ormbfile.yaml (here by default)"
+    )
+    parser.add_argument("--force", action="store_true", help="replace a model/ that is there")
+
+
+def run(args: argparse.Namespace) -> int:
+    print_model(model.export(Reference.parse(args.reference), context.layout(), args.dst, replace=args.force))
+    return 0

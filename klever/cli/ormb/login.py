@@ -1,0 +1,48 @@
+"""`ormb login [HOST]`."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import sys
+from collections.abc import Callable
+
+from klever.cli.ormb import context, network
+from klever.errors import InvalidError
+from klever.oci.registries import Credentials
+
+EXAMPLES = """\
+  ormb login harbor.example.com -u robot --password-stdin < password.txt
+  ormb login 127.0.0.1:8080 -u me -p "$KLEVER_TOKEN\""""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("host", metavar="HOST", nargs="?", default="", help="the platform's registry by default")
+    parser.add_argument("-u", "--username", default="", help="asked for if it is missing")
+    parser.add_argument("-p", "--password", default="", help="password or token; visible to others, so better below")
+    parser.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
+    network.add_flags(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    host = args.host or context.platform_endpoint(os.environ).host
+    credentials = Credentials(args.username or _ask(input, "Username: "), _password(args))
+    network.connect(host, args, credentials).check()
+    context.credentials_file().put(host, credentials)
+    print("Login succeeded")
+    return 0
+
+
+def _password(args: argparse.Namespace) -> str:
+    if args.password_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    return args.password or _ask(getpass.getpass, "Password: ")
+
+
+def _ask(prompt: Callable[[str], str], what: str) -> str:
+    """What the user answers; raises `InvalidError` where nobody can."""
+    answer = prompt(what) if sys.stdin.isatty() else ""
+    if not answer:
+        raise InvalidError("no user name or password: give -u and --password-stdin")
+    return answer

@@ -1,0 +1,25 @@
+"""The lines that the original prints."""
+
+from __future__ import annotations
+
+from klever.oci.model import SavedModel
+
+_UNITS = "KMGTPE"
+
+__all__ = ["human_size", "print_model"]
+
+
+def print_model(model: SavedModel) -> None:
+    """Reference, content digest in hex, size, and format."""
+    print(f"ref:     {model.reference}")
+    print(f"digest:  {model.digest.hex}")
+    print(f"size:    {human_size(model.size)}")
+    print(f"format:  {model.format}")
+
+
+def human_size(size: int) -> str:
+    """`1.5 KiB`; plain bytes below 1024."""
+    if size < 1024:
+        return f"{size} B"
+    exponent = min((size.bit_length() - 1) // 10, len(_UNITS))
+    return f"{size / 1024**exponent:.1f} {_UNITS[exponent - 1]}iB"

@@ -1,0 +1,65 @@
+"""`ormb pull-and-export URI DIR`: the storage initializer of servings."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from klever.cli.ormb import context, network
+from klever.cli.ormb.output import print_model
+from klever.cli.progress import bytes_progress
+from klever.oci import model
+from klever.oci.reference import Reference
+from klever.oci.registries import Credentials
+
+EXAMPLES = """\
+  ormb pull-and-export vision/digits:v1 /mnt/models
+  ORMB_USERNAME=robot ORMB_PASSWORD=… ormb pull-and-export harbor.example.com/vision/digits:v1 /mnt/models \\
+    --relayout=false"""
+
+# The second pair is what older Seldon set-ups hand to every initializer, whatever the store.
+_CREDENTIALS = (("ORMB_USERNAME", "ORMB_PASSWORD"), ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("uri", metavar="URI", help="the model's reference")
+    parser.add_argument("directory", metavar="DIR", type=Path, help="gets the model; older files are replaced")
+    parser.add_argument(
+        "--relayout",
+        metavar="true|false",
+        type=_flag,
+        nargs="?",
+        const=True,
+        default=True,
+        help="version directory 1 instead of model (MLflow: DIR itself); true by default",
+    )
+    network.add_flags(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    reference = Reference.parse(args.uri)
+    client = network.connect(reference.host, args, _credentials(os.environ))
+    with bytes_progress("pulling") as progress:
+        exported = model.pull_and_export(
+            reference, context.layout(), client, args.directory, relayout=args.relayout, progress=progress
+        )
+    print_model(exported)
+    return 0
+
+
+def _credentials(environ: Mapping[str, str]) -> Credentials | None:
+    for username, password in _CREDENTIALS:
+        if environ.get(username) and environ.get(password):
+            return Credentials(environ[username], environ[password])
+    return None
+
+
+def _flag(text: str) -> bool:
+    """Booleans as Go's flags take them."""
+    if text.lower() in {"1", "t", "true"}:
+        return True
+    if text.lower() in {"0", "f", "false"}:
+        return False
+    raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")

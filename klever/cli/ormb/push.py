@@ -1,0 +1,33 @@
+"""`ormb push REF`."""
+
+from __future__ import annotations
+
+import argparse
+
+from klever.cli.ormb import context, network
+from klever.cli.ormb.output import human_size, print_model
+from klever.cli.progress import bytes_progress
+from klever.oci import model
+from klever.oci.reference import Reference
+
+EXAMPLES = """\
+  ormb push vision/digits:v1
+  ormb push registry.local:5000/vision/digits:v1 --plain-http"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("reference", metavar="REF", help="a model in the cache; no host: the platform's registry")
+    network.add_flags(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    reference = Reference.parse(args.reference)
+    layout = context.layout()
+    found = model.inspect(reference, layout)
+    print(f"The push refers to repository [{found.reference.name}]", flush=True)
+    with bytes_progress("pushing") as progress:
+        pushed = model.push(reference, layout, network.connect(reference.host, args), progress=progress)
+    print_model(pushed)
+    count = f"{pushed.layers} layer{'' if pushed.layers == 1 else 's'}"
+    print(f"{pushed.reference.target}: pushed to remote ({count}, {human_size(pushed.size)} total)")
+    return 0

@@ -1,0 +1,33 @@
+"""`ormb save DIR REF`."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+from pathlib import Path
+
+from klever.cli.ormb import context
+from klever.cli.ormb.output import print_model
+from klever.oci import model
+from klever.oci.reference import Reference
+
+EXAMPLES = """\
+  ormb save ./digits vision/digits:v1
+  ormb save ./digits harbor.example.com/vision/digits:v1"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "directory",
+        metavar="DIR",
+        type=Path,
+        help="holds model/ with the model's files, and ormbfile.yaml (written if it is missing)",
+    )
+    parser.add_argument("reference", metavar="REF", help="[HOST/]PROJECT/MODEL[:TAG]; no host: the platform's registry")
+
+
+def run(args: argparse.Namespace) -> int:
+    saved = model.save(args.directory, Reference.parse(args.reference), context.layout(), created=datetime.now(UTC))
+    print_model(saved)
+    print(f"{saved.reference.tag}: saved")
+    return 0

@@ -1,0 +1,18 @@
+"""`ormb version`."""
+
+from __future__ import annotations
+
+import argparse
+
+import klever
+
+EXAMPLES = ""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Takes none."""
+
+
+def run(args: argparse.Namespace) -> int:  # noqa: ARG001 - a verb's interface
+    print(f"ormb {klever.__version__}")
+    return 0
