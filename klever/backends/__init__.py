@@ -54,11 +54,15 @@ class PredictorWorkload:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Everything of one Serving that shall run, old revisions that still carry traffic included."""
+    """Everything of one Serving that shall run.
+
+    `keep` names revisions that run already and are left as they are: they still carry traffic.
+    """
 
     key: ServingKey
     uid: str
     predictors: tuple[PredictorWorkload, ...]
+    keep: frozenset[str] = frozenset()
 
 
 class InstancePhase(StrEnum):
@@ -96,7 +100,7 @@ class Backend(Protocol):
     async def ensure(self, workload: Workload) -> None:
         """Make exactly these predictor revisions exist. Returns before they are ready; watch tells of progress.
 
-        Revisions and replicas that are no longer named are stopped gracefully and removed.
+        Revisions and replicas that are named neither there nor in `keep` are stopped gracefully and removed.
         """
 
     async def observe(self, key: ServingKey) -> tuple[Instance, ...]:

@@ -101,7 +101,7 @@ class ListServingsRequest(_message.Message):
     NAMESPACE_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
-    """All namespaces where it is `-`; "default" where it is empty."""
+    """All namespaces where it is empty or `-`."""
     @_builtins.property
     def options(self) -> _common_pb2.ListOptions: ...
     def __init__(
@@ -210,6 +210,7 @@ class WatchServingsRequest(_message.Message):
     NAMESPACE_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
+    """All namespaces where it is empty or `-`."""
     @_builtins.property
     def options(self) -> _common_pb2.WatchOptions: ...
     def __init__(

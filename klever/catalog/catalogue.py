@@ -1,0 +1,145 @@
+"""The catalogue: what a registry holds, read as models and versions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from klever.errors import NotFoundError
+from klever.oci.client import FetchedManifest, RegistryClient
+from klever.oci.config import ModelConfig
+from klever.oci.dialects import dialect_of
+from klever.oci.digest import Digest
+from klever.oci.layout import Layout
+from klever.oci.manifest import Descriptor, Manifest
+from klever.oci.reference import Reference
+from klever.oci.registries import Registries
+
+__all__ = ["Catalogue", "Version"]
+
+T = TypeVar("T")
+
+_CACHED_VERSIONS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One artifact that is a model. `reference` is as it was asked for; `size` is in bytes, config and layers.
+
+    `content` is the digest by which versions that differ in metadata only are equal.
+    """
+
+    reference: Reference
+    digest: Digest
+    content: Digest
+    size: int
+    config: ModelConfig
+    dialect: str
+
+    @property
+    def pinned(self) -> Reference:
+        """The reference that names exactly this version for ever."""
+        return self.reference.with_digest(self.digest)
+
+
+class Catalogue:
+    """Reads and tags what is in registries. Calls block nothing: the clients work in threads."""
+
+    def __init__(self, registries: Registries, metadata: Layout) -> None:
+        self._registries = registries
+        self._metadata = metadata
+        self._versions: OrderedDict[tuple[str, Digest], Version] = OrderedDict()
+
+    async def resolve(self, reference: Reference) -> Version:
+        """Return what a tag or digest names now.
+
+        Raises `NotFoundError`, `InvalidError` if it is no model, `UnavailableError` if the registry does not answer.
+        """
+        if reference.digest is not None and (known := self._known(reference, reference.digest)):
+            return known
+        return await self._with(reference, lambda client: self._read(client, reference))
+
+    async def models(self, project: str = "") -> list[str]:
+        """Return the platform registry's repositories, sorted; of one project where it is given."""
+        names = await self._with(Reference("models"), lambda client: client.repositories())
+        return sorted(n for n in names if "/" in n and project in ("", n.partition("/")[0]))
+
+    async def tags(self, repository: str) -> list[str]:
+        return await self._with(Reference(repository), lambda client: sorted(client.tags(repository)))
+
+    async def versions(self, repository: str) -> list[Version]:
+        """Return the versions under each tag that are models, sorted by tag."""
+
+        def read(client: RegistryClient) -> list[Version]:
+            found = []
+            for tag in sorted(client.tags(repository)):
+                reference = Reference(repository, tag=tag)
+                digest = client.get_digest(repository, tag)
+                if digest is not None:
+                    found.append(self._known(reference, digest) or self._read(client, reference))
+            return found
+
+        return await self._with(Reference(repository), read)
+
+    async def tag(self, version: Version, tag: str, expected: Digest | None) -> None:
+        """Let `tag` name the version too; `expected` is what it must name now (`ConflictError`)."""
+
+        def write(client: RegistryClient) -> None:
+            repository = version.reference.repository
+            fetched = client.get_manifest(repository, str(version.digest))
+            client.put_manifest(repository, tag, fetched.content, fetched.media_type, expected=expected)
+
+        await self._with(version.reference, write)
+
+    async def untag(self, repository: str, target: str) -> None:
+        await self._with(Reference(repository), lambda client: client.delete_manifest(repository, target))
+
+    def _known(self, reference: Reference, digest: Digest) -> Version | None:
+        version = self._versions.get((reference.repository, digest))
+        return replace(version, reference=reference) if version else None
+
+    def _read(self, client: RegistryClient, reference: Reference) -> Version:
+        fetched = client.get_manifest(reference.repository, str(reference.digest or reference.tag or "latest"))
+        known = self._known(reference, fetched.digest)
+        if known is not None:
+            return known
+        version = self._parse(client, reference, fetched)
+        self._versions[reference.repository, fetched.digest] = version
+        while len(self._versions) > _CACHED_VERSIONS:
+            self._versions.popitem(last=False)
+        return version
+
+    def _parse(self, client: RegistryClient, reference: Reference, fetched: FetchedManifest) -> Version:
+        manifest = Manifest.parse(fetched.content, str(reference))
+        dialect = dialect_of(manifest, str(reference))
+        content = dialect.content(manifest).digest
+        self._fetch(client, reference.repository, manifest.config)
+        config = dialect.read_config(manifest, self._metadata)
+        size = manifest.config.size + sum(layer.size for layer in manifest.layers)
+        return Version(reference, fetched.digest, content, size, config, dialect.name)
+
+    def _fetch(self, client: RegistryClient, repository: str, blob: Descriptor) -> None:
+        if self._metadata.has(blob):
+            return
+        with self._metadata.writer(expected=blob.digest, size=blob.size) as writer:
+            client.get_blob(repository, blob, writer)
+            writer.commit()
+
+    async def _with(self, reference: Reference, call: Callable[[RegistryClient], T]) -> T:
+        endpoint = self._registries.resolve(reference)
+
+        def run() -> T:
+            client = RegistryClient(endpoint)
+            try:
+                return call(client)
+            except NotFoundError as error:
+                raise NotFoundError(
+                    f"{reference} is not in the registry: {error.message}", reason="MODEL_NOT_FOUND"
+                ) from error
+            finally:
+                client.close()
+
+        return await asyncio.to_thread(run)

@@ -1,0 +1,86 @@
+"""Calls to the server: one channel, the token, deadlines, and statuses as the errors that they were."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from typing import Any, Final
+
+import grpc
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from klever import errors
+from klever.cli.settings import Settings
+from klever.v1alpha1 import job_service_pb2_grpc, model_service_pb2_grpc, serving_service_pb2_grpc
+
+__all__ = ["Api", "connect"]
+
+DEADLINE: Final = 30.0
+
+_ERRORS: Final[dict[grpc.StatusCode, type[errors.KleverError]]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidError,
+    grpc.StatusCode.NOT_FOUND: errors.NotFoundError,
+    grpc.StatusCode.ALREADY_EXISTS: errors.AlreadyExistsError,
+    grpc.StatusCode.ABORTED: errors.ConflictError,
+    grpc.StatusCode.FAILED_PRECONDITION: errors.FailedPreconditionError,
+    grpc.StatusCode.UNAUTHENTICATED: errors.UnauthenticatedError,
+    grpc.StatusCode.PERMISSION_DENIED: errors.PermissionDeniedError,
+    grpc.StatusCode.OUT_OF_RANGE: errors.ExpiredError,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: errors.ExhaustedError,
+    grpc.StatusCode.UNAVAILABLE: errors.UnavailableError,
+    grpc.StatusCode.DEADLINE_EXCEEDED: errors.DeadlineError,
+    grpc.StatusCode.DATA_LOSS: errors.IntegrityError,
+}
+
+
+def connect(args: argparse.Namespace) -> Api:
+    """Return the API of the server that flags, environment and configuration name."""
+    settings = Settings.load(os.environ, server=args.server, namespace=args.namespace, token=args.token)
+    return Api(settings)
+
+
+class Api:
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        target = settings.url.partition("://")[2].rstrip("/")
+        secure = settings.url.startswith("https://")
+        channel = (
+            grpc.secure_channel(target, grpc.ssl_channel_credentials()) if secure else grpc.insecure_channel(target)
+        )
+        self.models: Any = model_service_pb2_grpc.ModelServiceStub(channel)
+        self.jobs: Any = job_service_pb2_grpc.JobServiceStub(channel)
+        self.servings: Any = serving_service_pb2_grpc.ServingServiceStub(channel)
+        self._metadata = [("authorization", f"Bearer {settings.token}")] if settings.token else []
+
+    @property
+    def namespace(self) -> str:
+        return self.settings.namespace
+
+    def call(self, method: Any, request: Any, timeout: float = DEADLINE) -> Any:
+        """Make a unary call; raises the error of `klever.errors` that the status stands for."""
+        try:
+            return method(request, timeout=timeout, metadata=self._metadata)
+        except grpc.RpcError as error:
+            raise self._error(error) from error
+
+    def stream(self, method: Any, request: Any, timeout: float | None = None) -> Iterator[Any]:
+        """Make a server-streaming call, without an end where no timeout is given."""
+        try:
+            yield from method(request, timeout=timeout, metadata=self._metadata)
+        except grpc.RpcError as error:
+            raise self._error(error) from error
+
+    def _error(self, error: Any) -> errors.KleverError:
+        code, message = error.code(), error.details() or ""
+        kind = _ERRORS.get(code, errors.KleverError)
+        if kind is errors.UnavailableError:
+            message = f"no answer from {self.settings.server}: is `klever up` running? ({message})"
+        reason = ""
+        status = rpc_status.from_call(error)
+        for detail in status.details if status else ():
+            info = error_details_pb2.ErrorInfo()
+            if detail.Unpack(info):
+                reason = info.reason
+        return kind(message, reason=reason)

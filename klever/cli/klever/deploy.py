@@ -1,0 +1,67 @@
+"""`klever deploy REF --name NAME`."""
+
+from __future__ import annotations
+
+import argparse
+
+from klever.api.codec import from_object, to_object
+from klever.api.kinds import SERVING
+from klever.cli.klever.client import Api, connect
+from klever.cli.klever.flags import add_server, add_wait
+from klever.cli.klever.output import seconds
+from klever.cli.klever.resources import find
+from klever.cli.klever.wait import wait_for
+from klever.errors import InvalidError
+from klever.oci.reference import Reference
+from klever.v1alpha1.serving_pb2 import Serving
+from klever.v1alpha1.serving_service_pb2 import ApplyServingRequest
+
+EXAMPLES = """  klever deploy team/digits:v1 --name digits --wait
+  klever deploy team/digits:v2 --name digits --canary 20"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("reference", metavar="REF", help="the model, e.g. team/digits:v1")
+    parser.add_argument("--name", required=True, help="name of the Serving, and of the model in its URL")
+    parser.add_argument("--runtime", default="", help="runtime; by default the one for the model's format")
+    parser.add_argument("--replicas", type=int, default=1, help="number of processes")
+    parser.add_argument("--canary", type=int, metavar="PERCENT", help="serve beside what runs, with this share")
+    parser.add_argument("--wait", action="store_true", help="return when it is Ready")
+    add_wait(parser)
+    add_server(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    api = connect(args)
+    Reference.parse(args.reference)
+    predictor = {"name": "main", "model": args.reference, "replicas": args.replicas}
+    if args.runtime:
+        predictor["runtime"] = args.runtime
+    predictors = [predictor]
+    if args.canary is not None:
+        main = _main_predictor(api, args.name)
+        predictors = [
+            {**main, "traffic": 100 - args.canary},
+            {**predictor, "name": "canary", "traffic": args.canary},
+        ]
+    obj = {
+        "apiVersion": SERVING.api_version,
+        "kind": SERVING.kind,
+        "metadata": {"name": args.name, "namespace": api.namespace},
+        "spec": {"predictors": predictors},
+    }
+    request = ApplyServingRequest(namespace=api.namespace, name=args.name, serving=from_object(obj, Serving))
+    serving = api.call(api.servings.ApplyServing, request)
+    print(f"serving {args.name} applied")
+    if args.wait:
+        serving = wait_for(api, find("serving"), args.name, "condition=Ready", seconds(args.timeout))
+        print(f"serving {args.name} is Ready: {serving.status.url}/v2/models/{args.name}")
+    return 0
+
+
+def _main_predictor(api: Api, name: str) -> dict[str, object]:
+    serving = next(find("serving").list(api, api.namespace, name, ""))
+    for predictor in to_object(serving.spec)["predictors"]:
+        if predictor["name"] == "main":
+            return dict(predictor)
+    raise InvalidError(f"serving {name} has no predictor main for a canary to stand beside: use klever apply")

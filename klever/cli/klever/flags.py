@@ -1,0 +1,21 @@
+"""Flags that several verbs take."""
+
+from __future__ import annotations
+
+import argparse
+
+__all__ = ["add_output", "add_server", "add_wait"]
+
+
+def add_server(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--server", help="HOST:PORT of the platform (KLEVER_SERVER)")
+    parser.add_argument("-n", "--namespace", help="project of jobs and Servings (KLEVER_NAMESPACE)")
+    parser.add_argument("--token", help="token for writes (KLEVER_TOKEN)")
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table", help="how to print")
+
+
+def add_wait(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--timeout", default="60s", help="give up after this long, e.g. 90s, 5m (default 60s)")

@@ -1,0 +1,64 @@
+"""`klever get KIND [NAME]`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from klever.cli.klever.client import Api, connect
+from klever.cli.klever.flags import add_output, add_server
+from klever.cli.klever.output import print_objects, print_table
+from klever.cli.klever.resources import Resource, find
+from klever.errors import ExpiredError, InvalidError
+
+EXAMPLES = """  klever get servings
+  klever get modeljobs -w
+  klever get versions team/digits -o json
+  klever get servings -A -l stage=prod"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kind", metavar="KIND", help="models, versions, modeljobs, servings or projects")
+    parser.add_argument("name", metavar="NAME", nargs="?", default="", help="one object")
+    parser.add_argument("-w", "--watch", action="store_true", help="go on and print every change")
+    parser.add_argument("-A", "--all-namespaces", action="store_true", help="of every project")
+    parser.add_argument("-l", "--selector", default="", help="labels, e.g. team=vision,stage!=dev")
+    add_output(parser)
+    add_server(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    resource = find(args.kind)
+    api = connect(args)
+    namespace = "-" if args.all_namespaces else api.namespace
+    if args.watch:
+        _watch(args, api, resource, namespace)
+        return 0
+    items = list(resource.list(api, namespace, args.name, args.selector))
+    if args.output != "table":
+        print_objects([resource.to_json(i) for i in items], args.output, single=bool(args.name) and len(items) == 1)
+    elif items:
+        print_table(*_table(resource, items, wide=args.all_namespaces))
+    else:
+        print(f"no {resource.names[0]}" + (f" in {api.namespace}" if resource.namespaced and namespace != "-" else ""))
+    return 0
+
+
+def _table(resource: Resource, items: list[Any], *, wide: bool) -> tuple[list[str], list[list[object]]]:
+    if wide and resource.namespaced:
+        return ["NAMESPACE", *resource.header], [[i.metadata.namespace, *resource.row(i)] for i in items]
+    return list(resource.header), [list(resource.row(i)) for i in items]
+
+
+def _watch(args: argparse.Namespace, api: Api, resource: Resource, namespace: str) -> None:
+    if resource.watch is None:
+        raise InvalidError(f"{resource.names[0]} cannot be watched; modeljobs and servings can")
+    for event in resource.watch(api, namespace, args.name, args.selector):
+        if event.type == "ERROR":
+            raise ExpiredError(f"the watch ended: {event.error.message}")
+        if args.output != "table":
+            print_objects([resource.to_json(event.object)], args.output, single=True)
+        else:
+            print(
+                "   ".join([event.type, *(str(c) if c not in ("", None) else "-" for c in resource.row(event.object))])
+            )

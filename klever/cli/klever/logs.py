@@ -1,0 +1,39 @@
+"""`klever logs KIND NAME`."""
+
+from __future__ import annotations
+
+import argparse
+
+from klever.cli.klever.client import connect
+from klever.cli.klever.flags import add_server
+from klever.cli.klever.resources import find
+from klever.errors import InvalidError
+from klever.v1alpha1.common_pb2 import StreamLogsRequest
+
+EXAMPLES = """  klever logs serving digits -f
+  klever logs modeljob extract-digits-v1 --tail 20"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kind", metavar="KIND", help="serving or modeljob")
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on until it has ended")
+    parser.add_argument("--tail", type=int, help="begin with this many last lines")
+    parser.add_argument(
+        "--instance", default="", help="one process of a Serving (`klever describe serving` lists them)"
+    )
+    add_server(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    kind = find(args.kind).names[0]
+    if kind not in ("modeljobs", "servings"):
+        raise InvalidError(f"{kind} have no logs; modeljobs and servings do")
+    api = connect(args)
+    method = api.jobs.StreamLogs if kind == "modeljobs" else api.servings.StreamLogs
+    request = StreamLogsRequest(
+        namespace=api.namespace, name=args.name, instance=args.instance, tail=args.tail, follow=args.follow
+    )
+    for line in api.stream(method, request):
+        print(f"{line.instance}: {line.text}" if line.instance and not args.instance else line.text, flush=True)
+    return 0

@@ -1,0 +1,110 @@
+"""`klever predict NAME --input FILE.json`."""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from klever.cli.klever.client import Api, connect
+from klever.cli.klever.flags import add_server
+from klever.cli.klever.resources import find, model_parts
+from klever.errors import FailedPreconditionError, InvalidError, KleverError, NotFoundError, UnavailableError
+from klever.v1alpha1.model_service_pb2 import GetModelVersionRequest
+
+EXAMPLES = """  klever predict digits --input request.json
+  klever predict digits --example            (zeros of the signature's shapes)
+  echo '{"inputs": [...]}' | klever predict digits --input -"""
+
+_ZEROS: dict[str, Any] = {"bool": False, "string": "", "object": ""}
+_TYPES = {
+    "bool": "BOOL", "float16": "FP16", "float32": "FP32", "float64": "FP64", "bfloat16": "BF16",
+    "string": "BYTES", "object": "BYTES",
+    **{f"{sign}int{bits}": f"{sign.upper()}INT{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
+}  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="the Serving")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--input", metavar="FILE.json", help="request body (Open Inference Protocol); - for stdin")
+    source.add_argument("--example", action="store_true", help="send zeros of the signature's shapes")
+    parser.add_argument("--show-request", action="store_true", help="print the request body to standard error")
+    parser.add_argument("-H", "--header", action="append", default=[], metavar="NAME:VALUE", help="a request header")
+    parser.add_argument("--timeout", type=float, default=60.0, help="seconds (default 60)")
+    add_server(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    api = connect(args)
+    serving = next(find("serving").list(api, api.namespace, args.name, ""))
+    if not serving.status.url:
+        raise FailedPreconditionError(f"serving {args.name} has no URL yet: `klever describe serving {args.name}`")
+    body = _example(api, serving) if args.example else _read(args.input)
+    if args.show_request:
+        print(body.decode(), file=sys.stderr)
+    print(_post(args, api, serving, body))
+    return 0
+
+
+def _read(source: str) -> bytes:
+    content = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+    try:
+        json.loads(content)
+    except ValueError as error:
+        raise InvalidError(f"{source} is not JSON: {error}") from error
+    return content
+
+
+def _example(api: Api, serving: Any) -> bytes:
+    status = next((p for p in serving.status.predictors if p.digest), None)
+    if status is None:
+        raise FailedPreconditionError(f"serving {serving.metadata.name} has no pinned model to take an example from")
+    project, model, _ = model_parts(status.model)
+    request = GetModelVersionRequest(project=project, model=model, version=status.digest)
+    version = api.call(api.models.GetModelVersion, request)
+    return json.dumps({"inputs": [_zeros(t) for t in version.signature.inputs]}).encode()
+
+
+def _zeros(tensor: Any) -> dict[str, Any]:
+    if tensor.dtype not in _TYPES:
+        raise InvalidError(f"input {tensor.name} has the type {tensor.dtype}: write a request, and use --input")
+    shape = [1 if d < 0 else d for d in tensor.size]
+    count = 1
+    for dimension in shape:
+        count *= dimension
+    zero = _ZEROS.get(tensor.dtype, 0)
+    return {"name": tensor.name, "datatype": _TYPES[tensor.dtype], "shape": shape, "data": [zero] * count}
+
+
+def _post(args: argparse.Namespace, api: Api, serving: Any, body: bytes) -> str:
+    url = urlsplit(f"{serving.status.url}/v2/models/{args.name}/infer")
+    server = urlsplit(api.settings.url)
+    kind = http.client.HTTPSConnection if server.scheme == "https" else http.client.HTTPConnection
+    connection = kind(server.netloc, timeout=args.timeout)
+    headers = {"Content-Type": "application/json"}
+    if api.settings.token:
+        headers["Authorization"] = f"Bearer {api.settings.token}"
+    headers |= {n.strip(): v.strip() for n, _, v in (h.partition(":") for h in args.header)}
+    try:
+        connection.request("POST", url.path, body, headers)
+        response = connection.getresponse()
+        text = response.read().decode(errors="replace")
+    except OSError as error:
+        raise UnavailableError(f"no answer from {server.netloc}: {error}") from error
+    finally:
+        connection.close()
+    if response.status >= 400:
+        raise _error(response.status, text)
+    return text
+
+
+def _error(status: int, text: str) -> KleverError:
+    message = f"HTTP {status}: {text.strip()[:2000]}"
+    if status == 404:
+        return NotFoundError(message)
+    return UnavailableError(message) if status in (502, 503, 504) else InvalidError(message)

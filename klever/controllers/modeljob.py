@@ -1,0 +1,240 @@
+"""ModelJob: runs its task once, and says how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from klever import tasks
+from klever.api.codec import parse_time
+from klever.api.kinds import MODEL_JOB, Object
+from klever.errors import ConflictError, InvalidError, NotFoundError
+from klever.executors import Executor, Task, TaskState
+from klever.oci.reference import Reference
+from klever.reconcile.conditions import Condition, format_time, merge_conditions
+from klever.reconcile.runner import Result
+from klever.store import Key, Store
+from klever.store.events import EventRecorder
+
+__all__ = ["CANCEL_ANNOTATION", "FINALIZER", "ModelJobReconciler", "decide"]
+
+FINALIZER = "kleveross.io/modeljob"
+CANCEL_ANNOTATION = "kleveross.io/cancel"
+"""On a ModelJob: its task shall end. The spec is immutable, so that the wish stands beside it."""
+
+DEADLINE_SECONDS = 3600.0
+MEMORY_BYTES = 2 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that deciding needs. `refusal` is why the job can never run, empty if it can."""
+
+    job: Object
+    task: TaskState | None
+    refusal: str
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    type: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do, in this order. `status` None leaves it as it is."""
+
+    add_finalizer: bool = False
+    start: bool = False
+    end_task: bool = False
+    status: dict[str, Any] | None = None
+    events: tuple[Event, ...] = field(default=())
+    release: bool = False
+    """Take the finalizer away: nothing of the job is left."""
+    delete: bool = False
+    requeue_after: float | None = None
+
+
+def decide(snapshot: Snapshot) -> Decision:
+    """Return the next step of a job. Pure."""
+    metadata = snapshot.job["metadata"]
+    if "deletionTimestamp" in metadata:
+        return _deleting(snapshot)
+    status = snapshot.job.get("status", {})
+    if status.get("phase") in ("Succeeded", "Failed"):
+        return _ended(snapshot)
+    if FINALIZER not in metadata.get("finalizers", []):
+        return Decision(add_finalizer=True, requeue_after=0)
+    if metadata.get("annotations", {}).get(CANCEL_ANNOTATION):
+        return Decision(
+            end_task=True,
+            status=_status(snapshot, "Failed", "Cancelled", "cancelled before it ended"),
+            events=(Event("Normal", "Cancelled", "the task was ended on request"),),
+        )
+    if snapshot.refusal:
+        return Decision(
+            status=_status(snapshot, "Failed", "Invalid", snapshot.refusal),
+            events=(Event("Warning", "Invalid", snapshot.refusal),),
+        )
+    return _progress(snapshot)
+
+
+def _deleting(snapshot: Snapshot) -> Decision:
+    held = FINALIZER in snapshot.job["metadata"].get("finalizers", [])
+    return Decision(end_task=held, release=held)
+
+
+def _ended(snapshot: Snapshot) -> Decision:
+    """A finished job keeps its log until its time to live is over."""
+    ttl = snapshot.job["spec"].get("ttlSecondsAfterFinished")
+    completed = snapshot.job["status"].get("completionTime")
+    if ttl is None or completed is None:
+        return Decision()
+    left = (parse_time(completed) + timedelta(seconds=ttl) - snapshot.now).total_seconds()
+    return Decision(delete=True) if left <= 0 else Decision(requeue_after=left)
+
+
+def _progress(snapshot: Snapshot) -> Decision:
+    task = snapshot.task
+    if task is None:
+        return Decision(start=True, status=_status(snapshot, "Pending", "Starting", ""), requeue_after=0)
+    if task.phase == "Pending":
+        return Decision(start=True, status=_status(snapshot, "Pending", "Waiting", task.message))
+    if task.phase == "Running":
+        first = snapshot.job.get("status", {}).get("phase") != "Running"
+        started = (Event("Normal", "Started", "the task runs"),) if first else ()
+        return Decision(status=_status(snapshot, "Running", "Running", task.message), events=started)
+    if task.phase == "Succeeded":
+        report = str(task.result.get("report") or "done")
+        return Decision(
+            status=_status(snapshot, "Succeeded", "Completed", report), events=(Event("Normal", "Completed", report),)
+        )
+    reason = task.reason or "Error"
+    return Decision(
+        status=_status(snapshot, "Failed", reason, task.message), events=(Event("Warning", reason, task.message),)
+    )
+
+
+def _status(snapshot: Snapshot, phase: str, reason: str, message: str) -> dict[str, Any]:
+    old = snapshot.job.get("status", {})
+    now = format_time(snapshot.now)
+    status: dict[str, Any] = {"phase": phase, "message": message}
+    if phase in ("Running", "Succeeded") or (snapshot.task is not None and snapshot.task.started_at is not None):
+        started = snapshot.task.started_at if snapshot.task else None
+        status["startTime"] = old.get("startTime") or (format_time(started) if started else now)
+    if phase in ("Succeeded", "Failed"):
+        status["completionTime"] = now
+        status["conditions"] = merge_conditions(
+            old.get("conditions", []),
+            (
+                Condition("Complete", "True" if phase == "Succeeded" else "False", reason, message),
+                Condition("Failed", "True" if phase == "Failed" else "False", reason, message),
+            ),
+            generation=snapshot.job["metadata"]["generation"],
+            now=snapshot.now,
+        )
+    if phase == "Succeeded" and snapshot.task is not None:
+        result = snapshot.task.result
+        spec = snapshot.job["spec"]
+        status["result"] = {
+            "model": spec.get("desiredTag") or spec["model"],
+            "digest": str(result.get("digest", "")),
+            "report": str(result.get("report", "")),
+        }
+    return status
+
+
+class ModelJobReconciler:
+    """Gathers, decides, applies. `task_input` adds what a task needs to reach the registry."""
+
+    def __init__(
+        self,
+        store: Store,
+        executor: Executor,
+        events: EventRecorder,
+        task_input: Callable[[], dict[str, Any]],
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._store = store
+        self._executor = executor
+        self._events = events
+        self._task_input = task_input
+        self._clock = clock
+
+    async def reconcile(self, key: Key) -> Result:
+        try:
+            job = await self._store.get(MODEL_JOB, key)
+        except NotFoundError:
+            return Result()
+        snapshot = Snapshot(job, await self._executor.get(job["metadata"]["uid"]), _refusal(job), self._clock())
+        return await self._apply(key, snapshot, decide(snapshot))
+
+    async def _apply(self, key: Key, snapshot: Snapshot, decision: Decision) -> Result:
+        job = snapshot.job
+        uid = job["metadata"]["uid"]
+        if decision.add_finalizer:
+            await self._finalizers(key, job, [*job["metadata"].get("finalizers", []), FINALIZER])
+        if decision.start:
+            await self._executor.start(self._task(job))
+        if decision.end_task:
+            await self._executor.delete(uid)
+        if decision.status is not None and _changes(job, decision.status):
+            patch = {"metadata": {"uid": uid}, "status": decision.status}
+            await self._store.patch(MODEL_JOB, key, patch, subresource="status")
+            for event in decision.events:
+                await self._events.record(job, event.type, event.reason, event.message)
+        if decision.release:
+            await self._finalizers(key, job, [f for f in job["metadata"]["finalizers"] if f != FINALIZER])
+        if decision.delete:
+            await self._store.delete(MODEL_JOB, key, uid=uid)
+        return Result(decision.requeue_after)
+
+    async def _finalizers(self, key: Key, job: Object, finalizers: list[str]) -> None:
+        metadata = {"finalizers": finalizers, "resourceVersion": job["metadata"]["resourceVersion"]}
+        try:
+            await self._store.patch(MODEL_JOB, key, {"metadata": metadata})
+        except NotFoundError:
+            return
+        except ConflictError:
+            return  # the change that overtook us brings the key back
+
+    def _task(self, job: Object) -> Task:
+        spec, metadata = job["spec"], job["metadata"]
+        limit = min(float(spec.get("activeDeadlineSeconds", DEADLINE_SECONDS)), DEADLINE_SECONDS)
+        return Task(
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            uid=metadata["uid"],
+            spec={
+                "model": spec["model"],
+                "desiredTag": spec.get("desiredTag", ""),
+                "extraction": spec.get("extraction"),
+                "conversion": spec.get("conversion"),
+                **self._task_input(),
+            },
+            env={e["name"]: e.get("value", "") for e in spec.get("env", [])},
+            timeout_s=limit,
+            memory_bytes=MEMORY_BYTES,
+        )
+
+
+def _refusal(job: Object) -> str:
+    """Return why a job that the schema accepts can never work."""
+    spec = job["spec"]
+    try:
+        for reference in filter(None, (spec["model"], spec.get("desiredTag"))):
+            Reference.parse(reference)
+        tasks.check(spec)
+    except InvalidError as error:
+        return error.message
+    return ""
+
+
+def _changes(job: Object, status: dict[str, Any]) -> bool:
+    old = job.get("status", {})
+    return any(old.get(name) != value for name, value in status.items())

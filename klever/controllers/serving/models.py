@@ -1,0 +1,73 @@
+"""Pins each predictor's model: a tag is resolved once per generation, and waits for its signature."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from klever.api.kinds import Object
+from klever.catalog.catalogue import Catalogue, Version
+from klever.controllers.extraction import ensure_extraction, wants_extraction
+from klever.controllers.serving.snapshot import Resolution, ResolvedModel
+from klever.errors import InvalidError, NotFoundError, UnavailableError
+from klever.oci.digest import Digest
+from klever.oci.reference import Reference
+from klever.runtimes.table import RUNTIMES, default_runtime
+from klever.store import Store
+
+__all__ = ["ModelResolver"]
+
+
+class ModelResolver:
+    def __init__(self, store: Store, catalogue: Catalogue) -> None:
+        self._store = store
+        self._catalogue = catalogue
+
+    async def resolve(self, serving: Object) -> dict[str, ResolvedModel]:
+        """Return what became of each predictor's model, by predictor name. Errors are in the result."""
+        return {p["name"]: await self._predictor(serving, p) for p in serving["spec"]["predictors"]}
+
+    async def _predictor(self, serving: Object, predictor: dict[str, Any]) -> ResolvedModel:
+        try:
+            return await self._resolve(serving, predictor)
+        except InvalidError as error:
+            return ResolvedModel(Resolution.FAILED, error.message)
+        except (NotFoundError, UnavailableError) as error:
+            return ResolvedModel(Resolution.WAITING, error.message)
+
+    async def _resolve(self, serving: Object, predictor: dict[str, Any]) -> ResolvedModel:
+        runtime = predictor.get("runtime") or ("custom" if predictor.get("command") else "")
+        if runtime and runtime not in RUNTIMES:
+            raise InvalidError(f"no runtime is named {runtime!r}; there are: {', '.join(sorted(RUNTIMES))}")
+        if not predictor.get("model"):
+            return ResolvedModel(Resolution.RESOLVED, runtime=runtime)
+        reference = Reference.parse(predictor["model"])
+        version = await self._catalogue.resolve(_pinned(serving, predictor, reference) or reference)
+        if wants_extraction(version) and runtime != "custom":
+            return await self._after_extraction(serving, version, runtime)
+        return ResolvedModel(
+            Resolution.RESOLVED, version=version, runtime=runtime or default_runtime(version.config.format)
+        )
+
+    async def _after_extraction(self, serving: Object, version: Version, runtime: str) -> ResolvedModel:
+        job = await ensure_extraction(self._store, serving["metadata"]["namespace"], version)
+        name, status = job["metadata"]["name"], job.get("status", {})
+        if status.get("phase") == "Failed":
+            message = f"modeljob {name} could not read its signature: {status.get('message', '')}"
+            return ResolvedModel(Resolution.FAILED, message)
+        if status.get("phase") != "Succeeded":
+            return ResolvedModel(Resolution.SIGNATURE_PENDING, f"modeljob {name} reads its signature")
+        digest = Digest.parse(status["result"]["digest"])
+        extracted = await self._catalogue.resolve(version.reference.with_digest(digest))
+        return ResolvedModel(
+            Resolution.RESOLVED, version=extracted, runtime=runtime or default_runtime(extracted.config.format)
+        )
+
+
+def _pinned(serving: Object, predictor: dict[str, Any], reference: Reference) -> Reference | None:
+    """Return the reference with the digest that this generation was pinned to, if it was."""
+    for status in serving.get("status", {}).get("predictors", []):
+        same = status["name"] == predictor["name"] and status.get("model") == predictor["model"]
+        current = status.get("observedGeneration") == serving["metadata"]["generation"]
+        if same and current and status.get("digest"):
+            return reference.with_digest(Digest.parse(status["digest"]))
+    return None

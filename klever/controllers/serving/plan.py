@@ -1,0 +1,159 @@
+"""Decides what runs, where traffic goes and what the status says. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from klever.backends import Instance, InstancePhase, PredictorWorkload
+from klever.controllers.serving.snapshot import Resolution, Snapshot
+from klever.controllers.serving.workloads import workload_of
+from klever.errors import InvalidError
+from klever.routers import HeaderMatch, MatchType, Route, RouteKey, Target
+from klever.runtimes import WireProtocol
+
+__all__ = ["Plan", "PredictorPlan", "make_plan"]
+
+_PROTOCOLS = {"custom": WireProtocol.ANY, "openscoring": WireProtocol.OPENSCORING}
+
+
+@dataclass(frozen=True, slots=True)
+class PredictorPlan:
+    """One predictor. `wanted` is what its spec asks for, `live` the revision that gets its requests ("" for none)."""
+
+    name: str
+    wanted: PredictorWorkload | None
+    live: str
+    share: int | None
+    """Percent of the requests that the spec gives it; None for a predictor with a header match."""
+    headers: tuple[HeaderMatch, ...]
+    ready: int
+    """Replicas of the wanted revision that are Ready."""
+    message: str
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    predictors: tuple[PredictorPlan, ...]
+    route: Route
+    keep: frozenset[str]
+    """Old revisions that still get requests: to be left as they are."""
+    retired: tuple[str, ...]
+    """Revisions that the published route names and the new one does not: to be drained."""
+
+    @property
+    def wanted(self) -> tuple[PredictorWorkload, ...]:
+        return tuple(p.wanted for p in self.predictors if p.wanted is not None)
+
+
+def make_plan(snapshot: Snapshot) -> Plan:
+    """Plan a Serving."""
+    spec = snapshot.serving["spec"]
+    predictors = tuple(_predictor(snapshot, p, _share(spec["predictors"], p)) for p in spec["predictors"])
+    route = _route(snapshot, predictors)
+    wanted = {p.wanted.revision for p in predictors if p.wanted is not None}
+    live = {t.revision for t in route.targets if t.http}
+    before = {t.revision for t in snapshot.route.targets if t.http} if snapshot.route else set()
+    return Plan(predictors, route, frozenset(live - wanted), tuple(sorted(before - live)))
+
+
+def _share(predictors: list[dict[str, Any]], predictor: dict[str, Any]) -> int | None:
+    if predictor.get("match"):
+        return None
+    unmatched = [p for p in predictors if not p.get("match")]
+    if len(unmatched) == 1 and "traffic" not in predictor:
+        return 100
+    return int(predictor.get("traffic", 0))
+
+
+def _predictor(snapshot: Snapshot, predictor: dict[str, Any], share: int | None) -> PredictorPlan:
+    name = predictor["name"]
+    model = snapshot.models[name]
+    wanted, message, failed = None, model.message, model.state is Resolution.FAILED
+    if model.state is Resolution.RESOLVED:
+        try:
+            wanted = workload_of(predictor, model)
+        except InvalidError as error:
+            message, failed = error.message, True
+    instances = [i for i in snapshot.instances if i.predictor == name]
+    mine = [i for i in instances if wanted is not None and i.revision == wanted.revision]
+    ready = sum(i.phase is InstancePhase.READY for i in mine)
+    if wanted is not None and ready < wanted.replicas:
+        message, failed = _trouble(mine), any(i.phase is InstancePhase.FAILED for i in mine)
+    live = _live_revision(snapshot, name, wanted, instances)
+    return PredictorPlan(name, wanted, live, share, _headers(predictor), ready, message, failed)
+
+
+def _trouble(instances: list[Instance]) -> str:
+    """Say why replicas are not ready: the worst one speaks for all."""
+    order = (InstancePhase.FAILED, InstancePhase.BACK_OFF, InstancePhase.PENDING, InstancePhase.STARTING)
+    for phase in order:
+        for instance in instances:
+            if instance.phase is phase:
+                return instance.message or f"{instance.name} is {phase}"
+    return "waiting for its processes"
+
+
+def _live_revision(snapshot: Snapshot, name: str, wanted: PredictorWorkload | None, instances: list[Instance]) -> str:
+    """Choose the revision that gets the requests: the new one once it is all ready, the old one until then."""
+    ready: dict[str, int] = {}
+    for instance in instances:
+        if instance.phase is InstancePhase.READY:
+            ready[instance.revision] = ready.get(instance.revision, 0) + 1
+    old = next(
+        (t.revision for t in (snapshot.route.targets if snapshot.route else ()) if t.predictor == name and t.http), ""
+    )
+    if wanted is not None:
+        enough = wanted.replicas if ready.get(old) and old != wanted.revision else 1
+        if wanted.replicas == 0 or ready.get(wanted.revision, 0) >= enough:
+            return wanted.revision
+    if ready.get(old):
+        return old
+    return wanted.revision if wanted is not None and ready.get(wanted.revision) else ""
+
+
+def _headers(predictor: dict[str, Any]) -> tuple[HeaderMatch, ...]:
+    headers = predictor.get("match", {}).get("headers", [])
+    return tuple(HeaderMatch(h["name"], h[t], t) for h in headers for t in MatchType if t in h)
+
+
+def _route(snapshot: Snapshot, predictors: tuple[PredictorPlan, ...]) -> Route:
+    metadata = snapshot.serving["metadata"]
+    targets = [_target(snapshot, p) for p in predictors]
+    return Route(RouteKey(metadata["namespace"], metadata["name"]), tuple(_rebalance(targets)))
+
+
+def _target(snapshot: Snapshot, predictor: PredictorPlan) -> Target:
+    instances = [
+        i
+        for i in snapshot.instances
+        if i.predictor == predictor.name and i.revision == predictor.live and i.phase is InstancePhase.READY
+    ]
+    runtime = predictor.wanted.runtime if predictor.wanted else "triton"
+    return Target(
+        predictor=predictor.name,
+        revision=predictor.live,
+        protocol=_PROTOCOLS.get(runtime, WireProtocol.OPEN_INFERENCE),
+        weight=predictor.share or 0,
+        http=tuple(sorted(i.http for i in instances if i.http)),
+        grpc=tuple(sorted(i.grpc for i in instances if i.grpc)),
+        headers=predictor.headers,
+    )
+
+
+def _rebalance(targets: list[Target]) -> list[Target]:
+    """Give the share of targets without endpoints to the others, in proportion; shares stay integers that sum to 100.
+
+    So a canary that crashes, or is not up yet, costs no request.
+    """
+    able = [t for t in targets if not t.headers and t.http and t.weight > 0]
+    total = sum(t.weight for t in able)
+    if total in (0, 100):
+        return targets
+    exact = {t.predictor: t.weight * 100 / total for t in able}
+    shares = {name: int(value) for name, value in exact.items()}
+    by_remainder = sorted(exact, key=lambda name: (shares[name] - exact[name], name))
+    for name in by_remainder[: 100 - sum(shares.values())]:
+        shares[name] += 1
+    return [t if t.headers else replace(t, weight=shares.get(t.predictor, 0)) for t in targets]

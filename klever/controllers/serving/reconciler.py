@@ -1,0 +1,123 @@
+"""Gathers, decides, applies for one Serving: make before break."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from klever.api.kinds import SERVING, Object
+from klever.backends import Backend, ServingKey, Workload
+from klever.controllers.serving.models import ModelResolver
+from klever.controllers.serving.plan import Plan, make_plan
+from klever.controllers.serving.snapshot import Resolution, Snapshot
+from klever.controllers.serving.status import status_of
+from klever.errors import ConflictError, NotFoundError
+from klever.reconcile.runner import Result
+from klever.routers import RouteKey, Router
+from klever.store import Key, Store
+from klever.store.events import EventRecorder
+
+__all__ = ["FINALIZER", "ServingReconciler"]
+
+FINALIZER = "kleveross.io/serving"
+_ASK_AGAIN_SECONDS = 2.0
+
+
+class ServingReconciler:
+    def __init__(
+        self,
+        store: Store,
+        models: ModelResolver,
+        backend: Backend,
+        router: Router,
+        events: EventRecorder,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._store = store
+        self._models = models
+        self._backend = backend
+        self._router = router
+        self._events = events
+        self._clock = clock
+
+    async def reconcile(self, key: Key) -> Result:
+        try:
+            serving = await self._store.get(SERVING, key)
+        except NotFoundError:
+            await self._remove(key)
+            return Result()
+        if "deletionTimestamp" in serving["metadata"]:
+            await self._remove(key)
+            await self._finalizers(key, serving, present=False)
+            return Result()
+        if FINALIZER not in serving["metadata"].get("finalizers", []):
+            await self._finalizers(key, serving, present=True)
+            return Result(0)
+        return await self._converge(key, serving)
+
+    async def _converge(self, key: Key, serving: Object) -> Result:
+        snapshot = await self._gather(key, serving)
+        plan = make_plan(snapshot)
+        await self._apply(key, snapshot, plan)
+        await self._report(key, snapshot, status_of(snapshot, plan))
+        waiting = any(m.state is Resolution.WAITING for m in snapshot.models.values())
+        return Result(_ASK_AGAIN_SECONDS if waiting else None)
+
+    async def _gather(self, key: Key, serving: Object) -> Snapshot:
+        route_key = RouteKey(key.namespace, key.name)
+        routes = await self._router.routes()
+        return Snapshot(
+            serving=serving,
+            models=await self._models.resolve(serving),
+            instances=await self._backend.observe(ServingKey(key.namespace, key.name)),
+            route=next((r for r in routes if r.key == route_key), None),
+            url=self._router.url(route_key),
+            now=self._clock(),
+        )
+
+    async def _apply(self, key: Key, snapshot: Snapshot, plan: Plan) -> None:
+        uid = snapshot.serving["metadata"]["uid"]
+        retired = frozenset(plan.retired)
+        workload = Workload(ServingKey(key.namespace, key.name), uid, plan.wanted, plan.keep | retired)
+        await self._backend.ensure(workload)
+        await self._router.publish(plan.route)
+        for revision in plan.retired:
+            await self._router.drain(plan.route.key, revision)
+        if retired - {w.revision for w in plan.wanted}:
+            await self._backend.ensure(replace(workload, keep=plan.keep))
+
+    async def _report(self, key: Key, snapshot: Snapshot, status: dict[str, Any]) -> None:
+        old = snapshot.serving.get("status", {})
+        if old == status:
+            return
+        uid = snapshot.serving["metadata"]["uid"]
+        patch = {"metadata": {"uid": uid}, "status": status}
+        try:
+            await self._store.patch(SERVING, key, patch, subresource="status")
+        except NotFoundError:
+            return  # deleted meanwhile: the event of that brings the key back
+        if old.get("phase") != status["phase"]:
+            ready = status["conditions"][0]
+            kind = "Normal" if status["phase"] in ("Ready", "Deploying", "Pending") else "Warning"
+            await self._events.record(snapshot.serving, kind, status["phase"], ready["message"][:1024])
+        elif old.get("traffic") != status["traffic"]:
+            await self._events.record(snapshot.serving, "Normal", "TrafficChanged", status["traffic"] or "none")
+
+    async def _remove(self, key: Key) -> None:
+        await self._router.withdraw(RouteKey(key.namespace, key.name))
+        await self._backend.remove(ServingKey(key.namespace, key.name))
+
+    async def _finalizers(self, key: Key, serving: Object, *, present: bool) -> None:
+        metadata = serving["metadata"]
+        others = [f for f in metadata.get("finalizers", []) if f != FINALIZER]
+        patch = {
+            "finalizers": [*others, FINALIZER] if present else others,
+            "resourceVersion": metadata["resourceVersion"],
+        }
+        try:
+            await self._store.patch(SERVING, key, {"metadata": patch})
+        except (ConflictError, NotFoundError):
+            return  # the change that overtook us brings the key back

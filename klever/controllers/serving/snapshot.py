@@ -1,0 +1,51 @@
+"""What deciding about a Serving needs: everything is gathered before, nothing is asked for after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from klever.api.kinds import Object
+from klever.backends import Instance
+from klever.catalog.catalogue import Version
+from klever.routers import Route
+
+__all__ = ["Resolution", "ResolvedModel", "Snapshot"]
+
+
+class Resolution(StrEnum):
+    """How far a predictor's model is."""
+
+    RESOLVED = "Resolved"
+    WAITING = "Waiting"
+    """The registry does not have it (yet) or does not answer: asked again."""
+    SIGNATURE_PENDING = "SignaturePending"
+    """A ModelJob is reading its signature."""
+    FAILED = "Failed"
+    """It can never be served as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedModel:
+    """What became of one predictor's reference. `version` is None for a command without a model, and until RESOLVED.
+
+    `runtime` is the one that the predictor names, or the default of the model's format.
+    """
+
+    state: Resolution
+    message: str = ""
+    version: Version | None = None
+    runtime: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """`models` by predictor name; `route` is what is published now."""
+
+    serving: Object
+    models: dict[str, ResolvedModel]
+    instances: tuple[Instance, ...]
+    route: Route | None
+    url: str
+    now: datetime

@@ -1,0 +1,112 @@
+"""What a Serving's status says. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from klever.controllers.serving.plan import Plan, PredictorPlan
+from klever.controllers.serving.snapshot import Resolution, Snapshot
+from klever.reconcile.conditions import Condition, merge_conditions
+
+__all__ = ["status_of"]
+
+
+def status_of(snapshot: Snapshot, plan: Plan) -> dict[str, Any]:
+    """Return the whole status that the plan amounts to once it is applied."""
+    metadata = snapshot.serving["metadata"]
+    conditions = (_ready(plan), _model_resolved(snapshot), _signature_pending(snapshot), _routes_ready(plan))
+    return {
+        "phase": _phase(snapshot, plan),
+        "url": snapshot.url,
+        "traffic": _traffic(plan),
+        "replicas": f"{sum(p.ready for p in plan.predictors)}/{sum(_wanted(p) for p in plan.predictors)}",
+        "observedGeneration": metadata["generation"],
+        "conditions": merge_conditions(
+            snapshot.serving.get("status", {}).get("conditions", []),
+            conditions,
+            generation=metadata["generation"],
+            now=snapshot.now,
+        ),
+        "predictors": [_predictor(snapshot, plan, p) for p in plan.predictors],
+    }
+
+
+def _wanted(predictor: PredictorPlan) -> int:
+    return predictor.wanted.replicas if predictor.wanted else 0
+
+
+def _is_ready(predictor: PredictorPlan) -> bool:
+    wanted = predictor.wanted
+    return wanted is not None and predictor.live == wanted.revision and predictor.ready >= wanted.replicas
+
+
+def _serves(plan: Plan) -> bool:
+    return any(t.http and (t.weight > 0 or t.headers) for t in plan.route.targets)
+
+
+def _phase(snapshot: Snapshot, plan: Plan) -> str:
+    if all(_is_ready(p) for p in plan.predictors):
+        return "Ready"
+    was_ready = snapshot.serving.get("status", {}).get("phase") in ("Ready", "Degraded")
+    if _serves(plan) and (was_ready or any(p.failed for p in plan.predictors)):
+        return "Degraded"
+    if any(p.failed for p in plan.predictors):
+        return "Failed"
+    waiting = any(m.state is not Resolution.RESOLVED for m in snapshot.models.values())
+    return "Pending" if waiting else "Deploying"
+
+
+def _traffic(plan: Plan) -> str:
+    return " ".join(f"{t.predictor}={t.weight}" for t in plan.route.targets if not t.headers and t.http)
+
+
+def _ready(plan: Plan) -> Condition:
+    troubled = [p for p in plan.predictors if not _is_ready(p)]
+    if not troubled:
+        return Condition("Ready", "True", "Serving", "every predictor answers inference requests")
+    reason = "PredictorFailed" if any(p.failed for p in troubled) else "PredictorsNotReady"
+    message = "; ".join(f"{p.name}: {p.message or 'is being moved to'}" for p in troubled)
+    return Condition("Ready", "False", reason, message[:4096])
+
+
+def _model_resolved(snapshot: Snapshot) -> Condition:
+    for name, model in snapshot.models.items():
+        if model.state is Resolution.WAITING:
+            return Condition("ModelResolved", "False", "ModelNotFound", f"{name}: {model.message}"[:4096])
+        if model.state is Resolution.FAILED:
+            return Condition("ModelResolved", "False", "ModelUnusable", f"{name}: {model.message}"[:4096])
+    return Condition("ModelResolved", "True", "Pinned", "every model is pinned by its digest")
+
+
+def _signature_pending(snapshot: Snapshot) -> Condition:
+    for name, model in snapshot.models.items():
+        if model.state is Resolution.SIGNATURE_PENDING:
+            return Condition("SignaturePending", "True", "Extracting", f"{name}: {model.message}"[:4096])
+    return Condition("SignaturePending", "False", "Known", "no signature is being read")
+
+
+def _routes_ready(plan: Plan) -> Condition:
+    if not _serves(plan):
+        return Condition("RoutesReady", "False", "NoEndpoints", "no predictor is ready to take requests")
+    return Condition("RoutesReady", "True", "Published", "requests reach the predictors")
+
+
+def _predictor(snapshot: Snapshot, plan: Plan, predictor: PredictorPlan) -> dict[str, Any]:
+    model = snapshot.models[predictor.name]
+    spec = next(p for p in snapshot.serving["spec"]["predictors"] if p["name"] == predictor.name)
+    status: dict[str, Any] = {
+        "name": predictor.name,
+        "model": spec.get("model", ""),
+        "runtime": model.runtime,
+        "revision": predictor.live,
+        "replicas": _wanted(predictor),
+        "readyReplicas": predictor.ready,
+        "message": predictor.message[:4096],
+        "observedGeneration": snapshot.serving["metadata"]["generation"],
+    }
+    if model.version is not None and model.state is Resolution.RESOLVED:
+        status |= {"digest": str(model.version.digest), "format": model.version.config.format}
+    target = next(t for t in plan.route.targets if t.predictor == predictor.name)
+    if not target.headers:
+        status["traffic"] = target.weight if target.http else 0
+    return status

@@ -1,0 +1,41 @@
+"""The gRPC server: services, reflection and health."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection
+
+from klever.server.binding import Binder
+from klever.v1alpha1 import job_service_pb2, model_service_pb2, serving_service_pb2
+
+__all__ = ["JOBS", "MODELS", "SERVINGS", "make_server"]
+
+MODELS: ServiceDescriptor = model_service_pb2.DESCRIPTOR.services_by_name["ModelService"]
+JOBS: ServiceDescriptor = job_service_pb2.DESCRIPTOR.services_by_name["JobService"]
+SERVINGS: ServiceDescriptor = serving_service_pb2.DESCRIPTOR.services_by_name["ServingService"]
+
+_OPTIONS = (
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", 4 << 20),
+    ("grpc.keepalive_time_ms", 300_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 60_000),
+    ("grpc.max_concurrent_streams", 1000),
+)
+
+
+async def make_server(binder: Binder, services: Sequence[tuple[ServiceDescriptor, object]]) -> grpc.aio.Server:
+    """Return a server of these services with reflection and health; ports are the caller's to add."""
+    server = grpc.aio.server(options=_OPTIONS)
+    server.add_generic_rpc_handlers([binder.bind(service, handlers) for service, handlers in services])
+    health = HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    names = [service.full_name for service, _ in services]
+    for name in ("", *names):
+        await health.set(name, health_pb2.HealthCheckResponse.SERVING)
+    reflection.enable_server_reflection((*names, "grpc.health.v1.Health", reflection.SERVICE_NAME), server)
+    return server

@@ -1,0 +1,182 @@
+"""ModelService."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from klever.api.codec import parse_time
+from klever.api.kinds import NAMESPACE, Object
+from klever.catalog.catalogue import Catalogue, Version
+from klever.errors import FieldViolation, InvalidError, NotFoundError
+from klever.oci.digest import Digest
+from klever.oci.reference import Reference, is_tag
+from klever.server.objects import PAGE_SIZE, required
+from klever.store import Key, Store
+from klever.v1alpha1 import model_service_pb2 as pb
+
+__all__ = ["ModelHandlers"]
+
+T = TypeVar("T")
+
+
+class ModelHandlers:
+    def __init__(self, store: Store, catalogue: Catalogue) -> None:
+        self._store = store
+        self._catalogue = catalogue
+
+    async def create_project(self, request: pb.CreateProjectRequest) -> pb.Project:
+        name = required("project.name", request.project.name)
+        obj = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        return _project(await self._store.create(NAMESPACE, obj), 0)
+
+    async def list_projects(self, request: pb.ListProjectsRequest) -> pb.ListProjectsResponse:
+        size = min(request.page_size or PAGE_SIZE, PAGE_SIZE)
+        page = await self._store.list(NAMESPACE, limit=size, token=request.page_token)
+        counts = await self._counts()
+        items = [_project(o, counts.get(o["metadata"]["name"], 0)) for o in page.items]
+        return pb.ListProjectsResponse(items=items, next_page_token=page.next_token)
+
+    async def get_project(self, request: pb.GetProjectRequest) -> pb.Project:
+        obj = await self._store.get(NAMESPACE, Key("", required("name", request.name)))
+        return _project(obj, (await self._counts()).get(request.name, 0))
+
+    async def list_models(self, request: pb.ListModelsRequest) -> pb.ListModelsResponse:
+        if request.order_by not in ("", "name"):
+            raise InvalidError(violations=(FieldViolation("order_by", f"{request.order_by!r} is not name"),))
+        project = "" if request.project == "-" else request.project
+        names = [n for n in await self._catalogue.models(project) if request.filter in n.partition("/")[2]]
+        page, token = _page(names, request.page_size, request.page_token)
+        models = await asyncio.gather(*(self._model(name) for name in page))
+        return pb.ListModelsResponse(items=models, next_page_token=token)
+
+    async def get_model(self, request: pb.GetModelRequest) -> pb.Model:
+        return await self._model(_repository(request.project, request.model))
+
+    async def list_model_versions(self, request: pb.ListModelVersionsRequest) -> pb.ListModelVersionsResponse:
+        versions = await self._catalogue.versions(_repository(request.project, request.model))
+        if request.order_by in ("created", "created desc"):
+            versions.sort(key=lambda v: v.config.created, reverse=request.order_by.endswith("desc"))
+        elif request.order_by not in ("", "tag"):
+            known = "tag, created, created desc"
+            raise InvalidError(violations=(FieldViolation("order_by", f"{request.order_by!r} is none of {known}"),))
+        page, token = _page(versions, request.page_size, request.page_token)
+        return pb.ListModelVersionsResponse(items=[_version(v) for v in page], next_page_token=token)
+
+    async def get_model_version(self, request: pb.GetModelVersionRequest) -> pb.ModelVersion:
+        return _version(await self._resolve(request.project, request.model, request.version))
+
+    async def tag_model_version(self, request: pb.TagModelVersionRequest) -> pb.ModelVersion:
+        if not is_tag(request.tag):
+            raise InvalidError(violations=(FieldViolation("tag", f"{request.tag!r} is not a tag"),))
+        version = await self._resolve(request.project, request.model, request.version)
+        expected = Digest.parse(request.expected_digest) if request.expected_digest else None
+        await self._catalogue.tag(version, request.tag, expected)
+        return _version(await self._resolve(request.project, request.model, request.tag))
+
+    async def delete_model_version(self, request: pb.DeleteModelVersionRequest) -> Empty:
+        await self._resolve(request.project, request.model, request.version)
+        await self._catalogue.untag(_repository(request.project, request.model), request.version)
+        return Empty()
+
+    async def _resolve(self, project: str, model: str, version: str) -> Version:
+        repository = _repository(project, model)
+        required("version", version)
+        separator = "@" if ":" in version else ":"
+        return await self._catalogue.resolve(Reference.parse(f"{repository}{separator}{version}"))
+
+    async def _model(self, repository: str) -> pb.Model:
+        versions = await self._catalogue.versions(repository)
+        if not versions:
+            raise NotFoundError(f"there is no model {repository}", reason="MODEL_NOT_FOUND")
+        project, _, name = repository.partition("/")
+        latest = max(versions, key=lambda v: v.config.created)
+        return pb.Model(project=project, name=name, version_count=len(versions), latest=_version(latest))
+
+    async def _counts(self) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        for name in await self._catalogue.models():
+            project = name.partition("/")[0]
+            counts[project] = counts.get(project, 0) + 1
+        return counts
+
+
+def _repository(project: str, model: str) -> str:
+    return f"{required('project', project)}/{required('model', model)}"
+
+
+def _page(items: list[T], size: int, token: str) -> tuple[list[T], str]:
+    start = int(token) if token.isdecimal() else 0
+    if token and not token.isdecimal():
+        raise InvalidError(violations=(FieldViolation("page_token", "was not given by this server"),))
+    end = start + min(size or PAGE_SIZE, PAGE_SIZE)
+    return items[start:end], str(end) if end < len(items) else ""
+
+
+def _project(obj: Object, models: int) -> pb.Project:
+    metadata = obj["metadata"]
+    return pb.Project(name=metadata["name"], create_time=_time(metadata["creationTimestamp"]), model_count=models)
+
+
+def _version(version: Version) -> pb.ModelVersion:
+    config, reference = version.config, version.reference
+    return pb.ModelVersion(
+        project=reference.project,
+        model=reference.model,
+        tag=reference.tag,
+        digest=str(version.digest),
+        content_digest=str(version.content),
+        size=version.size,
+        create_time=_time(config.created),
+        author=config.author,
+        description=config.description,
+        format=config.format,
+        framework=config.framework,
+        labels=dict(config.labels),
+        tags=list(config.tags),
+        signature=_signature(version),
+        metrics=[pb.NamedValue(name=n, value=v) for n, v in config.metrics],
+        hyper_parameters=[pb.NamedValue(name=n, value=v) for n, v in config.hyper_parameters],
+        training=pb.GitSource(repository=config.training.repository, revision=config.training.revision),
+        dataset=pb.GitSource(repository=config.dataset.repository, revision=config.dataset.revision),
+        dialect=version.dialect,
+        reference=str(reference),
+    )
+
+
+def _signature(version: Version) -> pb.Signature | None:
+    signature = version.config.signature
+    if signature is None:
+        return None
+
+    def tensors(side: str) -> list[pb.Tensor]:
+        return [
+            pb.Tensor(
+                name=t.name,
+                size=list(t.size or ()),
+                has_size=t.size is not None,
+                dtype=t.dtype,
+                op_type=t.op_type,
+                values=list(t.values),
+            )
+            for t in getattr(signature, side)
+        ]
+
+    return pb.Signature(inputs=tensors("inputs"), outputs=tensors("outputs"), layers=dict(signature.layers))
+
+
+def _time(text: str) -> Timestamp | None:
+    """Return a time of the metadata; None for the original tool's "never" and for what is no time."""
+    try:
+        time = parse_time(text)
+    except ValueError:
+        return None
+    if time < datetime(1970, 1, 1, tzinfo=UTC):
+        return None
+    result = Timestamp()
+    result.FromDatetime(time)
+    return result

@@ -1,0 +1,151 @@
+"""What the services of stored kinds share: namespaces, pages and watches over the store."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Generic, TypeVar
+
+from google.protobuf.message import Message
+
+from klever.api.codec import from_object, to_object
+from klever.api.kinds import EVENT, Kind, Object
+from klever.errors import ExpiredError, FieldViolation, InvalidError
+from klever.store import Key, Page, Store
+from klever.v1alpha1.common_pb2 import (
+    ListEventsRequest,
+    ListEventsResponse,
+    ListOptions,
+    WatchError,
+    WatchOptions,
+)
+from klever.v1alpha1.meta_pb2 import Event
+
+__all__ = ["DEFAULT_NAMESPACE", "Objects", "required"]
+
+DEFAULT_NAMESPACE = "default"
+PAGE_SIZE = 500
+MAX_SORTED = 10_000
+
+M = TypeVar("M", bound=Message)
+
+
+def required(field: str, value: str) -> str:
+    """Return the value; raises `InvalidError` naming the request's field if it is empty."""
+    if not value:
+        raise InvalidError(violations=(FieldViolation(field, "is required"),))
+    return value
+
+
+class Objects(Generic[M]):
+    """One kind over the store, in messages."""
+
+    def __init__(self, store: Store, kind: Kind, message: type[M]) -> None:
+        self.store = store
+        self.kind = kind
+        self._message = message
+
+    def read(self, obj: Object) -> M:
+        return from_object(obj, self._message)
+
+    def write(self, message: Message, namespace: str, name: str = "") -> Object:
+        """Return a request's object, addressed as the request says. Raises `InvalidError` where the two differ."""
+        obj = to_object(message)
+        obj.pop("status", None)
+        self._default(obj, "apiVersion", self.kind.api_version)
+        self._default(obj, "kind", self.kind.kind)
+        metadata = obj.setdefault("metadata", {})
+        self._default(metadata, "namespace", namespace or metadata.get("namespace", DEFAULT_NAMESPACE), "metadata.")
+        if name:
+            self._default(metadata, "name", name, "metadata.")
+        return obj
+
+    @staticmethod
+    def _default(target: dict[str, Any], field: str, value: str, path: str = "") -> None:
+        if target.setdefault(field, value) != value:
+            raise InvalidError(
+                violations=(FieldViolation(path + field, f"is {target[field]!r}, but the request says {value!r}"),)
+            )
+
+    @staticmethod
+    def key(namespace: str, name: str) -> Key:
+        return Key(namespace or DEFAULT_NAMESPACE, required("name", name))
+
+    async def create(self, message: Message, namespace: str) -> M:
+        return self.read(await self.store.create(self.kind, self.write(message, namespace)))
+
+    async def apply(self, message: Message, namespace: str, name: str) -> M:
+        return self.read(await self.store.apply(self.kind, self.write(message, namespace, name)))
+
+    async def get(self, namespace: str, name: str) -> M:
+        return self.read(await self.store.get(self.kind, self.key(namespace, name)))
+
+    async def patch(self, key: Key, patch: dict[str, Any]) -> M:
+        return self.read(await self.store.patch(self.kind, key, patch))
+
+    async def delete(self, namespace: str, name: str, resource_version: str) -> None:
+        await self.store.delete(self.kind, self.key(namespace, name), resource_version=resource_version)
+
+    async def page(self, namespace: str, options: ListOptions) -> Page:
+        size = min(options.page_size or PAGE_SIZE, PAGE_SIZE)
+        if options.order_by in ("", "name"):
+            return await self.store.list(
+                self.kind,
+                _all(namespace),
+                labels=options.labels,
+                fields=options.filter,
+                limit=size,
+                token=options.page_token,
+            )
+        return await self._sorted(namespace, options)
+
+    async def _sorted(self, namespace: str, options: ListOptions) -> Page:
+        """Sort by creation: one page, as an order that the store does not keep cannot be continued."""
+        if options.order_by not in ("created", "created desc"):
+            known = "name, created, created desc"
+            raise InvalidError(
+                violations=(FieldViolation("options.order_by", f"{options.order_by!r} is none of {known}"),)
+            )
+        page = await self.store.list(
+            self.kind, _all(namespace), labels=options.labels, fields=options.filter, limit=MAX_SORTED
+        )
+        items = sorted(
+            page.items, key=lambda o: str(o["metadata"]["creationTimestamp"]), reverse=options.order_by.endswith("desc")
+        )
+        size = options.page_size or len(items)
+        return Page(tuple(items[:size]), page.resource_version)
+
+    async def watch(
+        self, namespace: str, options: WatchOptions, response: Callable[..., Message]
+    ) -> AsyncIterator[Message]:
+        """Yield responses of `{type, object, error}`; the error is in-band and ends the stream."""
+        try:
+            async for event in self.store.watch(
+                self.kind,
+                _all(namespace),
+                labels=options.labels,
+                fields=options.filter,
+                resource_version=options.resource_version,
+                bookmarks=options.bookmarks,
+            ):
+                yield response(type=event.type, object=self.read(event.object))
+        except ExpiredError as error:
+            yield response(type="ERROR", error=WatchError(reason=error.reason, message=error.message))
+
+    async def events(self, request: ListEventsRequest) -> ListEventsResponse:
+        """List the events about objects of this kind, oldest first."""
+        selector = f"involvedObject.kind={self.kind.kind}"
+        if request.name:
+            selector += f",involvedObject.name={request.name}"
+        page = await self.store.list(
+            EVENT,
+            request.namespace or DEFAULT_NAMESPACE,
+            fields=selector,
+            limit=min(request.page_size or PAGE_SIZE, PAGE_SIZE),
+            token=request.page_token,
+        )
+        items = sorted((from_object(o, Event) for o in page.items), key=lambda e: e.last_timestamp.seconds)
+        return ListEventsResponse(items=items, next_page_token=page.next_token)
+
+
+def _all(namespace: str) -> str:
+    return "" if namespace == "-" else namespace

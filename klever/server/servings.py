@@ -1,0 +1,217 @@
+"""ServingService."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from klever.api.codec import to_object
+from klever.api.kinds import SERVING
+from klever.backends import Backend, Instance, ServingKey
+from klever.controllers.render import ServingRenderer
+from klever.errors import FailedPreconditionError, FieldViolation, InvalidError
+from klever.server.objects import Objects
+from klever.store import Store
+from klever.v1alpha1 import common_pb2, serving_service_pb2
+from klever.v1alpha1.serving_pb2 import Serving
+
+__all__ = ["ServingHandlers"]
+
+PREVIOUS_TRAFFIC = "kleveross.io/previous-traffic"
+"""On a Serving: the shares before the last SetTraffic, as `main=80,canary=20`."""
+
+
+class ServingHandlers:
+    def __init__(self, store: Store, backend: Backend, renderer: ServingRenderer) -> None:
+        self._servings = Objects(store, SERVING, Serving)
+        self._backend = backend
+        self._renderer = renderer
+
+    async def create_serving(self, request: serving_service_pb2.CreateServingRequest) -> Serving:
+        return await self._servings.create(request.serving, request.namespace)
+
+    async def apply_serving(self, request: serving_service_pb2.ApplyServingRequest) -> Serving:
+        return await self._servings.apply(request.serving, request.namespace, request.name)
+
+    async def get_serving(self, request: serving_service_pb2.GetServingRequest) -> Serving:
+        return await self._servings.get(request.namespace, request.name)
+
+    async def list_servings(
+        self, request: serving_service_pb2.ListServingsRequest
+    ) -> serving_service_pb2.ListServingsResponse:
+        page = await self._servings.page(request.namespace, request.options)
+        return serving_service_pb2.ListServingsResponse(
+            items=[self._servings.read(o) for o in page.items],
+            next_page_token=page.next_token,
+            resource_version=page.resource_version,
+        )
+
+    async def update_serving(self, request: serving_service_pb2.UpdateServingRequest) -> Serving:
+        obj = self._servings.write(request.serving, request.namespace, request.name)
+        patch = _masked(obj, list(request.update_mask.paths) or ["spec", "metadata.labels", "metadata.annotations"])
+        version = obj["metadata"].get("resourceVersion")
+        if version:
+            patch.setdefault("metadata", {})["resourceVersion"] = version
+        return await self._servings.patch(self._servings.key(request.namespace, request.name), patch)
+
+    async def delete_serving(self, request: serving_service_pb2.DeleteServingRequest) -> Empty:
+        await self._servings.delete(request.namespace, request.name, request.resource_version)
+        return Empty()
+
+    def watch_servings(
+        self, request: serving_service_pb2.WatchServingsRequest
+    ) -> AsyncIterator[serving_service_pb2.WatchServingsResponse]:
+        return self._servings.watch(request.namespace, request.options, serving_service_pb2.WatchServingsResponse)
+
+    async def set_traffic(self, request: serving_service_pb2.SetTrafficRequest) -> Serving:
+        serving = await self._servings.get(request.namespace, request.name)
+        shares = _previous(serving) if request.undo else dict(request.traffic)
+        _check_shares(serving, shares)
+        before = _shares(serving)
+        for predictor in serving.spec.predictors:
+            if not predictor.HasField("match"):
+                predictor.traffic = shares.get(predictor.name, 0)
+        annotation = ",".join(f"{name}={share}" for name, share in before.items())
+        patch = {
+            "metadata": {
+                "resourceVersion": request.resource_version or serving.metadata.resource_version,
+                "annotations": {PREVIOUS_TRAFFIC: annotation},
+            },
+            "spec": {"predictors": to_object(serving.spec)["predictors"]},
+        }
+        return await self._servings.patch(self._servings.key(request.namespace, request.name), patch)
+
+    async def list_instances(
+        self, request: serving_service_pb2.ListInstancesRequest
+    ) -> serving_service_pb2.ListInstancesResponse:
+        await self._servings.get(request.namespace, request.name)
+        instances = await self._backend.observe(self._key(request.namespace, request.name))
+        return serving_service_pb2.ListInstancesResponse(items=[_instance(i) for i in instances])
+
+    async def list_events(self, request: common_pb2.ListEventsRequest) -> common_pb2.ListEventsResponse:
+        return await self._servings.events(request)
+
+    async def stream_logs(self, request: common_pb2.StreamLogsRequest) -> AsyncIterator[common_pb2.LogLine]:
+        await self._servings.get(request.namespace, request.name)
+        key = self._key(request.namespace, request.name)
+        names = [i.name for i in await self._backend.observe(key) if request.instance in ("", i.name)]
+        if not names:
+            wanted = f"instance {request.instance!r}" if request.instance else "instance"
+            raise FailedPreconditionError(f"serving {request.name} has no {wanted} now", reason="NO_LOG")
+        async for line in self._lines(key, names, request):
+            yield line
+
+    async def _lines(
+        self, key: ServingKey, names: list[str], request: common_pb2.StreamLogsRequest
+    ) -> AsyncIterator[common_pb2.LogLine]:
+        """Merge the logs of several instances as their lines come; at most 100 lines wait."""
+        queue: asyncio.Queue[common_pb2.LogLine | None] = asyncio.Queue(100)
+        tail = request.tail if request.HasField("tail") else None
+
+        async def read(name: str) -> None:
+            async for text in self._backend.logs(key, name, tail=tail, follow=request.follow):
+                await queue.put(common_pb2.LogLine(instance=name, text=text))
+
+        async def read_all() -> None:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for name in names:
+                        group.create_task(read(name))
+            finally:
+                await queue.put(None)
+
+        reader = asyncio.create_task(read_all())
+        try:
+            while (line := await queue.get()) is not None:
+                yield line
+            await reader
+        finally:
+            reader.cancel()
+
+    async def render_serving(
+        self, request: serving_service_pb2.RenderServingRequest
+    ) -> serving_service_pb2.RenderServingResponse:
+        obj = self._servings.write(request.serving, request.namespace)
+        files = await self._renderer.render(self._servings.read(obj))
+        return serving_service_pb2.RenderServingResponse(
+            files=[serving_service_pb2.RenderedFile(path=path, content=content) for path, content in files.items()]
+        )
+
+    def _key(self, namespace: str, name: str) -> ServingKey:
+        key = self._servings.key(namespace, name)
+        return ServingKey(key.namespace, key.name)
+
+
+def _masked(obj: dict[str, Any], paths: list[str]) -> dict[str, Any]:
+    """Return the parts of an object that the mask names, as a merge patch; a named part that is absent is removed."""
+    patch: dict[str, Any] = {}
+    for path in paths:
+        names = path.split(".")
+        if names[0] not in ("spec", "metadata") or names[:2] not in (
+            ["metadata", "labels"],
+            ["metadata", "annotations"],
+            names[:2] if names[0] == "spec" else [],
+        ):
+            raise InvalidError(violations=(FieldViolation("update_mask", f"{path!r} cannot be updated"),))
+        source: Any = obj
+        target = patch
+        for name in names[:-1]:
+            source = source.get(name, {}) if isinstance(source, dict) else {}
+            target = target.setdefault(name, {})
+        target[names[-1]] = source.get(names[-1]) if isinstance(source, dict) else None
+    return patch
+
+
+def _shares(serving: Serving) -> dict[str, int]:
+    open_predictors = [p for p in serving.spec.predictors if not p.HasField("match")]
+    if len(open_predictors) == 1 and not open_predictors[0].HasField("traffic"):
+        return {open_predictors[0].name: 100}
+    return {p.name: p.traffic for p in open_predictors}
+
+
+def _previous(serving: Serving) -> dict[str, int]:
+    text = serving.metadata.annotations.get(PREVIOUS_TRAFFIC, "")
+    if not text:
+        raise FailedPreconditionError(
+            f"the traffic of serving {serving.metadata.name} was never changed: nothing to undo",
+            reason="NOTHING_TO_UNDO",
+        )
+    pairs = (part.rpartition("=") for part in text.split(","))
+    return {name: int(share) for name, _, share in pairs if share.isdecimal()}
+
+
+def _check_shares(serving: Serving, shares: dict[str, int]) -> None:
+    names = set(_shares(serving))
+    violations = [
+        FieldViolation(f"traffic[{name}]", f"no such predictor without a header match; there are {sorted(names)}")
+        for name in sorted(set(shares) - names)
+    ]
+    violations += [
+        FieldViolation(f"traffic[{name}]", f"{share} is not within 0..100")
+        for name, share in shares.items()
+        if not 0 <= share <= 100
+    ]
+    if not violations and sum(shares.values()) != 100:
+        violations.append(FieldViolation("traffic", f"must sum to 100, not {sum(shares.values())}"))
+    if violations:
+        raise InvalidError(violations=tuple(violations))
+
+
+def _instance(instance: Instance) -> serving_service_pb2.Instance:
+    started = Timestamp()
+    if instance.started_at is not None:
+        started.FromDatetime(instance.started_at)
+    return serving_service_pb2.Instance(
+        name=instance.name,
+        predictor=instance.predictor,
+        revision=instance.revision,
+        phase=instance.phase,
+        reason=instance.reason,
+        message=instance.message,
+        restarts=instance.restarts,
+        start_time=started if instance.started_at is not None else None,
+    )
