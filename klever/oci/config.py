@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Self
 
 from klever.errors import FieldViolation, InvalidError
+from klever.formats import Signature, Tensor
 from klever.oci.encoding import decode_object, encode_json
 
 __all__ = ["MAX_CONFIG", "GitSource", "ModelConfig", "Signature", "Tensor", "normalize"]
@@ -42,26 +43,6 @@ _FIELDS: Final[Mapping[str, Any]] = {
 }
 _SCALAR: Final[tuple[str, list[int]]] = ("size", [])  # a tensor of rank 0, which an absent size is not
 _RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
-
-
-@dataclass(frozen=True, slots=True)
-class Tensor:
-    """One input or output. `size` has -1 for a dynamic dimension, and is None where the rank is unknown."""
-
-    name: str
-    size: tuple[int, ...] | None = None
-    dtype: str = ""
-    op_type: str = ""
-    values: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """What a model takes and gives; `layers` counts its operators."""
-
-    inputs: tuple[Tensor, ...] = ()
-    outputs: tuple[Tensor, ...] = ()
-    layers: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
+from google.rpc import code_pb2, status_pb2
 from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
@@ -107,9 +108,13 @@ class Binder:
         self._metrics.total.labels(method, code.name).inc()
         if isinstance(error, KleverError):
             log.info("%s %s: %s", method, code.name, error, extra={"request_id": request_id})
-            await context.abort_with_status(rpc_status.to_status(to_status(error)))
-        log.error("%s failed", method, exc_info=error, extra={"request_id": request_id})
-        await context.abort(grpc.StatusCode.INTERNAL, f"internal error; the server's log has it under {request_id}")
+            status = to_status(error)
+        else:
+            log.error("%s failed", method, exc_info=error, extra={"request_id": request_id})
+            message = f"internal error; the server's log has it under {request_id}"
+            status = status_pb2.Status(code=code_pb2.INTERNAL, message=message)
+        await context.abort_with_status(rpc_status.to_status(status))
+        raise AssertionError("abort raises")
 
 
 def _request_id(context: Context) -> str:

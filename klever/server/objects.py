@@ -27,6 +27,7 @@ PAGE_SIZE = 500
 MAX_SORTED = 10_000
 
 M = TypeVar("M", bound=Message)
+R = TypeVar("R", bound=Message)
 
 
 def required(field: str, value: str) -> str:
@@ -114,9 +115,7 @@ class Objects(Generic[M]):
         size = options.page_size or len(items)
         return Page(tuple(items[:size]), page.resource_version)
 
-    async def watch(
-        self, namespace: str, options: WatchOptions, response: Callable[..., Message]
-    ) -> AsyncIterator[Message]:
+    async def watch(self, namespace: str, options: WatchOptions, response: Callable[..., R]) -> AsyncIterator[R]:
         """Yield responses of `{type, object, error}`; the error is in-band and ends the stream."""
         try:
             async for event in self.store.watch(

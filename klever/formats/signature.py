@@ -1,0 +1,54 @@
+"""What a model takes and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Signature", "Tensor"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One input or output.
+
+    `size` has -1 for a dynamic dimension and is None where the rank is unknown. `dtype` is a numpy name (`float32`,
+    `string`), or the type as written for what is no tensor (`sequence(map(int64,float32))`). `op_type` and `values`
+    are PMML's.
+    """
+
+    name: str
+    size: tuple[int, ...] | None = None
+    dtype: str = ""
+    op_type: str = ""
+    values: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it under the ORMB config's field names; `size` is absent where the rank is unknown."""
+        document: dict[str, Any] = {"name": self.name}
+        if self.size is not None:
+            document["size"] = list(self.size)
+        document["dType"] = self.dtype
+        if self.op_type:
+            document["opType"] = self.op_type
+        if self.values:
+            document["values"] = list(self.values)
+        return document
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Inputs, outputs, and how often each operator (PMML: model element) occurs."""
+
+    inputs: tuple[Tensor, ...] = ()
+    outputs: tuple[Tensor, ...] = ()
+    layers: Mapping[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it under the ORMB config's field names."""
+        return {
+            "inputs": [t.to_json() for t in self.inputs],
+            "outputs": [t.to_json() for t in self.outputs],
+            "layers": dict(self.layers),
+        }

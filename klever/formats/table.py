@@ -1,0 +1,120 @@
+"""The formats that there are, and what a model directory of each must hold (ormb's rules, kleveross/ormb)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+from klever.errors import InvalidError
+from klever.formats.signature import Signature
+
+__all__ = ["Format", "check_layout", "detect", "get", "names"]
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A format. Each pattern of `files` must match exactly one entry at the top of the model directory.
+
+    `alone`: nothing else may be there. `reader` is the module that reads the signature, empty where none does.
+    """
+
+    name: str
+    framework: str = ""
+    files: tuple[str, ...] = ()
+    alone: bool = False
+    reader: str = ""
+
+    @property
+    def extractable(self) -> bool:
+        return bool(self.reader)
+
+    def read_signature(self, model_dir: Path) -> Signature:
+        """Read the signature; raises `InvalidError` naming the file and what is wrong with it."""
+        if not self.reader:
+            raise InvalidError(f"the signature of {self.name} models cannot be read yet; write it into ormbfile.yaml")
+        check_layout(self.name, model_dir)
+        signature: Signature = import_module(self.reader).read_signature(model_dir)
+        return signature
+
+
+_FORMATS: Final = {
+    row.name: row
+    for row in (
+        Format("SavedModel", "TensorFlow", ("saved_model.pb",), reader="klever.formats.savedmodel"),
+        Format("ONNX", "ONNX", ("*.onnx",), reader="klever.formats.onnx"),
+        Format("H5", "Keras", ("*.h5",)),
+        Format("PMML", "PMML", ("*.pmml",), alone=True, reader="klever.formats.pmml"),
+        Format("CaffeModel", "Caffe", ("*.caffemodel", "*.prototxt")),
+        Format("NetDef", "Caffe2", ("init_net.pb", "predict_net.pb")),
+        Format("MXNetParams", "MXNet", ("*symbol.json", "*.params")),
+        Format("TorchScript", "PyTorch", ("*.pt",)),
+        Format("GraphDef", "TensorFlow", ("*.graphdef",)),
+        Format("TensorRT", "TensorRT", ("*.plan|*.engine",)),
+        Format("SKLearn", "SKLearn", ("*.joblib",)),
+        Format("XGBoost", "XGBoost", ("*.xgboost",)),
+        Format("MLflow", "MLflow", ("MLmodel",)),
+        Format("Pickle", "", ("*.pickle",)),
+        Format("MLlib", "Spark", ("metadata", "data")),
+        Format("Others"),
+    )
+}
+
+
+def names() -> tuple[str, ...]:
+    return tuple(_FORMATS)
+
+
+def get(name: str) -> Format:
+    """Return a format; raises `InvalidError` for an unknown name (they are case-sensitive)."""
+    try:
+        return _FORMATS[name]
+    except KeyError as error:
+        raise InvalidError(
+            f"{name!r} is no known format; there are: {', '.join(_FORMATS)}", reason="UNKNOWN_FORMAT"
+        ) from error
+
+
+def detect(model_dir: Path) -> str:
+    """Infer the format from the files; raises `InvalidError` where none or several fit."""
+    entries = _entries(model_dir)
+    fitting = [f.name for f in _FORMATS.values() if f.files and not _faults(f, entries)]
+    if len(fitting) == 1:
+        return fitting[0]
+    found = ", ".join(sorted(entries)[:10]) or "nothing"
+    what = f"fits {' and '.join(fitting)}" if fitting else "fits no format"
+    raise InvalidError(
+        f"{model_dir} {what} (it holds {found}): name the format in ormbfile.yaml (format: …)",
+        reason="FORMAT_UNKNOWN",
+    )
+
+
+def check_layout(name: str, model_dir: Path) -> None:
+    """Raise `InvalidError` naming the files that a format needs and the directory does not hold."""
+    faults = _faults(get(name), _entries(model_dir))
+    if faults:
+        raise InvalidError(f"{model_dir} is no {name} model: {'; '.join(faults)}", reason="LAYOUT")
+
+
+def _entries(model_dir: Path) -> list[str]:
+    if not model_dir.is_dir():
+        raise InvalidError(f"{model_dir} is no directory: a model's files stand in model/")
+    return [p.name for p in model_dir.iterdir() if not p.name.startswith(".")]
+
+
+def _faults(row: Format, entries: list[str]) -> list[str]:
+    faults, matched = [], set()
+    for pattern in row.files:
+        found = [e for e in entries if any(fnmatchcase(e, p) for p in pattern.split("|"))]
+        matched.update(found)
+        shown = pattern.replace("|", " or ")
+        if not found:
+            faults.append(f"{shown} is missing")
+        elif len(found) > 1:
+            faults.append(f"{shown} must be one file, not {', '.join(sorted(found))}")
+    extra = sorted(set(entries) - matched)
+    if row.alone and extra:
+        faults.append(f"nothing else may be there, but there is {', '.join(extra)}")
+    return faults
