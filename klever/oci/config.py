@@ -16,7 +16,7 @@ from klever.errors import FieldViolation, InvalidError
 from klever.formats import Signature, Tensor
 from klever.oci.encoding import decode_object, encode_json
 
-__all__ = ["MAX_CONFIG", "GitSource", "ModelConfig", "Signature", "Tensor", "normalize"]
+__all__ = ["MAX_CONFIG", "GitSource", "ModelConfig", "normalize"]
 
 MAX_CONFIG: Final = 4 << 20
 """Bytes of a config that are read at the most."""
@@ -82,7 +82,8 @@ class ModelConfig:
         return self.of({name: value for name, value in document.items() if name not in changes or value})
 
     def with_signature(self, signature: Signature) -> Self:
-        return self.with_fields({"signature": _signature_to_json(signature)})
+        """A copy with another signature; everything else stays as it is."""
+        return self.with_fields({"signature": _normal(signature.to_json(), _FIELDS["signature"], "signature", False)})
 
     @property
     def author(self) -> str:
@@ -206,26 +207,6 @@ def _insert(document: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
     items = list(document.items())
     at = next((i for i, (known, _) in enumerate(items) if known in later), len(items))
     return dict([*items[:at], (name, value), *items[at:]])
-
-
-def _signature_to_json(signature: Signature) -> dict[str, Any]:
-    document = {
-        "inputs": [_tensor_to_json(tensor) for tensor in signature.inputs],
-        "outputs": [_tensor_to_json(tensor) for tensor in signature.outputs],
-        "layers": dict(sorted(signature.layers.items())),
-    }
-    return {name: value for name, value in document.items() if value}
-
-
-def _tensor_to_json(tensor: Tensor) -> dict[str, Any]:
-    document = {
-        "name": tensor.name,
-        "size": None if tensor.size is None else list(tensor.size),
-        "dType": tensor.dtype or None,
-        "opType": tensor.op_type or None,
-        "values": list(tensor.values) or None,
-    }
-    return {name: value for name, value in document.items() if value is not None}
 
 
 def _signature_from_json(document: Mapping[str, Any]) -> Signature:

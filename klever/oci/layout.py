@@ -15,6 +15,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -90,7 +91,8 @@ class Layout:
     def entries(self) -> list[tuple[str, Descriptor]]:
         """(name, descriptor of its manifest), in the order they were added."""
         entries = self._index().get("manifests", [])
-        return [(_name(entry), Descriptor.from_json(entry, f"{self.root}/index.json")) for entry in entries]
+        where = f"{self.root}/index.json"
+        return [(_name(entry), replace(Descriptor.from_json(entry, where), annotations={})) for entry in entries]
 
     def resolve(self, name: str) -> Descriptor:
         """The manifest that `name` names; raises `NotFoundError`."""

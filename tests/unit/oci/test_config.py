@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from klever.errors import InvalidError
-from klever.oci.config import GitSource, ModelConfig, Signature, Tensor
+from klever.formats import Signature, Tensor
+from klever.oci.config import GitSource, ModelConfig
 from klever.oci.ormbfile import read_ormbfile, write_ormbfile
 
 FULL = {
