@@ -61,21 +61,24 @@ class Placement:
     environment: PurePosixPath | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     command: tuple[str, ...] = ()
+    probe_path: str = ""
     threads: int = 0
     """CPU cores asked for, rounded up; 0 where the predictor names none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """An HTTP request that a healthy replica answers with 2xx.
+    """An HTTP request that a healthy replica answers with 2xx; with an empty path, accepting connections is enough.
 
-    Health is an inference: a runtime whose model died may still call itself ready.
+    Health is an inference: a runtime whose model died may still call itself ready. An answer of another status that
+    holds one of `own_errors` is healthy too: the model itself refused these values, so it runs.
     """
 
     path: str
     method: str = "GET"
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    own_errors: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,8 @@ class Launch:
     """Whether the replica also listens on `Placement.grpc_port`."""
     metrics_path: str = ""
     """Path of Prometheus metrics on `Placement.metrics_port`, empty where there are none."""
+    shared_memory: str = ""
+    """Begins the names of the replica's POSIX shared memory, which outlives a killed process; empty for none."""
 
 
 class Runtime(Protocol):
@@ -105,7 +110,7 @@ class Runtime(Protocol):
     environment: str
     """Name of the environment (see `klever.environments`) that must be ready before a launch; empty for none."""
     formats: frozenset[str]
-    """Formats that it serves; empty where it does not look at the model."""
+    """Formats that it serves as it stands here; empty where it does not look at the model."""
 
     def check(self, model: Model) -> None:
         """Raise `InvalidError` if the model can never be served, naming the tensor, file or format at fault."""

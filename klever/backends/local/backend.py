@@ -1,0 +1,139 @@
+"""The local backend: a process per replica, under a shim that outlives the control plane."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+from klever.backends import Instance, ServingKey, Workload
+from klever.backends.local.cache import Fetch, ModelCache
+from klever.backends.local.changes import Changes
+from klever.backends.local.launcher import Launcher
+from klever.backends.local.probe import Prober
+from klever.backends.local.record import Record, Slot
+from klever.backends.local.replica import Replica, Timing
+from klever.backends.local.serving import LocalServing
+from klever.environments import EnvironmentManager
+from klever.errors import NotFoundError
+from klever.process import ProcessManager
+from klever.runtimes import Runtime
+
+__all__ = ["LocalBackend"]
+
+
+class LocalBackend:
+    """Implements `klever.backends.Backend` on this machine; used from one event loop, between `start` and `close`.
+
+    Models are unpacked below `models`, in at most `cache_bytes` in all; `fetch` pulls one. `base_env` is what every
+    process of a replica gets (PATH and the like). Arbitrary commands run only with `allow_commands`.
+    """
+
+    def __init__(
+        self,
+        *,
+        processes: ProcessManager,
+        environments: EnvironmentManager,
+        runtimes: Mapping[str, Runtime],
+        models: Path,
+        fetch: Fetch,
+        cache_bytes: int,
+        base_env: Mapping[str, str],
+        allow_commands: bool = False,
+        timing: Timing | None = None,
+    ) -> None:
+        self._processes = processes
+        self._cache = ModelCache(models, fetch, max_bytes=cache_bytes)
+        self._launcher = Launcher(
+            processes=processes,
+            environments=environments,
+            runtimes=runtimes,
+            cache=self._cache,
+            base_env=base_env,
+            allow_commands=allow_commands,
+        )
+        self._prober = Prober()
+        self._timing = timing or Timing()
+        self._changes = Changes()
+        self._servings: dict[ServingKey, LocalServing] = {}
+        self._pump: asyncio.Task[None] | None = None
+
+    # Its own life
+
+    async def start(self) -> None:
+        """Find the replicas that a control plane before this one started, and look after them from now on.
+
+        When it returns, those that answer are Ready.
+        """
+        await self._cache.start()
+        records = await self._launcher.find()
+        adopted = [self._serving(record.slot.key).adopt(record) for record in records]
+        await asyncio.gather(*(replica.look() for replica in adopted))
+        for replica in adopted:
+            replica.start()
+        self._pump = asyncio.create_task(self._tell_replicas(), name="process changes")
+
+    async def close(self) -> None:
+        """Look after nothing any more. What runs runs on: `remove` the Servings first, to end it."""
+        if self._pump:
+            self._pump.cancel()
+            await asyncio.gather(self._pump, return_exceptions=True)
+        await asyncio.gather(*(serving.leave() for serving in self._servings.values()))
+        await self._cache.close()
+        await self._prober.close()
+
+    # Backend
+
+    async def ensure(self, workload: Workload) -> None:
+        self._serving(workload.key).declare(workload)
+
+    async def observe(self, key: ServingKey) -> tuple[Instance, ...]:
+        serving = self._servings.get(key)
+        return serving.instances() if serving else ()
+
+    async def remove(self, key: ServingKey) -> None:
+        serving = self._servings.get(key)
+        if serving is None:
+            return
+        serving.declare(None)
+        await serving.settled()
+        if serving.empty and self._servings.get(key) is serving:
+            del self._servings[key]
+
+    async def list(self) -> tuple[ServingKey, ...]:
+        return tuple(sorted(key for key, serving in self._servings.items() if not serving.empty))
+
+    def logs(self, key: ServingKey, instance: str, *, tail: int | None, follow: bool) -> AsyncIterator[str]:
+        serving = self._servings.get(key)
+        process = serving.process(instance) if serving else None
+        if process is None:
+            raise NotFoundError(f"the Serving {key} has no instance {instance!r}")
+        return self._processes.logs(process, tail=tail, follow=follow)
+
+    def watch(self) -> AsyncIterator[ServingKey]:
+        """Yield every Serving that has replicas, then each whose instances changed; never ends by itself."""
+        return self._changes.watch(tuple(self._servings))
+
+    # Within
+
+    def _serving(self, key: ServingKey) -> LocalServing:
+        if key not in self._servings:
+            changed = partial(self._changes.tell, key)
+            self._servings[key] = LocalServing(key, partial(self._replica, changed), changed)
+        return self._servings[key]
+
+    def _replica(self, changed: Callable[[], None], slot: Slot, record: Record | None) -> Replica:
+        return Replica(
+            slot,
+            launcher=self._launcher,
+            prober=self._prober,
+            timing=self._timing,
+            changed=changed,
+            record=record,
+        )
+
+    async def _tell_replicas(self) -> None:
+        async for process in self._processes.watch():
+            for serving in self._servings.values():
+                serving.wake(process)

@@ -1,0 +1,183 @@
+"""Models unpacked once per content digest, shared by all replicas, bounded on disk.
+
+    ROOT/sha256-HEX/     an unpacked model; its modification time is its last use
+    ROOT/.partial-…      the rest of an interrupted fetch or removal: deleted at start
+
+What is in use is never evicted; what is not goes, least recently used first, when room is needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from klever.errors import ExhaustedError
+from klever.oci.blobs import disk_errors
+
+__all__ = ["Fetch", "ModelCache"]
+
+Fetch = Callable[[str, str, Path], None]
+"""`fetch(reference, content, into)` unpacks the content layer into an empty directory (`into/model/…`); it blocks.
+
+Raises `InvalidError` or `IntegrityError` for a model that can never be unpacked, other `KleverError` for what may pass.
+"""
+
+_PARTIAL: Final = ".partial-"
+
+
+@dataclass(slots=True)
+class _Entry:
+    path: Path
+    size: int
+    used_ns: int
+
+
+class ModelCache:
+    """The models below `root`, of at most `max_bytes` in all.
+
+    Used from one event loop; what blocks runs in threads.
+    """
+
+    def __init__(self, root: Path, fetch: Fetch, *, max_bytes: int) -> None:
+        self._root = root
+        self._fetch = fetch
+        self._max_bytes = max_bytes
+        self._entries: dict[str, _Entry] = {}
+        self._users: Counter[str] = Counter()
+        self._fetches: dict[str, asyncio.Task[None]] = {}
+
+    async def start(self) -> None:
+        """Find what is there from before, and remove what was not finished."""
+        self._entries = await asyncio.to_thread(self._scan)
+
+    async def close(self) -> None:
+        """Wait for fetches under way: a thread cannot be cancelled."""
+        await asyncio.gather(*self._fetches.values(), return_exceptions=True)
+
+    @contextmanager
+    def hold(self, content: str) -> Iterator[None]:
+        """Keep a model from being evicted; it need not be there."""
+        self._users[content] += 1
+        try:
+            yield
+        finally:
+            self._users[content] -= 1
+            self._users += Counter()  # forgets zeros
+
+    async def path(self, reference: str, content: str) -> Path:
+        """The unpacked model directory, fetched first if it is missing; the caller holds it.
+
+        `content` is the content layer's digest, the key. Concurrent callers share one fetch. Raises what `fetch`
+        raises, and `ExhaustedError` if the disk is full or the bound is reached by models in use.
+        """
+        while content not in self._entries:
+            await asyncio.shield(self._fetching(reference, content))
+        entry = self._entries[content]
+        entry.used_ns = await asyncio.to_thread(_touch, entry.path)
+        return entry.path / "model"
+
+    def _fetching(self, reference: str, content: str) -> asyncio.Task[None]:
+        task = self._fetches.get(content)
+        if task is None:
+            task = asyncio.create_task(self._add(reference, content), name=f"fetch {reference}")
+            task.add_done_callback(lambda done: self._fetched(content, done))
+            self._fetches[content] = task
+        return task
+
+    def _fetched(self, content: str, task: asyncio.Task[None]) -> None:
+        del self._fetches[content]
+        if not task.cancelled():
+            task.exception()  # whoever still waits gets it; nobody may be left
+
+    async def _add(self, reference: str, content: str) -> None:
+        """Fetch with room made before and after: the size is known only then."""
+        await self._evict(0)
+        try:
+            entry = await asyncio.to_thread(self._unpack, reference, content)
+        except ExhaustedError:
+            if not await self._evict(self._max_bytes):
+                raise
+            entry = await asyncio.to_thread(self._unpack, reference, content)
+        self._entries[content] = entry
+        await self._evict(0)
+        if content in self._entries and (total := self._size()) > self._max_bytes:
+            await self._drop(content)
+            raise ExhaustedError(
+                f"the model cache is full: {reference} has {entry.size} bytes, and with the models in use that makes "
+                f"{total} of {self._max_bytes}",
+                reason="MODEL_CACHE_FULL",
+            )
+
+    async def _evict(self, room: int) -> bool:
+        """Drop unused models, the longest unused first, until `room` bytes are left; False if none was dropped."""
+        dropped = False
+        for content in sorted(self._entries, key=lambda key: self._entries[key].used_ns):
+            if self._size() + room <= self._max_bytes:
+                break
+            if content in self._entries and not self._users[content]:
+                await self._drop(content)
+                dropped = True
+        return dropped
+
+    async def _drop(self, content: str) -> None:
+        """Forget and delete; at once out of the way, for it may be fetched again while its files still go."""
+        path = self._entries.pop(content).path
+        with disk_errors(path):
+            doomed = path.rename(path.with_name(f"{_PARTIAL}{path.name}-{time.monotonic_ns()}"))
+            await asyncio.to_thread(shutil.rmtree, doomed)
+
+    def _size(self) -> int:
+        return sum(entry.size for entry in self._entries.values())
+
+    def _scan(self) -> dict[str, _Entry]:
+        with disk_errors(self._root):
+            self._root.mkdir(parents=True, exist_ok=True)
+            for partial in self._root.glob(f"{_PARTIAL}*"):
+                shutil.rmtree(partial)
+            return {path.name.replace("-", ":", 1): _entry(path) for path in self._root.iterdir()}
+
+    def _unpack(self, reference: str, content: str) -> _Entry:
+        """Fetch beside the entries and move into place what is complete and durable."""
+        path = self._root / content.replace(":", "-", 1)
+        with disk_errors(self._root):
+            partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=self._root))
+            try:
+                self._fetch(reference, content, partial)
+                _settle(partial)
+                partial.replace(path)
+            except BaseException:
+                shutil.rmtree(partial)
+                raise
+            return _entry(path)
+
+
+def _entry(path: Path) -> _Entry:
+    files = [path, *path.rglob("*")]
+    return _Entry(path, sum(file.lstat().st_blocks * 512 for file in files), path.stat().st_mtime_ns)
+
+
+def _touch(path: Path) -> int:
+    os.utime(path)
+    return path.stat().st_mtime_ns
+
+
+def _settle(directory: Path) -> None:
+    """Make files read-only (they are shared) and durable (the directory's name says that they are complete)."""
+    directory.chmod(0o755)
+    for path in directory.rglob("*"):
+        if path.is_file():
+            path.chmod(0o444)
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,88 @@
+"""Asks a replica whether it is healthy."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+import aiohttp
+
+from klever.runtimes import Probe
+
+__all__ = ["Health", "Prober"]
+
+_MAX_ANSWER: Final = 64 << 10
+_CHUNK: Final = 256 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What one probe found; `message` says why a replica is not healthy, or with what it refused the probe's values.
+
+    `seconds` is how long the answer took.
+    """
+
+    healthy: bool
+    message: str
+    seconds: float
+
+
+class Prober:
+    """Sends probes. No connection outlives its answer: servers wait for open ones when they stop."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        if self._session:
+            await self._session.close()
+            self._session = None
+
+    async def ask(self, address: str, probe: Probe, *, timeout_s: float) -> Health:
+        """Probe the server at `host:port`; every failure is an unhealthy answer, none is raised."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        try:
+            async with asyncio.timeout(timeout_s):
+                message = await (self._request(address, probe) if probe.path else _connect(address))
+            return Health(healthy=True, message=message, seconds=clock() - began)
+        except TimeoutError:
+            reason = f"no answer within {timeout_s:g} s"
+        except (aiohttp.ClientError, OSError, _UnhealthyError) as error:
+            reason = str(error) or type(error).__name__
+        return Health(healthy=False, message=reason, seconds=clock() - began)
+
+    async def _request(self, address: str, probe: Probe) -> str:
+        session = self._open()
+        url = f"http://{address}{probe.path}"
+        async with session.request(
+            probe.method, url, data=probe.body or None, headers=probe.headers, allow_redirects=False
+        ) as response:
+            answer = bytearray()
+            async for chunk in response.content.iter_chunked(_CHUNK):
+                answer += chunk[: _MAX_ANSWER - len(answer)]
+            if 200 <= response.status < 300:
+                return ""
+            text = answer.decode(errors="replace").strip()
+            if any(error in answer for error in probe.own_errors):
+                return text
+            raise _UnhealthyError(f"HTTP {response.status} from {probe.path}: {text[:500]}")
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(force_close=True, limit=0)
+            self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None))
+        return self._session
+
+
+class _UnhealthyError(Exception):
+    """An answer that is none of a healthy replica."""
+
+
+async def _connect(address: str) -> str:
+    host, _, port = address.rpartition(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    writer.close()
+    await writer.wait_closed()
+    return ""

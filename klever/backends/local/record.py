@@ -1,0 +1,128 @@
+"""What a restarted control plane must know of a replica that runs, kept beside it as `replica.json`.
+
+DIRECTORY/replica.json   this record
+DIRECTORY/store/         MODEL_STORE: the files and links of the launch
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from klever.backends import ServingKey
+from klever.runtimes import Launch, Probe
+
+__all__ = ["PROCESS_PREFIX", "Addresses", "Record", "Slot", "lay_out", "read_record", "wipe"]
+
+PROCESS_PREFIX: Final = "serving."
+"""Begins the ids of processes that are replicas."""
+
+_RECORD: Final = "replica.json"
+_SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory is on Linux
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The place of one replica: what names it, whatever runs there."""
+
+    key: ServingKey
+    predictor: str
+    revision: str
+    index: int
+
+    @property
+    def process(self) -> str:
+        """The process's id: the parts are DNS labels, so the dots keep them apart."""
+        return f"{PROCESS_PREFIX}{self.key.namespace}.{self.key.name}.{self.predictor}.{self.revision}.{self.index}"
+
+    @property
+    def name(self) -> str:
+        """The name that people see, unique in its namespace."""
+        return f"{self.key.name}-{self.predictor}-{self.revision}-{self.index}"
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """`host:port` each; empty where the replica does not listen."""
+
+    http: str
+    grpc: str = ""
+    metrics: str = ""
+
+    @property
+    def ports(self) -> frozenset[int]:
+        return frozenset(int(address.rpartition(":")[2]) for address in (self.http, self.grpc, self.metrics) if address)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One replica as it was started. `content` is the digest of the model that it uses, empty for none."""
+
+    slot: Slot
+    content: str
+    addresses: Addresses
+    probe: Probe
+    shared_memory: str
+
+
+def lay_out(directory: Path, launch: Launch, model: Path | None, record: Record) -> None:
+    """Write everything of a launch into `directory`, emptied first. Raises `OSError`."""
+    wipe(directory, record.shared_memory)
+    store = directory / "store"
+    store.mkdir(parents=True)
+    for name, content in launch.files.items():
+        _parent(store / name).write_bytes(content)
+    for name, target in launch.links.items():
+        if model is not None:
+            _parent(store / name).symlink_to(model / target)
+    (directory / _RECORD).write_text(_encode(record))
+
+
+def wipe(directory: Path, shared_memory: str) -> None:
+    """Remove `directory` and what a killed process left of its shared memory. Raises `OSError`."""
+    if directory.exists():
+        shutil.rmtree(directory)
+    if shared_memory:
+        for segment in _SHARED_MEMORY.glob(f"{shared_memory}*"):
+            segment.unlink(missing_ok=True)
+
+
+def read_record(directory: Path) -> Record | None:
+    """The record of a replica directory, None if there is none that can be read."""
+    try:
+        return _decode(json.loads((directory / _RECORD).read_bytes()))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _parent(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _encode(record: Record) -> str:
+    document = asdict(record)
+    document["probe"]["body"] = base64.b64encode(record.probe.body).decode()
+    document["probe"]["own_errors"] = [error.decode() for error in record.probe.own_errors]
+    return json.dumps(document)
+
+
+def _decode(document: Mapping[str, Any]) -> Record:
+    probe = {
+        **document["probe"],
+        "body": base64.b64decode(document["probe"]["body"]),
+        "own_errors": tuple(error.encode() for error in document["probe"]["own_errors"]),
+    }
+    return Record(
+        **{
+            **document,
+            "slot": Slot(**{**document["slot"], "key": ServingKey(**document["slot"]["key"])}),
+            "addresses": Addresses(**document["addresses"]),
+            "probe": Probe(**probe),
+        }
+    )

@@ -1,0 +1,272 @@
+"""One replica, from nothing to Ready and back again: prepared, started, probed, started again.
+
+    Pending -> Starting -> Ready
+       ^           |         |
+       '-------- BackOff <---'     ended, or hung: waits longer each time
+    Failed                         can never work as it is
+
+A replica's life is one task, so its steps are in order. What it shows is one `Instance`, replaced at each change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final, NoReturn
+
+from klever.backends import Instance, InstancePhase, PredictorWorkload
+from klever.backends.local.launcher import Launcher
+from klever.backends.local.probe import Health, Prober
+from klever.backends.local.record import Addresses, Record, Slot
+from klever.errors import ExhaustedError, IntegrityError, InvalidError, KleverError, PermissionDeniedError
+from klever.process import ProcessState
+
+__all__ = ["Replica", "Timing"]
+
+log = logging.getLogger(__name__)
+
+_PORT_TAKEN: Final = "already in use"
+_PORT_TRIES: Final = 5
+_LOOK_S: Final = 2.0
+_MAX_PROBE_S: Final = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds, and how many probes in a row must fail.
+
+    A probe is an inference: it is asked so seldom that it takes at most a twentieth of the replica's time, and may
+    take ten times as long as the slowest so far.
+    """
+
+    first_probe_s: float = 0.05
+    probe_s: float = 5.0
+    retry_probe_s: float = 0.5
+    probe_timeout_s: float = 10.0
+    failures: int = 3
+    start_s: float = 600.0
+    backoff_s: float = 0.5
+    max_backoff_s: float = 60.0
+    full_backoff_s: float = 5.0
+    """The longest wait where space is what is missing: somebody may just have made some."""
+    steady_s: float = 60.0
+    """A replica that was Ready this long has its failures forgotten."""
+    grace_s: float = 15.0
+    hung_grace_s: float = 2.0
+
+
+class _EndedError(Exception):
+    """The replica's process ended or is given up; `reason` is one word."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+class Replica:
+    """Keeps one replica running until it is stopped or left.
+
+    `record` is that of a process that was started before. `changed` is called at each change of `instance`.
+    """
+
+    def __init__(
+        self,
+        slot: Slot,
+        *,
+        launcher: Launcher,
+        prober: Prober,
+        timing: Timing,
+        changed: Callable[[], None],
+        record: Record | None = None,
+    ) -> None:
+        self.slot = slot
+        self.instance = Instance(slot.name, slot.predictor, slot.revision, InstancePhase.PENDING)
+        self._launcher = launcher
+        self._prober = prober
+        self._timing = timing
+        self._changed = changed
+        self._record = record
+        self._workload: asyncio.Future[PredictorWorkload] = asyncio.get_running_loop().create_future()
+        self._process_changed = asyncio.Event()
+        self._backoff_s = 0.0
+        self._slowest_s = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name=f"replica {self.slot.process}")
+
+    def assign(self, workload: PredictorWorkload) -> None:
+        """Say what it runs; one that runs already needs it only to start again."""
+        if not self._workload.done():
+            self._workload.set_result(workload)
+
+    def wake(self) -> None:
+        """Its process may have changed."""
+        self._process_changed.set()
+
+    async def look(self) -> None:
+        """Probe a process from before once, so that what serves is known to be Ready from the beginning."""
+        if self._record is None:
+            return
+        try:
+            health = await self._ask(self._record, _LOOK_S)
+        except _EndedError:
+            return  # its life begins with finding that out
+        phase = InstancePhase.READY if health.healthy else InstancePhase.STARTING
+        self._show(phase, message=health.message, record=self._record)
+
+    async def stop(self) -> None:
+        """End the process gracefully and remove everything of it."""
+        await self.leave()
+        await self._launcher.remove(self.slot, grace_s=self._timing.grace_s)
+
+    async def leave(self) -> None:
+        """Look after the process no more; it runs on."""
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    # Its life
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._live()
+            except _EndedError as ended:
+                await self._launcher.processes.stop(self.slot.process, grace_s=self._timing.hung_grace_s)
+                await self._back_off(InstancePhase.BACK_OFF, ended.reason, ended.message)
+                self.instance = replace(self.instance, restarts=self.instance.restarts + 1)
+            except (InvalidError, IntegrityError, PermissionDeniedError) as error:
+                self._show(InstancePhase.FAILED, error.reason, error.message)
+                return
+            except KleverError as error:
+                full = isinstance(error, ExhaustedError)
+                await self._back_off(InstancePhase.PENDING, error.reason, error.message, full=full)
+            except Exception as error:  # a bug must not leave a Serving without anyone who looks after it
+                log.exception("replica %s", self.slot.process)
+                await self._back_off(InstancePhase.PENDING, "INTERNAL", f"{type(error).__name__}: {error}")
+
+    async def _live(self) -> NoReturn:
+        """Prepare, start and probe until it ends; raises how."""
+        record, self._record = self._record, None
+        content = record.content if record else (await self._assigned()).content
+        with self._launcher.cache.hold(content):
+            if record is None:
+                record = await self._begin(await self._assigned())
+            elif self.instance.phase is not InstancePhase.READY:
+                await self._become_ready(record)
+            await self._stay_ready(record)
+
+    async def _assigned(self) -> PredictorWorkload:
+        return await asyncio.shield(self._workload)
+
+    async def _begin(self, workload: PredictorWorkload) -> Record:
+        """Start the process and wait until it is Ready, on other ports if somebody took one of them meanwhile."""
+        self._show(InstancePhase.PENDING)
+        parts = await self._launcher.prepare(
+            self.slot, workload, lambda line: self._show(InstancePhase.PENDING, message=line)
+        )
+        tries = 0
+        while True:
+            tries += 1
+            record = await self._launcher.start(self.slot, workload, parts)
+            self._show(InstancePhase.STARTING, record=record)
+            try:
+                await self._become_ready(record)
+            except _EndedError as ended:
+                if tries == _PORT_TRIES or _PORT_TAKEN not in ended.message:
+                    raise
+            else:
+                return record
+
+    async def _become_ready(self, record: Record) -> None:
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._timing.start_s
+        while True:
+            # The first inference may do in seconds what later ones do in milliseconds: it may take all the time.
+            health = await self._ask(record, deadline - clock())
+            if health.healthy:
+                self._show(InstancePhase.READY, message=health.message, record=record)
+                return
+            if clock() >= deadline:
+                raise _EndedError("NotReady", f"not ready within {self._timing.start_s:g} s: {health.message}")
+            await self._pause(self._timing.first_probe_s)
+
+    async def _stay_ready(self, record: Record) -> NoReturn:
+        clock = asyncio.get_running_loop().time
+        since, failures, pause_s = clock(), 0, self._timing.probe_s
+        while True:
+            await self._pause(pause_s)
+            timeout_s = min(max(self._timing.probe_timeout_s, 10 * self._slowest_s), _MAX_PROBE_S)
+            health = await self._ask(record, timeout_s)
+            if health.healthy:
+                failures, pause_s = 0, max(self._timing.probe_s, 20 * health.seconds)
+                self._show(InstancePhase.READY, message=health.message, record=record)
+            else:
+                failures, pause_s = failures + 1, self._timing.retry_probe_s
+            if failures >= self._timing.failures:
+                raise _EndedError("Unhealthy", f"{failures} health checks in a row failed: {health.message}")
+            if clock() - since >= self._timing.steady_s:
+                self._backoff_s = 0.0
+
+    async def _ask(self, record: Record, timeout_s: float) -> Health:
+        """Probe a running process; raises `_EndedError` as soon as it has ended, for then somebody else may answer."""
+        probe = asyncio.create_task(self._prober.ask(record.addresses.http, record.probe, timeout_s=timeout_s))
+        probe.add_done_callback(lambda _: self.wake())
+        try:
+            self._state()
+            while not probe.done():
+                await self._process_changed.wait()
+                self._process_changed.clear()
+                self._state()
+        finally:
+            probe.cancel()
+        health = probe.result()
+        if health.healthy:
+            self._slowest_s = max(self._slowest_s, health.seconds)
+        return health
+
+    async def _back_off(self, phase: InstancePhase, reason: str, message: str, *, full: bool = False) -> None:
+        ceiling = self._timing.full_backoff_s if full else self._timing.max_backoff_s
+        delay_s = min(max(2 * self._backoff_s, self._timing.backoff_s), ceiling)
+        self._backoff_s = delay_s
+        self._show(phase, reason, f"{message}\n(tried again in {delay_s:g} s)")
+        await asyncio.sleep(delay_s)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not longer than until something happens to the process."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._process_changed.wait()
+        except TimeoutError:
+            return
+        self._process_changed.clear()
+
+    def _state(self) -> ProcessState:
+        """The process while it runs; raises `_EndedError`."""
+        state = self._launcher.processes.get(self.slot.process)
+        if state is None:
+            raise _EndedError("Lost", "its process is gone without a trace")
+        if state.phase == "Exited":
+            raise _EndedError(state.reason, state.message or "ended by itself, with exit code 0")
+        return state
+
+    def _show(self, phase: InstancePhase, reason: str = "", message: str = "", *, record: Record | None = None) -> None:
+        addresses = record.addresses if record else Addresses("")
+        instance = replace(
+            self.instance,
+            phase=phase,
+            reason=reason,
+            message=message,
+            http=addresses.http,
+            grpc=addresses.grpc,
+            metrics=addresses.metrics,
+            started_at=self._state().started_at if record else None,
+        )
+        if instance != self.instance:
+            self.instance = instance
+            self._changed()

@@ -1,0 +1,117 @@
+"""One Serving's replicas, brought to what is declared by one worker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from klever.backends import Instance, PredictorWorkload, ServingKey, Workload
+from klever.backends.local.record import Record, Slot
+from klever.backends.local.replica import Replica
+from klever.errors import KleverError
+
+__all__ = ["LocalServing"]
+
+log = logging.getLogger(__name__)
+
+_RETRY_S: Final = 5.0
+
+
+class LocalServing:
+    """The replicas of `key`. `make` makes the one of a slot, with the record of what runs there already.
+
+    Creating one is instant (it works on by itself); ending one takes seconds and happens beside everything else. A
+    replica that is being ended is no longer shown, and its name is free when it has gone.
+    """
+
+    def __init__(
+        self, key: ServingKey, make: Callable[[Slot, Record | None], Replica], changed: Callable[[], None]
+    ) -> None:
+        self.key = key
+        self._make = make
+        self._changed = changed
+        self._replicas: dict[Slot, Replica] = {}
+        self._ending: dict[Slot, asyncio.Task[None]] = {}
+        self._wanted: dict[Slot, PredictorWorkload] = {}
+
+    @property
+    def empty(self) -> bool:
+        return not self._replicas and not self._ending
+
+    def adopt(self, record: Record) -> Replica:
+        replica = self._make(record.slot, record)
+        self._replicas[record.slot] = replica
+        return replica
+
+    def declare(self, workload: Workload | None) -> None:
+        """Make these predictor revisions exist, leave those to keep, end all others; None for nothing at all."""
+        keep = workload.keep if workload else frozenset[str]()
+        self._wanted = {
+            Slot(self.key, predictor.predictor, predictor.revision, index): predictor
+            for predictor in (workload.predictors if workload else ())
+            for index in range(predictor.replicas)
+        }
+        for slot in self._replicas.keys() - self._wanted.keys():
+            if slot.revision not in keep:
+                self._end(slot)
+        for slot, predictor in self._wanted.items():
+            if slot in self._replicas:
+                self._replicas[slot].assign(predictor)
+            elif slot not in self._ending:
+                self._create(slot, predictor)
+
+    def instances(self) -> tuple[Instance, ...]:
+        return tuple(sorted((replica.instance for replica in self._replicas.values()), key=lambda one: one.name))
+
+    def process(self, instance: str) -> str | None:
+        """The id of an instance's process."""
+        return next((slot.process for slot in self._replicas if slot.name == instance), None)
+
+    def wake(self, process: str) -> None:
+        """A process changed; it may be one of ours."""
+        for slot, replica in self._replicas.items():
+            if slot.process == process:
+                replica.wake()
+
+    async def settled(self) -> None:
+        """Return when nothing is being ended any more."""
+        while self._ending:
+            await asyncio.wait(self._ending.values())
+
+    async def leave(self) -> None:
+        """Look after nothing any more; what runs runs on."""
+        for task in self._ending.values():
+            task.cancel()
+        await asyncio.gather(*self._ending.values(), return_exceptions=True)
+        await asyncio.gather(*(replica.leave() for replica in self._replicas.values()))
+
+    def _create(self, slot: Slot, predictor: PredictorWorkload) -> None:
+        replica = self._make(slot, None)
+        self._replicas[slot] = replica
+        replica.assign(predictor)
+        replica.start()
+        self._changed()
+
+    def _end(self, slot: Slot) -> None:
+        task = asyncio.create_task(self._stop(self._replicas.pop(slot)), name=f"end {slot.process}")
+        self._ending[slot] = task
+        task.add_done_callback(lambda done: self._ended(slot, done))
+        self._changed()
+
+    async def _stop(self, replica: Replica) -> None:
+        while True:
+            try:
+                await replica.stop()
+            except KleverError as error:
+                log.warning("cannot end replica %s, trying again: %s", replica.slot.process, error)
+                await asyncio.sleep(_RETRY_S)
+            else:
+                return
+
+    def _ended(self, slot: Slot, task: asyncio.Task[None]) -> None:
+        del self._ending[slot]
+        if not task.cancelled() and slot in self._wanted:
+            self._create(slot, self._wanted[slot])
+        self._changed()

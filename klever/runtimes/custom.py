@@ -1,0 +1,68 @@
+"""A user's own command as a runtime.
+
+It is told where to listen and where its model is by the variables of the Serving container contract (MODEL_STORE,
+SERVING_NAME; the model's files are in `$MODEL_STORE/$SERVING_NAME`) and by HOST, PORT, HTTP_PORT, GRPC_PORT and
+METRICS_PORT. `$(NAME)` in an argument is replaced by the variable and `$$` stands for `$`, as in Kubernetes'
+container commands (reference: Container v1 core, `command`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from klever.errors import InvalidError
+from klever.runtimes import Launch, Model, Placement, Probe, WireProtocol
+
+__all__ = ["CustomRuntime"]
+
+_REFERENCE: Final = re.compile(r"\$(?:\$|\((\w+)\))")
+
+
+class CustomRuntime:
+    """Runs `Placement.command` as it is and believes `Placement.probe_path`; without one, an open port is health."""
+
+    name = "custom"
+    protocol = WireProtocol.ANY
+    environment = ""
+    formats: frozenset[str] = frozenset()
+
+    def check(self, model: Model) -> None:
+        """Any model will do: only the command knows what it serves."""
+
+    def launch(self, model: Model, at: Placement) -> Launch:
+        """Run the command; raises `InvalidError` if there is none."""
+        if not at.command:
+            raise InvalidError("the runtime custom needs a command")
+        env = {
+            "NVIDIA_VISIBLE_DEVICES": "",
+            **at.env,
+            "MODEL_STORE": str(at.store),
+            "SERVING_NAME": model.name,
+            "HOST": at.host,
+            "PORT": str(at.http_port),
+            "HTTP_PORT": str(at.http_port),
+            "GRPC_PORT": str(at.grpc_port),
+            "METRICS_PORT": str(at.metrics_port),
+        }
+        return Launch(
+            argv=tuple(_expanded(argument, env) for argument in at.command),
+            env=env,
+            health=Probe(at.probe_path),
+            links={model.name: ""} if model.files else {},
+            grpc=False,
+        )
+
+    def example(self, model: Model) -> bytes:
+        """There is none that any command would take."""
+        raise InvalidError(f"{model.name} is a command: only it knows what it takes")
+
+
+def _expanded(argument: str, env: Mapping[str, str]) -> str:
+    """Replace `$(NAME)`; a name that is not defined stays as it stands."""
+
+    def value(match: re.Match[str]) -> str:
+        return env.get(match[1], match[0]) if match[1] else "$"
+
+    return _REFERENCE.sub(value, argument)

@@ -1,0 +1,84 @@
+"""config.pbtxt: Triton's ModelConfig, written from a signature.
+
+Source: Triton's model_config.proto and docs/user_guide/model_configuration.md. Shapes are the signature's own, batch
+dimension included: `max_batch_size` is 0 and stands there, so that nothing is completed or batched behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from klever.errors import InvalidError
+from klever.formats import Signature, Tensor
+
+__all__ = ["check_signature", "data_type", "model_config"]
+
+_TYPES: Final[Mapping[str, str]] = {
+    "bool": "BOOL",
+    **{f"{sign}int{bits}": f"{sign.upper()}INT{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
+    "float16": "FP16",
+    "bfloat16": "BF16",
+    "float32": "FP32",
+    "float64": "FP64",
+    "string": "STRING",
+    "object": "STRING",
+}
+
+
+def data_type(tensor: Tensor) -> str:
+    """Triton's name of a tensor's type, e.g. `FP32`; raises `InvalidError` naming the tensor."""
+    try:
+        return _TYPES[tensor.dtype]
+    except KeyError as error:
+        raise InvalidError(f"tensor {tensor.name!r} is of type {tensor.dtype!r}, which Triton does not have") from error
+
+
+def check_signature(signature: Signature) -> None:
+    """Raise `InvalidError` naming the tensor that Triton cannot take."""
+    for kind, tensors in (("input", signature.inputs), ("output", signature.outputs)):
+        if not tensors:
+            raise InvalidError(f"the signature has no {kind}s: Triton needs the name, type and shape of each")
+        for tensor in tensors:
+            _check(kind, tensor)
+
+
+def _check(kind: str, tensor: Tensor) -> None:
+    if not tensor.name:
+        raise InvalidError(f"an {kind} of the signature has no name")
+    data_type(tensor)
+    if tensor.size is None:
+        raise InvalidError(f"{kind} {tensor.name!r} has no known rank: declare its size, -1 for an open dimension")
+    if any(size == 0 or size < -1 for size in tensor.size):
+        raise InvalidError(f"{kind} {tensor.name!r} has shape {list(tensor.size)}: sizes are positive, or -1 for open")
+
+
+def model_config(
+    name: str, signature: Signature, *, platform: str = "", backend: str = "", parameters: Mapping[str, str]
+) -> str:
+    """Write the file for a signature that `check_signature` passed; exactly one of platform and backend is given."""
+    lines = [f"name: {_quoted(name)}"]
+    lines += [f"{key}: {_quoted(value)}" for key, value in (("platform", platform), ("backend", backend)) if value]
+    lines += ["max_batch_size: 0", *_tensors("input", signature.inputs), *_tensors("output", signature.outputs)]
+    lines += ["instance_group {", "  count: 1", "  kind: KIND_CPU", "}"]
+    for key, value in sorted(parameters.items()):
+        lines += ["parameters {", f"  key: {_quoted(key)}", f"  value {{ string_value: {_quoted(value)} }}", "}"]
+    return "\n".join(lines) + "\n"
+
+
+def _tensors(field: str, tensors: Iterable[Tensor]) -> Iterable[str]:
+    for tensor in tensors:
+        # Triton wants at least one dimension; a scalar is one value, which the backend sees without it.
+        dims = ", ".join(map(str, tensor.size or (1,)))
+        yield f"{field} {{"
+        yield f"  name: {_quoted(tensor.name)}"
+        yield f"  data_type: TYPE_{data_type(tensor)}"
+        yield f"  dims: [{dims}]"
+        if tensor.size == ():
+            yield "  reshape { shape: [] }"
+        yield "}"
+
+
+def _quoted(text: str) -> str:
+    """A string literal of protobuf's text format: UTF-8, with quotes, backslashes and control characters escaped."""
+    return '"' + "".join(f"\\{ord(c):03o}" if c in '"\\' or ord(c) < 32 or ord(c) == 127 else c for c in text) + '"'

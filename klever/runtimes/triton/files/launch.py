@@ -1,0 +1,59 @@
+"""Becomes the tritonserver of the environment whose Python runs this: `ENV/bin/python3 launch.py BACKENDS FLAGS…`.
+
+Only this Python knows where the environment keeps its packages and libpython, so it makes the backend directory
+BACKENDS (the wheel has the parts of it in three places) and the library path, and replaces itself by the server.
+Standard library only.
+"""
+
+import ctypes
+import os
+import sys
+import sysconfig
+from pathlib import Path
+
+VERSION = sysconfig.get_config_var("py_version_short")
+LIBPYTHON = f"libpython{VERSION}.so.1.0"
+
+
+def libpython_directory() -> str:
+    """Directory of the libpython that the backend's stub links to, empty if the loader finds it by itself."""
+    for directory in (sysconfig.get_config_var("LIBDIR") or "", f"{sys.base_prefix}/lib"):
+        if Path(directory, LIBPYTHON).exists():
+            return directory
+    try:
+        ctypes.CDLL(LIBPYTHON)
+    except OSError:
+        sys.exit(f"Triton's Python backend needs {LIBPYTHON}, which {sys.base_prefix} does not have: install it")
+    return ""
+
+
+def link_backend(triton: Path, target: Path) -> None:
+    """Lay out `target`, the Python backend: its library, its utilities and the stub of this Python's version."""
+    stub = triton / "python_backend_stubs" / VERSION / "triton_python_backend_stub"
+    if not stub.exists():
+        sys.exit(f"this Triton has no stub for Python {VERSION}")
+    target.mkdir(parents=True, exist_ok=True)
+    for source in (*(triton / "backends" / "python").iterdir(), stub):
+        link = target / source.name
+        if not link.is_symlink():
+            link.symlink_to(source)
+
+
+def main() -> None:
+    packages = Path(sysconfig.get_path("purelib"))
+    triton = packages / "pytriton" / "tritonserver"
+    backends, *flags = sys.argv[1:]
+    link_backend(triton, Path(backends, "python"))
+    environment = {
+        **os.environ,
+        # The stub runs the first python3 on the path: this environment's, whatever the user's own variables say.
+        "PATH": f"{sys.prefix}/bin:/usr/local/bin:/usr/bin:/bin",
+        "LD_LIBRARY_PATH": os.pathsep.join(
+            filter(None, [str(packages / "nvidia_pytriton.libs"), libpython_directory()])
+        ),
+    }
+    server = str(triton / "bin" / "tritonserver")
+    os.execve(server, [server, f"--backend-directory={backends}", *flags], environment)  # noqa: S606 - no shell wanted
+
+
+main()

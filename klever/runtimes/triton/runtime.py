@@ -1,0 +1,163 @@
+"""NVIDIA Triton Inference Server: the one of the environment `triton`, or one that is installed here.
+
+The environment's server has the Python backend only, so ONNX runs in it through `files/model.py`. An installed server
+runs what its own backends can.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+from importlib import resources
+from typing import Final
+
+from klever.errors import InvalidError
+from klever.formats import Signature
+from klever.runtimes import Launch, Model, Placement, Probe, WireProtocol
+from klever.runtimes.triton.config import check_signature, data_type, model_config
+from klever.runtimes.triton.installed import InstalledTriton
+from klever.runtimes.triton.layouts import LAYOUTS, Layout
+from klever.runtimes.triton.requests import json_zeros, probe
+
+__all__ = ["TritonRuntime"]
+
+_VERSION: Final = "1"
+_EXIT_S: Final = 10
+_RESTRICTED: Final = "model-repository,shared-memory,trace,logging"
+_OWN_ERRORS: Final = (b"ONNX Runtime: ", b"onnx runtime error")
+"""What begins an error of the model itself, in files/model.py and in Triton's own ONNX Runtime backend."""
+
+
+class TritonRuntime:
+    """Serves one model per server, under the Serving's name.
+
+    `installed` is a tritonserver found on this machine, None for the environment's. `key` is what Triton's control,
+    shared memory, trace and log interfaces ask for; nothing of Klever uses it.
+    """
+
+    name = "triton"
+    protocol = WireProtocol.OPEN_INFERENCE
+
+    def __init__(self, installed: InstalledTriton | None = None, *, key: str = "") -> None:
+        self._installed = installed
+        self._key = key or secrets.token_hex(16)
+        self.environment = "" if installed else "triton"
+        self.formats = frozenset(name for name, layout in LAYOUTS.items() if self._runs(layout))
+
+    def check(self, model: Model) -> None:
+        """Raise `InvalidError` if the model can never be served here."""
+        layout = LAYOUTS.get(model.format)
+        if layout is None:
+            raise InvalidError(f"Triton does not serve {model.format or 'a model without a format'}: {self._offer()}")
+        if not self._runs(layout):
+            raise InvalidError(f"{model.format} needs Triton's {layout.backend} backend: {self._offer()}")
+        check_signature(_signature(model))
+        if self._installed is None:
+            _check_numpy(_signature(model))
+        layout.links(model.files)
+
+    def launch(self, model: Model, at: Placement) -> Launch:
+        """Lay out a repository of the one model in `STORE/models`, and start a server of its own on it."""
+        self.check(model)
+        version = f"models/{model.name}/{_VERSION}"
+        links = {f"{version}/{path}": target for path, target in LAYOUTS[model.format].links(model.files).items()}
+        files = {f"models/{model.name}/config.pbtxt": self.config(model, max(1, at.threads)).encode()}
+        if self._installed is None:
+            files |= {f"{version}/model.py": _file("model.py"), "launch.py": _file("launch.py")}
+        shared_memory = f"klever-{hashlib.sha256(str(at.store).encode()).hexdigest()[:16]}-"
+        return Launch(
+            argv=(*self._program(at), *self._flags(at, shared_memory)),
+            env=_environment(model, at),
+            health=self.health(model),
+            files=files,
+            links=links,
+            metrics_path="/metrics",
+            shared_memory=shared_memory,
+        )
+
+    def config(self, model: Model, threads: int = 1) -> str:
+        """The config.pbtxt of a model that `check` passed."""
+        layout, signature = LAYOUTS[model.format], _signature(model)
+        parameters = {"intra_op_thread_count": str(threads)}
+        if self._installed is None:
+            return model_config(model.name, signature, backend="python", parameters=parameters)
+        return model_config(model.name, signature, platform=layout.platform, parameters=parameters)
+
+    def health(self, model: Model) -> Probe:
+        """An inference of zeros. A model that refuses them by itself has answered: it runs."""
+        return probe(model.name, _signature(model), _OWN_ERRORS)
+
+    def example(self, model: Model) -> bytes:
+        return json_zeros(_signature(model))
+
+    def _runs(self, layout: Layout) -> bool:
+        if self._installed is None:
+            return layout.backend == "onnxruntime"
+        return layout.backend in self._installed.backends
+
+    def _offer(self) -> str:
+        where = f"the tritonserver in {self._installed.root}" if self._installed else "the environment's tritonserver"
+        return f"{where} serves {', '.join(sorted(self.formats)) or 'nothing'}"
+
+    def _program(self, at: Placement) -> tuple[str, ...]:
+        if self._installed:
+            root = self._installed.root
+            return (f"{root}/bin/tritonserver", f"--backend-directory={root}/backends")
+        return (f"{at.environment}/bin/python3", "-I", f"{at.store}/launch.py", f"{at.store}/backends")
+
+    def _flags(self, at: Placement, shared_memory: str) -> tuple[str, ...]:
+        restriction = f"{_RESTRICTED}:klever-key={self._key}"
+        return (
+            f"--model-repository={at.store}/models",
+            "--model-control-mode=none",
+            "--disable-auto-complete-config",
+            "--model-load-thread-count=1",
+            f"--http-address={at.host}",
+            f"--http-port={at.http_port}",
+            # Each thread is a connection's loop; more than the cores that infer only add memory and switches.
+            f"--http-thread-count={max(1, at.threads) + 1}",
+            f"--http-restricted-api={restriction}",
+            f"--grpc-address={at.host}",
+            f"--grpc-port={at.grpc_port}",
+            f"--grpc-restricted-protocol={restriction}",
+            f"--metrics-address={at.host}",
+            f"--metrics-port={at.metrics_port}",
+            "--allow-gpu-metrics=false",
+            "--allow-cpu-metrics=false",
+            "--pinned-memory-pool-byte-size=0",
+            f"--backend-config=python,shm-region-prefix-name={shared_memory}",
+            f"--exit-timeout-secs={_EXIT_S}",
+            "--log-format=ISO8601",
+            # Tables of settings: they would push the reason of a failure out of the last lines.
+            "--log-info=false",
+        )
+
+
+def _signature(model: Model) -> Signature:
+    if model.signature is None:
+        raise InvalidError(f"the model has no signature: Triton needs the inputs and outputs of {model.format}")
+    return model.signature
+
+
+def _check_numpy(signature: Signature) -> None:
+    for tensor in (*signature.inputs, *signature.outputs):
+        if data_type(tensor) == "BF16":
+            raise InvalidError(f"tensor {tensor.name!r} is bfloat16, which needs Triton's own onnxruntime backend")
+
+
+def _environment(model: Model, at: Placement) -> Mapping[str, str]:
+    return {
+        "NVIDIA_VISIBLE_DEVICES": "",
+        **at.env,
+        "MODEL_STORE": f"{at.store}/models",
+        "SERVING_NAME": model.name,
+        # Bytecode beside model.py would look like a changed model.
+        "PYTHONDONTWRITEBYTECODE": "1",
+        # One arena per core and thread is most of a small server's memory.
+        "MALLOC_ARENA_MAX": "2",
+    }
+
+
+def _file(name: str) -> bytes:
+    return resources.files("klever.runtimes.triton").joinpath("files", name).read_bytes()
