@@ -104,8 +104,7 @@ class ProcessManager:
         await self.stop(process_id)
         directory = self.directory(process_id)
         with disk_errors(directory):
-            if directory.exists():
-                await asyncio.to_thread(shutil.rmtree, directory)
+            await asyncio.to_thread(_delete, directory)
         self._watcher.tell(process_id)
 
     # What it says
@@ -156,6 +155,12 @@ class ProcessManager:
             if record and record.shim and not record.exited:
                 return record
             await asyncio.sleep(_BUSY_POLL_S)  # a shim that is about to write its record, or has recorded the end
+
+
+def _delete(directory: Path) -> None:
+    while directory.exists():
+        with suppress(FileNotFoundError):  # its owner may be deleting files of its own
+            shutil.rmtree(directory)
 
 
 async def _run_shim(spec: ProcessSpec, directory: Path) -> str:

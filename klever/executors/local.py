@@ -1,0 +1,220 @@
+"""Runs tasks as processes on this machine, each under a shim and in a directory of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from klever.errors import KleverError, NotFoundError
+from klever.executors import Outcome, Task, TaskPhase, TaskState
+from klever.oci.blobs import disk_errors
+from klever.process import ProcessManager, ProcessSpec, ProcessState
+from klever.process.watch import Changes
+
+__all__ = ["LocalExecutor"]
+
+_PREFIX: Final = "task-"
+_WORK: Final = "work"
+_GRACE_S: Final = 5.0
+
+
+class LocalExecutor:
+    """Tasks among the processes of `processes`; `async with` it, for waiting tasks start only inside.
+
+    `command` is run with the path of the specification as its last argument, in an empty directory that is removed
+    when the task has ended, with `env` and the task's own variables (which win). At most `slots` run at once, by
+    default one per core; the others wait in the order in which they came.
+    """
+
+    def __init__(
+        self,
+        processes: ProcessManager,
+        command: tuple[str, ...],
+        *,
+        env: Mapping[str, str],
+        slots: int | None = None,
+    ) -> None:
+        self._processes = processes
+        self._command = command
+        self._env = env
+        self._slots = slots or len(os.sched_getaffinity(0))
+        self._waiting: OrderedDict[str, Task] = OrderedDict()
+        self._running: set[str] = set()
+        self._starting = asyncio.Lock()
+        self._subscribers: list[Changes] = []
+        self._follower: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Adopt what runs."""
+        states = await asyncio.to_thread(self._processes.list)
+        self._running = {_uid(state.spec.id) for state in states if _is_task(state) and state.phase != "Exited"}
+        self._follower = asyncio.create_task(self._follow())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the tasks that run to whoever comes next."""
+        if self._follower:
+            self._follower.cancel()
+            await asyncio.wait([self._follower])
+
+    async def start(self, task: Task) -> None:
+        if task.uid in self._waiting or self._processes.get(_id(task.uid)):
+            return
+        self._waiting[task.uid] = task
+        self._tell(task.uid)
+        failures = await self._fill()
+        if task.uid in failures:
+            raise failures[task.uid]
+
+    async def get(self, uid: str) -> TaskState | None:
+        if uid in self._waiting:
+            return self._waiting_state(uid)
+        state = self._processes.get(_id(uid))
+        return _task_state(state) if state else None
+
+    async def list(self) -> tuple[TaskState, ...]:
+        states = await asyncio.to_thread(self._processes.list)
+        known = {_uid(state.spec.id): _task_state(state) for state in states if _is_task(state)}
+        known |= {uid: self._waiting_state(uid) for uid in self._waiting}
+        return tuple(known[uid] for uid in sorted(known))
+
+    async def delete(self, uid: str) -> None:
+        async with self._starting:  # it is either waiting or started, and nothing in between
+            self._waiting.pop(uid, None)
+        await self._processes.remove(_id(uid))
+        self._running.discard(uid)
+        self._tell(uid)
+        await self._fill()
+
+    def logs(self, uid: str, *, tail: int | None = None, follow: bool = False) -> AsyncIterator[str]:
+        if uid in self._waiting:
+            raise NotFoundError(f"task {uid} has not started")
+        return self._processes.logs(_id(uid), tail=tail, follow=follow)
+
+    async def watch(self) -> AsyncIterator[str]:
+        changes = Changes()
+        self._subscribers.append(changes)
+        try:
+            for state in await self.list():
+                changes.add(state.uid)
+            while True:
+                yield await changes.next()
+        finally:
+            self._subscribers.remove(changes)
+
+    def _tell(self, *uids: str) -> None:
+        for changes in self._subscribers:
+            for uid in uids:
+                changes.add(uid)
+
+    def _waiting_state(self, uid: str) -> TaskState:
+        task = self._waiting[uid]
+        ahead = list(self._waiting).index(uid)
+        message = f"waiting: {len(self._running)} of {self._slots} jobs are running, {ahead} ahead"
+        return TaskState(uid, task.namespace, task.name, TaskPhase.PENDING, message=message)
+
+    async def _follow(self) -> None:
+        """Clean up after what ends, and fill its place."""
+        async for process_id in self._processes.watch():
+            uid = _uid(process_id)
+            if not process_id.startswith(_PREFIX):
+                continue
+            if not await self._lives(uid):
+                self._running.discard(uid)
+                await self._fill()
+            self._tell(uid)
+
+    async def _lives(self, uid: str) -> bool:
+        """Whether the task's process runs; its working directory goes when it has ended."""
+        async with self._starting:  # which lays out working directories
+            state = self._processes.get(_id(uid))
+            if state and state.phase == "Exited":
+                await asyncio.to_thread(shutil.rmtree, self._work(uid), ignore_errors=True)
+            return state is not None and state.phase != "Exited"
+
+    async def _fill(self) -> dict[str, KleverError]:
+        """Start waiting tasks while there are places; those that cannot be started are returned and forgotten."""
+        failures: dict[str, KleverError] = {}
+        async with self._starting:
+            while self._waiting and len(self._running) < self._slots:
+                uid, task = next(iter(self._waiting.items()))
+                try:
+                    await self._processes.start(await asyncio.to_thread(self._prepare, task))
+                    self._running.add(uid)
+                except KleverError as error:
+                    failures[uid] = error  # its owner hears of a change, starts it again, and sees the error
+                del self._waiting[uid]
+                self._tell(uid, *self._waiting)
+        return failures
+
+    def _prepare(self, task: Task) -> ProcessSpec:
+        """Lay out the task's directory."""
+        work = self._work(task.uid)
+        with disk_errors(work):
+            work.mkdir(parents=True, exist_ok=True)
+            path = work / "spec.json"
+            path.touch(0o600)  # it may hold credentials
+            path.write_text(json.dumps(dict(task.spec)))
+        return ProcessSpec(
+            id=_id(task.uid),
+            argv=(*self._command, str(path)),
+            env={**self._env, "HOME": str(work), "TMPDIR": str(work), **task.env},
+            cwd=work,
+            labels={"namespace": task.namespace, "name": task.name},
+            grace_s=_GRACE_S,
+            timeout_s=task.timeout_s,
+            memory_bytes=task.memory_bytes,
+        )
+
+    def _work(self, uid: str) -> Path:
+        """Where the task runs."""
+        return self._processes.directory(_id(uid)) / _WORK
+
+
+def _id(uid: str) -> str:
+    return f"{_PREFIX}{uid}"
+
+
+def _uid(process_id: str) -> str:
+    return process_id.removeprefix(_PREFIX)
+
+
+def _is_task(state: ProcessState) -> bool:
+    return state.spec.id.startswith(_PREFIX)
+
+
+def _task_state(state: ProcessState) -> TaskState:
+    """A process as a task; where it left an outcome that tells more than the process does."""
+    outcome = Outcome.parse(state.message) or Outcome(state.exit_code or 0, state.message)
+    if state.phase != "Exited":
+        phase, reason = TaskPhase.RUNNING, ""
+    elif state.exit_code == 0 and outcome.exit_code == 0:
+        phase, reason = TaskPhase.SUCCEEDED, "Completed"
+    else:
+        lost = state.exit_code is None
+        phase, reason = TaskPhase.FAILED, "Lost" if lost else outcome.reason or _reason(state)
+    return TaskState(
+        _uid(state.spec.id),
+        state.spec.labels["namespace"],
+        state.spec.labels["name"],
+        phase,
+        reason,
+        outcome.message,
+        outcome.exit_code or state.exit_code,
+        outcome.result,
+        state.started_at,
+        state.exited_at,
+    )
+
+
+def _reason(state: ProcessState) -> str:
+    return state.reason if state.exit_code else "Error"

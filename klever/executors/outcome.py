@@ -1,0 +1,58 @@
+"""What a task says at its end: its termination message.
+
+A process's exit code has 8 bits, the codes of the original's tasks are 10000 and above, and a result has to travel as
+well. So the truth is a JSON object, bounded by Kubernetes' limit for termination messages:
+
+    {"exitCode": 10001, "reason": "PullFailed", "message": "cannot pull …", "result": {"digest": "sha256:…"}}
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from klever.errors import InvalidError
+
+__all__ = ["MAX_OUTCOME", "Outcome"]
+
+MAX_OUTCOME: Final = 4096
+"""Bytes of an encoded outcome (Kubernetes: the limit of a container's termination message)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a task ended. `exit_code` 0 is success; `reason` is an UpperCamel word for conditions."""
+
+    exit_code: int
+    message: str = ""
+    reason: str = ""
+    result: Mapping[str, Any] = field(default_factory=dict)
+
+    def encode(self) -> bytes:
+        """As a termination message; a message that is too long for it is cut. Raises `InvalidError` for the result."""
+        message = self.message
+        while True:
+            content = {"exitCode": self.exit_code, "reason": self.reason, "message": message, "result": self.result}
+            encoded = json.dumps(content, ensure_ascii=False).encode(errors="replace")
+            excess = len(encoded) - MAX_OUTCOME
+            if excess <= 0:
+                return encoded
+            if not message:
+                raise InvalidError(f"the task's result has {len(encoded)} bytes, more than a termination message holds")
+            message = message[: -max(1, excess // 6)]  # at most 6 bytes a character: it never cuts more than needed
+
+    @classmethod
+    def parse(cls, message: str) -> Outcome | None:
+        """An outcome from a termination message; None where it is something else."""
+        try:
+            content = json.loads(message)
+            return cls(
+                int(content["exitCode"]),
+                str(content.get("message", "")),
+                str(content.get("reason", "")),
+                dict(content.get("result") or {}),
+            )
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return None

@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from klever.errors import ExhaustedError
+from klever.executors import TaskPhase
+from klever.executors.local import LocalExecutor
+from klever.process import ProcessManager, ProcessSpec
+from tests.contract.executor import COMMAND, ExecutorContract, ended, running, task
+
+ENV = {"PATH": "/usr/bin:/bin"}
+
+
+@pytest.fixture
+async def processes(tmp_path: Path) -> AsyncIterator[ProcessManager]:
+    manager = ProcessManager(tmp_path / "processes")
+    yield manager
+    for state in manager.list():
+        await manager.stop(state.spec.id, grace_s=0)
+
+
+def local(processes: ProcessManager, slots: int = 3) -> LocalExecutor:
+    return LocalExecutor(processes, COMMAND, env=ENV, slots=slots)
+
+
+class TestLocalExecutor(ExecutorContract):
+    @pytest.fixture
+    async def executor(self, processes: ProcessManager) -> AsyncIterator[LocalExecutor]:
+        async with local(processes) as executor:
+            yield executor
+
+
+async def message(executor: LocalExecutor, uid: str) -> str:
+    state = await executor.get(uid)
+    assert state is not None
+    return state.message
+
+
+async def test_the_rest_waits_in_order_and_says_so(processes: ProcessManager) -> None:
+    async with local(processes, slots=2) as executor:
+        works = [task(seconds=60, uid=name) for name in "abcd"]
+        for work in works:
+            await executor.start(work)
+        states = {state.uid: state for state in await executor.list()}
+        assert [states[name].phase for name in "abcd"] == ["Running", "Running", "Pending", "Pending"]
+        assert states["c"].message == "waiting: 2 of 2 jobs are running, 0 ahead"
+        assert states["d"].message == "waiting: 2 of 2 jobs are running, 1 ahead"
+        changes = executor.watch()
+        assert {await anext(changes) for _ in "abcd"} == set("abcd")
+        await executor.delete("a")
+        await running(executor, "c")
+        assert await message(executor, "d") == "waiting: 2 of 2 jobs are running, 0 ahead"
+        async with asyncio.timeout(10):
+            seen: set[str] = set()
+            while not {"a", "c", "d"} <= seen:  # also of the one whose place in the queue moved
+                seen.add(await anext(changes))
+        await executor.delete("d")
+        assert await executor.get("d") is None
+
+
+async def test_fills_the_place_of_a_task_that_ended(processes: ProcessManager) -> None:
+    async with local(processes, slots=1) as executor:
+        works = [task(lines=[name], uid=name) for name in "abcde"]
+        await asyncio.gather(*map(executor.start, works))
+        for work in works:
+            assert (await ended(executor, work.uid)).phase is TaskPhase.SUCCEEDED
+        started = [state.started_at for state in await executor.list()]
+        finished = [state.finished_at for state in await executor.list()]
+        assert all(one and two and one <= two for one, two in zip(finished[:-1], started[1:], strict=True))
+
+
+async def test_a_task_has_an_empty_directory_until_it_ends(processes: ProcessManager) -> None:
+    program = "import os; print(os.getcwd() == os.environ['HOME'] == os.environ['TMPDIR']); print(os.listdir())"
+    program += "; open('rest', 'w'); print(oct(os.stat('spec.json').st_mode & 0o777))"
+    async with LocalExecutor(processes, (sys.executable, "-c", program), env=ENV) as executor:
+        work = task()
+        await executor.start(work)
+        await ended(executor, work.uid)
+        assert [line async for line in executor.logs(work.uid)] == ["True", "['spec.json']", "0o600"]
+        await executor.start(task(uid="next"))  # it is cleaned up after before others start
+        await ended(executor, "next")
+        assert not (processes.directory(f"task-{work.uid}") / "work").exists()
+        await executor.delete(work.uid)
+        assert not processes.directory(f"task-{work.uid}").exists()
+
+
+async def test_a_command_that_is_missing_fails_the_task(processes: ProcessManager) -> None:
+    async with LocalExecutor(processes, ("/no/such/command",), env=ENV) as executor:
+        await executor.start(task(uid="a"))
+        state = await ended(executor, "a")
+        assert (state.phase, state.reason) == (TaskPhase.FAILED, "StartError")
+        assert "/no/such/command" in state.message
+
+
+async def test_a_restart_adopts_what_runs_and_starts_nothing_twice(processes: ProcessManager) -> None:
+    works = [task(seconds=60, uid="a"), task(lines=["once"], uid="b"), task(uid="c")]
+    async with local(processes, slots=1) as before:
+        for work in works:
+            await before.start(work)
+        first = await before.get("a")
+    async with local(ProcessManager(processes.root), slots=1) as after:
+        assert await after.get("a") == first
+        assert await after.get("b") is None  # it waited, and its owner starts it again
+        for work in works:
+            await after.start(work)
+        assert await after.get("a") == first
+        assert await message(after, "c") == "waiting: 1 of 1 jobs are running, 1 ahead"
+        await after.delete("a")
+        assert (await ended(after, "b")).phase is TaskPhase.SUCCEEDED
+        assert (await ended(after, "c")).phase is TaskPhase.SUCCEEDED
+        assert [line async for line in after.logs("b")] == ["once"]
+
+
+CONTROL_PLANE = """
+import asyncio, sys
+from pathlib import Path
+from klever.executors.local import LocalExecutor
+from klever.process import ProcessManager, ProcessSpec
+from tests.contract.executor import COMMAND, task
+
+async def main():
+    async with LocalExecutor(ProcessManager(Path(sys.argv[1])), COMMAND, env={}, slots=1) as executor:
+        await executor.start(task(uid="a", lines=["up"], seconds=0.5, outcome={"exitCode": 0, "result": {"n": 1}}))
+        print("up", flush=True)
+        await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_task_outlives_a_killed_control_plane(processes: ProcessManager) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", CONTROL_PLANE, str(processes.root)), stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"up\n"
+    process.kill()
+    await process.wait()
+    async with local(processes) as executor:
+        assert [state.phase for state in await executor.list()] == [TaskPhase.RUNNING]
+        state = await ended(executor, "a")
+        assert (state.phase, state.result) == (TaskPhase.SUCCEEDED, {"n": 1})
+        assert [line async for line in executor.logs("a")] == ["up"]
+
+
+async def test_a_task_whose_shim_was_killed_is_lost(processes: ProcessManager) -> None:
+    async with local(processes, slots=1) as executor:
+        await executor.start(task(uid="a", seconds=60))
+        await executor.start(task(uid="b"))
+        process = processes.get("task-a")
+        assert process is not None
+        os.kill(_parent(process.pid), signal.SIGKILL)
+        state = await ended(executor, "a")
+        assert (state.phase, state.reason, state.exit_code) == (TaskPhase.FAILED, "Lost", None)
+        assert (await ended(executor, "b")).phase is TaskPhase.SUCCEEDED
+
+
+def _parent(pid: int | None) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+async def test_other_processes_are_none_of_its_own(processes: ProcessManager) -> None:
+    await processes.start(ProcessSpec("envoy", ("sleep", "60"), ENV))
+    async with local(processes, slots=1) as executor:
+        assert await executor.list() == ()
+        await executor.start(task(uid="a"))
+        assert (await ended(executor, "a")).phase is TaskPhase.SUCCEEDED
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 128 KiB."""
+    path = tmp_path / "small"
+    path.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", path], check=True)
+    yield path
+    subprocess.run(["umount", "--lazy", path], check=True)
+
+
+async def test_a_full_disk_is_told_to_the_owner(small_disk: Path) -> None:
+    async with local(ProcessManager(small_disk)) as executor:
+        filler = small_disk / "filler"
+        with suppress(OSError):
+            filler.write_bytes(b"\0" * (1 << 20))
+        with pytest.raises(ExhaustedError):
+            await executor.start(task(uid="a"))
+        assert await executor.get("a") is None
+        filler.unlink()
+        await executor.start(task(uid="a"))
+        assert (await ended(executor, "a")).phase is TaskPhase.SUCCEEDED
+        await executor.delete("a")

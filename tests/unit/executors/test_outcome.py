@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import pytest
+
+from klever.errors import InvalidError
+from klever.executors import Outcome
+from klever.executors.outcome import MAX_OUTCOME
+
+
+def test_comes_back_as_it_was() -> None:
+    outcome = Outcome(10003, "läuft nicht", "RunFailed", {"digest": "sha256:0", "n": 1})
+    assert Outcome.parse(outcome.encode().decode()) == outcome
+
+
+@pytest.mark.parametrize("character", ["x", "ä", "\U0001f600", '"', "\n", "\x01"])
+def test_cuts_a_message_that_is_too_long(character: str) -> None:
+    outcome = Outcome(1, character * 10_000, result={"report": "kept"})
+    encoded = outcome.encode()
+    assert MAX_OUTCOME - 16 <= len(encoded) <= MAX_OUTCOME
+    parsed = Outcome.parse(encoded.decode())
+    assert parsed is not None
+    assert outcome.message.startswith(parsed.message)
+    assert parsed.result == outcome.result
+
+
+def test_refuses_a_result_that_is_too_long() -> None:
+    with pytest.raises(InvalidError):
+        Outcome(0, result={"report": "x" * 5000}).encode()
+
+
+@pytest.mark.parametrize("message", ["", "killed by SIGKILL", "5", "[]", "{}", '{"exitCode": "x"}', "null", '{"a":'])
+def test_is_none_for_other_messages(message: str) -> None:
+    assert Outcome.parse(message) is None
