@@ -1,0 +1,118 @@
+"""A machine to run local backends on, with real parts, and what runs there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from klever.backends import Instance, PredictorWorkload, ServingKey
+from klever.backends.local import LocalBackend, Timing
+from klever.environments import EnvironmentManager
+from klever.errors import InvalidError
+from klever.formats import Signature, Tensor
+from klever.process import ProcessManager
+from klever.runtimes.table import RUNTIMES, create
+from tests.contract.backend import KEY
+
+SHARED = Path(os.environ.get("KLEVER_SHARED", Path(__file__).parents[5] / "shared"))
+ADDER = SHARED / "models" / "onnx" / "model" / "model.onnx"
+ADDER_SIGNATURE = Signature(tuple(Tensor(name, (1, 5), "float32") for name in "XY"), (Tensor("Z", (1, 5), "float32"),))
+FAST = Timing(probe_s=0.2, retry_probe_s=0.1, probe_timeout_s=0.5, backoff_s=0.1, full_backoff_s=0.1, grace_s=1.0)
+
+
+@dataclass
+class Machine:
+    """One data directory; every `backend` on it finds what the ones before left running."""
+
+    root: Path
+    fetched: list[str] = field(default_factory=list)
+    backends: list[LocalBackend] = field(default_factory=list)
+
+    @property
+    def processes(self) -> ProcessManager:
+        return ProcessManager(self.root / "processes")
+
+    async def backend(self, **options: Any) -> LocalBackend:
+        backend = LocalBackend(
+            **{
+                "processes": self.processes,
+                "environments": EnvironmentManager(Path.home() / ".cache" / "klever" / "environments"),
+                "runtimes": {name: create(name) for name in RUNTIMES},
+                "models": self.root / "models",
+                "fetch": self.fetch,
+                "cache_bytes": 1 << 30,
+                "base_env": {"PATH": "/usr/bin:/bin"},
+                "allow_commands": True,
+                "timing": FAST,
+                **options,
+            }
+        )
+        self.backends.append(backend)
+        await backend.start()
+        return backend
+
+    async def close(self) -> None:
+        for backend in self.backends:
+            await backend.close()
+        for state in self.processes.list():
+            await self.processes.stop(state.spec.id, grace_s=0)
+
+    def pid(self, instance: Instance, key: ServingKey = KEY) -> int:
+        """The process of the first replica of an instance's revision."""
+        state = self.processes.get(f"serving.{key.namespace}.{key.name}.{instance.predictor}.{instance.revision}.0")
+        if state is None or state.pid is None:
+            raise AssertionError(f"{instance.name} does not run: {state}")
+        return state.pid
+
+    def fetch(self, reference: str, content: str, into: Path) -> None:
+        self.fetched.append(reference)
+        if "broken" in reference:
+            raise InvalidError(f"{reference}: not a gzip'd tar")
+        (into / "model").mkdir()
+        shutil.copy(ADDER, into / "model" / "adder.onnx")
+
+
+def adder() -> PredictorWorkload:
+    """A model that adds X and Y, on Triton."""
+    return PredictorWorkload(
+        "main",
+        "r1",
+        1,
+        "triton",
+        model="team/adder@sha256:" + "a" * 64,
+        content="sha256:" + "b" * 64,
+        format="ONNX",
+        signature=ADDER_SIGNATURE,
+    )
+
+
+def command() -> PredictorWorkload:
+    """A user's own command without a model."""
+    argv = (sys.executable, "-I", "-S", "-u", str(Path(__file__).with_name("command.py")))
+    return PredictorWorkload("main", "r1", 1, "custom", command=argv, probe_path="/")
+
+
+async def infer(instance: Instance, values: list[float]) -> list[float]:
+    """Send X and Y = 1 to an adder named `adder`."""
+    inputs = [
+        {"name": name, "shape": [1, 5], "datatype": "FP32", "data": data}
+        for name, data in (("X", values), ("Y", [1.0] * 5))
+    ]
+    url = f"http://{instance.http}/v2/models/adder/infer"
+    async with aiohttp.ClientSession() as session, session.post(url, json={"inputs": inputs}) as response:
+        response.raise_for_status()
+        answer = await response.json()
+    data: list[float] = answer["outputs"][0]["data"]
+    return data
+
+
+async def get(instance: Instance, path: str = "/") -> str:
+    async with aiohttp.ClientSession() as session, session.get(f"http://{instance.http}{path}") as response:
+        response.raise_for_status()
+        return await response.text()

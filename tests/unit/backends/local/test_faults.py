@@ -1,0 +1,172 @@
+"""What goes wrong with replicas, and what becomes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import signal
+import socket
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from klever.backends import Instance, InstancePhase, PredictorWorkload
+from klever.backends.local import LocalBackend, launcher
+from tests.contract.backend import KEY, until, until_ready, workload
+from tests.unit.backends.local.machine import Machine, adder, command, get, infer
+
+
+async def in_phase(backend: LocalBackend, phase: InstancePhase, words: str = "") -> Instance:
+    (instance,) = await until(
+        backend, lambda seen: bool(seen) and seen[0].phase is phase and words in seen[0].message + seen[0].reason
+    )
+    return instance
+
+
+async def test_a_model_whose_process_died_is_started_again_though_its_server_lives(
+    machine: Machine, backend: LocalBackend
+) -> None:
+    await backend.ensure(workload(adder()))
+    (instance,) = await until_ready(backend, 1)
+    (stub,) = children(machine.pid(instance))
+    os.kill(stub, signal.SIGKILL)
+    await in_phase(backend, InstancePhase.BACK_OFF, "3 health checks in a row failed")
+    (after,) = await until_ready(backend, 1)
+    assert after.restarts == 1
+    assert await infer(after, [1.0] * 5) == [2.0] * 5
+
+
+async def test_a_crash_is_told_with_its_last_words(backend: LocalBackend) -> None:
+    await backend.ensure(workload(command()))
+    (instance,) = await until_ready(backend, 1)
+    with suppress(Exception):
+        await get(instance, "/crash")
+    down = await in_phase(backend, InstancePhase.BACK_OFF)
+    assert "exit code 3" in down.message
+    assert "out of ideas" in down.message
+    assert "tried again in" in down.message
+    (after,) = await until_ready(backend, 1)
+    lines = [line async for line in backend.logs(KEY, after.name, tail=None, follow=False)]
+    assert lines == ["started", "out of ideas", "started"]
+
+
+async def test_a_hung_replica_is_started_again(backend: LocalBackend) -> None:
+    await backend.ensure(workload(command()))
+    (instance,) = await until_ready(backend, 1)
+    hang = asyncio.create_task(get(instance, "/hang"))
+    assert "no answer within" in (await in_phase(backend, InstancePhase.BACK_OFF, "Unhealthy")).message
+    with pytest.raises(Exception):  # noqa: B017, PT011 - whatever a broken connection raises
+        await hang
+    (after,) = await until_ready(backend, 1)
+    assert await get(after)
+
+
+async def test_what_cannot_start_waits_longer_each_time(backend: LocalBackend) -> None:
+    await backend.ensure(workload(replace(command(), command=("/bin/sh", "-c", "echo no luck; exit 7"))))
+    for delay in ("0.1 s", "0.2 s", "0.4 s"):
+        assert "no luck" in (await in_phase(backend, InstancePhase.BACK_OFF, f"tried again in {delay}")).message
+
+
+async def test_a_taken_port_costs_no_restart(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    free_ports, calls = launcher.free_ports, 0
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+
+        def unlucky(count: int, ours: frozenset[int]) -> tuple[int, ...]:
+            nonlocal calls
+            calls += 1
+            http, grpc, metrics = free_ports(count, ours)
+            return (taken.getsockname()[1] if calls == 1 else http, grpc, metrics)
+
+        monkeypatch.setattr(launcher, "free_ports", unlucky)
+        backend = await machine.backend()
+        await backend.ensure(workload(adder()))
+        (instance,) = await until_ready(backend, 1)
+    assert calls == 2
+    assert instance.restarts == 0
+    assert await infer(instance, [0.0] * 5) == [1.0] * 5
+
+
+async def test_a_full_disk_is_told_and_tried_again(machine: Machine) -> None:
+    full = asyncio.Event()
+    full.set()
+
+    def fetch(reference: str, content: str, into: Path) -> None:
+        if full.is_set():
+            raise OSError(errno.ENOSPC, "No space left on device", str(into))
+        machine.fetch(reference, content, into)
+
+    backend = await machine.backend(fetch=fetch)
+    await backend.ensure(workload(adder()))
+    assert "the disk is full" in (await in_phase(backend, InstancePhase.PENDING, "DISK_FULL")).message
+    full.clear()
+    await until_ready(backend, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model": "team/broken@sha256:0"}, "not a gzip'd tar"),
+        ({"signature": None}, "has no signature"),
+        ({"format": "PMML"}, "Triton does not serve PMML"),
+        ({"format": "SavedModel"}, "tensorflow backend"),
+    ],
+)
+async def test_what_can_never_work_fails(backend: LocalBackend, change: dict[str, object], words: str) -> None:
+    await backend.ensure(workload(replace(adder(), **change)))  # type: ignore[arg-type] # one field each
+    assert words in (await in_phase(backend, InstancePhase.FAILED)).message
+
+
+async def test_a_command_needs_permission(machine: Machine) -> None:
+    backend = await machine.backend(allow_commands=False)
+    await backend.ensure(workload(command()))
+    assert "--allow-commands" in (await in_phase(backend, InstancePhase.FAILED)).message
+
+
+async def test_a_signature_of_another_model_is_told(backend: LocalBackend) -> None:
+    signature = adder().signature
+    assert signature is not None
+    wrong = replace(signature, outputs=(replace(signature.outputs[0], name="sum"),))
+    await backend.ensure(workload(replace(adder(), signature=wrong)))
+    assert "the model has no output sum; it has Z" in (await in_phase(backend, InstancePhase.BACK_OFF)).message
+
+
+async def test_a_serving_removed_while_it_starts_leaves_nothing(machine: Machine, backend: LocalBackend) -> None:
+    await backend.ensure(workload(adder()))
+    await in_phase(backend, InstancePhase.STARTING)
+    await backend.remove(KEY)
+    assert machine.processes.list() == []
+
+
+async def test_memory_of_a_killed_server_is_given_back(machine: Machine, backend: LocalBackend) -> None:
+    await backend.ensure(workload(adder()))
+    (instance,) = await until_ready(backend, 1)
+    pid = machine.pid(instance)
+    segments = shared_memory(pid)
+    assert segments
+    os.kill(pid, signal.SIGKILL)
+    await in_phase(backend, InstancePhase.BACK_OFF)
+    await backend.remove(KEY)
+    assert not any(segment.exists() for segment in segments)
+
+
+async def test_a_command_is_told_its_model_and_variables(backend: LocalBackend) -> None:
+    told: PredictorWorkload = replace(
+        command(), model="team/adder@sha256:1", content="sha256:" + "c" * 64, env={"GREETING": "hello"}
+    )
+    await backend.ensure(workload(told))
+    (instance,) = await until_ready(backend, 1)
+    assert await get(instance) == "adder ['adder.onnx'] hello"
+
+
+def children(pid: int) -> list[int]:
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+
+
+def shared_memory(pid: int) -> list[Path]:
+    """Segments of POSIX shared memory that a process has mapped."""
+    mapped = {line.split()[-1] for line in Path(f"/proc/{pid}/maps").read_text().splitlines()}
+    return [Path(name) for name in mapped if name.startswith("/dev/shm/")]
