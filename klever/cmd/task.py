@@ -1,0 +1,59 @@
+"""`python -m klever.cmd.task SPEC.json`: one job's task, in a process of its own.
+
+SPEC.json holds the ModelJob's `model`, `desiredTag` and `extraction`, and `registry` (`url`, `tokenFile`, `entries`)
+of the platform. Progress goes to standard output, the outcome to the file that KLEVER_TERMINATION_LOG names.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from klever import tasks
+from klever.executors import Outcome
+from klever.oci.reference import Reference
+from klever.oci.registries import Credentials, Endpoint, Registries
+
+
+def main() -> int:
+    """Return 0 or 1: the real code is in the outcome, an exit code has 8 bits."""
+    path = Path(sys.argv[1])
+    outcome = _run(json.loads(path.read_text()), path.parent)
+    destination = os.environ.get("KLEVER_TERMINATION_LOG")
+    if destination:
+        Path(destination).write_bytes(outcome.encode())
+    _say(outcome.message)
+    return 1 if outcome.exit_code else 0
+
+
+def _run(spec: dict[str, Any], work: Path) -> Outcome:
+    try:
+        result = tasks.run("extraction", _job(spec, work))
+    except tasks.StepError as error:
+        return Outcome(error.step.code, error.message, error.step.reason)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the outcome must say so; the log has the rest
+        traceback.print_exc()
+        return Outcome(tasks.Step.RUN.code, f"{type(error).__name__}: {error}", tasks.Step.RUN.reason)
+    return Outcome(0, str(result["report"]), "Completed", result)
+
+
+def _job(spec: dict[str, Any], work: Path) -> tasks.Job:
+    registry = spec["registry"]
+    token = Path(registry["tokenFile"]).read_text().strip()
+    platform = Endpoint("", registry["url"], credentials=Credentials(token=token))
+    registries = Registries.parse({"registries": registry.get("entries", {})}, platform=platform)
+    model = Reference.parse(spec["model"])
+    target = Reference.parse(spec["desiredTag"]) if spec.get("desiredTag") else model
+    return tasks.Job(model, target, spec["extraction"]["format"], registries, work, _say)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - a task's log is its standard output
+
+
+if __name__ == "__main__":
+    sys.exit(main())

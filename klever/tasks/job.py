@@ -1,0 +1,63 @@
+"""What a task is given, and how its steps fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from klever.errors import KleverError
+from klever.oci.reference import Reference
+from klever.oci.registries import Registries
+
+__all__ = ["Job", "Step", "StepError", "step"]
+
+
+class Step(Enum):
+    """The steps, with the exit codes of the original's tasks (kleveross/klever-modeljob-operator) and reasons."""
+
+    LOGIN = (10000, "LoginFailed")
+    PULL = (10001, "PullFailed")
+    EXPORT = (10002, "ExportFailed")
+    RUN = (10003, "TaskFailed")
+    SAVE = (10004, "SaveFailed")
+    PUSH = (10005, "PushFailed")
+
+    @property
+    def code(self) -> int:
+        return self.value[0]
+
+    @property
+    def reason(self) -> str:
+        return self.value[1]
+
+
+class StepError(KleverError):
+    """A step failed; `step` says which."""
+
+    def __init__(self, step_: Step, message: str) -> None:
+        super().__init__(message)
+        self.step = step_
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """`target` is what is written: the desired tag, or the model itself. `say` prints a line of progress."""
+
+    model: Reference
+    target: Reference
+    format: str
+    registries: Registries
+    work: Path
+    say: Callable[[str], None]
+
+
+@contextmanager
+def step(which: Step) -> Iterator[None]:
+    """Turn any error of ours inside into a `StepError` of this step."""
+    try:
+        yield
+    except KleverError as error:
+        raise StepError(which, error.message) from error
