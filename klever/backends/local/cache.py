@@ -166,8 +166,9 @@ def _entry(path: Path) -> _Entry:
 
 
 def _touch(path: Path) -> int:
-    os.utime(path)
-    return path.stat().st_mtime_ns
+    now = time.time_ns()  # the file system's own clock is too coarse to order two uses
+    os.utime(path, ns=(now, now))
+    return now
 
 
 def _settle(directory: Path) -> None:

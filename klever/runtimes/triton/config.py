@@ -68,14 +68,12 @@ def model_config(
 
 def _tensors(field: str, tensors: Iterable[Tensor]) -> Iterable[str]:
     for tensor in tensors:
-        # Triton wants at least one dimension; a scalar is one value, which the backend sees without it.
+        # Triton has no scalars: one is declared and sent as a vector of one value, and files/model.py translates.
         dims = ", ".join(map(str, tensor.size or (1,)))
         yield f"{field} {{"
         yield f"  name: {_quoted(tensor.name)}"
         yield f"  data_type: TYPE_{data_type(tensor)}"
         yield f"  dims: [{dims}]"
-        if tensor.size == ():
-            yield "  reshape { shape: [] }"
         yield "}"
 
 

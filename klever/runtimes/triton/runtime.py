@@ -52,9 +52,13 @@ class TritonRuntime:
             raise InvalidError(f"Triton does not serve {model.format or 'a model without a format'}: {self._offer()}")
         if not self._runs(layout):
             raise InvalidError(f"{model.format} needs Triton's {layout.backend} backend: {self._offer()}")
-        check_signature(_signature(model))
-        if self._installed is None:
-            _check_numpy(_signature(model))
+        signature = _signature(model)
+        check_signature(signature)
+        for tensor in (*signature.inputs, *signature.outputs):
+            if self._installed is None and data_type(tensor) == "BF16":
+                raise InvalidError(f"tensor {tensor.name!r} is bfloat16, which needs Triton's own onnxruntime backend")
+            if self._installed and tensor.size == ():
+                raise InvalidError(f"tensor {tensor.name!r} is a scalar, which Triton's own backends do not take")
         layout.links(model.files)
 
     def launch(self, model: Model, at: Placement) -> Launch:
@@ -79,7 +83,7 @@ class TritonRuntime:
     def config(self, model: Model, threads: int = 1) -> str:
         """The config.pbtxt of a model that `check` passed."""
         layout, signature = LAYOUTS[model.format], _signature(model)
-        parameters = {"intra_op_thread_count": str(threads)}
+        parameters = {"intra_op_thread_count": str(threads)} if layout.backend == "onnxruntime" else {}
         if self._installed is None:
             return model_config(model.name, signature, backend="python", parameters=parameters)
         return model_config(model.name, signature, platform=layout.platform, parameters=parameters)
@@ -138,12 +142,6 @@ def _signature(model: Model) -> Signature:
     if model.signature is None:
         raise InvalidError(f"the model has no signature: Triton needs the inputs and outputs of {model.format}")
     return model.signature
-
-
-def _check_numpy(signature: Signature) -> None:
-    for tensor in (*signature.inputs, *signature.outputs):
-        if data_type(tensor) == "BF16":
-            raise InvalidError(f"tensor {tensor.name!r} is bfloat16, which needs Triton's own onnxruntime backend")
 
 
 def _environment(model: Model, at: Placement) -> Mapping[str, str]:

@@ -1,0 +1,25 @@
+"""Runtimes by name and by format."""
+
+from __future__ import annotations
+
+import pytest
+
+from klever.errors import InvalidError
+from klever.runtimes.table import DEFAULTS, RUNTIMES, create, default_runtime
+
+
+@pytest.mark.parametrize("name", sorted(RUNTIMES))
+def test_every_row_is_a_runtime_of_its_name(name: str) -> None:
+    assert create(name).name == name
+
+
+def test_an_unknown_runtime_names_those_that_there_are() -> None:
+    with pytest.raises(InvalidError, match="'abacus'; there are: custom, triton"):
+        create("abacus")
+
+
+def test_every_format_has_a_runtime_or_says_what_is_served() -> None:
+    assert default_runtime("ONNX") == "triton"
+    assert set(DEFAULTS.values()) <= set(RUNTIMES)
+    with pytest.raises(InvalidError, match=r"'PMML'.*ONNX"):
+        default_runtime("PMML")

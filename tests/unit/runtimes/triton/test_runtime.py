@@ -1,0 +1,173 @@
+"""Triton's adapter: what it writes, checked by Triton's own message, and what it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig
+
+from klever.errors import InvalidError
+from klever.formats import Signature, Tensor
+from klever.runtimes import Model, Placement
+from klever.runtimes.triton import InstalledTriton, TritonRuntime, find
+
+ADDER = Signature(tuple(Tensor(name, (1, 5), "float32") for name in "XY"), (Tensor("Z", (1, 5), "float32"),))
+TYPES = (
+    *("bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"),
+    *("float16", "float32", "float64", "string"),
+)
+ALL_TYPES = Signature(
+    tuple(Tensor(f"in_{dtype}", (-1, 3), dtype) for dtype in TYPES), (Tensor('odd "näme"\\\n', (), "float32"),)
+)
+INSTALLED = InstalledTriton(Path("/opt/tritonserver"), frozenset({"onnxruntime", "tensorflow", "pytorch", "python"}))
+AT = Placement(
+    "127.0.0.1",
+    20001,
+    20002,
+    20003,
+    PurePosixPath("/data/store"),
+    PurePosixPath("/cache/model"),
+    PurePosixPath("/environments/triton"),
+)
+FILES = {
+    "ONNX": ("digits.onnx", "weights/w.bin"),
+    "SavedModel": ("saved_model.pb", "variables/variables.index"),
+    "GraphDef": ("frozen.graphdef",),
+    "TorchScript": ("net.pt",),
+}
+
+Golden = Callable[[str, str], None]
+
+
+def model(signature: Signature | None = ADDER, format_: str = "ONNX") -> Model:
+    return Model("digits", format_, FILES.get(format_, ()), signature)
+
+
+def parsed(text: str) -> ModelConfig:
+    return text_format.Parse(text, ModelConfig())
+
+
+def test_the_configuration_is_one_of_tritons(golden: Golden) -> None:
+    text = TritonRuntime().config(model(), threads=2)
+    golden("triton/adder.pbtxt", text)
+    config = parsed(text)
+    assert (config.name, config.backend, config.max_batch_size) == ("digits", "python", 0)
+    assert "max_batch_size: 0" in text
+    assert [(tensor.name, list(tensor.dims)) for tensor in config.input] == [("X", [1, 5]), ("Y", [1, 5])]
+    assert config.parameters["intra_op_thread_count"].string_value == "2"
+
+
+def test_every_type_and_any_name_is_written_as_triton_reads_it(golden: Golden) -> None:
+    text = TritonRuntime().config(model(ALL_TYPES))
+    golden("triton/types.pbtxt", text)
+    config = parsed(text)
+    assert [DataType.Name(tensor.data_type) for tensor in config.input] == [
+        *("TYPE_BOOL", "TYPE_UINT8", "TYPE_UINT16", "TYPE_UINT32", "TYPE_UINT64"),
+        *("TYPE_INT8", "TYPE_INT16", "TYPE_INT32", "TYPE_INT64", "TYPE_FP16", "TYPE_FP32", "TYPE_FP64", "TYPE_STRING"),
+    ]
+    (output,) = config.output
+    assert output.name == 'odd "näme"\\\n'
+    assert list(output.dims) == [1]
+    with pytest.raises(InvalidError, match="is a scalar"):
+        TritonRuntime(INSTALLED).check(model(ALL_TYPES))
+
+
+@pytest.mark.parametrize(
+    ("format_", "platform"),
+    [
+        ("ONNX", "onnxruntime_onnx"),
+        ("SavedModel", "tensorflow_savedmodel"),
+        ("GraphDef", "tensorflow_graphdef"),
+        ("TorchScript", "pytorch_libtorch"),
+    ],
+)
+def test_an_installed_server_runs_formats_by_its_own_backends(golden: Golden, format_: str, platform: str) -> None:
+    runtime = TritonRuntime(INSTALLED, key="secret")
+    assert runtime.environment == ""
+    launch = runtime.launch(model(format_=format_), AT)
+    config = parsed(launch.files["models/digits/config.pbtxt"].decode())
+    assert (config.platform, config.backend) == (platform, "")
+    assert launch.argv[:2] == ("/opt/tritonserver/bin/tritonserver", "--backend-directory=/opt/tritonserver/backends")
+    links = "\n".join(f"{path} -> {target or '.'}" for path, target in sorted(launch.links.items()))
+    golden(f"triton/installed-{format_}.txt", f"{launch.files['models/digits/config.pbtxt'].decode()}\n{links}\n")
+
+
+def test_the_environments_server_is_started_for_one_model(golden: Golden) -> None:
+    runtime = TritonRuntime(key="secret")
+    assert (runtime.environment, runtime.formats) == ("triton", frozenset({"ONNX"}))
+    launch = runtime.launch(model(), replace(AT, env={"SIZE": "7", "MODEL_STORE": "mine"}, threads=2))
+    variables = "\n".join(f"{name}={value}" for name, value in sorted(launch.env.items()))
+    links = "\n".join(f"{path} -> {target}" for path, target in sorted(launch.links.items()))
+    golden("triton/command.txt", "\n".join((*launch.argv, "", variables, "", links, "", *sorted(launch.files))) + "\n")
+    assert launch == runtime.launch(model(), replace(AT, env={"SIZE": "7", "MODEL_STORE": "mine"}, threads=2))
+
+
+def test_each_server_has_a_key_of_its_own() -> None:
+    one, other = (TritonRuntime().launch(model(), AT).argv for _ in range(2))
+    assert one != other
+
+
+def test_health_is_an_inference_of_zeros() -> None:
+    signature = Signature(
+        (Tensor("a", (-1, 3), "float64"), Tensor("s", (2,), "string"), Tensor("n", (), "int64")),
+        (Tensor("z", (-1,), "float32"),),
+    )
+    probe = TritonRuntime().health(model(signature))
+    head = int(probe.headers["Inference-Header-Content-Length"])
+    assert (probe.method, probe.path) == ("POST", "/v2/models/digits/infer")
+    assert b'"shape": [1, 3]' in probe.body[:head]
+    assert probe.body[head:] == bytes(3 * 8 + 2 * 4 + 8)
+
+
+def test_an_example_is_the_same_as_json() -> None:
+    signature = Signature((Tensor("a", (-1, 2), "int32"), Tensor("s", (1,), "string")), (Tensor("z", (1,), "bool"),))
+    assert TritonRuntime().example(model(signature)) == (
+        b'{"inputs": [{"name": "a", "shape": [1, 2], "datatype": "INT32", "data": [0, 0]}, '
+        b'{"name": "s", "shape": [1], "datatype": "BYTES", "data": [""]}]}'
+    )
+    with pytest.raises(InvalidError, match="'h' is float16"):
+        TritonRuntime().example(model(Signature((Tensor("h", (1,), "float16"),), ADDER.outputs)))
+
+
+def with_input(tensor: Tensor) -> Signature:
+    return replace(ADDER, inputs=(*ADDER.inputs, tensor))
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        (model(None), "no signature"),
+        (model(Signature()), "no inputs"),
+        (model(with_input(Tensor("w", None, "float32"))), "input 'w' has no known rank"),
+        (model(with_input(Tensor("w", (1,), "complex64"))), "'w' is of type 'complex64'"),
+        (model(with_input(Tensor("w", (1,), "sequence(map(int64,float32))"))), "'w' is of type 'sequence"),
+        (model(with_input(Tensor("w", (1,), "bfloat16"))), "'w' is bfloat16"),
+        (model(with_input(Tensor("w", (0, 2), "float32"))), r"'w' has shape \[0, 2\]"),
+        (model(with_input(Tensor("", (1,), "float32"))), "has no name"),
+        (model(format_="PMML"), "does not serve PMML"),
+        (model(format_=""), "a model without a format"),
+        (model(format_="SavedModel"), "SavedModel needs Triton's tensorflow backend"),
+        (replace(model(), files=("readme.txt",)), "no file for Triton's model.onnx: .onnx is missing"),
+        (replace(model(), files=("a.onnx", "b.onnx")), "several files for Triton's model.onnx: a.onnx, b.onnx"),
+    ],
+)
+def test_what_triton_cannot_serve_is_refused_by_name(bad: Model, words: str) -> None:
+    with pytest.raises(InvalidError, match=words):
+        TritonRuntime().check(bad)
+
+
+def test_an_installed_server_without_the_backend_says_what_it_serves() -> None:
+    with pytest.raises(InvalidError, match="tensorrt backend: the tritonserver in /opt/tritonserver serves"):
+        TritonRuntime(INSTALLED).check(model(format_="TensorRT"))
+
+
+def test_an_installation_is_found_by_its_server_and_backends(tmp_path: Path) -> None:
+    assert find(tmp_path) is None
+    for path in ("bin/tritonserver", "backends/onnxruntime/libtriton_onnxruntime.so", "backends/README"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    assert find(tmp_path) == InstalledTriton(tmp_path, frozenset({"onnxruntime"}))
