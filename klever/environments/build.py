@@ -1,4 +1,4 @@
-"""Fills one environment: `python -m venv`, then `pip install` of exactly what the lock names."""
+"""Fills one environment: `python -m venv`, then our own pip installs exactly what the lock names."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from klever.errors import ExhaustedError, FailedPreconditionError, IntegrityErro
 
 __all__ = ["build"]
 
-# -I: no PYTHONPATH, user packages or current directory; pip's own settings (mirror, proxy, certificates) do count.
-_PIP: Final = (
-    *("-I", "-u", "-m", "pip", "install", "--require-hashes", "--no-deps", "--only-binary", ":all:"),
-    *("--no-input", "--no-warn-script-location", "--disable-pip-version-check", "--progress-bar", "off", "-r"),
+# What the user has set up for pip (mirror, proxy, certificates) counts; what lies on PYTHONPATH does not.
+_INSTALL: Final = (
+    *("install", "--ignore-installed", "--require-hashes", "--no-deps", "--only-binary", ":all:", "--no-input"),
+    *("--no-warn-script-location", "--disable-pip-version-check", "--progress-bar", "off", "-r"),
 )
 _REQUIREMENT: Final = re.compile(r"^[A-Za-z0-9]", re.MULTILINE)
-_COLLECTING: Final = re.compile(r"^Collecting (\S+?)(?:==(\S+))?(?: |$)")
+_PACKAGE: Final = re.compile(r"^(?:Collecting|Processing) (?:\S*/)?(\S+)")
 _TAIL_LINES: Final = 20
 _CAUSES: Final[tuple[tuple[str, type[KleverError], str], ...]] = (
     ("No space left on device", ExhaustedError, "DISK_FULL"),
@@ -36,6 +36,7 @@ _CAUSES: Final[tuple[tuple[str, type[KleverError], str], ...]] = (
     ("SSLError", UnavailableError, "NO_PACKAGE_INDEX"),
     ("NameResolutionError", UnavailableError, "NO_PACKAGE_INDEX"),
     ("timed out", UnavailableError, "NO_PACKAGE_INDEX"),
+    ("(from versions: none)", UnavailableError, "NO_PACKAGE_INDEX"),
 )
 """What pip's last lines say -> our error. First match counts."""
 
@@ -47,10 +48,11 @@ async def build(environment: Environment, path: Path, lock: int, progress: Calla
     has ended before anybody builds here again.
     """
     name = environment.name
+    python = (sys.executable, "-I", "-m")
     progress(f"{name}: making a virtual environment")
-    await _run(name, (sys.executable, "-I", "-m", "venv", str(path)), lock, lambda _: None)
+    await _run(name, (*python, "venv", "--without-pip", str(path)), lock, lambda _: None)
     report = _reporter(name, len(_REQUIREMENT.findall(environment.lock.read_text())), progress)
-    await _run(name, (str(path / "bin" / "python"), *_PIP, str(environment.lock)), lock, report)
+    await _run(name, (*python, "pip", "--python", str(path), *_INSTALL, str(environment.lock)), lock, report)
 
 
 def _reporter(name: str, total: int, progress: Callable[[str], None]) -> Callable[[str], None]:
@@ -59,10 +61,9 @@ def _reporter(name: str, total: int, progress: Callable[[str], None]) -> Callabl
 
     def report(line: str) -> None:
         nonlocal collected
-        if match := _COLLECTING.match(line):
+        if match := _PACKAGE.match(line):
             collected += 1
-            package = " ".join(part for part in match.groups() if part)
-            progress(f"{name}: package {collected} of {total}, {package}")
+            progress(f"{name}: package {collected} of {total}, {match[1]}")
         elif line.startswith("Installing collected packages"):
             progress(f"{name}: installing {total} packages")
 

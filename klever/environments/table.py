@@ -32,7 +32,7 @@ ENVIRONMENTS: Final[Mapping[str, Environment]] = {
         Environment(
             name="triton",
             description="Triton Inference Server 2.51 for CPUs, with ONNX Runtime",
-            pythons=("3.11",),
+            pythons=("3.11", "3.12"),
             lock=_LOCKS / "triton.txt",
         ),
     )
