@@ -1,0 +1,59 @@
+"""Envoy's administration interface, over its Unix socket."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import aiohttp
+
+from klever.errors import UnavailableError
+
+__all__ = ["Admin"]
+
+_TIMEOUT = aiohttp.ClientTimeout(total=5)
+
+
+class Admin:
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+
+    async def get(self, path: str) -> str:
+        """GET a page; raises `UnavailableError` if Envoy does not answer."""
+        try:
+            connector = aiohttp.UnixConnector(str(self._socket))
+            async with (
+                aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT) as session,
+                session.get(f"http://envoy{path}") as response,
+            ):
+                text = await response.text()
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise UnavailableError(f"the gateway (Envoy) does not answer: {error}") from error
+        if response.status != 200:
+            raise UnavailableError(f"the gateway (Envoy) answered {response.status} to {path}: {text.strip()[:500]}")
+        return text
+
+    async def ready(self) -> bool:
+        try:
+            return (await self.get("/ready")).strip() == "LIVE"
+        except UnavailableError:
+            return False
+
+    async def stats(self, pattern: str) -> dict[str, str]:
+        """Return the statistics whose names match a regular expression."""
+        text = await self.get(f"/stats?filter={pattern}")
+        pairs = (line.rpartition(": ") for line in text.splitlines())
+        return {name: value.strip('"') for name, _, value in pairs}
+
+    async def wait_for(self, name: str, value: str, timeout: float) -> None:
+        """Return when a statistic has the value; raises `UnavailableError` if it does not in time."""
+        pattern = name.replace(".", "%5C.") + "$"
+        try:
+            async with asyncio.timeout(timeout):
+                while (await self.stats(pattern)).get(name) != value:  # noqa: ASYNC110 - Envoy tells nobody
+                    await asyncio.sleep(0.003)
+        except TimeoutError as error:
+            rejected = await self.stats("update_rejected$")
+            raise UnavailableError(
+                f"the gateway did not take the change within {timeout:g} s ({name}, rejections {rejected})"
+            ) from error

@@ -1,0 +1,100 @@
+"""Envoy's bootstrap: one listener, and where the watched files are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from klever.routers.envoy.gateway import Gateway
+from klever.routers.envoy.routes import ROUTES
+
+__all__ = ["CLUSTERS_FILE", "ROUTES_FILE", "bootstrap"]
+
+CLUSTERS_FILE = "clusters.json"
+ROUTES_FILE = "routes.json"
+
+_FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
+_SERVICES = ("ModelService", "JobService", "ServingService")
+
+
+def bootstrap(gateway: Gateway, directory: Path) -> dict[str, Any]:
+    """Return the configuration that Envoy is started with. It holds no token: the routes file does."""
+    return {
+        "node": {"id": "klever", "cluster": "klever"},
+        "admin": {"address": {"pipe": {"path": str(gateway.admin), "mode": 0o600}}},
+        "dynamic_resources": {"cds_config": _watched(directory, CLUSTERS_FILE)},
+        "static_resources": {"listeners": [_listener(gateway, directory)]},
+        "overload_manager": {"resource_monitors": [_connection_limit()]},
+        "layered_runtime": {"layers": [{"name": "regex", "static_layer": {"re2.max_program_size.error_level": 10000}}]},
+    }
+
+
+def _connection_limit() -> dict[str, Any]:
+    message = "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
+    return {
+        "name": "envoy.resource_monitors.global_downstream_max_connections",
+        "typed_config": {
+            "@type": f"type.googleapis.com/{message}",
+            "max_active_downstream_connections": 10000,
+        },
+    }
+
+
+def _watched(directory: Path, name: str) -> dict[str, Any]:
+    source = {"path": str(directory / name), "watched_directory": {"path": str(directory)}}
+    return {"resource_api_version": "V3", "path_config_source": source}
+
+
+def _listener(gateway: Gateway, directory: Path) -> dict[str, Any]:
+    return {
+        "name": "gateway",
+        "address": {"socket_address": {"address": gateway.host, "port_value": gateway.port}},
+        "per_connection_buffer_limit_bytes": 1 << 20,
+        "filter_chains": [
+            {
+                "filters": [
+                    {
+                        "name": "envoy.filters.network.http_connection_manager",
+                        "typed_config": _connection_manager(gateway, directory),
+                    }
+                ]
+            }
+        ],
+    }
+
+
+def _connection_manager(gateway: Gateway, directory: Path) -> dict[str, Any]:
+    manager = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+    return {
+        "@type": f"type.googleapis.com/{manager}",
+        "stat_prefix": "gateway",
+        "server_name": "klever",
+        "use_remote_address": True,
+        "normalize_path": True,
+        "merge_slashes": True,
+        "path_with_escaped_slashes_action": "REJECT_REQUEST",
+        "stream_idle_timeout": "300s",
+        "request_headers_timeout": "10s",
+        "common_http_protocol_options": {"idle_timeout": "3600s"},
+        "http2_protocol_options": {"max_concurrent_streams": 1000},
+        "rds": {"route_config_name": ROUTES, "config_source": _watched(directory, ROUTES_FILE)},
+        "http_filters": [
+            _filter("grpc_web", "v3.GrpcWeb", {}),
+            _filter("grpc_json_transcoder", "v3.GrpcJsonTranscoder", _transcoder(gateway)),
+            _filter("router", "v3.Router", {}),
+        ],
+    }
+
+
+def _filter(name: str, message: str, config: dict[str, Any]) -> dict[str, Any]:
+    return {"name": f"envoy.filters.http.{name}", "typed_config": {"@type": f"{_FILTERS}.{name}.{message}", **config}}
+
+
+def _transcoder(gateway: Gateway) -> dict[str, Any]:
+    return {
+        "proto_descriptor": str(gateway.descriptors),
+        "services": [f"klever.v1alpha1.{name}" for name in _SERVICES],
+        "match_incoming_request_route": True,
+        "convert_grpc_status": True,
+        "print_options": {"stream_newline_delimited": True},
+    }

@@ -1,0 +1,75 @@
+"""Envoy's clusters: the control plane, the registry, and one per predictor revision and protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from klever.routers import RouteKey, Target
+from klever.routers.envoy.gateway import Gateway
+
+__all__ = ["API", "REGISTRY", "clusters_of", "fixed_clusters", "grpc_cluster", "http_cluster"]
+
+API = "klever-api"
+REGISTRY = "klever-registry"
+
+_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_LIMITS = {"max_connections": 4096, "max_pending_requests": 8192, "max_requests": 16384, "max_retries": 3}
+
+
+def http_cluster(key: RouteKey, target: Target) -> str:
+    """Name of a target's HTTP cluster; its parts become metric labels."""
+    return f"{key.namespace}|{key.serving}|{target.predictor}|{target.revision}|http"
+
+
+def grpc_cluster(key: RouteKey, target: Target) -> str:
+    return f"{key.namespace}|{key.serving}|{target.predictor}|{target.revision}|grpc"
+
+
+def fixed_clusters(gateway: Gateway) -> list[dict[str, Any]]:
+    return [
+        _cluster(API, [_pipe(gateway.api)], http2=True),
+        _cluster(REGISTRY, [_pipe(gateway.registry)], http2=False),
+    ]
+
+
+def clusters_of(key: RouteKey, target: Target) -> list[dict[str, Any]]:
+    """Return the clusters of a target's endpoints; none where it has none."""
+    clusters = []
+    if target.http:
+        clusters.append(_cluster(http_cluster(key, target), list(map(_socket, target.http)), http2=False))
+    if target.grpc:
+        clusters.append(_cluster(grpc_cluster(key, target), list(map(_socket, target.grpc)), http2=True))
+    return clusters
+
+
+def _cluster(name: str, addresses: list[dict[str, Any]], *, http2: bool) -> dict[str, Any]:
+    protocol: dict[str, Any] = {"http2_protocol_options": {}} if http2 else {"http_protocol_options": {}}
+    return {
+        "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "2s",
+        "lb_policy": "LEAST_REQUEST",
+        "circuit_breakers": {"thresholds": [_LIMITS]},
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": a}} for a in addresses]}],
+        },
+        "typed_extension_protocol_options": {
+            _HTTP_OPTIONS: {
+                "@type": f"type.googleapis.com/{_HTTP_OPTIONS}",
+                "explicit_http_config": protocol,
+                "common_http_protocol_options": {"idle_timeout": "30s"},
+            }
+        },
+    }
+
+
+def _socket(address: str) -> dict[str, Any]:
+    host, _, port = address.rpartition(":")
+    return {"socket_address": {"address": host, "port_value": int(port)}}
+
+
+def _pipe(path: Path) -> dict[str, Any]:
+    return {"pipe": {"path": str(path)}}

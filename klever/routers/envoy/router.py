@@ -1,0 +1,221 @@
+"""Publishes routes to Envoy: clusters first, then routes, then what nobody uses any more goes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from klever.errors import FailedPreconditionError, IntegrityError, InvalidError, UnavailableError
+from klever.process import ProcessManager, ProcessSpec
+from klever.routers import Route, RouteKey
+from klever.routers.envoy.admin import Admin
+from klever.routers.envoy.bootstrap import CLUSTERS_FILE, ROUTES_FILE, bootstrap
+from klever.routers.envoy.clusters import clusters_of, fixed_clusters
+from klever.routers.envoy.gateway import Gateway
+from klever.routers.envoy.routes import ROUTES, route_configuration
+from klever.routers.envoy.state import decode_routes, encode_routes
+
+__all__ = ["PROCESS_ID", "EnvoyRouter"]
+
+PROCESS_ID = "gateway"
+_START_SECONDS = 15.0
+_LIVE_SECONDS = 10.0
+_DRAIN_SECONDS = 30.0
+
+
+class EnvoyRouter:
+    """One Envoy of one data directory. `directory` holds its files, mode 0700: the routes file has the token."""
+
+    def __init__(self, directory: Path, gateway: Gateway, processes: ProcessManager, binary: Path) -> None:
+        self._directory = directory
+        self._gateway = gateway
+        self._processes = processes
+        self._binary = binary
+        self._admin = Admin(gateway.admin)
+        self._routes: dict[RouteKey, Route] = {}
+        self._retiring: dict[str, dict[str, Any]] = {}
+        self._version = 0
+        self._lock = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Start Envoy, or adopt the one that runs; returns when it serves.
+
+        Raises `FailedPreconditionError` with Envoy's own words if it does not start, or is missing.
+        """
+        if not self._binary.is_file():
+            raise FailedPreconditionError(f"Envoy is missing: {self._binary} (reinstall klever)", reason="NO_ENVOY")
+        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._routes = {route.key: route for route in self._read()}
+        self._version = int(time.time() * 1000)
+        running = self._processes.get(PROCESS_ID)
+        adopted = running is not None and running.phase != "Exited" and await self._admin.ready()
+        if adopted and self._same_bootstrap():
+            await self._write()
+            return
+        if running is not None:
+            await self._processes.remove(PROCESS_ID)
+        _replace(self._directory / "bootstrap.json", _encode(bootstrap(self._gateway, self._directory)))
+        self._write_clusters()
+        self._write_routes()
+        await self._launch()
+
+    async def stop(self) -> None:
+        await self._processes.remove(PROCESS_ID)
+
+    async def publish(self, route: Route) -> None:
+        _check(route)
+        async with self._lock:
+            before = self._routes.get(route.key)
+            if before == route:
+                return
+            if before is not None:
+                self._retire(before, route)
+            self._routes[route.key] = route
+            try:
+                await self._write()
+            except UnavailableError:
+                if before is not None:
+                    self._routes[route.key] = before
+                else:
+                    del self._routes[route.key]
+                raise
+
+    async def withdraw(self, key: RouteKey) -> None:
+        async with self._lock:
+            before = self._routes.pop(key, None)
+            if before is None:
+                return
+            self._retire(before, None)
+            await self._write()
+        for revision in {t.revision for t in before.targets}:
+            await self.drain(key, revision)
+
+    async def drain(self, key: RouteKey, revision: str) -> None:
+        prefix = f"{key.namespace}|{key.serving}|"
+        names = [n for n in self._retiring if n.startswith(prefix) and n.split("|")[3] == revision]
+        for name in names:
+            await self._drained(name)
+        async with self._lock:
+            for name in names:
+                self._retiring.pop(name, None)
+            if names:
+                await self._write()
+
+    async def routes(self) -> tuple[Route, ...]:
+        return tuple(self._routes.values())
+
+    def url(self, key: RouteKey) -> str:
+        return f"{self._gateway.url}/seldon/{key.namespace}/{key.serving}"
+
+    async def metrics(self) -> str:
+        """Return Envoy's own metrics in Prometheus' text format."""
+        return await self._admin.get("/stats/prometheus?usedonly")
+
+    def _retire(self, before: Route, after: Route | None) -> None:
+        """Keep the clusters that the new route does not name until they are drained."""
+        named = {c["name"] for t in (after.targets if after else ()) for c in clusters_of(before.key, t)}
+        for target in before.targets:
+            for cluster in clusters_of(before.key, target):
+                if cluster["name"] not in named:
+                    self._retiring[cluster["name"]] = cluster
+        for name in named:
+            self._retiring.pop(name, None)
+
+    async def _drained(self, cluster: str) -> None:
+        """Return when no request is under way there, at the latest after the drain deadline."""
+        name = f"cluster.{cluster}.upstream_rq_active"
+        pattern = name.replace("|", "%5C%7C").replace(".", "%5C.") + "$"
+        deadline = time.monotonic() + _DRAIN_SECONDS
+        while time.monotonic() < deadline:
+            if (await self._admin.stats(pattern)).get(name, "0") == "0":
+                return
+            await asyncio.sleep(0.05)
+
+    async def _write(self) -> None:
+        """Write clusters, wait until they are live, then routes, and wait again."""
+        self._version += 1
+        clusters = await asyncio.to_thread(self._write_clusters)
+        await self._admin.wait_for("cluster_manager.cds.version_text", clusters, _LIVE_SECONDS)
+        routes = await asyncio.to_thread(self._write_routes)
+        await self._admin.wait_for(f"http.gateway.rds.{ROUTES}.version_text", routes, _LIVE_SECONDS)
+
+    def _write_clusters(self) -> str:
+        version = str(self._version)
+        named = {c["name"]: c for r in self._routes.values() for t in r.targets for c in clusters_of(r.key, t)}
+        clusters = [*fixed_clusters(self._gateway), *{**self._retiring, **named}.values()]
+        _replace(self._directory / CLUSTERS_FILE, _encode({"version_info": version, "resources": clusters}))
+        return version
+
+    def _write_routes(self) -> str:
+        version = str(self._version)
+        routes = sorted(self._routes.values(), key=lambda r: r.key)
+        _replace(self._directory / "published.json", encode_routes(routes))
+        configuration = route_configuration(self._gateway, routes)
+        _replace(self._directory / ROUTES_FILE, _encode({"version_info": version, "resources": [configuration]}))
+        return version
+
+    def _read(self) -> list[Route]:
+        path = self._directory / "published.json"
+        try:
+            return decode_routes(path.read_bytes())
+        except FileNotFoundError:
+            return []
+        except (ValueError, KeyError, TypeError) as error:
+            raise IntegrityError(f"{path} is damaged: {error}; remove it, the routes are made anew") from error
+
+    def _same_bootstrap(self) -> bool:
+        wanted = _encode(bootstrap(self._gateway, self._directory))
+        path = self._directory / "bootstrap.json"
+        return path.is_file() and path.read_bytes() == wanted
+
+    async def _launch(self) -> None:
+        self._gateway.admin.unlink(missing_ok=True)
+        config = str(self._directory / "bootstrap.json")
+        flags = ("--use-dynamic-base-id", "--concurrency", "2", "--log-level", "warn", "--drain-time-s", "5")
+        spec = ProcessSpec(
+            id=PROCESS_ID,
+            argv=(str(self._binary), "-c", config, *flags),
+            env={"PATH": os.defpath},
+            cwd=None,
+            labels={"klever": "gateway"},
+            restart=True,
+            grace_s=10.0,
+        )
+        await self._processes.start(spec)
+        deadline = time.monotonic() + _START_SECONDS
+        while not await self._admin.ready():
+            state = self._processes.get(PROCESS_ID)
+            failed = state is None or state.phase == "Exited" or state.restarts > 0
+            if failed or time.monotonic() > deadline:
+                words = state.message if state else ""
+                log = [line async for line in self._processes.logs(PROCESS_ID, tail=5)]
+                await self._processes.remove(PROCESS_ID)
+                raise FailedPreconditionError(
+                    f"the gateway (Envoy) does not start on {self._gateway.host}:{self._gateway.port}; is the port "
+                    f"taken? choose another with --port: {words or ' '.join(log)}",
+                    reason="GATEWAY_FAILED",
+                )
+            await asyncio.sleep(0.02)
+
+
+def _check(route: Route) -> None:
+    weights = [t.weight for t in route.targets if not t.headers]
+    if weights and sum(weights) != 100:
+        raise InvalidError(f"the shares of {route.key} must sum to 100, not {sum(weights)}")
+
+
+def _encode(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, indent=1, sort_keys=True).encode()
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.new")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

@@ -1,0 +1,163 @@
+"""Envoy's routes: an allow-list, top to bottom, everything else is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from klever.routers import HeaderMatch, MatchType, Route, Target
+from klever.routers.envoy.clusters import API, REGISTRY, grpc_cluster, http_cluster
+from klever.routers.envoy.gateway import Gateway
+from klever.runtimes import WireProtocol
+
+__all__ = ["ROUTES", "route_configuration"]
+
+ROUTES = "klever"
+_TIMEOUT = "300s"
+
+_NAME = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*"
+_REGISTRY_PATHS = rf"/v2/(_catalog|{_NAME}/(blobs|manifests|tags|referrers)/.+)?"
+_GRPC_PATHS = (
+    r"/inference\.GRPCInferenceService/"
+    r"(ServerLive|ServerReady|ModelReady|ServerMetadata|ModelMetadata|ModelInfer|ModelStreamInfer)"
+)
+_PATHS = {
+    WireProtocol.OPEN_INFERENCE: (
+        r"/v2(/|/health/(live|ready)|/models/{name}(/versions/[0-9]+)?(/(ready|infer|generate|generate_stream))?)?"
+    ),
+    WireProtocol.OPENSCORING: r"/openscoring/model/{name}(/(batch|csv))?",
+    WireProtocol.ANY: r"(/.*)?",
+}
+"""Paths below `/seldon/NAMESPACE/SERVING` that are published: never a runtime's control interfaces."""
+
+
+def route_configuration(gateway: Gateway, routes: Iterable[Route]) -> dict[str, Any]:
+    """Return the whole RouteConfiguration."""
+    entries = [_foreign_origin(gateway), _registry()]
+    if gateway.beyond_loopback:
+        entries.append(_unauthenticated(gateway))
+    entries += [*_api(), *(entry for route in routes for entry in _serving(route)), *_rest()]
+    return {
+        "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
+        "name": ROUTES,
+        "virtual_hosts": [{"name": ROUTES, "domains": list(gateway.authorities), "routes": entries}],
+    }
+
+
+def _refuse(match: dict[str, Any], status: int, message: str) -> dict[str, Any]:
+    return {
+        "match": match,
+        "direct_response": {"status": status, "body": {"inline_string": json.dumps({"error": message}) + "\n"}},
+        "response_headers_to_add": [
+            {
+                "header": {"key": "content-type", "value": "application/json"},
+                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+            }
+        ],
+    }
+
+
+def _regex(pattern: str) -> dict[str, Any]:
+    return {"safe_regex": {"regex": pattern}}
+
+
+def _foreign_origin(gateway: Gateway) -> dict[str, Any]:
+    own = "|".join(re.escape(authority) for authority in gateway.authorities)
+    headers = [
+        {"name": "origin", "present_match": True},
+        {"name": "origin", "string_match": _regex(f"https?://({own})"), "invert_match": True},
+    ]
+    return _refuse({"prefix": "/", "headers": headers}, 403, "requests from pages of another origin are refused")
+
+
+def _unauthenticated(gateway: Gateway) -> dict[str, Any]:
+    token = {"name": "authorization", "string_match": {"exact": f"Bearer {gateway.token}"}, "invert_match": True}
+    return _refuse({"prefix": "/", "headers": [token]}, 401, "a token is needed: send `authorization: Bearer TOKEN`")
+
+
+def _registry() -> dict[str, Any]:
+    return {
+        "match": _regex(_REGISTRY_PATHS),
+        "route": {"cluster": REGISTRY, "timeout": "0s", "idle_timeout": "300s"},
+    }
+
+
+def _api() -> list[dict[str, Any]]:
+    writes = [
+        {"name": ":method", "string_match": _regex("POST|PUT|PATCH")},
+        {"name": "content-type", "string_match": _regex(r"application/json(\s*;.*)?"), "invert_match": True},
+    ]
+    route = {"cluster": API, "timeout": "0s", "idle_timeout": "0s"}
+    return [
+        _refuse({"prefix": "/api/", "headers": writes}, 415, "the body must be application/json"),
+        {"match": {"prefix": "/api/v1alpha1/"}, "route": route},
+        *(
+            {"match": {"prefix": prefix, "grpc": {}}, "route": route}
+            for prefix in ("/klever.v1alpha1.", "/grpc.reflection.", "/grpc.health.v1.")
+        ),
+        {"match": {"prefix": "/klever.v1alpha1."}, "route": route},
+    ]
+
+
+def _serving(route: Route) -> list[dict[str, Any]]:
+    matching = [t for t in route.targets if t.headers]
+    shared = [t for t in route.targets if not t.headers]
+    entries = [entry for t in matching for entry in _entries(route, [t], t.headers, t.protocol)]
+    protocol = shared[0].protocol if shared else WireProtocol.OPEN_INFERENCE
+    return entries + (_entries(route, shared, (), protocol) if shared else [])
+
+
+def _entries(
+    route: Route, targets: list[Target], headers: tuple[HeaderMatch, ...], protocol: WireProtocol
+) -> list[dict[str, Any]]:
+    key = route.key
+    base = f"/seldon/{key.namespace}/{key.serving}"
+    match = [_header(h) for h in headers]
+    http: dict[str, Any] = {
+        **_regex(re.escape(base) + _PATHS[protocol].replace("{name}", re.escape(key.serving))),
+        "headers": match,
+    }
+    metadata = [_exact("seldon", key.serving), _exact("namespace", key.namespace)]
+    grpc: dict[str, Any] = {**_regex(_GRPC_PATHS), "headers": [*metadata, *match]}
+    rewrite = {"regex_rewrite": {"pattern": {"regex": "^" + re.escape(base)}, "substitution": ""}}
+    shares = {t.predictor: 100 if headers else t.weight for t in targets}
+    http_shares = {http_cluster(key, t): shares[t.predictor] for t in targets if t.http and shares[t.predictor]}
+    grpc_shares = {grpc_cluster(key, t): shares[t.predictor] for t in targets if t.grpc and shares[t.predictor]}
+    message = f"serving {key.serving} in {key.namespace} is not ready: no predictor takes requests now"
+    return [
+        _weighted(http, http_shares, rewrite) if http_shares else _refuse(http, 503, message),
+        _weighted(grpc, grpc_shares, {}) if grpc_shares else _refuse(grpc, 503, message),
+    ]
+
+
+def _weighted(match: dict[str, Any], shares: dict[str, int], rewrite: dict[str, Any]) -> dict[str, Any]:
+    clusters = [{"name": name, "weight": weight} for name, weight in shares.items()]
+    return {"match": match, "route": {"weighted_clusters": {"clusters": clusters}, "timeout": _TIMEOUT, **rewrite}}
+
+
+def _header(header: HeaderMatch) -> dict[str, Any]:
+    if header.type is MatchType.EXACT:
+        return _exact(header.name, header.value)
+    if header.type is MatchType.PREFIX:
+        return {"name": header.name, "string_match": {"prefix": header.value}}
+    return {"name": header.name, "string_match": _regex(header.value)}
+
+
+def _exact(name: str, value: str) -> dict[str, Any]:
+    return {"name": name, "string_match": {"exact": value}}
+
+
+def _rest() -> list[dict[str, Any]]:
+    return [
+        {
+            "match": {"path": "/"},
+            "direct_response": {
+                "status": 200,
+                "body": {"inline_string": '{"service": "klever", "api": "/api/v1alpha1", "registry": "/v2/"}\n'},
+            },
+        },
+        _refuse({"prefix": "/seldon/"}, 404, "no Serving publishes this path"),
+        _refuse({"prefix": "/"}, 404, "nothing is here"),
+    ]
