@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 import requests
 
@@ -40,12 +41,23 @@ class FetchedManifest:
 
 
 class RegistryClient:
-    """Talks to `endpoint`; what is read is asked of its mirror first. `timeout` (seconds) bounds each silence."""
+    """Talks to `endpoint`; what is read is asked of its mirror first. `timeout` (seconds) bounds each silence.
+
+    A context manager that closes its connections.
+    """
 
     def __init__(self, endpoint: Endpoint, *, timeout: float = 30.0) -> None:
         self._provider = Provider(endpoint, timeout)
         self._transfer = Transfer(Transport(endpoint, self._provider.auth), timeout)
         self._mirror = RegistryClient(endpoint.mirror, timeout=timeout) if endpoint.mirror else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def close(self) -> None:
         self._provider.session.close()
@@ -150,7 +162,7 @@ class RegistryClient:
         """The answer, if it has one of `statuses`; raises what it means otherwise."""
         answer = self._provider.do_request(url, method, data=data, headers=headers)
         if answer.status_code not in statuses:
-            raise error_of(answer.status_code, answer.content, url.partition("://")[2])
+            raise error_of(answer.status_code, answer.content, url)
         return answer
 
     def _manifest_url(self, repository: str, target: str) -> str:

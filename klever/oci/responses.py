@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import urlsplit
 
 from klever.errors import (
     ConflictError,
@@ -45,10 +46,12 @@ class TransientError(UnavailableError):
     """A connection that broke, or a registry that is overloaded or restarting: worth another try."""
 
 
-def error_of(status: int, body: bytes, what: str) -> KleverError:
-    """The error that an answer with `status` and `body` is to a request for `what`."""
+def error_of(status: int, body: bytes, url: str) -> KleverError:
+    """The error that an answer with `status` and `body` to a request for `url` is, in the registry's own words."""
+    parts = urlsplit(url)
     code, message = _first_error(body)
-    text = f"{what}: {message or _MEANING.get(status) or f'the registry answered {status}'}"
+    meaning = _MEANING.get(status, f"the registry answered {status}")
+    text = f"{parts.netloc}: {message or f'{meaning}: {parts.path}'}"
     if code in {"DIGEST_INVALID", "SIZE_INVALID"}:
         return IntegrityError(text, reason=code)
     kind = _BY_STATUS.get(status)

@@ -144,12 +144,12 @@ def _skip_to(offset: int, response: Response) -> None:
     if response.status == 206:
         start = _CONTENT_RANGE_START.match(response.headers.get("Content-Range", ""))
         if start is None or int(start[1]) != offset:
-            raise UnavailableError(f"{response.what}: asked for bytes from {offset} on, and got others")
+            raise UnavailableError(f"{response.url}: asked for bytes from {offset} on, and got others")
         return
     while offset:
         block = response.read(min(offset, BLOCK))
         if not block:
-            raise TransientError(f"{response.what}: the connection ended early")
+            raise TransientError(f"{response.url}: the connection ended early")
         offset -= len(block)
 
 

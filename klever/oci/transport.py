@@ -57,7 +57,7 @@ class Response:
 
     status: int
     headers: http.client.HTTPMessage
-    what: str
+    url: str
     deadline: Deadline
     _connection: http.client.HTTPConnection
     _socket: socket.socket
@@ -78,16 +78,16 @@ class Response:
     def read(self, count: int = BLOCK) -> bytes:
         """At most `count` bytes, none at the end; raises `TransientError` if the connection breaks."""
         try:
-            self._socket.settimeout(self.deadline.left(self.what))
+            self._socket.settimeout(self.deadline.left(self.url))
             return self._answer.read(count)
         except (OSError, http.client.HTTPException) as error:
-            raise TransientError(f"{self.what}: the connection broke: {error}") from error
+            raise TransientError(f"{self.url}: the connection broke: {error}") from error
 
     def expect(self, *statuses: int) -> Self:
         """This answer if it has one of `statuses`; raises what the answer means otherwise."""
         if self.status in statuses:
             return self
-        raise error_of(self.status, self.read(MAX_ERROR), self.what)
+        raise error_of(self.status, self.read(MAX_ERROR), self.url)
 
 
 class Transport:
@@ -114,34 +114,43 @@ class Transport:
         challenged = False
         for _ in range(_MAX_REDIRECTS):
             response = self._send(method, url, deadline, headers or {}, body)
-            if response.status == 401 and not challenged and origin(url) == self._home:
-                challenged = True
-                if not self._auth.answer(response.headers.get("WWW-Authenticate", "")):
-                    return response
-            elif response.status in _REDIRECTS and method == "GET":
-                url = follow(url, response.headers.get("Location", ""))
-            else:
+            try:
+                following = self._following(method, url, response, challenged)
+            except BaseException:
+                response.close()
+                raise
+            if following is None:
                 return response
             response.close()
-        raise UnavailableError(f"{method} {url}: too many redirects")
+            challenged = challenged or response.status == 401
+            url = following
+        raise UnavailableError(f"{_shown(url)}: too many redirects")
+
+    def _following(self, method: str, url: str, response: Response, challenged: bool) -> str | None:
+        """The URL to send the request to again after this answer; None if it is the one."""
+        if response.status == 401 and not challenged and origin(url) == self._home:
+            return url if self._auth.answer(response.headers.get("WWW-Authenticate", "")) else None
+        if response.status in _REDIRECTS and method == "GET":
+            return follow(url, response.headers.get("Location", ""))
+        return None
 
     def _send(
         self, method: str, url: str, deadline: Deadline, headers: Mapping[str, str], body: Body | None
     ) -> Response:
-        what = f"{method} {url.partition('?')[0]}"
-        connection = self._connection(url, deadline.left(what))
+        shown = _shown(url)
+        connection = self._connection(url, deadline.left(shown))
         try:
             connection.connect()
             sock: socket.socket = connection.sock  # kept: the answer may take it from the connection
             self._put_head(connection, method, url, _sized(headers, body))
-            answer = _exchange(connection, sock, deadline, what, body)
+            answer = _exchange(connection, sock, deadline, shown, body)
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            raise _connection_error(what, error) from error
+            raise _connection_error(shown, error) from error
         except BaseException:
             connection.close()
             raise
-        return Response(answer.status, answer.headers, what, deadline, connection, sock, answer)
+        return Response(answer.status, answer.headers, shown, deadline, connection, sock, answer)
 
     def _connection(self, url: str, timeout: float) -> http.client.HTTPConnection:
         parts = urlsplit(url)
@@ -154,7 +163,7 @@ class Transport:
         self, connection: http.client.HTTPConnection, method: str, url: str, headers: Mapping[str, str]
     ) -> None:
         parts = urlsplit(url)
-        connection.putrequest(method, f"{parts.path}?{parts.query}" if parts.query else parts.path)
+        connection.putrequest(method, f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}")
         credentials = self._auth.header() if origin(url) == self._home else {}
         for name, value in {**headers, **credentials}.items():
             connection.putheader(name, value)
@@ -167,15 +176,20 @@ def origin(url: str) -> tuple[str, str, int]:
     return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
+def _shown(url: str) -> str:
+    """The URL without its query, which may hold a signature that is as good as a password."""
+    return url.partition("?")[0]
+
+
 def _sized(headers: Mapping[str, str], body: Body | None) -> Mapping[str, str]:
     return headers if body is None else {**headers, "Content-Length": str(body.size)}
 
 
 def _exchange(
-    connection: http.client.HTTPConnection, sock: socket.socket, deadline: Deadline, what: str, body: Body | None
+    connection: http.client.HTTPConnection, sock: socket.socket, deadline: Deadline, url: str, body: Body | None
 ) -> http.client.HTTPResponse:
     def send(block: memoryview) -> None:
-        sock.settimeout(deadline.left(what))
+        sock.settimeout(deadline.left(url))
         sock.sendall(block)
 
     broken: OSError | None = None
@@ -184,7 +198,7 @@ def _exchange(
             body.write(send)
     except (BrokenPipeError, ConnectionResetError) as error:
         broken = error  # the registry may have said why before it hung up
-    sock.settimeout(deadline.left(what))
+    sock.settimeout(deadline.left(url))
     answer = connection.getresponse()
     if broken is not None and answer.status < 400:
         raise broken
@@ -195,7 +209,7 @@ def follow(url: str, location: str) -> str:
     """The URL that a Location header leads to from `url`; raises `UnavailableError` for none, or from https to http."""
     target = urljoin(url, location)
     if not location or urlsplit(target).scheme not in {"https", urlsplit(url).scheme}:
-        raise UnavailableError(f"{url}: leads on to {location!r}, which is not followed")
+        raise UnavailableError(f"{_shown(url)}: leads on to {_shown(location)!r}, which is not followed")
     return target
 
 
@@ -207,7 +221,7 @@ def _tls(endpoint: Endpoint) -> ssl.SSLContext:
     return context
 
 
-def _connection_error(what: str, error: OSError | http.client.HTTPException) -> UnavailableError:
+def _connection_error(url: str, error: OSError | http.client.HTTPException) -> UnavailableError:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return UnavailableError(f"{what}: the certificate is not trusted: {error.verify_message}", reason="TLS")
-    return TransientError(f"{what}: {error}")
+        return UnavailableError(f"{url}: the certificate is not trusted: {error.verify_message}", reason="TLS")
+    return TransientError(f"{url}: {error}")

@@ -317,6 +317,32 @@ def test_half_a_gigabyte_in_little_memory(user: User, other: User) -> None:
     print("peaks, MiB:", peaks)
 
 
+@pytest.fixture
+def small_disk(user: User) -> list[str | Path]:
+    """What puts a command's cache on a disk of 8 MiB of its own."""
+    inside = (
+        'mount -t tmpfs -o size=8m none "$ROOTPATH" && "$@"; code=$?; "$ORMB" models; ls -A "$ROOTPATH"/cache/blobs/*'
+    )
+    space = ["unshare", "--user", "--map-root-user", "--mount"]
+    if subprocess.run([*space, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no user namespaces here")
+    return [*space, "sh", "-c", f"{inside}; exit $code", "sh"]
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(user: User, small_disk: list[str | Path]) -> None:
+    (user.home / "big/model").mkdir(parents=True)
+    (user.home / "big/model/weights.pickle").write_bytes(os.urandom(16 << 20))
+    (user.home / "root").mkdir()
+    ended = subprocess.run(
+        [*small_disk, ORMB, "save", "big", "home/full:v1"],
+        env={"HOME": str(user.home), "PATH": os.environ["PATH"], "ROOTPATH": f"{user.home}/root", "ORMB": str(ORMB)},
+        cwd=user.home, capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 8, ended
+    assert re.fullmatch(r"ormb: .*: the disk is full; free some space, .*\n", ended.stderr)
+    assert ended.stdout.splitlines() == ["REPOSITORY  TAG  FORMAT  DIGEST  CREATED  SIZE"]
+
+
 def test_two_pulls_into_one_cache(user: User, other: User) -> None:
     user.done("save", user.model("pmml"), "home/twice:v1")
     user.done("push", "home/twice:v1", **PLATFORM)

@@ -28,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     host = args.host or context.platform_endpoint(os.environ).host
     credentials = Credentials(args.username or _ask(input, "Username: "), _password(args))
-    network.connect(host, args, credentials).check()
+    with network.connect(host, args, credentials) as client:
+        client.check()
     context.credentials_file().put(host, credentials)
     print("Login succeeded")
     return 0

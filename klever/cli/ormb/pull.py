@@ -23,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     reference = Reference.parse(args.reference)
     print(f"{reference.target}: Pulling from {reference.name}", flush=True)
-    with bytes_progress("pulling") as progress:
-        pulled = model.pull(reference, context.layout(), network.connect(reference.host, args), progress=progress)
+    with network.connect(reference.host, args) as client, bytes_progress("pulling") as progress:
+        pulled = model.pull(reference, context.layout(), client, progress=progress)
     print_model(pulled)
     status = "Downloaded newer model" if pulled.newer else "Model is up to date"
     print(f"Status: {status} for {pulled.reference}")

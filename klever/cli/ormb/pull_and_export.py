@@ -40,8 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     reference = Reference.parse(args.uri)
-    client = network.connect(reference.host, args, _credentials(os.environ))
-    with bytes_progress("pulling") as progress:
+    connected = network.connect(reference.host, args, _credentials(os.environ))
+    with connected as client, bytes_progress("pulling") as progress:
         exported = model.pull_and_export(
             reference, context.layout(), client, args.directory, relayout=args.relayout, progress=progress
         )

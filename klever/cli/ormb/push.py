@@ -25,8 +25,8 @@ def run(args: argparse.Namespace) -> int:
     layout = context.layout()
     found = model.inspect(reference, layout)
     print(f"The push refers to repository [{found.reference.name}]", flush=True)
-    with bytes_progress("pushing") as progress:
-        pushed = model.push(reference, layout, network.connect(reference.host, args), progress=progress)
+    with network.connect(reference.host, args) as client, bytes_progress("pushing") as progress:
+        pushed = model.push(reference, layout, client, progress=progress)
     print_model(pushed)
     count = f"{pushed.layers} layer{'' if pushed.layers == 1 else 's'}"
     print(f"{pushed.reference.target}: pushed to remote ({count}, {human_size(pushed.size)} total)")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import os
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -35,6 +37,7 @@ from klever.oci.registries import Credentials, Endpoint
 
 CONTENT = os.urandom(3 << 20)
 BLOB = Descriptor.of(mediatypes.OCTET_STREAM, CONTENT)
+CERTIFICATE = Path(__file__).parents[2] / "data/tls/localhost.pem"
 MANIFEST = b'{"schemaVersion":2}'
 
 
@@ -156,10 +159,14 @@ class Server(ThreadingHTTPServer):
         """The client hung up: that is what some tests are about."""
 
 
-def serve() -> Iterator[FakeRegistry]:
+def serve(certificate: Path | None = None) -> Iterator[FakeRegistry]:
     fake = FakeRegistry()
     server = Server(("127.0.0.1", 0), type("Bound", (Handler,), {"fake": fake}))
-    fake.url = f"http://127.0.0.1:{server.server_port}"
+    fake.url = f"http{'s' if certificate else ''}://127.0.0.1:{server.server_port}"
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield fake
@@ -176,6 +183,11 @@ def registry() -> Iterator[FakeRegistry]:
 @pytest.fixture
 def stranger() -> Iterator[FakeRegistry]:
     yield from serve()
+
+
+@pytest.fixture
+def tls_registry() -> Iterator[FakeRegistry]:
+    yield from serve(CERTIFICATE)
 
 
 @pytest.fixture
@@ -440,3 +452,38 @@ def test_a_mirror_is_asked_first_and_the_registry_for_the_rest(
 def test_no_registry_there_is_said_plainly() -> None:
     with pytest.raises(UnavailableError, match=r"no registry answers at http://127.0.0.1:1: Connection refused"):
         RegistryClient(Endpoint("r", "http://127.0.0.1:1")).check()
+
+
+@pytest.mark.parametrize("trust", [{"ca": CERTIFICATE}, {"insecure": True}])
+def test_tls_with_a_ca_or_without_care(tls_registry: FakeRegistry, layout: Layout, trust: dict[str, Any]) -> None:
+    tls_registry.manifests["v1"], tls_registry.blobs[BLOB.digest] = MANIFEST, CONTENT
+    client = RegistryClient(Endpoint("registry", tls_registry.url, **trust))
+    assert client.get_manifest("p/m", "v1").content == MANIFEST
+    with layout.writer(expected=BLOB.digest, size=BLOB.size) as writer:
+        client.get_blob("p/m", BLOB, writer)
+        writer.commit()
+
+
+def test_an_unknown_certificate_is_refused_at_once(tls_registry: FakeRegistry, layout: Layout) -> None:
+    client = RegistryClient(Endpoint("registry", tls_registry.url))
+    with pytest.raises(UnavailableError, match="certificate is not trusted"):
+        client.get_manifest("p/m", "v1")
+    with (
+        layout.writer(expected=BLOB.digest, size=BLOB.size) as writer,
+        pytest.raises(UnavailableError, match="certificate is not trusted: self-signed certificate"),
+    ):
+        client.get_blob("p/m", BLOB, writer)
+    assert not tls_registry.seen
+
+
+def test_https_does_not_lead_to_http(tls_registry: FakeRegistry, stranger: FakeRegistry, layout: Layout) -> None:
+    path = f"/v2/p/m/blobs/{BLOB.digest}"
+    tls_registry.answers[f"GET {path}"] = (307, {"Location": f"{stranger.url}{path}?signature=s3cret"}, b"")
+    client = RegistryClient(Endpoint("registry", tls_registry.url, ca=CERTIFICATE))
+    with (
+        layout.writer(expected=BLOB.digest, size=BLOB.size) as writer,
+        pytest.raises(UnavailableError, match="not followed") as caught,
+    ):
+        client.get_blob("p/m", BLOB, writer)
+    assert "s3cret" not in str(caught.value)
+    assert not stranger.seen
