@@ -45,7 +45,8 @@ MAX_MESSAGE = 4096
 """Bytes of a termination message that are kept: Kubernetes' bound."""
 
 _CHUNK = 65536
-_MEMORY_POLL_S = 0.2
+_MEMORY_POLL_S = (0.1, 0.5)
+"""Seconds between looks at the memory: the shorter the nearer to the limit."""
 _SWEEP_S = 10.0
 _SWEEP_POLL_S = 0.005
 _FIRST_BACKOFF_S = 0.1
@@ -70,6 +71,7 @@ class Shim:
         self.log = _Log(directory, spec["log_bytes"])
         self.deadline = time.monotonic() + spec["timeout_s"] if spec["timeout_s"] else 0.0
         self.kill_at = 0.0
+        self.look_at = time.monotonic() if spec["memory_bytes"] else 0.0
         self.stopping = False
         self.backoff_s = 0.0
         self.pid = 0
@@ -168,9 +170,7 @@ class Shim:
     def _wait(self) -> None:
         """Handle what comes next: output, a signal, or a limit."""
         now = time.monotonic()
-        times = [moment for moment in (self.deadline, self.kill_at) if moment]
-        if self.spec["memory_bytes"]:
-            times.append(now + _MEMORY_POLL_S)
+        times = [moment for moment in (self.deadline, self.kill_at, self.look_at) if moment]
         timeout = max(0.0, min(times) - now) if times else None
         watched = [self.wakeup, self.output] if self.output >= 0 else [self.wakeup]
         ready = select.select(watched, [], [], timeout)[0]
@@ -183,7 +183,7 @@ class Shim:
 
     def _pump(self) -> None:
         """Move one chunk of output into the log."""
-        chunk = os.read(self.output, _CHUNK)
+        chunk = os.read(self.output, min(_CHUNK, self.log.limit))
         if chunk:
             self.log.write(chunk)
         else:
@@ -215,14 +215,21 @@ class Shim:
 
     def _limit(self, now: float) -> None:
         """Kill the child if it is over one of its limits."""
-        memory = self.spec["memory_bytes"]
         if self.kill_at and now >= self.kill_at:
             self._kill(signal.SIGKILL)
         elif self.deadline and now >= self.deadline:
             self.verdict = ("DeadlineExceeded", f"ran longer than {self.spec['timeout_s']:g} s")
             self._kill(signal.SIGKILL)
-        elif memory and (used := _memory(self.me, memory)) > memory:
-            self.verdict = ("OOMKilled", f"used {used >> 20} MiB of memory, the limit is {memory >> 20} MiB")
+        elif self.look_at and now >= self.look_at:
+            self._look_at_memory(now)
+
+    def _look_at_memory(self, now: float) -> None:
+        limit = self.spec["memory_bytes"]
+        used = _memory(self.me, limit)
+        shortest, longest = _MEMORY_POLL_S
+        self.look_at = now + max(shortest, longest * (1 - used / limit))
+        if used > limit:
+            self.verdict = ("OOMKilled", f"used {used >> 20} MiB of memory, the limit is {limit >> 20} MiB")
             self._kill(signal.SIGKILL)
 
     def _kill(self, number: int) -> None:

@@ -80,6 +80,7 @@ class Watcher:
 
     def _ended(self, process_id: str, record: Record) -> None:
         self._close(process_id)
+        _reap(record)
         newer = Record.read(record.directory)
         if newer is None or newer.exited:
             self.tell(process_id)
@@ -117,6 +118,13 @@ async def end_shim(record: Record, timeout_s: float) -> None:
                 raise UnavailableError(f"process {record.directory.name} does not end: the kernel keeps it")
     finally:
         os.close(handle)
+    _reap(record)
+
+
+def _reap(record: Record) -> None:
+    """Take the exit status of an ended shim where there is no init but us (in a container, as its first process)."""
+    with suppress(ChildProcessError):
+        os.waitpid(record.content["shim_pid"], os.WNOHANG)
 
 
 def _open_shim(record: Record) -> int | None:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -258,6 +258,26 @@ async def test_the_shim_leaves_no_zombies(processes: ProcessManager, eventually:
     shim = parent(state.pid)
     children = Path(f"/proc/{shim}/task/{shim}/children")
     await eventually(lambda: children.read_text().split() == [str(state.pid)])
+
+
+@pytest.fixture
+def init() -> Iterator[None]:
+    """This process as the one that orphans are given to, as in a container."""
+    libc = ctypes.CDLL(None)
+    libc.prctl(36, 1, 0, 0, 0)
+    yield
+    libc.prctl(36, 0, 0, 0, 0)
+
+
+@pytest.mark.usefixtures("init")
+@pytest.mark.parametrize("how", ["stopped", "ended"])
+async def test_shims_do_not_stay_as_zombies(processes: ProcessManager, ended: Ended, how: str) -> None:
+    state = await processes.start(ProcessSpec("job", ("sleep", "60" if how == "stopped" else "0.3"), PATH))
+    shim = parent(state.pid)
+    assert parent(shim) == os.getpid()
+    await (processes.stop("job") if how == "stopped" else ended(processes, "job"))
+    with pytest.raises(FileNotFoundError):
+        parent(shim)
 
 
 def test_start_time_tells_the_living() -> None:

@@ -52,7 +52,7 @@ async def test_counts_shared_memory_once(processes: ProcessManager, ended: Ended
         for _ in range(3):
             if not os.fork():
                 time.sleep(60)
-        time.sleep(0.8)  # several looks at the memory
+        time.sleep(1.2)  # at least two looks at the memory
     """
     await processes.start(python(script, memory_bytes=150 << 20))
     assert (await ended(processes, "job")).reason == "Completed"
