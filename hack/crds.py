@@ -1,0 +1,187 @@
+"""CustomResourceDefinitions from the descriptor set: structural schemas with the options of schema.proto.
+
+Descriptions are the protos' comments. What is generated is what both stores validate by.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+from google.protobuf import descriptor_pb2
+
+from klever.v1alpha1 import schema_pb2
+
+GROUP = "kleveross.io"
+VERSION = "v1alpha1"
+PACKAGE = ".klever.v1alpha1."
+
+Field = descriptor_pb2.FieldDescriptorProto
+SCALARS: dict[int, dict[str, Any]] = {
+    Field.TYPE_STRING: {"type": "string"},
+    Field.TYPE_BOOL: {"type": "boolean"},
+    Field.TYPE_INT32: {"type": "integer", "format": "int32"},
+    Field.TYPE_INT64: {"type": "integer", "format": "int64"},
+    Field.TYPE_DOUBLE: {"type": "number"},
+}
+WELL_KNOWN: dict[str, dict[str, Any]] = {
+    ".google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
+    ".google.protobuf.Struct": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+    ".klever.v1alpha1.ObjectMeta": {"type": "object"},
+}
+BOUNDS = {
+    "pattern": "pattern",
+    "min_length": "minLength",
+    "max_length": "maxLength",
+    "min_items": "minItems",
+    "max_items": "maxItems",
+    "max_properties": "maxProperties",
+}
+
+
+class Messages:
+    """Every message of the descriptor set with its comments."""
+
+    def __init__(self, content: bytes) -> None:
+        self.messages: dict[str, descriptor_pb2.DescriptorProto] = {}
+        self._comments: dict[tuple[str, ...], str] = {}
+        for file in descriptor_pb2.FileDescriptorSet.FromString(content).file:
+            if f".{file.package}." == PACKAGE:
+                self._read(file)
+
+    def _read(self, file: descriptor_pb2.FileDescriptorProto) -> None:
+        comments = {tuple(loc.path): loc.leading_comments for loc in file.source_code_info.location}
+        for index, message in enumerate(file.message_type):
+            self.messages[PACKAGE + message.name] = message
+            self._comments[(message.name,)] = comments.get((4, index), "")
+            for number, field in enumerate(message.field):
+                self._comments[message.name, field.name] = comments.get((4, index, 2, number), "")
+
+    def comment(self, *name: str) -> str:
+        return " ".join(self._comments.get(name, "").split())
+
+    def kinds(self) -> Iterator[tuple[descriptor_pb2.DescriptorProto, schema_pb2.MessageSchema]]:
+        for message in self.messages.values():
+            options = message.options.Extensions[schema_pb2.message_schema]
+            if options.HasField("resource"):
+                yield message, options
+
+
+def crds(descriptor_set: bytes) -> dict[str, str]:
+    """Return the YAML of each kind's CRD by file name."""
+    messages = Messages(descriptor_set)
+    return {
+        f"{o.resource.plural}.{GROUP}.yaml": yaml.safe_dump(
+            crd(messages, m, o), sort_keys=False, width=120, allow_unicode=True
+        )
+        for m, o in messages.kinds()
+    }
+
+
+def crd(
+    messages: Messages, message: descriptor_pb2.DescriptorProto, options: schema_pb2.MessageSchema
+) -> dict[str, Any]:
+    resource = options.resource
+    names: dict[str, Any] = {
+        "kind": message.name,
+        "listKind": f"{message.name}List",
+        "plural": resource.plural,
+        "singular": resource.singular,
+        "shortNames": list(resource.short_names),
+        "categories": list(resource.categories),
+    }
+    version = {
+        "name": VERSION,
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": message_schema(messages, message)},
+        "subresources": {"status": {}},
+        "additionalPrinterColumns": [column(c) for c in resource.columns],
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{resource.plural}.{GROUP}"},
+        "spec": {"group": GROUP, "names": names, "scope": "Namespaced", "versions": [version]},
+    }
+
+
+def column(source: schema_pb2.Column) -> dict[str, Any]:
+    result: dict[str, Any] = {"name": source.name, "type": source.type, "jsonPath": source.json_path}
+    return result | ({"priority": source.priority} if source.priority else {})
+
+
+def message_schema(messages: Messages, message: descriptor_pb2.DescriptorProto) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "object"}
+    comment = messages.comment(message.name)
+    if comment:
+        schema["description"] = comment
+    schema["properties"] = {f.json_name: field_schema(messages, message, f) for f in message.field}
+    required = [f.json_name for f in message.field if options_of(f).required]
+    if required:
+        schema["required"] = required
+    rules = message.options.Extensions[schema_pb2.message_schema].rules
+    if rules:
+        schema["x-kubernetes-validations"] = [rule(r) for r in rules]
+    return schema
+
+
+def options_of(field: Field) -> schema_pb2.FieldSchema:
+    return field.options.Extensions[schema_pb2.schema]
+
+
+def field_schema(messages: Messages, message: descriptor_pb2.DescriptorProto, field: Field) -> dict[str, Any]:
+    options = options_of(field)
+    schema = value_schema(messages, field, options)
+    if field.label == Field.LABEL_REPEATED and "additionalProperties" not in schema:
+        if options.HasField("item_max_length"):
+            schema["maxLength"] = options.item_max_length
+        schema = {"type": "array", "items": schema}
+    schema |= bounds(options)
+    comment = messages.comment(message.name, field.name)
+    if comment:
+        schema["description"] = comment
+    if options.rules:
+        schema["x-kubernetes-validations"] = [
+            *schema.get("x-kubernetes-validations", []),
+            *(rule(r) for r in options.rules),
+        ]
+    return schema
+
+
+def value_schema(messages: Messages, field: Field, options: schema_pb2.FieldSchema) -> dict[str, Any]:
+    if options.int_or_string:
+        return {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}
+    if field.type != Field.TYPE_MESSAGE:
+        return dict(SCALARS[field.type])
+    if field.type_name in WELL_KNOWN:
+        return dict(WELL_KNOWN[field.type_name])
+    return message_schema(messages, messages.messages[field.type_name])
+
+
+def bounds(options: schema_pb2.FieldSchema) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, keyword in BOUNDS.items():
+        if (name == "pattern" and options.pattern) or (name != "pattern" and options.HasField(name)):
+            found[keyword] = getattr(options, name)
+    for name in ("minimum", "maximum"):
+        if options.HasField(name):
+            found[name] = int(getattr(options, name))
+    if options.enum:
+        found["enum"] = list(options.enum)
+    if options.default_json:
+        found["default"] = json.loads(options.default_json)
+    if options.list_map_keys:
+        found |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(options.list_map_keys)}
+    return found
+
+
+def rule(source: schema_pb2.Rule) -> dict[str, Any]:
+    result = {"rule": source.rule, "message": source.message}
+    if source.message_expression:
+        result["messageExpression"] = source.message_expression
+    if source.field_path:
+        result["fieldPath"] = source.field_path
+    return result
