@@ -70,7 +70,7 @@ class InstancePhase(StrEnum):
     """Not started: the model is being pulled or the environment prepared; the message says which, and how far."""
     STARTING = "Starting"
     READY = "Ready"
-    """The last health check, an inference, succeeded."""
+    """The last health check, an inference, was answered; a message tells how, if the model refused its zeros."""
     BACK_OFF = "BackOff"
     """Ended or hung, and waits to be started again; the message says why, with the last log lines."""
     FAILED = "Failed"
@@ -116,4 +116,4 @@ class Backend(Protocol):
         """Yield log lines of one replica. Raises `NotFoundError`."""
 
     def watch(self) -> AsyncIterator[ServingKey]:
-        """Yield the key of each Serving whose instances changed; never ends by itself."""
+        """Yield every Serving that has replicas, then each whose instances changed; never ends by itself."""

@@ -28,7 +28,7 @@ __all__ = ["Fetch", "ModelCache"]
 Fetch = Callable[[str, str, Path], None]
 """`fetch(reference, content, into)` unpacks the content layer into an empty directory (`into/model/…`); it blocks.
 
-Raises `InvalidError` or `IntegrityError` for a model that can never be unpacked, other `KleverError` for what may pass.
+Raises `InvalidError` for a model that can never be unpacked, other `KleverError` for what may pass.
 """
 
 _PARTIAL: Final = ".partial-"

@@ -14,7 +14,7 @@ from klever.backends.local.cache import ModelCache
 from klever.backends.local.ports import LOOPBACK, free_ports
 from klever.backends.local.record import PROCESS_PREFIX, Addresses, Record, Slot, lay_out, read_record, wipe
 from klever.environments import EnvironmentManager
-from klever.errors import InvalidError, PermissionDeniedError
+from klever.errors import InvalidError
 from klever.oci.blobs import disk_errors
 from klever.process import ProcessManager, ProcessSpec
 from klever.runtimes import Launch, Model, Placement, Runtime
@@ -66,8 +66,7 @@ class Launcher:
     async def prepare(self, slot: Slot, predictor: PredictorWorkload, say: Callable[[str], None]) -> Parts:
         """Pull the model and make the environment; `say` gets the progress.
 
-        Raises `InvalidError`, `IntegrityError` and `PermissionDeniedError` for what can never work, other
-        `KleverError` for what may pass.
+        Raises `InvalidError` for what can never work here, other `KleverError` for what may pass.
         """
         runtime = self._runtime(predictor)
         model_path: Path | None = None
@@ -85,7 +84,8 @@ class Launcher:
         return Parts(runtime, model, model_path, environment)
 
     async def start(self, slot: Slot, predictor: PredictorWorkload, parts: Parts) -> Record:
-        """Lay out the replica anew, with free ports, and start its process."""
+        """Lay out the replica anew, with free ports, and start its process; one that still runs is ended first."""
+        await self.processes.stop(slot.process, grace_s=0)
         at = self._place(slot, predictor, parts)
         launch = parts.runtime.launch(parts.model, at)
         record = Record(slot, predictor.content, _addresses(at, launch), launch.health, launch.shared_memory)
@@ -128,7 +128,7 @@ class Launcher:
 
     def _runtime(self, predictor: PredictorWorkload) -> Runtime:
         if predictor.command and not self._allow_commands:
-            raise PermissionDeniedError(
+            raise InvalidError(
                 "a serving of a command is not allowed here: start klever up with --allow-commands",
                 reason="COMMANDS_NOT_ALLOWED",
             )

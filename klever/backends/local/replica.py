@@ -20,7 +20,7 @@ from klever.backends import Instance, InstancePhase, PredictorWorkload
 from klever.backends.local.launcher import Launcher
 from klever.backends.local.probe import Health, Prober
 from klever.backends.local.record import Addresses, Record, Slot
-from klever.errors import ExhaustedError, IntegrityError, InvalidError, KleverError, PermissionDeniedError
+from klever.errors import ExhaustedError, InvalidError, KleverError
 from klever.process import ProcessState
 
 __all__ = ["Replica", "Timing"]
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 _PORT_TAKEN: Final = "already in use"
 _PORT_TRIES: Final = 5
 _LOOK_S: Final = 2.0
+_EAGER_S: Final = 10.0
 _MAX_PROBE_S: Final = 300.0
 
 
@@ -47,13 +48,15 @@ class Timing:
     probe_timeout_s: float = 10.0
     failures: int = 3
     start_s: float = 600.0
+    quiet_s: float = 3.0
+    """From then on a replica that starts says why it is not ready yet."""
     backoff_s: float = 0.5
     max_backoff_s: float = 60.0
     full_backoff_s: float = 5.0
     """The longest wait where space is what is missing: somebody may just have made some."""
     steady_s: float = 60.0
     """A replica that was Ready this long has its failures forgotten."""
-    grace_s: float = 15.0
+    grace_s: float = 10.0
     hung_grace_s: float = 2.0
 
 
@@ -137,10 +140,9 @@ class Replica:
             try:
                 await self._live()
             except _EndedError as ended:
-                await self._launcher.processes.stop(self.slot.process, grace_s=self._timing.hung_grace_s)
                 await self._back_off(InstancePhase.BACK_OFF, ended.reason, ended.message)
                 self.instance = replace(self.instance, restarts=self.instance.restarts + 1)
-            except (InvalidError, IntegrityError, PermissionDeniedError) as error:
+            except InvalidError as error:
                 self._show(InstancePhase.FAILED, error.reason, error.message)
                 return
             except KleverError as error:
@@ -151,15 +153,19 @@ class Replica:
                 await self._back_off(InstancePhase.PENDING, "INTERNAL", f"{type(error).__name__}: {error}")
 
     async def _live(self) -> NoReturn:
-        """Prepare, start and probe until it ends; raises how."""
+        """Prepare, start and probe until it ends; raises how, with nothing left running."""
         record, self._record = self._record, None
         content = record.content if record else (await self._assigned()).content
         with self._launcher.cache.hold(content):
-            if record is None:
-                record = await self._begin(await self._assigned())
-            elif self.instance.phase is not InstancePhase.READY:
-                await self._become_ready(record)
-            await self._stay_ready(record)
+            try:
+                if record is None:
+                    record = await self._begin(await self._assigned())
+                elif self.instance.phase is not InstancePhase.READY:
+                    await self._become_ready(record)
+                await self._stay_ready(record)
+            except _EndedError:
+                await self._launcher.processes.stop(self.slot.process, grace_s=self._timing.hung_grace_s)
+                raise
 
     async def _assigned(self) -> PredictorWorkload:
         return await asyncio.shield(self._workload)
@@ -174,8 +180,8 @@ class Replica:
         while True:
             tries += 1
             record = await self._launcher.start(self.slot, workload, parts)
-            self._show(InstancePhase.STARTING, record=record)
             try:
+                self._show(InstancePhase.STARTING, record=record)
                 await self._become_ready(record)
             except _EndedError as ended:
                 if tries == _PORT_TRIES or _PORT_TAKEN not in ended.message:
@@ -185,7 +191,8 @@ class Replica:
 
     async def _become_ready(self, record: Record) -> None:
         clock = asyncio.get_running_loop().time
-        deadline = clock() + self._timing.start_s
+        began = clock()
+        deadline = began + self._timing.start_s
         while True:
             # The first inference may do in seconds what later ones do in milliseconds: it may take all the time.
             health = await self._ask(record, deadline - clock())
@@ -194,7 +201,9 @@ class Replica:
                 return
             if clock() >= deadline:
                 raise _EndedError("NotReady", f"not ready within {self._timing.start_s:g} s: {health.message}")
-            await self._pause(self._timing.first_probe_s)
+            if clock() - began >= self._timing.quiet_s:
+                self._show(InstancePhase.STARTING, message=f"not ready yet: {health.message}", record=record)
+            await self._pause(self._timing.first_probe_s if clock() - began < _EAGER_S else self._timing.retry_probe_s)
 
     async def _stay_ready(self, record: Record) -> NoReturn:
         clock = asyncio.get_running_loop().time

@@ -23,7 +23,8 @@ from klever.runtimes.triton.requests import json_zeros, probe
 __all__ = ["TritonRuntime"]
 
 _VERSION: Final = "1"
-_EXIT_S: Final = 10
+_EXIT_S: Final = 5
+"""How long a stopping server waits for requests under way, and for idle connections that their clients keep open."""
 _RESTRICTED: Final = "model-repository,shared-memory,trace,logging"
 _OWN_ERRORS: Final = (b"ONNX Runtime: ", b"onnx runtime error")
 """What begins an error of the model itself, in files/model.py and in Triton's own ONNX Runtime backend."""

@@ -1,4 +1,4 @@
-"""A server as a user may bring it: GET / is health, /hang and /crash are its ways to fail. Standard library only."""
+"""A server as a user may bring it: GET / is health, /hang, /crash and /missing its ways to fail."""
 
 import os
 import time
@@ -16,7 +16,9 @@ class Handler(BaseHTTPRequestHandler):
         model = Path(os.environ["MODEL_STORE"], os.environ["SERVING_NAME"])
         files = sorted(str(path.name) for path in model.iterdir()) if model.exists() else []
         body = f"{os.environ['SERVING_NAME']} {files} {os.environ.get('GREETING', '')}".encode()
-        self.send_response(200)
+        if self.path == "/missing":
+            body = b"nothing here"
+        self.send_response(404 if self.path == "/missing" else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

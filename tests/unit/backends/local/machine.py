@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import sys
@@ -23,7 +24,10 @@ from tests.contract.backend import KEY
 SHARED = Path(os.environ.get("KLEVER_SHARED", Path(__file__).parents[5] / "shared"))
 ADDER = SHARED / "models" / "onnx" / "model" / "model.onnx"
 ADDER_SIGNATURE = Signature(tuple(Tensor(name, (1, 5), "float32") for name in "XY"), (Tensor("Z", (1, 5), "float32"),))
-FAST = Timing(probe_s=0.2, retry_probe_s=0.1, probe_timeout_s=0.5, backoff_s=0.1, full_backoff_s=0.1, grace_s=1.0)
+FAST = Timing(
+    probe_s=0.2, retry_probe_s=0.1, probe_timeout_s=0.5, quiet_s=0.3, backoff_s=0.1, full_backoff_s=0.1,
+    grace_s=0.2, hung_grace_s=0.2,
+)  # fmt: skip
 
 
 @dataclass
@@ -58,10 +62,12 @@ class Machine:
         return backend
 
     async def close(self) -> None:
-        for backend in self.backends:
+        """End everything, through the backend: it alone knows what a process leaves behind."""
+        for backend in self.backends[:-1]:
             await backend.close()
-        for state in self.processes.list():
-            await self.processes.stop(state.spec.id, grace_s=0)
+        for backend in self.backends[-1:]:
+            await asyncio.gather(*(backend.remove(key) for key in await backend.list()))
+            await backend.close()
 
     def pid(self, instance: Instance, key: ServingKey = KEY) -> int:
         """The process of the first replica of an instance's revision."""

@@ -70,6 +70,12 @@ async def test_what_cannot_start_waits_longer_each_time(backend: LocalBackend) -
         assert "no luck" in (await in_phase(backend, InstancePhase.BACK_OFF, f"tried again in {delay}")).message
 
 
+async def test_what_does_not_get_ready_tells_its_answers(backend: LocalBackend) -> None:
+    await backend.ensure(workload(replace(command(), probe_path="/missing")))
+    starting = await in_phase(backend, InstancePhase.STARTING, "not ready yet")
+    assert "HTTP 404 from /missing: nothing here" in starting.message
+
+
 async def test_a_taken_port_costs_no_restart(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     free_ports, calls = launcher.free_ports, 0
     with socket.create_server(("127.0.0.1", 0)) as taken:
