@@ -156,8 +156,21 @@ class ExecutorContract:
         states = await executor.list()
         assert [state.uid for state in states] == sorted(work.uid for work in works)
         assert {state.phase for state in states} == set(_ENDED)
+        seen: set[str] = set()
+        async with asyncio.timeout(60):
+            async for changed in executor.watch():
+                seen.add(changed)
+                if len(seen) == len(works):
+                    break
+        assert seen == {work.uid for work in works}
+
+    async def test_watch_tells_of_a_deletion(self, executor: Executor) -> None:
+        work = task(seconds=60)
+        await executor.start(work)
         changes = executor.watch()
         async with asyncio.timeout(60):
-            assert {await anext(changes), await anext(changes)} == {work.uid for work in works}
-            await executor.delete(works[0].uid)
-            assert await anext(changes) == works[0].uid
+            assert await anext(changes) == work.uid
+            deletion = asyncio.create_task(executor.delete(work.uid))
+            while await anext(changes) != work.uid or await executor.get(work.uid) is not None:
+                pass  # it may be told of what came before
+            await deletion
