@@ -3,6 +3,7 @@
 It runs in the stub of the environment `triton` (numpy 1, ONNX Runtime), where nothing of Klever is installed.
 """
 
+import ctypes
 import json
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import triton_python_backend_utils as pb_utils
 
 ERROR = "ONNX Runtime: "
 """Begins every error of the model itself: such an answer shows that the model runs."""
+
+MADV_DONTNEED = 4
 
 TYPES = {
     "TYPE_BOOL": "tensor(bool)",
@@ -43,6 +46,7 @@ class TritonPythonModel:
         # A rank of 0 is written as one dimension of 1 in Triton's configuration.
         self.scalars = {tensor.name for tensor in self.session.get_inputs() if tensor.shape == []}
         self.outputs = [tensor["name"] for tensor in config["output"]]
+        release_code()
 
     def execute(self, requests):
         return [self.answer(request) for request in requests]
@@ -68,6 +72,19 @@ class TritonPythonModel:
             flat = [value.decode() for value in array.ravel()]
             array = np.array(flat, dtype=object).reshape(array.shape)
         return array.reshape(()) if tensor.name() in self.scalars else array
+
+
+def release_code():
+    """Unmap the program text that only loading needed: a third of the memory of a small model.
+
+    It stays in the page cache, and what inference needs of it is mapped again at its first use.
+    """
+    madvise = ctypes.CDLL(None).madvise
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        fields = line.split()
+        if fields[1] == "r-xp" and fields[-1].startswith("/"):
+            start, end = (int(address, 16) for address in fields[0].split("-"))
+            madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), MADV_DONTNEED)
 
 
 def vector(array):
