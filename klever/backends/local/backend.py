@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from klever.backends import Instance, ServingKey, Workload
+from klever.backends import Instance, PredictorWorkload, ServingKey, Workload
 from klever.backends.local.cache import Fetch, ModelCache
 from klever.backends.local.changes import Changes
 from klever.backends.local.launcher import Launcher
@@ -114,6 +114,13 @@ class LocalBackend:
     def watch(self) -> AsyncIterator[ServingKey]:
         """Yield every Serving that has replicas, then each whose instances changed; never ends by itself."""
         return self._changes.watch(tuple(self._servings))
+
+    # Beyond the contract
+
+    async def files(self, predictor: PredictorWorkload) -> tuple[str, ...]:
+        """The files of a predictor's model, sorted and relative to its directory, pulled if it is not here yet."""
+        with self._cache.hold(predictor.content):
+            return (await self._launcher.unpack(predictor))[1] if predictor.content else ()
 
     # Within
 

@@ -73,8 +73,7 @@ class Launcher:
         files: tuple[str, ...] = ()
         if predictor.content:
             say(f"pulling the model {predictor.model}")
-            model_path = await self.cache.path(predictor.model, predictor.content)
-            files = await asyncio.to_thread(_files, model_path)
+            model_path, files = await self.unpack(predictor)
         model = Model(slot.key.name, predictor.format, files, predictor.signature)
         runtime.check(model)
         environment = None
@@ -82,6 +81,11 @@ class Launcher:
             say(f"preparing the environment {runtime.environment}")
             environment = await self._environments.ensure(runtime.environment, say)
         return Parts(runtime, model, model_path, environment)
+
+    async def unpack(self, predictor: PredictorWorkload) -> tuple[Path, tuple[str, ...]]:
+        """The predictor's model directory and the files below it; raises as `prepare`."""
+        path = await self.cache.path(predictor.model, predictor.content)
+        return path, await asyncio.to_thread(_files, path)
 
     async def start(self, slot: Slot, predictor: PredictorWorkload, parts: Parts) -> Record:
         """Lay out the replica anew, with free ports, and start its process; one that still runs is ended first."""

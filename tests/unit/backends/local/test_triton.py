@@ -192,3 +192,9 @@ async def test_tritons_own_control_is_closed_over_grpc(served: Instance) -> None
 async def test_it_counts_its_inferences(served: Instance) -> None:
     async with aiohttp.ClientSession() as session, session.get(f"http://{served.metrics}/metrics") as response:
         assert 'nv_inference_count{model="adder",version="1"}' in await response.text()
+
+
+async def test_the_files_of_a_model_are_told_without_serving_it(machine: Machine) -> None:
+    backend = await machine.backend()
+    assert await backend.files(adder()) == ("adder.onnx",)
+    assert await backend.list() == ()
