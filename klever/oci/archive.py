@@ -13,11 +13,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from klever.errors import InvalidError
 from klever.oci import tar
 from klever.oci.blobs import BLOCK, disk_errors, write_all
+from klever.oci.progress import Progress, no_progress
 
 __all__ = ["Limits", "pack", "unpack"]
 
@@ -38,19 +39,25 @@ class Limits:
     ratio_from: int = 256 << 20
 
 
-def pack(directory: Path, names: list[str], write: Callable[[bytes], None]) -> None:
+def pack(
+    directory: Path, names: list[str], write: Callable[[bytes], None], *, progress: Progress = no_progress
+) -> None:
     """Write the files `names` of `directory` as one gzip'd tar, piece by piece to `write`.
 
     Equal names and contents give equal bytes. Content that does not shrink (trained weights) is only stored: reading
     it back then costs next to nothing, and packing runs at the speed of the checksum.
     """
-    gzip = zlib.compressobj(_level(directory, names), zlib.DEFLATED, _GZIP)
+    with disk_errors(directory):
+        sizes = {name: (directory / name).stat().st_size for name in names}
+    gzip = zlib.compressobj(_level(directory / max(names, key=lambda name: sizes[name])), zlib.DEFLATED, _GZIP)
+    done, total = 0, sum(sizes.values())
     for name in names:
-        with disk_errors(directory / name), (directory / name).open("rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
-            write(gzip.compress(tar.header(name, size)))
-            _pack_file(file, name, size, lambda block: write(gzip.compress(block)))
-            write(gzip.compress(tar.padding(size)))
+        write(gzip.compress(tar.header(name, sizes[name])))
+        for block in _blocks(directory / name, sizes[name]):
+            write(gzip.compress(block))
+            done += len(block)
+            progress(done, total)
+        write(gzip.compress(tar.padding(sizes[name])))
     write(gzip.compress(tar.END) + gzip.flush())
 
 
@@ -83,25 +90,24 @@ def unpack(read: Callable[[int], bytes], target: Path, *, limits: Limits | None 
     return names
 
 
-def _level(directory: Path, names: list[str]) -> int:
-    """1 if the largest file begins with what compresses, else 0."""
-    with disk_errors(directory):
-        largest = max(names, key=lambda name: (directory / name).stat().st_size)
-        with (directory / largest).open("rb") as file:
-            probe = file.read(_PROBE)
+def _level(largest: Path) -> int:
+    """1 if the file begins with what compresses, else 0."""
+    with disk_errors(largest), largest.open("rb") as file:
+        probe = file.read(_PROBE)
     return 1 if len(zlib.compress(probe, 1)) < _WORTH_COMPRESSING * len(probe) else 0
 
 
-def _pack_file(file: BinaryIO, name: str, size: int, write: Callable[[bytes], None]) -> None:
+def _blocks(path: Path, size: int) -> Iterator[bytes]:
+    """The file's content; raises `InvalidError` unless it is `size` bytes still."""
     left = size
-    while left:
-        block = file.read(min(BLOCK, left))
-        if not block:
-            raise InvalidError(f"{name} shrank while it was read")
-        write(block)
-        left -= len(block)
-    if file.read(1):
-        raise InvalidError(f"{name} grew while it was read")
+    with disk_errors(path), path.open("rb", buffering=0) as file:
+        while block := file.read(BLOCK):
+            left -= len(block)
+            if left < 0:
+                break
+            yield block
+    if left:
+        raise InvalidError(f"{path} changed while it was read: save again when it is complete")
 
 
 class _Inflater:

@@ -57,7 +57,9 @@ class SavedModel:
         return self.config.format
 
 
-def save(directory: Path, reference: Reference, layout: Layout, *, created: datetime) -> SavedModel:
+def save(
+    directory: Path, reference: Reference, layout: Layout, *, created: datetime, progress: Progress = no_progress
+) -> SavedModel:
     """Pack the model directory (`ormbfile.yaml` beside `model/`) into the layout as `reference`.
 
     Without ormbfile.yaml the format is recognised and the file written. `created` (aware) is recorded unless the file
@@ -67,7 +69,7 @@ def save(directory: Path, reference: Reference, layout: Layout, *, created: date
     config = _described(directory, created)
     formats.check_layout(config.format, directory / _MODEL)
     with layout.adding():
-        manifest = DIALECTS[mediatypes.ORMB_CONFIG].build(directory, config, layout)
+        manifest = DIALECTS[mediatypes.ORMB_CONFIG].build(directory, config, layout, progress)
         return _record(name, manifest, layout)
 
 

@@ -33,6 +33,7 @@ _BY_STATUS: Final[Mapping[int, type[KleverError]]] = {
     413: ExhaustedError,
     507: ExhaustedError,
 }
+_TRANSIENT: Final = {416, 429}  # 416: a registry may still be taking in what a broken connection had brought
 _MEANING: Final = {
     401: "the registry wants other credentials",
     403: "the registry does not allow it",
@@ -57,7 +58,7 @@ def error_of(status: int, body: bytes, url: str) -> KleverError:
     kind = _BY_STATUS.get(status)
     if kind is not None:
         return kind(text)
-    if status == 429 or status >= 500:
+    if status in _TRANSIENT or status >= 500:
         return TransientError(text)
     return InvalidError(text, reason=code)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from klever.cli.ormb import context
 from klever.cli.ormb.output import print_model
+from klever.cli.progress import bytes_progress
 from klever.oci import model
 from klever.oci.reference import Reference
 
@@ -27,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    saved = model.save(args.directory, Reference.parse(args.reference), context.layout(), created=datetime.now(UTC))
+    reference = Reference.parse(args.reference)
+    with bytes_progress("packing") as progress:
+        saved = model.save(args.directory, reference, context.layout(), created=datetime.now(UTC), progress=progress)
     print_model(saved)
     print(f"{saved.reference.tag}: saved")
     return 0

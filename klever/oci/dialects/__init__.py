@@ -14,6 +14,7 @@ from klever.oci.config import ModelConfig
 from klever.oci.dialects import ormb
 from klever.oci.layout import Layout
 from klever.oci.manifest import Descriptor, Manifest
+from klever.oci.progress import Progress
 
 __all__ = ["DIALECTS", "Dialect", "dialect_of"]
 
@@ -22,7 +23,7 @@ __all__ = ["DIALECTS", "Dialect", "dialect_of"]
 class Dialect:
     """One dialect, recognised by the media type of its config.
 
-    `build(directory, config, layout)` stores a model directory's content and returns its manifest.
+    `build(directory, config, layout, progress)` stores a model directory's content and returns its manifest.
     `read_config(manifest, layout)` gives the metadata, `with_config(manifest, config, layout)` the manifest of the
     same content under other metadata. `content(manifest)` is the descriptor by which content is known: versions that
     differ in metadata only share it. `unpack(manifest, layout, target, limits)` writes the files, `model/…`.
@@ -30,7 +31,7 @@ class Dialect:
 
     name: str
     config_media_type: str
-    build: Callable[[Path, ModelConfig, Layout], Manifest]
+    build: Callable[[Path, ModelConfig, Layout, Progress], Manifest]
     read_config: Callable[[Manifest, Layout], ModelConfig]
     with_config: Callable[[Manifest, ModelConfig, Layout], Manifest]
     content: Callable[[Manifest], Descriptor]

@@ -18,13 +18,14 @@ from klever.oci.blobs import VerifiedReader, disk_errors
 from klever.oci.config import MAX_CONFIG, ModelConfig
 from klever.oci.layout import Layout
 from klever.oci.manifest import Descriptor, Manifest
+from klever.oci.progress import Progress
 
 __all__ = ["build", "content", "read_config", "unpack", "with_config"]
 
 _MODEL: Final = "model"
 
 
-def build(directory: Path, config: ModelConfig, layout: Layout) -> Manifest:
+def build(directory: Path, config: ModelConfig, layout: Layout, progress: Progress) -> Manifest:
     """Store the files of `directory`/model and `config` with their names in it.
 
     Raises `InvalidError` where there are no files, or where one is no regular file.
@@ -33,7 +34,7 @@ def build(directory: Path, config: ModelConfig, layout: Layout) -> Manifest:
     if not names:
         raise InvalidError(f"{directory / _MODEL} holds no files", reason="MODEL_EMPTY")
     with layout.writer() as writer:
-        archive.pack(directory, names, writer.write)
+        archive.pack(directory, names, writer.write, progress=progress)
         layer = Descriptor(mediatypes.ORMB_LAYER, writer.commit(), writer.written)
     described = config.with_fields({"directoryStructure": names})
     return Manifest(layout.put(mediatypes.ORMB_CONFIG, described.encode()), (layer,))

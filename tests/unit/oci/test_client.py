@@ -43,7 +43,10 @@ MANIFEST = b'{"schemaVersion":2}'
 
 @dataclass
 class FakeRegistry:
-    """A registry in memory. `cut_get` and `cut_patch`: after how many bytes the next answers or requests break off."""
+    """A registry in memory. `cut_get` and `cut_patch`: after how many bytes the next answers or requests break off.
+
+    `late`: how many bytes of an upload the next status does not count yet.
+    """
 
     url: str = ""
     blobs: dict[str, bytes] = field(default_factory=dict)
@@ -52,6 +55,7 @@ class FakeRegistry:
     seen: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     cut_get: list[int] = field(default_factory=list)
     cut_patch: list[int] = field(default_factory=list)
+    late: list[int] = field(default_factory=list)
     answers: dict[str, tuple[int, dict[str, str], bytes]] = field(default_factory=dict)
     ranges: bool = True
     challenge: str = ""
@@ -118,20 +122,29 @@ class Handler(BaseHTTPRequestHandler):
         fake, location = self.fake, {"Location": "/v2/p/m/blobs/uploads/1?state=x"}
         if self.command == "POST":
             fake.upload.clear()
-            return self.answer(202, location)
-        if self.command == "GET":
-            return self.answer(204, {**location, "Range": f"0-{max(0, len(fake.upload) - 1)}"})
-        if not self.receive():
-            return None
+            self.answer(202, location)
+        elif self.command == "GET":
+            there = len(fake.upload) - (fake.late.pop() if fake.late else 0)
+            self.answer(204, {**location, "Range": f"0-{max(0, there - 1)}"})
+        elif self.receive():
+            self.taken(digest, location)
+
+    def taken(self, digest: str, location: dict[str, str]) -> None:
         if self.command == "PATCH":
             return self.answer(202, location)
-        if Digest.of(bytes(fake.upload)) != digest:
+        content = bytes(self.fake.upload)
+        if Digest.of(content) != digest:
             return self.answer(400, body=b'{"errors":[{"code":"DIGEST_INVALID","message":"not that"}]}')
-        fake.blobs[digest] = bytes(fake.upload)
-        return self.answer(201, {"Docker-Content-Digest": fake.stored_digest or digest})
+        self.fake.blobs[digest] = content
+        return self.answer(201, {"Docker-Content-Digest": self.fake.stored_digest or digest})
 
     def receive(self) -> bool:
         left = int(self.headers["Content-Length"])
+        begin = self.headers.get("Content-Range", "").partition("-")[0]
+        if begin and int(begin) != len(self.fake.upload):
+            self.rfile.read(left)
+            self.answer(416)
+            return False
         if self.command == "PATCH" and self.fake.cut_patch:
             self.fake.upload += self.rfile.read(min(left, self.fake.cut_patch.pop(0)))
             self.close_connection = True
@@ -270,6 +283,15 @@ def test_an_upload_goes_on_where_it_was_cut(registry: FakeRegistry, layout: Layo
     assert steps[-1] == BLOB.size
     offsets = [x.get("Content-Range", "0-").partition("-")[0] for x in registry.requests("PATCH")]
     assert offsets == [str(sum(cuts[:n])) for n in range(len(cuts) + 1)]
+
+
+def test_an_upload_bears_a_status_that_comes_too_early(registry: FakeRegistry, layout: Layout) -> None:
+    registry.cut_patch, registry.late = [1_500_000], [1000]
+    upload(registry, layout)
+    assert registry.blobs[BLOB.digest] == CONTENT
+    assert [x.get("Content-Range", "") for x in registry.requests("PATCH")] == [
+        "", f"1499000-{BLOB.size - 1}", f"1500000-{BLOB.size - 1}",
+    ]  # fmt: skip
 
 
 def test_small_and_empty_blobs_take_one_request(registry: FakeRegistry, layout: Layout) -> None:

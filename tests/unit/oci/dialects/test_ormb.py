@@ -19,6 +19,7 @@ from klever.oci.digest import Digest
 from klever.oci.layout import Layout
 from klever.oci.manifest import Descriptor, Manifest
 from klever.oci.ormbfile import read_ormbfile
+from klever.oci.progress import no_progress
 
 SHARED = Path(os.environ.get("KLEVER_SHARED", Path(__file__).parents[4].parent / "shared"))
 ORIGINALS = ["onnx", "pmml", "savedmodel"]
@@ -38,7 +39,7 @@ def files(directory: Path) -> dict[str, bytes]:
 
 def build(directory: Path, layout: Layout) -> Manifest:
     fields = {"created": "0001-01-01T00:00:00Z", **(read_ormbfile(directory / "ormbfile.yaml") or {})}
-    return ormb.build(directory, ModelConfig.of({}).with_fields(fields), layout)
+    return ormb.build(directory, ModelConfig.of({}).with_fields(fields), layout, no_progress)
 
 
 @pytest.mark.parametrize("name", ORIGINALS)
