@@ -21,6 +21,7 @@ __all__ = ["NAME", "read_ormbfile", "write_ormbfile"]
 
 NAME: Final = "ormbfile.yaml"
 _MAX_BYTES: Final = 1 << 20
+_LINE_BREAKS: Final = frozenset("\x85\u2028\u2029")  # PyYAML leaves them bare, and reads them back as something else
 _DERIVED: Final = "directoryStructure"
 
 
@@ -47,8 +48,11 @@ def read_ormbfile(path: Path) -> dict[str, Any] | None:
 def write_ormbfile(path: Path, document: Mapping[str, Any]) -> None:
     """Write the config's fields, without those that follow from the files."""
     fields = {name: value for name, value in document.items() if name != _DERIVED}
+    text = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
+    if not _LINE_BREAKS.isdisjoint(text):
+        text = yaml.safe_dump(fields, sort_keys=False)
     with disk_errors(path):
-        path.write_text(yaml.safe_dump(fields, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
 
 
 def _located(path: Path, error: InvalidError) -> InvalidError:

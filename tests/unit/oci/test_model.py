@@ -77,13 +77,15 @@ def test_any_files_and_labels_come_back(
             continue  # one name is a directory of another
         kept[str(path.relative_to(base / "in"))] = blob
     fields = {"format": "Others", "labels": labels}
-    (base / "in/ormbfile.yaml").write_text(yaml.safe_dump(fields, allow_unicode=True), encoding="utf-8")
+    (base / "in/ormbfile.yaml").write_text(yaml.safe_dump(fields), encoding="utf-8")
     layout = Layout(base / "cache")
     config = save(base / "in", layout).config
     assert dict(config.labels) == labels
     model.export(REF, layout, base / "out")
     found = {str(x.relative_to(base / "out")): x.read_bytes() for x in (base / "out/model").rglob("*") if x.is_file()}
     assert found == kept
+    again = save(base / "out", layout, Reference.parse("vision/add:again"))
+    assert again.config == config
 
 
 def test_without_ormbfile_the_format_is_recognised_and_written(directory: Path, layout: Layout) -> None:
