@@ -52,7 +52,7 @@ def _job(spec: dict[str, Any], work: Path) -> tasks.Job:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - a task's log is its standard output
+    print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from klever import tasks
+from klever.tasks import check as check_task
 from klever.api.codec import parse_time
 from klever.api.kinds import MODEL_JOB, Object
 from klever.errors import ConflictError, InvalidError, NotFoundError
@@ -229,7 +229,7 @@ def _refusal(job: Object) -> str:
     try:
         for reference in filter(None, (spec["model"], spec.get("desiredTag"))):
             Reference.parse(reference)
-        tasks.check(spec)
+        check_task(spec)
     except InvalidError as error:
         return error.message
     return ""

@@ -118,6 +118,17 @@ class RegistryClient:
         """All tags of the repository; raises `NotFoundError`."""
         return self._provider.tags(repository)
 
+    def repositories(self) -> list[str]:
+        """All repositories of the registry that the credentials may list."""
+        found: list[str] = []
+        while True:
+            last = f"&last={found[-1]}" if found else ""
+            answer = self._call("GET", f"{self._provider.base}/v2/_catalog?n=1000{last}", 200)
+            page = answer.json().get("repositories") or []
+            found += page
+            if not page or "Link" not in answer.headers:
+                return found
+
     def has_blob(self, repository: str, blob: Descriptor) -> bool:
         """Whether the registry holds the blob; raises `IntegrityError` if it does in another size."""
         answer = self._call("HEAD", self._blob_url(repository, blob.digest), 200, 404)

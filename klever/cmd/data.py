@@ -1,0 +1,110 @@
+"""The data directory: what lies where, who holds it, and its token."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from klever.errors import FailedPreconditionError
+
+__all__ = ["DataDirectory", "default_cache", "default_data"]
+
+_MAX_SOCKET_PATH = 100
+"""Bytes that a Unix socket's path may have (sun_path holds 108 with what we add)."""
+
+
+def default_data() -> Path:
+    """$KLEVER_DATA, else klever below XDG_DATA_HOME or ~/.local/share."""
+    given = os.environ.get("KLEVER_DATA")
+    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(given) if given else Path(base) / "klever"
+
+
+def default_cache() -> Path:
+    """Where environments are, shared by all data directories: klever below XDG_CACHE_HOME or ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "klever"
+
+
+@dataclass(frozen=True, slots=True)
+class DataDirectory:
+    root: Path
+
+    @property
+    def database(self) -> Path:
+        return self.root / "klever.db"
+
+    @property
+    def registry(self) -> Path:
+        return self.root / "registry"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
+    def metadata(self) -> Path:
+        """Cache of the metadata of versions."""
+        return self.root / "metadata"
+
+    @property
+    def processes(self) -> Path:
+        return self.root / "processes"
+
+    @property
+    def envoy(self) -> Path:
+        return self.root / "envoy"
+
+    @property
+    def token_file(self) -> Path:
+        return self.root / "token"
+
+    @property
+    def sockets(self) -> Path:
+        """A directory of ours alone; elsewhere where the path would be too long for a socket."""
+        inside = self.root / "sockets"
+        if len(os.fsencode(inside)) + len("/registry.sock") <= _MAX_SOCKET_PATH:
+            return inside
+        name = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"klever-{os.getuid()}-{name}"
+
+    def prepare(self) -> None:
+        """Make what must be there, for this user alone. Raises `FailedPreconditionError` where that cannot be."""
+        try:
+            for directory in (self.root, self.sockets):
+                directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if self.sockets.stat().st_uid != os.getuid():
+                raise FailedPreconditionError(f"{self.sockets} belongs to another user")
+            self.sockets.chmod(0o700)
+        except OSError as error:
+            raise FailedPreconditionError(f"cannot use {self.root} for data: {error.strerror}") from error
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the directory; raises `FailedPreconditionError` if another `klever up` does."""
+        with (self.root / "lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise FailedPreconditionError(
+                    f"{self.root} is held by another `klever up`: stop that one, or choose another --data",
+                    reason="DATA_LOCKED",
+                ) from error
+            yield
+
+    def token(self) -> str:
+        """Return the token, made at the first start with mode 0600."""
+        try:
+            return self.token_file.read_text().strip()
+        except FileNotFoundError:
+            token = secrets.token_urlsafe(24)
+            descriptor = os.open(self.token_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(token + "\n")
+            return token

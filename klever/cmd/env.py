@@ -1,0 +1,39 @@
+"""`klever env list|install|remove`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+
+from klever.cli.klever.output import print_table
+from klever.cmd.data import default_cache
+from klever.environments import EnvironmentManager
+
+EXAMPLES = """  klever env list
+  klever env install triton
+  klever env remove triton"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    verbs.add_parser("list", help="list the environments, made or not")
+    for name in ("install", "remove"):
+        verbs.add_parser(name, help=f"{name} one").add_argument("name", metavar="NAME")
+
+
+def run(args: argparse.Namespace) -> int:
+    manager = EnvironmentManager(default_cache() / "environments")
+    if args.action == "list":
+        rows = [
+            (s.environment.name, "ready" if s.ready else "not installed", f"{s.size_bytes >> 20} MiB", s.path)
+            for s in manager.list()
+        ]
+        print_table(("NAME", "STATE", "SIZE", "PATH"), rows)
+    elif args.action == "install":
+        path = asyncio.run(manager.ensure(args.name, lambda line: print(line, file=sys.stderr, flush=True)))
+        print(f"{args.name} is ready: {path}")
+    else:
+        asyncio.run(manager.remove(args.name))
+        print(f"{args.name} removed")
+    return 0

@@ -1,0 +1,82 @@
+"""`klever`: the table of its verbs. Modules are imported on use: `klever --help` has a budget of 150 ms."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from functools import partial
+from importlib import import_module
+from types import ModuleType
+from typing import Final
+
+from klever.cli.errors import run_verb
+from klever.errors import KleverError
+
+__all__ = ["VERBS", "build_parser", "main"]
+
+_CLI: Final = "klever.cli.klever"
+_CMD: Final = "klever.cmd"
+
+VERBS: Final = {
+    "up": (_CMD, "start the platform here"),
+    "down": (_CMD, "stop everything of a data directory, what a kill left included"),
+    "doctor": (_CMD, "say what is missing here and what to do"),
+    "backup": (_CMD, "copy the objects of a data directory to a file, while it runs"),
+    "env": (_CMD, "list, install and remove the environments of runtimes"),
+    "get": (_CLI, "list models, versions, modeljobs, servings or projects"),
+    "describe": (_CLI, "show everything of one object"),
+    "deploy": (_CLI, "serve a model"),
+    "wait": (_CLI, "wait until a condition holds"),
+    "traffic": (_CLI, "set the shares of predictors"),
+    "predict": (_CLI, "send an inference request"),
+    "logs": (_CLI, "print log lines of a Serving or ModelJob"),
+    "events": (_CLI, "list what happened"),
+    "create": (_CLI, "create a project"),
+    "delete": (_CLI, "delete objects"),
+    "cancel": (_CLI, "end a ModelJob"),
+    "apply": (_CLI, "create or change objects as a YAML file declares them"),
+    "extract": (_CLI, "read the signature of a model directory, without a server"),
+}
+"""Verb -> the package of its module, and what it does."""
+
+_HINTS: Final = {
+    "UNAUTHENTICATED": "set KLEVER_TOKEN, or run it as the user who ran `klever up`",
+    "NAMESPACE_NOT_FOUND": "create it with `klever create project NAME`",
+    "MODEL_NOT_FOUND": "push it with `ormb push`; `klever get versions` lists what is there",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line `arguments` (the process's own by default); returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    called = [argument for argument in arguments[:1] if argument in VERBS]
+    args = build_parser(called).parse_args(arguments)
+    return run_verb("klever", partial(_module(args.verb).run, args), _hint)
+
+
+def build_parser(verbs: Iterable[str]) -> argparse.ArgumentParser:
+    """The parser: every verb by its name and summary, those in `verbs` with their arguments."""
+    parser = argparse.ArgumentParser(prog="klever", description="The model platform: from a model file to traffic.")
+    subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    full = set(verbs)
+    for verb, (_, summary) in VERBS.items():
+        subparser = subparsers.add_parser(
+            verb,
+            help=summary,
+            description=summary.capitalize() + ".",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if verb in full:
+            module = _module(verb)
+            subparser.epilog = f"examples:\n{module.EXAMPLES}" if module.EXAMPLES else None
+            module.add_arguments(subparser)
+    return parser
+
+
+def _module(verb: str) -> ModuleType:
+    return import_module(f"{VERBS[verb][0]}.{verb}")
+
+
+def _hint(error: KleverError) -> str:
+    return _HINTS.get(error.reason, "")

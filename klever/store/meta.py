@@ -1,0 +1,254 @@
+"""Metadata as Kubernetes keeps it: what users may write, what only the store writes.
+
+The rules are those of k8s.io/apimachinery `pkg/api/validation` and k8s.io/apiserver `pkg/registry/rest`. All functions
+work on objects that the caller owns and change them in place.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+from klever.api.kinds import NAMESPACE, Kind, Object
+from klever.errors import ConflictError, FieldViolation, InvalidError
+
+__all__ = [
+    "LABEL_VALUE",
+    "PHASE_ACTIVE",
+    "PHASE_TERMINATING",
+    "begin",
+    "carry_over",
+    "check_envelope",
+    "check_preconditions",
+    "deleting",
+    "mark_deleted",
+    "normalize",
+    "qualified_name",
+    "timestamp",
+    "violations",
+]
+
+PHASE_ACTIVE = "Active"
+PHASE_TERMINATING = "Terminating"
+
+LABEL_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?")
+_NAME_PART = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
+_DNS_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_SUBDOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*")
+_MAX_SUBDOMAIN = 253
+_MAX_ANNOTATIONS = 256 * 1024
+
+_STORED = ("name", "namespace", "uid", "generation", "creationTimestamp", "deletionTimestamp")
+_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes': no vowels, so that no words appear
+
+
+def timestamp(now: datetime) -> str:
+    return now.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def deleting(obj: Object) -> bool:
+    return "deletionTimestamp" in obj["metadata"]
+
+
+def qualified_name(key: str) -> bool:
+    """Whether it is a name with an optional DNS prefix, as of labels, annotations and finalizers."""
+    prefix, slash, name = key.rpartition("/")
+    return (not slash or _subdomain(prefix)) and _NAME_PART.fullmatch(name) is not None
+
+
+def check_envelope(kind: Kind, obj: Object) -> None:
+    """Fill in apiVersion, kind and metadata. Raises `InvalidError` if they are not those of the kind."""
+    for field, value in (("apiVersion", kind.api_version), ("kind", kind.kind)):
+        if obj.setdefault(field, value) != value:
+            raise InvalidError(violations=(FieldViolation(field, f"{obj[field]!r} is not {value!r}"),))
+    normalize(obj)
+
+
+def normalize(obj: Object) -> None:
+    """Drop empty and unknown fields of the metadata. Raises `InvalidError` where one has another type."""
+    metadata = obj.setdefault("metadata", {})
+    if not isinstance(metadata, dict):
+        raise InvalidError(violations=(FieldViolation("metadata", "must be an object"),))
+    wrong = tuple(
+        FieldViolation(f"metadata.{field}", f"must be {what}")
+        for field, (what, right) in _FIELDS.items()
+        if metadata.get(field) is not None and not right(metadata[field])
+    )
+    if wrong:
+        raise InvalidError(violations=wrong)
+    obj["metadata"] = {field: metadata[field] for field in _FIELDS if metadata.get(field)}
+
+
+def begin(kind: Kind, obj: Object, now: datetime) -> None:
+    """Make a new object's metadata: name, uid, times, generation. Its status is dropped, where its kind has one."""
+    metadata = obj["metadata"]
+    if metadata.pop("resourceVersion", ""):
+        raise InvalidError(violations=(FieldViolation("metadata.resourceVersion", "must not be set on a new object"),))
+    for field in ("deletionTimestamp", "deletionGracePeriodSeconds", "generation"):
+        metadata.pop(field, None)
+    if metadata.get("generateName") and "name" not in metadata:
+        metadata["name"] = metadata["generateName"][:58] + "".join(secrets.choice(_ALPHABET) for _ in range(5))
+    metadata["uid"] = str(uuid.uuid4())
+    metadata["creationTimestamp"] = timestamp(now)
+    if kind.has_status:
+        obj.pop("status", None)
+        metadata["generation"] = 1
+    _namespace_defaults(kind, obj)
+
+
+def carry_over(kind: Kind, old: Object, new: Object) -> None:
+    """Put into a changed object what no write may change, and move its generation if it needs to."""
+    before, metadata = old["metadata"], new["metadata"]
+    for field in ("name", "namespace"):
+        if metadata.get(field, "") != before.get(field, ""):
+            raise InvalidError(violations=(FieldViolation(f"metadata.{field}", "cannot be changed"),))
+    for field in (*_STORED, "generateName", "deletionGracePeriodSeconds", "resourceVersion"):
+        metadata.pop(field, None)
+        if field in before:
+            metadata[field] = before[field]
+    _namespace_defaults(kind, new)
+    if kind.has_status and _content(new) != _content(old):
+        metadata["generation"] = before["generation"] + 1
+
+
+def mark_deleted(kind: Kind, obj: Object, now: datetime) -> None:
+    """Set the deletion timestamp of an object that finalizers (or its content) still hold."""
+    metadata = obj["metadata"]
+    metadata["deletionTimestamp"] = timestamp(now)
+    metadata["deletionGracePeriodSeconds"] = 0
+    if "generation" in metadata:
+        metadata["generation"] += 1
+    if kind == NAMESPACE:
+        obj["status"] = {**obj.get("status", {}), "phase": PHASE_TERMINATING}
+
+
+def check_preconditions(what: str, metadata: Any, old: Object) -> None:
+    """Raise `ConflictError` unless the `uid` and `resourceVersion` in the metadata, if given, are the object's."""
+    if not isinstance(metadata, dict):
+        return
+    for field in ("uid", "resourceVersion"):
+        wanted, found = metadata.get(field), old["metadata"][field]
+        if wanted and wanted != found and (field, wanted) != ("resourceVersion", "0"):
+            raise ConflictError(f"{what} has changed: {field} is {found}, not {wanted}; read it and try again")
+
+
+def violations(kind: Kind, obj: Object, old: Object | None = None) -> Iterator[FieldViolation]:
+    """Yield what is wrong with the metadata of an object that would replace `old`."""
+    metadata = obj["metadata"]
+    yield from _names(kind, metadata)
+    yield from _labels(metadata)
+    yield from _finalizers(metadata, old["metadata"] if old else {})
+    yield from _owners(metadata)
+
+
+def _names(kind: Kind, metadata: Object) -> Iterator[FieldViolation]:
+    name = metadata.get("name", "")
+    if not name:
+        yield FieldViolation("metadata.name", "name or generateName is required")
+    elif kind == NAMESPACE and not _DNS_LABEL.fullmatch(name):
+        yield FieldViolation(
+            "metadata.name", f"{name!r} is no DNS-1123 label (a-z, 0-9 and '-', 63 at most, alphanumeric at both ends)"
+        )
+    elif not _subdomain(name):
+        yield FieldViolation(
+            "metadata.name",
+            f"{name!r} is no DNS-1123 subdomain (a-z, 0-9, '-' and '.', 253 at most, alphanumeric at both ends)",
+        )
+    if kind.namespaced and not metadata.get("namespace"):
+        yield FieldViolation("metadata.namespace", "is required")
+    elif not kind.namespaced and metadata.get("namespace"):
+        yield FieldViolation("metadata.namespace", f"must not be set: a {kind.kind} is in no namespace")
+
+
+def _labels(metadata: Object) -> Iterator[FieldViolation]:
+    for key, value in metadata.get("labels", {}).items():
+        if not qualified_name(key):
+            yield FieldViolation("metadata.labels", f"{key!r} is no label key (name or DNS prefix/name)")
+        if not LABEL_VALUE.fullmatch(value):
+            yield FieldViolation(
+                "metadata.labels",
+                f"{value!r} of {key!r} is no label value (63 of A-Z, a-z, 0-9 and '-_.', alphanumeric at both ends)",
+            )
+    annotations = metadata.get("annotations", {})
+    for key in annotations:
+        if not qualified_name(key.lower()):
+            yield FieldViolation("metadata.annotations", f"{key!r} is no annotation key (name or DNS prefix/name)")
+    if sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items()) > _MAX_ANNOTATIONS:
+        yield FieldViolation("metadata.annotations", f"is larger than {_MAX_ANNOTATIONS} bytes")
+
+
+def _finalizers(metadata: Object, before: Object) -> Iterator[FieldViolation]:
+    finalizers = metadata.get("finalizers", [])
+    for name in finalizers:
+        if not qualified_name(name):
+            yield FieldViolation("metadata.finalizers", f"{name!r} is no qualified name (name or DNS prefix/name)")
+    added = [name for name in finalizers if name not in before.get("finalizers", [])]
+    if added and "deletionTimestamp" in before:
+        yield FieldViolation("metadata.finalizers", f"{added[0]!r} cannot be added: the object is being deleted")
+
+
+def _owners(metadata: Object) -> Iterator[FieldViolation]:
+    references = metadata.get("ownerReferences", [])
+    for reference in references:
+        for field in ("apiVersion", "kind", "name", "uid"):
+            if not isinstance(reference.get(field), str) or not reference[field]:
+                yield FieldViolation(f"metadata.ownerReferences.{field}", "must not be empty")
+    if sum(reference.get("controller") is True for reference in references) > 1:
+        yield FieldViolation("metadata.ownerReferences", "only one reference can have controller set to true")
+
+
+def _namespace_defaults(kind: Kind, obj: Object) -> None:
+    if kind == NAMESPACE:
+        metadata = obj["metadata"]
+        if metadata.get("name"):
+            metadata.setdefault("labels", {})["kubernetes.io/metadata.name"] = metadata["name"]
+        obj.setdefault("status", {}).setdefault("phase", PHASE_ACTIVE)
+
+
+def _content(obj: Object) -> Object:
+    return {field: value for field, value in obj.items() if field not in ("metadata", "status")}
+
+
+def _subdomain(name: str) -> bool:
+    return len(name) <= _MAX_SUBDOMAIN and _SUBDOMAIN.fullmatch(name) is not None
+
+
+def _string(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _strings(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _string_map(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
+
+
+def _objects(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
+
+
+_FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "name": ("a string", _string),
+    "generateName": ("a string", _string),
+    "namespace": ("a string", _string),
+    "uid": ("a string", _string),
+    "resourceVersion": ("a string", _string),
+    "generation": ("an integer", _integer),
+    "creationTimestamp": ("a string", _string),
+    "deletionTimestamp": ("a string", _string),
+    "deletionGracePeriodSeconds": ("an integer", _integer),
+    "labels": ("an object of strings", _string_map),
+    "annotations": ("an object of strings", _string_map),
+    "finalizers": ("a list of strings", _strings),
+    "ownerReferences": ("a list of objects", _objects),
+}

@@ -1,0 +1,151 @@
+"""Label and field selectors in Kubernetes' syntax (k8s.io/apimachinery `pkg/labels`, `pkg/fields`).
+
+Labels: `a=b`, `a==b`, `a!=b`, `a in (b,c)`, `a notin (b,c)`, `a`, `!a`, `a>1`, `a<1`, joined by commas.
+Fields: `path=value`, `path==value`, `path!=value`, joined by commas; `\\`, `,` and `=` in values are escaped by `\\`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from klever.api.kinds import EVENT, NAMESPACE, Kind, Object
+from klever.errors import FieldViolation, InvalidError
+from klever.store.meta import LABEL_VALUE, qualified_name
+from klever.v1alpha1 import schema_pb2
+
+__all__ = ["Selector", "selectable"]
+
+_Labels = dict[str, str]
+_Requirement = Callable[[_Labels], bool]
+
+_PLAIN_PATH = re.compile(r"(?:\.[A-Za-z]\w*)+")
+_REQUIREMENT = re.compile(
+    r"\s*(?:(?P<absent>!)\s*)?(?P<key>[^\s,=!<>()]+)"
+    r"(?:\s*(?P<op>==|=|!=|<|>)\s*(?P<value>[^\s,=!<>()]*)"
+    r"|\s+(?P<set>in|notin)\s*\((?P<values>[^()]*)\))?\s*(?P<end>,|$)"
+)
+_TERM = re.compile(r"(?P<path>[^=!,\\]+)(?P<op>==|=|!=)(?P<value>(?:[^\\,=]|\\[\\,=])*)(?P<end>,|$)")
+
+_EVENT_PATHS = (
+    *(
+        f"involvedObject.{f}"
+        for f in ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
+    ),
+    "reason",
+    "reportingComponent",
+    "source",
+    "type",
+)
+
+
+class Selector:
+    """What a list or a watch asks for, ready to be matched. Raises `InvalidError` for a text that does not parse."""
+
+    def __init__(self, kind: Kind, labels: str = "", fields: str = "") -> None:
+        self._labels = _parse_labels(labels)
+        self._fields = _parse_fields(kind, fields)
+        self.everything = not self._labels and not self._fields
+        """Matches each object, so that none needs to be looked at."""
+
+    def matches(self, obj: Object) -> bool:
+        if self._labels:
+            labels = obj["metadata"].get("labels", {})
+            if not all(requirement(labels) for requirement in self._labels):
+                return False
+        return all((_value(obj, path) == value) is wanted for path, value, wanted in self._fields)
+
+
+@cache
+def selectable(kind: Kind) -> tuple[str, ...]:
+    """Return the paths that a field selector of the kind may name: metadata and plain printer columns."""
+    paths = ["metadata.name", *(["metadata.namespace"] if kind.namespaced else [])]
+    if kind == EVENT:
+        paths += _EVENT_PATHS
+    elif kind == NAMESPACE:
+        paths.append("status.phase")
+    elif kind.message is not None:
+        resource = kind.message.DESCRIPTOR.GetOptions().Extensions[schema_pb2.message_schema].resource
+        columns = (c.json_path for c in resource.columns if c.type != "date")
+        paths += [path[1:] for path in columns if _PLAIN_PATH.fullmatch(path)]
+    return tuple(paths)
+
+
+def _value(obj: Object, path: str) -> str:
+    if path == "source":  # of an Event: Kubernetes selects by the component alone
+        path = "source.component"
+    value: Any = obj
+    for step in path.split("."):
+        value = value.get(step) if isinstance(value, dict) else None
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)
+
+
+def _parse_fields(kind: Kind, text: str) -> list[tuple[str, str, bool]]:
+    terms = []
+    position = 0
+    while position < len(text):
+        match = _TERM.match(text, position)
+        if match is None:
+            raise _invalid("fields", f"{text!r} is no field selector (path=value, path!=value, joined by commas)")
+        path = match["path"].strip()
+        if path not in selectable(kind):
+            raise _invalid("fields", f"{path!r} of {kind} is not selectable: {', '.join(selectable(kind))} are")
+        terms.append((path, re.sub(r"\\(.)", r"\1", match["value"]), match["op"] != "!="))
+        position = match.end()
+    return terms
+
+
+def _parse_labels(text: str) -> list[_Requirement]:
+    requirements = []
+    position = 0
+    while position < len(text.rstrip()):
+        match = _REQUIREMENT.match(text, position)
+        if match is None or (match["absent"] and (match["op"] or match["set"])):
+            raise _invalid("labels", f"{text!r} is no label selector (see labels and selectors of Kubernetes)")
+        requirements.append(_requirement(match))
+        position = match.end()
+        if match["end"] == "," and position >= len(text.rstrip()):
+            raise _invalid("labels", f"{text!r} ends with a comma")
+    return requirements
+
+
+def _requirement(match: re.Match[str]) -> _Requirement:
+    key, op = match["key"], match["op"] or match["set"]
+    if not qualified_name(key):
+        raise _invalid("labels", f"{key!r} is no label key")
+    if op is None:
+        wanted = not match["absent"]
+        return lambda labels: (key in labels) is wanted
+    if op in ("<", ">"):
+        return _compared(key, op, match["value"])
+    values = {value.strip() for value in match["values"].split(",")} if match["set"] else {match["value"]}
+    for value in values:
+        if not LABEL_VALUE.fullmatch(value):
+            raise _invalid("labels", f"{value!r} is no label value")
+    if op in ("!=", "notin"):
+        return lambda labels: labels.get(key) not in values
+    return lambda labels: labels.get(key) in values
+
+
+def _compared(key: str, op: str, text: str) -> _Requirement:
+    bound = _integer(text)
+    if bound is None:
+        raise _invalid("labels", f"{text!r} is no integer to compare {key!r} with")
+
+    def holds(labels: _Labels) -> bool:
+        value = _integer(labels.get(key, ""))
+        return value is not None and (value > bound if op == ">" else value < bound)
+
+    return holds
+
+
+def _integer(text: str) -> int | None:
+    return int(text) if re.fullmatch(r"-?\d{1,18}", text) else None
+
+
+def _invalid(field: str, description: str) -> InvalidError:
+    return InvalidError(violations=(FieldViolation(field, description),))

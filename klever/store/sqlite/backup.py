@@ -1,0 +1,36 @@
+"""Online backup: a consistent copy while the store is written to."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import apsw
+
+from klever.errors import NotFoundError
+from klever.store.sqlite.schema import failure
+
+__all__ = ["backup"]
+
+_BUSY_MS = 10_000
+
+
+def backup(database: Path, target: Path) -> None:
+    """Copy a store's file to `target`, durably, replacing what is there only when it is whole."""
+    if not database.is_file():
+        raise NotFoundError(f"there is no store at {database}")
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        source = apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READWRITE)
+        source.set_busy_timeout(_BUSY_MS)
+        copy = apsw.Connection(str(partial))
+        with copy.backup("main", source, "main") as process:
+            process.step()
+        copy.close()
+        source.close()
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(target)
+    except (apsw.Error, OSError) as error:
+        partial.unlink(missing_ok=True)
+        raise failure(error, target) from error

@@ -1,0 +1,136 @@
+"""The database file: its tables, their versions, how it is opened.
+
+`id` is the revision that created the object, as etcd's create_revision: new rows are appended at the right edge of the
+tree, one page per commit. Names are unique because the engine, which owns the state, makes them so: an index would be
+a second page.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import apsw
+
+from klever.errors import ExhaustedError, FailedPreconditionError, IntegrityError, KleverError, UnavailableError
+
+__all__ = ["Row", "connect", "failure", "lock", "prepare", "revision", "rows"]
+
+log = logging.getLogger(__name__)
+
+APPLICATION_ID = 0x4B4C5652
+"""Says `KLVR` in the file's header."""
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE objects (
+        id INTEGER PRIMARY KEY,
+        kind TEXT NOT NULL,        -- plural.group
+        namespace TEXT NOT NULL,
+        name TEXT NOT NULL,
+        revision INTEGER NOT NULL, -- that wrote it last
+        data BLOB NOT NULL,        -- the object as JSON
+        applied BLOB NOT NULL      -- what the last apply named of its metadata, as JSON; empty without one
+    );
+    CREATE TABLE head (revision INTEGER NOT NULL);  -- of the last deletion: rows do not tell of it
+    INSERT INTO head VALUES (0);
+    """,
+)
+"""Step n leads from schema version n to n + 1; the version is the file's `user_version`."""
+
+SYNCHRONOUS = "FULL"
+"""NORMAL would lose acknowledged writes at a power cut."""
+
+BUSY_MS = 2_000
+
+
+class Row(NamedTuple):
+    """One stored object: `kind` is the resource name, `data` and `applied` are JSON."""
+
+    id: int
+    kind: str
+    namespace: str
+    name: str
+    revision: int
+    data: bytes
+    applied: bytes
+
+
+def connect(path: Path) -> apsw.Connection:
+    """Open a database file for durable, write-ahead work; made if it is missing."""
+    connection = apsw.Connection(str(path))
+    connection.set_busy_timeout(BUSY_MS)
+    for pragma in ("journal_mode = WAL", f"synchronous = {SYNCHRONOUS}", "wal_autocheckpoint = 0"):
+        connection.pragma(*pragma.split(" = "))
+    return connection
+
+
+def prepare(connection: apsw.Connection, path: Path) -> None:
+    """Bring a database to our schema version.
+
+    Raises `FailedPreconditionError` if it is newer than this Klever, `IntegrityError` if it is another program's.
+    """
+    version = int(connection.pragma("user_version"))
+    if version > len(MIGRATIONS):
+        raise FailedPreconditionError(
+            f"{path} has schema version {version}, this Klever knows up to {len(MIGRATIONS)}: use a newer Klever",
+            reason="SCHEMA_TOO_NEW",
+        )
+    if int(connection.pragma("application_id")) != APPLICATION_ID and (version or _tables(connection)):
+        raise IntegrityError(f"{path} is no store of Klever's: another program wrote it")
+    for number in range(version, len(MIGRATIONS)):
+        log.info("%s: schema version %d becomes %d", path, number, number + 1)
+        with connection:
+            connection.execute(MIGRATIONS[number])
+            connection.pragma("application_id", APPLICATION_ID)
+            connection.pragma("user_version", number + 1)
+
+
+def rows(connection: apsw.Connection) -> Iterator[Row]:
+    """Yield every stored object."""
+    query = "SELECT id, kind, namespace, name, revision, data, applied FROM objects"
+    return map(Row._make, connection.execute(query))
+
+
+def revision(connection: apsw.Connection) -> int:
+    """Return the last revision that was given out."""
+    query = "SELECT max((SELECT revision FROM head), (SELECT coalesce(max(revision), 0) FROM objects))"
+    return int(connection.execute(query).get)
+
+
+def lock(path: Path) -> int:
+    """Lock the database for this process and return the lock file's descriptor, which holds it until it is closed.
+
+    Raises `FailedPreconditionError` if another process has it.
+    """
+    descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        holder = os.read(descriptor, 20).decode(errors="replace").strip() or "unknown"
+        os.close(descriptor)
+        raise FailedPreconditionError(
+            f"{path} is in use by another process (pid {holder})", reason="STORE_LOCKED"
+        ) from error
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, f"{os.getpid()}\n".encode())
+    return descriptor
+
+
+def failure(error: apsw.Error | OSError, path: Path) -> KleverError:
+    """Say what SQLite's error means for us."""
+    if isinstance(error, apsw.FullError):
+        return ExhaustedError(f"the disk is full: {path} cannot grow", reason="DISK_FULL")
+    if isinstance(error, apsw.NotADBError | apsw.CorruptError):
+        return IntegrityError(f"{path} is damaged, or no database ({error}): restore a backup")
+    if isinstance(error, apsw.BusyError | apsw.LockedError):
+        return UnavailableError(f"{path} is locked by another program")
+    return UnavailableError(f"{path}: {error}")
+
+
+def _tables(connection: apsw.Connection) -> bool:
+    return bool(connection.execute("SELECT count(*) FROM sqlite_schema").get)
