@@ -1,0 +1,120 @@
+"""The registry as an aiohttp application: one table of routes with the verb each needs, one mapping of errors."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from klever.errors import KleverError
+from klever.registry.auth import Authorize, Verb, credentials_of
+from klever.registry.errors import error_response, status_of
+from klever.registry.handlers_blobs import BlobHandlers
+from klever.registry.handlers_lists import ListHandlers
+from klever.registry.handlers_manifests import ManifestHandlers
+from klever.registry.handlers_uploads import UploadHandlers
+from klever.registry.metrics import Metrics
+from klever.registry.registry import Registry, check_repository
+from klever.registry.requests import Caller
+
+__all__ = ["MAX_BLOB", "Route", "application", "routes"]
+
+MAX_BLOB: Final = 1 << 40
+"""Bytes of a blob that are taken at the most."""
+
+_NAME: Final = "/v2/{name:.+}"
+_UPLOAD: Final = _NAME + "/blobs/uploads/{upload:[^/]+}"
+_BLOB: Final = _NAME + "/blobs/{digest:[^/]+}"
+_MANIFEST: Final = _NAME + "/manifests/{target:[^/]+}"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One row of the table: what is asked, what the caller must be allowed, who answers."""
+
+    method: str
+    path: str
+    verb: Verb
+    handler: Callable[[web.Request, Caller], Awaitable[web.StreamResponse]]
+
+
+def routes(registry: Registry, authorize: Authorize, metrics: Metrics, max_blob: int) -> list[Route]:
+    """Everything that the registry answers."""
+    uploads = UploadHandlers(registry.blobs, authorize, metrics, max_blob)
+    blobs = BlobHandlers(registry.blobs)
+    manifests = ManifestHandlers(registry, metrics)
+    lists = ListHandlers(registry)
+    return [
+        Route("GET", "/v2/", "login", lists.base),
+        Route("GET", "/v2/_catalog", "pull", lists.catalog),
+        Route("GET", _NAME + "/tags/list", "pull", lists.tags),
+        Route("GET", _NAME + "/referrers/{digest:[^/]+}", "pull", lists.referrers),
+        Route("POST", _NAME + "/blobs/uploads/", "push", uploads.start),
+        Route("GET", _UPLOAD, "push", uploads.status),
+        Route("PATCH", _UPLOAD, "push", uploads.append),
+        Route("PUT", _UPLOAD, "push", uploads.finish),
+        Route("DELETE", _UPLOAD, "push", uploads.cancel),
+        Route("HEAD", _BLOB, "pull", blobs.head),
+        Route("GET", _BLOB, "pull", blobs.get),
+        Route("DELETE", _BLOB, "delete", blobs.delete),
+        Route("HEAD", _MANIFEST, "pull", manifests.head),
+        Route("GET", _MANIFEST, "pull", manifests.get),
+        Route("PUT", _MANIFEST, "push", manifests.put),
+        Route("DELETE", _MANIFEST, "delete", manifests.delete),
+    ]
+
+
+def application(
+    registry: Registry, authorize: Authorize, metrics: Metrics, *, max_blob: int = MAX_BLOB
+) -> web.Application:
+    """The application; its handlers run on the plain asyncio loop, where files are sent by the kernel."""
+    app = web.Application(middlewares=[_errors])
+    for route in routes(registry, authorize, metrics, max_blob):
+        app.router.add_route(route.method, route.path, _guarded(route, authorize))
+
+    async def finish(request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Docker-Distribution-API-Version"] = "registry/2.0"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        metrics.requests.labels(request.method, str(response.status)).inc()
+        if request.method == "GET":
+            metrics.sent.inc(response.content_length or 0)
+
+    app.on_response_prepare.append(finish)
+    return app
+
+
+def _guarded(route: Route, authorize: Authorize) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        name = request.match_info.get("name", "")
+        repository = check_repository(name) if name else ""
+        credentials = credentials_of(request.headers.get("Authorization", ""))
+        authorize(credentials, route.verb, repository)
+        return await route.handler(request, Caller(credentials.user if credentials else "", repository))
+
+    return handle
+
+
+@web.middleware
+async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """The one place where an error becomes an answer."""
+    try:
+        return await handler(request)
+    except KleverError as error:
+        status = status_of(error)
+        if status >= 500:
+            _log.warning("%s %s: %s", request.method, request.path, error)
+        return error_response(status, error.reason, error.message, error.metadata)
+    except web.HTTPException as error:
+        allow = {name: value for name, value in error.headers.items() if name == "Allow"}
+        return error_response(
+            error.status, "UNSUPPORTED", f"{request.method} {request.path}: {error.reason}", headers=allow
+        )
+    except Exception:  # noqa: BLE001  # a fault of ours must not say more than this to a client
+        _log.exception("%s %s", request.method, request.path)
+        return error_response(500, "UNKNOWN", "the registry failed; its log says why")

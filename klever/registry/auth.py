@@ -1,0 +1,63 @@
+"""Who may do what: credentials from a request, and the rule of a registry with a single token."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from klever.errors import UnauthenticatedError
+
+__all__ = ["Authorize", "Credentials", "Verb", "authorize_by_token", "credentials_of"]
+
+Verb = Literal["login", "pull", "push", "delete"]
+"""`login` is the question whether the credentials are good, asked of `/v2/`; it and listing repositories name none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a request came with; `user` is empty with a bearer token."""
+
+    user: str = ""
+    token: str = field(default="", repr=False)
+
+
+Authorize = Callable[[Credentials | None, Verb, str], None]
+"""Called with (credentials, verb, repository); raises `UnauthenticatedError` or `PermissionDeniedError` to refuse."""
+
+
+def authorize_by_token(token: str, *, reads: bool) -> Authorize:
+    """The rule of one token: writing needs it, reading too where `reads`. Wrong credentials are always refused."""
+    expected = token.encode()
+
+    def authorize(credentials: Credentials | None, verb: Verb, _repository: str) -> None:
+        if credentials is None:
+            if verb == "pull" and not reads:
+                return
+            raise UnauthenticatedError("this needs the registry's token, as a bearer token or as a password")
+        if not hmac.compare_digest(credentials.token.encode(), expected):
+            raise UnauthenticatedError("the token is not this registry's")
+
+    return authorize
+
+
+def credentials_of(header: str) -> Credentials | None:
+    """What an Authorization header holds: `Bearer TOKEN`, or `Basic` of any user with the token as password.
+
+    None without a header; raises `UnauthenticatedError` for one that cannot be read.
+    """
+    if not header:
+        return None
+    scheme, _, value = header.partition(" ")
+    if scheme.lower() == "bearer":
+        return Credentials(token=value.strip())
+    if scheme.lower() != "basic":
+        raise UnauthenticatedError("the Authorization header is neither Bearer nor Basic")
+    try:
+        user, _, password = base64.b64decode(value.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise UnauthenticatedError("the Basic credentials are not base64 of USER:PASSWORD") from error
+    return Credentials(user, password)

@@ -1,0 +1,69 @@
+"""Klever's errors as the distribution specification's answers ("Error Codes"): the one mapping to HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from aiohttp import web
+
+from klever.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    DeadlineError,
+    ExhaustedError,
+    FailedPreconditionError,
+    IntegrityError,
+    InvalidError,
+    KleverError,
+    NotFoundError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+from klever.oci.encoding import encode_json
+
+__all__ = ["error_response", "status_of"]
+
+_STATUS_BY_REASON: Final[Mapping[str, int]] = {
+    "BLOB_IN_USE": 405,
+    "DIGEST_INVALID": 400,
+    "BLOB_UPLOAD_INVALID": 416,
+    "TOO_LARGE": 413,
+    "TOOMANYREQUESTS": 429,
+}
+_STATUS: Final[Mapping[type[KleverError], int]] = {
+    InvalidError: 400,
+    UnauthenticatedError: 401,
+    PermissionDeniedError: 403,
+    NotFoundError: 404,
+    DeadlineError: 408,
+    AlreadyExistsError: 409,
+    FailedPreconditionError: 409,
+    ConflictError: 412,
+    UnavailableError: 503,
+    ExhaustedError: 507,
+    IntegrityError: 500,
+}
+_SPECIFIED: Final = {"UNAUTHENTICATED": "UNAUTHORIZED", "PERMISSION_DENIED": "DENIED"}
+_CHALLENGE: Final = 'Basic realm="klever"'
+
+
+def status_of(error: KleverError) -> int:
+    """The HTTP status that says what `error` says."""
+    if error.reason in _STATUS_BY_REASON:
+        return _STATUS_BY_REASON[error.reason]
+    return next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 500)
+
+
+def error_response(
+    status: int, code: str, message: str, detail: Mapping[str, str] | None = None, headers: Mapping[str, str] = {}
+) -> web.Response:
+    """`{"errors": [{"code", "message", "detail"}]}`, with a challenge where credentials are wanted."""
+    error = {"code": _SPECIFIED.get(code, code), "message": message, "detail": dict(detail or {})}
+    return web.Response(
+        status=status,
+        body=encode_json({"errors": [error]}),
+        content_type="application/json",
+        headers={**headers, "WWW-Authenticate": _CHALLENGE} if status == 401 else headers,
+    )

@@ -1,0 +1,42 @@
+"""Blobs (distribution specification 1.1, "Pulling blobs" and "Deleting Blobs")."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from klever.oci import mediatypes
+from klever.oci.digest import Digest
+from klever.registry.blobs import Blobs
+from klever.registry.requests import Caller
+
+__all__ = ["BlobHandlers"]
+
+
+class BlobHandlers:
+    """The handlers of /v2/NAME/blobs/DIGEST."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+
+    async def head(self, request: web.Request, caller: Caller) -> web.Response:
+        digest = _digest(request)
+        blob = await self._blobs.find_to_keep(caller.repository, digest)
+        headers = _headers(digest) | {"Content-Length": str(blob.size), "Accept-Ranges": "bytes"}
+        return web.Response(headers=headers)
+
+    async def get(self, request: web.Request, caller: Caller) -> web.FileResponse:
+        """The file, or the Range of it, moved by the kernel."""
+        digest = _digest(request)
+        return web.FileResponse(self._blobs.find(caller.repository, digest).path, headers=_headers(digest))
+
+    async def delete(self, request: web.Request, caller: Caller) -> web.Response:
+        await self._blobs.delete(caller.repository, _digest(request))
+        return web.Response(status=202)
+
+
+def _digest(request: web.Request) -> Digest:
+    return Digest.parse(request.match_info["digest"])
+
+
+def _headers(digest: Digest) -> dict[str, str]:
+    return {"Content-Type": mediatypes.OCTET_STREAM, "Docker-Content-Digest": digest}

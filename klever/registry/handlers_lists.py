@@ -1,0 +1,63 @@
+"""What is there: tags, repositories, referrers (distribution specification 1.1, "Content Discovery")."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from klever.oci import mediatypes
+from klever.oci.digest import Digest
+from klever.oci.encoding import encode_json
+from klever.registry.registry import Registry
+from klever.registry.requests import Caller, page_of
+
+__all__ = ["ListHandlers"]
+
+_REFERRERS = 100  # of one page: each may carry large annotations
+
+
+class ListHandlers:
+    """The handlers of /v2/, /v2/_catalog, /v2/NAME/tags/list and /v2/NAME/referrers/DIGEST."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    async def base(self, _request: web.Request, _caller: Caller) -> web.Response:
+        """Who gets here speaks to a registry, with credentials that it takes."""
+        return _json({})
+
+    async def catalog(self, request: web.Request, _caller: Caller) -> web.Response:
+        page = page_of(request)
+        names = self._registry.repositories(after=page.after, limit=page.limit + 1)
+        more = page.link("/v2/_catalog", names[page.limit - 1]) if 0 < page.limit < len(names) else {}
+        return _json({"repositories": names[: page.limit]}, more)
+
+    async def tags(self, request: web.Request, caller: Caller) -> web.Response:
+        page = page_of(request)
+        tags = self._registry.tags(caller.repository, after=page.after, limit=page.limit + 1)
+        names = [tag.name for tag in tags]
+        path = f"/v2/{caller.repository}/tags/list"
+        more = page.link(path, names[page.limit - 1]) if 0 < page.limit < len(names) else {}
+        return _json({"name": caller.repository, "tags": names[: page.limit]}, more)
+
+    async def referrers(self, request: web.Request, caller: Caller) -> web.Response:
+        """An index of the manifests about a digest, of one artifact type if the query names it."""
+        subject = Digest.parse(request.match_info["digest"])
+        artifact_type = request.query.get("artifactType", "")
+        page = page_of(request, _REFERRERS)
+        found = self._registry.referrers(
+            caller.repository, subject, artifact_type=artifact_type, after=page.after, limit=page.limit + 1
+        )
+        headers = {"OCI-Filters-Applied": "artifactType"} if artifact_type else {}
+        if 0 < page.limit < len(found):
+            query = {"artifactType": artifact_type} if artifact_type else {}
+            path = f"/v2/{caller.repository}/referrers/{subject}"
+            headers |= page.link(path, found[page.limit - 1].digest, **query)
+        manifests = [manifest.referrer() for manifest in found[: page.limit]]
+        index = {"schemaVersion": 2, "mediaType": mediatypes.IMAGE_INDEX, "manifests": manifests}
+        return _json(index, headers, mediatypes.IMAGE_INDEX)
+
+
+def _json(
+    document: object, headers: dict[str, str] | None = None, media_type: str = "application/json"
+) -> web.Response:
+    return web.Response(body=encode_json(document), content_type=media_type, headers=headers)

@@ -1,0 +1,83 @@
+"""Manifests (distribution specification 1.1, "Pulling manifests", "Pushing Manifests", "Deleting Manifests")."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from aiohttp import web
+
+from klever.errors import InvalidError
+from klever.oci.digest import Digest
+from klever.oci.manifest import MAX_MANIFEST
+from klever.registry.metrics import Metrics
+from klever.registry.records import Precondition, StoredManifest
+from klever.registry.registry import Registry
+from klever.registry.requests import Caller, read_body
+
+__all__ = ["ManifestHandlers"]
+
+_ETAG: Final = re.compile(r'"([^"]*)"')
+
+
+class ManifestHandlers:
+    """The handlers of /v2/NAME/manifests/TARGET."""
+
+    def __init__(self, registry: Registry, metrics: Metrics) -> None:
+        self._registry = registry
+        self._metrics = metrics
+
+    async def head(self, request: web.Request, caller: Caller) -> web.Response:
+        manifest = self._manifest(request, caller)
+        return web.Response(headers=_headers(manifest) | {"Content-Length": str(len(manifest.content))})
+
+    async def get(self, request: web.Request, caller: Caller) -> web.Response:
+        manifest = self._manifest(request, caller)
+        return web.Response(body=manifest.content, headers=_headers(manifest))
+
+    async def put(self, request: web.Request, caller: Caller) -> web.Response:
+        """Keep a manifest. `If-Match: "DIGEST"` and `If-None-Match: *` make it a compare-and-swap (412 if it loses)."""
+        precondition = _precondition(request)
+        content = await read_body(request, MAX_MANIFEST, self._metrics.received)
+        manifest = await self._registry.put_manifest(
+            caller.repository,
+            request.match_info["target"],
+            content,
+            request.content_type if "Content-Type" in request.headers else "",
+            precondition=precondition,
+            actor=caller.actor,
+        )
+        headers = {
+            "Location": f"/v2/{caller.repository}/manifests/{manifest.digest}",
+            "Docker-Content-Digest": manifest.digest,
+        }
+        if manifest.subject:
+            headers["OCI-Subject"] = manifest.subject
+        return web.Response(status=201, headers=headers)
+
+    async def delete(self, request: web.Request, caller: Caller) -> web.Response:
+        await self._registry.delete(caller.repository, request.match_info["target"], actor=caller.actor)
+        return web.Response(status=202)
+
+    def _manifest(self, request: web.Request, caller: Caller) -> StoredManifest:
+        return self._registry.manifest(caller.repository, request.match_info["target"])
+
+
+def _headers(manifest: StoredManifest) -> dict[str, str]:
+    return {
+        "Content-Type": manifest.media_type,
+        "Docker-Content-Digest": manifest.digest,
+        "ETag": f'"{manifest.digest}"',
+    }
+
+
+def _precondition(request: web.Request) -> Precondition:
+    expected, absent = request.headers.get("If-Match"), request.headers.get("If-None-Match")
+    if absent not in {None, "*"}:
+        raise InvalidError(f"If-None-Match: {absent} is not *", reason="UNSUPPORTED")
+    if expected is None:
+        return Precondition(absent=absent is not None)
+    etag = _ETAG.fullmatch(expected)
+    if etag is None:
+        raise InvalidError(f'If-Match: {expected} is not one "DIGEST"', reason="UNSUPPORTED")
+    return Precondition(Digest.parse(etag[1]), absent=absent is not None)

@@ -1,0 +1,130 @@
+"""Blob uploads (distribution specification 1.1, "Pushing Blobs" and "Mounting a blob from another repository")."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from aiohttp import web
+
+from klever.errors import ExhaustedError, InvalidError, KleverError, PermissionDeniedError, UnauthenticatedError
+from klever.oci.digest import Digest
+from klever.oci.reference import is_repository
+from klever.registry.auth import Authorize, credentials_of
+from klever.registry.blobs import Blobs
+from klever.registry.metrics import Metrics
+from klever.registry.requests import Caller, body_parts, digest_of
+from klever.registry.uploads import Upload
+
+__all__ = ["UploadHandlers"]
+
+_CONTENT_RANGE: Final = re.compile(r"(?:bytes[ =])?(\d{1,19})-(\d{1,19})(?:/.*)?")
+
+
+class UploadHandlers:
+    """The handlers of /v2/NAME/blobs/uploads/; a blob has `limit` bytes at the most."""
+
+    def __init__(self, blobs: Blobs, authorize: Authorize, metrics: Metrics, limit: int) -> None:
+        self._blobs = blobs
+        self._authorize = authorize
+        self._metrics = metrics
+        self._limit = limit
+
+    async def start(self, request: web.Request, caller: Caller) -> web.Response:
+        """POST: mount a blob of another repository, take a whole blob, or open a session."""
+        if "mount" in request.query:
+            digest = Digest.parse(request.query["mount"])
+            if await self._mount(request, caller, digest):
+                return _created(caller.repository, digest)
+        elif "digest" in request.query:
+            return await self._receive_whole(request, caller, digest_of(request))
+        return _state(202, caller.repository, await self._blobs.uploads.start(caller.repository))
+
+    async def status(self, request: web.Request, caller: Caller) -> web.Response:
+        """GET: how far the session is."""
+        return _state(204, caller.repository, await self._find(request, caller))
+
+    async def append(self, request: web.Request, caller: Caller) -> web.Response:
+        """PATCH: one chunk more."""
+        upload = await self._find(request, caller)
+        async with upload.lock:
+            await self._receive(request, upload)
+        return _state(202, caller.repository, upload)
+
+    async def finish(self, request: web.Request, caller: Caller) -> web.Response:
+        """PUT: the last chunk, if there is one, and the digest of all."""
+        digest = digest_of(request)
+        upload = await self._find(request, caller)
+        async with upload.lock:
+            await self._receive(request, upload)
+            await self._blobs.finish(caller.repository, upload, digest)
+        return _created(caller.repository, digest)
+
+    async def cancel(self, request: web.Request, caller: Caller) -> web.Response:
+        """DELETE: give the session up."""
+        await self._blobs.uploads.discard(await self._find(request, caller))
+        return web.Response(status=204)
+
+    async def _find(self, request: web.Request, caller: Caller) -> Upload:
+        return await self._blobs.uploads.find(caller.repository, request.match_info["upload"])
+
+    async def _mount(self, request: web.Request, caller: Caller, digest: Digest) -> bool:
+        """Only from a repository that is named and that the caller may read: no blob is found by its digest alone."""
+        source = request.query.get("from", "")
+        if not is_repository(source):
+            return False
+        try:
+            self._authorize(credentials_of(request.headers.get("Authorization", "")), "pull", source)
+        except (UnauthenticatedError, PermissionDeniedError):
+            return False
+        return await self._blobs.mount(source, caller.repository, digest)
+
+    async def _receive_whole(self, request: web.Request, caller: Caller, digest: Digest) -> web.Response:
+        upload = await self._blobs.uploads.start(caller.repository)
+        try:
+            await self._receive(request, upload)
+        except KleverError:
+            await self._blobs.uploads.discard(upload)
+            raise
+        await self._blobs.finish(caller.repository, upload, digest)
+        return _created(caller.repository, digest)
+
+    async def _receive(self, request: web.Request, upload: Upload) -> None:
+        _check_range(request, upload)
+        if upload.offset + (request.content_length or 0) > self._limit:
+            raise ExhaustedError(f"a blob has {self._limit} bytes at the most", reason="TOO_LARGE")
+        with self._metrics.uploads.track_inprogress():
+            await upload.append(body_parts(request, self._metrics.received), self._limit)
+
+
+def _check_range(request: web.Request, upload: Upload) -> None:
+    """Raises `InvalidError` (416) unless the chunk begins where the upload ends."""
+    header = request.headers.get("Content-Range")
+    if header is None:
+        return
+    chunk = _CONTENT_RANGE.fullmatch(header)
+    if chunk is None or int(chunk[1]) != upload.offset:
+        raise InvalidError(
+            f"the chunk {header} does not begin at byte {upload.offset}, where the upload ends",
+            reason="BLOB_UPLOAD_INVALID",
+        )
+    length = int(chunk[2]) - int(chunk[1]) + 1
+    if request.content_length not in {None, length}:
+        raise InvalidError(
+            f"the chunk {header} has {request.content_length} bytes, not {length}", reason="BLOB_UPLOAD_INVALID"
+        )
+
+
+def _state(status: int, repository: str, upload: Upload) -> web.Response:
+    """`Range: 0-0` stands for nothing as for one byte, as all registries have it."""
+    headers = {
+        "Location": f"/v2/{repository}/blobs/uploads/{upload.identifier}",
+        "Range": f"0-{max(upload.offset - 1, 0)}",
+        "Docker-Upload-UUID": upload.identifier,
+    }
+    return web.Response(status=status, headers=headers)
+
+
+def _created(repository: str, digest: Digest) -> web.Response:
+    headers = {"Location": f"/v2/{repository}/blobs/{digest}", "Docker-Content-Digest": digest}
+    return web.Response(status=201, headers=headers)

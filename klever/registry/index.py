@@ -1,0 +1,268 @@
+"""Which repository holds what: links to blobs, manifests, tags. Rows of one database, changed in transactions.
+
+A link lets one repository read one blob; without it the blob does not exist there, whoever else has it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final, Self
+
+import apsw
+
+from klever.errors import FailedPreconditionError, InvalidError, NotFoundError
+from klever.oci.digest import Digest
+from klever.registry.database import Database
+from klever.registry.manifest import PushedManifest
+from klever.registry.records import Link, Precondition, StoredManifest, Tag
+
+__all__ = ["Index"]
+
+_VERSION: Final = 1
+_SCHEMA: Final = """
+CREATE TABLE links (
+    repository TEXT, digest TEXT, size INTEGER, touched REAL, PRIMARY KEY (repository, digest)
+) WITHOUT ROWID;
+CREATE INDEX links_by_digest ON links (digest);
+CREATE TABLE manifests (
+    repository TEXT, digest TEXT, media_type TEXT, artifact_type TEXT, config_media_type TEXT, subject TEXT,
+    size INTEGER, pushed REAL, content BLOB, UNIQUE (repository, digest)
+);
+CREATE INDEX manifests_by_subject ON manifests (repository, subject, digest) WHERE subject IS NOT NULL;
+CREATE TABLE children (
+    repository TEXT, manifest TEXT, child TEXT, PRIMARY KEY (repository, manifest, child)
+) WITHOUT ROWID;
+CREATE INDEX children_by_child ON children (repository, child);
+CREATE TABLE tags (
+    repository TEXT, tag TEXT, digest TEXT, pushed REAL, PRIMARY KEY (repository, tag)
+) WITHOUT ROWID;
+CREATE INDEX tags_by_digest ON tags (repository, digest);
+"""
+_MANIFESTS: Final = """
+SELECT digest, media_type, artifact_type, config_media_type, size, pushed, content FROM manifests WHERE repository = ?
+"""
+_HAS_MANIFEST: Final = "SELECT 1 FROM manifests WHERE repository = ? AND digest = ?"
+
+
+class Index:
+    """The rows. Reading is quick and on the caller's thread; writing is durable when it returns."""
+
+    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+        self._database = database
+        self._clock = clock
+
+    @classmethod
+    def open(cls, path: Path, clock: Callable[[], float] = time.time) -> Self:
+        """Blocks; raises as `Database` does."""
+        return cls(Database(path, _SCHEMA, _VERSION), clock)
+
+    def close(self) -> None:
+        self._database.close()
+
+    # Reading
+
+    def link(self, repository: str, digest: Digest) -> Link | None:
+        rows = self._database.read(
+            "SELECT size, touched FROM links WHERE repository = ? AND digest = ?", repository, digest
+        )
+        return Link(*rows[0]) if rows else None
+
+    def is_linked(self, digest: Digest) -> bool:
+        """Whether any repository has a link to the blob."""
+        return bool(self._database.read("SELECT 1 FROM links WHERE digest = ? LIMIT 1", digest))
+
+    def knows(self, repository: str) -> bool:
+        """Whether anything was ever pushed there and is still kept."""
+        sql = (
+            "SELECT 1 FROM manifests WHERE repository = ?1 UNION ALL SELECT 1 FROM links WHERE repository = ?1 LIMIT 1"
+        )
+        return bool(self._database.read(sql, repository))
+
+    def tag(self, repository: str, tag: str) -> Digest | None:
+        """The digest of the manifest that the tag names."""
+        rows = self._database.read("SELECT digest FROM tags WHERE repository = ? AND tag = ?", repository, tag)
+        return Digest(rows[0][0]) if rows else None
+
+    def manifest(self, repository: str, digest: Digest) -> StoredManifest | None:
+        rows = self._database.read(_MANIFESTS + "AND digest = ?", repository, digest)
+        return _stored(rows[0]) if rows else None
+
+    def tags(self, repository: str, after: str, limit: int) -> list[Tag]:
+        """At most `limit` tags beyond `after`, in the order of their bytes."""
+        sql = "SELECT tag, digest, pushed FROM tags WHERE repository = ? AND tag > ? ORDER BY tag LIMIT ?"
+        rows = self._database.read(sql, repository, after, limit)
+        return [Tag(tag, Digest(digest), pushed) for tag, digest, pushed in rows]
+
+    def repositories(self, after: str, limit: int) -> list[str]:
+        """At most `limit` repositories with a manifest, beyond `after`."""
+        sql = "SELECT DISTINCT repository FROM manifests WHERE repository > ? ORDER BY repository LIMIT ?"
+        return [row[0] for row in self._database.read(sql, after, limit)]
+
+    def referrers(
+        self, repository: str, subject: Digest, artifact_type: str, after: str, limit: int
+    ) -> list[StoredManifest]:
+        """At most `limit` manifests about `subject`, of that type unless it is empty, with digests beyond `after`."""
+        sql = _MANIFESTS + "AND subject = ? AND ? IN ('', artifact_type) AND digest > ? ORDER BY digest LIMIT ?"
+        return [_stored(row) for row in self._database.read(sql, repository, subject, artifact_type, after, limit)]
+
+    def manifests(self, after: int, limit: int) -> list[tuple[int, str, Digest, bytes]]:
+        """At most `limit` of all manifests beyond row `after`: (row, repository, digest, content)."""
+        sql = "SELECT rowid, repository, digest, content FROM manifests WHERE rowid > ? ORDER BY rowid LIMIT ?"
+        return [(row, name, Digest(digest), data) for row, name, digest, data in self._database.read(sql, after, limit)]
+
+    # Writing
+
+    async def add_link(self, repository: str, digest: Digest, size: int) -> None:
+        """Let the repository read the blob, or renew that it may."""
+        sql = "INSERT OR REPLACE INTO links VALUES (?, ?, ?, ?)"
+        await self._database.write(lambda db: db.execute(sql, (repository, digest, size, self._clock())))
+
+    async def mount(self, source: str, repository: str, digest: Digest) -> bool:
+        """Give `repository` the link that `source` has; returns whether it has one."""
+        sql = (
+            "INSERT OR REPLACE INTO links SELECT ?, digest, size, ? FROM links WHERE repository = ? AND digest = ?"
+            " RETURNING 1"
+        )
+        return await self._database.write(
+            lambda db: db.execute(sql, (repository, self._clock(), source, digest)).fetchone() is not None
+        )
+
+    async def remove_link(self, repository: str, digest: Digest) -> None:
+        """Take a blob from a repository; raises `NotFoundError`, `FailedPreconditionError` if a manifest needs it."""
+
+        def remove(db: apsw.Connection) -> None:
+            if _exists(db, "SELECT 1 FROM children WHERE repository = ? AND child = ?", repository, digest):
+                raise FailedPreconditionError(f"a manifest of {repository} needs blob {digest}", reason="BLOB_IN_USE")
+            db.execute("DELETE FROM links WHERE repository = ? AND digest = ?", (repository, digest))
+            if not db.changes():
+                raise _unknown_blob(repository, digest)
+
+        await self._database.write(remove)
+
+    async def drop_links(self, before: float) -> int:
+        """Remove the links that no manifest of their repository needs and nobody touched since; returns how many."""
+        sql = (
+            "DELETE FROM links WHERE touched < ? AND NOT EXISTS (SELECT 1 FROM children"
+            " WHERE children.repository = links.repository AND children.child = links.digest)"
+        )
+        return await self._database.write(lambda db: (db.execute(sql, (before,)), db.changes())[1])
+
+    async def unlinked(self, digests: Iterable[Digest]) -> list[Digest]:
+        """Those that no repository has a link to. (Many: asked on the writer's thread, off the loop.)"""
+        return await self._database.write(
+            lambda db: [digest for digest in digests if not _exists(db, "SELECT 1 FROM links WHERE digest = ?", digest)]
+        )
+
+    async def put_manifest(
+        self, repository: str, tag: str, manifest: PushedManifest, precondition: Precondition
+    ) -> None:
+        """Keep the manifest, under `tag` too unless that is empty.
+
+        Raises `InvalidError` if content that it lists is not in the repository, `ConflictError`.
+        """
+
+        def put(db: apsw.Connection) -> None:
+            precondition.check(f"{repository}:{tag or manifest.digest}", _current(db, repository, tag, manifest.digest))
+            _check_children(db, repository, manifest)
+            _insert_manifest(db, repository, manifest, self._clock())
+            if tag:
+                _set_tag(db, repository, tag, manifest.digest, self._clock())
+
+        await self._database.write(put)
+
+    async def set_tag(self, repository: str, tag: str, digest: Digest, precondition: Precondition) -> None:
+        """Let `tag` name a manifest that is there; raises `NotFoundError`, `ConflictError`."""
+
+        def put(db: apsw.Connection) -> None:
+            precondition.check(f"{repository}:{tag}", _current(db, repository, tag, digest))
+            if not _exists(db, _HAS_MANIFEST, repository, digest):
+                raise _unknown_manifest(repository, digest)
+            _set_tag(db, repository, tag, digest, self._clock())
+
+        await self._database.write(put)
+
+    async def delete_tag(self, repository: str, tag: str) -> Digest:
+        """Forget the tag; returns what it named. Raises `NotFoundError`."""
+        sql = "DELETE FROM tags WHERE repository = ? AND tag = ? RETURNING digest"
+        row = await self._database.write(lambda db: db.execute(sql, (repository, tag)).fetchone())
+        if row is None:
+            raise _unknown_manifest(repository, tag)
+        return Digest(row[0])
+
+    async def delete_manifest(self, repository: str, digest: Digest) -> None:
+        """Forget the manifest and all its tags; raises `NotFoundError`."""
+
+        def delete(db: apsw.Connection) -> None:
+            db.execute("DELETE FROM manifests WHERE repository = ? AND digest = ?", (repository, digest))
+            if not db.changes():
+                raise _unknown_manifest(repository, digest)
+            db.execute("DELETE FROM tags WHERE repository = ? AND digest = ?", (repository, digest))
+            db.execute("DELETE FROM children WHERE repository = ? AND manifest = ?", (repository, digest))
+
+        await self._database.write(delete)
+
+
+def _stored(row: tuple[Any, ...]) -> StoredManifest:
+    return StoredManifest(Digest(row[0]), *row[1:])
+
+
+def _exists(db: apsw.Connection, sql: str, *arguments: str) -> bool:
+    return db.execute(sql, arguments).fetchone() is not None
+
+
+def _current(db: apsw.Connection, repository: str, tag: str, digest: Digest) -> str | None:
+    """What the target names now; a digest names itself if it is there."""
+    if not tag:
+        return digest if _exists(db, _HAS_MANIFEST, repository, digest) else None
+    row = db.execute("SELECT digest FROM tags WHERE repository = ? AND tag = ?", (repository, tag)).fetchone()
+    return row[0] if row else None
+
+
+def _check_children(db: apsw.Connection, repository: str, manifest: PushedManifest) -> None:
+    for blob in manifest.blobs:
+        row = db.execute(
+            "SELECT size FROM links WHERE repository = ? AND digest = ?", (repository, blob.digest)
+        ).fetchone()
+        if row is None:
+            raise InvalidError(f"blob {blob.digest} is not in {repository}", reason="MANIFEST_BLOB_UNKNOWN")
+        if row[0] != blob.size:
+            raise InvalidError(f"blob {blob.digest} has {row[0]} bytes, not {blob.size}", reason="MANIFEST_INVALID")
+    for child in manifest.manifests:
+        if not _exists(db, _HAS_MANIFEST, repository, child.digest):
+            raise InvalidError(f"manifest {child.digest} is not in {repository}", reason="MANIFEST_BLOB_UNKNOWN")
+
+
+def _insert_manifest(db: apsw.Connection, repository: str, manifest: PushedManifest, now: float) -> None:
+    db.execute(
+        "INSERT INTO manifests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT DO UPDATE SET content = excluded.content",  # a push heals what was damaged on disk
+        (
+            repository,
+            manifest.digest,
+            manifest.media_type,
+            manifest.artifact_type,
+            manifest.config_media_type,
+            manifest.subject,
+            manifest.size,
+            now,
+            manifest.content,
+        ),
+    )
+    db.executemany(
+        "INSERT OR IGNORE INTO children VALUES (?, ?, ?)",
+        ((repository, manifest.digest, child.digest) for child in (*manifest.blobs, *manifest.manifests)),
+    )
+
+
+def _set_tag(db: apsw.Connection, repository: str, tag: str, digest: Digest, now: float) -> None:
+    db.execute("INSERT OR REPLACE INTO tags VALUES (?, ?, ?, ?)", (repository, tag, digest, now))
+
+
+def _unknown_blob(repository: str, digest: Digest) -> NotFoundError:
+    return NotFoundError(f"blob {digest} is not in {repository}", reason="BLOB_UNKNOWN")
+
+
+def _unknown_manifest(repository: str, target: str) -> NotFoundError:
+    return NotFoundError(f"{repository} has no manifest {target}", reason="MANIFEST_UNKNOWN")

@@ -1,0 +1,192 @@
+"""The registry itself: repositories of blobs, manifests and tags, durable, and told to a listener."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Final, Self
+
+from klever.errors import IntegrityError, InvalidError, NotFoundError
+from klever.oci.blobs import disk_errors, fsync_directory
+from klever.oci.digest import Digest
+from klever.oci.manifest import MAX_MANIFEST
+from klever.oci.reference import is_repository, is_tag
+from klever.registry.blobs import Blobs
+from klever.registry.events import DeleteEvent, Listener, Notifier, PushEvent
+from klever.registry.index import Index
+from klever.registry.manifest import PushedManifest
+from klever.registry.records import Precondition, StoredManifest, Tag
+from klever.registry.threads import Threads
+
+__all__ = ["Registry", "check_repository", "check_tag", "split_target"]
+
+_DAY: Final = 24 * 3600.0
+_PAGE: Final = 1000
+_ANY: Final = Precondition()
+
+_log = logging.getLogger(__name__)
+
+
+class Registry:
+    """What the HTTP server serves, and what other parts of the process use directly. Made by `open`.
+
+    Methods that take a `target` take a tag or a digest. Names are checked here: `InvalidError` with the reason
+    NAME_INVALID, TAG_INVALID or DIGEST_INVALID.
+    """
+
+    def __init__(self, root: Path, index: Index, threads: Threads, listener: Listener | None, grace: float) -> None:
+        self.blobs = Blobs(root, index, threads, grace=grace)
+        self._index = index
+        self._threads = threads
+        self._notifier = Notifier(listener)
+
+    @classmethod
+    async def open(cls, root: Path, *, listener: Listener | None = None, grace: float = _DAY) -> Self:
+        """The registry kept in the directory `root`, made if it is missing. `grace` as for `Blobs`, in seconds.
+
+        Raises `FailedPreconditionError` if a newer Klever wrote it, `IntegrityError` if its database is damaged.
+        """
+        threads = Threads()
+        index = await threads.submit(_open_index, root)
+        return cls(root, index, threads, listener, grace)
+
+    async def close(self) -> None:
+        """Tell the listener what it does not know yet, finish what is being written, and let go of the files."""
+        await self._notifier.close()
+        await asyncio.to_thread(self._threads.close)
+        self._index.close()
+
+    # Reading
+
+    def repositories(self, *, after: str = "", limit: int = _PAGE) -> list[str]:
+        """At most `limit` repositories that hold a manifest, in order, beyond `after`."""
+        return self._index.repositories(after, limit)
+
+    def tags(self, repository: str, *, after: str = "", limit: int = _PAGE) -> list[Tag]:
+        """At most `limit` tags, in order, beyond `after`; raises `NotFoundError` for an unknown repository."""
+        if not self._index.knows(check_repository(repository)):
+            raise NotFoundError(f"there is no repository {repository}", reason="NAME_UNKNOWN")
+        return self._index.tags(repository, after, limit)
+
+    def manifest(self, repository: str, target: str) -> StoredManifest:
+        """The manifest that `target` names; raises `NotFoundError`, or `IntegrityError` if it is damaged."""
+        check_repository(repository)
+        tag, wanted = split_target(target)
+        digest = self._index.tag(repository, tag) if tag else wanted
+        manifest = self._index.manifest(repository, digest) if digest else None
+        if manifest is None:
+            raise NotFoundError(f"{repository} has no manifest {target}", reason="MANIFEST_UNKNOWN")
+        if not _is_intact(manifest.digest, manifest.content):
+            raise IntegrityError(f"manifest {manifest.digest} of {repository} is damaged: push it again")
+        return manifest
+
+    async def read_blob(self, repository: str, digest: Digest, *, limit: int = MAX_MANIFEST) -> bytes:
+        """A small blob, such as a config; raises as `Blobs.read` does."""
+        return await self.blobs.read(check_repository(repository), digest, limit)
+
+    def referrers(
+        self, repository: str, subject: Digest, *, artifact_type: str = "", after: str = "", limit: int = _PAGE
+    ) -> list[PushedManifest]:
+        """At most `limit` manifests about `subject`, in the order of their digests, beyond `after`."""
+        stored = self._index.referrers(check_repository(repository), subject, artifact_type, after, limit)
+        return [PushedManifest.parse(manifest.content, manifest.media_type, manifest.digest) for manifest in stored]
+
+    # Writing
+
+    async def put_manifest(
+        self,
+        repository: str,
+        target: str,
+        content: bytes,
+        media_type: str,
+        *,
+        precondition: Precondition = _ANY,
+        actor: str = "",
+    ) -> PushedManifest:
+        """Keep a manifest; durable on return.
+
+        Raises `InvalidError` (MANIFEST_INVALID, MANIFEST_BLOB_UNKNOWN), `IntegrityError`, `ConflictError`.
+        """
+        check_repository(repository)
+        tag, digest = split_target(target)
+        manifest = PushedManifest.parse(content, media_type, digest)
+        missing = await self.blobs.missing([blob.digest for blob in manifest.blobs])
+        if missing:
+            raise InvalidError(f"blob {missing[0]} is not in {repository}", reason="MANIFEST_BLOB_UNKNOWN")
+        await self._index.put_manifest(repository, tag, manifest, precondition)
+        self._notifier.publish(_pushed(repository, tag, manifest, actor))
+        return manifest
+
+    async def tag(
+        self, repository: str, tag: str, digest: Digest, *, precondition: Precondition = _ANY, actor: str = ""
+    ) -> None:
+        """Let `tag` name a manifest that is there; raises `NotFoundError`, `ConflictError`."""
+        manifest = self.manifest(repository, digest)
+        await self._index.set_tag(repository, check_tag(tag), digest, precondition)
+        self._notifier.publish(_pushed(repository, tag, manifest, actor))
+
+    async def delete(self, repository: str, target: str, *, actor: str = "") -> None:
+        """Forget a tag, or a manifest by its digest with all its tags; raises `NotFoundError`."""
+        check_repository(repository)
+        tag, digest = split_target(target)
+        if digest is None:
+            digest = await self._index.delete_tag(repository, tag)
+        else:
+            await self._index.delete_manifest(repository, digest)
+        self._notifier.publish(DeleteEvent(repository, tag, digest, actor))
+
+    async def scrub(self) -> list[Digest]:
+        """Read everything; damaged blobs are set aside, damaged manifests answer with an error. Returns both."""
+        damaged, last = await self.blobs.scrub(), 0
+        while manifests := self._index.manifests(last, limit=16):
+            for _, repository, digest, content in manifests:
+                if not await self._threads.submit(_is_intact, digest, content):
+                    _log.error("manifest %s of %s is damaged: push it again", digest, repository)
+                    damaged.append(digest)
+            last = manifests[-1][0]
+        return damaged
+
+
+def check_repository(name: str) -> str:
+    """`name`, if it is a repository's; raises `InvalidError`."""
+    if not is_repository(name):
+        raise InvalidError(f"{name!r} is not a repository name", reason="NAME_INVALID")
+    return name
+
+
+def check_tag(tag: str) -> str:
+    """`tag`, if it is one; raises `InvalidError`."""
+    if not is_tag(tag):
+        raise InvalidError(f"{tag!r} is not a tag", reason="TAG_INVALID")
+    return tag
+
+
+def split_target(target: str) -> tuple[str, Digest | None]:
+    """(tag, none) or (empty, digest); raises `InvalidError`."""
+    return ("", Digest.parse(target)) if ":" in target else (check_tag(target), None)
+
+
+def _pushed(repository: str, tag: str, manifest: PushedManifest | StoredManifest, actor: str) -> PushEvent:
+    return PushEvent(
+        repository=repository,
+        tag=tag,
+        digest=manifest.digest,
+        media_type=manifest.media_type,
+        config_media_type=manifest.config_media_type,
+        size=manifest.size,
+        actor=actor,
+    )
+
+
+def _is_intact(digest: Digest, content: bytes) -> bool:
+    hasher = digest.hasher()
+    hasher.update(content)
+    return Digest.of_hash(hasher) == digest
+
+
+def _open_index(root: Path) -> Index:
+    with disk_errors(root):
+        root.mkdir(parents=True, exist_ok=True)
+        fsync_directory(root.parent)
+    return Index.open(root / "registry.db")

@@ -1,0 +1,94 @@
+"""What handlers read of a request: who calls, the body in bounded pieces, the page wanted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlencode
+
+from aiohttp import ClientPayloadError, web
+from prometheus_client import Counter
+
+from klever.errors import DeadlineError, ExhaustedError, InvalidError, UnavailableError
+from klever.oci.digest import Digest
+from klever.registry.uploads import Parts
+
+__all__ = ["Caller", "Page", "body_parts", "digest_of", "page_of", "read_body"]
+
+_IDLE: Final = 60.0  # seconds that a client may send nothing in the middle of a body
+_BLOCK: Final = 1 << 20
+_MAX_PAGE: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """An authorized call: who (empty with a bearer token), and on which repository (empty where on none)."""
+
+    actor: str
+    repository: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """At most `limit` entries beyond `after`."""
+
+    after: str
+    limit: int
+
+    def link(self, path: str, last: str, **query: str) -> dict[str, str]:
+        """The header that leads to the page beyond `last` (RFC 8288, as the distribution specification wants it)."""
+        return {"Link": f'<{path}?{urlencode({**query, "n": self.limit, "last": last})}>; rel="next"'}
+
+
+async def body_parts(request: web.Request, received: Counter) -> AsyncIterator[Parts]:
+    """The body, about a mebibyte at a time; raises `UnavailableError` if the client goes away in the middle."""
+    parts: list[bytes] = []
+    size = 0
+    while part := await _read(request):
+        parts.append(part)
+        size += len(part)
+        received.inc(len(part))
+        if size >= _BLOCK:
+            yield parts
+            parts, size = [], 0
+    if parts:
+        yield parts
+
+
+async def read_body(request: web.Request, limit: int, received: Counter) -> bytes:
+    """The whole body; raises `ExhaustedError` (TOO_LARGE) beyond `limit` bytes."""
+    body = bytearray()
+    while part := await _read(request):
+        body += part
+        if len(body) > limit:
+            raise ExhaustedError(f"more than the {limit} bytes allowed here", reason="TOO_LARGE")
+    received.inc(len(body))
+    return bytes(body)
+
+
+def digest_of(request: web.Request) -> Digest:
+    """The digest in the query; raises `InvalidError`."""
+    text = request.query.get("digest")
+    if text is None:
+        raise InvalidError("the query names no digest", reason="DIGEST_INVALID")
+    return Digest.parse(text)
+
+
+def page_of(request: web.Request, most: int = _MAX_PAGE) -> Page:
+    """`n` (`most` at the most) and `last` of the query; raises `InvalidError`."""
+    text = request.query.get("n", str(most))
+    if not (text.isascii() and text.isdigit()):
+        raise InvalidError(f"n={text!r} is not a number", reason="PAGINATION_NUMBER_INVALID")
+    return Page(request.query.get("last", ""), min(int(text[:9]), most))
+
+
+async def _read(request: web.Request) -> bytes:
+    try:
+        async with asyncio.timeout(_IDLE):
+            return await request.content.readany()
+    except TimeoutError as error:
+        raise DeadlineError(f"the client sent nothing for {_IDLE:.0f} s") from error
+    except (ConnectionError, ClientPayloadError, web.RequestPayloadError) as error:
+        raise UnavailableError("the client went away", reason="CLIENT_CLOSED") from error

@@ -1,0 +1,78 @@
+"""The registry on a socket, with its upkeep."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from klever.errors import FailedPreconditionError, KleverError
+from klever.registry.registry import Registry
+
+__all__ = ["RegistryServer"]
+
+_READ_BUFFER: Final = 512 << 10
+_UPLOAD_AGE: Final = 24 * 3600.0
+
+_log = logging.getLogger(__name__)
+
+
+class RegistryServer:
+    """Serves `app`, and every `upkeep` seconds ends stale uploads and collects unused blobs of `registry`."""
+
+    def __init__(self, registry: Registry, app: web.Application, *, upkeep: float = 3600.0) -> None:
+        self._registry = registry
+        self._app = app
+        self._upkeep = upkeep
+        self._runner: web.AppRunner | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self, listen: Path | tuple[str, int], *, drain: float = 30.0) -> str:
+        """Listen on a Unix socket or on (host, port), any free one for 0; returns the path or `host:port`.
+
+        `drain` is the number of seconds that `stop` gives requests to end. Raises `FailedPreconditionError` if the
+        address is taken.
+        """
+        self._runner = web.AppRunner(
+            self._app, access_log=None, handle_signals=False, shutdown_timeout=drain, read_bufsize=_READ_BUFFER
+        )
+        await self._runner.setup()
+        site: web.BaseSite
+        if isinstance(listen, Path):
+            await asyncio.to_thread(listen.unlink, missing_ok=True)  # a killed server left it
+            site = web.UnixSite(self._runner, str(listen))
+        else:
+            site = web.TCPSite(self._runner, *listen)
+        try:
+            await site.start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise FailedPreconditionError(f"the registry cannot listen on {listen}: {error.strerror}") from error
+        self._task = asyncio.create_task(self._maintain(), name="registry-upkeep")
+        if isinstance(listen, Path):
+            return str(listen)
+        host, port = self._runner.addresses[0][:2]
+        return f"{host}:{port}"
+
+    async def stop(self) -> None:
+        """Take no more connections, let the requests that run end, and stop."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _maintain(self) -> None:
+        while True:
+            try:
+                expired = await self._registry.blobs.uploads.expire(_UPLOAD_AGE)
+                collected = await self._registry.blobs.collect()
+                _log.info("registry upkeep: %d stale uploads, %s", expired, collected)
+            except KleverError:
+                _log.exception("registry upkeep failed; it is tried again in %.0f s", self._upkeep)
+            await asyncio.sleep(self._upkeep)

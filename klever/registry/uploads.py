@@ -1,0 +1,167 @@
+"""Upload sessions: a file each, which outlives the server, so that a client goes on where it was cut off.
+
+ROOT/uploads/ID.OWNER    the bytes received; OWNER is a hash of the repository, so that no other can reach them
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import re
+import time
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from klever.errors import ExhaustedError, IntegrityError, NotFoundError
+from klever.oci.blobs import disk_errors, write_all
+from klever.oci.digest import Digest
+from klever.registry.content import hash_file
+from klever.registry.threads import Threads
+
+__all__ = ["Parts", "Upload", "Uploads"]
+
+Parts = Sequence[bytes]
+"""Pieces of a body, about a mebibyte together, written and hashed in one go."""
+
+_MAX_SESSIONS: Final = 1000
+_ID: Final = re.compile(r"[0-9a-f]{32}")
+
+
+class Upload:
+    """One session. `offset` is the number of bytes that are there; `lock` is held by who changes it."""
+
+    def __init__(self, identifier: str, path: Path, offset: int, threads: Threads) -> None:
+        self.identifier = identifier
+        self.path = path
+        self.offset = offset
+        self.lock = asyncio.Lock()
+        self._threads = threads
+        self._sha256 = hashlib.sha256()
+        self._hashed = 0  # bytes that went through _sha256; another number than `offset` after a restart or a fault
+
+    async def append(self, blocks: AsyncIterator[Parts], limit: int) -> None:
+        """Write `blocks` at the end; the next one is received while one is hashed and written.
+
+        What came before a connection was cut stays. Raises `ExhaustedError` on a full disk or beyond `limit` bytes
+        in all, and leaves nothing of these blocks then.
+        """
+        start = self.offset
+        try:
+            await self._write_all(blocks, limit)
+        except ExhaustedError:
+            await self._threads.submit(self._truncate, start)
+            raise
+
+    async def verify(self, digest: Digest) -> None:
+        """Raises `IntegrityError` unless the bytes are those of `digest`."""
+        found = await self._threads.submit(self._digest, digest)
+        if found != digest:
+            raise IntegrityError(f"the content's digest is {found}, not {digest}", reason="DIGEST_INVALID")
+
+    async def _write_all(self, blocks: AsyncIterator[Parts], limit: int) -> None:
+        writing: asyncio.Future[None] | None = None
+        try:
+            async for parts in blocks:
+                if writing is not None:
+                    await writing
+                if self.offset + sum(map(len, parts)) > limit:
+                    raise ExhaustedError(f"the blob has more than the {limit} bytes allowed here", reason="TOO_LARGE")
+                writing = self._threads.submit(self._write, parts)
+        finally:
+            if writing is not None:
+                await writing
+
+    def _write(self, parts: Parts) -> None:
+        with disk_errors(self.path), self.path.open("r+b", buffering=0) as file:
+            file.seek(self.offset)
+            for part in parts:
+                write_all(file, part)
+                if self._hashed == self.offset:
+                    self._sha256.update(part)
+                    self._hashed += len(part)
+                self.offset += len(part)
+
+    def _truncate(self, size: int) -> None:
+        os.truncate(self.path, size)
+        self.offset = size
+
+    def _digest(self, wanted: Digest) -> Digest:
+        if wanted.algorithm == "sha256" and self._hashed == self.offset:
+            return Digest.of_hash(self._sha256)
+        hasher = wanted.hasher()
+        with disk_errors(self.path):
+            hash_file(self.path, hasher)
+        return Digest.of_hash(hasher)
+
+
+class Uploads:
+    """The sessions below `root`."""
+
+    def __init__(self, root: Path, threads: Threads) -> None:
+        self._directory = root / "uploads"
+        self._threads = threads
+        self._open: dict[Path, Upload] = {}
+        with disk_errors(root):
+            self._directory.mkdir(exist_ok=True)
+
+    async def start(self, repository: str) -> Upload:
+        """A new session; raises `ExhaustedError` if 1,000 are open or the disk is full."""
+        if len(self._open) >= _MAX_SESSIONS:
+            raise ExhaustedError(f"{_MAX_SESSIONS} uploads are open", reason="TOOMANYREQUESTS")
+        identifier = uuid.uuid4().hex
+        upload = Upload(identifier, self._path(repository, identifier), 0, self._threads)
+        await self._threads.submit(_create, upload.path)
+        self._open[upload.path] = upload
+        return upload
+
+    async def find(self, repository: str, identifier: str) -> Upload:
+        """The repository's session of that name; raises `NotFoundError`."""
+        path = self._path(repository, identifier)
+        if path not in self._open:
+            size = await self._threads.submit(_size, path) if _ID.fullmatch(identifier) else None
+            if size is None:
+                raise NotFoundError(f"{repository} has no upload {identifier}", reason="BLOB_UPLOAD_UNKNOWN")
+            self._open.setdefault(path, Upload(identifier, path, size, self._threads))
+        return self._open[path]
+
+    def forget(self, upload: Upload) -> None:
+        """Its file has become a blob."""
+        self._open.pop(upload.path, None)
+
+    async def discard(self, upload: Upload) -> None:
+        """End the session and delete its bytes."""
+        self.forget(upload)
+        await self._threads.submit(upload.path.unlink, missing_ok=True)
+
+    async def expire(self, age: float) -> int:
+        """Discard the sessions that nothing was written to for `age` seconds; returns how many."""
+        stale = await self._threads.submit(self._older_than, time.time() - age)
+        for path in stale:
+            upload = self._open.get(path)
+            if upload is None or not upload.lock.locked():
+                self._open.pop(path, None)
+                await self._threads.submit(path.unlink, missing_ok=True)
+        return len(stale)
+
+    def _older_than(self, moment: float) -> list[Path]:
+        with disk_errors(self._directory):
+            return [path for path in self._directory.iterdir() if path.stat().st_mtime < moment]
+
+    def _path(self, repository: str, identifier: str) -> Path:
+        owner = hashlib.sha256(repository.encode()).hexdigest()
+        return self._directory / f"{identifier}.{owner}"
+
+
+def _create(path: Path) -> None:
+    with disk_errors(path):
+        path.touch(exist_ok=False)
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
