@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+# Contract suites are imported as `tests.contract…`. At the end of the path: `klever` is the installed wheel's.
+sys.path.append(str(Path(__file__).parents[1]))
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -15,8 +15,8 @@ def bytes_progress(title: str) -> Iterator[Callable[[int, int], None]]:
     if not sys.stderr.isatty():
         yield lambda _done, _total: None
         return
-    from rich import progress  # noqa: PLC0415 - 50 ms that only a terminal needs
-    from rich.console import Console  # noqa: PLC0415 - as above
+    from rich import progress
+    from rich.console import Console
 
     columns = (
         progress.TextColumn("{task.description}"),

@@ -53,7 +53,7 @@ def config_path(environ: Mapping[str, str]) -> Path:
 def _read(path: Path) -> dict[str, str]:
     if not path.exists():
         return {}
-    import yaml  # noqa: PLC0415 - only where there is a file: it costs a command 20 ms
+    import yaml
 
     try:
         document = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader) or {}  # noqa: S506 - strings only

@@ -42,14 +42,13 @@ from klever.registry.server import RegistryServer
 from klever.routers.envoy import EnvoyRouter, Gateway
 from klever.runtimes.table import RUNTIMES, create
 from klever.runtimes.triton import find as find_triton
-from klever.server.app import JOBS, MODELS, SERVINGS, make_server
+from klever.server.app import JOBS, MODELS, SERVINGS, Services, make_server
 from klever.server.auth import TokenAuthenticator
 from klever.server.binding import Binder, RpcMetrics
 from klever.server.jobs import JobHandlers
 from klever.server.models import ModelHandlers
 from klever.server.objects import DEFAULT_NAMESPACE
 from klever.server.servings import ServingHandlers
-from klever.store import Store
 from klever.store.events import EventRecorder
 from klever.store.sqlite import SqliteStore
 from klever.store.validation import SchemaAdmission
@@ -141,7 +140,12 @@ class Embedded:
         serving = ServingReconciler(store, resolver, backend, router, EventRecorder(store, "kleveross.io/serving"))
         job = ModelJobReconciler(store, executor, EventRecorder(store, "kleveross.io/modeljob"), self._task_input)
         renderer = ServingRenderer(resolver, self._runtimes().__getitem__, backend.files)
-        await self._start_api(store, catalogue, executor, backend, renderer, metrics)
+        services = (
+            (MODELS, ModelHandlers(store, catalogue)),
+            (JOBS, JobHandlers(store, executor)),
+            (SERVINGS, ServingHandlers(store, backend, renderer)),
+        )
+        await self._start_api(services, metrics)
         running = run_controllers(
             store=store,
             jobs=job,
@@ -206,21 +210,8 @@ class Embedded:
     def _task_input(self) -> dict[str, Any]:
         return {"registry": {"url": self._gateway.url, "tokenFile": str(self._data.token_file)}}
 
-    async def _start_api(
-        self,
-        store: Store,
-        catalogue: Catalogue,
-        executor: LocalExecutor,
-        backend: LocalBackend,
-        renderer: ServingRenderer,
-        metrics: CollectorRegistry,
-    ) -> None:
+    async def _start_api(self, services: Services, metrics: CollectorRegistry) -> None:
         authenticator = TokenAuthenticator(self._token, guard_reads=self._gateway.beyond_loopback)
-        services = (
-            (MODELS, ModelHandlers(store, catalogue)),
-            (JOBS, JobHandlers(store, executor)),
-            (SERVINGS, ServingHandlers(store, backend, renderer)),
-        )
         server = await make_server(Binder(authenticator, RpcMetrics(metrics)), services)
         self._gateway.api.unlink(missing_ok=True)
         server.add_insecure_port(f"unix:{self._gateway.api}")

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from klever.tasks import check as check_task
 from klever.api.codec import parse_time
 from klever.api.kinds import MODEL_JOB, Object
 from klever.errors import ConflictError, InvalidError, NotFoundError
@@ -17,6 +16,7 @@ from klever.reconcile.conditions import Condition, format_time, merge_conditions
 from klever.reconcile.runner import Result
 from klever.store import Key, Store
 from klever.store.events import EventRecorder
+from klever.tasks import check as check_task
 
 __all__ = ["CANCEL_ANNOTATION", "FINALIZER", "ModelJobReconciler", "decide"]
 

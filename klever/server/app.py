@@ -13,11 +13,14 @@ from grpc_reflection.v1alpha import reflection
 from klever.server.binding import Binder
 from klever.v1alpha1 import job_service_pb2, model_service_pb2, serving_service_pb2
 
-__all__ = ["JOBS", "MODELS", "SERVINGS", "make_server"]
+__all__ = ["JOBS", "MODELS", "SERVINGS", "Services", "make_server"]
 
 MODELS: ServiceDescriptor = model_service_pb2.DESCRIPTOR.services_by_name["ModelService"]
 JOBS: ServiceDescriptor = job_service_pb2.DESCRIPTOR.services_by_name["JobService"]
 SERVINGS: ServiceDescriptor = serving_service_pb2.DESCRIPTOR.services_by_name["ServingService"]
+
+Services = Sequence[tuple[ServiceDescriptor, object]]
+"""Services with their handlers."""
 
 _OPTIONS = (
     ("grpc.so_reuseport", 0),
@@ -28,7 +31,7 @@ _OPTIONS = (
 )
 
 
-async def make_server(binder: Binder, services: Sequence[tuple[ServiceDescriptor, object]]) -> grpc.aio.Server:
+async def make_server(binder: Binder, services: Services) -> grpc.aio.Server:
     """Return a server of these services with reflection and health; ports are the caller's to add."""
     server = grpc.aio.server(options=_OPTIONS)
     server.add_generic_rpc_handlers([binder.bind(service, handlers) for service, handlers in services])

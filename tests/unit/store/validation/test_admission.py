@@ -35,6 +35,7 @@ def job(**spec: Any) -> dict[str, Any]:
 
 
 MAIN = {"name": "main", "model": "team/m:v1"}
+MATCHED = {"match": {"headers": [{"name": "x", "exact": "1"}]}}
 
 
 def admit(obj: dict[str, Any], old: dict[str, Any] | None = None, subresource: Any = "") -> dict[str, Any]:
@@ -62,7 +63,7 @@ def test_nulls_are_absent_fields() -> None:
 @pytest.mark.parametrize(
     ("predictors", "field", "said"),
     [
-        ([{**MAIN, "traffic": 80}, {**MAIN, "name": "b", "traffic": 120}], "spec.predictors[1].traffic", "120 is not within 0..100"),
+        ([{**MAIN, "traffic": 120}], "spec.predictors[0].traffic", "120 is not within 0..100"),
         ([{**MAIN, "traffic": 80}, {**MAIN, "name": "b", "traffic": 30}], "spec.predictors", "must sum to 100"),
         ([{**MAIN, "traffic": 50}, {**MAIN, "traffic": 50}], "spec.predictors[1]", "duplicate name 'main'"),
         ([{**MAIN, "replicas": "two"}], "spec.predictors[0].replicas", "must be an integer, not 'two'"),
@@ -71,7 +72,7 @@ def test_nulls_are_absent_fields() -> None:
         ([{**MAIN, "name": "Main"}], "spec.predictors[0].name", "does not match"),
         ([], "spec.predictors", "at least 1"),
         ([{**MAIN, "match": {"headers": [{"name": "x"}]}}], "spec.predictors[0].match.headers[0]", "exactly one of"),
-        ([{**MAIN, "traffic": 5, "match": {"headers": [{"name": "x", "exact": "1"}]}}], "spec.predictors[0].traffic", "takes no share"),
+        ([{**MAIN, "traffic": 5, **MATCHED}], "spec.predictors[0].traffic", "takes no share"),
         ([{**MAIN, "runtime": "triton", "command": ["x"]}], "spec.predictors[0].runtime", "a command runs on"),
     ],
 )  # fmt: skip

@@ -1,0 +1,60 @@
+# What a fresh clone needs: Python 3.11 (and for `test`: root, for tests that mount a small tmpfs).
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell find klever -type f -not -name '*.pyc') pyproject.toml README.md
+TESTS ?= tests
+JOBS ?= 2
+
+.PHONY: install check test demo generate lock clean
+
+## install: .venv with klever and ormb in it
+install: $(VENV)/.wheel
+
+$(VENV)/.requirements: requirements/klever.txt
+	command -v $(PYTHON) >/dev/null || { echo "Klever needs Python 3.11: install it, or name it with make PYTHON=…" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --require-hashes -r requirements/klever.txt
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.requirements requirements/dev.txt
+	$(BIN)/python -m pip install -q --require-hashes -r requirements/dev.txt
+	touch $@
+
+# The build backend stands in the development lock; a plain install fetches it by itself.
+$(VENV)/.wheel: $(VENV)/.requirements $(SOURCES)
+	rm -rf build/wheel
+	$(BIN)/python -m pip wheel -q --no-deps -w build/wheel .
+	$(BIN)/python -m pip install -q --no-deps --force-reinstall build/wheel/*.whl
+	touch $@
+
+## check: lint, types, layers, generated files
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	PYTHONPATH=. $(BIN)/lint-imports
+	PYTHONPATH=. $(BIN)/python hack/generate --check
+
+## test: everything, from the built wheel, with real Envoy and real Triton
+test: $(VENV)/.dev $(VENV)/.wheel
+	$(BIN)/klever env install triton
+	$(BIN)/pytest -n $(JOBS) --dist loadfile $(TESTS)
+
+## demo: from a model file to traffic, in under 30 s once the environments exist
+demo: $(VENV)/.wheel
+	$(BIN)/klever env install triton
+	$(BIN)/python examples/demo.py
+
+generate: $(VENV)/.dev
+	PYTHONPATH=. $(BIN)/python hack/generate
+
+## lock: resolve the requirements anew (needs uv)
+lock:
+	uv pip compile -q pyproject.toml --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	    --python-version 3.11 -o requirements/klever.txt
+	uv pip compile -q pyproject.toml --group dev -c requirements/klever.txt --generate-hashes --no-emit-index-url \
+	    --no-header --no-annotate --python-version 3.11 -o requirements/dev.txt
+
+clean:
+	rm -rf build $(VENV)
