@@ -318,10 +318,11 @@ class SqliteStore:
             meta.normalize(new)
             if subresource == "status":
                 new["metadata"] = old["metadata"]
-            else:
-                meta.carry_over(kind, old, new)
+            new = self._admission.admit(kind, copied(new), old, subresource)
+            if subresource == "":
+                meta.carry_over(kind, old, new)  # after the defaults: they are no change of the spec
                 _refuse(tuple(meta.violations(kind, new, old)))
-            return _tidy(self._admission.admit(kind, copied(new), old, subresource))
+            return new
 
         new, row = await self._current(kind, key, checked)
         table = self._engine.tables[kind]
@@ -333,8 +334,6 @@ class SqliteStore:
             if commit is not None:
                 await commit.wait()
             return old
-        if subresource == "" and kind.has_status:
-            meta.carry_over(kind, old, new)
         return await self._put(table, row, new, row.applied if applied is None else applied)
 
     async def _put(self, table: Table, row: Row, new: Object, applied: bytes) -> Object:
@@ -365,11 +364,6 @@ def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args:
 
 def _versioned(obj: Object, number: int) -> Object:
     return obj | {"metadata": obj["metadata"] | {"resourceVersion": str(number)}}
-
-
-def _tidy(obj: Object) -> Object:
-    metadata = {name: value for name, value in obj["metadata"].items() if value not in ({}, [], "")}
-    return obj | {"metadata": metadata}
 
 
 def _refuse(violations: tuple[FieldViolation, ...]) -> None:

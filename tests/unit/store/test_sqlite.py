@@ -1,0 +1,138 @@
+"""The embedded store: the contract, and what is its own: durability, restarts, bounds."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import apsw
+import pytest
+
+from klever.api.kinds import MODEL_JOB, NAMESPACE
+from klever.errors import ExpiredError, FailedPreconditionError, IntegrityError
+from klever.store import Key
+from klever.store.sqlite import SqliteStore, backup
+from klever.store.validation import SchemaAdmission
+from tests.contract.store import StoreContract, job
+
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+from klever.api.kinds import MODEL_JOB
+from klever.store.sqlite import SqliteStore
+from klever.store.validation import SchemaAdmission
+from klever.controllers.pushes import ensure_namespace
+
+async def main():
+    store = await SqliteStore.open(Path(sys.argv[1]), SchemaAdmission())
+    await ensure_namespace(store, "n")
+    async def write(worker):
+        number = 0
+        while True:
+            name = f"j-{worker}-{number}"
+            await store.create(MODEL_JOB, {"metadata": {"namespace": "n", "name": name},
+                                           "spec": {"model": "m/m:v1", "extraction": {"format": "ONNX"}}})
+            print(name, flush=True)
+            number += 1
+    await asyncio.gather(*(write(i) for i in range(8)))
+
+asyncio.run(main())
+"""
+
+
+async def opened(path: Path) -> SqliteStore:
+    return await SqliteStore.open(path, SchemaAdmission())
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    store = await opened(tmp_path / "klever.db")
+    yield store
+    await store.close()
+
+
+async def fill(store: SqliteStore, count: int) -> None:
+    await store.create(NAMESPACE, {"metadata": {"name": "n"}})
+    await asyncio.gather(*(store.create(MODEL_JOB, job("n", f"j-{i:05}")) for i in range(count)))
+
+
+class TestSqliteStore(StoreContract):
+    pass
+
+
+async def test_a_restart_finds_everything_and_goes_on_counting(tmp_path: Path) -> None:
+    path = tmp_path / "klever.db"
+    store = await opened(path)
+    await fill(store, 20)
+    last = await store.delete(MODEL_JOB, Key("n", "j-00019"))
+    before = await store.list(MODEL_JOB)
+    await store.close()
+    store = await opened(path)
+    assert (await store.list(MODEL_JOB)).items == before.items
+    created = await store.create(MODEL_JOB, job("n", "new"))
+    assert int(created["metadata"]["resourceVersion"]) > int(last["metadata"]["resourceVersion"])
+    await store.close()
+
+
+def write_until_killed(path: Path) -> set[str]:
+    """Have a process write, kill it in the midst, and return what was acknowledged."""
+    acknowledged: list[str] = []
+    with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        while len(acknowledged) < 300:
+            acknowledged.append(writer.stdout.readline().strip())
+        writer.kill()
+        acknowledged += writer.stdout.read().split("\n")[:-1]
+    return set(acknowledged)
+
+
+async def test_no_acknowledged_write_is_lost_to_a_kill(tmp_path: Path) -> None:
+    path = tmp_path / "klever.db"
+    acknowledged = await asyncio.to_thread(write_until_killed, path)
+    store = await opened(path)
+    there = {o["metadata"]["name"] for o in (await store.list(MODEL_JOB)).items}
+    await store.close()
+    assert not acknowledged - there
+
+
+async def test_one_process_at_a_time(tmp_path: Path, store: SqliteStore) -> None:
+    with pytest.raises(FailedPreconditionError, match="in use by another process"):
+        await opened(tmp_path / "klever.db")
+
+
+async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "klever.db"
+    await (await opened(path)).close()
+    connection = apsw.Connection(str(path))
+    connection.pragma("user_version", 99)
+    connection.close()
+    with pytest.raises(FailedPreconditionError, match="schema version 99"):
+        await opened(path)
+
+
+async def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "klever.db").write_bytes(b"not a database, not at all" * 100)
+    with pytest.raises(IntegrityError, match="is damaged, or no database"):
+        await opened(tmp_path / "klever.db")
+
+
+async def test_a_watch_from_too_long_ago_must_list_again(store: SqliteStore) -> None:
+    await fill(store, 1)
+    start = (await store.list(MODEL_JOB)).resource_version
+    for _ in range(11):
+        await asyncio.gather(
+            *(store.patch(MODEL_JOB, Key("n", "j-00000"), {"metadata": {"labels": {"i": str(i)}}}) for i in range(1000))
+        )
+    with pytest.raises(ExpiredError, match="list again"):
+        await anext(store.watch(MODEL_JOB, resource_version=start))
+
+
+async def test_a_backup_is_whole(tmp_path: Path, store: SqliteStore) -> None:
+    await fill(store, 50)
+    await asyncio.to_thread(backup, tmp_path / "klever.db", tmp_path / "copy.db")
+    copy = await opened(tmp_path / "copy.db")
+    assert (await copy.list(MODEL_JOB)).items == (await store.list(MODEL_JOB)).items
+    await copy.close()
