@@ -19,6 +19,7 @@ from klever.catalog.catalogue import Catalogue
 from klever.cmd.controllers import run_controllers
 from klever.cmd.data import DataDirectory
 from klever.cmd.envoy import envoy_binary
+from klever.cmd.stopping import stop_processes
 from klever.controllers.modeljob import ModelJobReconciler
 from klever.controllers.pushes import PushReconciler, ensure_namespace
 from klever.controllers.render import ServingRenderer
@@ -134,8 +135,6 @@ class Embedded:
         executor = await self._stack.enter_async_context(
             LocalExecutor(processes, (sys.executable, "-m", "klever.cmd.task"), env={"PATH": self._options.path})
         )
-        if not self._options.keep_serving:
-            self._stack.push_async_callback(_stop_all, processes)
         resolver = ModelResolver(store, catalogue)
         serving = ServingReconciler(store, resolver, backend, router, EventRecorder(store, "kleveross.io/serving"))
         job = ModelJobReconciler(store, executor, EventRecorder(store, "kleveross.io/modeljob"), self._task_input)
@@ -173,7 +172,8 @@ class Embedded:
         router = EnvoyRouter(self._data.envoy, self._gateway, processes, envoy_binary())
         await router.start()
         if not self._options.keep_serving:
-            self._stack.push_async_callback(router.stop)
+            # Called when nobody looks after replicas any more, who would start them again.
+            self._stack.push_async_callback(stop_processes, processes)
         return router
 
     async def _start_backend(self, processes: ProcessManager) -> LocalBackend:
@@ -221,9 +221,3 @@ class Embedded:
 
 async def _stop_server(server: grpc.aio.Server) -> None:
     await server.stop(grace=5.0)
-
-
-async def _stop_all(processes: ProcessManager) -> None:
-    """End every process that is left: Servings and tasks."""
-    running = [state.spec.id for state in await asyncio.to_thread(processes.list) if state.phase != "Exited"]
-    await asyncio.gather(*(processes.stop(process_id) for process_id in running))

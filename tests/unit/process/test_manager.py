@@ -69,9 +69,7 @@ async def test_leaks_no_descriptors_and_ignores_no_signals(processes: ProcessMan
     await ended(processes, "job")
     descriptors, ignored, directory = await lines(processes, "job")
     assert (descriptors, directory) == ("4", "/")  # 3 is ls's own
-    assert (
-        int(ignored.split()[1], 16) & 0x7FFFFFFF == 0
-    )  # above 31: the C library's own, inherited from whoever runs us
+    assert int(ignored.split()[1], 16) & 0x7FFFFFFF == 0  # above 31: the C library's own, inherited
 
 
 async def test_runs_in_the_directory_named(processes: ProcessManager, ended: Ended, tmp_path: Path) -> None:
