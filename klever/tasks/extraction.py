@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from klever import formats
-from klever.errors import ConflictError, InvalidError
+from klever.errors import ConflictError, KleverError
 from klever.oci import model
 from klever.oci.client import RegistryClient
 from klever.oci.layout import Layout
-from klever.tasks.job import Job, Step, StepError, step
+from klever.tasks.job import Job, Step, StepError, patiently, step
 
 __all__ = ["run"]
 
@@ -21,7 +21,7 @@ def run(job: Job) -> dict[str, Any]:
     try:
         with step(Step.PULL):
             job.say(f"pulling {job.model}")
-            pulled = model.pull(job.model, layout, client)
+            pulled = patiently(lambda: model.pull(job.model, layout, client), job.say)
         if pulled.format != job.format:
             raise StepError(Step.RUN, f"{job.model} is of the format {pulled.format or 'unknown'}, not {job.format}")
         with step(Step.EXPORT):
@@ -50,10 +50,10 @@ def _write(job: Job, layout: Layout, pulled: model.SavedModel, signature: format
     target_client = RegistryClient(job.registries.resolve(job.target))
     try:
         expected = pulled.manifest.digest if same_target else None
-        model.push(job.target, layout, target_client, expected=expected)
+        patiently(lambda: model.push(job.target, layout, target_client, expected=expected), job.say)
     except ConflictError as error:
         raise StepError(Step.PUSH, f"{job.target} was pushed anew meanwhile; its own job reads it") from error
-    except InvalidError as error:
+    except KleverError as error:
         raise StepError(Step.PUSH, error.message) from error
     finally:
         target_client.close()

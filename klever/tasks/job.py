@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import Final, TypeVar
 
-from klever.errors import KleverError
+from klever.errors import KleverError, UnavailableError
 from klever.oci.reference import Reference
 from klever.oci.registries import Registries
 
-__all__ = ["Job", "Step", "StepError", "step"]
+__all__ = ["Job", "Step", "StepError", "patiently", "step"]
+
+T = TypeVar("T")
+
+PATIENCE: Final = 120.0
+"""Seconds that a registry may be away."""
 
 
 class Step(Enum):
@@ -52,6 +59,20 @@ class Job:
     registries: Registries
     work: Path
     say: Callable[[str], None]
+
+
+def patiently(call: Callable[[], T], say: Callable[[str], None]) -> T:
+    """Make a call to a registry that may be away for a while: the platform restarts under running tasks."""
+    delay, deadline = 0.2, time.monotonic() + PATIENCE
+    while True:
+        try:
+            return call()
+        except UnavailableError as error:
+            if time.monotonic() + delay > deadline:
+                raise
+            say(f"{error.message}; again in {delay:.1f} s")
+            time.sleep(delay)
+            delay = min(delay * 2, 5.0)
 
 
 @contextmanager

@@ -49,6 +49,7 @@ def _listener(gateway: Gateway, directory: Path) -> dict[str, Any]:
     return {
         "name": "gateway",
         "address": {"socket_address": {"address": gateway.host, "port_value": gateway.port}},
+        "enable_reuse_port": False,  # a port that is taken must be an error
         "per_connection_buffer_limit_bytes": 1 << 20,
         "filter_chains": [
             {

@@ -1,0 +1,123 @@
+"""The real platform as a user has it: `klever up` in a process of its own, the commands of the installed package."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+__all__ = ["ADDER", "Platform", "until"]
+
+BIN = Path(sys.executable).parent
+ADDER = {"inputs": [
+    {"name": name, "datatype": "FP32", "shape": [1, 5], "data": [value] * 5} for name, value in (("X", 1), ("Y", 2))
+]}  # fmt: skip
+"""A request to the sample model, which adds: the answer is five times 3."""
+
+
+def until(check: Callable[[], Any], seconds: float = 30.0) -> Any:
+    """Return the first true value of `check`; fails with its last value after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (value := check()):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {value!r}"
+        time.sleep(0.05)
+    return value
+
+
+class Platform:
+    """One data directory and one port; `start` and `kill` as often as a test wants."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.data = root / "data"
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            self.port: int = sock.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.env = {
+            **os.environ,
+            "XDG_CONFIG_HOME": str(root / "config"),
+            "ROOTPATH": str(root / "ormb"),
+            "KLEVER_DATA": str(self.data),
+        }
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        self.process = self.begin("--port", str(self.port))
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert "klever is up" in line, line + self.process.communicate(timeout=30)[1]
+
+    def begin(self, *flags: str, data: Path | None = None) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [str(BIN / "klever"), "up", "--data", str(data or self.data), *flags],
+            env=self.env,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def end(self, how: signal.Signals = signal.SIGTERM) -> str:
+        """End `klever up`; returns what it wrote to standard error."""
+        assert self.process is not None
+        self.process.send_signal(how)
+        _, errors = self.process.communicate(timeout=60)
+        return errors
+
+    def clean_up(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.end()
+        self.run("klever", "down", "--data", str(self.data), check=False)
+
+    def run(self, *command: str, stdin: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [str(BIN / command[0]), *command[1:]],
+            env=self.env,
+            input=stdin,
+            text=True,
+            capture_output=True,
+            timeout=90,
+            check=False,
+        )
+        assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        return done
+
+    def get(self, *what: str) -> dict[str, Any]:
+        result: dict[str, Any] = json.loads(self.run("klever", "get", *what, "-o", "json").stdout)
+        return result
+
+    def push(self, reference: str, model: str = "onnx") -> None:
+        """Save and push a sample model."""
+        directory = self.root / f"model-{model}"
+        if not directory.exists():
+            shutil.copytree(Path(__file__).parents[1] / "data" / model, directory)
+        self.run("ormb", "save", str(directory), reference)
+        self.run("ormb", "push", reference)
+
+    def infer(self, name: str, **headers: str) -> tuple[int, str]:
+        """Post the adder's request; returns status and body."""
+        path = f"/seldon/default/{name}/v2/models/{name}/infer"
+        return self.http("POST", path, json.dumps(ADDER), **{"Content-Type": "application/json", **headers})
+
+    def http(self, method: str, path: str, body: str = "", **headers: str) -> tuple[int, str]:
+        request = urllib.request.Request(self.url + path, body.encode() or None, headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    @property
+    def token(self) -> str:
+        return (self.data / "token").read_text().strip()
