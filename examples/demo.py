@@ -1,0 +1,159 @@
+"""The main job, shown: from a model file to inference traffic with a canary. `make demo` runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+DIGITS = Path(__file__).parent / "digits"
+BIN = Path(sys.executable).parent
+REQUESTS = 500
+
+
+class StepFailedError(Exception):
+    """A step of the demo failed; the message says which and why."""
+
+
+class Demo:
+    def __init__(self, root: Path) -> None:
+        self.data = root / "data"
+        self.env = {**os.environ, "XDG_CONFIG_HOME": str(root / "config"), "ROOTPATH": str(root / "ormb")}
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            self.port: int = sock.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.started = time.monotonic()
+        self.platform: subprocess.Popen[str] | None = None
+
+    def say(self, text: str) -> None:
+        print(f"[{time.monotonic() - self.started:5.1f} s] {text}", flush=True)
+
+    def run(self, *command: str) -> str:
+        done = subprocess.run(
+            [str(BIN / command[0]), *command[1:]],
+            env=self.env,
+            text=True,
+            capture_output=True,
+            timeout=120,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise StepFailedError(f"{' '.join(command)}: {done.stderr.strip()}")
+        return done.stdout
+
+    def up(self) -> None:
+        command = [str(BIN / "klever"), "up", "--data", str(self.data), "--port", str(self.port)]
+        self.platform = subprocess.Popen(command, env=self.env, text=True, stdout=subprocess.PIPE)
+        if self.platform.stdout is None or "klever is up" not in self.platform.stdout.readline():
+            raise StepFailedError("klever up did not start: see above")
+        self.say(f"klever up: {self.url}")
+
+    def publish(self, version: str) -> None:
+        reference = f"demo/digits:{version}"
+        self.run("ormb", "save", str(DIGITS / version), reference)
+        self.say(f"ormb save {reference}")
+        self.run("ormb", "push", reference)
+        self.say(f"ormb push {reference}")
+
+    def show_extraction(self) -> None:
+        jobs: list[Any] = []
+        while not jobs:
+            jobs = json.loads(self.run("klever", "get", "modeljobs", "-n", "demo", "-o", "json"))["items"]
+        name = jobs[0]["metadata"]["name"]
+        self.say(f"modeljob {name} started by itself")
+        self.run("klever", "wait", "modeljob", name, "-n", "demo", "--for=condition=Complete")
+        version = json.loads(self.run("klever", "get", "version", "demo/digits:v1", "-o", "json"))
+        for side in ("inputs", "outputs"):
+            tensors = ", ".join(
+                f"{t['name']} {t['dtype']}[{', '.join(t.get('size', []))}]" for t in version["signature"][side]
+            )
+            self.say(f"it read the {side}: {tensors}")
+
+    def deploy(self, *flags: str) -> None:
+        begun = time.monotonic()
+        self.run("klever", "deploy", *flags, "--name", "digits", "--wait", "--timeout", "60s")
+        self.say(f"klever deploy {' '.join(flags)}: Ready after {time.monotonic() - begun:.1f} s")
+
+    def infer(self, pixels: list[float]) -> dict[str, list[float]]:
+        body = {"inputs": [{"name": "pixels", "datatype": "FP32", "shape": [1, 64], "data": pixels}]}
+        request = urllib.request.Request(
+            f"{self.url}/seldon/default/digits/v2/models/digits/infer",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return {o["name"]: o["data"] for o in json.load(response)["outputs"]}
+
+    def count_right(self, cases: list[Any]) -> None:
+        right = sum(self.infer(case["pixels"])["label"][0] == case["label"] for case in cases)
+        self.say(f"{right} of {len(cases)} real digits recognised")
+        if right < len(cases) * 0.8:
+            raise StepFailedError("too few of them: the answers are not the model's")
+
+    def measure_split(self, pixels: list[float], stable: float) -> None:
+        """Both versions answer under one name; they differ in the probabilities that they give."""
+        answers = (self.infer(pixels)["probabilities"][0] for _ in range(REQUESTS))
+        seen = Counter("main" if abs(answer - stable) < 1e-9 else "canary" for answer in answers)
+        shares = ", ".join(f"{name} {100 * seen[name] / REQUESTS:.1f} %" for name in ("main", "canary"))
+        self.say(f"traffic over {REQUESTS} requests: {shares} (80 and 20 wanted)")
+        if not 10 < 100 * seen["canary"] / REQUESTS < 30:
+            raise StepFailedError("the canary does not get its share")
+
+    def show_urls(self) -> None:
+        print(f"\n  inference  {self.url}/seldon/default/digits/v2/models/digits")
+        print(f"  REST       {self.url}/api/v1alpha1/namespaces/default/servings")
+        print(f"  registry   {self.url}/v2/\n")
+        print(f"  grpcurl -plaintext 127.0.0.1:{self.port} list")
+        print(f"  curl {self.url}/seldon/default/digits/v2/models/digits\n", flush=True)
+
+    def stop(self) -> None:
+        if self.platform is not None:
+            self.platform.send_signal(signal.SIGTERM)
+            self.platform.wait(timeout=60)
+
+
+def show(demo: Demo) -> None:
+    cases = json.loads((DIGITS / "inputs.json").read_text())
+    demo.up()
+    demo.publish("v1")
+    demo.show_extraction()
+    demo.deploy("demo/digits:v1")
+    demo.count_right(cases)
+    stable = demo.infer(cases[0]["pixels"])["probabilities"][0]
+    demo.publish("v2")
+    demo.deploy("demo/digits:v2", "--canary", "20")
+    demo.measure_split(cases[0]["pixels"], stable)
+    demo.show_urls()
+    if sys.stdout.isatty():
+        print("Ctrl-C stops it.")
+        signal.pause()
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory(prefix="klever-demo-") as root:
+        demo = Demo(Path(root))
+        try:
+            show(demo)
+        except KeyboardInterrupt:
+            print()
+        except (StepFailedError, OSError) as error:
+            print(f"the demo failed: {error}", file=sys.stderr)
+            return 1
+        finally:
+            demo.stop()
+        demo.say("stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
