@@ -1,0 +1,106 @@
+"""Where traffic goes and what is said, as a function of what is seen."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from klever.backends import Instance, InstancePhase
+from klever.controllers.serving.plan import Plan, make_plan
+from klever.controllers.serving.snapshot import Resolution, ResolvedModel, Snapshot
+from klever.controllers.serving.status import status_of
+from klever.routers import Route
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+MAIN = {"name": "main", "command": ["serve"], "traffic": 80}
+CANARY = {"name": "canary", "command": ["serve", "new"], "traffic": 20}
+
+
+def seen(
+    *predictors: dict[str, Any],
+    instances: tuple[Instance, ...] = (),
+    route: Route | None = None,
+    state: Resolution = Resolution.RESOLVED,
+    phase: str = "",
+) -> Snapshot:
+    serving = {
+        "metadata": {"namespace": "team", "name": "digits", "uid": "u", "generation": 1},
+        "spec": {"predictors": list(predictors)},
+        "status": {"phase": phase},
+    }
+    model = ResolvedModel(state, "" if state is Resolution.RESOLVED else "why not", runtime="custom")
+    return Snapshot(serving, {p["name"]: model for p in predictors}, instances, route, "http://host/x", NOW)
+
+
+def revision(predictor: dict[str, Any]) -> str:
+    return make_plan(seen({**predictor, "traffic": 100})).wanted[0].revision
+
+
+def instance(predictor: dict[str, Any], phase: InstancePhase = InstancePhase.READY, number: int = 0) -> Instance:
+    name = f"{predictor['name']}-{number}"
+    address = f"127.0.0.1:{9000 + number}"
+    return Instance(name, predictor["name"], revision(predictor), phase, message=f"{name} is {phase}", http=address)
+
+
+def weights(plan: Plan) -> dict[str, int]:
+    return {t.predictor: t.weight for t in plan.route.targets}
+
+
+def test_shares_are_as_the_spec_says_when_all_are_ready() -> None:
+    plan = make_plan(seen(MAIN, CANARY, instances=(instance(MAIN), instance(CANARY))))
+    assert weights(plan) == {"main": 80, "canary": 20}
+    assert not plan.keep
+
+
+def test_the_share_of_a_canary_that_crashed_goes_to_the_others() -> None:
+    snapshot = seen(MAIN, CANARY, instances=(instance(MAIN), instance(CANARY, InstancePhase.BACK_OFF)), phase="Ready")
+    plan = make_plan(snapshot)
+    assert weights(plan) == {"main": 100, "canary": 0}
+    status = status_of(snapshot, plan)
+    assert (status["phase"], status["traffic"]) == ("Degraded", "main=100")
+    assert "canary-0 is BackOff" in status["conditions"][0]["message"]
+
+
+def test_shares_stay_whole_and_sum_to_a_hundred() -> None:
+    thirds = [{"name": name, "command": [name], "traffic": share} for name, share in (("a", 33), ("b", 33), ("c", 34))]
+    plan = make_plan(seen(*thirds, instances=(instance(thirds[0]), instance(thirds[2]))))
+    assert weights(plan) == {"a": 49, "b": 0, "c": 51}
+
+
+def test_an_old_revision_serves_until_the_new_one_is_ready() -> None:
+    old, new = {**MAIN, "traffic": 100}, {**MAIN, "traffic": 100, "command": ["serve", "better"]}
+    route = make_plan(seen(old, instances=(instance(old),))).route
+    starting = make_plan(seen(new, instances=(instance(old), instance(new, InstancePhase.STARTING)), route=route))
+    assert starting.route == route
+    assert starting.keep == {revision(old)}
+    ready = make_plan(seen(new, instances=(instance(old), instance(new)), route=route))
+    assert ready.route.targets[0].revision == revision(new)
+    assert ready.retired == (revision(old),)
+    assert not ready.keep
+
+
+def test_a_new_revision_that_fails_leaves_the_old_one_serving_and_says_so() -> None:
+    old, new = {**MAIN, "traffic": 100}, {**MAIN, "traffic": 100, "command": ["serve", "worse"]}
+    route = make_plan(seen(old, instances=(instance(old),))).route
+    snapshot = seen(new, instances=(instance(old), instance(new, InstancePhase.FAILED)), route=route, phase="Ready")
+    plan = make_plan(snapshot)
+    assert plan.route == route
+    status = status_of(snapshot, plan)
+    assert status["phase"] == "Degraded"
+    assert status["conditions"][0]["reason"] == "PredictorFailed"
+
+
+def test_a_revision_moves_with_what_is_run_and_not_with_its_share() -> None:
+    assert revision(MAIN) == revision({**MAIN, "traffic": 1, "replicas": 5})
+    assert revision(MAIN) != revision({**MAIN, "env": [{"name": "A", "value": "1"}]})
+
+
+def test_nothing_ready_publishes_a_route_without_endpoints() -> None:
+    snapshot = seen({**MAIN, "traffic": 100}, state=Resolution.WAITING)
+    plan = make_plan(snapshot)
+    assert [t.http for t in plan.route.targets] == [()]
+    status = status_of(snapshot, plan)
+    assert (status["phase"], status["url"]) == ("Pending", "http://host/x")
+    assert {c["type"]: c["status"] for c in status["conditions"]} == {
+        "Ready": "False", "ModelResolved": "False", "SignaturePending": "False", "RoutesReady": "False"
+    }  # fmt: skip
