@@ -29,8 +29,8 @@ SCALARS: dict[int, dict[str, Any]] = {
 WELL_KNOWN: dict[str, dict[str, Any]] = {
     ".google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
     ".google.protobuf.Struct": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
-    ".klever.v1alpha1.ObjectMeta": {"type": "object"},
 }
+METADATA = f"{PACKAGE}ObjectMeta"
 BOUNDS = {
     "pattern": "pattern",
     "min_length": "minLength",
@@ -134,6 +134,8 @@ def options_of(field: Field) -> schema_pb2.FieldSchema:
 
 def field_schema(messages: Messages, message: descriptor_pb2.DescriptorProto, field: Field) -> dict[str, Any]:
     options = options_of(field)
+    if field.type_name == METADATA:
+        return metadata_schema(options)
     schema = value_schema(messages, field, options)
     if field.label == Field.LABEL_REPEATED and "additionalProperties" not in schema:
         if options.HasField("item_max_length"):
@@ -149,6 +151,12 @@ def field_schema(messages: Messages, message: descriptor_pb2.DescriptorProto, fi
             *(rule(r) for r in options.rules),
         ]
     return schema
+
+
+def metadata_schema(options: schema_pb2.FieldSchema) -> dict[str, Any]:
+    """All that a CRD may say of metadata: constraints of the name."""
+    name = bounds(options)
+    return {"type": "object"} | ({"properties": {"name": {"type": "string", **name}}} if name else {})
 
 
 def value_schema(messages: Messages, field: Field, options: schema_pb2.FieldSchema) -> dict[str, Any]:

@@ -22,7 +22,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class FieldSchema(_message.Message):
-    """Constraints of one field, each named and meant as in an OpenAPI v3 structural schema."""
+    """Constraints of one field, each named and meant as in an OpenAPI v3 structural schema. Those of a kind's metadata are
+    of its name: a CRD may say nothing else of it.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

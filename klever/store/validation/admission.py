@@ -38,7 +38,7 @@ class SchemaAdmission:
 
 def _faults(schema: Schema, new: Object, old: Object | None) -> Iterator[FieldViolation]:
     """Rules are evaluated only where the structure holds: they may rely on it."""
-    structural = tuple(check(schema, {k: v for k, v in new.items() if k != "metadata"}, ""))
+    structural = tuple(check(schema, new, ""))
     yield from structural
     if not structural:
         yield from check_rules(schema, new, old, "")
@@ -46,6 +46,6 @@ def _faults(schema: Schema, new: Object, old: Object | None) -> Iterator[FieldVi
 
 def _without(schema: Schema, part: str) -> Schema:
     """Return the schema without the part that the writer does not change."""
-    properties: dict[str, Any] = {k: v for k, v in schema["properties"].items() if k not in (part, "metadata")}
+    properties: dict[str, Any] = {k: v for k, v in schema["properties"].items() if k != part}
     required = [name for name in schema.get("required", []) if name in properties]
     return schema | {"properties": properties, "required": required}
