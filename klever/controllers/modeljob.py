@@ -24,6 +24,9 @@ FINALIZER = "kleveross.io/modeljob"
 CANCEL_ANNOTATION = "kleveross.io/cancel"
 """On a ModelJob: its task shall end. The spec is immutable, so that the wish stands beside it."""
 
+LOST = "Lost"
+"""Of a task whose machine or supervisor went down: no fault of its own, tasks may be run twice."""
+
 DEADLINE_SECONDS = 3600.0
 MEMORY_BYTES = 2 << 30
 
@@ -115,6 +118,11 @@ def _progress(snapshot: Snapshot) -> Decision:
             status=_status(snapshot, "Succeeded", "Completed", report), events=(Event("Normal", "Completed", report),)
         )
     reason = task.reason or "Error"
+    if reason == LOST:
+        again = Event("Warning", "Restarted", "the task was lost with what supervised it: it is run again")
+        return Decision(
+            end_task=True, status=_status(snapshot, "Pending", "Restarting", ""), events=(again,), requeue_after=0
+        )
     return Decision(
         status=_status(snapshot, "Failed", reason, task.message), events=(Event("Warning", reason, task.message),)
     )

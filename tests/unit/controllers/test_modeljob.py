@@ -1,0 +1,93 @@
+"""The next step of a job, as a function of what is seen."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from klever.controllers.modeljob import FINALIZER, Snapshot, decide
+from klever.executors import TaskPhase, TaskState
+from klever.reconcile.conditions import format_time
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+def seen(task: TaskState | None = None, refusal: str = "", **job: Any) -> Snapshot:
+    metadata = {"name": "j", "namespace": "n", "uid": "u", "generation": 1, "finalizers": [FINALIZER]}
+    spec = {"model": "team/m:v1", "extraction": {"format": "ONNX"}, **job.pop("spec", {})}
+    return Snapshot(
+        {"metadata": metadata | job.pop("metadata", {}), "spec": spec, "status": job.pop("status", {})},
+        task,
+        refusal,
+        NOW,
+    )
+
+
+def task(phase: TaskPhase, **fields: Any) -> TaskState:
+    return TaskState("u", "n", "j", phase, **fields)
+
+
+def test_a_finalizer_comes_before_anything_runs() -> None:
+    decision = decide(seen(metadata={"finalizers": []}))
+    assert decision.add_finalizer
+    assert not decision.start
+
+
+def test_a_new_job_is_started_and_a_waiting_one_says_so() -> None:
+    assert decide(seen()).start
+    waiting = decide(seen(task(TaskPhase.PENDING, message="waiting: 2 of 2 jobs are running, 1 ahead")))
+    assert waiting.status == {"phase": "Pending", "message": "waiting: 2 of 2 jobs are running, 1 ahead"}
+
+
+def test_a_task_that_succeeded_leaves_its_result() -> None:
+    decision = decide(seen(task(TaskPhase.SUCCEEDED, result={"digest": "sha256:1", "report": "2 inputs"})))
+    assert decision.status is not None
+    assert decision.status["result"] == {"model": "team/m:v1", "digest": "sha256:1", "report": "2 inputs"}
+    assert [(c["type"], c["status"]) for c in decision.status["conditions"]] == [
+        ("Complete", "True"),
+        ("Failed", "False"),
+    ]
+
+
+def test_a_task_that_failed_is_not_tried_again() -> None:
+    decision = decide(seen(task(TaskPhase.FAILED, reason="PullFailed", message="no such model")))
+    assert decision.status is not None
+    assert (decision.status["phase"], decision.status["message"]) == ("Failed", "no such model")
+    assert not decision.start
+    assert decision.requeue_after is None
+
+
+def test_a_task_that_was_lost_is_run_again() -> None:
+    decision = decide(seen(task(TaskPhase.FAILED, reason="Lost", message="lost")))
+    assert decision.end_task
+    assert decision.requeue_after == 0
+    assert decision.status is not None
+    assert decision.status["phase"] == "Pending"
+
+
+def test_what_can_never_run_is_refused_before_it_starts() -> None:
+    decision = decide(seen(refusal="no such format"))
+    assert decision.status is not None
+    assert (decision.status["phase"], decision.start) == ("Failed", False)
+
+
+def test_a_cancelled_job_ends_its_task() -> None:
+    decision = decide(seen(task(TaskPhase.RUNNING), metadata={"annotations": {"kleveross.io/cancel": "true"}}))
+    assert decision.end_task
+    assert decision.status is not None
+    assert decision.status["conditions"][1]["reason"] == "Cancelled"
+
+
+def test_a_deleted_job_goes_after_its_task() -> None:
+    decision = decide(seen(metadata={"deletionTimestamp": format_time(NOW)}))
+    assert (decision.end_task, decision.release) == (True, True)
+
+
+@pytest.mark.parametrize(("age", "deleted"), [(30, False), (60, True)])
+def test_a_finished_job_goes_when_its_time_is_over(age: int, deleted: bool) -> None:
+    status = {"phase": "Succeeded", "completionTime": format_time(NOW - timedelta(seconds=age))}
+    decision = decide(seen(spec={"ttlSecondsAfterFinished": 60}, status=status))
+    assert decision.delete is deleted
+    assert decision.requeue_after == (None if deleted else 30)
