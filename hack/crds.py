@@ -99,6 +99,7 @@ def crd(
         "schema": {"openAPIV3Schema": message_schema(messages, message)},
         "subresources": {"status": {}},
         "additionalPrinterColumns": [column(c) for c in resource.columns],
+        "selectableFields": [{"jsonPath": c.json_path} for c in resource.columns if selectable(c)],
     }
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -111,6 +112,12 @@ def crd(
 def column(source: schema_pb2.Column) -> dict[str, Any]:
     result: dict[str, Any] = {"name": source.name, "type": source.type, "jsonPath": source.json_path}
     return result | ({"priority": source.priority} if source.priority else {})
+
+
+def selectable(source: schema_pb2.Column) -> bool:
+    """Whether field selectors may name it: Kubernetes takes plain paths of strings, integers and booleans."""
+    plain = not source.json_path.startswith(".metadata.") and "[" not in source.json_path
+    return plain and source.type in ("string", "integer", "boolean")
 
 
 def message_schema(messages: Messages, message: descriptor_pb2.DescriptorProto) -> dict[str, Any]:
