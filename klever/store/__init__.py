@@ -120,8 +120,8 @@ class Store(Protocol):
         With `metadata.resourceVersion` it is a compare-and-swap.
         """
 
-    async def delete(self, kind: Kind, key: Key, *, uid: str = "", resource_version: str = "") -> Object:
-        """Delete, or mark as being deleted where finalizers hold it; returns the last state.
+    async def delete(self, kind: Kind, key: Key, *, uid: str = "", resource_version: str = "") -> None:
+        """Delete, or mark as being deleted where finalizers hold it.
 
         `uid` and `resource_version` are preconditions: `ConflictError` if they do not hold.
         """

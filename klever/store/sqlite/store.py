@@ -234,7 +234,7 @@ class SqliteStore:
             except NotFoundError:
                 continue
 
-    async def delete(self, kind: Kind, key: Key, *, uid: str = "", resource_version: str = "") -> Object:
+    async def delete(self, kind: Kind, key: Key, *, uid: str = "", resource_version: str = "") -> None:
         preconditions = {"uid": uid, "resourceVersion": resource_version}
 
         def decide(old: Object) -> Object:
@@ -245,12 +245,13 @@ class SqliteStore:
         old, row = await self._current(kind, key, decide)
         held = old["metadata"].get("finalizers") or kind == NAMESPACE
         if held and meta.deleting(old):
-            return old
+            return
         if held:
             marked = copied(old)
             meta.mark_deleted(kind, marked, self._clock())
-            return await self._put(table, row, marked, row.applied)
-        return await self._drop(table, row, old)
+            await self._put(table, row, marked, row.applied)
+        else:
+            await self._drop(table, row, old)
 
     async def _release(self, key: Key) -> None:
         """Remove a namespace that is empty."""
