@@ -67,13 +67,13 @@ async def test_a_restart_finds_everything_and_goes_on_counting(tmp_path: Path) -
     path = tmp_path / "klever.db"
     store = await opened(path)
     await fill(store, 20)
-    last = await store.delete(MODEL_JOB, Key("n", "j-00019"))
+    await store.delete(MODEL_JOB, Key("n", "j-00019"))
     before = await store.list(MODEL_JOB)
     await store.close()
     store = await opened(path)
     assert (await store.list(MODEL_JOB)).items == before.items
     created = await store.create(MODEL_JOB, job("n", "new"))
-    assert int(created["metadata"]["resourceVersion"]) > int(last["metadata"]["resourceVersion"])
+    assert int(created["metadata"]["resourceVersion"]) > int(before.resource_version)
     await store.close()
 
 
