@@ -7,58 +7,54 @@ import asyncio
 import logging
 import os
 import signal
-from pathlib import Path
 
 import yaml
 
 from klever.cli.settings import config_path
-from klever.cmd.data import DataDirectory, default_cache, default_data
-from klever.cmd.embedded import Embedded, Options
+from klever.cmd.data import DataDirectory
+from klever.cmd.embedded import Embedded
+from klever.cmd.options import (
+    Options,
+    StoreOptions,
+    add_machine_flags,
+    add_store_flags,
+    machine_options,
+    store_options,
+)
 
 EXAMPLES = """  klever up
   klever up --data ./data --port 9000
+  klever up --store kubernetes        (objects in the cluster of the kubeconfig; the work stays here)
   klever up --keep-serving            (Servings go on when it stops; `klever down` stops them)"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, default=default_data(), metavar="DIR", help="default: %(default)s")
-    parser.add_argument("--host", default="127.0.0.1", help="address to bind; beyond loopback all needs the token")
-    parser.add_argument("--port", type=int, default=8080, help="the one port (default %(default)s)")
-    parser.add_argument(
-        "--name", action="append", default=[], metavar="HOST", help="another host name that clients use"
-    )
+    add_machine_flags(parser)
     parser.add_argument("--keep-serving", action="store_true", help="let Servings go on when it stops")
-    parser.add_argument("--allow-commands", action="store_true", help="let Servings run arbitrary commands")
-    parser.add_argument("--model-cache", type=float, default=20.0, metavar="GIB", help="disk for unpacked models")
-    parser.add_argument("--log-level", default="WARNING", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
+    parser.add_argument(
+        "--store", default="sqlite", choices=("sqlite", "kubernetes"), help="where objects are (default %(default)s)"
+    )
+    add_store_flags(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     logging.basicConfig(level=args.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    options = machine_options(args, keep_serving=args.keep_serving)
+    store = store_options(args, kubernetes=args.store == "kubernetes")
     data = DataDirectory(args.data.absolute())
     data.prepare()
-    options = Options(
-        host=args.host,
-        port=args.port,
-        names=tuple(args.name),
-        keep_serving=args.keep_serving,
-        allow_commands=args.allow_commands,
-        environments=default_cache() / "environments",
-        cache_bytes=int(args.model_cache * 2**30),
-        path=os.environ.get("PATH", os.defpath),
-    )
     with data.lock():
         _write_settings(options, data)
-        asyncio.run(_serve(data, options))
+        asyncio.run(_serve(data, options, store))
     return 0
 
 
-async def _serve(data: DataDirectory, options: Options) -> None:
+async def _serve(data: DataDirectory, options: Options, store: StoreOptions) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stop.set)
-    platform = await Embedded.start(data, options)
+    platform = await Embedded.start(data, options, store)
     print(f"klever is up: {platform.url}  (data in {data.root})", flush=True)
     ended = asyncio.create_task(platform.wait())
     stopping = asyncio.create_task(stop.wait())

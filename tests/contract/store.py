@@ -187,6 +187,14 @@ class StoreContract:
         applied = await store.apply(SERVING, serving(namespace, "a"))
         assert applied["spec"]["predictors"][0]["replicas"] == 1
 
+    async def test_apply_says_all_of_the_spec_whoever_of_us_wrote_it(self, store: Store, namespace: str) -> None:
+        await store.create(SERVING, serving(namespace, "a", replicas=3))
+        canary = {"name": "canary", "model": "team/m:v2", "traffic": 20}
+        main = {"name": "main", "model": "team/m:v1", "traffic": 80, "replicas": 3}
+        await store.patch(SERVING, Key(namespace, "a"), {"spec": {"predictors": [main, canary]}})
+        applied = await store.apply(SERVING, serving(namespace, "a"))
+        assert [(p["name"], p["replicas"]) for p in applied["spec"]["predictors"]] == [("main", 1)]
+
     async def test_apply_merges_labels(self, store: Store, namespace: str) -> None:
         obj = serving(namespace, "a")
         obj["metadata"]["labels"] = {"mine": "1"}

@@ -1,45 +1,60 @@
-"""The controllers with their sources."""
+"""The control loops with their sources."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
 
 from klever.api.kinds import MODEL_JOB, SERVING
 from klever.backends import Backend
+from klever.cmd.machine import Machine
 from klever.controllers.modeljob import ModelJobReconciler
 from klever.controllers.pushes import PushReconciler
 from klever.controllers.serving import ServingReconciler
+from klever.controllers.serving.models import ModelResolver
 from klever.executors import Executor
 from klever.reconcile.queue import Backoff
 from klever.reconcile.runner import Controller, ReconcileMetrics, Result, Source, changes_of, key_of, objects_of
 from klever.store import Key, Store
+from klever.store.events import EventRecorder
 
-__all__ = ["run_controllers"]
+__all__ = ["ControlLoops", "run_pushes"]
 
 _MAX_BACKOFF = 30.0
 """Seconds: on one machine a user waits for the next try."""
 
 
-async def run_controllers(
-    *,
-    store: Store,
-    jobs: ModelJobReconciler,
-    servings: ServingReconciler,
-    pushes: PushReconciler,
-    executor: Executor,
-    backend: Backend,
-    metrics: ReconcileMetrics,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class ControlLoops:
+    """Make jobs and Servings what their specs say, on `machine`."""
+
+    store: Store
+    machine: Machine
+    resolver: ModelResolver
+    task_input: Callable[[], dict[str, Any]]
+    metrics: ReconcileMetrics
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        store, machine = self.store, self.machine
+        serving = ServingReconciler(
+            store, self.resolver, machine.backend, machine.router, EventRecorder(store, "kleveross.io/serving")
+        )
+        job = ModelJobReconciler(
+            store, machine.executor, EventRecorder(store, "kleveross.io/modeljob"), self.task_input
+        )
+        jobs = (objects_of(store, MODEL_JOB), _ended_tasks(machine.executor))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_controller("modeljob", job.reconcile, jobs, self.metrics).run())
+            servings = _serving_sources(store, machine.backend)
+            group.create_task(_controller("serving", serving.reconcile, servings, self.metrics).run())
+
+
+async def run_pushes(pushes: PushReconciler, metrics: ReconcileMetrics) -> None:
     """Run until cancelled."""
-    controllers = (
-        _controller("modeljob", jobs.reconcile, (objects_of(store, MODEL_JOB), _ended_tasks(executor)), metrics),
-        _controller("serving", servings.reconcile, _serving_sources(store, backend), metrics),
-        _controller("push", pushes.reconcile, (changes_of(pushes.watch),), metrics),
-    )
-    async with asyncio.TaskGroup() as group:
-        for controller in controllers:
-            group.create_task(controller.run(), name=f"controller {controller.name}")
+    await _controller("push", pushes.reconcile, (changes_of(pushes.watch),), metrics).run()
 
 
 def _controller(

@@ -1,0 +1,101 @@
+"""What works on this machine: the gateway, runtimes and tasks, each in processes of their own."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from klever.backends.local import LocalBackend
+from klever.cmd.data import DataDirectory
+from klever.cmd.envoy import envoy_binary
+from klever.cmd.options import Options
+from klever.cmd.stopping import stop_processes
+from klever.environments import EnvironmentManager
+from klever.executors.local import LocalExecutor
+from klever.oci import model
+from klever.oci.client import RegistryClient
+from klever.oci.layout import Layout
+from klever.oci.reference import Reference
+from klever.oci.registries import Registries
+from klever.process import ProcessManager
+from klever.routers.envoy import EnvoyRouter, Gateway
+from klever.runtimes.table import RUNTIMES, create
+from klever.runtimes.triton import find as find_triton
+
+__all__ = ["Machine", "gateway_of", "open_machine"]
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    router: EnvoyRouter
+    backend: LocalBackend
+    executor: LocalExecutor
+    runtimes: dict[str, Any]
+
+
+@asynccontextmanager
+async def open_machine(
+    data: DataDirectory, options: Options, gateway: Gateway, registries: Registries
+) -> AsyncIterator[Machine]:
+    """Start the parts; what ran before is adopted, and runs on after `options.keep_serving`."""
+    processes = ProcessManager(data.processes)
+    runtimes = _runtimes()
+    async with AsyncExitStack() as stack:
+        router = EnvoyRouter(data.envoy, gateway, processes, envoy_binary())
+        await router.start()
+        if not options.keep_serving:
+            # Called when nobody looks after replicas any more, who would start them again.
+            stack.push_async_callback(stop_processes, processes)
+        backend = LocalBackend(
+            processes=processes,
+            environments=EnvironmentManager(options.environments),
+            runtimes=runtimes,
+            models=data.models,
+            fetch=partial(_fetch, registries),
+            cache_bytes=options.cache_bytes,
+            base_env={"PATH": options.path},
+            allow_commands=options.allow_commands,
+        )
+        await backend.start()
+        stack.push_async_callback(backend.close)
+        task = (sys.executable, "-m", "klever.cmd.task")
+        executor = await stack.enter_async_context(LocalExecutor(processes, task, env={"PATH": options.path}))
+        yield Machine(router, backend, executor, runtimes)
+
+
+def gateway_of(data: DataDirectory, options: Options) -> Gateway:
+    return Gateway(
+        host=options.host,
+        port=options.port,
+        api=data.sockets / "api.sock",
+        registry=data.sockets / "registry.sock",
+        admin=data.sockets / "envoy.sock",
+        descriptors=Path(str(files("klever.v1alpha1") / "descriptor.binpb")),
+        token=data.token(),
+        names=options.names,
+    )
+
+
+def _runtimes() -> dict[str, Any]:
+    options: dict[str, dict[str, Any]] = {"triton": {"installed": find_triton(Path("/opt/tritonserver"))}}
+    return {name: create(name, **options.get(name, {})) for name in RUNTIMES}
+
+
+def _fetch(registries: Registries, reference: str, content: str, into: Path) -> None:  # noqa: ARG001 - the cache's
+    """Pull a pinned model and unpack it; the layout goes again."""
+    parsed = Reference.parse(reference)
+    client = RegistryClient(registries.resolve(parsed))
+    layout = Layout(into / ".layout")
+    try:
+        model.pull(parsed, layout, client)
+        model.export(parsed, layout, into)
+    finally:
+        client.close()
+        shutil.rmtree(layout.root, ignore_errors=True)

@@ -1,0 +1,81 @@
+"""What `klever up` and `klever controllers` are told, and the flags that tell it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from klever.cmd.data import default_cache, default_data
+from klever.errors import InvalidError
+
+__all__ = ["Options", "StoreOptions", "add_machine_flags", "add_store_flags", "machine_options", "store_options"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How this machine works."""
+
+    host: str
+    port: int
+    names: tuple[str, ...]
+    keep_serving: bool
+    allow_commands: bool
+    environments: Path
+    cache_bytes: int
+    path: str
+    """PATH of runtimes and tasks."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOptions:
+    """Where the objects are: in the data directory, or on the API server of a kubeconfig's context."""
+
+    kubernetes: bool = False
+    kubeconfig: Path | None = None
+    context: str = ""
+    lease_namespace: str = "klever-system"
+
+
+def add_machine_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, default=default_data(), metavar="DIR", help="default: %(default)s")
+    parser.add_argument("--host", default="127.0.0.1", help="address to bind; beyond loopback all needs the token")
+    parser.add_argument("--port", type=int, default=8080, help="the one port (default %(default)s)")
+    parser.add_argument(
+        "--name", action="append", default=[], metavar="HOST", help="another host name that clients use"
+    )
+    parser.add_argument("--allow-commands", action="store_true", help="let Servings run arbitrary commands")
+    parser.add_argument("--model-cache", type=float, default=20.0, metavar="GIB", help="disk for unpacked models")
+    parser.add_argument("--log-level", default="WARNING", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
+
+
+def add_store_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--kubeconfig", type=Path, metavar="FILE", help="default: $KUBECONFIG, then ~/.kube/config")
+    parser.add_argument("--context", default="", help="of the kubeconfig; default: its current one")
+    parser.add_argument(
+        "--lease-namespace",
+        default="klever-system",
+        metavar="NS",
+        help="where it is settled which of several works (default %(default)s)",
+    )
+
+
+def machine_options(args: argparse.Namespace, *, keep_serving: bool) -> Options:
+    return Options(
+        host=args.host,
+        port=args.port,
+        names=tuple(args.name),
+        keep_serving=keep_serving,
+        allow_commands=args.allow_commands,
+        environments=default_cache() / "environments",
+        cache_bytes=int(args.model_cache * 2**30),
+        path=os.environ.get("PATH", os.defpath),
+    )
+
+
+def store_options(args: argparse.Namespace, *, kubernetes: bool) -> StoreOptions:
+    """Raises `InvalidError` where a cluster is named that is not used."""
+    if not kubernetes and (args.kubeconfig or args.context):
+        raise InvalidError("--kubeconfig and --context go with --store kubernetes: give that as well")
+    return StoreOptions(kubernetes, args.kubeconfig, args.context, args.lease_namespace)

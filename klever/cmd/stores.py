@@ -1,0 +1,97 @@
+"""Opens the store that objects are in, and says who works on them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from klever.api.kinds import MODEL_JOB, NAMESPACE, SERVING
+from klever.cmd.data import DataDirectory
+from klever.cmd.options import StoreOptions
+from klever.controllers.pushes import ensure_namespace
+from klever.errors import UnavailableError
+from klever.kube import Election, KubeClient, KubeConfig
+from klever.store import Store
+from klever.store.kubernetes import CachedStore, KubernetesStore
+from klever.store.sqlite import SqliteStore
+from klever.store.validation import SchemaAdmission
+
+__all__ = ["LEASE", "Stores", "open_stores"]
+
+log = logging.getLogger(__name__)
+
+LEASE = "klever-controllers"
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """`api` reads what is, `controllers` what was seen; without an election this process is the only one."""
+
+    api: Store
+    controllers: Store
+    election: Election | None = None
+
+    async def lead(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Run `work` whenever this process is the one that shall, until cancelled."""
+        if self.election is None:
+            await work()
+            return
+        try:
+            while True:
+                await _term(self.election, work)
+        finally:
+            await self.election.release()
+
+
+async def _term(election: Election, work: Callable[[], Awaitable[None]]) -> None:
+    """Wait to be elected, then work until the lease is lost."""
+    await election.acquire()
+    log.info("%s leads", election.identity)
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(election.hold(), name="lease")
+            group.create_task(_forever(work), name="controllers")
+    except* UnavailableError as lost:
+        log.warning("the controllers stop: %s", lost.exceptions[0])
+
+
+async def _forever(work: Callable[[], Awaitable[None]]) -> None:
+    await work()
+
+
+@asynccontextmanager
+async def open_stores(options: StoreOptions, data: DataDirectory) -> AsyncIterator[Stores]:
+    """Open the store. A database belongs to one process, so that one leads; of those at an API server one is elected.
+
+    Raises `FailedPreconditionError` for a kubeconfig or cluster that lacks something, saying what to do.
+    """
+    if options.kubernetes:
+        async with _kubernetes(options) as stores:
+            yield stores
+        return
+    store = await SqliteStore.open(data.database, SchemaAdmission())
+    try:
+        yield Stores(store, store)
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def _kubernetes(options: StoreOptions) -> AsyncIterator[Stores]:
+    client = await KubeClient.open(KubeConfig.load(options.kubeconfig, options.context))
+    try:
+        direct = KubernetesStore(client)
+        for kind in (MODEL_JOB, SERVING, NAMESPACE):
+            await direct.list(kind, limit=1)  # says now what is missing: the server, the CRDs, a right
+        await ensure_namespace(direct, options.lease_namespace)
+        identity = f"{socket.gethostname()}_{os.getpid()}"
+        election = Election(client, namespace=options.lease_namespace, name=LEASE, identity=identity)
+        async with CachedStore(client) as cached:
+            yield Stores(direct, cached, election)
+    finally:
+        await client.close()

@@ -1,0 +1,204 @@
+"""The typed client: the verbs of Kubernetes' API for our kinds.
+
+Source: kubernetes.io/docs/reference/using-api/api-concepts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Self
+from urllib.parse import quote
+
+import orjson
+
+from klever.api.kinds import Kind, Object
+from klever.errors import ExhaustedError, FieldViolation, InvalidError
+from klever.kube.config import KubeConfig
+from klever.kube.responses import error_of
+from klever.kube.transport import Transport
+
+__all__ = ["MANAGER", "KubeClient"]
+
+MANAGER = "klever"
+"""The field manager of all that we write."""
+
+_SECONDS = 30.0
+_WATCH_SECONDS = (240, 300)
+"""The server ends a watch after a time between these: many begun together do not end together."""
+_SILENCE_SECONDS = 120.0
+"""Bookmarks come every minute: what is silent for longer is dead."""
+_MAX_LINE = 16 << 20
+_JSON = "application/json"
+_MERGE = "application/merge-patch+json"
+_APPLY = "application/apply-patch+yaml"
+
+_Query = dict[str, str]
+
+
+class KubeClient:
+    """One API server as one user. Every call has a deadline; errors are `klever.errors`."""
+
+    def __init__(self, transport: Transport, config: KubeConfig) -> None:
+        self._transport = transport
+        self.config = config
+
+    @classmethod
+    async def open(cls, config: KubeConfig, *, qps: float = 50.0, burst: int = 100, connections: int = 32) -> Self:
+        """Connects with the first call."""
+        return cls(Transport(config, qps=qps, burst=burst, connections=connections), config)
+
+    async def close(self) -> None:
+        await self._transport.close()
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Object:
+        return await self._object("GET", kind, namespace, name)
+
+    async def list(
+        self,
+        kind: Kind,
+        namespace: str = "",
+        *,
+        labels: str = "",
+        fields: str = "",
+        limit: int = 0,
+        token: str = "",
+    ) -> Object:
+        """Return the List: `metadata.resourceVersion`, `metadata.continue`, `items`."""
+        query = _selection(labels, fields) | _given({"limit": str(limit or ""), "continue": token})
+        found: Object = await self.raw("GET", _path(kind, namespace), query=query)
+        for item in found["items"]:
+            _named(kind, item)
+        return found
+
+    async def create(self, kind: Kind, obj: Object) -> Object:
+        namespace = obj["metadata"].get("namespace", "")
+        body = _named(kind, dict(obj))
+        created: Object = await self.raw("POST", _path(kind, namespace), body=body, query=_manager())
+        return created
+
+    async def patch(
+        self, kind: Kind, namespace: str, name: str, patch: Mapping[str, Any], *, subresource: str = ""
+    ) -> Object:
+        """Apply a JSON merge patch (RFC 7386)."""
+        return await self._object(
+            "PATCH", kind, namespace, name, subresource, body=patch, query=_manager(), content_type=_MERGE
+        )
+
+    async def apply(self, kind: Kind, obj: Object, *, force: bool = True) -> Object:
+        """Server-side apply; with `force` what others manage of the named fields becomes ours."""
+        metadata = obj["metadata"]
+        return await self._object(
+            "PATCH",
+            kind,
+            metadata.get("namespace", ""),
+            metadata["name"],
+            body=_named(kind, dict(obj)),
+            query=_manager() | {"force": str(force).lower()},
+            content_type=_APPLY,
+        )
+
+    async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str = "", resource_version: str = "") -> None:
+        """Delete in the background: dependents go after it."""
+        options = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": "Background",
+            "preconditions": _given({"uid": uid, "resourceVersion": resource_version}),
+        }
+        await self._object("DELETE", kind, namespace, name, body=options)
+
+    async def watch(
+        self, kind: Kind, namespace: str = "", *, labels: str = "", fields: str = "", resource_version: str
+    ) -> AsyncIterator[tuple[str, Object]]:
+        """Yield event types and objects after `resource_version`, bookmarks among them; ends when the server ends it.
+
+        Raises `ExpiredError` if the version is too old, `UnavailableError` where the stream is cut or silent.
+        """
+        query = _selection(labels, fields) | {
+            "watch": "1",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": resource_version,
+            "timeoutSeconds": str(random.randint(*_WATCH_SECONDS)),  # noqa: S311 - spreads load
+        }
+        path = _path(kind, namespace)
+        async with self._transport.stream(path, query=query, first=_SECONDS) as content:
+            async for line in _lines(content):
+                event = orjson.loads(line)
+                if event["type"] == "ERROR":
+                    raise error_of(int(event["object"].get("code", 500)), event["object"], f"watch {path}")
+                yield event["type"], _named(kind, event["object"])
+
+    async def _object(
+        self, method: str, kind: Kind, namespace: str, name: str, subresource: str = "", **request: Any
+    ) -> Object:
+        """Call for one object, never for the collection that a path without a name would be."""
+        if not name or (kind.namespaced and not namespace):
+            missing = "metadata.namespace" if name else "metadata.name"
+            raise InvalidError(violations=(FieldViolation(missing, "is required"),))
+        obj: Object = await self.raw(method, _path(kind, namespace, name, subresource), **request)
+        return obj
+
+    async def raw(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        query: Mapping[str, str] | None = None,
+        content_type: str = _JSON,
+        deadline: float = _SECONDS,
+    ) -> Any:
+        """Send a request to any path; returns its JSON."""
+        return await self._transport.call(
+            method, path, query=query or {}, body=body, content_type=content_type, deadline=deadline
+        )
+
+
+async def _lines(content: Any) -> AsyncIterator[bytes]:
+    """Yield the lines of a stream; half a line at its end is dropped, for what it told comes again."""
+    rest = b""
+    while True:
+        async with asyncio.timeout(_SILENCE_SECONDS):
+            chunk = await content.readany()
+        if not chunk:
+            return
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if line:
+                yield line
+        if len(rest) > _MAX_LINE:
+            raise ExhaustedError(f"a watch event has more than {_MAX_LINE} bytes")
+
+
+def _path(kind: Kind, namespace: str, *rest: str) -> str:
+    root = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
+    scope = f"/namespaces/{_segment(namespace)}" if kind.namespaced and namespace else ""
+    return f"{root}{scope}/{kind.plural}" + "".join(f"/{_segment(part)}" for part in rest if part)
+
+
+def _segment(value: str) -> str:
+    """Refuse what would lead elsewhere in a path (Kubernetes: IsValidPathSegmentName)."""
+    if value in (".", "..") or "/" in value or "%" in value:
+        raise InvalidError(violations=(FieldViolation("metadata.name", f"{value!r} can be no name"),))
+    return quote(value, safe="")
+
+
+def _named(kind: Kind, obj: Object) -> Object:
+    """Lists do not repeat what kind their items are."""
+    obj.setdefault("apiVersion", kind.api_version)
+    obj.setdefault("kind", kind.kind)
+    return obj
+
+
+def _selection(labels: str, fields: str) -> _Query:
+    return _given({"labelSelector": labels, "fieldSelector": fields})
+
+
+def _manager() -> _Query:
+    return {"fieldManager": MANAGER}
+
+
+def _given(query: _Query) -> _Query:
+    return {name: value for name, value in query.items() if value}

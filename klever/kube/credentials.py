@@ -1,0 +1,127 @@
+"""What proves to the API server who we are, kept fresh: tokens, files that rotate, exec plugins.
+
+Source: kubernetes.io/docs/reference/access-authn-authz/authentication ("client-go credential plugins").
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import time
+from asyncio.subprocess import PIPE
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from klever.errors import UnauthenticatedError
+from klever.kube.config import ExecPlugin, KubeConfig
+
+__all__ = ["CredentialSource", "Credentials"]
+
+_PLUGIN_SECONDS = 60.0
+_FILE_SECONDS = 60.0
+"""How long what a token file holds is believed: kubelet renews it long before it ends."""
+_EARLY_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What to send: an Authorization header, and a client certificate with its key (PEM)."""
+
+    authorization: str = field(default="", repr=False)
+    certificate: bytes = field(default=b"", repr=False)
+    key: bytes = field(default=b"", repr=False)
+    expires: float = float("inf")
+    """Unix time."""
+
+
+class CredentialSource:
+    """Credentials of one user."""
+
+    def __init__(self, config: KubeConfig) -> None:
+        self._config = config
+        self._lock = asyncio.Lock()
+        self._known: Credentials | None = None
+
+    async def get(self) -> Credentials:
+        """Return what is valid now. Raises `UnauthenticatedError` if a plugin or file does not give it."""
+        async with self._lock:
+            if self._known is None or time.time() > self._known.expires - _EARLY_SECONDS:
+                self._known = await self._read()
+            return self._known
+
+    def refused(self) -> bool:
+        """Forget what the server refused; whether asking again may give something else."""
+        self._known = None
+        return self._config.plugin is not None or self._config.token_file is not None
+
+    async def _read(self) -> Credentials:
+        config = self._config
+        if config.plugin is not None:
+            return await _run(config.plugin, config)
+        if config.token_file is not None and not config.token:
+            try:
+                token = (await asyncio.to_thread(config.token_file.read_text)).strip()
+            except OSError as error:
+                raise UnauthenticatedError(f"the token file {config.token_file}: {error.strerror}") from error
+            expires = time.time() + _FILE_SECONDS
+            return Credentials(f"Bearer {token}", config.certificate, config.key, expires)
+        authorization = ""
+        if config.token:
+            authorization = f"Bearer {config.token}"
+        elif config.username:
+            pair = f"{config.username}:{config.password}".encode()
+            authorization = "Basic " + base64.b64encode(pair).decode()
+        return Credentials(authorization, config.certificate, config.key)
+
+
+async def _run(plugin: ExecPlugin, config: KubeConfig) -> Credentials:
+    """Run the plugin; it gets no terminal: a service cannot be asked anything."""
+    # Like kubectl: a bare name is looked for in PATH, a relative path is the kubeconfig's.
+    command = str(plugin.base / plugin.command) if os.sep in plugin.command else plugin.command
+    try:
+        process = await asyncio.create_subprocess_exec(
+            command,
+            *plugin.arguments,
+            env={**os.environ, **plugin.env, "KUBERNETES_EXEC_INFO": _exec_info(plugin, config)},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=PIPE,
+            stderr=PIPE,
+        )
+    except OSError as error:
+        hint = f": {plugin.install_hint}" if plugin.install_hint else ""
+        raise UnauthenticatedError(f"the credential plugin {command} cannot run ({error.strerror}){hint}") from error
+    try:
+        output, errors = await asyncio.wait_for(process.communicate(), _PLUGIN_SECONDS)
+    except TimeoutError as error:
+        process.kill()
+        await process.wait()
+        raise UnauthenticatedError(f"the credential plugin {command} took over {_PLUGIN_SECONDS:g} s") from error
+    if process.returncode:
+        words = errors.decode(errors="replace").strip()[-500:]
+        raise UnauthenticatedError(f"the credential plugin {command} failed ({process.returncode}): {words}")
+    return _parse(command, output, config)
+
+
+def _exec_info(plugin: ExecPlugin, config: KubeConfig) -> str:
+    spec: dict[str, object] = {"interactive": False}
+    if plugin.cluster_info:
+        cluster: dict[str, object] = {"server": config.server, "insecure-skip-tls-verify": config.insecure}
+        if config.authority:
+            cluster["certificate-authority-data"] = base64.b64encode(config.authority).decode()
+        spec["cluster"] = cluster
+    return json.dumps({"apiVersion": plugin.api_version, "kind": "ExecCredential", "spec": spec})
+
+
+def _parse(command: str, output: bytes, config: KubeConfig) -> Credentials:
+    try:
+        status = json.loads(output)["status"]
+        ends = status.get("expirationTimestamp")
+        expires = datetime.fromisoformat(ends).timestamp() if ends else float("inf")
+        token = status.get("token", "")
+        certificate = status.get("clientCertificateData", "").encode() or config.certificate
+        key = status.get("clientKeyData", "").encode() or config.key
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UnauthenticatedError(f"the credential plugin {command} printed no ExecCredential: {error!r}") from error
+    return Credentials(f"Bearer {token}" if token else "", certificate, key, expires)

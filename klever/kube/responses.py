@@ -1,0 +1,105 @@
+"""What an API server's refusals mean: a Status becomes one of our errors.
+
+Source: k8s.io/apimachinery `pkg/apis/meta/v1` (Status, StatusReason, CauseType).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from klever.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    DeadlineError,
+    ExhaustedError,
+    ExpiredError,
+    FailedPreconditionError,
+    FieldViolation,
+    InvalidError,
+    KleverError,
+    NotFoundError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+
+__all__ = ["error_of"]
+
+_BY_REASON: dict[str, type[KleverError]] = {
+    "AlreadyExists": AlreadyExistsError,
+    "Expired": ExpiredError,
+    "Gone": ExpiredError,
+    "Timeout": DeadlineError,
+    "ServerTimeout": UnavailableError,
+    "StorageReadError": UnavailableError,
+}
+_BY_CODE: dict[int, type[KleverError]] = {
+    400: InvalidError,
+    401: UnauthenticatedError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    405: FailedPreconditionError,
+    408: DeadlineError,
+    409: ConflictError,
+    410: ExpiredError,
+    413: InvalidError,
+    415: FailedPreconditionError,
+    422: InvalidError,
+    429: ExhaustedError,
+    500: UnavailableError,
+    502: UnavailableError,
+    503: UnavailableError,
+    504: DeadlineError,
+    507: ExhaustedError,
+}
+
+
+def error_of(code: int, body: bytes | dict[str, Any], what: str) -> KleverError:
+    """Return the error of an answer; `what` says what was asked, where the server does not."""
+    status = body if isinstance(body, dict) else _parsed(body)
+    if status is None:
+        return _of_code(code, body if isinstance(body, bytes) else b"", what)
+    message = str(status.get("message") or what)
+    details = status.get("details") or {}
+    causes = details.get("causes") or []
+    reason = str(status.get("reason", ""))
+    if code == 422 or reason == "Invalid":
+        return InvalidError(message, violations=tuple(_violation(cause) for cause in causes if cause.get("field")))
+    if any(cause.get("reason") == "NamespaceTerminating" for cause in causes):
+        return PermissionDeniedError(message, reason="NAMESPACE_TERMINATING")
+    if code == 404 and details.get("kind") == "namespaces":
+        return NotFoundError(message, reason="NAMESPACE_NOT_FOUND")
+    if code == 404 and not details.get("name"):
+        return _no_such_kind(what)
+    return _BY_REASON.get(reason, _BY_CODE.get(code, UnavailableError))(message)
+
+
+def _of_code(code: int, body: bytes, what: str) -> KleverError:
+    """A proxy's words, or those of an API server that has no such path."""
+    if code == 404:
+        return _no_such_kind(what)
+    words = body[:200].decode(errors="replace").strip()
+    return _BY_CODE.get(code, UnavailableError)(f"{what}: the API server answered {code} {words}")
+
+
+def _no_such_kind(what: str) -> FailedPreconditionError:
+    return FailedPreconditionError(
+        f"{what}: the API server knows no such kind; install Klever's with `kubectl apply -f config/crd/`",
+        reason="KIND_NOT_INSTALLED",
+    )
+
+
+def _violation(cause: dict[str, Any]) -> FieldViolation:
+    field = str(cause["field"])
+    message = str(cause.get("message", ""))
+    return FieldViolation(field if field != "<nil>" else "", message)
+
+
+def _parsed(body: bytes) -> dict[str, Any] | None:
+    try:
+        status = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return status if isinstance(status, dict) and status.get("kind") == "Status" else None

@@ -1,0 +1,118 @@
+"""The store as controllers see it: reads come from reflectors, so that reconciling costs the API server nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Any, Literal, Self, cast
+
+from klever.api.kinds import MODEL_JOB, SERVING, Kind, Object
+from klever.errors import NotFoundError
+from klever.kube import KubeClient, Reflector
+from klever.store import EventType, Key, Page, WatchEvent
+from klever.store.kubernetes.store import KubernetesStore
+from klever.store.selectors import Selector
+
+__all__ = ["CachedStore"]
+
+
+class CachedStore:
+    """`async with` it. Writes go to the API server, and are read back at once.
+
+    A watch begins with what there is, whatever version is given, and tells the last state of an object alone where
+    its reader is slow: enough for whoever reconciles states.
+    """
+
+    def __init__(self, client: KubeClient) -> None:
+        self._direct = KubernetesStore(client)
+        self._reflectors = {kind: Reflector(client, kind) for kind in (MODEL_JOB, SERVING)}
+        self._running: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        self._running = [
+            asyncio.create_task(reflector.run(), name=f"reflector {kind}")
+            for kind, reflector in self._reflectors.items()
+        ]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def get(self, kind: Kind, key: Key) -> Object:
+        reflector = self._reflectors.get(kind)
+        if reflector is None:
+            return await self._direct.get(kind, key)
+        await reflector.synced()
+        obj = reflector.get(key.namespace, key.name)
+        if obj is None:
+            raise NotFoundError(f'{kind.resource} "{key}" not found')
+        return copy.deepcopy(obj)
+
+    async def list(
+        self, kind: Kind, namespace: str = "", *, labels: str = "", fields: str = "", limit: int = 0, token: str = ""
+    ) -> Page:
+        reflector = self._reflectors.get(kind)
+        if reflector is None or limit:
+            return await self._direct.list(kind, namespace, labels=labels, fields=fields, limit=limit, token=token)
+        await reflector.synced()
+        selector = Selector(kind, labels, fields)
+        return Page(tuple(copy.deepcopy(o) for o in reflector.list(namespace) if selector.matches(o)), "0")
+
+    async def watch(
+        self,
+        kind: Kind,
+        namespace: str = "",
+        *,
+        labels: str = "",
+        fields: str = "",
+        resource_version: str = "",
+        bookmarks: bool = False,
+    ) -> AsyncIterator[WatchEvent]:
+        reflector = self._reflectors.get(kind)
+        if reflector is None:
+            told = self._direct.watch(
+                kind,
+                namespace,
+                labels=labels,
+                fields=fields,
+                resource_version=resource_version,
+                bookmarks=bookmarks,
+            )
+            async for event in told:
+                yield event
+            return
+        selector = Selector(kind, labels, fields)
+        await reflector.synced()
+        with reflector.subscribe() as changes:
+            while True:
+                type_, obj = await changes.next()
+                if namespace in ("", obj["metadata"]["namespace"]) and selector.matches(obj):
+                    yield WatchEvent(cast("EventType", type_), copy.deepcopy(obj))
+
+    async def create(self, kind: Kind, obj: Object) -> Object:
+        return self._noted(kind, await self._direct.create(kind, obj))
+
+    async def patch(
+        self, kind: Kind, key: Key, patch: dict[str, Any], *, subresource: Literal["", "status"] = ""
+    ) -> Object:
+        return self._noted(kind, await self._direct.patch(kind, key, patch, subresource=subresource))
+
+    async def apply(self, kind: Kind, obj: Object) -> Object:
+        return self._noted(kind, await self._direct.apply(kind, obj))
+
+    async def delete(self, kind: Kind, key: Key, *, uid: str = "", resource_version: str = "") -> None:
+        await self._direct.delete(kind, key, uid=uid, resource_version=resource_version)
+
+    def _noted(self, kind: Kind, obj: Object) -> Object:
+        if reflector := self._reflectors.get(kind):
+            reflector.note(copy.deepcopy(obj))
+        return obj

@@ -1,0 +1,123 @@
+"""Objects in a kube-apiserver: the store's contract is Kubernetes' own, so a call is a request."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Literal, cast
+
+from klever.api.kinds import Kind, Object
+from klever.errors import ConflictError, FieldViolation, InvalidError, NotFoundError, UnavailableError
+from klever.kube import KubeClient
+from klever.store import EventType, Key, Page, WatchEvent
+from klever.store.kubernetes.ownership import take_over
+
+__all__ = ["KubernetesStore"]
+
+_PAGE = 500
+_RESUMES = 2
+"""Failures in a row after which a watch is given up."""
+
+
+class KubernetesStore:
+    """Reads and writes the API server itself; the client stays its opener's."""
+
+    def __init__(self, client: KubeClient) -> None:
+        self._client = client
+
+    async def create(self, kind: Kind, obj: Object) -> Object:
+        return _stripped(await self._client.create(kind, obj))
+
+    async def get(self, kind: Kind, key: Key) -> Object:
+        return _stripped(await self._client.get(kind, key.namespace, key.name))
+
+    async def list(
+        self, kind: Kind, namespace: str = "", *, labels: str = "", fields: str = "", limit: int = 0, token: str = ""
+    ) -> Page:
+        found = await self._client.list(kind, namespace, labels=labels, fields=fields, limit=limit, token=token)
+        metadata = found["metadata"]
+        items = tuple(_stripped(item) for item in found["items"])
+        return Page(items, metadata["resourceVersion"], metadata.get("continue", ""))
+
+    async def patch(
+        self, kind: Kind, key: Key, patch: dict[str, Any], *, subresource: Literal["", "status"] = ""
+    ) -> Object:
+        try:
+            changed = await self._client.patch(kind, key.namespace, key.name, patch, subresource=subresource)
+        except InvalidError as error:
+            # A precondition to us, a change of the uid to the API server.
+            if any(violation.field == "metadata.uid" for violation in error.violations):
+                raise ConflictError(f"{kind} {key} is another one by now: {error}") from error
+            raise
+        return _stripped(changed)
+
+    async def apply(self, kind: Kind, obj: Object) -> Object:
+        """Server-side apply, which removes what our earlier writes gave to the spec, by whatever call they did."""
+        metadata = obj["metadata"]
+        try:
+            known = await self._client.get(kind, metadata.get("namespace", ""), metadata["name"])
+        except NotFoundError:
+            pass
+        else:
+            patch = take_over(known)
+            if patch is not None:
+                await self._client.patch(kind, metadata.get("namespace", ""), metadata["name"], patch)
+        declared = {field: value for field, value in obj.items() if field != "status"}
+        return _stripped(await self._client.apply(kind, declared))
+
+    async def delete(self, kind: Kind, key: Key, *, uid: str = "", resource_version: str = "") -> None:
+        await self._client.delete(kind, key.namespace, key.name, uid=uid, resource_version=resource_version)
+
+    async def watch(
+        self,
+        kind: Kind,
+        namespace: str = "",
+        *,
+        labels: str = "",
+        fields: str = "",
+        resource_version: str = "",
+        bookmarks: bool = False,
+    ) -> AsyncIterator[WatchEvent]:
+        version = resource_version
+        if version and not version.isdecimal():  # which the API server calls its own failure
+            raise InvalidError(violations=(FieldViolation("resource_version", f"{version!r} is no version"),))
+        if not version:
+            async for event in self._existing(kind, namespace, labels, fields):
+                version = event.resource_version
+                if event.type != "BOOKMARK" or bookmarks:
+                    yield event
+        failures = 0
+        while True:
+            try:
+                async for type_, obj in self._client.watch(
+                    kind, namespace, labels=labels, fields=fields, resource_version=version
+                ):
+                    failures = 0
+                    version = obj["metadata"]["resourceVersion"]
+                    if type_ != "BOOKMARK" or bookmarks:
+                        yield WatchEvent(cast("EventType", type_), _stripped(obj))
+            except UnavailableError:
+                failures += 1
+                if failures == _RESUMES:
+                    raise
+
+    async def _existing(self, kind: Kind, namespace: str, labels: str, fields: str) -> AsyncIterator[WatchEvent]:
+        """Yield what is there, then a bookmark where to go on."""
+        token = ""
+        while True:
+            page = await self.list(kind, namespace, labels=labels, fields=fields, limit=_PAGE, token=token)
+            for obj in page.items:
+                yield WatchEvent("ADDED", obj)
+            token = page.next_token
+            if not token:
+                break
+        metadata = {"resourceVersion": page.resource_version}
+        yield WatchEvent("BOOKMARK", {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata})
+
+    async def close(self) -> None:
+        """Nothing is held here: watches end with their callers."""
+
+
+def _stripped(obj: Object) -> Object:
+    """Return it without managedFields: long, and nobody's business above the store."""
+    obj["metadata"].pop("managedFields", None)
+    return obj
