@@ -1,4 +1,5 @@
-# What a fresh clone needs: Python 3.11 (and for `test`: root, for tests that mount a small tmpfs).
+# What a fresh clone needs: Python 3.11 (and for `test`: Go, openssl, and root, for tests that
+# mount a small tmpfs).
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
@@ -36,9 +37,10 @@ check: $(VENV)/.dev
 	PYTHONPATH=. $(BIN)/lint-imports
 	PYTHONPATH=. $(BIN)/python hack/generate --check
 
-## test: everything, from the built wheel, with real Envoy and real Triton
+## test: everything, from the built wheel, with real Envoy, real Triton and a real API server
 test: $(VENV)/.dev $(VENV)/.wheel
 	$(BIN)/klever env install triton
+	nice $(BIN)/python hack/cluster prepare
 	$(BIN)/pytest -n $(JOBS) --dist loadfile $(TESTS)
 
 ## demo: from a model file to traffic, in under 30 s once the environments exist

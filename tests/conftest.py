@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +15,10 @@ import pytest
 # Contract suites are imported as `tests.contract…`. At the end of the path: `klever` is the installed wheel's.
 sys.path.append(str(Path(__file__).parents[1]))
 
+from hack.kubernetes.cluster import Cluster
+
+CLUSTER = "KLEVER_TEST_CLUSTER"
+"""Names the directory of the run's control plane, which all workers share."""
 GOLDEN = Path(__file__).parent / "golden"
 
 
@@ -31,3 +39,44 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
         assert text == path.read_text(), f"{name} differs: run with --renew-golden and review the diff"
 
     return check
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if CLUSTER not in os.environ:  # a worker has it from the one that started it
+        os.environ[CLUSTER] = tempfile.mkdtemp(prefix="klever-test-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        root = Path(os.environ.pop(CLUSTER))
+        Cluster(root / "cluster").down()
+        shutil.rmtree(root)
+
+
+@pytest.fixture(scope="session")
+def kubeconfig() -> Path:
+    """The administrator's kubeconfig of a real API server that has our CRDs: $KUBECONFIG's, or one of this run.
+
+    Tests share it: each uses namespaces of its own.
+    """
+    given = os.environ.get("KUBECONFIG")
+    if given:
+        return Path(given)
+    root = Path(os.environ[CLUSTER])
+    cluster = Cluster(root / "cluster")
+    with (root / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not all(cluster.status().values()):
+            cluster.up()
+            install_crds(cluster)
+    return cluster.kubeconfig
+
+
+def install_crds(cluster: Cluster) -> None:
+    """Have the API server serve our kinds."""
+    crds = str(Path(__file__).parents[1] / "config" / "crd") + "/"
+    cluster.kubectl("apply", "--server-side", "-f", crds)
+    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", crds)
+    # Its garbage collector looks for new kinds every 30 s, and when it starts.
+    cluster.kill("kube-controller-manager")
+    cluster.start("kube-controller-manager")

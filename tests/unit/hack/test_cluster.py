@@ -1,0 +1,72 @@
+"""The control plane that tests stand on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hack.kubernetes.cluster import COMPONENTS, Cluster
+from tests.conftest import install_crds
+
+ROOT = Path(__file__).parents[3]
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path_factory.mktemp("cluster") / "it")
+    cluster.up()
+    install_crds(cluster)
+    yield cluster
+    cluster.down()
+
+
+def test_up_twice_is_up(cluster: Cluster) -> None:
+    cluster.up()
+    assert cluster.status() == dict.fromkeys(COMPONENTS, True)
+
+
+def test_what_was_acknowledged_survives_kill_9(cluster: Cluster) -> None:
+    cluster.kubectl("create", "configmap", "kept", "--from-literal=a=1")
+    for component in ("kube-apiserver", "etcd"):
+        cluster.kill(component)
+    assert not cluster.status()["etcd"]
+    cluster.up()
+    assert cluster.kubectl("get", "configmap", "kept", "-o", "jsonpath={.data.a}").stdout == "1"
+
+
+def test_users_have_no_rights_of_their_own(cluster: Cluster) -> None:
+    kubeconfig = cluster.user("jane")
+    done = cluster.kubectl("--kubeconfig", str(kubeconfig), "get", "servings", check=False)
+    assert 'User "jane" cannot list resource "servings"' in done.stderr
+
+
+def test_our_kinds_read_well(cluster: Cluster) -> None:
+    explained = cluster.kubectl("explain", "serving.spec.predictors").stdout
+    assert "traffic\t<integer>\n    Share of the requests in percent" in explained
+    cluster.kubectl("create", "namespace", "kinds")
+    for names in ("modeljobs", "mj", "klever"):
+        cluster.kubectl("get", names, "-n", "kinds")
+
+
+@pytest.mark.parametrize("path", sorted((SHARED / "manifests" / "modeljob").glob("*.yaml")), ids=lambda p: p.name)
+def test_existing_model_jobs_apply_unchanged(cluster: Cluster, path: Path) -> None:
+    assert "serverside-applied" in cluster.kubectl("apply", "--server-side", "--dry-run=server", "-f", str(path)).stdout
+
+
+def test_the_command_leaves_nothing_behind(tmp_path: Path) -> None:
+    def run(verb: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(ROOT / "hack" / "cluster"), verb, "--dir", str(tmp_path / "c")]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=90)
+
+    assert run("status").returncode == 1
+    assert "export KUBECONFIG=" in run("up").stdout
+    assert run("status").returncode == 0
+    assert run("down").returncode == 0
+    assert not list(tmp_path.iterdir())
+    commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    assert not [command for command in commands if str(tmp_path).encode() in command]
