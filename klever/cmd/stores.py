@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import os
 import socket
@@ -71,7 +72,7 @@ async def open_stores(options: StoreOptions, data: DataDirectory) -> AsyncIterat
     Raises `FailedPreconditionError` for a kubeconfig or cluster that lacks something, saying what to do.
     """
     if options.kubernetes:
-        async with _kubernetes(options) as stores:
+        async with _kubernetes(options, data) as stores:
             yield stores
         return
     store = await SqliteStore.open(data.database, SchemaAdmission())
@@ -82,16 +83,17 @@ async def open_stores(options: StoreOptions, data: DataDirectory) -> AsyncIterat
 
 
 @asynccontextmanager
-async def _kubernetes(options: StoreOptions) -> AsyncIterator[Stores]:
+async def _kubernetes(options: StoreOptions, data: DataDirectory) -> AsyncIterator[Stores]:
     client = await KubeClient.open(KubeConfig.load(options.kubeconfig, options.context))
     try:
-        direct = KubernetesStore(client)
+        direct = KubernetesStore(client, SchemaAdmission())
         for kind in (MODEL_JOB, SERVING, NAMESPACE):
             await direct.list(kind, limit=1)  # says now what is missing: the server, the CRDs, a right
         await ensure_namespace(direct, options.lease_namespace)
-        identity = f"{socket.gethostname()}_{os.getpid()}"
+        # The data directory is held by one process: one that comes back after a kill need not outwait itself.
+        identity = f"{socket.gethostname()}_{hashlib.sha256(os.fsencode(data.root)).hexdigest()[:12]}"
         election = Election(client, namespace=options.lease_namespace, name=LEASE, identity=identity)
-        async with CachedStore(client) as cached:
+        async with CachedStore(client, direct) as cached:
             yield Stores(direct, cached, election)
     finally:
         await client.close()

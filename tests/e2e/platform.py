@@ -37,8 +37,10 @@ def until(check: Callable[[], Any], seconds: float = 30.0) -> Any:
 class Platform:
     """One data directory and one port; `start` and `kill` as often as a test wants."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, flags: tuple[str, ...] = ()) -> None:
+        """`flags` are for `klever up`."""
         self.root = root
+        self.flags = flags
         self.data = root / "data"
         with socket.socket() as sock:
             sock.bind(("127.0.0.1", 0))
@@ -60,7 +62,7 @@ class Platform:
 
     def begin(self, *flags: str, data: Path | None = None) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [str(BIN / "klever"), "up", "--data", str(data or self.data), *flags],
+            [str(BIN / "klever"), "up", "--data", str(data or self.data), *self.flags, *flags],
             env=self.env,
             text=True,
             stdout=subprocess.PIPE,

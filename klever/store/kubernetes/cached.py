@@ -11,8 +11,7 @@ from typing import Any, Literal, Self, cast
 from klever.api.kinds import MODEL_JOB, SERVING, Kind, Object
 from klever.errors import NotFoundError
 from klever.kube import KubeClient, Reflector
-from klever.store import EventType, Key, Page, WatchEvent
-from klever.store.kubernetes.store import KubernetesStore
+from klever.store import EventType, Key, Page, Store, WatchEvent
 from klever.store.selectors import Selector
 
 __all__ = ["CachedStore"]
@@ -25,8 +24,8 @@ class CachedStore:
     its reader is slow: enough for whoever reconciles states.
     """
 
-    def __init__(self, client: KubeClient) -> None:
-        self._direct = KubernetesStore(client)
+    def __init__(self, client: KubeClient, direct: Store) -> None:
+        self._direct = direct
         self._reflectors = {kind: Reflector(client, kind) for kind in (MODEL_JOB, SERVING)}
         self._running: list[asyncio.Task[None]] = []
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import AsyncIterator
 from typing import Any, Literal, cast
 
 from klever.api.kinds import Kind, Object
-from klever.errors import ConflictError, FieldViolation, InvalidError, NotFoundError, UnavailableError
+from klever.errors import ConflictError, FieldViolation, InvalidError, KleverError, NotFoundError, UnavailableError
 from klever.kube import KubeClient
 from klever.store import EventType, Key, Page, WatchEvent
+from klever.store.admission import Admission
 from klever.store.kubernetes.ownership import take_over
+from klever.store.merge import merge_patch
 
 __all__ = ["KubernetesStore"]
 
@@ -19,13 +22,21 @@ _RESUMES = 2
 
 
 class KubernetesStore:
-    """Reads and writes the API server itself; the client stays its opener's."""
+    """Reads and writes the API server itself; the client stays its opener's.
 
-    def __init__(self, client: KubeClient) -> None:
+    The API server alone decides what is valid. `admission` only says what it refuses in the words that every store
+    has.
+    """
+
+    def __init__(self, client: KubeClient, admission: Admission) -> None:
         self._client = client
+        self._admission = admission
 
     async def create(self, kind: Kind, obj: Object) -> Object:
-        return _stripped(await self._client.create(kind, obj))
+        try:
+            return _stripped(await self._client.create(kind, obj))
+        except InvalidError as error:
+            raise self._in_our_words(error, kind, obj) from error
 
     async def get(self, kind: Kind, key: Key) -> Object:
         return _stripped(await self._client.get(kind, key.namespace, key.name))
@@ -47,7 +58,8 @@ class KubernetesStore:
             # A precondition to us, a change of the uid to the API server.
             if any(violation.field == "metadata.uid" for violation in error.violations):
                 raise ConflictError(f"{kind} {key} is another one by now: {error}") from error
-            raise
+            old = await self.get(kind, key)
+            raise self._in_our_words(error, kind, merge_patch(old, patch), old, subresource) from error
         return _stripped(changed)
 
     async def apply(self, kind: Kind, obj: Object) -> Object:
@@ -62,7 +74,10 @@ class KubernetesStore:
             if patch is not None:
                 await self._client.patch(kind, metadata.get("namespace", ""), metadata["name"], patch)
         declared = {field: value for field, value in obj.items() if field != "status"}
-        return _stripped(await self._client.apply(kind, declared))
+        try:
+            return _stripped(await self._client.apply(kind, declared))
+        except (InvalidError, UnavailableError) as error:  # a list with a key twice is a 500 here
+            raise self._in_our_words(error, kind, obj) from error
 
     async def delete(self, kind: Kind, key: Key, *, uid: str = "", resource_version: str = "") -> None:
         await self._client.delete(kind, key.namespace, key.name, uid=uid, resource_version=resource_version)
@@ -115,6 +130,20 @@ class KubernetesStore:
 
     async def close(self) -> None:
         """Nothing is held here: watches end with their callers."""
+
+    def _in_our_words(
+        self,
+        refused: KleverError,
+        kind: Kind,
+        new: Object,
+        old: Object | None = None,
+        subresource: Literal["", "status"] = "",
+    ) -> KleverError:
+        try:
+            self._admission.admit(kind, copy.deepcopy(new), old, subresource)
+        except InvalidError as ours:
+            return ours
+        return refused
 
 
 def _stripped(obj: Object) -> Object:

@@ -9,6 +9,7 @@ import pytest
 
 from klever.kube import KubeClient, KubeConfig
 from klever.store.kubernetes import KubernetesStore
+from klever.store.validation import SchemaAdmission
 from tests.contract.store import StoreContract
 
 
@@ -22,4 +23,4 @@ async def client(kubeconfig: Path) -> AsyncIterator[KubeClient]:
 class TestKubernetesStore(StoreContract):
     @pytest.fixture
     def store(self, client: KubeClient) -> KubernetesStore:
-        return KubernetesStore(client)
+        return KubernetesStore(client, SchemaAdmission())
