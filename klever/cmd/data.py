@@ -86,11 +86,14 @@ class DataDirectory:
             raise FailedPreconditionError(f"cannot use {self.root} for data: {error.strerror}") from error
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the directory; raises `FailedPreconditionError` if another `klever up` does."""
+    def lock(self, *, shared: bool = False) -> Iterator[None]:
+        """Hold the directory, alone or with others that share it.
+
+        Raises `FailedPreconditionError` if somebody holds it already who does not share.
+        """
         with (self.root / "lock").open("w") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             except OSError as error:
                 raise FailedPreconditionError(
                     f"{self.root} is held by another `klever up`: stop that one, or choose another --data",

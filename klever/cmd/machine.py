@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -42,10 +42,17 @@ class Machine:
 
 @asynccontextmanager
 async def open_machine(
-    data: DataDirectory, options: Options, gateway: Gateway, registries: Registries
+    data: DataDirectory,
+    options: Options,
+    gateway: Gateway,
+    registries: Registries,
+    may_act: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[Machine]:
-    """Start the parts; what ran before is adopted, and runs on after `options.keep_serving`."""
-    processes = ProcessManager(data.processes)
+    """Start the parts; what ran before is adopted, and runs on after `options.keep_serving`.
+
+    Processes are started and ended only while `may_act`.
+    """
+    processes = ProcessManager(data.processes, may_act)
     runtimes = _runtimes()
     async with AsyncExitStack() as stack:
         router = EnvoyRouter(data.envoy, gateway, processes, envoy_binary())

@@ -20,6 +20,7 @@ _CMD: Final = "klever.cmd"
 
 VERBS: Final = {
     "up": (_CMD, "start the platform here"),
+    "controllers": (_CMD, "work on objects in an API server, when it is this one's turn"),
     "down": (_CMD, "stop everything of a data directory, what a kill left included"),
     "doctor": (_CMD, "say what is missing here and what to do"),
     "backup": (_CMD, "copy the objects of a data directory to a file, while it runs"),

@@ -37,6 +37,10 @@ class Stores:
     controllers: Store
     election: Election | None = None
 
+    def leads(self) -> bool:
+        """Whether this process surely is the one that shall work, at this moment."""
+        return self.election is None or self.election.leads()
+
     async def lead(self, work: Callable[[], Awaitable[None]]) -> None:
         """Run `work` whenever this process is the one that shall, until cancelled."""
         if self.election is None:
@@ -66,13 +70,15 @@ async def _forever(work: Callable[[], Awaitable[None]]) -> None:
 
 
 @asynccontextmanager
-async def open_stores(options: StoreOptions, data: DataDirectory) -> AsyncIterator[Stores]:
+async def open_stores(options: StoreOptions, data: DataDirectory, identity: str = "") -> AsyncIterator[Stores]:
     """Open the store. A database belongs to one process, so that one leads; of those at an API server one is elected.
 
-    Raises `FailedPreconditionError` for a kubeconfig or cluster that lacks something, saying what to do.
+    `identity` is the candidate's name; by default that of the data directory, which one process alone may hold: one
+    that comes back after a kill need not outwait itself. Raises `FailedPreconditionError` for a kubeconfig or cluster
+    that lacks something, saying what to do.
     """
     if options.kubernetes:
-        async with _kubernetes(options, data) as stores:
+        async with _kubernetes(options, identity or _identity(data)) as stores:
             yield stores
         return
     store = await SqliteStore.open(data.database, SchemaAdmission())
@@ -83,17 +89,19 @@ async def open_stores(options: StoreOptions, data: DataDirectory) -> AsyncIterat
 
 
 @asynccontextmanager
-async def _kubernetes(options: StoreOptions, data: DataDirectory) -> AsyncIterator[Stores]:
+async def _kubernetes(options: StoreOptions, identity: str) -> AsyncIterator[Stores]:
     client = await KubeClient.open(KubeConfig.load(options.kubeconfig, options.context))
     try:
         direct = KubernetesStore(client, SchemaAdmission())
         for kind in (MODEL_JOB, SERVING, NAMESPACE):
             await direct.list(kind, limit=1)  # says now what is missing: the server, the CRDs, a right
         await ensure_namespace(direct, options.lease_namespace)
-        # The data directory is held by one process: one that comes back after a kill need not outwait itself.
-        identity = f"{socket.gethostname()}_{hashlib.sha256(os.fsencode(data.root)).hexdigest()[:12]}"
         election = Election(client, namespace=options.lease_namespace, name=LEASE, identity=identity)
-        async with CachedStore(client, direct) as cached:
+        async with CachedStore(client, direct, election.leads) as cached:
             yield Stores(direct, cached, election)
     finally:
         await client.close()
+
+
+def _identity(data: DataDirectory) -> str:
+    return f"{socket.gethostname()}_{hashlib.sha256(os.fsencode(data.root)).hexdigest()[:12]}"

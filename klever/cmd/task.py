@@ -43,8 +43,9 @@ def _run(spec: dict[str, Any], work: Path) -> Outcome:
 
 def _job(spec: dict[str, Any], work: Path) -> tasks.Job:
     registry = spec["registry"]
-    token = Path(registry["tokenFile"]).read_text().strip()
-    platform = Endpoint("", registry["url"], credentials=Credentials(token=token))
+    token_file = registry.get("tokenFile")
+    credentials = Credentials(token=Path(token_file).read_text().strip()) if token_file else None
+    platform = Endpoint("", registry["url"], credentials=credentials)
     registries = Registries.parse({"registries": registry.get("entries", {})}, platform=platform)
     model = Reference.parse(spec["model"])
     target = Reference.parse(spec["desiredTag"]) if spec.get("desiredTag") else model

@@ -62,7 +62,8 @@ class Election:
         """Renew for as long as it works; raises `UnavailableError` when it no longer leads."""
         while True:
             await asyncio.sleep(self._retry)
-            await self._attempt()
+            if self.leads():  # else the time between was too long: what another did in it is unknown here
+                await self._attempt()
             if not self.leads():
                 self._renewed = float("-inf")
                 raise UnavailableError(f"{self.identity} leads no longer: {self.holder or 'nobody'} does")

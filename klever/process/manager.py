@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -31,10 +31,14 @@ _STOP_SLACK_S: Final = 5.0
 
 
 class ProcessManager:
-    """The processes whose records are below `root`; one manager per data directory."""
+    """The processes whose records are below `root`; one manager per data directory acts.
 
-    def __init__(self, root: Path) -> None:
+    Where several take turns, `may_act` says whether it is this one's.
+    """
+
+    def __init__(self, root: Path, may_act: Callable[[], bool] = lambda: True) -> None:
         self.root = root.absolute()
+        self._may_act = may_act
         self._watcher = Watcher()
 
     # What there is
@@ -65,6 +69,7 @@ class ProcessManager:
         process is started anew in the same directory, and its log goes on. Raises `ExhaustedError` if the disk has no
         room for the record, `UnavailableError` or `DeadlineError` if the shim does not start.
         """
+        self._check(spec.id)
         record = self._record(spec.id)
         if record and not record.exited:
             if record.shim:
@@ -88,6 +93,7 @@ class ProcessManager:
 
         `grace_s` replaces the specification's. A process that has ended, or is not known, is no error.
         """
+        self._check(process_id)
         record = self._record(process_id)
         if record is None:
             return
@@ -134,6 +140,10 @@ class ProcessManager:
                 self._watcher.add(record)
             while True:
                 yield await changes.next()
+
+    def _check(self, process_id: str) -> None:
+        if not self._may_act():
+            raise UnavailableError(f"process {process_id} is another's to look after: this one leads no longer")
 
     def _record(self, process_id: str) -> Record | None:
         return Record.read(self.directory(process_id))

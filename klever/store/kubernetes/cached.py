@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Any, Literal, Self, cast
 
 from klever.api.kinds import MODEL_JOB, SERVING, Kind, Object
-from klever.errors import NotFoundError
+from klever.errors import NotFoundError, UnavailableError
 from klever.kube import KubeClient, Reflector
 from klever.store import EventType, Key, Page, Store, WatchEvent
 from klever.store.selectors import Selector
@@ -18,14 +18,15 @@ __all__ = ["CachedStore"]
 
 
 class CachedStore:
-    """`async with` it. Writes go to the API server, and are read back at once.
+    """`async with` it. Writes go to the API server, while `may_write`, and are read back at once.
 
     A watch begins with what there is, whatever version is given, and tells the last state of an object alone where
     its reader is slow: enough for whoever reconciles states.
     """
 
-    def __init__(self, client: KubeClient, direct: Store) -> None:
+    def __init__(self, client: KubeClient, direct: Store, may_write: Callable[[], bool]) -> None:
         self._direct = direct
+        self._may_write = may_write
         self._reflectors = {kind: Reflector(client, kind) for kind in (MODEL_JOB, SERVING)}
         self._running: list[asyncio.Task[None]] = []
 
@@ -98,18 +99,27 @@ class CachedStore:
                     yield WatchEvent(cast("EventType", type_), copy.deepcopy(obj))
 
     async def create(self, kind: Kind, obj: Object) -> Object:
+        self._check()
         return self._noted(kind, await self._direct.create(kind, obj))
 
     async def patch(
         self, kind: Kind, key: Key, patch: dict[str, Any], *, subresource: Literal["", "status"] = ""
     ) -> Object:
+        self._check()
         return self._noted(kind, await self._direct.patch(kind, key, patch, subresource=subresource))
 
     async def apply(self, kind: Kind, obj: Object) -> Object:
+        self._check()
         return self._noted(kind, await self._direct.apply(kind, obj))
 
     async def delete(self, kind: Kind, key: Key, *, uid: str = "", resource_version: str = "") -> None:
+        self._check()
         await self._direct.delete(kind, key, uid=uid, resource_version=resource_version)
+
+    def _check(self) -> None:
+        """A process that was stopped for a while may find that another took its place."""
+        if not self._may_write():
+            raise UnavailableError("this process leads no longer")
 
     def _noted(self, kind: Kind, obj: Object) -> Object:
         if reflector := self._reflectors.get(kind):

@@ -1,0 +1,96 @@
+"""`klever controllers`: the control loops alone, over objects in an API server; several share the work's place.
+
+Those that are given one data directory take turns: the one that holds the Lease works there, and finds what the one
+before it left running.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import socket
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from klever.catalog.catalogue import Catalogue
+from klever.cmd.control import ControlLoops
+from klever.cmd.data import DataDirectory
+from klever.cmd.machine import gateway_of, open_machine
+from klever.cmd.options import Options, StoreOptions, add_machine_flags, add_store_flags, machine_options, store_options
+from klever.cmd.stores import Stores, open_stores
+from klever.controllers.serving.models import ModelResolver
+from klever.oci.layout import Layout
+from klever.oci.registries import Credentials, Endpoint, Registries
+from klever.reconcile.runner import ReconcileMetrics
+
+EXAMPLES = """  klever controllers --registry http://127.0.0.1:8080 --registry-token-file token --port 8090
+  klever controllers --kubeconfig admin.conf --registry https://harbor.example --data /var/lib/klever"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_machine_flags(parser)
+    add_store_flags(parser)
+    parser.add_argument("--registry", required=True, metavar="URL", help="where models are pulled from")
+    parser.add_argument("--registry-token-file", type=Path, metavar="FILE", help="the token for it")
+
+
+def run(args: argparse.Namespace) -> int:
+    logging.basicConfig(level=args.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    options = machine_options(args, keep_serving=True)
+    source = _Source(args.registry, args.registry_token_file and args.registry_token_file.absolute())
+    data = DataDirectory(args.data.absolute())
+    data.prepare()
+    with data.lock(shared=True):
+        asyncio.run(_serve(data, options, store_options(args, kubernetes=True), source))
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """The registry that models come from."""
+
+    url: str
+    token_file: Path | None
+
+    def endpoint(self) -> Endpoint:
+        token = self.token_file.read_text().strip() if self.token_file else ""
+        return Endpoint("", self.url, credentials=Credentials(token=token) if token else None)
+
+    def task_input(self) -> dict[str, Any]:
+        return {"registry": {"url": self.url} | ({"tokenFile": str(self.token_file)} if self.token_file else {})}
+
+
+async def _serve(data: DataDirectory, options: Options, store: StoreOptions, source: _Source) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, stop.set)
+    # A data directory that several share says nothing of who we are; neither does a pid alone.
+    identity = f"{socket.gethostname()}_{os.getpid()}"
+    async with open_stores(store, data, identity) as stores:
+        print(f"klever controllers: {identity} waits for its turn", flush=True)
+        leading = asyncio.create_task(stores.lead(partial(_work, data, options, stores, source)))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait((leading, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        leading.cancel()
+        await asyncio.gather(leading, stopping, return_exceptions=True)
+        if leading.done() and not leading.cancelled() and (error := leading.exception()) is not None:
+            raise error
+
+
+async def _work(data: DataDirectory, options: Options, stores: Stores, source: _Source) -> None:
+    """Take over what runs here, and look after it."""
+    registries = Registries({}, source.endpoint())
+    resolver = ModelResolver(stores.controllers, Catalogue(registries, Layout(data.metadata)))
+    async with open_machine(data, options, gateway_of(data, options), registries, stores.leads) as machine:
+        print("klever controllers: it leads", flush=True)
+        metrics = ReconcileMetrics(CollectorRegistry())
+        await ControlLoops(stores.controllers, machine, resolver, source.task_input, metrics).run()

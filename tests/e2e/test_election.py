@@ -1,0 +1,141 @@
+"""Two `klever controllers` over one API server and one data directory: one works, through kills and stops."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hack.kubernetes.cluster import Cluster
+from tests.e2e.conftest import Objects
+from tests.e2e.platform import BIN, Platform, until
+
+SERVING = """
+apiVersion: kleveross.io/v1alpha1
+kind: Serving
+metadata: {name: adder}
+spec: {predictors: [{name: main, model: 'team/adder:v1', replicas: REPLICAS}]}
+"""
+FAILOVER_SECONDS = 20.0
+
+
+class Controllers:
+    """A candidate. It pulls from a platform that runs beside it."""
+
+    def __init__(self, source: Platform, workplace: Platform, kubeconfig: Path) -> None:
+        self.log = workplace.root / f"controllers-{time.monotonic_ns()}.log"
+        where = ("--data", str(workplace.data), "--port", str(workplace.port), "--kubeconfig", str(kubeconfig))
+        registry = ("--registry", source.url, "--registry-token-file", str(source.data / "token"))
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [str(BIN / "klever"), "controllers", *where, *registry], stdout=log, stderr=log, env=workplace.env
+            )
+
+    def terms(self) -> int:
+        """How often it was elected."""
+        return self.log.read_text().count("it leads")
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def end(self) -> None:
+        self.send(signal.SIGCONT)
+        self.send(signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Iterator[Platform]:
+    """A platform of its own, which is but the registry here."""
+    platform = Platform(tmp_path / "source")
+    platform.start()
+    platform.push("team/adder:v1")
+    until(lambda: platform.get("versions", "-n", "team")["items"][0].get("signature"))
+    yield platform
+    platform.clean_up()
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Iterator[Platform]:
+    platform = Platform(tmp_path / "workplace")
+    platform.data.mkdir(parents=True)
+    yield platform
+    platform.run("klever", "down", "--data", str(platform.data))
+
+
+def replicas(workplace: Platform) -> list[str]:
+    """The command lines of Tritons that run in a workplace."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if command[0].endswith(b"tritonserver") and str(workplace.data).encode() in b"".join(command):
+            found.append(process.name)
+    return sorted(found)
+
+
+def test_one_works_and_another_takes_over(
+    tmp_path: Path, source: Platform, workplace: Platform, own_cluster: Cluster
+) -> None:
+    Objects(own_cluster).fresh()
+
+    def candidate() -> Controllers:
+        return Controllers(source, workplace, own_cluster.kubeconfig)
+
+    first = candidate()
+    until(first.terms)
+    second = candidate()
+    candidates = [first, second]
+    served: list[float] = []
+    failed: list[str] = []
+    stop = threading.Event()
+
+    def load() -> None:
+        while not stop.is_set():
+            status, body = workplace.infer("adder")
+            if status == 200:
+                served.append(time.monotonic())
+            else:
+                failed.append(body)
+
+    client = threading.Thread(target=load)
+    try:
+        own_cluster.kubectl("apply", "-f", "-", stdin=SERVING.replace("REPLICAS", "1"))
+        own_cluster.kubectl("wait", "--for=condition=Ready", "--timeout=30s", "serving/adder")
+        assert (first.terms(), second.terms()) == (1, 0)
+        one = until(lambda: replicas(workplace))
+        client.start()
+
+        first.send(signal.SIGKILL)
+        killed = time.monotonic()
+        until(second.terms)
+        assert time.monotonic() - killed < FAILOVER_SECONDS
+        assert replicas(workplace) == one
+
+        third = candidate()
+        candidates.append(third)
+        second.send(signal.SIGSTOP)
+        until(third.terms)
+        own_cluster.kubectl("apply", "-f", "-", stdin=SERVING.replace("REPLICAS", "2"))
+        until(lambda: len(replicas(workplace)) == 2)
+        two = replicas(workplace)
+        second.send(signal.SIGCONT)
+        until(lambda: "leads no longer" in second.log.read_text())
+        own_cluster.kubectl("wait", "--for=jsonpath={.status.replicas}=2/2", "--timeout=30s", "serving/adder")
+        assert replicas(workplace) == two
+        assert (second.terms(), third.terms()) == (1, 1)
+        stop.set()
+        client.join()
+        assert not failed
+        assert len(served) > 100
+    finally:
+        stop.set()
+        for controllers in candidates:
+            controllers.end()
