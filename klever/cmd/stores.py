@@ -11,10 +11,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from klever.api.kinds import MODEL_JOB, NAMESPACE, SERVING
+from klever.api.kinds import MODEL_JOB, SERVING
 from klever.cmd.data import DataDirectory
 from klever.cmd.options import StoreOptions
-from klever.controllers.pushes import ensure_namespace
 from klever.errors import UnavailableError
 from klever.kube import Election, KubeClient, KubeConfig
 from klever.store import Store
@@ -93,9 +92,8 @@ async def _kubernetes(options: StoreOptions, identity: str) -> AsyncIterator[Sto
     client = await KubeClient.open(KubeConfig.load(options.kubeconfig, options.context))
     try:
         direct = KubernetesStore(client, SchemaAdmission())
-        for kind in (MODEL_JOB, SERVING, NAMESPACE):
+        for kind in (MODEL_JOB, SERVING):
             await direct.list(kind, limit=1)  # says now what is missing: the server, the CRDs, a right
-        await ensure_namespace(direct, options.lease_namespace)
         election = Election(client, namespace=options.lease_namespace, name=LEASE, identity=identity)
         async with CachedStore(client, direct, election.leads) as cached:
             yield Stores(direct, cached, election)

@@ -12,6 +12,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+from klever.api.kinds import NAMESPACE
 from klever.errors import AlreadyExistsError, ConflictError, KleverError, NotFoundError, UnavailableError
 from klever.kube.client import KubeClient
 
@@ -56,7 +57,8 @@ class Election:
     async def acquire(self) -> None:
         """Return once this candidate leads."""
         while not await self._attempt():  # noqa: ASYNC110 - what is waited for is elsewhere
-            await asyncio.sleep(self._retry * random.uniform(1.0, 1.2))  # noqa: S311 - spreads load
+            # At once where there is no lease yet: its namespace was just made.
+            await asyncio.sleep(self._retry * random.uniform(1.0, 1.2) if self.holder else 0.1)  # noqa: S311
 
     async def hold(self) -> None:
         """Renew for as long as it works; raises `UnavailableError` when it no longer leads."""
@@ -141,6 +143,9 @@ class Election:
         try:
             await self._client.raw("POST", self._collection(), body=lease)
         except AlreadyExistsError:
+            return False
+        except NotFoundError:
+            await self._client.create(NAMESPACE, {"metadata": {"name": self._namespace}})
             return False
         self.holder = self.identity
         return True

@@ -9,6 +9,7 @@ import pytest
 
 from hack.kubernetes.cluster import Cluster
 from tests.conftest import install_crds
+from tests.e2e.platform import Platform, until
 
 __all__ = ["Objects"]
 
@@ -49,3 +50,22 @@ def own_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.fixture(scope="module", params=["sqlite", "kubernetes"])
 def objects(request: pytest.FixtureRequest) -> Objects:
     return Objects(request.getfixturevalue("own_cluster") if request.param == "kubernetes" else None)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Iterator[Platform]:
+    """A platform of its own, which is but the registry here."""
+    platform = Platform(tmp_path / "source")
+    platform.start()
+    platform.push("team/adder:v1")
+    until(lambda: platform.get("versions", "-n", "team")["items"][0].get("signature"))
+    yield platform
+    platform.clean_up()
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Iterator[Platform]:
+    platform = Platform(tmp_path / "workplace")
+    platform.data.mkdir(parents=True)
+    yield platform
+    platform.run("klever", "down", "--data", str(platform.data))

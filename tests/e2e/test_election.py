@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from hack.kubernetes.cluster import Cluster
 from tests.e2e.conftest import Objects
-from tests.e2e.platform import BIN, Platform, until
+from tests.e2e.controllers import Controllers
+from tests.e2e.platform import Platform, until
 
 SERVING = """
 apiVersion: kleveross.io/v1alpha1
@@ -22,50 +19,6 @@ metadata: {name: adder}
 spec: {predictors: [{name: main, model: 'team/adder:v1', replicas: REPLICAS}]}
 """
 FAILOVER_SECONDS = 20.0
-
-
-class Controllers:
-    """A candidate. It pulls from a platform that runs beside it."""
-
-    def __init__(self, source: Platform, workplace: Platform, kubeconfig: Path) -> None:
-        self.log = workplace.root / f"controllers-{time.monotonic_ns()}.log"
-        where = ("--data", str(workplace.data), "--port", str(workplace.port), "--kubeconfig", str(kubeconfig))
-        registry = ("--registry", source.url, "--registry-token-file", str(source.data / "token"))
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                [str(BIN / "klever"), "controllers", *where, *registry], stdout=log, stderr=log, env=workplace.env
-            )
-
-    def terms(self) -> int:
-        """How often it was elected."""
-        return self.log.read_text().count("it leads")
-
-    def send(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
-
-    def end(self) -> None:
-        self.send(signal.SIGCONT)
-        self.send(signal.SIGKILL)
-        self.process.wait()
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Iterator[Platform]:
-    """A platform of its own, which is but the registry here."""
-    platform = Platform(tmp_path / "source")
-    platform.start()
-    platform.push("team/adder:v1")
-    until(lambda: platform.get("versions", "-n", "team")["items"][0].get("signature"))
-    yield platform
-    platform.clean_up()
-
-
-@pytest.fixture
-def workplace(tmp_path: Path) -> Iterator[Platform]:
-    platform = Platform(tmp_path / "workplace")
-    platform.data.mkdir(parents=True)
-    yield platform
-    platform.run("klever", "down", "--data", str(platform.data))
 
 
 def replicas(workplace: Platform) -> list[str]:

@@ -1,0 +1,37 @@
+"""`klever controllers` as an operator runs it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from tests.e2e.platform import BIN, Platform
+
+__all__ = ["Controllers"]
+
+
+class Controllers:
+    """A candidate. It pulls from a platform that runs beside it."""
+
+    def __init__(self, source: Platform, workplace: Platform, kubeconfig: Path) -> None:
+        self.log = workplace.root / f"controllers-{time.monotonic_ns()}.log"
+        where = ("--data", str(workplace.data), "--port", str(workplace.port), "--kubeconfig", str(kubeconfig))
+        registry = ("--registry", source.url, "--registry-token-file", str(source.data / "token"))
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [str(BIN / "klever"), "controllers", *where, *registry], stdout=log, stderr=log, env=workplace.env
+            )
+
+    def terms(self) -> int:
+        """How often it was elected."""
+        return self.log.read_text().count("it leads")
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def end(self) -> None:
+        self.send(signal.SIGCONT)
+        self.send(signal.SIGKILL)
+        self.process.wait()

@@ -1,0 +1,149 @@
+"""config/rbac grants what is used and nothing more, as the API server's audit log has it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hack.kubernetes.cluster import Cluster
+from tests.e2e.conftest import Objects
+from tests.e2e.controllers import Controllers
+from tests.e2e.platform import Platform, until
+
+RBAC = Path(__file__).parents[2] / "config" / "rbac"
+JOB = {
+    "apiVersion": "kleveross.io/v1alpha1",
+    "kind": "ModelJob",
+    "metadata": {"name": "short"},
+    "spec": {
+        "model": "team/adder:v1",
+        "desiredTag": "team/adder:read",
+        "extraction": {"format": "ONNX"},
+        "ttlSecondsAfterFinished": 0,
+    },
+}
+KEPT = JOB | {"metadata": {"name": "kept"}, "spec": {"model": "team/adder:v1", "extraction": {"format": "ONNX"}}}
+SERVING = {
+    "apiVersion": "kleveross.io/v1alpha1",
+    "kind": "Serving",
+    "metadata": {"name": "adder"},
+    "spec": {"predictors": [{"name": "main", "model": "team/adder:v1"}]},
+}
+
+Right = tuple[str, str]
+"""Resource and verb: (`servings/status`, `patch`)."""
+
+
+def granted(*files: str) -> set[Right]:
+    documents = [d for file in files for d in yaml.safe_load_all((RBAC / file).read_text())]
+    rules = [rule for d in documents for rule in d.get("rules", ())]
+    return {(resource, verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]}
+
+
+def used(cluster: Cluster, user: str) -> set[Right]:
+    """What the user did, discovery of the API aside. Nothing was forbidden."""
+    rights = set()
+    for line in cluster.audit.read_text().splitlines():
+        event: dict[str, Any] = json.loads(line)
+        if event["user"]["username"] != user or "objectRef" not in event:
+            continue
+        assert event.get("responseStatus", {}).get("code") != 403, event
+        reference = event["objectRef"]
+        subresource = f"/{reference['subresource']}" if reference.get("subresource") else ""
+        rights.add((reference["resource"] + subresource, event["verb"]))
+    return rights
+
+
+def bound(cluster: Cluster, user: str, *roles: str) -> Path:
+    """A user with the roles, by bindings like those for the service account."""
+    kubeconfig = cluster.user(user)
+    cluster.kubectl("apply", "-f", f"{RBAC}/")
+    for role in roles:
+        kind, where = ("role", ["-n", "klever-system"]) if role == "klever-lease" else ("clusterrole", [])
+        binding = f"{kind}binding" if where else "clusterrolebinding"
+        cluster.kubectl("create", binding, f"{role}-{user}", f"--{kind}={role}", f"--user={user}", *where)
+    return kubeconfig
+
+
+def test_controllers(source: Platform, workplace: Platform, own_cluster: Cluster) -> None:
+    Objects(own_cluster).fresh()
+    kubeconfig = bound(own_cluster, "loops", "klever-controllers", "klever-lease")
+    controllers = Controllers(source, workplace, kubeconfig)
+    try:
+        until(controllers.terms)
+        for obj in (SERVING, JOB):
+            own_cluster.kubectl("create", "-f", "-", stdin=json.dumps(obj))
+        own_cluster.kubectl("wait", "--for=condition=Ready", "--timeout=40s", "serving/adder")
+        own_cluster.kubectl("wait", "--for=delete", "--timeout=40s", "modeljob/short")
+        for replicas in (0, 1, 0, 1):  # the same event again
+            patch = {"spec": {"predictors": [SERVING["spec"]["predictors"][0] | {"replicas": replicas}]}}  # type: ignore[index]
+            own_cluster.kubectl("patch", "serving", "adder", "--type=merge", "-p", json.dumps(patch))
+            own_cluster.kubectl(
+                "wait", f"--for=jsonpath={{.status.replicas}}={replicas}/{replicas}", "--timeout=40s", "serving/adder"
+            )
+        own_cluster.kubectl("delete", "serving", "adder", "--timeout=40s")
+        controllers.send(signal.SIGTERM)
+        assert controllers.process.wait(30) == 0
+    finally:
+        controllers.end()
+    assert used(own_cluster, "loops") == granted("controllers.yaml")
+
+
+def test_the_platform(tmp_path: Path, own_cluster: Cluster) -> None:
+    Objects(own_cluster).fresh()
+    kubeconfig = bound(own_cluster, "platform", "klever-controllers", "klever-lease", "klever-server")
+    platform = Platform(tmp_path, ("--store", "kubernetes", "--kubeconfig", str(kubeconfig)))
+    platform.start()
+    try:
+        platform.push("team/adder:v1")
+        platform.run("klever", "create", "project", "space")
+        platform.run("klever", "get", "projects")
+        platform.run("klever", "describe", "project", "team")
+        platform.run("klever", "deploy", "team/adder:v1", "--name", "adder", "--wait")
+        platform.http(
+            "POST",
+            "/api/v1alpha1/namespaces/default/servings",
+            json.dumps({"metadata": {"name": "created"}, "spec": SERVING["spec"]}),
+            **{"Content-Type": "application/json", "Authorization": f"Bearer {platform.token}"},
+        )
+        platform.run("klever", "traffic", "adder", "main=100")
+        platform.run("klever", "apply", "-f", "-", stdin=json.dumps(KEPT))
+        platform.get("modeljobs", "kept")
+        platform.run("klever", "events", "serving", "adder")
+        platform.run("klever", "delete", "modeljob", "kept")
+        platform.run("klever", "delete", "serving", "adder")
+    finally:
+        platform.clean_up()
+    rights = used(own_cluster, "platform")
+    assert rights <= granted("controllers.yaml", "server.yaml")
+    assert rights >= granted("server.yaml")
+
+
+def test_people(tmp_path: Path, own_cluster: Cluster) -> None:
+    kubeconfig = bound(own_cluster, "jane", "klever-viewer", "klever-editor")
+    own_cluster.kubectl("create", "namespace", "janes")
+    shutil.copy(kubeconfig, tmp_path / "kubeconfig")
+    for obj in (SERVING, JOB):
+        kind = str(obj["kind"]).lower()
+        path = tmp_path / f"{kind}.json"
+        path.write_text(json.dumps(obj))
+        name = obj["metadata"]["name"]  # type: ignore[index]
+
+        def kubectl(*arguments: str) -> None:
+            own_cluster.kubectl("--kubeconfig", str(kubeconfig), "-n", "janes", *arguments)
+
+        kubectl("create", "-f", str(path))
+        kubectl("get", kind, name)
+        kubectl("get", kind)
+        kubectl("label", kind, name, "a=b")
+        kubectl("replace", "-f", str(path))
+        kubectl("delete", kind, name)
+        own_cluster.kubectl(
+            "--kubeconfig", str(kubeconfig), "-n", "janes", "--request-timeout=1s", "get", kind, "-w", check=False
+        )
+    assert used(own_cluster, "jane") == granted("users.yaml")
