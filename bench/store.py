@@ -11,13 +11,15 @@ import os
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from klever.api.kinds import MODEL_JOB, NAMESPACE
 from klever.store.sqlite import SqliteStore
 from klever.store.validation import SchemaAdmission
 
-SECONDS = 3.0
+SECONDS = 1.0
+ROUNDS = 7
 
 
 def appends(directory: Path) -> float:
@@ -53,38 +55,52 @@ async def creates(store: SqliteStore, writers: int, prefix: str) -> float:
     return sum(counts) / SECONDS
 
 
-async def list_milliseconds(store: SqliteStore) -> float:
-    best = float("inf")
-    for _ in range(5):
+async def list_milliseconds(store: SqliteStore) -> tuple[float, float]:
+    """Median times of a list, and of one whose every object is looked at."""
+    listed, read = [], []
+    for _ in range(7):
         started = time.perf_counter()
         page = await store.list(MODEL_JOB)
-        best = min(best, time.perf_counter() - started)
-    assert len(page.items) == 10_000
-    return best * 1000
+        listed.append(time.perf_counter() - started)
+        assert sum("spec" in obj for obj in page.items) == 10_000
+        read.append(time.perf_counter() - started)
+    return median(listed) * 1000, median(read) * 1000
+
+
+async def rates(directory: Path) -> list[tuple[str, str, str]]:
+    """Rounds of each in turn, as the disk and its neighbours drift; medians of the ratios."""
+    store = await SqliteStore.open(directory / "rates.db", SchemaAdmission())
+    await store.create(NAMESPACE, {"metadata": {"name": "n"}})
+    rounds = [
+        (appends(directory), await creates(store, 1, f"one{n}"), await creates(store, 16, f"many{n}"))
+        for n in range(ROUNDS)
+    ]
+    await store.close()
+    bare, one, sixteen = (median(column) for column in zip(*rounds, strict=True))
+    share = median(o / b for b, o, _ in rounds)
+    gain = median(s / o for _, o, s in rounds)
+    return [
+        ("fdatasync'd 4 KiB appends/s", f"{bare:.0f}", ""),
+        ("creates/s, 1 writer", f"{one:.0f} ({share:.2f} of appends)", ">= 0.45"),
+        ("creates/s, 16 writers", f"{sixteen:.0f} ({gain:.1f} x)", ">= 4 x"),
+    ]
 
 
 async def measure(directory: Path) -> list[tuple[str, str, str]]:
-    bare = appends(directory)
-    store = await SqliteStore.open(directory / "rates.db", SchemaAdmission())
-    await store.create(NAMESPACE, {"metadata": {"name": "n"}})
-    one = await creates(store, 1, "one")
-    sixteen = await creates(store, 16, "sixteen")
-    await store.close()
+    rows = await rates(directory)
     store = await SqliteStore.open(directory / "many.db", SchemaAdmission())
     await store.create(NAMESPACE, {"metadata": {"name": "n"}})
     for start in range(0, 10_000, 500):
         await asyncio.gather(*(store.create(MODEL_JOB, job(f"j-{i:05}")) for i in range(start, start + 500)))
-    listing = await list_milliseconds(store)
+    listed, read = await list_milliseconds(store)
     await store.close()
     started = time.perf_counter()
     store = await SqliteStore.open(directory / "many.db", SchemaAdmission())
     restart = time.perf_counter() - started
     await store.close()
     return [
-        ("fdatasync'd 4 KiB appends/s", f"{bare:.0f}", ""),
-        ("creates/s, 1 writer", f"{one:.0f} ({one / bare:.2f} of appends)", ">= 0.45"),
-        ("creates/s, 16 writers", f"{sixteen:.0f} ({sixteen / one:.1f} x)", ">= 4 x"),
-        ("list of 10,000", f"{listing:.0f} ms", "< 40 ms"),
+        *rows,
+        ("list of 10,000", f"{listed:.1f} ms ({read:.0f} ms with each object decoded)", "< 40 ms"),
         ("restart with 10,000", f"{restart:.2f} s", "< 0.5 s"),
     ]
 

@@ -25,7 +25,7 @@ Implementations are chosen by `klever.cmd` alone.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -51,10 +51,11 @@ class Key:
 class Page:
     """One page of a list: all pages of a list show the same moment.
 
-    `resource_version` is where a watch continues this list; `next_token` is empty on the last page.
+    `resource_version` is where a watch continues this list; `next_token` is empty on the last page. Items may be
+    decoded as they are looked at: look once.
     """
 
-    items: tuple[Object, ...]
+    items: Sequence[Object]
     resource_version: str
     next_token: str = ""
 

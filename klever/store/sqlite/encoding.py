@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
+from typing import overload
 
 import orjson
 
 from klever.api.kinds import Object
 from klever.errors import InvalidError
 
-__all__ = ["MAX_BYTES", "copied", "decode", "decode_all", "encode"]
+__all__ = ["MAX_BYTES", "Encoded", "copied", "decode", "encode"]
 
 MAX_BYTES = 1536 * 1024
 """The largest object, as etcd's limit."""
@@ -31,10 +32,30 @@ def decode(data: bytes) -> Object:
     return obj
 
 
-def decode_all(data: Iterable[bytes]) -> list[Object]:
-    """Decode many at once, which takes half the time of one by one."""
-    objects: list[Object] = orjson.loads(b"[" + b",".join(data) + b"]")
-    return objects
+class Encoded(Sequence[Object]):
+    """Objects that are decoded when they are looked at, each time anew: every look gives the looker's own."""
+
+    def __init__(self, data: Sequence[bytes]) -> None:
+        self._data = data
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    @overload
+    def __getitem__(self, index: int) -> Object: ...
+    @overload
+    def __getitem__(self, index: slice) -> Encoded: ...
+    def __getitem__(self, index: int | slice) -> Object | Encoded:
+        return Encoded(self._data[index]) if isinstance(index, slice) else decode(self._data[index])
+
+    def __iter__(self) -> Iterator[Object]:
+        return map(decode, self._data)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._data))
 
 
 def copied(obj: Object) -> Object:

@@ -27,7 +27,7 @@ from klever.store import EventType, Key, Page, WatchEvent, meta
 from klever.store.admission import Admission
 from klever.store.merge import applied_by, declare, merge_patch
 from klever.store.selectors import Selector
-from klever.store.sqlite.encoding import copied, decode, decode_all, encode
+from klever.store.sqlite.encoding import Encoded, copied, decode, encode
 from klever.store.sqlite.engine import Engine, Table
 from klever.store.sqlite.gc import Collector
 from klever.store.sqlite.history import Change, History
@@ -116,7 +116,7 @@ class SqliteStore:
         else:
             found, start, at = self._engine.tables[kind].snapshot(namespace), 0, self._engine.revision
         if selector.everything and not limit:
-            return Page(tuple(decode_all(row.data for row in found[start:])), str(at))
+            return Page(Encoded(tuple(row.data for row in found[start:])), str(at))
         items: list[Object] = []
         position = start
         for position in range(start, len(found)):

@@ -18,7 +18,7 @@ __all__ = ["Removal", "Writer"]
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT_PAGES = 4_000
+CHECKPOINT_PAGES = 1_000
 LIMIT_PAGES = 4 * CHECKPOINT_PAGES
 """Above it the writer itself waits for a checkpoint: a log that is always being written to never ends by itself."""
 
