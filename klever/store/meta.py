@@ -47,7 +47,7 @@ _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes': no vowels, so that 
 
 
 def timestamp(now: datetime) -> str:
-    return now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return now.isoformat(timespec="seconds")[:19] + "Z"
 
 
 def deleting(obj: Object) -> bool:

@@ -9,13 +9,15 @@ from typing import Any
 from cel_expr_python import cel
 
 from klever.errors import FieldViolation
-from klever.store.validation.schemas import Schema
+from klever.store.validation.schemas import HAS_RULES, Schema
 
 __all__ = ["check_rules"]
 
 
 def check_rules(schema: Schema, value: Any, old: Any, path: str) -> Iterator[FieldViolation]:
     """Yield the rules that do not hold, here and below; `old` is None where there was nothing."""
+    if not schema.get(HAS_RULES, True):
+        return
     for rule in schema.get("x-kubernetes-validations", []):
         if "oldSelf" in rule["rule"] and old is None:
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from klever.store.validation.schemas import Schema
+from klever.store.validation.schemas import HAS_DEFAULTS, Schema
 
 __all__ = ["fill_defaults", "prune"]
 
@@ -29,6 +29,8 @@ def prune(schema: Schema, value: Any) -> None:
 
 def fill_defaults(schema: Schema, value: Any) -> None:
     """Fill in, in place, the defaults of absent fields of objects that are there."""
+    if not schema.get(HAS_DEFAULTS, True):
+        return
     if isinstance(value, dict):
         for name, field in schema.get("properties", {}).items():
             if name not in value and "default" in field:
