@@ -1,0 +1,119 @@
+"""kubeconfig files as kubectl takes them."""
+
+from __future__ import annotations
+
+import base64
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from klever.errors import FailedPreconditionError, UnauthenticatedError
+from klever.kube import KubeConfig
+from klever.kube.credentials import CredentialSource
+
+
+def write(path: Path, user: dict[str, Any] | None = None, *, name: str = "one", server: str = "https://a:1") -> Path:
+    document = {
+        "current-context": name,
+        "clusters": [{"name": name, "cluster": {"server": server}}],
+        "users": [{"name": name, "user": user or {"token": "secret"}}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": "space"}}],
+    }
+    path.write_text(yaml.safe_dump(document))
+    return path
+
+
+def test_the_current_context(tmp_path: Path) -> None:
+    config = KubeConfig.load(write(tmp_path / "config"))
+    assert (config.server, config.namespace, config.token, config.context) == ("https://a:1", "space", "secret", "one")
+    assert "secret" not in repr(config)
+
+
+def test_several_files_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [write(tmp_path / "a"), write(tmp_path / "b", name="two", server="https://b:2"), tmp_path / "missing"]
+    monkeypatch.setenv("KUBECONFIG", os.pathsep.join(map(str, files)))
+    assert KubeConfig.load().server == "https://a:1"
+    assert KubeConfig.load(context="two").server == "https://b:2"
+    with pytest.raises(FailedPreconditionError, match=r"'three' does not exist \(one, two\)"):
+        KubeConfig.load(context="three")
+
+
+def test_data_and_files(tmp_path: Path) -> None:
+    (tmp_path / "client.key").write_text("KEY")
+    user = {"client-certificate-data": base64.b64encode(b"CERT").decode(), "client-key": "client.key"}
+    config = KubeConfig.load(write(tmp_path / "config", user))
+    assert (config.certificate, config.key) == (b"CERT", b"KEY")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "is no YAML"),
+        ("[]", "holds no configuration"),
+        ("{}", "has no current-context"),
+        ("{current-context: x}", "context 'x' does not exist"),
+    ],
+)
+def test_what_is_wrong_is_said(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "config"
+    path.write_text(text)
+    with pytest.raises(FailedPreconditionError, match=said):
+        KubeConfig.load(path)
+
+
+def test_no_file_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    with pytest.raises(FailedPreconditionError, match="give --kubeconfig or set KUBECONFIG"):
+        KubeConfig.load()
+
+
+async def test_a_token_file_is_read_again(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("first\n")
+    source = CredentialSource(KubeConfig.load(write(tmp_path / "config", {"tokenFile": "token"})))
+    assert (await source.get()).authorization == "Bearer first"
+    (tmp_path / "token").write_text("second\n")
+    assert source.refused()
+    assert (await source.get()).authorization == "Bearer second"
+
+
+def plugin(tmp_path: Path, script: str) -> CredentialSource:
+    path = tmp_path / "plugin"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    user = {
+        "exec": {
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "command": "./plugin",
+            "args": ["one"],
+            "env": [{"name": "WHO", "value": "jane"}],
+            "installHint": "install the plugin",
+            "interactiveMode": "Never",
+        }
+    }
+    return CredentialSource(KubeConfig.load(write(tmp_path / "config", user)))
+
+
+async def test_an_exec_plugin_is_run_again_when_its_token_ends(tmp_path: Path) -> None:
+    status = '{"status": {"token": "%s", "expirationTimestamp": "2020-01-01T00:00:00Z"}}'
+    script = f"echo x >> {tmp_path}/runs; printf '{status}' \"$WHO-$1-$(wc -l < {tmp_path}/runs)\""
+    source = plugin(tmp_path, script)
+    assert (await source.get()).authorization == "Bearer jane-one-1"
+    assert (await source.get()).authorization == "Bearer jane-one-2"
+
+
+@pytest.mark.parametrize(
+    ("script", "said"), [("echo no luck >&2; exit 3", r"failed \(3\): no luck"), ("echo hello", "no ExecCredential")]
+)
+async def test_a_plugin_that_fails_is_said(tmp_path: Path, script: str, said: str) -> None:
+    with pytest.raises(UnauthenticatedError, match=said):
+        await plugin(tmp_path, script).get()
+
+
+async def test_a_plugin_that_is_missing(tmp_path: Path) -> None:
+    source = plugin(tmp_path, "")
+    (tmp_path / "plugin").unlink()
+    with pytest.raises(UnauthenticatedError, match="install the plugin"):
+        await source.get()
