@@ -40,9 +40,9 @@ def calls(cluster: Cluster) -> list[dict[str, Any]]:
     events = []
     for line in cluster.audit.read_bytes().splitlines():
         event = json.loads(line)
-        if event["user"]["username"] == USER and event["verb"] != "watch":
-            if event.get("objectRef", {}).get("resource") != "leases":
-                events.append(event)
+        counts = event["verb"] != "watch" and event.get("objectRef", {}).get("resource") != "leases"
+        if event["user"]["username"] == USER and counts:
+            events.append(event)
     return events
 
 
