@@ -144,6 +144,8 @@ def field_schema(messages: Messages, message: descriptor_pb2.DescriptorProto, fi
     if field.type_name == METADATA:
         return metadata_schema(options)
     schema = value_schema(messages, field, options)
+    if field.type == Field.TYPE_INT32:  # the format alone binds nobody
+        schema |= {"minimum": -(2**31), "maximum": 2**31 - 1}
     if field.label == Field.LABEL_REPEATED and "additionalProperties" not in schema:
         if options.HasField("item_max_length"):
             schema["maxLength"] = options.item_max_length

@@ -95,7 +95,7 @@ class Cluster:
             text=True,
             capture_output=True,
             check=False,
-            timeout=60,
+            timeout=120,
         )
         if check and done.returncode:
             raise RuntimeError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")

@@ -5,6 +5,7 @@ Source: k8s.io/apimachinery `pkg/apis/meta/v1` (Status, StatusReason, CauseType)
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -66,7 +67,7 @@ def error_of(code: int, body: bytes | dict[str, Any], what: str) -> KleverError:
     causes = details.get("causes") or []
     reason = str(status.get("reason", ""))
     if code == 422 or reason == "Invalid":
-        return InvalidError(message, violations=tuple(_violation(cause) for cause in causes if cause.get("field")))
+        return InvalidError(message, violations=tuple(_violations(causes)))
     if any(cause.get("reason") == "NamespaceTerminating" for cause in causes):
         return PermissionDeniedError(message, reason="NAMESPACE_TERMINATING")
     if code == 404 and details.get("kind") == "namespaces":
@@ -91,10 +92,11 @@ def _no_such_kind(what: str) -> FailedPreconditionError:
     )
 
 
-def _violation(cause: dict[str, Any]) -> FieldViolation:
-    field = str(cause["field"])
-    message = str(cause.get("message", ""))
-    return FieldViolation(field if field != "<nil>" else "", message)
+def _violations(causes: list[dict[str, Any]]) -> Iterator[FieldViolation]:
+    """Remarks without a field (that rules were not checked, say) are none."""
+    for cause in causes:
+        if cause.get("field") not in (None, "", "<nil>"):
+            yield FieldViolation(str(cause["field"]), str(cause.get("message", "")))
 
 
 def _parsed(body: bytes) -> dict[str, Any] | None:

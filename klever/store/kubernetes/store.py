@@ -58,6 +58,8 @@ class KubernetesStore:
             # A precondition to us, a change of the uid to the API server.
             if any(violation.field == "metadata.uid" for violation in error.violations):
                 raise ConflictError(f"{kind} {key} is another one by now: {error}") from error
+            if patch.get("metadata", {}).get("name", key.name) != key.name:
+                raise InvalidError(violations=(FieldViolation("metadata.name", "cannot be changed"),)) from error
             old = await self.get(kind, key)
             raise self._in_our_words(error, kind, merge_patch(old, patch), old, subresource) from error
         return _stripped(changed)

@@ -8,7 +8,7 @@ from typing import Any
 from klever.api.kinds import Kind, Object
 from klever.errors import FieldViolation, InvalidError
 from klever.store.admission import Subresource
-from klever.store.validation.check import check
+from klever.store.validation.check import BlockingFault, check
 from klever.store.validation.rules import check_rules
 from klever.store.validation.schemas import Schema, schema_of
 from klever.store.validation.shape import fill_defaults, prune
@@ -37,10 +37,10 @@ class SchemaAdmission:
 
 
 def _faults(schema: Schema, new: Object, old: Object | None) -> Iterator[FieldViolation]:
-    """Rules are evaluated only where the structure holds: they may rely on it."""
+    """Rules are evaluated only where they can be: they may rely on types, and on what their cost was reckoned by."""
     structural = tuple(check(schema, new, ""))
     yield from structural
-    if not structural:
+    if not any(isinstance(fault, BlockingFault) for fault in structural):
         yield from check_rules(schema, new, old, "")
 
 

@@ -11,7 +11,7 @@ from klever.api.codec import parse_time
 from klever.errors import FieldViolation
 from klever.store.validation.schemas import Schema
 
-__all__ = ["check"]
+__all__ = ["BlockingFault", "check"]
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
@@ -25,21 +25,25 @@ _FORMATS = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 _ARTICLES = {"object": "an object", "array": "a list", "string": "a string", "integer": "an integer"}
 
 
+class BlockingFault(FieldViolation):
+    """One after which rules are not evaluated (Kubernetes: hasBlockingErr; a bound or a pattern does not block)."""
+
+
 def check(schema: Schema, value: Any, path: str) -> Iterator[FieldViolation]:
     """Yield what is wrong with `value` and everything below it."""
     if schema.get("x-kubernetes-int-or-string"):
         if isinstance(value, bool) or not isinstance(value, int | str):
-            yield FieldViolation(path, f"must be an integer or a string, not {_show(value)}")
+            yield BlockingFault(path, f"must be an integer or a string, not {_show(value)}")
         elif isinstance(value, str):
             yield from _string(schema, value, path)
         return
     wanted = schema.get("type", "")
     if wanted and not _is(value, wanted):
-        yield FieldViolation(path, f"must be {_ARTICLES.get(wanted, f'a {wanted}')}, not {_show(value)}")
+        yield BlockingFault(path, f"must be {_ARTICLES.get(wanted, f'a {wanted}')}, not {_show(value)}")
         return
     if "enum" in schema and value not in schema["enum"]:
         known = ", ".join(str(e) for e in schema["enum"] if e != "")
-        yield FieldViolation(path, f"{_show(value)} is none of {known}")
+        yield BlockingFault(path, f"{_show(value)} is none of {known}")
     if isinstance(value, dict):
         yield from _object(schema, value, path)
     elif isinstance(value, list):
@@ -61,7 +65,7 @@ def _is(value: Any, wanted: str) -> bool:
 def _object(schema: Schema, value: dict[str, Any], path: str) -> Iterator[FieldViolation]:
     for name in schema.get("required", []):
         if name not in value:
-            yield FieldViolation(_join(path, name), "is required")
+            yield BlockingFault(_join(path, name), "is required")
     properties = schema.get("properties", {})
     for name, field in value.items():
         if name in properties:
@@ -72,8 +76,7 @@ def _list(schema: Schema, value: list[Any], path: str) -> Iterator[FieldViolatio
     if len(value) < schema.get("minItems", 0):
         yield FieldViolation(path, f"must have at least {schema['minItems']} items, not {len(value)}")
     if len(value) > schema.get("maxItems", len(value)):
-        yield FieldViolation(path, f"must have at most {schema['maxItems']} items, not {len(value)}")
-        return
+        yield BlockingFault(path, f"must have at most {schema['maxItems']} items, not {len(value)}")
     for index, item in enumerate(value):
         yield from check(schema.get("items", {}), item, f"{path}[{index}]")
     yield from _duplicates(schema, value, path)
@@ -83,27 +86,27 @@ def _duplicates(schema: Schema, value: list[Any], path: str) -> Iterator[FieldVi
     keys = schema.get("x-kubernetes-list-map-keys")
     if not keys:
         return
-    seen: set[tuple[Any, ...]] = set()
+    seen: dict[tuple[Any, ...], int] = {}
     for index, item in enumerate(value):
         identity = tuple(repr(item.get(k)) for k in keys) if isinstance(item, dict) else (repr(item),)
-        if identity in seen:
+        seen[identity] = seen.get(identity, 0) + 1
+        if seen[identity] == 2:  # each is named once, however often it stands there
             named = ", ".join(f"{k} {item.get(k)!r}" for k in keys) if isinstance(item, dict) else repr(item)
             yield FieldViolation(f"{path}[{index}]", f"duplicate {named}")
-        seen.add(identity)
 
 
 def _string(schema: Schema, value: str, path: str) -> Iterator[FieldViolation]:
     if len(value) < schema.get("minLength", 0):
         yield FieldViolation(path, "must not be empty")
     if len(value) > schema.get("maxLength", len(value)):
-        yield FieldViolation(path, f"has {len(value)} characters, more than {schema['maxLength']}")
+        yield BlockingFault(path, f"has {len(value)} characters, more than {schema['maxLength']}")
     if "pattern" in schema and not _compiled(schema["pattern"]).search(value):
         yield FieldViolation(path, f"{_show(value)} does not match {schema['pattern']}")
     if schema.get("format") == "date-time":
         try:
             parse_time(value)
         except ValueError:
-            yield FieldViolation(path, f"{_show(value)} is not a time as in 2026-01-31T12:00:00Z")
+            yield BlockingFault(path, f"{_show(value)} is not a time as in 2026-01-31T12:00:00Z")
 
 
 def _number(schema: Schema, value: float, path: str) -> Iterator[FieldViolation]:

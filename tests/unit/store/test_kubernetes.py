@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from klever.api.kinds import Kind, Object
 from klever.kube import KubeClient, KubeConfig
+from klever.store.admission import Subresource
 from klever.store.kubernetes import KubernetesStore
 from klever.store.validation import SchemaAdmission
+from tests.contract.corpus import CorpusContract
 from tests.contract.store import StoreContract
 
 
@@ -20,7 +23,22 @@ async def client(kubeconfig: Path) -> AsyncIterator[KubeClient]:
     await client.close()
 
 
+class NoAdmission:
+    """Leaves the API server's own words."""
+
+    def admit(self, kind: Kind, new: Object, old: Object | None, subresource: Subresource) -> Object:
+        return new
+
+
 class TestKubernetesStore(StoreContract):
     @pytest.fixture
     def store(self, client: KubeClient) -> KubernetesStore:
         return KubernetesStore(client, SchemaAdmission())
+
+
+class TestCorpus(CorpusContract):
+    """The API server's own verdicts and fields, none of ours."""
+
+    @pytest.fixture
+    def store(self, client: KubeClient) -> KubernetesStore:
+        return KubernetesStore(client, NoAdmission())

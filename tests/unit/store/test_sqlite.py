@@ -16,6 +16,7 @@ from klever.errors import ExpiredError, FailedPreconditionError, IntegrityError
 from klever.store import Key
 from klever.store.sqlite import SqliteStore, backup
 from klever.store.validation import SchemaAdmission
+from tests.contract.corpus import CorpusContract
 from tests.contract.store import StoreContract, job
 
 WRITER = """
@@ -60,6 +61,10 @@ async def fill(store: SqliteStore, count: int) -> None:
 
 
 class TestSqliteStore(StoreContract):
+    pass
+
+
+class TestCorpus(CorpusContract):
     pass
 
 
