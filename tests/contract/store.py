@@ -47,6 +47,16 @@ def serving(namespace: str, name: str, **predictor: Any) -> Object:
     }
 
 
+def owner_reference(owner: Object) -> Object:
+    metadata = owner["metadata"]
+    return {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": metadata["name"],
+        "uid": metadata["uid"],
+    }
+
+
 async def gone(store: Store, kind: Kind, key: Key) -> None:
     """Wait until an object is no longer there."""
     async with asyncio.timeout(SECONDS):
@@ -171,6 +181,11 @@ class StoreContract:
         final = await store.get(MODEL_JOB, key)
         assert int(final["metadata"]["annotations"]["n"]) == succeeded > 0
 
+    async def test_a_kind_stays_what_it_is(self, store: Store, namespace: str) -> None:
+        await store.create(MODEL_JOB, job(namespace, "a"))
+        with pytest.raises(KleverError):
+            await store.patch(MODEL_JOB, Key(namespace, "a"), {"kind": "Serving"})
+
     async def test_an_immutable_spec(self, store: Store, namespace: str) -> None:
         await store.create(MODEL_JOB, job(namespace, "a"))
         with pytest.raises(InvalidError, match="immutable"):
@@ -228,15 +243,7 @@ class StoreContract:
 
     async def test_dependents_go_after_their_last_owner(self, store: Store, namespace: str) -> None:
         owners = [await store.create(SERVING, serving(namespace, name)) for name in ("a", "b")]
-        references = [
-            {
-                "apiVersion": o["apiVersion"],
-                "kind": o["kind"],
-                "name": o["metadata"]["name"],
-                "uid": o["metadata"]["uid"],
-            }
-            for o in owners
-        ]
+        references = [owner_reference(o) for o in owners]
         await store.create(MODEL_JOB, job(namespace, "child", ownerReferences=references))
         await store.create(MODEL_JOB, job(namespace, "only", ownerReferences=references[:1]))
         await store.delete(SERVING, Key(namespace, "a"))
@@ -244,6 +251,18 @@ class StoreContract:
         assert await store.get(MODEL_JOB, Key(namespace, "child"))
         await store.delete(SERVING, Key(namespace, "b"))
         await gone(store, MODEL_JOB, Key(namespace, "child"))
+
+    async def test_a_dependent_of_what_never_was_goes(self, store: Store, namespace: str) -> None:
+        owner = await store.create(SERVING, serving(namespace, "a"))
+        other = owner_reference(owner) | {"uid": str(uuid.uuid4())}
+        unknown = other | {"apiVersion": "example.com/v1", "kind": "Nobody", "name": "b"}
+        await store.create(MODEL_JOB, job(namespace, "held", ownerReferences=[owner_reference(owner)]))
+        await store.create(MODEL_JOB, job(namespace, "unknown", ownerReferences=[unknown]))
+        await store.create(MODEL_JOB, job(namespace, "orphan", ownerReferences=[other]))
+        await gone(store, MODEL_JOB, Key(namespace, "orphan"))
+        await store.patch(MODEL_JOB, Key(namespace, "held"), {"metadata": {"ownerReferences": [other]}})
+        await gone(store, MODEL_JOB, Key(namespace, "held"))
+        assert await store.get(MODEL_JOB, Key(namespace, "unknown"))
 
     async def test_deleting_a_namespace_deletes_what_is_in_it(self, store: Store, namespace: str) -> None:
         await store.create(MODEL_JOB, job(namespace, "a"))

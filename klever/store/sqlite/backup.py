@@ -28,9 +28,17 @@ def backup(database: Path, target: Path) -> None:
             process.step()
         copy.close()
         source.close()
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
+        _sync(partial)
         partial.replace(target)
+        _sync(target.parent)
     except (apsw.Error, OSError) as error:
         partial.unlink(missing_ok=True)
         raise failure(error, target) from error
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left, insort
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -76,7 +75,7 @@ class Table:
         self.rows = {(row.namespace, row.name): row for row in rows}
         self._addresses = sorted(self.rows)
         self._snapshot: tuple[Row, ...] | None = None
-        self._watchers: deque[asyncio.Future[None]] = deque()
+        self._changed = asyncio.Event()
 
     def current(self, address: Address) -> tuple[Row | None, Commit | None]:
         """Return an object as the next write finds it, and the commit it waits for, if any."""
@@ -96,18 +95,13 @@ class Table:
         committed = bisect_left(self._addresses, (namespace, "")) < self._end(namespace)
         return committed or any(address[0] == namespace for address in self.head)
 
-    async def changed(self, place: int) -> None:
-        """Wait until the history reaches beyond a place."""
-        while self.history.end <= place:
-            waiter = asyncio.get_running_loop().create_future()
-            self._watchers.append(waiter)
-            await waiter
+    async def changed(self) -> None:
+        """Wait for the next change, or the end of the store."""
+        await self._changed.wait()
 
     def wake(self) -> None:
-        for waiter in self._watchers:
-            if not waiter.done():
-                waiter.set_result(None)
-        self._watchers.clear()
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     def commit(self, row: Row | None, change: Change) -> None:
         address = (change.namespace, change.name)
@@ -135,12 +129,12 @@ class Engine:
         tables: dict[Kind, Table],
         revision: int,
         submit: Callable[[list[Row | Removal]], None],
-        observers: Iterable[Observer] = (),
     ) -> None:
         self.tables = tables
         self.revision = revision
         """The last committed revision."""
-        self.observers = list(observers)
+        self.observers: list[Observer] = []
+        """Told of each committed change, in order; they must not raise."""
         self._submit = submit
         self._next = revision + 1
         self._loop = asyncio.get_running_loop()

@@ -1,140 +1,152 @@
-"""Collects what has lost its last owner, empties namespaces that are being deleted, and drops old Events."""
+"""Deletes what has no owner left, and empties namespaces that are being deleted.
+
+As Kubernetes' garbage collector (pkg/controller/garbagecollector) an owner is looked for where its reference says,
+beside the dependent or in no namespace, and must have the uid; one of a kind that the store does not hold counts as
+being there, because nobody can tell. References to owners that are gone stay as long as another one is there.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from collections.abc import Iterable
+from itertools import islice
+from typing import Protocol
 
-from klever.api.codec import parse_time
-from klever.api.kinds import EVENT, NAMESPACE, Kind
-from klever.errors import KleverError, NotFoundError
+from klever.api.kinds import KINDS, NAMESPACE, Kind
+from klever.errors import ConflictError, KleverError, NotFoundError
 from klever.store import Key
 from klever.store.meta import deleting
 from klever.store.sqlite.encoding import decode
 from klever.store.sqlite.engine import Engine
 from klever.store.sqlite.history import Change
+from klever.store.sqlite.owners import Node, Owner, Owners
 
-__all__ = ["Collector"]
+__all__ = ["Collector", "Remover"]
 
 log = logging.getLogger(__name__)
 
-_EVENT_LIFE = timedelta(hours=1)
-_SWEEP_SECONDS = 60.0
-_MARK = b'"ownerReferences"'
+_CHUNK = 500
+"""Deletions at once: they share transactions."""
 
-Node = tuple[Kind, str, str]
-"""Kind, namespace and name of an object."""
+_RETRY_SECONDS = 1.0
+_DELETING = b'"deletionTimestamp"'
+_KINDS = {(kind.api_version, kind.kind): kind for kind in KINDS}
+
+
+class Remover(Protocol):
+    """How the collector writes."""
+
+    async def delete(self, kind: Kind, key: Key, preconditions: dict[str, str]) -> None:
+        """Delete an object; `ConflictError` if it has not the `uid` of the preconditions."""
+
+    async def release(self, key: Key) -> None:
+        """Drop a namespace that is empty."""
 
 
 class Collector:
-    """Watches commits. `delete` removes an object, `release` a terminating namespace that is empty."""
+    """Learns of each commit and does what follows, in `run`."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        delete: Callable[[Kind, Key], Awaitable[object]],
-        release: Callable[[Key], Awaitable[object]],
-        clock: Callable[[], datetime],
-    ) -> None:
+    def __init__(self, engine: Engine, remover: Remover) -> None:
         self._engine = engine
-        self._delete = delete
-        self._release = release
-        self._clock = clock
-        self._dependents: dict[str, set[Node]] = {}
+        self._remover = remover
+        self._owners = Owners()
+        self._suspects: set[Node] = set()
+        self._terminating: set[str] = set()
         self._work = asyncio.Event()
-        self._orphans: set[Node] = set()
-        engine.observers.append(self._observe)
-
-    def load(self) -> None:
-        """Learn every owner reference from what is stored; whose owners have vanished goes."""
-        for table in self._engine.tables.values():
+        for kind, table in engine.tables.items():
             for row in table.rows.values():
-                if _MARK in row.data:
-                    self._learn((table.kind, row.namespace, row.name), row.data)
-        uids = {decode(row.data)["metadata"]["uid"] for t in self._engine.tables.values() for row in t.rows.values()}
-        for uid in self._dependents.keys() - uids:
-            self._orphans |= self._dependents[uid]
-        self._work.set()
+                self._learn(Node(kind, row.namespace, row.name), row.data)
+        engine.observers.append(self._observe)
 
     async def run(self) -> None:
         """Collect until cancelled."""
         while True:
-            try:
-                await asyncio.wait_for(self._work.wait(), _SWEEP_SECONDS)
-            except TimeoutError:
-                await self._drop_events()
+            await self._work.wait()
             self._work.clear()
             try:
                 await self._collect()
             except KleverError as error:
                 log.warning("collection failed, it is tried again: %s", error)
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(_RETRY_SECONDS)
                 self._work.set()
 
     def _observe(self, kind: Kind, change: Change) -> None:
-        if _MARK in change.new and not change.deleted:
-            self._learn((kind, change.namespace, change.name), change.new)
+        node = Node(kind, change.namespace, change.name)
         if change.deleted:
-            uid = decode(change.new)["metadata"]["uid"]
-            self._orphans |= self._dependents.pop(uid, set())
-            if self._orphans or self._terminating():
-                self._work.set()
-        elif kind == NAMESPACE:
-            self._work.set()
+            self._forget(node, change.new)
+        else:
+            self._learn(node, change.new)
 
     def _learn(self, node: Node, data: bytes) -> None:
-        for reference in decode(data)["metadata"].get("ownerReferences", []):
-            self._dependents.setdefault(reference["uid"], set()).add(node)
+        if self._owners.learn(node, data):
+            self._suspects.add(node)
+            self._work.set()
+        if node.kind == NAMESPACE and _is_deleting(data):
+            self._terminating.add(node.name)
+            self._work.set()
+
+    def _forget(self, node: Node, data: bytes) -> None:
+        self._owners.forget(node)
+        dependents = self._owners.dependents(data)
+        self._suspects |= dependents
+        if node.kind == NAMESPACE:
+            self._terminating.discard(node.name)
+        if dependents or (node.namespace in self._terminating and not self._holds_any(node.namespace)):
+            self._work.set()
 
     async def _collect(self) -> None:
-        while self._orphans:
-            kind, namespace, name = node = next(iter(self._orphans))
-            await self._delete_if_orphan(kind, Key(namespace, name))
-            self._orphans.discard(node)
-        for key in self._terminating():
-            await self._empty(key)
+        while self._suspects:
+            suspects = set(islice(self._suspects, _CHUNK))
+            self._suspects -= suspects
+            await self._delete(node for node in suspects if self._orphaned(node))
+            await asyncio.sleep(0)
+        for namespace in tuple(self._terminating):
+            await self._empty(namespace)
 
-    async def _delete_if_orphan(self, kind: Kind, key: Key) -> None:
-        row, _ = self._engine.tables[kind].current((key.namespace, key.name))
-        if row is None:
-            return
-        metadata = decode(row.data)["metadata"]
-        owners = {r["uid"] for r in metadata.get("ownerReferences", [])}
-        if owners and "deletionTimestamp" not in metadata and not owners & self._dependents_known():
-            await self._ignore_missing(self._delete(kind, key))
+    def _orphaned(self, node: Node) -> bool:
+        owners = self._owners.of(node)
+        return bool(owners) and not any(self._there(owner, node.namespace) for owner in owners)
 
-    def _dependents_known(self) -> set[str]:
-        """The owners that are still there, as far as anything depends on them."""
-        return set(self._dependents)
+    def _there(self, owner: Owner, namespace: str) -> bool:
+        kind = _KINDS.get((owner.api_version, owner.kind))
+        if kind is None or (kind.namespaced and not namespace):
+            return True
+        row = self._engine.tables[kind].rows.get((namespace if kind.namespaced else "", owner.name))
+        return row is not None and decode(row.data)["metadata"]["uid"] == owner.uid
 
-    def _terminating(self) -> list[Key]:
-        rows = self._engine.tables[NAMESPACE].rows.values()
-        return [Key("", row.name) for row in rows if b'"deletionTimestamp"' in row.data and deleting(decode(row.data))]
-
-    async def _empty(self, namespace: Key) -> None:
-        held = False
+    async def _empty(self, namespace: str) -> None:
         for kind, table in self._engine.tables.items():
             if kind.namespaced:
-                for row in table.snapshot(namespace.name):
-                    if not deleting(decode(row.data)):
-                        await self._ignore_missing(self._delete(kind, Key(row.namespace, row.name)))
-                held = held or table.holds_any(namespace.name)
-        if not held:
-            await self._ignore_missing(self._release(namespace))
+                rows = iter(table.snapshot(namespace))
+                while chunk := list(islice(rows, _CHUNK)):
+                    await self._delete(Node(kind, row.namespace, row.name) for row in chunk)
+        if namespace in self._terminating and not self._holds_any(namespace):
+            await self._remover.release(Key("", namespace))
 
-    async def _drop_events(self) -> None:
-        before = self._clock() - _EVENT_LIFE
-        for row in self._engine.tables[EVENT].snapshot():
-            event = decode(row.data)
-            last = event.get("lastTimestamp") or event["metadata"]["creationTimestamp"]
-            if parse_time(last) < before:
-                await self._ignore_missing(self._delete(EVENT, Key(row.namespace, row.name)))
+    def _holds_any(self, namespace: str) -> bool:
+        return any(table.holds_any(namespace) for table in self._engine.tables.values())
 
-    @staticmethod
-    async def _ignore_missing(deletion: Awaitable[object]) -> None:
-        try:
-            await deletion
-        except NotFoundError:
+    async def _delete(self, nodes: Iterable[Node]) -> None:
+        """Delete what is not being deleted already. What fails stays a suspect."""
+        results = await asyncio.gather(*map(self._delete_one, nodes), return_exceptions=True)
+        for error in results:
+            if error is not None:
+                raise error
+
+    async def _delete_one(self, node: Node) -> None:
+        row = self._engine.tables[node.kind].rows.get((node.namespace, node.name))
+        if row is None or _is_deleting(row.data):
             return
+        uid = decode(row.data)["metadata"]["uid"]
+        try:
+            await self._remover.delete(node.kind, Key(node.namespace, node.name), {"uid": uid})
+        except (NotFoundError, ConflictError):
+            log.debug("%s %s/%s was quicker", node.kind, node.namespace, node.name)
+        except KleverError:
+            self._suspects.add(node)
+            raise
+
+
+def _is_deleting(data: bytes) -> bool:
+    return _DELETING in data and deleting(decode(data))

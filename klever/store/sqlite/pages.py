@@ -1,47 +1,88 @@
-"""Pages of a list: a token pins the moment of the first page, for a bounded time."""
+"""Lists in pages: a token pins the moment of the first page, for a bounded time."""
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from klever.errors import ExpiredError
+from klever.api.kinds import Kind, Object
+from klever.errors import ExpiredError, FieldViolation, InvalidError
+from klever.store import Page
+from klever.store.selectors import Selector
+from klever.store.sqlite.encoding import Encoded, decode
 from klever.store.sqlite.schema import Row
 
-__all__ = ["Pages", "Pinned"]
+__all__ = ["Pages", "Question", "Rest"]
 
 _LIFE_SECONDS = 300.0
 _KEPT = 100
+_CHUNK = 500
+
+Question = tuple[Kind, str, str, str]
+"""What is listed: kind, namespace, labels, fields."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pinned:
-    """The rest of a list: `rows` from `start` on, as they were at `revision`."""
+class Rest:
+    """What of a list is still to be told: `rows` from `start` on, as they were at `revision`."""
 
+    question: Question
     rows: tuple[Row, ...]
-    start: int
     revision: int
-    until: float
+    start: int = 0
+    until: float = 0.0
 
 
 class Pages:
     """The lists that have further pages. Rows are references: pinning them costs little."""
 
     def __init__(self) -> None:
-        self._pinned: OrderedDict[str, Pinned] = OrderedDict()
+        self._pinned: OrderedDict[str, Rest] = OrderedDict()
 
-    def pin(self, rows: tuple[Row, ...], start: int, revision: int) -> str:
+    async def page(self, rest: Rest, selector: Selector, limit: int) -> Page:
+        """Return the next page of at most `limit` objects, 0 for all."""
+        items: Sequence[Object]
+        if selector.everything:
+            end = min(rest.start + limit, len(rest.rows)) if limit else len(rest.rows)
+            items = Encoded([row.data for row in rest.rows[rest.start : end]])
+        else:
+            items, end = await _select(rest, selector, limit)
+        token = self._pin(replace(rest, start=end)) if end < len(rest.rows) else ""
+        return Page(items, str(rest.revision), token)
+
+    def find(self, token: str, question: Question) -> Rest:
+        """Return what a token pins; it stays good, a page may be asked for again.
+
+        Raises `ExpiredError`, and `InvalidError` if it was given for another list.
+        """
+        rest = self._pinned.get(token)
+        if rest is None or rest.until < time.monotonic():
+            raise ExpiredError("the page token is too old: begin the list again")
+        if rest.question != question:
+            raise InvalidError(violations=(FieldViolation("page_token", "was given for another list"),))
+        return rest
+
+    def _pin(self, rest: Rest) -> str:
         token = secrets.token_urlsafe(12)
-        self._pinned[token] = Pinned(rows, start, revision, time.monotonic() + _LIFE_SECONDS)
+        self._pinned[token] = replace(rest, until=time.monotonic() + _LIFE_SECONDS)
         while len(self._pinned) > _KEPT:
             self._pinned.popitem(last=False)
         return token
 
-    def find(self, token: str) -> Pinned:
-        """Return what a token pins; it stays good, a page may be asked for again. Raises `ExpiredError`."""
-        pinned = self._pinned.get(token)
-        if pinned is None or pinned.until < time.monotonic():
-            raise ExpiredError("the page token is too old: begin the list again")
-        return pinned
+
+async def _select(rest: Rest, selector: Selector, limit: int) -> tuple[list[Object], int]:
+    """Return up to `limit` objects that match, and where the next page begins."""
+    items: list[Object] = []
+    for place in range(rest.start, len(rest.rows)):
+        if limit and len(items) == limit:
+            return items, place
+        obj = decode(rest.rows[place].data)
+        if selector.matches(obj):
+            items.append(obj)
+        if place % _CHUNK == _CHUNK - 1:
+            await asyncio.sleep(0)
+    return items, len(rest.rows)

@@ -6,18 +6,19 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import apsw
 import pytest
 
-from klever.api.kinds import MODEL_JOB, NAMESPACE
-from klever.errors import ExpiredError, FailedPreconditionError, IntegrityError
+from klever.api.kinds import EVENT, MODEL_JOB, NAMESPACE, Object
+from klever.errors import ExpiredError, FailedPreconditionError, IntegrityError, InvalidError, UnavailableError
 from klever.store import Key
 from klever.store.sqlite import SqliteStore, backup
 from klever.store.validation import SchemaAdmission
 from tests.contract.corpus import CorpusContract
-from tests.contract.store import StoreContract, job
+from tests.contract.store import StoreContract, gone, job
 
 WRITER = """
 import asyncio, sys
@@ -133,6 +134,69 @@ async def test_a_watch_from_too_long_ago_must_list_again(store: SqliteStore) -> 
         )
     with pytest.raises(ExpiredError, match="list again"):
         await anext(store.watch(MODEL_JOB, resource_version=start))
+
+
+async def test_a_watch_from_a_future_must_list_again(store: SqliteStore) -> None:
+    with pytest.raises(ExpiredError, match="not reached yet"):
+        await anext(store.watch(MODEL_JOB, resource_version="1000"))
+
+
+async def test_closing_ends_watches(tmp_path: Path) -> None:
+    store = await opened(tmp_path / "klever.db")
+    watch = asyncio.create_task(anext(store.watch(MODEL_JOB)))
+    await asyncio.sleep(0)  # it begins
+    await store.close()
+    with pytest.raises(UnavailableError, match="closed"):
+        async with asyncio.timeout(5):
+            await watch
+
+
+async def test_a_page_token_is_for_one_list(store: SqliteStore) -> None:
+    await fill(store, 3)
+    page = await store.list(MODEL_JOB, limit=2)
+    with pytest.raises(InvalidError, match="another list"):
+        await store.list(MODEL_JOB, labels="x=y", limit=2, token=page.next_token)
+
+
+async def test_a_finalizer_holds_an_empty_namespace(store: SqliteStore) -> None:
+    key = Key("", "n")
+    await store.create(NAMESPACE, {"metadata": {"name": "n", "finalizers": ["kleveross.io/test"]}})
+    await store.create(MODEL_JOB, job("n", "a"))
+    await store.delete(NAMESPACE, key)
+    await gone(store, MODEL_JOB, Key("n", "a"))
+    assert (await store.get(NAMESPACE, key))["status"]["phase"] == "Terminating"
+    await store.patch(NAMESPACE, key, {"metadata": {"finalizers": None}})
+    await gone(store, NAMESPACE, key)
+
+
+async def test_events_live_for_an_hour_after_they_were_last_seen(tmp_path: Path) -> None:
+    now = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+
+    async def reopened() -> SqliteStore:
+        return await SqliteStore.open(tmp_path / "klever.db", SchemaAdmission(), lambda: now)
+
+    store = await reopened()
+    await store.create(NAMESPACE, {"metadata": {"name": "n"}})
+    events: dict[str, Object] = {
+        "old": {"lastTimestamp": "2026-01-31T11:59:00Z"},
+        "seen": {"lastTimestamp": "2026-01-31T12:30:00Z"},
+        "undated": {},
+        "odd": {"lastTimestamp": "yesterday"},
+    }
+    for name, event in events.items():
+        await store.create(EVENT, event | {"metadata": {"namespace": "n", "name": name}})
+    await store.close()
+    now += timedelta(minutes=59, seconds=30)
+    store = await reopened()
+    await gone(store, EVENT, Key("n", "old"))
+    assert [e["metadata"]["name"] for e in (await store.list(EVENT)).items] == ["odd", "seen", "undated"]
+    await store.close()
+    now += timedelta(minutes=1)
+    store = await reopened()
+    for name in ("odd", "undated"):
+        await gone(store, EVENT, Key("n", name))
+    assert [e["metadata"]["name"] for e in (await store.list(EVENT)).items] == ["seen"]
+    await store.close()
 
 
 async def test_a_backup_is_whole(tmp_path: Path, store: SqliteStore) -> None:

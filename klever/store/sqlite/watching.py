@@ -1,0 +1,90 @@
+"""Watches: a place in a kind's history, read in chunks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from klever.api.kinds import Kind, Object
+from klever.errors import ExpiredError, FieldViolation, InvalidError, UnavailableError
+from klever.store import EventType, WatchEvent
+from klever.store.selectors import Selector
+from klever.store.sqlite.encoding import decode
+from klever.store.sqlite.engine import Engine, Table
+from klever.store.sqlite.history import Change
+
+__all__ = ["bookmark", "existing", "following", "place_of"]
+
+_CHUNK = 500
+_CHUNK_BYTES = 64 << 10
+_BOOKMARK_SECONDS = 55.0
+
+
+async def existing(table: Table, namespace: str, selector: Selector) -> AsyncIterator[WatchEvent]:
+    """Yield what is there at the first step, as ADDED."""
+    for number, row in enumerate(table.snapshot(namespace), 1):
+        obj = decode(row.data)
+        if selector.matches(obj):
+            yield WatchEvent("ADDED", obj)
+        if number % _CHUNK == 0:
+            await asyncio.sleep(0)
+
+
+def place_of(engine: Engine, table: Table, version: str) -> int:
+    """Return the place after a resource version.
+
+    Raises `ExpiredError` for one that is too old, or from a future that a restored backup knows nothing of.
+    """
+    if not version.isdecimal():
+        raise InvalidError(violations=(FieldViolation("resource_version", f"{version!r} was not given by this store"),))
+    if int(version) > engine.revision:
+        raise ExpiredError(f"resource version {version} is not reached yet ({engine.revision} is): list again")
+    return table.history.place(int(version))
+
+
+async def following(
+    engine: Engine, table: Table, place: int, namespace: str, selector: Selector, *, bookmarks: bool
+) -> AsyncIterator[WatchEvent]:
+    """Yield changes from a place on. Ends with `ExpiredError`, or `UnavailableError` when the store is closed."""
+    while True:
+        if engine.closed:
+            raise UnavailableError("the store is closed")
+        chunk = table.history.read(place, _CHUNK, _CHUNK_BYTES)
+        for change in chunk:
+            event = _event(change, namespace, selector)
+            if event is not None:
+                yield event
+        place += len(chunk)
+        if chunk:
+            await asyncio.sleep(0)
+        elif await _quiet(table) and bookmarks and table.history.end == place:
+            yield bookmark(table.kind, engine.revision)
+
+
+async def _quiet(table: Table) -> bool:
+    """Wait for a change; returns True if none came for the time of a bookmark."""
+    try:
+        async with asyncio.timeout(_BOOKMARK_SECONDS):
+            await table.changed()
+    except TimeoutError:
+        return True
+    return False
+
+
+def bookmark(kind: Kind, revision: int) -> WatchEvent:
+    obj: Object = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": {"resourceVersion": str(revision)}}
+    return WatchEvent("BOOKMARK", obj)
+
+
+def _event(change: Change, namespace: str, selector: Selector) -> WatchEvent | None:
+    if namespace and change.namespace != namespace:
+        return None
+    new = decode(change.new)
+    if selector.everything:
+        kind: EventType = "DELETED" if change.deleted else "MODIFIED" if change.old else "ADDED"
+        return WatchEvent(kind, new)
+    before = change.old is not None and selector.matches(decode(change.old))
+    after = not change.deleted and selector.matches(new)
+    if not before and not after:
+        return None
+    return WatchEvent("MODIFIED" if before and after else "ADDED" if after else "DELETED", new)

@@ -1,0 +1,194 @@
+"""Writes: each is decided against the head, in one step of the loop, and answered when it is durable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Literal, NamedTuple, TypeVar
+
+from klever.api.kinds import NAMESPACE, Kind, Object
+from klever.errors import (
+    AlreadyExistsError,
+    FieldViolation,
+    InvalidError,
+    KleverError,
+    NotFoundError,
+    PermissionDeniedError,
+)
+from klever.store import Key, meta
+from klever.store.admission import Admission
+from klever.store.sqlite.encoding import copied, decode, encode
+from klever.store.sqlite.engine import Commit, Engine, Table
+from klever.store.sqlite.history import Change
+from klever.store.sqlite.schema import Row
+
+__all__ = ["Decide", "Writes", "not_found"]
+
+T = TypeVar("T")
+
+Decide = Callable[[Object, Row], Object]
+"""From the object as it is, and its row, to the object as it shall be; changes neither; raises to refuse."""
+
+
+class Found(NamedTuple):
+    """An object as a write finds it; `commit` is what it waits for, if it is not durable yet."""
+
+    object: Object
+    row: Row
+    commit: Commit | None
+
+
+class Writes:
+    """What the contract's writing calls have in common."""
+
+    def __init__(self, engine: Engine, admission: Admission, clock: Callable[[], datetime]) -> None:
+        self._engine = engine
+        self._admission = admission
+        self._clock = clock
+
+    async def create(self, kind: Kind, new: Object, applied: bytes = b"") -> Object:
+        """Store a new object; `new` is the callee's. `applied` is what an apply named, for the next one."""
+        meta.begin(kind, new, self._clock())
+        _refuse(tuple(meta.violations(kind, new)))
+        metadata = new["metadata"]
+        address = (metadata.get("namespace", ""), metadata["name"])
+        if kind.namespaced:
+            await self._check_namespace(kind, address[0])
+        admitted = self._admission.admit(kind, new, None, "")
+        table = self._engine.tables[kind]
+        existing, commit = table.current(address)
+        if existing is not None:
+            await _durable(commit)
+            raise AlreadyExistsError(f"{kind.kind} {Key(*address)} exists already")
+        number = self._engine.next_revision
+        data = encode(_versioned(admitted, number))
+        row = Row(number, kind.resource, *address, number, data, applied)
+        await self._engine.write(table, row, Change(*address, number, None, data)).wait()
+        return decode(data)
+
+    async def update(
+        self,
+        kind: Kind,
+        key: Key,
+        decide: Decide,
+        subresource: Literal["", "status"] = "",
+        applied: bytes | None = None,
+    ) -> Object:
+        """Change an object, or drop it if that takes the last finalizer from one that is being deleted."""
+
+        def checked(old: Object, row: Row) -> Object:
+            return self._checked(kind, old, decide(old, row), subresource)
+
+        new, (old, row, commit) = await self._decided(kind, key, checked)
+        table = self._engine.tables[kind]
+        if meta.deleting(new) and not new["metadata"].get("finalizers") and kind != NAMESPACE:
+            return await self._drop(table, row, new)
+        if new == old and applied in (None, row.applied):
+            await _durable(commit)
+            return old
+        return await self._put(table, row, new, row.applied if applied is None else applied)
+
+    async def delete(self, kind: Kind, key: Key, preconditions: dict[str, str]) -> None:
+        """Drop an object, or mark it where finalizers hold it; a namespace is always marked, its content holds it."""
+
+        def marked(old: Object, _row: Row) -> Object | None:
+            meta.check_preconditions(f"{kind.kind} {key}", preconditions, old)
+            if not old["metadata"].get("finalizers") and kind != NAMESPACE:
+                return None
+            if meta.deleting(old):
+                return old
+            new = copied(old)
+            meta.mark_deleted(kind, new, self._clock())
+            return new
+
+        new, (old, row, commit) = await self._decided(kind, key, marked)
+        table = self._engine.tables[kind]
+        if new is None:
+            await self._drop(table, row, old)
+        elif new is old:
+            await _durable(commit)
+        else:
+            await self._put(table, row, new, row.applied)
+
+    async def release(self, key: Key) -> None:
+        """Drop a namespace that is empty, being deleted and held by no finalizer."""
+        _, (old, row, _) = await self._decided(NAMESPACE, key, lambda _old, _row: None)
+        if meta.deleting(old) and not old["metadata"].get("finalizers"):
+            await self._drop(self._engine.tables[NAMESPACE], row, old)
+
+    async def _decided(self, kind: Kind, key: Key, decide: Callable[[Object, Row], T]) -> tuple[T, Found]:
+        """Return what `decide` says to the object as the head has it, to be written without any further await.
+
+        A refusal that rests on a write that is not durable yet waits for it: it may never come to be.
+        """
+        while True:
+            row, commit = self._engine.tables[kind].current((key.namespace, key.name))
+            try:
+                if row is None:
+                    raise not_found(kind, key)
+                old = decode(row.data)
+                return decide(old, row), Found(old, row, commit)
+            except KleverError:
+                if commit is None:
+                    raise
+                try:
+                    await commit.wait()
+                except KleverError:
+                    continue
+                raise
+
+    def _checked(self, kind: Kind, old: Object, new: Object, subresource: Literal["", "status"]) -> Object:
+        new = copied(new)
+        meta.check_envelope(kind, new)
+        if subresource == "status":
+            new["metadata"] = old["metadata"]
+        new = self._admission.admit(kind, new, old, subresource)
+        if subresource == "":
+            meta.carry_over(kind, old, new)  # after the defaults: they are no change of the spec
+            _refuse(tuple(meta.violations(kind, new, old)))
+        return new
+
+    async def _check_namespace(self, kind: Kind, namespace: str) -> None:
+        def refuse(found: Object, _row: Row) -> None:
+            if meta.deleting(found):
+                raise PermissionDeniedError(
+                    f"namespace {namespace} is being deleted: no {kind.kind} can be created in it",
+                    reason="NAMESPACE_TERMINATING",
+                )
+
+        try:
+            await self._decided(NAMESPACE, Key("", namespace), refuse)
+        except NotFoundError as error:
+            raise NotFoundError(error.message, reason="NAMESPACE_NOT_FOUND") from error
+
+    async def _put(self, table: Table, row: Row, new: Object, applied: bytes) -> Object:
+        number = self._engine.next_revision
+        data = encode(_versioned(new, number))
+        kept = Row(row.id, row.kind, row.namespace, row.name, number, data, applied)
+        await self._engine.write(table, kept, Change(row.namespace, row.name, number, row.data, data)).wait()
+        return decode(data)
+
+    async def _drop(self, table: Table, row: Row, last: Object) -> Object:
+        number = self._engine.next_revision
+        data = encode(_versioned(last, number))
+        change = Change(row.namespace, row.name, number, row.data, data, deleted=True)
+        await self._engine.write(table, row, change).wait()
+        return decode(data)
+
+
+def not_found(kind: Kind, key: Key) -> NotFoundError:
+    return NotFoundError(f'{kind.plural} "{key}" not found')
+
+
+async def _durable(commit: Commit | None) -> None:
+    if commit is not None:
+        await commit.wait()
+
+
+def _versioned(obj: Object, number: int) -> Object:
+    return obj | {"metadata": obj["metadata"] | {"resourceVersion": str(number)}}
+
+
+def _refuse(violations: tuple[FieldViolation, ...]) -> None:
+    if violations:
+        raise InvalidError(violations=violations)
