@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 from klever.api.codec import from_object, to_object
 from klever.api.kinds import EVENT, Kind, Object
 from klever.errors import ExpiredError, FieldViolation, InvalidError
+from klever.server.ordering import by_creation
 from klever.store import Key, Page, Store
 from klever.v1alpha1.common_pb2 import (
     ListEventsRequest,
@@ -24,7 +25,6 @@ __all__ = ["DEFAULT_NAMESPACE", "Objects", "required"]
 
 DEFAULT_NAMESPACE = "default"
 PAGE_SIZE = 500
-MAX_SORTED = 10_000
 
 M = TypeVar("M", bound=Message)
 R = TypeVar("R", bound=Message)
@@ -88,32 +88,24 @@ class Objects(Generic[M]):
 
     async def page(self, namespace: str, options: ListOptions) -> Page:
         size = min(options.page_size or PAGE_SIZE, PAGE_SIZE)
-        if options.order_by in ("", "name"):
-            return await self.store.list(
-                self.kind,
-                _all(namespace),
-                labels=options.labels,
-                fields=options.filter,
-                limit=size,
-                token=options.page_token,
-            )
-        return await self._sorted(namespace, options)
-
-    async def _sorted(self, namespace: str, options: ListOptions) -> Page:
-        """Sort by creation: one page, as an order that the store does not keep cannot be continued."""
-        if options.order_by not in ("created", "created desc"):
+        order, token = options.order_by or "name", options.page_token
+        where, labels, fields = _all(namespace), options.labels, options.filter
+        if order == "name":
+            return await self.store.list(self.kind, where, labels=labels, fields=fields, limit=size, token=token)
+        if order not in ("created", "created desc"):
             known = "name, created, created desc"
-            raise InvalidError(
-                violations=(FieldViolation("options.order_by", f"{options.order_by!r} is none of {known}"),)
-            )
-        page = await self.store.list(
-            self.kind, _all(namespace), labels=options.labels, fields=options.filter, limit=MAX_SORTED
+            raise InvalidError(violations=(FieldViolation("options.order_by", f"{order!r} is none of {known}"),))
+        newest_first = order.endswith("desc")
+        return await by_creation(
+            self.store,
+            self.kind,
+            where,
+            labels=labels,
+            fields=fields,
+            newest_first=newest_first,
+            size=size,
+            token=token,
         )
-        items = sorted(
-            page.items, key=lambda o: str(o["metadata"]["creationTimestamp"]), reverse=options.order_by.endswith("desc")
-        )
-        size = options.page_size or len(items)
-        return Page(tuple(items[:size]), page.resource_version)
 
     async def watch(self, namespace: str, options: WatchOptions, response: Callable[..., R]) -> AsyncIterator[R]:
         """Yield responses of `{type, object, error}`; the error is in-band and ends the stream."""

@@ -1,0 +1,76 @@
+"""Lists by creation, over several pages."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from klever.api.kinds import MODEL_JOB, NAMESPACE
+from klever.errors import InvalidError
+from klever.server.objects import Objects
+from klever.store.sqlite import SqliteStore
+from klever.store.validation import SchemaAdmission
+from klever.v1alpha1.common_pb2 import ListOptions
+from klever.v1alpha1.modeljob_pb2 import ModelJob
+from tests.contract.store import job
+
+NAMES = ["m", "z", "a", "k", "b"]
+"""In the order of creation, some in the same second."""
+
+
+@pytest.fixture
+async def jobs(tmp_path: Path) -> AsyncIterator[Objects[ModelJob]]:
+    steps = count()
+    begin = datetime(2026, 1, 31, tzinfo=UTC)
+    store = await SqliteStore.open(
+        tmp_path / "klever.db", SchemaAdmission(), lambda: begin + timedelta(seconds=next(steps) // 2)
+    )
+    await store.create(NAMESPACE, {"metadata": {"name": "n"}})
+    for name in NAMES:
+        await store.create(MODEL_JOB, job("n", name))
+    yield Objects(store, MODEL_JOB, ModelJob)
+    await store.close()
+
+
+async def pages(jobs: Objects[ModelJob], order: str) -> list[list[str]]:
+    found, token = [], ""
+    while True:
+        page = await jobs.page("n", ListOptions(page_size=2, order_by=order, page_token=token))
+        found.append([str(obj["metadata"]["name"]) for obj in page.items])
+        token = page.next_token
+        if not token:
+            return found
+
+
+async def test_an_order_by_creation_goes_over_all_pages(jobs: Objects[ModelJob]) -> None:
+    listed = [obj["metadata"] for obj in (await jobs.page("n", ListOptions())).items]
+    places = sorted((m["creationTimestamp"], m["name"]) for m in listed)
+    names = [name for _, name in places]
+    assert names != sorted(names)
+    for order, wanted in (("created", names), ("created desc", names[::-1])):
+        found = await pages(jobs, order)
+        assert [len(page) for page in found] == [2, 2, 1]
+        assert [name for page in found for name in page] == wanted
+
+
+async def test_a_selection_can_be_ordered(jobs: Objects[ModelJob]) -> None:
+    page = await jobs.page("n", ListOptions(filter="metadata.name!=a", order_by="created"))
+    assert "a" not in [obj["metadata"]["name"] for obj in page.items]
+    assert len(page.items) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        (ListOptions(order_by="size"), "options.order_by"),
+        (ListOptions(order_by="created", page_token="what"), "options.page_token"),
+    ],
+)
+async def test_what_is_not_understood_is_refused(jobs: Objects[ModelJob], options: ListOptions, field: str) -> None:
+    with pytest.raises(InvalidError) as caught:
+        await jobs.page("n", options)
+    assert [v.field for v in caught.value.violations] == [field]
