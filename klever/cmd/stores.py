@@ -89,16 +89,19 @@ async def open_stores(options: StoreOptions, data: DataDirectory, identity: str 
 
 @asynccontextmanager
 async def _kubernetes(options: StoreOptions, identity: str) -> AsyncIterator[Stores]:
-    client = await KubeClient.open(KubeConfig.load(options.kubeconfig, options.context))
+    config = KubeConfig.load(options.kubeconfig, options.context)
+    client = await KubeClient.open(config)
+    apart = await KubeClient.open(config)  # the Lease must not wait for what the controllers ask
     try:
         direct = KubernetesStore(client, SchemaAdmission())
         for kind in (MODEL_JOB, SERVING):
             await direct.list(kind, limit=1)  # says now what is missing: the server, the CRDs, a right
-        election = Election(client, namespace=options.lease_namespace, name=LEASE, identity=identity)
+        election = Election(apart, namespace=options.lease_namespace, name=LEASE, identity=identity)
         async with CachedStore(client, direct, election.leads) as cached:
             yield Stores(direct, cached, election)
     finally:
         await client.close()
+        await apart.close()
 
 
 def _identity(data: DataDirectory) -> str:

@@ -1,0 +1,261 @@
+"""The API through gRPC: `python bench/grpc.py`. Server and clients are processes of their own.
+
+A bare grpc.aio server that echoes is measured by the same client, in turn with the real one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+# This file's own directory would hide the package `grpc`.
+sys.path = [path for path in sys.path if Path(path or ".").resolve() != Path(__file__).resolve().parent]
+
+import grpc  # noqa: E402
+from prometheus_client import CollectorRegistry  # noqa: E402
+
+from klever.v1alpha1 import job_service_pb2 as pb  # noqa: E402
+from klever.v1alpha1 import job_service_pb2_grpc  # noqa: E402
+from klever.v1alpha1.common_pb2 import WatchOptions  # noqa: E402
+from klever.v1alpha1.meta_pb2 import ObjectMeta  # noqa: E402
+from klever.v1alpha1.modeljob_pb2 import ExtractionSpec, ModelJob, ModelJobSpec  # noqa: E402
+
+SECONDS = 3.0
+ROUNDS = 5
+WATCHERS, PROCESSES, RATE, WRITES = 100, 2, 50.0, 300
+GET = "/klever.v1alpha1.JobService/GetModelJob"
+
+
+def job(name: str) -> ModelJob:
+    spec = ModelJobSpec(model="team/model:v1", extraction=ExtractionSpec(format="ONNX"))
+    return ModelJob(metadata=ObjectMeta(name=name, annotations={"note": "x" * 700}), spec=spec)
+
+
+async def echo(socket: str) -> None:
+    async def answer(request: bytes, _context: object) -> bytes:
+        return request
+
+    server = grpc.aio.server()
+    method = grpc.unary_unary_rpc_method_handler(answer)
+    server.add_generic_rpc_handlers(
+        [grpc.method_handlers_generic_handler("klever.v1alpha1.JobService", {"GetModelJob": method})]
+    )
+    server.add_insecure_port(socket)
+    await server.start()
+    print("up", flush=True)
+    await server.wait_for_termination()
+
+
+async def unary(target: str, concurrent: int = 8) -> float:
+    """Get calls a second; the request is a job's bytes for the echo, so that it answers as much."""
+    async with grpc.aio.insecure_channel(target) as channel:
+        call = channel.unary_unary(GET)
+        request = pb.GetModelJobRequest(namespace="default", name="one").SerializeToString()
+        if "echo" in target:
+            request = job("one").SerializeToString()
+        deadline = time.perf_counter() + SECONDS
+        count = 0
+
+        async def ask() -> None:
+            nonlocal count
+            while time.perf_counter() < deadline:
+                await call(request)
+                count += 1
+
+        await asyncio.gather(*(ask() for _ in range(concurrent)))
+    return count / SECONDS
+
+
+async def creates(target: str, token: str, writers: int, prefix: str) -> float:
+    metadata = (("authorization", f"Bearer {token}"),)
+    async with grpc.aio.insecure_channel(target) as channel:
+        stub: Any = job_service_pb2_grpc.JobServiceStub(channel)
+        deadline = time.perf_counter() + SECONDS
+        count = 0
+
+        async def write(writer: int) -> None:
+            nonlocal count
+            number = 0
+            while time.perf_counter() < deadline:
+                request = pb.CreateModelJobRequest(namespace="bench", model_job=job(f"{prefix}-{writer}-{number}"))
+                await stub.CreateModelJob(request, metadata=metadata)
+                number += 1
+                count += 1
+
+        await asyncio.gather(*(write(w) for w in range(writers)))
+    return count / SECONDS
+
+
+async def watch(target: str, count: int) -> None:
+    """Watch `count` times; print when the last of these heard of each write, by name."""
+    heard: dict[str, float] = {}
+    async with grpc.aio.insecure_channel(target) as channel:
+        stub: Any = job_service_pb2_grpc.JobServiceStub(channel)
+
+        async def listen() -> None:
+            request = pb.WatchModelJobsRequest(namespace="fan", options=WatchOptions(bookmarks=True))
+            left = WRITES
+            async for event in stub.WatchModelJobs(request):
+                if event.type == "BOOKMARK":
+                    print("ready", flush=True)
+                elif event.type == "ADDED":
+                    heard[event.object.metadata.name] = time.monotonic()
+                    left -= 1
+                    if not left:
+                        return
+
+        await asyncio.gather(*(listen() for _ in range(count)))
+    print(json.dumps(heard), flush=True)
+
+
+async def fan_out(target: str, token: str) -> tuple[float, float]:
+    """Milliseconds from sending a write to the last of all watchers, p50 and p99."""
+    each = WATCHERS // PROCESSES
+    listeners = [_child("watch", target, str(each)) for _ in range(PROCESSES)]
+    for listener in listeners:
+        assert listener.stdout is not None
+        for _ in range(each):
+            assert listener.stdout.readline() == "ready\n"
+    sent: dict[str, float] = {}
+    metadata = (("authorization", f"Bearer {token}"),)
+    async with grpc.aio.insecure_channel(target) as channel:
+        stub: Any = job_service_pb2_grpc.JobServiceStub(channel)
+        begun = time.monotonic()
+        calls = []
+        for number in range(WRITES):
+            await asyncio.sleep(max(0.0, begun + number / RATE - time.monotonic()))
+            name = f"fan-{number}"
+            sent[name] = time.monotonic()
+            request = pb.CreateModelJobRequest(namespace="fan", model_job=job(name))
+            calls.append(asyncio.ensure_future(stub.CreateModelJob(request, metadata=metadata)))
+        await asyncio.gather(*calls)
+    heard = [json.loads(listener.communicate(timeout=60)[0].splitlines()[-1]) for listener in listeners]
+    delays = sorted(max(times[name] for times in heard) - sent[name] for name in sent)
+    return delays[len(delays) // 2] * 1000, delays[int(len(delays) * 0.99)] * 1000
+
+
+def _child(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, __file__, *arguments], stdout=subprocess.PIPE, text=True)
+
+
+def _run(*arguments: str) -> float:
+    done = subprocess.run([sys.executable, __file__, *arguments], stdout=subprocess.PIPE, text=True, check=True)
+    return float(done.stdout)
+
+
+def measure(root: Path, url: str) -> list[tuple[str, str, str]]:
+    api = f"unix:{root}/data/sockets/api.sock"
+    token = (root / "data" / "token").read_text().strip()
+    gateway = url.partition("//")[2]
+    server = _child("echo", f"unix:{root}/echo.sock")
+    assert server.stdout is not None
+    server.stdout.readline()
+    try:
+        rounds = [
+            (_run("unary", f"unix:{root}/echo.sock"), _run("unary", api), _run("unary", gateway)) for _ in range(ROUNDS)
+        ]
+    finally:
+        server.terminate()
+        server.wait()
+    written = median(_run("creates", api, token, "16", f"a{n}") for n in range(3))
+    through = median(_run("creates", gateway, token, "16", f"b{n}") for n in range(3))
+    p50, p99 = asyncio.run(fan_out(api, token))
+    bare, ours, envoy = (median(column) for column in zip(*rounds, strict=True))
+    share = median(o / b for b, o, _ in rounds)
+    return [
+        ("bare grpc.aio echo, calls/s", f"{bare:.0f}", ""),
+        ("Get, calls/s (share of the echo)", f"{ours:.0f} ({share:.2f})", ">= 0.5"),
+        ("Get through Envoy, calls/s", f"{envoy:.0f} ({median(e / b for b, _, e in rounds):.2f})", "reported"),
+        ("creates/s, 16 writers", f"{written:.0f}", ">= 2,000"),
+        ("creates/s, 16 writers, through Envoy", f"{through:.0f}", "reported"),
+        (f"fan-out to {WATCHERS} watchers, sent to last, p50 / p99", f"{p50:.1f} / {p99:.1f} ms", "p99 < 15 ms"),
+    ]
+
+
+def main() -> None:
+    if len(sys.argv) > 1:
+        role, *rest = sys.argv[1:]
+        if role == "echo":
+            asyncio.run(echo(rest[0]))
+        elif role == "unary":
+            print(asyncio.run(unary(rest[0])))
+        elif role == "serve":
+            asyncio.run(serve(Path(rest[0])))
+        elif role == "creates":
+            print(asyncio.run(creates(rest[0], rest[1], int(rest[2]), rest[3])))
+        else:
+            asyncio.run(watch(rest[0], int(rest[1])))
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        root = Path(directory)
+        server = _child("serve", str(root))
+        try:
+            assert server.stdout is not None
+            url = server.stdout.readline().strip()
+            rows = measure(root, url)
+        finally:
+            server.terminate()
+            server.wait()
+    print("| figure | measured | goal |\n|---|---|---|")
+    for row in rows:
+        print(f"| {' | '.join(row)} |")
+
+
+async def serve(root: Path) -> None:
+    """The API, its store and the gateway, without controllers: each create would begin a job."""
+    from klever.api.kinds import MODEL_JOB, NAMESPACE  # noqa: PLC0415 - of this one process alone
+    from klever.cmd.data import DataDirectory  # noqa: PLC0415
+    from klever.cmd.envoy import envoy_binary  # noqa: PLC0415
+    from klever.cmd.machine import gateway_of  # noqa: PLC0415
+    from klever.cmd.options import Options  # noqa: PLC0415
+    from klever.executors.local import LocalExecutor  # noqa: PLC0415
+    from klever.process import ProcessManager  # noqa: PLC0415
+    from klever.routers.envoy import EnvoyRouter  # noqa: PLC0415
+    from klever.server.app import JOBS, make_server  # noqa: PLC0415
+    from klever.server.auth import TokenAuthenticator  # noqa: PLC0415
+    from klever.server.binding import Binder, RpcMetrics  # noqa: PLC0415
+    from klever.server.jobs import JobHandlers  # noqa: PLC0415
+    from klever.store.sqlite import SqliteStore  # noqa: PLC0415
+    from klever.store.validation import SchemaAdmission  # noqa: PLC0415
+
+    data = DataDirectory(root / "data")
+    data.prepare()
+    gateway = gateway_of(data, Options("127.0.0.1", 18950, (), False, False, root, 0, os.defpath))
+    store = await SqliteStore.open(data.database, SchemaAdmission())
+    for namespace in ("default", "bench", "fan"):
+        await store.create(NAMESPACE, {"metadata": {"name": namespace}})
+    await store.create(
+        MODEL_JOB,
+        {
+            "metadata": {"namespace": "default", "name": "one", "annotations": {"note": "x" * 700}},
+            "spec": {"model": "team/model:v1", "extraction": {"format": "ONNX"}},
+        },
+    )
+    processes = ProcessManager(data.processes)
+    handlers = JobHandlers(store, LocalExecutor(processes, (), env={}))
+    authenticator = TokenAuthenticator(data.token(), guard_reads=False)
+    server = await make_server(Binder(authenticator, RpcMetrics(CollectorRegistry())), ((JOBS, handlers),))
+    server.add_insecure_port(f"unix:{gateway.api}")
+    await server.start()
+    router = EnvoyRouter(data.envoy, gateway, processes, envoy_binary())
+    await router.start()
+    print(gateway.url, flush=True)
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    await stop.wait()
+    await router.stop()
+    await server.stop(1.0)
+    await store.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""A load of inference requests over kept connections, for the benchmarks beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+__all__ = ["Load", "closed", "open_loop"]
+
+
+@dataclass
+class Load:
+    """What came back: seconds of each request that succeeded, and the answers of those that did not."""
+
+    seconds: list[float] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    heard: Callable[[bytes], None] = lambda _: None
+
+    def quantile(self, share: float) -> float:
+        """In milliseconds."""
+        return sorted(self.seconds)[int(len(self.seconds) * share)] * 1000
+
+
+class Connection:
+    def __init__(self, url: str, body: bytes) -> None:
+        parts = urlsplit(url)
+        self._host, self._port = str(parts.hostname), int(parts.port or 80)
+        head = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
+        self._request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self) -> tuple[int, bytes]:
+        if self._streams is None:
+            self._streams = await asyncio.open_connection(self._host, self._port)
+        reader, writer = self._streams
+        writer.write(self._request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+        return int(head.split(b" ", 2)[1]), await reader.readexactly(length)
+
+    def close(self) -> None:
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None
+
+
+async def _once(connection: Connection, load: Load, since: float) -> None:
+    try:
+        status, answer = await connection.ask()
+    except (OSError, asyncio.IncompleteReadError) as error:
+        connection.close()
+        load.failed.append(repr(error))
+        return
+    if status == 200:
+        load.seconds.append(time.perf_counter() - since)
+        load.heard(answer)
+    else:
+        load.failed.append(f"{status} {answer[:200]!r}")
+
+
+async def open_loop(url: str, request: object, rate: float, seconds: float, load: Load) -> None:
+    """Send `rate` requests a second whatever comes back; each is timed from when it was due."""
+    body = json.dumps(request).encode()
+    idle: list[Connection] = []
+    running: set[asyncio.Task[None]] = set()
+
+    async def one(due: float) -> None:
+        connection = idle.pop() if idle else Connection(url, body)
+        await _once(connection, load, due)
+        idle.append(connection)
+
+    begun = time.perf_counter()
+    for number in range(int(rate * seconds)):
+        due = begun + number / rate
+        if (wait := due - time.perf_counter()) > 0:
+            await asyncio.sleep(wait)
+        task = asyncio.create_task(one(max(due, time.perf_counter() - 0.001)))
+        running.add(task)
+        task.add_done_callback(running.discard)
+    await asyncio.gather(*running)
+    for connection in idle:
+        connection.close()
+
+
+async def closed(url: str, request: object, connections: int, stop: Callable[[], bool], load: Load) -> None:
+    """Keep `connections` busy until `stop`."""
+    body = json.dumps(request).encode()
+
+    async def one() -> None:
+        connection = Connection(url, body)
+        while not stop():
+            await _once(connection, load, time.perf_counter())
+        connection.close()
+
+    await asyncio.gather(*(one() for _ in range(connections)))
