@@ -32,9 +32,7 @@ def processes(root: Path) -> dict[str, list[int]]:
     for directory in Path("/proc").glob("[0-9]*"):
         try:
             command = (directory / "cmdline").read_bytes().split(b"\0")
-            ours = (
-                str(root).encode() in b" ".join(command) or str(root).encode() in (directory / "environ").read_bytes()
-            )
+            said = b" ".join(command) + (directory / "environ").read_bytes()
         except OSError:
             continue
         name = Path(os.fsdecode(command[0])).name
