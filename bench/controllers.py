@@ -84,6 +84,9 @@ def _whole(kind: str, obj: dict[str, Any]) -> dict[str, Any]:
     return {"apiVersion": "kleveross.io/v1alpha1", "kind": kind} | obj
 
 
+started: list[subprocess.Popen[bytes]] = []
+
+
 class Controllers:
     def __init__(self, root: Path, kubeconfig: Path, registry: str) -> None:
         self.log = root / f"controllers-{time.monotonic_ns()}.log"
@@ -96,6 +99,7 @@ class Controllers:
                 stdout=log,
                 stderr=log,
             )
+        started.append(self.process)
 
     def leads(self) -> float:
         """When it leads."""
@@ -184,8 +188,9 @@ def main() -> None:
                 subprocess.run([str(BIN / "ormb"), *verb, "team/adder:v1"], check=True, capture_output=True)
             rows = measure(root, cluster, "http://127.0.0.1:18930")
         finally:
-            platform.terminate()
-            platform.wait()
+            for process in (*started, platform):
+                process.terminate()
+                process.wait()
             subprocess.run(
                 [str(BIN / "klever"), "down", "--data", str(root / "work")], check=False, capture_output=True
             )

@@ -81,9 +81,10 @@ def _serving_sources(store: Store, backend: Backend) -> tuple[Source, ...]:
             yield Key(key.namespace, key.name)
 
     async def waiting() -> AsyncIterator[Key]:
-        """A job that ends may be what a Serving of its namespace waits for."""
+        """A job that ends may be what a Serving of its namespace waits for; all Servings are looked at first anyway."""
         async for event in store.watch(MODEL_JOB):
-            if event.object.get("status", {}).get("phase") in ("Succeeded", "Failed"):
+            ended = event.object.get("status", {}).get("phase") in ("Succeeded", "Failed")
+            if ended and event.type == "MODIFIED":
                 page = await store.list(SERVING, event.object["metadata"]["namespace"])
                 for serving in page.items:
                     yield key_of(serving)

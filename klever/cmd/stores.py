@@ -26,6 +26,8 @@ __all__ = ["LEASE", "Stores", "open_stores"]
 log = logging.getLogger(__name__)
 
 LEASE = "klever-controllers"
+_PAUSE = 1.0
+"""Seconds before the next term: what ended this one may not have passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,12 @@ async def _term(election: Election, work: Callable[[], Awaitable[None]]) -> None
         async with asyncio.TaskGroup() as group:
             group.create_task(election.hold(), name="lease")
             group.create_task(_forever(work), name="controllers")
-    except* UnavailableError as lost:
-        log.warning("the controllers stop: %s", lost.exceptions[0])
+    except ExceptionGroup as group:
+        error = group.exceptions[0]
+        if not isinstance(error, UnavailableError):
+            raise error from None
+        log.warning("the controllers stop: %s", error)
+        await asyncio.sleep(_PAUSE)
 
 
 async def _forever(work: Callable[[], Awaitable[None]]) -> None:
