@@ -79,7 +79,7 @@ class InstancePhase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One replica as it is now. `http` and `grpc` are `host:port`, empty until it is started."""
+    """One replica as it is now. `http` and `grpc` are `host:port`, `metrics` is `host:port/path`; empty until then."""
 
     name: str
     predictor: str

@@ -29,6 +29,7 @@ from klever.controllers.serving.models import ModelResolver
 from klever.oci.layout import Layout
 from klever.oci.registries import Credentials, Endpoint, Registries
 from klever.reconcile.runner import ReconcileMetrics
+from klever.server.metrics import MetricsServer
 
 EXAMPLES = """  klever controllers --registry http://127.0.0.1:8080 --registry-token-file token --port 8090
   klever controllers --kubeconfig admin.conf --registry https://harbor.example --data /var/lib/klever"""
@@ -91,6 +92,12 @@ async def _work(data: DataDirectory, options: Options, stores: Stores, source: _
     registries = Registries({}, source.endpoint())
     resolver = ModelResolver(stores.controllers, Catalogue(registries, Layout(data.metadata)))
     async with open_machine(data, options, gateway_of(data, options), registries, stores.leads) as machine:
-        print("klever controllers: it leads", flush=True)
-        metrics = ReconcileMetrics(CollectorRegistry())
-        await ControlLoops(stores.controllers, machine, resolver, source.task_input, metrics).run()
+        registry = CollectorRegistry()
+        server = MetricsServer(registry, machine.router.metrics, machine.backend, stores.controllers)
+        url = await server.start(options.metrics_port)
+        print(f"klever controllers: it leads (metrics at {url})", flush=True)
+        try:
+            metrics = ReconcileMetrics(registry)
+            await ControlLoops(stores.controllers, machine, resolver, source.task_input, metrics).run()
+        finally:
+            await server.stop()

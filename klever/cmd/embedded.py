@@ -31,6 +31,7 @@ from klever.server.app import JOBS, MODELS, SERVINGS, Services, make_server
 from klever.server.auth import TokenAuthenticator
 from klever.server.binding import Binder, RpcMetrics
 from klever.server.jobs import JobHandlers
+from klever.server.metrics import MetricsServer
 from klever.server.models import ModelHandlers
 from klever.server.objects import DEFAULT_NAMESPACE
 from klever.server.servings import ServingHandlers
@@ -50,6 +51,7 @@ class Embedded:
         self._token = data.token()
         self._stack = AsyncExitStack()
         self._working: asyncio.Task[None] | None = None
+        self.metrics_url = ""
         self._gateway = gateway_of(data, options)
         platform = Endpoint("", self._gateway.url, credentials=Credentials(token=self._token))
         self._registries = Registries({}, platform)
@@ -93,9 +95,15 @@ class Embedded:
         )
         resolver = ModelResolver(stores.controllers, catalogue)
         await self._start_api(stores, machine, catalogue, resolver, metrics)
+        await self._start_metrics(stores, machine, metrics)
         reconciles = ReconcileMetrics(metrics)
         loops = ControlLoops(stores.controllers, machine, resolver, self._task_input, reconciles)
         self._working = asyncio.create_task(_work(stores, loops, pushes, reconciles), name="controllers")
+
+    async def _start_metrics(self, stores: Stores, machine: Machine, metrics: CollectorRegistry) -> None:
+        server = MetricsServer(metrics, machine.router.metrics, machine.backend, stores.controllers)
+        self.metrics_url = await server.start(self._options.metrics_port)
+        self._stack.push_async_callback(server.stop)
 
     async def _start_registry(self, pushes: PushReconciler, metrics: CollectorRegistry) -> None:
         async def notify(event: PushEvent | DeleteEvent) -> None:

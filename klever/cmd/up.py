@@ -55,7 +55,7 @@ async def _serve(data: DataDirectory, options: Options, store: StoreOptions) -> 
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stop.set)
     platform = await Embedded.start(data, options, store)
-    print(f"klever is up: {platform.url}  (data in {data.root})", flush=True)
+    print(f"klever is up: {platform.url}  (data in {data.root}; metrics at {platform.metrics_url})", flush=True)
     ended = asyncio.create_task(platform.wait())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait((ended, stopping), return_when=asyncio.FIRST_COMPLETED)

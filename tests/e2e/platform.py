@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ADDER", "Platform", "until"]
+__all__ = ["ADDER", "Platform", "replicas", "until"]
 
 BIN = Path(sys.executable).parent
 ADDER = {"inputs": [
@@ -53,12 +53,15 @@ class Platform:
             "KLEVER_DATA": str(self.data),
         }
         self.process: subprocess.Popen[str] | None = None
+        self.metrics = ""
+        """URL of its metrics, once it is up."""
 
     def start(self) -> None:
         self.process = self.begin("--port", str(self.port))
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert "klever is up" in line, line + self.process.communicate(timeout=30)[1]
+        self.metrics = line.partition("metrics at ")[2].strip(")\n")
 
     def begin(self, *flags: str, data: Path | None = None) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -123,3 +126,16 @@ class Platform:
     @property
     def token(self) -> str:
         return (self.data / "token").read_text().strip()
+
+
+def replicas(platform: Platform) -> list[str]:
+    """The Tritons that run for a platform, by pid."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if command[0].endswith(b"tritonserver") and str(platform.data).encode() in b"".join(command):
+            found.append(process.name)
+    return sorted(found)

@@ -10,7 +10,7 @@ from pathlib import Path
 from hack.kubernetes.cluster import Cluster
 from tests.e2e.conftest import Objects
 from tests.e2e.controllers import Controllers
-from tests.e2e.platform import Platform, until
+from tests.e2e.platform import Platform, replicas, until
 
 SERVING = """
 apiVersion: kleveross.io/v1alpha1
@@ -19,19 +19,6 @@ metadata: {name: adder}
 spec: {predictors: [{name: main, model: 'team/adder:v1', replicas: REPLICAS}]}
 """
 FAILOVER_SECONDS = 20.0
-
-
-def replicas(workplace: Platform) -> list[str]:
-    """The command lines of Tritons that run in a workplace."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if command[0].endswith(b"tritonserver") and str(workplace.data).encode() in b"".join(command):
-            found.append(process.name)
-    return sorted(found)
 
 
 def test_one_works_and_another_takes_over(

@@ -165,7 +165,7 @@ def _addresses(at: Placement, launch: Launch) -> Addresses:
     return Addresses(
         http=f"{at.host}:{at.http_port}",
         grpc=f"{at.host}:{at.grpc_port}" if launch.grpc else "",
-        metrics=f"{at.host}:{at.metrics_port}" if launch.metrics_path else "",
+        metrics=f"{at.host}:{at.metrics_port}{launch.metrics_path}" if launch.metrics_path else "",
     )
 
 

@@ -48,7 +48,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """`host:port` each; empty where the replica does not listen."""
+    """`host:port` each, of metrics with a path; empty where the replica does not listen."""
 
     http: str
     grpc: str = ""
@@ -56,7 +56,8 @@ class Addresses:
 
     @property
     def ports(self) -> frozenset[int]:
-        return frozenset(int(address.rpartition(":")[2]) for address in (self.http, self.grpc, self.metrics) if address)
+        listened = (address.partition("/")[0] for address in (self.http, self.grpc, self.metrics))
+        return frozenset(int(address.rpartition(":")[2]) for address in listened if address)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,127 @@
+"""Metrics for Prometheus, on a loopback port of their own: ours, the gateway's, and each replica's.
+
+The gateway's and the replicas' carry the labels namespace, serving, predictor and revision.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Final
+
+import aiohttp
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from klever.api.kinds import MODEL_JOB, SERVING
+from klever.backends import Backend, Instance, ServingKey
+from klever.errors import FailedPreconditionError, KleverError
+from klever.server.exposition import Exposition
+from klever.store import Store
+
+__all__ = ["MetricsServer"]
+
+log = logging.getLogger(__name__)
+
+_SECONDS: Final = 2.0
+_MAX_BYTES: Final = 16 << 20
+
+Text = Callable[[], Awaitable[str]]
+
+
+class MetricsServer:
+    """Answers GET /metrics. What a part does not tell in time is left out, and the log says so."""
+
+    def __init__(self, own: CollectorRegistry, gateway: Text, backend: Backend, store: Store) -> None:
+        self._own = own
+        self._gateway = gateway
+        self._backend = backend
+        self._store = store
+        self._session: aiohttp.ClientSession | None = None
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, port: int) -> str:
+        """Listen on loopback, on any free port for 0; returns the URL. Raises `FailedPreconditionError` if taken."""
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_SECONDS))
+        app = web.Application()
+        app.router.add_get("/metrics", self._answer)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, "127.0.0.1", port).start()
+        except OSError as error:
+            await self.stop()
+            raise FailedPreconditionError(
+                f"metrics cannot be shown on 127.0.0.1:{port}: {error.strerror}; choose another --metrics-port"
+            ) from error
+        return f"http://127.0.0.1:{self._runner.addresses[0][1]}/metrics"
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+        if self._session is not None:
+            await self._session.close()
+
+    async def _answer(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's signature
+        texts = [text async for text in self._texts()]
+        body = await asyncio.to_thread(self._joined, [(await self._phases(), {}), *texts])
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+
+    def _joined(self, texts: list[tuple[str, Mapping[str, str]]]) -> bytes:
+        exposition = Exposition()
+        exposition.add(generate_latest(self._own).decode(), {})
+        for text, labels in texts:
+            try:
+                exposition.add(text, labels)
+            except ValueError as error:
+                log.warning("metrics of %s are not readable: %s", labels or "the gateway", error)
+        return str(exposition).encode()
+
+    async def _texts(self) -> AsyncIterator[tuple[str, Mapping[str, str]]]:
+        try:
+            yield await self._gateway(), {}
+        except KleverError as error:
+            log.warning("metrics of the gateway are missing: %s", error)
+        asked = [
+            (instance, _labels(key, instance))
+            for key in await self._backend.list()
+            for instance in await self._backend.observe(key)
+            if instance.metrics
+        ]
+        answers = await asyncio.gather(*(self._replica(instance.metrics) for instance, _ in asked))
+        for (_, labels), text in zip(asked, answers, strict=True):
+            if text:
+                yield text, labels
+
+    async def _replica(self, address: str) -> str:
+        """Return what a replica tells; nothing where it does not answer: its condition says why."""
+        if self._session is None:
+            return ""
+        try:
+            async with self._session.get(f"http://{address}") as response:
+                content = await response.content.read(_MAX_BYTES)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            log.info("no metrics at %s: %s", address, error)
+            return ""
+        return content.decode(errors="replace") if response.status == 200 else ""
+
+    async def _phases(self) -> str:
+        registry = CollectorRegistry()
+        for kind in (MODEL_JOB, SERVING):
+            gauge = Gauge(f"klever_{kind.plural}", f"{kind.kind}s by phase", ["phase"], registry=registry)
+            page = await self._store.list(kind)
+            for obj in page.items:
+                gauge.labels(str(obj.get("status", {}).get("phase") or "Pending")).inc()
+        return generate_latest(registry).decode()
+
+
+def _labels(key: ServingKey, instance: Instance) -> dict[str, str]:
+    return {
+        "namespace": key.namespace,
+        "serving": key.name,
+        "predictor": instance.predictor,
+        "revision": instance.revision,
+        "instance_name": instance.name,
+    }
