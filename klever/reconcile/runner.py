@@ -62,6 +62,7 @@ class Controller:
         self._deadline = deadline
         self._queue: WorkQueue[Key] = WorkQueue(backoff)
         self._metrics = metrics
+        metrics.retries.labels(name)  # there from the start, at 0
         metrics.depth.labels(name).set_function(lambda: len(self._queue))
 
     async def run(self) -> None:

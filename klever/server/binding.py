@@ -36,7 +36,7 @@ DEADLINE = 30.0
 Context = Any
 """grpc.aio.ServicerContext; its stubs lack abort_with_status."""
 Unary = Callable[[Any], Awaitable[Message]]
-Stream = Callable[[Any], AsyncIterator[Message]]
+Stream = Callable[[Any], AsyncIterator[Message | bytes]]
 
 
 class RpcMetrics:
@@ -66,8 +66,7 @@ class Binder:
             else (self._unary(method.name, handler), grpc.unary_unary_rpc_method_handler)
         )
         request: Any = GetMessageClass(method.input_type)
-        response: Any = GetMessageClass(method.output_type)
-        return make(wrap, request_deserializer=request.FromString, response_serializer=response.SerializeToString)
+        return make(wrap, request_deserializer=request.FromString, response_serializer=_serialized)
 
     def _unary(self, method: str, handler: Unary) -> Any:
         succeeded = self._metrics.total.labels(method, "OK")
@@ -88,7 +87,7 @@ class Binder:
         return call
 
     def _stream(self, method: str, handler: Stream) -> Any:
-        async def call(request: Message, context: Context) -> AsyncIterator[Message]:
+        async def call(request: Message, context: Context) -> AsyncIterator[Message | bytes]:
             try:
                 self._authenticator.check(method, context.invocation_metadata() or ())
                 async for response in handler(request):
@@ -115,6 +114,11 @@ class Binder:
             status = status_pb2.Status(code=code_pb2.INTERNAL, message=message)
         await context.abort_with_status(rpc_status.to_status(status))
         raise AssertionError("abort raises")
+
+
+def _serialized(response: Message | bytes) -> bytes:
+    """A watch serializes an event once for all who hear of it."""
+    return response if isinstance(response, bytes) else response.SerializeToString()
 
 
 def _request_id(context: Context) -> str:

@@ -57,9 +57,7 @@ class JobHandlers:
         patch = {"metadata": {"annotations": {CANCEL_ANNOTATION: "true"}, "uid": job.metadata.uid}}
         return await self._jobs.patch(self._jobs.key(request.namespace, request.name), patch)
 
-    def watch_model_jobs(
-        self, request: job_service_pb2.WatchModelJobsRequest
-    ) -> AsyncIterator[job_service_pb2.WatchModelJobsResponse]:
+    def watch_model_jobs(self, request: job_service_pb2.WatchModelJobsRequest) -> AsyncIterator[bytes]:
         return self._jobs.watch(request.namespace, request.options, job_service_pb2.WatchModelJobsResponse)
 
     async def list_events(self, request: common_pb2.ListEventsRequest) -> common_pb2.ListEventsResponse:

@@ -12,7 +12,7 @@ from klever.api.codec import from_object, to_object
 from klever.api.kinds import EVENT, Kind, Object
 from klever.errors import ExpiredError, FieldViolation, InvalidError
 from klever.server.ordering import by_creation
-from klever.store import Key, Page, Store
+from klever.store import Key, Page, Store, WatchEvent
 from klever.v1alpha1.common_pb2 import (
     ListEventsRequest,
     ListEventsResponse,
@@ -28,6 +28,8 @@ DEFAULT_NAMESPACE = "default"
 PAGE_SIZE = 500
 MAX_ENCODED = 4096
 """Objects whose messages are kept."""
+MAX_EVENTS = 256
+"""Events that are kept: those who watch hear of them at about the same time."""
 
 M = TypeVar("M", bound=Message)
 R = TypeVar("R", bound=Message)
@@ -48,6 +50,7 @@ class Objects(Generic[M]):
         self.kind = kind
         self._message = message
         self._encoded: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+        self._events: OrderedDict[tuple[str, str, str], bytes] = OrderedDict()
 
     def read(self, obj: Object) -> M:
         """Return an object as a message, the caller's own.
@@ -127,8 +130,10 @@ class Objects(Generic[M]):
             token=token,
         )
 
-    async def watch(self, namespace: str, options: WatchOptions, response: Callable[..., R]) -> AsyncIterator[R]:
-        """Yield responses of `{type, object, error}`; the error is in-band and ends the stream."""
+    async def watch(
+        self, namespace: str, options: WatchOptions, response: Callable[..., Message]
+    ) -> AsyncIterator[bytes]:
+        """Yield responses of `{type, object, error}`, serialized; the error is in-band and ends the stream."""
         try:
             async for event in self.store.watch(
                 self.kind,
@@ -138,9 +143,20 @@ class Objects(Generic[M]):
                 resource_version=options.resource_version,
                 bookmarks=options.bookmarks,
             ):
-                yield response(type=event.type, object=self.read(event.object))
+                yield self._told(event, response)
         except ExpiredError as error:
-            yield response(type="ERROR", error=WatchError(reason=error.reason, message=error.message))
+            told = response(type="ERROR", error=WatchError(reason=error.reason, message=error.message))
+            yield told.SerializeToString()
+
+    def _told(self, event: WatchEvent, response: Callable[..., Message]) -> bytes:
+        """Serialize an event once for all who hear of it."""
+        state = (event.type, event.object["metadata"].get("uid", ""), event.resource_version)
+        known = self._events.get(state)
+        if known is None:
+            known = self._events[state] = response(type=event.type, object=self.read(event.object)).SerializeToString()
+            if len(self._events) > MAX_EVENTS:
+                self._events.popitem(last=False)
+        return known
 
     async def events(self, request: ListEventsRequest) -> ListEventsResponse:
         """List the events about objects of this kind, oldest first."""

@@ -62,9 +62,7 @@ class ServingHandlers:
         await self._servings.delete(request.namespace, request.name, request.resource_version)
         return Empty()
 
-    def watch_servings(
-        self, request: serving_service_pb2.WatchServingsRequest
-    ) -> AsyncIterator[serving_service_pb2.WatchServingsResponse]:
+    def watch_servings(self, request: serving_service_pb2.WatchServingsRequest) -> AsyncIterator[bytes]:
         return self._servings.watch(request.namespace, request.options, serving_service_pb2.WatchServingsResponse)
 
     async def set_traffic(self, request: serving_service_pb2.SetTrafficRequest) -> Serving:
