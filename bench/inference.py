@@ -11,7 +11,6 @@ import shutil
 import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 from statistics import median
 
@@ -103,8 +102,9 @@ async def saturated(urls: tuple[str, str], pids: dict[str, list[int]]) -> list[R
 def start(platform: Platform) -> Row:
     begun = time.perf_counter()
     platform.start()
-    with urllib.request.urlopen(f"{platform.url}/v2/", timeout=5):
-        return ("`klever up` to healthy", f"{time.perf_counter() - begun:.2f} s", "< 2 s")
+    status, body = platform.http("GET", "/api/v1alpha1/namespaces/default/servings")
+    assert status == 200, body
+    return ("`klever up` to healthy", f"{time.perf_counter() - begun:.2f} s", "< 2 s")
 
 
 def deploy(platform: Platform, name: str, version: str) -> float:
