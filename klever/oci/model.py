@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from klever import formats
-from klever.errors import AlreadyExistsError, InvalidError, KleverError, NotFoundError
+from klever.errors import AlreadyExistsError, ConflictError, InvalidError, KleverError, NotFoundError
 from klever.oci import mediatypes, ormbfile
 from klever.oci.archive import Limits
 from klever.oci.blobs import disk_errors
@@ -97,7 +97,8 @@ def push(
 ) -> SavedModel:
     """Send a model of the layout to its registry.
 
-    With `expected` only while the tag still names that manifest there; raises `ConflictError` if it has moved.
+    With `expected` only while the tag still names that manifest there, or this one already: the answer to an earlier
+    try may have been lost. Raises `ConflictError` if it has moved.
     """
     saved = inspect(reference, layout)
     content = layout.read(saved.manifest)
@@ -106,13 +107,12 @@ def push(
     total = _Total(sum(blob.size for blob in blobs), progress)
     for blob in blobs:
         client.put_blob(reference.repository, blob, layout.blob_path(blob.digest), progress=total.part(blob.size))
-    client.put_manifest(
-        reference.repository,
-        saved.reference.target,
-        content,
-        manifest.media_type or mediatypes.IMAGE_MANIFEST,
-        expected=expected,
-    )
+    media_type = manifest.media_type or mediatypes.IMAGE_MANIFEST
+    try:
+        client.put_manifest(reference.repository, saved.reference.target, content, media_type, expected=expected)
+    except ConflictError:
+        if client.get_manifest(reference.repository, saved.reference.target).content != content:
+            raise
     return saved
 
 
