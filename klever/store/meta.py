@@ -69,7 +69,10 @@ def check_envelope(kind: Kind, obj: Object) -> None:
 
 
 def normalize(obj: Object) -> None:
-    """Drop empty and unknown fields of the metadata. Raises `InvalidError` where one has another type."""
+    """Drop empty and unknown fields of the metadata, and owners named twice.
+
+    Raises `InvalidError` where a field has another type.
+    """
     metadata = obj.setdefault("metadata", {})
     if not isinstance(metadata, dict):
         raise InvalidError(violations=(FieldViolation("metadata", "must be an object"),))
@@ -80,7 +83,11 @@ def normalize(obj: Object) -> None:
     )
     if wrong:
         raise InvalidError(violations=wrong)
-    obj["metadata"] = {field: metadata[field] for field in _FIELDS if metadata.get(field)}
+    kept = {field: metadata[field] for field in _FIELDS if metadata.get(field)}
+    if "ownerReferences" in kept:
+        references = kept["ownerReferences"]
+        kept["ownerReferences"] = [r for place, r in enumerate(references) if r not in references[:place]]
+    obj["metadata"] = kept
 
 
 def begin(kind: Kind, obj: Object, now: datetime) -> None:

@@ -252,6 +252,11 @@ class StoreContract:
         await store.delete(SERVING, Key(namespace, "b"))
         await gone(store, MODEL_JOB, Key(namespace, "child"))
 
+    async def test_an_owner_that_is_named_twice_is_one(self, store: Store, namespace: str) -> None:
+        owner = owner_reference(await store.create(SERVING, serving(namespace, "a")))
+        created = await store.create(MODEL_JOB, job(namespace, "child", ownerReferences=[owner, owner]))
+        assert created["metadata"]["ownerReferences"] == [owner]
+
     async def test_a_dependent_of_what_never_was_goes(self, store: Store, namespace: str) -> None:
         owner = await store.create(SERVING, serving(namespace, "a"))
         other = owner_reference(owner) | {"uid": str(uuid.uuid4())}

@@ -97,8 +97,8 @@ def rows(connection: apsw.Connection) -> Iterator[Row]:
 
 
 def revision(connection: apsw.Connection) -> int:
-    """Return the last revision that was given out."""
-    query = "SELECT max((SELECT revision FROM head), (SELECT coalesce(max(revision), 0) FROM objects))"
+    """Return the last revision that was given out; 1 before the first, as watches take 0 for none."""
+    query = "SELECT max(1, (SELECT revision FROM head), (SELECT coalesce(max(revision), 1) FROM objects))"
     return int(connection.execute(query).get)
 
 

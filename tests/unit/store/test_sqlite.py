@@ -141,6 +141,14 @@ async def test_a_watch_from_a_future_must_list_again(store: SqliteStore) -> None
         await anext(store.watch(MODEL_JOB, resource_version="1000"))
 
 
+async def test_a_watch_goes_on_from_the_list_of_an_empty_store(store: SqliteStore) -> None:
+    version = (await store.list(NAMESPACE)).resource_version
+    await store.create(NAMESPACE, {"metadata": {"name": "n"}})
+    await store.patch(NAMESPACE, Key("", "n"), {"metadata": {"labels": {"x": "y"}}})
+    watch = store.watch(NAMESPACE, resource_version=version)
+    assert [(await anext(watch)).type for _ in range(2)] == ["ADDED", "MODIFIED"]
+
+
 async def test_closing_ends_watches(tmp_path: Path) -> None:
     store = await opened(tmp_path / "klever.db")
     watch = asyncio.create_task(anext(store.watch(MODEL_JOB)))
