@@ -28,6 +28,7 @@ from klever.cmd.stores import Stores, open_stores
 from klever.controllers.serving.models import ModelResolver
 from klever.oci.layout import Layout
 from klever.oci.registries import Credentials, Endpoint, Registries
+from klever.oci.table import read_table
 from klever.reconcile.runner import ReconcileMetrics
 from klever.server.metrics import MetricsServer
 
@@ -45,7 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     logging.basicConfig(level=args.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     options = machine_options(args, keep_serving=True)
-    source = _Source(args.registry, args.registry_token_file and args.registry_token_file.absolute())
+    table = read_table(options.registries or args.data / "registries.yaml")
+    source = _Source(args.registry, args.registry_token_file and args.registry_token_file.absolute(), table)
     data = DataDirectory(args.data.absolute())
     data.prepare()
     with data.lock(shared=True):
@@ -59,13 +61,16 @@ class _Source:
 
     url: str
     token_file: Path | None
+    table: dict[str, Any]
+    """Further registries."""
 
     def endpoint(self) -> Endpoint:
         token = self.token_file.read_text().strip() if self.token_file else ""
         return Endpoint("", self.url, credentials=Credentials(token=token) if token else None)
 
     def task_input(self) -> dict[str, Any]:
-        return {"registry": {"url": self.url} | ({"tokenFile": str(self.token_file)} if self.token_file else {})}
+        token_file = {"tokenFile": str(self.token_file)} if self.token_file else {}
+        return {"registry": {"url": self.url, "entries": self.table["registries"]} | token_file}
 
 
 async def _serve(data: DataDirectory, options: Options, store: StoreOptions, source: _Source) -> None:
@@ -89,7 +94,7 @@ async def _serve(data: DataDirectory, options: Options, store: StoreOptions, sou
 
 async def _work(data: DataDirectory, options: Options, stores: Stores, source: _Source) -> None:
     """Take over what runs here, and look after it."""
-    registries = Registries({}, source.endpoint())
+    registries = Registries.parse(source.table, platform=source.endpoint())
     resolver = ModelResolver(stores.controllers, Catalogue(registries, Layout(data.metadata)))
     async with open_machine(data, options, gateway_of(data, options), registries, stores.leads) as machine:
         registry = CollectorRegistry()

@@ -20,6 +20,7 @@ from klever.controllers.render import ServingRenderer
 from klever.controllers.serving.models import ModelResolver
 from klever.oci.layout import Layout
 from klever.oci.registries import Credentials, Endpoint, Registries
+from klever.oci.table import read_table
 from klever.reconcile.runner import ReconcileMetrics
 from klever.registry.app import application
 from klever.registry.auth import authorize_by_token
@@ -54,7 +55,8 @@ class Embedded:
         self.metrics_url = ""
         self._gateway = gateway_of(data, options)
         platform = Endpoint("", self._gateway.url, credentials=Credentials(token=self._token))
-        self._registries = Registries({}, platform)
+        self._table = read_table(options.registries or data.root / "registries.yaml")
+        self._registries = Registries.parse(self._table, platform=platform)
 
     @property
     def url(self) -> str:
@@ -118,7 +120,8 @@ class Embedded:
         self._stack.push_async_callback(server.stop)
 
     def _task_input(self) -> dict[str, Any]:
-        return {"registry": {"url": self._gateway.url, "tokenFile": str(self._data.token_file)}}
+        own = {"url": self._gateway.url, "tokenFile": str(self._data.token_file)}
+        return {"registry": own | {"entries": self._table["registries"]}}
 
     async def _start_api(
         self,

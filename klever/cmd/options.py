@@ -26,6 +26,8 @@ class Options:
     cache_bytes: int
     path: str
     """PATH of runtimes and tasks."""
+    registries: Path | None = None
+    """Table of further registries; by default registries.yaml of the data directory."""
     metrics_port: int = 0
     """On loopback; 0 for any that is free."""
 
@@ -49,6 +51,9 @@ def add_machine_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--allow-commands", action="store_true", help="let Servings run arbitrary commands")
     parser.add_argument("--model-cache", type=float, default=20.0, metavar="GIB", help="disk for unpacked models")
+    parser.add_argument(
+        "--registries", type=Path, metavar="FILE", help="table of further registries (default: DIR/registries.yaml)"
+    )
     parser.add_argument(
         "--metrics-port", type=int, default=0, metavar="PORT", help="of Prometheus metrics, on loopback (default: any)"
     )
@@ -76,6 +81,7 @@ def machine_options(args: argparse.Namespace, *, keep_serving: bool) -> Options:
         environments=default_cache() / "environments",
         cache_bytes=int(args.model_cache * 2**30),
         path=os.environ.get("PATH", os.defpath),
+        registries=args.registries,
         metrics_port=args.metrics_port,
     )
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 from dataclasses import replace
-from pathlib import Path
-
-import yaml
 
 from klever.cli.ormb import context
-from klever.errors import InvalidError
 from klever.oci.client import RegistryClient
-from klever.oci.registries import Credentials, Endpoint, Registries
+from klever.oci.registries import Credentials, Registries
+from klever.oci.table import read_table
 
 __all__ = ["add_flags", "connect"]
 
@@ -28,21 +25,11 @@ def connect(host: str, args: argparse.Namespace, credentials: Credentials | None
     `credentials` instead of those on file; `args` carries the flags.
     """
     platform = context.platform_endpoint(os.environ)
-    endpoint = _registries(context.root(os.environ) / "registries.yaml", platform).resolve_host(host)
+    table = read_table(context.root(os.environ) / "registries.yaml")
+    endpoint = Registries.parse(table, platform=platform).resolve_host(host)
     if args.plain_http:
         endpoint = replace(endpoint, url=f"http://{endpoint.host}")
     if endpoint.url == platform.url:
         endpoint = replace(endpoint, credentials=endpoint.credentials or platform.credentials)
     known = credentials or context.credentials_file().get(endpoint.name or endpoint.host) or endpoint.credentials
     return RegistryClient(replace(endpoint, credentials=known, insecure=endpoint.insecure or args.insecure))
-
-
-def _registries(path: Path, platform: Endpoint) -> Registries:
-    if not path.exists():
-        return Registries(platform=platform)
-    try:
-        return Registries.parse(yaml.safe_load(path.read_text(encoding="utf-8")), platform=platform)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidError(f"{path} is not YAML: {error}") from error
-    except InvalidError as error:
-        raise InvalidError(f"{path}: {error.message}", violations=error.violations) from error

@@ -1,0 +1,34 @@
+"""The file of the table of registries (`klever.oci.registries`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from klever.errors import FailedPreconditionError, InvalidError
+from klever.oci.registries import Registries
+
+__all__ = ["read_table"]
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """Return the table's document, an empty one where there is no file.
+
+    Raises `InvalidError` that names the field for what is no table, `FailedPreconditionError` if it cannot be read.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {"registries": {}}
+    except OSError as error:
+        raise FailedPreconditionError(f"{path} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InvalidError(f"{path} is not YAML: {error}") from error
+    try:
+        Registries.parse(document)
+    except InvalidError as error:
+        raise InvalidError(f"{path}: {error.message}", violations=error.violations) from error
+    table: dict[str, Any] = document
+    return table

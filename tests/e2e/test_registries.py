@@ -1,0 +1,57 @@
+"""Models of another registry, by a name that the table gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.e2e.platform import Platform, until
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Platform]:
+    """Where the models are; it wants its token for writing."""
+    platform = Platform(tmp_path / "other")
+    platform.start()
+    yield platform
+    platform.clean_up()
+
+
+@pytest.fixture
+def platform(tmp_path: Path, other: Platform) -> Iterator[Platform]:
+    platform = Platform(tmp_path / "platform")
+    platform.data.mkdir(parents=True)
+    table = {"registries": {"models.example": {"url": other.url, "token": other.token}}}
+    (platform.data / "registries.yaml").write_text(yaml.safe_dump(table))
+    platform.start()
+    yield platform
+    platform.clean_up()
+
+
+def test_a_model_of_another_registry_is_read_and_served(platform: Platform, other: Platform) -> None:
+    other.push("team/adder:v1")
+    until(lambda: other.get("versions", "-n", "team")["items"][0].get("signature"))
+    manifest = (
+        "apiVersion: kleveross.io/v1alpha1\nkind: ModelJob\nmetadata: {name: read}\nspec:\n"
+        "  model: models.example/team/adder:v1\n  desiredTag: models.example/team/adder:read\n"
+        "  extraction: {format: ONNX}\n"
+    )
+    platform.run("klever", "apply", "-f", "-", stdin=manifest)
+    platform.run("klever", "wait", "modeljob", "read", "--for=condition=Complete")
+    tags = {version["tag"] for version in other.get("versions", "-n", "team")["items"]}
+    assert tags == {"v1", "read"}
+    platform.run("klever", "deploy", "models.example/team/adder:read", "--name", "adder", "--wait")
+    assert platform.infer("adder")[0] == 200
+
+
+def test_a_table_that_is_none_is_said(tmp_path: Path) -> None:
+    platform = Platform(tmp_path)
+    (tmp_path / "table.yaml").write_text("registries: {a: {colour: red}}")
+    begun = platform.begin("--port", "0", "--registries", str(tmp_path / "table.yaml"))
+    _, errors = begun.communicate(timeout=30)
+    assert begun.returncode == 6
+    assert "table.yaml" in errors
+    assert "colour" in errors
