@@ -222,7 +222,8 @@ async def serve(root: Path) -> None:
     from klever.routers.envoy import EnvoyRouter  # noqa: PLC0415
     from klever.server.app import JOBS, make_server  # noqa: PLC0415
     from klever.server.auth import TokenAuthenticator  # noqa: PLC0415
-    from klever.server.binding import Binder, RpcMetrics  # noqa: PLC0415
+    from klever.server.binding import Binder  # noqa: PLC0415
+    from klever.server.calls import RpcMetrics  # noqa: PLC0415
     from klever.server.jobs import JobHandlers  # noqa: PLC0415
     from klever.store.sqlite import SqliteStore  # noqa: PLC0415
     from klever.store.validation import SchemaAdmission  # noqa: PLC0415

@@ -52,7 +52,8 @@ class Demo:
         return done.stdout
 
     def up(self) -> None:
-        command = [str(BIN / "klever"), "up", "--data", str(self.data), "--port", str(self.port)]
+        flags = ("--data", str(self.data), "--port", str(self.port), "--log-level", "WARNING")
+        command = [str(BIN / "klever"), "up", *flags]
         self.platform = subprocess.Popen(command, env=self.env, text=True, stdout=subprocess.PIPE)
         if self.platform.stdout is None or "klever is up" not in self.platform.stdout.readline():
             raise StepFailedError("klever up did not start: see above")

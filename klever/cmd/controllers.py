@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import os
 import signal
 import socket
@@ -22,6 +21,7 @@ from prometheus_client import CollectorRegistry
 from klever.catalog.catalogue import Catalogue
 from klever.cmd.control import ControlLoops
 from klever.cmd.data import DataDirectory
+from klever.cmd.logs import add_log_flags, set_up_logging
 from klever.cmd.machine import gateway_of, open_machine
 from klever.cmd.options import Options, StoreOptions, add_machine_flags, add_store_flags, machine_options, store_options
 from klever.cmd.stores import Stores, open_stores
@@ -38,13 +38,14 @@ EXAMPLES = """  klever controllers --registry http://127.0.0.1:8080 --registry-t
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_machine_flags(parser)
+    add_log_flags(parser)
     add_store_flags(parser)
     parser.add_argument("--registry", required=True, metavar="URL", help="where models are pulled from")
     parser.add_argument("--registry-token-file", type=Path, metavar="FILE", help="the token for it")
 
 
 def run(args: argparse.Namespace) -> int:
-    logging.basicConfig(level=args.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    set_up_logging(args)
     options = machine_options(args, keep_serving=True)
     table = read_table(options.registries or args.data / "registries.yaml")
     source = _Source(args.registry, args.registry_token_file and args.registry_token_file.absolute(), table)

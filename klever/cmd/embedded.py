@@ -30,7 +30,8 @@ from klever.registry.registry import Registry
 from klever.registry.server import RegistryServer
 from klever.server.app import JOBS, MODELS, SERVINGS, Services, make_server
 from klever.server.auth import TokenAuthenticator
-from klever.server.binding import Binder, RpcMetrics
+from klever.server.binding import Binder
+from klever.server.calls import RpcMetrics
 from klever.server.jobs import JobHandlers
 from klever.server.metrics import MetricsServer
 from klever.server.models import ModelHandlers

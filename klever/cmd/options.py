@@ -57,7 +57,6 @@ def add_machine_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metrics-port", type=int, default=0, metavar="PORT", help="of Prometheus metrics, on loopback (default: any)"
     )
-    parser.add_argument("--log-level", default="WARNING", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
 
 
 def add_store_flags(parser: argparse.ArgumentParser) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import os
 import signal
 
@@ -13,6 +12,7 @@ import yaml
 from klever.cli.settings import config_path
 from klever.cmd.data import DataDirectory
 from klever.cmd.embedded import Embedded
+from klever.cmd.logs import add_log_flags, set_up_logging
 from klever.cmd.options import (
     Options,
     StoreOptions,
@@ -30,6 +30,7 @@ EXAMPLES = """  klever up
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_machine_flags(parser)
+    add_log_flags(parser)
     parser.add_argument("--keep-serving", action="store_true", help="let Servings go on when it stops")
     parser.add_argument(
         "--store", default="sqlite", choices=("sqlite", "kubernetes"), help="where objects are (default %(default)s)"
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    logging.basicConfig(level=args.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    set_up_logging(args)
     options = machine_options(args, keep_serving=args.keep_serving)
     store = store_options(args, kubernetes=args.store == "kubernetes")
     data = DataDirectory(args.data.absolute())

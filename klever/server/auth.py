@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from klever.errors import UnauthenticatedError
 
-__all__ = ["TokenAuthenticator", "is_read"]
+__all__ = ["ANONYMOUS", "TokenAuthenticator", "is_read"]
+
+ANONYMOUS = "anonymous"
+OWNER = "owner"
+"""Whoever has the one token."""
 
 _READ_PREFIXES = ("Get", "List", "Watch", "Stream", "Render")
 
@@ -24,14 +28,13 @@ class TokenAuthenticator:
         self._expected = f"Bearer {token}".encode()
         self._guard_reads = guard_reads
 
-    def check(self, method: str, metadata: Iterable[tuple[str, str | bytes]]) -> None:
-        """Raise `UnauthenticatedError` unless the caller may call the RPC."""
+    def check(self, method: str, metadata: Mapping[str, str | bytes]) -> str:
+        """Return who calls, for the log. Raises `UnauthenticatedError` unless the caller may call the RPC."""
         if is_read(method) and not self._guard_reads:
-            return
-        for key, value in metadata:
-            if key == "authorization":
-                given = value if isinstance(value, bytes) else value.encode()
-                if hmac.compare_digest(given, self._expected):
-                    return
-                raise UnauthenticatedError("the token is not valid: see `token` in the data directory")
-        raise UnauthenticatedError("a token is needed: send `authorization: Bearer TOKEN` (or set KLEVER_TOKEN)")
+            return ANONYMOUS
+        given = metadata.get("authorization")
+        if given is None:
+            raise UnauthenticatedError("a token is needed: send `authorization: Bearer TOKEN` (or set KLEVER_TOKEN)")
+        if not hmac.compare_digest(given if isinstance(given, bytes) else given.encode(), self._expected):
+            raise UnauthenticatedError("the token is not valid: see `token` in the data directory")
+        return OWNER

@@ -7,44 +7,31 @@ start-up, not at the first call.
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
-import time
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, NoReturn
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any, Final, NoReturn
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
-from google.rpc import code_pb2, status_pb2
 from grpc_status import rpc_status
-from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from klever.errors import DeadlineError, KleverError
+from klever.errors import DeadlineError
 from klever.server.auth import TokenAuthenticator
+from klever.server.calls import REQUEST_ID, Call, Context, RpcMetrics
 from klever.server.errors import code_of, to_status
 
-__all__ = ["Binder", "RpcMetrics"]
+__all__ = ["Binder"]
 
-log = logging.getLogger(__name__)
-
-DEADLINE = 30.0
+DEADLINE: Final = 30.0
 """Seconds that a unary call may take where its caller sets no deadline."""
+STREAM_DEADLINE: Final = 3600.0
+"""Seconds that a stream may last: who watches goes on from the last resource version, as in Kubernetes."""
 
-Context = Any
-"""grpc.aio.ServicerContext; its stubs lack abort_with_status."""
 Unary = Callable[[Any], Awaitable[Message]]
-Stream = Callable[[Any], AsyncIterator[Message | bytes]]
-
-
-class RpcMetrics:
-    """Count and latency by method and code."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.total = Counter("klever_rpc", "RPCs", ["method", "code"], registry=registry)
-        self.seconds = Histogram("klever_rpc_seconds", "Time of a unary RPC", ["method"], registry=registry)
+Stream = Callable[[Any], AsyncGenerator[Message | bytes, None]]
 
 
 class Binder:
@@ -61,71 +48,67 @@ class Binder:
 
     def _method(self, method: MethodDescriptor, handler: Any) -> grpc.RpcMethodHandler[Any, Any]:
         wrap, make = (
-            (self._stream(method.name, handler), grpc.unary_stream_rpc_method_handler)
+            (self._stream(method, handler), grpc.unary_stream_rpc_method_handler)
             if method.server_streaming
-            else (self._unary(method.name, handler), grpc.unary_unary_rpc_method_handler)
+            else (self._unary(method, handler), grpc.unary_unary_rpc_method_handler)
         )
         request: Any = GetMessageClass(method.input_type)
         return make(wrap, request_deserializer=request.FromString, response_serializer=_serialized)
 
-    def _unary(self, method: str, handler: Unary) -> Any:
-        succeeded = self._metrics.total.labels(method, "OK")
-        seconds = self._metrics.seconds.labels(method)
-
+    def _unary(self, method: MethodDescriptor, handler: Unary) -> Any:
         async def call(request: Message, context: Context) -> Message:
-            started = time.perf_counter()
+            call = Call(method, context)
             try:
-                self._authenticator.check(method, context.invocation_metadata() or ())
+                call.user = self._authenticator.check(method.name, call.metadata)
                 async with asyncio.timeout(context.time_remaining() or DEADLINE):
                     response = await handler(request)
+            except asyncio.CancelledError:
+                self._ended(call, grpc.StatusCode.CANCELLED)  # its caller has gone, or waits no longer
+                raise
             except Exception as error:  # noqa: BLE001 - the one place where errors become statuses
-                await self._fail(method, error, context)
-            seconds.observe(time.perf_counter() - started)
-            succeeded.inc()
+                await self._fail(call, error, context)
+            self._ended(call, grpc.StatusCode.OK)
             return response
 
         return call
 
-    def _stream(self, method: str, handler: Stream) -> Any:
-        async def call(request: Message, context: Context) -> AsyncIterator[Message | bytes]:
+    def _stream(self, method: MethodDescriptor, handler: Stream) -> Any:
+        async def call(request: Message, context: Context) -> None:
+            call = Call(method, context)
             try:
-                self._authenticator.check(method, context.invocation_metadata() or ())
-                async for response in handler(request):
-                    yield response
+                call.user = self._authenticator.check(method.name, call.metadata)
+                async with (
+                    asyncio.timeout(context.time_remaining() or STREAM_DEADLINE),
+                    aclosing(handler(request)) as responses,
+                ):
+                    async for response in responses:
+                        await context.write(response)
+            except asyncio.CancelledError:
+                self._ended(call, grpc.StatusCode.CANCELLED)  # its caller has gone, or waits no longer
+                raise
             except Exception as error:  # noqa: BLE001 - the one place where errors become statuses
-                await self._fail(method, error, context)
-            self._metrics.total.labels(method, "OK").inc()
+                await self._fail(call, error, context)
+            self._ended(call, grpc.StatusCode.OK)
 
         return call
 
-    async def _fail(self, method: str, error: Exception, context: Context) -> NoReturn:
-        request_id = _request_id(context)
-        code = code_of(error)
+    async def _fail(self, call: Call, error: Exception, context: Context) -> NoReturn:
         if isinstance(error, TimeoutError):
-            error = DeadlineError(f"{method} did not finish in time")
-            code = code_of(error)
-        self._metrics.total.labels(method, code.name).inc()
-        if isinstance(error, KleverError):
-            log.info("%s %s: %s", method, code.name, error, extra={"request_id": request_id})
-            status = to_status(error)
-        else:
-            log.error("%s failed", method, exc_info=error, extra={"request_id": request_id})
-            message = f"internal error; the server's log has it under {request_id}"
-            status = status_pb2.Status(code=code_pb2.INTERNAL, message=message)
-        await context.abort_with_status(rpc_status.to_status(status))
+            error = DeadlineError(f"{call.method.name} did not end in time")
+        self._ended(call, code_of(error), error)
+        status = rpc_status.to_status(to_status(error, call.id))
+        trailing = (*status.trailing_metadata, (REQUEST_ID, call.id))
+        await context.abort(status.code, status.details, trailing)
         raise AssertionError("abort raises")
+
+    def _ended(self, call: Call, code: grpc.StatusCode, error: Exception | None = None) -> None:
+        self._metrics.ended(call, code)
+        call.log(code, error)
 
 
 def _serialized(response: Message | bytes) -> bytes:
     """A watch serializes an event once for all who hear of it."""
     return response if isinstance(response, bytes) else response.SerializeToString()
-
-
-def _request_id(context: Context) -> str:
-    for key, value in context.invocation_metadata() or ():
-        if key == "x-request-id":
-            return str(value)
-    return uuid.uuid4().hex
 
 
 def _snake(name: str) -> str:

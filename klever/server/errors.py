@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grpc
 from google.protobuf.any_pb2 import Any
+from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from klever import errors
@@ -35,10 +36,17 @@ def code_of(error: Exception) -> grpc.StatusCode:
     return grpc.StatusCode.INTERNAL
 
 
-def to_status(error: errors.KleverError) -> status_pb2.Status:
-    """Return a google.rpc.Status with ErrorInfo and, for invalid input, one violation per field."""
+def to_status(error: Exception, request_id: str) -> status_pb2.Status:
+    """Return a google.rpc.Status with ErrorInfo, RequestInfo and, for invalid input, one violation per field.
+
+    What the tree does not know is not told to callers: the server's log has it under the id.
+    """
+    request = error_details_pb2.RequestInfo(request_id=request_id)
+    if not isinstance(error, errors.KleverError):
+        message = f"internal error: the server's log has it under {request_id}"
+        return status_pb2.Status(code=code_pb2.INTERNAL, message=message, details=[_pack(request)])
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=GROUP, metadata=error.metadata)
-    details = [_pack(info)]
+    details = [_pack(info), _pack(request)]
     if isinstance(error, errors.InvalidError) and error.violations:
         violations = [
             error_details_pb2.BadRequest.FieldViolation(field=v.field, description=v.description)
@@ -49,7 +57,7 @@ def to_status(error: errors.KleverError) -> status_pb2.Status:
     return status_pb2.Status(code=code_pb2.Code.Value(name), message=error.message, details=details)
 
 
-def _pack(message: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest) -> Any:
+def _pack(message: Message) -> Any:
     packed = Any()
     packed.Pack(message)
     return packed

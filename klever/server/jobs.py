@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from google.protobuf.empty_pb2 import Empty
 
@@ -37,9 +37,9 @@ class JobHandlers:
     async def list_model_jobs(
         self, request: job_service_pb2.ListModelJobsRequest
     ) -> job_service_pb2.ListModelJobsResponse:
-        page = await self._jobs.page(request.namespace, request.options)
+        items, page = await self._jobs.page(request.namespace, request.options)
         return job_service_pb2.ListModelJobsResponse(
-            items=[self._jobs.read(o) for o in page.items],
+            items=items,
             next_page_token=page.next_token,
             resource_version=page.resource_version,
         )
@@ -57,13 +57,13 @@ class JobHandlers:
         patch = {"metadata": {"annotations": {CANCEL_ANNOTATION: "true"}, "uid": job.metadata.uid}}
         return await self._jobs.patch(self._jobs.key(request.namespace, request.name), patch)
 
-    def watch_model_jobs(self, request: job_service_pb2.WatchModelJobsRequest) -> AsyncIterator[bytes]:
+    def watch_model_jobs(self, request: job_service_pb2.WatchModelJobsRequest) -> AsyncGenerator[bytes, None]:
         return self._jobs.watch(request.namespace, request.options, job_service_pb2.WatchModelJobsResponse)
 
     async def list_events(self, request: common_pb2.ListEventsRequest) -> common_pb2.ListEventsResponse:
         return await self._jobs.events(request)
 
-    async def stream_logs(self, request: common_pb2.StreamLogsRequest) -> AsyncIterator[common_pb2.LogLine]:
+    async def stream_logs(self, request: common_pb2.StreamLogsRequest) -> AsyncGenerator[common_pb2.LogLine, None]:
         job = await self._jobs.get(request.namespace, request.name)
         tail = request.tail if request.HasField("tail") else None
         try:

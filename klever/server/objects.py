@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
@@ -26,6 +26,8 @@ __all__ = ["DEFAULT_NAMESPACE", "Objects", "required"]
 
 DEFAULT_NAMESPACE = "default"
 PAGE_SIZE = 500
+MAX_PAGE_BYTES = 3 << 20
+"""Clients take messages of 4 MiB."""
 MAX_ENCODED = 4096
 """Objects whose messages are kept."""
 MAX_EVENTS = 256
@@ -109,12 +111,20 @@ class Objects(Generic[M]):
     async def delete(self, namespace: str, name: str, resource_version: str) -> None:
         await self.store.delete(self.kind, self.key(namespace, name), resource_version=resource_version)
 
-    async def page(self, namespace: str, options: ListOptions) -> Page:
+    async def page(self, namespace: str, options: ListOptions) -> tuple[list[M], Page]:
+        """Return the page that is asked for, or a shorter one if it would not fit into a message."""
         size = min(options.page_size or PAGE_SIZE, PAGE_SIZE)
-        order, token = options.order_by or "name", options.page_token
-        where, labels, fields = _all(namespace), options.labels, options.filter
+        while True:
+            page = await self._page(_all(namespace), options, size)
+            items = [self.read(o) for o in page.items]
+            if len(items) <= 1 or sum(item.ByteSize() for item in items) <= MAX_PAGE_BYTES:
+                return items, page
+            size = len(items) // 2
+
+    async def _page(self, namespace: str, options: ListOptions, size: int) -> Page:
+        order, token, labels, fields = options.order_by or "name", options.page_token, options.labels, options.filter
         if order == "name":
-            return await self.store.list(self.kind, where, labels=labels, fields=fields, limit=size, token=token)
+            return await self.store.list(self.kind, namespace, labels=labels, fields=fields, limit=size, token=token)
         if order not in ("created", "created desc"):
             known = "name, created, created desc"
             raise InvalidError(violations=(FieldViolation("options.order_by", f"{order!r} is none of {known}"),))
@@ -122,7 +132,7 @@ class Objects(Generic[M]):
         return await by_creation(
             self.store,
             self.kind,
-            where,
+            namespace,
             labels=labels,
             fields=fields,
             newest_first=newest_first,
@@ -132,7 +142,7 @@ class Objects(Generic[M]):
 
     async def watch(
         self, namespace: str, options: WatchOptions, response: Callable[..., Message]
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """Yield responses of `{type, object, error}`, serialized; the error is in-band and ends the stream."""
         try:
             async for event in self.store.watch(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
@@ -43,9 +43,9 @@ class ServingHandlers:
     async def list_servings(
         self, request: serving_service_pb2.ListServingsRequest
     ) -> serving_service_pb2.ListServingsResponse:
-        page = await self._servings.page(request.namespace, request.options)
+        items, page = await self._servings.page(request.namespace, request.options)
         return serving_service_pb2.ListServingsResponse(
-            items=[self._servings.read(o) for o in page.items],
+            items=items,
             next_page_token=page.next_token,
             resource_version=page.resource_version,
         )
@@ -62,7 +62,7 @@ class ServingHandlers:
         await self._servings.delete(request.namespace, request.name, request.resource_version)
         return Empty()
 
-    def watch_servings(self, request: serving_service_pb2.WatchServingsRequest) -> AsyncIterator[bytes]:
+    def watch_servings(self, request: serving_service_pb2.WatchServingsRequest) -> AsyncGenerator[bytes, None]:
         return self._servings.watch(request.namespace, request.options, serving_service_pb2.WatchServingsResponse)
 
     async def set_traffic(self, request: serving_service_pb2.SetTrafficRequest) -> Serving:
@@ -93,7 +93,7 @@ class ServingHandlers:
     async def list_events(self, request: common_pb2.ListEventsRequest) -> common_pb2.ListEventsResponse:
         return await self._servings.events(request)
 
-    async def stream_logs(self, request: common_pb2.StreamLogsRequest) -> AsyncIterator[common_pb2.LogLine]:
+    async def stream_logs(self, request: common_pb2.StreamLogsRequest) -> AsyncGenerator[common_pb2.LogLine, None]:
         await self._servings.get(request.namespace, request.name)
         key = self._key(request.namespace, request.name)
         names = [i.name for i in await self._backend.observe(key) if request.instance in ("", i.name)]
@@ -105,7 +105,7 @@ class ServingHandlers:
 
     async def _lines(
         self, key: ServingKey, names: list[str], request: common_pb2.StreamLogsRequest
-    ) -> AsyncIterator[common_pb2.LogLine]:
+    ) -> AsyncGenerator[common_pb2.LogLine, None]:
         """Merge the logs of several instances as their lines come; at most 100 lines wait."""
         queue: asyncio.Queue[common_pb2.LogLine | None] = asyncio.Queue(100)
         tail = request.tail if request.HasField("tail") else None

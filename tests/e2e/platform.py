@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 __all__ = ["ADDER", "Platform", "replicas", "until"]
 
@@ -42,6 +42,7 @@ class Platform:
         self.root = root
         self.flags = flags
         self.data = root / "data"
+        self.log = root / "up.log"
         with socket.socket() as sock:
             sock.bind(("127.0.0.1", 0))
             self.port: int = sock.getsockname()[1]
@@ -57,27 +58,30 @@ class Platform:
         """URL of its metrics, once it is up."""
 
     def start(self) -> None:
-        self.process = self.begin("--port", str(self.port))
+        self.root.mkdir(parents=True, exist_ok=True)
+        with self.log.open("a") as log:
+            self.process = self.begin("--port", str(self.port), log=log)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert "klever is up" in line, line + self.process.communicate(timeout=30)[1]
+        assert "klever is up" in line, line + self.log.read_text()
         self.metrics = line.partition("metrics at ")[2].strip(")\n")
 
-    def begin(self, *flags: str, data: Path | None = None) -> subprocess.Popen[str]:
+    def begin(self, *flags: str, data: Path | None = None, log: IO[str] | None = None) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [str(BIN / "klever"), "up", "--data", str(data or self.data), *self.flags, *flags],
             env=self.env,
             text=True,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=log or subprocess.PIPE,
         )
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> str:
-        """End `klever up`; returns what it wrote to standard error."""
+        """End `klever up`; returns the lines of its log that tell of something wrong, and whatever is no line of it."""
         assert self.process is not None
         self.process.send_signal(how)
-        _, errors = self.process.communicate(timeout=60)
-        return errors
+        self.process.communicate(timeout=60)
+        lines = self.log.read_text().splitlines()
+        return "\n".join(line for line in lines if '"level": "INFO"' not in line)
 
     def clean_up(self) -> None:
         if self.process is not None and self.process.poll() is None:

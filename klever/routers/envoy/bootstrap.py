@@ -76,6 +76,8 @@ def _connection_manager(gateway: Gateway, directory: Path) -> dict[str, Any]:
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
         "stream_idle_timeout": "300s",
         "request_headers_timeout": "10s",
+        "preserve_external_request_id": True,
+        "always_set_request_id_in_response": True,
         "common_http_protocol_options": {"idle_timeout": "3600s"},
         "http2_protocol_options": {"max_concurrent_streams": 1000},
         "rds": {"route_config_name": ROUTES, "config_source": _watched(directory, ROUTES_FILE)},

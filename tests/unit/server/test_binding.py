@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,14 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry
 
+from klever.cmd.logs import JsonFormatter
 from klever.controllers.pushes import ensure_namespace
 from klever.errors import NotFoundError
+from klever.server import binding
 from klever.server.app import JOBS, make_server
 from klever.server.auth import TokenAuthenticator, is_read
-from klever.server.binding import Binder, RpcMetrics
+from klever.server.binding import Binder
+from klever.server.calls import RpcMetrics
 from klever.server.jobs import JobHandlers
 from klever.store.sqlite import SqliteStore
 from klever.store.validation import SchemaAdmission
@@ -33,16 +37,30 @@ TOKEN = [("authorization", "Bearer secret")]
 class NoExecutor:
     """Nothing runs: jobs stay as they are."""
 
-    def logs(self, uid: str, *, tail: int | None, follow: bool) -> AsyncIterator[str]:
-        raise NotFoundError(f"task {uid} is not known")
+    fault: type[Exception] = NotFoundError
+
+    async def logs(self, uid: str, *, tail: int | None, follow: bool) -> AsyncIterator[str]:
+        if follow:
+            yield "the first line"
+            await asyncio.Event().wait()
+        raise self.fault(f"task {uid} is not known")
 
 
 @pytest.fixture
-async def jobs(tmp_path: Path) -> AsyncIterator[Any]:
+def executor() -> Any:
+    return NoExecutor()
+
+
+@pytest.fixture
+def metrics() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+async def jobs(tmp_path: Path, executor: Any, metrics: CollectorRegistry) -> AsyncIterator[Any]:
     store = await SqliteStore.open(tmp_path / "klever.db", SchemaAdmission())
     await ensure_namespace(store, "default")
-    binder = Binder(TokenAuthenticator("secret", guard_reads=False), RpcMetrics(CollectorRegistry()))
-    executor: Any = NoExecutor()
+    binder = Binder(TokenAuthenticator("secret", guard_reads=False), RpcMetrics(metrics))
     server = await make_server(binder, ((JOBS, JobHandlers(store, executor)),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -143,6 +161,81 @@ async def test_apply_is_declarative(jobs: Any) -> None:
     assert not changed.metadata.labels
     request.model_job.spec.model = "team/other:v1"
     assert (await failure(jobs.ApplyModelJob(request, metadata=TOKEN)))[3] == ["spec"]
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    return [json.loads(JsonFormatter().format(r)) for r in caplog.records if r.name == "klever.server.calls"]
+
+
+async def test_a_call_has_an_id_that_its_caller_can_quote(jobs: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    call = jobs.CreateModelJob(job("a"), metadata=[*TOKEN, ("x-request-id", "mine-1")])
+    await call
+    assert dict(await call.trailing_metadata())["x-request-id"] == "mine-1"
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await jobs.GetModelJob(pb.GetModelJobRequest(name="b"), metadata=[("x-request-id", "no id")])
+    made = dict(caught.value.trailing_metadata())["x-request-id"]
+    info = error_details_pb2.RequestInfo()
+    assert [d for d in rpc_status.from_call(caught.value).details if d.Unpack(info)]
+    assert info.request_id == made != "no id"
+    created, missed = lines(caplog)
+    assert created | {"ms": 0, "time": "", "peer": ""} == {
+        "time": "", "level": "INFO", "logger": "klever.server.calls", "message": "rpc",
+        "method": "JobService/CreateModelJob", "code": "OK", "ms": 0, "user": "owner", "peer": "",
+        "request_id": "mine-1",
+    }  # fmt: skip
+    assert created["peer"].startswith("ipv4:127.0.0.1:")
+    assert (missed["code"], missed["user"], missed["request_id"]) == ("NOT_FOUND", "anonymous", made)
+    assert '"default/b" not found' in missed["error"]
+    assert "secret" not in caplog.text
+
+
+async def test_what_was_not_expected_is_logged_and_not_told(
+    jobs: Any, executor: NoExecutor, caplog: pytest.LogCaptureFixture
+) -> None:
+    executor.fault = RuntimeError
+    created = await jobs.CreateModelJob(job("a"), metadata=TOKEN)
+    logs = jobs.StreamLogs(StreamLogsRequest(name="a"), metadata=[("x-request-id", "mine-2")]).read()
+    code, message, _, _ = await failure(logs)
+    assert (code, message) == (grpc.StatusCode.INTERNAL, "internal error: the server's log has it under mine-2")
+    line = lines(caplog)[-1]
+    assert (line["level"], line["request_id"]) == ("ERROR", "mine-2")
+    assert f"RuntimeError: task {created.metadata.uid}" in line["traceback"]
+
+
+async def test_a_caller_that_leaves_ends_its_stream(jobs: Any, metrics: CollectorRegistry) -> None:
+    await jobs.CreateModelJob(job("a"), metadata=TOKEN)
+    logs = jobs.StreamLogs(StreamLogsRequest(name="a", follow=True))
+    watch = jobs.WatchModelJobs(pb.WatchModelJobsRequest())
+    assert (await logs.read()).text == "the first line"
+    await watch.read()
+    logs.cancel()
+    watch.cancel()
+    async with asyncio.timeout(10):
+        for method in ("StreamLogs", "WatchModelJobs"):
+            labels = {"service": "JobService", "method": method, "code": "CANCELLED"}
+            while metrics.get_sample_value("klever_rpc_total", labels) != 1:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.01)
+
+
+async def test_a_deadline_ends_a_call(jobs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(binding, "STREAM_DEADLINE", 0.1)
+    code, message, reason, _ = await failure(anext(aiter(jobs.WatchModelJobs(pb.WatchModelJobsRequest()))))
+    assert (code, reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
+    assert message == "WatchModelJobs did not end in time"
+
+
+async def test_pages_fit_into_a_message(jobs: Any) -> None:
+    for name in "abcdefghijklmnopqrst":
+        request = job(name)
+        request.model_job.metadata.annotations["note"] = "x" * 250_000
+        await jobs.CreateModelJob(request, metadata=TOKEN)
+    found, token = [], ""
+    while not found or token:
+        page = await jobs.ListModelJobs(pb.ListModelJobsRequest(options=ListOptions(page_token=token)))
+        found += [item.metadata.name for item in page.items]
+        token = page.next_page_token
+    assert found == list("abcdefghijklmnopqrst")
 
 
 def test_every_rpc_that_is_no_read_by_name_needs_the_token() -> None:

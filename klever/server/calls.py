@@ -1,0 +1,98 @@
+"""What is told of every RPC: to its caller, to the log, to Prometheus."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from typing import Any, Final
+
+import grpc
+from google.protobuf.descriptor import MethodDescriptor
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from klever.server.auth import ANONYMOUS, is_read
+
+__all__ = ["REQUEST_ID", "Call", "Context", "RpcMetrics"]
+
+log = logging.getLogger(__name__)
+
+Context = Any
+"""grpc.aio.ServicerContext; its stubs lack some of it."""
+
+REQUEST_ID: Final = "x-request-id"
+"""Metadata that names a call: the gateway's or the caller's, made here where there is none; sent back with the end."""
+
+_GIVEN_ID: Final = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
+_FAULTS: Final = {
+    grpc.StatusCode.INTERNAL: logging.ERROR,
+    grpc.StatusCode.DATA_LOSS: logging.ERROR,
+    grpc.StatusCode.UNAVAILABLE: logging.WARNING,
+    grpc.StatusCode.DEADLINE_EXCEEDED: logging.WARNING,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: logging.WARNING,
+    grpc.StatusCode.CANCELLED: logging.DEBUG,
+}
+"""Levels of codes that are not the caller's mistake."""
+
+
+class RpcMetrics:
+    """Count and latency by method and code; streams, which last as long as their readers like, are counted only."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        labels = ["service", "method", "code"]
+        self._total = Counter("klever_rpc", "RPCs that have ended", labels, registry=registry)
+        self._seconds = Histogram("klever_rpc_seconds", "Time of a unary RPC", labels, registry=registry)
+
+    def ended(self, call: Call, code: grpc.StatusCode) -> None:
+        labels = (call.method.containing_service.name, call.method.name, code.name)
+        self._total.labels(*labels).inc()
+        if not call.method.server_streaming:
+            self._seconds.labels(*labels).observe(call.seconds)
+
+
+class Call:
+    """One RPC from its begin to its end."""
+
+    __slots__ = ("_context", "_started", "id", "metadata", "method", "user")
+
+    def __init__(self, method: MethodDescriptor, context: Context) -> None:
+        self._context = context
+        self._started = time.perf_counter()
+        self.method = method
+        self.metadata: dict[str, str | bytes] = dict(context.invocation_metadata() or ())
+        self.user = ANONYMOUS
+        given = str(self.metadata.get(REQUEST_ID, ""))
+        self.id = given if _GIVEN_ID.fullmatch(given) else str(uuid.uuid4())
+        context.set_trailing_metadata(((REQUEST_ID, self.id),))
+
+    @property
+    def seconds(self) -> float:
+        """Since its begin."""
+        return time.perf_counter() - self._started
+
+    def log(self, code: grpc.StatusCode, error: Exception | None = None) -> None:
+        """Write its line: what changes something or fails at INFO or above, the rest at DEBUG; never what was sent."""
+        ok = logging.DEBUG if is_read(self.method.name) else logging.INFO
+        level = ok if code is grpc.StatusCode.OK else _FAULTS.get(code, logging.INFO)
+        if not log.isEnabledFor(level):
+            return
+        fields = {
+            "method": f"{self.method.containing_service.name}/{self.method.name}",
+            "code": code.name,
+            "ms": round(self.seconds * 1000, 3),
+            "user": self.user,
+            "peer": self._peer(),
+            "request_id": self.id,
+        }
+        if error is not None:
+            fields["error"] = str(error)
+        unexpected = error if code is grpc.StatusCode.INTERNAL else None
+        log.log(level, "rpc", exc_info=unexpected, extra=fields)
+
+    def _peer(self) -> str:
+        """The address of who calls; behind the gateway, which alone uses the Unix socket, the one that it saw."""
+        peer = str(self._context.peer())
+        if not peer.startswith("unix:"):
+            return peer
+        return str(self.metadata.get("x-forwarded-for", peer)).rpartition(",")[2].strip()
