@@ -6,6 +6,7 @@ import itertools
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -113,18 +114,20 @@ class Writer:
             self._checkpoints.put(True)
 
     def _bound_log(self) -> None:
-        try:
-            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-        except apsw.Error as error:
-            log.warning("%s: checkpoint: %s", self._path, error)
+        self._copy_log(self._connection)
 
     def _checkpoint(self) -> None:
         """Copy the log into the database beside the writer, which goes on meanwhile."""
-        connection = connect(self._path)
         while self._checkpoints.get():
             try:
-                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                with closing(connect(self._path)) as connection:
+                    self._copy_log(connection)
             except apsw.Error as error:
                 log.warning("%s: checkpoint: %s", self._path, error)
             self._checkpointing = False
-        connection.close()
+
+    def _copy_log(self, connection: apsw.Connection) -> None:
+        try:
+            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.Error as error:
+            log.warning("%s: checkpoint: %s", self._path, error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from klever.api.kinds import MODEL_JOB, NAMESPACE, SERVING, Kind, Object
 from klever.errors import KleverError, UnavailableError
-from klever.store import Key, WatchEvent
+from klever.store import Key, Page, WatchEvent
 from klever.store.sqlite import SqliteStore
 from klever.store.validation import SchemaAdmission
 from tests.unit.store.model import Address, Model, Spec, Thing, owner_reference, spec_of, thing_of
@@ -39,16 +39,25 @@ swaps = st.sampled_from(["", "", "", "current", "stale"])
 class Watcher:
     """Follows a watch and keeps what it tells, checked for order and sense."""
 
-    def __init__(self, store: SqliteStore, kind: Kind, **selection: str) -> None:
+    def __init__(self, store: SqliteStore, kind: Kind, namespace: str = "", labels: str = "") -> None:
         self.kind = kind
-        self.selection = selection
+        self.namespace = namespace
+        self.labels = labels
         self.events: list[WatchEvent] = []
         """From the bookmark on that follows what was there first."""
         self.state: dict[Key, Object] = {}
         self.task = asyncio.create_task(self._follow(store))
 
+    def watch(self, store: SqliteStore, version: str = "") -> AsyncIterator[WatchEvent]:
+        return store.watch(
+            self.kind, self.namespace, labels=self.labels, resource_version=version, bookmarks=not version
+        )
+
+    async def list(self, store: SqliteStore) -> Page:
+        return await store.list(self.kind, self.namespace, labels=self.labels)
+
     async def _follow(self, store: SqliteStore) -> None:
-        async for event in store.watch(self.kind, bookmarks=True, **self.selection):
+        async for event in self.watch(store):
             if event.type == "BOOKMARK":
                 self.events = [event]
                 continue
@@ -261,8 +270,8 @@ class StoreMachine(RuleBasedStateMachine):
         )
         found, token, versions = [], "", set()
         while True:
-            selection = {"labels": SELECTED} if on else {}
-            page = self.run(self.store.list(kind, namespace, limit=limit, token=token, **selection))
+            selection = SELECTED if on else ""
+            page = self.run(self.store.list(kind, namespace, labels=selection, limit=limit, token=token))
             assert len(page.items) <= limit
             found += [Key(o["metadata"]["namespace"], o["metadata"]["name"]) for o in page.items]
             versions.add(page.resource_version)
@@ -282,7 +291,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     async def _resume(self, told: Watcher, place: int) -> None:
         """A watch from an event on tells the same again."""
-        watch = self.store.watch(told.kind, resource_version=told.events[place - 1].resource_version, **told.selection)
+        watch = told.watch(self.store, told.events[place - 1].resource_version)
         for event in told.events[place:]:
             async with asyncio.timeout(SECONDS):
                 assert await anext(watch) == event
@@ -321,7 +330,7 @@ class StoreMachine(RuleBasedStateMachine):
         if found != wanted:
             return f"stored {found}, not {wanted}"
         for watcher in self.watchers:
-            page = await self.store.list(watcher.kind, **watcher.selection)
+            page = await watcher.list(self.store)
             if list(page.items) != [watcher.state[key] for key in sorted(watcher.state)]:
                 return f"watched {watcher.state}, not {list(page.items)}"
         return ""

@@ -1,0 +1,156 @@
+"""A disk in memory that loses power: it keeps what was synced, and a random part of what was written since."""
+
+# ruff: noqa: N802 - the methods' names are SQLite's
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import apsw
+
+__all__ = ["Disk", "attached"]
+
+SECTOR = 512
+
+
+@dataclass
+class File:
+    """`content` is what readers see; `synced` what is safe; `pending` what was written since: (offset, bytes)."""
+
+    content: bytearray = field(default_factory=bytearray)
+    synced: bytearray = field(default_factory=bytearray)
+    pending: list[tuple[int, bytes]] = field(default_factory=list)
+    holder: object = None
+
+    def write(self, offset: int, data: bytes) -> None:
+        _write(self.content, offset, data)
+        self.pending.append((offset, data))
+
+    def truncate(self, size: int) -> None:
+        """Treated as safe at once: SQLite shortens files only when nothing depends on it."""
+        del self.content[size:]
+        del self.synced[size:]
+        self.pending = [(offset, data[: max(0, size - offset)]) for offset, data in self.pending]
+
+    def sync(self) -> None:
+        self.synced[:] = self.content
+        self.pending.clear()
+
+    def after_power_loss(self, random: Random) -> File:
+        """Return what is found then: each unsynced write was done, not done, or torn between two sectors."""
+        content = bytearray(self.synced)
+        for offset, data in self.pending:
+            kept = random.choice((0, len(data), random.randrange(len(data) + 1) // SECTOR * SECTOR))
+            _write(content, offset, data[:kept])
+        return File(content, bytearray(content))
+
+
+class Disk:
+    """`on_operation` is called before each write and sync, on the thread that does it."""
+
+    def __init__(self, files: dict[str, File] | None = None) -> None:
+        self.files = files or {}
+        self.on_operation: Callable[[], None] = lambda: None
+        self.lock = threading.RLock()
+
+    def after_power_loss(self, random: Random) -> Disk:
+        with self.lock:
+            return Disk({name: file.after_power_loss(random) for name, file in self.files.items()})
+
+
+class OpenFile:
+    """A file as SQLite uses it, through one connection (the methods of `apsw.VFSFile`)."""
+
+    def __init__(self, disk: Disk, file: File) -> None:
+        self._disk = disk
+        self._file = file
+
+    def xRead(self, amount: int, offset: int) -> bytes:
+        return bytes(self._file.content[offset : offset + amount])
+
+    def xWrite(self, data: bytes, offset: int) -> None:
+        with self._disk.lock:
+            self._disk.on_operation()
+            self._file.write(offset, bytes(data))
+
+    def xTruncate(self, size: int) -> None:
+        with self._disk.lock:
+            self._file.truncate(size)
+
+    def xSync(self, flags: int) -> None:
+        with self._disk.lock:
+            self._disk.on_operation()
+            self._file.sync()
+
+    def xFileSize(self) -> int:
+        return len(self._file.content)
+
+    def xLock(self, level: int) -> None:
+        with self._disk.lock:
+            if self._file.holder not in (None, self):
+                raise apsw.BusyError("another connection has it")
+            self._file.holder = self
+
+    def xUnlock(self, level: int) -> None:
+        with self._disk.lock:
+            if level == apsw.SQLITE_LOCK_NONE and self._file.holder is self:
+                self._file.holder = None
+
+    def xCheckReservedLock(self) -> bool:
+        return self._file.holder is not None
+
+    def xFileControl(self, op: int, pointer: int) -> bool:
+        return False
+
+    def xSectorSize(self) -> int:
+        return SECTOR
+
+    def xDeviceCharacteristics(self) -> int:
+        return 0
+
+    def xClose(self) -> None:
+        self.xUnlock(apsw.SQLITE_LOCK_NONE)
+
+
+class _Vfs(apsw.VFS):
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        super().__init__(name="forgetful", base="", makedefault=True)
+
+    def xOpen(self, name: Any, flags: list[int]) -> Any:
+        path = name.filename() if isinstance(name, apsw.URIFilename) else str(name)
+        flags[1] = flags[0]
+        return OpenFile(self._disk, self._disk.files.setdefault(path, File()))
+
+    def xAccess(self, path: str, flags: int) -> bool:
+        return path in self._disk.files
+
+    def xDelete(self, path: str, sync_directory: bool) -> None:
+        self._disk.files.pop(path, None)
+
+
+@contextmanager
+def attached(disk: Disk) -> Iterator[None]:
+    """Have every new connection use the disk, exclusively: a VFS in Python cannot share SQLite's memory."""
+
+    def exclusive(connection: apsw.Connection) -> None:
+        connection.pragma("locking_mode", "exclusive")
+
+    vfs = _Vfs(disk)
+    apsw.connection_hooks.append(exclusive)
+    try:
+        yield
+    finally:
+        apsw.connection_hooks.remove(exclusive)
+        vfs.unregister()
+
+
+def _write(target: bytearray, offset: int, data: bytes) -> None:
+    if len(target) < offset:
+        target.extend(bytes(offset - len(target)))
+    target[offset : offset + len(data)] = data
