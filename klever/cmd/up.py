@@ -13,6 +13,7 @@ from klever.cli.settings import config_path
 from klever.cmd.data import DataDirectory
 from klever.cmd.embedded import Embedded
 from klever.cmd.logs import add_log_flags, set_up_logging
+from klever.cmd.machine import gateway_of
 from klever.cmd.options import (
     Options,
     StoreOptions,
@@ -73,7 +74,8 @@ def _write_settings(options: Options, data: DataDirectory) -> None:
     """Tell this user's `klever` and `ormb` where the server is, and the token."""
     path = config_path(os.environ)
     path.parent.mkdir(parents=True, exist_ok=True)
-    settings = {"server": f"{options.host}:{options.port}", "namespace": "default", "token": data.token()}
+    server = gateway_of(data, options).url.partition("://")[2]  # an address to bind may be none to ask
+    settings = {"server": server, "namespace": "default", "token": data.token()}
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         yaml.safe_dump(settings, file, sort_keys=False)

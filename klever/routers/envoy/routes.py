@@ -63,6 +63,11 @@ def _regex(pattern: str) -> dict[str, Any]:
     return {"safe_regex": {"regex": pattern}}
 
 
+def _unless(header: str, matches: dict[str, Any]) -> dict[str, Any]:
+    """Match what has not this header with this value; a header that is missing would match nothing, inverted or not."""
+    return {"name": header, "string_match": matches, "invert_match": True, "treat_missing_header_as_empty": True}
+
+
 def _foreign_origin(gateway: Gateway) -> dict[str, Any]:
     own = "|".join(re.escape(authority) for authority in gateway.authorities)
     headers = [
@@ -73,7 +78,7 @@ def _foreign_origin(gateway: Gateway) -> dict[str, Any]:
 
 
 def _unauthenticated(gateway: Gateway) -> dict[str, Any]:
-    token = {"name": "authorization", "string_match": {"exact": f"Bearer {gateway.token}"}, "invert_match": True}
+    token = _unless("authorization", {"exact": f"Bearer {gateway.token}"})
     return _refuse({"prefix": "/", "headers": [token]}, 401, "a token is needed: send `authorization: Bearer TOKEN`")
 
 
@@ -87,7 +92,7 @@ def _registry() -> dict[str, Any]:
 def _api() -> list[dict[str, Any]]:
     writes = [
         {"name": ":method", "string_match": _regex("POST|PUT|PATCH")},
-        {"name": "content-type", "string_match": _regex(r"application/json(\s*;.*)?"), "invert_match": True},
+        _unless("content-type", _regex(r"application/json(\s*;.*)?")),
     ]
     route = {"cluster": API, "timeout": "0s", "idle_timeout": "0s"}
     return [

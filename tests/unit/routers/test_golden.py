@@ -1,0 +1,65 @@
+"""What Envoy is told, word for word; renew with --renew-golden and review."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from klever.routers import HeaderMatch, MatchType, Route, RouteKey, Target
+from klever.routers.envoy.bootstrap import bootstrap
+from klever.routers.envoy.clusters import clusters_of, fixed_clusters
+from klever.routers.envoy.gateway import Gateway
+from klever.routers.envoy.routes import route_configuration
+from klever.runtimes import WireProtocol
+
+Golden = Callable[[str, str], None]
+KEY = RouteKey("team", "digits")
+RUN = Path("/run/klever")
+
+
+def gateway(host: str) -> Gateway:
+    return Gateway(
+        host, 8080, RUN / "api", RUN / "registry", RUN / "admin", RUN / "descriptors", "secret", ("m.example",)
+    )
+
+
+def target(predictor: str, weight: int, *headers: HeaderMatch, grpc: bool = True) -> Target:
+    protocol = WireProtocol.OPEN_INFERENCE if grpc else WireProtocol.ANY
+    rpc = ("127.0.0.1:9001",) if grpc else ()
+    return Target(predictor, f"r-{predictor}", protocol, weight, ("127.0.0.1:9000",), rpc, headers)
+
+
+USER = HeaderMatch("x-user", MatchType.REGEX, "beta-.*")
+ROUTES = {
+    "one": (target("main", 100),),
+    "canary": (target("main", 80), target("canary", 20)),
+    "headers": (target("main", 100), target("beta", 0, USER)),
+    "custom": (target("main", 100, grpc=False),),
+    "none": (),
+}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_the_listener(golden: Golden, host: str) -> None:
+    golden(f"envoy/bootstrap-{host}.json", _text(bootstrap(gateway(host), RUN)))
+    golden(f"envoy/routes-{host}.json", _text(route_configuration(gateway(host), [])))
+
+
+@pytest.mark.parametrize("name", ROUTES)
+def test_a_serving(golden: Golden, name: str) -> None:
+    route = Route(KEY, ROUTES[name])
+    of_nobody = route_configuration(gateway("127.0.0.1"), [])["virtual_hosts"][0]["routes"]
+    routes = route_configuration(gateway("127.0.0.1"), [route])["virtual_hosts"][0]["routes"]
+    golden(f"envoy/serving-{name}.json", _text([entry for entry in routes if entry not in of_nobody]))
+    golden(f"envoy/clusters-{name}.json", _text([c for t in route.targets for c in clusters_of(KEY, t)]))
+
+
+def test_the_platforms_own_clusters(golden: Golden) -> None:
+    golden("envoy/clusters.json", _text(fixed_clusters(gateway("127.0.0.1"))))
+
+
+def _text(document: object) -> str:
+    return json.dumps(document, indent=1, sort_keys=True) + "\n"
