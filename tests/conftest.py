@@ -59,13 +59,14 @@ def kubeconfig() -> Path:
 
     Tests share it: each uses namespaces of its own.
     """
-    given = os.environ.get("KUBECONFIG")
-    if given:
-        return Path(given)
     root = Path(os.environ[CLUSTER])
     cluster = Cluster(root / "cluster")
+    given = os.environ.get("KUBECONFIG")
     with (root / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        if given:
+            apply_crds(cluster, "--kubeconfig", given)
+            return Path(given)
         if not all(cluster.status().values()):
             cluster.up()
             install_crds(cluster)
@@ -74,9 +75,13 @@ def kubeconfig() -> Path:
 
 def install_crds(cluster: Cluster) -> None:
     """Have the API server serve our kinds."""
-    crds = str(Path(__file__).parents[1] / "config" / "crd") + "/"
-    cluster.kubectl("apply", "--server-side", "-f", crds)
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", crds)
+    apply_crds(cluster)
     # Its garbage collector looks for new kinds every 30 s, and when it starts.
     cluster.kill("kube-controller-manager")
     cluster.start("kube-controller-manager")
+
+
+def apply_crds(cluster: Cluster, *flags: str) -> None:
+    crds = str(Path(__file__).parents[1] / "config" / "crd") + "/"
+    cluster.kubectl(*flags, "apply", "--server-side", "-f", crds)
+    cluster.kubectl(*flags, "wait", "--for=condition=Established", "--timeout=30s", "-f", crds)

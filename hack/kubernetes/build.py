@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-__all__ = ["MissingError", "binary", "prepare"]
+__all__ = ["MissingError", "binary", "prepare", "require"]
 
 SOURCES = Path(__file__).parent / "kube"
 _NAMES = ("main.go", "go.mod", "go.sum")
@@ -28,13 +28,11 @@ def binary() -> Path:
 
 
 def prepare() -> Path:
-    """Build the binary unless it is there: minutes, once. Raises `MissingError` where Go or openssl is missing."""
-    for program, advice in (("go", "install Go 1.25 or later"), ("openssl", "install openssl")):
-        if shutil.which(program) is None:
-            raise MissingError(f"{program} is not on PATH: {advice}")
+    """Build the binary unless it is there: minutes, once. Raises `MissingError` where Go is needed and missing."""
     path = binary()
     if path.is_file():
         return path
+    require(go="install Go 1.25 or later")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"kube.{os.getpid()}")
     try:
@@ -48,6 +46,13 @@ def prepare() -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def require(**programs: str) -> None:
+    """Raise `MissingError` with the advice given for the first program that is not on PATH."""
+    for program, advice in programs.items():
+        if shutil.which(program) is None:
+            raise MissingError(f"{program} is not on PATH: {advice}")
 
 
 def _flags() -> str:

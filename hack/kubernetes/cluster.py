@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
-from hack.kubernetes.build import prepare
+from hack.kubernetes.build import prepare, require
 from hack.kubernetes.certificates import make_certificates, sign
 
 __all__ = ["COMPONENTS", "Cluster"]
@@ -117,6 +119,7 @@ class Cluster:
 
     def _lay_out(self) -> None:
         prepare()
+        require(openssl="install openssl")
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         make_certificates(self._pki)
         (self.root / "audit.yaml").write_text(_AUDIT)
@@ -242,11 +245,14 @@ def _start_time(pid: int) -> str:
 
 
 def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        return [int(sock.getsockname()[1]) for sock in sockets]
-    finally:
-        for sock in sockets:
-            sock.close()
+    """Ports below those of connections (32768 and up): a component that was killed finds its own still free."""
+    return list(islice(filter(_is_free, random.sample(range(16384, 32768), 1000)), count))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as sock:
+        try:
+            sock.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
