@@ -7,6 +7,7 @@ a second page.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -123,13 +124,19 @@ def lock(path: Path) -> int:
 
 def failure(error: apsw.Error | OSError, path: Path) -> KleverError:
     """Say what SQLite's error means for us."""
-    if isinstance(error, apsw.FullError):
+    if _no_space(error):
         return ExhaustedError(f"the disk is full: {path} cannot grow", reason="DISK_FULL")
     if isinstance(error, apsw.NotADBError | apsw.CorruptError):
         return IntegrityError(f"{path} is damaged, or no database ({error}): restore a backup")
     if isinstance(error, apsw.BusyError | apsw.LockedError):
         return UnavailableError(f"{path} is locked by another program")
     return UnavailableError(f"{path}: {error}")
+
+
+def _no_space(error: apsw.Error | OSError) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return isinstance(error, apsw.FullError) or error.extendedresult == apsw.SQLITE_IOERR_SHMSIZE
 
 
 def _tables(connection: apsw.Connection) -> bool:
