@@ -136,7 +136,7 @@ def failure(error: apsw.Error | OSError, path: Path) -> KleverError:
 def _no_space(error: apsw.Error | OSError) -> bool:
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return isinstance(error, apsw.FullError) or error.extendedresult == apsw.SQLITE_IOERR_SHMSIZE
+    return isinstance(error, apsw.FullError) or getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
 
 
 def _tables(connection: apsw.Connection) -> bool:
