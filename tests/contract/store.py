@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -55,6 +56,16 @@ def owner_reference(owner: Object) -> Object:
         "name": metadata["name"],
         "uid": metadata["uid"],
     }
+
+
+@asynccontextmanager
+async def watching(watch: AsyncIterator[WatchEvent]) -> AsyncIterator[AsyncIterator[WatchEvent]]:
+    """End a watch with its reader: it may hold a connection."""
+    try:
+        yield watch
+    finally:
+        if isinstance(watch, AsyncGenerator):
+            await watch.aclose()
 
 
 async def gone(store: Store, kind: Kind, key: Key) -> None:
@@ -316,31 +327,32 @@ class StoreContract:
 
     async def test_a_watch_tells_what_is_there_and_what_changes(self, store: Store, namespace: str) -> None:
         await store.create(MODEL_JOB, job(namespace, "a"))
-        watch = store.watch(MODEL_JOB, namespace)
-        assert await self.next(watch) == ("ADDED", "a")
-        await store.create(MODEL_JOB, job(namespace, "b"))
-        await store.patch(MODEL_JOB, Key(namespace, "b"), {"metadata": {"labels": {"x": "y"}}})
-        await store.delete(MODEL_JOB, Key(namespace, "a"))
-        assert [await self.next(watch) for _ in range(3)] == [("ADDED", "b"), ("MODIFIED", "b"), ("DELETED", "a")]
+        async with watching(store.watch(MODEL_JOB, namespace)) as watch:
+            assert await self.next(watch) == ("ADDED", "a")
+            await store.create(MODEL_JOB, job(namespace, "b"))
+            await store.patch(MODEL_JOB, Key(namespace, "b"), {"metadata": {"labels": {"x": "y"}}})
+            await store.delete(MODEL_JOB, Key(namespace, "a"))
+            assert [await self.next(watch) for _ in range(3)] == [("ADDED", "b"), ("MODIFIED", "b"), ("DELETED", "a")]
 
     async def test_a_watch_resumes_without_a_gap(self, store: Store, namespace: str) -> None:
         page = await store.list(MODEL_JOB, namespace)
         for name in ("a", "b", "c"):
             await store.create(MODEL_JOB, job(namespace, name))
-        watch = store.watch(MODEL_JOB, namespace, resource_version=page.resource_version)
-        event = await anext(watch)
+        async with watching(store.watch(MODEL_JOB, namespace, resource_version=page.resource_version)) as watch:
+            event = await anext(watch)
         assert event.object["metadata"]["name"] == "a"
-        again = store.watch(MODEL_JOB, namespace, resource_version=event.resource_version)
-        assert [await self.next(again) for _ in range(2)] == [("ADDED", "b"), ("ADDED", "c")]
+        async with watching(store.watch(MODEL_JOB, namespace, resource_version=event.resource_version)) as again:
+            assert [await self.next(again) for _ in range(2)] == [("ADDED", "b"), ("ADDED", "c")]
 
     async def test_objects_enter_and_leave_a_selection(self, store: Store, namespace: str) -> None:
         page = await store.list(MODEL_JOB, namespace)
-        watch = store.watch(MODEL_JOB, namespace, labels="on=1", resource_version=page.resource_version)
         key = Key(namespace, "a")
-        await store.create(MODEL_JOB, job(namespace, "a"))
-        await store.patch(MODEL_JOB, key, {"metadata": {"labels": {"on": "1"}}})
-        await store.patch(MODEL_JOB, key, {"metadata": {"labels": {"on": "0"}}})
-        assert [await self.next(watch) for _ in range(2)] == [("ADDED", "a"), ("DELETED", "a")]
+        selected = store.watch(MODEL_JOB, namespace, labels="on=1", resource_version=page.resource_version)
+        async with watching(selected) as watch:
+            await store.create(MODEL_JOB, job(namespace, "a"))
+            await store.patch(MODEL_JOB, key, {"metadata": {"labels": {"on": "1"}}})
+            await store.patch(MODEL_JOB, key, {"metadata": {"labels": {"on": "0"}}})
+            assert [await self.next(watch) for _ in range(2)] == [("ADDED", "a"), ("DELETED", "a")]
 
     async def test_a_version_that_was_never_given_is_refused(self, store: Store, namespace: str) -> None:
         with pytest.raises((InvalidError, ExpiredError)):

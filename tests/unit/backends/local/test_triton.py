@@ -190,7 +190,7 @@ async def test_tritons_own_control_is_closed_over_grpc(served: Instance) -> None
 
 
 async def test_it_counts_its_inferences(served: Instance) -> None:
-    async with aiohttp.ClientSession() as session, session.get(f"http://{served.metrics}/metrics") as response:
+    async with aiohttp.ClientSession() as session, session.get(f"http://{served.metrics}") as response:
         assert 'nv_inference_count{model="adder",version="1"}' in await response.text()
 
 
