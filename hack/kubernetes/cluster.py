@@ -93,6 +93,7 @@ class Cluster:
         done = subprocess.run(
             ["kubectl", "--kubeconfig", str(self.kubeconfig), *arguments],
             executable=prepare(),
+            env={**os.environ, "KUBECACHEDIR": str(self.root / "kubectl")},
             input=stdin,
             text=True,
             capture_output=True,

@@ -86,7 +86,12 @@ def test_an_edit_is_judged_as_any_write(tmp_path: Path, platform: Platform, own_
         return subprocess.run(
             ["kubectl", "--kubeconfig", str(own_cluster.kubeconfig), "edit", "serving", serving],
             executable=binary(),
-            env={"KUBE_EDITOR": f"sed -i {sed}", "PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path)},
+            env={
+                "KUBE_EDITOR": f"sed -i {sed}",
+                "PATH": "/usr/bin:/bin",
+                "TMPDIR": str(tmp_path),
+                "HOME": str(tmp_path),
+            },
             capture_output=True,
             text=True,
             check=False,
