@@ -12,6 +12,7 @@ from klever.kube import KubeClient, KubeConfig
 from klever.store.admission import Subresource
 from klever.store.kubernetes import KubernetesStore
 from klever.store.validation import SchemaAdmission
+from tests.contract.codec import CodecContract
 from tests.contract.corpus import CorpusContract
 from tests.contract.store import StoreContract
 
@@ -34,6 +35,12 @@ class TestKubernetesStore(StoreContract):
     @pytest.fixture
     def store(self, client: KubeClient) -> KubernetesStore:
         return KubernetesStore(client, SchemaAdmission())
+
+
+class TestCodec(CodecContract):
+    @pytest.fixture
+    def store(self, client: KubeClient) -> KubernetesStore:
+        return KubernetesStore(client, NoAdmission())
 
 
 class TestCorpus(CorpusContract):

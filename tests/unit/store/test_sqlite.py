@@ -15,6 +15,7 @@ from klever.errors import ExpiredError, FailedPreconditionError, IntegrityError,
 from klever.store import Key
 from klever.store.sqlite import SqliteStore, backup
 from klever.store.validation import SchemaAdmission
+from tests.contract.codec import CodecContract
 from tests.contract.corpus import CorpusContract
 from tests.contract.store import StoreContract, gone, job
 
@@ -40,6 +41,10 @@ class TestSqliteStore(StoreContract):
 
 
 class TestCorpus(CorpusContract):
+    pass
+
+
+class TestCodec(CodecContract):
     pass
 
 
