@@ -9,7 +9,6 @@ from typing import Any
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from klever.api.codec import to_object
 from klever.api.kinds import SERVING
 from klever.backends import Backend, Instance, ServingKey
 from klever.controllers.render import ServingRenderer
@@ -66,22 +65,25 @@ class ServingHandlers:
         return self._servings.watch(request.namespace, request.options, serving_service_pb2.WatchServingsResponse)
 
     async def set_traffic(self, request: serving_service_pb2.SetTrafficRequest) -> Serving:
-        serving = await self._servings.get(request.namespace, request.name)
+        key = self._servings.key(request.namespace, request.name)
+        obj = await self._servings.store.get(SERVING, key)
+        serving = self._servings.read(obj)
         shares = _previous(serving) if request.undo else dict(request.traffic)
         _check_shares(serving, shares)
         before = _shares(serving)
-        for predictor in serving.spec.predictors:
-            if not predictor.HasField("match"):
-                predictor.traffic = shares.get(predictor.name, 0)
+        predictors = obj["spec"]["predictors"]  # with what a newer version may have put into them
+        for predictor in predictors:
+            if "match" not in predictor:
+                predictor["traffic"] = shares.get(predictor["name"], 0)
         annotation = ",".join(f"{name}={share}" for name, share in before.items())
         patch = {
             "metadata": {
                 "resourceVersion": request.resource_version or serving.metadata.resource_version,
                 "annotations": {PREVIOUS_TRAFFIC: annotation},
             },
-            "spec": {"predictors": to_object(serving.spec)["predictors"]},
+            "spec": {"predictors": predictors},
         }
-        return await self._servings.patch(self._servings.key(request.namespace, request.name), patch)
+        return await self._servings.patch(key, patch)
 
     async def list_instances(
         self, request: serving_service_pb2.ListInstancesRequest
