@@ -20,9 +20,12 @@ Object = dict[str, Any]
 """One object as Kubernetes JSON. Treated as immutable once a store has returned it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Kind:
-    """A kind and how it is addressed. `message` is None where no API message exists."""
+    """A kind and how it is addressed. `message` is None where no API message exists.
+
+    Each is one object, equal to itself alone: they are keys wherever objects are looked up.
+    """
 
     group: str
     version: str

@@ -76,14 +76,15 @@ def normalize(obj: Object) -> None:
     metadata = obj.setdefault("metadata", {})
     if not isinstance(metadata, dict):
         raise InvalidError(violations=(FieldViolation("metadata", "must be an object"),))
+    known = {field: value for field, value in metadata.items() if value is not None and field in _FIELDS}
     wrong = tuple(
-        FieldViolation(f"metadata.{field}", f"must be {what}")
-        for field, (what, right) in _FIELDS.items()
-        if metadata.get(field) is not None and not right(metadata[field])
+        FieldViolation(f"metadata.{field}", f"must be {_FIELDS[field][0]}")
+        for field, value in known.items()
+        if not _FIELDS[field][1](value)
     )
     if wrong:
         raise InvalidError(violations=wrong)
-    kept = {field: metadata[field] for field in _FIELDS if metadata.get(field)}
+    kept = {field: value for field, value in known.items() if value}
     if "ownerReferences" in kept:
         references = kept["ownerReferences"]
         kept["ownerReferences"] = [r for place, r in enumerate(references) if r not in references[:place]]

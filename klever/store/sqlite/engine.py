@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from klever.api.kinds import Kind
 from klever.errors import ExhaustedError, KleverError, UnavailableError
@@ -56,8 +56,7 @@ class Commit:
                 waiter.set_result(None)
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(NamedTuple):
     """The head of one object: `row` is None where it is deleted."""
 
     row: Row | None
@@ -143,6 +142,7 @@ class Engine:
         self._queued_commit = Commit()
         self._flying: list[tuple[Table, Row, Change]] = []
         self._flying_commit: Commit | None = None
+        self._kicking = False
         self._closed = False
 
     @property
@@ -156,8 +156,8 @@ class Engine:
             raise UnavailableError("the store is closed")
         if len(self._queued) >= MAX_PENDING or self._queued_bytes > MAX_PENDING_BYTES:
             raise ExhaustedError("too many writes wait for the disk: try again later", reason="WRITE_QUEUE_FULL")
-        if not self._queued and self._flying_commit is None:
-            self._loop.call_soon(self._kick)
+        if self._flying_commit is None:
+            self._kick_soon()
         self._next += 1
         self._queued.append((table, row, change))
         self._queued_bytes += change.size
@@ -176,8 +176,7 @@ class Engine:
             self._abandon(error)
         if commit is not None:
             commit.finish(error)
-        # Those who were waiting run first, and what they write next still joins the batch.
-        self._loop.call_soon(self._kick)
+        self._kick_soon()  # those who were waiting run first, and what they write next still joins the batch
 
     async def close(self) -> None:
         """Refuse further writes, finish those under way and end the watches."""
@@ -192,7 +191,13 @@ class Engine:
     def closed(self) -> bool:
         return self._closed
 
+    def _kick_soon(self) -> None:
+        if not self._kicking:
+            self._kicking = True
+            self._loop.call_soon(self._kick)
+
     def _kick(self) -> None:
+        self._kicking = False
         if self._flying_commit is not None or not self._queued:
             return
         self._flying, self._flying_commit = self._queued, self._queued_commit

@@ -7,7 +7,7 @@ gone. So memory is bounded whatever the watchers do.
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from klever.errors import ExpiredError
 
@@ -17,8 +17,7 @@ MAX_CHANGES = 10_000
 MAX_BYTES = 32 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One committed change. `old` and `new` are encoded objects; of a deletion `new` is the last state."""
 
     namespace: str

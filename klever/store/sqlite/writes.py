@@ -61,10 +61,11 @@ class Writes:
             await _durable(commit)
             raise AlreadyExistsError(f"{kind.kind} {Key(*address)} exists already")
         number = self._engine.next_revision
-        data = encode(_versioned(admitted, number))
+        stored = _versioned(admitted, number)
+        data = encode(stored)
         row = Row(number, kind.resource, *address, number, data, applied)
         await self._engine.write(table, row, Change(*address, number, None, data)).wait()
-        return decode(data)
+        return stored
 
     async def update(
         self,
@@ -163,17 +164,18 @@ class Writes:
 
     async def _put(self, table: Table, row: Row, new: Object, applied: bytes) -> Object:
         number = self._engine.next_revision
-        data = encode(_versioned(new, number))
+        stored = _versioned(new, number)
+        data = encode(stored)
         kept = Row(row.id, row.kind, row.namespace, row.name, number, data, applied)
         await self._engine.write(table, kept, Change(row.namespace, row.name, number, row.data, data)).wait()
-        return decode(data)
+        return stored
 
     async def _drop(self, table: Table, row: Row, last: Object) -> Object:
         number = self._engine.next_revision
-        data = encode(_versioned(last, number))
-        change = Change(row.namespace, row.name, number, row.data, data, deleted=True)
+        dropped = _versioned(last, number)
+        change = Change(row.namespace, row.name, number, row.data, encode(dropped), deleted=True)
         await self._engine.write(table, row, change).wait()
-        return decode(data)
+        return dropped
 
 
 def not_found(kind: Kind, key: Key) -> NotFoundError:

@@ -2,133 +2,111 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from functools import cache
 from typing import Any
 
 from klever.api.codec import parse_time
 from klever.errors import FieldViolation
-from klever.store.validation.schemas import Schema
+from klever.store.validation.schemas import Node
 
 __all__ = ["BlockingFault", "check"]
 
-_TYPES: dict[str, tuple[type, ...]] = {
-    "object": (dict,),
-    "array": (list,),
-    "string": (str,),
-    "boolean": (bool,),
-    "integer": (int,),
-    "number": (int, float),
-}
-_FORMATS = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 _ARTICLES = {"object": "an object", "array": "a list", "string": "a string", "integer": "an integer"}
+
+Faults = list[FieldViolation]
 
 
 class BlockingFault(FieldViolation):
     """One after which rules are not evaluated (Kubernetes: hasBlockingErr; a bound or a pattern does not block)."""
 
 
-def check(schema: Schema, value: Any, path: str) -> Iterator[FieldViolation]:
-    """Yield what is wrong with `value` and everything below it."""
-    if schema.get("x-kubernetes-int-or-string"):
-        if isinstance(value, bool) or not isinstance(value, int | str):
-            yield BlockingFault(path, f"must be an integer or a string, not {_show(value)}")
-        elif isinstance(value, str):
-            yield from _string(schema, value, path)
+def check(node: Node, value: Any, path: str) -> Faults:
+    """Return what is wrong with `value`, decoded JSON, and everything below it."""
+    faults: Faults = []
+    _check(node, value, path, faults)
+    return faults
+
+
+def _check(node: Node, value: Any, path: str, faults: Faults) -> None:
+    if node.types is not None and type(value) not in node.types and not _integral(node, value):
+        wanted = "an integer or a string" if node.int_or_string else _ARTICLES.get(node.type, f"a {node.type}")
+        faults.append(BlockingFault(path, f"must be {wanted}, not {_show(value)}"))
         return
-    wanted = schema.get("type", "")
-    if wanted and not _is(value, wanted):
-        yield BlockingFault(path, f"must be {_ARTICLES.get(wanted, f'a {wanted}')}, not {_show(value)}")
-        return
-    if "enum" in schema and value not in schema["enum"]:
-        known = ", ".join(str(e) for e in schema["enum"] if e != "")
-        yield BlockingFault(path, f"{_show(value)} is none of {known}")
-    if isinstance(value, dict):
-        yield from _object(schema, value, path)
+    if node.enum is not None and value not in node.enum:
+        known = ", ".join(str(e) for e in node.enum if e != "")
+        faults.append(BlockingFault(path, f"{_show(value)} is none of {known}"))
+    if isinstance(value, str):
+        _string(node, value, path, faults)
+    elif isinstance(value, dict):
+        _object(node, value, path, faults)
     elif isinstance(value, list):
-        yield from _list(schema, value, path)
-    elif isinstance(value, str):
-        yield from _string(schema, value, path)
-    elif not isinstance(value, bool):
-        yield from _number(schema, value, path)
+        _list(node, value, path, faults)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        _number(node, value, path, faults)
 
 
-def _is(value: Any, wanted: str) -> bool:
-    if isinstance(value, bool) and wanted != "boolean":
-        return False
-    return isinstance(value, _TYPES[wanted]) or (
-        wanted == "integer" and isinstance(value, float) and value.is_integer()
-    )
+def _integral(node: Node, value: Any) -> bool:
+    return node.type == "integer" and isinstance(value, float) and value.is_integer()
 
 
-def _object(schema: Schema, value: dict[str, Any], path: str) -> Iterator[FieldViolation]:
-    for name in schema.get("required", []):
+def _object(node: Node, value: dict[str, Any], path: str, faults: Faults) -> None:
+    prefix = f"{path}." if path else ""
+    for name in node.required:
         if name not in value:
-            yield BlockingFault(_join(path, name), "is required")
-    properties = schema.get("properties", {})
+            faults.append(BlockingFault(f"{prefix}{name}", "is required"))
+    properties = node.properties
+    if not properties:
+        return
     for name, field in value.items():
         if name in properties:
-            yield from check(properties[name], field, _join(path, name))
+            _check(properties[name], field, f"{prefix}{name}", faults)
 
 
-def _list(schema: Schema, value: list[Any], path: str) -> Iterator[FieldViolation]:
-    if len(value) < schema.get("minItems", 0):
-        yield FieldViolation(path, f"must have at least {schema['minItems']} items, not {len(value)}")
-    if len(value) > schema.get("maxItems", len(value)):
-        yield BlockingFault(path, f"must have at most {schema['maxItems']} items, not {len(value)}")
-    for index, item in enumerate(value):
-        yield from check(schema.get("items", {}), item, f"{path}[{index}]")
-    yield from _duplicates(schema, value, path)
+def _list(node: Node, value: list[Any], path: str, faults: Faults) -> None:
+    if len(value) < node.min_items:
+        faults.append(FieldViolation(path, f"must have at least {node.min_items} items, not {len(value)}"))
+    if len(value) > node.max_items:
+        faults.append(BlockingFault(path, f"must have at most {node.max_items} items, not {len(value)}"))
+    if node.items is not None:
+        for index, item in enumerate(value):
+            _check(node.items, item, f"{path}[{index}]", faults)
+    if node.keys:
+        _duplicates(node.keys, value, path, faults)
 
 
-def _duplicates(schema: Schema, value: list[Any], path: str) -> Iterator[FieldViolation]:
-    keys = schema.get("x-kubernetes-list-map-keys")
-    if not keys:
-        return
+def _duplicates(keys: list[str], value: list[Any], path: str, faults: Faults) -> None:
     seen: dict[tuple[Any, ...], int] = {}
     for index, item in enumerate(value):
         identity = tuple(repr(item.get(k)) for k in keys) if isinstance(item, dict) else (repr(item),)
         seen[identity] = seen.get(identity, 0) + 1
         if seen[identity] == 2:  # each is named once, however often it stands there
             named = ", ".join(f"{k} {item.get(k)!r}" for k in keys) if isinstance(item, dict) else repr(item)
-            yield FieldViolation(f"{path}[{index}]", f"duplicate {named}")
+            faults.append(FieldViolation(f"{path}[{index}]", f"duplicate {named}"))
 
 
-def _string(schema: Schema, value: str, path: str) -> Iterator[FieldViolation]:
-    if len(value) < schema.get("minLength", 0):
-        yield FieldViolation(path, "must not be empty")
-    if len(value) > schema.get("maxLength", len(value)):
-        yield BlockingFault(path, f"has {len(value)} characters, more than {schema['maxLength']}")
-    if "pattern" in schema and not _compiled(schema["pattern"]).search(value):
-        yield FieldViolation(path, f"{_show(value)} does not match {schema['pattern']}")
-    if schema.get("format") == "date-time":
+def _string(node: Node, value: str, path: str, faults: Faults) -> None:
+    if len(value) < node.min_length:
+        faults.append(FieldViolation(path, "must not be empty"))
+    if len(value) > node.max_length:
+        faults.append(BlockingFault(path, f"has {len(value)} characters, more than {node.max_length}"))
+    if node.pattern is not None and not node.pattern.search(value):
+        faults.append(FieldViolation(path, f"{_show(value)} does not match {node.pattern_text}"))
+    if node.is_time:
         try:
             parse_time(value)
         except ValueError:
-            yield BlockingFault(path, f"{_show(value)} is not a time as in 2026-01-31T12:00:00Z")
+            faults.append(BlockingFault(path, f"{_show(value)} is not a time as in 2026-01-31T12:00:00Z"))
 
 
-def _number(schema: Schema, value: float, path: str) -> Iterator[FieldViolation]:
-    low, high = schema.get("minimum"), schema.get("maximum")
+def _number(node: Node, value: float, path: str, faults: Faults) -> None:
+    low, high = node.low, node.high
     if low is not None and high is not None and not low <= value <= high:
-        yield FieldViolation(path, f"{value} is not within {low}..{high}")
+        faults.append(FieldViolation(path, f"{value} is not within {low}..{high}"))
     elif low is not None and value < low:
-        yield FieldViolation(path, f"{value} is less than {low}")
+        faults.append(FieldViolation(path, f"{value} is less than {low}"))
     elif high is not None and value > high:
-        yield FieldViolation(path, f"{value} is more than {high}")
-    bounds = _FORMATS.get(schema.get("format", ""))
-    if bounds and not bounds[0] <= value <= bounds[1]:
-        yield FieldViolation(path, f"{value} is not within {bounds[0]}..{bounds[1]}")
-
-
-@cache
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern.removesuffix("$") + r"\Z" if pattern.endswith("$") else pattern)
-
-
-def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
+        faults.append(FieldViolation(path, f"{value} is more than {high}"))
+    if node.format and not node.format[0] <= value <= node.format[1]:
+        faults.append(FieldViolation(path, f"{value} is not within {node.format[0]}..{node.format[1]}"))
 
 
 def _show(value: Any) -> str:

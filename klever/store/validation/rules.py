@@ -9,38 +9,35 @@ from typing import Any
 from cel_expr_python import cel
 
 from klever.errors import FieldViolation
-from klever.store.validation.schemas import HAS_RULES, Schema
+from klever.store.validation.schemas import Node
 
 __all__ = ["check_rules"]
 
 
-def check_rules(schema: Schema, value: Any, old: Any, path: str) -> Iterator[FieldViolation]:
+def check_rules(node: Node, value: Any, old: Any, path: str) -> Iterator[FieldViolation]:
     """Yield the rules that do not hold, here and below; `old` is None where there was nothing."""
-    if not schema.get(HAS_RULES, True):
-        return
-    for rule in schema.get("x-kubernetes-validations", []):
-        if "oldSelf" in rule["rule"] and old is None:
-            continue
-        if not _holds(rule["rule"], value, old):
-            yield FieldViolation((path + rule.get("fieldPath", "")).lstrip("."), rule["message"])
+    rules = node.rules_when_new if old is None else node.rules
+    if rules and not _holds(rules.together, value, old):
+        for rule in rules.each:
+            if not _holds(rule.text, value, old):
+                yield FieldViolation((path + rule.path).lstrip("."), rule.message)
     if isinstance(value, dict):
-        for name, field in schema.get("properties", {}).items():
+        for name, part in node.ruled.items():
             if name in value:
                 before = old.get(name) if isinstance(old, dict) else None
-                yield from check_rules(field, value[name], before, f"{path}.{name}" if path else name)
-    elif isinstance(value, list):
-        yield from _items(schema, value, old, path)
+                yield from check_rules(part, value[name], before, f"{path}.{name}" if path else name)
+    elif isinstance(value, list) and node.items and node.items.has_rules:
+        yield from _items(node.items, node.keys, value, old, path)
 
 
-def _items(schema: Schema, value: list[Any], old: Any, path: str) -> Iterator[FieldViolation]:
+def _items(node: Node, keys: list[str], value: list[Any], old: Any, path: str) -> Iterator[FieldViolation]:
     """Correlate a map list's items by their keys; items of other lists have no old value."""
-    keys = schema.get("x-kubernetes-list-map-keys")
     before: dict[tuple[str, ...], Any] = {}
     if keys and isinstance(old, list):
         before = {tuple(repr(o.get(k)) for k in keys): o for o in old}
     for index, item in enumerate(value):
-        identity = tuple(repr(item.get(k)) for k in keys) if keys else ()
-        yield from check_rules(schema.get("items", {}), item, before.get(identity), f"{path}[{index}]")
+        identity = tuple(repr(item.get(k)) for k in keys)
+        yield from check_rules(node, item, before.get(identity), f"{path}[{index}]")
 
 
 def _holds(rule: str, value: Any, old: Any) -> bool:

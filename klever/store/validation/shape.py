@@ -5,38 +5,45 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from klever.store.validation.schemas import HAS_DEFAULTS, Schema
+from klever.store.validation.schemas import Node
 
 __all__ = ["fill_defaults", "prune"]
 
+_ANYTHING = Node({})
 
-def prune(schema: Schema, value: Any) -> None:
+
+def prune(node: Node, value: Any) -> None:
     """Remove, in place, fields that the schema does not know, and nulls where a field cannot be null."""
-    if isinstance(value, dict) and not schema.get("x-kubernetes-preserve-unknown-fields"):
-        properties = schema.get("properties", {})
-        other = schema.get("additionalProperties")
-        for name in list(value):
-            if (name not in properties and other is None and properties) or (
-                value[name] is None and not properties.get(name, {}).get("nullable")
-            ):
-                del value[name]
-            else:
-                prune(properties.get(name) or other or {}, value[name])
+    if isinstance(value, dict) and not node.keeps_unknown:
+        goes = [name for name, field in value.items() if not _stays(node, name, field)]
+        for name in goes:
+            del value[name]
+        for name, field in value.items():
+            if isinstance(field, dict | list):
+                prune(node.properties.get(name) or node.others or _ANYTHING, field)
     elif isinstance(value, list):
         for item in value:
-            prune(schema.get("items", {}), item)
+            prune(node.items or _ANYTHING, item)
 
 
-def fill_defaults(schema: Schema, value: Any) -> None:
+def _stays(node: Node, name: str, field: Any) -> bool:
+    known = node.properties.get(name)
+    if field is None:
+        return known is not None and known.nullable
+    return known is not None or node.others is not None or not node.properties
+
+
+def fill_defaults(node: Node, value: Any) -> None:
     """Fill in, in place, the defaults of absent fields of objects that are there."""
-    if not schema.get(HAS_DEFAULTS, True):
+    if not node.has_defaults:
         return
     if isinstance(value, dict):
-        for name, field in schema.get("properties", {}).items():
-            if name not in value and "default" in field:
-                value[name] = copy.deepcopy(field["default"])
+        for name, default in node.defaults.items():
+            if name not in value:
+                value[name] = copy.deepcopy(default)
+        for name, part in node.with_defaults.items():
             if name in value:
-                fill_defaults(field, value[name])
-    elif isinstance(value, list):
+                fill_defaults(part, value[name])
+    elif isinstance(value, list) and node.items:
         for item in value:
-            fill_defaults(schema.get("items", {}), item)
+            fill_defaults(node.items, item)
