@@ -64,16 +64,25 @@ def error_of(code: int, body: bytes | dict[str, Any], what: str) -> KleverError:
         return _of_code(code, body if isinstance(body, bytes) else b"", what)
     message = str(status.get("message") or what)
     details = status.get("details") or {}
-    causes = details.get("causes") or []
-    reason = str(status.get("reason", ""))
+    if code == 401:
+        who = "the API server takes the kubeconfig's credentials for nobody's (expired?): renew them"
+        return UnauthenticatedError(f"{what}: {who} ({message})", reason="KUBECONFIG")
+    if code == 404:
+        return _not_found(details, message, what)
+    return _refusal(code, str(status.get("reason", "")), details.get("causes") or [], message)
+
+
+def _not_found(details: dict[str, Any], message: str, what: str) -> KleverError:
+    if details.get("kind") == "namespaces":
+        return NotFoundError(message, reason="NAMESPACE_NOT_FOUND")
+    return NotFoundError(message) if details.get("name") else _no_such_kind(what)
+
+
+def _refusal(code: int, reason: str, causes: list[dict[str, Any]], message: str) -> KleverError:
     if code == 422 or reason == "Invalid":
         return InvalidError(message, violations=tuple(_violations(causes)))
     if any(cause.get("reason") == "NamespaceTerminating" for cause in causes):
         return PermissionDeniedError(message, reason="NAMESPACE_TERMINATING")
-    if code == 404 and details.get("kind") == "namespaces":
-        return NotFoundError(message, reason="NAMESPACE_NOT_FOUND")
-    if code == 404 and not details.get("name"):
-        return _no_such_kind(what)
     return _BY_REASON.get(reason, _BY_CODE.get(code, UnavailableError))(message)
 
 

@@ -220,7 +220,8 @@ def test_deleting_with_kubectl_ends_the_processes(platform: Platform, own_cluste
     [
         ("missing", "cannot be read"),
         ("nowhere", "does not answer"),
-        ("nobody", "nobody"),
+        ("nobody", 'User "nobody" cannot list resource "modeljobs"'),
+        ("expired", "credentials for nobody's (expired?): renew them"),
     ],
 )
 def test_what_is_wrong_with_a_kubeconfig_is_said(
@@ -231,6 +232,10 @@ def test_what_is_wrong_with_a_kubeconfig_is_said(
         text = own_cluster.kubeconfig.read_text()
         port = text.partition("https://127.0.0.1:")[2].partition('"')[0]
         path.write_text(text.replace(port, "1"))
+    elif kubeconfig == "expired":
+        config = json.loads(own_cluster.kubeconfig.read_text())
+        config["users"][0]["user"] = {"token": "it.was.good"}
+        path.write_text(json.dumps(config))
     elif kubeconfig == "nobody":
         path = own_cluster.user("nobody")
     flags = ("--store", "kubernetes", "--kubeconfig", str(path))
