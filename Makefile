@@ -29,12 +29,13 @@ $(VENV)/.wheel: $(VENV)/.requirements $(SOURCES)
 	$(BIN)/python -m pip install -q --no-deps --force-reinstall build/wheel/*.whl
 	touch $@
 
-## check: lint, types, layers, generated files
+## check: lint, types, layers, protos, generated files
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports
+	$(BIN)/buf lint klever/v1alpha1/descriptor.binpb --config buf.yaml
 	PYTHONPATH=. $(BIN)/python hack/generate --check
 
 ## test: everything, from the built wheel, with real Envoy, real Triton and a real API server

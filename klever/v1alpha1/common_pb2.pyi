@@ -22,6 +22,8 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ListOptions(_message.Message):
+    """Which objects a list call returns, and how."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
@@ -58,6 +60,8 @@ Global___ListOptions: _TypeAlias = ListOptions  # noqa: Y015
 
 @_typing.final
 class WatchOptions(_message.Message):
+    """Which changes a watch tells of, and from where on."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     LABELS_FIELD_NUMBER: _builtins.int
@@ -90,6 +94,8 @@ Global___WatchOptions: _TypeAlias = WatchOptions  # noqa: Y015
 
 @_typing.final
 class WatchError(_message.Message):
+    """Why a watch ended. It stands in the stream: an aborted REST stream can carry no status."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     REASON_FIELD_NUMBER: _builtins.int
@@ -97,6 +103,7 @@ class WatchError(_message.Message):
     reason: _builtins.str
     """UPPER_SNAKE word, e.g. EXPIRED."""
     message: _builtins.str
+    """For people: what is the case, and what to do about it."""
     def __init__(
         self,
         *,
@@ -113,6 +120,8 @@ Global___WatchError: _TypeAlias = WatchError  # noqa: Y015
 
 @_typing.final
 class ListEventsRequest(_message.Message):
+    """Asks for the events about one object, or about all of a kind."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAMESPACE_FIELD_NUMBER: _builtins.int
@@ -120,10 +129,13 @@ class ListEventsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
+    """The project; "default" where it is empty."""
     name: _builtins.str
     """Of one object; of all where it is empty."""
     page_size: _builtins.int
+    """At most this many items; 0 for the server's default (500), which is also the maximum."""
     page_token: _builtins.str
+    """From the previous page's next_page_token; empty for the first page."""
     def __init__(
         self,
         *,
@@ -142,13 +154,18 @@ Global___ListEventsRequest: _TypeAlias = ListEventsRequest  # noqa: Y015
 
 @_typing.final
 class ListEventsResponse(_message.Message):
+    """One page of events."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ITEMS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
+    """For the next page; empty on the last."""
     @_builtins.property
-    def items(self) -> _containers.RepeatedCompositeFieldContainer[_meta_pb2.Event]: ...
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[_meta_pb2.Event]:
+        """Oldest first within the page."""
+
     def __init__(
         self,
         *,
@@ -165,6 +182,8 @@ Global___ListEventsResponse: _TypeAlias = ListEventsResponse  # noqa: Y015
 
 @_typing.final
 class StreamLogsRequest(_message.Message):
+    """Asks for the log of an object's processes."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAMESPACE_FIELD_NUMBER: _builtins.int
@@ -173,7 +192,9 @@ class StreamLogsRequest(_message.Message):
     TAIL_FIELD_NUMBER: _builtins.int
     FOLLOW_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
+    """The project; "default" where it is empty."""
     name: _builtins.str
+    """Name of the object. Required."""
     instance: _builtins.str
     """Servings: one instance's name. Empty: all of them, each line under its instance."""
     tail: _builtins.int
@@ -201,6 +222,8 @@ Global___StreamLogsRequest: _TypeAlias = StreamLogsRequest  # noqa: Y015
 
 @_typing.final
 class LogLine(_message.Message):
+    """One line of a log."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     INSTANCE_FIELD_NUMBER: _builtins.int
@@ -209,8 +232,11 @@ class LogLine(_message.Message):
     instance: _builtins.str
     """Instance that wrote it; empty for a job's task."""
     text: _builtins.str
+    """The line without its end."""
     @_builtins.property
-    def time(self) -> _timestamp_pb2.Timestamp: ...
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When it was written, where the log says so."""
+
     def __init__(
         self,
         *,

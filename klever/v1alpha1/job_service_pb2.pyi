@@ -22,6 +22,8 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class CreateModelJobRequest(_message.Message):
+    """Request of CreateModelJob."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAMESPACE_FIELD_NUMBER: _builtins.int
@@ -29,7 +31,9 @@ class CreateModelJobRequest(_message.Message):
     namespace: _builtins.str
     """"default" where it is empty. A namespace in the object must be the same."""
     @_builtins.property
-    def model_job(self) -> _modeljob_pb2.ModelJob: ...
+    def model_job(self) -> _modeljob_pb2.ModelJob:
+        """The job. Its status is ignored."""
+
     def __init__(
         self,
         *,
@@ -46,15 +50,21 @@ Global___CreateModelJobRequest: _TypeAlias = CreateModelJobRequest  # noqa: Y015
 
 @_typing.final
 class ApplyModelJobRequest(_message.Message):
+    """Request of ApplyModelJob."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAMESPACE_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     MODEL_JOB_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
+    """The project; "default" where it is empty."""
     name: _builtins.str
+    """Name of the object. Required."""
     @_builtins.property
-    def model_job(self) -> _modeljob_pb2.ModelJob: ...
+    def model_job(self) -> _modeljob_pb2.ModelJob:
+        """The job. Its status is ignored."""
+
     def __init__(
         self,
         *,
@@ -72,12 +82,16 @@ Global___ApplyModelJobRequest: _TypeAlias = ApplyModelJobRequest  # noqa: Y015
 
 @_typing.final
 class GetModelJobRequest(_message.Message):
+    """Request of GetModelJob."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAMESPACE_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
+    """The project; "default" where it is empty."""
     name: _builtins.str
+    """Name of the object. Required."""
     def __init__(
         self,
         *,
@@ -94,6 +108,8 @@ Global___GetModelJobRequest: _TypeAlias = GetModelJobRequest  # noqa: Y015
 
 @_typing.final
 class ListModelJobsRequest(_message.Message):
+    """Request of ListModelJobs."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAMESPACE_FIELD_NUMBER: _builtins.int
@@ -101,7 +117,9 @@ class ListModelJobsRequest(_message.Message):
     namespace: _builtins.str
     """All namespaces where it is empty or `-`."""
     @_builtins.property
-    def options(self) -> _common_pb2.ListOptions: ...
+    def options(self) -> _common_pb2.ListOptions:
+        """Selection, order and page; all of it may be absent."""
+
     def __init__(
         self,
         *,
@@ -118,6 +136,8 @@ Global___ListModelJobsRequest: _TypeAlias = ListModelJobsRequest  # noqa: Y015
 
 @_typing.final
 class ListModelJobsResponse(_message.Message):
+    """Answer of ListModelJobs."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ITEMS_FIELD_NUMBER: _builtins.int
@@ -128,7 +148,9 @@ class ListModelJobsResponse(_message.Message):
     resource_version: _builtins.str
     """Of the list as a whole: watch from here."""
     @_builtins.property
-    def items(self) -> _containers.RepeatedCompositeFieldContainer[_modeljob_pb2.ModelJob]: ...
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[_modeljob_pb2.ModelJob]:
+        """The page, in the order that was asked for."""
+
     def __init__(
         self,
         *,
@@ -146,13 +168,17 @@ Global___ListModelJobsResponse: _TypeAlias = ListModelJobsResponse  # noqa: Y015
 
 @_typing.final
 class DeleteModelJobRequest(_message.Message):
+    """Request of DeleteModelJob."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAMESPACE_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     RESOURCE_VERSION_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
+    """The project; "default" where it is empty."""
     name: _builtins.str
+    """Name of the object. Required."""
     resource_version: _builtins.str
     """Where given, the object must still have it: ABORTED otherwise."""
     def __init__(
@@ -172,12 +198,16 @@ Global___DeleteModelJobRequest: _TypeAlias = DeleteModelJobRequest  # noqa: Y015
 
 @_typing.final
 class CancelModelJobRequest(_message.Message):
+    """Request of CancelModelJob."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAMESPACE_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
+    """The project; "default" where it is empty."""
     name: _builtins.str
+    """Name of the object. Required."""
     def __init__(
         self,
         *,
@@ -194,6 +224,8 @@ Global___CancelModelJobRequest: _TypeAlias = CancelModelJobRequest  # noqa: Y015
 
 @_typing.final
 class WatchModelJobsRequest(_message.Message):
+    """Request of WatchModelJobs."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAMESPACE_FIELD_NUMBER: _builtins.int
@@ -201,7 +233,9 @@ class WatchModelJobsRequest(_message.Message):
     namespace: _builtins.str
     """All namespaces where it is empty or `-`."""
     @_builtins.property
-    def options(self) -> _common_pb2.WatchOptions: ...
+    def options(self) -> _common_pb2.WatchOptions:
+        """Selection and where to begin; all of it may be absent."""
+
     def __init__(
         self,
         *,
@@ -218,6 +252,8 @@ Global___WatchModelJobsRequest: _TypeAlias = WatchModelJobsRequest  # noqa: Y015
 
 @_typing.final
 class WatchModelJobsResponse(_message.Message):
+    """Event of WatchModelJobs."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     TYPE_FIELD_NUMBER: _builtins.int

@@ -104,13 +104,15 @@ class JobServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetModelJob(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Returns one job. NOT_FOUND if there is none.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListModelJobs(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Lists the jobs of a namespace, or of all, in pages.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')

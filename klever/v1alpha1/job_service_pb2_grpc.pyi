@@ -41,7 +41,9 @@ class JobServiceStub:
     ApplyModelJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.ApplyModelJobRequest, _modeljob_pb2.ModelJob]
     """Creates the job or makes it as declared. The spec of an existing job cannot change."""
     GetModelJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.GetModelJobRequest, _modeljob_pb2.ModelJob]
+    """Returns one job. NOT_FOUND if there is none."""
     ListModelJobs: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.ListModelJobsRequest, _job_service_pb2.ListModelJobsResponse]
+    """Lists the jobs of a namespace, or of all, in pages."""
     DeleteModelJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.DeleteModelJobRequest, _empty_pb2.Empty]
     """Deletes the job; a running task is ended first."""
     CancelModelJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.CancelModelJobRequest, _modeljob_pb2.ModelJob]
@@ -63,7 +65,9 @@ class JobServiceAsyncStub(JobServiceStub):
     ApplyModelJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ApplyModelJobRequest, _modeljob_pb2.ModelJob]  # type: ignore[assignment]
     """Creates the job or makes it as declared. The spec of an existing job cannot change."""
     GetModelJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.GetModelJobRequest, _modeljob_pb2.ModelJob]  # type: ignore[assignment]
+    """Returns one job. NOT_FOUND if there is none."""
     ListModelJobs: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ListModelJobsRequest, _job_service_pb2.ListModelJobsResponse]  # type: ignore[assignment]
+    """Lists the jobs of a namespace, or of all, in pages."""
     DeleteModelJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.DeleteModelJobRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Deletes the job; a running task is ended first."""
     CancelModelJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.CancelModelJobRequest, _modeljob_pb2.ModelJob]  # type: ignore[assignment]
@@ -99,14 +103,16 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _job_service_pb2.GetModelJobRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_modeljob_pb2.ModelJob, _abc.Awaitable[_modeljob_pb2.ModelJob]]: ...
+    ) -> _typing.Union[_modeljob_pb2.ModelJob, _abc.Awaitable[_modeljob_pb2.ModelJob]]:
+        """Returns one job. NOT_FOUND if there is none."""
 
     @_abc_1.abstractmethod
     def ListModelJobs(
         self,
         request: _job_service_pb2.ListModelJobsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_job_service_pb2.ListModelJobsResponse, _abc.Awaitable[_job_service_pb2.ListModelJobsResponse]]: ...
+    ) -> _typing.Union[_job_service_pb2.ListModelJobsResponse, _abc.Awaitable[_job_service_pb2.ListModelJobsResponse]]:
+        """Lists the jobs of a namespace, or of all, in pages."""
 
     @_abc_1.abstractmethod
     def DeleteModelJob(

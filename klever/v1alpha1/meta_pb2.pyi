@@ -93,7 +93,9 @@ class ObjectMeta(_message.Message):
     generation: _builtins.int
     """Counts changes of spec."""
     @_builtins.property
-    def creation_timestamp(self) -> _timestamp_pb2.Timestamp: ...
+    def creation_timestamp(self) -> _timestamp_pb2.Timestamp:
+        """When the store took it, in whole seconds."""
+
     @_builtins.property
     def deletion_timestamp(self) -> _timestamp_pb2.Timestamp:
         """Set when deletion was asked for and finalizers still hold the object."""
@@ -140,6 +142,8 @@ Global___ObjectMeta: _TypeAlias = ObjectMeta  # noqa: Y015
 
 @_typing.final
 class OwnerReference(_message.Message):
+    """An object that another one belongs to, in the same namespace. Written by whoever creates the dependent."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     API_VERSION_FIELD_NUMBER: _builtins.int
@@ -149,12 +153,17 @@ class OwnerReference(_message.Message):
     CONTROLLER_FIELD_NUMBER: _builtins.int
     BLOCK_OWNER_DELETION_FIELD_NUMBER: _builtins.int
     api_version: _builtins.str
+    """Group and version of its kind, e.g. kleveross.io/v1alpha1."""
     kind: _builtins.str
+    """Its kind, e.g. Serving."""
     name: _builtins.str
+    """Name of the owner."""
     uid: _builtins.str
+    """Its uid: an object of the same name that came later is another one."""
     controller: _builtins.bool
     """True for the one owner that manages the object."""
     block_owner_deletion: _builtins.bool
+    """True: an owner that is deleted in the foreground waits for this object. Kubernetes only."""
     def __init__(
         self,
         *,
@@ -234,7 +243,9 @@ class EnvVar(_message.Message):
     VALUE_FIELD_NUMBER: _builtins.int
     VALUE_FROM_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """Name of the variable."""
     value: _builtins.str
+    """Its value; empty where it is absent."""
     @_builtins.property
     def value_from(self) -> _struct_pb2.Struct:
         """Source of the value (configMapKeyRef, secretKeyRef, …): on Kubernetes only."""
@@ -273,10 +284,13 @@ class Event(_message.Message):
     TYPE_FIELD_NUMBER: _builtins.int
     REPORTING_COMPONENT_FIELD_NUMBER: _builtins.int
     api_version: _builtins.str
+    """v1"""
     kind: _builtins.str
+    """Event"""
     reason: _builtins.str
     """One CamelCase word, e.g. Extracted."""
     message: _builtins.str
+    """For people: what happened. At most 1,024 characters."""
     count: _builtins.int
     """How often it happened: equal events are counted, not repeated."""
     type: _builtins.str
@@ -284,15 +298,25 @@ class Event(_message.Message):
     reporting_component: _builtins.str
     """The controller, e.g. kleveross.io/serving."""
     @_builtins.property
-    def metadata(self) -> Global___ObjectMeta: ...
+    def metadata(self) -> Global___ObjectMeta:
+        """The name is the object's with a suffix; the namespace is the object's."""
+
     @_builtins.property
-    def involved_object(self) -> Global___ObjectReference: ...
+    def involved_object(self) -> Global___ObjectReference:
+        """What it happened to."""
+
     @_builtins.property
-    def source(self) -> Global___EventSource: ...
+    def source(self) -> Global___EventSource:
+        """Who wrote it, in the older form."""
+
     @_builtins.property
-    def first_timestamp(self) -> _timestamp_pb2.Timestamp: ...
+    def first_timestamp(self) -> _timestamp_pb2.Timestamp:
+        """When it happened first."""
+
     @_builtins.property
-    def last_timestamp(self) -> _timestamp_pb2.Timestamp: ...
+    def last_timestamp(self) -> _timestamp_pb2.Timestamp:
+        """When it happened last. Events are deleted an hour after that."""
+
     def __init__(
         self,
         *,
@@ -319,6 +343,8 @@ Global___Event: _TypeAlias = Event  # noqa: Y015
 
 @_typing.final
 class ObjectReference(_message.Message):
+    """The object that an event is about."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     API_VERSION_FIELD_NUMBER: _builtins.int
@@ -329,12 +355,19 @@ class ObjectReference(_message.Message):
     RESOURCE_VERSION_FIELD_NUMBER: _builtins.int
     FIELD_PATH_FIELD_NUMBER: _builtins.int
     api_version: _builtins.str
+    """Group and version of its kind, e.g. kleveross.io/v1alpha1."""
     kind: _builtins.str
+    """Its kind, e.g. Serving."""
     namespace: _builtins.str
+    """Its namespace."""
     name: _builtins.str
+    """Its name."""
     uid: _builtins.str
+    """Its uid: an object of the same name that came later is another one."""
     resource_version: _builtins.str
+    """Its version when the event was written; may be empty."""
     field_path: _builtins.str
+    """The part of it that is meant, e.g. `spec.predictors{main}`; mostly empty."""
     def __init__(
         self,
         *,
@@ -356,12 +389,16 @@ Global___ObjectReference: _TypeAlias = ObjectReference  # noqa: Y015
 
 @_typing.final
 class EventSource(_message.Message):
+    """Who wrote an event, in core/v1's older form; reporting_component says the same."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     COMPONENT_FIELD_NUMBER: _builtins.int
     HOST_FIELD_NUMBER: _builtins.int
     component: _builtins.str
+    """The controller."""
     host: _builtins.str
+    """The machine it ran on; may be empty."""
     def __init__(
         self,
         *,

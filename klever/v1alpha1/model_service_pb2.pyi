@@ -33,7 +33,9 @@ class Project(_message.Message):
     model_count: _builtins.int
     """Number of models in the registry. Written by the server."""
     @_builtins.property
-    def create_time(self) -> _timestamp_pb2.Timestamp: ...
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was made. Written by the store."""
+
     def __init__(
         self,
         *,
@@ -51,11 +53,15 @@ Global___Project: _TypeAlias = Project  # noqa: Y015
 
 @_typing.final
 class CreateProjectRequest(_message.Message):
+    """Request of CreateProject."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PROJECT_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def project(self) -> Global___Project: ...
+    def project(self) -> Global___Project:
+        """The project: its name alone is read."""
+
     def __init__(
         self,
         *,
@@ -71,6 +77,8 @@ Global___CreateProjectRequest: _TypeAlias = CreateProjectRequest  # noqa: Y015
 
 @_typing.final
 class ListProjectsRequest(_message.Message):
+    """Request of ListProjects."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
@@ -78,6 +86,7 @@ class ListProjectsRequest(_message.Message):
     page_size: _builtins.int
     """At most this many items; 0 for the server's default (500), which is also the maximum."""
     page_token: _builtins.str
+    """From the previous page's next_page_token; empty for the first page."""
     def __init__(
         self,
         *,
@@ -94,13 +103,18 @@ Global___ListProjectsRequest: _TypeAlias = ListProjectsRequest  # noqa: Y015
 
 @_typing.final
 class ListProjectsResponse(_message.Message):
+    """Answer of ListProjects."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ITEMS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
+    """For the next page; empty on the last."""
     @_builtins.property
-    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___Project]: ...
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___Project]:
+        """The page, in the order that was asked for."""
+
     def __init__(
         self,
         *,
@@ -117,10 +131,13 @@ Global___ListProjectsResponse: _TypeAlias = ListProjectsResponse  # noqa: Y015
 
 @_typing.final
 class GetProjectRequest(_message.Message):
+    """Request of GetProject."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """Name of the project. Required."""
     def __init__(
         self,
         *,
@@ -136,6 +153,8 @@ Global___GetProjectRequest: _TypeAlias = GetProjectRequest  # noqa: Y015
 
 @_typing.final
 class Model(_message.Message):
+    """A model: a repository of the registry, with versions."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PROJECT_FIELD_NUMBER: _builtins.int
@@ -143,12 +162,14 @@ class Model(_message.Message):
     VERSION_COUNT_FIELD_NUMBER: _builtins.int
     LATEST_FIELD_NUMBER: _builtins.int
     project: _builtins.str
+    """Name of its project."""
     name: _builtins.str
     """Repository below the project, e.g. `digits` or `vision/resnet`."""
     version_count: _builtins.int
+    """Number of its tags. Written by the server."""
     @_builtins.property
     def latest(self) -> Global___ModelVersion:
-        """The version that was pushed last."""
+        """The version that was made last, as its metadata says."""
 
     def __init__(
         self,
@@ -168,6 +189,8 @@ Global___Model: _TypeAlias = Model  # noqa: Y015
 
 @_typing.final
 class ListModelsRequest(_message.Message):
+    """Request of ListModels."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PROJECT_FIELD_NUMBER: _builtins.int
@@ -178,7 +201,9 @@ class ListModelsRequest(_message.Message):
     project: _builtins.str
     """All projects where it is empty or `-`."""
     page_size: _builtins.int
+    """At most this many items; 0 for the server's default (500), which is also the maximum."""
     page_token: _builtins.str
+    """From the previous page's next_page_token; empty for the first page."""
     filter: _builtins.str
     """Substring of the name."""
     order_by: _builtins.str
@@ -202,13 +227,18 @@ Global___ListModelsRequest: _TypeAlias = ListModelsRequest  # noqa: Y015
 
 @_typing.final
 class ListModelsResponse(_message.Message):
+    """Answer of ListModels."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ITEMS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
+    """For the next page; empty on the last."""
     @_builtins.property
-    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___Model]: ...
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___Model]:
+        """The page, in the order that was asked for."""
+
     def __init__(
         self,
         *,
@@ -225,12 +255,16 @@ Global___ListModelsResponse: _TypeAlias = ListModelsResponse  # noqa: Y015
 
 @_typing.final
 class GetModelRequest(_message.Message):
+    """Request of GetModel."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PROJECT_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     project: _builtins.str
+    """Name of the project. Required."""
     model: _builtins.str
+    """Repository below the project, e.g. `digits` or `vision/resnet`. Required."""
     def __init__(
         self,
         *,
@@ -292,8 +326,11 @@ class ModelVersion(_message.Message):
     DIALECT_FIELD_NUMBER: _builtins.int
     REFERENCE_FIELD_NUMBER: _builtins.int
     project: _builtins.str
+    """Name of its project."""
     model: _builtins.str
+    """Repository below the project."""
     tag: _builtins.str
+    """The tag that this version was asked for by; empty where that was a digest."""
     digest: _builtins.str
     """Digest of the manifest."""
     content_digest: _builtins.str
@@ -301,30 +338,49 @@ class ModelVersion(_message.Message):
     size: _builtins.int
     """Bytes of config and layers."""
     author: _builtins.str
+    """Who made it, as its metadata says. So are the fields that follow, by `ormbfile.yaml` or by a job."""
     description: _builtins.str
+    """For people."""
     format: _builtins.str
     """E.g. `ONNX`."""
     framework: _builtins.str
+    """E.g. `TensorFlow`."""
     dialect: _builtins.str
     """How the artifact is written: `ormb`."""
     reference: _builtins.str
     """The reference that pulls exactly this version, without a host."""
     @_builtins.property
-    def create_time(self) -> _timestamp_pb2.Timestamp: ...
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When the artifact was made, as its metadata says."""
+
     @_builtins.property
-    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The author's labels."""
+
     @_builtins.property
-    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The author's keywords: no tags of the registry."""
+
     @_builtins.property
-    def signature(self) -> Global___Signature: ...
+    def signature(self) -> Global___Signature:
+        """Absent until a job has read it, or the author has written it."""
+
     @_builtins.property
-    def metrics(self) -> _containers.RepeatedCompositeFieldContainer[Global___NamedValue]: ...
+    def metrics(self) -> _containers.RepeatedCompositeFieldContainer[Global___NamedValue]:
+        """Measured quality, e.g. accuracy."""
+
     @_builtins.property
-    def hyper_parameters(self) -> _containers.RepeatedCompositeFieldContainer[Global___NamedValue]: ...
+    def hyper_parameters(self) -> _containers.RepeatedCompositeFieldContainer[Global___NamedValue]:
+        """What it was trained with."""
+
     @_builtins.property
-    def training(self) -> Global___GitSource: ...
+    def training(self) -> Global___GitSource:
+        """The code that trained it."""
+
     @_builtins.property
-    def dataset(self) -> Global___GitSource: ...
+    def dataset(self) -> Global___GitSource:
+        """The data that it was trained on."""
+
     def __init__(
         self,
         *,
@@ -359,6 +415,8 @@ Global___ModelVersion: _TypeAlias = ModelVersion  # noqa: Y015
 
 @_typing.final
 class Signature(_message.Message):
+    """What a model takes and returns. Written by the extraction job."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
@@ -385,9 +443,13 @@ class Signature(_message.Message):
     OUTPUTS_FIELD_NUMBER: _builtins.int
     LAYERS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tensor]: ...
+    def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tensor]:
+        """In the model's order."""
+
     @_builtins.property
-    def outputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tensor]: ...
+    def outputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tensor]:
+        """In the model's order."""
+
     @_builtins.property
     def layers(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Operators and how often each occurs."""
@@ -409,6 +471,8 @@ Global___Signature: _TypeAlias = Signature  # noqa: Y015
 
 @_typing.final
 class Tensor(_message.Message):
+    """One input or output of a model."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
@@ -418,6 +482,7 @@ class Tensor(_message.Message):
     OP_TYPE_FIELD_NUMBER: _builtins.int
     VALUES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """As the model calls it."""
     has_size: _builtins.bool
     """False where the rank is unknown."""
     dtype: _builtins.str
@@ -452,12 +517,16 @@ Global___Tensor: _TypeAlias = Tensor  # noqa: Y015
 
 @_typing.final
 class NamedValue(_message.Message):
+    """A name with a value, both as the author wrote them."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """E.g. `accuracy`."""
     value: _builtins.str
+    """Text, as it was written; e.g. `0.97`."""
     def __init__(
         self,
         *,
@@ -474,12 +543,16 @@ Global___NamedValue: _TypeAlias = NamedValue  # noqa: Y015
 
 @_typing.final
 class GitSource(_message.Message):
+    """Where something came from."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     REPOSITORY_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     repository: _builtins.str
+    """URL of the repository."""
     revision: _builtins.str
+    """Commit, tag or branch."""
     def __init__(
         self,
         *,
@@ -496,6 +569,8 @@ Global___GitSource: _TypeAlias = GitSource  # noqa: Y015
 
 @_typing.final
 class ListModelVersionsRequest(_message.Message):
+    """Request of ListModelVersions."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PROJECT_FIELD_NUMBER: _builtins.int
@@ -504,9 +579,13 @@ class ListModelVersionsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     ORDER_BY_FIELD_NUMBER: _builtins.int
     project: _builtins.str
+    """Name of the project. Required."""
     model: _builtins.str
+    """Repository below the project, e.g. `digits` or `vision/resnet`. Required."""
     page_size: _builtins.int
+    """At most this many items; 0 for the server's default (500), which is also the maximum."""
     page_token: _builtins.str
+    """From the previous page's next_page_token; empty for the first page."""
     order_by: _builtins.str
     """`tag` (default), `created` or `created desc`."""
     def __init__(
@@ -528,13 +607,18 @@ Global___ListModelVersionsRequest: _TypeAlias = ListModelVersionsRequest  # noqa
 
 @_typing.final
 class ListModelVersionsResponse(_message.Message):
+    """Answer of ListModelVersions."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ITEMS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
+    """For the next page; empty on the last."""
     @_builtins.property
-    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelVersion]: ...
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelVersion]:
+        """The page, in the order that was asked for."""
+
     def __init__(
         self,
         *,
@@ -551,13 +635,17 @@ Global___ListModelVersionsResponse: _TypeAlias = ListModelVersionsResponse  # no
 
 @_typing.final
 class GetModelVersionRequest(_message.Message):
+    """Request of GetModelVersion."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PROJECT_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     project: _builtins.str
+    """Name of the project. Required."""
     model: _builtins.str
+    """Repository below the project, e.g. `digits` or `vision/resnet`. Required."""
     version: _builtins.str
     """Tag, or digest (`sha256:…`)."""
     def __init__(
@@ -577,6 +665,8 @@ Global___GetModelVersionRequest: _TypeAlias = GetModelVersionRequest  # noqa: Y0
 
 @_typing.final
 class TagModelVersionRequest(_message.Message):
+    """Request of TagModelVersion."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PROJECT_FIELD_NUMBER: _builtins.int
@@ -585,10 +675,13 @@ class TagModelVersionRequest(_message.Message):
     TAG_FIELD_NUMBER: _builtins.int
     EXPECTED_DIGEST_FIELD_NUMBER: _builtins.int
     project: _builtins.str
+    """Name of the project. Required."""
     model: _builtins.str
+    """Repository below the project, e.g. `digits` or `vision/resnet`. Required."""
     version: _builtins.str
     """Tag or digest of the version that gets the new tag."""
     tag: _builtins.str
+    """The new tag. Required."""
     expected_digest: _builtins.str
     """Where given, the digest that the new tag must name now (compare and swap)."""
     def __init__(
@@ -610,14 +703,19 @@ Global___TagModelVersionRequest: _TypeAlias = TagModelVersionRequest  # noqa: Y0
 
 @_typing.final
 class DeleteModelVersionRequest(_message.Message):
+    """Request of DeleteModelVersion."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PROJECT_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     project: _builtins.str
+    """Name of the project. Required."""
     model: _builtins.str
+    """Repository below the project, e.g. `digits` or `vision/resnet`. Required."""
     version: _builtins.str
+    """Tag, or digest (`sha256:…`), which goes with all its tags. Required."""
     def __init__(
         self,
         *,

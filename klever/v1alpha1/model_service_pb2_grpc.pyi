@@ -35,12 +35,19 @@ class ModelServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ModelServiceAsyncStub: ...
     CreateProject: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.CreateProjectRequest, _model_service_pb2.Project]
+    """Makes a project. ALREADY_EXISTS if the name is taken. A push into a project that is not there makes it, too."""
     ListProjects: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ListProjectsRequest, _model_service_pb2.ListProjectsResponse]
+    """Lists the projects in pages, by name."""
     GetProject: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.GetProjectRequest, _model_service_pb2.Project]
+    """Returns one project. NOT_FOUND if there is none."""
     ListModels: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ListModelsRequest, _model_service_pb2.ListModelsResponse]
+    """Lists the models of a project, or of all, in pages."""
     GetModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.GetModelRequest, _model_service_pb2.Model]
+    """Returns one model with its latest version. NOT_FOUND if it has no version."""
     ListModelVersions: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ListModelVersionsRequest, _model_service_pb2.ListModelVersionsResponse]
+    """Lists the versions of a model in pages."""
     GetModelVersion: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.GetModelVersionRequest, _model_service_pb2.ModelVersion]
+    """Returns one version by tag or digest. NOT_FOUND if there is none."""
     TagModelVersion: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.TagModelVersionRequest, _model_service_pb2.ModelVersion]
     """Gives a version another tag. ABORTED if expected_digest is given and the new tag names another version."""
     DeleteModelVersion: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.DeleteModelVersionRequest, _empty_pb2.Empty]
@@ -52,12 +59,19 @@ class ModelServiceAsyncStub(ModelServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateProject: _aio.UnaryUnaryMultiCallable[_model_service_pb2.CreateProjectRequest, _model_service_pb2.Project]  # type: ignore[assignment]
+    """Makes a project. ALREADY_EXISTS if the name is taken. A push into a project that is not there makes it, too."""
     ListProjects: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ListProjectsRequest, _model_service_pb2.ListProjectsResponse]  # type: ignore[assignment]
+    """Lists the projects in pages, by name."""
     GetProject: _aio.UnaryUnaryMultiCallable[_model_service_pb2.GetProjectRequest, _model_service_pb2.Project]  # type: ignore[assignment]
+    """Returns one project. NOT_FOUND if there is none."""
     ListModels: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ListModelsRequest, _model_service_pb2.ListModelsResponse]  # type: ignore[assignment]
+    """Lists the models of a project, or of all, in pages."""
     GetModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.GetModelRequest, _model_service_pb2.Model]  # type: ignore[assignment]
+    """Returns one model with its latest version. NOT_FOUND if it has no version."""
     ListModelVersions: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ListModelVersionsRequest, _model_service_pb2.ListModelVersionsResponse]  # type: ignore[assignment]
+    """Lists the versions of a model in pages."""
     GetModelVersion: _aio.UnaryUnaryMultiCallable[_model_service_pb2.GetModelVersionRequest, _model_service_pb2.ModelVersion]  # type: ignore[assignment]
+    """Returns one version by tag or digest. NOT_FOUND if there is none."""
     TagModelVersion: _aio.UnaryUnaryMultiCallable[_model_service_pb2.TagModelVersionRequest, _model_service_pb2.ModelVersion]  # type: ignore[assignment]
     """Gives a version another tag. ABORTED if expected_digest is given and the new tag names another version."""
     DeleteModelVersion: _aio.UnaryUnaryMultiCallable[_model_service_pb2.DeleteModelVersionRequest, _empty_pb2.Empty]  # type: ignore[assignment]
@@ -71,49 +85,56 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _model_service_pb2.CreateProjectRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_model_service_pb2.Project, _abc.Awaitable[_model_service_pb2.Project]]: ...
+    ) -> _typing.Union[_model_service_pb2.Project, _abc.Awaitable[_model_service_pb2.Project]]:
+        """Makes a project. ALREADY_EXISTS if the name is taken. A push into a project that is not there makes it, too."""
 
     @_abc_1.abstractmethod
     def ListProjects(
         self,
         request: _model_service_pb2.ListProjectsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_model_service_pb2.ListProjectsResponse, _abc.Awaitable[_model_service_pb2.ListProjectsResponse]]: ...
+    ) -> _typing.Union[_model_service_pb2.ListProjectsResponse, _abc.Awaitable[_model_service_pb2.ListProjectsResponse]]:
+        """Lists the projects in pages, by name."""
 
     @_abc_1.abstractmethod
     def GetProject(
         self,
         request: _model_service_pb2.GetProjectRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_model_service_pb2.Project, _abc.Awaitable[_model_service_pb2.Project]]: ...
+    ) -> _typing.Union[_model_service_pb2.Project, _abc.Awaitable[_model_service_pb2.Project]]:
+        """Returns one project. NOT_FOUND if there is none."""
 
     @_abc_1.abstractmethod
     def ListModels(
         self,
         request: _model_service_pb2.ListModelsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_model_service_pb2.ListModelsResponse, _abc.Awaitable[_model_service_pb2.ListModelsResponse]]: ...
+    ) -> _typing.Union[_model_service_pb2.ListModelsResponse, _abc.Awaitable[_model_service_pb2.ListModelsResponse]]:
+        """Lists the models of a project, or of all, in pages."""
 
     @_abc_1.abstractmethod
     def GetModel(
         self,
         request: _model_service_pb2.GetModelRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_model_service_pb2.Model, _abc.Awaitable[_model_service_pb2.Model]]: ...
+    ) -> _typing.Union[_model_service_pb2.Model, _abc.Awaitable[_model_service_pb2.Model]]:
+        """Returns one model with its latest version. NOT_FOUND if it has no version."""
 
     @_abc_1.abstractmethod
     def ListModelVersions(
         self,
         request: _model_service_pb2.ListModelVersionsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_model_service_pb2.ListModelVersionsResponse, _abc.Awaitable[_model_service_pb2.ListModelVersionsResponse]]: ...
+    ) -> _typing.Union[_model_service_pb2.ListModelVersionsResponse, _abc.Awaitable[_model_service_pb2.ListModelVersionsResponse]]:
+        """Lists the versions of a model in pages."""
 
     @_abc_1.abstractmethod
     def GetModelVersion(
         self,
         request: _model_service_pb2.GetModelVersionRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_model_service_pb2.ModelVersion, _abc.Awaitable[_model_service_pb2.ModelVersion]]: ...
+    ) -> _typing.Union[_model_service_pb2.ModelVersion, _abc.Awaitable[_model_service_pb2.ModelVersion]]:
+        """Returns one version by tag or digest. NOT_FOUND if there is none."""
 
     @_abc_1.abstractmethod
     def TagModelVersion(

@@ -37,7 +37,9 @@ class ModelJob(_message.Message):
     kind: _builtins.str
     """ModelJob"""
     @_builtins.property
-    def metadata(self) -> _meta_pb2.ObjectMeta: ...
+    def metadata(self) -> _meta_pb2.ObjectMeta:
+        """Kubernetes' metadata."""
+
     @_builtins.property
     def spec(self) -> Global___ModelJobSpec:
         """What to do. Written by users, once: it is immutable."""
@@ -65,6 +67,8 @@ Global___ModelJob: _TypeAlias = ModelJob  # noqa: Y015
 
 @_typing.final
 class ModelJobSpec(_message.Message):
+    """What a job does: exactly one of extraction and conversion. Immutable."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     MODEL_FIELD_NUMBER: _builtins.int
@@ -128,6 +132,8 @@ Global___ModelJobSpec: _TypeAlias = ModelJobSpec  # noqa: Y015
 
 @_typing.final
 class ExtractionSpec(_message.Message):
+    """Reads the signature of a model."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     FORMAT_FIELD_NUMBER: _builtins.int
@@ -148,6 +154,8 @@ Global___ExtractionSpec: _TypeAlias = ExtractionSpec  # noqa: Y015
 
 @_typing.final
 class ConversionSpec(_message.Message):
+    """Writes a model in another format."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     MMDNN_FIELD_NUMBER: _builtins.int
@@ -170,6 +178,8 @@ Global___ConversionSpec: _TypeAlias = ConversionSpec  # noqa: Y015
 
 @_typing.final
 class MmdnnSpec(_message.Message):
+    """The pair of formats of a conversion."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     FROM_FIELD_NUMBER: _builtins.int
@@ -191,6 +201,8 @@ Global___MmdnnSpec: _TypeAlias = MmdnnSpec  # noqa: Y015
 
 @_typing.final
 class ModelJobStatus(_message.Message):
+    """How far a job is."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PHASE_FIELD_NUMBER: _builtins.int
@@ -208,9 +220,13 @@ class ModelJobStatus(_message.Message):
         """Complete (True: succeeded), Failed (True: failed), each with a reason."""
 
     @_builtins.property
-    def start_time(self) -> _timestamp_pb2.Timestamp: ...
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When the task began."""
+
     @_builtins.property
-    def completion_time(self) -> _timestamp_pb2.Timestamp: ...
+    def completion_time(self) -> _timestamp_pb2.Timestamp:
+        """When the job succeeded or failed: its time to live counts from here."""
+
     @_builtins.property
     def result(self) -> Global___ModelJobResult:
         """What a succeeded job wrote."""
@@ -235,6 +251,8 @@ Global___ModelJobStatus: _TypeAlias = ModelJobStatus  # noqa: Y015
 
 @_typing.final
 class ModelJobResult(_message.Message):
+    """What a job wrote."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     MODEL_FIELD_NUMBER: _builtins.int

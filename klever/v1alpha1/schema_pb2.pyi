@@ -46,26 +46,39 @@ class FieldSchema(_message.Message):
     default_json: _builtins.str
     """Default as JSON, e.g. `1`, `"main"`, `{}`."""
     required: _builtins.bool
+    """The field must be there."""
     minimum: _builtins.float
+    """Least number, inclusive."""
     maximum: _builtins.float
+    """Greatest number, inclusive."""
     pattern: _builtins.str
+    """Regular expression (RE2) that a string must match."""
     min_length: _builtins.int
+    """Characters of a string, at least."""
     max_length: _builtins.int
+    """Characters of a string, at most."""
     min_items: _builtins.int
+    """Elements of a list, at least."""
     max_items: _builtins.int
+    """Elements of a list, at most."""
     max_properties: _builtins.int
+    """Entries of a map, at most."""
     int_or_string: _builtins.bool
     """x-kubernetes-int-or-string: a quantity; accepted as integer or string, kept as a string in messages."""
     item_max_length: _builtins.int
     """Bounds of a list's elements, where they are strings."""
     @_builtins.property
-    def enum(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def enum(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The values that are allowed."""
+
     @_builtins.property
     def list_map_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """x-kubernetes-list-type: map with these keys."""
 
     @_builtins.property
-    def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rule]: ...
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rule]:
+        """Rules on the field's value."""
+
     def __init__(
         self,
         *,
@@ -126,12 +139,16 @@ Global___FieldSchema: _TypeAlias = FieldSchema  # noqa: Y015
 
 @_typing.final
 class MessageSchema(_message.Message):
+    """Constraints of a whole message."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     RULES_FIELD_NUMBER: _builtins.int
     RESOURCE_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rule]: ...
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rule]:
+        """Rules that see the whole message."""
+
     @_builtins.property
     def resource(self) -> Global___Resource:
         """Set on the kinds alone."""
@@ -161,7 +178,9 @@ class Rule(_message.Message):
     FIELD_PATH_FIELD_NUMBER: _builtins.int
     MESSAGE_EXPRESSION_FIELD_NUMBER: _builtins.int
     rule: _builtins.str
+    """CEL that is true for what is valid; `self` is the value."""
     message: _builtins.str
+    """What a user reads where it is not."""
     field_path: _builtins.str
     """Path of the field at fault, relative to the rule's own, e.g. `.predictors`."""
     message_expression: _builtins.str
@@ -194,13 +213,21 @@ class Resource(_message.Message):
     CATEGORIES_FIELD_NUMBER: _builtins.int
     COLUMNS_FIELD_NUMBER: _builtins.int
     plural: _builtins.str
+    """E.g. `servings`."""
     singular: _builtins.str
+    """E.g. `serving`."""
     @_builtins.property
-    def short_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def short_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """E.g. `mj`."""
+
     @_builtins.property
-    def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """E.g. `klever`: `kubectl get klever` lists all kinds of it."""
+
     @_builtins.property
-    def columns(self) -> _containers.RepeatedCompositeFieldContainer[Global___Column]: ...
+    def columns(self) -> _containers.RepeatedCompositeFieldContainer[Global___Column]:
+        """What tables show beside the name."""
+
     def __init__(
         self,
         *,
@@ -229,7 +256,9 @@ class Column(_message.Message):
     TYPE_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """Its head."""
     json_path: _builtins.str
+    """What it shows (JSONPath as in a CRD)."""
     type: _builtins.str
     """string, integer or date."""
     priority: _builtins.int
@@ -253,4 +282,6 @@ Global___Column: _TypeAlias = Column  # noqa: Y015
 SCHEMA_FIELD_NUMBER: _builtins.int
 MESSAGE_SCHEMA_FIELD_NUMBER: _builtins.int
 schema: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, Global___FieldSchema]
+"""Constraints of a field."""
 message_schema: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MessageOptions, Global___MessageSchema]
+"""Constraints of a message."""

@@ -65,6 +65,8 @@ Global___Serving: _TypeAlias = Serving  # noqa: Y015
 
 @_typing.final
 class ServingSpec(_message.Message):
+    """What a Serving serves."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PREDICTORS_FIELD_NUMBER: _builtins.int
@@ -190,6 +192,8 @@ Global___Resources: _TypeAlias = Resources  # noqa: Y015
 
 @_typing.final
 class Match(_message.Message):
+    """Conditions under which a predictor gets a request whatever the shares are."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     HEADERS_FIELD_NUMBER: _builtins.int
@@ -223,7 +227,9 @@ class HeaderMatch(_message.Message):
     name: _builtins.str
     """Lower-case header name."""
     exact: _builtins.str
+    """The whole value."""
     prefix: _builtins.str
+    """What the value begins with."""
     regex: _builtins.str
     """RE2 syntax; the whole value must match."""
     def __init__(
@@ -255,6 +261,8 @@ Global___HeaderMatch: _TypeAlias = HeaderMatch  # noqa: Y015
 
 @_typing.final
 class ServingStatus(_message.Message):
+    """What is served now."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PHASE_FIELD_NUMBER: _builtins.int
@@ -279,7 +287,9 @@ class ServingStatus(_message.Message):
         """Ready; ModelResolved, SignaturePending and RoutesReady say what Ready waits for."""
 
     @_builtins.property
-    def predictors(self) -> _containers.RepeatedCompositeFieldContainer[Global___PredictorStatus]: ...
+    def predictors(self) -> _containers.RepeatedCompositeFieldContainer[Global___PredictorStatus]:
+        """One entry for each predictor of the spec."""
+
     def __init__(
         self,
         *,
@@ -301,6 +311,8 @@ Global___ServingStatus: _TypeAlias = ServingStatus  # noqa: Y015
 
 @_typing.final
 class PredictorStatus(_message.Message):
+    """What became of one predictor."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
@@ -315,15 +327,21 @@ class PredictorStatus(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     OBSERVED_GENERATION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """Name of the predictor."""
     model: _builtins.str
     """The reference as the spec has it, and the manifest digest that it was pinned to."""
     digest: _builtins.str
+    """Manifest digest that the reference was pinned to; empty until then."""
     format: _builtins.str
+    """The model's format, e.g. `ONNX`."""
     runtime: _builtins.str
+    """The runtime that was chosen."""
     revision: _builtins.str
     """Revision (a short hash of what is run) that gets the traffic."""
     replicas: _builtins.int
+    """Processes that are wanted."""
     ready_replicas: _builtins.int
+    """Processes that answered an inference."""
     traffic: _builtins.int
     """Share of the requests that is live, in percent. Absent for a predictor with a header match."""
     message: _builtins.str

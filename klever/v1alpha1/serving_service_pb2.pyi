@@ -24,6 +24,8 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class CreateServingRequest(_message.Message):
+    """Request of CreateServing."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAMESPACE_FIELD_NUMBER: _builtins.int
@@ -31,7 +33,9 @@ class CreateServingRequest(_message.Message):
     namespace: _builtins.str
     """"default" where it is empty. A namespace in the object must be the same."""
     @_builtins.property
-    def serving(self) -> _serving_pb2.Serving: ...
+    def serving(self) -> _serving_pb2.Serving:
+        """The Serving. Its status is ignored."""
+
     def __init__(
         self,
         *,
@@ -48,15 +52,21 @@ Global___CreateServingRequest: _TypeAlias = CreateServingRequest  # noqa: Y015
 
 @_typing.final
 class ApplyServingRequest(_message.Message):
+    """Request of ApplyServing."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAMESPACE_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     SERVING_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
+    """The project; "default" where it is empty."""
     name: _builtins.str
+    """Name of the object. Required."""
     @_builtins.property
-    def serving(self) -> _serving_pb2.Serving: ...
+    def serving(self) -> _serving_pb2.Serving:
+        """The Serving. Its status is ignored."""
+
     def __init__(
         self,
         *,
@@ -74,12 +84,16 @@ Global___ApplyServingRequest: _TypeAlias = ApplyServingRequest  # noqa: Y015
 
 @_typing.final
 class GetServingRequest(_message.Message):
+    """Request of GetServing."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAMESPACE_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
+    """The project; "default" where it is empty."""
     name: _builtins.str
+    """Name of the object. Required."""
     def __init__(
         self,
         *,
@@ -96,6 +110,8 @@ Global___GetServingRequest: _TypeAlias = GetServingRequest  # noqa: Y015
 
 @_typing.final
 class ListServingsRequest(_message.Message):
+    """Request of ListServings."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAMESPACE_FIELD_NUMBER: _builtins.int
@@ -103,7 +119,9 @@ class ListServingsRequest(_message.Message):
     namespace: _builtins.str
     """All namespaces where it is empty or `-`."""
     @_builtins.property
-    def options(self) -> _common_pb2.ListOptions: ...
+    def options(self) -> _common_pb2.ListOptions:
+        """Selection, order and page; all of it may be absent."""
+
     def __init__(
         self,
         *,
@@ -120,16 +138,21 @@ Global___ListServingsRequest: _TypeAlias = ListServingsRequest  # noqa: Y015
 
 @_typing.final
 class ListServingsResponse(_message.Message):
+    """Answer of ListServings."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ITEMS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     RESOURCE_VERSION_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
+    """For the next page; empty on the last."""
     resource_version: _builtins.str
     """Of the list as a whole: watch from here."""
     @_builtins.property
-    def items(self) -> _containers.RepeatedCompositeFieldContainer[_serving_pb2.Serving]: ...
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[_serving_pb2.Serving]:
+        """The page, in the order that was asked for."""
+
     def __init__(
         self,
         *,
@@ -147,6 +170,8 @@ Global___ListServingsResponse: _TypeAlias = ListServingsResponse  # noqa: Y015
 
 @_typing.final
 class UpdateServingRequest(_message.Message):
+    """Request of UpdateServing."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAMESPACE_FIELD_NUMBER: _builtins.int
@@ -154,9 +179,13 @@ class UpdateServingRequest(_message.Message):
     SERVING_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
+    """The project; "default" where it is empty."""
     name: _builtins.str
+    """Name of the object. Required."""
     @_builtins.property
-    def serving(self) -> _serving_pb2.Serving: ...
+    def serving(self) -> _serving_pb2.Serving:
+        """The Serving. Its status is ignored."""
+
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Paths below the object, e.g. `spec.predictors` or `metadata.labels`. Empty: every field that is set."""
@@ -179,13 +208,17 @@ Global___UpdateServingRequest: _TypeAlias = UpdateServingRequest  # noqa: Y015
 
 @_typing.final
 class DeleteServingRequest(_message.Message):
+    """Request of DeleteServing."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAMESPACE_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     RESOURCE_VERSION_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
+    """The project; "default" where it is empty."""
     name: _builtins.str
+    """Name of the object. Required."""
     resource_version: _builtins.str
     """Where given, the object must still have it: ABORTED otherwise."""
     def __init__(
@@ -205,6 +238,8 @@ Global___DeleteServingRequest: _TypeAlias = DeleteServingRequest  # noqa: Y015
 
 @_typing.final
 class WatchServingsRequest(_message.Message):
+    """Request of WatchServings."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAMESPACE_FIELD_NUMBER: _builtins.int
@@ -212,7 +247,9 @@ class WatchServingsRequest(_message.Message):
     namespace: _builtins.str
     """All namespaces where it is empty or `-`."""
     @_builtins.property
-    def options(self) -> _common_pb2.WatchOptions: ...
+    def options(self) -> _common_pb2.WatchOptions:
+        """Selection and where to begin; all of it may be absent."""
+
     def __init__(
         self,
         *,
@@ -229,6 +266,8 @@ Global___WatchServingsRequest: _TypeAlias = WatchServingsRequest  # noqa: Y015
 
 @_typing.final
 class WatchServingsResponse(_message.Message):
+    """Event of WatchServings."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     TYPE_FIELD_NUMBER: _builtins.int
@@ -261,6 +300,8 @@ Global___WatchServingsResponse: _TypeAlias = WatchServingsResponse  # noqa: Y015
 
 @_typing.final
 class SetTrafficRequest(_message.Message):
+    """Request of SetTraffic."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
@@ -289,7 +330,9 @@ class SetTrafficRequest(_message.Message):
     UNDO_FIELD_NUMBER: _builtins.int
     RESOURCE_VERSION_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
+    """The project; "default" where it is empty."""
     name: _builtins.str
+    """Name of the object. Required."""
     undo: _builtins.bool
     """Return to the shares before the last change instead; traffic must be empty."""
     resource_version: _builtins.str
@@ -317,12 +360,16 @@ Global___SetTrafficRequest: _TypeAlias = SetTrafficRequest  # noqa: Y015
 
 @_typing.final
 class ListInstancesRequest(_message.Message):
+    """Request of ListInstances."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAMESPACE_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
+    """The project; "default" where it is empty."""
     name: _builtins.str
+    """Name of the object. Required."""
     def __init__(
         self,
         *,
@@ -339,11 +386,15 @@ Global___ListInstancesRequest: _TypeAlias = ListInstancesRequest  # noqa: Y015
 
 @_typing.final
 class ListInstancesResponse(_message.Message):
+    """Answer of ListInstances."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ITEMS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___Instance]: ...
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___Instance]:
+        """In no particular order."""
+
     def __init__(
         self,
         *,
@@ -372,15 +423,23 @@ class Instance(_message.Message):
     RESTARTS_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """Unique in its namespace: Serving, predictor, revision, number."""
     predictor: _builtins.str
+    """Name of its predictor."""
     revision: _builtins.str
+    """Revision that it runs."""
     phase: _builtins.str
     """Pending, Starting, Ready, BackOff or Failed."""
     reason: _builtins.str
+    """One CamelCase word for programs, e.g. OOMKilled; empty while all is well."""
     message: _builtins.str
+    """For people: why it is in this phase, with the last log lines."""
     restarts: _builtins.int
+    """How often it was started again."""
     @_builtins.property
-    def start_time(self) -> _timestamp_pb2.Timestamp: ...
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When its process began; absent before."""
+
     def __init__(
         self,
         *,
@@ -403,13 +462,18 @@ Global___Instance: _TypeAlias = Instance  # noqa: Y015
 
 @_typing.final
 class RenderServingRequest(_message.Message):
+    """Request of RenderServing."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAMESPACE_FIELD_NUMBER: _builtins.int
     SERVING_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
+    """The project; "default" where it is empty."""
     @_builtins.property
-    def serving(self) -> _serving_pb2.Serving: ...
+    def serving(self) -> _serving_pb2.Serving:
+        """The Serving; it need not exist."""
+
     def __init__(
         self,
         *,
@@ -426,11 +490,15 @@ Global___RenderServingRequest: _TypeAlias = RenderServingRequest  # noqa: Y015
 
 @_typing.final
 class RenderServingResponse(_message.Message):
+    """Answer of RenderServing."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     FILES_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___RenderedFile]: ...
+    def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___RenderedFile]:
+        """Of each predictor, then of the route."""
+
     def __init__(
         self,
         *,
@@ -446,13 +514,16 @@ Global___RenderServingResponse: _TypeAlias = RenderServingResponse  # noqa: Y015
 
 @_typing.final
 class RenderedFile(_message.Message):
+    """One generated file."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PATH_FIELD_NUMBER: _builtins.int
     CONTENT_FIELD_NUMBER: _builtins.int
     path: _builtins.str
-    """E.g. `main/config.pbtxt`, `main/command`, `route.yaml`."""
+    """E.g. `main/config.pbtxt`, `main/command`, `route.json`."""
     content: _builtins.str
+    """Text."""
     def __init__(
         self,
         *,

@@ -120,13 +120,15 @@ class ServingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetServing(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Returns one Serving. NOT_FOUND if there is none.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListServings(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Lists the Servings of a namespace, or of all, in pages.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')

@@ -43,7 +43,9 @@ class ServingServiceStub:
     annotations merge.
     """
     GetServing: _grpc.UnaryUnaryMultiCallable[_serving_service_pb2.GetServingRequest, _serving_pb2.Serving]
+    """Returns one Serving. NOT_FOUND if there is none."""
     ListServings: _grpc.UnaryUnaryMultiCallable[_serving_service_pb2.ListServingsRequest, _serving_service_pb2.ListServingsResponse]
+    """Lists the Servings of a namespace, or of all, in pages."""
     UpdateServing: _grpc.UnaryUnaryMultiCallable[_serving_service_pb2.UpdateServingRequest, _serving_pb2.Serving]
     """Changes the fields that update_mask names. ABORTED if metadata.resource_version is given and no longer current."""
     DeleteServing: _grpc.UnaryUnaryMultiCallable[_serving_service_pb2.DeleteServingRequest, _empty_pb2.Empty]
@@ -73,7 +75,9 @@ class ServingServiceAsyncStub(ServingServiceStub):
     annotations merge.
     """
     GetServing: _aio.UnaryUnaryMultiCallable[_serving_service_pb2.GetServingRequest, _serving_pb2.Serving]  # type: ignore[assignment]
+    """Returns one Serving. NOT_FOUND if there is none."""
     ListServings: _aio.UnaryUnaryMultiCallable[_serving_service_pb2.ListServingsRequest, _serving_service_pb2.ListServingsResponse]  # type: ignore[assignment]
+    """Lists the Servings of a namespace, or of all, in pages."""
     UpdateServing: _aio.UnaryUnaryMultiCallable[_serving_service_pb2.UpdateServingRequest, _serving_pb2.Serving]  # type: ignore[assignment]
     """Changes the fields that update_mask names. ABORTED if metadata.resource_version is given and no longer current."""
     DeleteServing: _aio.UnaryUnaryMultiCallable[_serving_service_pb2.DeleteServingRequest, _empty_pb2.Empty]  # type: ignore[assignment]
@@ -117,14 +121,16 @@ class ServingServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _serving_service_pb2.GetServingRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_serving_pb2.Serving, _abc.Awaitable[_serving_pb2.Serving]]: ...
+    ) -> _typing.Union[_serving_pb2.Serving, _abc.Awaitable[_serving_pb2.Serving]]:
+        """Returns one Serving. NOT_FOUND if there is none."""
 
     @_abc_1.abstractmethod
     def ListServings(
         self,
         request: _serving_service_pb2.ListServingsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_serving_service_pb2.ListServingsResponse, _abc.Awaitable[_serving_service_pb2.ListServingsResponse]]: ...
+    ) -> _typing.Union[_serving_service_pb2.ListServingsResponse, _abc.Awaitable[_serving_service_pb2.ListServingsResponse]]:
+        """Lists the Servings of a namespace, or of all, in pages."""
 
     @_abc_1.abstractmethod
     def UpdateServing(
