@@ -15,7 +15,7 @@ from klever.catalog.catalogue import Catalogue, Version
 from klever.errors import FieldViolation, InvalidError, NotFoundError
 from klever.oci.digest import Digest
 from klever.oci.reference import Reference, is_tag
-from klever.server.objects import PAGE_SIZE, required
+from klever.server.objects import page_size, required
 from klever.store import Key, Store
 from klever.v1alpha1 import model_service_pb2 as pb
 
@@ -35,7 +35,7 @@ class ModelHandlers:
         return _project(await self._store.create(NAMESPACE, obj), 0)
 
     async def list_projects(self, request: pb.ListProjectsRequest) -> pb.ListProjectsResponse:
-        size = min(request.page_size or PAGE_SIZE, PAGE_SIZE)
+        size = page_size(request.page_size)
         page = await self._store.list(NAMESPACE, limit=size, token=request.page_token)
         counts = await self._counts()
         items = [_project(o, counts.get(o["metadata"]["name"], 0)) for o in page.items]
@@ -110,10 +110,10 @@ def _repository(project: str, model: str) -> str:
 
 
 def _page(items: list[T], size: int, token: str) -> tuple[list[T], str]:
-    start = int(token) if token.isdecimal() else 0
-    if token and not token.isdecimal():
+    if token and not (token.isascii() and token.isdecimal()):
         raise InvalidError(violations=(FieldViolation("page_token", "was not given by this server"),))
-    end = start + min(size or PAGE_SIZE, PAGE_SIZE)
+    start = int(token or 0)
+    end = start + page_size(size)
     return items[start:end], str(end) if end < len(items) else ""
 
 

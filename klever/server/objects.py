@@ -22,10 +22,10 @@ from klever.v1alpha1.common_pb2 import (
 )
 from klever.v1alpha1.meta_pb2 import Event
 
-__all__ = ["DEFAULT_NAMESPACE", "Objects", "required"]
+__all__ = ["DEFAULT_NAMESPACE", "Objects", "page_size", "required"]
 
 DEFAULT_NAMESPACE = "default"
-PAGE_SIZE = 500
+_PAGE_SIZE = 500
 MAX_PAGE_BYTES = 3 << 20
 """Clients take messages of 4 MiB."""
 MAX_ENCODED = 4096
@@ -42,6 +42,13 @@ def required(field: str, value: str) -> str:
     if not value:
         raise InvalidError(violations=(FieldViolation(field, "is required"),))
     return value
+
+
+def page_size(asked: int, field: str = "page_size") -> int:
+    """Return how many items a page may have; raises `InvalidError` naming the request's field for less than none."""
+    if asked < 0:
+        raise InvalidError(violations=(FieldViolation(field, f"{asked} is less than 0"),))
+    return min(asked or _PAGE_SIZE, _PAGE_SIZE)
 
 
 class Objects(Generic[M]):
@@ -113,7 +120,7 @@ class Objects(Generic[M]):
 
     async def page(self, namespace: str, options: ListOptions) -> tuple[list[M], Page]:
         """Return the page that is asked for, or a shorter one if it would not fit into a message."""
-        size = min(options.page_size or PAGE_SIZE, PAGE_SIZE)
+        size = page_size(options.page_size, "options.page_size")
         while True:
             page = await self._page(_all(namespace), options, size)
             items = [self.read(o) for o in page.items]
@@ -177,7 +184,7 @@ class Objects(Generic[M]):
             EVENT,
             request.namespace or DEFAULT_NAMESPACE,
             fields=selector,
-            limit=min(request.page_size or PAGE_SIZE, PAGE_SIZE),
+            limit=page_size(request.page_size),
             token=request.page_token,
         )
         items = sorted((from_object(o, Event) for o in page.items), key=lambda e: e.last_timestamp.seconds)

@@ -27,7 +27,7 @@ from klever.store.sqlite import SqliteStore
 from klever.store.validation import SchemaAdmission
 from klever.v1alpha1 import job_service_pb2 as pb
 from klever.v1alpha1 import model_service_pb2, serving_service_pb2
-from klever.v1alpha1.common_pb2 import ListOptions, StreamLogsRequest, WatchOptions
+from klever.v1alpha1.common_pb2 import ListEventsRequest, ListOptions, StreamLogsRequest, WatchOptions
 from klever.v1alpha1.job_service_pb2_grpc import JobServiceStub
 from klever.v1alpha1.modeljob_pb2 import ModelJob
 
@@ -120,6 +120,12 @@ async def test_a_wrong_field_is_named(jobs: Any) -> None:
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert fields == ["spec.model"]
     assert message == "spec.model: is required"
+
+
+async def test_a_page_of_less_than_nothing_is_refused(jobs: Any) -> None:
+    listing = jobs.ListModelJobs(pb.ListModelJobsRequest(options=ListOptions(page_size=-1)))
+    assert (await failure(listing))[3] == ["options.page_size"]
+    assert (await failure(jobs.ListEvents(ListEventsRequest(page_size=-1))))[3] == ["page_size"]
 
 
 async def test_errors_have_their_codes_and_reasons(jobs: Any) -> None:
