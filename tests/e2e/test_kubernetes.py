@@ -104,33 +104,32 @@ def test_an_edit_is_judged_as_any_write(tmp_path: Path, platform: Platform, own_
     assert f'"{serving}" is invalid' in edited("s/replicas:.*/replicas:\\ -1/").stderr
 
 
-def test_what_others_wrote_survives(platform: Platform, own_cluster: Cluster, serving: str) -> None:
+def test_what_others_wrote_survives(platform: Platform, own_cluster: Cluster) -> None:
     """A field of a newer CRD, and an annotation, through our own changes of the same object."""
     properties = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/predictors/items/properties"
     added = json.dumps([{"op": "add", "path": f"{properties}/novel", "value": {"type": "string"}}])
     own_cluster.kubectl("patch", "crd", "servings.kleveross.io", "--type=json", "-p", added)
+    theirs = SERVING.replace("NAME", "newer").replace("'MODEL'", "'team/adder:v1', novel: kept")
 
-    def get() -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(own_cluster.kubectl("get", "serving", serving, "-o", "json").stdout)
-        return found
+    def kept(*command: str) -> bool:
+        shown = own_cluster.kubectl(*command, "-o", "json", stdin=theirs, check=False).stdout
+        return "novel" in shown
 
-    def write() -> bool:
-        change = json.dumps([{"op": "add", "path": "/spec/predictors/0/novel", "value": "kept"}])
-        own_cluster.kubectl("patch", "serving", serving, "--type=json", "-p", change)
-        return "novel" in get()["spec"]["predictors"][0]
-
-    until(write)  # the new schema is served within moments
-    own_cluster.kubectl("annotate", "serving", serving, "example.com/theirs=kept")
-    platform.run("klever", "traffic", serving, "main=100")
-    until(lambda: platform.get("servings", serving)["status"]["conditions"][0]["observedGeneration"] > 1)
-    found = get()
+    # A write that began under the old schema would drop the field, and with it all that managedFields say: the object
+    # is made when none can be under way.
+    until(lambda: kept("create", "--dry-run=server", "--validate=false", "-f", "-"))
+    own_cluster.kubectl("create", "-f", "-", stdin=theirs)
+    own_cluster.kubectl("annotate", "serving", "newer", "example.com/theirs=kept")
+    platform.run("klever", "traffic", "newer", "main=100")
+    until(lambda: platform.get("servings", "newer")["status"]["conditions"][0]["observedGeneration"] > 1)
+    shown = own_cluster.kubectl("get", "serving", "newer", "-o", "json", "--show-managed-fields").stdout
+    found: dict[str, Any] = json.loads(shown)
     assert found["spec"]["predictors"][0]["novel"] == "kept"
     assert found["spec"]["predictors"][0]["traffic"] == 100
     assert found["metadata"]["annotations"]["example.com/theirs"] == "kept"
-    managers = json.loads(own_cluster.kubectl("get", "serving", serving, "-o", "json", "--show-managed-fields").stdout)[
-        "metadata"
-    ]["managedFields"]
-    assert {"klever", "kubectl-annotate", "kubectl-patch"} <= {entry["manager"] for entry in managers}
+    managers = {entry["manager"] for entry in found["metadata"]["managedFields"]}
+    assert {"klever", "kubectl-annotate", "kubectl-create"} <= managers
+    own_cluster.kubectl("delete", "serving", "newer", "--timeout=30s")
 
 
 def test_a_spec_that_is_valid_but_cannot_work_says_so_once(platform: Platform, own_cluster: Cluster) -> None:
