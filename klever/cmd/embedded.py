@@ -132,7 +132,7 @@ class Embedded:
         resolver: ModelResolver,
         metrics: CollectorRegistry,
     ) -> None:
-        renderer = ServingRenderer(resolver, machine.runtimes.__getitem__, machine.backend.files)
+        renderer = ServingRenderer(resolver, machine.runtimes.__getitem__, machine.backend.files, machine.router)
         services: Services = (
             (MODELS, ModelHandlers(stores.api, catalogue)),
             (JOBS, JobHandlers(stores.api, machine.executor)),

@@ -78,5 +78,8 @@ class Router(Protocol):
     async def routes(self) -> tuple[Route, ...]:
         """Return every published route (known again after a restart)."""
 
+    def render(self, route: Route) -> dict[str, str]:
+        """Return what publishing the route would write, by file name. Pure."""
+
     def url(self, key: RouteKey) -> str:
         """Return the Serving's base URL for users, without a trailing slash."""

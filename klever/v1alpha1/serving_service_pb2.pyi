@@ -497,7 +497,7 @@ class RenderServingResponse(_message.Message):
     FILES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___RenderedFile]:
-        """Of each predictor, then of the route."""
+        """Of each predictor, then of the gateway."""
 
     def __init__(
         self,
@@ -521,7 +521,7 @@ class RenderedFile(_message.Message):
     PATH_FIELD_NUMBER: _builtins.int
     CONTENT_FIELD_NUMBER: _builtins.int
     path: _builtins.str
-    """E.g. `main/config.pbtxt`, `main/command`, `route.json`."""
+    """E.g. `main/config.pbtxt`, `main/command`, `gateway/routes.json`."""
     content: _builtins.str
     """Text."""
     def __init__(

@@ -151,3 +151,30 @@ def test_a_name_that_is_not_its_own_is_refused(public: Platform) -> None:
     bearer = {"Authorization": f"Bearer {public.token}"}
     assert public.http("GET", SERVINGS, Host="evil.example", **bearer)[0] == 404
     assert public.http("GET", SERVINGS, Origin="http://evil.example", **bearer)[0] == 403
+
+
+def test_what_would_be_generated(platform: Platform) -> None:
+    """Two shares and a header match, of a Serving that is not there, and still is not."""
+    spec = {
+        "predictors": [
+            {"name": "main", "model": "team/adder:v1", "traffic": 80},
+            {"name": "canary", "model": "team/adder:v1", "traffic": 20, "env": [{"name": "A", "value": "b"}]},
+            {"name": "beta", "model": "team/adder:v1", "match": {"headers": [{"name": "x-user", "prefix": "b"}]}},
+        ]
+    }
+    rendered = render(platform, {"metadata": {"name": "planned"}, "spec": spec})
+    assert 'name: "planned"' in rendered["main/models/planned/config.pbtxt"]
+    routes = json.loads(rendered["gateway/routes.json"])
+    weights = [c["weight"] for c in routes[2]["route"]["weighted_clusters"]["clusters"]]
+    assert weights == [80, 20]
+    assert routes[0]["match"]["headers"] == [{"name": "x-user", "string_match": {"prefix": "b"}}]
+    assert len(json.loads(rendered["gateway/clusters.json"])) == 6
+    assert platform.run("klever", "describe", "serving", "planned", check=False).returncode != 0
+
+
+def render(platform: Platform, serving: dict[str, Any]) -> dict[str, str]:
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {platform.token}"}
+    path = "/api/v1alpha1/namespaces/default/servings:render"
+    status, answer = platform.http("POST", path, json.dumps(serving), **headers)
+    assert status == 200, answer
+    return {file["path"]: file["content"] for file in json.loads(answer)["files"]}

@@ -22,19 +22,22 @@ class ModelResolver:
         self._store = store
         self._catalogue = catalogue
 
-    async def resolve(self, serving: Object) -> dict[str, ResolvedModel]:
-        """Return what became of each predictor's model, by predictor name. Errors are in the result."""
-        return {p["name"]: await self._predictor(serving, p) for p in serving["spec"]["predictors"]}
+    async def resolve(self, serving: Object, *, extract: bool = True) -> dict[str, ResolvedModel]:
+        """Return what became of each predictor's model, by predictor name. Errors are in the result.
 
-    async def _predictor(self, serving: Object, predictor: dict[str, Any]) -> ResolvedModel:
+        With `extract` a signature that is missing gets its job; without, nothing is created.
+        """
+        return {p["name"]: await self._predictor(serving, p, extract=extract) for p in serving["spec"]["predictors"]}
+
+    async def _predictor(self, serving: Object, predictor: dict[str, Any], *, extract: bool) -> ResolvedModel:
         try:
-            return await self._resolve(serving, predictor)
+            return await self._resolve(serving, predictor, extract=extract)
         except InvalidError as error:
             return ResolvedModel(Resolution.FAILED, error.message)
         except (NotFoundError, UnavailableError) as error:
             return ResolvedModel(Resolution.WAITING, error.message)
 
-    async def _resolve(self, serving: Object, predictor: dict[str, Any]) -> ResolvedModel:
+    async def _resolve(self, serving: Object, predictor: dict[str, Any], *, extract: bool) -> ResolvedModel:
         runtime = predictor.get("runtime") or ("custom" if predictor.get("command") else "")
         if runtime and runtime not in RUNTIMES:
             raise InvalidError(f"no runtime is named {runtime!r}; there are: {', '.join(sorted(RUNTIMES))}")
@@ -43,6 +46,8 @@ class ModelResolver:
         reference = Reference.parse(predictor["model"])
         version = await self._catalogue.resolve(_pinned(serving, predictor, reference) or reference)
         if wants_extraction(version) and runtime != "custom":
+            if not extract:
+                return ResolvedModel(Resolution.SIGNATURE_PENDING, f"the signature of {reference} is not read yet")
             return await self._after_extraction(serving, version, runtime)
         return ResolvedModel(
             Resolution.RESOLVED, version=version, runtime=runtime or default_runtime(version.config.format)

@@ -16,7 +16,7 @@ from klever.routers.envoy.admin import Admin
 from klever.routers.envoy.bootstrap import CLUSTERS_FILE, ROUTES_FILE, bootstrap
 from klever.routers.envoy.clusters import clusters_of, fixed_clusters
 from klever.routers.envoy.gateway import Gateway
-from klever.routers.envoy.routes import ROUTES, route_configuration
+from klever.routers.envoy.routes import ROUTES, route_configuration, serving_routes
 from klever.routers.envoy.state import decode_routes, encode_routes
 
 __all__ = ["PROCESS_ID", "EnvoyRouter"]
@@ -107,6 +107,10 @@ class EnvoyRouter:
 
     async def routes(self) -> tuple[Route, ...]:
         return tuple(self._routes.values())
+
+    def render(self, route: Route) -> dict[str, str]:
+        clusters = [cluster for target in route.targets for cluster in clusters_of(route.key, target)]
+        return {"clusters.json": _encode(clusters).decode(), "routes.json": _encode(serving_routes(route)).decode()}
 
     def url(self, key: RouteKey) -> str:
         return f"{self._gateway.url}/seldon/{key.namespace}/{key.serving}"
@@ -208,7 +212,7 @@ def _check(route: Route) -> None:
         raise InvalidError(f"the shares of {route.key} must sum to 100, not {sum(weights)}")
 
 
-def _encode(document: dict[str, Any]) -> bytes:
+def _encode(document: Any) -> bytes:
     return json.dumps(document, indent=1, sort_keys=True).encode()
 
 

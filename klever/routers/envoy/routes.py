@@ -12,7 +12,7 @@ from klever.routers.envoy.clusters import API, REGISTRY, grpc_cluster, http_clus
 from klever.routers.envoy.gateway import Gateway
 from klever.runtimes import WireProtocol
 
-__all__ = ["ROUTES", "route_configuration"]
+__all__ = ["ROUTES", "route_configuration", "serving_routes"]
 
 ROUTES = "klever"
 _TIMEOUT = "300s"
@@ -38,7 +38,7 @@ def route_configuration(gateway: Gateway, routes: Iterable[Route]) -> dict[str, 
     entries = [_foreign_origin(gateway), _registry()]
     if gateway.beyond_loopback:
         entries.append(_unauthenticated(gateway))
-    entries += [*_api(), *(entry for route in routes for entry in _serving(route)), *_rest()]
+    entries += [*_api(), *(entry for route in routes for entry in serving_routes(route)), *_rest()]
     return {
         "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
         "name": ROUTES,
@@ -106,7 +106,8 @@ def _api() -> list[dict[str, Any]]:
     ]
 
 
-def _serving(route: Route) -> list[dict[str, Any]]:
+def serving_routes(route: Route) -> list[dict[str, Any]]:
+    """Return one Serving's entries: those of header matches first."""
     matching = [t for t in route.targets if t.headers]
     shared = [t for t in route.targets if not t.headers]
     entries = [entry for t in matching for entry in _entries(route, [t], t.headers, t.protocol)]
