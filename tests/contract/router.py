@@ -1,0 +1,239 @@
+"""What every router promises; an implementation's test inherits `RouterContract` and gives its fixtures."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from aiohttp import web
+from yarl import URL
+
+from klever.errors import InvalidError
+from klever.routers import HeaderMatch, MatchType, Route, RouteKey, Router, Target
+from klever.runtimes import WireProtocol
+
+__all__ = ["KEY", "RouterContract", "Upstream", "route", "target"]
+
+KEY = RouteKey("team", "digits")
+INFER = "/v2/models/digits/infer"
+PUBLISHED = ("/v2", "/v2/health/ready", "/v2/models/digits", "/v2/models/digits/versions/1/ready")
+REFUSED = (
+    "/v2/repository/index",
+    "/v2/repository/models/digits/load",
+    "/v2/systemsharedmemory/status",
+    "/v2/models/digits/config",
+    "/v2/models/other/infer",
+    "/v2/logging",
+    "/v2/models/digits/infer/../../../repository/index",
+    "/v2/models/digits/infer/%2e%2e/%2e%2e/%2e%2e/repository/index",
+    "//v2/repository/index",
+    "/V2/repository/index",
+    "/metrics",
+)
+MATCHES = (
+    (HeaderMatch("x-user", "me"), "me", "mel"),
+    (HeaderMatch("x-user", "beta-", MatchType.PREFIX), "beta-1", "a-beta-1"),
+    (HeaderMatch("x-user", "beta-[0-9]+", MatchType.REGEX), "beta-12", "beta-12a"),
+)
+"""A match, a value that it takes, and one that it does not."""
+
+
+class Upstream:
+    """Answers every path with its own name and the path that it was asked for, while it does not hold."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.address = ""
+        self.asked = asyncio.Event()
+        self.answers = asyncio.Event()
+        self.answers.set()
+
+    async def start(self) -> web.AppRunner:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._answer)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
+        self.address = f"{host}:{port}"
+        return runner
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        self.asked.set()
+        await self.answers.wait()
+        return web.json_response({"who": self.name, "path": request.path})
+
+
+def target(
+    predictor: str, weight: int, *upstreams: Upstream, headers: tuple[HeaderMatch, ...] = (), revision: str = ""
+) -> Target:
+    addresses = tuple(upstream.address for upstream in upstreams)
+    return Target(predictor, revision or f"r-{predictor}", WireProtocol.OPEN_INFERENCE, weight, addresses, (), headers)
+
+
+def route(*targets: Target, key: RouteKey = KEY) -> Route:
+    return Route(key, targets)
+
+
+class RouterContract(ABC):
+    """Tests get `router`, started and empty, from a fixture of that name."""
+
+    @abstractmethod
+    async def restarted(self) -> Router:
+        """A router as the control plane has it after it was killed: the gateway has gone on meanwhile."""
+
+    @pytest.fixture
+    async def upstreams(self) -> AsyncIterator[tuple[Upstream, Upstream]]:
+        both = (Upstream("a"), Upstream("b"))
+        runners = [await upstream.start() for upstream in both]
+        yield both
+        for upstream, runner in zip(both, runners, strict=True):
+            upstream.answers.set()
+            await runner.cleanup()
+
+    @pytest.fixture
+    async def http(self) -> AsyncIterator[aiohttp.ClientSession]:
+        async with aiohttp.ClientSession() as session:
+            yield session
+
+    async def test_shares(
+        self, router: Router, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
+    ) -> None:
+        a, b = upstreams
+        await router.publish(route(target("main", 80, a), target("canary", 20, b)))
+        seen = [await who(router, http) for _ in range(200)]
+        assert 20 < seen.count("b") < 65
+
+    @pytest.mark.parametrize("case", MATCHES)
+    async def test_a_header_match_goes_before_the_shares(
+        self,
+        router: Router,
+        upstreams: tuple[Upstream, Upstream],
+        http: aiohttp.ClientSession,
+        case: tuple[HeaderMatch, str, str],
+    ) -> None:
+        a, b = upstreams
+        match, value, other = case
+        await router.publish(route(target("main", 100, a), target("beta", 0, b, headers=(match,))))
+        assert {await who(router, http, **{"x-user": value}) for _ in range(10)} == {"b"}
+        assert {await who(router, http, **{"x-user": other}) for _ in range(10)} == {"a"}
+        assert {await who(router, http) for _ in range(10)} == {"a"}
+
+    async def test_all_of_a_targets_endpoints_get_requests(
+        self, router: Router, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
+    ) -> None:
+        await router.publish(route(target("main", 100, *upstreams)))
+        assert {await who(router, http) for _ in range(50)} == {"a", "b"}
+
+    async def test_only_allow_listed_paths_are_published(
+        self, router: Router, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
+    ) -> None:
+        await router.publish(route(target("main", 100, upstreams[0])))
+        for path in PUBLISHED:
+            assert await status(router, http, path) == 200, path
+        for path in REFUSED:
+            assert await status(router, http, path) == 404, path
+
+    async def test_shares_that_are_no_whole_are_refused(
+        self, router: Router, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
+    ) -> None:
+        a, b = upstreams
+        await router.publish(route(target("main", 100, a)))
+        with pytest.raises(InvalidError, match="must sum to 100, not 90"):
+            await router.publish(route(target("main", 70, a), target("canary", 20, b)))
+        assert await who(router, http) == "a"
+
+    async def test_a_route_without_endpoints_and_none(
+        self, router: Router, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
+    ) -> None:
+        assert await status(router, http, INFER) == 404
+        await router.publish(route(target("main", 100)))
+        assert await status(router, http, INFER) == 503
+        await router.withdraw(KEY)
+        assert await status(router, http, INFER) == 404
+        await router.withdraw(KEY)
+
+    async def test_servings_of_one_name_in_two_namespaces_are_apart(
+        self, router: Router, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
+    ) -> None:
+        a, b = upstreams
+        other = RouteKey("team-b", KEY.serving)
+        await router.publish(route(target("main", 100, a)))
+        await router.publish(route(target("main", 100, b), key=other))
+        assert (await who(router, http), await who(router, http, key=other)) == ("a", "b")
+        await router.withdraw(KEY)
+        assert await who(router, http, key=other) == "b"
+        assert await router.routes() == (route(target("main", 100, b), key=other),)
+
+    async def test_a_request_under_way_survives_the_change_of_its_route(
+        self, router: Router, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
+    ) -> None:
+        a, b = upstreams
+        await router.publish(route(target("main", 100, a)))
+        a.answers.clear()
+        slow = asyncio.create_task(who(router, http))
+        await a.asked.wait()
+        await router.publish(route(target("main", 100, b, revision="r-new")))
+        assert await who(router, http) == "b"
+        draining = asyncio.create_task(router.drain(KEY, "r-main"))
+        await asyncio.wait([draining], timeout=0.3)
+        assert not draining.done()
+        a.answers.set()
+        assert await slow == "a"
+        await asyncio.wait_for(draining, 10)
+
+    async def test_changes_under_load_fail_no_request(
+        self, router: Router, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
+    ) -> None:
+        a, b = upstreams
+        await router.publish(route(target("main", 100, a)))
+        stop = asyncio.Event()
+        served = 0
+
+        async def load() -> None:
+            nonlocal served
+            while not stop.is_set():
+                await who(router, http)
+                served += 1
+
+        clients = [asyncio.create_task(load()) for _ in range(8)]
+        for index in range(30):
+            await router.publish(route(target("main", 60, a, revision=f"r{index}"), target("canary", 40, b)))
+            await router.drain(KEY, f"r{index - 1}")
+        stop.set()
+        await asyncio.gather(*clients)
+        assert served > 100
+
+    async def test_routes_are_known_after_a_restart(
+        self, router: Router, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
+    ) -> None:
+        published = route(target("main", 100, upstreams[0], headers=(HeaderMatch("x-user", "me"),)))
+        await router.publish(published)
+        again = await self.restarted()
+        assert await again.routes() == (published,)
+        assert await who(again, http, **{"x-user": "me"}) == "a"
+
+    async def test_what_would_be_written_names_the_endpoints(
+        self, router: Router, upstreams: tuple[Upstream, Upstream]
+    ) -> None:
+        rendered = "".join(router.render(route(target("main", 100, upstreams[0]))).values())
+        assert upstreams[0].address.rpartition(":")[2] in rendered
+        assert await router.routes() == ()
+
+
+async def who(router: Router, http: aiohttp.ClientSession, *, key: RouteKey = KEY, **headers: str) -> str:
+    """Send an inference; returns the name of the upstream that answered, which must have seen the runtime's path."""
+    async with http.post(router.url(key) + INFER, headers=headers) as response:
+        assert response.status == 200, await response.text()
+        answer: dict[str, str] = await response.json()
+        assert answer["path"] == INFER
+        return answer["who"]
+
+
+async def status(router: Router, http: aiohttp.ClientSession, path: str) -> int:
+    """Ask for a path below the Serving's URL, exactly as it is written."""
+    async with http.get(URL(router.url(KEY) + path, encoded=True)) as response:
+        return response.status
