@@ -34,7 +34,7 @@ class PredictorWorkload:
     `revision` is a short hash of everything below except `replicas`: a changed revision is a new set of processes
     beside the old one. `model` is a reference pinned by manifest digest, empty for a command without a model.
     `content` is the content layer's digest (the key of the unpacked model). `memory_bytes` and `cpu` are limits, 0 for
-    none; `cpu` is in cores.
+    none; `cpu` is in cores. `gpus` are whole ones.
     """
 
     predictor: str
@@ -50,6 +50,7 @@ class PredictorWorkload:
     probe_path: str = ""
     cpu: float = 0.0
     memory_bytes: int = 0
+    gpus: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from typing import Any
 
 from klever.api.codec import parse_time
 from klever.api.kinds import MODEL_JOB, Object
-from klever.errors import ConflictError, InvalidError, NotFoundError
+from klever.controllers.env import values_of
+from klever.errors import ConflictError, FieldViolation, InvalidError, NotFoundError
 from klever.executors import Executor, Task, TaskState
 from klever.oci.reference import Reference
 from klever.reconcile.conditions import Condition, format_time, merge_conditions
@@ -225,7 +226,7 @@ class ModelJobReconciler:
                 "conversion": spec.get("conversion"),
                 **self._task_input(),
             },
-            env={e["name"]: e.get("value", "") for e in spec.get("env", [])},
+            env=values_of(spec.get("env", []), "spec.env"),
             timeout_s=limit,
             memory_bytes=MEMORY_BYTES,
         )
@@ -238,6 +239,9 @@ def _refusal(job: Object) -> str:
         for reference in filter(None, (spec["model"], spec.get("desiredTag"))):
             Reference.parse(reference)
         check_task(spec)
+        values_of(spec.get("env", []), "spec.env")
+        if spec.get("initContainer"):
+            raise InvalidError(violations=(FieldViolation("spec.initContainer", "runs on Kubernetes only"),))
     except InvalidError as error:
         return error.message
     return ""

@@ -65,8 +65,8 @@ class Router(Protocol):
     async def publish(self, route: Route) -> None:
         """Make the route live; returns when it is. Publishing an equal route again costs nothing.
 
-        Raises `InvalidError` if the weights of targets without headers do not sum to 100, `UnavailableError` if the
-        gateway does not take the change in time (the old route then stays).
+        Raises `InvalidError` if the weights of targets without headers do not sum to 100, or the gateway refuses the
+        route, `UnavailableError` if it does not take the change in time. The old route then stays.
         """
 
     async def withdraw(self, key: RouteKey) -> None:

@@ -174,7 +174,7 @@ class Resources(_message.Message):
     memory: _builtins.str
     """Bytes of resident memory; a process above it is ended and started again."""
     gpu: _builtins.str
-    """GPUs, whole ones."""
+    """GPUs, whole ones: on Kubernetes only."""
     def __init__(
         self,
         *,

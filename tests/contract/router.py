@@ -146,6 +146,24 @@ class RouterContract(ABC):
             await router.publish(route(target("main", 70, a), target("canary", 20, b)))
         assert await who(router, http) == "a"
 
+    async def test_a_route_that_the_gateway_refuses_changes_nothing(
+        self, router: Router, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
+    ) -> None:
+        a, b = upstreams
+        before = route(target("main", 100, a))
+        await router.publish(before)
+        broken = HeaderMatch("x-user", "(", MatchType.REGEX)
+        async with asyncio.timeout(5):  # it is told, not waited for in vain
+            with pytest.raises(InvalidError, match="refuses"):
+                await router.publish(route(target("main", 100, b), target("beta", 0, b, headers=(broken,))))
+        assert await who(router, http) == "a"
+        other = route(target("main", 100, b), key=RouteKey("team-b", KEY.serving))
+        await router.publish(other)
+        assert await who(router, http, key=other.key) == "b"
+        again = await self.restarted()
+        assert set(await again.routes()) == {before, other}
+        assert await who(again, http) == "a"
+
     async def test_a_route_without_endpoints_and_none(
         self, router: Router, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
     ) -> None:

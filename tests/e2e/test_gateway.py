@@ -1,4 +1,4 @@
-"""The one port: inference by gRPC, streams, and what is needed where others can reach it."""
+"""The one port: inference by gRPC, streams, and what is not published."""
 
 from __future__ import annotations
 
@@ -10,54 +10,21 @@ from typing import Any
 
 import grpc
 import pytest
-from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from tests.e2e.platform import Platform, until
+from tests.e2e.conftest import Objects
+from tests.e2e.inference import infer, served
+from tests.e2e.platform import Platform
 
-READY = "/seldon/default/adder/v2/models/adder/ready"
 SERVINGS = "/api/v1alpha1/namespaces/default/servings"
 
 
-def served(platform: Platform) -> None:
-    platform.push("team/adder:v1")
-    until(lambda: "float32" in platform.run("klever", "describe", "version", "team/adder:v1").stdout)
-    platform.run("klever", "deploy", "team/adder:v1", "--name", "adder", "--wait")
-
-
 @pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    platform = Platform(tmp_path_factory.mktemp("platform"))
+def platform(tmp_path_factory: pytest.TempPathFactory, objects: Objects) -> Iterator[Platform]:
+    platform = Platform(tmp_path_factory.mktemp("platform"), objects.fresh())
     platform.start()
     served(platform)
     yield platform
     platform.clean_up()
-
-
-@pytest.fixture(scope="module")
-def public(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """One that others can reach."""
-    platform = Platform(tmp_path_factory.mktemp("public"), ("--host", "0.0.0.0"))
-    platform.start()
-    served(platform)
-    yield platform
-    platform.clean_up()
-
-
-def request() -> Any:
-    def tensor(name: str, value: float) -> Any:
-        contents = service_pb2.InferTensorContents(fp32_contents=[value] * 5)
-        return service_pb2.ModelInferRequest.InferInputTensor(
-            name=name, datatype="FP32", shape=[1, 5], contents=contents
-        )
-
-    tensors = [tensor("X", 1.0), tensor("Y", 2.0)]
-    return service_pb2.ModelInferRequest(model_name="adder", inputs=tensors)
-
-
-def infer(platform: Platform, *metadata: tuple[str, str]) -> Any:
-    with grpc.insecure_channel(f"127.0.0.1:{platform.port}") as channel:
-        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-        return stub.ModelInfer(request(), metadata=metadata, timeout=10)
 
 
 def test_inference_by_grpc(platform: Platform) -> None:
@@ -125,32 +92,12 @@ def test_large_requests_pass(platform: Platform) -> None:
     assert "inputs" in body
 
 
-def test_where_others_reach_it_everything_needs_the_token(public: Platform) -> None:
-    bearer = {"Authorization": f"Bearer {public.token}"}
-    wrong = {"Authorization": "Bearer guess"}
-    for path in (READY, SERVINGS, "/v2/team/adder/tags/list"):
-        assert public.http("GET", path)[0] == 401, path
-        assert public.http("GET", path, **wrong)[0] == 401, path
-        assert public.http("GET", path, **bearer)[0] == 200, path
-    with pytest.raises(grpc.RpcError) as caught:
-        infer(public, ("seldon", "adder"), ("namespace", "default"))
-    assert caught.value.code() == grpc.StatusCode.UNAUTHENTICATED
-    named = (("seldon", "adder"), ("namespace", "default"), ("authorization", f"Bearer {public.token}"))
-    assert infer(public, *named).model_name == "adder"
-
-
 def test_a_body_says_that_it_is_json(platform: Platform) -> None:
     """A page of another site can send one without a type, or as text, unasked."""
     with socket.create_connection(("127.0.0.1", platform.port), timeout=10) as client:
         head = f"POST {SERVINGS} HTTP/1.1\r\nHost: 127.0.0.1:{platform.port}\r\nContent-Length: 2\r\n\r\n{{}}"
         client.sendall(head.encode())
         assert client.recv(100).startswith(b"HTTP/1.1 415")
-
-
-def test_a_name_that_is_not_its_own_is_refused(public: Platform) -> None:
-    bearer = {"Authorization": f"Bearer {public.token}"}
-    assert public.http("GET", SERVINGS, Host="evil.example", **bearer)[0] == 404
-    assert public.http("GET", SERVINGS, Origin="http://evil.example", **bearer)[0] == 403
 
 
 def test_what_would_be_generated(platform: Platform) -> None:

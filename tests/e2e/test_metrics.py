@@ -10,12 +10,13 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.e2e.conftest import Objects
 from tests.e2e.platform import Platform, replicas, until
 
 
 @pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    platform = Platform(tmp_path_factory.mktemp("platform"))
+def platform(tmp_path_factory: pytest.TempPathFactory, objects: Objects) -> Iterator[Platform]:
+    platform = Platform(tmp_path_factory.mktemp("platform"), objects.fresh())
     platform.start()
     platform.push("team/adder:v1")
     platform.run("klever", "deploy", "team/adder:v1", "--name", "adder", "--wait")

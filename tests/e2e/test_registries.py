@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.e2e.conftest import Objects
 from tests.e2e.platform import Platform, until
 
 
@@ -21,8 +22,8 @@ def other(tmp_path: Path) -> Iterator[Platform]:
 
 
 @pytest.fixture
-def platform(tmp_path: Path, other: Platform) -> Iterator[Platform]:
-    platform = Platform(tmp_path / "platform")
+def platform(tmp_path: Path, other: Platform, objects: Objects) -> Iterator[Platform]:
+    platform = Platform(tmp_path / "platform", objects.fresh())
     platform.data.mkdir(parents=True)
     table = {"registries": {"models.example": {"url": other.url, "token": other.token}}}
     (platform.data / "registries.yaml").write_text(yaml.safe_dump(table))

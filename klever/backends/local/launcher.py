@@ -136,6 +136,11 @@ class Launcher:
                 "a serving of a command is not allowed here: start klever up with --allow-commands",
                 reason="COMMANDS_NOT_ALLOWED",
             )
+        if predictor.gpus:
+            raise InvalidError(
+                f"it asks for {predictor.gpus} GPUs, and processes on this machine are given none: remove resources.gpu",
+                reason="NO_GPU",
+            )
         try:
             return self._runtimes[predictor.runtime]
         except KeyError as error:

@@ -41,10 +41,16 @@ class Plan:
     """Old revisions that still get requests: to be left as they are."""
     retired: tuple[str, ...]
     """Revisions that the published route names and the new one does not: to be drained."""
+    trouble: str = ""
+    """Why it could not be applied; empty if it was."""
 
     @property
     def wanted(self) -> tuple[PredictorWorkload, ...]:
         return tuple(p.wanted for p in self.predictors if p.wanted is not None)
+
+    def failed(self, snapshot: Snapshot, why: str) -> Plan:
+        """Return the plan that was not applied: what is published is still what it was."""
+        return replace(self, route=snapshot.route or Route(self.route.key, ()), trouble=why)
 
 
 def make_plan(snapshot: Snapshot) -> Plan:

@@ -13,7 +13,7 @@ from klever.controllers.serving.models import ModelResolver
 from klever.controllers.serving.plan import Plan, make_plan
 from klever.controllers.serving.snapshot import Resolution, Snapshot
 from klever.controllers.serving.status import status_of
-from klever.errors import ConflictError, NotFoundError
+from klever.errors import ConflictError, InvalidError, KleverError, NotFoundError
 from klever.reconcile.runner import Result
 from klever.routers import RouteKey, Router
 from klever.store import Key, Store
@@ -61,7 +61,13 @@ class ServingReconciler:
     async def _converge(self, key: Key, serving: Object) -> Result:
         snapshot = await self._gather(key, serving)
         plan = make_plan(snapshot)
-        await self._apply(key, snapshot, plan)
+        try:
+            await self._apply(key, snapshot, plan)
+        except KleverError as error:
+            await self._report(key, snapshot, status_of(snapshot, plan.failed(snapshot, error.message)))
+            if not isinstance(error, InvalidError):
+                raise  # to be tried again
+            return Result()
         await self._report(key, snapshot, status_of(snapshot, plan))
         waiting = any(m.state is Resolution.WAITING for m in snapshot.models.values())
         return Result(_ASK_AGAIN_SECONDS if waiting else None)

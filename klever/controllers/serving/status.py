@@ -45,12 +45,13 @@ def _serves(plan: Plan) -> bool:
 
 
 def _phase(snapshot: Snapshot, plan: Plan) -> str:
-    if all(_is_ready(p) for p in plan.predictors):
+    if not plan.trouble and all(_is_ready(p) for p in plan.predictors):
         return "Ready"
     was_ready = snapshot.serving.get("status", {}).get("phase") in ("Ready", "Degraded")
-    if _serves(plan) and (was_ready or any(p.failed for p in plan.predictors)):
+    failed = bool(plan.trouble) or any(p.failed for p in plan.predictors)
+    if _serves(plan) and (was_ready or failed):
         return "Degraded"
-    if any(p.failed for p in plan.predictors):
+    if failed:
         return "Failed"
     waiting = any(m.state is not Resolution.RESOLVED for m in snapshot.models.values())
     return "Pending" if waiting else "Deploying"
@@ -61,6 +62,8 @@ def _traffic(plan: Plan) -> str:
 
 
 def _ready(plan: Plan) -> Condition:
+    if plan.trouble:
+        return Condition("Ready", "False", "NotApplied", plan.trouble[:4096])
     troubled = [p for p in plan.predictors if not _is_ready(p)]
     if not troubled:
         return Condition("Ready", "True", "Serving", "every predictor answers inference requests")
@@ -86,6 +89,8 @@ def _signature_pending(snapshot: Snapshot) -> Condition:
 
 
 def _routes_ready(plan: Plan) -> Condition:
+    if plan.trouble:
+        return Condition("RoutesReady", "False", "NotApplied", plan.trouble[:4096])
     if not _serves(plan):
         return Condition("RoutesReady", "False", "NoEndpoints", "no predictor is ready to take requests")
     return Condition("RoutesReady", "True", "Published", "requests reach the predictors")
@@ -106,7 +111,7 @@ def _predictor(snapshot: Snapshot, plan: Plan, predictor: PredictorPlan) -> dict
     }
     if model.version is not None and model.state is Resolution.RESOLVED:
         status |= {"digest": str(model.version.digest), "format": model.version.config.format}
-    target = next(t for t in plan.route.targets if t.predictor == predictor.name)
-    if not target.headers:
-        status["traffic"] = target.weight if target.http else 0
+    if not predictor.headers:
+        target = next((t for t in plan.route.targets if t.predictor == predictor.name), None)
+        status["traffic"] = target.weight if target is not None and target.http else 0
     return status

@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 from klever.backends import PredictorWorkload
+from klever.controllers.env import values_of
 from klever.controllers.serving.snapshot import ResolvedModel
 from klever.errors import FieldViolation, InvalidError
 
@@ -30,11 +31,12 @@ def workload_of(predictor: dict[str, Any], model: ResolvedModel) -> PredictorWor
         "model": str(version.pinned) if version else "",
         "content": str(version.content) if version else "",
         "format": version.config.format if version else "",
-        "env": {e["name"]: e.get("value", "") for e in predictor.get("env", [])},
+        "env": values_of(predictor.get("env", []), "env"),
         "command": tuple(predictor.get("command", ())),
         "probe_path": predictor.get("probePath", ""),
         "cpu": parse_cpu(resources.get("cpu", "")),
         "memory_bytes": parse_memory(resources.get("memory", "")),
+        "gpus": int(resources.get("gpu") or 0),
     }
     identity = json.dumps(fields, sort_keys=True).encode()
     return PredictorWorkload(

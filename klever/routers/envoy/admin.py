@@ -7,7 +7,7 @@ from pathlib import Path
 
 import aiohttp
 
-from klever.errors import UnavailableError
+from klever.errors import InvalidError, UnavailableError
 
 __all__ = ["Admin"]
 
@@ -45,15 +45,27 @@ class Admin:
         pairs = (line.rpartition(": ") for line in text.splitlines())
         return {name: value.strip('"') for name, _, value in pairs}
 
-    async def wait_for(self, name: str, value: str, timeout: float) -> None:
-        """Return when a statistic has the value; raises `UnavailableError` if it does not in time."""
-        pattern = name.replace(".", "%5C.") + "$"
+    async def rejections(self, subscription: str) -> int:
+        """Return how often Envoy has refused what a subscription told it."""
+        name = f"{subscription}.update_rejected"
+        return int((await self.stats(_exactly(name))).get(name, "0"))
+
+    async def wait_for(self, subscription: str, version: str, rejections: int, timeout: float) -> None:
+        """Return when a subscription has a version.
+
+        Raises `InvalidError` if it is refused (more than `rejections` by then), `UnavailableError` if Envoy does not
+        take it in time.
+        """
+        name = f"{subscription}.version_text"
         try:
             async with asyncio.timeout(timeout):
-                while (await self.stats(pattern)).get(name) != value:  # noqa: ASYNC110 - Envoy tells nobody
+                while (await self.stats(_exactly(name))).get(name) != version:
+                    if await self.rejections(subscription) > rejections:
+                        raise InvalidError(f"the gateway refuses the change of {subscription}")
                     await asyncio.sleep(0.003)
         except TimeoutError as error:
-            rejected = await self.stats("update_rejected$")
-            raise UnavailableError(
-                f"the gateway did not take the change within {timeout:g} s ({name}, rejections {rejected})"
-            ) from error
+            raise UnavailableError(f"the gateway did not take the change within {timeout:g} s ({name})") from error
+
+
+def _exactly(name: str) -> str:
+    return "^" + name.replace(".", "%5C.") + "$"

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -69,28 +70,15 @@ class EnvoyRouter:
     async def publish(self, route: Route) -> None:
         _check(route)
         async with self._lock:
-            before = self._routes.get(route.key)
-            if before == route:
-                return
-            if before is not None:
-                self._retire(before, route)
-            self._routes[route.key] = route
-            try:
-                await self._write()
-            except UnavailableError:
-                if before is not None:
-                    self._routes[route.key] = before
-                else:
-                    del self._routes[route.key]
-                raise
+            if self._routes.get(route.key) != route:
+                await self._change(route.key, route)
 
     async def withdraw(self, key: RouteKey) -> None:
         async with self._lock:
-            before = self._routes.pop(key, None)
+            before = self._routes.get(key)
             if before is None:
                 return
-            self._retire(before, None)
-            await self._write()
+            await self._change(key, None)
         for revision in {t.revision for t in before.targets}:
             await self.drain(key, revision)
 
@@ -119,6 +107,25 @@ class EnvoyRouter:
         """Return Envoy's own metrics in Prometheus' text format."""
         return await self._admin.get("/stats/prometheus?usedonly")
 
+    async def _change(self, key: RouteKey, after: Route | None) -> None:
+        """Make one route live, or none. What Envoy does not take is taken back: it must not be started with it next."""
+        before = self._routes.get(key)
+        if before is not None:
+            self._retire(before, after)
+        self._set(key, after)
+        try:
+            await self._write()
+        except (InvalidError, UnavailableError):
+            self._set(key, before)
+            await asyncio.to_thread(self._restore)
+            raise
+
+    def _set(self, key: RouteKey, route: Route | None) -> None:
+        if route is None:
+            self._routes.pop(key, None)
+        else:
+            self._routes[key] = route
+
     def _retire(self, before: Route, after: Route | None) -> None:
         """Keep the clusters that the new route does not name until they are drained."""
         named = {c["name"] for t in (after.targets if after else ()) for c in clusters_of(before.key, t)}
@@ -142,10 +149,31 @@ class EnvoyRouter:
     async def _write(self) -> None:
         """Write clusters, wait until they are live, then routes, and wait again."""
         self._version += 1
-        clusters = await asyncio.to_thread(self._write_clusters)
-        await self._admin.wait_for("cluster_manager.cds.version_text", clusters, _LIVE_SECONDS)
-        routes = await asyncio.to_thread(self._write_routes)
-        await self._admin.wait_for(f"http.gateway.rds.{ROUTES}.version_text", routes, _LIVE_SECONDS)
+        await self._live("cluster_manager.cds", self._write_clusters)
+        await self._live(f"http.gateway.rds.{ROUTES}", self._write_routes)
+        await asyncio.to_thread(self._remember)
+
+    async def _live(self, subscription: str, write: Callable[[], str]) -> None:
+        rejections = await self._admin.rejections(subscription)
+        version = await asyncio.to_thread(write)
+        try:
+            await self._admin.wait_for(subscription, version, rejections, _LIVE_SECONDS)
+        except InvalidError as error:
+            log = [line async for line in self._processes.logs(PROCESS_ID, tail=20)]
+            why = [line for line in log if "rejected" in line][-1:]
+            raise InvalidError(f"{error.message}: {''.join(why)[-500:]}", reason="ROUTE_REFUSED") from error
+
+    def _restore(self) -> None:
+        self._version += 1
+        self._write_clusters()
+        self._write_routes()
+
+    def _remember(self) -> None:
+        """Keep the routes for the next start, once they are live: what was live before is drained only after that."""
+        _replace(self._directory / "published.json", encode_routes(self._sorted()))
+
+    def _sorted(self) -> list[Route]:
+        return sorted(self._routes.values(), key=lambda route: route.key)
 
     def _write_clusters(self) -> str:
         version = str(self._version)
@@ -156,9 +184,7 @@ class EnvoyRouter:
 
     def _write_routes(self) -> str:
         version = str(self._version)
-        routes = sorted(self._routes.values(), key=lambda r: r.key)
-        _replace(self._directory / "published.json", encode_routes(routes))
-        configuration = route_configuration(self._gateway, routes)
+        configuration = route_configuration(self._gateway, self._sorted())
         _replace(self._directory / ROUTES_FILE, _encode({"version_info": version, "resources": [configuration]}))
         return version
 

@@ -104,3 +104,13 @@ def test_nothing_ready_publishes_a_route_without_endpoints() -> None:
     assert {c["type"]: c["status"] for c in status["conditions"]} == {
         "Ready": "False", "ModelResolved": "False", "SignaturePending": "False", "RoutesReady": "False"
     }  # fmt: skip
+
+
+def test_a_route_that_the_gateway_refuses_is_said_and_the_old_one_stays() -> None:
+    before = make_plan(seen({**MAIN, "traffic": 100}, instances=(instance(MAIN),))).route
+    snapshot = seen(MAIN, CANARY, instances=(instance(MAIN), instance(CANARY)), route=before, phase="Ready")
+    status = status_of(snapshot, make_plan(snapshot).failed(snapshot, "the gateway refuses it"))
+    assert (status["phase"], status["traffic"]) == ("Degraded", "main=100")
+    assert [p["traffic"] for p in status["predictors"]] == [100, 0]
+    said = {c["type"]: (c["status"], c["message"]) for c in status["conditions"]}
+    assert said["Ready"] == said["RoutesReady"] == ("False", "the gateway refuses it")
