@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from klever.errors import NotFoundError
+from klever.errors import InvalidError, NotFoundError
 from klever.oci.client import FetchedManifest, RegistryClient
 from klever.oci.config import ModelConfig
 from klever.oci.dialects import dialect_of
@@ -78,11 +78,18 @@ class Catalogue:
             for tag in sorted(client.tags(repository)):
                 reference = Reference(repository, tag=tag)
                 digest = client.get_digest(repository, tag)
-                if digest is not None:
-                    found.append(self._known(reference, digest) or self._read(client, reference))
+                if digest is not None and (version := self._version(client, reference, digest)):
+                    found.append(version)
             return found
 
         return await self._with(Reference(repository), read)
+
+    def _version(self, client: RegistryClient, reference: Reference, digest: Digest) -> Version | None:
+        """Return what a tag names; None for what is no model, or gone by now."""
+        try:
+            return self._known(reference, digest) or self._read(client, reference)
+        except (InvalidError, NotFoundError):
+            return None
 
     async def tag(self, version: Version, tag: str, expected: Digest | None) -> None:
         """Let `tag` name the version too; `expected` is what it must name now (`ConflictError`)."""

@@ -234,17 +234,20 @@ class ModelJobReconciler:
 
 def _refusal(job: Object) -> str:
     """Return why a job that the schema accepts can never work."""
-    spec = job["spec"]
     try:
-        for reference in filter(None, (spec["model"], spec.get("desiredTag"))):
-            Reference.parse(reference)
-        check_task(spec)
-        values_of(spec.get("env", []), "spec.env")
-        if spec.get("initContainer"):
-            raise InvalidError(violations=(FieldViolation("spec.initContainer", "runs on Kubernetes only"),))
+        _check(job["spec"])
     except InvalidError as error:
         return error.message
     return ""
+
+
+def _check(spec: dict[str, Any]) -> None:
+    for reference in filter(None, (spec["model"], spec.get("desiredTag"))):
+        Reference.parse(reference)
+    check_task(spec)
+    values_of(spec.get("env", []), "spec.env")
+    if spec.get("initContainer"):
+        raise InvalidError(violations=(FieldViolation("spec.initContainer", "runs on Kubernetes only"),))
 
 
 def _changes(job: Object, status: dict[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -23,6 +24,8 @@ __all__ = ["ModelHandlers"]
 
 T = TypeVar("T")
 
+_ESCAPED_SLASH = re.compile("%2f", re.IGNORECASE)
+
 
 class ModelHandlers:
     def __init__(self, store: Store, catalogue: Catalogue) -> None:
@@ -35,35 +38,38 @@ class ModelHandlers:
         return _project(await self._store.create(NAMESPACE, obj), 0)
 
     async def list_projects(self, request: pb.ListProjectsRequest) -> pb.ListProjectsResponse:
-        size = page_size(request.page_size)
-        page = await self._store.list(NAMESPACE, limit=size, token=request.page_token)
+        _check_order(request.order_by, "name")
+        found = [o for o in (await self._store.list(NAMESPACE)).items if request.filter in o["metadata"]["name"]]
+        page, token = _page(found, request.page_size, request.page_token)
         counts = await self._counts()
-        items = [_project(o, counts.get(o["metadata"]["name"], 0)) for o in page.items]
-        return pb.ListProjectsResponse(items=items, next_page_token=page.next_token)
+        items = [_project(o, counts.get(o["metadata"]["name"], 0)) for o in page]
+        return pb.ListProjectsResponse(items=items, next_page_token=token)
 
     async def get_project(self, request: pb.GetProjectRequest) -> pb.Project:
         obj = await self._store.get(NAMESPACE, Key("", required("name", request.name)))
         return _project(obj, (await self._counts()).get(request.name, 0))
 
     async def list_models(self, request: pb.ListModelsRequest) -> pb.ListModelsResponse:
-        if request.order_by not in ("", "name"):
-            raise InvalidError(violations=(FieldViolation("order_by", f"{request.order_by!r} is not name"),))
+        _check_order(request.order_by, "name")
         project = "" if request.project == "-" else request.project
         names = [n for n in await self._catalogue.models(project) if request.filter in n.partition("/")[2]]
         page, token = _page(names, request.page_size, request.page_token)
         models = await asyncio.gather(*(self._model(name) for name in page))
-        return pb.ListModelsResponse(items=models, next_page_token=token)
+        return pb.ListModelsResponse(items=filter(None, models), next_page_token=token)
 
     async def get_model(self, request: pb.GetModelRequest) -> pb.Model:
-        return await self._model(_repository(request.project, request.model))
+        repository = _repository(request.project, request.model)
+        model = await self._model(repository)
+        if model is None:
+            raise NotFoundError(f"there is no model {repository}", reason="MODEL_NOT_FOUND")
+        return model
 
     async def list_model_versions(self, request: pb.ListModelVersionsRequest) -> pb.ListModelVersionsResponse:
-        versions = await self._catalogue.versions(_repository(request.project, request.model))
-        if request.order_by in ("created", "created desc"):
-            versions.sort(key=lambda v: v.config.created, reverse=request.order_by.endswith("desc"))
-        elif request.order_by not in ("", "tag"):
-            known = "tag, created, created desc"
-            raise InvalidError(violations=(FieldViolation("order_by", f"{request.order_by!r} is none of {known}"),))
+        _check_order(request.order_by, "tag", "created", "created desc")
+        found = await self._catalogue.versions(_repository(request.project, request.model))
+        versions = [v for v in found if request.filter in v.reference.tag]
+        if request.order_by.startswith("created"):
+            versions.sort(key=_created, reverse=request.order_by.endswith("desc"))
         page, token = _page(versions, request.page_size, request.page_token)
         return pb.ListModelVersionsResponse(items=[_version(v) for v in page], next_page_token=token)
 
@@ -89,12 +95,13 @@ class ModelHandlers:
         separator = "@" if ":" in version else ":"
         return await self._catalogue.resolve(Reference.parse(f"{repository}{separator}{version}"))
 
-    async def _model(self, repository: str) -> pb.Model:
+    async def _model(self, repository: str) -> pb.Model | None:
+        """Return a model with its latest version; None if no tag of the repository names a model."""
         versions = await self._catalogue.versions(repository)
         if not versions:
-            raise NotFoundError(f"there is no model {repository}", reason="MODEL_NOT_FOUND")
+            return None
         project, _, name = repository.partition("/")
-        latest = max(versions, key=lambda v: v.config.created)
+        latest = max(versions, key=_created)
         return pb.Model(project=project, name=name, version_count=len(versions), latest=_version(latest))
 
     async def _counts(self) -> dict[str, int]:
@@ -106,7 +113,14 @@ class ModelHandlers:
 
 
 def _repository(project: str, model: str) -> str:
-    return f"{required('project', project)}/{required('model', model)}"
+    """Return the repository's name. In REST's paths a slash of the model's name is escaped: it comes as %2F."""
+    return f"{required('project', project)}/{_ESCAPED_SLASH.sub('/', required('model', model))}"
+
+
+def _check_order(asked: str, *known: str) -> None:
+    if asked and asked not in known:
+        names = ", ".join(known)
+        raise InvalidError(violations=(FieldViolation("order_by", f"{asked!r} is none of: {names}"),))
 
 
 def _page(items: list[T], size: int, token: str) -> tuple[list[T], str]:
@@ -167,6 +181,12 @@ def _signature(version: Version) -> pb.Signature | None:
         ]
 
     return pb.Signature(inputs=tensors("inputs"), outputs=tensors("outputs"), layers=dict(signature.layers))
+
+
+def _created(version: Version) -> float:
+    """Seconds since 1970; 0 where the metadata does not say."""
+    time = _time(version.config.created)
+    return time.seconds + time.nanos / 1e9 if time else 0.0
 
 
 def _time(text: str) -> Timestamp | None:

@@ -27,7 +27,8 @@ if _version_not_supported:
 
 
 class ModelServiceStub:
-    """Projects, models and their versions. A model is a repository of the registry, a version one of its tags.
+    """Projects, models and their versions. A model is a repository of the registry, a version one of its tags. In REST's
+    paths a slash of a model's name is escaped twice, as in Harbor's: `vision%252Fresnet`.
     """
 
     def __init__(self, channel):
@@ -84,7 +85,8 @@ class ModelServiceStub:
 
 
 class ModelServiceServicer:
-    """Projects, models and their versions. A model is a repository of the registry, a version one of its tags.
+    """Projects, models and their versions. A model is a repository of the registry, a version one of its tags. In REST's
+    paths a slash of a model's name is escaped twice, as in Harbor's: `vision%252Fresnet`.
     """
 
     def CreateProject(self, request, context):
@@ -144,7 +146,8 @@ class ModelServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteModelVersion(self, request, context):
-        """Removes a tag. The content goes when nothing names it any more.
+        """Removes a tag, or by a digest the version with all its tags. What a tag named stays, by its digest: Servings pin
+        digests.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -207,7 +210,8 @@ def add_ModelServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ModelService:
-    """Projects, models and their versions. A model is a repository of the registry, a version one of its tags.
+    """Projects, models and their versions. A model is a repository of the registry, a version one of its tags. In REST's
+    paths a slash of a model's name is escaped twice, as in Harbor's: `vision%252Fresnet`.
     """
 
     @staticmethod

@@ -28,7 +28,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ModelServiceStub:
-    """Projects, models and their versions. A model is a repository of the registry, a version one of its tags."""
+    """Projects, models and their versions. A model is a repository of the registry, a version one of its tags. In REST's
+    paths a slash of a model's name is escaped twice, as in Harbor's: `vision%252Fresnet`.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -51,11 +53,15 @@ class ModelServiceStub:
     TagModelVersion: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.TagModelVersionRequest, _model_service_pb2.ModelVersion]
     """Gives a version another tag. ABORTED if expected_digest is given and the new tag names another version."""
     DeleteModelVersion: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.DeleteModelVersionRequest, _empty_pb2.Empty]
-    """Removes a tag. The content goes when nothing names it any more."""
+    """Removes a tag, or by a digest the version with all its tags. What a tag named stays, by its digest: Servings pin
+    digests.
+    """
 
 @_typing.type_check_only
 class ModelServiceAsyncStub(ModelServiceStub):
-    """Projects, models and their versions. A model is a repository of the registry, a version one of its tags."""
+    """Projects, models and their versions. A model is a repository of the registry, a version one of its tags. In REST's
+    paths a slash of a model's name is escaped twice, as in Harbor's: `vision%252Fresnet`.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateProject: _aio.UnaryUnaryMultiCallable[_model_service_pb2.CreateProjectRequest, _model_service_pb2.Project]  # type: ignore[assignment]
@@ -75,10 +81,14 @@ class ModelServiceAsyncStub(ModelServiceStub):
     TagModelVersion: _aio.UnaryUnaryMultiCallable[_model_service_pb2.TagModelVersionRequest, _model_service_pb2.ModelVersion]  # type: ignore[assignment]
     """Gives a version another tag. ABORTED if expected_digest is given and the new tag names another version."""
     DeleteModelVersion: _aio.UnaryUnaryMultiCallable[_model_service_pb2.DeleteModelVersionRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """Removes a tag. The content goes when nothing names it any more."""
+    """Removes a tag, or by a digest the version with all its tags. What a tag named stays, by its digest: Servings pin
+    digests.
+    """
 
 class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Projects, models and their versions. A model is a repository of the registry, a version one of its tags."""
+    """Projects, models and their versions. A model is a repository of the registry, a version one of its tags. In REST's
+    paths a slash of a model's name is escaped twice, as in Harbor's: `vision%252Fresnet`.
+    """
 
     @_abc_1.abstractmethod
     def CreateProject(
@@ -150,6 +160,8 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.DeleteModelVersionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """Removes a tag. The content goes when nothing names it any more."""
+        """Removes a tag, or by a digest the version with all its tags. What a tag named stays, by its digest: Servings pin
+        digests.
+        """
 
 def add_ModelServiceServicer_to_server(servicer: ModelServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

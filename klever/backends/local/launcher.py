@@ -138,7 +138,7 @@ class Launcher:
             )
         if predictor.gpus:
             raise InvalidError(
-                f"it asks for {predictor.gpus} GPUs, and processes on this machine are given none: remove resources.gpu",
+                f"it asks for {predictor.gpus} GPUs, and processes here are given none: remove resources.gpu",
                 reason="NO_GPU",
             )
         try:

@@ -9,7 +9,7 @@ __all__ = ["add_output", "add_server", "add_wait"]
 
 def add_server(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--server", help="HOST:PORT of the platform (KLEVER_SERVER)")
-    parser.add_argument("-n", "--namespace", help="project of jobs and Servings (KLEVER_NAMESPACE)")
+    parser.add_argument("-n", "--namespace", help="project (KLEVER_NAMESPACE)")
     parser.add_argument("--token", help="token for writes (KLEVER_TOKEN)")
 
 

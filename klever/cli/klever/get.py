@@ -14,6 +14,7 @@ from klever.errors import ExpiredError, InvalidError
 EXAMPLES = """  klever get servings
   klever get modeljobs -w
   klever get versions team/digits -o json
+  klever get models -n team
   klever get servings -A -l stage=prod"""
 
 
@@ -30,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     resource = find(args.kind)
     api = connect(args)
-    namespace = "-" if args.all_namespaces else api.namespace
+    here = api.namespace if resource.namespaced else args.namespace or ""
+    namespace = "-" if args.all_namespaces else here
     if args.watch:
         _watch(args, api, resource, namespace)
         return 0

@@ -22,7 +22,10 @@ Row = Sequence[object]
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One kind: `list` yields messages (of one name where given), `row` what a table shows of one."""
+    """One kind: `list` yields messages (of one name where given), `row` what a table shows of one.
+
+    `list` is told the namespace; where `namespaced` is false, only one that was asked for by name.
+    """
 
     names: tuple[str, ...]
     header: tuple[str, ...]
@@ -77,24 +80,18 @@ def _pages(api: Api, method: Any, request: Any, namespace: str, labels: str) -> 
             return
 
 
-def _models(api: Api, _namespace: str, name: str, _labels: str) -> Iterator[Any]:
+def _models(api: Api, project: str, name: str, _labels: str) -> Iterator[Any]:
+    """`name` is one model's, or a project's."""
     if name and "/" in name:
         project, model, _ = model_parts(name)
         yield api.call(api.models.GetModel, model_service_pb2.GetModelRequest(project=project, model=model))
         return
-    token = ""
-    while True:
-        request = model_service_pb2.ListModelsRequest(project=name, page_token=token)
-        page = api.call(api.models.ListModels, request)
-        yield from page.items
-        token = page.next_page_token
-        if not token:
-            return
+    yield from _plain_pages(api, api.models.ListModels, model_service_pb2.ListModelsRequest, project=name or project)
 
 
-def _versions(api: Api, _namespace: str, name: str, _labels: str) -> Iterator[Any]:
+def _versions(api: Api, project: str, name: str, _labels: str) -> Iterator[Any]:
     if not name:
-        for model in _models(api, "", "", ""):
+        for model in _models(api, project, "", ""):
             yield from _versions(api, "", f"{model.project}/{model.name}", "")
         return
     project, model, version = model_parts(name)
@@ -102,17 +99,25 @@ def _versions(api: Api, _namespace: str, name: str, _labels: str) -> Iterator[An
         request = model_service_pb2.GetModelVersionRequest(project=project, model=model, version=version)
         yield api.call(api.models.GetModelVersion, request)
         return
-    page = api.call(
-        api.models.ListModelVersions, model_service_pb2.ListModelVersionsRequest(project=project, model=model)
-    )
-    yield from page.items
+    listing = model_service_pb2.ListModelVersionsRequest
+    yield from _plain_pages(api, api.models.ListModelVersions, listing, project=project, model=model)
 
 
-def _projects(api: Api, _namespace: str, name: str, _labels: str) -> Iterator[Any]:
+def _projects(api: Api, _project: str, name: str, _labels: str) -> Iterator[Any]:
     if name:
         yield api.call(api.models.GetProject, model_service_pb2.GetProjectRequest(name=name))
         return
-    yield from api.call(api.models.ListProjects, model_service_pb2.ListProjectsRequest()).items
+    yield from _plain_pages(api, api.models.ListProjects, model_service_pb2.ListProjectsRequest)
+
+
+def _plain_pages(api: Api, method: Any, request: Any, **fields: str) -> Iterator[Any]:
+    token = ""
+    while True:
+        page = api.call(method, request(page_token=token, **fields))
+        yield from page.items
+        token = page.next_page_token
+        if not token:
+            return
 
 
 def _watch_jobs(api: Api, namespace: str, name: str, labels: str, timeout: float | None = None) -> Iterator[Any]:

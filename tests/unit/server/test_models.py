@@ -1,0 +1,192 @@
+"""ModelService over a real registry, which holds more than models."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from klever.catalog.catalogue import Catalogue
+from klever.controllers.pushes import ensure_namespace
+from klever.errors import ConflictError, InvalidError, NotFoundError
+from klever.oci import mediatypes, model
+from klever.oci.client import RegistryClient
+from klever.oci.layout import Layout
+from klever.oci.reference import Reference
+from klever.oci.registries import Credentials, Endpoint, Registries
+from klever.registry.app import application
+from klever.registry.auth import authorize_by_token
+from klever.registry.metrics import Metrics
+from klever.registry.registry import Registry
+from klever.registry.server import RegistryServer
+from klever.server.models import ModelHandlers
+from klever.store.sqlite import SqliteStore
+from klever.store.validation import SchemaAdmission
+from klever.v1alpha1 import model_service_pb2 as pb
+
+DATA = Path(__file__).parents[2] / "data" / "onnx"
+
+
+@pytest.fixture
+async def endpoint(tmp_path: Path) -> AsyncIterator[Endpoint]:
+    registry = await Registry.open(tmp_path / "registry")
+    app = application(registry, authorize_by_token("secret", reads=False), Metrics(CollectorRegistry()))
+    server = RegistryServer(registry, app)
+    address = await server.start(("127.0.0.1", 0))
+    yield Endpoint("", f"http://{address}", credentials=Credentials(token="secret"))
+    await server.stop()
+    await registry.close()
+
+
+@pytest.fixture
+async def models(tmp_path: Path, endpoint: Endpoint) -> AsyncIterator[ModelHandlers]:
+    store = await SqliteStore.open(tmp_path / "klever.db", SchemaAdmission())
+    await ensure_namespace(store, "team")
+    catalogue = Catalogue(Registries.parse({"registries": {}}, platform=endpoint), Layout(tmp_path / "metadata"))
+    yield ModelHandlers(store, catalogue)
+    await store.close()
+
+
+class Author:
+    """Who pushes models, and other things."""
+
+    def __init__(self, layout: Layout, endpoint: Endpoint) -> None:
+        self.layout = layout
+        self.endpoint = endpoint
+
+    async def push(self, reference: str, year: int = 2026) -> None:
+        name = Reference.parse(reference)
+        await asyncio.to_thread(model.save, DATA, name, self.layout, created=datetime(year, 1, 1, tzinfo=UTC))
+        await asyncio.to_thread(self._send, name)
+
+    def _send(self, name: Reference) -> None:
+        with RegistryClient(self.endpoint) as client:
+            model.push(name, self.layout, client)
+
+    async def push_image(self, reference: str) -> None:
+        """A container image, of which Klever knows that it is none of its models."""
+
+        def send() -> None:
+            name = Reference.parse(reference)
+            config = self.layout.put("application/vnd.oci.image.config.v1+json", b"{}")
+            manifest = {"schemaVersion": 2, "config": config.to_json(), "layers": []}
+            with RegistryClient(self.endpoint) as client:
+                client.put_blob(name.repository, config, self.layout.blob_path(config.digest))
+                client.put_manifest(
+                    name.repository, name.target, json.dumps(manifest).encode(), mediatypes.IMAGE_MANIFEST
+                )
+
+        await asyncio.to_thread(send)
+
+
+@pytest.fixture
+def author(tmp_path: Path, endpoint: Endpoint) -> Author:
+    return Author(Layout(tmp_path / "author"), endpoint)
+
+
+def version(model: str, version: str) -> Any:
+    return pb.GetModelVersionRequest(project="team", model=model, version=version)
+
+
+async def names(models: ModelHandlers, **request: Any) -> list[str]:
+    found = await models.list_models(pb.ListModelsRequest(**request))
+    return [f"{m.project}/{m.name}" for m in found.items]
+
+
+async def test_models_are_listed_beside_what_is_none(models: ModelHandlers, author: Author) -> None:
+    await author.push("team/digits:v1")
+    await author.push("other/vision/resnet:v1")
+    await author.push_image("team/base:v1")
+    await author.push("team/gone:v1")
+    await models.delete_model_version(pb.DeleteModelVersionRequest(project="team", model="gone", version="v1"))
+    assert await names(models) == ["other/vision/resnet", "team/digits"]
+    assert await names(models, project="team") == ["team/digits"]
+    assert await names(models, filter="res") == ["other/vision/resnet"]
+    for model_ in ("gone", "base", "never"):
+        with pytest.raises(NotFoundError):
+            await models.get_model(pb.GetModelRequest(project="team", model=model_))
+    with pytest.raises(InvalidError, match="is a container image"):
+        await models.get_model_version(version("base", "v1"))
+
+
+async def test_pages_of_models(models: ModelHandlers, author: Author) -> None:
+    for name in "abc":
+        await author.push(f"team/{name}:v1")
+    first = await models.list_models(pb.ListModelsRequest(page_size=2))
+    rest = await models.list_models(pb.ListModelsRequest(page_size=2, page_token=first.next_page_token))
+    assert [m.name for m in (*first.items, *rest.items)] == ["a", "b", "c"]
+    assert not rest.next_page_token
+    for wrong in ({"page_size": -1}, {"page_token": "²"}, {"order_by": "size"}):
+        with pytest.raises(InvalidError):
+            await models.list_models(pb.ListModelsRequest(**wrong))
+
+
+async def test_versions_in_order_and_the_latest(models: ModelHandlers, author: Author) -> None:
+    for tag, year in (("a", 2025), ("b", 2026), ("c", 2024)):
+        await author.push(f"team/digits:{tag}", year)
+
+    async def tags(**request: str) -> list[str]:
+        asked = pb.ListModelVersionsRequest(project="team", model="digits", **request)
+        return [v.tag for v in (await models.list_model_versions(asked)).items]
+
+    assert await tags() == ["a", "b", "c"]
+    assert await tags(order_by="created") == ["c", "a", "b"]
+    assert await tags(order_by="created desc") == ["b", "a", "c"]
+    assert await tags(filter="b") == ["b"]
+    found = await models.get_model(pb.GetModelRequest(project="team", model="digits"))
+    assert (found.version_count, found.latest.tag) == (3, "b")
+    assert found.latest.create_time.ToJsonString() == "2026-01-01T00:00:00Z"
+
+
+async def test_a_tag_is_given_and_taken(models: ModelHandlers, author: Author) -> None:
+    await author.push("team/digits:v1")
+    await author.push("team/digits:v2", 2025)
+    one, two = [await models.get_model_version(version("digits", tag)) for tag in ("v1", "v2")]
+    assert one.content_digest == two.content_digest
+
+    def tag(source: str, expected: str = "") -> Any:
+        return pb.TagModelVersionRequest(
+            project="team", model="digits", version=source, tag="prod", expected_digest=expected
+        )
+
+    assert (await models.tag_model_version(tag("v1"))).digest == one.digest
+    with pytest.raises(ConflictError):
+        await models.tag_model_version(tag("v2", expected=two.digest))
+    assert (await models.tag_model_version(tag(two.digest, expected=one.digest))).tag == "prod"
+    assert (await models.get_model_version(version("digits", "prod"))).digest == two.digest
+    with pytest.raises(InvalidError, match="is not a tag"):
+        await models.tag_model_version(pb.TagModelVersionRequest(project="team", model="digits", version="v1", tag="/"))
+
+    await models.delete_model_version(pb.DeleteModelVersionRequest(project="team", model="digits", version="v2"))
+    with pytest.raises(NotFoundError):
+        await models.get_model_version(version("digits", "v2"))
+    assert (await models.get_model_version(version("digits", two.digest))).digest == two.digest
+    gone = pb.DeleteModelVersionRequest(project="team", model="digits", version=two.digest)
+    await models.delete_model_version(gone)
+    with pytest.raises(NotFoundError):
+        await models.get_model_version(version("digits", "prod"))
+
+
+async def test_a_model_below_another_name_is_reached_by_rest(models: ModelHandlers, author: Author) -> None:
+    """A path holds no slash of a name: it is escaped, twice on the way here."""
+    await author.push("team/vision/resnet:v1")
+    for name in ("vision/resnet", "vision%2Fresnet", "vision%2fresnet"):
+        assert (await models.get_model_version(version(name, "v1"))).model == "vision/resnet"
+
+
+async def test_projects(models: ModelHandlers, author: Author) -> None:
+    await author.push("team/digits:v1")
+    made = await models.create_project(pb.CreateProjectRequest(project=pb.Project(name="vision")))
+    assert (made.name, made.model_count) == ("vision", 0)
+    listed = await models.list_projects(pb.ListProjectsRequest())
+    assert [(p.name, p.model_count) for p in listed.items] == [("team", 1), ("vision", 0)]
+    assert (await models.get_project(pb.GetProjectRequest(name="team"))).model_count == 1
+    assert [p.name for p in (await models.list_projects(pb.ListProjectsRequest(filter="vis"))).items] == ["vision"]
+    with pytest.raises(NotFoundError):
+        await models.get_project(pb.GetProjectRequest(name="nobody"))
