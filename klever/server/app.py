@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import grpc
-from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
@@ -31,6 +33,29 @@ _OPTIONS = (
 )
 
 
+class _Symbols:
+    """Descriptors by the names of methods and fields as well: a pool finds files by types and services alone."""
+
+    def __init__(self) -> None:
+        self._pool = descriptor_pool.Default()
+
+    def FindFileContainingSymbol(self, name: str) -> FileDescriptor:  # noqa: N802 - a pool's method
+        try:
+            return self._pool.FindFileContainingSymbol(name)
+        except KeyError:
+            parent, _, member = name.rpartition(".")
+            file = self._pool.FindFileContainingSymbol(parent)
+            owner = parent.removeprefix(f"{file.package}.")
+            service, message = file.services_by_name.get(owner), file.message_types_by_name.get(owner)
+            known = (service and service.methods_by_name) or (message and message.fields_by_name) or {}
+            if member not in known:
+                raise
+            return file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool, name)
+
+
 async def make_server(binder: Binder, services: Services) -> grpc.aio.Server:
     """Return a server of these services with reflection and health; ports are the caller's to add."""
     server = grpc.aio.server(options=_OPTIONS)
@@ -40,5 +65,7 @@ async def make_server(binder: Binder, services: Services) -> grpc.aio.Server:
     names = [service.full_name for service, _ in services]
     for name in ("", *names):
         await health.set(name, health_pb2.HealthCheckResponse.SERVING)
-    reflection.enable_server_reflection((*names, "grpc.health.v1.Health", reflection.SERVICE_NAME), server)
+    symbols: Any = _Symbols()
+    shown = (*names, "grpc.health.v1.Health", reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(shown, server, pool=symbols)
     return server

@@ -10,7 +10,7 @@ from klever.api.kinds import MODEL_JOB
 from klever.controllers.modeljob import CANCEL_ANNOTATION
 from klever.errors import FailedPreconditionError, NotFoundError
 from klever.executors import Executor
-from klever.server.objects import Objects
+from klever.server.objects import Objects, tail_of
 from klever.store import Store
 from klever.v1alpha1 import common_pb2, job_service_pb2
 from klever.v1alpha1.modeljob_pb2 import ModelJob
@@ -65,7 +65,7 @@ class JobHandlers:
 
     async def stream_logs(self, request: common_pb2.StreamLogsRequest) -> AsyncGenerator[common_pb2.LogLine, None]:
         job = await self._jobs.get(request.namespace, request.name)
-        tail = request.tail if request.HasField("tail") else None
+        tail = tail_of(request)
         try:
             async for line in self._executor.logs(job.metadata.uid, tail=tail, follow=request.follow):
                 yield common_pb2.LogLine(text=line)

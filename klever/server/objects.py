@@ -11,18 +11,19 @@ from google.protobuf.message import Message
 from klever.api.codec import from_object, to_object
 from klever.api.kinds import EVENT, Kind, Object
 from klever.errors import ExpiredError, FieldViolation, InvalidError
-from klever.server.ordering import by_creation
+from klever.server.ordering import by_time, created, last_seen
 from klever.store import Key, Page, Store, WatchEvent
 from klever.v1alpha1.common_pb2 import (
     ListEventsRequest,
     ListEventsResponse,
     ListOptions,
+    StreamLogsRequest,
     WatchError,
     WatchOptions,
 )
 from klever.v1alpha1.meta_pb2 import Event
 
-__all__ = ["DEFAULT_NAMESPACE", "Objects", "page_size", "required"]
+__all__ = ["DEFAULT_NAMESPACE", "Objects", "page_size", "required", "tail_of"]
 
 DEFAULT_NAMESPACE = "default"
 _PAGE_SIZE = 500
@@ -49,6 +50,15 @@ def page_size(asked: int, field: str = "page_size") -> int:
     if asked < 0:
         raise InvalidError(violations=(FieldViolation(field, f"{asked} is less than 0"),))
     return min(asked or _PAGE_SIZE, _PAGE_SIZE)
+
+
+def tail_of(request: StreamLogsRequest) -> int | None:
+    """Return how many last lines are asked for, None for all; raises `InvalidError` for less than none."""
+    if not request.HasField("tail"):
+        return None
+    if request.tail < 0:
+        raise InvalidError(violations=(FieldViolation("tail", f"{request.tail} is less than 0"),))
+    return request.tail
 
 
 class Objects(Generic[M]):
@@ -136,10 +146,11 @@ class Objects(Generic[M]):
             known = "name, created, created desc"
             raise InvalidError(violations=(FieldViolation("options.order_by", f"{order!r} is none of {known}"),))
         newest_first = order.endswith("desc")
-        return await by_creation(
+        return await by_time(
             self.store,
             self.kind,
             namespace,
+            created,
             labels=labels,
             fields=fields,
             newest_first=newest_first,
@@ -180,14 +191,16 @@ class Objects(Generic[M]):
         selector = f"involvedObject.kind={self.kind.kind}"
         if request.name:
             selector += f",involvedObject.name={request.name}"
-        page = await self.store.list(
+        page = await by_time(
+            self.store,
             EVENT,
-            request.namespace or DEFAULT_NAMESPACE,
+            _all(request.namespace or DEFAULT_NAMESPACE),
+            last_seen,
             fields=selector,
-            limit=page_size(request.page_size),
+            size=page_size(request.page_size),
             token=request.page_token,
         )
-        items = sorted((from_object(o, Event) for o in page.items), key=lambda e: e.last_timestamp.seconds)
+        items = [from_object(event, Event) for event in page.items]
         return ListEventsResponse(items=items, next_page_token=page.next_token)
 
 

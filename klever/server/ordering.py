@@ -1,14 +1,14 @@
-"""Lists ordered by creation, which no store keeps: all is read and sorted, and a page begins after the last one's end.
+"""Lists ordered by a time, which no store keeps: all is read and sorted, and a page begins after the last one's end.
 
 Unlike pages by name, those of one list may be of different moments; none shows an object twice, or leaves one out that
-was there all the time.
+was there all the time at its time.
 """
 
 from __future__ import annotations
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import orjson
 
@@ -16,29 +16,50 @@ from klever.api.kinds import Kind, Object
 from klever.errors import FieldViolation, InvalidError
 from klever.store import Page, Store
 
-__all__ = ["by_creation"]
+__all__ = ["by_time", "created", "last_seen"]
 
 _AT_MOST = 10_000
 _STORE_PAGE = 500
 
 Place = tuple[str, str, str]
-"""Creation time, namespace and name."""
+"""A time, namespace and name."""
 
 
-async def by_creation(
-    store: Store, kind: Kind, namespace: str, *, labels: str, fields: str, newest_first: bool, size: int, token: str
+def created(obj: Object) -> Place:
+    """Order by creation."""
+    metadata = obj["metadata"]
+    return metadata["creationTimestamp"], metadata.get("namespace", ""), metadata["name"]
+
+
+def last_seen(event: Object) -> Place:
+    """Order events by when they happened last."""
+    metadata = event["metadata"]
+    return str(event.get("lastTimestamp") or metadata["creationTimestamp"]), metadata["namespace"], metadata["name"]
+
+
+async def by_time(
+    store: Store,
+    kind: Kind,
+    namespace: str,
+    place: Callable[[Object], Place],
+    *,
+    size: int,
+    token: str,
+    labels: str = "",
+    fields: str = "",
+    newest_first: bool = False,
 ) -> Page:
     """Return up to `size` objects after the place that the token tells.
 
     Raises `InvalidError` if more are selected than are sorted at once.
     """
     items, version = await _everything(store, kind, namespace, labels, fields)
-    items.sort(key=_place, reverse=newest_first)
+    items.sort(key=place, reverse=newest_first)
     if token:
         last = _read(token)
-        items = [o for o in items if (_place(o) < last if newest_first else _place(o) > last)]
+        items = [o for o in items if (place(o) < last if newest_first else place(o) > last)]
     page: Sequence[Object] = items[:size]
-    return Page(page, version, _token(_place(page[-1])) if len(items) > size else "")
+    return Page(page, version, _token(place(page[-1])) if len(items) > size else "")
 
 
 async def _everything(store: Store, kind: Kind, namespace: str, labels: str, fields: str) -> tuple[list[Object], str]:
@@ -53,11 +74,6 @@ async def _everything(store: Store, kind: Kind, namespace: str, labels: str, fie
     raise InvalidError(
         violations=(FieldViolation("options.order_by", f"only {_AT_MOST} objects are sorted: select fewer"),)
     )
-
-
-def _place(obj: Object) -> Place:
-    metadata = obj["metadata"]
-    return metadata["creationTimestamp"], metadata.get("namespace", ""), metadata["name"]
 
 
 def _token(place: Place) -> str:

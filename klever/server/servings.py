@@ -12,8 +12,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from klever.api.kinds import SERVING
 from klever.backends import Backend, Instance, ServingKey
 from klever.controllers.render import ServingRenderer
-from klever.errors import FailedPreconditionError, FieldViolation, InvalidError
-from klever.server.objects import Objects
+from klever.errors import FailedPreconditionError, FieldViolation, InvalidError, KleverError
+from klever.server.objects import Objects, tail_of
 from klever.store import Store
 from klever.v1alpha1 import common_pb2, serving_service_pb2
 from klever.v1alpha1.serving_pb2 import Serving
@@ -22,6 +22,10 @@ __all__ = ["ServingHandlers"]
 
 PREVIOUS_TRAFFIC = "kleveross.io/previous-traffic"
 """On a Serving: the shares before the last SetTraffic, as `main=80,canary=20`."""
+
+
+_UPDATABLE = ("spec", "spec.predictors", "metadata.labels", "metadata.annotations")
+"""What an update mask may name."""
 
 
 class ServingHandlers:
@@ -110,7 +114,7 @@ class ServingHandlers:
     ) -> AsyncGenerator[common_pb2.LogLine, None]:
         """Merge the logs of several instances as their lines come; at most 100 lines wait."""
         queue: asyncio.Queue[common_pb2.LogLine | None] = asyncio.Queue(100)
-        tail = request.tail if request.HasField("tail") else None
+        tail = tail_of(request)
 
         async def read(name: str) -> None:
             async for text in self._backend.logs(key, name, tail=tail, follow=request.follow):
@@ -121,6 +125,8 @@ class ServingHandlers:
                 async with asyncio.TaskGroup() as group:
                     for name in names:
                         group.create_task(read(name))
+            except* KleverError as group_error:
+                raise group_error.exceptions[0] from None
             finally:
                 await queue.put(None)
 
@@ -150,19 +156,14 @@ def _masked(obj: dict[str, Any], paths: list[str]) -> dict[str, Any]:
     """Return the parts of an object that the mask names, as a merge patch; a named part that is absent is removed."""
     patch: dict[str, Any] = {}
     for path in paths:
-        names = path.split(".")
-        if names[0] not in ("spec", "metadata") or names[:2] not in (
-            ["metadata", "labels"],
-            ["metadata", "annotations"],
-            names[:2] if names[0] == "spec" else [],
-        ):
-            raise InvalidError(violations=(FieldViolation("update_mask", f"{path!r} cannot be updated"),))
-        source: Any = obj
-        target = patch
-        for name in names[:-1]:
-            source = source.get(name, {}) if isinstance(source, dict) else {}
-            target = target.setdefault(name, {})
-        target[names[-1]] = source.get(names[-1]) if isinstance(source, dict) else None
+        if path not in _UPDATABLE:
+            known = ", ".join(_UPDATABLE)
+            raise InvalidError(violations=(FieldViolation("update_mask", f"{path!r} is none of: {known}"),))
+        *parents, last = path.split(".")
+        source, target = obj, patch
+        for name in parents:
+            source, target = source.get(name, {}), target.setdefault(name, {})
+        target[last] = source.get(last)
     return patch
 
 

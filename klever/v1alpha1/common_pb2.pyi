@@ -6,7 +6,6 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from klever.v1alpha1 import meta_pb2 as _meta_pb2
 import builtins as _builtins
@@ -129,7 +128,7 @@ class ListEventsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
-    """The project; "default" where it is empty."""
+    """The project; "default" where it is empty, all of them for `-`."""
     name: _builtins.str
     """Of one object; of all where it is empty."""
     page_size: _builtins.int
@@ -164,7 +163,7 @@ class ListEventsResponse(_message.Message):
     """For the next page; empty on the last."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_meta_pb2.Event]:
-        """Oldest first within the page."""
+        """Oldest first, by when they happened last."""
 
     def __init__(
         self,
@@ -198,7 +197,7 @@ class StreamLogsRequest(_message.Message):
     instance: _builtins.str
     """Servings: one instance's name. Empty: all of them, each line under its instance."""
     tail: _builtins.int
-    """Begin with this many last lines; absent: all that are kept."""
+    """Begin with this many last lines, 0 or more; absent: all that are kept."""
     follow: _builtins.bool
     """Go on until the process has ended or the caller cancels."""
     def __init__(
@@ -228,25 +227,19 @@ class LogLine(_message.Message):
 
     INSTANCE_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
-    TIME_FIELD_NUMBER: _builtins.int
     instance: _builtins.str
     """Instance that wrote it; empty for a job's task."""
     text: _builtins.str
     """The line without its end."""
-    @_builtins.property
-    def time(self) -> _timestamp_pb2.Timestamp:
-        """When it was written, where the log says so."""
-
     def __init__(
         self,
         *,
         instance: _builtins.str = ...,
         text: _builtins.str = ...,
-        time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance", b"instance", "text", b"text", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance", b"instance", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -188,7 +188,9 @@ class UpdateServingRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Paths below the object, e.g. `spec.predictors` or `metadata.labels`. Empty: every field that is set."""
+        """Of `spec`, `spec.predictors`, `metadata.labels` and `metadata.annotations`. What is named and absent is removed.
+        Empty: the spec, and labels and annotations as they are given.
+        """
 
     def __init__(
         self,

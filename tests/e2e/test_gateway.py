@@ -92,6 +92,23 @@ def test_large_requests_pass(platform: Platform) -> None:
     assert "inputs" in body
 
 
+@pytest.mark.parametrize("path", ["/api/v1alpha1/nope", "/api/v1alpha1/servings/x", "/klever.v1alpha1.JobService/Nope"])
+def test_a_path_that_is_no_method_is_not_found(platform: Platform, path: str) -> None:
+    assert platform.http("GET", path)[0] == 404
+
+
+def test_a_model_whose_name_has_a_slash(platform: Platform) -> None:
+    platform.push("team/deep/adder:v1")
+    status, body = platform.http("GET", "/api/v1alpha1/projects/team/models/deep%252Fadder/versions/v1")
+    assert status == 200, body
+    assert json.loads(body)["model"] == "deep/adder"
+
+
+def test_a_log_of_less_than_nothing_is_refused(platform: Platform) -> None:
+    status, body = platform.http("GET", f"{SERVINGS}/adder/logs?tail=-1")
+    assert (status, json.loads(body)["message"]) == (400, "tail: -1 is less than 0")
+
+
 def test_a_body_says_that_it_is_json(platform: Platform) -> None:
     """A page of another site can send one without a type, or as text, unasked."""
     with socket.create_connection(("127.0.0.1", platform.port), timeout=10) as client:

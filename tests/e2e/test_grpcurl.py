@@ -70,6 +70,7 @@ def test_a_tour(grpcurl: str, platform: Platform) -> None:
     services = client.run("list").stdout.split()
     assert {JOBS, SERVINGS, "klever.v1alpha1.ModelService", "grpc.health.v1.Health"} <= set(services)
     assert "rpc CreateModelJob" in client.run("describe", JOBS).stdout
+    assert "rpc SetTraffic" in client.run("describe", f"{SERVINGS}.SetTraffic").stdout
 
     spec = {"model": "team/adder:v1", "desiredTag": "team/adder:read", "extraction": {"format": "ONNX"}}
     with client.watch(f"{JOBS}/WatchModelJobs", namespace="team", options={"filter": "metadata.name=tour"}) as watch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from klever.api.codec import to_object
 from klever.cli.klever.client import Api, connect
@@ -39,7 +40,12 @@ def run(args: argparse.Namespace) -> int:
 def print_events(api: Api, kind: str, name: str) -> None:
     """Print what happened to one object, or to all of the kind."""
     method = api.jobs.ListEvents if kind == "modeljobs" else api.servings.ListEvents
-    items = api.call(method, ListEventsRequest(namespace=api.namespace, name=name)).items
+    items: list[Any] = []
+    token, first = "", True
+    while token or first:
+        page = api.call(method, ListEventsRequest(namespace=api.namespace, name=name, page_token=token))
+        items += page.items
+        token, first = page.next_page_token, False
     if not items:
         print("none")
         return

@@ -115,7 +115,11 @@ class EnvoyRouter:
         self._set(key, after)
         try:
             await self._write()
-        except (InvalidError, UnavailableError):
+        except InvalidError:
+            self._set(key, before)
+            await self._write()
+            raise
+        except UnavailableError:
             self._set(key, before)
             await asyncio.to_thread(self._restore)
             raise

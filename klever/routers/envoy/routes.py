@@ -32,6 +32,16 @@ _PATHS = {
 }
 """Paths below `/seldon/NAMESPACE/SERVING` that are published: never a runtime's control interfaces."""
 
+_UNTRANSCODED: dict[str, Any] = {
+    "typed_per_filter_config": {
+        "envoy.filters.http.grpc_json_transcoder": {
+            "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig",
+            "disabled": True,
+        }
+    }
+}
+"""Of every route but those of the API, whose transcoder answers 404 to what is no method."""
+
 
 def route_configuration(gateway: Gateway, routes: Iterable[Route]) -> dict[str, Any]:
     """Return the whole RouteConfiguration."""
@@ -48,6 +58,7 @@ def route_configuration(gateway: Gateway, routes: Iterable[Route]) -> dict[str, 
 
 def _refuse(match: dict[str, Any], status: int, message: str) -> dict[str, Any]:
     return {
+        **_UNTRANSCODED,
         "match": match,
         "direct_response": {"status": status, "body": {"inline_string": json.dumps({"error": message}) + "\n"}},
         "response_headers_to_add": [
@@ -84,6 +95,7 @@ def _unauthenticated(gateway: Gateway) -> dict[str, Any]:
 
 def _registry() -> dict[str, Any]:
     return {
+        **_UNTRANSCODED,
         "match": _regex(_REGISTRY_PATHS),
         "route": {"cluster": REGISTRY, "timeout": "0s", "idle_timeout": "300s"},
     }
@@ -140,7 +152,8 @@ def _entries(
 
 def _weighted(match: dict[str, Any], shares: dict[str, int], rewrite: dict[str, Any]) -> dict[str, Any]:
     clusters = [{"name": name, "weight": weight} for name, weight in shares.items()]
-    return {"match": match, "route": {"weighted_clusters": {"clusters": clusters}, "timeout": _TIMEOUT, **rewrite}}
+    route = {"weighted_clusters": {"clusters": clusters}, "timeout": _TIMEOUT, **rewrite}
+    return {**_UNTRANSCODED, "match": match, "route": route}
 
 
 def _header(header: HeaderMatch) -> dict[str, Any]:
@@ -158,6 +171,7 @@ def _exact(name: str, value: str) -> dict[str, Any]:
 def _rest() -> list[dict[str, Any]]:
     return [
         {
+            **_UNTRANSCODED,
             "match": {"path": "/"},
             "direct_response": {
                 "status": 200,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 from klever.api.kinds import Kind, Object
@@ -45,7 +46,11 @@ def place_of(engine: Engine, table: Table, version: str) -> int:
 async def following(
     engine: Engine, table: Table, place: int, namespace: str, selector: Selector, *, bookmarks: bool
 ) -> AsyncIterator[WatchEvent]:
-    """Yield changes from a place on. Ends with `ExpiredError`, or `UnavailableError` when the store is closed."""
+    """Yield changes from a place on. Ends with `ExpiredError`, or `UnavailableError` when the store is closed.
+
+    Who hears nothing for the time of a bookmark gets one, though others' changes go on: its place must not grow old.
+    """
+    told, seen = time.monotonic(), 0
     while True:
         if engine.closed:
             raise UnavailableError("the store is closed")
@@ -54,21 +59,25 @@ async def following(
             event = _event(change, namespace, selector)
             if event is not None:
                 yield event
+                told = time.monotonic()
         place += len(chunk)
         if chunk:
+            seen = chunk[-1].revision
             await asyncio.sleep(0)
-        elif await _quiet(table) and bookmarks and table.history.end == place:
-            yield bookmark(table.kind, engine.revision)
+        else:
+            await _changed(table, told + _BOOKMARK_SECONDS - time.monotonic() if bookmarks else None)
+        if bookmarks and time.monotonic() - told >= _BOOKMARK_SECONDS:
+            yield bookmark(table.kind, engine.revision if table.history.end == place else seen)
+            told = time.monotonic()
 
 
-async def _quiet(table: Table) -> bool:
-    """Wait for a change; returns True if none came for the time of a bookmark."""
+async def _changed(table: Table, seconds: float | None) -> None:
+    """Wait for a change, `seconds` at the most where they are given."""
     try:
-        async with asyncio.timeout(_BOOKMARK_SECONDS):
+        async with asyncio.timeout(seconds):
             await table.changed()
     except TimeoutError:
-        return True
-    return False
+        return
 
 
 def bookmark(kind: Kind, revision: int) -> WatchEvent:

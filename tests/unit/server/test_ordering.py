@@ -12,9 +12,11 @@ import pytest
 from klever.api.kinds import MODEL_JOB, NAMESPACE
 from klever.errors import InvalidError
 from klever.server.objects import Objects
+from klever.store import Key
+from klever.store.events import EventRecorder
 from klever.store.sqlite import SqliteStore
 from klever.store.validation import SchemaAdmission
-from klever.v1alpha1.common_pb2 import ListOptions
+from klever.v1alpha1.common_pb2 import ListEventsRequest, ListOptions
 from klever.v1alpha1.modeljob_pb2 import ModelJob
 from tests.contract.store import job
 
@@ -73,3 +75,19 @@ async def test_what_is_not_understood_is_refused(jobs: Objects[ModelJob], option
     with pytest.raises(InvalidError) as caught:
         await jobs.page("n", options)
     assert [v.field for v in caught.value.violations] == [field]
+
+
+async def test_events_are_told_oldest_first_over_all_pages(jobs: Objects[ModelJob]) -> None:
+    now = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    times = count()
+    recorder = EventRecorder(jobs.store, "test", clock=lambda: now + timedelta(minutes=next(times)))
+    for name in NAMES:
+        await recorder.record(await jobs.store.get(MODEL_JOB, Key("n", name)), "Normal", "Seen", f"{name} was seen")
+    told, token, first = [], "", True
+    while token or first:
+        page = await jobs.events(ListEventsRequest(namespace="n", page_size=2, page_token=token))
+        told += [event.involved_object.name for event in page.items]
+        token, first = page.next_page_token, False
+    assert told == NAMES
+    assert len((await jobs.events(ListEventsRequest(namespace="-"))).items) == len(NAMES)
+    assert not (await jobs.events(ListEventsRequest())).items

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 import apsw
@@ -13,7 +15,7 @@ import pytest
 from klever.api.kinds import EVENT, MODEL_JOB, NAMESPACE, Object
 from klever.errors import ExpiredError, FailedPreconditionError, IntegrityError, InvalidError, UnavailableError
 from klever.store import Key
-from klever.store.sqlite import SqliteStore, backup
+from klever.store.sqlite import SqliteStore, backup, watching
 from klever.store.validation import SchemaAdmission
 from tests.contract.codec import CodecContract
 from tests.contract.corpus import CorpusContract
@@ -104,6 +106,27 @@ async def test_a_watch_goes_on_from_the_list_of_an_empty_store(store: SqliteStor
     await store.patch(NAMESPACE, Key("", "n"), {"metadata": {"labels": {"x": "y"}}})
     watch = store.watch(NAMESPACE, resource_version=version)
     assert [(await anext(watch)).type for _ in range(2)] == ["ADDED", "MODIFIED"]
+
+
+async def test_who_hears_nothing_gets_bookmarks_while_others_are_busy(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "_BOOKMARK_SECONDS", 0.05)
+    await fill(store, 0)
+    version = (await store.list(MODEL_JOB)).resource_version
+
+    async def write() -> None:
+        for number in count():
+            await store.create(MODEL_JOB, job("n", f"busy-{number}"))
+
+    busy = asyncio.create_task(write())
+    told = store.watch(MODEL_JOB, "quiet", resource_version=version, bookmarks=True)
+    async with aclosing(told), asyncio.timeout(10):
+        async for event in told:
+            assert event.type == "BOOKMARK"
+            if int(event.resource_version) > int(version) + 100:
+                break
+    busy.cancel()
 
 
 async def test_closing_ends_watches(tmp_path: Path) -> None:
