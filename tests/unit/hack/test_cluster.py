@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from hack.kubernetes.build import MissingError, prepare
 from hack.kubernetes.cluster import COMPONENTS, Cluster
 from tests.conftest import install_crds
 
@@ -71,14 +70,3 @@ def test_the_command_leaves_nothing_behind(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
     assert not [command for command in commands if str(tmp_path).encode() in command]
-
-
-def test_go_is_asked_for_only_where_there_is_something_to_build(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    built = prepare()
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert prepare() == built
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.raises(MissingError, match="go is not on PATH: install Go"):
-        prepare()
