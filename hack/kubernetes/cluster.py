@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -18,9 +15,9 @@ from hack.kubernetes.certificates import NODE, sign
 from hack.kubernetes.control import COMPONENTS, SCHEDULER
 from hack.kubernetes.layout import Layout
 from hack.kubernetes.machine import HIDDEN, MACHINE, Machine
-from hack.kubernetes.network import Network
 from hack.kubernetes.packages import environment, packages
-from hack.kubernetes.processes import Processes
+from hack.kubernetes.probe import Probe
+from hack.kubernetes.processes import Processes, inherited
 from hack.kubernetes.requirements import require, require_machine, require_visible
 from hack.kubernetes.runtime import Runtime
 
@@ -68,16 +65,13 @@ class Cluster:
             raise RuntimeError(f"{self.root} has a cluster of the tier {self.tier}: end it first")
         if layout.network:
             self._machine.start(pause(), layout.network)
-            self._launch("containerd")
-        self._launch("etcd")
-        self._launch("kube-apiserver")
-        self._answers()
-        self._launch("kube-controller-manager")  # it ends itself if the API server is not there within seconds
+        self._launch("etcd", "kube-apiserver")
         if layout.network:
-            self._start_node(layout.network)
-        self._processes.until(
-            "the default namespace", lambda: self._succeeds("get", "serviceaccount", "default", "-n", "default")
-        )
+            self._launch("containerd")
+            self._runtime.load_own()
+        self._answers()  # a controller manager ends itself if the API server is not there within seconds
+        self._launch(*(component for component in TIERS[self.tier] if component != MACHINE))
+        self._await_pods(layout)
 
     def down(self) -> None:
         """End every process that it started, by its pid, and remove all that is left of it."""
@@ -128,7 +122,7 @@ class Cluster:
         done = subprocess.run(
             ["kubectl", "--kubeconfig", str(self.kubeconfig), *arguments],
             executable=prepare(),
-            env={**os.environ, "KUBECACHEDIR": str(self.root / "kubectl")},
+            env={**inherited(), "KUBECACHEDIR": str(self.root / "kubectl")},
             input=stdin,
             text=True,
             capture_output=True,
@@ -173,38 +167,30 @@ class Cluster:
             node.configure(layout, layout.network, self._machine.cgroup)
         return layout
 
-    def _start_node(self, network: Network) -> None:
-        self._launch(SCHEDULER)
-        self._runtime.load_own()
-        self._launch("kubelet")
-        self._launch("kube-proxy")
-        wait = ("wait", "--for=condition=Ready", f"node/{NODE}", "--timeout=1s")
-        self._processes.until("the node", lambda: self._succeeds(*wait))
-        self._processes.until("kube-proxy", lambda: _is_healthy(f"http://{network.node}:{node.PROXY_PORT}/healthz"))
-
-    def _launch(self, component: str) -> None:
-        if self._processes.pid(component) is not None:
-            return
+    def _launch(self, *components: str) -> None:
         layout = self._require_layout()
-        if component in node.COMPONENTS:
-            command = node.command(component, layout)
-        else:
-            command = [str(prepare()), component, *control.arguments(component, layout)]
-        if layout.network:
-            self._machine.launch(component, command, environment())
-        else:
-            self._processes.launch(component, command, os.environ)
+        for component in components:
+            if self._processes.pid(component) is not None:
+                continue
+            if component in node.COMPONENTS:
+                command = node.command(component, layout)
+            else:
+                command = [str(prepare()), component, *control.arguments(component, layout)]
+            if layout.network:
+                self._machine.launch(component, command, environment())
+            else:
+                self._processes.launch(component, command, inherited())
 
     def _answers(self) -> None:
-        self._processes.until("the API server", lambda: self._succeeds("get", "--raw", "/readyz"))
+        probe = Probe(self._require_layout())
+        self._processes.until("the API server", lambda: probe.answers("/readyz"))
 
-    def _succeeds(self, *arguments: str) -> bool:
-        return self.kubectl("--request-timeout=2s", *arguments, check=False).returncode == 0
-
-
-def _is_healthy(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2):
-            return True
-    except (urllib.error.URLError, TimeoutError):
-        return False
+    def _await_pods(self, layout: Layout) -> None:
+        """Wait for all that a pod takes; without a node, for what its namespace has."""
+        probe = Probe(layout)
+        account = "/api/v1/namespaces/default/serviceaccounts/default"
+        self._processes.until("the default namespace", lambda: probe.answers(account))
+        if layout.network:
+            healthy = f"http://{layout.address}:{node.PROXY_PORT}/healthz"
+            self._processes.until("the node", lambda: probe.is_ready(f"/api/v1/nodes/{NODE}"))
+            self._processes.until("kube-proxy", lambda: probe.answers(healthy))

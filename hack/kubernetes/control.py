@@ -73,6 +73,7 @@ def _manager(layout: Layout) -> list[str]:
         "--use-service-account-credentials=true",
         f"--service-account-private-key-file={layout.pki}/accounts.key",
         f"--root-ca-file={layout.pki}/ca.crt",
+        f"--flex-volume-plugin-dir={layout.plugins}",  # it would make its default, a folder of the system's
     ]
     return flags if layout.network else [*flags, "--controllers=*,-nodeipam,-node-lifecycle-controller"]
 

@@ -69,6 +69,11 @@ class Layout:
         return self.root / "audit.log"
 
     @property
+    def plugins(self) -> Path:
+        """Where plugins for volumes would be."""
+        return self.root / "volume-plugins"
+
+    @property
     def address(self) -> str:
         """Where the API server listens."""
         return "127.0.0.1" if self.network is None else str(self.network.node)

@@ -112,7 +112,7 @@ def _kubelet(layout: Layout, network: Network, cgroup: str) -> Mapping[str, Any]
         "podLogsDir": str(layout.root / "pods"),
         "registerNode": True,
         "resolvConf": str(layout.root / "resolv.conf"),
-        "volumePluginDir": str(layout.root / "volume-plugins"),
+        "volumePluginDir": str(layout.plugins),
     }
 
 

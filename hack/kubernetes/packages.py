@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hack.kubernetes.cache import entry, fill
+from hack.kubernetes.processes import inherited
 from hack.kubernetes.requirements import MissingError, require
 
 __all__ = ["TAKEN", "environment", "packages", "program"]
@@ -41,9 +42,8 @@ def environment() -> dict[str, str]:
     root = packages()
     libraries = [str(path) for pattern in ("usr/lib/*-linux-gnu", "lib/*-linux-gnu") for path in root.glob(pattern)]
     folders = [str(root / folder) for folder in _FOLDERS if (root / folder).is_dir()]
-    inherited = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     return {
-        **inherited,
+        **inherited(),
         "PATH": ":".join([*folders, os.environ.get("PATH", os.defpath)]),
         "LD_LIBRARY_PATH": ":".join(libraries),
     }

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["Processes"]
+__all__ = ["Processes", "inherited"]
 
 _SECONDS = 90.0
 _started: list[subprocess.Popen[bytes]] = []
@@ -74,6 +74,11 @@ class Processes:
 
     def _record(self, name: str) -> Path:
         return self.root / f"{name}.pid"
+
+
+def inherited() -> dict[str, str]:
+    """This process's environment, but for proxies: all addresses of a cluster are this machine's own."""
+    return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
 
 
 def _start_time(pid: int) -> str:

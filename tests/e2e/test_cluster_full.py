@@ -22,6 +22,8 @@ from hack.kubernetes.requirements import MissingError, require_machine
 from tests.e2e.platform import until
 
 ROOT = Path(__file__).parents[2]
+FOLDERS = ("/run/netns", "/run/containerd", "/var/lib/cni", "/var/lib/kubelet", "/var/log/containers", "/var/log/pods")
+"""Where the components of a node would write on this machine."""
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +33,13 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     except MissingError as missing:
         pytest.skip(str(missing))
     cluster = Cluster(tmp_path_factory.mktemp("cluster") / "full", "full")
-    cluster.up()
-    yield cluster
-    cluster.down()
+    try:
+        before = written()
+        cluster.up()
+        yield cluster
+        assert written() == before
+    finally:
+        cluster.down()
 
 
 def test_the_node_is_ready(full: Cluster) -> None:
@@ -184,6 +190,11 @@ def get(cluster: Cluster, *arguments: str) -> Any:
 def fetch(url: str) -> str:
     with urllib.request.urlopen(url, timeout=10) as response:
         return str(response.read().decode())
+
+
+def written() -> set[str]:
+    """Every file in the folders that a node would write to."""
+    return {str(path) for folder in FOLDERS for path in Path(folder).rglob("*")}
 
 
 def same(link: Path, target: Path) -> bool:
