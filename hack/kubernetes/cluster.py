@@ -48,7 +48,7 @@ class Cluster:
     """
 
     def __init__(self, root: Path, tier: Tier | None = None) -> None:
-        self.root = root.absolute()
+        self.root = root.resolve()
         self.kubeconfig = self.root / "kubeconfig"
         self.audit = self.root / "audit.log"
         self._tier = tier
@@ -75,6 +75,7 @@ class Cluster:
 
     def down(self) -> None:
         """End every process that it started, by its pid, and remove all that is left of it."""
+        self._refuse_foreign()
         self._machine.end()
         for name in self._processes.names():
             self._processes.kill(name)
@@ -155,7 +156,13 @@ class Cluster:
             raise RuntimeError(f"no cluster in {self.root}: hack/cluster up")
         return layout
 
+    def _refuse_foreign(self) -> None:
+        """Raise where the directory has other files than a cluster's: they would go with it."""
+        if self.root.exists() and any(self.root.iterdir()) and not (self.root / "pki").is_dir():
+            raise RuntimeError(f"{self.root} has files that are no cluster's: choose another directory")
+
     def _lay_out(self) -> Layout:
+        self._refuse_foreign()
         require(openssl="install openssl")
         prepare_tier(self.tier)
         if self.tier == "full":

@@ -49,12 +49,11 @@ class Machine:
         if self.processes.pid(MACHINE) is not None:
             return
         self.end()
-        cgroups.make(self.cgroup)
-        flags = ("--mount", "--propagation=private", "--mount-proc", "--pid", "--fork", "--kill-child", "--net")
-        self.processes.launch("unshare", ["unshare", *flags, first], os.environ)
-        self.processes.until("the machine for pods", lambda: self._is_first(first))
-        self._mount()
-        self._connect(network)
+        try:
+            self._make(first, network)
+        except BaseException:  # half a machine would pass for one
+            self.end()
+            raise
 
     def run(self, *command: str | Path, environment: Mapping[str, str] | None = None) -> str:
         """Run a command there; returns what it says. Raises `RuntimeError` with its error."""
@@ -78,6 +77,14 @@ class Machine:
         self._remove()
 
     # Within
+
+    def _make(self, first: Path, network: Network) -> None:
+        cgroups.make(self.cgroup)
+        flags = ("--mount", "--propagation=private", "--mount-proc", "--pid", "--fork", "--kill-child", "--net")
+        self.processes.launch("unshare", ["unshare", *flags, first], os.environ)
+        self.processes.until("the machine for pods", lambda: self._is_first(first))
+        self._mount()
+        self._connect(network)
 
     def _is_first(self, program: Path) -> bool:
         """Whether the first process has its namespaces and its mounts, and runs; it is recorded then."""
@@ -119,11 +126,10 @@ class Machine:
 
     def _connect(self, network: Network) -> None:
         """Lay the link between the host and the machine, and the routes to pods and Services."""
-        pid, prefix = self.processes.pid(MACHINE), 24
         _batch(
             "ip",
-            f"link add {self.link} type veth peer name eth0 netns {pid}",
-            f"address add {network.host}/{prefix} dev {self.link}",
+            f"link add {self.link} type veth peer name eth0 netns {self.processes.pid(MACHINE)}",
+            f"address add {network.host}/24 dev {self.link}",
             f"link set {self.link} up",
             f"route add {network.pods} via {network.node}",
             f"route add {network.services} via {network.node}",
@@ -132,7 +138,7 @@ class Machine:
             *self._enter(),
             "ip",
             "link set lo up",
-            f"address add {network.node}/{prefix} dev eth0",
+            f"address add {network.node}/24 dev eth0",
             "link set eth0 up",
             f"route add default via {network.host}",
         )

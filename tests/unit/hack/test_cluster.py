@@ -70,3 +70,16 @@ def test_the_command_leaves_nothing_behind(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
     assert not [command for command in commands if str(tmp_path).encode() in command]
+
+
+def test_a_directory_of_others_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years")
+    for act in (Cluster(tmp_path).up, Cluster(tmp_path).down):
+        with pytest.raises(RuntimeError, match="has files that are no cluster's"):
+            act()
+    assert (tmp_path / "thesis.txt").read_text() == "years"
+
+
+def test_a_directory_keeps_its_tier(cluster: Cluster) -> None:
+    with pytest.raises(RuntimeError, match="has a cluster of the tier control: end it first"):
+        Cluster(cluster.root, "full").up()
