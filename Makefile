@@ -1,5 +1,5 @@
 # What a fresh clone needs: Python 3.11 (and for `test`: Go, openssl, and root, for tests that
-# mount a small tmpfs).
+# mount a small tmpfs; for tests that run pods, iproute2 and apt-get too: without, they are skipped).
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
@@ -38,10 +38,10 @@ check: $(VENV)/.dev
 	$(BIN)/buf lint klever/v1alpha1/descriptor.binpb --config buf.yaml
 	PYTHONPATH=. $(BIN)/python hack/generate --check
 
-## test: everything, from the built wheel, with real Envoy, real Triton and a real API server
+## test: everything, from the built wheel, with real Envoy, real Triton, a real API server and real pods
 test: $(VENV)/.dev $(VENV)/.wheel
 	$(BIN)/klever env install triton
-	nice $(BIN)/python hack/cluster prepare
+	nice $(BIN)/python hack/cluster prepare full || nice $(BIN)/python hack/cluster prepare
 	$(BIN)/pytest -n $(JOBS) --dist loadfile $(TESTS)
 
 ## demo: from a model file to traffic, in under 30 s once the environments exist

@@ -1,58 +1,47 @@
-"""Builds etcd and Kubernetes as one binary, once, outside the checkout; keyed by the sources and their lock file."""
+"""Builds what runs from source, once: etcd and Kubernetes as one binary, and the first process of pods."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
-__all__ = ["MissingError", "binary", "prepare", "require"]
+from hack.kubernetes.cache import entry, fill
+from hack.kubernetes.requirements import MissingError, require
+
+__all__ = ["binary", "pause", "prepare"]
 
 SOURCES = Path(__file__).parent / "kube"
+_PAUSE = Path(__file__).parent / "pause"
 _NAMES = ("main.go", "go.mod", "go.sum")
 _PACKAGE = "k8s.io/component-base/version"
 
 
-class MissingError(Exception):
-    """Something that must be installed first; the message says what."""
-
-
 def binary() -> Path:
-    """Where the binary is, or will be."""
-    digest = hashlib.sha256(b"".join((SOURCES / name).read_bytes() for name in _NAMES)).hexdigest()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "klever" / "kubernetes" / digest[:16] / "kube"
+    """Where the binary of etcd and Kubernetes is, or will be."""
+    return entry("kube", ((SOURCES / name).read_bytes() for name in _NAMES))
 
 
 def prepare() -> Path:
     """Build the binary unless it is there: minutes, once. Raises `MissingError` where Go is needed and missing."""
-    path = binary()
-    if path.is_file():
-        return path
+    return fill(binary(), lambda path: _build(path, SOURCES, _flags()))
+
+
+def pause() -> Path:
+    """Build the first process of pods unless it is there: seconds, once."""
+    sources = ((_PAUSE / name).read_bytes() for name in _NAMES[:2])
+    return fill(entry("pause", sources), lambda path: _build(path, _PAUSE, "-s -w"))
+
+
+def _build(path: Path, sources: Path, flags: str) -> None:
     require(go="install Go 1.25 or later")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"kube.{os.getpid()}")
-    try:
-        subprocess.run(
-            ["go", "build", "-trimpath", "-buildvcs=false", "-o", str(temporary), "-ldflags", _flags(), "."],
-            cwd=SOURCES,
-            env={**os.environ, "CGO_ENABLED": "0"},
-            check=True,
-        )
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
-
-
-def require(**programs: str) -> None:
-    """Raise `MissingError` with the advice given for the first program that is not on PATH."""
-    for program, advice in programs.items():
-        if shutil.which(program) is None:
-            raise MissingError(f"{program} is not on PATH: {advice}")
+    subprocess.run(
+        ["go", "build", "-trimpath", "-buildvcs=false", "-o", str(path), "-ldflags", flags, "."],
+        cwd=sources,
+        env={**os.environ, "CGO_ENABLED": "0"},
+        check=True,
+    )
 
 
 def _flags() -> str:

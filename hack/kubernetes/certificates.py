@@ -1,25 +1,46 @@
-"""The certificates of a control plane, by openssl."""
+"""The certificates of a cluster, by openssl."""
 
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["make_certificates", "sign"]
+__all__ = ["NODE", "make_certificates", "sign"]
+
+NODE = "node"
+"""The name of the one node."""
 
 _DAYS = "30"
+_NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
+_USERS = {
+    "admin": "/O=system:masters/CN=admin",
+    "kube-controller-manager": "/CN=system:kube-controller-manager",
+}
+_NODE_USERS = {
+    "kube-apiserver": "/O=system:masters/CN=kube-apiserver-kubelet-client",
+    "kube-scheduler": "/CN=system:kube-scheduler",
+    "kubelet": f"/O=system:nodes/CN=system:node:{NODE}",
+    "kube-proxy": "/CN=system:kube-proxy",
+}
+"""By component; the API server is a user of the kubelet's."""
 
 
-def make_certificates(directory: Path) -> None:
-    """Make the authority, the API server's certificate, the service accounts' key and the users of a control plane."""
+def make_certificates(directory: Path, addresses: Sequence[str], *, pods: bool) -> list[str]:
+    """Make the authority, the API server's certificate for its addresses, the service accounts' key, and the users.
+
+    Returns the users: the administrator and the components; those of a node only where there are pods.
+    """
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     _openssl(directory, "genrsa", "-out", "accounts.key", "2048")
     _key(directory, "ca")
     _openssl(directory, "req", "-x509", "-new", "-key", "ca.key", "-subj", "/CN=ca", "-days", _DAYS, "-out", "ca.crt")
-    names = "DNS:localhost,DNS:kubernetes.default.svc,IP:127.0.0.1,IP:10.96.0.1"
+    names = ",".join([*(f"DNS:{name}" for name in _NAMES), *(f"IP:{address}" for address in addresses)])
     sign(directory, "apiserver", "/CN=kube-apiserver", f"extendedKeyUsage=serverAuth\nsubjectAltName={names}")
-    sign(directory, "admin", "/O=system:masters/CN=admin")
-    sign(directory, "kube-controller-manager", "/CN=system:kube-controller-manager")
+    subjects = {**_USERS, **(_NODE_USERS if pods else {})}
+    for user, subject in subjects.items():
+        sign(directory, user, subject)
+    return list(subjects)
 
 
 def sign(directory: Path, name: str, subject: str, extensions: str = "extendedKeyUsage=clientAuth") -> None:

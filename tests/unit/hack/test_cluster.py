@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from hack.kubernetes.build import MissingError, prepare
 from hack.kubernetes.cluster import COMPONENTS, Cluster
 from tests.conftest import install_crds
 
@@ -73,12 +72,14 @@ def test_the_command_leaves_nothing_behind(tmp_path: Path) -> None:
     assert not [command for command in commands if str(tmp_path).encode() in command]
 
 
-def test_go_is_asked_for_only_where_there_is_something_to_build(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    built = prepare()
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert prepare() == built
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.raises(MissingError, match="go is not on PATH: install Go"):
-        prepare()
+def test_a_directory_of_others_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years")
+    for act in (Cluster(tmp_path).up, Cluster(tmp_path).down):
+        with pytest.raises(RuntimeError, match="has files that are no cluster's"):
+            act()
+    assert (tmp_path / "thesis.txt").read_text() == "years"
+
+
+def test_a_directory_keeps_its_tier(cluster: Cluster) -> None:
+    with pytest.raises(RuntimeError, match="has a cluster of the tier control: end it first"):
+        Cluster(cluster.root, "full").up()
