@@ -12,7 +12,7 @@ from typing import Final, Self
 
 from klever.errors import FieldViolation, InvalidError
 
-__all__ = ["DEFAULT_SERVER", "Settings", "config_path"]
+__all__ = ["DEFAULT_SERVER", "Settings", "config_path", "read_config"]
 
 DEFAULT_SERVER: Final = "127.0.0.1:8080"
 _DEFAULTS: Final = {"server": DEFAULT_SERVER, "namespace": "default", "token": ""}
@@ -34,7 +34,7 @@ class Settings:
         """
         given = {name: flags.get(name) or environ.get(f"KLEVER_{name.upper()}", "") for name in _DEFAULTS}
         if not all(given.values()):
-            file = _read(config_path(environ))
+            file = read_config(config_path(environ))
             given = {name: value or file.get(name) or _DEFAULTS[name] for name, value in given.items()}
         return cls(**given)
 
@@ -50,7 +50,8 @@ def config_path(environ: Mapping[str, str]) -> Path:
     return Path(base) / "klever" / "config.yaml"
 
 
-def _read(path: Path) -> dict[str, str]:
+def read_config(path: Path) -> dict[str, str]:
+    """Return the settings of a file, none if there is none; raises `InvalidError` that names it and the key."""
     if not path.exists():
         return {}
     import yaml

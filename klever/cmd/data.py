@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from klever.errors import FailedPreconditionError
+from klever.oci.blobs import disk_errors
 
-__all__ = ["DataDirectory", "default_cache", "default_data"]
+__all__ = ["DataDirectory", "default_cache", "default_data", "write_private"]
 
 _MAX_SOCKET_PATH = 100
 """Bytes that a Unix socket's path may have (sun_path holds 108 with what we add)."""
@@ -30,6 +31,19 @@ def default_data() -> Path:
 def default_cache() -> Path:
     """Where environments are, shared by all data directories: klever below XDG_CACHE_HOME or ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "klever"
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file whole or not at all, with mode 0600."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +116,14 @@ class DataDirectory:
             yield
 
     def token(self) -> str:
-        """Return the token, made at the first start with mode 0600."""
-        try:
-            return self.token_file.read_text().strip()
-        except FileNotFoundError:
-            token = secrets.token_urlsafe(24)
-            descriptor = os.open(self.token_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(token + "\n")
-            return token
+        """Return the token, made at the first start with mode 0600.
+
+        Raises `FailedPreconditionError` for an empty one, which would let everybody in, `ExhaustedError`.
+        """
+        with disk_errors(self.token_file):
+            if not self.token_file.exists():
+                write_private(self.token_file, secrets.token_urlsafe(24) + "\n")
+            token = self.token_file.read_text().strip()
+        if not token:
+            raise FailedPreconditionError(f"{self.token_file} is empty: remove it, and another is made")
+        return token

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import signal
 
 import yaml
 
-from klever.cli.settings import config_path
-from klever.cmd.data import DataDirectory
+from klever.cli.settings import config_path, read_config
+from klever.cmd.data import DataDirectory, write_private
 from klever.cmd.embedded import Embedded
 from klever.cmd.logs import add_log_flags, set_up_logging
 from klever.cmd.machine import gateway_of
@@ -22,6 +23,10 @@ from klever.cmd.options import (
     machine_options,
     store_options,
 )
+from klever.errors import KleverError
+from klever.oci.blobs import disk_errors
+
+log = logging.getLogger(__name__)
 
 EXAMPLES = """  klever up
   klever up --data ./data --port 9000
@@ -46,7 +51,6 @@ def run(args: argparse.Namespace) -> int:
     data = DataDirectory(args.data.absolute())
     data.prepare()
     with data.lock():
-        _write_settings(options, data)
         asyncio.run(_serve(data, options, store))
     return 0
 
@@ -57,6 +61,10 @@ async def _serve(data: DataDirectory, options: Options, store: StoreOptions) -> 
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stop.set)
     platform = await Embedded.start(data, options, store)
+    try:
+        _write_settings(options, data)
+    except KleverError as failed:
+        log.warning("`klever` and `ormb` are not told of this platform: %s", failed)
     print(f"klever is up: {platform.url}  (data in {data.root}; metrics at {platform.metrics_url})", flush=True)
     ended = asyncio.create_task(platform.wait())
     stopping = asyncio.create_task(stop.wait())
@@ -71,11 +79,10 @@ async def _serve(data: DataDirectory, options: Options, store: StoreOptions) -> 
 
 
 def _write_settings(options: Options, data: DataDirectory) -> None:
-    """Tell this user's `klever` and `ormb` where the server is, and the token."""
+    """Tell this user's `klever` and `ormb` where the server is, and the token; what else stands there stays."""
     path = config_path(os.environ)
-    path.parent.mkdir(parents=True, exist_ok=True)
     server = gateway_of(data, options).url.partition("://")[2]  # an address to bind may be none to ask
-    settings = {"server": server, "namespace": "default", "token": data.token()}
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        yaml.safe_dump(settings, file, sort_keys=False)
+    settings = {"namespace": "default", **read_config(path), "server": server, "token": data.token()}
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_private(path, yaml.safe_dump(settings, sort_keys=False))

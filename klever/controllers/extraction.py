@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from typing import Any
 
 from klever import formats
@@ -13,9 +14,13 @@ from klever.errors import AlreadyExistsError
 from klever.oci.reference import Reference
 from klever.store import Key, Store
 
-__all__ = ["ensure_extraction", "extraction_name", "wants_extraction"]
+__all__ = ["RETRY_SECONDS", "ensure_extraction", "extraction_name", "is_retried", "reason_of", "wants_extraction"]
 
 _KEEP_SECONDS = 3600
+RETRY_SECONDS = 30.0
+"""From the end of a job that failed for no fault of the model's to the next one."""
+_FINAL = frozenset(("TaskFailed", "Invalid", "OOMKilled", "DeadlineExceeded", "Cancelled"))
+"""Reasons for which a job would fail again, or shall not be tried again by itself."""
 CONTENT_ANNOTATION = "kleveross.io/content-digest"
 
 
@@ -35,8 +40,24 @@ def extraction_name(version: Version) -> str:
     return f"extract-{readable}-{digest}"
 
 
-async def ensure_extraction(store: Store, namespace: str, version: Version) -> Object:
-    """Find or create the job that reads the version's signature. Raises `NotFoundError` without the namespace."""
+def reason_of(job: Object) -> str:
+    """Return why a job failed; empty if it did not."""
+    conditions = job.get("status", {}).get("conditions", [])
+    return next((c["reason"] for c in conditions if c["type"] == "Failed" and c["status"] == "True"), "")
+
+
+def is_retried(job: Object) -> bool:
+    """Say whether a job failed in a way that may pass: the registry was away, the disk full, the tag moved."""
+    return bool(reason_of(job)) and reason_of(job) not in _FINAL
+
+
+async def ensure_extraction(
+    store: Store, namespace: str, version: Version, outdated: Callable[[Object], bool]
+) -> Object:
+    """Find or create the job that reads the version's signature. Raises `NotFoundError` without the namespace.
+
+    A job that has ended and is `outdated` makes room for another: it is deleted, and returned as if it had not begun.
+    """
     reference = Reference(version.reference.repository, version.reference.host, version.reference.tag)
     name = extraction_name(version)
     job: dict[str, Any] = {
@@ -56,4 +77,10 @@ async def ensure_extraction(store: Store, namespace: str, version: Version) -> O
     try:
         return await store.create(MODEL_JOB, job)
     except AlreadyExistsError:
-        return await store.get(MODEL_JOB, Key(namespace, name))
+        found = await store.get(MODEL_JOB, Key(namespace, name))
+    if "deletionTimestamp" in found["metadata"]:
+        return found | {"status": {}}
+    if not found.get("status", {}).get("completionTime") or not outdated(found):
+        return found
+    await store.delete(MODEL_JOB, Key(namespace, name), uid=found["metadata"]["uid"])
+    return found | {"status": {}}

@@ -7,11 +7,14 @@ lost notification heals.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
 
-from klever.api.kinds import NAMESPACE
-from klever.catalog.catalogue import Catalogue
-from klever.controllers.extraction import ensure_extraction, wants_extraction
+from klever.api.codec import parse_time
+from klever.api.kinds import NAMESPACE, Object
+from klever.catalog.catalogue import Catalogue, Version
+from klever.controllers.extraction import RETRY_SECONDS, ensure_extraction, is_retried, wants_extraction
 from klever.errors import AlreadyExistsError, InvalidError, NotFoundError
 from klever.oci.reference import Reference
 from klever.reconcile.runner import Result
@@ -20,18 +23,26 @@ from klever.store import Key, Store
 __all__ = ["PushReconciler", "ensure_namespace"]
 
 _WAITING = 10_000
+_LOOK_SECONDS = 2.0
 
 
 class PushReconciler:
-    def __init__(self, store: Store, catalogue: Catalogue) -> None:
+    def __init__(
+        self, store: Store, catalogue: Catalogue, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         self._store = store
         self._catalogue = catalogue
-        self._pushed: asyncio.Queue[Key] = asyncio.Queue(_WAITING)
+        self._clock = clock
+        self._queue: asyncio.Queue[Key] = asyncio.Queue(_WAITING)
+        self._pushed: dict[Key, datetime] = {}
+        """Since when a version wants what a job that ended before cannot have given."""
 
     async def notify(self, repository: str, tag: str) -> None:
         """Take a notification; waits where very many do."""
         if "/" in repository and tag:
-            await self._pushed.put(_key(repository, tag))
+            key = _key(repository, tag)
+            await self._queue.put(key)
+            self._pushed[key] = self._clock()
 
     async def watch(self) -> AsyncIterator[Key]:
         """Yield each version that is there, then each that is pushed."""
@@ -39,17 +50,34 @@ class PushReconciler:
             for tag in await self._catalogue.tags(repository):
                 yield _key(repository, tag)
         while True:
-            yield await self._pushed.get()
+            yield await self._queue.get()
 
     async def reconcile(self, key: Key) -> Result:
+        """Have a version's signature read, until it has one or cannot have one."""
         reference = Reference.parse(f"{key.namespace}/{key.name}")
         try:
             version = await self._catalogue.resolve(reference)
         except (NotFoundError, InvalidError):
-            return Result()  # gone again, or no model: nothing to do
+            return self._done(key)  # gone again, or no model
         await ensure_namespace(self._store, key.namespace)
-        if wants_extraction(version):
-            await ensure_extraction(self._store, key.namespace, version)
+        if not wants_extraction(version):
+            return self._done(key)
+        job = await ensure_extraction(self._store, key.namespace, version, partial(self._is_outdated, key, version))
+        if job.get("status", {}).get("completionTime") and not is_retried(job):
+            return self._done(key)
+        return Result(_LOOK_SECONDS)
+
+    def _is_outdated(self, key: Key, version: Version, job: Object) -> bool:
+        status = job["status"]
+        completed = parse_time(status["completionTime"])
+        if status["phase"] == "Succeeded":  # and yet there is no signature: the tag was pushed again
+            return bool(status["result"]["digest"] != str(version.digest))
+        if is_retried(job) and self._clock() - completed > timedelta(seconds=RETRY_SECONDS):
+            return True
+        return self._pushed.get(key, completed) > completed
+
+    def _done(self, key: Key) -> Result:
+        self._pushed.pop(key, None)
         return Result()
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from klever.errors import UnauthenticatedError
+from klever.errors import FailedPreconditionError, UnauthenticatedError
 
 __all__ = ["Authorize", "Credentials", "Verb", "authorize_by_token", "credentials_of"]
 
@@ -30,7 +30,12 @@ Authorize = Callable[[Credentials | None, Verb, str], None]
 
 
 def authorize_by_token(token: str, *, reads: bool) -> Authorize:
-    """The rule of one token: writing needs it, reading too where `reads`. Wrong credentials are always refused."""
+    """The rule of one token: writing needs it, reading too where `reads`. Wrong credentials are always refused.
+
+    Raises `FailedPreconditionError` for an empty token, which everybody knows.
+    """
+    if not token:
+        raise FailedPreconditionError("the registry has no token")
     expected = token.encode()
 
     def authorize(credentials: Credentials | None, verb: Verb, _repository: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Mapping
 
-from klever.errors import UnauthenticatedError
+from klever.errors import FailedPreconditionError, UnauthenticatedError
 
 __all__ = ["ANONYMOUS", "TokenAuthenticator", "is_read"]
 
@@ -22,9 +22,14 @@ def is_read(method: str) -> bool:
 
 
 class TokenAuthenticator:
-    """Checks `authorization: Bearer TOKEN` in constant time."""
+    """Checks `authorization: Bearer TOKEN` in constant time.
+
+    Raises `FailedPreconditionError` for an empty token, which everybody knows.
+    """
 
     def __init__(self, token: str, *, guard_reads: bool) -> None:
+        if not token:
+            raise FailedPreconditionError("the API has no token")
         self._expected = f"Bearer {token}".encode()
         self._guard_reads = guard_reads
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from klever import formats
@@ -21,7 +22,7 @@ def run(job: Job) -> dict[str, Any]:
     try:
         with step(Step.PULL):
             job.say(f"pulling {job.model}")
-            pulled = patiently(lambda: model.pull(job.model, layout, client), job.say)
+            pulled = patiently(job.model, lambda: model.pull(job.model, layout, client), job.say)
         if pulled.format != job.format:
             raise StepError(Step.RUN, f"{job.model} is of the format {pulled.format or 'unknown'}, not {job.format}")
         with step(Step.EXPORT):
@@ -50,9 +51,12 @@ def _write(job: Job, layout: Layout, pulled: model.SavedModel, signature: format
     target_client = RegistryClient(job.registries.resolve(job.target))
     try:
         expected = pulled.manifest.digest if same_target else None
-        patiently(lambda: model.push(job.target, layout, target_client, expected=expected), job.say)
+        push = partial(model.push, job.target, layout, target_client, expected=expected)
+        patiently(job.target, push, job.say)
     except ConflictError as error:
-        raise StepError(Step.PUSH, f"{job.target} was pushed anew meanwhile; its own job reads it") from error
+        raise StepError(
+            Step.PUSH, f"{job.target} was pushed anew meanwhile: what it names now is read by another job"
+        ) from error
     except KleverError as error:
         raise StepError(Step.PUSH, error.message) from error
     finally:

@@ -19,7 +19,9 @@ __all__ = ["Job", "Step", "StepError", "patiently", "step"]
 T = TypeVar("T")
 
 PATIENCE: Final = 120.0
-"""Seconds that a registry may be away."""
+"""Seconds that the platform's registry may be away: the platform restarts under running tasks."""
+FOREIGN_PATIENCE: Final = 10.0
+"""Seconds that another registry may be away: others wait for the place."""
 
 
 class Step(Enum):
@@ -61,9 +63,9 @@ class Job:
     say: Callable[[str], None]
 
 
-def patiently(call: Callable[[], T], say: Callable[[str], None]) -> T:
-    """Make a call to a registry that may be away for a while: the platform restarts under running tasks."""
-    delay, deadline = 0.2, time.monotonic() + PATIENCE
+def patiently(registry: Reference, call: Callable[[], T], say: Callable[[str], None]) -> T:
+    """Make a call to the registry of a reference, which may be away for a while."""
+    delay, deadline = 0.2, time.monotonic() + (FOREIGN_PATIENCE if registry.host else PATIENCE)
     while True:
         try:
             return call()

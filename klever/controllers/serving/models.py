@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from klever.api.codec import parse_time
 from klever.api.kinds import Object
 from klever.catalog.catalogue import Catalogue, Version
-from klever.controllers.extraction import ensure_extraction, wants_extraction
+from klever.controllers.extraction import RETRY_SECONDS, ensure_extraction, is_retried, wants_extraction
 from klever.controllers.serving.snapshot import Resolution, ResolvedModel
 from klever.errors import InvalidError, NotFoundError, UnavailableError
 from klever.oci.digest import Digest
@@ -18,9 +21,12 @@ __all__ = ["ModelResolver"]
 
 
 class ModelResolver:
-    def __init__(self, store: Store, catalogue: Catalogue) -> None:
+    def __init__(
+        self, store: Store, catalogue: Catalogue, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         self._store = store
         self._catalogue = catalogue
+        self._clock = clock
 
     async def resolve(self, serving: Object, *, extract: bool = True) -> dict[str, ResolvedModel]:
         """Return what became of each predictor's model, by predictor name. Errors are in the result.
@@ -54,11 +60,13 @@ class ModelResolver:
         )
 
     async def _after_extraction(self, serving: Object, version: Version, runtime: str) -> ResolvedModel:
-        job = await ensure_extraction(self._store, serving["metadata"]["namespace"], version)
+        job = await ensure_extraction(self._store, serving["metadata"]["namespace"], version, self._is_outdated)
         name, status = job["metadata"]["name"], job.get("status", {})
         if status.get("phase") == "Failed":
             message = f"modeljob {name} could not read its signature: {status.get('message', '')}"
-            return ResolvedModel(Resolution.FAILED, message)
+            if is_retried(job):
+                return ResolvedModel(Resolution.WAITING, f"{message}; it is tried again")
+            return ResolvedModel(Resolution.FAILED, f"{message}; to try again push it anew, or delete the job")
         if status.get("phase") != "Succeeded":
             return ResolvedModel(Resolution.SIGNATURE_PENDING, f"modeljob {name} reads its signature")
         digest = Digest.parse(status["result"]["digest"])
@@ -66,6 +74,10 @@ class ModelResolver:
         return ResolvedModel(
             Resolution.RESOLVED, version=extracted, runtime=runtime or default_runtime(extracted.config.format)
         )
+
+    def _is_outdated(self, job: Object) -> bool:
+        ended = parse_time(job["status"]["completionTime"])
+        return is_retried(job) and self._clock() - ended > timedelta(seconds=RETRY_SECONDS)
 
 
 def _pinned(serving: Object, predictor: dict[str, Any], reference: Reference) -> Reference | None:

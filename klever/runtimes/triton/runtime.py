@@ -42,7 +42,7 @@ class TritonRuntime:
 
     def __init__(self, installed: InstalledTriton | None = None, *, key: str = "") -> None:
         self._installed = installed
-        self._key = key or secrets.token_hex(16)
+        self._key = key
         self.environment = "" if installed else "triton"
         self.formats = frozenset(name for name, layout in LAYOUTS.items() if self._runs(layout))
 
@@ -112,7 +112,8 @@ class TritonRuntime:
         return (f"{at.environment}/bin/python3", "-I", f"{at.store}/launch.py", f"{at.store}/backends")
 
     def _flags(self, at: Placement, shared_memory: str) -> tuple[str, ...]:
-        restriction = f"{_RESTRICTED}:klever-key={self._key}"
+        # A key of each server's own, which nobody keeps: what it guards is never to be used.
+        restriction = f"{_RESTRICTED}:klever-key={self._key or secrets.token_hex(16)}"
         return (
             f"--model-repository={at.store}/models",
             "--model-control-mode=none",

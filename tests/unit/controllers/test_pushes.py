@@ -1,0 +1,177 @@
+"""What a push sets off, whatever was there before."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from klever.api.kinds import MODEL_JOB, Object
+from klever.catalog.catalogue import Version
+from klever.controllers.pushes import PushReconciler, ensure_namespace
+from klever.controllers.serving.models import ModelResolver
+from klever.controllers.serving.snapshot import Resolution, ResolvedModel
+from klever.errors import NotFoundError
+from klever.formats import Signature
+from klever.oci.config import ModelConfig
+from klever.oci.digest import Digest
+from klever.oci.reference import Reference
+from klever.reconcile.conditions import format_time
+from klever.store import Key
+from klever.store.sqlite import SqliteStore
+from klever.store.validation import SchemaAdmission
+
+KEY = Key("team", "digits:v1")
+SERVING = {"metadata": {"namespace": "team", "generation": 1}, "spec": {"predictors": [{"name": "main"}]}}
+SERVING["spec"]["predictors"][0]["model"] = "team/digits:v1"  # type: ignore[index]
+
+
+class Registry:
+    """What the tag names now."""
+
+    def __init__(self) -> None:
+        self.version: Version | None = None
+        self.by_digest: dict[Digest, Version] = {}
+
+    def push(self, digest: str, content: str = "content", *, signature: Signature | None = None) -> Digest:
+        config = ModelConfig.parse(b'{"format": "ONNX"}')
+        config = config.with_signature(signature) if signature else config
+        reference = Reference.parse("team/digits:v1")
+        version = Version(reference, Digest.of(digest.encode()), Digest.of(content.encode()), 1, config, "ormb")
+        self.version = self.by_digest[version.digest] = version
+        return version.digest
+
+    async def resolve(self, reference: Reference) -> Version:
+        version = self.by_digest.get(reference.digest) if reference.digest else self.version
+        if version is None:
+            raise NotFoundError("it is not there")
+        return replace(version, reference=reference)
+
+
+class World:
+    def __init__(self, store: SqliteStore) -> None:
+        self.now = datetime(2026, 1, 31, 12, tzinfo=UTC)
+        self.store = store
+        self.registry = Registry()
+        catalogue: Any = self.registry
+        self.pushes = PushReconciler(store, catalogue, clock=lambda: self.now)
+        self.models = ModelResolver(store, catalogue, clock=lambda: self.now)
+
+    async def push(self, digest: str, content: str = "content") -> None:
+        self.registry.push(digest, content)
+        await self.pushes.notify("team/digits", "v1")
+        await self.pushes.reconcile(KEY)
+
+    async def jobs(self) -> list[Object]:
+        return list((await self.store.list(MODEL_JOB, "team")).items)
+
+    async def job(self) -> Object:
+        (job,) = await self.jobs()
+        return job
+
+    async def end(self, phase: str, reason: str = "Completed", *, digest: str = "") -> str:
+        """End the one job; returns its uid."""
+        metadata = (await self.job())["metadata"]
+        status: dict[str, Any] = {"phase": phase, "message": "why", "completionTime": format_time(self.now)}
+        if phase == "Succeeded":
+            status["result"] = {"model": "team/digits:v1", "digest": str(self.registry.push(digest, signature=READ))}
+        else:
+            condition = {"type": "Failed", "status": "True", "reason": reason, "message": "why"}
+            status["conditions"] = [condition | {"lastTransitionTime": format_time(self.now)}]
+        key = Key("team", metadata["name"])
+        await self.store.patch(MODEL_JOB, key, {"status": status}, subresource="status")
+        return str(metadata["uid"])
+
+    async def resolve(self) -> ResolvedModel:
+        return (await self.models.resolve(SERVING))["main"]
+
+    def later(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+READ = Signature(layers={"Add": 1})
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    store = await SqliteStore.open(tmp_path / "klever.db", SchemaAdmission())
+    await ensure_namespace(store, "team")
+    yield World(store)
+    await store.close()
+
+
+async def test_a_signature_is_read_once(world: World) -> None:
+    await world.push("a")
+    uid = (await world.job())["metadata"]["uid"]
+    assert (await world.pushes.reconcile(KEY)).requeue_after is not None
+    assert await world.end("Succeeded", digest="a with signature") == uid
+    assert (await world.pushes.reconcile(KEY)).requeue_after is None
+    assert (await world.job())["metadata"]["uid"] == uid
+
+
+async def test_a_signature_that_a_second_push_takes_away_is_read_again(world: World) -> None:
+    await world.push("a")
+    uid = await world.end("Succeeded", digest="a with signature")
+    await world.pushes.reconcile(KEY)
+    world.later(5)
+    await world.push("a")
+    await world.pushes.reconcile(KEY)
+    assert (await world.job())["metadata"]["uid"] != uid
+
+
+async def test_what_a_job_wrote_is_not_read_again_though_it_found_nothing(world: World) -> None:
+    await world.push("a")
+    uid = await world.end("Succeeded", digest="b")
+    world.registry.push("b")  # the same, and no signature in it
+    await world.pushes.reconcile(KEY)
+    assert (await world.pushes.reconcile(KEY)).requeue_after is None
+    assert (await world.job())["metadata"]["uid"] == uid
+
+
+@pytest.mark.parametrize("reason", ["PullFailed", "PushFailed", "ExportFailed"])
+async def test_what_may_pass_is_tried_again_after_a_while(world: World, reason: str) -> None:
+    await world.push("a")
+    uid = await world.end("Failed", reason)
+    world.later(10)
+    assert (await world.pushes.reconcile(KEY)).requeue_after is not None
+    assert (await world.job())["metadata"]["uid"] == uid
+    seen = await world.resolve()
+    assert seen.state is Resolution.WAITING
+    assert seen.message.endswith("it is tried again")
+    world.later(30)
+    await world.resolve()
+    assert (await world.resolve()).state is Resolution.SIGNATURE_PENDING
+    assert (await world.job())["metadata"]["uid"] != uid
+
+
+@pytest.mark.parametrize("reason", ["TaskFailed", "OOMKilled", "Cancelled"])
+async def test_what_would_fail_again_is_tried_again_by_a_push_alone(world: World, reason: str) -> None:
+    await world.push("a")
+    uid = await world.end("Failed", reason)
+    world.later(100)
+    assert (await world.pushes.reconcile(KEY)).requeue_after is None
+    seen = await world.resolve()
+    assert seen.state is Resolution.FAILED
+    assert "push it anew, or delete the job" in seen.message
+    assert (await world.job())["metadata"]["uid"] == uid
+    await world.push("a")
+    await world.pushes.reconcile(KEY)
+    assert (await world.job())["metadata"]["uid"] != uid
+
+
+async def test_a_tag_that_moves_to_and_fro_ends_with_its_signature(world: World) -> None:
+    await world.push("a", "one")
+    await world.push("b", "two")
+    await world.push("a", "one")
+    one, two = sorted(await world.jobs(), key=lambda job: int(job["metadata"]["resourceVersion"]))
+    assert one["spec"] == two["spec"]
+    await world.store.delete(MODEL_JOB, Key("team", two["metadata"]["name"]))
+    uid = await world.end("Failed", "PushFailed")  # when it would write, the tag had moved
+    world.later(31)
+    await world.pushes.reconcile(KEY)
+    await world.pushes.reconcile(KEY)
+    assert (await world.job())["metadata"]["uid"] != uid
