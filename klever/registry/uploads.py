@@ -11,7 +11,8 @@ import os
 import re
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -40,7 +41,7 @@ class Upload:
         self.lock = asyncio.Lock()
         self._threads = threads
         self._sha256 = hashlib.sha256()
-        self._hashed = 0  # bytes that went through _sha256; another number than `offset` after a restart or a fault
+        self._hashed = 0  # bytes that went through _sha256; it counts only while it equals `offset`
 
     async def append(self, blocks: AsyncIterator[Parts], limit: int) -> None:
         """Write `blocks` at the end; the next one is received while one is hashed and written.
@@ -75,7 +76,7 @@ class Upload:
                 await writing
 
     def _write(self, parts: Parts) -> None:
-        with disk_errors(self.path), self.path.open("r+b", buffering=0) as file:
+        with _file_errors(self.path), self.path.open("r+b", buffering=0) as file:
             file.seek(self.offset)
             for part in parts:
                 write_all(file, part)
@@ -85,14 +86,16 @@ class Upload:
                 self.offset += len(part)
 
     def _truncate(self, size: int) -> None:
-        os.truncate(self.path, size)
+        with _file_errors(self.path):
+            os.truncate(self.path, size)
         self.offset = size
+        self._hashed = -1  # _sha256 has seen what is gone: never again equal to `offset`
 
     def _digest(self, wanted: Digest) -> Digest:
-        if wanted.algorithm == "sha256" and self._hashed == self.offset:
-            return Digest.of_hash(self._sha256)
         hasher = wanted.hasher()
-        with disk_errors(self.path):
+        with _file_errors(self.path):
+            if wanted.algorithm == "sha256" and self._hashed == self.path.stat().st_size:
+                return Digest.of_hash(self._sha256)
             hash_file(self.path, hasher)
         return Digest.of_hash(hasher)
 
@@ -153,6 +156,16 @@ class Uploads:
     def _path(self, repository: str, identifier: str) -> Path:
         owner = hashlib.sha256(repository.encode()).hexdigest()
         return self._directory / f"{identifier}.{owner}"
+
+
+@contextmanager
+def _file_errors(path: Path) -> Iterator[None]:
+    """As `disk_errors`; without the file another request has finished the upload, or given it up."""
+    with disk_errors(path):
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise NotFoundError("the upload has ended", reason="BLOB_UPLOAD_UNKNOWN") from error
 
 
 def _create(path: Path) -> None:
