@@ -6,7 +6,8 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -130,10 +131,11 @@ async def serving(
     authorize: Authorize = BY_TOKEN,
     listener: Listener | None = None,
     grace: float = HOUR,
+    clock: Callable[[], float] = time.time,
     max_blob: int = MAX_BLOB,
     drain: float = 1.0,
 ) -> AsyncIterator[Served]:
-    registry = await Registry.open(root, listener=listener, grace=grace)
+    registry = await Registry.open(root, listener=listener, grace=grace, clock=clock)
     app = application(registry, authorize, Metrics(CollectorRegistry()), max_blob=max_blob)
     server = RegistryServer(registry, app, upkeep=HOUR)
     address = await server.start(("127.0.0.1", 0), drain=drain)
