@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import os
 import re
 import time
@@ -16,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from klever.errors import ExhaustedError, IntegrityError, NotFoundError
+from klever.errors import ExhaustedError, IntegrityError, KleverError, NotFoundError
 from klever.oci.blobs import disk_errors, write_all
 from klever.oci.digest import Digest
 from klever.registry.content import hash_file
@@ -116,8 +117,12 @@ class Uploads:
             raise ExhaustedError(f"{_MAX_SESSIONS} uploads are open", reason="TOOMANYREQUESTS")
         identifier = uuid.uuid4().hex
         upload = Upload(identifier, self._path(repository, identifier), 0, self._threads)
-        await self._threads.submit(_create, upload.path)
-        self._open[upload.path] = upload
+        self._open[upload.path] = upload  # counted before the others that start meanwhile look
+        try:
+            await self._threads.submit(_create, upload.path)
+        except KleverError:
+            self.forget(upload)
+            raise
         return upload
 
     async def find(self, repository: str, identifier: str) -> Upload:
@@ -137,7 +142,7 @@ class Uploads:
     async def discard(self, upload: Upload) -> None:
         """End the session and delete its bytes."""
         self.forget(upload)
-        await self._threads.submit(upload.path.unlink, missing_ok=True)
+        await self._threads.submit(_remove, upload.path)
 
     async def expire(self, age: float) -> int:
         """Discard the sessions that nothing was written to for `age` seconds; returns how many."""
@@ -146,12 +151,12 @@ class Uploads:
             upload = self._open.get(path)
             if upload is None or not upload.lock.locked():
                 self._open.pop(path, None)
-                await self._threads.submit(path.unlink, missing_ok=True)
+                await self._threads.submit(_remove, path)
         return len(stale)
 
     def _older_than(self, moment: float) -> list[Path]:
         with disk_errors(self._directory):
-            return [path for path in self._directory.iterdir() if path.stat().st_mtime < moment]
+            return [path for path in self._directory.iterdir() if _touched(path) < moment]
 
     def _path(self, repository: str, identifier: str) -> Path:
         owner = hashlib.sha256(repository.encode()).hexdigest()
@@ -171,6 +176,18 @@ def _file_errors(path: Path) -> Iterator[None]:
 def _create(path: Path) -> None:
     with disk_errors(path):
         path.touch(exist_ok=False)
+
+
+def _remove(path: Path) -> None:
+    with disk_errors(path):
+        path.unlink(missing_ok=True)
+
+
+def _touched(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return math.inf  # it became a blob meanwhile
 
 
 def _size(path: Path) -> int | None:
