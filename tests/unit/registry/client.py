@@ -174,6 +174,13 @@ class Process:
     ) -> None:
         self.kill()
 
+    def terminate(self) -> None:
+        self._process.terminate()
+
+    def wait(self) -> int:
+        """Wait for its end; returns its exit code."""
+        return self._process.wait(60)
+
     def kill(self) -> None:
         """Kill it, as `kill -9` does."""
         self._process.kill()
