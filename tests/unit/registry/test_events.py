@@ -121,10 +121,8 @@ async def test_a_listener_that_fails_is_told_again(tmp_path: Path) -> None:
         assert told.calls == 3
 
 
-async def test_a_listener_that_hangs_is_told_again_and_holds_nobody_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(events, "_DEADLINE", 0.5)
+async def test_a_listener_that_hangs_is_told_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "_DEADLINE", 0.2)
 
     async def hang(count: int) -> None:
         if count == 1:
@@ -133,7 +131,6 @@ async def test_a_listener_that_hangs_is_told_again_and_holds_nobody_up(
     told = Told(before=hang)
     async with serving(tmp_path / "registry", listener=told) as served:
         await push_tags(served.client, "v1", "v2")
-        assert told.events == []  # pushed already, told later
         assert tags(await told.wait_for(2)) == ["v1", "v2"]
 
 
