@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,7 +18,10 @@ Verb = Literal["login", "pull", "push", "delete"]
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a request came with; `user` is empty with a bearer token."""
+    """What a request came with; `user` is empty with a bearer token.
+
+    Bytes that are no UTF-8 stand in them as surrogates, as everywhere in what aiohttp reads of a header.
+    """
 
     user: str = ""
     token: str = field(default="", repr=False)
@@ -43,7 +45,7 @@ def authorize_by_token(token: str, *, reads: bool) -> Authorize:
             if verb == "pull" and not reads:
                 return
             raise UnauthenticatedError("this needs the registry's token, as a bearer token or as a password")
-        if not hmac.compare_digest(credentials.token.encode(), expected):
+        if not hmac.compare_digest(credentials.token.encode(errors="surrogateescape"), expected):
             raise UnauthenticatedError("the token is not this registry's")
 
     return authorize
@@ -63,6 +65,6 @@ def credentials_of(header: str) -> Credentials | None:
         raise UnauthenticatedError("the Authorization header is neither Bearer nor Basic")
     try:
         user, _, password = base64.b64decode(value.strip(), validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ValueError as error:  # no ASCII, no base64, or no UTF-8 in it
         raise UnauthenticatedError("the Basic credentials are not base64 of USER:PASSWORD") from error
     return Credentials(user, password)

@@ -109,8 +109,13 @@ class Blobs:
         return self._content.has(digest) and await self._index.mount(source, repository, digest)
 
     async def delete(self, repository: str, digest: Digest) -> None:
-        """Take a blob from a repository; raises `NotFoundError`, or `FailedPreconditionError` while it is needed."""
-        await self._index.remove_link(repository, digest)
+        """Take a blob from a repository; its space is free then, unless another has it too.
+
+        Raises `NotFoundError`, or `FailedPreconditionError` while a manifest needs it.
+        """
+        async with self._lock(digest):
+            await self._index.remove_link(repository, digest)
+            await self._remove_if_unlinked(digest)
 
     async def collect(self) -> Collected:
         """Remove what is out of its grace and needed by no manifest. Pushes and pulls go on meanwhile."""

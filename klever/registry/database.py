@@ -149,7 +149,8 @@ def _connect(path: Path) -> apsw.Connection:
 
 
 def _error(path: Path, error: apsw.Error) -> KleverError:
-    if isinstance(error, apsw.FullError):
+    # The log's index beside the file is grown by SQLite in its own way, which has another code.
+    if isinstance(error, apsw.FullError) or getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE:
         return ExhaustedError(f"{path}: the disk is full", reason="DISK_FULL")
     if isinstance(error, apsw.CorruptError | apsw.NotADBError):
         return IntegrityError(f"{path} is damaged: {error}")

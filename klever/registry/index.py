@@ -14,6 +14,7 @@ import apsw
 
 from klever.errors import FailedPreconditionError, InvalidError, NotFoundError
 from klever.oci.digest import Digest
+from klever.oci.manifest import Descriptor
 from klever.registry.database import Database
 from klever.registry.manifest import PushedManifest
 from klever.registry.records import Link, Precondition, StoredManifest, Tag
@@ -160,7 +161,7 @@ class Index:
     ) -> None:
         """Keep the manifest, under `tag` too unless that is empty.
 
-        Raises `InvalidError` if content that it lists is not in the repository, `ConflictError`.
+        Raises `InvalidError` if content that it lists is not in the repository or of another size, `ConflictError`.
         """
 
         def put(db: apsw.Connection) -> None:
@@ -225,13 +226,19 @@ def _check_children(db: apsw.Connection, repository: str, manifest: PushedManife
         row = db.execute(
             "SELECT size FROM links WHERE repository = ? AND digest = ?", (repository, blob.digest)
         ).fetchone()
-        if row is None:
-            raise InvalidError(f"blob {blob.digest} is not in {repository}", reason="MANIFEST_BLOB_UNKNOWN")
-        if row[0] != blob.size:
-            raise InvalidError(f"blob {blob.digest} has {row[0]} bytes, not {blob.size}", reason="MANIFEST_INVALID")
+        _check_child("blob", repository, blob, row)
     for child in manifest.manifests:
-        if not _exists(db, _HAS_MANIFEST, repository, child.digest):
-            raise InvalidError(f"manifest {child.digest} is not in {repository}", reason="MANIFEST_BLOB_UNKNOWN")
+        row = db.execute(
+            "SELECT length(content) FROM manifests WHERE repository = ? AND digest = ?", (repository, child.digest)
+        ).fetchone()
+        _check_child("manifest", repository, child, row)
+
+
+def _check_child(what: str, repository: str, child: Descriptor, row: tuple[Any, ...] | None) -> None:
+    if row is None:
+        raise InvalidError(f"{what} {child.digest} is not in {repository}", reason="MANIFEST_BLOB_UNKNOWN")
+    if row[0] != child.size:
+        raise InvalidError(f"{what} {child.digest} has {row[0]} bytes, not {child.size}", reason="MANIFEST_INVALID")
 
 
 def _insert_manifest(db: apsw.Connection, repository: str, manifest: PushedManifest, now: float) -> None:

@@ -52,7 +52,7 @@ class PushedManifest:
         is_index = media_type in mediatypes.INDEXES
         config = None if is_index else Descriptor.from_json(document.get("config"), "config")
         layers = () if is_index else _descriptors(document, "layers")
-        config_media_type = config.media_type if config else ""
+        config_media_type = _utf8(config.media_type, "config.mediaType") if config else ""
         return cls(
             content=content,
             digest=digest,
@@ -108,7 +108,14 @@ def _text(document: dict[str, Any], name: str) -> str:
     value = document.get(name, "")
     if not isinstance(value, str):
         raise InvalidError(f"{name} is not a string")
-    return value
+    return _utf8(value, name)
+
+
+def _utf8(text: str, name: str) -> str:
+    """`text`, if it can be stored: JSON can escape halves of characters."""
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise InvalidError(f"{name} is not Unicode text")
+    return text
 
 
 def _annotations(document: dict[str, Any]) -> Mapping[str, str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self
 
@@ -35,21 +37,28 @@ class Registry:
     NAME_INVALID, TAG_INVALID or DIGEST_INVALID.
     """
 
-    def __init__(self, root: Path, index: Index, threads: Threads, listener: Listener | None, grace: float) -> None:
-        self.blobs = Blobs(root, index, threads, grace=grace)
+    def __init__(self, index: Index, blobs: Blobs, threads: Threads, listener: Listener | None) -> None:
+        self.blobs = blobs
         self._index = index
         self._threads = threads
         self._notifier = Notifier(listener)
 
     @classmethod
-    async def open(cls, root: Path, *, listener: Listener | None = None, grace: float = _DAY) -> Self:
+    async def open(
+        cls,
+        root: Path,
+        *,
+        listener: Listener | None = None,
+        grace: float = _DAY,
+        clock: Callable[[], float] = time.time,
+    ) -> Self:
         """The registry kept in the directory `root`, made if it is missing. `grace` as for `Blobs`, in seconds.
 
         Raises `FailedPreconditionError` if a newer Klever wrote it, `IntegrityError` if its database is damaged.
         """
         threads = Threads()
-        index = await threads.submit(_open_index, root)
-        return cls(root, index, threads, listener, grace)
+        index = await threads.submit(_open_index, root, clock)
+        return cls(index, Blobs(root, index, threads, grace=grace, clock=clock), threads, listener)
 
     async def close(self) -> None:
         """Tell the listener what it does not know yet, finish what is being written, and let go of the files."""
@@ -185,8 +194,8 @@ def _is_intact(digest: Digest, content: bytes) -> bool:
     return Digest.of_hash(hasher) == digest
 
 
-def _open_index(root: Path) -> Index:
+def _open_index(root: Path, clock: Callable[[], float]) -> Index:
     with disk_errors(root):
         root.mkdir(parents=True, exist_ok=True)
         fsync_directory(root.parent)
-    return Index.open(root / "registry.db")
+    return Index.open(root / "registry.db", clock)

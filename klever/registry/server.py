@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from klever.errors import FailedPreconditionError, KleverError
 from klever.registry.registry import Registry
@@ -28,17 +29,23 @@ class RegistryServer:
         self._registry = registry
         self._app = app
         self._upkeep = upkeep
+        self._drain = 0.0
+        self._stopping = False
+        self._running = 0
+        self._idle = asyncio.Event()
+        app.middlewares.append(self._count)
         self._runner: web.AppRunner | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def start(self, listen: Path | tuple[str, int], *, drain: float = 30.0) -> str:
         """Listen on a Unix socket or on (host, port), any free one for 0; returns the path or `host:port`.
 
-        `drain` is the number of seconds that `stop` gives requests to end. Raises `FailedPreconditionError` if the
-        address is taken.
+        `drain` is the number of seconds that `stop` gives requests to end, half of it to be received and half to be
+        answered. Raises `FailedPreconditionError` if the address is taken.
         """
+        self._drain = drain / 2
         self._runner = web.AppRunner(
-            self._app, access_log=None, handle_signals=False, shutdown_timeout=drain, read_bufsize=_READ_BUFFER
+            self._app, access_log=None, handle_signals=False, shutdown_timeout=self._drain, read_bufsize=_READ_BUFFER
         )
         await self._runner.setup()
         site: web.BaseSite
@@ -65,7 +72,32 @@ class RegistryServer:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
         if self._runner is not None:
+            for site in self._runner.sites:
+                await site.stop()
+            await self._wait_until_idle()
             await self._runner.cleanup()
+
+    @web.middleware
+    async def _count(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        self._running += 1
+        self._idle.clear()
+        try:
+            response = await handler(request)
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._idle.set()
+        if self._stopping:
+            response.force_close()  # for the client not to go on with the next request
+        return response
+
+    async def _wait_until_idle(self) -> None:
+        """From its clean-up on aiohttp drops what it receives: an upload would never end."""
+        self._stopping = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._drain):
+                while self._running:
+                    await self._idle.wait()
 
     async def _maintain(self) -> None:
         while True:

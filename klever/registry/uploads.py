@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import os
 import re
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from klever.errors import ExhaustedError, IntegrityError, NotFoundError
+from klever.errors import ExhaustedError, IntegrityError, KleverError, NotFoundError
 from klever.oci.blobs import disk_errors, write_all
 from klever.oci.digest import Digest
 from klever.registry.content import hash_file
@@ -40,7 +42,7 @@ class Upload:
         self.lock = asyncio.Lock()
         self._threads = threads
         self._sha256 = hashlib.sha256()
-        self._hashed = 0  # bytes that went through _sha256; another number than `offset` after a restart or a fault
+        self._hashed = 0  # bytes that went through _sha256; it counts only while it equals `offset`
 
     async def append(self, blocks: AsyncIterator[Parts], limit: int) -> None:
         """Write `blocks` at the end; the next one is received while one is hashed and written.
@@ -75,7 +77,7 @@ class Upload:
                 await writing
 
     def _write(self, parts: Parts) -> None:
-        with disk_errors(self.path), self.path.open("r+b", buffering=0) as file:
+        with _file_errors(self.path), self.path.open("r+b", buffering=0) as file:
             file.seek(self.offset)
             for part in parts:
                 write_all(file, part)
@@ -85,14 +87,16 @@ class Upload:
                 self.offset += len(part)
 
     def _truncate(self, size: int) -> None:
-        os.truncate(self.path, size)
+        with _file_errors(self.path):
+            os.truncate(self.path, size)
         self.offset = size
+        self._hashed = -1  # _sha256 has seen what is gone: never again equal to `offset`
 
     def _digest(self, wanted: Digest) -> Digest:
-        if wanted.algorithm == "sha256" and self._hashed == self.offset:
-            return Digest.of_hash(self._sha256)
         hasher = wanted.hasher()
-        with disk_errors(self.path):
+        with _file_errors(self.path):
+            if wanted.algorithm == "sha256" and self._hashed == self.path.stat().st_size:
+                return Digest.of_hash(self._sha256)
             hash_file(self.path, hasher)
         return Digest.of_hash(hasher)
 
@@ -113,8 +117,12 @@ class Uploads:
             raise ExhaustedError(f"{_MAX_SESSIONS} uploads are open", reason="TOOMANYREQUESTS")
         identifier = uuid.uuid4().hex
         upload = Upload(identifier, self._path(repository, identifier), 0, self._threads)
-        await self._threads.submit(_create, upload.path)
-        self._open[upload.path] = upload
+        self._open[upload.path] = upload  # counted before the others that start meanwhile look
+        try:
+            await self._threads.submit(_create, upload.path)
+        except KleverError:
+            self.forget(upload)
+            raise
         return upload
 
     async def find(self, repository: str, identifier: str) -> Upload:
@@ -134,7 +142,7 @@ class Uploads:
     async def discard(self, upload: Upload) -> None:
         """End the session and delete its bytes."""
         self.forget(upload)
-        await self._threads.submit(upload.path.unlink, missing_ok=True)
+        await self._threads.submit(_remove, upload.path)
 
     async def expire(self, age: float) -> int:
         """Discard the sessions that nothing was written to for `age` seconds; returns how many."""
@@ -143,21 +151,43 @@ class Uploads:
             upload = self._open.get(path)
             if upload is None or not upload.lock.locked():
                 self._open.pop(path, None)
-                await self._threads.submit(path.unlink, missing_ok=True)
+                await self._threads.submit(_remove, path)
         return len(stale)
 
     def _older_than(self, moment: float) -> list[Path]:
         with disk_errors(self._directory):
-            return [path for path in self._directory.iterdir() if path.stat().st_mtime < moment]
+            return [path for path in self._directory.iterdir() if _touched(path) < moment]
 
     def _path(self, repository: str, identifier: str) -> Path:
         owner = hashlib.sha256(repository.encode()).hexdigest()
         return self._directory / f"{identifier}.{owner}"
 
 
+@contextmanager
+def _file_errors(path: Path) -> Iterator[None]:
+    """As `disk_errors`; without the file another request has finished the upload, or given it up."""
+    with disk_errors(path):
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise NotFoundError("the upload has ended", reason="BLOB_UPLOAD_UNKNOWN") from error
+
+
 def _create(path: Path) -> None:
     with disk_errors(path):
         path.touch(exist_ok=False)
+
+
+def _remove(path: Path) -> None:
+    with disk_errors(path):
+        path.unlink(missing_ok=True)
+
+
+def _touched(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return math.inf  # it became a blob meanwhile
 
 
 def _size(path: Path) -> int | None:

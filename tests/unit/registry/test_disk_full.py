@@ -1,0 +1,128 @@
+"""A full disk: a typed error, nothing half-written, and pushes go on when there is room again, without a restart."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from klever.errors import ExhaustedError
+from klever.oci.digest import Digest
+from klever.registry.registry import Registry
+from tests.unit.registry.client import Client, Served, manifest, serving
+
+MIB = 1 << 20
+BIG = Random(5).randbytes(MIB) * 80
+FULL = (507, "DISK_FULL")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 MiB, 8 of which a file `ballast` takes."""
+    directory = tmp_path / "disk"
+    directory.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(directory)]
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"a tmpfs of 64 MiB cannot be mounted here, which takes root: {getattr(error, 'stderr', error)}")
+    (directory / "ballast").write_bytes(bytes(8 * MIB))
+    yield directory
+    subprocess.run(["umount", "--lazy", str(directory)], check=True)
+
+
+@pytest.fixture
+async def served(small_disk: Path) -> AsyncIterator[Served]:
+    async with serving(small_disk / "registry") as served:
+        yield served
+
+
+async def fill_with_blobs(client: Client, size: int) -> dict[Digest, bytes]:
+    """Push blobs until there is no room; returns what was acknowledged."""
+    random, done = Random(size), dict[Digest, bytes]()
+    while True:
+        content = random.randbytes(size)
+        answer = await client.put_blob("a/b", content)
+        if answer.status != 201:
+            assert answer.refusal == FULL
+            return done
+        done[Digest.of(content)] = content
+
+
+async def test_a_blob_that_does_not_fit_leaves_nothing(served: Served) -> None:
+    client = served.client
+    await client.push("a/b", "v1", b"config")
+    before = served.files()
+    assert (await client.put_blob("a/b", BIG)).refusal == FULL
+    assert served.files() == before
+
+    location = await client.start_upload("a/b")
+    assert (await client.ask("PATCH", location, BIG[: 10 * MIB])).status == 202
+    assert (await client.ask("PATCH", location, BIG)).refusal == FULL
+    state = await client.ask("GET", location)  # what was acknowledged of it stays
+    assert state.headers["Range"] == f"0-{10 * MIB - 1}"
+    rest = BIG[10 * MIB : 30 * MIB]
+    digest = Digest.of(BIG[: 30 * MIB])
+    assert (await client.ask("PUT", f"{location}?digest={digest}", rest)).status == 201
+    assert (await client.get_blob("a/b", digest)).body == BIG[: 30 * MIB]
+    assert (await client.get_manifest("a/b", "v1")).status == 200
+
+
+async def test_there_is_room_again_after_a_deletion(served: Served) -> None:
+    client = served.client
+    done = await fill_with_blobs(client, 3 * MIB)
+    assert len(done) > 10
+    assert served.files() == sorted(f"blobs/sha256/{digest.hex}" for digest in done)
+    for digest, content in done.items():
+        assert (await client.get_blob("a/b", digest)).body == content
+    assert await served.registry.scrub() == []
+
+    assert (await client.ask("DELETE", f"/v2/a/b/blobs/{done.popitem()[0]}")).status == 202
+    await client.push("a/b", "v1", b"config", Random(6).randbytes(2 * MIB))
+    assert (await client.get_manifest("a/b", "v1")).status == 200
+
+
+async def test_the_last_bytes_of_a_disk(served: Served) -> None:
+    """Filled by small things, the database itself has no room left."""
+    client = served.client
+    done = await fill_with_blobs(client, MIB)
+    config, *_ = done.values()
+    tags = set[str]()
+    for number in range(10_000):
+        content = manifest(config) + b" " * (1000 * (number % 50) + number)
+        answer = await client.put_manifest("a/b", f"v{number}", content)
+        if answer.status != 201:
+            assert answer.refusal == FULL
+            break
+        tags.add(f"v{number}")
+    assert set((await client.ask("GET", "/v2/a/b/tags/list")).json["tags"]) == tags
+    assert len(tags) > 10
+
+    free = next(digest for digest in done if done[digest] != config)
+    assert (await client.ask("DELETE", f"/v2/a/b/blobs/{free}")).status == 202  # needs none itself
+    del done[free]
+    await client.push("a/b", "late", b"late config")
+    tags.add("late")
+    assert set((await client.ask("GET", "/v2/a/b/tags/list")).json["tags"]) == tags
+    for digest, content in done.items():
+        assert (await client.get_blob("a/b", digest)).body == content
+    assert await served.registry.scrub() == []
+
+
+async def test_a_registry_that_finds_a_full_disk_says_so(small_disk: Path) -> None:
+    root = small_disk / "registry"
+    async with serving(root) as served:
+        done = await fill_with_blobs(served.client, MIB)
+    with suppress(OSError), (small_disk / "rest").open("ab", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+    with pytest.raises(ExhaustedError, match="disk is full"):
+        await Registry.open(root)
+    (small_disk / "rest").unlink()
+    async with serving(root) as served:
+        for digest, content in done.items():
+            assert (await served.client.get_blob("a/b", digest)).body == content
