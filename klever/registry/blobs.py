@@ -14,7 +14,6 @@ from weakref import WeakValueDictionary
 
 from klever.errors import KleverError, NotFoundError
 from klever.oci.digest import Digest
-from klever.oci.manifest import MAX_MANIFEST
 from klever.registry.content import Content
 from klever.registry.index import Index
 from klever.registry.threads import Threads
@@ -76,11 +75,6 @@ class Blobs:
         if link is not None and link.touched < self._clock() - self._grace / 2:
             await self._index.add_link(repository, digest, link.size)
         return blob
-
-    async def read(self, repository: str, digest: Digest, limit: int = MAX_MANIFEST) -> bytes:
-        """A small blob, verified; raises `NotFoundError`, `IntegrityError`, or `InvalidError` beyond `limit` bytes."""
-        self.find(repository, digest)
-        return await self._threads.submit(self._content.read, digest, limit)
 
     async def missing(self, digests: list[Digest]) -> list[Digest]:
         """Those whose bytes are not here, links or not."""

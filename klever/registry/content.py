@@ -8,12 +8,10 @@ Everything here blocks.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from klever.errors import IntegrityError, InvalidError, NotFoundError
 from klever.oci.blobs import BLOCK, disk_errors, fsync_directory
 from klever.oci.digest import Digest
 
@@ -62,20 +60,6 @@ class Content:
             except FileNotFoundError:
                 return 0
         return size
-
-    def read(self, digest: Digest, limit: int) -> bytes:
-        """A small blob, verified; raises `NotFoundError`, `IntegrityError`, or `InvalidError` beyond `limit` bytes."""
-        with disk_errors(self.path(digest)):
-            try:
-                with self.path(digest).open("rb") as file:
-                    content = file.read(limit + 1)
-            except FileNotFoundError as error:
-                raise NotFoundError(f"blob {digest} is not here", reason="BLOB_UNKNOWN") from error
-        if len(content) > limit:
-            raise InvalidError(f"blob {digest} has more than the {limit} bytes allowed here")
-        if hashlib.new(digest.algorithm, content).hexdigest() != digest.hex:
-            raise IntegrityError(f"blob {digest} does not match its digest any more")
-        return content
 
     def digests(self) -> list[Digest]:
         """Every blob that is there."""

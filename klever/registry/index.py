@@ -173,17 +173,6 @@ class Index:
 
         await self._database.write(put)
 
-    async def set_tag(self, repository: str, tag: str, digest: Digest, precondition: Precondition) -> None:
-        """Let `tag` name a manifest that is there; raises `NotFoundError`, `ConflictError`."""
-
-        def put(db: apsw.Connection) -> None:
-            precondition.check(f"{repository}:{tag}", _current(db, repository, tag, digest))
-            if not _exists(db, _HAS_MANIFEST, repository, digest):
-                raise _unknown_manifest(repository, digest)
-            _set_tag(db, repository, tag, digest, self._clock())
-
-        await self._database.write(put)
-
     async def delete_tag(self, repository: str, tag: str) -> Digest:
         """Forget the tag; returns what it named. Raises `NotFoundError`."""
         sql = "DELETE FROM tags WHERE repository = ? AND tag = ? RETURNING digest"

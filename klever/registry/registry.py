@@ -12,7 +12,6 @@ from typing import Final, Self
 from klever.errors import IntegrityError, InvalidError, NotFoundError
 from klever.oci.blobs import disk_errors, fsync_directory
 from klever.oci.digest import Digest
-from klever.oci.manifest import MAX_MANIFEST
 from klever.oci.reference import is_repository, is_tag
 from klever.registry.blobs import Blobs
 from klever.registry.events import DeleteEvent, Listener, Notifier, PushEvent
@@ -37,8 +36,9 @@ class Registry:
     NAME_INVALID, TAG_INVALID or DIGEST_INVALID.
     """
 
-    def __init__(self, index: Index, blobs: Blobs, threads: Threads, listener: Listener | None) -> None:
+    def __init__(self, root: Path, index: Index, blobs: Blobs, threads: Threads, listener: Listener | None) -> None:
         self.blobs = blobs
+        self._scrubbed = root / "scrubbed"
         self._index = index
         self._threads = threads
         self._notifier = Notifier(listener)
@@ -58,7 +58,7 @@ class Registry:
         """
         threads = Threads()
         index = await threads.submit(_open_index, root, clock)
-        return cls(index, Blobs(root, index, threads, grace=grace, clock=clock), threads, listener)
+        return cls(root, index, Blobs(root, index, threads, grace=grace, clock=clock), threads, listener)
 
     async def close(self) -> None:
         """Tell the listener what it does not know yet, finish what is being written, and let go of the files."""
@@ -89,10 +89,6 @@ class Registry:
         if not _is_intact(manifest.digest, manifest.content):
             raise IntegrityError(f"manifest {manifest.digest} of {repository} is damaged: push it again")
         return manifest
-
-    async def read_blob(self, repository: str, digest: Digest, *, limit: int = MAX_MANIFEST) -> bytes:
-        """A small blob, such as a config; raises as `Blobs.read` does."""
-        return await self.blobs.read(check_repository(repository), digest, limit)
 
     def referrers(
         self, repository: str, subject: Digest, *, artifact_type: str = "", after: str = "", limit: int = _PAGE
@@ -127,14 +123,6 @@ class Registry:
         self._notifier.publish(_pushed(repository, tag, manifest, actor))
         return manifest
 
-    async def tag(
-        self, repository: str, tag: str, digest: Digest, *, precondition: Precondition = _ANY, actor: str = ""
-    ) -> None:
-        """Let `tag` name a manifest that is there; raises `NotFoundError`, `ConflictError`."""
-        manifest = self.manifest(repository, digest)
-        await self._index.set_tag(repository, check_tag(tag), digest, precondition)
-        self._notifier.publish(_pushed(repository, tag, manifest, actor))
-
     async def delete(self, repository: str, target: str, *, actor: str = "") -> None:
         """Forget a tag, or a manifest by its digest with all its tags; raises `NotFoundError`."""
         check_repository(repository)
@@ -154,7 +142,14 @@ class Registry:
                     _log.error("manifest %s of %s is damaged: push it again", digest, repository)
                     damaged.append(digest)
             last = manifests[-1][0]
+        with disk_errors(self._scrubbed):
+            self._scrubbed.touch()
         return damaged
+
+    def scrubbed_at(self) -> float:
+        """When everything was read last, or the registry made, in seconds since 1970."""
+        with disk_errors(self._scrubbed):
+            return self._scrubbed.stat().st_mtime
 
 
 def check_repository(name: str) -> str:
@@ -198,4 +193,6 @@ def _open_index(root: Path, clock: Callable[[], float]) -> Index:
     with disk_errors(root):
         root.mkdir(parents=True, exist_ok=True)
         fsync_directory(root.parent)
+        if not (root / "scrubbed").exists():
+            (root / "scrubbed").touch()
     return Index.open(root / "registry.db", clock)

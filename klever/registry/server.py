@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from pathlib import Path
 from typing import Final
 
@@ -17,18 +18,25 @@ from klever.registry.registry import Registry
 __all__ = ["RegistryServer"]
 
 _READ_BUFFER: Final = 512 << 10
-_UPLOAD_AGE: Final = 24 * 3600.0
+_DAY: Final = 24 * 3600.0
+_UPLOAD_AGE: Final = _DAY
 
 _log = logging.getLogger(__name__)
 
 
 class RegistryServer:
-    """Serves `app`, and every `upkeep` seconds ends stale uploads and collects unused blobs of `registry`."""
+    """Serves `app`, and every `upkeep` seconds ends stale uploads and collects unused blobs of `registry`.
 
-    def __init__(self, registry: Registry, app: web.Application, *, upkeep: float = 3600.0) -> None:
+    Every `scrub` seconds, restarts or not, everything is read: what is damaged is no longer served.
+    """
+
+    def __init__(
+        self, registry: Registry, app: web.Application, *, upkeep: float = 3600.0, scrub: float = _DAY
+    ) -> None:
         self._registry = registry
         self._app = app
         self._upkeep = upkeep
+        self._scrub = scrub
         self._drain = 0.0
         self._stopping = False
         self._running = 0
@@ -105,6 +113,8 @@ class RegistryServer:
                 expired = await self._registry.blobs.uploads.expire(_UPLOAD_AGE)
                 collected = await self._registry.blobs.collect()
                 _log.info("registry upkeep: %d stale uploads, %s", expired, collected)
+                if time.time() - self._registry.scrubbed_at() >= self._scrub:
+                    _log.info("registry scrubbed: %d damaged", len(await self._registry.scrub()))
             except KleverError:
                 _log.exception("registry upkeep failed; it is tried again in %.0f s", self._upkeep)
             await asyncio.sleep(self._upkeep)

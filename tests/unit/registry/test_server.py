@@ -108,6 +108,26 @@ async def test_its_upkeep_ends_old_uploads_and_collects(
     await server.stop()
 
 
+async def test_its_upkeep_reads_everything_now_and_then(tmp_path: Path) -> None:
+    registry = await Registry.open(tmp_path / "registry")
+    server = server_of(registry, upkeep=0.01)
+    async with session() as http:
+        client = Client(http, await server.start(("127.0.0.1", 0)))
+        await client.push("a/b", "v1", CONTENT)
+        blob = tmp_path / "registry/blobs/sha256" / DIGEST.hex
+        content = bytearray(blob.read_bytes())
+        content[1000] ^= 1
+        blob.write_bytes(content)
+        assert (await client.get_blob("a/b", DIGEST)).status == 200  # nobody has looked yet
+        os.utime(tmp_path / "registry/scrubbed", (0, 0))  # that was long ago
+        async with asyncio.timeout(30):
+            while not registry.scrubbed_at():
+                assert (await client.ask("GET", "/v2/")).status == 200
+        assert (await client.get_blob("a/b", DIGEST)).status == 404
+    await server.stop()
+    await registry.close()
+
+
 async def test_its_own_faults_are_logged_and_not_told(
     served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
