@@ -63,6 +63,11 @@ class Embedded:
     def url(self) -> str:
         return self._gateway.url
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Under which others reach it; none where they cannot."""
+        return self._gateway.authorities if self._gateway.beyond_loopback else ()
+
     @classmethod
     async def start(cls, data: DataDirectory, options: Options, store: StoreOptions) -> Embedded:
         """Raises what any part raises; what was started before is stopped again."""

@@ -15,6 +15,7 @@ from typing import Any
 from klever.backends.local import LocalBackend
 from klever.cmd.data import DataDirectory
 from klever.cmd.envoy import envoy_binary
+from klever.cmd.names import own_names
 from klever.cmd.options import Options
 from klever.cmd.stopping import stop_processes
 from klever.environments import EnvironmentManager
@@ -86,7 +87,7 @@ def gateway_of(data: DataDirectory, options: Options) -> Gateway:
         admin=data.sockets / "envoy.sock",
         descriptors=Path(str(files("klever.v1alpha1") / "descriptor.binpb")),
         token=data.token(),
-        names=options.names,
+        names=(*options.names, *(own_names() if options.host == "0.0.0.0" else ())),  # noqa: S104 - compared
     )
 
 

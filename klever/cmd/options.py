@@ -44,8 +44,10 @@ class StoreOptions:
 
 def add_machine_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=default_data(), metavar="DIR", help="default: %(default)s")
-    parser.add_argument("--host", default="127.0.0.1", help="address to bind; beyond loopback all needs the token")
-    parser.add_argument("--port", type=int, default=8080, help="the one port (default %(default)s)")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to bind; beyond loopback everything needs the token"
+    )
+    parser.add_argument("--port", type=_port, default=8080, help="the one port (default %(default)s)")
     parser.add_argument(
         "--name", action="append", default=[], metavar="HOST", help="another host name that clients use"
     )
@@ -55,8 +57,19 @@ def add_machine_flags(parser: argparse.ArgumentParser) -> None:
         "--registries", type=Path, metavar="FILE", help="table of further registries (default: DIR/registries.yaml)"
     )
     parser.add_argument(
-        "--metrics-port", type=int, default=0, metavar="PORT", help="of Prometheus metrics, on loopback (default: any)"
+        "--metrics-port",
+        type=_port,
+        default=0,
+        metavar="PORT",
+        help="of Prometheus metrics, on loopback (default: any)",
     )
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is not within 0..65535")
+    return port
 
 
 def add_store_flags(parser: argparse.ArgumentParser) -> None:

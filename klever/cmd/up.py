@@ -66,6 +66,8 @@ async def _serve(data: DataDirectory, options: Options, store: StoreOptions) -> 
     except KleverError as failed:
         log.warning("`klever` and `ormb` are not told of this platform: %s", failed)
     print(f"klever is up: {platform.url}  (data in {data.root}; metrics at {platform.metrics_url})", flush=True)
+    if platform.names:
+        print(f"it answers to {', '.join(platform.names)}; further names with --name", flush=True)
     ended = asyncio.create_task(platform.wait())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait((ended, stopping), return_when=asyncio.FIRST_COMPLETED)

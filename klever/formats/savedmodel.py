@@ -70,8 +70,8 @@ def read_signature(model_dir: Path) -> Signature:
         raise InvalidError(f"{path.name} has no signature {_SERVING}; there are: {there}")
     signature, graph = signatures[_SERVING], graphs[0].graph_def
     layers = Counter(node.op for node in graph.node)
-    for function in graph.library.function:
-        layers.update(node.op for node in function.node_def)
+    for function in graph.library.function:  # where TensorFlow 2 has the real work
+        layers.update(f"function/{node.op}" for node in function.node_def)
     return Signature(_tensors(signature.inputs), _tensors(signature.outputs), dict(sorted(layers.items())))
 
 

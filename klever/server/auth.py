@@ -22,7 +22,7 @@ def is_read(method: str) -> bool:
 
 
 class TokenAuthenticator:
-    """Checks `authorization: Bearer TOKEN` in constant time.
+    """Checks `authorization: Bearer TOKEN` in constant time (RFC 6750; the scheme in any case, RFC 9110).
 
     Raises `FailedPreconditionError` for an empty token, which everybody knows.
     """
@@ -30,7 +30,7 @@ class TokenAuthenticator:
     def __init__(self, token: str, *, guard_reads: bool) -> None:
         if not token:
             raise FailedPreconditionError("the API has no token")
-        self._expected = f"Bearer {token}".encode()
+        self._expected = token.encode()
         self._guard_reads = guard_reads
 
     def check(self, method: str, metadata: Mapping[str, str | bytes]) -> str:
@@ -40,6 +40,8 @@ class TokenAuthenticator:
         given = metadata.get("authorization")
         if given is None:
             raise UnauthenticatedError("a token is needed: send `authorization: Bearer TOKEN` (or set KLEVER_TOKEN)")
-        if not hmac.compare_digest(given if isinstance(given, bytes) else given.encode(), self._expected):
+        scheme, _, value = (given.decode(errors="replace") if isinstance(given, bytes) else given).partition(" ")
+        right = hmac.compare_digest(value.strip().encode(), self._expected)
+        if scheme.lower() != "bearer" or not right:
             raise UnauthenticatedError("the token is not valid: see `token` in the data directory")
         return OWNER

@@ -70,7 +70,9 @@ def test_a_runtime_that_hangs_is_started_again_and_said(platform: Platform) -> N
     assert "main" in said
     until(lambda: platform.infer("adder")[0] == 200, 60.0)
     assert replicas(platform) != [triton]
-    assert "Ready" in platform.run("klever", "events", "serving", "adder").stdout
+    events = platform.run("klever", "events", "serving", "adder").stdout
+    assert "Ready" in events
+    assert "health checks in a row failed" in next(line for line in events.splitlines() if "BackOff" in line)
 
 
 def test_a_runtime_that_dies_after_a_restart_of_the_platform(platform: Platform) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 
 import grpc
@@ -38,7 +39,15 @@ def test_where_others_reach_it_everything_needs_the_token(public: Platform) -> N
     assert infer(public, *named).model_name == "adder"
 
 
+def test_it_answers_to_the_names_of_its_machine(public: Platform) -> None:
+    bearer = {"Authorization": f"bearer {public.token}"}
+    for name in (socket.gethostname(), "127.0.0.1", "localhost"):
+        assert public.http("GET", SERVINGS, Host=f"{name}:{public.port}", **bearer)[0] == 200
+
+
 def test_a_name_that_is_not_its_own_is_refused(public: Platform) -> None:
     bearer = {"Authorization": f"Bearer {public.token}"}
-    assert public.http("GET", SERVINGS, Host="evil.example", **bearer)[0] == 404
+    status, body = public.http("GET", SERVINGS, Host="evil.example", **bearer)
+    assert status == 404
+    assert "start it with --name" in body
     assert public.http("GET", SERVINGS, Origin="http://evil.example", **bearer)[0] == 403

@@ -45,7 +45,7 @@ class Timing:
     first_probe_s: float = 0.05
     probe_s: float = 5.0
     retry_probe_s: float = 0.5
-    probe_timeout_s: float = 10.0
+    probe_timeout_s: float = 5.0
     failures: int = 3
     start_s: float = 600.0
     quiet_s: float = 3.0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from klever.api.kinds import SERVING, Object
-from klever.backends import Backend, ServingKey, Workload
+from klever.backends import Backend, InstancePhase, ServingKey, Workload
 from klever.controllers.serving.models import ModelResolver
 from klever.controllers.serving.plan import Plan, make_plan
 from klever.controllers.serving.snapshot import Resolution, Snapshot
@@ -111,6 +111,8 @@ class ServingReconciler:
             await self._events.record(snapshot.serving, kind, status["phase"], ready["message"][:1024])
         elif old.get("traffic") != status["traffic"]:
             await self._events.record(snapshot.serving, "Normal", "TrafficChanged", status["traffic"] or "none")
+        for line in _crashes(snapshot, old):
+            await self._events.record(snapshot.serving, "Warning", "BackOff", line)
 
     async def _remove(self, key: Key) -> None:
         await self._router.withdraw(RouteKey(key.namespace, key.name))
@@ -127,3 +129,12 @@ class ServingReconciler:
             await self._store.patch(SERVING, key, {"metadata": patch})
         except (ConflictError, NotFoundError):
             return  # the change that overtook us brings the key back
+
+
+def _crashes(snapshot: Snapshot, old: dict[str, Any]) -> Iterator[str]:
+    """Yield a line for each replica that ended since the status was written, without the log's last lines."""
+    known = {p["name"]: p.get("message", "") for p in old.get("predictors", [])}
+    for instance in snapshot.instances:
+        if instance.phase is InstancePhase.BACK_OFF and instance.message != known.get(instance.predictor):
+            first = instance.message.partition("\n")[0]
+            yield f"{instance.predictor}: {instance.reason or 'ended'}: {first}"

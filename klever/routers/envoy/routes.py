@@ -32,6 +32,8 @@ _PATHS = {
 }
 """Paths below `/seldon/NAMESPACE/SERVING` that are published: never a runtime's control interfaces."""
 
+_FOREIGN_NAME = "this is not a name of the platform: start it with --name, or use one that `klever up` printed"
+
 _UNTRANSCODED: dict[str, Any] = {
     "typed_per_filter_config": {
         "envoy.filters.http.grpc_json_transcoder": {
@@ -52,7 +54,10 @@ def route_configuration(gateway: Gateway, routes: Iterable[Route]) -> dict[str, 
     return {
         "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
         "name": ROUTES,
-        "virtual_hosts": [{"name": ROUTES, "domains": list(gateway.authorities), "routes": entries}],
+        "virtual_hosts": [
+            {"name": ROUTES, "domains": list(gateway.authorities), "routes": entries},
+            {"name": "others", "domains": ["*"], "routes": [_refuse({"prefix": "/"}, 404, _FOREIGN_NAME)]},
+        ],
     }
 
 
@@ -89,7 +94,7 @@ def _foreign_origin(gateway: Gateway) -> dict[str, Any]:
 
 
 def _unauthenticated(gateway: Gateway) -> dict[str, Any]:
-    token = _unless("authorization", {"exact": f"Bearer {gateway.token}"})
+    token = _unless("authorization", _regex(f"[Bb][Ee][Aa][Rr][Ee][Rr] +{re.escape(gateway.token)}"))
     return _refuse({"prefix": "/", "headers": [token]}, 401, "a token is needed: send `authorization: Bearer TOKEN`")
 
 
