@@ -132,6 +132,8 @@ def main() -> None:
             assert platform.process is not None
             resident = kibibytes(platform.process.pid, "Rss") / 1024
             rows.append(("control plane resident, no runtimes", f"{resident:.0f} MiB", "< 150 MiB"))
+            gateway = sum(kibibytes(pid, "Pss") for pid in processes(platform.root)["Envoy"]) / 1024
+            rows.append(("Envoy beside it", f"{gateway:.0f} MiB", "reported"))
             times = [deploy(platform, "first", "v1")]
             rows.append(memory(platform, 1))
             pids = processes(platform.root)

@@ -78,7 +78,7 @@ async def open_loop(url: str, request: object, rate: float, seconds: float, load
         due = begun + number / rate
         if (wait := due - time.perf_counter()) > 0:
             await asyncio.sleep(wait)
-        task = asyncio.create_task(one(max(due, time.perf_counter() - 0.001)))
+        task = asyncio.create_task(one(due))
         running.add(task)
         task.add_done_callback(running.discard)
     await asyncio.gather(*running)
