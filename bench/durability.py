@@ -1,6 +1,6 @@
 """Acknowledged writes that are lost over kills and power losses: `python bench/durability.py`.
 
-The scenarios are those of tests/unit/store/test_durability.py. With synchronous=NORMAL the same power losses lose writes.
+The scenarios are those of tests/unit/store/test_durability.py. With synchronous=NORMAL the same losses lose writes.
 """
 
 from __future__ import annotations

@@ -1,0 +1,90 @@
+"""`klever up` that does not come up: what is said, and what it leaves alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.e2e.platform import Platform, until
+
+
+@pytest.fixture
+def platform(tmp_path: Path) -> Platform:
+    return Platform(tmp_path / "platform")
+
+
+def refused(platform: Platform, *flags: str) -> str:
+    """Start it, and return its last words."""
+    _, errors = platform.begin("--port", str(platform.port), *flags).communicate(timeout=60)
+    assert "Traceback" not in errors
+    return errors
+
+
+def settings(platform: Platform) -> Path:
+    return Path(platform.env["XDG_CONFIG_HOME"]) / "klever" / "config.yaml"
+
+
+def shadow_envoy(platform: Platform, program: str) -> None:
+    """Have another program found in Envoy's place; none for an empty one."""
+    place = platform.root / "shadow" / "envoy" / "_bin"
+    place.mkdir(parents=True)
+    (place.parent / "__init__.py").touch()
+    if program:
+        (place / "envoy").write_text(program)
+        (place / "envoy").chmod(0o755)
+    platform.env["PYTHONPATH"] = str(platform.root / "shadow")
+
+
+def test_a_gateway_that_is_missing_is_said(platform: Platform) -> None:
+    shadow_envoy(platform, "")
+    assert "Envoy is missing" in refused(platform)
+
+
+def test_a_gateway_that_does_not_start_is_said_in_its_own_words(platform: Platform) -> None:
+    shadow_envoy(platform, "#!/bin/sh\necho no such flag >&2\nexit 3\n")
+    errors = refused(platform)
+    assert "the gateway (Envoy) does not start" in errors
+    assert "no such flag" in errors
+
+
+def test_a_failed_start_leaves_the_settings_of_the_one_that_runs(platform: Platform) -> None:
+    settings(platform).parent.mkdir(parents=True)
+    settings(platform).write_text("namespace: mine\n")
+    platform.start()
+    try:
+        told = yaml.safe_load(settings(platform).read_text())
+        assert told == {"namespace": "mine", "server": f"127.0.0.1:{platform.port}", "token": platform.token}
+        assert "is the port taken?" in refused(platform, "--data", str(platform.root / "other"))
+        assert yaml.safe_load(settings(platform).read_text()) == told
+        assert platform.get("servings", "-A")["items"] == []
+    finally:
+        platform.clean_up()
+
+
+def test_an_empty_token_lets_nobody_in(platform: Platform) -> None:
+    platform.data.mkdir(parents=True)
+    (platform.data / "token").touch()
+    assert "token is empty: remove it" in refused(platform)
+    assert not settings(platform).exists()
+
+
+def test_a_port_that_is_none(platform: Platform) -> None:
+    assert "99999 is not within 0..65535" in refused(platform, "--port", "99999")
+
+
+def test_an_environment_that_cannot_be_made_is_said_by_the_serving(platform: Platform) -> None:
+    platform.env |= {"XDG_CACHE_HOME": str(platform.root / "cache"), "PIP_NO_INDEX": "1"}
+    platform.start()
+    try:
+        platform.push("team/adder:v1")
+        platform.run("klever", "deploy", "team/adder:v1", "--name", "adder")
+
+        def said() -> str:
+            conditions = platform.get("servings", "adder").get("status", {}).get("conditions", [])
+            return next((c["message"] for c in conditions if c["type"] == "Ready"), "")
+
+        until(lambda: "environment triton" in said() and "tried again in" in said(), 60)
+    finally:
+        platform.clean_up()
