@@ -33,6 +33,7 @@ WELL_KNOWN: dict[str, dict[str, Any]] = {
 METADATA = f"{PACKAGE}ObjectMeta"
 BOUNDS = {
     "pattern": "pattern",
+    "title": "title",
     "min_length": "minLength",
     "max_length": "maxLength",
     "min_items": "minItems",
@@ -181,7 +182,7 @@ def value_schema(messages: Messages, field: Field, options: schema_pb2.FieldSche
 def bounds(options: schema_pb2.FieldSchema) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, keyword in BOUNDS.items():
-        if (name == "pattern" and options.pattern) or (name != "pattern" and options.HasField(name)):
+        if getattr(options, name) if name in ("pattern", "title") else options.HasField(name):
             found[keyword] = getattr(options, name)
     for name in ("minimum", "maximum"):
         if options.HasField(name):

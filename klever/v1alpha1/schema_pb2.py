@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cklever/v1alpha1/schema.proto\x12\x0fklever.v1alpha1\x1a google/protobuf/descriptor.proto\"\xea\x03\n\x0b\x46ieldSchema\x12\x14\n\x0c\x64\x65\x66\x61ult_json\x18\x01 \x01(\t\x12\x10\n\x08required\x18\x02 \x01(\x08\x12\x0c\n\x04\x65num\x18\x03 \x03(\t\x12\x14\n\x07minimum\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x07maximum\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x0f\n\x07pattern\x18\x06 \x01(\t\x12\x17\n\nmin_length\x18\x07 \x01(\x03H\x02\x88\x01\x01\x12\x17\n\nmax_length\x18\x08 \x01(\x03H\x03\x88\x01\x01\x12\x16\n\tmin_items\x18\t \x01(\x03H\x04\x88\x01\x01\x12\x16\n\tmax_items\x18\n \x01(\x03H\x05\x88\x01\x01\x12\x1b\n\x0emax_properties\x18\x0b \x01(\x03H\x06\x88\x01\x01\x12\x15\n\rlist_map_keys\x18\x0c \x03(\t\x12\x15\n\rint_or_string\x18\r \x01(\x08\x12\x1c\n\x0fitem_max_length\x18\x0e \x01(\x03H\x07\x88\x01\x01\x12$\n\x05rules\x18\x0f \x03(\x0b\x32\x15.klever.v1alpha1.RuleB\n\n\x08_minimumB\n\n\x08_maximumB\r\n\x0b_min_lengthB\r\n\x0b_max_lengthB\x0c\n\n_min_itemsB\x0c\n\n_max_itemsB\x11\n\x0f_max_propertiesB\x12\n\x10_item_max_length\"b\n\rMessageSchema\x12$\n\x05rules\x18\x01 \x03(\x0b\x32\x15.klever.v1alpha1.Rule\x12+\n\x08resource\x18\x02 \x01(\x0b\x32\x19.klever.v1alpha1.Resource\"U\n\x04Rule\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x12\n\nfield_path\x18\x03 \x01(\t\x12\x1a\n\x12message_expression\x18\x04 \x01(\t\"\x7f\n\x08Resource\x12\x0e\n\x06plural\x18\x01 \x01(\t\x12\x10\n\x08singular\x18\x02 \x01(\t\x12\x13\n\x0bshort_names\x18\x03 \x03(\t\x12\x12\n\ncategories\x18\x04 \x03(\t\x12(\n\x07\x63olumns\x18\x05 \x03(\x0b\x32\x17.klever.v1alpha1.Column\"I\n\x06\x43olumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tjson_path\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x10\n\x08priority\x18\x04 \x01(\x05:M\n\x06schema\x12\x1d.google.protobuf.FieldOptions\x18\xc5\x8a\x03 \x01(\x0b\x32\x1c.klever.v1alpha1.FieldSchema:Y\n\x0emessage_schema\x12\x1f.google.protobuf.MessageOptions\x18\xc5\x8a\x03 \x01(\x0b\x32\x1e.klever.v1alpha1.MessageSchemab\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cklever/v1alpha1/schema.proto\x12\x0fklever.v1alpha1\x1a google/protobuf/descriptor.proto\"\xf9\x03\n\x0b\x46ieldSchema\x12\x14\n\x0c\x64\x65\x66\x61ult_json\x18\x01 \x01(\t\x12\x10\n\x08required\x18\x02 \x01(\x08\x12\x0c\n\x04\x65num\x18\x03 \x03(\t\x12\x14\n\x07minimum\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x07maximum\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x0f\n\x07pattern\x18\x06 \x01(\t\x12\x17\n\nmin_length\x18\x07 \x01(\x03H\x02\x88\x01\x01\x12\x17\n\nmax_length\x18\x08 \x01(\x03H\x03\x88\x01\x01\x12\x16\n\tmin_items\x18\t \x01(\x03H\x04\x88\x01\x01\x12\x16\n\tmax_items\x18\n \x01(\x03H\x05\x88\x01\x01\x12\x1b\n\x0emax_properties\x18\x0b \x01(\x03H\x06\x88\x01\x01\x12\x15\n\rlist_map_keys\x18\x0c \x03(\t\x12\x15\n\rint_or_string\x18\r \x01(\x08\x12\x1c\n\x0fitem_max_length\x18\x0e \x01(\x03H\x07\x88\x01\x01\x12$\n\x05rules\x18\x0f \x03(\x0b\x32\x15.klever.v1alpha1.Rule\x12\r\n\x05title\x18\x10 \x01(\tB\n\n\x08_minimumB\n\n\x08_maximumB\r\n\x0b_min_lengthB\r\n\x0b_max_lengthB\x0c\n\n_min_itemsB\x0c\n\n_max_itemsB\x11\n\x0f_max_propertiesB\x12\n\x10_item_max_length\"b\n\rMessageSchema\x12$\n\x05rules\x18\x01 \x03(\x0b\x32\x15.klever.v1alpha1.Rule\x12+\n\x08resource\x18\x02 \x01(\x0b\x32\x19.klever.v1alpha1.Resource\"U\n\x04Rule\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x12\n\nfield_path\x18\x03 \x01(\t\x12\x1a\n\x12message_expression\x18\x04 \x01(\t\"\x7f\n\x08Resource\x12\x0e\n\x06plural\x18\x01 \x01(\t\x12\x10\n\x08singular\x18\x02 \x01(\t\x12\x13\n\x0bshort_names\x18\x03 \x03(\t\x12\x12\n\ncategories\x18\x04 \x03(\t\x12(\n\x07\x63olumns\x18\x05 \x03(\x0b\x32\x17.klever.v1alpha1.Column\"I\n\x06\x43olumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tjson_path\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x10\n\x08priority\x18\x04 \x01(\x05:M\n\x06schema\x12\x1d.google.protobuf.FieldOptions\x18\xc5\x8a\x03 \x01(\x0b\x32\x1c.klever.v1alpha1.FieldSchema:Y\n\x0emessage_schema\x12\x1f.google.protobuf.MessageOptions\x18\xc5\x8a\x03 \x01(\x0b\x32\x1e.klever.v1alpha1.MessageSchemab\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,13 +33,13 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'klever.v1alpha1.schema_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_FIELDSCHEMA']._serialized_start=84
-  _globals['_FIELDSCHEMA']._serialized_end=574
-  _globals['_MESSAGESCHEMA']._serialized_start=576
-  _globals['_MESSAGESCHEMA']._serialized_end=674
-  _globals['_RULE']._serialized_start=676
-  _globals['_RULE']._serialized_end=761
-  _globals['_RESOURCE']._serialized_start=763
-  _globals['_RESOURCE']._serialized_end=890
-  _globals['_COLUMN']._serialized_start=892
-  _globals['_COLUMN']._serialized_end=965
+  _globals['_FIELDSCHEMA']._serialized_end=589
+  _globals['_MESSAGESCHEMA']._serialized_start=591
+  _globals['_MESSAGESCHEMA']._serialized_end=689
+  _globals['_RULE']._serialized_start=691
+  _globals['_RULE']._serialized_end=776
+  _globals['_RESOURCE']._serialized_start=778
+  _globals['_RESOURCE']._serialized_end=905
+  _globals['_COLUMN']._serialized_start=907
+  _globals['_COLUMN']._serialized_end=980
 # @@protoc_insertion_point(module_scope)

@@ -43,6 +43,7 @@ class FieldSchema(_message.Message):
     INT_OR_STRING_FIELD_NUMBER: _builtins.int
     ITEM_MAX_LENGTH_FIELD_NUMBER: _builtins.int
     RULES_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
     default_json: _builtins.str
     """Default as JSON, e.g. `1`, `"main"`, `{}`."""
     required: _builtins.bool
@@ -67,6 +68,8 @@ class FieldSchema(_message.Message):
     """x-kubernetes-int-or-string: a quantity; accepted as integer or string, kept as a string in messages."""
     item_max_length: _builtins.int
     """Bounds of a list's elements, where they are strings."""
+    title: _builtins.str
+    """What a string that matches the pattern is, e.g. `a DNS label`: what does not match is said to be none."""
     @_builtins.property
     def enum(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The values that are allowed."""
@@ -97,10 +100,11 @@ class FieldSchema(_message.Message):
         int_or_string: _builtins.bool = ...,
         item_max_length: _builtins.int | None = ...,
         rules: _abc.Iterable[Global___Rule] | None = ...,
+        title: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_item_max_length", b"_item_max_length", "_max_items", b"_max_items", "_max_length", b"_max_length", "_max_properties", b"_max_properties", "_maximum", b"_maximum", "_min_items", b"_min_items", "_min_length", b"_min_length", "_minimum", b"_minimum", "item_max_length", b"item_max_length", "max_items", b"max_items", "max_length", b"max_length", "max_properties", b"max_properties", "maximum", b"maximum", "min_items", b"min_items", "min_length", b"min_length", "minimum", b"minimum"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_item_max_length", b"_item_max_length", "_max_items", b"_max_items", "_max_length", b"_max_length", "_max_properties", b"_max_properties", "_maximum", b"_maximum", "_min_items", b"_min_items", "_min_length", b"_min_length", "_minimum", b"_minimum", "default_json", b"default_json", "enum", b"enum", "int_or_string", b"int_or_string", "item_max_length", b"item_max_length", "list_map_keys", b"list_map_keys", "max_items", b"max_items", "max_length", b"max_length", "max_properties", b"max_properties", "maximum", b"maximum", "min_items", b"min_items", "min_length", b"min_length", "minimum", b"minimum", "pattern", b"pattern", "required", b"required", "rules", b"rules"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_item_max_length", b"_item_max_length", "_max_items", b"_max_items", "_max_length", b"_max_length", "_max_properties", b"_max_properties", "_maximum", b"_maximum", "_min_items", b"_min_items", "_min_length", b"_min_length", "_minimum", b"_minimum", "default_json", b"default_json", "enum", b"enum", "int_or_string", b"int_or_string", "item_max_length", b"item_max_length", "list_map_keys", b"list_map_keys", "max_items", b"max_items", "max_length", b"max_length", "max_properties", b"max_properties", "maximum", b"maximum", "min_items", b"min_items", "min_length", b"min_length", "minimum", b"minimum", "pattern", b"pattern", "required", b"required", "rules", b"rules", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__item_max_length: _TypeAlias = _typing.Literal["item_max_length"]  # noqa: Y015
     _WhichOneofArgType__item_max_length: _TypeAlias = _typing.Literal["_item_max_length", b"_item_max_length"]  # noqa: Y015

@@ -89,7 +89,7 @@ def _string(node: Node, value: str, path: str, faults: Faults) -> None:
     if len(value) > node.max_length:
         faults.append(BlockingFault(path, f"has {len(value)} characters, more than {node.max_length}"))
     if node.pattern is not None and not node.pattern.search(value):
-        faults.append(FieldViolation(path, f"{_show(value)} does not match {node.pattern_text}"))
+        faults.append(FieldViolation(path, f"{_show(value)} is not {node.title}"))
     if node.is_time:
         try:
             parse_time(value)

@@ -94,8 +94,9 @@ class Node:
         self.max_items: float = schema.get("maxItems", math.inf)
         self.min_length: int = schema.get("minLength", 0)
         self.max_length: float = schema.get("maxLength", math.inf)
-        self.pattern_text: str = schema.get("pattern", "")
-        self.pattern = _compiled(self.pattern_text) if self.pattern_text else None
+        pattern: str = schema.get("pattern", "")
+        self.pattern = _compiled(pattern) if pattern else None
+        self.title: str = schema.get("title") or f"what matches {pattern}"
         self.is_time = schema.get("format") == "date-time"
         self.low: float | None = schema.get("minimum")
         self.high: float | None = schema.get("maximum")

@@ -70,7 +70,7 @@ def test_nulls_are_absent_fields() -> None:
         ([{**MAIN, "replicas": "two"}], "spec.predictors[0].replicas", "must be an integer, not 'two'"),
         ([{"name": "main"}], "spec.predictors[0]", "needs a model, or a command"),
         ([{"model": "m:v1"}], "spec.predictors[0].name", "is required"),
-        ([{**MAIN, "name": "Main"}], "spec.predictors[0].name", "does not match"),
+        ([{**MAIN, "name": "Main"}], "spec.predictors[0].name", "is not a DNS label"),
         ([], "spec.predictors", "at least 1"),
         ([{**MAIN, "match": {"headers": [{"name": "x"}]}}], "spec.predictors[0].match.headers[0]", "exactly one of"),
         ([{**MAIN, "traffic": 5, **MATCHED}], "spec.predictors[0].traffic", "takes no share"),
@@ -83,7 +83,7 @@ def test_a_wrong_serving_is_refused_with_the_field_at_fault(predictors: list[Any
 
 @pytest.mark.parametrize("name", ["Digits", "a.b", "-a", "a" * 51, "1a"])
 def test_a_name_that_is_no_label_is_refused(name: str) -> None:
-    assert re.search("does not match|more than 50", faults(serving(MAIN, name=name))["metadata.name"])
+    assert re.search("is not a DNS label|more than 50", faults(serving(MAIN, name=name))["metadata.name"])
 
 
 @pytest.mark.parametrize(
