@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,8 +11,6 @@ from pathlib import Path
 __all__ = ["Processes", "inherited"]
 
 _SECONDS = 90.0
-_started: list[subprocess.Popen[bytes]] = []
-"""Kept, for a Popen that goes away while its process runs warns; they are ended by pid, by whoever comes."""
 
 
 class Processes:
@@ -28,13 +25,16 @@ class Processes:
         return [path.stem for path in records]
 
     def launch(self, name: str, command: Sequence[str | Path], environment: Mapping[str, str]) -> None:
-        """Start a process that outlives this one, and record it."""
+        """Start a process that outlives this one, and record it: whoever comes ends it, by its pid."""
+        words = [str(word) for word in command]
         with self.log(name).open("ab") as log:
-            process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
-        _started.append(process)
-        self.record(name, process.pid)
+            files = [
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, log.fileno(), 1),
+                (os.POSIX_SPAWN_DUP2, log.fileno(), 2),
+            ]
+            pid = os.posix_spawnp(words[0], words, environment, file_actions=files, setsid=True)
+        self.record(name, pid)
 
     def record(self, name: str, pid: int) -> None:
         self._record(name).write_text(f"{pid} {_start_time(pid)}")
