@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -58,6 +59,8 @@ async def open_machine(
     async with AsyncExitStack() as stack:
         router = EnvoyRouter(data.envoy, gateway, processes, envoy_binary())
         await router.start()
+        watching = asyncio.create_task(router.look_after(), name="gateway")
+        stack.callback(watching.cancel)
         if not options.keep_serving:
             # Called when nobody looks after replicas any more, who would start them again.
             stack.push_async_callback(stop_processes, processes)

@@ -50,16 +50,19 @@ def test_a_gateway_that_dies_comes_back_as_it_was(platform: Platform) -> None:
     (envoy,) = processes(platform, "/envoy")
     os.kill(envoy, signal.SIGKILL)
 
-    def answers() -> bool:
-        try:
-            return platform.infer("adder")[0] == 200
-        except OSError:
-            return False
-
-    until(answers, 10.0)
+    until(lambda: _answers(platform), 10.0)
     assert processes(platform, "/envoy") != [envoy]
     platform.push("team/adder:v2")
     platform.run("klever", "deploy", "team/adder:v2", "--name", "adder", "--wait")
+
+
+def test_a_gateway_that_hangs_is_started_again(platform: Platform) -> None:
+    platform.run("klever", "deploy", "team/adder:v1", "--name", "adder", "--wait")
+    (envoy,) = processes(platform, "/envoy")
+    os.kill(envoy, signal.SIGSTOP)
+    until(lambda: processes(platform, "/envoy") not in ([], [envoy]), 60.0)
+    until(lambda: _answers(platform), 10.0)
+    assert "the gateway (Envoy) does not answer any more" in platform.log.read_text()
 
 
 def test_a_runtime_that_hangs_is_started_again_and_said(platform: Platform) -> None:
@@ -84,6 +87,13 @@ def test_a_runtime_that_dies_after_a_restart_of_the_platform(platform: Platform)
     os.kill(int(triton), signal.SIGKILL)
     until(lambda: replicas(platform) not in ([], [triton]), 60.0)
     until(lambda: platform.infer("adder")[0] == 200, 60.0)
+
+
+def _answers(platform: Platform) -> bool:
+    try:
+        return platform.infer("adder")[0] == 200
+    except OSError:
+        return False
 
 
 def _not_ready(platform: Platform) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from klever.errors import FailedPreconditionError, IntegrityError, InvalidError, UnavailableError
+from klever.errors import FailedPreconditionError, IntegrityError, InvalidError, KleverError, UnavailableError
 from klever.process import ProcessManager, ProcessSpec
 from klever.routers import Route, RouteKey
 from klever.routers.envoy.admin import Admin
@@ -22,10 +23,14 @@ from klever.routers.envoy.state import decode_routes, encode_routes
 
 __all__ = ["PROCESS_ID", "EnvoyRouter"]
 
+log = logging.getLogger(__name__)
+
 PROCESS_ID = "gateway"
 _START_SECONDS = 15.0
 _LIVE_SECONDS = 10.0
 _DRAIN_SECONDS = 30.0
+_LOOK_SECONDS = 2.0
+_SILENT_LOOKS = 3
 
 
 class EnvoyRouter:
@@ -66,6 +71,24 @@ class EnvoyRouter:
 
     async def stop(self) -> None:
         await self._processes.remove(PROCESS_ID)
+
+    async def look_after(self) -> None:
+        """Start an Envoy again that hangs, until cancelled; one that dies is its shim's to start."""
+        silent = 0
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            silent = 0 if await self._admin.ready() else silent + 1
+            if silent < _SILENT_LOOKS:
+                continue
+            log.warning("the gateway (Envoy) does not answer any more: it is started again")
+            try:
+                async with self._lock:
+                    await self._processes.stop(PROCESS_ID, grace_s=0)
+                    await self._processes.remove(PROCESS_ID)
+                    await self._launch()
+            except KleverError as error:
+                log.warning("the gateway cannot be started again now: %s", error)
+            silent = 0
 
     async def publish(self, route: Route) -> None:
         _check(route)
