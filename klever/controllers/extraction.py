@@ -51,6 +51,15 @@ def is_retried(job: Object) -> bool:
     return bool(reason_of(job)) and reason_of(job) not in _FINAL
 
 
+def _references(version: Version) -> dict[str, str]:
+    """What to read, and where to write: under the same tag; what was asked for by its digest gets one for that."""
+    reference = version.reference
+    if reference.tag:
+        return {"model": str(Reference(reference.repository, reference.host, reference.tag))}
+    target = reference.with_tag(f"signature-{version.content.hex[:12]}")
+    return {"model": str(version.pinned), "desiredTag": str(target)}
+
+
 async def ensure_extraction(
     store: Store, namespace: str, version: Version, outdated: Callable[[Object], bool]
 ) -> Object:
@@ -58,7 +67,6 @@ async def ensure_extraction(
 
     A job that has ended and is `outdated` makes room for another: it is deleted, and returned as if it had not begun.
     """
-    reference = Reference(version.reference.repository, version.reference.host, version.reference.tag)
     name = extraction_name(version)
     job: dict[str, Any] = {
         "apiVersion": MODEL_JOB.api_version,
@@ -69,7 +77,7 @@ async def ensure_extraction(
             "annotations": {CONTENT_ANNOTATION: str(version.content)},
         },
         "spec": {
-            "model": str(reference),
+            **_references(version),
             "extraction": {"format": version.config.format},
             "ttlSecondsAfterFinished": _KEEP_SECONDS,
         },

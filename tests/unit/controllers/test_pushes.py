@@ -163,6 +163,15 @@ async def test_what_would_fail_again_is_tried_again_by_a_push_alone(world: World
     assert (await world.job())["metadata"]["uid"] != uid
 
 
+async def test_what_is_asked_for_by_its_digest_is_read_by_its_digest(world: World) -> None:
+    digest = world.registry.push("a")
+    serving = {**SERVING, "spec": {"predictors": [{"name": "main", "model": f"team/digits@{digest}"}]}}
+    assert (await world.models.resolve(serving))["main"].state is Resolution.SIGNATURE_PENDING
+    spec = (await world.job())["spec"]
+    assert spec["model"] == f"team/digits@{digest}"
+    assert spec["desiredTag"] == f"team/digits:signature-{Digest.of(b'content').hex[:12]}"
+
+
 async def test_a_tag_that_moves_to_and_fro_ends_with_its_signature(world: World) -> None:
     await world.push("a", "one")
     await world.push("b", "two")
