@@ -44,4 +44,5 @@ def default_runtime(format_: str) -> str:
         return DEFAULTS[format_]
     except KeyError as error:
         served = ", ".join(sorted(DEFAULTS))
-        raise InvalidError(f"no runtime here serves the format {format_!r}; those that are served: {served}") from error
+        known = f"there are runtimes for {served}, where their backends are installed"
+        raise InvalidError(f"no runtime here serves the format {format_!r}; {known}") from error
