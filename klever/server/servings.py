@@ -16,7 +16,7 @@ from klever.errors import FailedPreconditionError, FieldViolation, InvalidError,
 from klever.server.objects import Objects, tail_of
 from klever.store import Store
 from klever.v1alpha1 import common_pb2, serving_service_pb2
-from klever.v1alpha1.serving_pb2 import Serving
+from klever.v1alpha1.serving_pb2 import Predictor, Serving
 
 __all__ = ["ServingHandlers"]
 
@@ -56,6 +56,9 @@ class ServingHandlers:
     async def update_serving(self, request: serving_service_pb2.UpdateServingRequest) -> Serving:
         obj = self._servings.write(request.serving, request.namespace, request.name)
         patch = _masked(obj, list(request.update_mask.paths) or ["spec", "metadata.labels", "metadata.annotations"])
+        if predictors := (patch.get("spec") or {}).get("predictors"):
+            key = self._servings.key(request.namespace, request.name)
+            _keep_unknown(predictors, (await self._servings.store.get(SERVING, key))["spec"]["predictors"])
         version = obj["metadata"].get("resourceVersion")
         if version:
             patch.setdefault("metadata", {})["resourceVersion"] = version
@@ -165,6 +168,15 @@ def _masked(obj: dict[str, Any], paths: list[str]) -> dict[str, Any]:
             source, target = source.get(name, {}), target.setdefault(name, {})
         target[last] = source.get(last)
     return patch
+
+
+def _keep_unknown(predictors: list[dict[str, Any]], stored: list[dict[str, Any]]) -> None:
+    """Give predictors back what a newer version put into them: a list is written whole, and no message has that."""
+    by_name = {predictor["name"]: predictor for predictor in stored}
+    known = {field.json_name for field in Predictor.DESCRIPTOR.fields}
+    for predictor in predictors:
+        before = by_name.get(predictor.get("name", ""), {})
+        predictor |= {name: value for name, value in before.items() if name not in known}
 
 
 def _shares(serving: Serving) -> dict[str, int]:

@@ -120,6 +120,13 @@ def test_what_others_wrote_survives(platform: Platform, own_cluster: Cluster) ->
     own_cluster.kubectl("create", "-f", "-", stdin=theirs)
     own_cluster.kubectl("annotate", "serving", "newer", "example.com/theirs=kept")
     platform.run("klever", "traffic", "newer", "main=100")
+    body = {
+        "metadata": {"name": "newer"},
+        "spec": {"predictors": [{"name": "main", "model": "team/adder:v1", "traffic": 100}]},
+    }
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {platform.token}"}
+    path = "/api/v1alpha1/namespaces/default/servings/newer?updateMask=spec"
+    assert platform.http("PATCH", path, json.dumps(body), **headers)[0] == 200
     until(lambda: platform.get("servings", "newer")["status"]["conditions"][0]["observedGeneration"] > 1)
     shown = own_cluster.kubectl("get", "serving", "newer", "-o", "json", "--show-managed-fields").stdout
     found: dict[str, Any] = json.loads(shown)

@@ -13,7 +13,7 @@ from klever.backends import Backend
 from klever.controllers.pushes import ensure_namespace
 from klever.controllers.render import ServingRenderer
 from klever.errors import ConflictError, FailedPreconditionError, InvalidError
-from klever.server.servings import ServingHandlers
+from klever.server.servings import ServingHandlers, _keep_unknown
 from klever.store.sqlite import SqliteStore
 from klever.store.validation import SchemaAdmission
 from klever.v1alpha1 import serving_service_pb2 as pb
@@ -95,3 +95,10 @@ async def test_shares_are_set_together_and_taken_back(servings: ServingHandlers)
     assert shares(await servings.set_traffic(traffic({"canary": 100}))) == {"main": 0, "canary": 100}
     assert shares(await servings.set_traffic(traffic({}, undo=True))) == {"main": 80, "canary": 20}
     assert shares(await servings.set_traffic(traffic({}, undo=True))) == {"main": 0, "canary": 100}
+
+
+def test_what_a_newer_version_put_into_a_predictor_stays() -> None:
+    stored = [{"name": "main", "model": "a", "replicas": 2, "novel": {"kept": True}}, {"name": "gone", "novel": 1}]
+    changed = [{"name": "main", "model": "b"}, {"name": "new", "model": "c"}]
+    _keep_unknown(changed, stored)
+    assert changed == [{"name": "main", "model": "b", "novel": {"kept": True}}, {"name": "new", "model": "c"}]
