@@ -59,18 +59,50 @@ def test_a_write_needs_the_token(shared: Platform) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "said"),
-    [("team/missing:v1", "is not in the registry"), ("team/flowers:v1", "no runtime here serves the format 'PMML'")],
+    ("model", "said", "code"),
+    [
+        ("team/missing:v1", "is not in the registry", 7),
+        ("team/flowers:v1", "no runtime here serves the format 'PMML'", 4),
+    ],
 )
-def test_a_model_that_cannot_be_served_is_said(shared: Platform, model: str, said: str) -> None:
+def test_a_model_that_cannot_be_served_is_said(shared: Platform, model: str, said: str, code: int) -> None:
     shared.push("team/flowers:v1", "pmml")
     name = "bad-" + model.partition("/")[2].partition(":")[0]
     shared.run("klever", "deploy", model, "--name", name)
     until(lambda: said in json.dumps(shared.get("servings", name)["status"]))
     assert shared.infer(name)[0] == 503
     late = shared.run("klever", "wait", "serving", name, "--for=condition=Ready", "--timeout", "1s", check=False)
-    assert late.returncode == 7
+    assert late.returncode == code
     assert said in late.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "runtime", "said"),
+    [
+        (b"\xff\xff", (), "broken.onnx is no ONNX model"),
+        (None, ("--runtime", "triton"), "Triton does not serve PMML"),
+    ],
+)
+def test_waiting_ends_at_once_for_what_will_never_be_ready(
+    shared: Platform, content: bytes | None, runtime: tuple[str, ...], said: str
+) -> None:
+    if content is None:
+        reference = "team/flowers:v1"
+        shared.push(reference, "pmml")
+    else:
+        reference = "team/broken:v1"
+        (shared.root / "broken/model").mkdir(parents=True)
+        (shared.root / "broken/model/broken.onnx").write_bytes(content)
+        shared.run("ormb", "save", str(shared.root / "broken"), reference)
+        shared.run("ormb", "push", reference)
+    # Were it waited for in vain, the command itself would be given up before.
+    flags = ("--name", "never", "--wait", "--timeout", "10m", *runtime)
+    done = shared.run("klever", "deploy", reference, *flags, check=False)
+    assert done.returncode == 4
+    assert said in done.stderr
+    assert "`klever describe serving never` tells more" in done.stderr
+    shared.run("klever", "delete", "serving", "never")
+    shared.run("klever", "wait", "serving", "never", "--for=delete")
 
 
 def test_a_conversion_that_is_not_there_fails_at_once(shared: Platform) -> None:
