@@ -114,16 +114,18 @@ class Platform:
             self.end()
         self.run("klever", "down", "--data", str(self.data), check=False)
 
-    def run(self, *command: str, stdin: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
+    def run(
+        self, *command: str, stdin: str | bytes = "", check: bool = True, **environ: str
+    ) -> subprocess.CompletedProcess[str]:
+        ended = subprocess.run(
             [str(BIN / command[0]), *command[1:]],
-            env=self.env,
-            input=stdin,
-            text=True,
+            env={**self.env, **environ},
+            input=stdin.encode() if isinstance(stdin, str) else stdin,
             capture_output=True,
             timeout=90,
             check=False,
         )
+        done = subprocess.CompletedProcess(command, ended.returncode, ended.stdout.decode(), ended.stderr.decode())
         assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         return done
 

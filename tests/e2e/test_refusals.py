@@ -46,6 +46,26 @@ def test_a_wrong_manifest_is_refused_with_its_field(shared: Platform, predictors
     assert said in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"metadata: x", "metadata: must be an object, not 'x'"),
+        (b"metadata: {name: 5}", "metadata.name: must be a string, not 5"),
+        (b"metadata: {namespace: x}", "metadata.name: is required"),
+        (b"metadata: {name: x, name: y}", "standard input: metadata.name: stands twice"),
+        (b"metadata: {name: \xff}", "standard input is not UTF-8 text"),
+        (b"spec: " + b"[" * 100_000, "standard input is nested more than 200 deep"),
+    ],
+)
+def test_what_is_no_manifest_is_said_in_a_line(shared: Platform, content: bytes, said: str) -> None:
+    manifest = b"apiVersion: kleveross.io/v1alpha1\nkind: Serving\n" + content
+    # In the locale C bytes that are no text come in as what cannot be sent out again.
+    done = shared.run("klever", "apply", "-f", "-", stdin=manifest, check=False, LC_ALL="C")
+    assert done.returncode == 6
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_a_name_that_is_no_label(shared: Platform) -> None:
     done = shared.run("klever", "deploy", "team/adder:v1", "--name", "No.Label", check=False)
     assert done.returncode == 6
