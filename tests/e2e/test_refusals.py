@@ -135,6 +135,17 @@ def test_a_conversion_that_is_not_there_fails_at_once(shared: Platform) -> None:
     assert "no conversion from H5 to SavedModel" in shared.get("modeljobs", "convert")["status"]["message"]
 
 
+def test_a_name_that_is_not_the_platforms_is_said(shared: Platform) -> None:
+    wrong = f"0.0.0.0:{shared.port}"
+    for command in (("get", "servings"), ("get", "models"), ("logs", "serving", "x"), ("predict", "x", "--example")):
+        done = shared.run("klever", *command, "--server", wrong, check=False)
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"klever: {wrong} does not know this call")
+        assert "the address that `klever up` printed" in done.stderr
+    pulled = shared.run("ormb", "pull", "team/adder:v1", check=False, KLEVER_SERVER=wrong)
+    assert (pulled.returncode, "is called by a name that is not its own" in pulled.stderr) == (3, True)
+
+
 def test_the_gateway_refuses_what_is_not_published(shared: Platform) -> None:
     assert shared.http("GET", "/api/v1alpha1/namespaces/default/servings", Origin="http://evil.example")[0] == 403
     assert shared.http("GET", "/metrics")[0] == 404
