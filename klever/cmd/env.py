@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from typing import Any
 
 from klever.cli.klever.flags import add_output
 from klever.cli.klever.output import print_objects, print_table
@@ -18,9 +19,20 @@ EXAMPLES = """  klever env list
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    add_output(verbs.add_parser("list", help="list the environments, made or not"))
+    add_output(_action(verbs, "list", "list the environments, made or not", "list -o json"))
     for name in ("install", "remove"):
-        verbs.add_parser(name, help=f"{name} one").add_argument("name", metavar="NAME")
+        _action(verbs, name, f"{name} one", f"{name} triton").add_argument("name", metavar="NAME")
+
+
+def _action(verbs: Any, name: str, summary: str, example: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        name,
+        help=summary,
+        description=summary.capitalize() + ".",
+        epilog=f"examples:\n  klever env {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return parser
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,8 +7,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import onnx
 import pytest
 import yaml
+from onnx import TensorProto, helper
 
 from tests.e2e.conftest import Objects
 from tests.e2e.platform import Platform, until
@@ -191,6 +193,23 @@ def test_predict_by_example_and_by_file(platform: Platform, tmp_path: Path) -> N
     refused = platform.run("klever", "predict", "adder", "--input", str(tmp_path / "request.json"), check=False)
     assert refused.returncode != 0
     assert len(refused.stderr.splitlines()) == 1
+
+
+def test_predict_by_example_where_an_input_is_a_scalar(platform: Platform) -> None:
+    scalar = helper.make_tensor_value_info("s", TensorProto.FLOAT, [])
+    vector = helper.make_tensor_value_info("v", TensorProto.FLOAT, ["n", 2])
+    total = helper.make_tensor_value_info("sum", TensorProto.FLOAT, ["n", 2])
+    graph = helper.make_graph([helper.make_node("Add", ["s", "v"], ["sum"])], "g", [scalar, vector], [total])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    directory = platform.root / "scalar"
+    (directory / "model").mkdir(parents=True)
+    onnx.save(model, str(directory / "model/scalar.onnx"))
+    platform.run("ormb", "save", str(directory), "team/scalar:v1")
+    platform.run("ormb", "push", "team/scalar:v1")
+    platform.run("klever", "deploy", "team/scalar:v1", "--name", "scalar", "--wait")
+    assert json.loads(out(platform, "predict", "scalar", "--example"))["outputs"][0]["data"] == [0.0, 0.0]
+    assert platform.get("versions", "team/scalar:v1")["signature"]["inputs"][0]["size"] == []
+    platform.run("klever", "delete", "serving", "scalar")
 
 
 def test_a_backup_holds_the_objects(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def _post(args: argparse.Namespace, api: Api, serving: Any, body: bytes) -> str:
 
 
 def _error(status: int, text: str) -> KleverError:
-    message = f"HTTP {status}: {text.strip()[:2000]}"
+    message = f"HTTP {status}: {text.strip()[:2000] or 'no more was said; `klever describe serving` may tell'}"
     if status == 404:
         return NotFoundError(message)
     return UnavailableError(message) if status in (502, 503, 504) else InvalidError(message)
