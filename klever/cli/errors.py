@@ -67,7 +67,7 @@ def run_verb(program: str, verb: Callable[[], int], hint: Callable[[KleverError]
         return 0
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        print(f"{program}: {where}{error.strerror or error or type(error).__name__}", file=sys.stderr)
+        print(f"{program}: {where}{error.strerror or str(error) or type(error).__name__}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
