@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -221,6 +222,7 @@ def test_a_backup_holds_the_objects(tmp_path: Path) -> None:
         platform.start()
         platform.run("klever", "apply", "-f", "-", stdin=manifest + spec)
         platform.run("klever", "backup", str(tmp_path / "backup.db"))
+        assert stat.S_IMODE((tmp_path / "backup.db").stat().st_mode) == 0o600
         platform.run("klever", "delete", "serving", "kept")
         other.data.mkdir(parents=True)
         shutil.copy(tmp_path / "backup.db", other.data / "klever.db")
