@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -18,10 +20,27 @@ from typing import Any
 DIGITS = Path(__file__).parent / "digits"
 BIN = Path(sys.executable).parent
 REQUESTS = 500
+UP_SECONDS = 60
+STEP_SECONDS = 120
+"""Each command has its own bound, which is shorter: this is for one that hangs."""
+STOP_SECONDS = 60
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StepFailedError(Exception):
     """A step of the demo failed; the message says which and why."""
+
+
+FAILURES = (StepFailedError, OSError, http.client.HTTPException, ValueError, LookupError)
+"""What steps raise: the demo's own, and what an answer that is none amounts to."""
+
+
+class StoppedError(Exception):
+    """Somebody asked the demo to stop."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.number = number
 
 
 class Demo:
@@ -33,30 +52,36 @@ class Demo:
             self.port: int = sock.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.started = time.monotonic()
-        self.platform: subprocess.Popen[str] | None = None
+        self.platform: subprocess.Popen[bytes] | None = None
 
     def say(self, text: str) -> None:
         print(f"[{time.monotonic() - self.started:5.1f} s] {text}", flush=True)
 
-    def run(self, *command: str) -> str:
-        done = subprocess.run(
-            [str(BIN / command[0]), *command[1:]],
-            env=self.env,
-            text=True,
-            capture_output=True,
-            timeout=120,
-            check=False,
-        )
+    def run(self, *command: str, shown: bool = False) -> str:
+        """Run a command and return its output; with `shown` a terminal shows its progress, and its errors at once."""
+        try:
+            done = subprocess.run(
+                [str(BIN / command[0]), *command[1:]],
+                env=self.env,
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=None if shown and sys.stderr.isatty() else subprocess.PIPE,
+                timeout=STEP_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise StepFailedError(f"{' '.join(command)} has not ended within {STEP_SECONDS} s") from error
         if done.returncode != 0:
-            raise StepFailedError(f"{' '.join(command)}: {done.stderr.strip()}")
+            raise StepFailedError(f"{' '.join(command)}: {(done.stderr or 'see above').strip()}")
         return done.stdout
 
     def up(self) -> None:
         flags = ("--data", str(self.data), "--port", str(self.port), "--log-level", "WARNING")
-        command = [str(BIN / "klever"), "up", *flags]
-        self.platform = subprocess.Popen(command, env=self.env, text=True, stdout=subprocess.PIPE)
-        if self.platform.stdout is None or "klever is up" not in self.platform.stdout.readline():
-            raise StepFailedError("klever up did not start: see above")
+        self.platform = subprocess.Popen([str(BIN / "klever"), "up", *flags], env=self.env, stdout=subprocess.PIPE)
+        self.say("starting klever up")
+        stdout = self.platform.stdout
+        if stdout is None or b"klever is up" not in first_line(stdout.fileno()):
+            raise StepFailedError(f"klever up did not start within {UP_SECONDS} s: see above, and klever doctor")
         self.say(f"klever up: {self.url}")
 
     def publish(self, version: str) -> None:
@@ -67,22 +92,22 @@ class Demo:
         self.say(f"ormb push {reference}")
 
     def show_extraction(self) -> None:
-        jobs: list[Any] = []
-        while not jobs:
-            jobs = json.loads(self.run("klever", "get", "modeljobs", "-n", "demo", "-o", "json"))["items"]
+        deadline = time.monotonic() + STEP_SECONDS
+        while not (jobs := json.loads(self.run("klever", "get", "modeljobs", "-n", "demo", "-o", "json"))["items"]):
+            if time.monotonic() > deadline:
+                raise StepFailedError(f"the push began no modeljob within {STEP_SECONDS} s")
         name = jobs[0]["metadata"]["name"]
         self.say(f"modeljob {name} started by itself")
-        self.run("klever", "wait", "modeljob", name, "-n", "demo", "--for=condition=Complete")
+        self.run("klever", "wait", "modeljob", name, "-n", "demo", "--for=condition=Complete", shown=True)
         version = json.loads(self.run("klever", "get", "version", "demo/digits:v1", "-o", "json"))
         for side in ("inputs", "outputs"):
-            tensors = ", ".join(
-                f"{t['name']} {t['dtype']}[{', '.join(t.get('size', []))}]" for t in version["signature"][side]
-            )
+            tensors = ", ".join(f"{t['name']} {t['dtype']}{t.get('size', '')}" for t in version["signature"][side])
             self.say(f"it read the {side}: {tensors}")
 
     def deploy(self, *flags: str) -> None:
         begun = time.monotonic()
-        self.run("klever", "deploy", *flags, "--name", "digits", "--wait", "--timeout", "60s")
+        self.say(f"klever deploy {' '.join(flags)}: waiting until it is Ready")
+        self.run("klever", "deploy", *flags, "--name", "digits", "--wait", "--timeout", "60s", shown=True)
         self.say(f"klever deploy {' '.join(flags)}: Ready after {time.monotonic() - begun:.1f} s")
 
     def infer(self, pixels: list[float]) -> dict[str, list[float]]:
@@ -118,9 +143,30 @@ class Demo:
         print(f"  curl {self.url}/seldon/default/digits/v2/models/digits\n", flush=True)
 
     def stop(self) -> None:
+        """Stop everything, whatever state it is in."""
         if self.platform is not None:
-            self.platform.send_signal(signal.SIGTERM)
-            self.platform.wait(timeout=60)
+            self.platform.terminate()
+            try:
+                self.platform.communicate(timeout=STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.platform.kill()
+                self.platform.communicate()
+        stopped = self.platform is not None and self.platform.returncode == 0
+        if not stopped and self.data.is_dir():
+            self.run("klever", "down", "--data", str(self.data))  # what it could not stop itself
+
+
+def first_line(stdout: int) -> bytes:
+    """Return what the platform says first; not all of it if it ends, or says nothing in time."""
+    said, deadline = b"", time.monotonic() + UP_SECONDS
+    while not said.endswith(b"\n"):
+        if not select.select([stdout], [], [], max(deadline - time.monotonic(), 0))[0]:
+            break
+        more = os.read(stdout, 4096)
+        if not more:
+            break
+        said += more
+    return said
 
 
 def show(demo: Demo) -> None:
@@ -137,23 +183,39 @@ def show(demo: Demo) -> None:
     demo.show_urls()
     if sys.stdout.isatty():
         print("Ctrl-C stops it.")
+        signal.signal(signal.SIGINT, lambda _number, _frame: None)  # as it should be ended: that is no failure
         signal.pause()
 
 
 def main() -> int:
+    for number in STOPPING:
+        signal.signal(number, _stop)
     with tempfile.TemporaryDirectory(prefix="klever-demo-") as root:
         demo = Demo(Path(root))
+        code = 0
         try:
-            show(demo)
-        except KeyboardInterrupt:
-            print()
-        except (StepFailedError, OSError) as error:
-            print(f"the demo failed: {error}", file=sys.stderr)
-            return 1
-        finally:
+            try:
+                show(demo)
+            finally:
+                for number in STOPPING:  # stopping is bounded, and leaves nothing behind only if it is whole
+                    signal.signal(number, signal.SIG_IGN)
+        except StoppedError as error:
+            print(f"\n{error}", file=sys.stderr)
+            code = 128 + error.number
+        except FAILURES as error:
+            print(f"the demo failed: {str(error) or type(error).__name__}", file=sys.stderr)
+            code = 1
+        try:
             demo.stop()
+        except StepFailedError as error:
+            print(f"not everything has stopped: {error}", file=sys.stderr)
+            return 1
         demo.say("stopped")
-    return 0
+    return code
+
+
+def _stop(number: int, _frame: object) -> None:
+    raise StoppedError(number)
 
 
 if __name__ == "__main__":

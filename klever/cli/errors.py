@@ -58,7 +58,7 @@ def run_verb(program: str, verb: Callable[[], int], hint: Callable[[KleverError]
         sys.stdout.flush()
     except KleverError as error:
         advice = hint(error)
-        line = " ".join(str(error).split())
+        line = " ".join(str(error).split()) or f"{error.reason} and no more was said: this is a bug of ours"
         print(f"{program}: {line}{f'; {advice}' if advice else ''}", file=sys.stderr)
         return exit_code(error)
     except BrokenPipeError:
@@ -66,7 +66,8 @@ def run_verb(program: str, verb: Callable[[], int], hint: Callable[[KleverError]
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        print(f"{program}: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"{program}: {where}{error.strerror or str(error) or type(error).__name__}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)

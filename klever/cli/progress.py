@@ -1,4 +1,4 @@
-"""Progress bars for bytes: on standard error, at a terminal only."""
+"""Progress of bytes and of waits: on standard error, at a terminal only."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["bytes_progress"]
+__all__ = ["bytes_progress", "status_line"]
 
 
 @contextmanager
@@ -28,3 +28,24 @@ def bytes_progress(title: str) -> Iterator[Callable[[int, int], None]]:
     with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def status_line(title: str) -> Iterator[Callable[[str], None]]:
+    """Yields what to tell how far it is: one line that changes, and goes at the end; none where nobody watches."""
+    if not sys.stderr.isatty():
+        yield lambda _text: None
+        return
+    from rich import progress
+    from rich.console import Console
+    from rich.table import Column
+
+    one_line = Column(no_wrap=True, overflow="ellipsis")
+    columns = (
+        progress.SpinnerColumn(),
+        progress.TextColumn("{task.description}", markup=False, table_column=one_line),
+        progress.TimeElapsedColumn(),
+    )
+    with progress.Progress(*columns, console=Console(stderr=True), transient=True) as line:
+        task = line.add_task(title, total=None)
+        yield lambda text: line.update(task, description=" ".join(f"{title}: {text}".split()))

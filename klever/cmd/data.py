@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from klever.cmd.holders import recorded
 from klever.errors import FailedPreconditionError
 from klever.oci.blobs import disk_errors
 
@@ -99,9 +100,14 @@ class DataDirectory:
         except OSError as error:
             raise FailedPreconditionError(f"cannot use {self.root} for data: {error.strerror}") from error
 
+    @property
+    def holders(self) -> Path:
+        """Records of those who hold it (`klever.cmd.holders`)."""
+        return self.root / "holders"
+
     @contextmanager
     def lock(self, *, shared: bool = False) -> Iterator[None]:
-        """Hold the directory, alone or with others that share it.
+        """Hold the directory, alone or with others that share it, until the end or until `klever down` asks to stop.
 
         Raises `FailedPreconditionError` if somebody holds it already who does not share.
         """
@@ -110,10 +116,12 @@ class DataDirectory:
                 fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             except OSError as error:
                 raise FailedPreconditionError(
-                    f"{self.root} is held by another `klever up`: stop that one, or choose another --data",
+                    f"{self.root} is held by another `klever up`: stop that one (`klever down` does), or choose "
+                    "another --data",
                     reason="DATA_LOCKED",
                 ) from error
-            yield
+            with recorded(self.holders, alone=not shared):
+                yield
 
     def token(self) -> str:
         """Return the token, made at the first start with mode 0600.

@@ -7,12 +7,16 @@ import asyncio
 from pathlib import Path
 
 from klever.cmd.data import DataDirectory, default_data
+from klever.cmd.holders import end_holders
 from klever.cmd.stopping import stop_processes
 from klever.errors import NotFoundError
 from klever.process import ProcessManager
 
 EXAMPLES = """  klever down
   klever down --data ./data"""
+
+_HOLDERS_S = 60.0
+"""Longer than `klever up` takes to drain and stop everything."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +27,11 @@ def run(args: argparse.Namespace) -> int:
     data = DataDirectory(args.data.absolute())
     if not data.root.is_dir():
         raise NotFoundError(f"{data.root} is no data directory")
+    ended = end_holders(data.holders, _HOLDERS_S)
+    for pid in ended:
+        print(f"the platform has stopped (process {pid})")
     with data.lock():
         count = asyncio.run(stop_processes(ProcessManager(data.processes)))
-    print(f"stopped {count} processes" if count else "nothing was running")
+    if count or not ended:
+        print(f"stopped {count} processes" if count else "nothing was running")
     return 0

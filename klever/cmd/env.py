@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from typing import Any
 
-from klever.cli.klever.output import print_table
+from klever.cli.klever.flags import add_output
+from klever.cli.klever.output import print_objects, print_table
 from klever.cmd.data import default_cache
 from klever.environments import EnvironmentManager
 
@@ -17,19 +19,26 @@ EXAMPLES = """  klever env list
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    verbs.add_parser("list", help="list the environments, made or not")
+    add_output(_action(verbs, "list", "list the environments, made or not", "list -o json"))
     for name in ("install", "remove"):
-        verbs.add_parser(name, help=f"{name} one").add_argument("name", metavar="NAME")
+        _action(verbs, name, f"{name} one", f"{name} triton").add_argument("name", metavar="NAME")
+
+
+def _action(verbs: Any, name: str, summary: str, example: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        name,
+        help=summary,
+        description=summary.capitalize() + ".",
+        epilog=f"examples:\n  klever env {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return parser
 
 
 def run(args: argparse.Namespace) -> int:
     manager = EnvironmentManager(default_cache() / "environments")
     if args.action == "list":
-        rows = [
-            (s.environment.name, "ready" if s.ready else "not installed", f"{s.size_bytes >> 20} MiB", s.path)
-            for s in manager.list()
-        ]
-        print_table(("NAME", "STATE", "SIZE", "PATH"), rows)
+        _list(manager, args.output)
     elif args.action == "install":
         path = asyncio.run(manager.ensure(args.name, lambda line: print(line, file=sys.stderr, flush=True)))
         print(f"{args.name} is ready: {path}")
@@ -37,3 +46,20 @@ def run(args: argparse.Namespace) -> int:
         asyncio.run(manager.remove(args.name))
         print(f"{args.name} removed")
     return 0
+
+
+def _list(manager: EnvironmentManager, output: str) -> None:
+    found = [
+        {
+            "name": status.environment.name,
+            "state": "ready" if status.ready else "not installed",
+            "sizeBytes": status.size_bytes,
+            "path": str(status.path),
+        }
+        for status in manager.list()
+    ]
+    if output != "table":
+        print_objects(found, output, single=False)
+        return
+    rows = [(e["name"], e["state"], f"{int(e['sizeBytes']) >> 20} MiB", e["path"]) for e in found]
+    print_table(("NAME", "STATE", "SIZE", "PATH"), rows)

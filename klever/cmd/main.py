@@ -44,6 +44,7 @@ VERBS: Final = {
 _HINTS: Final = {
     "UNAUTHENTICATED": "set KLEVER_TOKEN, or run it as the user who ran `klever up`",
     "NAMESPACE_NOT_FOUND": "create it with `klever create project NAME`",
+    "PROJECT_NOT_FOUND": "`klever get projects` lists those that are there",
     "MODEL_NOT_FOUND": "push it with `ormb push`; `klever get versions` lists what is there",
 }
 

@@ -20,6 +20,7 @@ __all__ = ["read_signature"]
 
 _LIMIT = 2 << 30
 _MAX_DEPTH = 50
+_ADVICE = "see that it was copied whole and that onnx.checker.check_model takes it, or export it anew"
 
 
 def read_signature(model_dir: Path) -> Signature:
@@ -29,9 +30,9 @@ def read_signature(model_dir: Path) -> Signature:
     try:
         model.ParseFromString(content)
     except DecodeError as error:
-        raise InvalidError(f"{path.name} is no ONNX model: {error}") from error
+        raise InvalidError(f"{path.name} is no ONNX model: {error}; {_ADVICE}") from error
     if not model.graph.node and not model.graph.output:
-        raise InvalidError(f"{path.name} is no ONNX model: it holds no graph")
+        raise InvalidError(f"{path.name} is no ONNX model: it holds no graph; {_ADVICE}")
     initial = {t.name for t in model.graph.initializer} | {t.values.name for t in model.graph.sparse_initializer}
     layers: Counter[str] = Counter()
     _count(model.graph.node, layers, 0)

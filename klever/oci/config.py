@@ -16,7 +16,7 @@ from klever.errors import FieldViolation, InvalidError
 from klever.formats import Signature, Tensor
 from klever.oci.encoding import decode_object, encode_json
 
-__all__ = ["MAX_CONFIG", "GitSource", "ModelConfig", "normalize"]
+__all__ = ["MAX_CONFIG", "GitSource", "ModelConfig", "known_fields", "normalize"]
 
 MAX_CONFIG: Final = 4 << 20
 """Bytes of a config that are read at the most."""
@@ -153,14 +153,29 @@ class ModelConfig:
 def normalize(document: Mapping[str, Any], *, fold: bool = False) -> dict[str, Any]:
     """`document` with its fields in Go's order and unknown ones behind, empty ones left out.
 
-    With `fold` it is YAML read as text: names match without regard to case, as Go's do, and numbers are parsed.
-    Raises `InvalidError` with a violation for the first field of a wrong type.
+    With `fold` it is YAML that a person wrote, read as text: names match without regard to case, as Go's do, numbers
+    are parsed, and an unknown field is an error. Raises `InvalidError` with a violation for the first field that is
+    wrong.
     """
     normal: dict[str, Any] = _normal(document, _FIELDS, "", fold)
     created = normal.get("created", "")
     if created and not _is_rfc3339(created):
         raise _violation("created", f"{created!r} is not an RFC 3339 time such as 2024-05-01T12:00:00Z")
     return normal
+
+
+def known_fields(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a document that was checked, without the fields that are not ours, or null."""
+    known: dict[str, Any] = _known(document, _FIELDS)
+    return known
+
+
+def _known(value: Any, kind: Any) -> Any:
+    if value is not None and isinstance(kind, list):
+        return [_known(item, kind[0]) for item in value]
+    if value is not None and isinstance(kind, Mapping) and "*" not in kind:
+        return {name: _known(item, kind[name]) for name, item in value.items() if name in kind and item is not None}
+    return value
 
 
 def _normal(value: Any, kind: Any, path: str, fold: bool) -> Any:
@@ -178,9 +193,8 @@ def _normal(value: Any, kind: Any, path: str, fold: bool) -> Any:
 
 
 def _normal_object(value: Mapping[str, Any], kind: Mapping[str, Any], path: str, fold: bool) -> dict[str, Any]:
-    names = {name.casefold(): name for name in kind} if fold else {}
-    known = {names.get(name.casefold(), name): item for name, item in value.items()}
     prefix = f"{path}." if path else ""
+    known = _folded(value, kind, prefix) if fold and "*" not in kind else value
     if "*" in kind:
         return {name: _normal(known[name], kind["*"], prefix + name, fold) for name in sorted(known)}
     ordered = [name for name in kind if name in known] + [name for name in known if name not in kind]
@@ -188,6 +202,20 @@ def _normal_object(value: Mapping[str, Any], kind: Mapping[str, Any], path: str,
         name: _normal(known[name], kind[name], prefix + name, fold) if name in kind else known[name] for name in ordered
     }
     return {name: item for name, item in normal.items() if item not in (None, "", [], {}) or (name, item) == _SCALAR}
+
+
+def _folded(value: Mapping[str, Any], kind: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Return `value` under the names of `kind`, each of which may be written in one way alone."""
+    names = {name.casefold(): name for name in kind}
+    known: dict[str, Any] = {}
+    for written, item in value.items():
+        name = names.get(written.casefold())
+        if name is None:
+            raise _violation(prefix + written, f"unknown field; there are {', '.join(kind)}")
+        if name in known:
+            raise _violation(prefix + written, f"is {name} once more: leave one out")
+        known[name] = item
+    return known
 
 
 def _normal_scalar(value: Any, kind: type, path: str, fold: bool) -> Any:

@@ -13,9 +13,10 @@ from typing import Any, Final
 
 import yaml
 
+from klever.api.documents import read_document
 from klever.errors import FieldViolation, InvalidError
 from klever.oci.blobs import disk_errors
-from klever.oci.config import normalize
+from klever.oci.config import known_fields, normalize
 
 __all__ = ["NAME", "read_ormbfile", "write_ormbfile"]
 
@@ -36,18 +37,16 @@ def read_ormbfile(path: Path) -> dict[str, Any] | None:
         content = file.read(_MAX_BYTES + 1)
     if len(content) > _MAX_BYTES:
         raise InvalidError(f"{path} is larger than {_MAX_BYTES} bytes")
+    document = read_document(content, str(path), text=True)
     try:
-        document = yaml.load(content, Loader=yaml.BaseLoader)  # noqa: S506 - BaseLoader makes strings and nothing else
         return normalize(document or {}, fold=True)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidError(f"{path} is not YAML: {error}", reason="CONFIG_INVALID") from error
     except InvalidError as error:
         raise _located(path, error) from error
 
 
 def write_ormbfile(path: Path, document: Mapping[str, Any]) -> None:
-    """Write the config's fields, without those that follow from the files."""
-    fields = {name: value for name, value in document.items() if name != _DERIVED}
+    """Write the config's fields that the file may give: not what follows from the files, or what a newer tool added."""
+    fields = {name: value for name, value in known_fields(document).items() if name != _DERIVED}
     text = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
     if not _LINE_BREAKS.isdisjoint(text):
         text = yaml.safe_dump(fields, sort_keys=False)

@@ -37,7 +37,7 @@ _TRANSIENT: Final = {416, 429}  # 416: a registry may still be taking in what a 
 _MEANING: Final = {
     401: "the registry wants other credentials",
     403: "the registry does not allow it",
-    404: "the registry does not have it",
+    404: "the registry does not have it, or is called by a name that is not its own",
     412: "it has changed meanwhile",
     507: "the registry's disk is full",
 }

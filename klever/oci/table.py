@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from klever.api.documents import read_document
 from klever.errors import FailedPreconditionError, InvalidError
 from klever.oci.registries import Registries
 
@@ -19,13 +18,11 @@ def read_table(path: Path) -> dict[str, Any]:
     Raises `InvalidError` that names the field for what is no table, `FailedPreconditionError` if it cannot be read.
     """
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = read_document(path.read_bytes(), str(path))
     except FileNotFoundError:
         return {"registries": {}}
     except OSError as error:
         raise FailedPreconditionError(f"{path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidError(f"{path} is not YAML: {error}") from error
     try:
         Registries.parse(document)
     except InvalidError as error:

@@ -13,7 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from klever.api.codec import parse_time
 from klever.api.kinds import NAMESPACE, Object
 from klever.catalog.catalogue import Catalogue, Version
-from klever.errors import FieldViolation, InvalidError, NotFoundError
+from klever.errors import AlreadyExistsError, FieldViolation, InvalidError, NotFoundError
 from klever.oci.digest import Digest
 from klever.oci.reference import Reference, is_tag
 from klever.server.objects import page_size, required
@@ -35,7 +35,10 @@ class ModelHandlers:
     async def create_project(self, request: pb.CreateProjectRequest) -> pb.Project:
         name = required("project.name", request.project.name)
         obj = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-        return _project(await self._store.create(NAMESPACE, obj), 0)
+        try:
+            return _project(await self._store.create(NAMESPACE, obj), 0)
+        except AlreadyExistsError as error:
+            raise AlreadyExistsError(f"project {name} exists already") from error
 
     async def list_projects(self, request: pb.ListProjectsRequest) -> pb.ListProjectsResponse:
         _check_order(request.order_by, "name")
@@ -46,7 +49,10 @@ class ModelHandlers:
         return pb.ListProjectsResponse(items=items, next_page_token=token)
 
     async def get_project(self, request: pb.GetProjectRequest) -> pb.Project:
-        obj = await self._store.get(NAMESPACE, Key("", required("name", request.name)))
+        try:
+            obj = await self._store.get(NAMESPACE, Key("", required("name", request.name)))
+        except NotFoundError as error:
+            raise NotFoundError(f"there is no project {request.name}", reason="PROJECT_NOT_FOUND") from error
         return _project(obj, (await self._counts()).get(request.name, 0))
 
     async def list_models(self, request: pb.ListModelsRequest) -> pb.ListModelsResponse:

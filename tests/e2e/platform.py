@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import re
+import select
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["ADDER", "Platform", "replicas", "until"]
+__all__ = ["ADDER", "Platform", "Terminal", "replicas", "until"]
 
 BIN = Path(sys.executable).parent
 ADDER = {"inputs": [
@@ -32,6 +37,27 @@ def until(check: Callable[[], Any], seconds: float = 30.0) -> Any:
         assert time.monotonic() < deadline, f"not within {seconds} s: {value!r}"
         time.sleep(0.05)
     return value
+
+
+class Terminal:
+    """What somebody sees who runs a command at a terminal."""
+
+    def __init__(self, process: subprocess.Popen[bytes], handle: int) -> None:
+        self.process = process
+        self._handle = handle
+        self._seen = ""
+
+    def read(self, wanted: str, seconds: float = 30.0) -> None:
+        """Read on until a text is there; colours are left out."""
+        deadline = time.monotonic() + seconds
+        while wanted not in self._seen:
+            ready, _, _ = select.select([self._handle], [], [], max(deadline - time.monotonic(), 0))
+            assert ready, f"not within {seconds} s: {wanted!r} in {self._seen!r}"
+            try:
+                shown = os.read(self._handle, 65536).decode(errors="replace")
+            except OSError as error:  # it has ended
+                raise AssertionError(f"{wanted!r} is not in {self._seen!r}") from error
+            self._seen += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
 
 
 class Platform:
@@ -88,18 +114,35 @@ class Platform:
             self.end()
         self.run("klever", "down", "--data", str(self.data), check=False)
 
-    def run(self, *command: str, stdin: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
+    def run(
+        self, *command: str, stdin: str | bytes = "", check: bool = True, **environ: str
+    ) -> subprocess.CompletedProcess[str]:
+        ended = subprocess.run(
             [str(BIN / command[0]), *command[1:]],
-            env=self.env,
-            input=stdin,
-            text=True,
+            env={**self.env, **environ},
+            input=stdin.encode() if isinstance(stdin, str) else stdin,
             capture_output=True,
             timeout=90,
             check=False,
         )
+        done = subprocess.CompletedProcess(command, ended.returncode, ended.stdout.decode(), ended.stderr.decode())
         assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         return done
+
+    @contextmanager
+    def watched(self, *command: str) -> Iterator[Terminal]:
+        """Run `klever` at a terminal, 200 columns wide."""
+        ours, its = pty.openpty()
+        termios.tcsetwinsize(its, (50, 200))
+        environment = {**self.env, "TERM": "xterm"}
+        process = subprocess.Popen([str(BIN / "klever"), *command], env=environment, stdin=its, stdout=its, stderr=its)
+        os.close(its)
+        try:
+            yield Terminal(process, ours)
+        finally:
+            process.kill()
+            process.wait()
+            os.close(ours)
 
     def get(self, *what: str) -> dict[str, Any]:
         result: dict[str, Any] = json.loads(self.run("klever", "get", *what, "-o", "json").stdout)

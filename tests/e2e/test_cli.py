@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+import onnx
 import pytest
 import yaml
+from onnx import TensorProto, helper
 
 from tests.e2e.conftest import Objects
 from tests.e2e.platform import Platform, until
@@ -65,8 +68,101 @@ def test_every_list_has_three_forms(platform: Platform, what: str) -> None:
     assert yaml.safe_load(out(platform, "get", what, "-A", "-o", "yaml"))["items"] == items
 
 
-def test_events(platform: Platform) -> None:
+@pytest.mark.parametrize(
+    ("kind", "name", "parts"),
+    [
+        ("serving", "adder", {"spec", "status", "instances", "events"}),
+        ("version", "team/adder:v1", {"digest", "signature"}),
+        ("model", "team/adder", {"latest", "versionCount"}),
+        ("project", "team", {"name"}),
+    ],
+)
+def test_a_description_has_three_forms(platform: Platform, kind: str, name: str, parts: set[str]) -> None:
+    found = json.loads(out(platform, "describe", kind, name, "-o", "json"))
+    assert found.keys() >= parts
+    assert yaml.safe_load(out(platform, "describe", kind, name, "-o", "yaml")).keys() == found.keys()
+    if kind == "serving":
+        assert [i["phase"] for i in found["instances"]] == ["Ready"]
+        assert "Ready" in [e["reason"] for e in found["events"]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "code", "said"),
+    [
+        ("model", "empty", 6, "'empty' is not PROJECT/MODEL"),
+        ("model", "team/none", 3, "team/none is not in the registry"),
+        ("version", "team/adder", 6, "names no version: PROJECT/MODEL:TAG"),
+        ("project", "none", 3, "there is no project none"),
+    ],
+)
+def test_only_one_object_can_be_described(platform: Platform, kind: str, name: str, code: int, said: str) -> None:
+    done = platform.run("klever", "describe", kind, name, check=False)
+    assert done.returncode == code
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_project_is_made_once(platform: Platform) -> None:
+    platform.run("klever", "create", "project", "fresh")
+    again = platform.run("klever", "create", "project", "fresh", check=False)
+    assert (again.returncode, again.stderr) == (4, "klever: project fresh exists already\n")
+
+
+def test_versions_are_printed_with_plain_numbers(platform: Platform) -> None:
+    version = platform.get("versions", "team/adder:v1")
+    assert version["size"] > 0
+    assert version["signature"]["inputs"][0] == {"name": "X", "size": [1, 5], "dtype": "float32"}
+    assert platform.get("models", "team/adder")["latest"] == version
+    assert [v["tag"] for v in platform.get("versions", "team/adder")["items"]] == ["v1"]
+
+
+def test_events(platform: Platform, job: str) -> None:
     assert "every predictor answers inference requests" in out(platform, "events", "serving", "adder")
+    of_all = json.loads(out(platform, "events", "-A", "-o", "json"))["items"]
+    assert {(e["involvedObject"]["namespace"], e["involvedObject"]["name"]) for e in of_all} >= {
+        ("default", "adder"), ("team", job),
+    }  # fmt: skip
+    assert yaml.safe_load(out(platform, "events", "serving", "-A", "-o", "yaml"))["items"]
+    table = out(platform, "events", "-A").splitlines()
+    assert table[1].split() == ["NAMESPACE", "AGE", "TYPE", "REASON", "OBJECT", "COUNT", "MESSAGE"]
+    assert any(line.startswith("team ") and job in line for line in table)
+
+
+def test_environments_have_three_forms(platform: Platform) -> None:
+    table = out(platform, "env", "list").splitlines()
+    found = json.loads(out(platform, "env", "list", "-o", "json"))["items"]
+    assert {"name": "triton", "state": "ready"}.items() <= found[-1].items() | found[0].items()
+    assert all(e["sizeBytes"] >= 0 for e in found)
+    assert len(table) == len(found) + 1
+    assert yaml.safe_load(out(platform, "env", "list", "-o", "yaml"))["items"] == found
+
+
+def test_waiting_for_what_is_not_there(platform: Platform) -> None:
+    gone = out(platform, "wait", "serving", "never", "--for=delete")
+    assert gone == "serving never: delete met\n"
+    late = platform.run("klever", "wait", "serving", "never", "--for=condition=Ready", "--timeout=10m", check=False)
+    assert (late.returncode, "klever get servings -n default" in late.stderr) == (3, True)
+
+
+def test_what_is_deleted_is_waited_for_no_longer(platform: Platform) -> None:
+    platform.run("klever", "deploy", "team/later:v9", "--name", "doomed")
+    with platform.watched("wait", "serving", "doomed", "--for=condition=Ready", "--timeout=10m") as waiting:
+        waiting.read("is not in the registry")
+        platform.run("klever", "delete", "serving", "doomed")
+        assert waiting.process.wait(timeout=30) == 3
+
+
+def test_a_wait_is_shown_at_a_terminal_alone(platform: Platform) -> None:
+    platform.run("klever", "deploy", "team/later:v1", "--name", "later")
+    waiting = ("wait", "serving", "later", "--for=condition=Ready")
+    piped = platform.run("klever", *waiting, "--timeout=1s", check=False)
+    assert (piped.stdout, len(piped.stderr.splitlines())) == ("", 1)
+    with platform.watched(*waiting, "--timeout=60s") as terminal:
+        terminal.read("serving later: Pending 0/0: main: team/later:v1 is not in the registry")
+        platform.push("team/later:v1")
+        terminal.read("serving later: condition=Ready met")
+        assert terminal.process.wait(timeout=30) == 0
+    platform.run("klever", "delete", "serving", "later")
 
 
 def test_what_has_ended_cannot_be_cancelled_or_undone(platform: Platform, job: str) -> None:
@@ -100,6 +196,23 @@ def test_predict_by_example_and_by_file(platform: Platform, tmp_path: Path) -> N
     assert len(refused.stderr.splitlines()) == 1
 
 
+def test_predict_by_example_where_an_input_is_a_scalar(platform: Platform) -> None:
+    scalar = helper.make_tensor_value_info("s", TensorProto.FLOAT, [])
+    vector = helper.make_tensor_value_info("v", TensorProto.FLOAT, ["n", 2])
+    total = helper.make_tensor_value_info("sum", TensorProto.FLOAT, ["n", 2])
+    graph = helper.make_graph([helper.make_node("Add", ["s", "v"], ["sum"])], "g", [scalar, vector], [total])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    directory = platform.root / "scalar"
+    (directory / "model").mkdir(parents=True)
+    onnx.save(model, str(directory / "model/scalar.onnx"))
+    platform.run("ormb", "save", str(directory), "team/scalar:v1")
+    platform.run("ormb", "push", "team/scalar:v1")
+    platform.run("klever", "deploy", "team/scalar:v1", "--name", "scalar", "--wait")
+    assert json.loads(out(platform, "predict", "scalar", "--example"))["outputs"][0]["data"] == [0.0, 0.0]
+    assert platform.get("versions", "team/scalar:v1")["signature"]["inputs"][0]["size"] == []
+    platform.run("klever", "delete", "serving", "scalar")
+
+
 def test_a_backup_holds_the_objects(tmp_path: Path) -> None:
     platform = Platform(tmp_path / "first")
     other = Platform(tmp_path / "second")
@@ -109,6 +222,7 @@ def test_a_backup_holds_the_objects(tmp_path: Path) -> None:
         platform.start()
         platform.run("klever", "apply", "-f", "-", stdin=manifest + spec)
         platform.run("klever", "backup", str(tmp_path / "backup.db"))
+        assert stat.S_IMODE((tmp_path / "backup.db").stat().st_mode) == 0o600
         platform.run("klever", "delete", "serving", "kept")
         other.data.mkdir(parents=True)
         shutil.copy(tmp_path / "backup.db", other.data / "klever.db")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Objects
-from tests.e2e.platform import Platform, until
+from tests.e2e.platform import Platform, replicas, until
 
 SHARES = """
 apiVersion: kleveross.io/v1alpha1
@@ -57,6 +57,25 @@ def test_from_a_model_file_to_traffic_and_back(platform: Platform) -> None:
     assert platform.infer("adder")[0] == 404
     assert platform.end() == ""
     assert "nothing was running" in platform.run("klever", "down", "--data", str(platform.data)).stdout
+
+
+@pytest.mark.parametrize("flags", [(), ("--keep-serving",)])
+def test_down_stops_a_platform_that_runs(platform: Platform, flags: tuple[str, ...]) -> None:
+    platform.flags += flags
+    platform.end()
+    platform.start()
+    platform.push("team/adder:v1")
+    platform.run("klever", "deploy", "team/adder:v1", "--name", "adder", "--wait")
+    assert replicas(platform)
+    assert platform.process is not None
+    stopped = platform.run("klever", "down", "--data", str(platform.data)).stdout
+    assert f"the platform has stopped (process {platform.process.pid})" in stopped
+    platform.process.communicate(timeout=5)
+    assert platform.process.returncode == 0
+    assert replicas(platform) == []
+    assert platform.run("klever", "down", "--data", str(platform.data)).stdout == "nothing was running\n"
+    platform.start()
+    until(lambda: platform.get("servings", "adder")["status"]["phase"] == "Ready")
 
 
 def test_deploy_in_the_moment_after_the_push_waits_for_the_signature(platform: Platform) -> None:

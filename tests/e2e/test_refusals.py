@@ -46,6 +46,26 @@ def test_a_wrong_manifest_is_refused_with_its_field(shared: Platform, predictors
     assert said in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"metadata: x", "metadata: must be an object, not 'x'"),
+        (b"metadata: {name: 5}", "metadata.name: must be a string, not 5"),
+        (b"metadata: {namespace: x}", "metadata.name: is required"),
+        (b"metadata: {name: x, name: y}", "standard input: metadata.name: stands twice"),
+        (b"metadata: {name: \xff}", "standard input is not UTF-8 text"),
+        (b"spec: " + b"[" * 100_000, "standard input is nested more than 200 deep"),
+    ],
+)
+def test_what_is_no_manifest_is_said_in_a_line(shared: Platform, content: bytes, said: str) -> None:
+    manifest = b"apiVersion: kleveross.io/v1alpha1\nkind: Serving\n" + content
+    # In the locale C bytes that are no text come in as what cannot be sent out again.
+    done = shared.run("klever", "apply", "-f", "-", stdin=manifest, check=False, LC_ALL="C")
+    assert done.returncode == 6
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_a_name_that_is_no_label(shared: Platform) -> None:
     done = shared.run("klever", "deploy", "team/adder:v1", "--name", "No.Label", check=False)
     assert done.returncode == 6
@@ -59,18 +79,50 @@ def test_a_write_needs_the_token(shared: Platform) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "said"),
-    [("team/missing:v1", "is not in the registry"), ("team/flowers:v1", "no runtime here serves the format 'PMML'")],
+    ("model", "said", "code"),
+    [
+        ("team/missing:v1", "is not in the registry", 7),
+        ("team/flowers:v1", "no runtime here serves the format 'PMML'", 4),
+    ],
 )
-def test_a_model_that_cannot_be_served_is_said(shared: Platform, model: str, said: str) -> None:
+def test_a_model_that_cannot_be_served_is_said(shared: Platform, model: str, said: str, code: int) -> None:
     shared.push("team/flowers:v1", "pmml")
     name = "bad-" + model.partition("/")[2].partition(":")[0]
     shared.run("klever", "deploy", model, "--name", name)
     until(lambda: said in json.dumps(shared.get("servings", name)["status"]))
     assert shared.infer(name)[0] == 503
     late = shared.run("klever", "wait", "serving", name, "--for=condition=Ready", "--timeout", "1s", check=False)
-    assert late.returncode == 7
+    assert late.returncode == code
     assert said in late.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "runtime", "said"),
+    [
+        (b"\xff\xff", (), "broken.onnx is no ONNX model"),
+        (None, ("--runtime", "triton"), "Triton does not serve PMML"),
+    ],
+)
+def test_waiting_ends_at_once_for_what_will_never_be_ready(
+    shared: Platform, content: bytes | None, runtime: tuple[str, ...], said: str
+) -> None:
+    if content is None:
+        reference = "team/flowers:v1"
+        shared.push(reference, "pmml")
+    else:
+        reference = "team/broken:v1"
+        (shared.root / "broken/model").mkdir(parents=True)
+        (shared.root / "broken/model/broken.onnx").write_bytes(content)
+        shared.run("ormb", "save", str(shared.root / "broken"), reference)
+        shared.run("ormb", "push", reference)
+    # Were it waited for in vain, the command itself would be given up before.
+    flags = ("--name", "never", "--wait", "--timeout", "10m", *runtime)
+    done = shared.run("klever", "deploy", reference, *flags, check=False)
+    assert done.returncode == 4
+    assert said in done.stderr
+    assert "`klever describe serving never` tells more" in done.stderr
+    shared.run("klever", "delete", "serving", "never")
+    shared.run("klever", "wait", "serving", "never", "--for=delete")
 
 
 def test_a_conversion_that_is_not_there_fails_at_once(shared: Platform) -> None:
@@ -81,6 +133,17 @@ def test_a_conversion_that_is_not_there_fails_at_once(shared: Platform) -> None:
     shared.run("klever", "apply", "-f", "-", stdin=manifest)
     until(lambda: shared.get("modeljobs", "convert").get("status", {}).get("phase") == "Failed")
     assert "no conversion from H5 to SavedModel" in shared.get("modeljobs", "convert")["status"]["message"]
+
+
+def test_a_name_that_is_not_the_platforms_is_said(shared: Platform) -> None:
+    wrong = f"0.0.0.0:{shared.port}"
+    for command in (("get", "servings"), ("get", "models"), ("logs", "serving", "x"), ("predict", "x", "--example")):
+        done = shared.run("klever", *command, "--server", wrong, check=False)
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"klever: {wrong} does not know this call")
+        assert "the address that `klever up` printed" in done.stderr
+    pulled = shared.run("ormb", "pull", "team/adder:v1", check=False, KLEVER_SERVER=wrong)
+    assert (pulled.returncode, "is called by a name that is not its own" in pulled.stderr) == (3, True)
 
 
 def test_the_gateway_refuses_what_is_not_published(shared: Platform) -> None:

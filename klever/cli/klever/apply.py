@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from klever.api.codec import from_object
-from klever.api.kinds import MODEL_JOB, SERVING, Kind, Object, kind_of
+from klever.api.documents import read_documents
+from klever.api.kinds import MODEL_JOB, SERVING, Kind, kind_of
 from klever.cli.klever.client import Api, connect
 from klever.cli.klever.flags import add_server
 from klever.errors import FieldViolation, InvalidError, KleverError
@@ -23,7 +22,7 @@ from klever.v1alpha1.serving_service_pb2 import ApplyServingRequest
 EXAMPLES = """  klever apply -f serving.yaml
   cat *.yaml | klever apply -f -"""
 
-Apply = Callable[[Api, Object, str, str], Any]
+Apply = Callable[[Api, Any, str, str], None]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,18 +32,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     source = "standard input" if args.filename == "-" else args.filename
-    text = sys.stdin.read() if args.filename == "-" else Path(args.filename).read_text(encoding="utf-8")
-    objects = list(_documents(text, source))
+    content = sys.stdin.buffer.read() if args.filename == "-" else Path(args.filename).read_bytes()
+    objects = list(_objects(content, source))
     if not objects:
         raise InvalidError(f"{source} holds no object")
     api = connect(args)
-    for where, obj in objects:
-        kind = kind_of(obj)
-        metadata = obj.get("metadata") or {}
-        namespace = metadata.get("namespace") or api.namespace
+    for where, kind, message in objects:
+        metadata = message.metadata
         with _Named(where):
-            _APPLY[kind](api, obj, namespace, str(metadata.get("name", "")))
-        print(f"{kind.kind.lower()} {metadata.get('name')} applied")
+            _APPLY[kind](api, message, metadata.namespace or api.namespace, metadata.name)
+        print(f"{kind.kind.lower()} {metadata.name} applied")
     return 0
 
 
@@ -62,40 +59,34 @@ class _Named:
             error.message = f"{self._where}: {error.message}"
 
 
-def _documents(text: str, source: str) -> Iterator[tuple[str, Object]]:
-    """Yield each object with its place; every one is checked before the first is sent."""
-    try:
-        documents = list(yaml.load_all(text, Loader=yaml.CSafeLoader))
-    except yaml.YAMLError as error:
-        raise InvalidError(f"{source} is not YAML: {error}") from error
-    for index, document in enumerate(documents):
-        if document is None:
-            continue
-        where = f"{source}[{index}]" if len(documents) > 1 else source
+def _objects(content: bytes, source: str) -> Iterator[tuple[str, Kind, Any]]:
+    """Yield each object's place, kind and message; every one is checked before the first is sent."""
+    for where, document in read_documents(content, source):
         with _Named(where):
-            yield where, _check(document)
+            yield where, *_check(document)
 
 
-def _check(document: Any) -> Object:
+def _check(document: Any) -> tuple[Kind, Any]:
     if not isinstance(document, dict):
         raise InvalidError("is no object")
     kind = kind_of(document)
     if kind not in _APPLY:
         raise InvalidError(f"{kind} cannot be applied; ModelJob and Serving can")
-    if not (document.get("metadata") or {}).get("name"):
+    try:
+        message = from_object(document, _MESSAGES[kind], strict=True)
+    except RecursionError as error:
+        raise InvalidError("holds an alias of what it is itself a part of") from error
+    if not message.metadata.name:
         raise InvalidError(violations=(FieldViolation("metadata.name", "is required"),))
-    from_object(document, _MESSAGES[kind], strict=True)
-    return document
+    return kind, message
 
 
-def _job(api: Api, obj: Object, namespace: str, name: str) -> None:
-    request = ApplyModelJobRequest(namespace=namespace, name=name, model_job=from_object(obj, ModelJob))
-    api.call(api.jobs.ApplyModelJob, request)
+def _job(api: Api, job: ModelJob, namespace: str, name: str) -> None:
+    api.call(api.jobs.ApplyModelJob, ApplyModelJobRequest(namespace=namespace, name=name, model_job=job))
 
 
-def _serving(api: Api, obj: Object, namespace: str, name: str) -> None:
-    request = ApplyServingRequest(namespace=namespace, name=name, serving=from_object(obj, Serving))
-    api.call(api.servings.ApplyServing, request)
+def _serving(api: Api, serving: Serving, namespace: str, name: str) -> None:
+    api.call(api.servings.ApplyServing, ApplyServingRequest(namespace=namespace, name=name, serving=serving))
 
 
 _MESSAGES: dict[Kind, Any] = {MODEL_JOB: ModelJob, SERVING: Serving}

@@ -77,10 +77,16 @@ class Api:
         kind = _ERRORS.get(code, errors.KleverError)
         if kind is errors.UnavailableError:
             message = f"no answer from {self.settings.server}: is `klever up` running? ({message})"
+        elif kind is errors.KleverError and not message:
+            # The gateway answers so to those who call it by a name that is not its own, as do other servers.
+            message = (
+                f"{self.settings.server} does not know this call ({code.name}): is it a Klever platform, and called by "
+                "the address that `klever up` printed? --server and KLEVER_SERVER say which"
+            )
         reason = ""
         status = rpc_status.from_call(error)
         for detail in status.details if status else ():
             info = error_details_pb2.ErrorInfo()
             if detail.Unpack(info):
                 reason = info.reason
-        return kind(message, reason=reason)
+        return kind(message or f"{self.settings.server} answered {code.name} and did not say why", reason=reason)

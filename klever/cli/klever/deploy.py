@@ -10,6 +10,7 @@ from klever.cli.klever.client import Api, connect
 from klever.cli.klever.flags import add_server, add_wait
 from klever.cli.klever.output import seconds
 from klever.cli.klever.resources import find
+from klever.cli.klever.stored import SERVINGS
 from klever.cli.klever.wait import wait_for
 from klever.errors import InvalidError
 from klever.oci.reference import Reference
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _main_predictor(api: Api, name: str) -> dict[str, object]:
-    serving = next(find("serving").list(api, api.namespace, name, ""))
+    serving = SERVINGS.get(api, api.namespace, name)
     for predictor in to_object(serving.spec)["predictors"]:
         if predictor["name"] == "main":
             return dict(predictor)

@@ -6,33 +6,45 @@ import argparse
 import json
 from typing import Any
 
+from klever.api.codec import to_object
 from klever.cli.klever.client import Api, connect
-from klever.cli.klever.events import print_events
-from klever.cli.klever.flags import add_server
-from klever.cli.klever.output import print_table
+from klever.cli.klever.events import list_events, print_events
+from klever.cli.klever.flags import add_output, add_server
+from klever.cli.klever.output import print_objects, print_table
 from klever.cli.klever.resources import find
+from klever.cli.klever.stored import SERVINGS
 from klever.v1alpha1 import serving_service_pb2
 
 EXAMPLES = """  klever describe serving digits
-  klever describe version team/digits:v1"""
+  klever describe version team/digits:v1
+  klever describe serving digits -o json      (the object, with its instances and events)"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kind", metavar="KIND", help="model, version, modeljob, serving or project")
     parser.add_argument("name", metavar="NAME")
+    add_output(parser)
     add_server(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     resource = find(args.kind)
     api = connect(args)
-    item = next(resource.list(api, api.namespace, args.name, ""))
-    _print_fields(resource.to_json(item), "")
-    if resource.names[0] == "servings":
-        _print_instances(api, args.name)
-    if resource.watch is not None:
+    obj = resource.to_json(resource.get(api, api.namespace, args.name))
+    instances = _instances(api, args.name) if resource.stored is SERVINGS else None
+    events = list_events(api, resource.stored, api.namespace, args.name) if resource.stored is not None else None
+    if args.output != "table":
+        parts = {"instances": instances, "events": events}
+        found = {name: [to_object(item) for item in items] for name, items in parts.items() if items is not None}
+        print_objects([obj | found], args.output, single=True)
+        return 0
+    _print_fields(obj, "")
+    if instances is not None:
+        print("\nInstances:")
+        _print_instances(instances)
+    if events is not None:
         print("\nEvents:")
-        print_events(api, resource.names[0], args.name)
+        print_events(events)
     return 0
 
 
@@ -50,10 +62,12 @@ def _print_fields(value: dict[str, Any], indent: str) -> None:
             print(f"{indent}{name}: {field if isinstance(field, str) else json.dumps(field)}")
 
 
-def _print_instances(api: Api, name: str) -> None:
+def _instances(api: Api, name: str) -> list[Any]:
     request = serving_service_pb2.ListInstancesRequest(namespace=api.namespace, name=name)
-    items = api.call(api.servings.ListInstances, request).items
-    print("\nInstances:")
+    return list(api.call(api.servings.ListInstances, request).items)
+
+
+def _print_instances(items: list[Any]) -> None:
     if not items:
         print("none")
         return

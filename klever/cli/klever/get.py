@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     items = list(resource.list(api, namespace, args.name, args.selector))
     if args.output != "table":
-        print_objects([resource.to_json(i) for i in items], args.output, single=bool(args.name) and len(items) == 1)
+        print_objects([resource.to_json(i) for i in items], args.output, single=resource.one(args.name))
     elif items:
         print_table(*_table(resource, items, wide=args.all_namespaces))
     else:
@@ -53,9 +53,9 @@ def _table(resource: Resource, items: list[Any], *, wide: bool) -> tuple[list[st
 
 
 def _watch(args: argparse.Namespace, api: Api, resource: Resource, namespace: str) -> None:
-    if resource.watch is None:
+    if resource.stored is None:
         raise InvalidError(f"{resource.names[0]} cannot be watched; modeljobs and servings can")
-    for event in resource.watch(api, namespace, args.name, args.selector):
+    for event in resource.stored.watch(api, namespace, args.name, args.selector):
         if event.type == "ERROR":
             raise ExpiredError(f"the watch ended: {event.error.message}")
         if args.output != "table":

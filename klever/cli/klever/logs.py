@@ -26,14 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    kind = find(args.kind).names[0]
-    if kind not in ("modeljobs", "servings"):
-        raise InvalidError(f"{kind} have no logs; modeljobs and servings do")
+    resource = find(args.kind)
+    if resource.stored is None:
+        raise InvalidError(f"{resource.names[0]} have no logs; modeljobs and servings do")
     api = connect(args)
-    method = api.jobs.StreamLogs if kind == "modeljobs" else api.servings.StreamLogs
     request = StreamLogsRequest(
         namespace=api.namespace, name=args.name, instance=args.instance, tail=args.tail, follow=args.follow
     )
-    for line in api.stream(method, request):
+    for line in api.stream(resource.stored.calls(api).StreamLogs, request):
         print(f"{line.instance}: {line.text}" if line.instance and not args.instance else line.text, flush=True)
     return 0

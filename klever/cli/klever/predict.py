@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 
 from klever.cli.klever.client import Api, connect
 from klever.cli.klever.flags import add_server
-from klever.cli.klever.resources import find, model_parts
+from klever.cli.klever.stored import SERVINGS
+from klever.cli.klever.versions import get_version
 from klever.errors import FailedPreconditionError, InvalidError, KleverError, NotFoundError, UnavailableError
-from klever.v1alpha1.model_service_pb2 import GetModelVersionRequest
+from klever.oci.reference import Reference
 
 EXAMPLES = """  klever predict digits --input request.json
   klever predict digits --example            (zeros of the signature's shapes)
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     api = connect(args)
-    serving = next(find("serving").list(api, api.namespace, args.name, ""))
+    serving = SERVINGS.get(api, api.namespace, args.name)
     if not serving.status.url:
         raise FailedPreconditionError(f"serving {args.name} has no URL yet: `klever describe serving {args.name}`")
     body = _example(api, serving) if args.example else _read(args.input)
@@ -64,16 +65,18 @@ def _example(api: Api, serving: Any) -> bytes:
     status = next((p for p in serving.status.predictors if p.digest), None)
     if status is None:
         raise FailedPreconditionError(f"serving {serving.metadata.name} has no pinned model to take an example from")
-    project, model, _ = model_parts(status.model)
-    request = GetModelVersionRequest(project=project, model=model, version=status.digest)
-    version = api.call(api.models.GetModelVersion, request)
+    reference = Reference.parse(status.model)
+    version = get_version(api, "", f"{reference.project}/{reference.model}@{status.digest}")
     return json.dumps({"inputs": [_zeros(t) for t in version.signature.inputs]}).encode()
 
 
 def _zeros(tensor: Any) -> dict[str, Any]:
     if tensor.dtype not in _TYPES:
         raise InvalidError(f"input {tensor.name} has the type {tensor.dtype}: write a request, and use --input")
-    shape = [1 if d < 0 else d for d in tensor.size]
+    if not tensor.has_size:
+        raise InvalidError(f"input {tensor.name} has no known rank: write a request, and use --input")
+    # Triton has no scalars: it takes one as a vector of one value.
+    shape = [1 if d < 0 else d for d in tensor.size] or [1]
     count = 1
     for dimension in shape:
         count *= dimension
@@ -104,7 +107,7 @@ def _post(args: argparse.Namespace, api: Api, serving: Any, body: bytes) -> str:
 
 
 def _error(status: int, text: str) -> KleverError:
-    message = f"HTTP {status}: {text.strip()[:2000]}"
+    message = f"HTTP {status}: {text.strip()[:2000] or 'no more was said; `klever describe serving` may tell'}"
     if status == 404:
         return NotFoundError(message)
     return UnavailableError(message) if status in (502, 503, 504) else InvalidError(message)

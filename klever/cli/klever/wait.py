@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import time
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from klever.cli.klever.client import Api, connect
 from klever.cli.klever.flags import add_server, add_wait
 from klever.cli.klever.output import seconds
 from klever.cli.klever.resources import Resource, find
-from klever.errors import DeadlineError, FailedPreconditionError, InvalidError
+from klever.cli.klever.stored import StoredKind
+from klever.cli.progress import status_line
+from klever.errors import DeadlineError, FailedPreconditionError, InvalidError, NotFoundError
 
 EXAMPLES = """  klever wait serving digits --for=condition=Ready --timeout 60s
   klever wait modeljob extract-digits-v1 --for=condition=Complete
   klever wait serving digits --for=delete"""
+
+_FINAL = frozenset(("PredictorFailed", "Refused"))
+"""Of the reasons why a Serving is not Ready those that pass only when somebody changes it (or its model)."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,25 +41,47 @@ def run(args: argparse.Namespace) -> int:
 
 
 def wait_for(api: Api, resource: Resource, name: str, condition: str, timeout: float) -> Any:
-    """Return the object once the condition holds.
+    """Return the object once the condition holds; for `delete` as it was seen last, None if it was gone already.
 
-    Raises `DeadlineError` with its last message if it does not in time, `FailedPreconditionError` if a job that is
-    waited to complete has failed.
+    Raises `NotFoundError` if it is not there, or goes meanwhile; `FailedPreconditionError` as soon as the condition can
+    no longer hold; `DeadlineError` with the object's last message if it does not in time.
     """
-    if resource.watch is None:
+    if resource.stored is None:
         raise InvalidError(f"{resource.names[0]} cannot be waited for; modeljobs and servings can")
     wanted, status = _parse(condition)
+    what = f"{resource.names[1]} {name}"
     last = None
-    try:
-        for event in resource.watch(api, api.namespace, name, "", timeout):
-            if event.type == "DELETED" and wanted == "":
-                return event.object
-            last = event.object
-            if wanted and _holds(last, wanted, status):
+    with status_line(what) as show, suppress(DeadlineError):  # that is said below, with the object's last message
+        for obj in _states(api, resource.stored, name, time.monotonic() + timeout):
+            if obj is None and wanted:
+                where = f"-n {api.namespace}"
+                raise NotFoundError(f"{what} is not there: `klever get {resource.names[0]} {where}` lists what is")
+            if obj is None:
                 return last
-    except DeadlineError:
-        pass  # said below, with the object's last message
-    raise DeadlineError(f"{resource.names[1]} {name}: {condition} not met within {timeout:g} s; {_why(last)}")
+            last = obj
+            show(_progress(obj))
+            if wanted and _holds(obj, what, wanted, status):
+                return obj
+    raise DeadlineError(f"{what}: {condition} not met within {timeout:g} s; {_why(last)}")
+
+
+def _states(api: Api, kind: StoredKind, name: str, deadline: float) -> Iterator[Any]:
+    """Yield the object as it is and after each change, None at last if it is not there.
+
+    Raises `DeadlineError` at the deadline (of the monotonic clock).
+    """
+    while True:
+        obj, version = kind.look(api, api.namespace, name)
+        yield obj
+        if obj is None:
+            return
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise DeadlineError(f"{name} was looked at for too long")
+        for event in kind.watch(api, api.namespace, name, "", resource_version=version, timeout=left):
+            if event.type == "ERROR":
+                break  # the version is too old: look again
+            yield None if event.type == "DELETED" else event.object
 
 
 def _parse(condition: str) -> tuple[str, str]:
@@ -64,15 +94,35 @@ def _parse(condition: str) -> tuple[str, str]:
     return kind, status or "True"
 
 
-def _holds(obj: Any, wanted: str, status: str) -> bool:
+def _holds(obj: Any, what: str, wanted: str, status: str) -> bool:
     current = {c.type: c for c in obj.status.conditions if c.observed_generation == obj.metadata.generation}
-    if wanted == "Complete" and status == "True" and "Failed" in current and current["Failed"].status == "True":
-        raise FailedPreconditionError(f"modeljob {obj.metadata.name} failed: {current['Failed'].message}")
+    if status == "True" and (failure := _final_failure(current, wanted)):
+        raise FailedPreconditionError(f"{what} failed: {failure}; `klever describe {what}` tells more")
     return wanted in current and current[wanted].status == status
+
+
+def _final_failure(current: dict[str, Any], wanted: str) -> str:
+    """Return why the condition cannot hold for this generation, empty if it may."""
+    if wanted == "Complete" and "Failed" in current and current["Failed"].status == "True":
+        return str(current["Failed"].message or current["Failed"].reason)
+    ready = current.get("Ready")
+    if wanted == "Ready" and ready is not None and ready.reason in _FINAL:
+        return str(ready.message or ready.reason)
+    return ""
+
+
+def _progress(obj: Any) -> str:
+    """Say how far it is: `Deploying 0/1: main: the model is being unpacked`."""
+    status = obj.status
+    message = getattr(status, "message", "") or next(
+        (c.message for c in status.conditions if c.type == "Ready" and c.status != "True"), ""
+    )
+    state = f"{status.phase or 'Pending'} {getattr(status, 'replicas', '')}".strip()
+    return f"{state}: {message}" if message else state
 
 
 def _why(obj: Any) -> str:
     if obj is None:
-        return "it was not seen"
+        return "the server did not say how it is: try again"
     messages = [f"{c.type}={c.status}: {c.message}" for c in obj.status.conditions if c.status != "True" and c.message]
     return "; ".join(messages) or f"its phase is {obj.status.phase or 'unknown'}"

@@ -6,7 +6,7 @@ import argparse
 
 import klever
 
-EXAMPLES = ""
+EXAMPLES = "  ormb version"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -43,14 +43,16 @@ class Plan:
     """Revisions that the published route names and the new one does not: to be drained."""
     trouble: str = ""
     """Why it could not be applied; empty if it was."""
+    refused: bool = False
+    """Whether it cannot be applied as it is: it is not tried again."""
 
     @property
     def wanted(self) -> tuple[PredictorWorkload, ...]:
         return tuple(p.wanted for p in self.predictors if p.wanted is not None)
 
-    def failed(self, snapshot: Snapshot, why: str) -> Plan:
+    def failed(self, snapshot: Snapshot, why: str, *, refused: bool = False) -> Plan:
         """Return the plan that was not applied: what is published is still what it was."""
-        return replace(self, route=snapshot.route or Route(self.route.key, ()), trouble=why)
+        return replace(self, route=snapshot.route or Route(self.route.key, ()), trouble=why, refused=refused)
 
 
 def make_plan(snapshot: Snapshot) -> Plan:

@@ -64,8 +64,10 @@ class ServingReconciler:
         try:
             await self._apply(key, snapshot, plan)
         except KleverError as error:
-            await self._report(key, snapshot, status_of(snapshot, plan.failed(snapshot, error.message)))
-            if not isinstance(error, InvalidError):
+            refused = isinstance(error, InvalidError)
+            failed = plan.failed(snapshot, error.message, refused=refused)
+            await self._report(key, snapshot, status_of(snapshot, failed))
+            if not refused:
                 raise  # to be tried again
             return Result()
         await self._report(key, snapshot, status_of(snapshot, plan))

@@ -63,7 +63,7 @@ def _traffic(plan: Plan) -> str:
 
 def _ready(plan: Plan) -> Condition:
     if plan.trouble:
-        return Condition("Ready", "False", "NotApplied", plan.trouble[:4096])
+        return Condition("Ready", "False", "Refused" if plan.refused else "NotApplied", plan.trouble[:4096])
     troubled = [p for p in plan.predictors if not _is_ready(p)]
     if not troubled:
         return Condition("Ready", "True", "Serving", "every predictor answers inference requests")
@@ -90,7 +90,7 @@ def _signature_pending(snapshot: Snapshot) -> Condition:
 
 def _routes_ready(plan: Plan) -> Condition:
     if plan.trouble:
-        return Condition("RoutesReady", "False", "NotApplied", plan.trouble[:4096])
+        return Condition("RoutesReady", "False", "Refused" if plan.refused else "NotApplied", plan.trouble[:4096])
     if not _serves(plan):
         return Condition("RoutesReady", "False", "NoEndpoints", "no predictor is ready to take requests")
     return Condition("RoutesReady", "True", "Published", "requests reach the predictors")

@@ -16,13 +16,18 @@ _BUSY_MS = 10_000
 
 
 def backup(database: Path, target: Path) -> None:
-    """Copy a store's file to `target`, durably, replacing what is there only when it is whole."""
+    """Copy a store's file to `target`, durably, for this user alone (objects hold passwords of environments).
+
+    What is there is replaced only when the copy is whole.
+    """
     if not database.is_file():
         raise NotFoundError(f"there is no store at {database}")
     partial = target.with_name(f".{target.name}.partial")
     try:
         source = apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READWRITE)
         source.set_busy_timeout(_BUSY_MS)
+        partial.unlink(missing_ok=True)
+        os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         copy = apsw.Connection(str(partial))
         with copy.backup("main", source, "main") as process:
             process.step()

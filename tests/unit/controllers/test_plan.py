@@ -109,8 +109,11 @@ def test_nothing_ready_publishes_a_route_without_endpoints() -> None:
 def test_a_route_that_the_gateway_refuses_is_said_and_the_old_one_stays() -> None:
     before = make_plan(seen({**MAIN, "traffic": 100}, instances=(instance(MAIN),))).route
     snapshot = seen(MAIN, CANARY, instances=(instance(MAIN), instance(CANARY)), route=before, phase="Ready")
-    status = status_of(snapshot, make_plan(snapshot).failed(snapshot, "the gateway refuses it"))
+    status = status_of(snapshot, make_plan(snapshot).failed(snapshot, "the gateway refuses it", refused=True))
     assert (status["phase"], status["traffic"]) == ("Degraded", "main=100")
     assert [p["traffic"] for p in status["predictors"]] == [100, 0]
     said = {c["type"]: (c["status"], c["message"]) for c in status["conditions"]}
     assert said["Ready"] == said["RoutesReady"] == ("False", "the gateway refuses it")
+    assert status["conditions"][0]["reason"] == "Refused"  # for good, and those who wait for it are told so
+    passing = status_of(snapshot, make_plan(snapshot).failed(snapshot, "the gateway is away"))
+    assert passing["conditions"][0]["reason"] == "NotApplied"

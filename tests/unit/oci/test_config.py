@@ -37,7 +37,7 @@ FULL = {
 
 
 def ormbfile(tmp_path: Path, text: str) -> dict[str, Any] | None:
-    (tmp_path / "ormbfile.yaml").write_text(text)
+    (tmp_path / "ormbfile.yaml").write_text(text, encoding="latin-1")
     return read_ormbfile(tmp_path / "ormbfile.yaml")
 
 
@@ -110,7 +110,6 @@ def test_ormbfile_is_text_and_names_fold(tmp_path: Path) -> None:
         signature: {inputs: [{name: data, size: [1, -1], dtype: float32}], outputs: [{name: 0, size: []}]}
         labels: {gpu: yes, empty: ""}
         description:
-        version: 1.10
         """,
     )
     assert fields == {
@@ -121,9 +120,8 @@ def test_ormbfile_is_text_and_names_fold(tmp_path: Path) -> None:
         "signature": {
             "inputs": [{"name": "data", "size": [1, -1], "dType": "float32"}], "outputs": [{"name": "0", "size": []}],
         },
-        "version": "1.10",
     }  # fmt: skip
-    assert list(fields) == ["created", "labels", "format", "metrics", "signature", "version"]
+    assert list(fields) == ["created", "labels", "format", "metrics", "signature"]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +132,12 @@ def test_ormbfile_is_text_and_names_fold(tmp_path: Path) -> None:
         ("format: [ONNX]", r"ormbfile.yaml: format: must be text"),
         ("signature: {inputs: [{size: [1, two]}]}", r"ormbfile.yaml: signature.inputs\[0\].size\[1\]: 'two' is not a"),
         ("created: 2024-05-01", "is not an RFC 3339 time"),
-        ("a: &a [*a]", "is not YAML"),
+        ("labels: &a {a: *a}", "ormbfile.yaml"),
+        ("author: \xff", "ormbfile.yaml is not UTF-8 text"),
+        ("formt: ONNX", "ormbfile.yaml: formt: unknown field; there are author, created"),
+        ("signature: {inputs: [{nmae: x}]}", r"signature.inputs\[0\].nmae: unknown field; there are name, size, dType"),
+        ("format: ONNX\nformat: PMML", "ormbfile.yaml: format: stands twice"),
+        ("format: ONNX\nFormat: PMML", "ormbfile.yaml: Format: is format once more"),
     ],
 )
 def test_a_wrong_ormbfile_is_named_with_its_path(tmp_path: Path, text: str, message: str) -> None:
@@ -152,3 +155,10 @@ def test_what_is_written_reads_back(tmp_path: Path) -> None:
     write_ormbfile(path, FULL)
     assert read_ormbfile(path) == {name: value for name, value in FULL.items() if name != "directoryStructure"}
     assert yaml.safe_load(path.read_text())["metrics"]["set"][0]["value"] == "0.90"
+
+
+def test_what_a_newer_tool_added_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "ormbfile.yaml"
+    tensor = {"name": "x", "size": None, "quantised": True}
+    write_ormbfile(path, {"format": "ONNX", "later": 1, "labels": {"any": "a"}, "signature": {"inputs": [tensor]}})
+    assert read_ormbfile(path) == {"labels": {"any": "a"}, "format": "ONNX", "signature": {"inputs": [{"name": "x"}]}}

@@ -43,6 +43,7 @@ def test_every_verb_has_help(tmp_path: Path, verb: str) -> None:
     assert shown.returncode == 0
     assert shown.stdout.startswith(f"usage: ormb {verb}")
     assert VERBS[verb].capitalize() in shown.stdout
+    assert f"ormb {verb}" in shown.stdout.partition("examples:\n")[2]
 
 
 def test_help_lists_the_verbs_and_wrong_usage_is_2(tmp_path: Path) -> None:

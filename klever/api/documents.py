@@ -1,0 +1,110 @@
+"""YAML as people write it, read so that nothing of it is lost: a key that stands twice is an error, not the last word.
+
+As in Kubernetes, what looks like a date is text.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Any, Final
+
+import yaml
+
+from klever.errors import FieldViolation, InvalidError
+
+__all__ = ["read_document", "read_documents"]
+
+_MAX_DEPTH: Final = 200
+"""The C parser has no bound of its own: it overruns the stack."""
+
+
+class _Loader(yaml.CSafeLoader):
+    yaml_implicit_resolvers = {  # noqa: RUF012 - the base class declares it so
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+class _TextLoader(yaml.CBaseLoader):
+    """Scalars are text as it stands."""
+
+
+def read_documents(content: bytes, what: str) -> Iterator[tuple[str, Any]]:
+    """Yield each document that is not empty, with its place: `what`, or `what[INDEX]` where there are several.
+
+    Raises `InvalidError` for what is not UTF-8 or not YAML, and for a key that stands twice, with its path.
+    """
+    nodes = _compose(content, what, _Loader)
+    for index, (loader, node) in enumerate(nodes):
+        where = f"{what}[{index}]" if len(nodes) > 1 else what
+        document = _construct(loader, node, where)
+        if document is not None:
+            yield where, document
+
+
+def read_document(content: bytes, what: str, *, text: bool = False) -> Any:
+    """Return the one document, None if it is empty; with `text` all scalars are text. Raises as `read_documents`."""
+    nodes = _compose(content, what, _TextLoader if text else _Loader)
+    if len(nodes) > 1:
+        raise InvalidError(f"{what} holds {len(nodes)} documents: one is wanted")
+    return _construct(*nodes[0], what) if nodes else None
+
+
+def _compose(content: bytes, what: str, kind: type[_Loader | _TextLoader]) -> list[tuple[Any, Any]]:
+    try:
+        source = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidError(f"{what} is not UTF-8 text: byte {error.start} is {content[error.start]:#04x}") from error
+    try:
+        _check_depth(source, what, kind)
+        loader = kind(source)
+        nodes: list[tuple[Any, Any]] = []
+        while loader.check_node():
+            nodes.append((loader, loader.get_node()))
+    except yaml.YAMLError as error:
+        raise InvalidError(f"{what} is not YAML: {error}") from error
+    return nodes
+
+
+def _check_depth(source: str, what: str, kind: type[_Loader | _TextLoader]) -> None:
+    depth = 0
+    for event in yaml.parse(source, Loader=kind):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _MAX_DEPTH:
+            raise InvalidError(f"{what} is nested more than {_MAX_DEPTH} deep")
+
+
+def _construct(loader: Any, node: yaml.Node, where: str) -> Any:
+    twice = _duplicate(node)
+    if twice:
+        raise InvalidError(violations=(FieldViolation(f"{where}: {twice}", "stands twice: leave one out"),))
+    try:
+        return loader.construct_document(node)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InvalidError(f"{where} is not YAML: {error}") from error
+
+
+def _duplicate(root: yaml.Node) -> str:
+    """Return the path of the first key that stands twice in its object, empty if none does."""
+    waiting = deque([(root, "")])
+    seen = set()
+    while waiting:
+        node, path = waiting.popleft()
+        if id(node) in seen:
+            continue  # by an alias
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting.extend((item, f"{path}[{index}]") for index, item in enumerate(node.value))
+        elif isinstance(node, yaml.MappingNode):
+            keys = set()
+            for key, value in node.value:
+                where = f"{path}.{key.value}" if path else str(key.value)
+                if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in keys:
+                    return where
+                keys.add((key.tag, str(key.value)))
+                waiting.append((value, where))
+    return ""

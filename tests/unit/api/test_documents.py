@@ -1,0 +1,59 @@
+"""YAML of people: nothing of it is lost silently, whatever it is."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from klever.api.documents import read_document, read_documents
+from klever.errors import InvalidError
+
+
+def test_documents_have_their_place() -> None:
+    assert list(read_documents(b"a: 1\n---\n---\nb: [x]\n", "FILE")) == [
+        ("FILE[0]", {"a": 1}),
+        ("FILE[2]", {"b": ["x"]}),
+    ]
+    assert list(read_documents(b"a: 1\n", "FILE")) == [("FILE", {"a": 1})]
+    assert list(read_documents(b"", "FILE")) == []
+    assert read_document(b"", "FILE") is None
+
+
+def test_a_date_is_text_and_an_anchor_is_what_it_stands_for() -> None:
+    content = b"a: 2024-13-45\nb: &b {x: 1}\nc: {<<: *b, y: 2}\nd: *b\n"
+    assert read_document(content, "FILE") == {
+        "a": "2024-13-45", "b": {"x": 1}, "c": {"x": 1, "y": 2}, "d": {"x": 1},
+    }  # fmt: skip
+    assert read_document(b"a: 0.10\nb: yes\n", "FILE", text=True) == {"a": "0.10", "b": "yes"}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"a: \xff", "FILE is not UTF-8 text: byte 3 is 0xff"),
+        (b"a: [", "FILE is not YAML"),
+        (b"a: \x07", "FILE is not YAML"),
+        (b"a: !!int x", "FILE is not YAML"),
+        (b"{[a]: b}", "FILE is not YAML"),
+        (b"[" * 100_000, "FILE is nested more than 200 deep"),
+        (b"a: 1\n---\nb: {c: [{d: 1, e: 2, d: 3}]}", r"FILE\[1\]: b.c\[0\].d: stands twice"),
+    ],
+)
+def test_what_is_wrong_is_said(content: bytes, said: str) -> None:
+    with pytest.raises(InvalidError, match=said):
+        list(read_documents(content, "FILE"))
+
+
+def test_one_document_is_not_two() -> None:
+    with pytest.raises(InvalidError, match="FILE holds 2 documents"):
+        read_document(b"a: 1\n---\nb: 1\n", "FILE")
+
+
+@given(st.binary(max_size=40) | st.text("ab:-[]{}&*!? \n<", max_size=40).map(str.encode))
+def test_any_bytes_are_a_document_or_refused(content: bytes) -> None:
+    for read in (lambda: list(read_documents(content, "FILE")), lambda: read_document(content, "FILE", text=True)):
+        with suppress(InvalidError):
+            read()
