@@ -91,7 +91,7 @@ class Embedded:
         stores = await self._stack.enter_async_context(open_stores(self._store, self._data))
         await ensure_namespace(stores.api, DEFAULT_NAMESPACE)
         catalogue = Catalogue(self._registries, Layout(self._data.metadata))
-        pushes = PushReconciler(stores.api, catalogue)
+        pushes = PushReconciler(stores.api, stores.controllers, catalogue)
         await self._start_registry(pushes, metrics)
         machine = await self._stack.enter_async_context(
             open_machine(self._data, self._options, self._gateway, self._registries)
