@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from klever.api.kinds import MODEL_JOB, SERVING
 from klever.cmd.data import DataDirectory
 from klever.cmd.options import StoreOptions
+from klever.cmd.preflight import check_kinds, check_rights
 from klever.errors import UnavailableError
 from klever.kube import Election, KubeClient, KubeConfig
 from klever.store import Store
@@ -99,9 +100,11 @@ async def _kubernetes(options: StoreOptions, data: DataDirectory, identity: str)
     client = await KubeClient.open(config)
     apart = await KubeClient.open(config)  # the Lease must not wait for what the controllers ask
     try:
+        await check_kinds(client)
+        await check_rights(client, options.lease_namespace)
         direct = KubernetesStore(client, SchemaAdmission())
         for kind in (MODEL_JOB, SERVING):
-            await direct.list(kind, limit=1)  # says now what is missing: the server, the CRDs, a right
+            await direct.list(kind, limit=1)  # not all that a server lacks shows before it reads
         place = f"{socket.gethostname()}:{data.root}"
         election = Election(apart, namespace=options.lease_namespace, name=LEASE, identity=identity, place=place)
         await election.check()
