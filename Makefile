@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find klever -type f -not -name '*.pyc') pyproject.toml README.md
 TESTS ?= tests
-JOBS ?= 2
+# The cluster of a KUBECONFIG is for one test at a time.
+JOBS ?= $(if $(KUBECONFIG),1,2)
 
 .PHONY: install check test demo generate lock clean
 

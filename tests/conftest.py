@@ -16,9 +16,12 @@ import pytest
 sys.path.append(str(Path(__file__).parents[1]))
 
 from hack.kubernetes.cluster import Cluster
+from tests.kubectl import Given, Kubectl, clear, objects
 
 CLUSTER = "KLEVER_TEST_CLUSTER"
 """Names the directory of the run's control plane, which all workers share."""
+_TAKEN = "taken"
+"""Beside it: that the cluster of KUBECONFIG is the tests' from now on."""
 GOLDEN = Path(__file__).parent / "golden"
 
 
@@ -44,11 +47,15 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
 def pytest_configure(config: pytest.Config) -> None:
     if CLUSTER not in os.environ:  # a worker has it from the one that started it
         os.environ[CLUSTER] = tempfile.mkdtemp(prefix="klever-test-")
+    if os.environ.get("KUBECONFIG") and (config.getoption("numprocesses", 0) or 0) > 1:
+        raise pytest.UsageError("one test at a time may use the cluster of KUBECONFIG: make test JOBS=1, or unset it")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         root = Path(os.environ.pop(CLUSTER))
+        if (root / _TAKEN).exists():
+            clear(Given(Path(os.environ["KUBECONFIG"]), root))
         Cluster(root / "cluster").down()
         shutil.rmtree(root)
 
@@ -57,7 +64,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def kubeconfig() -> Path:
     """The administrator's kubeconfig of a real API server that has our CRDs: $KUBECONFIG's, or one of this run.
 
-    Tests share it: each uses namespaces of its own.
+    Tests share it: each uses namespaces of its own. Objects of a cluster that is given are the tests' own, and deleted.
     """
     root = Path(os.environ[CLUSTER])
     cluster = Cluster(root / "cluster")
@@ -65,12 +72,27 @@ def kubeconfig() -> Path:
     with (root / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if given:
-            apply_crds(cluster, "--kubeconfig", given)
+            take(Given(Path(given), root), root / _TAKEN)
             return Path(given)
         if not all(cluster.status().values()):
             cluster.up()
             install_crds(cluster)
     return cluster.kubeconfig
+
+
+def take(cluster: Given, taken: Path) -> None:
+    """Prepare somebody's cluster, unless it has objects of theirs. From `taken` on, those that are there are ours."""
+    if taken.exists():
+        return
+    if found := objects(cluster):
+        named = ", ".join(" ".join(one) for one in found[:5]) + (", …" if found[5:] else "")
+        pytest.fail(
+            f"the cluster of KUBECONFIG has Klever's objects, which tests would delete ({named}): delete them "
+            "yourself, with their finalizers if nothing works on them any more, or give another cluster",
+            pytrace=False,
+        )
+    apply_crds(cluster)
+    taken.touch()
 
 
 def install_crds(cluster: Cluster) -> None:
@@ -81,7 +103,7 @@ def install_crds(cluster: Cluster) -> None:
     cluster.start("kube-controller-manager")
 
 
-def apply_crds(cluster: Cluster, *flags: str) -> None:
+def apply_crds(cluster: Kubectl) -> None:
     crds = str(Path(__file__).parents[1] / "config" / "crd") + "/"
-    cluster.kubectl(*flags, "apply", "--server-side", "-f", crds)
-    cluster.kubectl(*flags, "wait", "--for=condition=Established", "--timeout=30s", "-f", crds)
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", crds)
+    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", crds)

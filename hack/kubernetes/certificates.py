@@ -11,7 +11,7 @@ __all__ = ["NODE", "make_certificates", "sign"]
 NODE = "node"
 """The name of the one node."""
 
-_DAYS = "30"
+_DAYS = 30
 _NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
 _USERS = {
     "admin": "/O=system:masters/CN=admin",
@@ -34,7 +34,9 @@ def make_certificates(directory: Path, addresses: Sequence[str], *, pods: bool) 
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     _openssl(directory, "genrsa", "-out", "accounts.key", "2048")
     _key(directory, "ca")
-    _openssl(directory, "req", "-x509", "-new", "-key", "ca.key", "-subj", "/CN=ca", "-days", _DAYS, "-out", "ca.crt")
+    _openssl(
+        directory, "req", "-x509", "-new", "-key", "ca.key", "-subj", "/CN=ca", "-days", str(_DAYS), "-out", "ca.crt"
+    )
     names = ",".join([*(f"DNS:{name}" for name in _NAMES), *(f"IP:{address}" for address in addresses)])
     sign(directory, "apiserver", "/CN=kube-apiserver", f"extendedKeyUsage=serverAuth\nsubjectAltName={names}")
     subjects = {**_USERS, **(_NODE_USERS if pods else {})}
@@ -43,12 +45,14 @@ def make_certificates(directory: Path, addresses: Sequence[str], *, pods: bool) 
     return list(subjects)
 
 
-def sign(directory: Path, name: str, subject: str, extensions: str = "extendedKeyUsage=clientAuth") -> None:
-    """Make NAME.key and NAME.crt for a subject such as `/O=group/CN=user`."""
+def sign(
+    directory: Path, name: str, subject: str, extensions: str = "extendedKeyUsage=clientAuth", *, days: int = _DAYS
+) -> None:
+    """Make NAME.key and NAME.crt for a subject such as `/O=group/CN=user`; with -1 `days` it ended yesterday."""
     _key(directory, name)
     _openssl(directory, "req", "-new", "-key", f"{name}.key", "-subj", subject, "-out", f"{name}.csr")
     (directory / f"{name}.ext").write_text(f"keyUsage=critical,digitalSignature\n{extensions}\n")
-    authority = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", _DAYS)
+    authority = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", str(days))
     files = ("-in", f"{name}.csr", "-out", f"{name}.crt", "-extfile", f"{name}.ext")
     _openssl(directory, "x509", "-req", *authority, *files)
 

@@ -134,11 +134,11 @@ class Cluster:
             raise RuntimeError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
         return done
 
-    def user(self, name: str, group: str = "") -> Path:
-        """Make a user with a client certificate; returns the kubeconfig, which has no rights yet."""
+    def user(self, name: str, group: str = "", *, days: int = 30) -> Path:
+        """Make a user with a client certificate for `days`; returns the kubeconfig, which has no rights yet."""
         layout = self._require_layout()
         organisation = f"/O={group}" if group else ""
-        sign(layout.pki, name, f"{organisation}/CN={name}")
+        sign(layout.pki, name, f"{organisation}/CN={name}", days=days)
         return layout.write_kubeconfig(name)
 
     def load(self, archive: Path) -> None:

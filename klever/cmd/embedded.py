@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 import grpc
@@ -89,6 +90,7 @@ class Embedded:
         if self._working is not None:
             self._working.cancel()
             await asyncio.wait([self._working], timeout=_STOP_SECONDS)
+            self._working = None
         await self._stack.aclose()
 
     async def _start(self) -> None:
@@ -96,10 +98,11 @@ class Embedded:
         stores = await self._stack.enter_async_context(open_stores(self._store, self._data))
         await ensure_namespace(stores.api, DEFAULT_NAMESPACE)
         catalogue = Catalogue(self._registries, Layout(self._data.metadata))
-        pushes = PushReconciler(stores.api, catalogue)
+        pushes = PushReconciler(stores.api, stores.controllers, catalogue)
         await self._start_registry(pushes, metrics)
+        may_act = partial(self._may_act, stores)
         machine = await self._stack.enter_async_context(
-            open_machine(self._data, self._options, self._gateway, self._registries)
+            open_machine(self._data, self._options, self._gateway, self._registries, may_act)
         )
         resolver = ModelResolver(stores.controllers, catalogue)
         await self._start_api(stores, machine, catalogue, resolver, metrics)
@@ -107,6 +110,13 @@ class Embedded:
         reconciles = ReconcileMetrics(metrics)
         loops = ControlLoops(stores.controllers, machine, resolver, self._task_input, reconciles)
         self._working = asyncio.create_task(_work(stores, loops, pushes, reconciles), name="controllers")
+
+    def _may_act(self, stores: Stores) -> bool:
+        """Whether processes may be started and ended: what leads no longer must not, be it that it does not know yet.
+
+        Before the controllers work, and after, it is about what the data directory holds, which is ours alone.
+        """
+        return self._working is None or stores.leads()
 
     async def _start_metrics(self, stores: Stores, machine: Machine, metrics: CollectorRegistry) -> None:
         server = MetricsServer(metrics, machine.router.metrics, machine.backend, stores.controllers)

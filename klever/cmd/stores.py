@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from klever.api.kinds import MODEL_JOB, SERVING
 from klever.cmd.data import DataDirectory
 from klever.cmd.options import StoreOptions
+from klever.cmd.preflight import check_kinds, check_rights
 from klever.errors import UnavailableError
 from klever.kube import Election, KubeClient, KubeConfig
 from klever.store import Store
@@ -80,10 +81,10 @@ async def open_stores(options: StoreOptions, data: DataDirectory, identity: str 
 
     `identity` is the candidate's name; by default that of the data directory, which one process alone may hold: one
     that comes back after a kill need not outwait itself. Raises `FailedPreconditionError` for a kubeconfig or cluster
-    that lacks something, saying what to do.
+    that lacks something, `PermissionDeniedError` for rights that are missing, saying what to do.
     """
     if options.kubernetes:
-        async with _kubernetes(options, identity or _identity(data)) as stores:
+        async with _kubernetes(options, data, identity or _identity(data)) as stores:
             yield stores
         return
     store = await SqliteStore.open(data.database, SchemaAdmission())
@@ -94,15 +95,19 @@ async def open_stores(options: StoreOptions, data: DataDirectory, identity: str 
 
 
 @asynccontextmanager
-async def _kubernetes(options: StoreOptions, identity: str) -> AsyncIterator[Stores]:
+async def _kubernetes(options: StoreOptions, data: DataDirectory, identity: str) -> AsyncIterator[Stores]:
     config = KubeConfig.load(options.kubeconfig, options.context)
     client = await KubeClient.open(config)
     apart = await KubeClient.open(config)  # the Lease must not wait for what the controllers ask
     try:
+        await check_kinds(client)
+        await check_rights(client, options.lease_namespace)
         direct = KubernetesStore(client, SchemaAdmission())
         for kind in (MODEL_JOB, SERVING):
-            await direct.list(kind, limit=1)  # says now what is missing: the server, the CRDs, a right
-        election = Election(apart, namespace=options.lease_namespace, name=LEASE, identity=identity)
+            await direct.list(kind, limit=1)  # not all that a server lacks shows before it reads
+        place = f"{socket.gethostname()}:{data.root}"
+        election = Election(apart, namespace=options.lease_namespace, name=LEASE, identity=identity, place=place)
+        await election.check()
         async with CachedStore(client, direct, election.leads) as cached:
             yield Stores(direct, cached, election)
     finally:

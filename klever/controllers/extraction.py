@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
-from typing import Any
 
 from klever import formats
 from klever.api.kinds import MODEL_JOB, Object
 from klever.catalog.catalogue import Version
-from klever.errors import AlreadyExistsError
+from klever.errors import AlreadyExistsError, NotFoundError
 from klever.oci.reference import Reference
 from klever.store import Key, Store
 
@@ -61,19 +60,36 @@ def _references(version: Version) -> dict[str, str]:
 
 
 async def ensure_extraction(
-    store: Store, namespace: str, version: Version, outdated: Callable[[Object], bool]
+    store: Store, namespace: str, version: Version, outdated: Callable[[Object], bool], *, seen: Store | None = None
 ) -> Object:
     """Find or create the job that reads the version's signature. Raises `NotFoundError` without the namespace.
 
     A job that has ended and is `outdated` makes room for another: it is deleted, and returned as if it had not begun.
+    It is looked for in `seen`, by default `store`: a cache that has not heard of it yet costs a refused create.
     """
-    name = extraction_name(version)
-    job: dict[str, Any] = {
+    key = Key(namespace, extraction_name(version))
+    try:
+        found = await (seen or store).get(MODEL_JOB, key)
+    except NotFoundError:
+        try:
+            return await store.create(MODEL_JOB, _job(key, version))
+        except AlreadyExistsError:
+            found = await store.get(MODEL_JOB, key)
+    if "deletionTimestamp" in found["metadata"]:
+        return found | {"status": {}}
+    if not found.get("status", {}).get("completionTime") or not outdated(found):
+        return found
+    await store.delete(MODEL_JOB, key, uid=found["metadata"]["uid"])
+    return found | {"status": {}}
+
+
+def _job(key: Key, version: Version) -> Object:
+    return {
         "apiVersion": MODEL_JOB.api_version,
         "kind": MODEL_JOB.kind,
         "metadata": {
-            "name": name,
-            "namespace": namespace,
+            "name": key.name,
+            "namespace": key.namespace,
             "annotations": {CONTENT_ANNOTATION: str(version.content)},
         },
         "spec": {
@@ -82,13 +98,3 @@ async def ensure_extraction(
             "ttlSecondsAfterFinished": _KEEP_SECONDS,
         },
     }
-    try:
-        return await store.create(MODEL_JOB, job)
-    except AlreadyExistsError:
-        found = await store.get(MODEL_JOB, Key(namespace, name))
-    if "deletionTimestamp" in found["metadata"]:
-        return found | {"status": {}}
-    if not found.get("status", {}).get("completionTime") or not outdated(found):
-        return found
-    await store.delete(MODEL_JOB, Key(namespace, name), uid=found["metadata"]["uid"])
-    return found | {"status": {}}

@@ -10,6 +10,7 @@ from typing import Any
 from klever.api.codec import parse_time
 from klever.api.kinds import MODEL_JOB, Object
 from klever.controllers.env import values_of
+from klever.controllers.report import report
 from klever.errors import ConflictError, FieldViolation, InvalidError, NotFoundError
 from klever.executors import Executor, Task, TaskState
 from klever.oci.reference import Reference
@@ -193,8 +194,8 @@ class ModelJobReconciler:
         if decision.end_task:
             await self._executor.delete(uid)
         if decision.status is not None and _changes(job, decision.status):
-            patch = {"metadata": {"uid": uid}, "status": decision.status}
-            await self._store.patch(MODEL_JOB, key, patch, subresource="status")
+            if not await report(self._store, MODEL_JOB, key, uid, decision.status):
+                return Result()
             for event in decision.events:
                 await self._events.record(job, event.type, event.reason, event.message)
         if decision.release:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -27,20 +28,31 @@ _LOOK_SECONDS = 2.0
 
 
 class PushReconciler:
+    """Writes to `store`; `seen` is where it finds out, without a call, what jobs there are."""
+
     def __init__(
-        self, store: Store, catalogue: Catalogue, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        store: Store,
+        seen: Store,
+        catalogue: Catalogue,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._store = store
+        self._seen = seen
         self._catalogue = catalogue
         self._clock = clock
         self._queue: asyncio.Queue[Key] = asyncio.Queue(_WAITING)
         self._pushed: dict[Key, datetime] = {}
         """Since when a version wants what a job that ended before cannot have given."""
+        self._projects: set[str] = set()
+        """Those that are known to be there."""
 
     async def notify(self, repository: str, tag: str) -> None:
         """Take a notification; waits where very many do."""
         if "/" in repository and tag:
             key = _key(repository, tag)
+            self._projects.discard(key.namespace)  # it may have been deleted since the last push
             await self._queue.put(key)
             self._pushed[key] = self._clock()
 
@@ -59,13 +71,23 @@ class PushReconciler:
             version = await self._catalogue.resolve(reference)
         except (NotFoundError, InvalidError):
             return self._done(key)  # gone again, or no model
-        await ensure_namespace(self._store, key.namespace)
+        await self._ensure_project(key.namespace)
         if not wants_extraction(version):
             return self._done(key)
-        job = await ensure_extraction(self._store, key.namespace, version, partial(self._is_outdated, key, version))
+        outdated = partial(self._is_outdated, key, version)
+        try:
+            job = await ensure_extraction(self._store, key.namespace, version, outdated, seen=self._seen)
+        except NotFoundError:
+            self._projects.discard(key.namespace)
+            raise
         if job.get("status", {}).get("completionTime") and not is_retried(job):
             return self._done(key)
         return Result(_LOOK_SECONDS)
+
+    async def _ensure_project(self, name: str) -> None:
+        if name not in self._projects:
+            await ensure_namespace(self._store, name)
+            self._projects.add(name)
 
     def _is_outdated(self, key: Key, version: Version, job: Object) -> bool:
         status = job["status"]
@@ -84,9 +106,10 @@ class PushReconciler:
 async def ensure_namespace(store: Store, name: str) -> None:
     """Make the project of a pushed model, as the registry made its repository."""
     try:
-        await store.create(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    except AlreadyExistsError:
-        return
+        await store.get(NAMESPACE, Key("", name))
+    except NotFoundError:
+        with suppress(AlreadyExistsError):  # somebody was faster
+            await store.create(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 
 
 def _key(repository: str, tag: str) -> Key:

@@ -1,6 +1,7 @@
 """Leader election by a Lease (client-go: tools/leaderelection): of several processes one works.
 
 Whether another's lease has ended is judged by how long it has not changed by our own clock; no clocks are compared.
+Candidates take turns at one place, which the Lease names: those elsewhere could not go on with what runs there.
 """
 
 from __future__ import annotations
@@ -9,11 +10,19 @@ import asyncio
 import logging
 import random
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from klever.api.kinds import NAMESPACE
-from klever.errors import AlreadyExistsError, ConflictError, KleverError, NotFoundError, UnavailableError
+from klever.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    FailedPreconditionError,
+    KleverError,
+    NotFoundError,
+    UnavailableError,
+)
 from klever.kube.client import KubeClient
 
 __all__ = ["Election"]
@@ -21,10 +30,17 @@ __all__ = ["Election"]
 log = logging.getLogger(__name__)
 
 _LEASES = "/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+_PLACE = "kleveross.io/data"
+"""Annotation of the Lease: where its holder works."""
+_REPEAT_SECONDS = 60.0
+"""What goes wrong at every try is logged no more often than this."""
 
 
 class Election:
-    """One candidate. `duration`, `deadline` and `retry` in seconds: 15, 10 and 2 as in Kubernetes' own controllers."""
+    """One candidate. `duration`, `deadline` and `retry` in seconds: 15, 10 and 2 as in Kubernetes' own controllers.
+
+    `place` is where it works, for people.
+    """
 
     def __init__(
         self,
@@ -33,6 +49,7 @@ class Election:
         namespace: str,
         name: str,
         identity: str,
+        place: str,
         duration: float = 15.0,
         deadline: float = 10.0,
         retry: float = 2.0,
@@ -41,12 +58,15 @@ class Election:
         self._namespace = namespace
         self._name = name
         self.identity = identity
+        self._place = place
         self._duration = duration
         self._deadline = deadline
         self._retry = retry
         self._seen: tuple[str, float] = ("", 0.0)
         """The lease's version when it last changed, and when that was noticed."""
         self._renewed = float("-inf")
+        self._said: tuple[str, float] = ("", float("-inf"))
+        """What was logged last, and when."""
         self.holder = ""
         """Who leads, as last seen."""
 
@@ -54,11 +74,23 @@ class Election:
         """Whether the lease is surely ours at this moment."""
         return time.monotonic() < self._renewed + self._deadline
 
+    async def check(self) -> None:
+        """Raise `FailedPreconditionError` if somebody at another place has the lease, and lives.
+
+        Also raises what taking it would, later: a right or the namespace may be missing.
+        """
+        first = lease = await self._found()
+        ends = time.monotonic() + self._duration
+        while self._is_elsewhere(lease) and time.monotonic() < ends:
+            if lease["spec"].get("renewTime") != first["spec"].get("renewTime"):
+                raise self._refusal(lease)
+            await asyncio.sleep(self._retry / 2)  # until it renews, if it lives
+            lease = await self._found()
+
     async def acquire(self) -> None:
         """Return once this candidate leads."""
         while not await self._attempt():  # noqa: ASYNC110 - what is waited for is elsewhere
-            # At once where there is no lease yet: its namespace was just made.
-            await asyncio.sleep(self._retry * random.uniform(1.0, 1.2) if self.holder else 0.1)  # noqa: S311
+            await asyncio.sleep(self._retry * random.uniform(1.0, 1.2))  # noqa: S311 - spreads candidates
 
     async def hold(self) -> None:
         """Renew for as long as it works; raises `UnavailableError` when it no longer leads."""
@@ -68,7 +100,7 @@ class Election:
                 await self._attempt()
             if not self.leads():
                 self._renewed = float("-inf")
-                raise UnavailableError(f"{self.identity} leads no longer: {self.holder or 'nobody'} does")
+                raise UnavailableError(f"{self.identity} leads no longer: {self._why()}")
 
     async def release(self) -> None:
         """Give the lease up, so that another need not wait for its end."""
@@ -89,7 +121,7 @@ class Election:
             async with asyncio.timeout(self._deadline / 2):
                 taken = await self._take()
         except (KleverError, TimeoutError) as error:
-            log.warning("lease %s/%s: %s", self._namespace, self._name, str(error) or "no answer")
+            self._say(str(error) or "no answer")
             return False
         if taken:
             self._renewed = before
@@ -98,10 +130,7 @@ class Election:
         return taken
 
     async def _take(self) -> bool:
-        try:
-            lease = await self._read()
-        except NotFoundError:
-            return await self._create()
+        lease = await self._found()
         spec = lease["spec"]
         version = lease["metadata"]["resourceVersion"]
         self.holder = spec.get("holderIdentity") or ""
@@ -125,40 +154,60 @@ class Election:
         self.holder = self.identity
         return True
 
-    async def _create(self) -> bool:
-        now = _now()
-        spec = {
-            "holderIdentity": self.identity,
-            "leaseDurationSeconds": int(self._duration),
-            "acquireTime": now,
-            "renewTime": now,
-            "leaseTransitions": 0,
-        }
-        lease = {
-            "apiVersion": "coordination.k8s.io/v1",
-            "kind": "Lease",
-            "metadata": {"name": self._name, "namespace": self._namespace},
-            "spec": spec,
-        }
+    async def _found(self) -> dict[str, Any]:
+        """Return the lease; where there is none, make one that nobody has."""
         try:
-            await self._client.raw("POST", self._collection(), body=lease)
-        except AlreadyExistsError:
-            return False
+            return await self._read()
         except NotFoundError:
-            await self._client.create(NAMESPACE, {"metadata": {"name": self._namespace}})
-            return False
-        self.holder = self.identity
-        return True
+            pass
+        metadata = {"name": self._name, "namespace": self._namespace}
+        lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": {}}
+        try:
+            await self._create(lease)
+        except NotFoundError:
+            with suppress(AlreadyExistsError):
+                await self._client.create(NAMESPACE, {"metadata": {"name": self._namespace}})
+            await self._create(lease)
+        return await self._read()
+
+    async def _create(self, lease: dict[str, Any]) -> None:
+        with suppress(AlreadyExistsError):
+            await self._client.raw("POST", self._collection(), body=lease)
 
     async def _read(self) -> dict[str, Any]:
         lease: dict[str, Any] = await self._client.raw("GET", f"{self._collection()}/{self._name}")
         return lease
 
     async def _write(self, lease: dict[str, Any], spec: dict[str, Any]) -> None:
-        patch = {"metadata": {"resourceVersion": lease["metadata"]["resourceVersion"]}, "spec": spec}
+        metadata = {"resourceVersion": lease["metadata"]["resourceVersion"], "annotations": {_PLACE: self._place}}
+        patch = {"metadata": metadata, "spec": spec}
         await self._client.raw(
             "PATCH", f"{self._collection()}/{self._name}", body=patch, content_type="application/merge-patch+json"
         )
+
+    def _is_elsewhere(self, lease: dict[str, Any]) -> bool:
+        """Whether it is held at another place; of one that names none it is not known."""
+        place = lease["metadata"].get("annotations", {}).get(_PLACE, self._place)
+        return bool(lease["spec"].get("holderIdentity")) and place != self._place
+
+    def _refusal(self, lease: dict[str, Any]) -> FailedPreconditionError:
+        place, holder = lease["metadata"]["annotations"][_PLACE], lease["spec"]["holderIdentity"]
+        return FailedPreconditionError(
+            f"{holder} works on the objects of this cluster already, with the data directory {place}, and one at a "
+            f"time can be used: end it first, or share its data directory among `klever controllers`",
+            reason="WORKED_ON_ELSEWHERE",
+        )
+
+    def _why(self) -> str:
+        if self.holder == self.identity:
+            return f"the lease was not renewed for {self._deadline:g} s"
+        return f"{self.holder or 'nobody'} does"
+
+    def _say(self, what: str) -> None:
+        said, when = self._said
+        if what != said or time.monotonic() > when + _REPEAT_SECONDS:
+            self._said = (what, time.monotonic())
+            log.warning("lease %s/%s: %s", self._namespace, self._name, what)
 
     def _collection(self) -> str:
         return _LEASES.format(namespace=self._namespace)

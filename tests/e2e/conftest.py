@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,36 +11,28 @@ import pytest
 from hack.kubernetes.cluster import Cluster
 from tests.conftest import install_crds
 from tests.e2e.platform import Platform, until
+from tests.kubectl import Given, Kubectl, clear
 
 __all__ = ["Objects"]
-
-_KINDS = "servings,modeljobs,events,leases"
 
 
 class Objects:
     """Where a platform's objects are. One platform at a time may use a cluster: they would share the work."""
 
-    def __init__(self, cluster: Cluster | None) -> None:
+    def __init__(self, cluster: Kubectl | None) -> None:
         self.cluster = cluster
 
     def fresh(self) -> tuple[str, ...]:
         """Return the flags of `klever up`, and see to it that no object of before is there."""
         if self.cluster is None:
             return ()
-        found = self.cluster.kubectl("get", "servings,modeljobs", "-A", "--no-headers", "-o", _NAMES).stdout
-        for namespace, kind, name in (line.split() for line in found.splitlines()):
-            self.cluster.kubectl("patch", kind, name, "-n", namespace, "--type=merge", "-p", _RELEASE)
-        self.cluster.kubectl("delete", _KINDS, "-A", "--all", "--ignore-not-found")
+        clear(self.cluster)
         return ("--store", "kubernetes", "--kubeconfig", str(self.cluster.kubeconfig))
-
-
-_NAMES = "custom-columns=:metadata.namespace,:kind,:metadata.name"
-_RELEASE = '{"metadata": {"finalizers": null}}'
 
 
 @pytest.fixture(scope="session")
 def own_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A control plane of this worker alone."""
+    """A control plane of this worker alone, for tests that kill it, change its kinds, make users or read its audit."""
     cluster = Cluster(Path(tmp_path_factory.mktemp("cluster")) / "own")
     cluster.up()
     install_crds(cluster)
@@ -47,9 +40,18 @@ def own_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     cluster.down()
 
 
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
+    """The cluster of $KUBECONFIG, or else this worker's own."""
+    if not os.environ.get("KUBECONFIG"):
+        own: Cluster = request.getfixturevalue("own_cluster")
+        return own
+    return Given(request.getfixturevalue("kubeconfig"), tmp_path_factory.mktemp("kubectl"))
+
+
 @pytest.fixture(scope="module", params=["sqlite", "kubernetes"])
 def objects(request: pytest.FixtureRequest) -> Objects:
-    return Objects(request.getfixturevalue("own_cluster") if request.param == "kubernetes" else None)
+    return Objects(request.getfixturevalue("cluster") if request.param == "kubernetes" else None)
 
 
 @pytest.fixture

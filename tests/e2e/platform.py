@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["ADDER", "Platform", "Terminal", "replicas", "until"]
+__all__ = ["ADDER", "Platform", "Terminal", "replicas", "tasks", "until"]
 
 BIN = Path(sys.executable).parent
 ADDER = {"inputs": [
@@ -177,12 +177,21 @@ class Platform:
 
 def replicas(platform: Platform) -> list[str]:
     """The Tritons that run for a platform, by pid."""
+    return _running(platform, lambda command: command[0].endswith(b"tritonserver"))
+
+
+def tasks(platform: Platform) -> list[str]:
+    """The tasks of jobs that run for a platform, by pid."""
+    return _running(platform, lambda command: b"klever.cmd.task" in command)
+
+
+def _running(platform: Platform, wanted: Callable[[list[bytes]], bool]) -> list[str]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             command = (process / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if command[0].endswith(b"tritonserver") and str(platform.data).encode() in b"".join(command):
+        if wanted(command) and str(platform.data).encode() in b"".join(command):
             found.append(process.name)
     return sorted(found)

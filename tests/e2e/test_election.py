@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
 from pathlib import Path
 
-from hack.kubernetes.cluster import Cluster
 from tests.e2e.conftest import Objects
 from tests.e2e.controllers import Controllers
-from tests.e2e.platform import Platform, replicas, until
+from tests.e2e.manifests import begin_job, make_ready, serving
+from tests.e2e.platform import Platform, replicas, tasks, until
+from tests.kubectl import Kubectl
 
-SERVING = """
-apiVersion: kleveross.io/v1alpha1
-kind: Serving
-metadata: {name: adder}
-spec: {predictors: [{name: main, model: 'team/adder:v1', replicas: REPLICAS}]}
-"""
 FAILOVER_SECONDS = 20.0
 
 
 def test_one_works_and_another_takes_over(
-    tmp_path: Path, source: Platform, workplace: Platform, own_cluster: Cluster
+    tmp_path: Path, source: Platform, workplace: Platform, cluster: Kubectl
 ) -> None:
-    Objects(own_cluster).fresh()
+    Objects(cluster).fresh()
 
     def candidate() -> Controllers:
-        return Controllers(source, workplace, own_cluster.kubeconfig)
+        return Controllers(source, workplace, cluster.kubeconfig)
 
     first = candidate()
     until(first.terms)
@@ -47,10 +43,10 @@ def test_one_works_and_another_takes_over(
 
     client = threading.Thread(target=load)
     try:
-        own_cluster.kubectl("apply", "-f", "-", stdin=SERVING.replace("REPLICAS", "1"))
-        own_cluster.kubectl("wait", "--for=condition=Ready", "--timeout=30s", "serving/adder")
+        make_ready(cluster, "adder")
         assert (first.terms(), second.terms()) == (1, 0)
         one = until(lambda: replicas(workplace))
+        task = begin_job(cluster, workplace, "long")
         client.start()
 
         first.send(signal.SIGKILL)
@@ -63,13 +59,15 @@ def test_one_works_and_another_takes_over(
         candidates.append(third)
         second.send(signal.SIGSTOP)
         until(third.terms)
-        own_cluster.kubectl("apply", "-f", "-", stdin=SERVING.replace("REPLICAS", "2"))
+        cluster.kubectl("apply", "-f", "-", stdin=serving("adder", replicas=2))
         until(lambda: len(replicas(workplace)) == 2)
         two = replicas(workplace)
         second.send(signal.SIGCONT)
         until(lambda: "leads no longer" in second.log.read_text())
-        own_cluster.kubectl("wait", "--for=jsonpath={.status.replicas}=2/2", "--timeout=30s", "serving/adder")
+        cluster.kubectl("wait", "--for=jsonpath={.status.replicas}=2/2", "--timeout=30s", "serving/adder")
         assert replicas(workplace) == two
+        assert tasks(workplace) == [str(task)]
+        assert end(cluster, "long", task) == ["Completed 1", "Started 1"]
         assert (second.terms(), third.terms()) == (1, 1)
         stop.set()
         client.join()
@@ -79,3 +77,12 @@ def test_one_works_and_another_takes_over(
         stop.set()
         for controllers in candidates:
             controllers.end()
+
+
+def end(cluster: Kubectl, job: str, task: int) -> list[str]:
+    """Let a job's task go on to its end; returns the job's events, and how often each was told."""
+    os.kill(task, signal.SIGCONT)
+    cluster.kubectl("wait", "--for=condition=Complete", "--timeout=40s", f"modeljob/{job}")
+    which = ("--field-selector", f"involvedObject.kind=ModelJob,involvedObject.name={job}")
+    counted = "jsonpath={range .items[*]}{.reason} {.count}{'\\n'}{end}"
+    return sorted(cluster.kubectl("get", "events", *which, "-o", counted).stdout.splitlines())

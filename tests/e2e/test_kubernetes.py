@@ -1,91 +1,74 @@
-"""The same objects for kubectl and for Klever's own clients, and an API server that fails."""
+"""The same objects for kubectl and for Klever's own clients."""
 
 from __future__ import annotations
 
 import json
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from hack.kubernetes.build import binary
-from hack.kubernetes.cluster import Cluster
 from tests.e2e.conftest import Objects
-from tests.e2e.platform import Platform, until
-
-SERVING = """
-apiVersion: kleveross.io/v1alpha1
-kind: Serving
-metadata: {name: NAME}
-spec: {predictors: [{name: main, model: 'MODEL'}]}
-"""
-JOB = """
-apiVersion: kleveross.io/v1alpha1
-kind: ModelJob
-metadata: {name: read, namespace: team}
-spec: {model: 'team/adder:v1', desiredTag: 'team/adder:read', extraction: {format: ONNX}}
-"""
+from tests.e2e.manifests import begin_job, job, make_ready, serving
+from tests.e2e.platform import Platform, replicas, tasks, until
+from tests.kubectl import Kubectl
 
 
 @pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory, own_cluster: Cluster) -> Iterator[Platform]:
-    platform = Platform(tmp_path_factory.mktemp("platform"), Objects(own_cluster).fresh())
+def platform(tmp_path_factory: pytest.TempPathFactory, cluster: Kubectl) -> Iterator[Platform]:
+    platform = Platform(tmp_path_factory.mktemp("platform"), Objects(cluster).fresh())
     platform.start()
     platform.push("team/adder:v1")
-    until(lambda: platform.get("versions", "-n", "team")["items"][0].get("signature"))
+    platform.push("team/adder:v2")
+    until(lambda: all("signature" in version for version in platform.get("versions", "-n", "team")["items"]))
     yield platform
     platform.clean_up()
 
 
-@pytest.fixture(scope="module")
-def serving(platform: Platform, own_cluster: Cluster) -> str:
+@pytest.fixture
+def adder(platform: Platform, cluster: Kubectl) -> str:
     """A Serving that kubectl made, and waited for."""
-    own_cluster.kubectl("apply", "-f", "-", stdin=SERVING.replace("NAME", "adder").replace("MODEL", "team/adder:v1"))
-    own_cluster.kubectl("wait", "--for=condition=Ready", "--timeout=40s", "serving/adder")
-    return "adder"
+    return make_ready(cluster, "adder")
 
 
-def test_what_kubectl_makes_is_served(platform: Platform, own_cluster: Cluster, serving: str) -> None:
-    assert platform.infer(serving)[0] == 200
-    header, row = own_cluster.kubectl("get", "serving", serving).stdout.splitlines()
+def test_what_kubectl_makes_is_served(platform: Platform, cluster: Kubectl, adder: str) -> None:
+    assert platform.infer(adder)[0] == 200
+    header, row = cluster.kubectl("get", "srv", adder).stdout.splitlines()
     assert header.split() == ["NAME", "READY", "URL", "TRAFFIC", "AGE"]
-    assert row.split()[:4] == [serving, "True", f"{platform.url}/seldon/default/{serving}", "main=100"]
-    described = own_cluster.kubectl("describe", "serving", serving).stdout
+    assert row.split()[:4] == [adder, "True", f"{platform.url}/seldon/default/{adder}", "main=100"]
+    described = cluster.kubectl("describe", "serving", adder).stdout
     assert "every predictor answers inference requests" in described.partition("Events:")[2]
 
 
-def test_a_job_of_kubectl_is_done(platform: Platform, own_cluster: Cluster) -> None:
-    own_cluster.kubectl("apply", "-f", "-", stdin=JOB)
-    own_cluster.kubectl("wait", "--for=condition=Complete", "--timeout=40s", "modeljob/read", "-n", "team")
-    assert own_cluster.kubectl("get", "mj", "read", "-n", "team").stdout.split()[5:7] == ["Succeeded", "team/adder:v1"]
+def test_a_job_of_kubectl_is_done(platform: Platform, cluster: Kubectl) -> None:
+    cluster.kubectl("apply", "-n", "team", "-f", "-", stdin=job("read"))
+    cluster.kubectl("wait", "--for=condition=Complete", "--timeout=40s", "modeljob/read", "-n", "team")
+    assert cluster.kubectl("get", "mj", "read", "-n", "team").stdout.split()[5:7] == ["Succeeded", "team/adder:v1"]
     assert platform.get("modeljobs", "read", "-n", "team")["status"]["phase"] == "Succeeded"
 
 
-def test_a_change_shows_on_the_other_side(platform: Platform, own_cluster: Cluster, serving: str) -> None:
-    with subprocess.Popen(
-        ["kubectl", "--kubeconfig", str(own_cluster.kubeconfig), "get", "servings", "-w", "-o", "json"],
-        executable=binary(),
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as watch:
-        own_cluster.kubectl("label", "serving", serving, "team=vision")
-        assert platform.get("servings", serving)["metadata"]["labels"] == {"team": "vision"}
-        platform.run("klever", "deploy", "team/adder:read", "--name", serving, "--wait")
-        spec = json.loads(own_cluster.kubectl("get", "serving", serving, "-o", "json").stdout)["spec"]
-        assert spec["predictors"][0]["model"] == "team/adder:read"
-        assert platform.get("servings", serving)["metadata"]["labels"] == {"team": "vision"}
-        assert watch.stdout is not None
-        until(lambda: "team/adder:read" in watch.stdout.readline())
-        watch.terminate()
+def test_a_change_shows_on_the_other_side(tmp_path: Path, platform: Platform, cluster: Kubectl, adder: str) -> None:
+    seen = tmp_path / "seen"
+    command = ["kubectl", "--kubeconfig", str(cluster.kubeconfig), "get", "servings", "-w", "-o", "json"]
+    with seen.open("w") as file, subprocess.Popen(command, executable=binary(), stdout=file) as watch:
+        try:
+            cluster.kubectl("label", "serving", adder, "team=vision")
+            assert platform.get("servings", adder)["metadata"]["labels"] == {"team": "vision"}
+            platform.run("klever", "deploy", "team/adder:v2", "--name", adder, "--wait")
+            spec = json.loads(cluster.kubectl("get", "serving", adder, "-o", "json").stdout)["spec"]
+            assert spec["predictors"][0]["model"] == "team/adder:v2"
+            assert platform.get("servings", adder)["metadata"]["labels"] == {"team": "vision"}
+            until(lambda: "team/adder:v2" in seen.read_text())
+        finally:
+            watch.kill()
 
 
-def test_an_edit_is_judged_as_any_write(tmp_path: Path, platform: Platform, own_cluster: Cluster, serving: str) -> None:
+def test_an_edit_is_judged_as_any_write(tmp_path: Path, platform: Platform, cluster: Kubectl, adder: str) -> None:
     def edited(sed: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["kubectl", "--kubeconfig", str(own_cluster.kubeconfig), "edit", "serving", serving],
+            ["kubectl", "--kubeconfig", str(cluster.kubeconfig), "edit", "serving", adder],
             executable=binary(),
             env={
                 "KUBE_EDITOR": f"sed -i '{sed}'",
@@ -101,68 +84,48 @@ def test_an_edit_is_judged_as_any_write(tmp_path: Path, platform: Platform, own_
 
     # Not the status, where they are words: what an API server cannot read there makes it forget managedFields.
     assert "edited" in edited("s/replicas: [0-9]*$/replicas: 2/").stdout
-    until(lambda: platform.get("servings", serving)["status"].get("replicas") == "2/2")
-    assert f'"{serving}" is invalid' in edited("s/replicas: [0-9]*$/replicas: -1/").stderr
+    until(lambda: platform.get("servings", adder)["status"].get("replicas") == "2/2")
+    assert f'"{adder}" is invalid' in edited("s/replicas: [0-9]*$/replicas: -1/").stderr
 
 
-def test_what_others_wrote_survives(platform: Platform, own_cluster: Cluster) -> None:
-    """A field of a newer CRD, and an annotation, through our own changes of the same object."""
-    properties = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/predictors/items/properties"
-    added = json.dumps([{"op": "add", "path": f"{properties}/novel", "value": {"type": "string"}}])
-    own_cluster.kubectl("patch", "crd", "servings.kleveross.io", "--type=json", "-p", added)
-    theirs = SERVING.replace("NAME", "newer").replace("'MODEL'", "'team/adder:v1', novel: kept")
-
-    def kept(*command: str) -> bool:
-        shown = own_cluster.kubectl(*command, "-o", "json", stdin=theirs, check=False).stdout
-        return "novel" in shown
-
-    until(lambda: kept("create", "--dry-run=server", "--validate=false", "-f", "-"))
-    own_cluster.kubectl("create", "-f", "-", stdin=theirs)
-    own_cluster.kubectl("annotate", "serving", "newer", "example.com/theirs=kept")
-    platform.run("klever", "traffic", "newer", "main=100")
-    body = {
-        "metadata": {"name": "newer"},
-        "spec": {"predictors": [{"name": "main", "model": "team/adder:v1", "traffic": 100}]},
-    }
-    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {platform.token}"}
-    path = "/api/v1alpha1/namespaces/default/servings/newer?updateMask=spec"
-    assert platform.http("PATCH", path, json.dumps(body), **headers)[0] == 200
-    until(lambda: platform.get("servings", "newer")["status"]["conditions"][0]["observedGeneration"] > 1)
-    shown = own_cluster.kubectl("get", "serving", "newer", "-o", "json", "--show-managed-fields").stdout
-    found: dict[str, Any] = json.loads(shown)
-    assert found["spec"]["predictors"][0]["novel"] == "kept"
-    assert found["spec"]["predictors"][0]["traffic"] == 100
-    assert found["metadata"]["annotations"]["example.com/theirs"] == "kept"
-    managers = {entry["manager"] for entry in found["metadata"]["managedFields"]}
-    assert {"klever", "kubectl-annotate", "kubectl-create"} <= managers
-    own_cluster.kubectl("delete", "serving", "newer", "--timeout=30s")
-
-
-def test_a_spec_that_is_valid_but_cannot_work_says_so_once(platform: Platform, own_cluster: Cluster) -> None:
-    own_cluster.kubectl("apply", "-f", "-", stdin=SERVING.replace("NAME", "lost").replace("MODEL", "team/missing:v1"))
-    own_cluster.kubectl("wait", "--for=condition=Ready=false", "--timeout=20s", "serving/lost")
-    found = json.loads(own_cluster.kubectl("get", "serving", "lost", "-o", "json").stdout)
+def test_a_spec_that_is_valid_but_cannot_work_says_so_once(platform: Platform, cluster: Kubectl) -> None:
+    cluster.kubectl("apply", "-f", "-", stdin=serving("lost", "team/missing:v1"))
+    cluster.kubectl("wait", "--for=condition=Ready=false", "--timeout=20s", "serving/lost")
+    found = json.loads(cluster.kubectl("get", "serving", "lost", "-o", "json").stdout)
     assert "is not in the registry" in json.dumps(found["status"])
     before = found["metadata"]["resourceVersion"]
-    own_cluster.kubectl("wait", "--for=condition=Ready", "--timeout=3s", "serving/lost", check=False)
-    after = json.loads(own_cluster.kubectl("get", "serving", "lost", "-o", "json").stdout)
+    cluster.kubectl("wait", "--for=condition=Ready", "--timeout=3s", "serving/lost", check=False)
+    after = json.loads(cluster.kubectl("get", "serving", "lost", "-o", "json").stdout)
     assert after["metadata"]["resourceVersion"] == before
-    own_cluster.kubectl("delete", "serving", "lost", "--timeout=20s")
+    cluster.kubectl("delete", "serving", "lost", "--timeout=20s")
 
 
-def test_a_namespace_goes_with_what_runs_in_it(platform: Platform, own_cluster: Cluster) -> None:
-    own_cluster.kubectl("create", "namespace", "gone")
-    manifest = SERVING.replace("NAME", "adder").replace("MODEL", "team/adder:v1")
-    own_cluster.kubectl("apply", "-n", "gone", "-f", "-", stdin=manifest)
-    own_cluster.kubectl("wait", "--for=condition=Ready", "--timeout=40s", "serving/adder", "-n", "gone")
-    own_cluster.kubectl("delete", "namespace", "gone", "--timeout=60s")
-    path = "/seldon/gone/adder/v2/models/adder/ready"
-    assert platform.http("GET", path)[0] == 404
+def test_a_namespace_goes_with_what_runs_in_it(platform: Platform, cluster: Kubectl) -> None:
+    cluster.kubectl("create", "namespace", "gone")
+    make_ready(cluster, "adder", "gone")
+    begin_job(cluster, platform, "read", "gone")
+    cluster.kubectl("delete", "namespace", "gone", "--timeout=60s")
+    assert platform.http("GET", "/seldon/gone/adder/v2/models/adder/ready")[0] == 404
+    assert not tasks(platform)
 
 
-def test_owned_objects_are_collected_by_the_cluster(platform: Platform, own_cluster: Cluster, serving: str) -> None:
-    uid = json.loads(own_cluster.kubectl("get", "serving", serving, "-o", "json").stdout)["metadata"]["uid"]
-    job = {
+def test_a_push_outlasts_the_end_of_its_namespace(platform: Platform, cluster: Kubectl) -> None:
+    """Nothing can be made in a namespace that is being deleted; what was pushed is looked at again until it can."""
+    cluster.kubectl("create", "namespace", "leaving")
+    cluster.kubectl("create", "configmap", "held", "-n", "leaving")
+    hold = '{"metadata": {"finalizers": ["example.com/held"]}}'
+    cluster.kubectl("patch", "configmap", "held", "-n", "leaving", "-p", hold)
+    cluster.kubectl("delete", "namespace", "leaving", "--wait=false")
+    platform.push("leaving/adder:v1")
+    until(lambda: "because it is being terminated" in platform.log.read_text())
+    cluster.kubectl("patch", "configmap", "held", "-n", "leaving", "-p", '{"metadata": {"finalizers": null}}')
+    until(lambda: platform.get("versions", "-n", "leaving")["items"][0].get("signature"), 60.0)
+    assert cluster.kubectl("get", "namespace", "leaving", "-o", "jsonpath={.status.phase}").stdout == "Active"
+
+
+def test_owned_objects_are_collected_by_the_cluster(platform: Platform, cluster: Kubectl, adder: str) -> None:
+    uid = json.loads(cluster.kubectl("get", "serving", adder, "-o", "json").stdout)["metadata"]["uid"]
+    owned = {
         "apiVersion": "kleveross.io/v1alpha1",
         "kind": "ModelJob",
         "metadata": {
@@ -173,91 +136,12 @@ def test_owned_objects_are_collected_by_the_cluster(platform: Platform, own_clus
         },
         "spec": {"model": "team/adder:v1", "extraction": {"format": "ONNX"}},
     }
-    own_cluster.kubectl("create", "-f", "-", stdin=json.dumps(job))
-    until(lambda: "NotFound" in own_cluster.kubectl("get", "mj", "owned", check=False).stderr)
+    cluster.kubectl("create", "-f", "-", stdin=json.dumps(owned))
+    until(lambda: "NotFound" in cluster.kubectl("get", "mj", "owned", check=False).stderr)
 
 
-def test_inference_goes_on_while_the_api_server_does_not(
-    platform: Platform, own_cluster: Cluster, serving: str
-) -> None:
-    """Stopped (silent), killed, and started again: nothing fails but what needs it, and that says so."""
-    failed: list[str] = []
-    served: list[str] = []
-    stop = threading.Event()
-
-    def load() -> None:
-        while not stop.wait(0.02):
-            status, body = platform.infer(serving)
-            (served if status == 200 else failed).append(body)
-
-    client = threading.Thread(target=load)
-    client.start()
-    try:
-        own_cluster.pause("kube-apiserver")
-        count = len(served)
-        until(lambda: len(served) > count + 20)
-        own_cluster.resume("kube-apiserver")
-        for component in ("kube-apiserver", "etcd"):
-            own_cluster.kill(component)
-        refused = platform.run("klever", "get", "servings", check=False)
-        assert refused.returncode != 0
-        assert "does not answer" in refused.stderr
-        count = len(served)
-        until(lambda: len(served) > count + 300)
-        own_cluster.up()
-        platform.run("klever", "deploy", "team/adder:v1", "--name", serving, "--wait", "--timeout", "60s")
-    finally:
-        own_cluster.resume("kube-apiserver")
-        own_cluster.up()
-        stop.set()
-        client.join()
-    assert not failed
-
-
-def test_deleting_with_kubectl_ends_the_processes(platform: Platform, own_cluster: Cluster, serving: str) -> None:
-    own_cluster.kubectl("delete", "serving", serving, "--timeout=30s")
-    assert platform.infer(serving)[0] == 404
+def test_deleting_with_kubectl_ends_the_processes(platform: Platform, cluster: Kubectl, adder: str) -> None:
+    assert replicas(platform)
+    cluster.kubectl("delete", "serving", adder, "--timeout=30s")
+    assert platform.infer(adder)[0] == 404
     assert not list((platform.data / "processes").glob("serving-*"))
-
-
-@pytest.mark.parametrize(
-    ("kubeconfig", "said"),
-    [
-        ("missing", "cannot be read"),
-        ("nowhere", "does not answer"),
-        ("nobody", 'User "nobody" cannot list resource "modeljobs"'),
-        ("expired", "credentials for nobody's (expired?): renew them"),
-    ],
-)
-def test_what_is_wrong_with_a_kubeconfig_is_said(
-    tmp_path: Path, own_cluster: Cluster, kubeconfig: str, said: str
-) -> None:
-    path = tmp_path / "kubeconfig"
-    if kubeconfig == "nowhere":
-        text = own_cluster.kubeconfig.read_text()
-        port = text.partition("https://127.0.0.1:")[2].partition('"')[0]
-        path.write_text(text.replace(port, "1"))
-    elif kubeconfig == "expired":
-        config = json.loads(own_cluster.kubeconfig.read_text())
-        config["users"][0]["user"] = {"token": "it.was.good"}
-        path.write_text(json.dumps(config))
-    elif kubeconfig == "nobody":
-        path = own_cluster.user("nobody")
-    flags = ("--store", "kubernetes", "--kubeconfig", str(path))
-    done = Platform(tmp_path / "platform", flags).begin("--port", "0")
-    _, errors = done.communicate(timeout=60)
-    assert done.returncode != 0
-    assert said in errors
-    assert len(errors.splitlines()) <= 2, errors
-
-
-def test_missing_kinds_are_said(tmp_path: Path) -> None:
-    cluster = Cluster(tmp_path / "cluster")
-    cluster.up()
-    try:
-        flags = ("--store", "kubernetes", "--kubeconfig", str(cluster.kubeconfig))
-        done = Platform(tmp_path / "platform", flags).begin("--port", "0")
-        _, errors = done.communicate(timeout=60)
-    finally:
-        cluster.down()
-    assert "kubectl apply -f config/crd/" in errors

@@ -6,16 +6,13 @@ import json
 import shutil
 import signal
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from hack.kubernetes.cluster import Cluster
 from tests.e2e.conftest import Objects
 from tests.e2e.controllers import Controllers
 from tests.e2e.platform import Platform, until
+from tests.e2e.rights import bound, granted, used
 
-RBAC = Path(__file__).parents[2] / "config" / "rbac"
 JOB = {
     "apiVersion": "kleveross.io/v1alpha1",
     "kind": "ModelJob",
@@ -34,40 +31,6 @@ SERVING = {
     "metadata": {"name": "adder"},
     "spec": {"predictors": [{"name": "main", "model": "team/adder:v1"}]},
 }
-
-Right = tuple[str, str]
-"""Resource and verb: (`servings/status`, `patch`)."""
-
-
-def granted(*files: str) -> set[Right]:
-    documents = [d for file in files for d in yaml.safe_load_all((RBAC / file).read_text())]
-    rules = [rule for d in documents for rule in d.get("rules", ())]
-    return {(resource, verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]}
-
-
-def used(cluster: Cluster, user: str) -> set[Right]:
-    """What the user did, discovery of the API aside. Nothing was forbidden."""
-    rights = set()
-    for line in cluster.audit.read_text().splitlines():
-        event: dict[str, Any] = json.loads(line)
-        if event["user"]["username"] != user or "objectRef" not in event:
-            continue
-        assert event.get("responseStatus", {}).get("code") != 403, event
-        reference = event["objectRef"]
-        subresource = f"/{reference['subresource']}" if reference.get("subresource") else ""
-        rights.add((reference["resource"] + subresource, event["verb"]))
-    return rights
-
-
-def bound(cluster: Cluster, user: str, *roles: str) -> Path:
-    """A user with the roles, by bindings like those for the service account."""
-    kubeconfig = cluster.user(user)
-    cluster.kubectl("apply", "-f", f"{RBAC}/")
-    for role in roles:
-        kind, where = ("role", ["-n", "klever-system"]) if role == "klever-lease" else ("clusterrole", [])
-        binding = f"{kind}binding" if where else "clusterrolebinding"
-        cluster.kubectl("create", binding, f"{role}-{user}", f"--{kind}={role}", f"--user={user}", *where)
-    return kubeconfig
 
 
 def test_controllers(source: Platform, workplace: Platform, own_cluster: Cluster) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from klever.api.kinds import SERVING, Object
 from klever.backends import Backend, InstancePhase, ServingKey, Workload
+from klever.controllers.report import report
 from klever.controllers.serving.models import ModelResolver
 from klever.controllers.serving.plan import Plan, make_plan
 from klever.controllers.serving.snapshot import Resolution, Snapshot
@@ -101,12 +102,8 @@ class ServingReconciler:
         old = snapshot.serving.get("status", {})
         if old == status:
             return
-        uid = snapshot.serving["metadata"]["uid"]
-        patch = {"metadata": {"uid": uid}, "status": status}
-        try:
-            await self._store.patch(SERVING, key, patch, subresource="status")
-        except NotFoundError:
-            return  # deleted meanwhile: the event of that brings the key back
+        if not await report(self._store, SERVING, key, snapshot.serving["metadata"]["uid"], status):
+            return
         if old.get("phase") != status["phase"]:
             ready = status["conditions"][0]
             kind = "Normal" if status["phase"] in ("Ready", "Deploying", "Pending") else "Warning"

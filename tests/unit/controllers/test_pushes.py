@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from klever.api.kinds import MODEL_JOB, Object
+from klever.api.kinds import MODEL_JOB, NAMESPACE, Kind, Object
 from klever.catalog.catalogue import Version
 from klever.controllers.pushes import PushReconciler, ensure_namespace
 from klever.controllers.serving.models import ModelResolver
@@ -52,14 +54,34 @@ class Registry:
         return replace(version, reference=reference)
 
 
+class Counting:
+    """The store, and what was asked to be made in it."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+        self.made: list[Kind] = []
+        self.asked: list[Kind] = []
+
+    async def create(self, kind: Kind, obj: Object) -> Object:
+        self.made.append(kind)
+        return await self._store.create(kind, obj)
+
+    async def get(self, kind: Kind, key: Key) -> Object:
+        self.asked.append(kind)
+        return await self._store.get(kind, key)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
 class World:
     def __init__(self, store: SqliteStore) -> None:
         self.now = datetime(2026, 1, 31, 12, tzinfo=UTC)
-        self.store = store
+        self.store = Counting(store)
         self.registry = Registry()
         catalogue: Any = self.registry
-        self.pushes = PushReconciler(store, catalogue, clock=lambda: self.now)
-        self.models = ModelResolver(store, catalogue, clock=lambda: self.now)
+        self.pushes = PushReconciler(self.store, store, catalogue, clock=lambda: self.now)
+        self.models = ModelResolver(self.store, catalogue, clock=lambda: self.now)
 
     async def push(self, digest: str, content: str = "content") -> None:
         self.registry.push(digest, content)
@@ -86,6 +108,17 @@ class World:
         await self.store.patch(MODEL_JOB, key, {"status": status}, subresource="status")
         return str(metadata["uid"])
 
+    async def clear(self) -> None:
+        """Delete the project, and return when it is gone."""
+        await self.store.delete(MODEL_JOB, Key("team", (await self.job())["metadata"]["name"]))
+        with suppress(NotFoundError):
+            await self.store.delete(NAMESPACE, Key("", "team"))
+            async with asyncio.timeout(5):
+                async for event in self.store.watch(NAMESPACE):
+                    if event.type == "DELETED":
+                        return
+                    await self.store.get(NAMESPACE, Key("", "team"))
+
     async def resolve(self) -> ResolvedModel:
         return (await self.models.resolve(SERVING))["main"]
 
@@ -111,6 +144,29 @@ async def test_a_signature_is_read_once(world: World) -> None:
     assert await world.end("Succeeded", digest="a with signature") == uid
     assert (await world.pushes.reconcile(KEY)).requeue_after is None
     assert (await world.job())["metadata"]["uid"] == uid
+
+
+async def test_what_is_there_is_not_made_again(world: World) -> None:
+    """On an API server each try is a call, for every version at every start and every look of a Serving."""
+    world.registry.push("a")
+    await world.pushes.reconcile(KEY)
+    await world.pushes.reconcile(KEY)
+    await world.resolve()
+    await world.resolve()
+    assert world.store.made == [MODEL_JOB]
+    assert world.store.asked.count(NAMESPACE) == 1
+
+
+async def test_a_project_that_was_deleted_is_made_again(world: World) -> None:
+    await world.push("a")
+    await world.clear()
+    await world.push("b", "other")
+    assert await world.job()
+    await world.clear()
+    with pytest.raises(NotFoundError, match="team"):  # which is tried again
+        await world.pushes.reconcile(KEY)
+    await world.pushes.reconcile(KEY)
+    assert await world.job()
 
 
 async def test_a_signature_that_a_second_push_takes_away_is_read_again(world: World) -> None:

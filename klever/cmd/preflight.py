@@ -1,0 +1,136 @@
+"""What an API server must have before anything is begun on it: our kinds as we speak them, and the rights.
+
+Sources: kubernetes.io/docs/concepts/overview/kubernetes-api ("Discovery API"); authorization.k8s.io/v1
+SelfSubjectAccessReview and authentication.k8s.io/v1 SelfSubjectReview, which everybody may create.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from klever.api.kinds import GROUP, MODEL_JOB, SERVING, Kind
+from klever.errors import FailedPreconditionError, KleverError, PermissionDeniedError
+from klever.kube import KubeClient
+
+__all__ = ["RIGHTS", "Right", "check_kinds", "check_rights"]
+
+_INSTALL = "install this Klever's with `kubectl apply -f config/crd/`"
+_NO_KIND = "KIND_NOT_INSTALLED"
+_COORDINATION = "coordination.k8s.io"
+_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+_WHO = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+
+Versions = Mapping[str, frozenset[str]]
+"""The resources that are served, subresources among them, by version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """`namespace` is empty for all."""
+
+    group: str
+    resource: str
+    verb: str
+    namespace: str = ""
+
+
+RIGHTS = (
+    *(Right(GROUP, "modeljobs", verb) for verb in ("list", "watch", "patch", "delete")),
+    *(Right(GROUP, "servings", verb) for verb in ("list", "watch", "patch")),
+    *(Right(GROUP, f"{plural}/status", "patch") for plural in ("modeljobs", "servings")),
+    *(Right("", "events", verb) for verb in ("create", "get", "patch")),
+)
+"""Without which nothing works: those of config/rbac/controllers.yaml, the Lease's aside."""
+
+
+async def check_kinds(client: KubeClient) -> None:
+    """Raise `FailedPreconditionError` that says of each kind what is wrong with it, if anything is."""
+    served = await _served(client)
+    wrong = [said for kind in (MODEL_JOB, SERVING) if (said := _complaint(kind, served))]
+    if wrong:
+        raise FailedPreconditionError(f"{'; '.join(wrong)}: {_INSTALL}", reason=_NO_KIND)
+
+
+async def check_rights(client: KubeClient, lease_namespace: str) -> None:
+    """Raise `PermissionDeniedError` that names every right that the kubeconfig's user lacks."""
+    leases = (Right(_COORDINATION, "leases", verb, lease_namespace) for verb in ("create", "get", "patch"))
+    wanted = (*RIGHTS, *leases)
+    allowed = await asyncio.gather(*(_may(client, right) for right in wanted))
+    missing = [right for right, may in zip(wanted, allowed, strict=True) if not may]
+    if missing:
+        raise PermissionDeniedError(
+            f"{await _who(client)} may not {'; '.join(_said(missing))}: apply config/rbac/ and bind its roles to it",
+            reason="RIGHTS_MISSING",
+        )
+
+
+async def _served(client: KubeClient) -> Versions:
+    group = await _found(client, f"/apis/{GROUP}")
+    versions = [str(version["version"]) for version in group.get("versions", [])]
+    lists = await asyncio.gather(*(_found(client, f"/apis/{GROUP}/{version}") for version in versions))
+    return {
+        version: frozenset(str(resource["name"]) for resource in found.get("resources", []))
+        for version, found in zip(versions, lists, strict=True)
+    }
+
+
+async def _found(client: KubeClient, path: str) -> dict[str, Any]:
+    try:
+        document: dict[str, Any] = await client.raw("GET", path)
+    except FailedPreconditionError as error:
+        if error.reason != _NO_KIND:
+            raise
+        return {}
+    return document
+
+
+def _complaint(kind: Kind, served: Versions) -> str:
+    if kind.plural in served.get(kind.version, ()):
+        whole = f"{kind.plural}/status" in served[kind.version]
+        return "" if whole else f"the CRD {kind.resource} is not Klever's: it has no status subresource"
+    others = [version for version, resources in served.items() if kind.plural in resources]
+    if others:
+        return f"{kind.resource} is served as {', '.join(others)}, and this Klever speaks {kind.version}"
+    return f"{kind.resource} is not installed"
+
+
+async def _may(client: KubeClient, right: Right) -> bool:
+    resource, _, subresource = right.resource.partition("/")
+    asked = {
+        "group": right.group,
+        "resource": resource,
+        "subresource": subresource,
+        "verb": right.verb,
+        "namespace": right.namespace,
+    }
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": asked},
+    }
+    answer = await client.raw("POST", _REVIEWS, body=review)
+    return bool(answer["status"]["allowed"])
+
+
+async def _who(client: KubeClient) -> str:
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    try:
+        answer = await client.raw("POST", _WHO, body=review)
+    except KleverError:  # a server before 1.28; what is missing is still worth saying
+        return f"the user of the context {client.config.context!r}"
+    return f"the user {answer['status']['userInfo']['username']!r}"
+
+
+def _said(rights: list[Right]) -> Iterator[str]:
+    """`list, watch servings.kleveross.io in all namespaces`."""
+    for (resource, namespace), group in groupby(rights, key=lambda right: (_named(right), right.namespace)):
+        where = f"namespace {namespace}" if namespace else "all namespaces"
+        yield f"{', '.join(right.verb for right in group)} {resource} in {where}"
+
+
+def _named(right: Right) -> str:
+    return f"{right.resource}.{right.group}" if right.group else right.resource

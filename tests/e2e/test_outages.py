@@ -1,0 +1,215 @@
+"""An API server that fails, or is changed below a running platform, and a platform that stands still."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from hack.kubernetes.cluster import Cluster
+from tests.conftest import apply_crds, install_crds
+from tests.e2e.conftest import Objects
+from tests.e2e.manifests import begin_job, make_ready, serving
+from tests.e2e.platform import Platform, replicas, tasks, until
+from tests.e2e.rights import RBAC, bound
+
+ROLES = ("klever-controllers", "klever-lease", "klever-server")
+CRDS = RBAC.parent / "crd"
+
+
+class Log:
+    """What a platform says from now on."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._path = platform.log
+        self._begin = platform.log.stat().st_size
+
+    def lines(self, word: str) -> list[str]:
+        with self._path.open() as file:
+            file.seek(self._begin)
+            return [line for line in file if word in line]
+
+    def wait_for(self, word: str, seconds: float = 30.0) -> None:
+        until(lambda: self.lines(word), seconds)
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory, own_cluster: Cluster) -> Iterator[Platform]:
+    store = Objects(own_cluster).fresh()[:2]
+    kubeconfig = bound(own_cluster, "outages", *ROLES)
+    platform = Platform(tmp_path_factory.mktemp("platform"), (*store, "--kubeconfig", str(kubeconfig)))
+    platform.start()
+    platform.push("team/adder:v1")
+    until(lambda: platform.get("versions", "-n", "team")["items"][0].get("signature"))
+    yield platform
+    platform.clean_up()
+
+
+def test_inference_goes_on_while_the_api_server_does_not(platform: Platform, own_cluster: Cluster) -> None:
+    """Stopped (silent), then killed for longer than the Lease lasts: nothing fails but what needs it, which says so."""
+    adder = make_ready(own_cluster, "adder")
+    before = replicas(platform)
+    log = Log(platform)
+    failed: list[str] = []
+    served: list[str] = []
+    stop = threading.Event()
+
+    def load() -> None:
+        while not stop.wait(0.02):
+            status, body = platform.infer(adder)
+            (served if status == 200 else failed).append(body)
+
+    client = threading.Thread(target=load)
+    client.start()
+    try:
+        own_cluster.pause("kube-apiserver")
+        until(lambda: len(served) > 20)
+        own_cluster.resume("kube-apiserver")
+        for component in ("kube-apiserver", "etcd"):
+            own_cluster.kill(component)
+        refused = platform.run("klever", "get", "servings", check=False)
+        assert refused.returncode != 0
+        assert "does not answer" in refused.stderr
+        log.wait_for("the controllers stop", 40.0)
+        assert "the lease was not renewed" in log.lines("the controllers stop")[0]
+        own_cluster.up()
+        log.wait_for('leads"', 40.0)
+        platform.run("klever", "deploy", "team/adder:v1", "--name", adder, "--wait", "--timeout", "60s")
+        assert replicas(platform) == before
+        make_ready(own_cluster, "later")
+    finally:
+        own_cluster.resume("kube-apiserver")
+        own_cluster.up()
+        stop.set()
+        client.join()
+    assert not failed
+    own_cluster.kubectl("delete", "serving", "later", "--timeout=30s")
+
+
+def test_a_platform_that_stood_still_for_longer_than_its_lease(platform: Platform, own_cluster: Cluster) -> None:
+    make_ready(own_cluster, "adder")
+    task = begin_job(own_cluster, platform, "still")
+    before = replicas(platform)
+    log = Log(platform)
+    assert platform.process is not None
+    platform.process.send_signal(signal.SIGSTOP)
+    try:
+        own_cluster.kubectl("apply", "-f", "-", stdin=serving("meanwhile"))
+        lapsed = renewed(own_cluster) + 16
+        until(lambda: time.time() > lapsed)
+    finally:
+        platform.process.send_signal(signal.SIGCONT)
+    log.wait_for("leads no longer")
+    log.wait_for('leads"')
+    own_cluster.kubectl("wait", "--for=condition=Ready", "--timeout=40s", "serving/meanwhile")
+    assert renewed(own_cluster) > lapsed
+    assert set(before) < set(replicas(platform))
+    assert len(replicas(platform)) == len(before) + 1
+    assert tasks(platform) == [str(task)]
+    os.kill(task, signal.SIGCONT)
+    own_cluster.kubectl("wait", "--for=condition=Complete", "--timeout=40s", "modeljob/still")
+    own_cluster.kubectl("delete", "serving", "meanwhile", "--timeout=30s")
+
+
+def renewed(cluster: Cluster) -> float:
+    """When the Lease was renewed last, in seconds since the epoch."""
+    where = ("-n", "klever-system", "-o", "jsonpath={.spec.renewTime}")
+    return datetime.fromisoformat(cluster.kubectl("get", "lease", "klever-controllers", *where).stdout).timestamp()
+
+
+def without_right(cluster: Cluster) -> None:
+    role: dict[str, Any] = json.loads(cluster.kubectl("get", "clusterrole", ROLES[0], "-o", "json").stdout)
+    role["rules"] = [rule for rule in role["rules"] if "servings/status" not in rule["resources"]]
+    cluster.kubectl("replace", "-f", "-", stdin=json.dumps(role))
+
+
+def without_status(cluster: Cluster) -> None:
+    removed = '[{"op": "remove", "path": "/spec/versions/0/subresources"}]'
+    cluster.kubectl("patch", "crd", "servings.kleveross.io", "--type=json", "-p", removed)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (without_right, 'cannot patch resource "servings/status"'),
+        (without_status, "the CRD servings.kleveross.io is outdated"),
+    ],
+)
+def test_a_status_that_cannot_be_written_is_said_and_written_when_it_can(
+    platform: Platform, own_cluster: Cluster, spoil: Callable[[Cluster], None], said: str
+) -> None:
+    log = Log(platform)
+    try:
+        spoil(own_cluster)
+        own_cluster.kubectl("apply", "-f", "-", stdin=serving("blind"))
+        log.wait_for(json.dumps(said)[1:-1])
+        own_cluster.kubectl("wait", "--for=condition=Ready", "--timeout=5s", "serving/blind", check=False)
+        assert len(log.lines('"WARNING"')) < 30, log.lines('"WARNING"')
+    finally:
+        apply_crds(own_cluster)
+        own_cluster.kubectl("apply", "-f", f"{RBAC}/")
+    own_cluster.kubectl("wait", "--for=condition=Ready", "--timeout=40s", "serving/blind")
+    own_cluster.kubectl("delete", "serving", "blind", "--timeout=40s")
+
+
+def test_kinds_that_are_deleted_and_come_back(platform: Platform, own_cluster: Cluster) -> None:
+    make_ready(own_cluster, "adder")
+    log = Log(platform)
+    try:
+        own_cluster.kubectl("delete", "-f", f"{CRDS}/", "--timeout=60s")
+        until(lambda: platform.infer("adder")[0] == 404)
+        assert not replicas(platform)
+        log.wait_for("servings.kleveross.io")
+        log.wait_for("modeljobs.kleveross.io")
+        assert len(log.lines('"WARNING"')) < 30, log.lines('"WARNING"')
+    finally:
+        install_crds(own_cluster)
+    make_ready(own_cluster, "adder")
+    assert platform.infer("adder")[0] == 200
+
+
+@pytest.fixture
+def novel(own_cluster: Cluster) -> Iterator[str]:
+    """A field that the CRD has beyond ours."""
+    properties = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/predictors/items/properties"
+    added = json.dumps([{"op": "add", "path": f"{properties}/novel", "value": {"type": "string"}}])
+    own_cluster.kubectl("patch", "crd", "servings.kleveross.io", "--type=json", "-p", added)
+    yield "novel"
+    apply_crds(own_cluster)
+
+
+def test_what_others_wrote_survives(platform: Platform, own_cluster: Cluster, novel: str) -> None:
+    """A field of a newer CRD, and an annotation, through our own changes of the same object."""
+    theirs = serving("newer").replace("replicas: 1", f"{novel}: kept")
+
+    def kept(*command: str) -> bool:
+        shown = own_cluster.kubectl(*command, "-o", "json", stdin=theirs, check=False).stdout
+        return novel in shown
+
+    until(lambda: kept("create", "--dry-run=server", "--validate=false", "-f", "-"))
+    own_cluster.kubectl("create", "-f", "-", stdin=theirs)
+    own_cluster.kubectl("annotate", "serving", "newer", "example.com/theirs=kept")
+    platform.run("klever", "traffic", "newer", "main=100")
+    body = {
+        "metadata": {"name": "newer"},
+        "spec": {"predictors": [{"name": "main", "model": "team/adder:v1", "traffic": 100}]},
+    }
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {platform.token}"}
+    path = "/api/v1alpha1/namespaces/default/servings/newer?updateMask=spec"
+    assert platform.http("PATCH", path, json.dumps(body), **headers)[0] == 200
+    until(lambda: platform.get("servings", "newer")["status"]["conditions"][0]["observedGeneration"] > 1)
+    shown = own_cluster.kubectl("get", "serving", "newer", "-o", "json", "--show-managed-fields").stdout
+    found: dict[str, Any] = json.loads(shown)
+    assert found["spec"]["predictors"][0][novel] == "kept"
+    assert found["spec"]["predictors"][0]["traffic"] == 100
+    assert found["metadata"]["annotations"]["example.com/theirs"] == "kept"
+    managers = {entry["manager"] for entry in found["metadata"]["managedFields"]}
+    assert {"klever", "kubectl-annotate", "kubectl-create"} <= managers
+    own_cluster.kubectl("delete", "serving", "newer", "--timeout=30s")
