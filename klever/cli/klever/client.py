@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from collections.abc import Iterator
 from typing import Any, Final
@@ -73,20 +74,32 @@ class Api:
             raise self._error(error) from error
 
     def _error(self, error: Any) -> errors.KleverError:
-        code, message = error.code(), error.details() or ""
+        code, message, reason = error.code(), _words(error.details() or ""), _reason(error)
         kind = _ERRORS.get(code, errors.KleverError)
-        if kind is errors.UnavailableError:
+        if kind is errors.UnavailableError and not reason:  # nothing of ours has answered
             message = f"no answer from {self.settings.server}: is `klever up` running? ({message})"
         elif kind is errors.KleverError and not message:
-            # The gateway answers so to those who call it by a name that is not its own, as do other servers.
             message = (
                 f"{self.settings.server} does not know this call ({code.name}): is it a Klever platform, and called by "
                 "the address that `klever up` printed? --server and KLEVER_SERVER say which"
             )
-        reason = ""
-        status = rpc_status.from_call(error)
-        for detail in status.details if status else ():
-            info = error_details_pb2.ErrorInfo()
-            if detail.Unpack(info):
-                reason = info.reason
         return kind(message or f"{self.settings.server} answered {code.name} and did not say why", reason=reason)
+
+
+def _words(details: str) -> str:
+    """Return what an answer says; the gateway's own refusals are JSON."""
+    try:
+        document = json.loads(details)
+    except ValueError:
+        return details
+    return str(document["error"]) if isinstance(document, dict) and "error" in document else details
+
+
+def _reason(error: Any) -> str:
+    """Return the reason that Klever's own server gave, empty where nothing did."""
+    status = rpc_status.from_call(error)
+    for detail in status.details if status else ():
+        info = error_details_pb2.ErrorInfo()
+        if detail.Unpack(info):
+            return str(info.reason)
+    return ""
