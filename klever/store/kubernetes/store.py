@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any, Literal, cast
 
 from klever.api.kinds import Kind, Object
 from klever.errors import ConflictError, FieldViolation, InvalidError, KleverError, NotFoundError, UnavailableError
-from klever.kube import KubeClient
+from klever.kube import KubeClient, follow
 from klever.store import EventType, Key, Page, WatchEvent
 from klever.store.admission import Admission
 from klever.store.kubernetes.ownership import claim, is_orphan, take_over
@@ -17,8 +18,8 @@ from klever.store.merge import merge_patch
 __all__ = ["KubernetesStore"]
 
 _PAGE = 500
-_RESUMES = 2
-"""Failures in a row after which a watch is given up."""
+_PATIENCE_SECONDS = 60.0
+"""How long a watch outlives its API server: a restart, but not so long that its reader takes silence for peace."""
 _ATTEMPTS = 20
 """How often an apply reads again what others write at the same time."""
 
@@ -30,9 +31,10 @@ class KubernetesStore:
     has.
     """
 
-    def __init__(self, client: KubeClient, admission: Admission) -> None:
+    def __init__(self, client: KubeClient, admission: Admission, *, patience: float = _PATIENCE_SECONDS) -> None:
         self._client = client
         self._admission = admission
+        self._patience = patience
 
     async def create(self, kind: Kind, obj: Object) -> Object:
         try:
@@ -122,20 +124,19 @@ class KubernetesStore:
                 version = event.resource_version
                 if event.type != "BOOKMARK" or bookmarks:
                     yield event
-        failures = 0
-        while True:
-            try:
-                async for type_, obj in self._client.watch(
-                    kind, namespace, labels=labels, fields=fields, resource_version=version
-                ):
-                    failures = 0
-                    version = obj["metadata"]["resourceVersion"]
-                    if type_ != "BOOKMARK" or bookmarks:
-                        yield WatchEvent(cast("EventType", type_), _stripped(obj))
-            except UnavailableError:
-                failures += 1
-                if failures == _RESUMES:
-                    raise
+        watch = follow(
+            self._client,
+            kind,
+            namespace,
+            labels=labels,
+            fields=fields,
+            resource_version=version,
+            patience=self._patience,
+        )
+        async with aclosing(watch) as events:
+            async for type_, obj in events:
+                if type_ != "BOOKMARK" or bookmarks:
+                    yield WatchEvent(cast("EventType", type_), _stripped(obj))
 
     async def _existing(self, kind: Kind, namespace: str, labels: str, fields: str) -> AsyncIterator[WatchEvent]:
         """Yield what is there, then a bookmark where to go on."""
