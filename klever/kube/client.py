@@ -7,25 +7,25 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any, Self
 from urllib.parse import quote
 
 import orjson
 
 from klever.api.kinds import Kind, Object
-from klever.errors import ExhaustedError, FieldViolation, InvalidError
+from klever.errors import ExhaustedError, FieldViolation, InvalidError, UnavailableError
 from klever.kube.config import KubeConfig
-from klever.kube.responses import error_of
+from klever.kube.responses import error_of, no_api_server
 from klever.kube.transport import Transport
 
-__all__ = ["MANAGER", "KubeClient"]
+__all__ = ["MANAGER", "WATCH_SECONDS", "KubeClient"]
 
 MANAGER = "klever"
 """The field manager of all that we write."""
 
 _SECONDS = 30.0
-_WATCH_SECONDS = (240, 300)
+WATCH_SECONDS = (240, 300)
 """The server ends a watch after a time between these: many begun together do not end together."""
 _SILENCE_SECONDS = 120.0
 """Bookmarks come every minute: what is silent for longer is dead."""
@@ -67,10 +67,18 @@ class KubeClient:
     ) -> Object:
         """Return the List: `metadata.resourceVersion`, `metadata.continue`, `items`."""
         query = _selection(labels, fields) | _given({"limit": str(limit or ""), "continue": token})
-        found: Object = await self.raw("GET", _path(kind, namespace), query=query)
-        for item in found["items"]:
-            _named(kind, item)
+        path = _path(kind, namespace)
+        found: Object = await self.raw("GET", path, query=query)
+        items = found.get("items") or []
+        if not isinstance(items, list) or not all(map(_is_object, [found, *items])):
+            raise self._strange("GET", path, found)
+        found["items"] = [_named(kind, item) for item in items]
         return found
+
+    async def reach(self, kind: Kind, namespace: str = "", *, resource_version: str) -> None:
+        """Raise `ExpiredError` if all that the server has is older: its data was restored from a backup."""
+        query = {"limit": "1", "resourceVersion": resource_version, "resourceVersionMatch": "NotOlderThan"}
+        await self.raw("GET", _path(kind, namespace), query=query)
 
     async def create(self, kind: Kind, obj: Object) -> Object:
         namespace = obj["metadata"].get("namespace", "")
@@ -111,7 +119,7 @@ class KubeClient:
 
     async def watch(
         self, kind: Kind, namespace: str = "", *, labels: str = "", fields: str = "", resource_version: str
-    ) -> AsyncIterator[tuple[str, Object]]:
+    ) -> AsyncGenerator[tuple[str, Object], None]:
         """Yield event types and objects after `resource_version`, bookmarks among them; ends when the server ends it.
 
         Raises `ExpiredError` if the version is too old, `UnavailableError` where the stream is cut or silent.
@@ -120,15 +128,17 @@ class KubeClient:
             "watch": "1",
             "allowWatchBookmarks": "true",
             "resourceVersion": resource_version,
-            "timeoutSeconds": str(random.randint(*_WATCH_SECONDS)),  # noqa: S311 - spreads load
+            "timeoutSeconds": str(random.randint(*WATCH_SECONDS)),  # noqa: S311 - spreads load
         }
         path = _path(kind, namespace)
         async with self._transport.stream(path, query=query, first=_SECONDS) as content:
             async for line in _lines(content):
-                event = orjson.loads(line)
-                if event["type"] == "ERROR":
-                    raise error_of(int(event["object"].get("code", 500)), event["object"], f"watch {path}")
-                yield event["type"], _named(kind, event["object"])
+                type_, obj = self._event(path, line)
+                if type_ == "ERROR":
+                    code = obj.get("code")
+                    what = f"watch {path} at {self.config.server}"
+                    raise error_of(code if isinstance(code, int) else 500, obj, what)
+                yield type_, _named(kind, obj)
 
     async def _object(
         self, method: str, kind: Kind, namespace: str, name: str, subresource: str = "", **request: Any
@@ -139,6 +149,19 @@ class KubeClient:
             raise InvalidError(violations=(FieldViolation(missing, "is required"),))
         obj: Object = await self.raw(method, _path(kind, namespace, name, subresource), **request)
         return obj
+
+    def _event(self, path: str, line: bytes) -> tuple[str, Object]:
+        try:
+            event = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            raise self._strange("watch", path, line) from error
+        type_, obj = (event.get("type"), event.get("object")) if isinstance(event, dict) else (None, None)
+        if not isinstance(type_, str) or not isinstance(obj, dict) or (type_ != "ERROR" and not _is_object(obj)):
+            raise self._strange("watch", path, line)
+        return type_, obj
+
+    def _strange(self, method: str, path: str, told: Any) -> UnavailableError:
+        return no_api_server(f"{method} {path} at {self.config.server}", told)
 
     async def raw(
         self,
@@ -170,6 +193,11 @@ async def _lines(content: Any) -> AsyncIterator[bytes]:
                 yield line
         if len(rest) > _MAX_LINE:
             raise ExhaustedError(f"a watch event has more than {_MAX_LINE} bytes")
+
+
+def _is_object(obj: Any) -> bool:
+    metadata = obj.get("metadata") if isinstance(obj, dict) else None
+    return isinstance(metadata, dict) and str(metadata.get("resourceVersion")).isdecimal()
 
 
 def _path(kind: Kind, namespace: str, *rest: str) -> str:

@@ -1,26 +1,23 @@
 """Which API server, and as whom: kubeconfig files and a pod's service account, read as kubectl reads them.
 
-Source: kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig ("Merging kubeconfig files") and
-k8s.io/client-go/tools/clientcmd.
+Source: k8s.io/client-go `tools/clientcmd` and `rest`.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
+from urllib.parse import SplitResult, quote, urlsplit
 
-import yaml
-
-from klever.errors import FailedPreconditionError
+from klever.kube.kubeconfig import Merged, Section, failure, is_plain, merged, read_file, read_token
 
 __all__ = ["ExecPlugin", "KubeConfig"]
 
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-_REASON = "KUBECONFIG"
+_HEADER_CHARACTERS = "!#$&'*+^`|"
+"""Beside letters, digits and `-._~`, which are never quoted (RFC 7230: tchar, without %)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +36,7 @@ class ExecPlugin:
 
 @dataclass(frozen=True, slots=True)
 class KubeConfig:
-    """One API server and one user. PEM data is bytes; empty is none."""
+    """One API server and one user. PEM data is bytes, or the file that has it and may change; empty is none."""
 
     server: str
     authority: bytes = b""
@@ -47,111 +44,85 @@ class KubeConfig:
     tls_server_name: str = ""
     proxy: str = ""
     namespace: str = "default"
-    certificate: bytes = field(default=b"", repr=False)
-    key: bytes = field(default=b"", repr=False)
+    certificate: bytes | Path = field(default=b"", repr=False)
+    key: bytes | Path = field(default=b"", repr=False)
     token: str = field(default="", repr=False)
     token_file: Path | None = None
+    """Goes before the token, as it is the one that changes."""
     username: str = ""
     password: str = field(default="", repr=False)
     plugin: ExecPlugin | None = None
+    impersonation: tuple[tuple[str, str], ...] = ()
+    """Headers that say for whom to act."""
     context: str = ""
+    origin: str = "the kubeconfig"
+    """Where this was read, for messages."""
 
     @classmethod
-    def load(cls, path: Path | None = None, context: str = "") -> Self:
+    def load(cls, path: Path | None = None, context: str = "", *, account: Path = _SERVICE_ACCOUNT) -> Self:
         """Read `path`; else the files of $KUBECONFIG, else ~/.kube/config, else the service account of a pod.
 
         Raises `FailedPreconditionError` that says what is missing.
         """
         files = [path] if path else _files()
         found = [file for file in files if path or file.is_file()]
-        if not found and not context and (_SERVICE_ACCOUNT / "token").is_file():
-            return cls._in_cluster()
+        if not found and not context and (account / "token").is_file():
+            return cls._in_cluster(account)
         if not found:
             looked = ", ".join(map(str, files))
-            raise _failure(f"no kubeconfig: looked for {looked}; give --kubeconfig or set KUBECONFIG")
-        return cls._of(_merged(found), context)
+            raise failure(f"no kubeconfig: looked for {looked}; give --kubeconfig or set KUBECONFIG")
+        return cls._of(merged(found), context)
 
     @classmethod
-    def _of(cls, merged: _Merged, name: str) -> Self:
-        name = name or merged.current
+    def _of(cls, config: Merged, name: str) -> Self:
+        name = name or config.current
         if not name:
-            raise _failure(f"{merged.origin} has no current-context; give --context ({merged.names('contexts')})")
-        context = merged.entry("contexts", name)
-        cluster = merged.entry("clusters", str(context.value.get("cluster", "")))
-        user = merged.entry("users", str(context.value["user"])) if context.value.get("user") else _Entry({}, Path())
-        server = cluster.value.get("server")
-        if not server:
-            raise _failure(f"{merged.origin}: the cluster of context {name!r} has no server")
-        token_file = user.value.get("tokenFile")
+            raise failure(
+                f"kubeconfig {config.origin} has no current-context; give --context ({config.names('contexts')})"
+            )
+        context = config.entry("contexts", name)
+        cluster = config.entry("clusters", context.required("cluster"))
+        user = config.entry("users", context.line("user")) if context.has("user") else Section(None, context.file)
+        certificate, key = _certificate(user)
+        authority, insecure = cluster.content("certificate-authority"), cluster.flag("insecure-skip-tls-verify")
+        if authority and insecure:
+            raise cluster.wrong("insecure-skip-tls-verify", "cannot be true where there is a certificate-authority")
         return cls(
-            server=str(server).rstrip("/"),
-            authority=cluster.data("certificate-authority"),
-            insecure=bool(cluster.value.get("insecure-skip-tls-verify")),
-            tls_server_name=str(cluster.value.get("tls-server-name") or ""),
-            proxy=str(cluster.value.get("proxy-url") or ""),
-            namespace=str(context.value.get("namespace") or "default"),
-            certificate=user.data("client-certificate"),
-            key=user.data("client-key"),
-            token=str(user.value.get("token") or ""),
-            token_file=user.base / token_file if token_file else None,
-            username=str(user.value.get("username") or ""),
-            password=str(user.value.get("password") or ""),
+            server=_server(cluster, tls=bool(authority or certificate or insecure)),
+            authority=authority,
+            insecure=insecure,
+            tls_server_name=cluster.line("tls-server-name"),
+            proxy=_proxy(cluster),
+            namespace=context.line("namespace") or "default",
+            certificate=certificate,
+            key=key,
+            token=user.line("token"),
+            token_file=_token_file(user),
+            username=user.text("username"),
+            password=user.text("password"),
             plugin=_plugin(user),
+            impersonation=_impersonation(user),
             context=name,
+            origin=f"kubeconfig {config.origin}",
         )
 
     @classmethod
-    def _in_cluster(cls) -> Self:
+    def _in_cluster(cls, account: Path) -> Self:
         host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
         if not host:
-            raise _failure("a service account is mounted, but KUBERNETES_SERVICE_HOST is not set")
+            raise failure("a service account is mounted, but KUBERNETES_SERVICE_HOST is not set")
         host = f"[{host}]" if ":" in host else host
+        where = "the service account of this pod"
+        read_token(account / "token", where)
+        namespace = account / "namespace"
         return cls(
             server=f"https://{host}:{port}",
-            authority=(_SERVICE_ACCOUNT / "ca.crt").read_bytes(),
-            namespace=(_SERVICE_ACCOUNT / "namespace").read_text().strip(),
-            token_file=_SERVICE_ACCOUNT / "token",
+            authority=read_file(account / "ca.crt", where),
+            namespace=read_file(namespace, where).decode().strip() if namespace.exists() else "default",
+            token_file=account / "token",
             context="in-cluster",
+            origin=where,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A named section, and the directory that its relative paths are of."""
-
-    value: dict[str, Any]
-    base: Path
-
-    def data(self, name: str) -> bytes:
-        """Return what NAME-data holds, or the file that NAME names."""
-        try:
-            if encoded := self.value.get(f"{name}-data"):
-                return base64.b64decode(str(encoded), validate=True)
-            if path := self.value.get(name):
-                return (self.base / str(path)).read_bytes()
-        except binascii.Error as error:
-            raise _failure(f"{name}-data of the kubeconfig is not base64: {error}") from error
-        except OSError as error:
-            raise _failure(f"{name} of the kubeconfig cannot be read: {error}") from error
-        return b""
-
-
-@dataclass(frozen=True, slots=True)
-class _Merged:
-    """Several files as one: what stands first wins."""
-
-    origin: str
-    current: str
-    sections: dict[str, dict[str, _Entry]]
-
-    def names(self, section: str) -> str:
-        return ", ".join(sorted(self.sections[section])) or "it has none"
-
-    def entry(self, section: str, name: str) -> _Entry:
-        entry = self.sections[section].get(name)
-        if entry is None:
-            raise _failure(f"{self.origin}: {section[:-1]} {name!r} does not exist ({self.names(section)})")
-        return entry
 
 
 def _files() -> list[Path]:
@@ -159,47 +130,91 @@ def _files() -> list[Path]:
     return given or [Path.home() / ".kube" / "config"]
 
 
-def _merged(files: list[Path]) -> _Merged:
-    current = ""
-    sections: dict[str, dict[str, _Entry]] = {"clusters": {}, "contexts": {}, "users": {}}
-    for file in files:
-        document = _read(file)
-        current = current or str(document.get("current-context") or "")
-        for section, entries in sections.items():
-            for item in document.get(section) or []:
-                value = item.get(section[:-1]) or {}
-                entries.setdefault(str(item.get("name")), _Entry(value, file.absolute().parent))
-    return _Merged(", ".join(map(str, files)), current, sections)
-
-
-def _read(file: Path) -> dict[str, Any]:
+def _server(cluster: Section, *, tls: bool) -> str:
+    """Without a scheme it is https if anything else tells of TLS, otherwise http (client-go: DefaultServerURL)."""
+    given = cluster.required("server").rstrip("/")
     try:
-        document = yaml.safe_load(file.read_bytes())
-    except OSError as error:
-        raise _failure(f"kubeconfig {file} cannot be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise _failure(f"kubeconfig {file} is no YAML: {error}") from error
-    if not isinstance(document, dict):
-        raise _failure(f"kubeconfig {file} holds no configuration")
-    return document
+        parts = urlsplit(given)
+        whole = bool(parts.scheme and parts.netloc)
+        if not whole:
+            parts = urlsplit(f"{'https' if tls else 'http'}://{given}")
+        valid = _is_address(parts) and (whole or not parts.path) and not (parts.query or parts.fragment)
+    except ValueError:
+        valid = False
+    if not valid:
+        raise cluster.wrong("server", f"{given!r} is no address of an API server: write https://HOST:PORT")
+    return parts.geturl()
 
 
-def _plugin(user: _Entry) -> ExecPlugin | None:
-    if "auth-provider" in user.value and "exec" not in user.value:
-        raise _failure("auth-provider of the kubeconfig is gone from Kubernetes too: use an exec plugin")
-    given = user.value.get("exec")
-    if not given:
+def _proxy(cluster: Section) -> str:
+    given = cluster.text("proxy-url")
+    try:
+        valid = _is_address(urlsplit(given))
+    except ValueError:
+        valid = False
+    if given and not valid:
+        raise cluster.wrong("proxy-url", f"{given!r} is no proxy that can be used: write http://HOST:PORT")
+    return given
+
+
+def _is_address(parts: SplitResult) -> bool:
+    """Raises ValueError for a port that is none."""
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0 and " " not in parts.netloc
+
+
+def _certificate(user: Section) -> tuple[bytes | Path, bytes | Path]:
+    """Return certificate and key; the file where it is one, after a look whether it is there."""
+    found: list[bytes | Path] = []
+    for name in ("client-certificate", "client-key"):
+        content = user.content(name)
+        path = None if user.text(f"{name}-data") else user.path(name)
+        found.append(path or content)
+    certificate, key = found
+    if bool(certificate) != bool(key):
+        missing = "client-key" if certificate else "client-certificate"
+        raise user.wrong(missing, "is required where there is the other one of certificate and key")
+    return certificate, key
+
+
+def _token_file(user: Section) -> Path | None:
+    path = user.path("tokenFile")
+    if path is not None:
+        read_token(path, f"{user}.tokenFile")
+    return path
+
+
+def _plugin(user: Section) -> ExecPlugin | None:
+    if user.has("auth-provider") and not user.has("exec"):
+        raise user.wrong("auth-provider", "is gone from Kubernetes too: use an exec plugin")
+    if not user.has("exec"):
         return None
+    given = user.section("exec")
+    if given.text("interactiveMode") == "Always":
+        raise given.wrong("interactiveMode", "cannot be Always: there is nobody whom the plugin could ask")
     return ExecPlugin(
-        command=str(given["command"]),
-        arguments=tuple(map(str, given.get("args") or ())),
-        env={str(pair["name"]): str(pair["value"]) for pair in given.get("env") or ()},
-        api_version=str(given.get("apiVersion") or "client.authentication.k8s.io/v1"),
-        install_hint=str(given.get("installHint") or ""),
-        cluster_info=bool(given.get("provideClusterInfo")),
-        base=user.base,
+        command=given.required("command"),
+        arguments=given.texts("args"),
+        env={pair.required("name"): pair.text("value") for pair in given.sections("env")},
+        api_version=given.text("apiVersion") or "client.authentication.k8s.io/v1",
+        install_hint=given.text("installHint"),
+        cluster_info=given.flag("provideClusterInfo"),
+        base=user.file.absolute().parent,
     )
 
 
-def _failure(message: str) -> FailedPreconditionError:
-    return FailedPreconditionError(message, reason=_REASON)
+def _impersonation(user: Section) -> tuple[tuple[str, str], ...]:
+    """Return the headers (kubernetes.io/docs/reference/access-authn-authz/user-impersonation)."""
+    who, uid = user.line("as"), user.line("as-uid")
+    headers = [("Impersonate-User", who)] if who else []
+    if uid:
+        headers.append(("Impersonate-Uid", uid))
+    headers += [("Impersonate-Group", group) for group in user.texts("as-groups")]
+    extra = user.section("as-user-extra")
+    for name in extra.fields():
+        header = "Impersonate-Extra-" + quote(name, safe=_HEADER_CHARACTERS)
+        headers += [(header, value) for value in extra.texts(name)]
+    if headers and not who:
+        raise user.wrong("as", "is required where there is as-uid, as-groups or as-user-extra")
+    if not all(is_plain(value) for _, value in headers):
+        raise user.wrong("as", "and what belongs to it must each be one line of text")
+    return tuple(headers)

@@ -11,17 +11,20 @@ import json
 import os
 import time
 from asyncio.subprocess import PIPE
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 
 from klever.errors import UnauthenticatedError
 from klever.kube.config import ExecPlugin, KubeConfig
+from klever.kube.kubeconfig import is_plain, read_file, read_token
 
 __all__ = ["CredentialSource", "Credentials"]
 
 _PLUGIN_SECONDS = 60.0
 _FILE_SECONDS = 60.0
-"""How long what a token file holds is believed: kubelet renews it long before it ends."""
+"""How long what a file holds is believed: kubelet and others renew it long before it ends."""
 _EARLY_SECONDS = 10.0
 
 
@@ -37,46 +40,61 @@ class Credentials:
 
 
 class CredentialSource:
-    """Credentials of one user."""
+    """Credentials of one user. `clock` gives the Unix time."""
 
-    def __init__(self, config: KubeConfig) -> None:
+    def __init__(self, config: KubeConfig, clock: Callable[[], float] = time.time) -> None:
         self._config = config
+        self._clock = clock
         self._lock = asyncio.Lock()
         self._known: Credentials | None = None
 
     async def get(self) -> Credentials:
-        """Return what is valid now. Raises `UnauthenticatedError` if a plugin or file does not give it."""
+        """Return what is valid now.
+
+        Raises `UnauthenticatedError` if a plugin does not give it, `FailedPreconditionError` if a file does not.
+        """
         async with self._lock:
-            if self._known is None or time.time() > self._known.expires - _EARLY_SECONDS:
+            if self._known is None or self._clock() > self._known.expires - _EARLY_SECONDS:
                 self._known = await self._read()
             return self._known
 
-    def refused(self) -> bool:
+    def refused(self, credentials: Credentials) -> bool:
         """Forget what the server refused; whether asking again may give something else."""
-        self._known = None
-        return self._config.plugin is not None or self._config.token_file is not None
+        if self._known is credentials:
+            self._known = None
+        return self._config.plugin is not None or self._in_files()
+
+    def _in_files(self) -> bool:
+        config = self._config
+        return config.token_file is not None or isinstance(config.certificate, Path) or isinstance(config.key, Path)
 
     async def _read(self) -> Credentials:
         config = self._config
-        if config.plugin is not None:
-            return await _run(config.plugin, config)
-        if config.token_file is not None and not config.token:
-            try:
-                token = (await asyncio.to_thread(config.token_file.read_text)).strip()
-            except OSError as error:
-                raise UnauthenticatedError(f"the token file {config.token_file}: {error.strerror}") from error
-            expires = time.time() + _FILE_SECONDS
-            return Credentials(f"Bearer {token}", config.certificate, config.key, expires)
+        own = await asyncio.to_thread(self._own)
+        if config.plugin is None or own.authorization:
+            return own
+        return await _run(config.plugin, config, own)
+
+    def _own(self) -> Credentials:
+        """Return what the configuration itself has; it goes before what a plugin says."""
+        config = self._config
         authorization = ""
-        if config.token:
+        if config.token_file is not None:
+            authorization = f"Bearer {read_token(config.token_file, f'{config.origin}: tokenFile')}"
+        elif config.token:
             authorization = f"Bearer {config.token}"
         elif config.username:
             pair = f"{config.username}:{config.password}".encode()
             authorization = "Basic " + base64.b64encode(pair).decode()
-        return Credentials(authorization, config.certificate, config.key)
+        expires = self._clock() + _FILE_SECONDS if self._in_files() else float("inf")
+        certificate = self._content(config.certificate, "client-certificate")
+        return Credentials(authorization, certificate, self._content(config.key, "client-key"), expires)
+
+    def _content(self, held: bytes | Path, field: str) -> bytes:
+        return read_file(held, f"{self._config.origin}: {field}") if isinstance(held, Path) else held
 
 
-async def _run(plugin: ExecPlugin, config: KubeConfig) -> Credentials:
+async def _run(plugin: ExecPlugin, config: KubeConfig, own: Credentials) -> Credentials:
     """Run the plugin; it gets no terminal: a service cannot be asked anything."""
     # Like kubectl: a bare name is looked for in PATH, a relative path is the kubeconfig's.
     command = str(plugin.base / plugin.command) if os.sep in plugin.command else plugin.command
@@ -101,7 +119,7 @@ async def _run(plugin: ExecPlugin, config: KubeConfig) -> Credentials:
     if process.returncode:
         words = errors.decode(errors="replace").strip()[-500:]
         raise UnauthenticatedError(f"the credential plugin {command} failed ({process.returncode}): {words}")
-    return _parse(command, output, config)
+    return _parse(command, output, own)
 
 
 def _exec_info(plugin: ExecPlugin, config: KubeConfig) -> str:
@@ -114,14 +132,17 @@ def _exec_info(plugin: ExecPlugin, config: KubeConfig) -> str:
     return json.dumps({"apiVersion": plugin.api_version, "kind": "ExecCredential", "spec": spec})
 
 
-def _parse(command: str, output: bytes, config: KubeConfig) -> Credentials:
+def _parse(command: str, output: bytes, own: Credentials) -> Credentials:
     try:
         status = json.loads(output)["status"]
         ends = status.get("expirationTimestamp")
-        expires = datetime.fromisoformat(ends).timestamp() if ends else float("inf")
+        expires = min(own.expires, datetime.fromisoformat(ends).timestamp() if ends else float("inf"))
         token = status.get("token", "")
-        certificate = status.get("clientCertificateData", "").encode() or config.certificate
-        key = status.get("clientKeyData", "").encode() or config.key
+        certificate = status.get("clientCertificateData", "").encode() or own.certificate
+        key = status.get("clientKeyData", "").encode() or own.key
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UnauthenticatedError(f"the credential plugin {command} printed no ExecCredential: {error!r}") from error
+    if not is_plain(token) or bool(certificate) != bool(key) or not (token or certificate):
+        words = "an ExecCredential without a token, or a certificate with its key"
+        raise UnauthenticatedError(f"the credential plugin {command} printed {words}")
     return Credentials(f"Bearer {token}" if token else "", certificate, key, expires)

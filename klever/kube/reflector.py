@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 
 from klever.api.kinds import Kind, Object
-from klever.errors import ExpiredError, KleverError
+from klever.errors import KleverError
+from klever.kube.backoff import Backoff
 from klever.kube.client import KubeClient
+from klever.kube.resume import LIVED_SECONDS, follow
 
 __all__ = ["Reflector", "Subscription"]
 
 log = logging.getLogger(__name__)
 
 _PAGE = 500
-_FIRST_DELAY = 0.2
-_MAX_DELAY = 10.0
 
 Address = tuple[str, str]
 """Namespace and name."""
@@ -53,24 +53,24 @@ class Reflector:
         self._objects: dict[Address, Object] = {}
         self._by_namespace: dict[str, set[Address]] = {}
         self._version = ""
+        """Of the last list or event."""
         self._synced = asyncio.Event()
         self._subscriptions: set[Subscription] = set()
 
     async def run(self) -> None:
-        """List, then watch, until cancelled; an API server that is away is asked again and again."""
-        delay = _FIRST_DELAY
+        """List, then watch, until cancelled: whatever fails is logged and tried again, for nobody else would."""
+        backoff = Backoff()
         while True:
+            began = time.monotonic()
             try:
-                if not self._version:
-                    await self._list()
+                await self._list()
                 await self._watch()
-                delay = _FIRST_DELAY
-            except ExpiredError:
-                self._version = ""
-            except KleverError as error:
-                log.warning("%s: %s; again in %.1f s", self.kind.resource, error, delay)
-                await asyncio.sleep(delay * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load
-                delay = min(delay * 2, _MAX_DELAY)
+            except Exception as error:  # noqa: BLE001 - a cache that stands still for ever is worse
+                if time.monotonic() - began > LIVED_SECONDS:
+                    backoff.reset()
+                delay = backoff.next(error)
+                self._failed(error, delay)
+                await asyncio.sleep(delay)
 
     async def synced(self) -> None:
         """Return once the cache has been filled."""
@@ -102,34 +102,63 @@ class Reflector:
             self._subscriptions.discard(subscription)
 
     async def _list(self) -> None:
-        """Make the cache what a list says: what is not in it was deleted while nobody watched."""
+        """Make the cache what a list says: what is not in it was deleted while nobody watched.
+
+        What we wrote since then stays, except where the server's data was restored from a backup: a list that is older
+        than what was seen before.
+        """
         seen: set[Address] = set()
         token = ""
         while True:
             page = await self._client.list(self.kind, limit=_PAGE, token=token)
+            version = page["metadata"]["resourceVersion"]  # all pages have the same
+            restored = _newer(self._version, version)
             for obj in page["items"]:
                 seen.add(_address(obj))
-                self._put(_lean(obj))
+                if restored or not self._knows_newer(_address(obj), version):
+                    self._set(_lean(obj))
             token = page["metadata"].get("continue", "")
             if not token:
                 break
         for address in self._objects.keys() - seen:
-            self._drop(self._objects[address])
-        self._version = page["metadata"]["resourceVersion"]
+            if restored or not self._knows_newer(address, version):
+                self._drop(self._objects[address])
+        self._version = version
         self._synced.set()
 
     async def _watch(self) -> None:
-        async for type_, obj in self._client.watch(self.kind, resource_version=self._version):
-            if type_ == "DELETED":
-                self._drop(obj)
-            elif type_ != "BOOKMARK":
-                self._put(_lean(obj))
-            self._version = obj["metadata"]["resourceVersion"]
+        watch = follow(self._client, self.kind, resource_version=self._version, level=logging.WARNING)
+        async with aclosing(watch) as events:
+            async for type_, obj in events:
+                version = obj["metadata"]["resourceVersion"]
+                if type_ == "DELETED":
+                    if not self._knows_newer(_address(obj), version):
+                        self._drop(obj)
+                elif type_ != "BOOKMARK":
+                    self._put(_lean(obj))
+                self._version = version
+
+    def _failed(self, error: Exception, delay: float) -> None:
+        unexpected = None if isinstance(error, KleverError) else error
+        words = str(error) or type(error).__name__
+        server = self._client.config.server
+        log.warning(
+            "%s at %s: %s; listing again in %.1f s", self.kind.resource, server, words, delay, exc_info=unexpected
+        )
+
+    def _knows_newer(self, address: Address, version: str) -> bool:
+        known = self._objects.get(address)
+        return known is not None and _newer(known["metadata"]["resourceVersion"], version)
 
     def _put(self, obj: Object) -> None:
+        """Take in an object, unless we know a newer one."""
+        if not self._knows_newer(_address(obj), obj["metadata"]["resourceVersion"]):
+            self._set(obj)
+
+    def _set(self, obj: Object) -> None:
         address = _address(obj)
         known = self._objects.get(address)
-        if known is not None and not _newer(obj["metadata"]["resourceVersion"], known["metadata"]["resourceVersion"]):
+        if known == obj:
             return
         self._objects[address] = obj
         self._by_namespace.setdefault(address[0], set()).add(address)
@@ -162,4 +191,4 @@ def _lean(obj: Object) -> Object:
 
 def _newer(version: str, than: str) -> bool:
     """Versions of one kind are numbers that grow (Kubernetes: KEP-5504)."""
-    return int(version) > int(than or 0)
+    return int(version or 0) > int(than or 0)

@@ -26,7 +26,7 @@ from klever.errors import (
     UnavailableError,
 )
 
-__all__ = ["error_of"]
+__all__ = ["error_of", "no_api_server"]
 
 _BY_REASON: dict[str, type[KleverError]] = {
     "AlreadyExists": AlreadyExistsError,
@@ -57,8 +57,13 @@ _BY_CODE: dict[int, type[KleverError]] = {
 }
 
 
+_SERVERS_OWN = (UnavailableError, DeadlineError, ExhaustedError)
+"""Where the words of the server do not tell what was asked."""
+_SHOWN = 200
+
+
 def error_of(code: int, body: bytes | dict[str, Any], what: str) -> KleverError:
-    """Return the error of an answer; `what` says what was asked, where the server does not."""
+    """Return the error of an answer that is no success; `what` says what was asked of which server."""
     status = body if isinstance(body, dict) else _parsed(body)
     if status is None:
         return _of_code(code, body if isinstance(body, bytes) else b"", what)
@@ -69,7 +74,13 @@ def error_of(code: int, body: bytes | dict[str, Any], what: str) -> KleverError:
         return UnauthenticatedError(f"{what}: {who} ({message})", reason="KUBECONFIG")
     if code == 404:
         return _not_found(details, message, what)
-    return _refusal(code, str(status.get("reason", "")), details.get("causes") or [], message)
+    return _refusal(code, str(status.get("reason", "")), details.get("causes") or [], message, what)
+
+
+def no_api_server(what: str, told: Any) -> UnavailableError:
+    """Return the error of an answer that no API server gives: another server's, or one cut short by a proxy."""
+    words = told.decode(errors="replace").strip() if isinstance(told, bytes) else str(told)
+    return UnavailableError(f"{what}: the answer is no API server's (is the address right?): {words[:_SHOWN]!r}")
 
 
 def _not_found(details: dict[str, Any], message: str, what: str) -> KleverError:
@@ -78,25 +89,32 @@ def _not_found(details: dict[str, Any], message: str, what: str) -> KleverError:
     return NotFoundError(message) if details.get("name") else _no_such_kind(what)
 
 
-def _refusal(code: int, reason: str, causes: list[dict[str, Any]], message: str) -> KleverError:
+def _refusal(code: int, reason: str, causes: list[dict[str, Any]], message: str, what: str) -> KleverError:
     if code == 422 or reason == "Invalid":
         return InvalidError(message, violations=tuple(_violations(causes)))
     if any(cause.get("reason") == "NamespaceTerminating" for cause in causes):
         return PermissionDeniedError(message, reason="NAMESPACE_TERMINATING")
-    return _BY_REASON.get(reason, _BY_CODE.get(code, UnavailableError))(message)
+    if any(cause.get("reason") == "ResourceVersionTooLarge" for cause in causes):
+        return ExpiredError(message)  # of the server's data before it was restored: list again
+    error = _BY_REASON.get(reason, _BY_CODE.get(code, UnavailableError))
+    return error(f"{what}: {message}" if error in _SERVERS_OWN else message)
 
 
 def _of_code(code: int, body: bytes, what: str) -> KleverError:
     """A proxy's words, or those of an API server that has no such path."""
     if code == 404:
         return _no_such_kind(what)
-    words = body[:200].decode(errors="replace").strip()
+    words = body[:_SHOWN].decode(errors="replace").strip()
+    if code < 400:
+        return no_api_server(f"{what}: {code}", body)
+    if code == 400:
+        return FailedPreconditionError(f"{what} answered 400 {words} (are its address and scheme right?)")
     return _BY_CODE.get(code, UnavailableError)(f"{what}: the API server answered {code} {words}")
 
 
 def _no_such_kind(what: str) -> FailedPreconditionError:
     return FailedPreconditionError(
-        f"{what}: the API server knows no such kind; install Klever's with `kubectl apply -f config/crd/`",
+        f"{what}: the server knows no such kind; install Klever's with `kubectl apply -f config/crd/`",
         reason="KIND_NOT_INSTALLED",
     )
 

@@ -17,6 +17,8 @@ __all__ = ["EventRecorder"]
 log = logging.getLogger(__name__)
 
 _MAX_MESSAGE = 1024
+_MAX_NAME = 253
+_DIGITS = 16
 
 
 class EventRecorder:
@@ -37,7 +39,9 @@ class EventRecorder:
     async def _record(self, obj: Object, type_: str, reason: str, message: str) -> None:
         metadata = obj["metadata"]
         identity = f"{metadata['uid']}/{type_}/{reason}/{message}/{self._component}"
-        name = f"{metadata['name']}.{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+        digest = hashlib.sha256(identity.encode()).hexdigest()[:_DIGITS]
+        # A part of a name may end where no name can: in a dot or dash.
+        name = f"{metadata['name'][: _MAX_NAME - _DIGITS - 1].rstrip('.-')}.{digest}"
         now = timestamp(self._clock())
         event: Object = {
             "apiVersion": "v1",

@@ -24,6 +24,7 @@ from klever.errors import (
     PermissionDeniedError,
 )
 from klever.store import Key, Store, WatchEvent
+from klever.store.events import EventRecorder
 
 __all__ = ["StoreContract", "job", "serving"]
 
@@ -371,6 +372,15 @@ class StoreContract:
         await store.create(EVENT, event)
         page = await store.list(EVENT, namespace, fields="involvedObject.name=a,involvedObject.kind=Serving")
         assert [e["reason"] for e in page.items] == ["Ready"]
+
+    async def test_an_object_with_the_longest_name_has_events(self, store: Store, namespace: str) -> None:
+        name = f"{'a' * 235}.{'b' * 17}"
+        created = await store.create(MODEL_JOB, job(namespace, name))
+        recorder = EventRecorder(store, "test")
+        for reason in ("Once", "Once", "Other"):
+            await recorder.record(created, "Normal", reason, "it was")
+        page = await store.list(EVENT, namespace, fields=f"involvedObject.name={name}")
+        assert sorted((e["reason"], e["count"]) for e in page.items) == [("Once", 2), ("Other", 1)]
 
     async def test_what_is_returned_is_the_callers_own(self, store: Store, namespace: str) -> None:
         obj = job(namespace, "a")

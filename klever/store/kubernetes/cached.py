@@ -21,6 +21,8 @@ __all__ = ["CachedStore"]
 class CachedStore:
     """`async with` it. Writes go to the API server, while `may_write`, and are read back at once.
 
+    Its reflectors end with it and no sooner: whatever fails in one is logged, and it lists again.
+
     A watch begins with what there is, whatever version is given, and tells the last state of an object alone where
     its reader is slow: enough for whoever reconciles states.
     """

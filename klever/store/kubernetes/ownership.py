@@ -2,6 +2,9 @@
 
 Fields that our create and patch wrote are ours as much as those that we applied: an apply that no longer names them
 takes them away, as it does in every store. Labels and annotations merge, and stay with the call that gave them.
+
+What is nobody's is ours too. An API server forgets all of managedFields when a write holds what its schema cannot read,
+and gives them to the manager `before-first-apply` when the next apply comes.
 """
 
 from __future__ import annotations
@@ -11,16 +14,34 @@ from typing import Any
 from klever.api.kinds import Object
 from klever.kube import MANAGER
 
-__all__ = ["take_over"]
+__all__ = ["claim", "is_orphan", "take_over"]
+
+_NOBODY = "before-first-apply"
+
+
+def is_orphan(obj: Object) -> bool:
+    """Whether it is not known who owns what."""
+    return "spec" in obj and not _entries(obj)
+
+
+def claim(obj: Object) -> Object:
+    """Return what to apply so that the spec, as it is, becomes our apply's."""
+    metadata = obj["metadata"]
+    kept = {field: metadata[field] for field in ("namespace", "name", "uid", "resourceVersion") if field in metadata}
+    return {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": kept, "spec": obj["spec"]}
 
 
 def take_over(obj: Object) -> dict[str, Any] | None:
-    """Return the merge patch that gives our apply what our other writes own in the spec; None if that is nothing."""
-    entries: list[dict[str, Any]] = obj["metadata"].get("managedFields", [])
-    written = [e for e in entries if _ours(e, "Update") and "f:spec" in e["fieldsV1"]]
+    """Return the merge patch that gives our apply what other writes of ours, and nobody's, own in the spec.
+
+    None if that is nothing.
+    """
+    entries = _entries(obj)
+    written = [e for e in entries if _written(e) and "f:spec" in e["fieldsV1"]]
     if not written:
         return None
-    applied = next((e for e in entries if _ours(e, "Apply")), written[0] | {"operation": "Apply", "fieldsV1": {}})
+    blank = written[0] | {"manager": MANAGER, "operation": "Apply", "fieldsV1": {}}
+    applied = next((e for e in entries if _applied(e)), blank)
     spec: dict[str, Any] = applied["fieldsV1"].get("f:spec", {})
     for entry in written:
         spec = _union(spec, entry["fieldsV1"].pop("f:spec"))
@@ -31,8 +52,18 @@ def take_over(obj: Object) -> dict[str, Any] | None:
     }
 
 
-def _ours(entry: dict[str, Any], operation: str) -> bool:
-    return entry["manager"] == MANAGER and entry["operation"] == operation and not entry.get("subresource")
+def _entries(obj: Object) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = obj["metadata"].get("managedFields", [])
+    return entries
+
+
+def _applied(entry: dict[str, Any]) -> bool:
+    return (entry["manager"], entry["operation"]) == (MANAGER, "Apply") and not entry.get("subresource")
+
+
+def _written(entry: dict[str, Any]) -> bool:
+    ours = entry["manager"] in {MANAGER, _NOBODY} and entry["operation"] == "Update"
+    return ours and not entry.get("subresource")
 
 
 def _union(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:

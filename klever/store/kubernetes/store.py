@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import copy
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any, Literal, cast
 
 from klever.api.kinds import Kind, Object
 from klever.errors import ConflictError, FieldViolation, InvalidError, KleverError, NotFoundError, UnavailableError
-from klever.kube import KubeClient
+from klever.kube import KubeClient, follow
 from klever.store import EventType, Key, Page, WatchEvent
 from klever.store.admission import Admission
-from klever.store.kubernetes.ownership import take_over
+from klever.store.kubernetes.ownership import claim, is_orphan, take_over
 from klever.store.merge import merge_patch
 
 __all__ = ["KubernetesStore"]
 
 _PAGE = 500
-_RESUMES = 2
-"""Failures in a row after which a watch is given up."""
+_PATIENCE_SECONDS = 60.0
+"""How long a watch outlives its API server: a restart, but not so long that its reader takes silence for peace."""
+_ATTEMPTS = 20
+"""How often an apply reads again what others write at the same time."""
 
 
 class KubernetesStore:
@@ -28,9 +31,10 @@ class KubernetesStore:
     has.
     """
 
-    def __init__(self, client: KubeClient, admission: Admission) -> None:
+    def __init__(self, client: KubeClient, admission: Admission, *, patience: float = _PATIENCE_SECONDS) -> None:
         self._client = client
         self._admission = admission
+        self._patience = patience
 
     async def create(self, kind: Kind, obj: Object) -> Object:
         try:
@@ -66,20 +70,38 @@ class KubernetesStore:
 
     async def apply(self, kind: Kind, obj: Object) -> Object:
         """Server-side apply, which removes what our earlier writes gave to the spec, by whatever call they did."""
-        metadata = obj["metadata"]
-        try:
-            known = await self._client.get(kind, metadata.get("namespace", ""), metadata["name"])
-        except NotFoundError:
-            pass
-        else:
-            patch = take_over(known)
-            if patch is not None:
-                await self._client.patch(kind, metadata.get("namespace", ""), metadata["name"], patch)
         declared = {field: value for field, value in obj.items() if field != "status"}
+        if version := await self._own(kind, obj):
+            declared["metadata"] = {**obj["metadata"], "resourceVersion": version}
         try:
             return _stripped(await self._client.apply(kind, declared))
         except (InvalidError, UnavailableError) as error:  # a list with a key twice is a 500 here
             raise self._in_our_words(error, kind, obj) from error
+
+    async def _own(self, kind: Kind, obj: Object) -> str:
+        """Make the spec that is there our apply's own; returns the version to swap, if the caller swaps.
+
+        Others write meanwhile (statuses): what they changed is read again.
+        """
+        metadata = obj["metadata"]
+        namespace, name, expected = metadata.get("namespace", ""), metadata["name"], _version(obj)
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                known = await self._client.get(kind, namespace, name)
+                if expected not in {"", _version(known)}:
+                    return expected  # which the API server refuses in its words
+                if is_orphan(known):
+                    known = await self._client.apply(kind, claim(known))
+                if (patch := take_over(known)) is not None:
+                    known = await self._client.patch(kind, namespace, name, patch)
+            except NotFoundError:
+                break
+            except ConflictError:
+                if attempt == _ATTEMPTS or expected:
+                    raise
+            else:
+                return _version(known) if expected else ""
+        return expected
 
     async def delete(self, kind: Kind, key: Key, *, uid: str = "", resource_version: str = "") -> None:
         await self._client.delete(kind, key.namespace, key.name, uid=uid, resource_version=resource_version)
@@ -102,20 +124,19 @@ class KubernetesStore:
                 version = event.resource_version
                 if event.type != "BOOKMARK" or bookmarks:
                     yield event
-        failures = 0
-        while True:
-            try:
-                async for type_, obj in self._client.watch(
-                    kind, namespace, labels=labels, fields=fields, resource_version=version
-                ):
-                    failures = 0
-                    version = obj["metadata"]["resourceVersion"]
-                    if type_ != "BOOKMARK" or bookmarks:
-                        yield WatchEvent(cast("EventType", type_), _stripped(obj))
-            except UnavailableError:
-                failures += 1
-                if failures == _RESUMES:
-                    raise
+        watch = follow(
+            self._client,
+            kind,
+            namespace,
+            labels=labels,
+            fields=fields,
+            resource_version=version,
+            patience=self._patience,
+        )
+        async with aclosing(watch) as events:
+            async for type_, obj in events:
+                if type_ != "BOOKMARK" or bookmarks:
+                    yield WatchEvent(cast("EventType", type_), _stripped(obj))
 
     async def _existing(self, kind: Kind, namespace: str, labels: str, fields: str) -> AsyncIterator[WatchEvent]:
         """Yield what is there, then a bookmark where to go on."""
@@ -146,6 +167,10 @@ class KubernetesStore:
         except InvalidError as ours:
             return ours
         return refused
+
+
+def _version(obj: Object) -> str:
+    return str(obj["metadata"].get("resourceVersion", ""))
 
 
 def _stripped(obj: Object) -> Object:

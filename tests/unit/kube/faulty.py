@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,7 +14,23 @@ from aiohttp import web
 
 from klever.kube import KubeClient, KubeConfig
 
-__all__ = ["FaultyServer", "answer", "events", "eventually", "hang_up", "items", "named", "refuse", "silence"]
+__all__ = [
+    "GONE",
+    "TOO_NEW",
+    "FaultyServer",
+    "Handler",
+    "answer",
+    "events",
+    "eventually",
+    "hang_up",
+    "items",
+    "named",
+    "refuse",
+    "silence",
+    "slow",
+    "text",
+    "told",
+]
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -27,12 +45,28 @@ def status(code: int, reason: str, message: str = "as told", **details: Any) -> 
     return web.json_response(body, status=code)
 
 
-class FaultyServer:
-    """Answers each request by the next handler of `script`; the last one stays. `seen` holds the requests."""
+GONE = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}
+TOO_NEW = {
+    "kind": "Status",
+    "code": 504,
+    "reason": "Timeout",
+    "message": "Timeout: Too large resource version: 9, current: 5",
+    "details": {"causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]},
+}
 
-    def __init__(self, *script: Handler) -> None:
+
+class FaultyServer:
+    """Answers each request by the next handler of `script`; the last one stays. `seen` holds the requests.
+
+    What clients ask before they take up a cut watch again is answered by `reach`, and is not among them.
+    """
+
+    def __init__(self, *script: Handler, reach: Handler | None = None) -> None:
         self._script = list(script)
+        self._reach = reach or items(1)
         self.seen: list[web.Request] = []
+        self.at: list[float] = []
+        """When each came."""
 
     async def __aenter__(self) -> Self:
         app = web.Application()
@@ -45,6 +79,10 @@ class FaultyServer:
         self.client = await KubeClient.open(KubeConfig(server=self.url))
         return self
 
+    def watches(self) -> list[float]:
+        """When each watch began."""
+        return [at for request, at in zip(self.seen, self.at, strict=True) if "watch" in request.query]
+
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -52,14 +90,38 @@ class FaultyServer:
         await self._runner.cleanup()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
+        if "resourceVersionMatch" in request.query:
+            return await self._reach(request)
         self.seen.append(request)
+        self.at.append(time.monotonic())
         handler = self._script.pop(0) if len(self._script) > 1 else self._script[0]
         return await handler(request)
 
 
-def answer(body: Any) -> Handler:
+def answer(body: Any, code: int = 200) -> Handler:
     async def handler(request: web.Request) -> web.StreamResponse:
-        return web.json_response(body)
+        return web.json_response(body, status=code)
+
+    return handler
+
+
+def text(body: str, code: int = 200, **headers: str) -> Handler:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return web.Response(text=body, status=code, content_type="text/html", headers=headers)
+
+    return handler
+
+
+def slow(*, headers: bool) -> Handler:
+    """A server of which the headers, or the rest of the body, never come."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        if not headers:
+            await response.prepare(request)
+            await response.write(b'{"metadata":')
+        await eventually(lambda: request.transport is None or request.transport.is_closing())
+        return response
 
     return handler
 
@@ -101,6 +163,12 @@ def hang_up() -> Handler:
         return web.Response()
 
     return handler
+
+
+async def told(watch: AsyncGenerator[Any, None], count: int) -> list[Any]:
+    """Return the first events of a watch, and end it."""
+    async with asyncio.timeout(20), aclosing(watch) as heard:
+        return [await anext(heard) for _ in range(count)]
 
 
 async def eventually(check: Callable[[], object]) -> None:

@@ -41,11 +41,11 @@ def test_several_files_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         KubeConfig.load(context="three")
 
 
-def test_data_and_files(tmp_path: Path) -> None:
+async def test_data_and_files(tmp_path: Path) -> None:
     (tmp_path / "client.key").write_text("KEY")
     user = {"client-certificate-data": base64.b64encode(b"CERT").decode(), "client-key": "client.key"}
-    config = KubeConfig.load(write(tmp_path / "config", user))
-    assert (config.certificate, config.key) == (b"CERT", b"KEY")
+    credentials = await CredentialSource(KubeConfig.load(write(tmp_path / "config", user))).get()
+    assert (credentials.certificate, credentials.key) == (b"CERT", b"KEY")
 
 
 @pytest.mark.parametrize(
@@ -73,9 +73,10 @@ def test_no_file_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 async def test_a_token_file_is_read_again(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("first\n")
     source = CredentialSource(KubeConfig.load(write(tmp_path / "config", {"tokenFile": "token"})))
-    assert (await source.get()).authorization == "Bearer first"
+    first = await source.get()
+    assert first.authorization == "Bearer first"
     (tmp_path / "token").write_text("second\n")
-    assert source.refused()
+    assert source.refused(first)
     assert (await source.get()).authorization == "Bearer second"
 
 

@@ -6,11 +6,23 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from klever.api.kinds import MODEL_JOB
-from klever.kube import Reflector
-from tests.unit.kube.faulty import FaultyServer, events, eventually, items, named, refuse, silence
+import pytest
 
-GONE = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}
+from klever.api.kinds import MODEL_JOB, Object
+from klever.kube import Reflector
+from tests.unit.kube.faulty import (
+    GONE,
+    TOO_NEW,
+    FaultyServer,
+    Handler,
+    answer,
+    events,
+    eventually,
+    items,
+    named,
+    refuse,
+    silence,
+)
 
 
 @asynccontextmanager
@@ -24,6 +36,12 @@ async def reflecting(server: FaultyServer) -> AsyncIterator[Reflector]:
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+def lean(name: str, version: int) -> Object:
+    obj = named(name, version)
+    del obj["metadata"]["managedFields"]
+    return obj
 
 
 async def heard(reflector: Reflector, count: int) -> list[tuple[str, str]]:
@@ -78,12 +96,12 @@ async def test_a_server_that_is_away_at_first() -> None:
 async def test_a_write_is_read_back_and_never_rolled_back() -> None:
     late = events(("MODIFIED", named("a", 3)))
     async with FaultyServer(items(1, named("a", 1)), silence()) as server, reflecting(server) as reflector:
-        reflector.note(named("a", 5))
+        reflector.note(lean("a", 5))
         found = reflector.get("n", "a")
         assert found is not None
         assert found["metadata"]["resourceVersion"] == "5"
     async with FaultyServer(items(1, named("a", 1)), late, silence()) as server, reflecting(server) as reflector:
-        reflector.note(named("a", 5))
+        reflector.note(lean("a", 5))
         await eventually(lambda: sum("watch" in request.query for request in server.seen) == 2)
         found = reflector.get("n", "a")
         assert found is not None
@@ -97,3 +115,63 @@ async def test_a_slow_subscriber_hears_of_each_object_once() -> None:
         with reflector.subscribe() as changes:
             await eventually(lambda: reflector.list()[0]["metadata"]["resourceVersion"] == "499")
             assert (await changes.next())[1]["metadata"]["resourceVersion"] == "499"
+
+
+async def test_what_is_noted_during_a_list_outlives_it() -> None:
+    script = (items(1, named("a", 1)), events(("ERROR", GONE)), items(4, named("a", 1)), silence())
+    async with FaultyServer(*script) as server, reflecting(server) as reflector:
+        reflector.note(lean("a", 5))
+        reflector.note(lean("mine", 6))
+        await eventually(lambda: len(server.watches()) == 2)
+        assert [obj["metadata"]["resourceVersion"] for obj in reflector.list()] == ["5", "6"]
+
+
+async def test_a_late_deletion_takes_nothing_newer_away() -> None:
+    script = (items(1, named("a", 1)), events(("DELETED", named("a", 3)), ("ADDED", named("b", 9))), silence())
+    async with FaultyServer(*script) as server, reflecting(server) as reflector:
+        reflector.note(lean("a", 5))
+        await eventually(lambda: len(reflector.list()) == 2)
+        assert reflector.get("n", "a") == lean("a", 5)
+
+
+@pytest.mark.parametrize(
+    "cut", [events(("ERROR", TOO_NEW)), answer(TOO_NEW, 504), events()], ids=["said", "answered", "cut"]
+)
+async def test_a_restored_server_is_believed_in_all(cut: Handler) -> None:
+    """Its versions are lower; objects that it does not know are gone, and what it has is right."""
+    restored = items(5, named("a", 2), named("c", 4))
+    script = (items(9, named("a", 8), named("b", 7)), cut, restored, silence())
+    async with FaultyServer(*script, reach=answer(TOO_NEW, 504)) as server, reflecting(server) as reflector:
+        with reflector.subscribe() as changes:
+            assert [(await changes.next())[0] for _ in range(2)] == ["ADDED", "ADDED"]
+            await eventually(lambda: len(server.watches()) == 2)
+            heard = [await changes.next() for _ in range(3)]
+        assert {(type_, obj["metadata"]["name"]) for type_, obj in heard} == {
+            ("MODIFIED", "a"),
+            ("DELETED", "b"),
+            ("ADDED", "c"),
+        }
+        assert reflector.list() == [lean("a", 2), lean("c", 4)]
+        reflector.note(lean("a", 6))
+        assert reflector.list()[0]["metadata"]["resourceVersion"] == "6"
+
+
+async def test_an_error_of_our_own_is_logged_and_does_not_end_it(caplog: pytest.LogCaptureFixture) -> None:
+    nameless = {"metadata": {"resourceVersion": "2"}}
+    script = (items(1, named("a", 1)), events(("ADDED", nameless)), items(3, named("b", 3)), silence())
+    async with FaultyServer(*script) as server, reflecting(server) as reflector:
+        await eventually(lambda: reflector.get("n", "b"))
+        record = next(record for record in caplog.records if record.exc_info)
+        assert server.url in record.getMessage()
+        assert "listing again" in record.getMessage()
+        assert record.exc_info is not None
+        assert record.exc_info[0] is KeyError
+
+
+async def test_the_log_names_the_server_and_what_was_asked(caplog: pytest.LogCaptureFixture) -> None:
+    script = (refuse(500, "InternalError"), items(1, named("a", 1)), refuse(500, "InternalError"), silence())
+    async with FaultyServer(*script) as server, reflecting(server):
+        await eventually(lambda: len(server.watches()) == 2)
+        told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert len(told) == 2
+        assert all(f"GET /apis/kleveross.io/v1alpha1/modeljobs at {server.url}: as told; " in line for line in told)

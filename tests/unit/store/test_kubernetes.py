@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from klever.api.kinds import Kind, Object
+from klever.api.kinds import NAMESPACE, SERVING, Kind, Object
+from klever.errors import ConflictError
 from klever.kube import KubeClient, KubeConfig
+from klever.store import Key
 from klever.store.admission import Subresource
 from klever.store.kubernetes import KubernetesStore
 from klever.store.validation import SchemaAdmission
 from tests.contract.codec import CodecContract
 from tests.contract.corpus import CorpusContract
-from tests.contract.store import StoreContract
+from tests.contract.store import StoreContract, serving
 
 
 @pytest.fixture
@@ -22,6 +24,83 @@ async def client(kubeconfig: Path) -> AsyncIterator[KubeClient]:
     client = await KubeClient.open(KubeConfig.load(kubeconfig), qps=500, burst=500)
     yield client
     await client.close()
+
+
+@pytest.fixture
+def store(client: KubeClient) -> KubernetesStore:
+    return KubernetesStore(client, SchemaAdmission())
+
+
+@pytest.fixture
+async def namespace(store: KubernetesStore) -> str:
+    created = await store.create(NAMESPACE, {"metadata": {"generateName": "test-"}})
+    return str(created["metadata"]["name"])
+
+
+class Contended(KubeClient):
+    """Somebody writes the status after each of our first reads."""
+
+    writes = 0
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Object:
+        found = await super().get(kind, namespace, name)
+        if self.writes:
+            self.writes -= 1
+            status = {"status": {"observedGeneration": self.writes}}
+            await self.patch(kind, namespace, name, status, subresource="status")
+        return found
+
+
+@pytest.mark.parametrize("writes", [0, 1, 8])
+async def test_apply_goes_through_beside_writes_of_the_status(kubeconfig: Path, namespace: str, writes: int) -> None:
+    client = await Contended.open(KubeConfig.load(kubeconfig), qps=500, burst=500)
+    try:
+        store = KubernetesStore(client, SchemaAdmission())
+        await store.create(SERVING, serving(namespace, "a", replicas=3))  # which the apply must take over
+        client.writes = writes
+        applied = await store.apply(SERVING, serving(namespace, "a"))
+        assert applied["spec"]["predictors"][0]["replicas"] == 1
+        assert client.writes == 0
+        await store.patch(SERVING, Key(namespace, "a"), {"spec": serving("", "", replicas=4)["spec"]})
+        client.writes = 1000
+        with pytest.raises(ConflictError, match="has been modified"):
+            await store.apply(SERVING, serving(namespace, "a"))
+    finally:
+        await client.close()
+
+
+async def test_apply_swaps_what_an_earlier_write_of_ours_owns(store: KubernetesStore, namespace: str) -> None:
+    created = await store.create(SERVING, serving(namespace, "a", replicas=3))
+    declared = serving(namespace, "a")
+    declared["metadata"]["resourceVersion"] = created["metadata"]["resourceVersion"]
+    assert (await store.apply(SERVING, declared))["spec"]["predictors"][0]["replicas"] == 1
+    with pytest.raises(ConflictError):
+        await store.apply(SERVING, declared)
+
+
+UNREADABLE = {"status": {"replicas": 2}}
+"""It is text in the schema; the status is not written here, but the API server forgets managedFields by it."""
+
+
+@pytest.mark.parametrize("applied_since", [False, True], ids=["nobody's", "before-first-apply's"])
+async def test_apply_removes_what_nobody_owns(
+    client: KubeClient, store: KubernetesStore, namespace: str, applied_since: bool
+) -> None:
+    key = Key(namespace, "a")
+    other = {"name": "other", "model": "team/m:v2", "traffic": 40}
+    declared = serving(namespace, "a", replicas=3, traffic=60)
+    declared["spec"]["predictors"].append(other)
+    await store.apply(SERVING, declared)
+    await store.patch(SERVING, key, UNREADABLE)
+    assert "managedFields" not in (await client.get(SERVING, namespace, "a"))["metadata"]
+    if applied_since:
+        await client.apply(SERVING, {"metadata": {"namespace": namespace, "name": "a", "labels": {"x": "y"}}})
+        managers = {e["manager"] for e in (await client.get(SERVING, namespace, "a"))["metadata"]["managedFields"]}
+        assert "before-first-apply" in managers
+    (left,) = (await store.apply(SERVING, serving(namespace, "a")))["spec"]["predictors"]
+    assert (left["name"], left["replicas"]) == ("main", 1)
+    again = await store.apply(SERVING, serving(namespace, "a", replicas=2))
+    assert again["spec"]["predictors"][0]["replicas"] == 2
 
 
 class NoAdmission:
