@@ -112,7 +112,10 @@ class Transport:
                 if response.status != 200:
                     raise self._refused(request, response, await response.read())
                 bound.reschedule(None)
-                yield response.content
+                try:
+                    yield response.content
+                finally:
+                    _cut(response)
         except aiohttp.ClientError as error:
             raise self._unreachable(error, request) from error
         except TimeoutError as error:
@@ -180,3 +183,10 @@ class Transport:
 def _may_go_again(error: aiohttp.ClientError, request: _Request) -> bool:
     unsent = isinstance(error, aiohttp.ClientConnectorError)
     return not isinstance(error, aiohttp.ClientSSLError) and (unsent or request.method == "GET")
+
+
+def _cut(response: aiohttp.ClientResponse) -> None:
+    """End a stream's connection at once: a TLS farewell, which nobody waits for, would outlive the event loop."""
+    transport = response.connection.transport if response.connection is not None else None
+    if transport is not None:
+        transport.abort()
