@@ -109,6 +109,8 @@ class Cluster:
     def kill(self, component: str) -> None:
         """Kill -9, and wait for the end."""
         self._processes.kill(component)
+        if component == MACHINE:  # its threads end one by one, the last of them with all that ran there
+            self._machine.ended()
 
     def pause(self, component: str) -> None:
         self._processes.signal(component, signal.SIGSTOP)

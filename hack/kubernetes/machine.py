@@ -73,8 +73,12 @@ class Machine:
         if self.processes.pid(MACHINE) is None:  # else unshare takes note of its end, and ends
             self.processes.kill("unshare")
         self.processes.kill(MACHINE)
-        self.processes.until("the end of unshare", lambda: self.processes.pid("unshare") is None)
+        self.ended()
         self._remove()
+
+    def ended(self) -> None:
+        """Return when nothing there runs any more."""
+        self.processes.until("the end of unshare", lambda: self.processes.pid("unshare") is None)
 
     # Within
 

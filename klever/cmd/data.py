@@ -47,6 +47,11 @@ def write_private(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def _fits(directory: Path) -> bool:
+    """Whether a socket in it has a path that is short enough."""
+    return len(os.fsencode(directory)) + len("/registry.sock") <= _MAX_SOCKET_PATH
+
+
 @dataclass(frozen=True, slots=True)
 class DataDirectory:
     root: Path
@@ -83,11 +88,9 @@ class DataDirectory:
     @property
     def sockets(self) -> Path:
         """A directory of ours alone; elsewhere where the path would be too long for a socket."""
-        inside = self.root / "sockets"
-        if len(os.fsencode(inside)) + len("/registry.sock") <= _MAX_SOCKET_PATH:
-            return inside
-        name = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"klever-{os.getuid()}-{name}"
+        name = f"klever-{os.getuid()}-{hashlib.sha256(os.fsencode(self.root)).hexdigest()[:16]}"
+        places = (self.root / "sockets", Path(tempfile.gettempdir()) / name)
+        return next((place for place in places if _fits(place)), Path("/tmp") / name)  # noqa: S108 - checked for its owner
 
     def prepare(self) -> None:
         """Make what must be there, for this user alone. Raises `FailedPreconditionError` where that cannot be."""

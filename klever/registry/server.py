@@ -66,7 +66,9 @@ class RegistryServer:
             await site.start()
         except OSError as error:
             await self._runner.cleanup()
-            raise FailedPreconditionError(f"the registry cannot listen on {listen}: {error.strerror}") from error
+            raise FailedPreconditionError(
+                f"the registry cannot listen on {listen}: {error.strerror or error}"
+            ) from error
         self._task = asyncio.create_task(self._maintain(), name="registry-upkeep")
         if isinstance(listen, Path):
             return str(listen)

@@ -107,7 +107,7 @@ def test_a_reference_that_is_none_is_refused_at_once(platform: Platform) -> None
     predictors = "spec: {predictors: [{name: main, model: Not/A:reference}]}\n"
     done = platform.run("klever", "apply", "-f", "-", stdin=manifest + predictors, check=False)
     assert done.returncode == 6
-    assert "spec.predictors[0].model: is no reference: write PROJECT/MODEL:TAG" in done.stderr
+    assert "spec.predictors[0].model: 'Not/A:reference' is not a reference: PROJECT/MODEL:TAG" in done.stderr
 
 
 def test_a_model_that_asks_for_what_is_not_here(platform: Platform) -> None:
