@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from functools import cache
+from typing import Any, NamedTuple, TypeVar
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
@@ -31,9 +32,46 @@ _INTEGERS = {
 }
 
 
+class _Field(NamedTuple):
+    """What the walks ask of a field: asking its descriptor takes longer than all the rest."""
+
+    name: str
+    json_name: str
+    is_map: bool
+    is_repeated: bool
+    is_message: bool
+    cpp_type: int
+    int_or_string: bool
+    values: _Field | None
+    """Of a map: the field of its values."""
+
+
+@cache
+def _described(field: FieldDescriptor) -> _Field:
+    entry: Any = field.message_type
+    is_map = field.is_repeated and entry is not None and entry.GetOptions().map_entry
+    return _Field(
+        field.name,
+        field.json_name,
+        is_map,
+        field.is_repeated,
+        entry is not None,
+        field.cpp_type,
+        field.GetOptions().Extensions[schema_pb2.schema].int_or_string,
+        _described(entry.fields_by_name["value"]) if is_map else None,
+    )
+
+
+@cache
+def _fields(message: Descriptor) -> dict[str, _Field]:
+    """The fields of a message by their names in JSON."""
+    return {field.json_name: _described(field) for field in message.fields}
+
+
 def to_object(message: Message) -> Object:
     """Return a message as Kubernetes JSON; fields that are not set are absent."""
-    return {field.json_name: _field_to_json(field, value) for field, value in message.ListFields()}
+    known = ((_described(field), value) for field, value in message.ListFields())
+    return {field.json_name: _field_to_json(field, value) for field, value in known}
 
 
 def from_object(obj: Mapping[str, Any], message: type[M], *, strict: bool = False) -> M:
@@ -58,17 +96,15 @@ def parse_time(text: str) -> datetime:
     return time.astimezone(UTC)
 
 
-def _field_to_json(field: FieldDescriptor, value: Any) -> Any:
-    if _is_map(field):
+def _field_to_json(field: _Field, value: Any) -> Any:
+    if field.is_map:
         return dict(value)
     if field.is_repeated:
-        return [_value_to_json(item) for item in value]
-    return _value_to_json(value)
+        return [_value_to_json(item) for item in value] if field.is_message else list(value)
+    return _value_to_json(value) if field.is_message else value
 
 
-def _value_to_json(value: Any) -> Any:
-    if not isinstance(value, Message):
-        return value
+def _value_to_json(value: Message) -> Any:
     if isinstance(value, Timestamp):
         return value.ToDatetime(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     if isinstance(value, Struct | ListValue | Value):
@@ -90,11 +126,6 @@ def _struct_to_json(value: Struct | ListValue | Value) -> Any:
     return int(inner) if kind == "number_value" and inner.is_integer() else inner
 
 
-def _is_map(field: FieldDescriptor) -> bool:
-    entry: Descriptor | None = field.message_type
-    return field.is_repeated and entry is not None and entry.GetOptions().map_entry
-
-
 class _Reader:
     """Collects every violation instead of stopping at the first."""
 
@@ -106,7 +137,7 @@ class _Reader:
         if not isinstance(obj, Mapping):
             self._wrong(path, obj, "an object")
             return
-        fields: dict[str, Any] = {field.json_name: field for field in target.DESCRIPTOR.fields}
+        fields = _fields(target.DESCRIPTOR)
         for name, value in obj.items():
             where = f"{path}.{name}" if path else str(name)
             field = fields.get(name)
@@ -115,37 +146,35 @@ class _Reader:
             elif field is None and self.strict:
                 self.violations.append(FieldViolation(where, "unknown field"))
 
-    def _field(self, field: FieldDescriptor, value: object, target: Message, path: str) -> None:
-        if _is_map(field):
-            self._map(field, value, target, path)
+    def _field(self, field: _Field, value: object, target: Message, path: str) -> None:
+        if field.values is not None:
+            self._map(getattr(target, field.name), field.values, value, path)
         elif field.is_repeated:
             self._list(field, value, target, path)
-        elif field.message_type is not None:
+        elif field.is_message:
             submessage = getattr(target, field.name)
             submessage.SetInParent()
             self._submessage(value, submessage, path)
         else:
             self._set(target, field, self._scalar(field, value, path))
 
-    def _map(self, field: FieldDescriptor, value: object, target: Message, path: str) -> None:
+    def _map(self, target: Any, values: _Field, value: object, path: str) -> None:
         if not isinstance(value, Mapping):
             self._wrong(path, value, "an object")
             return
-        entry_type: Any = field.message_type
-        item = entry_type.fields_by_name["value"]
         for key, entry in value.items():
-            scalar = self._scalar(item, entry, f"{path}[{key}]")
+            scalar = self._scalar(values, entry, f"{path}[{key}]")
             if scalar is not None:
-                getattr(target, field.name)[str(key)] = scalar
+                target[str(key)] = scalar
 
-    def _list(self, field: FieldDescriptor, value: object, target: Message, path: str) -> None:
+    def _list(self, field: _Field, value: object, target: Message, path: str) -> None:
         if not isinstance(value, list):
             self._wrong(path, value, "a list")
             return
         items = getattr(target, field.name)
         for index, entry in enumerate(value):
             where = f"{path}[{index}]"
-            if field.message_type is not None:
+            if field.is_message:
                 self._submessage(entry, items.add(), where)
             elif (scalar := self._scalar(field, entry, where)) is not None:
                 items.append(scalar)
@@ -173,7 +202,7 @@ class _Reader:
         except (ValueError, TypeError) as error:
             self.violations.append(FieldViolation(path, f"is not JSON: {error}"))
 
-    def _scalar(self, field: FieldDescriptor, value: object, path: str) -> object | None:
+    def _scalar(self, field: _Field, value: object, path: str) -> object | None:
         if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
             return self._string(field, value, path)
         if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
@@ -182,12 +211,12 @@ class _Reader:
             return self._integer(field, value, path)
         return self._checked(_is_int(value) or isinstance(value, float), path, value, "a number")
 
-    def _string(self, field: FieldDescriptor, value: object, path: str) -> object | None:
-        if field.GetOptions().Extensions[schema_pb2.schema].int_or_string and _is_int(value):
+    def _string(self, field: _Field, value: object, path: str) -> object | None:
+        if field.int_or_string and _is_int(value):
             return str(value)
         return self._checked(isinstance(value, str), path, value, "a string")
 
-    def _integer(self, field: FieldDescriptor, value: object, path: str) -> object | None:
+    def _integer(self, field: _Field, value: object, path: str) -> object | None:
         low, high = _INTEGERS[field.cpp_type]
         if self._checked(_is_int(value), path, value, "an integer") is None:
             return None
@@ -205,7 +234,7 @@ class _Reader:
         self.violations.append(FieldViolation(path, f"must be {wanted}, not {_describe(value)}"))
 
     @staticmethod
-    def _set(target: Message, field: FieldDescriptor, value: object | None) -> None:
+    def _set(target: Message, field: _Field, value: object | None) -> None:
         if value is not None:
             setattr(target, field.name, value)
 
