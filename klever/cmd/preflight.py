@@ -39,7 +39,7 @@ class Right:
 
 
 RIGHTS = (
-    *(Right(GROUP, "modeljobs", verb) for verb in ("list", "watch", "patch", "delete")),
+    *(Right(GROUP, "modeljobs", verb) for verb in ("create", "list", "watch", "patch", "delete")),
     *(Right(GROUP, "servings", verb) for verb in ("list", "watch", "patch")),
     *(Right(GROUP, f"{plural}/status", "patch") for plural in ("modeljobs", "servings")),
     *(Right("", "events", verb) for verb in ("create", "get", "patch")),

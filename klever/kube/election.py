@@ -121,7 +121,7 @@ class Election:
             async with asyncio.timeout(self._deadline / 2):
                 taken = await self._take()
         except (KleverError, TimeoutError) as error:
-            self._say(str(error) or "no answer")
+            self._say(str(error) or f"no answer within {self._deadline / 2:g} s")
             return False
         if taken:
             self._renewed = before

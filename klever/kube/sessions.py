@@ -90,7 +90,6 @@ def _session(context: ssl.SSLContext, connections: int) -> _Session:
         aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections, ssl=context, ttl_dns_cache=60),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
-            trust_env=True,
         )
     )
 

@@ -50,11 +50,24 @@ def test_controllers(source: Platform, workplace: Platform, own_cluster: Cluster
                 "wait", f"--for=jsonpath={{.status.replicas}}={replicas}/{replicas}", "--timeout=40s", "serving/adder"
             )
         own_cluster.kubectl("delete", "serving", "adder", "--timeout=40s")
+        unread = {
+            "metadata": {"name": "unread"},
+            "spec": {"predictors": [{"name": "main", "model": as_pushed(source)}]},
+        }
+        own_cluster.kubectl("create", "-f", "-", stdin=json.dumps({**SERVING, **unread}))
+        own_cluster.kubectl("wait", "--for=condition=Ready", "--timeout=40s", "serving/unread")
+        own_cluster.kubectl("delete", "serving", "unread", "--timeout=40s")
         controllers.send(signal.SIGTERM)
         assert controllers.process.wait(30) == 0
     finally:
         controllers.end()
     assert used(own_cluster, "loops") == granted("controllers.yaml")
+
+
+def as_pushed(source: Platform) -> str:
+    """The model by the digest that it was pushed with, before its signature was read."""
+    index = json.loads((source.root / "ormb" / "cache" / "index.json").read_text())
+    return f"team/adder@{index['manifests'][0]['digest']}"
 
 
 def test_the_platform(tmp_path: Path, own_cluster: Cluster) -> None:

@@ -11,7 +11,7 @@ from klever.api.kinds import Object
 from klever.catalog.catalogue import Catalogue, Version
 from klever.controllers.extraction import RETRY_SECONDS, ensure_extraction, is_retried, wants_extraction
 from klever.controllers.serving.snapshot import Resolution, ResolvedModel
-from klever.errors import InvalidError, NotFoundError, UnavailableError
+from klever.errors import InvalidError, KleverError, NotFoundError
 from klever.oci.digest import Digest
 from klever.oci.reference import Reference
 from klever.runtimes.table import RUNTIMES, default_runtime
@@ -40,8 +40,10 @@ class ModelResolver:
             return await self._resolve(serving, predictor, extract=extract)
         except InvalidError as error:
             return ResolvedModel(Resolution.FAILED, error.message)
-        except (NotFoundError, UnavailableError) as error:
+        except NotFoundError as error:
             return ResolvedModel(Resolution.WAITING, error.message)
+        except KleverError as error:  # refused, away, full, damaged: it is asked again, and said meanwhile
+            return ResolvedModel(Resolution.WAITING, f"{predictor.get('model', '')}: {error.message}")
 
     async def _resolve(self, serving: Object, predictor: dict[str, Any], *, extract: bool) -> ResolvedModel:
         runtime = predictor.get("runtime") or ("custom" if predictor.get("command") else "")

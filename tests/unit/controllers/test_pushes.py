@@ -17,7 +17,7 @@ from klever.catalog.catalogue import Version
 from klever.controllers.pushes import PushReconciler, ensure_namespace
 from klever.controllers.serving.models import ModelResolver
 from klever.controllers.serving.snapshot import Resolution, ResolvedModel
-from klever.errors import NotFoundError
+from klever.errors import DeadlineError, IntegrityError, KleverError, NotFoundError, PermissionDeniedError
 from klever.formats import Signature
 from klever.oci.config import ModelConfig
 from klever.oci.digest import Digest
@@ -226,6 +226,18 @@ async def test_what_is_asked_for_by_its_digest_is_read_by_its_digest(world: Worl
     spec = (await world.job())["spec"]
     assert spec["model"] == f"team/digits@{digest}"
     assert spec["desiredTag"] == f"team/digits:signature-{Digest.of(b'content').hex[:12]}"
+
+
+@pytest.mark.parametrize("error", [PermissionDeniedError("no"), IntegrityError("damaged"), DeadlineError("slow")])
+async def test_whatever_a_registry_answers_is_said(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: KleverError
+) -> None:
+    async def fail(_reference: Reference) -> Version:
+        raise error
+
+    monkeypatch.setattr(world.registry, "resolve", fail)
+    seen = await world.resolve()
+    assert (seen.state, seen.message) == (Resolution.WAITING, f"team/digits:v1: {error.message}")
 
 
 async def test_a_tag_that_moves_to_and_fro_ends_with_its_signature(world: World) -> None:

@@ -13,7 +13,7 @@ from hack.kubernetes.cluster import COMPONENTS, Cluster
 from tests.conftest import install_crds
 
 ROOT = Path(__file__).parents[3]
-SHARED = ROOT.parent / "shared"
+MODEL_JOBS = Path(__file__).parents[2] / "data" / "modeljobs"
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_our_kinds_read_well(cluster: Cluster) -> None:
         cluster.kubectl("get", names, "-n", "kinds")
 
 
-@pytest.mark.parametrize("path", sorted((SHARED / "manifests" / "modeljob").glob("*.yaml")), ids=lambda p: p.name)
+@pytest.mark.parametrize("path", sorted(MODEL_JOBS.glob("*.yaml")), ids=lambda p: p.name)
 def test_existing_model_jobs_apply_unchanged(cluster: Cluster, path: Path) -> None:
     assert "serverside-applied" in cluster.kubectl("apply", "--server-side", "--dry-run=server", "-f", str(path)).stdout
 

@@ -14,7 +14,8 @@ from klever.api.kinds import MODEL_JOB, SERVING
 from klever.errors import InvalidError
 from klever.store.validation import SchemaAdmission
 
-SHARED = Path(__file__).parents[5] / "shared"
+MODEL_JOBS = Path(__file__).parents[3] / "data" / "modeljobs"
+"""As users of the original have them."""
 
 
 def serving(*predictors: dict[str, Any], name: str = "digits", **spec: Any) -> dict[str, Any]:
@@ -120,9 +121,8 @@ def test_a_status_is_checked_when_it_is_written() -> None:
     assert admit(obj)["spec"]["predictors"]
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the samples of the original tools are not beside the checkout")
 def test_existing_yaml_is_accepted_as_it_is() -> None:
-    manifests = sorted((SHARED / "manifests" / "modeljob").glob("*.yaml"))
+    manifests = sorted(MODEL_JOBS.glob("*.yaml"))
     assert len(manifests) == 12
     for path in manifests:
         obj = yaml.safe_load(path.read_text())
