@@ -107,6 +107,14 @@ async def test_a_proxy(admin: Admin, monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked == [f"CONNECT {address} HTTP/1.1".encode()]
 
 
+async def test_netrc_is_not_for_api_servers(admin: Admin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As kubectl: what it has for the host would stand beside the token."""
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with pytest.raises(UnauthenticatedError, match="renew them"):
+        await listed(admin.config({"token": "it.was.good"}))
+
+
 async def test_a_plugin_that_gives_a_certificate(admin: Admin, tmp_path: Path) -> None:
     status = {"clientCertificateData": admin.certificate.read_text(), "clientKeyData": admin.key.read_text()}
     credential = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": status}
