@@ -82,7 +82,9 @@ def test_credentials_that_have_ended(start: Start, tmp_path: Path, own_cluster: 
 
 def test_every_missing_right_is_said_at_once(start: Start, own_cluster: Cluster) -> None:
     said = start(own_cluster.user("nobody"))
-    assert "the user 'nobody' may not create, list, watch, patch, delete modeljobs.kleveross.io in all" in said
+    assert "the user 'nobody' may not create, list, watch, patch, delete modeljobs.kleveross.io in all namespaces;" in (
+        said
+    )
     for right in ("patch servings/status.kleveross.io", "create, get, patch events in all namespaces", LEASES):
         assert right in said
     assert "apply config/rbac/" in said

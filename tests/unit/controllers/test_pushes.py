@@ -28,8 +28,8 @@ from klever.store.sqlite import SqliteStore
 from klever.store.validation import SchemaAdmission
 
 KEY = Key("team", "digits:v1")
-SERVING = {"metadata": {"namespace": "team", "generation": 1}, "spec": {"predictors": [{"name": "main"}]}}
-SERVING["spec"]["predictors"][0]["model"] = "team/digits:v1"  # type: ignore[index]
+PREDICTOR = {"name": "main", "model": "team/digits:v1"}
+SERVING = {"metadata": {"namespace": "team", "generation": 1}, "spec": {"predictors": [PREDICTOR]}}
 
 
 class Registry:
