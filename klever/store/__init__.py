@@ -25,7 +25,7 @@ Implementations are chosen by `klever.cmd` alone.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -62,17 +62,23 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class WatchEvent:
-    """A change. `object` is the state after it (DELETED: the last one); of a BOOKMARK it has metadata only.
-
-    An object that begins or ceases to match a watch's selectors arrives as ADDED or DELETED.
-    """
+    """A change. An object that begins or ceases to match a watch's selectors arrives as ADDED or DELETED."""
 
     type: EventType
-    object: Object
+    resource_version: str
+    read: Callable[[], Object]
+
+    @classmethod
+    def of(cls, type_: EventType, obj: Object) -> WatchEvent:
+        return cls(type_, str(obj["metadata"]["resourceVersion"]), lambda: obj)
 
     @property
-    def resource_version(self) -> str:
-        return str(self.object["metadata"]["resourceVersion"])
+    def object(self) -> Object:
+        """The state after the change (DELETED: the last one); of a BOOKMARK it has metadata only.
+
+        It may be decoded as it is looked at: look once.
+        """
+        return self.read()
 
 
 class Store(Protocol):

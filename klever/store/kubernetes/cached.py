@@ -99,7 +99,7 @@ class CachedStore:
             while True:
                 type_, obj = await changes.next()
                 if namespace in ("", obj["metadata"]["namespace"]) and selector.matches(obj):
-                    yield WatchEvent(cast("EventType", type_), _copied(obj))
+                    yield WatchEvent.of(cast("EventType", type_), _copied(obj))
 
     async def create(self, kind: Kind, obj: Object) -> Object:
         self._check()

@@ -136,7 +136,7 @@ class KubernetesStore:
         async with aclosing(watch) as events:
             async for type_, obj in events:
                 if type_ != "BOOKMARK" or bookmarks:
-                    yield WatchEvent(cast("EventType", type_), _stripped(obj))
+                    yield WatchEvent.of(cast("EventType", type_), _stripped(obj))
 
     async def _existing(self, kind: Kind, namespace: str, labels: str, fields: str) -> AsyncIterator[WatchEvent]:
         """Yield what is there, then a bookmark where to go on."""
@@ -144,12 +144,12 @@ class KubernetesStore:
         while True:
             page = await self.list(kind, namespace, labels=labels, fields=fields, limit=_PAGE, token=token)
             for obj in page.items:
-                yield WatchEvent("ADDED", obj)
+                yield WatchEvent.of("ADDED", obj)
             token = page.next_token
             if not token:
                 break
         metadata = {"resourceVersion": page.resource_version}
-        yield WatchEvent("BOOKMARK", {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata})
+        yield WatchEvent.of("BOOKMARK", {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata})
 
     async def close(self) -> None:
         """Nothing is held here: watches end with their callers."""

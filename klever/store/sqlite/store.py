@@ -26,7 +26,7 @@ from klever.store.sqlite.gc import Collector
 from klever.store.sqlite.history import History
 from klever.store.sqlite.pages import Pages, Rest
 from klever.store.sqlite.schema import Row, connect, failure, lock, prepare, revision, rows
-from klever.store.sqlite.watching import bookmark, existing, following, place_of
+from klever.store.sqlite.watching import bookmark, existing, following, heartbeat, place_of
 from klever.store.sqlite.writer import Writer
 from klever.store.sqlite.writes import Writes, not_found
 
@@ -63,6 +63,7 @@ class SqliteStore:
         tasks = [
             asyncio.create_task(Collector(engine, writes).run(), name="store collector"),
             asyncio.create_task(expire_events(engine, writes, clock), name="store expiry"),
+            asyncio.create_task(heartbeat(engine), name="store heartbeat"),
         ]
         gc.freeze()  # what was loaded stays: looking at it again and again would cost every collection
         return cls(engine, writer, writes, held, tasks)

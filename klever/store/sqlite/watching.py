@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 
 from klever.api.kinds import Kind, Object
 from klever.errors import ExpiredError, FieldViolation, InvalidError, UnavailableError
@@ -14,19 +15,19 @@ from klever.store.sqlite.encoding import decode
 from klever.store.sqlite.engine import Engine, Table
 from klever.store.sqlite.history import Change
 
-__all__ = ["bookmark", "existing", "following", "place_of"]
+__all__ = ["bookmark", "existing", "following", "heartbeat", "place_of"]
 
 _CHUNK = 500
 _CHUNK_BYTES = 64 << 10
-_BOOKMARK_SECONDS = 55.0
+_BOOKMARK_SECONDS = 50.0
+_HEARTBEAT_SECONDS = 5.0
 
 
 async def existing(table: Table, namespace: str, selector: Selector) -> AsyncIterator[WatchEvent]:
     """Yield what is there at the first step, as ADDED."""
     for number, row in enumerate(table.snapshot(namespace), 1):
-        obj = decode(row.data)
-        if selector.matches(obj):
-            yield WatchEvent("ADDED", obj)
+        if selector.everything or selector.matches(decode(row.data)):
+            yield WatchEvent("ADDED", str(row.revision), partial(decode, row.data))
         if number % _CHUNK == 0:
             await asyncio.sleep(0)
 
@@ -52,8 +53,6 @@ async def following(
     """
     told, seen = time.monotonic(), 0
     while True:
-        if engine.closed:
-            raise UnavailableError("the store is closed")
         chunk = table.history.read(place, _CHUNK, _CHUNK_BYTES)
         for change in chunk:
             event = _event(change, namespace, selector)
@@ -63,37 +62,39 @@ async def following(
         place += len(chunk)
         if chunk:
             seen = chunk[-1].revision
-            await asyncio.sleep(0)
+        if engine.closed:
+            raise UnavailableError("the store is closed")
+        if place == table.history.end:
+            await table.changed()
         else:
-            await _changed(table, told + _BOOKMARK_SECONDS - time.monotonic() if bookmarks else None)
+            await asyncio.sleep(0)  # who catches up with much lets others work in between
         if bookmarks and time.monotonic() - told >= _BOOKMARK_SECONDS:
             yield bookmark(table.kind, engine.revision if table.history.end == place else seen)
             told = time.monotonic()
 
 
-async def _changed(table: Table, seconds: float | None) -> None:
-    """Wait for a change, `seconds` at the most where they are given."""
-    try:
-        async with asyncio.timeout(seconds):
-            await table.changed()
-    except TimeoutError:
-        return
+async def heartbeat(engine: Engine) -> None:
+    """Wake all who follow now and then, until cancelled: one that has heard nothing for long is due a bookmark."""
+    while True:
+        await asyncio.sleep(_HEARTBEAT_SECONDS)
+        for table in engine.tables.values():
+            table.wake()
 
 
 def bookmark(kind: Kind, revision: int) -> WatchEvent:
     obj: Object = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": {"resourceVersion": str(revision)}}
-    return WatchEvent("BOOKMARK", obj)
+    return WatchEvent("BOOKMARK", str(revision), lambda: obj)
 
 
 def _event(change: Change, namespace: str, selector: Selector) -> WatchEvent | None:
     if namespace and change.namespace != namespace:
         return None
-    new = decode(change.new)
     if selector.everything:
         kind: EventType = "DELETED" if change.deleted else "MODIFIED" if change.old else "ADDED"
-        return WatchEvent(kind, new)
-    before = change.old is not None and selector.matches(decode(change.old))
-    after = not change.deleted and selector.matches(new)
-    if not before and not after:
-        return None
-    return WatchEvent("MODIFIED" if before and after else "ADDED" if after else "DELETED", new)
+    else:
+        before = change.old is not None and selector.matches(decode(change.old))
+        after = not change.deleted and selector.matches(decode(change.new))
+        if not before and not after:
+            return None
+        kind = "MODIFIED" if before and after else "ADDED" if after else "DELETED"
+    return WatchEvent(kind, str(change.revision), partial(decode, change.new))

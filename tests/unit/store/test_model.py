@@ -294,7 +294,8 @@ class StoreMachine(RuleBasedStateMachine):
         watch = told.watch(self.store, told.events[place - 1].resource_version)
         for event in told.events[place:]:
             async with asyncio.timeout(SECONDS):
-                assert await anext(watch) == event
+                again = await anext(watch)
+                assert (again.type, again.object) == (event.type, event.object)
 
     @rule()
     def restart(self) -> None:
