@@ -1,22 +1,29 @@
 """Inference through the gateway against Triton itself: `python bench/inference.py`.
 
-A real `klever up` with one replica; the same client asks both in turn. Also: starting, deploying, memory.
+A real `klever up` with one replica; the same client asks both in turn, and a bare Envoy with one fixed route, which
+shows what of a figure is Envoy and the machine. Also: starting, deploying, memory.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
+import socket
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from bench.load import Load, closed, open_loop
+from klever.cmd.envoy import envoy_binary
 from tests.e2e.platform import Platform
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,30 +70,75 @@ def pixels() -> dict[str, object]:
     }
 
 
-async def at_rate(urls: tuple[str, str]) -> list[Row]:
-    """The median over rounds of what the gateway adds."""
-    p50, p99, direct = [], [], []
+@contextmanager
+def bare_envoy(platform: Platform, triton: int) -> Iterator[int]:
+    """Yield the port of an Envoy that passes everything on to Triton's."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    router = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
+    manager = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+    route = {"match": {"prefix": "/"}, "route": {"cluster": "triton"}}
+    connections = {
+        "@type": f"type.googleapis.com/{manager}",
+        "stat_prefix": "bare",
+        "route_config": {"virtual_hosts": [{"name": "any", "domains": ["*"], "routes": [route]}]},
+        "http_filters": [{"name": "router", "typed_config": {"@type": router}}],
+    }
+    manage = {"name": "envoy.filters.network.http_connection_manager", "typed_config": connections}
+    endpoint = {"endpoint": {"address": _address(triton)}}
+    cluster = {
+        "name": "triton",
+        "load_assignment": {"cluster_name": "triton", "endpoints": [{"lb_endpoints": [endpoint]}]},
+    }
+    listener = {"name": "bare", "address": _address(port), "filter_chains": [{"filters": [manage]}]}
+    file = platform.root / "bare.json"
+    file.write_text(json.dumps({"static_resources": {"listeners": [listener], "clusters": [cluster]}}))
+    process = subprocess.Popen(
+        [str(envoy_binary()), "-c", str(file), "--use-dynamic-base-id", "--log-level", "error"],
+        env={},  # nothing in it says that it belongs to the platform
+    )
+    try:
+        while True:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _address(port: int) -> dict[str, object]:
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+
+
+async def at_rate(gateway: str, bare: str, direct: str) -> list[Row]:
+    """The medians over rounds of what the gateway and a bare Envoy add."""
+    p50: list[list[float]] = []
+    p99: list[list[float]] = []
     for _ in range(ROUNDS):
         loads = []
-        for url in urls:
+        for url in (gateway, bare, direct):
             load = Load()
             await open_loop(url, pixels(), RATE, SECONDS, load)
             assert not load.failed, load.failed[0]
             loads.append(load)
-        direct.append(loads[1].quantile(0.5))
-        p50.append(loads[0].quantile(0.5) - loads[1].quantile(0.5))
-        p99.append(loads[0].quantile(0.99) - loads[1].quantile(0.99))
+        p50.append([load.quantile(0.5) for load in loads])
+        p99.append([load.quantile(0.99) for load in loads])
     return [
-        (f"Triton directly at {RATE:.0f} req/s, p50", f"{median(direct):.2f} ms", ""),
-        ("added by the gateway, p50", f"{median(p50):.2f} ms", "< 1 ms"),
-        ("added by the gateway, p99", f"{median(p99):.2f} ms", "< 5 ms"),
+        (f"Triton directly at {RATE:.0f} req/s, p50", f"{median(row[2] for row in p50):.2f} ms", ""),
+        ("added by the gateway, p50", f"{median(row[0] - row[2] for row in p50):.2f} ms", "< 1 ms"),
+        ("added by the gateway, p99", f"{median(row[0] - row[2] for row in p99):.2f} ms", "< 5 ms"),
+        ("added by a bare Envoy, p50", f"{median(row[1] - row[2] for row in p50):.2f} ms", ""),
+        ("added by a bare Envoy, p99", f"{median(row[1] - row[2] for row in p99):.2f} ms", ""),
     ]
 
 
-async def saturated(urls: tuple[str, str], pids: dict[str, list[int]]) -> list[Row]:
+async def saturated(gateway: str, direct: str, pids: dict[str, list[int]]) -> list[Row]:
     rows: list[Row] = []
     rates = []
-    for name, url in zip(("through the gateway", "Triton directly"), urls, strict=True):
+    for name, url in (("through the gateway", gateway), ("Triton directly", direct)):
         load = Load()
         before = {kind: sum(map(cpu, found)) for kind, found in pids.items()} | {"client": cpu(os.getpid())}
         end = time.monotonic() + 2 * SECONDS
@@ -132,18 +184,17 @@ def main() -> None:
             assert platform.process is not None
             resident = kibibytes(platform.process.pid, "Rss") / 1024
             rows.append(("control plane resident, no runtimes", f"{resident:.0f} MiB", "< 150 MiB"))
-            gateway = sum(kibibytes(pid, "Pss") for pid in processes(platform.root)["Envoy"]) / 1024
-            rows.append(("Envoy beside it", f"{gateway:.0f} MiB", "reported"))
+            envoy = sum(kibibytes(pid, "Pss") for pid in processes(platform.root)["Envoy"]) / 1024
+            rows.append(("Envoy beside it", f"{envoy:.0f} MiB", "reported"))
             times = [deploy(platform, "first", "v1")]
             rows.append(memory(platform, 1))
             pids = processes(platform.root)
             infer = "/v2/models/first/infer"
-            urls = (
-                f"{platform.url}/seldon/default/first{infer}",
-                f"http://127.0.0.1:{direct_port(pids['Triton'][0])}{infer}",
-            )
-            rows += asyncio.run(at_rate(urls))
-            rows += asyncio.run(saturated(urls, pids))
+            triton = direct_port(pids["Triton"][0])
+            gateway, direct = f"{platform.url}/seldon/default/first{infer}", f"http://127.0.0.1:{triton}{infer}"
+            with bare_envoy(platform, triton) as bare:
+                rows += asyncio.run(at_rate(gateway, f"http://127.0.0.1:{bare}{infer}", direct))
+            rows += asyncio.run(saturated(gateway, direct, pids))
             times += [deploy(platform, name, "v1") for name in ("second", "third")]
             rows.insert(2, ("push finished to Ready, environment warm", f"{median(times):.1f} s", "< 3 s"))
             rows.append(memory(platform, 3))
