@@ -126,63 +126,83 @@ def renewed(cluster: Cluster) -> float:
     return datetime.fromisoformat(cluster.kubectl("get", "lease", "klever-controllers", *where).stdout).timestamp()
 
 
-def without_right(cluster: Cluster) -> None:
-    role: dict[str, Any] = json.loads(cluster.kubectl("get", "clusterrole", ROLES[0], "-o", "json").stdout)
-    role["rules"] = [rule for rule in role["rules"] if "servings/status" not in rule["resources"]]
-    cluster.kubectl("replace", "-f", "-", stdin=json.dumps(role))
+def without_rights(cluster: Cluster) -> None:
+    cluster.kubectl("patch", "clusterrole", "klever-controllers", "-p", '{"rules": []}')
 
 
 def without_status(cluster: Cluster) -> None:
-    removed = '[{"op": "remove", "path": "/spec/versions/0/subresources"}]'
-    cluster.kubectl("patch", "crd", "servings.kleveross.io", "--type=json", "-p", removed)
+    patch_crd(cluster, op="remove", path="/spec/versions/0/subresources")
+
+
+def patch_crd(cluster: Cluster, **operation: Any) -> None:
+    cluster.kubectl("patch", "crd", "servings.kleveross.io", "--type=json", "-p", json.dumps([operation]))
 
 
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (without_right, 'cannot patch resource "servings/status"'),
+        (without_rights, 'cannot patch resource "servings/status"'),
         (without_status, "the CRD servings.kleveross.io is outdated"),
     ],
 )
 def test_a_status_that_cannot_be_written_is_said_and_written_when_it_can(
-    platform: Platform, own_cluster: Cluster, spoil: Callable[[Cluster], None], said: str
+    platform: Platform, own_cluster: Cluster, adder: str, spoil: Callable[[Cluster], None], said: str
 ) -> None:
     log = Log(platform)
-    try:
-        spoil(own_cluster)
-        own_cluster.kubectl("apply", "-f", "-", stdin=serving("blind"))
-        log.wait_for(json.dumps(said)[1:-1])
-        own_cluster.kubectl("wait", "--for=condition=Ready", "--timeout=5s", "serving/blind", check=False)
-        assert len(log.lines('"WARNING"')) < 30, log.lines('"WARNING"')
-    finally:
-        apply_crds(own_cluster)
-        own_cluster.kubectl("apply", "-f", f"{RBAC}/")
-    own_cluster.kubectl("wait", "--for=condition=Ready", "--timeout=40s", "serving/blind")
+    with under_load(platform, adder):
+        try:
+            spoil(own_cluster)
+            own_cluster.kubectl("apply", "-f", "-", stdin=serving("blind"))
+            log.wait_for(json.dumps(said)[1:-1])
+            own_cluster.kubectl("wait", "--for=condition=Ready", "--timeout=5s", "serving/blind", check=False)
+            assert len(log.lines('"WARNING"')) < 30, log.lines('"WARNING"')
+        finally:
+            apply_crds(own_cluster)
+            own_cluster.kubectl("apply", "-f", f"{RBAC}/")
+        own_cluster.kubectl("wait", "--for=condition=Ready", "--timeout=40s", "serving/blind")
     own_cluster.kubectl("delete", "serving", "blind", "--timeout=40s")
 
 
-def test_kinds_that_are_deleted_and_come_back(platform: Platform, own_cluster: Cluster) -> None:
-    make_ready(own_cluster, "adder")
+def test_a_kind_that_is_served_in_another_version_for_a_while(
+    platform: Platform, own_cluster: Cluster, adder: str
+) -> None:
+    """What is not shown any more is not deleted."""
+    before = replicas(platform)
+    log = Log(platform)
+    with under_load(platform, adder):
+        try:
+            patch_crd(own_cluster, op="replace", path="/spec/versions/0/served", value=False)
+            until(lambda: len(log.lines("servings.kleveross.io")) > 3)
+            refused = platform.run("klever", "get", "servings", check=False)
+            assert "the server knows no such kind" in refused.stderr
+        finally:
+            apply_crds(own_cluster)
+        make_ready(own_cluster, "later")
+    assert set(before) < set(replicas(platform))
+    own_cluster.kubectl("delete", "serving", "later", "--timeout=30s")
+
+
+def test_kinds_that_are_deleted_and_come_back(platform: Platform, own_cluster: Cluster, adder: str) -> None:
+    """With a kind go its objects, and with them what they run: that is asked for."""
     log = Log(platform)
     try:
         own_cluster.kubectl("delete", "-f", f"{CRDS}/", "--timeout=60s")
-        until(lambda: platform.infer("adder")[0] == 404)
+        until(lambda: platform.infer(adder)[0] == 404)
         assert not replicas(platform)
         log.wait_for("servings.kleveross.io")
         log.wait_for("modeljobs.kleveross.io")
         assert len(log.lines('"WARNING"')) < 30, log.lines('"WARNING"')
     finally:
         install_crds(own_cluster)
-    make_ready(own_cluster, "adder")
-    assert platform.infer("adder")[0] == 200
+    make_ready(own_cluster, adder)
+    assert platform.infer(adder)[0] == 200
 
 
 @pytest.fixture
 def novel(own_cluster: Cluster) -> Iterator[str]:
     """A field that the CRD has beyond ours."""
     properties = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/predictors/items/properties"
-    added = json.dumps([{"op": "add", "path": f"{properties}/novel", "value": {"type": "string"}}])
-    own_cluster.kubectl("patch", "crd", "servings.kleveross.io", "--type=json", "-p", added)
+    patch_crd(own_cluster, op="add", path=f"{properties}/novel", value={"type": "string"})
     yield "novel"
     apply_crds(own_cluster)
 
