@@ -30,10 +30,17 @@ class Admin:
         self._root = tmp_path
         document = yaml.safe_load(kubeconfig.read_text())
         self.cluster: dict[str, Any] = document["clusters"][0]["cluster"]
-        self.authority = Path(self.cluster["certificate-authority"])
-        self.certificate, self.key = (
-            Path(document["users"][0]["user"][name]) for name in ("client-certificate", "client-key")
-        )
+        self.authority = self._file(self.cluster, "certificate-authority")
+        user: dict[str, Any] = document["users"][0]["user"]
+        self.certificate, self.key = (self._file(user, name) for name in ("client-certificate", "client-key"))
+
+    def _file(self, section: dict[str, Any], name: str) -> Path:
+        """A file that the kubeconfig names, or made of what it holds itself."""
+        if data := section.pop(f"{name}-data", ""):
+            path = self._root / f"{name}-data"
+            path.write_bytes(base64.b64decode(data))
+            section[name] = str(path)
+        return Path(section[name])
 
     def user(self, **more: Any) -> dict[str, Any]:
         return {"client-certificate": str(self.certificate), "client-key": str(self.key), **more}
