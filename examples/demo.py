@@ -1,4 +1,7 @@
-"""The main job, shown: from a model file to inference traffic with a canary. `make demo` runs it."""
+"""The main job, shown: from a model file to inference traffic with a canary. `make demo` runs it.
+
+Its arguments are for `klever up`: `examples/demo.py --store kubernetes` keeps the objects in a cluster meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,9 @@ class StoppedError(Exception):
 
 
 class Demo:
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, flags: list[str]) -> None:
+        """`flags` are for `klever up`."""
+        self.flags = flags
         self.data = root / "data"
         self.env = {**os.environ, "XDG_CONFIG_HOME": str(root / "config"), "ROOTPATH": str(root / "ormb")}
         with socket.socket() as sock:
@@ -76,7 +81,7 @@ class Demo:
         return done.stdout
 
     def up(self) -> None:
-        flags = ("--data", str(self.data), "--port", str(self.port), "--log-level", "WARNING")
+        flags = ("--data", str(self.data), "--port", str(self.port), "--log-level", "WARNING", *self.flags)
         self.platform = subprocess.Popen([str(BIN / "klever"), "up", *flags], env=self.env, stdout=subprocess.PIPE)
         self.say("starting klever up")
         stdout = self.platform.stdout
@@ -135,6 +140,17 @@ class Demo:
         if not 10 < 100 * seen["canary"] / REQUESTS < 30:
             raise StepFailedError("the canary does not get its share")
 
+    def delete_objects(self) -> None:
+        """Leave none on a cluster, where they would outlive the platform."""
+        jobs = json.loads(self.run("klever", "get", "modeljobs", "-A", "-o", "json"))["items"]
+        read = (job["metadata"] for job in jobs if job["spec"]["model"].startswith("demo/digits"))
+        own = [("serving", "digits", "default"), *(("modeljob", job["name"], job["namespace"]) for job in read)]
+        for kind, name, namespace in own:
+            self.run("klever", "delete", kind, name, "-n", namespace)
+        for kind, name, namespace in own:
+            self.run("klever", "wait", kind, name, "-n", namespace, "--for=delete")
+        self.say("its objects are deleted")
+
     def show_urls(self) -> None:
         print(f"\n  inference  {self.url}/seldon/default/digits/v2/models/digits")
         print(f"  REST       {self.url}/api/v1alpha1/namespaces/default/servings")
@@ -185,13 +201,15 @@ def show(demo: Demo) -> None:
         print("Ctrl-C stops it.")
         signal.signal(signal.SIGINT, lambda _number, _frame: None)  # as it should be ended: that is no failure
         signal.pause()
+    if demo.flags:
+        demo.delete_objects()
 
 
 def main() -> int:
     for number in STOPPING:
         signal.signal(number, _stop)
     with tempfile.TemporaryDirectory(prefix="klever-demo-") as root:
-        demo = Demo(Path(root))
+        demo = Demo(Path(root), sys.argv[1:])
         code = 0
         try:
             try:

@@ -16,7 +16,7 @@ import pytest
 sys.path.append(str(Path(__file__).parents[1]))
 
 from hack.kubernetes.cluster import Cluster
-from tests.kubectl import Given, Kubectl, clear, objects
+from tests.kubectl import Given, Kubectl, clear, objects, one_file
 
 CLUSTER = "KLEVER_TEST_CLUSTER"
 """Names the directory of the run's control plane, which all workers share."""
@@ -55,7 +55,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         root = Path(os.environ.pop(CLUSTER))
         if (root / _TAKEN).exists():
-            clear(Given(Path(os.environ["KUBECONFIG"]), root))
+            clear(Given(one_file(os.environ["KUBECONFIG"], root), root))
         Cluster(root / "cluster").down()
         shutil.rmtree(root)
 
@@ -67,13 +67,14 @@ def kubeconfig() -> Path:
     Tests share it: each uses namespaces of its own. Objects of a cluster that is given are the tests' own, and deleted.
     """
     root = Path(os.environ[CLUSTER])
-    cluster = Cluster(root / "cluster")
-    given = os.environ.get("KUBECONFIG")
+    named = os.environ.get("KUBECONFIG")
     with (root / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if given:
-            take(Given(Path(given), root), root / _TAKEN)
-            return Path(given)
+        if named:
+            given = Given(one_file(named, root), root)
+            take(given, root / _TAKEN)
+            return given.kubeconfig
+        cluster = Cluster(root / "cluster")
         if not all(cluster.status().values()):
             cluster.up()
             install_crds(cluster)

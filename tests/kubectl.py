@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 from typing import Protocol
 
+from hack.kubernetes.build import prepare
 from hack.kubernetes.cluster import Cluster
+from hack.kubernetes.processes import inherited
 
-__all__ = ["Given", "Kubectl", "clear", "objects"]
+__all__ = ["Given", "Kubectl", "clear", "objects", "one_file"]
 
 _NAMES = "custom-columns=:kind,:metadata.namespace,:metadata.name"
 _RELEASE = '{"metadata": {"finalizers": null}}'
@@ -39,6 +42,24 @@ def clear(cluster: Kubectl) -> None:
     cluster.kubectl("delete", "servings,modeljobs", "-A", "--all", "--ignore-not-found")
     cluster.kubectl("delete", "events", "-A", "--field-selector", _OF_OURS)
     cluster.kubectl("delete", "lease", "klever-controllers", "-n", "klever-system", "--ignore-not-found")
+
+
+def one_file(kubeconfig: str, scratch: Path) -> Path:
+    """The file that $KUBECONFIG names; where it names several, one of ours with what kubectl takes from them."""
+    if os.pathsep not in kubeconfig:
+        return Path(kubeconfig)
+    found = subprocess.run(
+        ["kubectl", "config", "view", "--flatten", "--minify"],
+        executable=prepare(),
+        env={**inherited(), "KUBECONFIG": kubeconfig},
+        text=True,
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    path = scratch / "kubeconfig"
+    path.touch(mode=0o600)
+    path.write_text(found.stdout)
+    return path
 
 
 class Given:

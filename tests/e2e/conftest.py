@@ -12,6 +12,7 @@ from hack.kubernetes.cluster import Cluster
 from tests.conftest import install_crds
 from tests.e2e.platform import Platform, until
 from tests.kubectl import Given, Kubectl, clear
+from tests.kubectl import objects as objects_of
 
 __all__ = ["Objects"]
 
@@ -28,6 +29,10 @@ class Objects:
             return ()
         clear(self.cluster)
         return ("--store", "kubernetes", "--kubeconfig", str(self.cluster.kubeconfig))
+
+    def all(self) -> list[list[str]]:
+        """Kind, namespace and name of those that are on a cluster."""
+        return [] if self.cluster is None else objects_of(self.cluster)
 
 
 @pytest.fixture(scope="session")

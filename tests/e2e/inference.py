@@ -1,7 +1,11 @@
-"""The sample model, served, and asked by gRPC."""
+"""The sample model, served, and asked: once by gRPC, or all the time."""
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
@@ -9,7 +13,10 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from tests.e2e.platform import Platform, until
 
-__all__ = ["infer", "served"]
+__all__ = ["infer", "served", "under_load"]
+
+_PAUSE_SECONDS = 0.02
+_SLOW_SECONDS = 10.0
 
 
 def served(platform: Platform) -> None:
@@ -33,3 +40,37 @@ def infer(platform: Platform, *metadata: tuple[str, str]) -> Any:
     with grpc.insecure_channel(f"127.0.0.1:{platform.port}") as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         return stub.ModelInfer(request(), metadata=metadata, timeout=10)
+
+
+@contextmanager
+def under_load(platform: Platform, name: str) -> Iterator[list[float]]:
+    """Ask a Serving one request after the other while the body runs; afterwards none may have failed, or hung.
+
+    Yields the moments of the answers, a list that grows. An error of the body itself is told rather than theirs.
+    """
+    answered: list[float] = []
+    failed: list[str] = []
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.wait(_PAUSE_SECONDS):
+            begun = time.monotonic()
+            try:
+                status, body = platform.infer(name)
+            except OSError as error:
+                status, body = 0, str(error)
+            took = time.monotonic() - begun
+            if status == 200 and took < _SLOW_SECONDS:
+                answered.append(time.monotonic())
+            else:
+                failed.append(f"{status} after {took:.1f} s: {body}")
+
+    client = threading.Thread(target=ask)
+    client.start()
+    try:
+        until(lambda: answered or failed)
+        yield answered
+    finally:
+        stop.set()
+        client.join()
+    assert not failed, failed[:5]

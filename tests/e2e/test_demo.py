@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.conftest import Objects
+
 DEMO = Path(__file__).parents[2] / "examples" / "demo.py"
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -21,9 +23,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Begins the demo, with its files in a directory of the test's own."""
     started = []
 
-    def begin(**environ: str) -> subprocess.Popen[str]:
+    def begin(*flags: str, **environ: str) -> subprocess.Popen[str]:
         demo = subprocess.Popen(
-            [sys.executable, str(DEMO)],
+            [sys.executable, str(DEMO), *flags],
             env={**os.environ, "TMPDIR": str(tmp_path), **environ},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -51,13 +53,14 @@ def left_behind(directory: Path) -> list[str]:
     return found
 
 
-def test_the_demo_shows_the_whole_main_job(start: Start, tmp_path: Path) -> None:
-    demo = start()
+def test_the_demo_shows_the_whole_main_job(start: Start, tmp_path: Path, objects: Objects) -> None:
+    demo = start(*objects.fresh())
     out, err = demo.communicate(timeout=110)
     assert demo.returncode == 0, out + err
     for step in ("ormb push", "started by itself", "pixels float32[-1, 64]", "Ready after", "traffic over", "stopped"):
         assert step in out
     assert left_behind(tmp_path) == []
+    assert objects.all() == []
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from pathlib import Path
 
 from tests.e2e.conftest import Objects
 from tests.e2e.controllers import Controllers
+from tests.e2e.inference import under_load
 from tests.e2e.manifests import begin_job, make_ready, serving
 from tests.e2e.platform import Platform, replicas, tasks, until
 from tests.kubectl import Kubectl
@@ -29,52 +29,34 @@ def test_one_works_and_another_takes_over(
     until(first.terms)
     second = candidate()
     candidates = [first, second]
-    served: list[float] = []
-    failed: list[str] = []
-    stop = threading.Event()
-
-    def load() -> None:
-        while not stop.is_set():
-            status, body = workplace.infer("adder")
-            if status == 200:
-                served.append(time.monotonic())
-            else:
-                failed.append(body)
-
-    client = threading.Thread(target=load)
     try:
         make_ready(cluster, "adder")
         assert (first.terms(), second.terms()) == (1, 0)
         one = until(lambda: replicas(workplace))
         task = begin_job(cluster, workplace, "long")
-        client.start()
+        with under_load(workplace, "adder") as answered:
+            first.send(signal.SIGKILL)
+            killed = time.monotonic()
+            until(second.terms)
+            assert time.monotonic() - killed < FAILOVER_SECONDS
+            assert replicas(workplace) == one
 
-        first.send(signal.SIGKILL)
-        killed = time.monotonic()
-        until(second.terms)
-        assert time.monotonic() - killed < FAILOVER_SECONDS
-        assert replicas(workplace) == one
-
-        third = candidate()
-        candidates.append(third)
-        second.send(signal.SIGSTOP)
-        until(third.terms)
-        cluster.kubectl("apply", "-f", "-", stdin=serving("adder", replicas=2))
-        until(lambda: len(replicas(workplace)) == 2)
-        two = replicas(workplace)
-        second.send(signal.SIGCONT)
-        until(lambda: "leads no longer" in second.log.read_text())
-        cluster.kubectl("wait", "--for=jsonpath={.status.replicas}=2/2", "--timeout=30s", "serving/adder")
-        assert replicas(workplace) == two
-        assert tasks(workplace) == [str(task)]
-        assert end(cluster, "long", task) == ["Completed 1", "Started 1"]
-        assert (second.terms(), third.terms()) == (1, 1)
-        stop.set()
-        client.join()
-        assert not failed
-        assert len(served) > 100
+            third = candidate()
+            candidates.append(third)
+            second.send(signal.SIGSTOP)
+            until(third.terms)
+            cluster.kubectl("apply", "-f", "-", stdin=serving("adder", replicas=2))
+            until(lambda: len(replicas(workplace)) == 2)
+            two = replicas(workplace)
+            second.send(signal.SIGCONT)
+            until(lambda: "leads no longer" in second.log.read_text())
+            cluster.kubectl("wait", "--for=jsonpath={.status.replicas}=2/2", "--timeout=30s", "serving/adder")
+            assert replicas(workplace) == two
+            assert tasks(workplace) == [str(task)]
+            assert end(cluster, "long", task) == ["Completed 1", "Started 1"]
+            assert (second.terms(), third.terms()) == (1, 1)
+            assert len(answered) > 100
     finally:
-        stop.set()
         for controllers in candidates:
             controllers.end()
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import Objects
+from tests.e2e.inference import under_load
 from tests.e2e.platform import Platform, replicas, until
 
 SHARES = """
@@ -100,26 +100,14 @@ def test_shares_header_matches_and_undo(platform: Platform) -> None:
 def test_a_killed_control_plane_costs_no_inference(platform: Platform) -> None:
     platform.push("team/adder:v1")
     platform.run("klever", "deploy", "team/adder:v1", "--name", "adder", "--wait")
-    stop, failed, served = threading.Event(), [], []
-
-    def load() -> None:
-        while not stop.is_set():
-            status, body = platform.infer("adder")
-            (served if status == 200 else failed).append(body)
-
-    client = threading.Thread(target=load)
-    client.start()
-    until(lambda: len(served) > 20)
-    platform.end(signal.SIGKILL)
-    count = len(served)
-    until(lambda: len(served) > count + 20)
-    platform.start()
-    until(lambda: platform.get("servings", "adder")["status"]["phase"] == "Ready")
-    platform.push("team/adder:v2")
-    platform.run("klever", "deploy", "team/adder:v2", "--name", "adder", "--wait")
-    stop.set()
-    client.join()
-    assert not failed
+    with under_load(platform, "adder") as answered:
+        platform.end(signal.SIGKILL)
+        count = len(answered)
+        until(lambda: len(answered) > count + 20)
+        platform.start()
+        until(lambda: platform.get("servings", "adder")["status"]["phase"] == "Ready")
+        platform.push("team/adder:v2")
+        platform.run("klever", "deploy", "team/adder:v2", "--name", "adder", "--wait")
     assert platform.get("servings", "adder")["status"]["traffic"] == "main=100"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -16,12 +15,14 @@ import pytest
 from hack.kubernetes.cluster import Cluster
 from tests.conftest import apply_crds, install_crds
 from tests.e2e.conftest import Objects
-from tests.e2e.manifests import begin_job, make_ready, serving
+from tests.e2e.inference import under_load
+from tests.e2e.manifests import begin_job, job, make_ready, serving
 from tests.e2e.platform import Platform, replicas, tasks, until
 from tests.e2e.rights import RBAC, bound
 
 ROLES = ("klever-controllers", "klever-lease", "klever-server")
 CRDS = RBAC.parent / "crd"
+OUTAGE_SECONDS = 60.0
 
 
 class Log:
@@ -52,63 +53,64 @@ def platform(tmp_path_factory: pytest.TempPathFactory, own_cluster: Cluster) -> 
     platform.clean_up()
 
 
-def test_inference_goes_on_while_the_api_server_does_not(platform: Platform, own_cluster: Cluster) -> None:
-    """Stopped (silent), then killed for longer than the Lease lasts: nothing fails but what needs it, which says so."""
-    adder = make_ready(own_cluster, "adder")
+@pytest.fixture
+def adder(platform: Platform, own_cluster: Cluster) -> str:
+    return make_ready(own_cluster, "adder")
+
+
+@pytest.mark.timeout(300)
+def test_inference_goes_on_while_the_api_server_does_not(platform: Platform, own_cluster: Cluster, adder: str) -> None:
+    """Stopped (silent), then gone for a minute: nothing fails but what needs it, which says so."""
     before = replicas(platform)
     log = Log(platform)
-    failed: list[str] = []
-    served: list[str] = []
-    stop = threading.Event()
-
-    def load() -> None:
-        while not stop.wait(0.02):
-            status, body = platform.infer(adder)
-            (served if status == 200 else failed).append(body)
-
-    client = threading.Thread(target=load)
-    client.start()
     try:
-        own_cluster.pause("kube-apiserver")
-        until(lambda: len(served) > 20)
-        own_cluster.resume("kube-apiserver")
-        for component in ("kube-apiserver", "etcd"):
-            own_cluster.kill(component)
-        refused = platform.run("klever", "get", "servings", check=False)
-        assert refused.returncode != 0
-        assert "does not answer" in refused.stderr
-        log.wait_for("the controllers stop", 40.0)
-        assert "the lease was not renewed" in log.lines("the controllers stop")[0]
-        own_cluster.up()
-        log.wait_for('leads"', 40.0)
-        platform.run("klever", "deploy", "team/adder:v1", "--name", adder, "--wait", "--timeout", "60s")
-        assert replicas(platform) == before
-        make_ready(own_cluster, "later")
+        with under_load(platform, adder) as answered:
+            own_cluster.pause("kube-apiserver")
+            count = len(answered)
+            until(lambda: len(answered) > count + 20)
+            own_cluster.resume("kube-apiserver")
+            for component in ("kube-apiserver", "etcd"):
+                own_cluster.kill(component)
+            back = time.monotonic() + OUTAGE_SECONDS
+            refused = platform.run("klever", "get", "servings", check=False)
+            assert refused.returncode != 0
+            assert "does not answer" in refused.stderr
+            log.wait_for("the controllers stop", 40.0)
+            assert "the lease was not renewed" in log.lines("the controllers stop")[0]
+            until(lambda: time.monotonic() > back, OUTAGE_SECONDS)
+            assert len(log.lines('"WARNING"')) < 30, log.lines('"WARNING"')
+            own_cluster.up()
+            log.wait_for('leads"', 40.0)
+            platform.run("klever", "traffic", adder, "main=100")
+            own_cluster.kubectl("create", "-f", "-", stdin=job("after"))
+            make_ready(own_cluster, "later")
+            own_cluster.kubectl("wait", "--for=condition=Complete", "--timeout=40s", "modeljob/after")
+            assert set(before) < set(replicas(platform))
     finally:
         own_cluster.resume("kube-apiserver")
         own_cluster.up()
-        stop.set()
-        client.join()
-    assert not failed
     own_cluster.kubectl("delete", "serving", "later", "--timeout=30s")
 
 
-def test_a_platform_that_stood_still_for_longer_than_its_lease(platform: Platform, own_cluster: Cluster) -> None:
-    make_ready(own_cluster, "adder")
+def test_a_platform_that_stood_still_for_longer_than_its_lease(
+    platform: Platform, own_cluster: Cluster, adder: str
+) -> None:
+    """It leads no longer, says so, and leads again if nobody else does; what runs goes on, and nothing runs twice."""
     task = begin_job(own_cluster, platform, "still")
     before = replicas(platform)
     log = Log(platform)
     assert platform.process is not None
-    platform.process.send_signal(signal.SIGSTOP)
-    try:
-        own_cluster.kubectl("apply", "-f", "-", stdin=serving("meanwhile"))
-        lapsed = renewed(own_cluster) + 16
-        until(lambda: time.time() > lapsed)
-    finally:
-        platform.process.send_signal(signal.SIGCONT)
-    log.wait_for("leads no longer")
-    log.wait_for('leads"')
-    own_cluster.kubectl("wait", "--for=condition=Ready", "--timeout=40s", "serving/meanwhile")
+    with under_load(platform, adder):
+        platform.process.send_signal(signal.SIGSTOP)
+        try:
+            own_cluster.kubectl("apply", "-f", "-", stdin=serving("meanwhile"))
+            lapsed = renewed(own_cluster) + 16
+            until(lambda: time.time() > lapsed)
+        finally:
+            platform.process.send_signal(signal.SIGCONT)
+        log.wait_for("leads no longer")
+        log.wait_for('leads"')
+        own_cluster.kubectl("wait", "--for=condition=Ready", "--timeout=40s", "serving/meanwhile")
     assert renewed(own_cluster) > lapsed
     assert set(before) < set(replicas(platform))
     assert len(replicas(platform)) == len(before) + 1
@@ -124,63 +126,83 @@ def renewed(cluster: Cluster) -> float:
     return datetime.fromisoformat(cluster.kubectl("get", "lease", "klever-controllers", *where).stdout).timestamp()
 
 
-def without_right(cluster: Cluster) -> None:
-    role: dict[str, Any] = json.loads(cluster.kubectl("get", "clusterrole", ROLES[0], "-o", "json").stdout)
-    role["rules"] = [rule for rule in role["rules"] if "servings/status" not in rule["resources"]]
-    cluster.kubectl("replace", "-f", "-", stdin=json.dumps(role))
+def without_rights(cluster: Cluster) -> None:
+    cluster.kubectl("patch", "clusterrole", "klever-controllers", "-p", '{"rules": []}')
 
 
 def without_status(cluster: Cluster) -> None:
-    removed = '[{"op": "remove", "path": "/spec/versions/0/subresources"}]'
-    cluster.kubectl("patch", "crd", "servings.kleveross.io", "--type=json", "-p", removed)
+    patch_crd(cluster, op="remove", path="/spec/versions/0/subresources")
+
+
+def patch_crd(cluster: Cluster, **operation: Any) -> None:
+    cluster.kubectl("patch", "crd", "servings.kleveross.io", "--type=json", "-p", json.dumps([operation]))
 
 
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (without_right, 'cannot patch resource "servings/status"'),
+        (without_rights, 'cannot patch resource "servings/status"'),
         (without_status, "the CRD servings.kleveross.io is outdated"),
     ],
 )
 def test_a_status_that_cannot_be_written_is_said_and_written_when_it_can(
-    platform: Platform, own_cluster: Cluster, spoil: Callable[[Cluster], None], said: str
+    platform: Platform, own_cluster: Cluster, adder: str, spoil: Callable[[Cluster], None], said: str
 ) -> None:
     log = Log(platform)
-    try:
-        spoil(own_cluster)
-        own_cluster.kubectl("apply", "-f", "-", stdin=serving("blind"))
-        log.wait_for(json.dumps(said)[1:-1])
-        own_cluster.kubectl("wait", "--for=condition=Ready", "--timeout=5s", "serving/blind", check=False)
-        assert len(log.lines('"WARNING"')) < 30, log.lines('"WARNING"')
-    finally:
-        apply_crds(own_cluster)
-        own_cluster.kubectl("apply", "-f", f"{RBAC}/")
-    own_cluster.kubectl("wait", "--for=condition=Ready", "--timeout=40s", "serving/blind")
+    with under_load(platform, adder):
+        try:
+            spoil(own_cluster)
+            own_cluster.kubectl("apply", "-f", "-", stdin=serving("blind"))
+            log.wait_for(json.dumps(said)[1:-1])
+            own_cluster.kubectl("wait", "--for=condition=Ready", "--timeout=5s", "serving/blind", check=False)
+            assert len(log.lines('"WARNING"')) < 30, log.lines('"WARNING"')
+        finally:
+            apply_crds(own_cluster)
+            own_cluster.kubectl("apply", "-f", f"{RBAC}/")
+        own_cluster.kubectl("wait", "--for=condition=Ready", "--timeout=40s", "serving/blind")
     own_cluster.kubectl("delete", "serving", "blind", "--timeout=40s")
 
 
-def test_kinds_that_are_deleted_and_come_back(platform: Platform, own_cluster: Cluster) -> None:
-    make_ready(own_cluster, "adder")
+def test_a_kind_that_is_served_in_another_version_for_a_while(
+    platform: Platform, own_cluster: Cluster, adder: str
+) -> None:
+    """What is not shown any more is not deleted."""
+    before = replicas(platform)
+    log = Log(platform)
+    with under_load(platform, adder):
+        try:
+            patch_crd(own_cluster, op="replace", path="/spec/versions/0/served", value=False)
+            until(lambda: len(log.lines("servings.kleveross.io")) > 3)
+            refused = platform.run("klever", "get", "servings", check=False)
+            assert "the server knows no such kind" in refused.stderr
+        finally:
+            apply_crds(own_cluster)
+        make_ready(own_cluster, "later")
+    assert set(before) < set(replicas(platform))
+    own_cluster.kubectl("delete", "serving", "later", "--timeout=30s")
+
+
+def test_kinds_that_are_deleted_and_come_back(platform: Platform, own_cluster: Cluster, adder: str) -> None:
+    """With a kind go its objects, and with them what they run: that is asked for."""
     log = Log(platform)
     try:
         own_cluster.kubectl("delete", "-f", f"{CRDS}/", "--timeout=60s")
-        until(lambda: platform.infer("adder")[0] == 404)
+        until(lambda: platform.infer(adder)[0] == 404)
         assert not replicas(platform)
         log.wait_for("servings.kleveross.io")
         log.wait_for("modeljobs.kleveross.io")
         assert len(log.lines('"WARNING"')) < 30, log.lines('"WARNING"')
     finally:
         install_crds(own_cluster)
-    make_ready(own_cluster, "adder")
-    assert platform.infer("adder")[0] == 200
+    make_ready(own_cluster, adder)
+    assert platform.infer(adder)[0] == 200
 
 
 @pytest.fixture
 def novel(own_cluster: Cluster) -> Iterator[str]:
     """A field that the CRD has beyond ours."""
     properties = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/predictors/items/properties"
-    added = json.dumps([{"op": "add", "path": f"{properties}/novel", "value": {"type": "string"}}])
-    own_cluster.kubectl("patch", "crd", "servings.kleveross.io", "--type=json", "-p", added)
+    patch_crd(own_cluster, op="add", path=f"{properties}/novel", value={"type": "string"})
     yield "novel"
     apply_crds(own_cluster)
 

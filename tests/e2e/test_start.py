@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.e2e.conftest import Objects
 from tests.e2e.platform import Platform, until
 
 
 @pytest.fixture
-def platform(tmp_path: Path) -> Platform:
-    return Platform(tmp_path / "platform")
+def platform(tmp_path: Path, objects: Objects) -> Platform:
+    return Platform(tmp_path / "platform", objects.fresh())
 
 
 def refused(platform: Platform, *flags: str) -> str:
@@ -56,11 +58,18 @@ def test_a_failed_start_leaves_the_settings_of_the_one_that_runs(platform: Platf
     try:
         told = yaml.safe_load(settings(platform).read_text())
         assert told == {"namespace": "mine", "server": f"127.0.0.1:{platform.port}", "token": platform.token}
-        assert "is the port taken?" in refused(platform, "--data", str(platform.root / "other"))
+        assert "klever: " in refused(platform, "--data", str(platform.root / "other"))
         assert yaml.safe_load(settings(platform).read_text()) == told
         assert platform.get("servings", "-A")["items"] == []
     finally:
         platform.clean_up()
+
+
+def test_a_port_that_is_taken_and_free_again(platform: Platform) -> None:
+    with socket.create_server(("127.0.0.1", platform.port)):
+        assert f"127.0.0.1:{platform.port}; is the port taken?" in refused(platform)
+    platform.start()
+    platform.clean_up()
 
 
 def test_an_empty_token_lets_nobody_in(platform: Platform) -> None:

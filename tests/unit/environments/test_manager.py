@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from klever.errors import (
     NotFoundError,
     UnavailableError,
 )
+from tests.unit.conftest import MakeDisk
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -179,18 +179,8 @@ async def test_knows_the_names_of_the_table_only(tmp_path: Path) -> None:
             await call("nope")
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[str]:
-    """The name of a directory with 512 KiB of room."""
-    path = tmp_path / "small"
-    path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", path], check=True)
-    yield path.name
-    subprocess.run(["umount", "--lazy", path], check=True)
-
-
-async def test_a_full_disk_is_told_and_left_clean(tmp_path: Path, packages: Path, small_disk: str) -> None:
-    environments = manager(tmp_path, wheel(packages, "x" * (1 << 20)), root=small_disk)
+async def test_a_full_disk_is_told_and_left_clean(tmp_path: Path, packages: Path, make_disk: MakeDisk) -> None:
+    environments = manager(tmp_path, wheel(packages, "x" * (1 << 20)), root=make_disk("512k").name)
     with pytest.raises(ExhaustedError):
         await environments.ensure("tiny")
     assert not environments.status("tiny").path.exists()

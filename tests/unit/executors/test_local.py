@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,16 +16,9 @@ from klever.executors import TaskPhase
 from klever.executors.local import LocalExecutor
 from klever.process import ProcessManager, ProcessSpec
 from tests.contract.executor import COMMAND, ExecutorContract, ended, running, task
+from tests.unit.conftest import MakeDisk
 
 ENV = {"PATH": "/usr/bin:/bin"}
-
-
-@pytest.fixture
-async def processes(tmp_path: Path) -> AsyncIterator[ProcessManager]:
-    manager = ProcessManager(tmp_path / "processes")
-    yield manager
-    for state in manager.list():
-        await manager.stop(state.spec.id, grace_s=0)
 
 
 def local(processes: ProcessManager, slots: int = 3) -> LocalExecutor:
@@ -176,19 +169,10 @@ async def test_other_processes_are_none_of_its_own(processes: ProcessManager) ->
         assert (await ended(executor, "a")).phase is TaskPhase.SUCCEEDED
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 128 KiB."""
-    path = tmp_path / "small"
-    path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", path], check=True)
-    yield path
-    subprocess.run(["umount", "--lazy", path], check=True)
-
-
-async def test_a_full_disk_is_told_to_the_owner(small_disk: Path) -> None:
-    async with local(ProcessManager(small_disk)) as executor:
-        filler = small_disk / "filler"
+async def test_a_full_disk_is_told_to_the_owner(make_disk: MakeDisk) -> None:
+    disk = make_disk("128k")
+    async with local(ProcessManager(disk)) as executor:
+        filler = disk / "filler"
         with suppress(OSError):
             filler.write_bytes(b"\0" * (1 << 20))
         with pytest.raises(ExhaustedError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 
 from hack.kubernetes.cluster import COMPONENTS, Cluster
 from tests.conftest import install_crds
+from tests.kubectl import Given, one_file
 
 ROOT = Path(__file__).parents[3]
 MODEL_JOBS = Path(__file__).parents[2] / "data" / "modeljobs"
@@ -43,6 +45,16 @@ def test_users_have_no_rights_of_their_own(cluster: Cluster) -> None:
     kubeconfig = cluster.user("jane")
     done = cluster.kubectl("--kubeconfig", str(kubeconfig), "get", "servings", check=False)
     assert 'User "jane" cannot list resource "servings"' in done.stderr
+
+
+def test_several_kubeconfigs_are_one(cluster: Cluster, tmp_path: Path) -> None:
+    """What the context of one names stands in the other."""
+    config = json.loads(cluster.kubeconfig.read_text())
+    contexts, rest = tmp_path / "contexts", tmp_path / "rest"
+    contexts.write_text(json.dumps({name: config.pop(name) for name in ("contexts", "current-context")}))
+    rest.write_text(json.dumps(config))
+    given = Given(one_file(f"{contexts}:{tmp_path / 'missing'}:{rest}", tmp_path), tmp_path)
+    assert "kube-system" in given.kubectl("get", "namespaces").stdout
 
 
 def test_our_kinds_read_well(cluster: Cluster) -> None:

@@ -18,6 +18,7 @@ import yaml
 from klever.api.kinds import SERVING
 from klever.errors import FailedPreconditionError, PermissionDeniedError, UnauthenticatedError, UnavailableError
 from klever.kube import KubeClient, KubeConfig
+from tests.unit.kube.documents import document
 from tests.unit.kube.faulty import FaultyServer, text
 
 _OPENSSL = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1")
@@ -28,26 +29,27 @@ class Admin:
 
     def __init__(self, kubeconfig: Path, tmp_path: Path) -> None:
         self._root = tmp_path
-        document = yaml.safe_load(kubeconfig.read_text())
-        self.cluster: dict[str, Any] = document["clusters"][0]["cluster"]
-        self.authority = Path(self.cluster["certificate-authority"])
-        self.certificate, self.key = (
-            Path(document["users"][0]["user"][name]) for name in ("client-certificate", "client-key")
-        )
+        given = yaml.safe_load(kubeconfig.read_text())
+        self.cluster: dict[str, Any] = given["clusters"][0]["cluster"]
+        self.authority = self._file(self.cluster, "certificate-authority")
+        user: dict[str, Any] = given["users"][0]["user"]
+        self.certificate, self.key = (self._file(user, name) for name in ("client-certificate", "client-key"))
+
+    def _file(self, section: dict[str, Any], name: str) -> Path:
+        """A file that the kubeconfig names, or made of what it holds itself."""
+        if data := section.pop(f"{name}-data", ""):
+            path = self._root / f"{name}-data"
+            path.write_bytes(base64.b64decode(data))
+            section[name] = str(path)
+        return Path(section[name])
 
     def user(self, **more: Any) -> dict[str, Any]:
         return {"client-certificate": str(self.certificate), "client-key": str(self.key), **more}
 
     def config(self, user: dict[str, Any], **cluster: Any) -> KubeConfig:
         """`cluster` fields that are None are left out."""
-        document = {
-            "current-context": "one",
-            "clusters": [{"name": "one", "cluster": {**self.cluster, **cluster}}],
-            "users": [{"name": "one", "user": user}],
-            "contexts": [{"name": "one", "context": {"cluster": "one", "user": "one"}}],
-        }
         path = self._root / "config"
-        path.write_text(json.dumps(document))
+        path.write_text(json.dumps(document({**self.cluster, **cluster}, user)))
         return KubeConfig.load(path)
 
 

@@ -13,16 +13,12 @@ import yaml
 from klever.errors import FailedPreconditionError, UnauthenticatedError
 from klever.kube import KubeConfig
 from klever.kube.credentials import CredentialSource
+from tests.unit.kube.documents import document
 
 
 def write(path: Path, user: dict[str, Any] | None = None, *, name: str = "one", server: str = "https://a:1") -> Path:
-    document = {
-        "current-context": name,
-        "clusters": [{"name": name, "cluster": {"server": server}}],
-        "users": [{"name": name, "user": user or {"token": "secret"}}],
-        "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": "space"}}],
-    }
-    path.write_text(yaml.safe_dump(document))
+    config = document({"server": server}, user or {"token": "secret"}, name=name, namespace="space")
+    path.write_text(yaml.safe_dump(config))
     return path
 
 

@@ -8,22 +8,14 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from klever.errors import FailedPreconditionError, PermissionDeniedError
-from klever.kube import Election, KubeClient, KubeConfig
+from klever.kube import Election, KubeClient
 
 RETRY = 0.1
-
-
-@pytest.fixture
-async def client(kubeconfig: Path) -> AsyncIterator[KubeClient]:
-    client = await KubeClient.open(KubeConfig.load(kubeconfig), qps=500, burst=500)
-    yield client
-    await client.close()
 
 
 @pytest.fixture
@@ -64,9 +56,9 @@ class Forbidden:
         raise PermissionDeniedError("leases is forbidden")
 
 
-async def test_of_many_at_once_one_leads(client: KubeClient, namespace: str) -> None:
+async def test_of_many_at_once_one_leads(kube_client: KubeClient, namespace: str) -> None:
     """The namespace is made by whoever comes first."""
-    candidates = [candidate(client, namespace, f"c{n}") for n in range(4)]
+    candidates = [candidate(kube_client, namespace, f"c{n}") for n in range(4)]
 
     async def turn(one: Election) -> None:
         await one.acquire()
@@ -77,8 +69,8 @@ async def test_of_many_at_once_one_leads(client: KubeClient, namespace: str) -> 
         await asyncio.gather(*map(turn, candidates))
 
 
-async def test_what_is_released_is_taken_by_the_next(client: KubeClient, namespace: str) -> None:
-    first, second = candidate(client, namespace, "first"), candidate(client, namespace, "second")
+async def test_what_is_released_is_taken_by_the_next(kube_client: KubeClient, namespace: str) -> None:
+    first, second = candidate(kube_client, namespace, "first"), candidate(kube_client, namespace, "second")
     await first.acquire()
     await first.release()
     assert not first.leads()
@@ -98,22 +90,22 @@ async def test_a_missing_right_is_asked_for_no_oftener_and_said_once(caplog: pyt
     assert [record.getMessage() for record in caplog.records] == ["lease any/it: leases is forbidden"]
 
 
-async def test_elsewhere_is_refused_while_its_holder_lives(client: KubeClient, namespace: str) -> None:
-    first = candidate(client, namespace, "first")
-    second = candidate(client, namespace, "second", "there:/data")
+async def test_elsewhere_is_refused_while_its_holder_lives(kube_client: KubeClient, namespace: str) -> None:
+    first = candidate(kube_client, namespace, "first")
+    second = candidate(kube_client, namespace, "second", "there:/data")
     async with held(first):
-        await candidate(client, namespace, "beside").check()
+        await candidate(kube_client, namespace, "beside").check()
         with pytest.raises(FailedPreconditionError, match=r"first works .* data directory here:/data.*end it first"):
             await second.check()
     await second.check()  # the holder is dead
 
 
-async def test_elsewhere_is_free_when_it_was_released(client: KubeClient, namespace: str) -> None:
-    first = candidate(client, namespace, "first")
+async def test_elsewhere_is_free_when_it_was_released(kube_client: KubeClient, namespace: str) -> None:
+    first = candidate(kube_client, namespace, "first")
     await first.acquire()
     await first.release()
     began = time.monotonic()
-    second = candidate(client, namespace, "second", "there:/data")
+    second = candidate(kube_client, namespace, "second", "there:/data")
     await second.check()
     async with held(second):
         assert time.monotonic() - began < 1.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +11,19 @@ import yaml
 from klever.errors import FailedPreconditionError
 from klever.kube import KubeConfig
 from klever.kube.credentials import CredentialSource
-
-GOOD: dict[str, Any] = {
-    "current-context": "one",
-    "clusters": [{"name": "one", "cluster": {"server": "https://a:1"}}],
-    "users": [{"name": "one", "user": {"token": "secret"}}],
-    "contexts": [{"name": "one", "context": {"cluster": "one", "user": "one"}}],
-}
+from tests.unit.kube.documents import document
 
 
 def load(tmp_path: Path, **changed: Any) -> KubeConfig:
     """Load a good kubeconfig of which the cluster, user or context, or a whole section, is changed."""
-    document = copy.deepcopy(GOOD)
+    config = document({"server": "https://a:1"}, {"token": "secret"})
     for name, value in changed.items():
-        if name in document:
-            document[name] = value
+        if name in config:
+            config[name] = value
         else:
-            document[f"{name}s"][0][name] = value
+            config[f"{name}s"][0][name] = value
     path = tmp_path / "config"
-    path.write_text(yaml.safe_dump(document))
+    path.write_text(yaml.safe_dump(config))
     return KubeConfig.load(path)
 
 

@@ -1,26 +1,18 @@
-"""Managers of real processes, and waiting for what becomes of them."""
+"""Waiting for what becomes of processes."""
 
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from klever.process import ProcessManager, ProcessState
+from tests.unit.conftest import MakeDisk
 
 Ended = Callable[[ProcessManager, str], Awaitable[ProcessState]]
-
-
-@pytest.fixture
-async def processes(tmp_path: Path) -> AsyncIterator[ProcessManager]:
-    manager = ProcessManager(tmp_path / "processes")
-    yield manager
-    for state in manager.list():
-        await manager.stop(state.spec.id, grace_s=0)
 
 
 @pytest.fixture
@@ -52,10 +44,5 @@ def eventually() -> Callable[[Callable[[], bool]], Awaitable[None]]:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 128 KiB."""
-    path = tmp_path / "small"
-    path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", path], check=True)
-    yield path
-    subprocess.run(["umount", "--lazy", path], check=True)
+def small_disk(make_disk: MakeDisk) -> Path:
+    return make_disk("128k")

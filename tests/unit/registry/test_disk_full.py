@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -13,6 +12,7 @@ import pytest
 from klever.errors import ExhaustedError
 from klever.oci.digest import Digest
 from klever.registry.registry import Registry
+from tests.unit.conftest import MakeDisk
 from tests.unit.registry.client import Client, Served, manifest, serving
 
 MIB = 1 << 20
@@ -21,18 +21,8 @@ FULL = (507, "DISK_FULL")
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 MiB, 8 of which a file `ballast` takes."""
-    directory = tmp_path / "disk"
-    directory.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(directory)]
-    try:
-        subprocess.run(command, check=True, capture_output=True, text=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"a tmpfs of 64 MiB cannot be mounted here, which takes root: {getattr(error, 'stderr', error)}")
-    (directory / "ballast").write_bytes(bytes(8 * MIB))
-    yield directory
-    subprocess.run(["umount", "--lazy", str(directory)], check=True)
+def small_disk(make_disk: MakeDisk) -> Path:
+    return make_disk("56m")
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,24 +14,18 @@ from klever.store import Key
 from klever.store.sqlite import SqliteStore, backup
 from klever.store.validation import SchemaAdmission
 from tests.contract.store import job
+from tests.unit.conftest import MakeDisk
 
 BALLAST = 24 << 20
 NOTE = {"note": "x" * 200_000}
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 MiB, 24 of which a file `ballast` takes."""
-    directory = tmp_path / "disk"
-    directory.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(directory)]
-    try:
-        subprocess.run(command, check=True, capture_output=True, text=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"a tmpfs of 64 MiB cannot be mounted here, which takes root: {getattr(error, 'stderr', error)}")
-    (directory / "ballast").write_bytes(bytes(BALLAST))
-    yield directory
-    subprocess.run(["umount", "--lazy", str(directory)], check=True)
+def small_disk(make_disk: MakeDisk) -> Path:
+    """64 MiB, 24 of which a file `ballast` takes."""
+    disk = make_disk("64m")
+    (disk / "ballast").write_bytes(bytes(BALLAST))
+    return disk
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import asyncio
 import multiprocessing
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -19,7 +20,7 @@ from klever.store import Key
 from klever.store.sqlite import SqliteStore, schema, writer
 from klever.store.validation import SchemaAdmission
 from tests.contract.store import job
-from tests.unit.store.disk import Disk, attached
+from tests.unit.disk import attached, cut_power, is_deleted, lost
 
 KILLS = 30
 POWER_LOSSES = 60
@@ -32,7 +33,7 @@ async def write(store: SqliteStore, prefix: str, acknowledge: Callable[[str], No
         name = f"{prefix}-{number}"
         await store.create(MODEL_JOB, job("n", name))
         acknowledge(f"+{name}")
-        if _is_deleted(name):
+        if is_deleted(name):
             await store.delete(MODEL_JOB, Key("n", name))
             acknowledge(f"-{name}")
 
@@ -47,20 +48,12 @@ async def write_with_many(path: Path, prefix: str, acknowledge: Callable[[str], 
         await store.close()
 
 
-async def lost(path: Path, acknowledged: set[str]) -> set[str]:
-    """Return the acknowledged writes that a new store does not find.
-
-    Of a name that is deleted as well the deletion counts alone: it may have been done without having been acknowledged.
-    """
+async def lost_in(path: Path, acknowledged: set[str]) -> set[str]:
+    """Return the acknowledged writes that a new store does not find."""
     store = await SqliteStore.open(path, SchemaAdmission())
     there = {obj["metadata"]["name"] for obj in (await store.list(MODEL_JOB)).items}
     await store.close()
-    kept = {a for a in acknowledged if a.startswith("+") and not _is_deleted(a)}
-    return kept - {f"+{name}" for name in there} | acknowledged & {f"-{name}" for name in there}
-
-
-def _is_deleted(name: str) -> bool:
-    return int(name.rpartition("-")[2]) % 3 == 0
+    return lost(acknowledged, there)
 
 
 # kill -9
@@ -94,42 +87,18 @@ async def test_no_acknowledged_write_is_lost_to_a_kill(tmp_path: Path) -> None:
     acknowledged: set[str] = set()
     for number in range(KILLS):
         acknowledged |= await asyncio.to_thread(write_until_killed, path, f"j-{number}", random.randrange(1, 200))
-        assert not await lost(path, acknowledged)
+        assert not await lost_in(path, acknowledged)
 
 
 # Power loss
 
 
-async def cut_power(path: Path, losses: int, random: Random) -> list[tuple[Disk, set[str]]]:
-    """Write, and take along at random moments what would be found after a power loss, and what was acknowledged."""
-    disk = Disk()
-    found: list[tuple[Disk, set[str]]] = []
-    acknowledged: set[str] = set()
-    until_next = random.randrange(300, 400)  # so that it exists
-
-    def operation() -> None:
-        nonlocal until_next
-        until_next -= 1
-        if until_next == 0:
-            until_next = random.randrange(1, 300)
-            found.append((disk.after_power_loss(random), set(acknowledged)))
-
-    disk.on_operation = operation
-    with attached(disk):
-        writing = asyncio.create_task(write_with_many(path, "j", acknowledged.add))
-        while len(found) < losses:
-            await asyncio.wait([writing], timeout=0.01)
-        writing.cancel()
-        await asyncio.wait([writing])
-    return found[:losses]
-
-
 async def lost_to_power_losses(path: Path, losses: int) -> tuple[int, int]:
     """Return how many acknowledged writes were lost over all power losses, and how many there were."""
     total = gone = 0
-    for disk, acknowledged in await cut_power(path, losses, Random(1)):
+    for disk, acknowledged in await cut_power(partial(write_with_many, path, "j"), losses, Random(1)):
         with attached(disk):
-            gone += len(await lost(path, acknowledged))
+            gone += len(await lost_in(path, acknowledged))
         total += len(acknowledged)
     return gone, total
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -20,15 +19,8 @@ from tests.contract.store import StoreContract, serving
 
 
 @pytest.fixture
-async def client(kubeconfig: Path) -> AsyncIterator[KubeClient]:
-    client = await KubeClient.open(KubeConfig.load(kubeconfig), qps=500, burst=500)
-    yield client
-    await client.close()
-
-
-@pytest.fixture
-def store(client: KubeClient) -> KubernetesStore:
-    return KubernetesStore(client, SchemaAdmission())
+def store(kube_client: KubeClient) -> KubernetesStore:
+    return KubernetesStore(kube_client, SchemaAdmission())
 
 
 @pytest.fixture
@@ -84,7 +76,7 @@ UNREADABLE = {"status": {"replicas": 2}}
 
 @pytest.mark.parametrize("applied_since", [False, True], ids=["nobody's", "before-first-apply's"])
 async def test_apply_removes_what_nobody_owns(
-    client: KubeClient, store: KubernetesStore, namespace: str, applied_since: bool
+    kube_client: KubeClient, store: KubernetesStore, namespace: str, applied_since: bool
 ) -> None:
     key = Key(namespace, "a")
     other = {"name": "other", "model": "team/m:v2", "traffic": 40}
@@ -92,10 +84,10 @@ async def test_apply_removes_what_nobody_owns(
     declared["spec"]["predictors"].append(other)
     await store.apply(SERVING, declared)
     await store.patch(SERVING, key, UNREADABLE)
-    assert "managedFields" not in (await client.get(SERVING, namespace, "a"))["metadata"]
+    assert "managedFields" not in (await kube_client.get(SERVING, namespace, "a"))["metadata"]
     if applied_since:
-        await client.apply(SERVING, {"metadata": {"namespace": namespace, "name": "a", "labels": {"x": "y"}}})
-        managers = {e["manager"] for e in (await client.get(SERVING, namespace, "a"))["metadata"]["managedFields"]}
+        await kube_client.apply(SERVING, {"metadata": {"namespace": namespace, "name": "a", "labels": {"x": "y"}}})
+        managers = {e["manager"] for e in (await kube_client.get(SERVING, namespace, "a"))["metadata"]["managedFields"]}
         assert "before-first-apply" in managers
     (left,) = (await store.apply(SERVING, serving(namespace, "a")))["spec"]["predictors"]
     assert (left["name"], left["replicas"]) == ("main", 1)
@@ -112,19 +104,19 @@ class NoAdmission:
 
 class TestKubernetesStore(StoreContract):
     @pytest.fixture
-    def store(self, client: KubeClient) -> KubernetesStore:
-        return KubernetesStore(client, SchemaAdmission())
+    def store(self, kube_client: KubeClient) -> KubernetesStore:
+        return KubernetesStore(kube_client, SchemaAdmission())
 
 
 class TestCodec(CodecContract):
     @pytest.fixture
-    def store(self, client: KubeClient) -> KubernetesStore:
-        return KubernetesStore(client, NoAdmission())
+    def store(self, kube_client: KubeClient) -> KubernetesStore:
+        return KubernetesStore(kube_client, NoAdmission())
 
 
 class TestCorpus(CorpusContract):
     """The API server's own verdicts and fields, none of ours."""
 
     @pytest.fixture
-    def store(self, client: KubeClient) -> KubernetesStore:
-        return KubernetesStore(client, NoAdmission())
+    def store(self, kube_client: KubeClient) -> KubernetesStore:
+        return KubernetesStore(kube_client, NoAdmission())

@@ -1,11 +1,16 @@
-"""A disk in memory that loses power: it keeps what was synced, and a random part of what was written since."""
+"""A disk in memory that loses power: it keeps what was synced, and a random part of what was written since.
+
+SQLite databases are on it while it is `attached`; `cut_power` loses it while somebody writes, who acknowledges `+NAME`
+for what is made and `-NAME` for what is deleted again, which is every third of a writer's.
+"""
 
 # ruff: noqa: N802 - the methods' names are SQLite's
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
@@ -13,7 +18,7 @@ from typing import Any
 
 import apsw
 
-__all__ = ["Disk", "attached"]
+__all__ = ["Disk", "attached", "cut_power", "is_deleted", "lost"]
 
 SECTOR = 512
 
@@ -148,6 +153,50 @@ def attached(disk: Disk) -> Iterator[None]:
     finally:
         apsw.connection_hooks.remove(exclusive)
         vfs.unregister()
+
+
+async def cut_power(
+    write: Callable[[Callable[[str], None]], Coroutine[Any, Any, None]], losses: int, random: Random
+) -> list[tuple[Disk, set[str]]]:
+    """What would be found after power losses at random moments, each with what was acknowledged until then.
+
+    `write` writes without end, and calls its argument with each write that is acknowledged.
+    """
+    disk = Disk()
+    found: list[tuple[Disk, set[str]]] = []
+    acknowledged: set[str] = set()
+    until_next = random.randrange(300, 400)  # so that the database exists
+
+    def operation() -> None:
+        nonlocal until_next
+        until_next -= 1
+        if until_next == 0:
+            until_next = random.randrange(1, 300)
+            found.append((disk.after_power_loss(random), set(acknowledged)))
+
+    disk.on_operation = operation
+    with attached(disk):
+        writing = asyncio.create_task(write(acknowledged.add))
+        while len(found) < losses and not writing.done():
+            await asyncio.wait([writing], timeout=0.01)
+        writing.cancel()
+        await asyncio.wait([writing])
+    assert writing.cancelled(), writing.exception()
+    return found[:losses]
+
+
+def lost(acknowledged: set[str], there: set[str]) -> set[str]:
+    """Return the acknowledged writes that do not show in the names that are there.
+
+    Of a name that is deleted as well the deletion counts alone: it may have been done without having been acknowledged.
+    """
+    kept = {a for a in acknowledged if a.startswith("+") and not is_deleted(a)}
+    return kept - {f"+{name}" for name in there} | acknowledged & {f"-{name}" for name in there}
+
+
+def is_deleted(name: str) -> bool:
+    """Whether a writer deletes the name, which ends in its number, after it was made."""
+    return int(name.rpartition("-")[2]) % 3 == 0
 
 
 def _write(target: bytearray, offset: int, data: bytes) -> None:
