@@ -42,7 +42,7 @@ RIGHTS = (
     *(Right(GROUP, "modeljobs", verb) for verb in ("create", "list", "watch", "patch", "delete")),
     *(Right(GROUP, "servings", verb) for verb in ("list", "watch", "patch")),
     *(Right(GROUP, f"{plural}/status", "patch") for plural in ("modeljobs", "servings")),
-    *(Right("", "events", verb) for verb in ("create", "get", "patch")),
+    *(Right("", "events", verb) for verb in ("create", "patch")),
 )
 """Without which nothing works: those of config/rbac/controllers.yaml, the Lease's aside."""
 
