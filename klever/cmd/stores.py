@@ -101,7 +101,7 @@ async def open_stores(
 async def _kubernetes(
     options: StoreOptions, data: DataDirectory, rights: Iterable[Right], identity: str
 ) -> AsyncIterator[Stores]:
-    config = KubeConfig.load(options.kubeconfig, options.context)
+    config = KubeConfig.load(options.kubeconfig, options.context, environ=os.environ)
     client = await KubeClient.open(config)
     apart = await KubeClient.open(config)  # the Lease must not wait for what the controllers ask
     try:
