@@ -24,6 +24,7 @@ from klever.cmd.data import DataDirectory
 from klever.cmd.logs import add_log_flags, set_up_logging
 from klever.cmd.machine import gateway_of, open_machine
 from klever.cmd.options import Options, StoreOptions, add_machine_flags, add_store_flags, machine_options, store_options
+from klever.cmd.preflight import CONTROLLERS
 from klever.cmd.stores import Stores, open_stores
 from klever.controllers.serving.models import ModelResolver
 from klever.oci.layout import Layout
@@ -81,7 +82,7 @@ async def _serve(data: DataDirectory, options: Options, store: StoreOptions, sou
         loop.add_signal_handler(name, stop.set)
     # A data directory that several share says nothing of who we are; neither does a pid alone.
     identity = f"{socket.gethostname()}_{os.getpid()}"
-    async with open_stores(store, data, identity) as stores:
+    async with open_stores(store, data, CONTROLLERS, identity) as stores:
         print(f"klever controllers: {identity} waits for its turn", flush=True)
         leading = asyncio.create_task(stores.lead(partial(_work, data, options, stores, source)))
         stopping = asyncio.create_task(stop.wait())

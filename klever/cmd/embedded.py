@@ -15,6 +15,7 @@ from klever.cmd.control import ControlLoops, run_pushes
 from klever.cmd.data import DataDirectory
 from klever.cmd.machine import Machine, gateway_of, open_machine
 from klever.cmd.options import Options, StoreOptions
+from klever.cmd.preflight import CONTROLLERS, SERVER
 from klever.cmd.stores import Stores, open_stores
 from klever.controllers.pushes import PushReconciler, ensure_namespace
 from klever.controllers.render import ServingRenderer
@@ -95,7 +96,7 @@ class Embedded:
 
     async def _start(self) -> None:
         metrics = CollectorRegistry()
-        stores = await self._stack.enter_async_context(open_stores(self._store, self._data))
+        stores = await self._stack.enter_async_context(open_stores(self._store, self._data, (*SERVER, *CONTROLLERS)))
         await ensure_namespace(stores.api, DEFAULT_NAMESPACE)
         catalogue = Catalogue(self._registries, Layout(self._data.metadata))
         pushes = PushReconciler(stores.api, stores.controllers, catalogue)

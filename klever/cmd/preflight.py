@@ -7,19 +7,19 @@ SelfSubjectAccessReview and authentication.k8s.io/v1 SelfSubjectReview, which ev
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 from klever.api.kinds import GROUP, MODEL_JOB, SERVING, Kind
 from klever.errors import FailedPreconditionError, KleverError, PermissionDeniedError
 from klever.kube import KubeClient
 
-__all__ = ["RIGHTS", "Right", "check_kinds", "check_rights"]
+__all__ = ["CONTROLLERS", "SERVER", "Right", "check_kinds", "check_rights"]
 
 _INSTALL = "install this Klever's with `kubectl apply -f config/crd/`"
 _NO_KIND = "KIND_NOT_INSTALLED"
+_NAMESPACES = "namespaces"
 _COORDINATION = "coordination.k8s.io"
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _WHO = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
@@ -38,13 +38,23 @@ class Right:
     namespace: str = ""
 
 
-RIGHTS = (
+CONTROLLERS = (
     *(Right(GROUP, "modeljobs", verb) for verb in ("create", "list", "watch", "patch", "delete")),
     *(Right(GROUP, "servings", verb) for verb in ("list", "watch", "patch")),
     *(Right(GROUP, f"{plural}/status", "patch") for plural in ("modeljobs", "servings")),
-    *(Right("", "events", verb) for verb in ("create", "get", "patch")),
+    *(Right("", "events", verb) for verb in ("create", "patch")),
 )
-"""Without which nothing works: those of config/rbac/controllers.yaml, the Lease's aside."""
+"""Without which the control loops do not work: those of config/rbac/controllers.yaml, the Lease's aside."""
+SERVER = (
+    *(
+        Right(GROUP, plural, verb)
+        for plural in ("modeljobs", "servings")
+        for verb in ("create", "get", "list", "watch", "patch", "delete")
+    ),
+    *(Right("", _NAMESPACES, verb) for verb in ("create", "get", "list")),
+    Right("", "events", "list"),
+)
+"""What the API's callers do through it: those of config/rbac/server.yaml."""
 
 
 async def check_kinds(client: KubeClient) -> None:
@@ -55,10 +65,10 @@ async def check_kinds(client: KubeClient) -> None:
         raise FailedPreconditionError(f"{'; '.join(wrong)}: {_INSTALL}", reason=_NO_KIND)
 
 
-async def check_rights(client: KubeClient, lease_namespace: str) -> None:
-    """Raise `PermissionDeniedError` that names every right that the kubeconfig's user lacks."""
+async def check_rights(client: KubeClient, rights: Iterable[Right], lease_namespace: str) -> None:
+    """Raise `PermissionDeniedError` that names every one of `rights`, and of the Lease's, that the user lacks."""
     leases = (Right(_COORDINATION, "leases", verb, lease_namespace) for verb in ("create", "get", "patch"))
-    wanted = (*RIGHTS, *leases)
+    wanted = tuple(dict.fromkeys((*rights, *leases)))
     allowed = await asyncio.gather(*(_may(client, right) for right in wanted))
     missing = [right for right, may in zip(wanted, allowed, strict=True) if not may]
     if missing:
@@ -127,10 +137,15 @@ async def _who(client: KubeClient) -> str:
 
 def _said(rights: list[Right]) -> Iterator[str]:
     """`list, watch servings.kleveross.io in all namespaces`."""
-    for (resource, namespace), group in groupby(rights, key=lambda right: (_named(right), right.namespace)):
-        where = f"namespace {namespace}" if namespace else "all namespaces"
-        yield f"{', '.join(right.verb for right in group)} {resource} in {where}"
+    verbs: dict[str, list[str]] = {}
+    for right in rights:
+        verbs.setdefault(_where(right), []).append(right.verb)
+    for where, listed in verbs.items():
+        yield f"{', '.join(listed)} {where}"
 
 
-def _named(right: Right) -> str:
-    return f"{right.resource}.{right.group}" if right.group else right.resource
+def _where(right: Right) -> str:
+    resource = f"{right.resource}.{right.group}" if right.group else right.resource
+    if resource == _NAMESPACES:
+        return resource
+    return f"{resource} in {f'namespace {right.namespace}' if right.namespace else 'all namespaces'}"

@@ -7,14 +7,14 @@ import hashlib
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from klever.api.kinds import MODEL_JOB, SERVING
 from klever.cmd.data import DataDirectory
 from klever.cmd.options import StoreOptions
-from klever.cmd.preflight import check_kinds, check_rights
+from klever.cmd.preflight import Right, check_kinds, check_rights
 from klever.errors import UnavailableError
 from klever.kube import Election, KubeClient, KubeConfig
 from klever.store import Store
@@ -76,15 +76,18 @@ async def _forever(work: Callable[[], Awaitable[None]]) -> None:
 
 
 @asynccontextmanager
-async def open_stores(options: StoreOptions, data: DataDirectory, identity: str = "") -> AsyncIterator[Stores]:
+async def open_stores(
+    options: StoreOptions, data: DataDirectory, rights: Iterable[Right], identity: str = ""
+) -> AsyncIterator[Stores]:
     """Open the store. A database belongs to one process, so that one leads; of those at an API server one is elected.
 
+    `rights` are those that an API server must have granted, beside those on the Lease.
     `identity` is the candidate's name; by default that of the data directory, which one process alone may hold: one
     that comes back after a kill need not outwait itself. Raises `FailedPreconditionError` for a kubeconfig or cluster
     that lacks something, `PermissionDeniedError` for rights that are missing, saying what to do.
     """
     if options.kubernetes:
-        async with _kubernetes(options, data, identity or _identity(data)) as stores:
+        async with _kubernetes(options, data, rights, identity or _identity(data)) as stores:
             yield stores
         return
     store = await SqliteStore.open(data.database, SchemaAdmission())
@@ -95,13 +98,15 @@ async def open_stores(options: StoreOptions, data: DataDirectory, identity: str 
 
 
 @asynccontextmanager
-async def _kubernetes(options: StoreOptions, data: DataDirectory, identity: str) -> AsyncIterator[Stores]:
-    config = KubeConfig.load(options.kubeconfig, options.context)
+async def _kubernetes(
+    options: StoreOptions, data: DataDirectory, rights: Iterable[Right], identity: str
+) -> AsyncIterator[Stores]:
+    config = KubeConfig.load(options.kubeconfig, options.context, environ=os.environ)
     client = await KubeClient.open(config)
     apart = await KubeClient.open(config)  # the Lease must not wait for what the controllers ask
     try:
         await check_kinds(client)
-        await check_rights(client, options.lease_namespace)
+        await check_rights(client, rights, options.lease_namespace)
         direct = KubernetesStore(client, SchemaAdmission())
         for kind in (MODEL_JOB, SERVING):
             await direct.list(kind, limit=1)  # not all that a server lacks shows before it reads

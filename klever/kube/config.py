@@ -6,10 +6,13 @@ Source: k8s.io/client-go `tools/clientcmd` and `rest`.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 from urllib.parse import SplitResult, quote, urlsplit
+from urllib.request import proxy_bypass
 
 from klever.kube.kubeconfig import Merged, Section, failure, is_plain, merged, read_file, read_token
 
@@ -26,7 +29,8 @@ class ExecPlugin:
 
     command: str
     arguments: tuple[str, ...]
-    env: dict[str, str]
+    env: Mapping[str, str] = field(repr=False)
+    """All of it."""
     api_version: str
     install_hint: str
     cluster_info: bool
@@ -42,7 +46,8 @@ class KubeConfig:
     authority: bytes = b""
     insecure: bool = False
     tls_server_name: str = ""
-    proxy: str = ""
+    proxy: str = field(default="", repr=False)
+    """URL; empty for none."""
     namespace: str = "default"
     certificate: bytes | Path = field(default=b"", repr=False)
     key: bytes | Path = field(default=b"", repr=False)
@@ -59,22 +64,30 @@ class KubeConfig:
     """Where this was read, for messages."""
 
     @classmethod
-    def load(cls, path: Path | None = None, context: str = "", *, account: Path = _SERVICE_ACCOUNT) -> Self:
+    def load(
+        cls,
+        path: Path | None = None,
+        context: str = "",
+        *,
+        environ: Mapping[str, str] = MappingProxyType({}),
+        account: Path = _SERVICE_ACCOUNT,
+    ) -> Self:
         """Read `path`; else the files of $KUBECONFIG, else ~/.kube/config, else the service account of a pod.
 
-        Raises `FailedPreconditionError` that says what is missing.
+        `environ` has these variables, those that name proxies, and what exec plugins get. Raises
+        `FailedPreconditionError` that says what is missing.
         """
-        files = [path] if path else _files()
+        files = [path] if path else _files(environ)
         found = [file for file in files if path or file.is_file()]
         if not found and not context and (account / "token").is_file():
-            return cls._in_cluster(account)
+            return cls._in_cluster(account, environ)
         if not found:
             looked = ", ".join(map(str, files))
             raise failure(f"no kubeconfig: looked for {looked}; give --kubeconfig or set KUBECONFIG")
-        return cls._of(merged(found), context)
+        return cls._of(merged(found), context, environ)
 
     @classmethod
-    def _of(cls, config: Merged, name: str) -> Self:
+    def _of(cls, config: Merged, name: str, environ: Mapping[str, str]) -> Self:
         name = name or config.current
         if not name:
             raise failure(
@@ -87,12 +100,13 @@ class KubeConfig:
         authority, insecure = cluster.content("certificate-authority"), cluster.flag("insecure-skip-tls-verify")
         if authority and insecure:
             raise cluster.wrong("insecure-skip-tls-verify", "cannot be true where there is a certificate-authority")
+        server = _server(cluster, tls=bool(authority or certificate or insecure))
         return cls(
-            server=_server(cluster, tls=bool(authority or certificate or insecure)),
+            server=server,
             authority=authority,
             insecure=insecure,
             tls_server_name=cluster.line("tls-server-name"),
-            proxy=_proxy(cluster),
+            proxy=_proxy(cluster) or _environments_proxy(server, environ),
             namespace=context.line("namespace") or "default",
             certificate=certificate,
             key=key,
@@ -100,23 +114,25 @@ class KubeConfig:
             token_file=_token_file(user),
             username=user.text("username"),
             password=user.text("password"),
-            plugin=_plugin(user),
+            plugin=_plugin(user, environ),
             impersonation=_impersonation(user),
             context=name,
             origin=f"kubeconfig {config.origin}",
         )
 
     @classmethod
-    def _in_cluster(cls, account: Path) -> Self:
-        host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+    def _in_cluster(cls, account: Path, environ: Mapping[str, str]) -> Self:
+        host, port = environ.get("KUBERNETES_SERVICE_HOST"), environ.get("KUBERNETES_SERVICE_PORT", "443")
         if not host:
             raise failure("a service account is mounted, but KUBERNETES_SERVICE_HOST is not set")
         host = f"[{host}]" if ":" in host else host
         where = "the service account of this pod"
         read_token(account / "token", where)
         namespace = account / "namespace"
+        server = f"https://{host}:{port}"
         return cls(
-            server=f"https://{host}:{port}",
+            server=server,
+            proxy=_environments_proxy(server, environ),
             authority=read_file(account / "ca.crt", where),
             namespace=read_file(namespace, where).decode().strip() if namespace.exists() else "default",
             token_file=account / "token",
@@ -125,9 +141,9 @@ class KubeConfig:
         )
 
 
-def _files() -> list[Path]:
-    given = [Path(part) for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
-    return given or [Path.home() / ".kube" / "config"]
+def _files(environ: Mapping[str, str]) -> list[Path]:
+    given = [Path(part) for part in environ.get("KUBECONFIG", "").split(os.pathsep) if part]
+    return given or [Path(environ.get("HOME") or Path.home()) / ".kube" / "config"]
 
 
 def _server(cluster: Section, *, tls: bool) -> str:
@@ -157,6 +173,19 @@ def _proxy(cluster: Section) -> str:
     return given
 
 
+def _environments_proxy(server: str, environ: Mapping[str, str]) -> str:
+    """Return the proxy that HTTPS_PROXY and its like name for a server; lower case goes before (as urllib has it).
+
+    aiohttp's own way would read the process's environment, and send what ~/.netrc has, too.
+    """
+    named = sorted((name.islower(), name, value) for name, value in environ.items() if name.lower().endswith("_proxy"))
+    proxies = {name.lower().removesuffix("_proxy"): value for _, name, value in named}
+    parts = urlsplit(server)
+    if not parts.hostname or proxy_bypass(parts.hostname, proxies):
+        return ""
+    return proxies.get(parts.scheme, "")
+
+
 def _is_address(parts: SplitResult) -> bool:
     """Raises ValueError for a port that is none."""
     return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0 and " " not in parts.netloc
@@ -183,7 +212,7 @@ def _token_file(user: Section) -> Path | None:
     return path
 
 
-def _plugin(user: Section) -> ExecPlugin | None:
+def _plugin(user: Section, environ: Mapping[str, str]) -> ExecPlugin | None:
     if user.has("auth-provider") and not user.has("exec"):
         raise user.wrong("auth-provider", "is gone from Kubernetes too: use an exec plugin")
     if not user.has("exec"):
@@ -194,7 +223,7 @@ def _plugin(user: Section) -> ExecPlugin | None:
     return ExecPlugin(
         command=given.required("command"),
         arguments=given.texts("args"),
-        env={pair.required("name"): pair.text("value") for pair in given.sections("env")},
+        env={**environ, **{pair.required("name"): pair.text("value") for pair in given.sections("env")}},
         api_version=given.text("apiVersion") or "client.authentication.k8s.io/v1",
         install_hint=given.text("installHint"),
         cluster_info=given.flag("provideClusterInfo"),

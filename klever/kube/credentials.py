@@ -102,7 +102,7 @@ async def _run(plugin: ExecPlugin, config: KubeConfig, own: Credentials) -> Cred
         process = await asyncio.create_subprocess_exec(
             command,
             *plugin.arguments,
-            env={**os.environ, **plugin.env, "KUBERNETES_EXEC_INFO": _exec_info(plugin, config)},
+            env={**plugin.env, "KUBERNETES_EXEC_INFO": _exec_info(plugin, config)},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=PIPE,
             stderr=PIPE,

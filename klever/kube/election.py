@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -65,6 +66,7 @@ class Election:
         self._seen: tuple[str, float] = ("", 0.0)
         """The lease's version when it last changed, and when that was noticed."""
         self._renewed = float("-inf")
+        """Since when the lease is ours, at least: when the write began that took or renewed it."""
         self._said: tuple[str, float] = ("", float("-inf"))
         """What was logged last, and when."""
         self.holder = ""
@@ -89,7 +91,7 @@ class Election:
 
     async def acquire(self) -> None:
         """Return once this candidate leads."""
-        while not await self._attempt():  # noqa: ASYNC110 - what is waited for is elsewhere
+        while not await self._attempt(self._take, self._deadline):  # noqa: ASYNC110 - what is waited for is elsewhere
             await asyncio.sleep(self._retry * random.uniform(1.0, 1.2))  # noqa: S311 - spreads candidates
 
     async def hold(self) -> None:
@@ -97,7 +99,7 @@ class Election:
         while True:
             await asyncio.sleep(self._retry)
             if self.leads():  # else the time between was too long: what another did in it is unknown here
-                await self._attempt()
+                await self._attempt(self._renew, self._renewed + self._deadline - time.monotonic())
             if not self.leads():
                 self._renewed = float("-inf")
                 raise UnavailableError(f"{self.identity} leads no longer: {self._why()}")
@@ -110,49 +112,71 @@ class Election:
         try:
             lease = await self._read()
             if lease["spec"].get("holderIdentity") == self.identity:
-                await self._write(lease, {"holderIdentity": "", "leaseDurationSeconds": 1})
+                free = {"holderIdentity": "", "leaseDurationSeconds": 1}
+                await self._write(_version(lease), free, self._deadline)
         except KleverError as error:
             log.warning("the lease %s was not released: %s", self._name, error)
 
-    async def _attempt(self) -> bool:
-        """Take or renew the lease, if it can be had."""
-        before = time.monotonic()
+    async def _attempt(self, claim: Callable[[], Awaitable[bool]], seconds: float) -> bool:
+        """Whether the lease was claimed in this time."""
         try:
-            async with asyncio.timeout(self._deadline / 2):
-                taken = await self._take()
+            async with asyncio.timeout(seconds):
+                claimed = await claim()
         except (KleverError, TimeoutError) as error:
-            self._say(str(error) or f"no answer within {self._deadline / 2:g} s")
+            self._say(str(error) or f"no answer within {seconds:.1f} s")
             return False
-        if taken:
-            self._renewed = before
-        else:
+        if not claimed:
             self._renewed = float("-inf")
-        return taken
+        return claimed
 
     async def _take(self) -> bool:
+        """Take the lease, if it can be had."""
         lease = await self._found()
         spec = lease["spec"]
-        version = lease["metadata"]["resourceVersion"]
+        version = _version(lease)
         self.holder = spec.get("holderIdentity") or ""
         if version != self._seen[0]:
             self._seen = (version, time.monotonic())
         mine = self.holder == self.identity
         if self.holder and not mine and time.monotonic() < self._seen[1] + self._duration:
             return False
-        now = _now()
-        change: dict[str, Any] = {
-            "holderIdentity": self.identity,
-            "leaseDurationSeconds": int(self._duration),
-            "renewTime": now,
-        }
-        if not mine:
-            change |= {"acquireTime": now, "leaseTransitions": spec.get("leaseTransitions", 0) + 1}
+        taken = {"acquireTime": _now(), "leaseTransitions": spec.get("leaseTransitions", 0) + 1}
         try:
-            await self._write(lease, change)
+            await self._claim(version, {} if mine else taken)
         except ConflictError:
             return False
         self.holder = self.identity
         return True
+
+    async def _renew(self) -> bool:
+        """Write at once, against the version seen last: one call, so that a slow server can be led over, too.
+
+        The lease is read where somebody wrote to it, or the answer to our own last write was lost. If it is not ours
+        then, it is not taken again, be it free: what another did in between is unknown here.
+        """
+        try:
+            await self._claim(self._seen[0], {})
+        except (ConflictError, NotFoundError):
+            lease = await self._found()
+            self.holder = lease["spec"].get("holderIdentity") or ""
+            if self.holder != self.identity:
+                return False
+            await self._claim(_version(lease), {})
+        return True
+
+    async def _claim(self, version: str, further: dict[str, Any]) -> None:
+        """Write that the lease is ours, and `further` fields. Raises `ConflictError` where it is at another version."""
+        began = time.monotonic()
+        spec = {
+            "holderIdentity": self.identity,
+            "leaseDurationSeconds": int(self._duration),
+            "renewTime": _now(),
+            **further,
+        }
+        # Of a server that is silent there is time to ask again.
+        written = await self._write(version, spec, self._deadline / 2)
+        self._renewed = began
+        self._seen = (_version(written), time.monotonic())
 
     async def _found(self) -> dict[str, Any]:
         """Return the lease; where there is none, make one that nobody has."""
@@ -163,27 +187,33 @@ class Election:
         metadata = {"name": self._name, "namespace": self._namespace}
         lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": {}}
         try:
-            await self._create(lease)
+            return await self._created(lease)
         except NotFoundError:
             with suppress(AlreadyExistsError):
                 await self._client.create(NAMESPACE, {"metadata": {"name": self._namespace}})
-            await self._create(lease)
-        return await self._read()
+            return await self._created(lease)
 
-    async def _create(self, lease: dict[str, Any]) -> None:
-        with suppress(AlreadyExistsError):
-            await self._client.raw("POST", self._collection(), body=lease)
+    async def _created(self, lease: dict[str, Any]) -> dict[str, Any]:
+        try:
+            created: dict[str, Any] = await self._client.raw("POST", self._collection(), body=lease)
+        except AlreadyExistsError:
+            return await self._read()
+        return created
 
     async def _read(self) -> dict[str, Any]:
         lease: dict[str, Any] = await self._client.raw("GET", f"{self._collection()}/{self._name}")
         return lease
 
-    async def _write(self, lease: dict[str, Any], spec: dict[str, Any]) -> None:
-        metadata = {"resourceVersion": lease["metadata"]["resourceVersion"], "annotations": {_PLACE: self._place}}
-        patch = {"metadata": metadata, "spec": spec}
-        await self._client.raw(
-            "PATCH", f"{self._collection()}/{self._name}", body=patch, content_type="application/merge-patch+json"
+    async def _write(self, version: str, spec: dict[str, Any], seconds: float) -> dict[str, Any]:
+        metadata = {"resourceVersion": version, "annotations": {_PLACE: self._place}}
+        lease: dict[str, Any] = await self._client.raw(
+            "PATCH",
+            f"{self._collection()}/{self._name}",
+            body={"metadata": metadata, "spec": spec},
+            content_type="application/merge-patch+json",
+            deadline=seconds,
         )
+        return lease
 
     def _is_elsewhere(self, lease: dict[str, Any]) -> bool:
         """Whether it is held at another place; of one that names none it is not known."""
@@ -211,6 +241,10 @@ class Election:
 
     def _collection(self) -> str:
         return _LEASES.format(namespace=self._namespace)
+
+
+def _version(lease: dict[str, Any]) -> str:
+    return str(lease["metadata"]["resourceVersion"])
 
 
 def _now() -> str:

@@ -8,8 +8,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import orjson
@@ -135,7 +133,7 @@ class Transport:
                     request.url(self._config.server),
                     data=request.data,
                     headers=self._headers(request, credentials),
-                    proxy=self._config.proxy or _environments_proxy(self._config.server),
+                    proxy=self._config.proxy or None,
                     server_hostname=self._config.tls_server_name or None,
                     allow_redirects=False,
                 ) as response,
@@ -192,11 +190,3 @@ def _cut(response: aiohttp.ClientResponse) -> None:
     transport = response.connection.transport if response.connection is not None else None
     if transport is not None:
         transport.abort()
-
-
-def _environments_proxy(server: str) -> str | None:
-    """Return the proxy that the environment names for a server. aiohttp's own way would send what ~/.netrc has, too."""
-    parts = urlsplit(server)
-    if not parts.hostname or proxy_bypass(parts.hostname):
-        return None
-    return getproxies().get(parts.scheme)

@@ -62,6 +62,14 @@ class ProcessManager:
 
     # What shall be
 
+    def check(self, process_id: str) -> None:
+        """Raise `UnavailableError` where the process is another's to look after, and so are its owner's files.
+
+        One that stood still while another took over finds it out here, before it changes anything.
+        """
+        if not self._may_act():
+            raise UnavailableError(f"process {process_id} is another's to look after: this one leads no longer")
+
     async def start(self, spec: ProcessSpec) -> ProcessState:
         """Start the process, unless it lives: then nothing happens, whatever the specification says now.
 
@@ -69,7 +77,7 @@ class ProcessManager:
         process is started anew in the same directory, and its log goes on. Raises `ExhaustedError` if the disk has no
         room for the record, `UnavailableError` or `DeadlineError` if the shim does not start.
         """
-        self._check(spec.id)
+        self.check(spec.id)
         record = self._record(spec.id)
         if record and not record.exited:
             if record.shim:
@@ -93,7 +101,7 @@ class ProcessManager:
 
         `grace_s` replaces the specification's. A process that has ended, or is not known, is no error.
         """
-        self._check(process_id)
+        self.check(process_id)
         record = self._record(process_id)
         if record is None:
             return
@@ -140,10 +148,6 @@ class ProcessManager:
                 self._watcher.add(record)
             while True:
                 yield await changes.next()
-
-    def _check(self, process_id: str) -> None:
-        if not self._may_act():
-            raise UnavailableError(f"process {process_id} is another's to look after: this one leads no longer")
 
     def _record(self, process_id: str) -> Record | None:
         return Record.read(self.directory(process_id))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
-__all__ = ["Backoff", "WorkQueue"]
+__all__ = ["Backoff", "Bucket", "WorkQueue"]
 
 K = TypeVar("K", bound=Hashable)
 
@@ -35,11 +36,27 @@ class Backoff:
         return self._failures.get(key, 0)
 
 
+class Bucket:
+    """Delays for all keys together: `burst` at once, `rate` a second in the long run. The defaults are client-go's."""
+
+    def __init__(self, rate: float = 10.0, burst: int = 100, clock: Callable[[], float] = time.monotonic) -> None:
+        self._interval = 1.0 / rate
+        self._capacity = burst * self._interval
+        self._clock = clock
+        self._next = float("-inf")
+
+    def next(self) -> float:
+        now = self._clock()
+        self._next = max(self._next, now - self._capacity) + self._interval
+        return max(self._next - now, 0.0)
+
+
 class WorkQueue(Generic[K]):
     """Keys to work on. Its size is bounded by the number of distinct keys."""
 
-    def __init__(self, backoff: Backoff | None = None) -> None:
+    def __init__(self, backoff: Backoff | None = None, bucket: Bucket | None = None) -> None:
         self.backoff = backoff or Backoff()
+        self._bucket = bucket or Bucket()
         self._ready: deque[K] = deque()
         self._dirty: set[K] = set()
         self._processing: set[K] = set()
@@ -73,8 +90,8 @@ class WorkQueue(Generic[K]):
         self._timers[key] = loop.call_at(due, self.add, key)
 
     def retry(self, key: K) -> float:
-        """Add the key after its backoff; returns the delay in seconds."""
-        delay = self.backoff.next(key)
+        """Add the key after its backoff, later where many fail; returns the delay in seconds."""
+        delay = max(self.backoff.next(key), self._bucket.next())
         self.add_after(key, delay)
         return delay
 

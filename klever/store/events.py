@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections import OrderedDict
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 from klever.api.kinds import EVENT, Object
-from klever.errors import AlreadyExistsError, KleverError
+from klever.errors import KleverError, NotFoundError
 from klever.store import Key, Store
 from klever.store.meta import timestamp
 
@@ -20,33 +21,60 @@ _MAX_MESSAGE = 1024
 _MAX_NAME = 253
 _DIGITS = 16
 
+_What = tuple[str, str, str, str]
+"""The object's uid; type, reason and message."""
+
 
 class EventRecorder:
-    """Writes Events as `component`."""
+    """Writes Events as `component`. It reads none: how often it told what is told last it knows itself (as client-go).
 
-    def __init__(self, store: Store, component: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    That is so for the last `remembered` Events; any other, as those told before a restart, is told anew.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        component: str,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        remembered: int = 4096,
+    ) -> None:
         self._store = store
         self._component = component
         self._clock = clock
+        self._remembered = remembered
+        self._told: OrderedDict[_What, tuple[Key, int]] = OrderedDict()
+        """Where the Event is and how often it was told; the latest is last."""
 
     async def record(self, obj: Object, type: str, reason: str, message: str) -> None:  # noqa: A002 - the field's name
         """Record that something happened to an object, Normal or Warning; what cannot be recorded is logged."""
         try:
-            await self._record(obj, type, reason, message[:_MAX_MESSAGE])
+            await self._record(obj, (obj["metadata"]["uid"], type, reason, message[:_MAX_MESSAGE]))
         except KleverError as error:
             log.warning("the event %s of %s was not recorded: %s", reason, obj["metadata"]["name"], error)
 
-    async def _record(self, obj: Object, type_: str, reason: str, message: str) -> None:
+    async def _record(self, obj: Object, what: _What) -> None:
+        now = self._clock()
+        key, count = self._told.get(what) or (None, 0)
+        if key is not None:
+            try:
+                await self._store.patch(EVENT, key, {"lastTimestamp": timestamp(now), "count": count + 1})
+            except NotFoundError:  # its time to live is over
+                key, count = None, 0
+        if key is None:
+            key = await self._create(obj, what, now)
+        self._told[what] = key, count + 1
+        self._told.move_to_end(what)
+        if len(self._told) > self._remembered:
+            self._told.popitem(last=False)
+
+    async def _create(self, obj: Object, what: _What, now: datetime) -> Key:
         metadata = obj["metadata"]
-        identity = f"{metadata['uid']}/{type_}/{reason}/{message}/{self._component}"
-        digest = hashlib.sha256(identity.encode()).hexdigest()[:_DIGITS]
-        # A part of a name may end where no name can: in a dot or dash.
-        name = f"{metadata['name'][: _MAX_NAME - _DIGITS - 1].rstrip('.-')}.{digest}"
-        now = timestamp(self._clock())
+        _, type_, reason, message = what
+        key = Key(metadata["namespace"], _name(metadata["name"], f"{what}{self._component}{now.isoformat()}"))
         event: Object = {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": name, "namespace": metadata["namespace"]},
+            "metadata": {"name": key.name, "namespace": key.namespace},
             "involvedObject": {
                 "apiVersion": obj["apiVersion"],
                 "kind": obj["kind"],
@@ -59,13 +87,16 @@ class EventRecorder:
             "type": type_,
             "source": {"component": self._component},
             "reportingComponent": self._component,
-            "firstTimestamp": now,
-            "lastTimestamp": now,
+            "firstTimestamp": timestamp(now),
+            "lastTimestamp": timestamp(now),
             "count": 1,
         }
-        try:
-            await self._store.create(EVENT, event)
-        except AlreadyExistsError:
-            key = Key(metadata["namespace"], name)
-            known = await self._store.get(EVENT, key)
-            await self._store.patch(EVENT, key, {"lastTimestamp": now, "count": known.get("count", 1) + 1})
+        await self._store.create(EVENT, event)
+        return key
+
+
+def _name(of: str, identity: str) -> str:
+    """Return the name of an Event about the object named `of`."""
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:_DIGITS]
+    # A part of a name may end where no name can: in a dot or dash.
+    return f"{of[: _MAX_NAME - _DIGITS - 1].rstrip('.-')}.{digest}"

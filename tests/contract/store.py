@@ -85,6 +85,14 @@ async def _polls() -> AsyncIterator[None]:
         await asyncio.sleep(0.01)
 
 
+class Writer:
+    """The store of one who reads nothing."""
+
+    def __init__(self, store: Store) -> None:
+        self.create = store.create
+        self.patch = store.patch
+
+
 class StoreContract:
     @pytest.fixture
     async def namespace(self, store: Store) -> str:
@@ -381,6 +389,28 @@ class StoreContract:
             await recorder.record(created, "Normal", reason, "it was")
         page = await store.list(EVENT, namespace, fields=f"involvedObject.name={name}")
         assert sorted((e["reason"], e["count"]) for e in page.items) == [("Once", 2), ("Other", 1)]
+
+    async def test_an_event_that_is_told_again_is_counted_and_not_read(self, store: Store, namespace: str) -> None:
+        created = await store.create(MODEL_JOB, job(namespace, "a"))
+        writer: Any = Writer(store)
+        recorder = EventRecorder(writer, "test")
+        for _ in range(3):
+            await recorder.record(created, "Normal", "Often", "it was")
+        (event,) = (await store.list(EVENT, namespace)).items
+        assert event["count"] == 3
+        await store.delete(EVENT, Key(namespace, event["metadata"]["name"]))  # its time is over
+        for _ in range(2):
+            await recorder.record(created, "Normal", "Often", "it was")
+        (event,) = (await store.list(EVENT, namespace)).items
+        assert event["count"] == 2
+
+    async def test_an_event_that_was_told_long_ago_is_told_anew(self, store: Store, namespace: str) -> None:
+        created = await store.create(MODEL_JOB, job(namespace, "a"))
+        recorder = EventRecorder(store, "test", remembered=1)
+        for reason in ("One", "Two", "One", "One"):
+            await recorder.record(created, "Normal", reason, "it was")
+        told = (await store.list(EVENT, namespace)).items
+        assert sorted((e["reason"], e["count"]) for e in told) == [("One", 1), ("One", 2), ("Two", 1)]
 
     async def test_what_is_returned_is_the_callers_own(self, store: Store, namespace: str) -> None:
         obj = job(namespace, "a")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from hack.kubernetes.cluster import Cluster
-from klever.cmd.preflight import RIGHTS
+from klever.cmd.preflight import CONTROLLERS, SERVER, Right
 from tests.conftest import install_crds
 from tests.e2e.conftest import Objects
 from tests.e2e.platform import Platform, until
@@ -82,22 +82,38 @@ def test_credentials_that_have_ended(start: Start, tmp_path: Path, own_cluster: 
 
 def test_every_missing_right_is_said_at_once(start: Start, own_cluster: Cluster) -> None:
     said = start(own_cluster.user("nobody"))
-    assert "the user 'nobody' may not create, list, watch, patch, delete modeljobs.kleveross.io in all namespaces;" in (
-        said
+    verbs = ("create, get, list, watch, patch, delete", "create, list, watch, patch, delete")
+    assert any(
+        f"the user 'nobody' may not {these} modeljobs.kleveross.io in all namespaces;" in said for these in verbs
     )
-    for right in ("patch servings/status.kleveross.io", "create, get, patch events in all namespaces", LEASES):
+    for right in ("patch servings/status.kleveross.io", "create, patch events in all namespaces", LEASES):
         assert right in said
     assert "apply config/rbac/" in said
 
 
 def test_rights_on_leases_are_needed_in_their_namespace(start: Start, own_cluster: Cluster) -> None:
-    said = start(bound(own_cluster, "leaseless", "klever-controllers"))
+    said = start(bound(own_cluster, "leaseless", "klever-controllers", "klever-server"))
     assert f"the user 'leaseless' may not {LEASES}: " in said
 
 
+def test_the_servers_rights_are_needed_beside_the_controllers(tmp_path: Path, own_cluster: Cluster) -> None:
+    said = started(tmp_path, COMMANDS[0], bound(own_cluster, "serverless", "klever-controllers", "klever-lease"))
+    missing = (
+        "get modeljobs.kleveross.io in all namespaces",
+        "create, get, delete servings.kleveross.io in all namespaces",
+        "create, get, list namespaces",
+        "list events in all namespaces",
+    )
+    assert f"the user 'serverless' may not {'; '.join(missing)}: apply config/rbac/" in said
+
+
 def test_what_is_checked_is_what_is_granted() -> None:
+    def checked(rights: Iterable[Right]) -> set[tuple[str, str]]:
+        return {(right.resource, right.verb) for right in rights}
+
     leases = {("leases", verb) for verb in ("create", "get", "patch")}
-    assert {(right.resource, right.verb) for right in RIGHTS} | leases == granted("controllers.yaml")
+    assert checked(CONTROLLERS) | leases == granted("controllers.yaml")
+    assert checked(SERVER) == granted("server.yaml")
 
 
 def test_kinds_that_are_missing_or_others(start: Start, broken: Cluster) -> None:

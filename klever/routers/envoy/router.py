@@ -64,7 +64,7 @@ class EnvoyRouter:
             return
         if running is not None:
             await self._processes.remove(PROCESS_ID)
-        _replace(self._directory / "bootstrap.json", _encode(bootstrap(self._gateway, self._directory)))
+        self._replace("bootstrap.json", _encode(bootstrap(self._gateway, self._directory)))
         self._write_clusters()
         self._write_routes()
         await self._launch()
@@ -197,7 +197,7 @@ class EnvoyRouter:
 
     def _remember(self) -> None:
         """Keep the routes for the next start, once they are live: what was live before is drained only after that."""
-        _replace(self._directory / "published.json", encode_routes(self._sorted()))
+        self._replace("published.json", encode_routes(self._sorted()))
 
     def _sorted(self) -> list[Route]:
         return sorted(self._routes.values(), key=lambda route: route.key)
@@ -206,14 +206,28 @@ class EnvoyRouter:
         version = str(self._version)
         named = {c["name"]: c for r in self._routes.values() for t in r.targets for c in clusters_of(r.key, t)}
         clusters = [*fixed_clusters(self._gateway), *{**self._retiring, **named}.values()]
-        _replace(self._directory / CLUSTERS_FILE, _encode({"version_info": version, "resources": clusters}))
+        self._replace(CLUSTERS_FILE, _encode({"version_info": version, "resources": clusters}))
         return version
 
     def _write_routes(self) -> str:
         version = str(self._version)
         configuration = route_configuration(self._gateway, self._sorted())
-        _replace(self._directory / ROUTES_FILE, _encode({"version_info": version, "resources": [configuration]}))
+        self._replace(ROUTES_FILE, _encode({"version_info": version, "resources": [configuration]}))
         return version
+
+    def _replace(self, name: str, content: bytes) -> None:
+        """Write a file whole or not at all. Raises `UnavailableError` where the gateway is another's by now."""
+        path = self._directory / name
+        temporary = path.with_name(f".{name}.{os.getpid()}")  # whoever took over may write at this moment
+        try:
+            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            self._processes.check(PROCESS_ID)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def _read(self) -> list[Route]:
         path = self._directory / "published.json"
@@ -230,6 +244,7 @@ class EnvoyRouter:
         return path.is_file() and path.read_bytes() == wanted
 
     async def _launch(self) -> None:
+        self._processes.check(PROCESS_ID)
         self._gateway.admin.unlink(missing_ok=True)
         config = str(self._directory / "bootstrap.json")
         flags = ("--use-dynamic-base-id", "--concurrency", "2", "--log-level", "warn", "--drain-time-s", "5")
@@ -267,12 +282,3 @@ def _check(route: Route) -> None:
 
 def _encode(document: Any) -> bytes:
     return json.dumps(document, indent=1, sort_keys=True).encode()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.new")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

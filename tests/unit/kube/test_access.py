@@ -165,9 +165,7 @@ async def test_a_client_certificate_that_is_renewed(admin: Admin, tmp_path: Path
         await client.list(SERVING, limit=1)
 
 
-async def test_a_service_account_of_a_pod(
-    admin: Admin, kubeconfig: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_service_account_of_a_pod(admin: Admin, kubeconfig: Path, tmp_path: Path) -> None:
     async with opened(KubeConfig.load(kubeconfig)) as client:
         request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
         path = "/api/v1/namespaces/default/serviceaccounts/default/token"
@@ -175,11 +173,13 @@ async def test_a_service_account_of_a_pod(
     (tmp_path / "token").write_text(token)
     (tmp_path / "ca.crt").write_bytes(admin.authority.read_bytes())
     address = urlsplit(admin.cluster["server"])
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
-    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", str(address.hostname))
-    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(address.port))
+    environ = {
+        "KUBECONFIG": str(tmp_path / "none"),
+        "KUBERNETES_SERVICE_HOST": str(address.hostname),
+        "KUBERNETES_SERVICE_PORT": str(address.port),
+    }
     with pytest.raises(PermissionDeniedError, match='User "system:serviceaccount:default:default" cannot list'):
-        await listed(KubeConfig.load(account=tmp_path))
+        await listed(KubeConfig.load(environ=environ, account=tmp_path))
 
 
 @pytest.mark.parametrize(

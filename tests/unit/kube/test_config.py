@@ -28,13 +28,36 @@ def test_the_current_context(tmp_path: Path) -> None:
     assert "secret" not in repr(config)
 
 
-def test_several_files_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_files_are_one(tmp_path: Path) -> None:
     files = [write(tmp_path / "a"), write(tmp_path / "b", name="two", server="https://b:2"), tmp_path / "missing"]
-    monkeypatch.setenv("KUBECONFIG", os.pathsep.join(map(str, files)))
-    assert KubeConfig.load().server == "https://a:1"
-    assert KubeConfig.load(context="two").server == "https://b:2"
+    environ = {"KUBECONFIG": os.pathsep.join(map(str, files))}
+    assert KubeConfig.load(environ=environ).server == "https://a:1"
+    assert KubeConfig.load(context="two", environ=environ).server == "https://b:2"
     with pytest.raises(FailedPreconditionError, match=r"'three' does not exist \(one, two\)"):
-        KubeConfig.load(context="three")
+        KubeConfig.load(context="three", environ=environ)
+
+
+def test_the_file_of_the_home_directory(tmp_path: Path) -> None:
+    (tmp_path / ".kube").mkdir()
+    write(tmp_path / ".kube" / "config")
+    assert KubeConfig.load(environ={"HOME": str(tmp_path)}).server == "https://a:1"
+
+
+@pytest.mark.parametrize(
+    ("environ", "proxy"),
+    [
+        ({"HTTPS_PROXY": "http://up:1"}, "http://up:1"),
+        ({"HTTPS_PROXY": "http://up:1", "https_proxy": "http://low:1"}, "http://low:1"),
+        ({"HTTPS_PROXY": "http://up:1", "NO_PROXY": "b,a"}, ""),
+        ({"HTTP_PROXY": "http://up:1"}, ""),
+        ({}, ""),
+    ],
+)
+def test_the_environments_proxy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], proxy: str
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://of-the-process:1")  # which is nobody's business here
+    assert KubeConfig.load(write(tmp_path / "config"), environ=environ).proxy == proxy
 
 
 async def test_data_and_files(tmp_path: Path) -> None:
@@ -60,10 +83,9 @@ def test_what_is_wrong_is_said(tmp_path: Path, text: str, said: str) -> None:
         KubeConfig.load(path)
 
 
-def test_no_file_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+def test_no_file_at_all(tmp_path: Path) -> None:
     with pytest.raises(FailedPreconditionError, match="give --kubeconfig or set KUBECONFIG"):
-        KubeConfig.load()
+        KubeConfig.load(environ={"KUBECONFIG": str(tmp_path / "none")})
 
 
 async def test_a_token_file_is_read_again(tmp_path: Path) -> None:
@@ -90,15 +112,16 @@ def plugin(tmp_path: Path, script: str) -> CredentialSource:
             "interactiveMode": "Never",
         }
     }
-    return CredentialSource(KubeConfig.load(write(tmp_path / "config", user)))
+    environ = {"WHERE": "here", "WHO": "nobody"}
+    return CredentialSource(KubeConfig.load(write(tmp_path / "config", user), environ=environ))
 
 
 async def test_an_exec_plugin_is_run_again_when_its_token_ends(tmp_path: Path) -> None:
     status = '{"status": {"token": "%s", "expirationTimestamp": "2020-01-01T00:00:00Z"}}'
-    script = f"echo x >> {tmp_path}/runs; printf '{status}' \"$WHO-$1-$(wc -l < {tmp_path}/runs)\""
+    script = f"echo x >> {tmp_path}/runs; printf '{status}' \"$WHO-$WHERE-$1-$(wc -l < {tmp_path}/runs)\""
     source = plugin(tmp_path, script)
-    assert (await source.get()).authorization == "Bearer jane-one-1"
-    assert (await source.get()).authorization == "Bearer jane-one-2"
+    assert (await source.get()).authorization == "Bearer jane-here-one-1"
+    assert (await source.get()).authorization == "Bearer jane-here-one-2"
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from klever.errors import FailedPreconditionError, PermissionDeniedError
+from klever.errors import FailedPreconditionError, PermissionDeniedError, UnavailableError
 from klever.kube import Election, KubeClient
+from tests.unit.kube.faulty import eventually
 
 RETRY = 0.1
 
@@ -54,6 +55,61 @@ class Forbidden:
         if self.asked == 5:
             self.often.set()
         raise PermissionDeniedError("leases is forbidden")
+
+
+class Slow:
+    """The way to an API server on which each call takes `seconds`; the answer to the next write can be lost."""
+
+    def __init__(self, client: KubeClient, seconds: float) -> None:
+        self._client = client
+        self.seconds = seconds
+        self.calls: list[str] = []
+        self.lossy = False
+
+    async def raw(self, method: str, path: str, **request: Any) -> Any:
+        self.calls.append(method)
+        await asyncio.sleep(self.seconds)
+        answer = await self._client.raw(method, path, **request)
+        if method == "PATCH" and self.lossy:
+            self.lossy = False
+            raise UnavailableError("the answer is lost")
+        return answer
+
+    async def create(self, *obj: Any) -> Any:
+        return await self._client.create(*obj)
+
+
+@asynccontextmanager
+async def watched(
+    client: KubeClient, namespace: str, seconds: float = 0.0
+) -> AsyncIterator[tuple[Election, Slow, asyncio.Task[None]]]:
+    """Leads within, by a lease of a fifth of the usual times; what it calls is seen."""
+    slow = Slow(client, seconds)
+    election = Election(
+        slow,  # type: ignore[arg-type]
+        namespace=namespace,
+        name="it",
+        identity="first",
+        place="here:/data",
+        duration=3.0,
+        deadline=2.0,
+        retry=0.4,
+    )
+    async with asyncio.timeout(15):
+        await election.acquire()
+        slow.calls.clear()
+        holding = asyncio.create_task(election.hold())
+        try:
+            yield election, slow, holding
+        finally:
+            holding.cancel()
+            await asyncio.gather(holding, return_exceptions=True)
+
+
+async def change(client: KubeClient, namespace: str, **patch: Any) -> None:
+    """Write to the lease as somebody else."""
+    path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/it"
+    await client.raw("PATCH", path, body=patch, content_type="application/merge-patch+json")
 
 
 async def test_of_many_at_once_one_leads(kube_client: KubeClient, namespace: str) -> None:
@@ -111,3 +167,54 @@ async def test_elsewhere_is_free_when_it_was_released(kube_client: KubeClient, n
         assert time.monotonic() - began < 1.0
         with pytest.raises(FailedPreconditionError, match="there:/data"):
             await first.check()
+
+
+async def test_over_a_slow_server_it_leads_for_longer_than_the_lease_lasts(
+    kube_client: KubeClient, namespace: str
+) -> None:
+    async with watched(kube_client, namespace, seconds=0.6) as (first, slow, holding):
+        waiting = asyncio.create_task(candidate(kube_client, namespace, "second").acquire())
+        await eventually(lambda: len(slow.calls) == 6 or not first.leads())  # a second each
+        assert first.leads()
+        assert not holding.done()
+        assert set(slow.calls) == {"PATCH"}
+        assert not waiting.done()
+        waiting.cancel()
+
+
+async def test_what_others_wrote_to_the_lease_is_no_reason_to_end(kube_client: KubeClient, namespace: str) -> None:
+    async with watched(kube_client, namespace) as (first, slow, holding):
+        await change(kube_client, namespace, metadata={"annotations": {"theirs": "kept"}})
+        await eventually(lambda: len(slow.calls) == 4)
+        assert slow.calls == ["PATCH", "GET", "PATCH", "PATCH"]
+        assert first.leads()
+        assert not holding.done()
+
+
+async def test_a_renewal_whose_answer_is_lost_is_one(kube_client: KubeClient, namespace: str) -> None:
+    async with watched(kube_client, namespace) as (first, slow, holding):
+        slow.lossy = True
+        await eventually(lambda: len(slow.calls) == 5)
+        assert slow.calls == ["PATCH", "PATCH", "GET", "PATCH", "PATCH"]
+        assert first.leads()
+        assert not holding.done()
+
+
+@pytest.mark.parametrize(("holder", "said"), [("second", "second does"), ("", "nobody does")])
+async def test_what_another_had_is_not_taken_again(
+    kube_client: KubeClient, namespace: str, holder: str, said: str
+) -> None:
+    """Be it free by then: whoever had it may have changed anything."""
+    async with watched(kube_client, namespace) as (first, _, holding):
+        await change(kube_client, namespace, spec={"holderIdentity": holder})
+        with pytest.raises(UnavailableError, match=f"first leads no longer: {said}"):
+            await holding
+        assert not first.leads()
+
+
+async def test_a_lease_that_is_deleted_is_lost(kube_client: KubeClient, namespace: str) -> None:
+    async with watched(kube_client, namespace) as (first, _, holding):
+        await kube_client.raw("DELETE", f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/it")
+        with pytest.raises(UnavailableError, match="nobody does"):
+            await holding
+        assert not first.leads()

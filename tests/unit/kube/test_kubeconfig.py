@@ -174,16 +174,21 @@ def test_for_whom_to_act(tmp_path: Path) -> None:
 
 class TestInAPod:
     @pytest.fixture
-    def account(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
-        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "fd00::1")
-        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "6443")
+    def environ(self, tmp_path: Path) -> dict[str, str]:
+        return {
+            "KUBECONFIG": str(tmp_path / "none"),
+            "KUBERNETES_SERVICE_HOST": "fd00::1",
+            "KUBERNETES_SERVICE_PORT": "6443",
+        }
+
+    @pytest.fixture
+    def account(self, tmp_path: Path) -> Path:
         for name, content in {"token": "of the pod\n", "ca.crt": "CA", "namespace": "space\n"}.items():
             (tmp_path / name).write_text(content)
         return tmp_path
 
-    async def test_its_service_account_is_used(self, account: Path) -> None:
-        config = KubeConfig.load(account=account)
+    async def test_its_service_account_is_used(self, environ: dict[str, str], account: Path) -> None:
+        config = KubeConfig.load(environ=environ, account=account)
         assert (config.server, config.namespace, config.authority) == ("https://[fd00::1]:6443", "space", b"CA")
         source = CredentialSource(config)
         first = await source.get()
@@ -192,13 +197,13 @@ class TestInAPod:
         assert source.refused(first)
         assert (await source.get()).authorization == "Bearer renewed"
 
-    def test_a_kubeconfig_goes_before_it(self, account: Path, tmp_path: Path) -> None:
+    def test_a_kubeconfig_goes_before_it(self, environ: dict[str, str], account: Path, tmp_path: Path) -> None:
         load(tmp_path)
-        assert KubeConfig.load(tmp_path / "config", account=account).server == "https://a:1"
+        assert KubeConfig.load(tmp_path / "config", environ=environ, account=account).server == "https://a:1"
 
     @pytest.mark.parametrize("missing", ["ca.crt", "KUBERNETES_SERVICE_HOST"])
-    def test_what_it_lacks_is_said(self, account: Path, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    def test_what_it_lacks_is_said(self, environ: dict[str, str], account: Path, missing: str) -> None:
         (account / missing).unlink(missing_ok=True)
-        monkeypatch.delenv(missing, raising=False)
+        environ.pop(missing, None)
         with pytest.raises(FailedPreconditionError, match=f"service account .*{missing}"):
-            KubeConfig.load(account=account)
+            KubeConfig.load(environ=environ, account=account)

@@ -175,3 +175,62 @@ async def test_the_log_names_the_server_and_what_was_asked(caplog: pytest.LogCap
         told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
         assert len(told) == 2
         assert all(f"GET /apis/kleveross.io/v1alpha1/modeljobs at {server.url}: as told; " in line for line in told)
+
+
+async def test_all_pages_are_one_list() -> None:
+    script = (page("to b", named("a", 1)), page("to c", named("b", 1)), page("", named("c", 1)), silence())
+    async with FaultyServer(*script) as server, reflecting(server) as reflector:
+        assert [obj["metadata"]["name"] for obj in reflector.list("n")] == ["a", "b", "c"]
+        await eventually(server.watches)
+        assert tokens(server) == [None, "to b", "to c"]
+        assert server.seen[-1].query["resourceVersion"] == "9"
+
+
+async def test_what_no_page_has_is_gone_after_the_last_one() -> None:
+    script = (
+        items(5, named("a", 1), named("b", 1), named("c", 1)),
+        events(("ERROR", GONE)),
+        page("to c", named("b", 1)),
+        page("", named("c", 1)),
+        silence(),
+    )
+    async with FaultyServer(*script) as server, reflecting(server) as reflector:
+        with reflector.subscribe() as changes:
+            heard = [await changes.next() for _ in range(4)]
+        assert {(type_, obj["metadata"]["name"]) for type_, obj in heard[:3]} == {("ADDED", name) for name in "abc"}
+        assert (heard[3][0], heard[3][1]["metadata"]["name"]) == ("DELETED", "a")
+
+
+async def test_a_list_that_expires_between_its_pages_begins_anew() -> None:
+    """The first page of a list that was not read to its end deletes nothing, and does not make the cache whole."""
+    expired = answer(GONE, 410)
+    script = (page("to b", named("a", 1)), expired, page("to c", named("b", 8)), page("", named("c", 8)), silence())
+    async with FaultyServer(*script) as server, reflecting(server) as reflector:
+        await eventually(server.watches)
+        assert tokens(server) == [None, "to b", None, "to c"]
+        assert reflector.list() == [lean("b", 8), lean("c", 8)]
+
+
+async def test_a_cache_that_is_read_meanwhile_keeps_what_later_pages_have() -> None:
+    known = (named("a", 1), named("b", 1))
+    cut = (events(("ERROR", GONE)), page("to b", named("a", 1)), answer(GONE, 410))
+    script = (items(5, *known), *cut, page("to b", named("a", 1)), page("", named("b", 1)), silence())
+    async with FaultyServer(*script) as server, reflecting(server) as reflector:
+        with reflector.subscribe() as changes:
+            assert [(await changes.next())[0] for _ in known] == ["ADDED", "ADDED"]
+            await eventually(lambda: len(server.watches()) == 2)
+            assert reflector.list() == [lean("a", 1), lean("b", 1)]
+            told = asyncio.create_task(changes.next())
+            await asyncio.sleep(0)
+            assert not told.done()  # nothing was deleted and added again
+            told.cancel()
+
+
+def page(token: str, *objects: Object) -> Handler:
+    """A page of a list at version 9; the next one is had by `token`."""
+    return answer({"metadata": {"resourceVersion": "9", "continue": token}, "items": list(objects)})
+
+
+def tokens(server: FaultyServer) -> list[str | None]:
+    """What each page was asked with."""
+    return [request.query.get("continue") for request in server.seen if "watch" not in request.query]

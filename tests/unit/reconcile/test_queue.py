@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from klever.reconcile.queue import Backoff, WorkQueue
+import pytest
+
+from klever.reconcile.queue import Backoff, Bucket, WorkQueue
 
 
 async def test_a_key_added_often_is_worked_on_once() -> None:
@@ -50,3 +52,14 @@ def test_delays_double_up_to_the_maximum_and_begin_anew_after_a_success() -> Non
     assert [backoff.next("a") for _ in range(4)] == [1, 2, 4, 5]
     backoff.forget("a")
     assert backoff.next("a") == 1
+
+
+async def test_many_keys_that_fail_at_once_are_tried_again_one_by_one() -> None:
+    now = 100.0
+    queue: WorkQueue[int] = WorkQueue(Backoff(base=0.05, maximum=60), Bucket(rate=10, burst=3, clock=lambda: now))
+    assert [queue.retry(key) for key in range(5)] == pytest.approx([0.05, 0.05, 0.05, 0.1, 0.2])
+    now += 0.3
+    assert queue.retry(0) == pytest.approx(0.1)  # its own backoff, doubled
+    now += 60
+    assert [queue.retry(key) for key in (5, 6, 7, 8)] == pytest.approx([0.05, 0.05, 0.05, 0.1])
+    queue.close()

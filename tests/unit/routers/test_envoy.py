@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from importlib.resources import files
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from klever.errors import UnavailableError
 from klever.process import ProcessManager
 from klever.routers.envoy import EnvoyRouter, Gateway
-from tests.contract.router import RouterContract, Upstream, route, target
+from tests.contract.router import KEY, RouterContract, Upstream, route, target
 
 BINARY = Path(str(files("envoy"))) / "_bin" / "envoy"
 DESCRIPTORS = Path(str(files("klever.v1alpha1"))) / "descriptor.binpb"
@@ -24,6 +25,17 @@ def free_port() -> int:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
         return port
+
+
+class Term:
+    """Whether one still leads, asked before it acts; it ends after `acts` more."""
+
+    def __init__(self) -> None:
+        self.acts = 1000
+
+    def __call__(self) -> bool:
+        self.acts -= 1
+        return self.acts >= 0
 
 
 class TestEnvoy(RouterContract):
@@ -42,14 +54,17 @@ class TestEnvoy(RouterContract):
     @pytest.fixture(autouse=True)
     async def router(self, tmp_path: Path, config: Gateway) -> AsyncIterator[EnvoyRouter]:
         self.directory, self.config = tmp_path, config
-        self.processes = ProcessManager(tmp_path / "processes")
+        self.processes = self.manager()
         router = self.candidate()
         await router.start()
         yield router
         await router.stop()
 
-    def candidate(self) -> EnvoyRouter:
-        return EnvoyRouter(self.directory / "envoy", self.config, self.processes, BINARY)
+    def manager(self, may_act: Callable[[], bool] = lambda: True) -> ProcessManager:
+        return ProcessManager(self.directory / "processes", may_act)
+
+    def candidate(self, processes: ProcessManager | None = None) -> EnvoyRouter:
+        return EnvoyRouter(self.directory / "envoy", self.config, processes or self.processes, BINARY)
 
     async def restarted(self) -> EnvoyRouter:
         before = self.processes.get("gateway")
@@ -58,6 +73,32 @@ class TestEnvoy(RouterContract):
         assert before is not None
         assert self.processes.get("gateway") == before  # adopted, not started again
         return again
+
+    async def test_who_stood_still_while_another_took_over_changes_no_route(
+        self, router: EnvoyRouter, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
+    ) -> None:
+        """It had written the clusters of its next route already."""
+        a, b = upstreams
+        term = Term()
+        stopped = self.candidate(self.manager(term))
+        await stopped.start()
+        await stopped.publish(route(target("main", 100, a)))
+        term.acts = 1
+        with pytest.raises(UnavailableError, match="leads no longer"):
+            await stopped.publish(route(target("main", 100, b, revision="never")))
+        other = await self.restarted()
+        await other.publish(route(target("main", 100, b)))
+        files = self.files()
+        for change in (stopped.publish(route(target("main", 100, a, revision="late"))), stopped.withdraw(KEY)):
+            with pytest.raises(UnavailableError, match="leads no longer"):
+                await change
+        assert self.files() == files
+        assert await self.post(http, INFER) == 200
+        assert b.asked.is_set()
+        assert not a.asked.is_set()
+
+    def files(self) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in (self.directory / "envoy").glob("[!.]*")}
 
     async def test_a_foreign_origin_and_a_foreign_host_are_refused(
         self, router: EnvoyRouter, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
