@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -23,6 +24,8 @@ __all__ = ["Catalogue", "Version"]
 T = TypeVar("T")
 
 _CACHED_VERSIONS = 4096
+_THREADS = 32
+"""Calls at a time: the rest waits for those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +49,16 @@ class Version:
 
 
 class Catalogue:
-    """Reads and tags what is in registries. Calls block nothing: the clients work in threads."""
+    """Reads and tags what is in registries. Calls block nothing: the clients work in threads of the catalogue's own.
+
+    The loop's are few, and needed by all other parts: a registry that does not answer would take them all.
+    """
 
     def __init__(self, registries: Registries, metadata: Layout) -> None:
         self._registries = registries
         self._metadata = metadata
         self._versions: OrderedDict[tuple[str, Digest], Version] = OrderedDict()
+        self._threads = ThreadPoolExecutor(_THREADS, "catalogue")
 
     async def resolve(self, reference: Reference) -> Version:
         """Return what a tag or digest names now.
@@ -149,4 +156,4 @@ class Catalogue:
             finally:
                 client.close()
 
-        return await asyncio.to_thread(run)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, run)

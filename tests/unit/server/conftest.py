@@ -1,0 +1,111 @@
+"""ModelService over a real registry, which can be slow, and who pushes to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from prometheus_client import CollectorRegistry
+
+from klever.catalog.catalogue import Catalogue
+from klever.controllers.pushes import ensure_namespace
+from klever.oci import mediatypes, model
+from klever.oci.client import RegistryClient
+from klever.oci.layout import Layout
+from klever.oci.reference import Reference
+from klever.oci.registries import Credentials, Endpoint, Registries
+from klever.registry.app import application
+from klever.registry.auth import authorize_by_token
+from klever.registry.metrics import Metrics
+from klever.registry.registry import Registry
+from klever.registry.server import RegistryServer
+from klever.server.models import ModelHandlers
+from klever.store.sqlite import SqliteStore
+from klever.store.validation import SchemaAdmission
+
+__all__ = ["Author"]
+
+DATA = Path(__file__).parents[2] / "data" / "onnx"
+
+
+class Author:
+    """Who pushes models, and other things."""
+
+    def __init__(self, layout: Layout, endpoint: Endpoint) -> None:
+        self.layout = layout
+        self.endpoint = endpoint
+
+    async def push(self, reference: str, year: int = 2026) -> None:
+        name = Reference.parse(reference)
+        await asyncio.to_thread(model.save, DATA, name, self.layout, created=datetime(year, 1, 1, tzinfo=UTC))
+        await asyncio.to_thread(self._send, name)
+
+    def _send(self, name: Reference) -> None:
+        with RegistryClient(self.endpoint) as client:
+            model.push(name, self.layout, client)
+
+    async def push_image(self, reference: str) -> None:
+        """A container image, of which Klever knows that it is none of its models."""
+
+        def send() -> None:
+            name = Reference.parse(reference)
+            config = self.layout.put("application/vnd.oci.image.config.v1+json", b"{}")
+            manifest = {"schemaVersion": 2, "config": config.to_json(), "layers": []}
+            with RegistryClient(self.endpoint) as client:
+                client.put_blob(name.repository, config, self.layout.blob_path(config.digest))
+                client.put_manifest(
+                    name.repository, name.target, json.dumps(manifest).encode(), mediatypes.IMAGE_MANIFEST
+                )
+
+        await asyncio.to_thread(send)
+
+
+@pytest.fixture
+def awake() -> asyncio.Event:
+    """While it is cleared, the registry takes requests and answers none."""
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
+@pytest.fixture
+async def endpoint(tmp_path: Path, awake: asyncio.Event) -> AsyncIterator[Endpoint]:
+    @web.middleware
+    async def wait(request: web.Request, handler: Handler) -> web.StreamResponse:
+        await awake.wait()
+        return await handler(request)
+
+    registry = await Registry.open(tmp_path / "registry")
+    app = application(registry, authorize_by_token("secret", reads=False), Metrics(CollectorRegistry()))
+    app.middlewares.append(wait)
+    server = RegistryServer(registry, app)
+    address = await server.start(("127.0.0.1", 0))
+    yield Endpoint("", f"http://{address}", credentials=Credentials(token="secret"))
+    awake.set()
+    await server.stop()
+    await registry.close()
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    store = await SqliteStore.open(tmp_path / "klever.db", SchemaAdmission())
+    await ensure_namespace(store, "team")
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def models(tmp_path: Path, store: SqliteStore, endpoint: Endpoint) -> ModelHandlers:
+    catalogue = Catalogue(Registries.parse({"registries": {}}, platform=endpoint), Layout(tmp_path / "metadata"))
+    return ModelHandlers(store, catalogue)
+
+
+@pytest.fixture
+def author(tmp_path: Path, endpoint: Endpoint) -> Author:
+    return Author(Layout(tmp_path / "author"), endpoint)
