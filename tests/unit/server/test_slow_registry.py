@@ -85,7 +85,7 @@ async def test_a_registry_that_never_answers(
     asking = [asyncio.ensure_future(platform.models.GetModel(DIGITS)) for _ in range(CALLERS)]
     asking += [asyncio.ensure_future(platform.models.ListModels(pb.ListModelsRequest())) for _ in range(CALLERS)]
     await platform.run_a_job()
-    failed = await asyncio.gather(*asking, return_exceptions=True)
+    failed: list[Any] = await asyncio.gather(*asking, return_exceptions=True)
     assert {(one.code(), one.details()) for one in failed} == {
         (grpc.StatusCode.DEADLINE_EXCEEDED, "GetModel did not end in time"),
         (grpc.StatusCode.DEADLINE_EXCEEDED, "ListModels did not end in time"),
