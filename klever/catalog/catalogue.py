@@ -26,6 +26,8 @@ T = TypeVar("T")
 _CACHED_VERSIONS = 4096
 _THREADS = 32
 """Calls at a time: the rest waits for those."""
+_PATIENCE = 10.0
+"""Seconds of silence: what is read here is small, and somebody waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,7 @@ class Catalogue:
         endpoint = self._registries.resolve(reference)
 
         def run() -> T:
-            client = RegistryClient(endpoint)
+            client = RegistryClient(endpoint, timeout=_PATIENCE)
             try:
                 return call(client)
             except NotFoundError as error:

@@ -24,6 +24,8 @@ __all__ = ["ControlLoops", "run_pushes"]
 
 _MAX_BACKOFF = 30.0
 """Seconds: on one machine a user waits for the next try."""
+_WORKERS = 16
+"""Of each loop. They wait more than they work: a few objects of a registry that does not answer hold up no others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,8 @@ async def run_pushes(pushes: PushReconciler, metrics: ReconcileMetrics) -> None:
 def _controller(
     name: str, reconcile: Callable[[Key], Awaitable[Result]], sources: Iterable[Source], metrics: ReconcileMetrics
 ) -> Controller:
-    return Controller(name, reconcile, tuple(sources), metrics, backoff=Backoff(maximum=_MAX_BACKOFF))
+    backoff = Backoff(maximum=_MAX_BACKOFF)
+    return Controller(name, reconcile, tuple(sources), metrics, workers=_WORKERS, backoff=backoff)
 
 
 def _ended_tasks(executor: Executor) -> Source:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -22,17 +24,27 @@ def other(tmp_path: Path) -> Iterator[Platform]:
 
 
 @pytest.fixture
-def platform(tmp_path: Path, other: Platform, objects: Objects) -> Iterator[Platform]:
+def silent() -> Iterator[str]:
+    """A registry that takes calls and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.fixture
+def platform(tmp_path: Path, other: Platform, silent: str, objects: Objects) -> Iterator[Platform]:
     platform = Platform(tmp_path / "platform", objects.fresh())
     platform.data.mkdir(parents=True)
-    table = {"registries": {"models.example": {"url": other.url, "token": other.token}}}
+    names = {"models.example": {"url": other.url, "token": other.token}, "silent.example": {"url": silent}}
+    table = {"registries": names}
     (platform.data / "registries.yaml").write_text(yaml.safe_dump(table))
     platform.start()
     yield platform
     platform.clean_up()
 
 
-def test_a_model_of_another_registry_is_read_and_served(platform: Platform, other: Platform) -> None:
+def test_a_model_of_another_registry_is_read_and_served_while_a_third_is_silent(
+    platform: Platform, other: Platform
+) -> None:
     other.push("team/adder:v1")
     until(lambda: other.get("versions", "-n", "team")["items"][0].get("signature"))
     manifest = (
@@ -44,8 +56,19 @@ def test_a_model_of_another_registry_is_read_and_served(platform: Platform, othe
     platform.run("klever", "wait", "modeljob", "read", "--for=condition=Complete")
     tags = {version["tag"] for version in other.get("versions", "-n", "team")["items"]}
     assert tags == {"v1", "read"}
-    platform.run("klever", "deploy", "models.example/team/adder:read", "--name", "adder", "--wait")
+    for number in range(6):
+        platform.run("klever", "deploy", "silent.example/team/adder:v1", "--name", f"silent-{number}")
+    platform.run("klever", "deploy", "models.example/team/adder:read", "--name", "adder", "--wait", "--timeout", "10s")
     assert platform.infer("adder")[0] == 200
+    until(lambda: _unresolved(platform.get("serving", "silent-0")))
+    said = _unresolved(platform.get("serving", "silent-0"))
+    assert said["reason"] == "RegistryUnavailable"
+    assert "no answer within 10 s" in said["message"]
+
+
+def _unresolved(serving: dict[str, Any]) -> Any:
+    conditions = serving.get("status", {}).get("conditions", [])
+    return next((c for c in conditions if c["type"] == "ModelResolved" and c["status"] == "False"), None)
 
 
 def test_a_table_that_is_none_is_said(tmp_path: Path) -> None:

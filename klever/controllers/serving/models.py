@@ -19,6 +19,9 @@ from klever.store import Store
 
 __all__ = ["ModelResolver"]
 
+_UNUSABLE = "ModelUnusable"
+_UNREAD = "SignatureUnread"
+
 
 class ModelResolver:
     def __init__(
@@ -39,11 +42,12 @@ class ModelResolver:
         try:
             return await self._resolve(serving, predictor, extract=extract)
         except InvalidError as error:
-            return ResolvedModel(Resolution.FAILED, error.message)
+            return ResolvedModel(Resolution.FAILED, error.message, reason=_UNUSABLE)
         except NotFoundError as error:
-            return ResolvedModel(Resolution.WAITING, error.message)
+            return ResolvedModel(Resolution.WAITING, error.message, reason="ModelNotFound")
         except KleverError as error:  # refused, away, full, damaged: it is asked again, and said meanwhile
-            return ResolvedModel(Resolution.WAITING, f"{predictor.get('model', '')}: {error.message}")
+            message = f"{predictor.get('model', '')}: {error.message}"
+            return ResolvedModel(Resolution.WAITING, message, reason="RegistryUnavailable")
 
     async def _resolve(self, serving: Object, predictor: dict[str, Any], *, extract: bool) -> ResolvedModel:
         runtime = predictor.get("runtime") or ("custom" if predictor.get("command") else "")
@@ -67,8 +71,9 @@ class ModelResolver:
         if status.get("phase") == "Failed":
             message = f"modeljob {name} could not read its signature: {status.get('message', '')}"
             if is_retried(job):
-                return ResolvedModel(Resolution.WAITING, f"{message}; it is tried again")
-            return ResolvedModel(Resolution.FAILED, f"{message}; to try again push it anew, or delete the job")
+                return ResolvedModel(Resolution.WAITING, f"{message}; it is tried again", reason=_UNREAD)
+            message = f"{message}; to try again push it anew, or delete the job"
+            return ResolvedModel(Resolution.FAILED, message, reason=_UNREAD)
         if status.get("phase") != "Succeeded":
             return ResolvedModel(Resolution.SIGNATURE_PENDING, f"modeljob {name} reads its signature")
         digest = Digest.parse(status["result"]["digest"])

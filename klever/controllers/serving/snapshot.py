@@ -19,7 +19,7 @@ class Resolution(StrEnum):
 
     RESOLVED = "Resolved"
     WAITING = "Waiting"
-    """The registry does not have it (yet) or does not answer: asked again."""
+    """The registry does not have it (yet) or does not answer, or its signature was not read: tried again."""
     SIGNATURE_PENDING = "SignaturePending"
     """A ModelJob is reading its signature."""
     FAILED = "Failed"
@@ -30,13 +30,15 @@ class Resolution(StrEnum):
 class ResolvedModel:
     """What became of one predictor's reference. `version` is None for a command without a model, and until RESOLVED.
 
-    `runtime` is the one that the predictor names, or the default of the model's format.
+    `runtime` is the one that the predictor names, or the default of the model's format. `reason` is the condition's,
+    while it is WAITING or FAILED.
     """
 
     state: Resolution
     message: str = ""
     version: Version | None = None
     runtime: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

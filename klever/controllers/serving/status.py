@@ -74,10 +74,8 @@ def _ready(plan: Plan) -> Condition:
 
 def _model_resolved(snapshot: Snapshot) -> Condition:
     for name, model in snapshot.models.items():
-        if model.state is Resolution.WAITING:
-            return Condition("ModelResolved", "False", "ModelNotFound", f"{name}: {model.message}"[:4096])
-        if model.state is Resolution.FAILED:
-            return Condition("ModelResolved", "False", "ModelUnusable", f"{name}: {model.message}"[:4096])
+        if model.state in (Resolution.WAITING, Resolution.FAILED):
+            return Condition("ModelResolved", "False", model.reason, f"{name}: {model.message}"[:4096])
     return Condition("ModelResolved", "True", "Pinned", "every model is pinned by its digest")
 
 

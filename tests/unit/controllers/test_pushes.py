@@ -237,7 +237,8 @@ async def test_whatever_a_registry_answers_is_said(
 
     monkeypatch.setattr(world.registry, "resolve", fail)
     seen = await world.resolve()
-    assert (seen.state, seen.message) == (Resolution.WAITING, f"team/digits:v1: {error.message}")
+    assert (seen.state, seen.reason) == (Resolution.WAITING, "RegistryUnavailable")
+    assert seen.message == f"team/digits:v1: {error.message}"
 
 
 async def test_a_tag_that_moves_to_and_fro_ends_with_its_signature(world: World) -> None:
