@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from klever.errors import FailedPreconditionError, IntegrityError, InvalidError, KleverError, UnavailableError
 from klever.process import ProcessManager, ProcessSpec
@@ -281,4 +282,4 @@ def _check(route: Route) -> None:
 
 
 def _encode(document: Any) -> bytes:
-    return json.dumps(document, indent=1, sort_keys=True).encode()
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)

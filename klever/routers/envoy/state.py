@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from typing import Any
+
+import orjson
 
 from klever.routers import HeaderMatch, MatchType, Route, RouteKey, Target
 from klever.runtimes import WireProtocol
@@ -13,12 +13,12 @@ __all__ = ["decode_routes", "encode_routes"]
 
 
 def encode_routes(routes: list[Route]) -> bytes:
-    return json.dumps([asdict(route) for route in routes], indent=1).encode()
+    return orjson.dumps(routes, option=orjson.OPT_INDENT_2)
 
 
 def decode_routes(content: bytes) -> list[Route]:
     """Raises ValueError, KeyError or TypeError for what `encode_routes` did not write."""
-    return [Route(RouteKey(**r["key"]), tuple(_target(t) for t in r["targets"])) for r in json.loads(content)]
+    return [Route(RouteKey(**r["key"]), tuple(_target(t) for t in r["targets"])) for r in orjson.loads(content)]
 
 
 def _target(fields: dict[str, Any]) -> Target:
