@@ -121,7 +121,7 @@ class Handler(BaseHTTPRequestHandler):
     def upload(self, digest: str) -> None:
         fake, location = self.fake, {"Location": "/v2/p/m/blobs/uploads/1?state=x"}
         if self.command == "POST":
-            fake.upload.clear()
+            fake.upload = bytearray()  # what a broken request of another upload still brings is not this one's
             self.answer(202, location)
         elif self.command == "GET":
             there = len(fake.upload) - (fake.late.pop() if fake.late else 0)
@@ -139,17 +139,17 @@ class Handler(BaseHTTPRequestHandler):
         return self.answer(201, {"Docker-Content-Digest": self.fake.stored_digest or digest})
 
     def receive(self) -> bool:
-        left = int(self.headers["Content-Length"])
+        left, upload = int(self.headers["Content-Length"]), self.fake.upload
         begin = self.headers.get("Content-Range", "").partition("-")[0]
-        if begin and int(begin) != len(self.fake.upload):
+        if begin and int(begin) != len(upload):
             self.rfile.read(left)
             self.answer(416)
             return False
         if self.command == "PATCH" and self.fake.cut_patch:
-            self.fake.upload += self.rfile.read(min(left, self.fake.cut_patch.pop(0)))
+            upload += self.rfile.read(min(left, self.fake.cut_patch.pop(0)))
             self.close_connection = True
             return False
-        self.fake.upload += self.rfile.read(left)
+        upload += self.rfile.read(left)
         return True
 
     def manifest(self, target: str) -> None:
