@@ -164,6 +164,38 @@ class RouterContract(ABC):
         assert set(await again.routes()) == {before, other}
         assert await who(again, http) == "a"
 
+    async def test_of_many_changes_at_once_one_that_is_refused_spoils_no_other(
+        self, router: Router, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
+    ) -> None:
+        a, b = upstreams
+        broken = target("beta", 0, b, headers=(HeaderMatch("x-user", "(", MatchType.REGEX),))
+        keys = [RouteKey("team", f"digits-{number}") for number in range(20)]
+        good = [router.publish(route(target("main", 100, a), key=key)) for key in keys]
+        told = await asyncio.gather(
+            *good[:10],
+            router.publish(route(target("main", 100, a), broken)),
+            *good[10:],
+            router.withdraw(keys[0]),
+            return_exceptions=True,
+        )
+        assert [type(error) for error in told if error is not None] == [InvalidError]
+        assert await status(router, http, INFER) == 404
+        for key in keys[1:]:
+            async with http.get(router.url(key) + "/v2/models/" + key.serving) as response:
+                assert response.status == 200
+
+    async def test_a_change_whose_asker_goes_away_is_made_or_not_and_never_half(
+        self, router: Router, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
+    ) -> None:
+        a, b = upstreams
+        await router.publish(route(target("main", 100, a)))
+        asked = asyncio.create_task(router.publish(route(target("main", 100, b))))
+        await asyncio.sleep(0)
+        asked.cancel()
+        await asyncio.wait([asked])
+        await router.publish(route(target("main", 100, b)))
+        assert {await who(router, http) for _ in range(20)} == {"b"}
+
     async def test_a_route_without_endpoints_and_none(
         self, router: Router, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
     ) -> None:

@@ -6,17 +6,24 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from klever.errors import FailedPreconditionError, IntegrityError, InvalidError, KleverError, UnavailableError
+from klever.errors import (
+    FailedPreconditionError,
+    IntegrityError,
+    InvalidError,
+    KleverError,
+    UnavailableError,
+)
 from klever.process import ProcessManager, ProcessSpec
 from klever.routers import Route, RouteKey
 from klever.routers.envoy.admin import Admin
 from klever.routers.envoy.bootstrap import CLUSTERS_FILE, ROUTES_FILE, bootstrap
+from klever.routers.envoy.changes import Change, Changes
 from klever.routers.envoy.clusters import clusters_of, fixed_clusters
 from klever.routers.envoy.gateway import Gateway
 from klever.routers.envoy.routes import ROUTES, route_configuration, serving_routes
@@ -47,6 +54,7 @@ class EnvoyRouter:
         self._retiring: dict[str, dict[str, Any]] = {}
         self._version = 0
         self._lock = asyncio.Lock()
+        self._changes = Changes(self._apply)
 
     async def start(self) -> None:
         """Start Envoy, or adopt the one that runs; returns when it serves.
@@ -93,16 +101,13 @@ class EnvoyRouter:
 
     async def publish(self, route: Route) -> None:
         _check(route)
-        async with self._lock:
-            if self._routes.get(route.key) != route:
-                await self._change(route.key, route)
+        await self._changes.make(route.key, route)
 
     async def withdraw(self, key: RouteKey) -> None:
-        async with self._lock:
-            before = self._routes.get(key)
-            if before is None:
-                return
-            await self._change(key, None)
+        before = self._routes.get(key)
+        if before is None:
+            return
+        await self._changes.make(key, None)
         for revision in {t.revision for t in before.targets}:
             await self.drain(key, revision)
 
@@ -131,22 +136,30 @@ class EnvoyRouter:
         """Return Envoy's own metrics in Prometheus' text format."""
         return await self._admin.get("/stats/prometheus?usedonly")
 
-    async def _change(self, key: RouteKey, after: Route | None) -> None:
-        """Make one route live, or none. What Envoy does not take is taken back: it must not be started with it next."""
-        before = self._routes.get(key)
-        if before is not None:
-            self._retire(before, after)
-        self._set(key, after)
-        try:
-            await self._write()
-        except InvalidError:
-            self._set(key, before)
-            await self._write()
-            raise
-        except UnavailableError:
-            self._set(key, before)
-            await asyncio.to_thread(self._restore)
-            raise
+    async def _apply(self, changes: Sequence[Change]) -> None:
+        """Make changes live. What Envoy does not take is taken back: it must not be started with it next."""
+        async with self._lock:
+            changes = [change for change in changes if self._routes.get(change.key) != change.after]
+            if not changes:
+                return
+            before = {change.key: self._routes.get(change.key) for change in changes}
+            for change in changes:
+                self._retire(self._routes.get(change.key), change.after)
+                self._set(change.key, change.after)
+            try:
+                await self._write()
+            except InvalidError:
+                self._take_back(before)
+                await self._write()
+                raise
+            except UnavailableError:
+                self._take_back(before)
+                await asyncio.to_thread(self._restore)
+                raise
+
+    def _take_back(self, before: Mapping[RouteKey, Route | None]) -> None:
+        for key, route in before.items():
+            self._set(key, route)
 
     def _set(self, key: RouteKey, route: Route | None) -> None:
         if route is None:
@@ -154,8 +167,10 @@ class EnvoyRouter:
         else:
             self._routes[key] = route
 
-    def _retire(self, before: Route, after: Route | None) -> None:
+    def _retire(self, before: Route | None, after: Route | None) -> None:
         """Keep the clusters that the new route does not name until they are drained."""
+        if before is None:
+            return
         named = {c["name"] for t in (after.targets if after else ()) for c in clusters_of(before.key, t)}
         for target in before.targets:
             for cluster in clusters_of(before.key, target):
@@ -217,7 +232,7 @@ class EnvoyRouter:
         return version
 
     def _replace(self, name: str, content: bytes) -> None:
-        """Write a file whole or not at all. Raises `UnavailableError` where the gateway is another's by now."""
+        """Write a file whole or not at all. Raises `UnavailableError`, also where the gateway is another's by now."""
         path = self._directory / name
         temporary = path.with_name(f".{name}.{os.getpid()}")  # whoever took over may write at this moment
         try:
@@ -227,6 +242,8 @@ class EnvoyRouter:
                 os.fsync(file.fileno())
             self._processes.check(PROCESS_ID)
             temporary.replace(path)
+        except OSError as error:
+            raise UnavailableError(f"{path}: {error.strerror}", reason="DISK_ERROR") from error
         finally:
             temporary.unlink(missing_ok=True)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from importlib.resources import files
@@ -12,7 +15,9 @@ import pytest
 
 from klever.errors import UnavailableError
 from klever.process import ProcessManager
+from klever.routers import RouteKey
 from klever.routers.envoy import EnvoyRouter, Gateway
+from klever.routers.envoy.admin import Admin
 from tests.contract.router import KEY, RouterContract, Upstream, route, target
 
 BINARY = Path(str(files("envoy"))) / "_bin" / "envoy"
@@ -96,6 +101,32 @@ class TestEnvoy(RouterContract):
         assert await self.post(http, INFER) == 200
         assert b.asked.is_set()
         assert not a.asked.is_set()
+
+    async def test_changes_that_come_at_once_are_told_to_envoy_at_once(
+        self, router: EnvoyRouter, upstreams: tuple[Upstream, Upstream]
+    ) -> None:
+        admin, name = Admin(self.config.admin), "cluster_manager.cds.update_success"
+        before = int((await admin.stats(name))[name])
+        keys = [RouteKey("team", f"digits-{number}") for number in range(50)]
+        await asyncio.gather(*(router.publish(route(target("main", 100, upstreams[0]), key=key)) for key in keys))
+        assert int((await admin.stats(name))[name]) - before < 10
+
+    async def test_a_change_that_found_no_room_is_made_when_there_is(
+        self,
+        router: EnvoyRouter,
+        upstreams: tuple[Upstream, Upstream],
+        http: aiohttp.ClientSession,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def full(_file: int) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fsync", full)
+            with pytest.raises(UnavailableError, match="No space left"):
+                await router.publish(route(target("main", 100, upstreams[0])))
+        await router.publish(route(target("main", 100, upstreams[0])))
+        assert await self.post(http, INFER) == 200
 
     def files(self) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in (self.directory / "envoy").glob("[!.]*")}

@@ -1,0 +1,66 @@
+"""Changes of routes that come while one is being made go live together: each costs as much as all at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from klever.errors import InvalidError
+from klever.routers import Route, RouteKey
+
+__all__ = ["Change", "Changes"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Change:
+    """What shall become of a route: `after`, or None for its removal."""
+
+    key: RouteKey
+    after: Route | None
+    live: asyncio.Future[None]
+
+
+class Changes:
+    """Hands changes to `apply`, all that wait at a time; if that refuses them (`InvalidError`), each alone."""
+
+    def __init__(self, apply: Callable[[Sequence[Change]], Awaitable[None]]) -> None:
+        self._apply = apply
+        self._waiting: list[Change] = []
+        self._work: asyncio.Task[None] | None = None
+
+    async def make(self, key: RouteKey, after: Route | None) -> None:
+        """Return when the change is live; raises what `apply` does.
+
+        One that is cancelled may be made all the same: what is under way is never left half done.
+        """
+        change = Change(key, after, asyncio.get_running_loop().create_future())
+        self._waiting.append(change)
+        if self._work is None or self._work.done():
+            self._work = asyncio.create_task(self._run(), name="gateway changes")
+        await change.live
+
+    async def _run(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            await self._together(batch)
+
+    async def _together(self, batch: Sequence[Change]) -> None:
+        error: Exception | None = None
+        try:
+            await self._apply(batch)
+        except InvalidError as refused:
+            if len(batch) > 1:
+                for change in batch:
+                    await self._together((change,))
+                return
+            error = refused
+        except Exception as failed:  # noqa: BLE001 - those who wait get it
+            error = failed
+        for change in batch:
+            if change.live.done():
+                continue  # nobody waits any more
+            if error is None:
+                change.live.set_result(None)
+            else:
+                change.live.set_exception(error)
