@@ -165,6 +165,11 @@ def test_a_wait_is_shown_at_a_terminal_alone(platform: Platform) -> None:
     platform.run("klever", "delete", "serving", "later")
 
 
+def test_a_watch_in_yaml_is_a_stream_of_documents(platform: Platform) -> None:
+    with platform.watched("get", "servings", "adder", "-w", "-o", "yaml") as terminal:
+        terminal.read("---\r\napiVersion: kleveross.io/v1alpha1\r\nkind: Serving\r\n")
+
+
 def test_what_has_ended_cannot_be_cancelled_or_undone(platform: Platform, job: str) -> None:
     cancelled = platform.run("klever", "cancel", "modeljob", job, "-n", "team", check=False)
     assert (cancelled.returncode, "has ended already" in cancelled.stderr) == (4, True)
@@ -194,6 +199,8 @@ def test_predict_by_example_and_by_file(platform: Platform, tmp_path: Path) -> N
     refused = platform.run("klever", "predict", "adder", "--input", str(tmp_path / "request.json"), check=False)
     assert refused.returncode != 0
     assert len(refused.stderr.splitlines()) == 1
+    unsent = platform.run("klever", "predict", "adder", "--example", "-H", "x: €", check=False)
+    assert (unsent.returncode, "cannot be sent as it is" in unsent.stderr) == (6, True)
 
 
 def test_predict_by_example_where_an_input_is_a_scalar(platform: Platform) -> None:
