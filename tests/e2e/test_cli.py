@@ -158,7 +158,7 @@ def test_a_wait_is_shown_at_a_terminal_alone(platform: Platform) -> None:
     piped = platform.run("klever", *waiting, "--timeout=1s", check=False)
     assert (piped.stdout, len(piped.stderr.splitlines())) == ("", 1)
     with platform.watched(*waiting, "--timeout=60s") as terminal:
-        terminal.read("serving later: Pending 0/0: main: team/later:v1 is not in the registry")
+        terminal.read("serving later: Pending 0/1: main: team/later:v1 is not in the registry")
         platform.push("team/later:v1")
         terminal.read("serving later: condition=Ready met")
         assert terminal.process.wait(timeout=30) == 0

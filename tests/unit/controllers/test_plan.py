@@ -144,6 +144,7 @@ def test_nothing_ready_publishes_a_route_without_endpoints() -> None:
     assert [t.http for t in plan.route.targets] == [()]
     status = status_of(snapshot, plan)
     assert (status["phase"], status["url"]) == ("Pending", "http://host/x")
+    assert (status["replicas"], status["predictors"][0]["replicas"]) == ("0/1", 1)
     assert {c["type"]: c["status"] for c in status["conditions"]} == {
         "Ready": "False", "ModelResolved": "False", "SignaturePending": "False", "RoutesReady": "False"
     }  # fmt: skip
