@@ -30,12 +30,17 @@ class Settings:
     def load(cls, environ: Mapping[str, str], **flags: str | None) -> Self:
         """`flags` are server, namespace and token, None or empty where not given.
 
-        Raises `InvalidError` that names the file and key if the file is not as it should be.
+        Raises `InvalidError` that names the file and key if the file is not as it should be, or what cannot be one.
         """
         given = {name: flags.get(name) or environ.get(f"KLEVER_{name.upper()}", "") for name in _DEFAULTS}
         if not all(given.values()):
             file = read_config(config_path(environ))
             given = {name: value or file.get(name) or _DEFAULTS[name] for name, value in given.items()}
+        scheme, separator, _ = given["server"].partition("://")
+        if separator and scheme not in ("http", "https"):
+            raise InvalidError(f"server {given['server']!r} is neither HOST:PORT nor a URL of http or https")
+        if not given["token"].isascii() or not given["token"].isprintable():
+            raise InvalidError("the token holds characters that no token has: see `token` in the data directory")
         return cls(**given)
 
     @property

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from klever.cli.klever.output import print_table
 from klever.cmd.data import default_cache, default_data
 from klever.cmd.envoy import envoy_binary
+from klever.cmd.options import port
 from klever.environments import EnvironmentManager
 
 EXAMPLES = "  klever doctor"
@@ -30,7 +31,7 @@ class Check:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--port", type=int, default=8080, help="the port that `klever up` shall bind")
+    parser.add_argument("--port", type=port, default=8080, help="the port that `klever up` shall bind")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     return 0 if all(c.ok for c in checks) else 1
 
 
-def _checks(port: int) -> Iterator[Check]:
+def _checks(number: int) -> Iterator[Check]:
     system = f"{platform.system()} {platform.machine()}"
     yield Check("platform", system == "Linux x86_64", system, "Klever runs on Linux x86-64")
     yield Check("python", sys.version_info >= (3, 11), platform.python_version(), "install Python 3.11 or later")
@@ -55,18 +56,18 @@ def _checks(port: int) -> Iterator[Check]:
         name = status.environment.name
         found = "ready" if status.ready else "not installed"
         yield Check(f"environment {name}", status.ready, found, f"klever env install {name} (or let `deploy` do it)")
-    yield _port(port)
+    yield _port(number)
     base = next(p for p in (default_data(), *default_data().parents) if p.exists())
     usage = os.statvfs(base)
     free = usage.f_bavail * usage.f_frsize
     yield Check("disk", free > _FREE_BYTES, f"{free >> 30} GiB free in {base}", "free some space")
 
 
-def _port(port: int) -> Check:
+def _port(number: int) -> Check:
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            sock.bind(("127.0.0.1", port))
+            sock.bind(("127.0.0.1", number))
         except OSError as error:
-            return Check(f"port {port}", False, str(error.strerror), "stop what uses it, or klever up --port OTHER")
-    return Check(f"port {port}", True, "free")
+            return Check(f"port {number}", False, str(error.strerror), "stop what uses it, or klever up --port OTHER")
+    return Check(f"port {number}", True, "free")

@@ -66,7 +66,7 @@ def build_parser(verbs: Iterable[str]) -> argparse.ArgumentParser:
         subparser = subparsers.add_parser(
             verb,
             help=summary,
-            description=summary.capitalize() + ".",
+            description=f"{summary[0].upper()}{summary[1:]}.",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         if verb in full:

@@ -10,7 +10,15 @@ from pathlib import Path
 from klever.cmd.data import default_cache, default_data
 from klever.errors import InvalidError
 
-__all__ = ["Options", "StoreOptions", "add_machine_flags", "add_store_flags", "machine_options", "store_options"]
+__all__ = [
+    "Options",
+    "StoreOptions",
+    "add_machine_flags",
+    "add_store_flags",
+    "machine_options",
+    "port",
+    "store_options",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +55,37 @@ def add_machine_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to bind; beyond loopback everything needs the token"
     )
-    parser.add_argument("--port", type=_port, default=8080, help="the one port (default %(default)s)")
+    parser.add_argument("--port", type=port, default=8080, help="the one port (default %(default)s)")
     parser.add_argument(
         "--name", action="append", default=[], metavar="HOST", help="another host name that clients use"
     )
     parser.add_argument("--allow-commands", action="store_true", help="let Servings run arbitrary commands")
-    parser.add_argument("--model-cache", type=float, default=20.0, metavar="GIB", help="disk for unpacked models")
+    parser.add_argument("--model-cache", type=_gibibytes, default=20.0, metavar="GIB", help="disk for unpacked models")
     parser.add_argument(
         "--registries", type=Path, metavar="FILE", help="table of further registries (default: DIR/registries.yaml)"
     )
     parser.add_argument(
         "--metrics-port",
-        type=_port,
+        type=port,
         default=0,
         metavar="PORT",
         help="of Prometheus metrics, on loopback (default: any)",
     )
 
 
-def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:
+def port(text: str) -> int:
+    """Read a flag's value."""
+    number = int(text)
+    if not 0 <= number <= 65535:
         raise argparse.ArgumentTypeError(f"{text} is not within 0..65535")
-    return port
+    return number
+
+
+def _gibibytes(text: str) -> float:
+    size = float(text)
+    if not 0 < size < 2**30:  # neither is NaN
+        raise argparse.ArgumentTypeError(f"{text} is no size of a disk in GiB")
+    return size
 
 
 def add_store_flags(parser: argparse.ArgumentParser) -> None:

@@ -158,11 +158,16 @@ def test_a_wait_is_shown_at_a_terminal_alone(platform: Platform) -> None:
     piped = platform.run("klever", *waiting, "--timeout=1s", check=False)
     assert (piped.stdout, len(piped.stderr.splitlines())) == ("", 1)
     with platform.watched(*waiting, "--timeout=60s") as terminal:
-        terminal.read("serving later: Pending 0/0: main: team/later:v1 is not in the registry")
+        terminal.read("serving later: Pending 0/1: main: team/later:v1 is not in the registry")
         platform.push("team/later:v1")
         terminal.read("serving later: condition=Ready met")
         assert terminal.process.wait(timeout=30) == 0
     platform.run("klever", "delete", "serving", "later")
+
+
+def test_a_watch_in_yaml_is_a_stream_of_documents(platform: Platform) -> None:
+    with platform.watched("get", "servings", "adder", "-w", "-o", "yaml") as terminal:
+        terminal.read("---\r\napiVersion: kleveross.io/v1alpha1\r\nkind: Serving\r\n")
 
 
 def test_what_has_ended_cannot_be_cancelled_or_undone(platform: Platform, job: str) -> None:
@@ -194,6 +199,8 @@ def test_predict_by_example_and_by_file(platform: Platform, tmp_path: Path) -> N
     refused = platform.run("klever", "predict", "adder", "--input", str(tmp_path / "request.json"), check=False)
     assert refused.returncode != 0
     assert len(refused.stderr.splitlines()) == 1
+    unsent = platform.run("klever", "predict", "adder", "--example", "-H", "x: €", check=False)
+    assert (unsent.returncode, "cannot be sent as it is" in unsent.stderr) == (6, True)
 
 
 def test_predict_by_example_where_an_input_is_a_scalar(platform: Platform) -> None:

@@ -97,6 +97,11 @@ def test_a_path_that_is_no_method_is_not_found(platform: Platform, path: str) ->
     assert platform.http("GET", path)[0] == 404
 
 
+def test_a_parameter_that_is_none_is_named(platform: Platform) -> None:
+    status, body = platform.http("GET", f"{SERVINGS}?limit=1")
+    assert (status, "limit" in body) == (400, True)
+
+
 def test_a_model_whose_name_has_a_slash(platform: Platform) -> None:
     platform.push("team/deep/adder:v1")
     status, body = platform.http("GET", "/api/v1alpha1/projects/team/models/deep%252Fadder/versions/v1")

@@ -97,6 +97,22 @@ def test_shares_header_matches_and_undo(platform: Platform) -> None:
     until(lambda: platform.get("servings", "adder")["status"]["traffic"] == "main=80 canary=20")
 
 
+def test_predictors_that_swap_models_or_change_names_cost_no_inference(platform: Platform) -> None:
+    platform.push("team/adder:v1")
+    platform.push("team/adder:v2")
+
+    def apply(manifest: str) -> None:
+        platform.run("klever", "apply", "-f", "-", stdin=manifest)
+        platform.run("klever", "wait", "serving", "adder", "--for=condition=Ready")
+
+    apply(SHARES)
+    with under_load(platform, "adder"):
+        apply(SHARES.replace(":v1", ":vX").replace(":v2", ":v1").replace(":vX", ":v2"))
+        apply(SHARES.replace("name: main", "name: stable").replace("name: canary", "name: next"))
+    assert platform.get("servings", "adder")["status"]["traffic"] == "stable=80 next=20"
+    until(lambda: len(replicas(platform)) == 3)
+
+
 def test_a_killed_control_plane_costs_no_inference(platform: Platform) -> None:
     platform.push("team/adder:v1")
     platform.run("klever", "deploy", "team/adder:v1", "--name", "adder", "--wait")

@@ -30,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     resource = find(args.kind)
+    if args.selector and resource.stored is None:
+        raise InvalidError(f"{resource.names[0]} are not selected by labels; modeljobs and servings are")
     api = connect(args)
     here = api.namespace if resource.namespaced else args.namespace or ""
     namespace = "-" if args.all_namespaces else here
@@ -58,6 +60,8 @@ def _watch(args: argparse.Namespace, api: Api, resource: Resource, namespace: st
     for event in resource.stored.watch(api, namespace, args.name, args.selector):
         if event.type == "ERROR":
             raise ExpiredError(f"the watch ended: {event.error.message}")
+        if args.output == "yaml":
+            print("---")
         if args.output != "table":
             print_objects([resource.to_json(event.object)], args.output, single=True)
         else:

@@ -18,11 +18,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kind", metavar="KIND", help="serving or modeljob")
     parser.add_argument("name", metavar="NAME")
     parser.add_argument("-f", "--follow", action="store_true", help="go on until it has ended")
-    parser.add_argument("--tail", type=int, help="begin with this many last lines")
+    parser.add_argument("--tail", type=_lines, metavar="LINES", help="begin with this many last lines")
     parser.add_argument(
         "--instance", default="", help="one process of a Serving (`klever describe serving` lists them)"
     )
     add_server(parser)
+
+
+def _lines(text: str) -> int:
+    lines = int(text)
+    if not 0 <= lines < 2**31:
+        raise argparse.ArgumentTypeError(f"{text} is not within 0..{2**31 - 1}")
+    return lines
 
 
 def run(args: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -50,6 +51,9 @@ def seconds(text: str) -> float:
     """Read a duration such as `90s`, `5m`, `1h` or `30`; raises `InvalidError`."""
     number, unit = (text[:-1], text[-1]) if text and text[-1] in _UNITS else (text, "s")
     try:
-        return float(number) * _UNITS[unit]
-    except ValueError as error:
-        raise InvalidError(f"{text!r} is not a duration such as 90s or 5m") from error
+        duration = float(number) * _UNITS[unit]
+    except ValueError:
+        duration = -1.0
+    if not 0 <= duration < math.inf:  # neither is NaN
+        raise InvalidError(f"{text!r} is not a duration such as 90s or 5m")
+    return duration

@@ -11,7 +11,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from klever.cli.klever.client import Api, connect
-from klever.cli.klever.flags import add_server
+from klever.cli.klever.flags import add_server, add_wait
+from klever.cli.klever.output import seconds
 from klever.cli.klever.stored import SERVINGS
 from klever.cli.klever.versions import get_version
 from klever.errors import FailedPreconditionError, InvalidError, KleverError, NotFoundError, UnavailableError
@@ -36,11 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--example", action="store_true", help="send zeros of the signature's shapes")
     parser.add_argument("--show-request", action="store_true", help="print the request body to standard error")
     parser.add_argument("-H", "--header", action="append", default=[], metavar="NAME:VALUE", help="a request header")
-    parser.add_argument("--timeout", type=float, default=60.0, help="seconds (default 60)")
+    add_wait(parser)
     add_server(parser)
 
 
 def run(args: argparse.Namespace) -> int:
+    headers, timeout = _headers(args.header), seconds(args.timeout)
     api = connect(args)
     serving = SERVINGS.get(api, api.namespace, args.name)
     if not serving.status.url:
@@ -48,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     body = _example(api, serving) if args.example else _read(args.input)
     if args.show_request:
         print(body.decode(), file=sys.stderr)
-    print(_post(args, api, serving, body))
+    print(_post(api, serving, body, headers, timeout))
     return 0
 
 
@@ -84,21 +86,31 @@ def _zeros(tensor: Any) -> dict[str, Any]:
     return {"name": tensor.name, "datatype": _TYPES[tensor.dtype], "shape": shape, "data": [zero] * count}
 
 
-def _post(args: argparse.Namespace, api: Api, serving: Any, body: bytes) -> str:
-    url = urlsplit(f"{serving.status.url}/v2/models/{args.name}/infer")
+def _headers(given: list[str]) -> dict[str, str]:
+    headers = {"Content-Type": "application/json"}
+    for header in given:
+        name, colon, value = header.partition(":")
+        if not colon or not name.strip():
+            raise InvalidError(f"{header!r} is not NAME:VALUE")
+        headers[name.strip()] = value.strip()
+    return headers
+
+
+def _post(api: Api, serving: Any, body: bytes, headers: dict[str, str], timeout: float) -> str:
+    url = urlsplit(f"{serving.status.url}/v2/models/{serving.metadata.name}/infer")
     server = urlsplit(api.settings.url)
     kind = http.client.HTTPSConnection if server.scheme == "https" else http.client.HTTPConnection
-    connection = kind(server.netloc, timeout=args.timeout)
-    headers = {"Content-Type": "application/json"}
+    connection = kind(server.netloc, timeout=timeout)
     if api.settings.token:
-        headers["Authorization"] = f"Bearer {api.settings.token}"
-    headers |= {n.strip(): v.strip() for n, _, v in (h.partition(":") for h in args.header)}
+        headers = {"Authorization": f"Bearer {api.settings.token}", **headers}
     try:
         connection.request("POST", url.path, body, headers)
         response = connection.getresponse()
         text = response.read().decode(errors="replace")
-    except OSError as error:
-        raise UnavailableError(f"no answer from {server.netloc}: {error}") from error
+    except ValueError as error:
+        raise InvalidError(f"cannot be sent as it is: {error}") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise UnavailableError(f"no answer from {server.netloc}: {str(error) or type(error).__name__}") from error
     finally:
         connection.close()
     if response.status >= 400:

@@ -32,10 +32,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _parse(shares: list[str]) -> dict[str, int]:
-    parsed = {}
+    parsed: dict[str, int] = {}
     for share in shares:
         name, _, percent = share.partition("=")
-        if not name or not percent.isdecimal():
-            raise InvalidError(f"{share!r} is not PREDICTOR=PERCENT")
+        if not name or not percent.isdecimal() or len(percent) > 3:
+            raise InvalidError(f"{share[:80]!r} is not PREDICTOR=PERCENT")
+        if name in parsed:
+            raise InvalidError(f"{name} is given a share twice")
         parsed[name] = int(percent)
     return parsed

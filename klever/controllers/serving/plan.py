@@ -129,25 +129,45 @@ def _headers(predictor: dict[str, Any]) -> tuple[HeaderMatch, ...]:
 def _route(snapshot: Snapshot, predictors: tuple[PredictorPlan, ...]) -> Route:
     metadata = snapshot.serving["metadata"]
     targets = [_target(snapshot, p) for p in predictors]
+    awaited = sum(t.weight for p, t in zip(predictors, targets, strict=True) if _is_awaited(p, t))
+    targets += _departing(snapshot, {p.name for p in predictors}, awaited)
     return Route(RouteKey(metadata["namespace"], metadata["name"]), tuple(_rebalance(targets)))
 
 
+def _is_awaited(predictor: PredictorPlan, target: Target) -> bool:
+    """Say whether it shall take a share and cannot yet."""
+    off = predictor.wanted is not None and predictor.wanted.replicas == 0
+    return not target.headers and not target.http and not off
+
+
+def _departing(snapshot: Snapshot, named: set[str], share: int) -> list[Target]:
+    """Return what is published of predictors that the spec names no longer: they take the share of those awaited."""
+    published = snapshot.route.targets if snapshot.route else ()
+    left = [t for t in published if t.predictor not in named and not t.headers and t.weight > 0]
+    able = [t for t in (_reached(snapshot, t) for t in left) if t.http]
+    total = sum(t.weight for t in able)
+    return [replace(t, weight=max(t.weight * share // total, 1)) for t in able] if share else []
+
+
 def _target(snapshot: Snapshot, predictor: PredictorPlan) -> Target:
-    instances = [
-        i
-        for i in snapshot.instances
-        if i.predictor == predictor.name and i.revision == predictor.live and i.phase is InstancePhase.READY
-    ]
     runtime = predictor.wanted.runtime if predictor.wanted else "triton"
-    return Target(
+    target = Target(
         predictor=predictor.name,
         revision=predictor.live,
         protocol=_PROTOCOLS.get(runtime, WireProtocol.OPEN_INFERENCE),
         weight=predictor.share or 0,
-        http=tuple(sorted(i.http for i in instances if i.http)),
-        grpc=tuple(sorted(i.grpc for i in instances if i.grpc)),
+        http=(),
         headers=predictor.headers,
     )
+    return _reached(snapshot, target)
+
+
+def _reached(snapshot: Snapshot, target: Target) -> Target:
+    """Return the target with the addresses of its replicas that are ready."""
+    slots = (i for i in snapshot.instances if (i.predictor, i.revision) == (target.predictor, target.revision))
+    ready = [i for i in slots if i.phase is InstancePhase.READY]
+    http, grpc = (i.http for i in ready if i.http), (i.grpc for i in ready if i.grpc)
+    return replace(target, http=tuple(sorted(http)), grpc=tuple(sorted(grpc)))
 
 
 def _rebalance(targets: list[Target]) -> list[Target]:
@@ -157,7 +177,7 @@ def _rebalance(targets: list[Target]) -> list[Target]:
     """
     able = [t for t in targets if not t.headers and t.http and t.weight > 0]
     total = sum(t.weight for t in able)
-    if total in (0, 100):
+    if total == 0:
         return targets
     exact = {t.predictor: t.weight * 100 / total for t in able}
     shares = {name: int(value) for name, value in exact.items()}

@@ -14,12 +14,13 @@ __all__ = ["status_of"]
 def status_of(snapshot: Snapshot, plan: Plan) -> dict[str, Any]:
     """Return the whole status that the plan amounts to once it is applied."""
     metadata = snapshot.serving["metadata"]
+    specs = {p["name"]: p for p in snapshot.serving["spec"]["predictors"]}
     conditions = (_ready(plan), _model_resolved(snapshot), _signature_pending(snapshot), _routes_ready(plan))
     return {
         "phase": _phase(snapshot, plan),
         "url": snapshot.url,
         "traffic": _traffic(plan),
-        "replicas": f"{sum(p.ready for p in plan.predictors)}/{sum(_wanted(p) for p in plan.predictors)}",
+        "replicas": f"{sum(p.ready for p in plan.predictors)}/{sum(_wanted(p) for p in specs.values())}",
         "observedGeneration": metadata["generation"],
         "conditions": merge_conditions(
             snapshot.serving.get("status", {}).get("conditions", []),
@@ -27,12 +28,13 @@ def status_of(snapshot: Snapshot, plan: Plan) -> dict[str, Any]:
             generation=metadata["generation"],
             now=snapshot.now,
         ),
-        "predictors": [_predictor(snapshot, plan, p) for p in plan.predictors],
+        "predictors": [_predictor(snapshot, plan, p, specs[p.name]) for p in plan.predictors],
     }
 
 
-def _wanted(predictor: PredictorPlan) -> int:
-    return predictor.wanted.replicas if predictor.wanted else 0
+def _wanted(spec: dict[str, Any]) -> int:
+    """Of a predictor whose model is not known yet, too: those are missing as much."""
+    return int(spec.get("replicas", 1))
 
 
 def _is_ready(predictor: PredictorPlan) -> bool:
@@ -94,15 +96,14 @@ def _routes_ready(plan: Plan) -> Condition:
     return Condition("RoutesReady", "True", "Published", "requests reach the predictors")
 
 
-def _predictor(snapshot: Snapshot, plan: Plan, predictor: PredictorPlan) -> dict[str, Any]:
+def _predictor(snapshot: Snapshot, plan: Plan, predictor: PredictorPlan, spec: dict[str, Any]) -> dict[str, Any]:
     model = snapshot.models[predictor.name]
-    spec = next(p for p in snapshot.serving["spec"]["predictors"] if p["name"] == predictor.name)
     status: dict[str, Any] = {
         "name": predictor.name,
         "model": spec.get("model", ""),
         "runtime": model.runtime,
         "revision": predictor.live,
-        "replicas": _wanted(predictor),
+        "replicas": _wanted(spec),
         "readyReplicas": predictor.ready,
         "message": predictor.message[:4096],
         "observedGeneration": snapshot.serving["metadata"]["generation"],

@@ -38,7 +38,8 @@ def workload_of(predictor: dict[str, Any], model: ResolvedModel) -> PredictorWor
         "memory_bytes": parse_memory(resources.get("memory", "")),
         "gpus": int(resources.get("gpu") or 0),
     }
-    identity = json.dumps(fields, sort_keys=True).encode()
+    # With the name: two predictors of one model that swap it with another must not take each other's processes for new.
+    identity = json.dumps(fields | {"predictor": predictor["name"]}, sort_keys=True).encode()
     return PredictorWorkload(
         predictor=predictor["name"],
         revision=hashlib.sha256(identity).hexdigest()[:10],

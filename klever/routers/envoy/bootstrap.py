@@ -98,7 +98,7 @@ def _transcoder(gateway: Gateway) -> dict[str, Any]:
         "proto_descriptor": str(gateway.descriptors),
         "services": [f"klever.v1alpha1.{name}" for name in _SERVICES],
         "match_incoming_request_route": True,
-        "request_validation_options": {"reject_unknown_method": True},
+        "request_validation_options": {"reject_unknown_method": True, "reject_unknown_query_parameters": True},
         "convert_grpc_status": True,
         "print_options": {"stream_newline_delimited": True},
     }

@@ -79,6 +79,49 @@ def test_an_old_revision_serves_until_the_new_one_is_ready() -> None:
     assert not ready.keep
 
 
+def test_predictors_that_swap_what_they_run_go_on_until_the_new_processes_are_ready() -> None:
+    shares = {"main": 80, "canary": 20}
+    before = (MAIN, CANARY)
+    after = ({**MAIN, "command": CANARY["command"]}, {**CANARY, "command": MAIN["command"]})
+    running = tuple(instance(p) for p in before)
+    route = make_plan(seen(*before, instances=running)).route
+    starting = make_plan(seen(*after, instances=running, route=route))
+    assert starting.route == route
+    assert starting.keep == {revision(p) for p in before}
+    ready = make_plan(seen(*after, instances=(*running, *(instance(p) for p in after)), route=route))
+    assert {t.predictor: t.weight for t in ready.route.targets} == shares
+    assert set(ready.retired) == {revision(p) for p in before}
+    assert not ready.keep
+
+
+def test_a_predictor_that_is_named_no_longer_serves_until_another_can() -> None:
+    old, new = {**MAIN, "traffic": 100}, {**MAIN, "name": "stable", "traffic": 100}
+    route = make_plan(seen(old, instances=(instance(old),))).route
+    snapshot = seen(new, instances=(instance(old), instance(new, InstancePhase.STARTING)), route=route, phase="Ready")
+    starting = make_plan(snapshot)
+    assert weights(starting) == {"main": 100, "stable": 0}
+    assert starting.keep == {revision(old)}
+    assert status_of(snapshot, starting)["traffic"] == "main=100"
+    ready = make_plan(seen(new, instances=(instance(old), instance(new)), route=starting.route))
+    assert weights(ready) == {"stable": 100}
+    assert ready.retired == (revision(old),)
+    assert not ready.keep
+
+
+def test_a_predictor_that_is_named_no_longer_takes_the_share_of_its_successor_alone() -> None:
+    old, new = MAIN, {**MAIN, "name": "stable"}
+    route = make_plan(seen(old, CANARY, instances=(instance(old), instance(CANARY)))).route
+    starting = make_plan(seen(new, CANARY, instances=(instance(old), instance(CANARY)), route=route))
+    assert weights(starting) == {"main": 80, "canary": 20, "stable": 0}
+    alone = make_plan(seen(old, instances=(instance(old),))).route
+    joined = make_plan(seen(new, CANARY, instances=(instance(old), instance(CANARY)), route=alone))
+    assert weights(joined) == {"main": 80, "canary": 20, "stable": 0}
+    crashed = make_plan(seen(new, CANARY, instances=(instance(CANARY),), route=route))
+    assert weights(crashed) == {"canary": 100, "stable": 0}
+    none_wanted = make_plan(seen({**new, "replicas": 0, "traffic": 100}, instances=(instance(old),), route=route))
+    assert weights(none_wanted) == {"stable": 100}
+
+
 def test_a_new_revision_that_fails_leaves_the_old_one_serving_and_says_so() -> None:
     old, new = {**MAIN, "traffic": 100}, {**MAIN, "traffic": 100, "command": ["serve", "worse"]}
     route = make_plan(seen(old, instances=(instance(old),))).route
@@ -101,6 +144,7 @@ def test_nothing_ready_publishes_a_route_without_endpoints() -> None:
     assert [t.http for t in plan.route.targets] == [()]
     status = status_of(snapshot, plan)
     assert (status["phase"], status["url"]) == ("Pending", "http://host/x")
+    assert (status["replicas"], status["predictors"][0]["replicas"]) == ("0/1", 1)
     assert {c["type"]: c["status"] for c in status["conditions"]} == {
         "Ready": "False", "ModelResolved": "False", "SignaturePending": "False", "RoutesReady": "False"
     }  # fmt: skip

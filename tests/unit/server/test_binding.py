@@ -57,7 +57,7 @@ def metrics() -> CollectorRegistry:
 
 
 @pytest.fixture
-async def jobs(tmp_path: Path, executor: Any, metrics: CollectorRegistry) -> AsyncIterator[Any]:
+async def channel(tmp_path: Path, executor: Any, metrics: CollectorRegistry) -> AsyncIterator[grpc.aio.Channel]:
     store = await SqliteStore.open(tmp_path / "klever.db", SchemaAdmission())
     await ensure_namespace(store, "default")
     binder = Binder(TokenAuthenticator("secret", guard_reads=False), RpcMetrics(metrics))
@@ -65,9 +65,14 @@ async def jobs(tmp_path: Path, executor: Any, metrics: CollectorRegistry) -> Asy
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield JobServiceStub(channel)
+        yield channel
     await server.stop(None)
     await store.close()
+
+
+@pytest.fixture
+def jobs(channel: grpc.aio.Channel) -> Any:
+    return JobServiceStub(channel)
 
 
 def job(name: str, **spec: Any) -> pb.CreateModelJobRequest:
@@ -138,6 +143,16 @@ async def test_errors_have_their_codes_and_reasons(jobs: Any) -> None:
     assert (await failure(jobs.DeleteModelJob(stale, metadata=TOKEN)))[0] is grpc.StatusCode.ABORTED
     logs = jobs.StreamLogs(StreamLogsRequest(name="a")).read()
     assert (await failure(logs))[2] == "NO_LOG"
+
+
+async def test_a_request_that_cannot_be_read_is_invalid(channel: Any, metrics: CollectorRegistry) -> None:
+    no_text = b"\x12\x01\xff"  # a name that is not UTF-8
+    call = channel.unary_unary("/klever.v1alpha1.JobService/GetModelJob")
+    assert (await failure(call(no_text)))[::2] == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID")
+    stream = channel.unary_stream("/klever.v1alpha1.JobService/WatchModelJobs")
+    assert (await failure(anext(aiter(stream(b"\xff")))))[::2] == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID")
+    labels = {"service": "JobService", "method": "GetModelJob", "code": "INVALID_ARGUMENT"}
+    assert metrics.get_sample_value("klever_rpc_total", labels) == 1
 
 
 async def test_a_watch_tells_of_changes_and_its_own_end(jobs: Any) -> None:

@@ -46,6 +46,14 @@ def test_so_has_every_action_on_environments(tmp_path: Path, action: str) -> Non
         (["wait", "serving", "x", "--for=Ready"], 6, "is neither condition=TYPE[=STATUS] nor delete"),
         (["events", "models"], 6, "models have no events"),
         (["describe", "model", "x"], 6, "'x' is not PROJECT/MODEL"),
+        (["get", "models", "-l", "a=b"], 6, "models are not selected by labels"),
+        (["get", "servings", "--server", "ftp://x"], 6, "'ftp://x' is neither HOST:PORT nor a URL"),
+        (["get", "servings", "--token", "a\nb"], 6, "the token holds characters that no token has"),
+        (["traffic", "x", "main=99999999999"], 6, "'main=99999999999' is not PREDICTOR=PERCENT"),
+        (["traffic", "x", "main=20", "main=80"], 6, "main is given a share twice"),
+        (["predict", "x", "--example", "-H", "x"], 6, "'x' is not NAME:VALUE"),
+        (["predict", "x", "--example", "--timeout", "nan"], 6, "'nan' is not a duration"),
+        (["wait", "serving", "x", "--for=delete", "--timeout=-5s"], 6, "'-5s' is not a duration"),
     ],
 )
 def test_an_error_is_one_line_and_a_code(tmp_path: Path, arguments: list[str], code: int, said: str) -> None:
@@ -53,3 +61,23 @@ def test_an_error_is_one_line_and_a_code(tmp_path: Path, arguments: list[str], c
     assert ended.returncode == code
     assert said in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["logs", "serving", "x", "--tail", "99999999999"], "--tail: 99999999999 is not within 0.."),
+        (["doctor", "--port", "99999"], "--port: 99999 is not within 0..65535"),
+        (["up", "--port", "abc"], "--port: invalid port value: 'abc'"),
+        (["up", "--model-cache", "nan"], "--model-cache: nan is no size of a disk"),
+        (["up", "--model-cache=-3"], "--model-cache: -3 is no size of a disk"),
+    ],
+)
+def test_a_value_that_cannot_be_is_wrong_usage(tmp_path: Path, arguments: list[str], said: str) -> None:
+    ended = klever(tmp_path, *arguments)
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[-1].startswith(f"klever {arguments[0]}: error: argument {said}")
+
+
+def test_help_writes_names_as_they_are(tmp_path: Path) -> None:
+    assert "Create or change objects as a YAML file declares them." in klever(tmp_path, "apply", "--help").stdout
