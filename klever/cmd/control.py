@@ -10,6 +10,7 @@ from typing import Any
 from klever.api.kinds import MODEL_JOB, SERVING
 from klever.backends import Backend
 from klever.cmd.machine import Machine
+from klever.controllers.extraction import concerns
 from klever.controllers.modeljob import ModelJobReconciler
 from klever.controllers.pushes import PushReconciler
 from klever.controllers.serving import ServingReconciler
@@ -84,12 +85,12 @@ def _serving_sources(store: Store, backend: Backend) -> tuple[Source, ...]:
             yield Key(key.namespace, key.name)
 
     async def waiting() -> AsyncIterator[Key]:
-        """A job that ends may be what a Serving of its namespace waits for; all Servings are looked at first anyway."""
+        """A job that ends may be what a Serving of any namespace waits for; all are looked at first anyway."""
         async for event in store.watch(MODEL_JOB):
             ended = event.object.get("status", {}).get("phase") in ("Succeeded", "Failed")
             if ended and event.type == "MODIFIED":
-                page = await store.list(SERVING, event.object["metadata"]["namespace"])
-                for serving in page.items:
-                    yield key_of(serving)
+                for serving in (await store.list(SERVING)).items:
+                    if concerns(event.object, serving):
+                        yield key_of(serving)
 
     return (objects_of(store, SERVING), changes_of(instances), changes_of(waiting))

@@ -9,11 +9,19 @@ from collections.abc import Callable
 from klever import formats
 from klever.api.kinds import MODEL_JOB, Object
 from klever.catalog.catalogue import Version
-from klever.errors import AlreadyExistsError, NotFoundError
+from klever.errors import AlreadyExistsError, InvalidError, NotFoundError
 from klever.oci.reference import Reference
 from klever.store import Key, Store
 
-__all__ = ["RETRY_SECONDS", "ensure_extraction", "extraction_name", "is_retried", "reason_of", "wants_extraction"]
+__all__ = [
+    "RETRY_SECONDS",
+    "concerns",
+    "ensure_extraction",
+    "extraction_name",
+    "is_retried",
+    "reason_of",
+    "wants_extraction",
+]
 
 _KEEP_SECONDS = 3600
 RETRY_SECONDS = 30.0
@@ -48,6 +56,16 @@ def reason_of(job: Object) -> str:
 def is_retried(job: Object) -> bool:
     """Say whether a job failed in a way that may pass: the registry was away, the disk full, the tag moved."""
     return bool(reason_of(job)) and reason_of(job) not in _FINAL
+
+
+def concerns(job: Object, serving: Object) -> bool:
+    """Say whether a job reads, or may have read, what a Serving waits for: both name one repository."""
+    try:
+        name = Reference.parse(job["spec"]["model"]).name
+    except InvalidError:
+        return False
+    models = (predictor.get("model", "") for predictor in serving["spec"]["predictors"])
+    return any(model == name or model.startswith((f"{name}:", f"{name}@")) for model in models)
 
 
 def _references(version: Version) -> dict[str, str]:

@@ -75,6 +75,8 @@ class ServingHandlers:
         key = self._servings.key(request.namespace, request.name)
         obj = await self._servings.store.get(SERVING, key)
         serving = self._servings.read(obj)
+        if request.undo and request.traffic:
+            raise InvalidError(violations=(FieldViolation("traffic", "must be empty with undo"),))
         shares = _previous(serving) if request.undo else dict(request.traffic)
         _check_shares(serving, shares)
         before = _shares(serving)

@@ -203,6 +203,24 @@ def test_predict_by_example_and_by_file(platform: Platform, tmp_path: Path) -> N
     assert (unsent.returncode, "cannot be sent as it is" in unsent.stderr) == (6, True)
 
 
+def test_what_runs_is_asked_while_its_next_version_cannot(platform: Platform) -> None:
+    platform.run("klever", "deploy", "team/adder:v1", "--name", "lasting", "--wait")
+    platform.run("klever", "deploy", "team/adder:v1", "--name", "lasting", "--runtime", "nope")
+    until(lambda: platform.get("serving", "lasting")["status"]["phase"] == "Degraded")
+    assert json.loads(out(platform, "predict", "lasting", "--example"))["outputs"][0]["data"] == [0.0] * 5
+    platform.run("klever", "delete", "serving", "lasting")
+
+
+def test_a_deployment_of_a_tag_that_has_moved_says_so(platform: Platform) -> None:
+    platform.push("team/moving:v1")
+    deploy = ("klever", "deploy", "team/moving:v1", "--name", "moving", "--wait")
+    assert platform.run(*deploy).stderr == ""
+    assert platform.run(*deploy).stderr == ""
+    platform.push("team/moving:v1", "pmml")
+    assert "team/moving:v1 names another version by now, sha256:" in platform.run(*deploy).stderr
+    platform.run("klever", "delete", "serving", "moving")
+
+
 def test_predict_by_example_where_an_input_is_a_scalar(platform: Platform) -> None:
     scalar = helper.make_tensor_value_info("s", TensorProto.FLOAT, [])
     vector = helper.make_tensor_value_info("v", TensorProto.FLOAT, ["n", 2])

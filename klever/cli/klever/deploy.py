@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from typing import Any
 
 from klever.api.codec import from_object, to_object
 from klever.api.kinds import SERVING
@@ -11,6 +13,7 @@ from klever.cli.klever.flags import add_server, add_wait
 from klever.cli.klever.output import seconds
 from klever.cli.klever.resources import find
 from klever.cli.klever.stored import SERVINGS
+from klever.cli.klever.versions import get_version
 from klever.cli.klever.wait import wait_for
 from klever.errors import InvalidError
 from klever.oci.reference import Reference
@@ -57,7 +60,28 @@ def run(args: argparse.Namespace) -> int:
     if args.wait:
         serving = wait_for(api, find("serving"), args.name, "condition=Ready", seconds(args.timeout))
         print(f"serving {args.name} is Ready: {serving.status.url}/v2/models/{args.name}")
+    _tell_if_moved(api, serving, args.reference)
     return 0
+
+
+def _tell_if_moved(api: Api, serving: Any, text: str) -> None:
+    """Say that what runs is not what the tag names now: to apply what is there already pins nothing anew."""
+    reference = Reference.parse(text)
+    pins = {s.digest for s in serving.status.predictors if s.model == text and s.digest}
+    if (
+        reference.host
+        or reference.digest
+        or serving.status.observed_generation != serving.metadata.generation
+        or not pins
+    ):
+        return
+    digest = get_version(api, "", text).digest
+    if digest not in pins:
+        print(
+            f"warning: {text} names another version by now, {digest}; what is served was pinned before: "
+            f"to serve the new one deploy {reference.repository}@{digest}, or another tag",
+            file=sys.stderr,
+        )
 
 
 def _main_predictor(api: Api, name: str) -> dict[str, object]:

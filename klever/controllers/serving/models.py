@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -66,8 +67,8 @@ class ModelResolver:
         )
 
     async def _after_extraction(self, serving: Object, version: Version, runtime: str) -> ResolvedModel:
-        job = await ensure_extraction(self._store, serving["metadata"]["namespace"], version, self._is_outdated)
-        name, status = job["metadata"]["name"], job.get("status", {})
+        job = await self._extraction(serving["metadata"]["namespace"], version)
+        name, status = "{namespace}/{name}".format_map(job["metadata"]), job.get("status", {})
         if status.get("phase") == "Failed":
             message = f"modeljob {name} could not read its signature: {status.get('message', '')}"
             if is_retried(job):
@@ -81,6 +82,16 @@ class ModelResolver:
         return ResolvedModel(
             Resolution.RESOLVED, version=extracted, runtime=runtime or default_runtime(extracted.config.format)
         )
+
+    async def _extraction(self, namespace: str, version: Version) -> Object:
+        """Find or create the job: in the model's own project, as a push does, so that it is one for all who wait.
+
+        A model of another registry, or of a project that is none here, has it beside the Serving.
+        """
+        if not version.reference.host:
+            with suppress(NotFoundError):
+                return await ensure_extraction(self._store, version.reference.project, version, self._is_outdated)
+        return await ensure_extraction(self._store, namespace, version, self._is_outdated)
 
     def _is_outdated(self, job: Object) -> bool:
         ended = parse_time(job["status"]["completionTime"])

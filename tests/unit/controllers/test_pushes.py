@@ -14,6 +14,7 @@ import pytest
 
 from klever.api.kinds import MODEL_JOB, NAMESPACE, Kind, Object
 from klever.catalog.catalogue import Version
+from klever.controllers.extraction import concerns
 from klever.controllers.pushes import PushReconciler, ensure_namespace
 from klever.controllers.serving.models import ModelResolver
 from klever.controllers.serving.snapshot import Resolution, ResolvedModel
@@ -239,6 +240,21 @@ async def test_whatever_a_registry_answers_is_said(
     seen = await world.resolve()
     assert (seen.state, seen.reason) == (Resolution.WAITING, "RegistryUnavailable")
     assert seen.message == f"team/digits:v1: {error.message}"
+
+
+async def test_servings_of_other_projects_wait_for_the_push_s_own_job(world: World) -> None:
+    await world.push("a")
+    await ensure_namespace(world.store, "other")
+    elsewhere = {**SERVING, "metadata": {"namespace": "other", "generation": 1}}
+    waits = (await world.models.resolve(elsewhere))["main"]
+    assert waits.state is Resolution.SIGNATURE_PENDING
+    job = await world.job()
+    assert job["metadata"]["namespace"] == "team"
+    assert f"team/{job['metadata']['name']}" in waits.message
+    assert not (await world.store.list(MODEL_JOB, "other")).items
+    assert concerns(job, elsewhere)
+    for model in ("team/digits2:v1", "other/digits:v1", "host.example/team/digits:v1"):
+        assert not concerns(job, {**SERVING, "spec": {"predictors": [{"name": "main", "model": model}]}})
 
 
 async def test_a_tag_that_moves_to_and_fro_ends_with_its_signature(world: World) -> None:
