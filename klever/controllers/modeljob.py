@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -190,7 +190,11 @@ class ModelJobReconciler:
         if decision.add_finalizer:
             await self._finalizers(key, job, [*job["metadata"].get("finalizers", []), FINALIZER])
         if decision.start:
-            await self._executor.start(self._task(job))
+            try:
+                await self._executor.start(self._task(job))
+            except InvalidError as error:
+                refused = replace(snapshot, refusal=error.message)
+                return await self._apply(key, refused, decide(refused))
         if decision.end_task:
             await self._executor.delete(uid)
         if decision.status is not None and _changes(job, decision.status):

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from klever.controllers.modeljob import FINALIZER, Snapshot, decide
-from klever.executors import TaskPhase, TaskState
+from klever.api.kinds import MODEL_JOB
+from klever.controllers.env import values_of
+from klever.controllers.modeljob import FINALIZER, ModelJobReconciler, Snapshot, decide
+from klever.controllers.pushes import ensure_namespace
+from klever.errors import InvalidError
+from klever.executors import Executor, Task, TaskPhase, TaskState
 from klever.reconcile.conditions import format_time
+from klever.store import Key
+from klever.store.events import EventRecorder
+from klever.store.sqlite import SqliteStore
+from klever.store.validation import SchemaAdmission
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
@@ -91,3 +101,46 @@ def test_a_finished_job_goes_when_its_time_is_over(age: int, deleted: bool) -> N
     decision = decide(seen(spec={"ttlSecondsAfterFinished": 60}, status=status))
     assert decision.delete is deleted
     assert decision.requeue_after == (None if deleted else 30)
+
+
+class Refusing:
+    """An executor that runs nothing."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def get(self, uid: str) -> TaskState | None:
+        return None
+
+    async def start(self, task: Task) -> None:
+        self.asked += 1
+        raise InvalidError(f"{task.name} can never be run")
+
+
+async def test_what_cannot_be_started_has_failed(tmp_path: Path) -> None:
+    """What else it may be that nobody foresaw: it is not asked for again."""
+    store = await SqliteStore.open(tmp_path / "klever.db", SchemaAdmission())
+    executor = Refusing()
+    jobs = ModelJobReconciler(store, cast("Executor", executor), EventRecorder(store, "test"), dict)
+    key = Key("default", "j")
+    try:
+        await ensure_namespace(store, key.namespace)
+        await store.create(MODEL_JOB, {
+            "apiVersion": MODEL_JOB.api_version,
+            "kind": MODEL_JOB.kind,
+            "metadata": {"namespace": key.namespace, "name": key.name},
+            "spec": {"model": "team/m:v1", "extraction": {"format": "ONNX"}},
+        })  # fmt: skip
+        await jobs.reconcile(key)  # the finalizer
+        for _ in range(3):
+            await jobs.reconcile(key)
+        status = (await store.get(MODEL_JOB, key))["status"]
+        assert (status["phase"], status["message"]) == ("Failed", "j can never be run")
+        assert executor.asked == 1
+    finally:
+        await store.close()
+
+
+def test_a_variable_that_no_process_can_have() -> None:
+    with pytest.raises(InvalidError, match=re.escape("spec.env[B].value: holds a NUL character")):
+        values_of([{"name": "A"}, {"name": "B", "value": "x\0"}], "spec.env")
