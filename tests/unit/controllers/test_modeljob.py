@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -13,7 +14,7 @@ from klever.api.kinds import MODEL_JOB
 from klever.controllers.env import values_of
 from klever.controllers.modeljob import FINALIZER, ModelJobReconciler, Snapshot, decide
 from klever.controllers.pushes import ensure_namespace
-from klever.errors import InvalidError
+from klever.errors import ExhaustedError, InvalidError, KleverError
 from klever.executors import Executor, Task, TaskPhase, TaskState
 from klever.reconcile.conditions import format_time
 from klever.store import Key
@@ -22,6 +23,7 @@ from klever.store.sqlite import SqliteStore
 from klever.store.validation import SchemaAdmission
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+KEY = Key("default", "j")
 
 
 def seen(task: TaskState | None = None, refusal: str = "", **job: Any) -> Snapshot:
@@ -106,7 +108,8 @@ def test_a_finished_job_goes_when_its_time_is_over(age: int, deleted: bool) -> N
 class Refusing:
     """An executor that runs nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, error: KleverError) -> None:
+        self.error = error
         self.asked = 0
 
     async def get(self, uid: str) -> TaskState | None:
@@ -114,31 +117,44 @@ class Refusing:
 
     async def start(self, task: Task) -> None:
         self.asked += 1
-        raise InvalidError(f"{task.name} can never be run")
+        raise self.error
 
 
-async def test_what_cannot_be_started_has_failed(tmp_path: Path) -> None:
-    """What else it may be that nobody foresaw: it is not asked for again."""
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    """It has one job, which is about to start."""
     store = await SqliteStore.open(tmp_path / "klever.db", SchemaAdmission())
-    executor = Refusing()
-    jobs = ModelJobReconciler(store, cast("Executor", executor), EventRecorder(store, "test"), dict)
-    key = Key("default", "j")
-    try:
-        await ensure_namespace(store, key.namespace)
-        await store.create(MODEL_JOB, {
-            "apiVersion": MODEL_JOB.api_version,
-            "kind": MODEL_JOB.kind,
-            "metadata": {"namespace": key.namespace, "name": key.name},
-            "spec": {"model": "team/m:v1", "extraction": {"format": "ONNX"}},
-        })  # fmt: skip
-        await jobs.reconcile(key)  # the finalizer
-        for _ in range(3):
-            await jobs.reconcile(key)
-        status = (await store.get(MODEL_JOB, key))["status"]
-        assert (status["phase"], status["message"]) == ("Failed", "j can never be run")
-        assert executor.asked == 1
-    finally:
-        await store.close()
+    await ensure_namespace(store, KEY.namespace)
+    await store.create(MODEL_JOB, {
+        "apiVersion": MODEL_JOB.api_version,
+        "kind": MODEL_JOB.kind,
+        "metadata": {"namespace": KEY.namespace, "name": KEY.name, "finalizers": [FINALIZER]},
+        "spec": {"model": "team/m:v1", "extraction": {"format": "ONNX"}},
+    })  # fmt: skip
+    yield store
+    await store.close()
+
+
+def reconciler(store: SqliteStore, executor: Refusing) -> ModelJobReconciler:
+    return ModelJobReconciler(store, cast("Executor", executor), EventRecorder(store, "test"), dict)
+
+
+async def test_what_can_never_be_started_has_failed(store: SqliteStore) -> None:
+    executor = Refusing(InvalidError("it can never be run"))
+    for _ in range(3):
+        await reconciler(store, executor).reconcile(KEY)
+    status = (await store.get(MODEL_JOB, KEY))["status"]
+    assert (status["phase"], status["message"]) == ("Failed", "it can never be run")
+    assert executor.asked == 1
+
+
+async def test_what_cannot_be_started_now_waits_and_says_why(store: SqliteStore) -> None:
+    executor = Refusing(ExhaustedError("the disk is full"))
+    for _ in range(2):
+        with pytest.raises(ExhaustedError):
+            await reconciler(store, executor).reconcile(KEY)
+    job = await store.get(MODEL_JOB, KEY)
+    assert job["status"] == {"phase": "Pending", "message": "the disk is full"}
 
 
 def test_a_variable_that_no_process_can_have() -> None:
