@@ -15,13 +15,14 @@ from klever.controllers.modeljob import ModelJobReconciler
 from klever.controllers.pushes import PushReconciler
 from klever.controllers.serving import ServingReconciler
 from klever.controllers.serving.models import ModelResolver
+from klever.errors import NotFoundError
 from klever.executors import Executor
 from klever.reconcile.queue import Backoff
 from klever.reconcile.runner import Controller, ReconcileMetrics, Result, Source, changes_of, key_of, objects_of
 from klever.store import Key, Store
 from klever.store.events import EventRecorder
 
-__all__ = ["ControlLoops", "run_pushes"]
+__all__ = ["ControlLoops", "run_pushes", "task_changes"]
 
 _MAX_BACKOFF = 30.0
 """Seconds: on one machine a user waits for the next try."""
@@ -48,7 +49,7 @@ class ControlLoops:
         job = ModelJobReconciler(
             store, machine.executor, EventRecorder(store, "kleveross.io/modeljob"), self.task_input
         )
-        jobs = (objects_of(store, MODEL_JOB), _ended_tasks(machine.executor))
+        jobs = (objects_of(store, MODEL_JOB), task_changes(store, machine.executor))
         async with asyncio.TaskGroup() as group:
             group.create_task(_controller("modeljob", job.reconcile, jobs, self.metrics).run())
             servings = _serving_sources(store, machine.backend)
@@ -67,14 +68,29 @@ def _controller(
     return Controller(name, reconcile, tuple(sources), metrics, workers=_WORKERS, backoff=backoff)
 
 
-def _ended_tasks(executor: Executor) -> Source:
+def task_changes(store: Store, executor: Executor) -> Source:
+    """Jobs whose tasks changed; at first of all that are known. Tasks of jobs that are gone, or others by now, end."""
+
     async def keys() -> AsyncIterator[Key]:
         async for uid in executor.watch():
             state = await executor.get(uid)
-            if state is not None:
-                yield Key(state.namespace, state.name)
+            if state is None:
+                continue
+            key = Key(state.namespace, state.name)
+            if await _uid(store, key) == uid:
+                yield key
+            else:  # somebody took the finalizer away, or an older state of the cluster was restored
+                await executor.delete(uid)
 
     return changes_of(keys)
+
+
+async def _uid(store: Store, key: Key) -> str:
+    """Return the uid of a job; empty if there is none."""
+    try:
+        return str((await store.get(MODEL_JOB, key))["metadata"]["uid"])
+    except NotFoundError:
+        return ""
 
 
 def _serving_sources(store: Store, backend: Backend) -> tuple[Source, ...]:

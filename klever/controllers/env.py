@@ -11,9 +11,16 @@ __all__ = ["values_of"]
 
 
 def values_of(env: Iterable[dict[str, Any]], path: str) -> dict[str, str]:
-    """Return values by name. Raises `InvalidError` for one that is to come from elsewhere: nothing here knows it."""
+    """Return values by name.
+
+    Raises `InvalidError` for one that is to come from elsewhere, which nothing here knows, and for what no process can
+    have.
+    """
     for variable in env:
+        where = f"{path}[{variable['name']}]"
         if "valueFrom" in variable:
-            field = f"{path}[{variable['name']}].valueFrom"
-            raise InvalidError(violations=(FieldViolation(field, "has a source on Kubernetes only: give a value"),))
+            violation = FieldViolation(f"{where}.valueFrom", "has a source on Kubernetes only: give a value")
+            raise InvalidError(violations=(violation,))
+        if "\0" in variable.get("value", ""):
+            raise InvalidError(violations=(FieldViolation(f"{where}.value", "holds a NUL character"),))
     return {variable["name"]: variable.get("value", "") for variable in env}

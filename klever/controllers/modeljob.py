@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +11,7 @@ from klever.api.codec import parse_time
 from klever.api.kinds import MODEL_JOB, Object
 from klever.controllers.env import values_of
 from klever.controllers.report import report
-from klever.errors import ConflictError, FieldViolation, InvalidError, NotFoundError
+from klever.errors import ConflictError, FieldViolation, InvalidError, KleverError, NotFoundError
 from klever.executors import Executor, Task, TaskState
 from klever.oci.reference import Reference
 from klever.reconcile.conditions import Condition, format_time, merge_conditions
@@ -189,8 +189,9 @@ class ModelJobReconciler:
         uid = job["metadata"]["uid"]
         if decision.add_finalizer:
             await self._finalizers(key, job, [*job["metadata"].get("finalizers", []), FINALIZER])
-        if decision.start:
-            await self._executor.start(self._task(job))
+        if decision.start and (refusal := await self._start(key, snapshot)):
+            refused = replace(snapshot, refusal=refusal)
+            return await self._apply(key, refused, decide(refused))
         if decision.end_task:
             await self._executor.delete(uid)
         if decision.status is not None and _changes(job, decision.status):
@@ -203,6 +204,20 @@ class ModelJobReconciler:
         if decision.delete:
             await self._store.delete(MODEL_JOB, key, uid=uid)
         return Result(decision.requeue_after)
+
+    async def _start(self, key: Key, snapshot: Snapshot) -> str:
+        """Start the task, and return why it can never be, empty if it can. What passes is said, and raised."""
+        job = snapshot.job
+        try:
+            await self._executor.start(self._task(job))
+        except InvalidError as error:
+            return error.message
+        except KleverError as error:
+            waits = _status(snapshot, "Pending", "Waiting", error.message)
+            if _changes(job, waits):
+                await report(self._store, MODEL_JOB, key, job["metadata"]["uid"], waits)
+            raise
+        return ""
 
     async def _finalizers(self, key: Key, job: Object, finalizers: list[str]) -> None:
         metadata = {"finalizers": finalizers, "resourceVersion": job["metadata"]["resourceVersion"]}

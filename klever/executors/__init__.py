@@ -72,7 +72,9 @@ class Executor(Protocol):
         """Run the task as soon as there is a place for it; nothing happens for a `uid` that is known.
 
         One that waits is forgotten in a restart of the control plane: `get` returns None then, and its owner starts it
-        again. Raises `ExhaustedError` (disk full), `UnavailableError` and `DeadlineError`; it is not known then.
+        again. Raises `InvalidError` for what can never be run, `ExhaustedError` (disk full), `UnavailableError` and
+        `DeadlineError`; it is not known then. One that waits and cannot be started when its turn comes goes on as
+        Pending, and its change is told: started again, it raises why.
         """
 
     async def get(self, uid: str) -> TaskState | None:

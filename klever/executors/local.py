@@ -46,6 +46,8 @@ class LocalExecutor:
         self._env = env
         self._slots = slots or len(os.sched_getaffinity(0))
         self._waiting: OrderedDict[str, Task] = OrderedDict()
+        self._put_aside: dict[str, Task] = {}
+        """Those that could not be started when their turn came: their owners start them again, and see why."""
         self._running: set[str] = set()
         self._starting = asyncio.Lock()
         self._subscribers: list[Changes] = []
@@ -67,17 +69,19 @@ class LocalExecutor:
             await asyncio.wait([self._follower])
 
     async def start(self, task: Task) -> None:
-        if task.uid in self._waiting or self._processes.get(_id(task.uid)):
-            return
-        self._waiting[task.uid] = task
-        self._tell(task.uid)
-        failures = await self._fill()
-        if task.uid in failures:
-            raise failures[task.uid]
+        async with self._starting:
+            if task.uid in self._waiting or self._processes.get(_id(task.uid)):
+                return
+            self._put_aside.pop(task.uid, None)
+            self._waiting[task.uid] = task
+            await self._fill(task.uid)
+            self._tell(task.uid)
 
     async def get(self, uid: str) -> TaskState | None:
         if uid in self._waiting:
             return self._waiting_state(uid)
+        if uid in self._put_aside:
+            return self._aside_state(uid)
         state = self._processes.get(_id(uid))
         return _task_state(state) if state else None
 
@@ -85,15 +89,18 @@ class LocalExecutor:
         states = await asyncio.to_thread(self._processes.list)
         known = {_uid(state.spec.id): _task_state(state) for state in states if _is_task(state)}
         known |= {uid: self._waiting_state(uid) for uid in self._waiting}
+        known |= {uid: self._aside_state(uid) for uid in self._put_aside}
         return tuple(known[uid] for uid in sorted(known))
 
     async def delete(self, uid: str) -> None:
         async with self._starting:  # it is either waiting or started, and nothing in between
             self._waiting.pop(uid, None)
+            self._put_aside.pop(uid, None)
         await self._processes.remove(_id(uid))
         self._running.discard(uid)
         self._tell(uid)
-        await self._fill()
+        async with self._starting:
+            await self._fill()
 
     def logs(self, uid: str, *, tail: int | None = None, follow: bool = False) -> AsyncIterator[str]:
         if uid in self._waiting:
@@ -122,6 +129,10 @@ class LocalExecutor:
         message = f"waiting: {len(self._running)} of {self._slots} jobs are running, {ahead} ahead"
         return TaskState(uid, task.namespace, task.name, TaskPhase.PENDING, message=message)
 
+    def _aside_state(self, uid: str) -> TaskState:
+        task = self._put_aside[uid]
+        return TaskState(uid, task.namespace, task.name, TaskPhase.PENDING)
+
     async def _follow(self) -> None:
         """Clean up after what ends, and fill its place."""
         async for process_id in self._processes.watch():
@@ -130,7 +141,8 @@ class LocalExecutor:
                 continue
             if not await self._lives(uid):
                 self._running.discard(uid)
-                await self._fill()
+                async with self._starting:
+                    await self._fill()
             self._tell(uid)
 
     async def _lives(self, uid: str) -> bool:
@@ -141,20 +153,24 @@ class LocalExecutor:
                 await asyncio.to_thread(shutil.rmtree, self._work(uid), ignore_errors=True)
             return state is not None and state.phase != "Exited"
 
-    async def _fill(self) -> dict[str, KleverError]:
-        """Start waiting tasks while there are places; those that cannot be started are returned and forgotten."""
-        failures: dict[str, KleverError] = {}
-        async with self._starting:
-            while self._waiting and len(self._running) < self._slots:
-                uid, task = next(iter(self._waiting.items()))
-                try:
-                    await self._processes.start(await asyncio.to_thread(self._prepare, task))
-                    self._running.add(uid)
-                except KleverError as error:
-                    failures[uid] = error  # its owner hears of a change, starts it again, and sees the error
+    async def _fill(self, asked: str = "") -> None:
+        """Start waiting tasks while there are places; the caller holds the lock.
+
+        Raises why `asked` cannot be started. Its owner is not told of that once more: it would try again at once.
+        """
+        while self._waiting and len(self._running) < self._slots:
+            uid, task = next(iter(self._waiting.items()))
+            try:
+                await self._processes.start(await asyncio.to_thread(self._prepare, task))
+            except KleverError:
                 del self._waiting[uid]
-                self._tell(uid, *self._waiting)
-        return failures
+                if uid == asked:
+                    raise
+                self._put_aside[uid] = task
+            else:
+                del self._waiting[uid]
+                self._running.add(uid)
+            self._tell(uid, *self._waiting)
 
     def _prepare(self, task: Task) -> ProcessSpec:
         """Lay out the task's directory."""

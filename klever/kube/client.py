@@ -24,7 +24,8 @@ __all__ = ["MANAGER", "WATCH_SECONDS", "KubeClient"]
 MANAGER = "klever"
 """The field manager of all that we write."""
 
-_SECONDS = 30.0
+_SECONDS = 25.0
+"""Less than our API's clients wait (30 s): they shall hear which server does not answer."""
 WATCH_SECONDS = (240, 300)
 """The server ends a watch after a time between these: many begun together do not end together."""
 _SILENCE_SECONDS = 120.0

@@ -68,6 +68,8 @@ def test_inference_goes_on_while_the_api_server_does_not(platform: Platform, own
             own_cluster.pause("kube-apiserver")
             count = len(answered)
             until(lambda: len(answered) > count + 20)
+            silent = platform.run("klever", "get", "servings", check=False)
+            assert "no answer of https://" in silent.stderr
             own_cluster.resume("kube-apiserver")
             for component in ("kube-apiserver", "etcd"):
                 own_cluster.kill(component)

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from klever.controllers.modeljob import FINALIZER, Snapshot, decide
-from klever.executors import TaskPhase, TaskState
+from klever.api.kinds import MODEL_JOB
+from klever.controllers.env import values_of
+from klever.controllers.modeljob import FINALIZER, ModelJobReconciler, Snapshot, decide
+from klever.controllers.pushes import ensure_namespace
+from klever.errors import ExhaustedError, InvalidError, KleverError
+from klever.executors import Executor, Task, TaskPhase, TaskState
 from klever.reconcile.conditions import format_time
+from klever.store import Key
+from klever.store.events import EventRecorder
+from klever.store.sqlite import SqliteStore
+from klever.store.validation import SchemaAdmission
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+KEY = Key("default", "j")
 
 
 def seen(task: TaskState | None = None, refusal: str = "", **job: Any) -> Snapshot:
@@ -91,3 +103,60 @@ def test_a_finished_job_goes_when_its_time_is_over(age: int, deleted: bool) -> N
     decision = decide(seen(spec={"ttlSecondsAfterFinished": 60}, status=status))
     assert decision.delete is deleted
     assert decision.requeue_after == (None if deleted else 30)
+
+
+class Refusing:
+    """An executor that runs nothing."""
+
+    def __init__(self, error: KleverError) -> None:
+        self.error = error
+        self.asked = 0
+
+    async def get(self, uid: str) -> TaskState | None:
+        return None
+
+    async def start(self, task: Task) -> None:
+        self.asked += 1
+        raise self.error
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    """It has one job, which is about to start."""
+    store = await SqliteStore.open(tmp_path / "klever.db", SchemaAdmission())
+    await ensure_namespace(store, KEY.namespace)
+    await store.create(MODEL_JOB, {
+        "apiVersion": MODEL_JOB.api_version,
+        "kind": MODEL_JOB.kind,
+        "metadata": {"namespace": KEY.namespace, "name": KEY.name, "finalizers": [FINALIZER]},
+        "spec": {"model": "team/m:v1", "extraction": {"format": "ONNX"}},
+    })  # fmt: skip
+    yield store
+    await store.close()
+
+
+def reconciler(store: SqliteStore, executor: Refusing) -> ModelJobReconciler:
+    return ModelJobReconciler(store, cast("Executor", executor), EventRecorder(store, "test"), dict)
+
+
+async def test_what_can_never_be_started_has_failed(store: SqliteStore) -> None:
+    executor = Refusing(InvalidError("it can never be run"))
+    for _ in range(3):
+        await reconciler(store, executor).reconcile(KEY)
+    status = (await store.get(MODEL_JOB, KEY))["status"]
+    assert (status["phase"], status["message"]) == ("Failed", "it can never be run")
+    assert executor.asked == 1
+
+
+async def test_what_cannot_be_started_now_waits_and_says_why(store: SqliteStore) -> None:
+    executor = Refusing(ExhaustedError("the disk is full"))
+    for _ in range(2):
+        with pytest.raises(ExhaustedError):
+            await reconciler(store, executor).reconcile(KEY)
+    job = await store.get(MODEL_JOB, KEY)
+    assert job["status"] == {"phase": "Pending", "message": "the disk is full"}
+
+
+def test_a_variable_that_no_process_can_have() -> None:
+    with pytest.raises(InvalidError, match=re.escape("spec.env[B].value: holds a NUL character")):
+        values_of([{"name": "A"}, {"name": "B", "value": "x\0"}], "spec.env")

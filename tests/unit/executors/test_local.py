@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from klever.errors import ExhaustedError
+from klever.errors import ExhaustedError, InvalidError
 from klever.executors import TaskPhase
 from klever.executors.local import LocalExecutor
 from klever.process import ProcessManager, ProcessSpec
@@ -182,3 +182,37 @@ async def test_a_full_disk_is_told_to_the_owner(make_disk: MakeDisk) -> None:
         await executor.start(task(uid="a"))
         assert (await ended(executor, "a")).phase is TaskPhase.SUCCEEDED
         await executor.delete("a")
+
+
+async def test_one_that_cannot_be_started_when_its_turn_comes_is_its_owners(processes: ProcessManager) -> None:
+    async with local(processes, slots=1) as executor:
+        await executor.start(task(uid="a", seconds=60))
+        bad = task(uid="bad", env={"X": "\0"})
+        await executor.start(bad)
+        await executor.start(task(uid="c", seconds=60))
+        await executor.delete("a")
+        await running(executor, "c")
+        state = await executor.get("bad")
+        assert state is not None
+        assert (state.phase, state.name) == (TaskPhase.PENDING, bad.name)
+        changes = executor.watch()
+        async with asyncio.timeout(10):
+            while await anext(changes) != "bad":
+                pass
+        await executor.delete("c")
+        with pytest.raises(InvalidError):
+            await executor.start(bad)
+        assert await executor.get("bad") is None
+
+
+async def test_who_asks_and_is_refused_hears_of_no_change(processes: ProcessManager) -> None:
+    """It would be asked again at once, and again."""
+    async with local(processes) as executor:
+        changes = executor.watch()
+        await executor.start(task(uid="a", seconds=60))
+        assert await anext(changes) == "a"
+        with pytest.raises(InvalidError):
+            await executor.start(task(uid="bad", env={"X": "\0"}))
+        await executor.delete("a")
+        async with asyncio.timeout(10):
+            assert await anext(changes) == "a"
