@@ -90,8 +90,11 @@ def decide(snapshot: Snapshot) -> Decision:
 
 
 def _deleting(snapshot: Snapshot) -> Decision:
-    held = FINALIZER in snapshot.job["metadata"].get("finalizers", [])
-    return Decision(end_task=held, release=held)
+    if FINALIZER not in snapshot.job["metadata"].get("finalizers", []):
+        return Decision()
+    has_ended = snapshot.job.get("status", {}).get("phase") in ("Succeeded", "Failed")
+    status = None if has_ended else _status(snapshot, "Deleting", "Deleting", "its task is ended")
+    return Decision(end_task=True, release=True, status=status)
 
 
 def _ended(snapshot: Snapshot) -> Decision:
@@ -195,7 +198,7 @@ class ModelJobReconciler:
         if decision.end_task:
             await self._executor.delete(uid)
         if decision.status is not None and _changes(job, decision.status):
-            if not await report(self._store, MODEL_JOB, key, uid, decision.status):
+            if not await report(self._store, MODEL_JOB, key, uid, decision.status, deleting=decision.release):
                 return Result()
             for event in decision.events:
                 await self._events.record(job, event.type, event.reason, event.message)

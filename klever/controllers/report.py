@@ -11,15 +11,20 @@ from klever.store import Key, Store
 __all__ = ["report"]
 
 
-async def report(store: Store, kind: Kind, key: Key, uid: str, status: dict[str, Any]) -> bool:
+async def report(
+    store: Store, kind: Kind, key: Key, uid: str, status: dict[str, Any], *, deleting: bool = False
+) -> bool:
     """Patch the status of the object with this uid; returns whether it is still there.
 
     Raises `FailedPreconditionError` where it is there and has no status that can be written: an API server whose CRD
-    lacks the subresource answers as if there were no object.
+    lacks the subresource answers as if there were no object. That holds up no deletion: with `deleting` it is passed
+    over.
     """
     try:
         await store.patch(kind, key, {"metadata": {"uid": uid}, "status": status}, subresource="status")
     except NotFoundError as error:
+        if deleting:
+            return True
         # With a limit it is the API server that is asked: a cache may not have heard of the end yet.
         page = await store.list(kind, key.namespace, fields=f"metadata.name={key.name}", limit=1)
         if not any(found["metadata"]["uid"] == uid for found in page.items):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from tests.e2e.conftest import Objects
 from tests.e2e.inference import under_load
-from tests.e2e.platform import Platform, replicas, until
+from tests.e2e.platform import Platform, replicas, tasks, until
 
 SHARES = """
 apiVersion: kleveross.io/v1alpha1
@@ -128,8 +129,13 @@ def test_a_killed_control_plane_costs_no_inference(platform: Platform) -> None:
 
 
 def test_a_job_survives_a_kill(platform: Platform) -> None:
+    """Its task stands still meanwhile, so that it is in the middle of it; and is taken up as it is."""
     platform.push("team/adder:v1")
+    (task,) = until(lambda: tasks(platform))
+    os.kill(int(task), signal.SIGSTOP)
     platform.end(signal.SIGKILL)
     platform.start()
+    assert tasks(platform) == [task]
+    os.kill(int(task), signal.SIGCONT)
     job = until(lambda: platform.get("modeljobs", "-n", "team")["items"])[0]["metadata"]["name"]
     platform.run("klever", "wait", "modeljob", job, "-n", "team", "--for=condition=Complete")

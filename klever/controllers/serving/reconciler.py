@@ -13,7 +13,7 @@ from klever.controllers.report import report
 from klever.controllers.serving.models import ModelResolver
 from klever.controllers.serving.plan import Plan, make_plan
 from klever.controllers.serving.snapshot import Resolution, Snapshot
-from klever.controllers.serving.status import status_of
+from klever.controllers.serving.status import deleting_status, status_of
 from klever.errors import ConflictError, InvalidError, KleverError, NotFoundError
 from klever.reconcile.runner import Result
 from klever.routers import RouteKey, Router
@@ -51,8 +51,12 @@ class ServingReconciler:
             await self._remove(key)
             return Result()
         if "deletionTimestamp" in serving["metadata"]:
+            held = FINALIZER in serving["metadata"].get("finalizers", [])
+            if held:
+                await self._report(key, serving, deleting_status(serving, self._clock()))
             await self._remove(key)
-            await self._finalizers(key, serving, present=False)
+            if held:
+                await self._finalizers(key, serving, present=False)
             return Result()
         if FINALIZER not in serving["metadata"].get("finalizers", []):
             await self._finalizers(key, serving, present=True)
@@ -67,11 +71,13 @@ class ServingReconciler:
         except KleverError as error:
             refused = isinstance(error, InvalidError)
             failed = plan.failed(snapshot, error.message, refused=refused)
-            await self._report(key, snapshot, status_of(snapshot, failed))
+            await self._report(key, serving, status_of(snapshot, failed))
+            await self._tell_crashes(snapshot)
             if not refused:
                 raise  # to be tried again
             return Result()
-        await self._report(key, snapshot, status_of(snapshot, plan))
+        await self._report(key, serving, status_of(snapshot, plan))
+        await self._tell_crashes(snapshot)
         waiting = any(m.state is Resolution.WAITING for m in snapshot.models.values())
         return Result(_ASK_AGAIN_SECONDS if waiting else None)
 
@@ -98,19 +104,19 @@ class ServingReconciler:
         if retired - {w.revision for w in plan.wanted}:
             await self._backend.ensure(replace(workload, keep=plan.keep))
 
-    async def _report(self, key: Key, snapshot: Snapshot, status: dict[str, Any]) -> None:
-        old = snapshot.serving.get("status", {})
-        if old == status:
-            return
-        if not await report(self._store, SERVING, key, snapshot.serving["metadata"]["uid"], status):
+    async def _report(self, key: Key, serving: Object, status: dict[str, Any]) -> None:
+        old, uid, deleting = serving.get("status", {}), serving["metadata"]["uid"], status["phase"] == "Deleting"
+        if old == status or not await report(self._store, SERVING, key, uid, status, deleting=deleting):
             return
         if old.get("phase") != status["phase"]:
             ready = status["conditions"][0]
-            kind = "Normal" if status["phase"] in ("Ready", "Deploying", "Pending") else "Warning"
-            await self._events.record(snapshot.serving, kind, status["phase"], ready["message"][:1024])
+            kind = "Warning" if status["phase"] in ("Degraded", "Failed") else "Normal"
+            await self._events.record(serving, kind, status["phase"], ready["message"][:1024])
         elif old.get("traffic") != status["traffic"]:
-            await self._events.record(snapshot.serving, "Normal", "TrafficChanged", status["traffic"] or "none")
-        for line in _crashes(snapshot, old):
+            await self._events.record(serving, "Normal", "TrafficChanged", status["traffic"] or "none")
+
+    async def _tell_crashes(self, snapshot: Snapshot) -> None:
+        for line in _crashes(snapshot, snapshot.serving.get("status", {})):
             await self._events.record(snapshot.serving, "Warning", "BackOff", line)
 
     async def _remove(self, key: Key) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
+from klever.api.kinds import Object
 from klever.controllers.serving.plan import Plan, PredictorPlan
 from klever.controllers.serving.snapshot import Resolution, Snapshot
 from klever.reconcile.conditions import Condition, merge_conditions
 
-__all__ = ["status_of"]
+__all__ = ["deleting_status", "status_of"]
 
 
 def status_of(snapshot: Snapshot, plan: Plan) -> dict[str, Any]:
@@ -32,6 +34,20 @@ def status_of(snapshot: Snapshot, plan: Plan) -> dict[str, Any]:
     }
 
 
+def deleting_status(serving: Object, now: datetime) -> dict[str, Any]:
+    """Return the whole status of a Serving of which nothing runs any more, or will in a moment."""
+    old = serving.get("status", {})
+    why = ("False", "Deleting", "it is being deleted: nothing of it takes requests any more")
+    conditions = merge_conditions(
+        old.get("conditions", []),
+        (Condition("Ready", *why), Condition("RoutesReady", *why)),
+        generation=serving["metadata"]["generation"],
+        now=now,
+    )
+    gone = {"url": "", "traffic": "", "replicas": "0/0", "predictors": []}
+    return {**old, **gone, "phase": "Deleting", "conditions": conditions}
+
+
 def _wanted(spec: dict[str, Any]) -> int:
     """Of a predictor whose model is not known yet, too: those are missing as much."""
     return int(spec.get("replicas", 1))
@@ -51,7 +67,8 @@ def _phase(snapshot: Snapshot, plan: Plan) -> str:
         return "Ready"
     was_ready = snapshot.serving.get("status", {}).get("phase") in ("Ready", "Degraded")
     failed = bool(plan.trouble) or any(p.failed for p in plan.predictors)
-    if _serves(plan) and (was_ready or failed):
+    missing = any(m.state is Resolution.WAITING for m in snapshot.models.values())
+    if _serves(plan) and (was_ready or failed or missing):
         return "Degraded"
     if failed:
         return "Failed"

@@ -95,6 +95,13 @@ def test_a_cancelled_job_ends_its_task() -> None:
 def test_a_deleted_job_goes_after_its_task() -> None:
     decision = decide(seen(metadata={"deletionTimestamp": format_time(NOW)}))
     assert (decision.end_task, decision.release) == (True, True)
+    assert decision.status is not None
+    assert decision.status["phase"] == "Deleting"
+
+
+def test_a_deleted_job_that_has_ended_keeps_its_result() -> None:
+    decision = decide(seen(metadata={"deletionTimestamp": format_time(NOW)}, status={"phase": "Failed"}))
+    assert (decision.release, decision.status) == (True, None)
 
 
 @pytest.mark.parametrize(("age", "deleted"), [(30, False), (60, True)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -148,6 +149,14 @@ def test_nothing_ready_publishes_a_route_without_endpoints() -> None:
     assert {c["type"]: c["status"] for c in status["conditions"]} == {
         "Ready": "False", "ModelResolved": "False", "SignaturePending": "False", "RoutesReady": "False"
     }  # fmt: skip
+
+
+def test_what_serves_while_a_model_is_missing_is_degraded_from_the_start() -> None:
+    """Also after a restart, when nothing tells any more that it was Ready once."""
+    snapshot = seen({**MAIN, "traffic": 50}, {**CANARY, "traffic": 50}, instances=(instance(MAIN),))
+    missing = ResolvedModel(Resolution.WAITING, "why not", reason="ModelNotFound")
+    snapshot = replace(snapshot, models=snapshot.models | {CANARY["name"]: missing})
+    assert status_of(snapshot, make_plan(snapshot))["phase"] == "Degraded"
 
 
 def test_a_route_that_the_gateway_refuses_is_said_and_the_old_one_stays() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from klever.cmd.main import VERBS
+from tests.unit.cli.costs import least_seconds
 
 KLEVER = Path(sys.executable).parent / "klever"
 
@@ -20,6 +21,10 @@ def klever(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         env={"HOME": str(home), "PATH": os.environ["PATH"]},
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
+
+
+def test_help_starts_fast() -> None:
+    assert least_seconds(KLEVER, "--help") < 0.150
 
 
 @pytest.mark.parametrize("verb", VERBS)
