@@ -43,12 +43,19 @@ class RpcMetrics:
         labels = ["service", "method", "code"]
         self._total = Counter("klever_rpc", "RPCs that have ended", labels, registry=registry)
         self._seconds = Histogram("klever_rpc_seconds", "Time of a unary RPC", labels, registry=registry)
+        self._known: dict[tuple[MethodDescriptor, grpc.StatusCode], tuple[Counter, Histogram | None]] = {}
+        """By what they are labelled with: to find them by name takes longer than to count."""
 
     def ended(self, call: Call, code: grpc.StatusCode) -> None:
-        labels = (call.method.containing_service.name, call.method.name, code.name)
-        self._total.labels(*labels).inc()
-        if not call.method.server_streaming:
-            self._seconds.labels(*labels).observe(call.seconds)
+        known = self._known.get((call.method, code))
+        if known is None:
+            labels = (call.method.containing_service.name, call.method.name, code.name)
+            seconds = None if call.method.server_streaming else self._seconds.labels(*labels)
+            known = self._known[call.method, code] = (self._total.labels(*labels), seconds)
+        total, seconds = known
+        total.inc()
+        if seconds is not None:
+            seconds.observe(call.seconds)
 
 
 class Call:

@@ -15,7 +15,8 @@ _ANYTHING = Node({})
 def prune(node: Node, value: Any) -> None:
     """Remove, in place, fields that the schema does not know, and nulls where a field cannot be null."""
     if isinstance(value, dict) and not node.keeps_unknown:
-        goes = [name for name, field in value.items() if not _stays(node, name, field)]
+        doubtful = [name for name, field in value.items() if field is None or name not in node.properties]
+        goes = [name for name in doubtful if not _stays(node, name, value[name])]
         for name in goes:
             del value[name]
         for name, field in value.items():
