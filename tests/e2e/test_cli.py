@@ -218,6 +218,8 @@ def test_a_deployment_of_a_tag_that_has_moved_says_so(platform: Platform) -> Non
     assert platform.run(*deploy).stderr == ""
     platform.push("team/moving:v1", "pmml")
     assert "team/moving:v1 names another version by now, sha256:" in platform.run(*deploy).stderr
+    platform.run("klever", "delete", "version", "team/moving:v1")
+    assert platform.run(*deploy).stderr == ""
     platform.run("klever", "delete", "serving", "moving")
 
 

@@ -15,7 +15,7 @@ from klever.cli.klever.resources import find
 from klever.cli.klever.stored import SERVINGS
 from klever.cli.klever.versions import get_version
 from klever.cli.klever.wait import wait_for
-from klever.errors import InvalidError
+from klever.errors import InvalidError, KleverError
 from klever.oci.reference import Reference
 from klever.v1alpha1.serving_pb2 import Serving
 from klever.v1alpha1.serving_service_pb2 import ApplyServingRequest
@@ -75,7 +75,10 @@ def _tell_if_moved(api: Api, serving: Any, text: str) -> None:
         or not pins
     ):
         return
-    digest = get_version(api, "", text).digest
+    try:
+        digest = get_version(api, "", text).digest
+    except KleverError:
+        return  # the tag may be gone, or its registry silent: what was asked for is done all the same
     if digest not in pins:
         print(
             f"warning: {text} names another version by now, {digest}; what is served was pinned before: "
