@@ -69,7 +69,7 @@ class Objects(Generic[M]):
         self.kind = kind
         self._message = message
         self._encoded: OrderedDict[tuple[str, str], bytes] = OrderedDict()
-        self._events: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+        self._events: OrderedDict[tuple[str, str, str], bytes] = OrderedDict()
 
     def read(self, obj: Object) -> M:
         """Return an object as a message, the caller's own.
@@ -178,7 +178,7 @@ class Objects(Generic[M]):
 
     def _told(self, event: WatchEvent, response: Callable[..., Message]) -> bytes:
         """Serialize an event once for all who hear of it."""
-        state = (event.type, event.resource_version)
+        state = (event.type, event.uid, event.resource_version)
         known = self._events.get(state)
         if known is None:
             known = self._events[state] = response(type=event.type, object=self.read(event.object)).SerializeToString()

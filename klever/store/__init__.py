@@ -65,12 +65,15 @@ class WatchEvent:
     """A change. An object that begins or ceases to match a watch's selectors arrives as ADDED or DELETED."""
 
     type: EventType
+    uid: str
+    """Of the object: a server that was restored gives a resource version to another one. Empty for a BOOKMARK."""
     resource_version: str
     read: Callable[[], Object]
 
     @classmethod
     def of(cls, type_: EventType, obj: Object) -> WatchEvent:
-        return cls(type_, str(obj["metadata"]["resourceVersion"]), lambda: obj)
+        metadata = obj["metadata"]
+        return cls(type_, str(metadata.get("uid", "")), str(metadata["resourceVersion"]), lambda: obj)
 
     @property
     def object(self) -> Object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from klever.errors import InvalidError
 from klever.routers import Route, RouteKey
 
 __all__ = ["Change", "Changes"]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,12 +58,13 @@ class Changes:
                     await self._together((change,))
                 return
             error = refused
-        except Exception as failed:  # noqa: BLE001 - those who wait get it
+        except Exception as failed:  # noqa: BLE001 - those who wait get it, else it is logged
             error = failed
         for change in batch:
-            if change.live.done():
-                continue  # nobody waits any more
-            if error is None:
+            if change.live.done():  # nobody waits any more
+                if error is not None:
+                    log.warning("the route of %s was not changed: %s", change.key, error)
+            elif error is None:
                 change.live.set_result(None)
             else:
                 change.live.set_exception(error)

@@ -22,6 +22,7 @@ class Change(NamedTuple):
 
     namespace: str
     name: str
+    uid: str
     revision: int
     old: bytes | None
     new: bytes

@@ -26,8 +26,9 @@ _HEARTBEAT_SECONDS = 5.0
 async def existing(table: Table, namespace: str, selector: Selector) -> AsyncIterator[WatchEvent]:
     """Yield what is there at the first step, as ADDED."""
     for number, row in enumerate(table.snapshot(namespace), 1):
-        if selector.everything or selector.matches(decode(row.data)):
-            yield WatchEvent("ADDED", str(row.revision), partial(decode, row.data))
+        obj = decode(row.data)
+        if selector.matches(obj):
+            yield WatchEvent.of("ADDED", obj)
         if number % _CHUNK == 0:
             await asyncio.sleep(0)
 
@@ -83,7 +84,7 @@ async def heartbeat(engine: Engine) -> None:
 
 def bookmark(kind: Kind, revision: int) -> WatchEvent:
     obj: Object = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": {"resourceVersion": str(revision)}}
-    return WatchEvent("BOOKMARK", str(revision), lambda: obj)
+    return WatchEvent.of("BOOKMARK", obj)
 
 
 def _event(change: Change, namespace: str, selector: Selector) -> WatchEvent | None:
@@ -97,4 +98,4 @@ def _event(change: Change, namespace: str, selector: Selector) -> WatchEvent | N
         if not before and not after:
             return None
         kind = "MODIFIED" if before and after else "ADDED" if after else "DELETED"
-    return WatchEvent(kind, str(change.revision), partial(decode, change.new))
+    return WatchEvent(kind, change.uid, str(change.revision), partial(decode, change.new))

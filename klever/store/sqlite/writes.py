@@ -64,7 +64,7 @@ class Writes:
         stored = _versioned(admitted, number)
         data = encode(stored)
         row = Row(number, kind.resource, *address, number, data, applied)
-        await self._engine.write(table, row, Change(*address, number, None, data)).wait()
+        await self._engine.write(table, row, Change(*address, metadata["uid"], number, None, data)).wait()
         return stored
 
     async def update(
@@ -167,13 +167,15 @@ class Writes:
         stored = _versioned(new, number)
         data = encode(stored)
         kept = Row(row.id, row.kind, row.namespace, row.name, number, data, applied)
-        await self._engine.write(table, kept, Change(row.namespace, row.name, number, row.data, data)).wait()
+        change = Change(row.namespace, row.name, new["metadata"]["uid"], number, row.data, data)
+        await self._engine.write(table, kept, change).wait()
         return stored
 
     async def _drop(self, table: Table, row: Row, last: Object) -> Object:
         number = self._engine.next_revision
         dropped = _versioned(last, number)
-        change = Change(row.namespace, row.name, number, row.data, encode(dropped), deleted=True)
+        uid = last["metadata"]["uid"]
+        change = Change(row.namespace, row.name, uid, number, row.data, encode(dropped), deleted=True)
         await self._engine.write(table, row, change).wait()
         return dropped
 

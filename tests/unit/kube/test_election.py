@@ -86,7 +86,7 @@ async def watched(
     """Leads within, by a lease of a fifth of the usual times; what it calls is seen."""
     slow = Slow(client, seconds)
     election = Election(
-        slow,  # type: ignore[arg-type]
+        slow,  # type: ignore[arg-type]  # the way to a KubeClient
         namespace=namespace,
         name="it",
         identity="first",
