@@ -1,20 +1,27 @@
-"""What a command costs."""
+"""What commands cost."""
 
 from __future__ import annotations
 
 import resource
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 __all__ = ["least_seconds"]
 
-
-def least_seconds(*command: str | Path) -> float:
-    """Return the processor time of the cheapest of eight runs: what else runs here counts little in it."""
-    return min(_seconds(*command) for _ in range(8))
+_RUNS = 30
 
 
-def _seconds(*command: str | Path) -> float:
+def least_seconds(*commands: Sequence[str | Path]) -> list[float]:
+    """Return the processor time of the cheapest run of each: what else runs here can only add to it.
+
+    They take turns, so that a machine that is slow for a while is so for all of them.
+    """
+    rounds = [[_seconds(command) for command in commands] for _ in range(_RUNS)]
+    return [min(column) for column in zip(*rounds, strict=True)]
+
+
+def _seconds(command: Sequence[str | Path]) -> float:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -100,7 +100,8 @@ def test_network_verbs_load_no_server() -> None:
 
 
 def test_version_starts_fast() -> None:
-    assert least_seconds(ORMB, "version") - least_seconds(sys.executable, "-c", "pass") < 0.060
+    version, bare = least_seconds((ORMB, "version"), (sys.executable, "-c", "pass"))
+    assert version - bare < 0.060
 
 
 def test_every_kind_of_error_has_a_code() -> None:
