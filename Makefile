@@ -54,11 +54,11 @@ generate: $(VENV)/.dev
 	PYTHONPATH=. $(BIN)/python hack/generate
 
 ## lock: resolve the requirements anew (needs uv)
+LOCK := uv pip compile -q pyproject.toml --generate-hashes --no-emit-index-url --no-header --no-annotate \
+    --python-version 3.11 -c requirements/constraints.txt
 lock:
-	uv pip compile -q pyproject.toml --generate-hashes --no-emit-index-url --no-header --no-annotate \
-	    --python-version 3.11 -o requirements/klever.txt
-	uv pip compile -q pyproject.toml --group dev -c requirements/klever.txt --generate-hashes --no-emit-index-url \
-	    --no-header --no-annotate --python-version 3.11 -o requirements/dev.txt
+	$(LOCK) -o requirements/klever.txt
+	$(LOCK) --group dev -c requirements/klever.txt -o requirements/dev.txt
 
 clean:
 	rm -rf build $(VENV)

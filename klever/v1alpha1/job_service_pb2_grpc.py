@@ -8,7 +8,7 @@ from klever.v1alpha1 import common_pb2 as klever_dot_v1alpha1_dot_common__pb2
 from klever.v1alpha1 import job_service_pb2 as klever_dot_v1alpha1_dot_job__service__pb2
 from klever.v1alpha1 import modeljob_pb2 as klever_dot_v1alpha1_dot_modeljob__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.76.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -28,7 +28,7 @@ if _version_not_supported:
     )
 
 
-class JobServiceStub:
+class JobServiceStub(object):
     """Jobs on models: extraction and conversion.
     """
 
@@ -85,7 +85,7 @@ class JobServiceStub:
                 _registered_method=True)
 
 
-class JobServiceServicer:
+class JobServiceServicer(object):
     """Jobs on models: extraction and conversion.
     """
 
@@ -208,7 +208,7 @@ def add_JobServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class JobService:
+class JobService(object):
     """Jobs on models: extraction and conversion.
     """
 

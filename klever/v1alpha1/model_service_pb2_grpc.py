@@ -6,7 +6,7 @@ import warnings
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from klever.v1alpha1 import model_service_pb2 as klever_dot_v1alpha1_dot_model__service__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.76.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -26,7 +26,7 @@ if _version_not_supported:
     )
 
 
-class ModelServiceStub:
+class ModelServiceStub(object):
     """Projects, models and their versions. A model is a repository of the registry, a version one of its tags. In REST's
     paths a slash of a model's name is escaped twice, as in Harbor's: `vision%252Fresnet`.
     """
@@ -84,7 +84,7 @@ class ModelServiceStub:
                 _registered_method=True)
 
 
-class ModelServiceServicer:
+class ModelServiceServicer(object):
     """Projects, models and their versions. A model is a repository of the registry, a version one of its tags. In REST's
     paths a slash of a model's name is escaped twice, as in Harbor's: `vision%252Fresnet`.
     """
@@ -209,7 +209,7 @@ def add_ModelServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class ModelService:
+class ModelService(object):
     """Projects, models and their versions. A model is a repository of the registry, a version one of its tags. In REST's
     paths a slash of a model's name is escaped twice, as in Harbor's: `vision%252Fresnet`.
     """

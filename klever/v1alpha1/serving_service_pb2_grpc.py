@@ -8,7 +8,7 @@ from klever.v1alpha1 import common_pb2 as klever_dot_v1alpha1_dot_common__pb2
 from klever.v1alpha1 import serving_pb2 as klever_dot_v1alpha1_dot_serving__pb2
 from klever.v1alpha1 import serving_service_pb2 as klever_dot_v1alpha1_dot_serving__service__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.76.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -28,7 +28,7 @@ if _version_not_supported:
     )
 
 
-class ServingServiceStub:
+class ServingServiceStub(object):
     """Models behind URLs.
     """
 
@@ -100,7 +100,7 @@ class ServingServiceStub:
                 _registered_method=True)
 
 
-class ServingServiceServicer:
+class ServingServiceServicer(object):
     """Models behind URLs.
     """
 
@@ -260,7 +260,7 @@ def add_ServingServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class ServingService:
+class ServingService(object):
     """Models behind URLs.
     """
 

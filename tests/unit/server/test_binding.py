@@ -192,10 +192,10 @@ async def test_a_call_has_an_id_that_its_caller_can_quote(jobs: Any, caplog: pyt
     caplog.set_level("DEBUG")
     call = jobs.CreateModelJob(job("a"), metadata=[*TOKEN, ("x-request-id", "mine-1")])
     await call
-    assert dict(await call.trailing_metadata())["x-request-id"] == "mine-1"
+    assert dict(tuple(await call.trailing_metadata()))["x-request-id"] == "mine-1"
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await jobs.GetModelJob(pb.GetModelJobRequest(name="b"), metadata=[("x-request-id", "no id")])
-    made = dict(caught.value.trailing_metadata())["x-request-id"]
+    made = dict(tuple(caught.value.trailing_metadata()))["x-request-id"]
     info = error_details_pb2.RequestInfo()
     assert [d for d in rpc_status.from_call(caught.value).details if d.Unpack(info)]
     assert info.request_id == made != "no id"
