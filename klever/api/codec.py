@@ -6,7 +6,8 @@ pod fragments) are integers, quantities may be written as integers and are kept 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
@@ -38,32 +39,40 @@ class _Field(NamedTuple):
 
     name: str
     json_name: str
-    is_map: bool
     is_repeated: bool
     is_message: bool
     cpp_type: int
     int_or_string: bool
     plain: type | None
-    """The one type of its values, where nothing else of them is to be checked."""
+    """The one type of its value, where nothing else of it is to be checked."""
     values: _Field | None
     """Of a map: the field of its values."""
+    to_json: Callable[[Any], Any] | None
+    """Makes JSON of its value; None where the value is JSON already."""
 
 
-@cache
 def _described(field: FieldDescriptor) -> _Field:
     entry: Any = field.message_type
     is_map = field.is_repeated and entry is not None and entry.GetOptions().map_entry
     return _Field(
         field.name,
         field.json_name,
-        is_map,
         field.is_repeated,
         entry is not None,
         field.cpp_type,
         field.GetOptions().Extensions[schema_pb2.schema].int_or_string,
-        _PLAIN.get(field.cpp_type),
+        None if field.is_repeated else _PLAIN.get(field.cpp_type),
         _described(entry.fields_by_name["value"]) if is_map else None,
+        dict if is_map else _writer(field),
     )
+
+
+def _writer(field: FieldDescriptor) -> Callable[[Any], Any] | None:
+    message: Any = field.message_type
+    if message is None:
+        return list if field.is_repeated else None
+    one = _WELL_KNOWN.get(message.full_name, to_object)
+    return (lambda items: [one(item) for item in items]) if field.is_repeated else one
 
 
 @cache
@@ -72,10 +81,21 @@ def _fields(message: Descriptor) -> dict[str, _Field]:
     return {field.json_name: _described(field) for field in message.fields}
 
 
+@cache
+def _numbered(message: Descriptor) -> dict[int, _Field]:
+    """The fields of a message by their numbers."""
+    fields = _fields(message)
+    return {field.number: fields[field.json_name] for field in message.fields}
+
+
 def to_object(message: Message) -> Object:
     """Return a message as Kubernetes JSON; fields that are not set are absent."""
-    known = ((_described(field), value) for field, value in message.ListFields())
-    return {field.json_name: _field_to_json(field, value) for field, value in known}
+    fields = _numbered(message.DESCRIPTOR)
+    obj: Object = {}
+    for descriptor, value in message.ListFields():
+        field = fields[descriptor.number]
+        obj[field.json_name] = value if field.to_json is None else field.to_json(value)
+    return obj
 
 
 def from_object(obj: Mapping[str, Any], message: type[M], *, strict: bool = False) -> M:
@@ -100,20 +120,8 @@ def parse_time(text: str) -> datetime:
     return time.astimezone(UTC)
 
 
-def _field_to_json(field: _Field, value: Any) -> Any:
-    if field.is_map:
-        return dict(value)
-    if field.is_repeated:
-        return [_value_to_json(item) for item in value] if field.is_message else list(value)
-    return _value_to_json(value) if field.is_message else value
-
-
-def _value_to_json(value: Message) -> Any:
-    if isinstance(value, Timestamp):
-        return value.ToDatetime(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    if isinstance(value, Struct | ListValue | Value):
-        return _struct_to_json(value)
-    return to_object(value)
+def _time_to_json(value: Timestamp) -> str:
+    return value.ToDatetime(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _struct_to_json(value: Struct | ListValue | Value) -> Any:
@@ -130,6 +138,12 @@ def _struct_to_json(value: Struct | ListValue | Value) -> Any:
     return int(inner) if kind == "number_value" and inner.is_integer() else inner
 
 
+_WELL_KNOWN: dict[str, Callable[[Any], Any]] = {
+    Timestamp.DESCRIPTOR.full_name: _time_to_json,
+    **{message.DESCRIPTOR.full_name: _struct_to_json for message in (Struct, ListValue, Value)},
+}
+
+
 class _Reader:
     """Collects every violation instead of stopping at the first."""
 
@@ -138,20 +152,19 @@ class _Reader:
         self.violations: list[FieldViolation] = []
 
     def message(self, obj: object, target: Message, path: str) -> None:
-        if not isinstance(obj, Mapping):
+        if not isinstance(obj, dict):
             self._wrong(path, obj, "an object")
             return
         fields = _fields(target.DESCRIPTOR)
         for name, value in obj.items():
             field = fields.get(name)
-            if field is not None and type(value) is field.plain and not field.is_repeated:
+            if field is None:
+                if self.strict:
+                    self.violations.append(FieldViolation(_under(path, name), "unknown field"))
+            elif type(value) is field.plain:
                 setattr(target, field.name, value)  # most fields: this alone halves the time of all
-                continue
-            where = f"{path}.{name}" if path else str(name)
-            if field is not None and value is not None:
-                self._field(field, value, target, where)
-            elif field is None and self.strict:
-                self.violations.append(FieldViolation(where, "unknown field"))
+            elif value is not None:
+                self._field(field, value, target, _under(path, name))
 
     def _field(self, field: _Field, value: object, target: Message, path: str) -> None:
         if field.values is not None:
@@ -166,11 +179,11 @@ class _Reader:
             self._set(target, field, self._scalar(field, value, path))
 
     def _map(self, target: Any, values: _Field, value: object, path: str) -> None:
-        if not isinstance(value, Mapping):
+        if not isinstance(value, dict):
             self._wrong(path, value, "an object")
             return
         for key, entry in value.items():
-            scalar = self._scalar(values, entry, f"{path}[{key}]")
+            scalar = entry if type(entry) is values.plain else self._scalar(values, entry, f"{path}[{key}]")
             if scalar is not None:
                 target[str(key)] = scalar
 
@@ -196,16 +209,16 @@ class _Reader:
 
     def _timestamp(self, value: object, target: Timestamp, path: str) -> None:
         try:
-            target.seconds = int(parse_time(str(value)).replace(microsecond=0).timestamp())
+            target.seconds = math.floor(parse_time(str(value)).timestamp())
         except ValueError:
             self.violations.append(FieldViolation(path, f"{value!r} is not a time as in 2026-01-31T12:00:00Z"))
 
     def _struct(self, value: object, target: Struct, path: str) -> None:
-        if not isinstance(value, Mapping):
+        if not isinstance(value, dict):
             self._wrong(path, value, "an object")
             return
         try:
-            target.update(dict(value))
+            target.update(value)
         except (ValueError, TypeError) as error:
             self.violations.append(FieldViolation(path, f"is not JSON: {error}"))
 
@@ -246,11 +259,15 @@ class _Reader:
             setattr(target, field.name, value)
 
 
+def _under(path: str, name: object) -> str:
+    return f"{path}.{name}" if path else str(name)
+
+
 def _is_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _describe(value: object) -> str:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return "an object"
     return "a list" if isinstance(value, list) else repr(value)

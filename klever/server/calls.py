@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
+import secrets
 import time
-import uuid
 from typing import Any, Final
 
 import grpc
@@ -70,7 +70,7 @@ class Call:
         self.metadata: dict[str, str | bytes] = dict(context.invocation_metadata() or ())
         self.user = ANONYMOUS
         given = str(self.metadata.get(REQUEST_ID, ""))
-        self.id = given if _GIVEN_ID.fullmatch(given) else str(uuid.uuid4())
+        self.id = given if _GIVEN_ID.fullmatch(given) else secrets.token_hex(16)
         context.set_trailing_metadata(((REQUEST_ID, self.id),))
 
     @property

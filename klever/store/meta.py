@@ -76,15 +76,17 @@ def normalize(obj: Object) -> None:
     metadata = obj.setdefault("metadata", {})
     if not isinstance(metadata, dict):
         raise InvalidError(violations=(FieldViolation("metadata", "must be an object"),))
-    known = {field: value for field, value in metadata.items() if value is not None and field in _FIELDS}
-    wrong = tuple(
-        FieldViolation(f"metadata.{field}", f"must be {_FIELDS[field][0]}")
-        for field, value in known.items()
-        if not _FIELDS[field][1](value)
-    )
+    kept, wrong = {}, []
+    for field, value in metadata.items():
+        if value is None or field not in _FIELDS:
+            continue
+        wanted, right = _FIELDS[field]
+        if not right(value):
+            wrong.append(FieldViolation(f"metadata.{field}", f"must be {wanted}"))
+        elif value:
+            kept[field] = value
     if wrong:
-        raise InvalidError(violations=wrong)
-    kept = {field: value for field, value in known.items() if value}
+        raise InvalidError(violations=tuple(wrong))
     if "ownerReferences" in kept:
         references = kept["ownerReferences"]
         kept["ownerReferences"] = [r for place, r in enumerate(references) if r not in references[:place]]

@@ -9,8 +9,11 @@ import orjson
 
 from klever.api.kinds import Object
 from klever.errors import InvalidError
+from klever.store.meta import deleting
 
-__all__ = ["MAX_BYTES", "Encoded", "copied", "decode", "encode"]
+__all__ = ["MAX_BYTES", "Encoded", "copied", "decode", "encode", "is_deleting"]
+
+_DELETING = b'"deletionTimestamp"'
 
 MAX_BYTES = 1536 * 1024
 """The largest object, as etcd's limit."""
@@ -30,6 +33,11 @@ def encode(obj: Object) -> bytes:
 def decode(data: bytes) -> Object:
     obj: Object = orjson.loads(data)
     return obj
+
+
+def is_deleting(data: bytes) -> bool:
+    """Whether an object is being deleted; most are seen not to be without being decoded."""
+    return _DELETING in data and deleting(decode(data))
 
 
 class Encoded(Sequence[Object]):

@@ -16,8 +16,7 @@ from typing import Protocol
 from klever.api.kinds import KINDS, NAMESPACE, Kind
 from klever.errors import ConflictError, KleverError, NotFoundError
 from klever.store import Key
-from klever.store.meta import deleting
-from klever.store.sqlite.encoding import decode
+from klever.store.sqlite.encoding import decode, is_deleting
 from klever.store.sqlite.engine import Engine
 from klever.store.sqlite.history import Change
 from klever.store.sqlite.owners import Node, Owner, Owners
@@ -30,7 +29,6 @@ _CHUNK = 500
 """Deletions at once: they share transactions."""
 
 _RETRY_SECONDS = 1.0
-_DELETING = b'"deletionTimestamp"'
 _KINDS = {(kind.api_version, kind.kind): kind for kind in KINDS}
 
 
@@ -82,7 +80,7 @@ class Collector:
         if self._owners.learn(node, data):
             self._suspects.add(node)
             self._work.set()
-        if node.kind == NAMESPACE and _is_deleting(data):
+        if node.kind == NAMESPACE and is_deleting(data):
             self._terminating.add(node.name)
             self._work.set()
 
@@ -136,7 +134,7 @@ class Collector:
 
     async def _delete_one(self, node: Node) -> None:
         row = self._engine.tables[node.kind].rows.get((node.namespace, node.name))
-        if row is None or _is_deleting(row.data):
+        if row is None or is_deleting(row.data):
             return
         uid = decode(row.data)["metadata"]["uid"]
         try:
@@ -146,7 +144,3 @@ class Collector:
         except KleverError:
             self._suspects.add(node)
             raise
-
-
-def _is_deleting(data: bytes) -> bool:
-    return _DELETING in data and deleting(decode(data))

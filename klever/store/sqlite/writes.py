@@ -17,7 +17,7 @@ from klever.errors import (
 )
 from klever.store import Key, meta
 from klever.store.admission import Admission
-from klever.store.sqlite.encoding import copied, decode, encode
+from klever.store.sqlite.encoding import copied, decode, encode, is_deleting
 from klever.store.sqlite.engine import Commit, Engine, Table
 from klever.store.sqlite.history import Change
 from klever.store.sqlite.schema import Row
@@ -150,6 +150,10 @@ class Writes:
         return new
 
     async def _check_namespace(self, kind: Kind, namespace: str) -> None:
+        row, _ = self._engine.tables[NAMESPACE].current(("", namespace))
+        if row is not None and not is_deleting(row.data):
+            return
+
         def refuse(found: Object, _row: Row) -> None:
             if meta.deleting(found):
                 raise PermissionDeniedError(

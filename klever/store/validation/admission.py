@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
@@ -39,18 +38,18 @@ class SchemaAdmission:
         fill_defaults(nodes.whole, body)
         admitted = {name: new[name] for name in _ENVELOPE if name in new} | body
         part = nodes.without_spec if subresource == "status" else nodes.without_status
-        violations = tuple(_faults(part, admitted, old))
+        violations = _faults(part, admitted, old)
         if violations:
-            raise InvalidError(violations=violations)
+            raise InvalidError(violations=tuple(violations))
         return admitted
 
 
-def _faults(node: Node, new: Object, old: Object | None) -> Iterator[FieldViolation]:
+def _faults(node: Node, new: Object, old: Object | None) -> list[FieldViolation]:
     """Rules are evaluated only where they can be: they may rely on types, and on what their cost was reckoned by."""
-    structural = check(node, new, "")
-    yield from structural
-    if not any(isinstance(fault, BlockingFault) for fault in structural):
-        yield from check_rules(node, new, old, "")
+    faults = check(node, new, "")
+    if not any(isinstance(fault, BlockingFault) for fault in faults):
+        faults.extend(check_rules(node, new, old, ""))
+    return faults
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from klever.api.codec import parse_time
@@ -34,14 +35,9 @@ def _check(node: Node, value: Any, path: str, faults: Faults) -> None:
     if node.enum is not None and value not in node.enum:
         known = ", ".join(str(e) for e in node.enum if e != "")
         faults.append(BlockingFault(path, f"{_show(value)} is none of {known}"))
-    if isinstance(value, str):
-        _string(node, value, path, faults)
-    elif isinstance(value, dict):
-        _object(node, value, path, faults)
-    elif isinstance(value, list):
-        _list(node, value, path, faults)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        _number(node, value, path, faults)
+    check_value = _CHECKS.get(type(value))
+    if check_value is not None:
+        check_value(node, value, path, faults)
 
 
 def _integral(node: Node, value: Any) -> bool:
@@ -107,6 +103,16 @@ def _number(node: Node, value: float, path: str, faults: Faults) -> None:
         faults.append(FieldViolation(path, f"{value} is more than {high}"))
     if node.format and not node.format[0] <= value <= node.format[1]:
         faults.append(FieldViolation(path, f"{value} is not within {node.format[0]}..{node.format[1]}"))
+
+
+_CHECKS: dict[type, Callable[[Node, Any, str, Faults], None]] = {
+    str: _string,
+    dict: _object,
+    list: _list,
+    int: _number,
+    float: _number,
+}
+"""By the exact types of decoded JSON."""
 
 
 def _show(value: Any) -> str:

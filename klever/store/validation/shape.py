@@ -10,17 +10,18 @@ from klever.store.validation.schemas import Node
 __all__ = ["fill_defaults", "prune"]
 
 _ANYTHING = Node({})
+_NESTED = (dict, list)
 
 
 def prune(node: Node, value: Any) -> None:
     """Remove, in place, fields that the schema does not know, and nulls where a field cannot be null."""
     if isinstance(value, dict) and not node.keeps_unknown:
         doubtful = [name for name, field in value.items() if field is None or name not in node.properties]
-        goes = [name for name in doubtful if not _stays(node, name, value[name])]
-        for name in goes:
-            del value[name]
+        for name in doubtful:
+            if not _stays(node, name, value[name]):
+                del value[name]
         for name, field in value.items():
-            if isinstance(field, dict | list):
+            if type(field) in _NESTED:
                 prune(node.properties.get(name) or node.others or _ANYTHING, field)
     elif isinstance(value, list):
         for item in value:
