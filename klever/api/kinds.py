@@ -7,12 +7,11 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from klever.errors import InvalidError
 from klever.v1alpha1.meta_pb2 import Event
 from klever.v1alpha1.modeljob_pb2 import ModelJob
 from klever.v1alpha1.serving_pb2 import Serving
 
-__all__ = ["EVENT", "GROUP", "KINDS", "MODEL_JOB", "NAMESPACE", "SERVING", "Kind", "Object", "kind_of"]
+__all__ = ["EVENT", "GROUP", "KINDS", "MODEL_JOB", "NAMESPACE", "SERVING", "Kind", "Object"]
 
 GROUP = "kleveross.io"
 
@@ -54,15 +53,3 @@ EVENT = Kind("", "v1", "Event", "events", has_status=False, message=Event)
 NAMESPACE = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
 
 KINDS: tuple[Kind, ...] = (MODEL_JOB, SERVING, EVENT, NAMESPACE)
-
-_BY_NAME = {(k.api_version, k.kind): k for k in KINDS}
-
-
-def kind_of(obj: Object) -> Kind:
-    """Return the kind that an object says it is; raises `InvalidError` if there is none such."""
-    key = (obj.get("apiVersion"), obj.get("kind"))
-    kind = _BY_NAME.get((str(key[0]), str(key[1])))
-    if kind is None:
-        known = ", ".join(f"{k.kind} ({k.api_version})" for k in KINDS)
-        raise InvalidError(f"apiVersion {key[0]!r}, kind {key[1]!r} is unknown; known: {known}")
-    return kind

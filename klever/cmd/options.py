@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ __all__ = [
     "StoreOptions",
     "add_machine_flags",
     "add_store_flags",
+    "address",
     "machine_options",
     "port",
     "store_options",
@@ -53,7 +55,11 @@ class StoreOptions:
 def add_machine_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=default_data(), metavar="DIR", help="default: %(default)s")
     parser.add_argument(
-        "--host", default="127.0.0.1", help="address to bind; beyond loopback everything needs the token"
+        "--host",
+        type=address,
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="address to bind (default %(default)s); beyond loopback everything needs the token",
     )
     parser.add_argument("--port", type=port, default=8080, help="the one port (default %(default)s)")
     parser.add_argument(
@@ -71,6 +77,17 @@ def add_machine_flags(parser: argparse.ArgumentParser) -> None:
         metavar="PORT",
         help="of Prometheus metrics, on loopback (default: any)",
     )
+
+
+def address(text: str) -> str:
+    """Read a flag's value."""
+    if text == "localhost":
+        return "127.0.0.1"
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError as error:
+        message = f"{text!r} is no IP address (0.0.0.0: all of this machine's)"
+        raise argparse.ArgumentTypeError(message) from error
 
 
 def port(text: str) -> int:

@@ -37,7 +37,7 @@ def run(job: Job) -> dict[str, Any]:
 
 
 def _write(job: Job, layout: Layout, pulled: model.SavedModel, signature: formats.Signature) -> dict[str, Any]:
-    report = f"{len(signature.inputs)} inputs, {len(signature.outputs)} outputs, {len(signature.layers)} operators"
+    report = f"inputs: {len(signature.inputs)}, outputs: {len(signature.outputs)}, operators: {len(signature.layers)}"
     same_target = job.target == job.model
     if same_target and pulled.config.signature == signature:
         job.say("the signature is there already")

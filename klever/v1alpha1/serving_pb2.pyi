@@ -281,7 +281,7 @@ class ServingStatus(_message.Message):
     observed_generation: _builtins.int
     """Generation of the spec that this status speaks of."""
     replicas: _builtins.str
-    """How many processes run and how many are wanted, e.g. `2/2`."""
+    """How many processes take requests and how many are wanted, e.g. `2/2`."""
     @_builtins.property
     def conditions(self) -> _containers.RepeatedCompositeFieldContainer[_meta_pb2.Condition]:
         """Ready; ModelResolved, SignaturePending and RoutesReady say what Ready waits for."""
@@ -341,7 +341,9 @@ class PredictorStatus(_message.Message):
     replicas: _builtins.int
     """Processes that are wanted."""
     ready_replicas: _builtins.int
-    """Processes that answered an inference."""
+    """Processes that answered an inference, of the revision that gets the requests (the old one until all of the new one
+    are ready).
+    """
     traffic: _builtins.int
     """Share of the requests that is live, in percent. Absent for a predictor with a header match."""
     message: _builtins.str

@@ -12,7 +12,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from klever.api.codec import from_object, to_object
-from klever.api.kinds import NAMESPACE, Object, kind_of
+from klever.api.kinds import KINDS, NAMESPACE, Kind, Object
 from klever.store import Key, Store
 
 __all__ = ["CodecContract"]
@@ -24,6 +24,10 @@ NAMES = sorted(path.stem for path in GOLDEN.glob("*.json"))
 def golden_object(name: str) -> Object:
     obj: Object = json.loads((GOLDEN / f"{name}.json").read_text())
     return obj
+
+
+def kind_of(obj: Object) -> Kind:
+    return next(kind for kind in KINDS if (kind.api_version, kind.kind) == (obj["apiVersion"], obj["kind"]))
 
 
 def message_of(obj: Object) -> Message:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +18,8 @@ from tests.kubectl import Given, Kubectl, clear
 from tests.kubectl import objects as objects_of
 
 __all__ = ["Objects"]
+
+GRPCURL = "v1.9.4"
 
 
 class Objects:
@@ -33,6 +38,24 @@ class Objects:
     def all(self) -> list[list[str]]:
         """Kind, namespace and name of those that are on a cluster."""
         return [] if self.cluster is None else objects_of(self.cluster)
+
+
+@pytest.fixture(scope="session")
+def grpcurl() -> str:
+    """Built once, outside the checkout."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "klever" / "tools" / GRPCURL
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (cache / "grpcurl").exists():
+            go = shutil.which("go")
+            assert go, "install Go: grpcurl is built with it"
+            subprocess.run(
+                [go, "install", f"github.com/fullstorydev/grpcurl/cmd/grpcurl@{GRPCURL}"],
+                env={**os.environ, "GOBIN": str(cache)},
+                check=True,
+            )
+    return str(cache / "grpcurl")
 
 
 @pytest.fixture(scope="session")

@@ -16,12 +16,12 @@ import termios
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["ADDER", "Platform", "Terminal", "replicas", "tasks", "until"]
+__all__ = ["ADDER", "Platform", "Terminal", "at_a_terminal", "replicas", "tasks", "until"]
 
 BIN = Path(sys.executable).parent
 ADDER = {"inputs": [
@@ -45,19 +45,34 @@ class Terminal:
     def __init__(self, process: subprocess.Popen[bytes], handle: int) -> None:
         self.process = process
         self._handle = handle
-        self._seen = ""
+        self.seen = ""
 
     def read(self, wanted: str, seconds: float = 30.0) -> None:
         """Read on until a text is there; colours are left out."""
         deadline = time.monotonic() + seconds
-        while wanted not in self._seen:
+        while wanted not in self.seen:
             ready, _, _ = select.select([self._handle], [], [], max(deadline - time.monotonic(), 0))
-            assert ready, f"not within {seconds} s: {wanted!r} in {self._seen!r}"
+            assert ready, f"not within {seconds} s: {wanted!r} in {self.seen!r}"
             try:
                 shown = os.read(self._handle, 65536).decode(errors="replace")
             except OSError as error:  # it has ended
-                raise AssertionError(f"{wanted!r} is not in {self._seen!r}") from error
-            self._seen += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+                raise AssertionError(f"{wanted!r} is not in {self.seen!r}") from error
+            self.seen += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+
+
+@contextmanager
+def at_a_terminal(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[Terminal]:
+    """Run a command at a terminal, 200 columns wide."""
+    ours, its = pty.openpty()
+    termios.tcsetwinsize(its, (50, 200))
+    process = subprocess.Popen(command, env={**environment, "TERM": "xterm"}, stdin=its, stdout=its, stderr=its)
+    os.close(its)
+    try:
+        yield Terminal(process, ours)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
 
 
 class Platform:
@@ -129,20 +144,9 @@ class Platform:
         assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         return done
 
-    @contextmanager
-    def watched(self, *command: str) -> Iterator[Terminal]:
-        """Run `klever` at a terminal, 200 columns wide."""
-        ours, its = pty.openpty()
-        termios.tcsetwinsize(its, (50, 200))
-        environment = {**self.env, "TERM": "xterm"}
-        process = subprocess.Popen([str(BIN / "klever"), *command], env=environment, stdin=its, stdout=its, stderr=its)
-        os.close(its)
-        try:
-            yield Terminal(process, ours)
-        finally:
-            process.kill()
-            process.wait()
-            os.close(ours)
+    def watched(self, *command: str) -> AbstractContextManager[Terminal]:
+        """Run `klever` at a terminal."""
+        return at_a_terminal([str(BIN / "klever"), *command], self.env)
 
     def get(self, *what: str) -> dict[str, Any]:
         result: dict[str, Any] = json.loads(self.run("klever", "get", *what, "-o", "json").stdout)

@@ -43,7 +43,7 @@ def out(platform: Platform, *command: str) -> str:
 def test_logs(platform: Platform, job: str) -> None:
     lines = out(platform, "logs", "modeljob", job, "-n", "team").splitlines()
     assert lines[0] == "pulling team/adder:v1"
-    assert lines[-1] == "2 inputs, 1 outputs, 1 operators"
+    assert lines[-1] == "inputs: 2, outputs: 1, operators: 1"
     assert out(platform, "logs", "-f", "modeljob", job, "-n", "team").splitlines() == lines
     assert all(line.startswith("adder-main-") for line in out(platform, "logs", "serving", "adder").splitlines())
 

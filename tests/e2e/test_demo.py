@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import Objects
+from tests.e2e.platform import at_a_terminal
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo.py"
-
 Start = Callable[..., subprocess.Popen[str]]
 
 
@@ -61,6 +63,20 @@ def test_the_demo_shows_the_whole_main_job(start: Start, tmp_path: Path, objects
         assert step in out
     assert left_behind(tmp_path) == []
     assert objects.all() == []
+
+
+def test_at_a_terminal_it_stays_up_until_ctrl_c(tmp_path: Path, grpcurl: str) -> None:
+    with at_a_terminal([sys.executable, str(DEMO)], {**os.environ, "TMPDIR": str(tmp_path)}) as terminal:
+        terminal.read("Ctrl-C stops it.", 110)
+        pasted = {line.split()[0]: line.split()[1:] for line in terminal.seen.splitlines() if "curl " in line}
+        with urllib.request.urlopen(pasted["curl"][0], timeout=10) as answer:
+            assert json.load(answer)["inputs"][0]["name"] == "pixels"
+        listed = subprocess.run([grpcurl, *pasted["grpcurl"]], capture_output=True, text=True, timeout=30, check=True)
+        assert "klever.v1alpha1.ServingService" in listed.stdout.splitlines()
+        terminal.process.send_signal(signal.SIGINT)
+        terminal.read("stopped", 100)
+        assert terminal.process.wait(timeout=10) == 0
+    assert left_behind(tmp_path) == []
 
 
 @pytest.mark.parametrize(

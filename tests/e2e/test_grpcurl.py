@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import shutil
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,23 +12,7 @@ import pytest
 from tests.e2e.conftest import Objects
 from tests.e2e.platform import Platform, until
 
-VERSION = "v1.9.4"
-MODULE = f"github.com/fullstorydev/grpcurl/cmd/grpcurl@{VERSION}"
 JOBS, SERVINGS = "klever.v1alpha1.JobService", "klever.v1alpha1.ServingService"
-
-
-@pytest.fixture(scope="session")
-def grpcurl() -> str:
-    """Built once, outside the checkout."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "klever" / "tools" / VERSION
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (cache / "grpcurl").exists():
-            go = shutil.which("go")
-            assert go, "install Go: grpcurl is built with it"
-            subprocess.run([go, "install", MODULE], env={**os.environ, "GOBIN": str(cache)}, check=True)
-    return str(cache / "grpcurl")
 
 
 class Client:

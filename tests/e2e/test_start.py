@@ -67,9 +67,22 @@ def test_a_failed_start_leaves_the_settings_of_the_one_that_runs(platform: Platf
 
 def test_a_port_that_is_taken_and_free_again(platform: Platform) -> None:
     with socket.create_server(("127.0.0.1", platform.port)):
-        assert f"127.0.0.1:{platform.port}; is the port taken?" in refused(platform)
+        assert f"127.0.0.1:{platform.port}; the port is taken, choose another with --port" in refused(platform)
     platform.start()
     platform.clean_up()
+
+
+def test_an_address_that_is_none_of_this_machine(platform: Platform) -> None:
+    assert "this machine has no such address, choose another with --host" in refused(platform, "--host", "192.0.2.1")
+
+
+def test_localhost_is_an_address(platform: Platform) -> None:
+    platform.flags += ("--host", "localhost")
+    platform.start()
+    try:
+        assert platform.get("servings", "-A")["items"] == []
+    finally:
+        platform.clean_up()
 
 
 def test_an_empty_token_lets_nobody_in(platform: Platform) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from klever.api.codec import from_object
 from klever.api.documents import read_documents
-from klever.api.kinds import MODEL_JOB, SERVING, Kind, kind_of
+from klever.api.kinds import MODEL_JOB, SERVING, Kind
 from klever.cli.klever.client import Api, connect
 from klever.cli.klever.flags import add_server
 from klever.errors import FieldViolation, InvalidError, KleverError
@@ -69,9 +69,11 @@ def _objects(content: bytes, source: str) -> Iterator[tuple[str, Kind, Any]]:
 def _check(document: Any) -> tuple[Kind, Any]:
     if not isinstance(document, dict):
         raise InvalidError("is no object")
-    kind = kind_of(document)
-    if kind not in _APPLY:
-        raise InvalidError(f"{kind} cannot be applied; ModelJob and Serving can")
+    named = (document.get("apiVersion"), document.get("kind"))
+    kind = next((kind for kind in _APPLY if named == (kind.api_version, kind.kind)), None)
+    if kind is None:
+        known = " and ".join(f"{kind.kind} ({kind.api_version})" for kind in _APPLY)
+        raise InvalidError(f"kind {named[1]!r} of apiVersion {named[0]!r} cannot be applied; {known} can")
     try:
         message = from_object(document, _MESSAGES[kind], strict=True)
     except RecursionError as error:

@@ -29,6 +29,8 @@ class PredictorPlan:
     headers: tuple[HeaderMatch, ...]
     ready: int
     """Replicas of the wanted revision that are Ready."""
+    serving: int
+    """Replicas of the live revision that are Ready."""
     message: str
     failed: bool
 
@@ -90,7 +92,8 @@ def _predictor(snapshot: Snapshot, predictor: dict[str, Any], share: int | None)
     if wanted is not None and ready < wanted.replicas:
         message, failed = _trouble(mine), any(i.phase is InstancePhase.FAILED for i in mine)
     live = _live_revision(snapshot, name, wanted, instances)
-    return PredictorPlan(name, wanted, live, share, _headers(predictor), ready, message, failed)
+    serving = sum(i.phase is InstancePhase.READY for i in instances if i.revision == live)
+    return PredictorPlan(name, wanted, live, share, _headers(predictor), ready, serving, message, failed)
 
 
 def _trouble(instances: list[Instance]) -> str:

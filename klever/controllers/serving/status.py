@@ -22,7 +22,7 @@ def status_of(snapshot: Snapshot, plan: Plan) -> dict[str, Any]:
         "phase": _phase(snapshot, plan),
         "url": snapshot.url,
         "traffic": _traffic(plan),
-        "replicas": f"{sum(p.ready for p in plan.predictors)}/{sum(_wanted(p) for p in specs.values())}",
+        "replicas": f"{sum(p.serving for p in plan.predictors)}/{sum(_wanted(p) for p in specs.values())}",
         "observedGeneration": metadata["generation"],
         "conditions": merge_conditions(
             snapshot.serving.get("status", {}).get("conditions", []),
@@ -121,7 +121,7 @@ def _predictor(snapshot: Snapshot, plan: Plan, predictor: PredictorPlan, spec: d
         "runtime": model.runtime,
         "revision": predictor.live,
         "replicas": _wanted(spec),
-        "readyReplicas": predictor.ready,
+        "readyReplicas": predictor.serving,
         "message": predictor.message[:4096],
         "observedGeneration": snapshot.serving["metadata"]["generation"],
     }

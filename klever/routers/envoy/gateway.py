@@ -18,6 +18,7 @@ class Gateway:
     """
 
     host: str
+    """An IP address."""
     port: int
     api: Path
     registry: Path
@@ -28,10 +29,7 @@ class Gateway:
 
     @property
     def beyond_loopback(self) -> bool:
-        try:
-            return not ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host != "localhost"
+        return not ipaddress.ip_address(self.host).is_loopback
 
     @property
     def authorities(self) -> tuple[str, ...]:

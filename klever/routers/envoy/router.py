@@ -39,6 +39,10 @@ _LIVE_SECONDS = 10.0
 _DRAIN_SECONDS = 30.0
 _LOOK_SECONDS = 2.0
 _SILENT_LOOKS = 3
+_ADVICE = {
+    "Address already in use": "the port is taken, choose another with --port",
+    "Cannot assign requested address": "this machine has no such address, choose another with --host",
+}
 
 
 class EnvoyRouter:
@@ -284,11 +288,7 @@ class EnvoyRouter:
                 words = state.message if state else ""
                 log = [line async for line in self._processes.logs(PROCESS_ID, tail=5)]
                 await self._processes.remove(PROCESS_ID)
-                raise FailedPreconditionError(
-                    f"the gateway (Envoy) does not start on {self._gateway.host}:{self._gateway.port}; is the port "
-                    f"taken? choose another with --port: {words or ' '.join(log)}",
-                    reason="GATEWAY_FAILED",
-                )
+                raise _not_started(self._gateway, words or " ".join(log))
             await asyncio.sleep(0.02)
 
 
@@ -296,6 +296,14 @@ def _check(route: Route) -> None:
     weights = [t.weight for t in route.targets if not t.headers]
     if weights and sum(weights) != 100:
         raise InvalidError(f"the shares of {route.key} must sum to 100, not {sum(weights)}")
+
+
+def _not_started(gateway: Gateway, words: str) -> FailedPreconditionError:
+    advice = next((advice for reason, advice in _ADVICE.items() if reason in words), "it says")
+    return FailedPreconditionError(
+        f"the gateway (Envoy) does not start on {gateway.host}:{gateway.port}; {advice}: {words}",
+        reason="GATEWAY_FAILED",
+    )
 
 
 def _encode(document: Any) -> bytes:

@@ -71,9 +71,12 @@ def test_shares_stay_whole_and_sum_to_a_hundred() -> None:
 def test_an_old_revision_serves_until_the_new_one_is_ready() -> None:
     old, new = {**MAIN, "traffic": 100}, {**MAIN, "traffic": 100, "command": ["serve", "better"]}
     route = make_plan(seen(old, instances=(instance(old),))).route
-    starting = make_plan(seen(new, instances=(instance(old), instance(new, InstancePhase.STARTING)), route=route))
+    snapshot = seen(new, instances=(instance(old), instance(new, InstancePhase.STARTING)), route=route, phase="Ready")
+    starting = make_plan(snapshot)
     assert starting.route == route
     assert starting.keep == {revision(old)}
+    status = status_of(snapshot, starting)
+    assert (status["phase"], status["replicas"], status["predictors"][0]["readyReplicas"]) == ("Degraded", "1/1", 1)
     ready = make_plan(seen(new, instances=(instance(old), instance(new)), route=route))
     assert ready.route.targets[0].revision == revision(new)
     assert ready.retired == (revision(old),)

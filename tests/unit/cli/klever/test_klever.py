@@ -69,11 +69,19 @@ def test_an_error_is_one_line_and_a_code(tmp_path: Path, arguments: list[str], c
     assert len(ended.stderr.splitlines()) == 1
 
 
+def test_what_is_of_another_kind_is_not_applied(tmp_path: Path) -> None:
+    (tmp_path / "pod.yaml").write_text("{apiVersion: v1, kind: Pod, metadata: {name: x}}")
+    ended = klever(tmp_path, "apply", "-f", str(tmp_path / "pod.yaml"))
+    assert ended.returncode == 6
+    assert "kind 'Pod' of apiVersion 'v1' cannot be applied; ModelJob (kleveross.io/v1alpha1) and " in ended.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["logs", "serving", "x", "--tail", "99999999999"], "--tail: 99999999999 is not within 0.."),
         (["doctor", "--port", "99999"], "--port: 99999 is not within 0..65535"),
+        (["up", "--host", "nohost"], "--host: 'nohost' is no IP address"),
         (["up", "--port", "abc"], "--port: invalid port value: 'abc'"),
         (["up", "--model-cache", "nan"], "--model-cache: nan is no size of a disk"),
         (["up", "--model-cache=-3"], "--model-cache: -3 is no size of a disk"),
