@@ -91,6 +91,7 @@ class ProcessManager:
             async with asyncio.timeout(_START_S):
                 record = await self._launch(spec, directory)
         except TimeoutError as error:
+            await self.stop(spec.id)  # it may run all the same
             raise DeadlineError(f"process {spec.id} did not start within {_START_S:g} s") from error
         self._watcher.add(record)
         self._watcher.tell(spec.id)

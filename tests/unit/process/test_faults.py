@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from klever.errors import ExhaustedError
-from klever.process import ProcessManager, ProcessSpec, ProcessState
+from klever.errors import DeadlineError, ExhaustedError
+from klever.process import ProcessManager, ProcessSpec, ProcessState, manager
 from klever.process.shim import start_ticks
 
 Ended = Callable[[ProcessManager, str], Awaitable[ProcessState]]
@@ -177,6 +177,25 @@ async def test_a_shim_that_hangs_is_killed(processes: ProcessManager, monkeypatc
     after = processes.get("job")
     assert after is not None
     assert after.message.startswith("lost")
+
+
+async def test_nothing_runs_of_a_start_that_took_too_long(
+    processes: ProcessManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_shim = manager._run_shim
+
+    async def answer_nothing(spec: ProcessSpec, directory: Path) -> str:
+        assert await run_shim(spec, directory) == "started"
+        await asyncio.Event().wait()
+        return ""
+
+    monkeypatch.setattr(manager, "_run_shim", answer_nothing)
+    monkeypatch.setattr(manager, "_START_S", 3.0)
+    with pytest.raises(DeadlineError, match="did not start within 3 s"):
+        await processes.start(ProcessSpec("p", ("sleep", "60"), PATH))
+    state = processes.get("p")
+    assert state is not None
+    assert state.phase == "Exited"
 
 
 async def test_a_zombie_is_not_alive(processes: ProcessManager, eventually: Eventually, tmp_path: Path) -> None:
