@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -45,7 +46,7 @@ def job(name: str) -> ModelJob:
     return ModelJob(metadata=ObjectMeta(name=name, annotations={"note": "x" * 700}), spec=spec)
 
 
-async def bare(socket: str) -> None:
+async def bare(address: str) -> None:
     watchers: list[asyncio.Queue[bytes]] = []
 
     async def get(request: bytes, _context: object) -> bytes:
@@ -73,7 +74,7 @@ async def bare(socket: str) -> None:
         "WatchModelJobs": grpc.unary_stream_rpc_method_handler(watch),
     }
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("klever.v1alpha1.JobService", methods)])
-    server.add_insecure_port(socket)
+    server.add_insecure_port(address)
     await server.start()
     print("up", flush=True)
     await server.wait_for_termination()
@@ -264,7 +265,10 @@ async def serve(root: Path) -> None:
 
     data = DataDirectory(root / "data")
     data.prepare()
-    gateway = gateway_of(data, Options("127.0.0.1", 18950, (), False, False, root, 0, os.defpath))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    gateway = gateway_of(data, Options("127.0.0.1", port, (), False, False, root, 0, os.defpath))
     store = await SqliteStore.open(data.database, SchemaAdmission())
     for namespace in ("default", "bench", *FANS):
         await store.create(NAMESPACE, {"metadata": {"name": namespace}})
