@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
@@ -31,6 +31,8 @@ _INTEGERS = {
     FieldDescriptor.CPPTYPE_UINT32: (0, 2**32 - 1),
     FieldDescriptor.CPPTYPE_UINT64: (0, 2**64 - 1),
 }
+_HUGE = 2**64
+"""Greater than any number of a message. Python writes numbers of thousands of digits only if it is asked twice."""
 _PLAIN = {FieldDescriptor.CPPTYPE_STRING: str, FieldDescriptor.CPPTYPE_BOOL: bool}
 
 
@@ -118,11 +120,17 @@ def parse_time(text: str) -> datetime:
     time = datetime.fromisoformat(text)
     if time.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone")
-    return time.astimezone(UTC)
+    try:
+        return time.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{text!r} is beyond the years 1 to 9999") from error
 
 
 def _time_to_json(value: Timestamp) -> str:
-    return value.ToDatetime(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    try:
+        return value.ToDatetime(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError) as error:
+        raise InvalidError(f"{value.seconds} s and {value.nanos} ns after 1970 is no time: {error}") from error
 
 
 def _struct_to_json(value: Struct | ListValue | Value) -> Any:
@@ -231,16 +239,17 @@ class _Reader:
         return self._checked(_is_int(value) or isinstance(value, float), path, value, "a number")
 
     def _string(self, field: _Field, value: object, path: str) -> object | None:
-        if field.int_or_string and _is_int(value):
+        if field.int_or_string and _is_int(value) and abs(value) < _HUGE:
             return str(value)
         return self._checked(isinstance(value, str), path, value, "a string")
 
     def _integer(self, field: _Field, value: object, path: str) -> object | None:
         low, high = _INTEGERS[field.cpp_type]
-        if self._checked(_is_int(value), path, value, "an integer") is None:
+        if not _is_int(value):
+            self._wrong(path, value, "an integer")
             return None
-        if not low <= int(str(value)) <= high:
-            self.violations.append(FieldViolation(path, f"{value} is not within {low}..{high}"))
+        if not low <= value <= high:
+            self.violations.append(FieldViolation(path, f"{_describe(value)} is not within {low}..{high}"))
             return None
         return value
 
@@ -257,11 +266,13 @@ def _under(path: str, name: object) -> str:
     return f"{path}.{name}" if path else str(name)
 
 
-def _is_int(value: object) -> bool:
+def _is_int(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _describe(value: object) -> str:
     if isinstance(value, dict):
         return "an object"
-    return "a list" if isinstance(value, list) else repr(value)
+    if isinstance(value, list):
+        return "a list"
+    return "a huge number" if _is_int(value) and abs(value) >= _HUGE else repr(value)

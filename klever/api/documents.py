@@ -1,6 +1,6 @@
 """YAML as people write it, read so that nothing of it is lost: a key that stands twice is an error, not the last word.
 
-As in Kubernetes, what looks like a date is text.
+As in Kubernetes, what looks like a date is text, and so is every key.
 """
 
 from __future__ import annotations
@@ -17,6 +17,10 @@ __all__ = ["read_document", "read_documents"]
 
 _MAX_DEPTH: Final = 200
 """The C parser has no bound of its own: it overruns the stack."""
+
+
+_TEXT: Final = "tag:yaml.org,2002:str"
+_MERGE: Final = "tag:yaml.org,2002:merge"
 
 
 class _Loader(yaml.CSafeLoader):
@@ -79,7 +83,7 @@ def _check_depth(source: str, what: str, kind: type[_Loader | _TextLoader]) -> N
 
 
 def _construct(loader: Any, node: yaml.Node, where: str) -> Any:
-    twice = _duplicate(node)
+    twice = _read_keys(node)
     if twice:
         raise InvalidError(violations=(FieldViolation(f"{where}: {twice}", "stands twice: leave one out"),))
     try:
@@ -88,8 +92,8 @@ def _construct(loader: Any, node: yaml.Node, where: str) -> Any:
         raise InvalidError(f"{where} is not YAML: {error}") from error
 
 
-def _duplicate(root: yaml.Node) -> str:
-    """Return the path of the first key that stands twice in its object, empty if none does."""
+def _read_keys(root: yaml.Node) -> str:
+    """Make every key text; return the path of the first that stands twice in its object, empty if none does."""
     waiting = deque([(root, "")])
     seen = set()
     while waiting:
@@ -103,8 +107,10 @@ def _duplicate(root: yaml.Node) -> str:
             keys = set()
             for key, value in node.value:
                 where = f"{path}.{key.value}" if path else str(key.value)
-                if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in keys:
-                    return where
-                keys.add((key.tag, str(key.value)))
+                if isinstance(key, yaml.ScalarNode):
+                    key.tag = key.tag if key.tag == _MERGE else _TEXT
+                    if (key.tag, key.value) in keys:
+                        return where
+                    keys.add((key.tag, key.value))
                 waiting.append((value, where))
     return ""

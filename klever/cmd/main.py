@@ -51,10 +51,7 @@ _HINTS: Final = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line `arguments` (the process's own by default); returns the exit code."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    called = [argument for argument in arguments[:1] if argument in VERBS]
-    args = build_parser(called).parse_args(arguments)
-    return run_verb("klever", partial(_module(args.verb).run, args), _hint)
+    return run_verb("klever", partial(_run, sys.argv[1:] if arguments is None else arguments), _hint)
 
 
 def build_parser(verbs: Iterable[str]) -> argparse.ArgumentParser:
@@ -74,6 +71,13 @@ def build_parser(verbs: Iterable[str]) -> argparse.ArgumentParser:
             subparser.epilog = f"examples:\n{module.EXAMPLES}" if module.EXAMPLES else None
             module.add_arguments(subparser)
     return parser
+
+
+def _run(arguments: Sequence[str]) -> int:
+    called = [argument for argument in arguments[:1] if argument in VERBS]
+    args = build_parser(called).parse_args(arguments)
+    code: int = _module(args.verb).run(args)
+    return code
 
 
 def _module(verb: str) -> ModuleType:

@@ -25,7 +25,11 @@ def main() -> int:
     outcome = _run(json.loads(path.read_text()), path.parent)
     destination = os.environ.get("KLEVER_TERMINATION_LOG")
     if destination:
-        Path(destination).write_bytes(outcome.encode())
+        try:
+            Path(destination).write_bytes(outcome.encode())
+        except OSError as error:
+            _say(f"{outcome.message}; the outcome cannot be written: {error.strerror}")
+            return 1
     _say(outcome.message)
     return 1 if outcome.exit_code else 0
 

@@ -21,8 +21,10 @@ __all__ = ["MAX_CONFIG", "GitSource", "ModelConfig", "known_fields", "normalize"
 MAX_CONFIG: Final = 4 << 20
 """Bytes of a config that are read at the most."""
 
-# What stands where: str, int, a list [of], a map {"*": to}, an object {field: type} in the order Go writes it.
-_TENSOR: Final = {"name": str, "size": [int], "dType": str, "opType": str, "values": [str]}
+_INT32: Final = range(-(2**31), 2**31)
+_INT64: Final = range(-(2**63), 2**63)
+# What stands where: str, a range of int, a list [of], a map {"*": to}, an object {field: type} as Go orders it.
+_TENSOR: Final = {"name": str, "size": [_INT64], "dType": str, "opType": str, "values": [str]}
 _NAMED_VALUE: Final = {"name": str, "value": str}
 _GIT: Final = {"git": {"repository": str, "revision": str}}
 _FIELDS: Final[Mapping[str, Any]] = {
@@ -36,7 +38,7 @@ _FIELDS: Final[Mapping[str, Any]] = {
     "framework": str,
     "metrics": {"set": [_NAMED_VALUE]},
     "hyperParameters": [_NAMED_VALUE],
-    "signature": {"inputs": [_TENSOR], "outputs": [_TENSOR], "layers": {"*": int}},
+    "signature": {"inputs": [_TENSOR], "outputs": [_TENSOR], "layers": {"*": _INT32}},
     "training": _GIT,
     "dataset": _GIT,
     "directoryStructure": [str],
@@ -184,7 +186,7 @@ def _normal(value: Any, kind: Any, path: str, fold: bool) -> Any:
     if isinstance(kind, list):
         if not isinstance(value, list):
             raise _violation(path, "must be a list")
-        return [_normal(item, kind[0], f"{path}[{i}]", fold) for i, item in enumerate(value)]
+        return [_normal_item(item, kind[0], f"{path}[{i}]", fold) for i, item in enumerate(value)]
     if isinstance(kind, Mapping):
         if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
             raise _violation(path, "must be an object")
@@ -192,10 +194,19 @@ def _normal(value: Any, kind: Any, path: str, fold: bool) -> Any:
     return _normal_scalar(value, kind, path, fold)
 
 
+def _normal_item(value: Any, kind: Any, path: str, fold: bool) -> Any:
+    item = _normal(value, kind, path, fold)
+    if item is None:
+        raise _violation(path, "must not be null")
+    return item
+
+
 def _normal_object(value: Mapping[str, Any], kind: Mapping[str, Any], path: str, fold: bool) -> dict[str, Any]:
     prefix = f"{path}." if path else ""
     known = _folded(value, kind, prefix) if fold and "*" not in kind else value
     if "*" in kind:
+        if not all(map(_is_text, known)):
+            raise _violation(path, "a name holds half of a character")
         return {name: _normal(known[name], kind["*"], prefix + name, fold) for name in sorted(known)}
     ordered = [name for name in kind if name in known] + [name for name in known if name not in kind]
     normal = {
@@ -218,15 +229,32 @@ def _folded(value: Mapping[str, Any], kind: Mapping[str, Any], prefix: str) -> d
     return known
 
 
-def _normal_scalar(value: Any, kind: type, path: str, fold: bool) -> Any:
-    if fold and kind is int and isinstance(value, str):
-        try:
-            return int(value)
-        except ValueError as error:
-            raise _violation(path, f"{value!r} is not a whole number") from error
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise _violation(path, "must be a whole number" if kind is int else "must be text")
+def _normal_scalar(value: Any, kind: type[str] | range, path: str, fold: bool) -> Any:
+    if isinstance(kind, range):
+        return _normal_number(value, kind, path, fold)
+    if not isinstance(value, str):
+        raise _violation(path, "must be text")
+    if not _is_text(value):
+        raise _violation(path, "holds half of a character")
     return value
+
+
+def _normal_number(value: Any, within: range, path: str, fold: bool) -> int:
+    if fold and isinstance(value, str):
+        try:
+            value = int(value)
+        except ValueError as error:
+            raise _violation(path, f"{value[:80]!r} is not a whole number") from error
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise _violation(path, "must be a whole number")
+    if value not in within:
+        raise _violation(path, f"is not within {within[0]}..{within[-1]}")
+    return value
+
+
+def _is_text(value: str) -> bool:
+    """JSON can spell surrogates that stand alone: nothing that speaks UTF-8 takes them."""
+    return value.isprintable() or not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def _insert(document: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
@@ -241,7 +269,7 @@ def _signature_from_json(document: Mapping[str, Any]) -> Signature:
     return Signature(
         inputs=tuple(_tensor_from_json(tensor) for tensor in document.get("inputs") or ()),
         outputs=tuple(_tensor_from_json(tensor) for tensor in document.get("outputs") or ()),
-        layers=document.get("layers") or {},
+        layers={name: count or 0 for name, count in (document.get("layers") or {}).items()},
     )
 
 

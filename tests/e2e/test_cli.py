@@ -14,7 +14,7 @@ import yaml
 from onnx import TensorProto, helper
 
 from tests.e2e.conftest import Objects
-from tests.e2e.platform import Platform, until
+from tests.e2e.platform import Platform, replicas, until
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -150,6 +150,39 @@ def test_what_is_deleted_is_waited_for_no_longer(platform: Platform) -> None:
         waiting.read("is not in the registry")
         platform.run("klever", "delete", "serving", "doomed")
         assert waiting.process.wait(timeout=30) == 3
+
+
+def test_a_deletion_ends_when_nothing_runs(platform: Platform) -> None:
+    others = set(replicas(platform))
+    platform.run("klever", "deploy", "team/adder:v1", "--name", "leaving", "--wait")
+    assert set(replicas(platform)) > others
+    platform.run("klever", "delete", "serving", "leaving")
+    assert set(replicas(platform)) == others
+    assert platform.run("klever", "get", "servings", "leaving", check=False).returncode == 3
+
+
+def test_what_is_about_to_go_is_not_changed_with_success(platform: Platform) -> None:
+    manifest = {
+        "apiVersion": "kleveross.io/v1alpha1",
+        "kind": "Serving",
+        "metadata": {"name": "held", "finalizers": ["test.example/held"]},
+        "spec": {"predictors": [{"name": "main", "model": "team/adder:v1", "replicas": 0}]},
+    }
+    platform.run("klever", "apply", "-f", "-", stdin=json.dumps(manifest))
+    late = platform.run("klever", "delete", "serving", "held", "--timeout=1s", check=False)
+    assert (late.returncode, "serving held: delete not met within" in late.stderr) == (7, True)
+    platform.run("klever", "delete", "serving", "held", "--no-wait")
+    # The last one takes the finalizer away, as it does not name it.
+    for change in (("traffic", "held", "main=100"), ("deploy", "team/adder:v1", "--name", "held")):
+        refused = platform.run("klever", *change, check=False)
+        assert (refused.returncode, refused.stdout) == (4, "")
+        assert "serving held is being deleted, and what is changed goes with it" in refused.stderr
+    out(platform, "wait", "serving", "held", "--for=delete")
+
+
+def test_what_is_printed_can_be_applied(platform: Platform) -> None:
+    printed = out(platform, "get", "servings", "-o", "yaml")
+    assert "serving adder applied" in platform.run("klever", "apply", "-f", "-", stdin=printed).stdout.splitlines()
 
 
 def test_a_wait_is_shown_at_a_terminal_alone(platform: Platform) -> None:

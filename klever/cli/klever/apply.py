@@ -13,6 +13,7 @@ from klever.api.documents import read_documents
 from klever.api.kinds import MODEL_JOB, SERVING, Kind
 from klever.cli.klever.client import Api, connect
 from klever.cli.klever.flags import add_server
+from klever.cli.klever.stored import refuse_deleting
 from klever.errors import FieldViolation, InvalidError, KleverError
 from klever.v1alpha1.job_service_pb2 import ApplyModelJobRequest
 from klever.v1alpha1.modeljob_pb2 import ModelJob
@@ -22,7 +23,7 @@ from klever.v1alpha1.serving_service_pb2 import ApplyServingRequest
 EXAMPLES = """  klever apply -f serving.yaml
   cat *.yaml | klever apply -f -"""
 
-Apply = Callable[[Api, Any, str, str], None]
+Apply = Callable[[Api, Any, str, str], Any]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +41,8 @@ def run(args: argparse.Namespace) -> int:
     for where, kind, message in objects:
         metadata = message.metadata
         with _Named(where):
-            _APPLY[kind](api, message, metadata.namespace or api.namespace, metadata.name)
+            applied = _APPLY[kind](api, message, metadata.namespace or api.namespace, metadata.name)
+            refuse_deleting(f"{kind.kind.lower()} {metadata.name}", applied)
         print(f"{kind.kind.lower()} {metadata.name} applied")
     return 0
 
@@ -61,9 +63,20 @@ class _Named:
 
 def _objects(content: bytes, source: str) -> Iterator[tuple[str, Kind, Any]]:
     """Yield each object's place, kind and message; every one is checked before the first is sent."""
-    for where, document in read_documents(content, source):
-        with _Named(where):
-            yield where, *_check(document)
+    for document_place, document in read_documents(content, source):
+        for where, item in _items(document_place, document):
+            with _Named(where):
+                yield where, *_check(item)
+
+
+def _items(where: str, document: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what a List holds, as `klever get -o yaml` and kubectl print it; anything else is one object."""
+    items = document.get("items") if isinstance(document, dict) and document.get("kind") == "List" else None
+    if not isinstance(items, list):
+        yield where, document
+        return
+    for index, item in enumerate(items):
+        yield f"{where}: items[{index}]", item
 
 
 def _check(document: Any) -> tuple[Kind, Any]:
@@ -83,12 +96,12 @@ def _check(document: Any) -> tuple[Kind, Any]:
     return kind, message
 
 
-def _job(api: Api, job: ModelJob, namespace: str, name: str) -> None:
-    api.call(api.jobs.ApplyModelJob, ApplyModelJobRequest(namespace=namespace, name=name, model_job=job))
+def _job(api: Api, job: ModelJob, namespace: str, name: str) -> Any:
+    return api.call(api.jobs.ApplyModelJob, ApplyModelJobRequest(namespace=namespace, name=name, model_job=job))
 
 
-def _serving(api: Api, serving: Serving, namespace: str, name: str) -> None:
-    api.call(api.servings.ApplyServing, ApplyServingRequest(namespace=namespace, name=name, serving=serving))
+def _serving(api: Api, serving: Serving, namespace: str, name: str) -> Any:
+    return api.call(api.servings.ApplyServing, ApplyServingRequest(namespace=namespace, name=name, serving=serving))
 
 
 _MESSAGES: dict[Kind, Any] = {MODEL_JOB: ModelJob, SERVING: Serving}

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import time
 
 from klever.cli.klever.client import connect
-from klever.cli.klever.flags import add_server
+from klever.cli.klever.flags import add_server, add_wait
+from klever.cli.klever.output import seconds
 from klever.cli.klever.resources import find
+from klever.cli.klever.wait import wait_for
 from klever.errors import InvalidError
 
 EXAMPLES = """  klever delete serving digits
+  klever delete modeljob extract-digits-v1 --no-wait
   klever delete version team/digits:v1"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kind", metavar="KIND", help="modeljob, serving or version")
     parser.add_argument("names", metavar="NAME", nargs="+")
+    parser.add_argument("--no-wait", action="store_true", help="do not wait until its processes have ended")
+    add_wait(parser)
     add_server(parser)
 
 
@@ -23,8 +29,12 @@ def run(args: argparse.Namespace) -> int:
     resource = find(args.kind)
     if resource.delete is None:
         raise InvalidError(f"{resource.names[0]} cannot be deleted; modeljobs, servings and versions can")
+    deadline = time.monotonic() + seconds(args.timeout)
     api = connect(args)
     for name in args.names:
         resource.delete(api, name)
+    for name in args.names:
+        if resource.stored is not None and not args.no_wait:
+            wait_for(api, resource, name, "delete", max(deadline - time.monotonic(), 0.0))
         print(f"{resource.names[1]} {name} deleted")
     return 0

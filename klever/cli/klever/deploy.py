@@ -12,7 +12,7 @@ from klever.cli.klever.client import Api, connect
 from klever.cli.klever.flags import add_server, add_wait
 from klever.cli.klever.output import seconds
 from klever.cli.klever.resources import find
-from klever.cli.klever.stored import SERVINGS
+from klever.cli.klever.stored import SERVINGS, refuse_deleting
 from klever.cli.klever.versions import get_version
 from klever.cli.klever.wait import wait_for
 from klever.errors import InvalidError, KleverError
@@ -56,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
     }
     request = ApplyServingRequest(namespace=api.namespace, name=args.name, serving=from_object(obj, Serving))
     serving = api.call(api.servings.ApplyServing, request)
+    refuse_deleting(f"serving {args.name}", serving)
     print(f"serving {args.name} applied")
     if args.wait:
         serving = wait_for(api, find("serving"), args.name, "condition=Ready", seconds(args.timeout))

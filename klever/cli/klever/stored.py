@@ -8,10 +8,11 @@ from types import ModuleType
 from typing import Any, Final
 
 from klever.cli.klever.client import Api
+from klever.errors import FailedPreconditionError
 from klever.v1alpha1 import job_service_pb2, serving_service_pb2
 from klever.v1alpha1.common_pb2 import ListOptions, WatchOptions
 
-__all__ = ["JOBS", "SERVINGS", "StoredKind"]
+__all__ = ["JOBS", "SERVINGS", "StoredKind", "refuse_deleting"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +86,12 @@ class StoredKind:
 
 JOBS: Final = StoredKind("jobs", job_service_pb2, "ModelJob")
 SERVINGS: Final = StoredKind("servings", serving_service_pb2, "Serving")
+
+
+def refuse_deleting(what: str, obj: Any) -> None:
+    """Raise `FailedPreconditionError` if an object is about to go: what was changed of it goes with it."""
+    if obj.metadata.HasField("deletion_timestamp"):
+        raise FailedPreconditionError(
+            f"{what} is being deleted, and what is changed goes with it: "
+            f"`klever wait {what} --for=delete`, then do it again"
+        )

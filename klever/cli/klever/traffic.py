@@ -6,6 +6,7 @@ import argparse
 
 from klever.cli.klever.client import connect
 from klever.cli.klever.flags import add_server
+from klever.cli.klever.stored import refuse_deleting
 from klever.errors import InvalidError
 from klever.v1alpha1.serving_service_pb2 import SetTrafficRequest
 
@@ -26,6 +27,7 @@ def run(args: argparse.Namespace) -> int:
     api = connect(args)
     request = SetTrafficRequest(namespace=api.namespace, name=args.name, traffic=_parse(args.shares), undo=args.undo)
     serving = api.call(api.servings.SetTraffic, request)
+    refuse_deleting(f"serving {args.name}", serving)
     shares = " ".join(f"{p.name}={p.traffic}" for p in serving.spec.predictors if not p.HasField("match"))
     print(f"serving {args.name}: {shares}")
     return 0

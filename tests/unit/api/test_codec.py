@@ -68,10 +68,26 @@ def test_unknown_fields_are_errors_only_where_asked() -> None:
     assert from_object(obj, Serving).spec.predictors[0].name == "m"
 
 
-@pytest.mark.parametrize("time", ["yesterday", "2026-01-31T12:00:00", 5])
+@pytest.mark.parametrize("time", ["yesterday", "2026-01-31T12:00:00", 5, "9999-12-31T23:59:59-05:00"])
 def test_a_time_that_is_none_is_refused(time: object) -> None:
     assert "metadata.creationTimestamp" in violations({"metadata": {"creationTimestamp": time}})
 
 
 def test_a_null_is_an_absent_field() -> None:
     assert to_object(from_object({"spec": None, "metadata": {"name": "x"}}, Serving)) == {"metadata": {"name": "x"}}
+
+
+@pytest.mark.parametrize("time", [Timestamp(seconds=10**15), Timestamp(seconds=-(10**15)), Timestamp(nanos=2 * 10**9)])
+def test_a_message_with_a_time_that_is_none_is_refused(time: Timestamp) -> None:
+    with pytest.raises(InvalidError, match="is no time"):
+        to_object(ObjectMeta(creation_timestamp=time))
+
+
+def test_numbers_of_thousands_of_digits_are_refused() -> None:
+    huge = 16**5000
+    predictor = {"name": huge, "replicas": huge, "resources": {"cpu": huge}}
+    assert violations({"spec": {"predictors": [predictor]}}) == {
+        "spec.predictors[0].name": "must be a string, not a huge number",
+        "spec.predictors[0].replicas": "a huge number is not within -2147483648..2147483647",
+        "spec.predictors[0].resources.cpu": "must be a string, not a huge number",
+    }

@@ -30,6 +30,11 @@ def test_a_date_is_text_and_an_anchor_is_what_it_stands_for() -> None:
     assert read_document(b"a: 0.10\nb: yes\n", "FILE", text=True) == {"a": "0.10", "b": "yes"}
 
 
+def test_keys_are_text_as_they_stand() -> None:
+    content = b"{1: a, true: b, 0x1: c, ~: d, 1.0: e}"
+    assert read_document(content, "FILE") == {"1": "a", "true": "b", "0x1": "c", "~": "d", "1.0": "e"}
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -38,6 +43,7 @@ def test_a_date_is_text_and_an_anchor_is_what_it_stands_for() -> None:
         (b"a: \x07", "FILE is not YAML"),
         (b"a: !!int x", "FILE is not YAML"),
         (b"{[a]: b}", "FILE is not YAML"),
+        (b"a: {1: x, '1': y}", "a.1: stands twice"),
         (b"[" * 100_000, "FILE is nested more than 200 deep"),
         (b"a: 1\n---\nb: {c: [{d: 1, e: 2, d: 3}]}", r"FILE\[1\]: b.c\[0\].d: stands twice"),
     ],

@@ -56,6 +56,29 @@ def test_every_field_is_read() -> None:
     assert config.directory_structure == ("model/saved_model.pb",)
 
 
+@pytest.mark.parametrize(
+    ("fields", "field", "said"),
+    [
+        ({"signature": {"layers": {"Add": 2**31}}}, "signature.layers.Add", "is not within -2147483648..2147483647"),
+        ({"signature": {"inputs": [{"name": "x", "size": [2**63]}]}}, "signature.inputs[0].size[0]", "is not within"),
+        ({"signature": {"inputs": [None]}}, "signature.inputs[0]", "must not be null"),
+        ({"author": "\ud800"}, "author", "holds half of a character"),
+        ({"labels": {"\udfff": "x"}}, "labels", "a name holds half of a character"),
+    ],
+)
+def test_what_no_client_could_be_told_is_no_config(fields: dict[str, Any], field: str, said: str) -> None:
+    with pytest.raises(InvalidError) as caught:
+        ModelConfig.parse(json.dumps({**FULL, **fields}).encode())
+    (violation,) = caught.value.violations
+    assert violation.field == field
+    assert said in violation.description
+
+
+def test_a_count_of_layers_may_be_missing() -> None:
+    config = ModelConfig.parse(json.dumps({**FULL, "signature": {"layers": {"Add": None}}}).encode())
+    assert config.signature == Signature((), (), {"Add": 0})
+
+
 def test_an_empty_config_has_empty_fields() -> None:
     config = ModelConfig.parse(b'{"labels":null,"signature":{}}')
     assert (config.author, config.signature, config.labels, config.training) == ("", None, {}, GitSource())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from klever.cmd import main
 from klever.cmd.main import VERBS
 from tests.unit.cli.costs import least_seconds
 
@@ -95,3 +96,14 @@ def test_a_value_that_cannot_be_is_wrong_usage(tmp_path: Path, arguments: list[s
 
 def test_help_writes_names_as_they_are(tmp_path: Path) -> None:
     assert "Create or change objects as a YAML file declares them." in klever(tmp_path, "apply", "--help").stdout
+
+
+def test_ctrl_c_is_told_in_one_line_however_early_it_comes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_verb: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main, "_module", interrupted)
+    assert main.main(["up"]) == 130
+    assert capsys.readouterr().err == "klever: interrupted\n"
