@@ -32,6 +32,9 @@ from klever.store.sqlite.writes import Writes, not_found
 
 __all__ = ["SqliteStore"]
 
+_FULL_COLLECTIONS = 200
+"""One for so many of the middle generation; Python's default is 10."""
+
 
 class SqliteStore:
     """Opened by `open`, which takes the database for this process alone."""
@@ -65,7 +68,10 @@ class SqliteStore:
             asyncio.create_task(expire_events(engine, writes, clock), name="store expiry"),
             asyncio.create_task(heartbeat(engine), name="store heartbeat"),
         ]
-        gc.freeze()  # what was loaded stays: looking at it again and again would cost every collection
+        # What is kept is in no cycles, but looking at all of it stops everything: 20 ms for 20,000 objects.
+        gc.freeze()
+        young, middle, _ = gc.get_threshold()
+        gc.set_threshold(young, middle, _FULL_COLLECTIONS)
         return cls(engine, writer, writes, held, tasks)
 
     async def close(self) -> None:
