@@ -112,7 +112,10 @@ def from_object(obj: Object, message: type[M], *, strict: bool = False) -> M:
     made = reader.message(obj, descriptor, "")
     if reader.violations:
         raise InvalidError(violations=tuple(reader.violations))
-    return message(**made)
+    try:
+        return message(**made)
+    except UnicodeEncodeError as error:
+        raise InvalidError(f"the object holds what is no text: {error}") from error
 
 
 def parse_time(text: str) -> datetime:
@@ -224,7 +227,7 @@ class _Reader:
         struct = Struct()
         try:
             struct.update(value)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             self.violations.append(FieldViolation(path, f"is not JSON: {error}"))
             return None
         return struct

@@ -91,3 +91,10 @@ def test_numbers_of_thousands_of_digits_are_refused() -> None:
         "spec.predictors[0].replicas": "a huge number is not within -2147483648..2147483647",
         "spec.predictors[0].resources.cpu": "must be a string, not a huge number",
     }
+
+
+def test_what_no_message_can_hold_is_refused() -> None:
+    with pytest.raises(InvalidError, match="holds what is no text"):
+        from_object({"metadata": {"labels": {"a": "\ud800"}}}, ModelJob)
+    with pytest.raises(InvalidError, match="initContainer\\[0\\]: is not JSON"):
+        from_object({"spec": {"initContainer": [{"a": 16**5000}]}}, ModelJob)
