@@ -14,7 +14,7 @@ from random import Random
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from klever.store.sqlite import schema, writer
-from tests.unit.store.test_durability import KILLS, POWER_LOSSES, lost, lost_to_power_losses, write_until_killed
+from tests.unit.store.test_durability import KILLS, POWER_LOSSES, lost_in, lost_to_power_losses, write_until_killed
 
 CHECKPOINTED = 100
 """Pages of the log after which a checkpoint is waited for: often, to lose power in them too."""
@@ -27,7 +27,7 @@ async def kills(directory: Path) -> tuple[int, int]:
     for number in range(KILLS):
         writes = random.randrange(1, 200)
         acknowledged |= await asyncio.to_thread(write_until_killed, directory / "kills.db", f"j-{number}", writes)
-    return len(await lost(directory / "kills.db", acknowledged)), len(acknowledged)
+    return len(await lost_in(directory / "kills.db", acknowledged)), len(acknowledged)
 
 
 async def measure(directory: Path) -> list[tuple[str, tuple[int, int], str]]:
