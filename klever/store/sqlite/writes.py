@@ -152,7 +152,7 @@ class Writes:
     async def _check_namespace(self, kind: Kind, namespace: str) -> None:
         row, _ = self._engine.tables[NAMESPACE].current(("", namespace))
         if row is not None and not is_deleting(row.data):
-            return
+            return  # nearly always, and seen without decoding it; a refusal may have to wait for a commit
 
         def refuse(found: Object, _row: Row) -> None:
             if meta.deleting(found):
