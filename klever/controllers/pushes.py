@@ -43,8 +43,8 @@ class PushReconciler:
         self._catalogue = catalogue
         self._clock = clock
         self._queue: asyncio.Queue[Key] = asyncio.Queue(_WAITING)
-        self._pushed: dict[Key, datetime] = {}
-        """Since when a version wants what a job that ended before cannot have given."""
+        self._pushed: set[Key] = set()
+        """Those that were pushed since they were last looked at: a job that has ended by then was for a push before."""
         self._projects: set[str] = set()
         """Those that are known to be there."""
 
@@ -53,8 +53,8 @@ class PushReconciler:
         if "/" in repository and tag:
             key = _key(repository, tag)
             self._projects.discard(key.namespace)  # it may have been deleted since the last push
+            self._pushed.add(key)
             await self._queue.put(key)
-            self._pushed[key] = self._clock()
 
     async def watch(self) -> AsyncIterator[Key]:
         """Yield each version that is there, then each that is pushed."""
@@ -80,9 +80,9 @@ class PushReconciler:
         except NotFoundError:
             self._projects.discard(key.namespace)
             raise
-        if job.get("status", {}).get("completionTime") and not is_retried(job):
-            return self._done(key)
-        return Result(_LOOK_SECONDS)
+        self._pushed.discard(key)  # from here on the job is this push's own, however soon it ends
+        ended = job.get("status", {}).get("completionTime") and not is_retried(job)
+        return Result(None if ended else _LOOK_SECONDS)
 
     async def _ensure_project(self, name: str) -> None:
         if name not in self._projects:
@@ -91,15 +91,15 @@ class PushReconciler:
 
     def _is_outdated(self, key: Key, version: Version, job: Object) -> bool:
         status = job["status"]
-        completed = parse_time(status["completionTime"])
         if status["phase"] == "Succeeded":  # and yet there is no signature: the tag was pushed again
             return bool(status["result"]["digest"] != str(version.digest))
-        if is_retried(job) and self._clock() - completed > timedelta(seconds=RETRY_SECONDS):
+        if key in self._pushed:
             return True
-        return self._pushed.get(key, completed) > completed
+        ended = parse_time(status["completionTime"])
+        return is_retried(job) and self._clock() - ended > timedelta(seconds=RETRY_SECONDS)
 
     def _done(self, key: Key) -> Result:
-        self._pushed.pop(key, None)
+        self._pushed.discard(key)
         return Result()
 
 

@@ -220,6 +220,18 @@ async def test_what_would_fail_again_is_tried_again_by_a_push_alone(world: World
     assert (await world.job())["metadata"]["uid"] != uid
 
 
+async def test_what_fails_in_the_second_of_its_push_is_not_tried_again(world: World) -> None:
+    world.later(0.7)  # a job's times have no fractions
+    await world.push("a")
+    world.later(0.2)
+    uid = await world.end("Failed", "TaskFailed")
+    assert (await world.pushes.reconcile(KEY)).requeue_after is None
+    assert (await world.job())["metadata"]["uid"] == uid
+    await world.push("a")
+    await world.pushes.reconcile(KEY)
+    assert (await world.job())["metadata"]["uid"] != uid
+
+
 async def test_what_is_asked_for_by_its_digest_is_read_by_its_digest(world: World) -> None:
     digest = world.registry.push("a")
     serving = {**SERVING, "spec": {"predictors": [{"name": "main", "model": f"team/digits@{digest}"}]}}
