@@ -188,9 +188,11 @@ def main() -> None:
                 subprocess.run([str(BIN / "ormb"), *verb, "team/adder:v1"], check=True, capture_output=True)
             rows = measure(root, cluster, "http://127.0.0.1:18930")
         finally:
-            for process in (*started, platform):
+            for process in started:
                 process.terminate()
                 process.wait()
+            platform.terminate()
+            platform.wait()
             subprocess.run(
                 [str(BIN / "klever"), "down", "--data", str(root / "work")], check=False, capture_output=True
             )

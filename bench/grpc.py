@@ -83,7 +83,7 @@ async def bare(address: str) -> None:
 async def unary(target: str, concurrent: int = 8) -> float:
     """Get calls a second; the request is a job's bytes for the bare server, so that it answers as much."""
     async with grpc.aio.insecure_channel(target) as channel:
-        call = channel.unary_unary(GET)
+        call: Any = channel.unary_unary(GET, None, None)
         request = pb.GetModelJobRequest(namespace="default", name="one").SerializeToString()
         if target.endswith(BARE):
             request = job("one").SerializeToString()
@@ -177,7 +177,7 @@ def _run(*arguments: str) -> float:
     return float(done.stdout)
 
 
-def measure(root: Path, url: str) -> list[tuple[str, str, str]]:
+def measure(root: Path, url: str) -> list[tuple[str, ...]]:
     api = f"unix:{root}/data/sockets/api.sock"
     peer = f"unix:{root}/{BARE}"
     token = (root / "data" / "token").read_text().strip()

@@ -180,13 +180,9 @@ def value_schema(messages: Messages, field: Field, options: schema_pb2.FieldSche
 
 
 def bounds(options: schema_pb2.FieldSchema) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, keyword in BOUNDS.items():
-        if getattr(options, name) if name in ("pattern", "title") else options.HasField(name):
-            found[keyword] = getattr(options, name)
-    for name in ("minimum", "maximum"):
-        if options.HasField(name):
-            found[name] = int(getattr(options, name))
+    given = {field.name: value for field, value in options.ListFields()}
+    found = {keyword: given[name] for name, keyword in BOUNDS.items() if name in given}
+    found |= {name: int(given[name]) for name in ("minimum", "maximum") if name in given}
     if options.enum:
         found["enum"] = list(options.enum)
     if options.default_json:

@@ -25,7 +25,7 @@ Implementations are chosen by `klever.cmd` alone.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -145,7 +145,7 @@ class Store(Protocol):
         fields: str = "",
         resource_version: str = "",
         bookmarks: bool = False,
-    ) -> AsyncIterator[WatchEvent]:
+    ) -> AsyncGenerator[WatchEvent, None]:
         """Yield changes after `resource_version`; without one, what exists as ADDED first. Never ends by itself.
 
         With `bookmarks` a BOOKMARK follows the initial objects, and comes at least every minute.

@@ -131,9 +131,12 @@ class BackendContract(ABC):
         await backend.ensure(workload(self.predictor()))
         (before,) = await until_ready(backend, 1)
         seen: list[Instance] = []
-        back = asyncio.create_task(
-            until(backend, lambda now: seen.extend(now) is None and bool(now) and all_ready(now) and now[0] != before)
-        )
+
+        def is_back(now: tuple[Instance, ...]) -> bool:
+            seen.extend(now)
+            return bool(now) and all_ready(now) and now[0] != before
+
+        back = asyncio.create_task(until(backend, is_back))
         await self.kill(before)
         (after,) = await back
         assert after.restarts == 1

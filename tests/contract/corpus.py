@@ -40,7 +40,7 @@ def expanded(value: Any) -> Any:
 def object_of(kind: Kind, case: Case, namespace: str) -> Object:
     parts = expanded({key: case[key] for key in ("spec", "predictor", "metadata", "object") if key in case})
     metadata = {"name": "it", "namespace": namespace} | parts.get("metadata", {})
-    obj = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata} | parts.get("object", {})
+    obj: Object = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata} | parts.get("object", {})
     if "predictor" in parts:
         obj["spec"] = {"predictors": [parts["predictor"]]}
     elif "spec" in parts:

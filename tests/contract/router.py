@@ -118,8 +118,8 @@ class RouterContract(ABC):
         a, b = upstreams
         match, value, other = case
         await router.publish(route(target("main", 100, a), target("beta", 0, b, headers=(match,))))
-        assert {await who(router, http, **{"x-user": value}) for _ in range(10)} == {"b"}
-        assert {await who(router, http, **{"x-user": other}) for _ in range(10)} == {"a"}
+        assert {await who(router, http, {"x-user": value}) for _ in range(10)} == {"b"}
+        assert {await who(router, http, {"x-user": other}) for _ in range(10)} == {"a"}
         assert {await who(router, http) for _ in range(10)} == {"a"}
 
     async def test_all_of_a_targets_endpoints_get_requests(
@@ -264,7 +264,7 @@ class RouterContract(ABC):
         await router.publish(published)
         again = await self.restarted()
         assert await again.routes() == (published,)
-        assert await who(again, http, **{"x-user": "me"}) == "a"
+        assert await who(again, http, {"x-user": "me"}) == "a"
 
     async def test_what_would_be_written_names_the_endpoints(
         self, router: Router, upstreams: tuple[Upstream, Upstream]
@@ -274,7 +274,9 @@ class RouterContract(ABC):
         assert await router.routes() == ()
 
 
-async def who(router: Router, http: aiohttp.ClientSession, *, key: RouteKey = KEY, **headers: str) -> str:
+async def who(
+    router: Router, http: aiohttp.ClientSession, headers: dict[str, str] | None = None, *, key: RouteKey = KEY
+) -> str:
     """Send an inference; returns the name of the upstream that answered, which must have seen the runtime's path."""
     async with http.post(router.url(key) + INFER, headers=headers) as response:
         assert response.status == 200, await response.text()

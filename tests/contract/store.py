@@ -321,7 +321,7 @@ class StoreContract:
         await store.create(MODEL_JOB, job(namespace, "a", labels={"team": "vision", "stage": "prod"}))
         await store.create(MODEL_JOB, job(namespace, "b", labels={"team": "speech"}))
 
-        async def names(**selector: str) -> list[str]:
+        async def names(**selector: Any) -> list[str]:
             page = await store.list(MODEL_JOB, namespace, **selector)
             return [o["metadata"]["name"] for o in page.items]
 

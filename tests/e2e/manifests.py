@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
-
-from tests.e2e.platform import Platform, tasks, until
+from tests.e2e.platform import Platform, freeze, tasks, until
 from tests.kubectl import Kubectl
 
 __all__ = ["begin_job", "job", "make_ready", "serving"]
@@ -40,7 +37,7 @@ def begin_job(cluster: Kubectl, platform: Platform, name: str, namespace: str = 
     """Have kubectl make a job; returns the pid of its task, which stands still."""
     cluster.kubectl("create", "-n", namespace, "-f", "-", stdin=job(name, name))
     (task,) = until(lambda: tasks(platform))
-    os.kill(int(task), signal.SIGSTOP)
+    freeze(int(task))
     running = "--for=jsonpath={.status.phase}=Running"
     cluster.kubectl("wait", "-n", namespace, running, "--timeout=20s", f"modeljob/{name}")
     return int(task)

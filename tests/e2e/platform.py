@@ -179,6 +179,13 @@ class Platform:
         return (self.data / "token").read_text().strip()
 
 
+def freeze(pid: int) -> None:
+    """Send SIGSTOP, and return when no thread of the process runs any more."""
+    os.kill(pid, signal.SIGSTOP)
+    states = Path(f"/proc/{pid}/task")
+    until(lambda: all(thread.read_text().rpartition(")")[2].split()[0] == "T" for thread in states.glob("*/stat")))
+
+
 def replicas(platform: Platform) -> list[str]:
     """The Tritons that run for a platform, by pid."""
     return _running(platform, lambda command: command[0].endswith(b"tritonserver"))

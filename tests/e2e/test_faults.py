@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Objects
-from tests.e2e.platform import Platform, replicas, until
+from tests.e2e.platform import Platform, freeze, replicas, until
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_a_gateway_that_dies_comes_back_as_it_was(platform: Platform) -> None:
 def test_a_gateway_that_hangs_is_started_again(platform: Platform) -> None:
     platform.run("klever", "deploy", "team/adder:v1", "--name", "adder", "--wait")
     (envoy,) = processes(platform, "/envoy")
-    os.kill(envoy, signal.SIGSTOP)
+    freeze(envoy)
     until(lambda: processes(platform, "/envoy") not in ([], [envoy]), 60.0)
     until(lambda: _answers(platform), 10.0)
     assert "the gateway (Envoy) does not answer any more" in platform.log.read_text()
@@ -68,7 +68,7 @@ def test_a_gateway_that_hangs_is_started_again(platform: Platform) -> None:
 def test_a_runtime_that_hangs_is_started_again_and_said(platform: Platform) -> None:
     platform.run("klever", "deploy", "team/adder:v1", "--name", "adder", "--wait")
     (triton,) = replicas(platform)
-    os.kill(int(triton), signal.SIGSTOP)
+    freeze(int(triton))
     said = until(lambda: _not_ready(platform), 60.0)
     assert "main" in said
     until(lambda: platform.infer("adder")[0] == 200, 60.0)

@@ -39,7 +39,7 @@ def test_inference_by_grpc(platform: Platform) -> None:
 @pytest.mark.parametrize("method", ["RepositoryModelUnload", "SystemSharedMemoryRegister", "TraceSetting"])
 def test_a_runtime_is_not_controlled_by_grpc(platform: Platform, method: str) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{platform.port}") as channel:
-        call = channel.unary_unary(f"/inference.GRPCInferenceService/{method}")
+        call = channel.unary_unary(f"/inference.GRPCInferenceService/{method}", None, None)
         with pytest.raises(grpc.RpcError) as caught:
             call(b"", metadata=(("seldon", "adder"), ("namespace", "default")), timeout=10)
     assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED

@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.conftest import Objects
 from tests.e2e.inference import under_load
-from tests.e2e.platform import Platform, replicas, tasks, until
+from tests.e2e.platform import Platform, freeze, replicas, tasks, until
 
 SHARES = """
 apiVersion: kleveross.io/v1alpha1
@@ -132,7 +132,7 @@ def test_a_job_survives_a_kill(platform: Platform) -> None:
     """Its task stands still meanwhile, so that it is in the middle of it; and is taken up as it is."""
     platform.push("team/adder:v1")
     (task,) = until(lambda: tasks(platform))
-    os.kill(int(task), signal.SIGSTOP)
+    freeze(int(task))
     platform.end(signal.SIGKILL)
     platform.start()
     assert tasks(platform) == [task]

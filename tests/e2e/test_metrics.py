@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.conftest import Objects
-from tests.e2e.platform import Platform, replicas, until
+from tests.e2e.platform import Platform, freeze, replicas, until
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_the_gateway_does_not_show_them(platform: Platform) -> None:
 
 def test_a_dead_replica_is_left_out(platform: Platform) -> None:
     triton = int(replicas(platform)[0])
-    os.kill(triton, signal.SIGSTOP)
+    freeze(triton)
     found = scrape(platform)
     assert "nv_inference_request_success_total" not in found
     assert value(found["klever_servings"]) == 1

@@ -51,7 +51,7 @@ class Ended:
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """HOST:PORT of an embedded registry that wants the token for writing."""
     root = tmp_path_factory.mktemp("registry")
-    command = [sys.executable, TESTS / "unit/registry/serve.py", root]
+    command: list[str | Path] = [sys.executable, TESTS / "unit/registry/serve.py", root]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         yield process.stdout.readline().strip()

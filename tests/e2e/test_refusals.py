@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -154,7 +155,7 @@ def test_the_gateway_refuses_what_is_not_published(shared: Platform) -> None:
 def test_rest(shared: Platform) -> None:
     path = "/api/v1alpha1/namespaces/default/servings"
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {shared.token}"}
-    body = {"metadata": {"name": "rest"}, "spec": {"predictors": [{"name": "main", "model": "team/adder:v1"}]}}
+    body: Any = {"metadata": {"name": "rest"}, "spec": {"predictors": [{"name": "main", "model": "team/adder:v1"}]}}
     status, answer = shared.http("POST", path, json.dumps(body), **headers)
     assert status == 200, answer
     assert "rest" in [s["metadata"]["name"] for s in json.loads(shared.http("GET", path)[1])["items"]]

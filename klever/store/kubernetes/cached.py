@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from types import TracebackType
 from typing import Any, Literal, Self, cast
 
@@ -79,7 +79,7 @@ class CachedStore:
         fields: str = "",
         resource_version: str = "",
         bookmarks: bool = False,
-    ) -> AsyncIterator[WatchEvent]:
+    ) -> AsyncGenerator[WatchEvent, None]:
         reflector = self._reflectors.get(kind)
         if reflector is None:
             told = self._direct.watch(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, Literal, cast
 
@@ -115,7 +115,7 @@ class KubernetesStore:
         fields: str = "",
         resource_version: str = "",
         bookmarks: bool = False,
-    ) -> AsyncIterator[WatchEvent]:
+    ) -> AsyncGenerator[WatchEvent, None]:
         version = resource_version
         if version and not version.isdecimal():  # which the API server calls its own failure
             raise InvalidError(violations=(FieldViolation("resource_version", f"{version!r} is no version"),))
@@ -138,7 +138,7 @@ class KubernetesStore:
                 if type_ != "BOOKMARK" or bookmarks:
                     yield WatchEvent.of(cast("EventType", type_), _stripped(obj))
 
-    async def _existing(self, kind: Kind, namespace: str, labels: str, fields: str) -> AsyncIterator[WatchEvent]:
+    async def _existing(self, kind: Kind, namespace: str, labels: str, fields: str) -> AsyncGenerator[WatchEvent, None]:
         """Yield what is there, then a bookmark where to go on."""
         token = ""
         while True:

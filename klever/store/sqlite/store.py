@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -110,7 +110,7 @@ class SqliteStore:
         fields: str = "",
         resource_version: str = "",
         bookmarks: bool = False,
-    ) -> AsyncIterator[WatchEvent]:
+    ) -> AsyncGenerator[WatchEvent, None]:
         selector = Selector(kind, labels, fields)
         table = self._engine.tables[kind]
         if resource_version in ("", "0"):

@@ -13,8 +13,8 @@ from klever.controllers.serving.status import status_of
 from klever.routers import Route
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
-MAIN = {"name": "main", "command": ["serve"], "traffic": 80}
-CANARY = {"name": "canary", "command": ["serve", "new"], "traffic": 20}
+MAIN: dict[str, Any] = {"name": "main", "command": ["serve"], "traffic": 80}
+CANARY: dict[str, Any] = {"name": "canary", "command": ["serve", "new"], "traffic": 20}
 
 
 def seen(

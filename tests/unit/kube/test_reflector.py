@@ -59,7 +59,7 @@ async def test_what_vanished_while_nobody_watched_is_told_as_deleted() -> None:
     )
     async with FaultyServer(*script) as server, reflecting(server) as reflector:
         with reflector.subscribe() as changes:
-            told = {}
+            told: dict[str, str] = {}
             while len(told) < 3 or told.get("a") != "DELETED":
                 type_, obj = await changes.next()
                 told[obj["metadata"]["name"]] = type_

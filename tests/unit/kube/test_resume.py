@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
 from itertools import pairwise
-from typing import cast
 
 import pytest
 
@@ -40,7 +39,7 @@ END = events()
 
 def watch(client: KubeClient, *, patience: float = 60.0) -> AsyncGenerator[WatchEvent, None]:
     store = KubernetesStore(client, SchemaAdmission(), patience=patience)
-    return cast("AsyncGenerator[WatchEvent, None]", store.watch(MODEL_JOB, resource_version="1"))
+    return store.watch(MODEL_JOB, resource_version="1")
 
 
 def gaps(times: list[float]) -> list[float]:

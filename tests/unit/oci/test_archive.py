@@ -26,7 +26,11 @@ NAMES = st.lists(
 
 def packed(directory: Path, names: list[str]) -> bytes:
     out = io.BytesIO()
-    archive.pack(directory, names, lambda block: out.write(block) and None)
+
+    def write(block: bytes) -> None:
+        out.write(block)
+
+    archive.pack(directory, names, write)
     return out.getvalue()
 
 

@@ -217,7 +217,7 @@ def client(registry: FakeRegistry, *, timeout: float = 10, credentials: Credenti
     return RegistryClient(Endpoint("registry", registry.url, credentials), timeout=timeout)
 
 
-def download(registry: FakeRegistry, layout: Layout, **options: float) -> None:
+def download(registry: FakeRegistry, layout: Layout, **options: Any) -> None:
     with layout.writer(expected=BLOB.digest, size=BLOB.size) as writer:
         client(registry, **options).get_blob("p/m", BLOB, writer)
         writer.commit()

@@ -83,7 +83,7 @@ class Client:
     async def put_blob(self, repository: str, content: bytes, digest: str = "") -> Answer:
         return await self.ask("POST", f"/v2/{repository}/blobs/uploads/?digest={digest or Digest.of(content)}", content)
 
-    async def get_blob(self, repository: str, digest: str, **headers: str) -> Answer:
+    async def get_blob(self, repository: str, digest: str, **headers: Any) -> Answer:
         return await self.ask("GET", f"/v2/{repository}/blobs/{digest}", **headers)
 
     async def put_manifest(self, repository: str, target: str, content: bytes, **headers: str) -> Answer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -109,7 +110,7 @@ async def test_no_mount_from_a_repository_that_the_caller_must_not_read(served: 
             raise PermissionDeniedError("this is not yours")
 
     async with serving(served.root.parent / "guarded", authorize=authorize) as guarded:
-        owner = {"Authorization": "Basic b3duZXI6c2VjcmV0"}  # owner:secret
+        owner: dict[str, Any] = {"Authorization": "Basic b3duZXI6c2VjcmV0"}  # owner:secret
         path = "/v2/{}/blobs/uploads/?"
         pushed = await guarded.client.ask("POST", path.format("private/a") + f"digest={DIGEST}", CONTENT, **owner)
         assert pushed.status == 201

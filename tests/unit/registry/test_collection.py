@@ -63,8 +63,8 @@ async def push_and_delete(client: Client, name: str) -> int:
             for same in [other for other, layers in kept.items() if layers == gone]:
                 del kept[same]
             assert (await client.ask("DELETE", f"/v2/{name}/manifests/{digest}")).status == 202
-            blob = await client.ask("DELETE", f"/v2/{name}/blobs/{Digest.of(gone[0])}")
-            assert blob.status in {202, 404, 405}
+            answer = await client.ask("DELETE", f"/v2/{name}/blobs/{Digest.of(gone[0])}")
+            assert answer.status in {202, 404, 405}
     for tag, layers in kept.items():
         assert (await client.get_manifest(name, tag)).body == manifest(CONFIG, *layers)
         for blob in (CONFIG, *layers):

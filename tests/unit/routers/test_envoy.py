@@ -45,7 +45,7 @@ class Term:
 
 class TestEnvoy(RouterContract):
     @pytest.fixture
-    def config(self, tmp_path: Path) -> Gateway:
+    def gateway(self, tmp_path: Path) -> Gateway:
         return Gateway(
             host="127.0.0.1",
             port=free_port(),
@@ -57,8 +57,8 @@ class TestEnvoy(RouterContract):
         )
 
     @pytest.fixture(autouse=True)
-    async def router(self, tmp_path: Path, config: Gateway) -> AsyncIterator[EnvoyRouter]:
-        self.directory, self.config = tmp_path, config
+    async def router(self, tmp_path: Path, gateway: Gateway) -> AsyncIterator[EnvoyRouter]:
+        self.directory, self.config = tmp_path, gateway
         self.processes = self.manager()
         router = self.candidate()
         await router.start()

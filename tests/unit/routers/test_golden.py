@@ -32,7 +32,7 @@ def target(predictor: str, weight: int, *headers: HeaderMatch, grpc: bool = True
     return Target(predictor, f"r-{predictor}", protocol, weight, ("127.0.0.1:9000",), rpc, headers)
 
 
-USER = HeaderMatch("x-user", MatchType.REGEX, "beta-.*")
+USER = HeaderMatch("x-user", "beta-.*", MatchType.REGEX)
 ROUTES = {
     "one": (target("main", 100),),
     "canary": (target("main", 80), target("canary", 20)),

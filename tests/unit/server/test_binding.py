@@ -83,11 +83,16 @@ def job(name: str, **spec: Any) -> pb.CreateModelJobRequest:
     return request
 
 
+def status_of(error: Any) -> Any:
+    """What an error's details say; an `AioRpcError` has what a call has, though not by its type."""
+    return rpc_status.from_call(error)
+
+
 async def failure(call: Any) -> tuple[grpc.StatusCode, str, str, list[str]]:
     """Code, message, ErrorInfo's reason, and the fields of the violations."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
-    status = rpc_status.from_call(caught.value)
+    status = status_of(caught.value)
     reason, fields = "", []
     for detail in status.details:
         info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
@@ -195,9 +200,10 @@ async def test_a_call_has_an_id_that_its_caller_can_quote(jobs: Any, caplog: pyt
     assert dict(tuple(await call.trailing_metadata()))["x-request-id"] == "mine-1"
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await jobs.GetModelJob(pb.GetModelJobRequest(name="b"), metadata=[("x-request-id", "no id")])
-    made = dict(tuple(caught.value.trailing_metadata()))["x-request-id"]
+    trailer: Any = caught.value.trailing_metadata()
+    made = dict(tuple(trailer))["x-request-id"]
     info = error_details_pb2.RequestInfo()
-    assert [d for d in rpc_status.from_call(caught.value).details if d.Unpack(info)]
+    assert [d for d in status_of(caught.value).details if d.Unpack(info)]
     assert info.request_id == made != "no id"
     created, missed = lines(caplog)
     assert created | {"ms": 0, "time": "", "peer": ""} == {
@@ -251,7 +257,8 @@ async def test_pages_fit_into_a_message(jobs: Any) -> None:
         request = job(name)
         request.model_job.metadata.annotations["note"] = "x" * 250_000
         await jobs.CreateModelJob(request, metadata=TOKEN)
-    found, token = [], ""
+    found: list[str] = []
+    token = ""
     while not found or token:
         page = await jobs.ListModelJobs(pb.ListModelJobsRequest(options=ListOptions(page_token=token)))
         found += [item.metadata.name for item in page.items]

@@ -53,7 +53,7 @@ async def test_versions_in_order_and_the_latest(models: ModelHandlers, author: A
     for tag, year in (("a", 2025), ("b", 2026), ("c", 2024)):
         await author.push(f"team/digits:{tag}", year)
 
-    async def tags(**request: str) -> list[str]:
+    async def tags(**request: Any) -> list[str]:
         asked = pb.ListModelVersionsRequest(project="team", model="digits", **request)
         return [v.tag for v in (await models.list_model_versions(asked)).items]
 

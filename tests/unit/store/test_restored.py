@@ -6,7 +6,6 @@ import asyncio
 import shutil
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from pathlib import Path
-from typing import cast
 
 import pytest
 
@@ -70,14 +69,12 @@ async def test_what_controllers_read_is_what_was_restored(cluster: Cluster, clie
     await asyncio.to_thread(back_up, cluster)
     async with CachedStore(client, direct, lambda: True) as cached:
         await cached.list(MODEL_JOB)
-        hearing = cast("AsyncGenerator[WatchEvent, None]", cached.watch(MODEL_JOB))
+        hearing = cached.watch(MODEL_JOB)
         await cached.create(MODEL_JOB, job("default", "b"))
         for count in range(20):
             await cached.patch(MODEL_JOB, KEY, {"metadata": {"labels": {"x": str(count)}}})
         page = await direct.list(MODEL_JOB)
-        theirs = cast(
-            "AsyncGenerator[WatchEvent, None]", direct.watch(MODEL_JOB, resource_version=page.resource_version)
-        )
+        theirs = direct.watch(MODEL_JOB, resource_version=page.resource_version)
         waiting = asyncio.ensure_future(anext(theirs))  # a client's watch that hears nothing until then
         await asyncio.to_thread(restore, cluster)
         await seen(hearing, "DELETED", "b")

@@ -15,6 +15,7 @@ import pytest
 
 from klever.backends import Instance, InstancePhase, PredictorWorkload
 from klever.backends.local import LocalBackend, launcher
+from klever.backends.local.ports import free_ports
 from tests.contract.backend import KEY, until, until_ready, workload
 from tests.unit.backends.local.machine import Machine, adder, command, get, infer
 
@@ -77,7 +78,7 @@ async def test_what_does_not_get_ready_tells_its_answers(backend: LocalBackend) 
 
 
 async def test_a_taken_port_costs_no_restart(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    free_ports, calls = launcher.free_ports, 0
+    calls = 0
     with socket.create_server(("127.0.0.1", 0)) as taken:
 
         def unlucky(count: int, ours: frozenset[int]) -> tuple[int, ...]:
