@@ -23,7 +23,8 @@ __all__ = [
     "wants_extraction",
 ]
 
-_KEEP_SECONDS = 3600
+_KEEP_SECONDS = 86_400
+"""Whoever comes in the morning sees why it failed; and a model that cannot be read is tried once a day, not more."""
 RETRY_SECONDS = 30.0
 """From the end of a job that failed for no fault of the model's to the next one."""
 _FINAL = frozenset(("TaskFailed", "Invalid", "OOMKilled", "DeadlineExceeded", "Cancelled"))

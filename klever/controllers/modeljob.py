@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -20,7 +21,7 @@ from klever.store import Key, Store
 from klever.store.events import EventRecorder
 from klever.tasks import check as check_task
 
-__all__ = ["CANCEL_ANNOTATION", "FINALIZER", "ModelJobReconciler", "decide"]
+__all__ = ["CANCEL_ANNOTATION", "FINALIZER", "MAX_LOSSES", "ModelJobReconciler", "decide"]
 
 FINALIZER = "kleveross.io/modeljob"
 CANCEL_ANNOTATION = "kleveross.io/cancel"
@@ -28,6 +29,8 @@ CANCEL_ANNOTATION = "kleveross.io/cancel"
 
 LOST = "Lost"
 """Of a task whose machine or supervisor went down: no fault of its own, tasks may be run twice."""
+MAX_LOSSES = 5
+"""In the life of one control plane: whatever takes a task away so often takes it away again."""
 
 DEADLINE_SECONDS = 3600.0
 MEMORY_BYTES = 2 << 30
@@ -35,12 +38,16 @@ MEMORY_BYTES = 2 << 30
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything that deciding needs. `refusal` is why the job can never run, empty if it can."""
+    """Everything that deciding needs.
+
+    `refusal` is why the job can never run, empty if it can; `losses` how often its task was lost, this time included.
+    """
 
     job: Object
     task: TaskState | None
     refusal: str
     now: datetime
+    losses: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,7 @@ def decide(snapshot: Snapshot) -> Decision:
         return _ended(snapshot)
     if FINALIZER not in metadata.get("finalizers", []):
         return Decision(add_finalizer=True, requeue_after=0)
-    if metadata.get("annotations", {}).get(CANCEL_ANNOTATION):
+    if metadata.get("annotations", {}).get(CANCEL_ANNOTATION) and not _has_succeeded(snapshot.task):
         return Decision(
             end_task=True,
             status=_status(snapshot, "Failed", "Cancelled", "cancelled before it ended"),
@@ -87,6 +94,10 @@ def decide(snapshot: Snapshot) -> Decision:
             events=(Event("Warning", "Invalid", snapshot.refusal),),
         )
     return _progress(snapshot)
+
+
+def _has_succeeded(task: TaskState | None) -> bool:
+    return task is not None and task.phase == "Succeeded"
 
 
 def _deleting(snapshot: Snapshot) -> Decision:
@@ -123,7 +134,7 @@ def _progress(snapshot: Snapshot) -> Decision:
             status=_status(snapshot, "Succeeded", "Completed", report), events=(Event("Normal", "Completed", report),)
         )
     reason = task.reason or "Error"
-    if reason == LOST:
+    if reason == LOST and snapshot.losses <= MAX_LOSSES:
         again = Event("Warning", "Restarted", "the task was lost with what supervised it: it is run again")
         return Decision(
             end_task=True, status=_status(snapshot, "Pending", "Restarting", ""), events=(again,), requeue_after=0
@@ -178,13 +189,20 @@ class ModelJobReconciler:
         self._events = events
         self._task_input = task_input
         self._clock = clock
+        self._losses: Counter[Key] = Counter()
 
     async def reconcile(self, key: Key) -> Result:
         try:
             job = await self._store.get(MODEL_JOB, key)
         except NotFoundError:
+            self._losses.pop(key, None)
             return Result()
-        snapshot = Snapshot(job, await self._executor.get(job["metadata"]["uid"]), _refusal(job), self._clock())
+        task = await self._executor.get(job["metadata"]["uid"])
+        if job.get("status", {}).get("phase") in ("Succeeded", "Failed"):
+            self._losses.pop(key, None)
+        elif task is not None and task.reason == LOST:
+            self._losses[key] += 1
+        snapshot = Snapshot(job, task, _refusal(job), self._clock(), self._losses[key])
         return await self._apply(key, snapshot, decide(snapshot))
 
     async def _apply(self, key: Key, snapshot: Snapshot, decision: Decision) -> Result:

@@ -43,8 +43,8 @@ class PushReconciler:
         self._catalogue = catalogue
         self._clock = clock
         self._queue: asyncio.Queue[Key] = asyncio.Queue(_WAITING)
-        self._pushed: set[Key] = set()
-        """Those that were pushed since they were last looked at: a job that has ended by then was for a push before."""
+        self._pushed: dict[Key, object] = {}
+        """A mark for the last push of each, until it is looked at: a job that had ended by then was for another."""
         self._projects: set[str] = set()
         """Those that are known to be there."""
 
@@ -53,7 +53,7 @@ class PushReconciler:
         if "/" in repository and tag:
             key = _key(repository, tag)
             self._projects.discard(key.namespace)  # it may have been deleted since the last push
-            self._pushed.add(key)
+            self._pushed[key] = object()
             await self._queue.put(key)
 
     async def watch(self) -> AsyncIterator[Key]:
@@ -66,21 +66,27 @@ class PushReconciler:
 
     async def reconcile(self, key: Key) -> Result:
         """Have a version's signature read, until it has one or cannot have one."""
+        mark = self._pushed.get(key)
+        result = await self._look(key, pushed=mark is not None)
+        if self._pushed.get(key) is mark:  # else it was pushed again meanwhile
+            self._pushed.pop(key, None)
+        return result
+
+    async def _look(self, key: Key, *, pushed: bool) -> Result:
         reference = Reference.parse(f"{key.namespace}/{key.name}")
         try:
             version = await self._catalogue.resolve(reference)
         except (NotFoundError, InvalidError):
-            return self._done(key)  # gone again, or no model
+            return Result()  # gone again, or no model
         await self._ensure_project(key.namespace)
         if not wants_extraction(version):
-            return self._done(key)
-        outdated = partial(self._is_outdated, key, version)
+            return Result()
+        outdated = partial(self._is_outdated, version, pushed)
         try:
             job = await ensure_extraction(self._store, key.namespace, version, outdated, seen=self._seen)
         except NotFoundError:
             self._projects.discard(key.namespace)
             raise
-        self._pushed.discard(key)  # from here on the job is this push's own, however soon it ends
         ended = job.get("status", {}).get("completionTime") and not is_retried(job)
         return Result(None if ended else _LOOK_SECONDS)
 
@@ -89,18 +95,14 @@ class PushReconciler:
             await ensure_namespace(self._store, name)
             self._projects.add(name)
 
-    def _is_outdated(self, key: Key, version: Version, job: Object) -> bool:
+    def _is_outdated(self, version: Version, pushed: bool, job: Object) -> bool:
         status = job["status"]
         if status["phase"] == "Succeeded":  # and yet there is no signature: the tag was pushed again
             return bool(status["result"]["digest"] != str(version.digest))
-        if key in self._pushed:
+        if pushed:
             return True
         ended = parse_time(status["completionTime"])
         return is_retried(job) and self._clock() - ended > timedelta(seconds=RETRY_SECONDS)
-
-    def _done(self, key: Key) -> Result:
-        self._pushed.discard(key)
-        return Result()
 
 
 async def ensure_namespace(store: Store, name: str) -> None:

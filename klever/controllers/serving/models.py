@@ -11,7 +11,7 @@ from klever.api.codec import parse_time
 from klever.api.kinds import Object
 from klever.catalog.catalogue import Catalogue, Version
 from klever.controllers.extraction import RETRY_SECONDS, ensure_extraction, is_retried, wants_extraction
-from klever.controllers.serving.snapshot import Resolution, ResolvedModel
+from klever.controllers.serving.snapshot import Resolution, ResolvedModel, pin_of
 from klever.errors import InvalidError, KleverError, NotFoundError
 from klever.oci.digest import Digest
 from klever.oci.reference import Reference
@@ -57,7 +57,9 @@ class ModelResolver:
         if not predictor.get("model"):
             return ResolvedModel(Resolution.RESOLVED, runtime=runtime)
         reference = Reference.parse(predictor["model"])
-        version = await self._catalogue.resolve(_pinned(serving, predictor, reference) or reference)
+        if digest := pin_of(serving, predictor).get("digest"):
+            reference = reference.with_digest(Digest.parse(digest))
+        version = await self._catalogue.resolve(reference)
         if wants_extraction(version) and runtime != "custom":
             if not extract:
                 return ResolvedModel(Resolution.SIGNATURE_PENDING, f"the signature of {reference} is not read yet")
@@ -96,13 +98,3 @@ class ModelResolver:
     def _is_outdated(self, job: Object) -> bool:
         ended = parse_time(job["status"]["completionTime"])
         return is_retried(job) and self._clock() - ended > timedelta(seconds=RETRY_SECONDS)
-
-
-def _pinned(serving: Object, predictor: dict[str, Any], reference: Reference) -> Reference | None:
-    """Return the reference with the digest that this generation was pinned to, if it was."""
-    for status in serving.get("status", {}).get("predictors", []):
-        same = status["name"] == predictor["name"] and status.get("model") == predictor["model"]
-        current = status.get("observedGeneration") == serving["metadata"]["generation"]
-        if same and current and status.get("digest"):
-            return reference.with_digest(Digest.parse(status["digest"]))
-    return None

@@ -78,7 +78,8 @@ class ServingReconciler:
             return Result()
         await self._report(key, serving, status_of(snapshot, plan))
         await self._tell_crashes(snapshot)
-        waiting = any(m.state is Resolution.WAITING for m in snapshot.models.values())
+        # Of a job, too: it may be deleted, or end while nobody watches.
+        waiting = any(m.state in (Resolution.WAITING, Resolution.SIGNATURE_PENDING) for m in snapshot.models.values())
         return Result(_ASK_AGAIN_SECONDS if waiting else None)
 
     async def _gather(self, key: Key, serving: Object) -> Snapshot:

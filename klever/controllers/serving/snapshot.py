@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from klever.api.kinds import Object
 from klever.backends import Instance
 from klever.catalog.catalogue import Version
 from klever.routers import Route
 
-__all__ = ["Resolution", "ResolvedModel", "Snapshot"]
+__all__ = ["Resolution", "ResolvedModel", "Snapshot", "pin_of"]
 
 
 class Resolution(StrEnum):
@@ -51,3 +52,12 @@ class Snapshot:
     route: Route | None
     url: str
     now: datetime
+
+
+def pin_of(serving: Object, predictor: dict[str, Any]) -> dict[str, str]:
+    """Return `digest` and `format` that this generation's predictor was pinned to; empty if it was not yet."""
+    this = (predictor["name"], predictor.get("model", ""), serving["metadata"]["generation"])
+    for status in serving.get("status", {}).get("predictors", []):
+        if (status["name"], status.get("model"), status.get("observedGeneration")) == this:
+            return {field: status[field] for field in ("digest", "format") if status.get(field)}
+    return {}

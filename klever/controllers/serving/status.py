@@ -7,7 +7,7 @@ from typing import Any
 
 from klever.api.kinds import Object
 from klever.controllers.serving.plan import Plan, PredictorPlan
-from klever.controllers.serving.snapshot import Resolution, Snapshot
+from klever.controllers.serving.snapshot import Resolution, Snapshot, pin_of
 from klever.reconcile.conditions import Condition, merge_conditions
 
 __all__ = ["deleting_status", "status_of"]
@@ -127,6 +127,8 @@ def _predictor(snapshot: Snapshot, plan: Plan, predictor: PredictorPlan, spec: d
     }
     if model.version is not None and model.state is Resolution.RESOLVED:
         status |= {"digest": str(model.version.digest), "format": model.version.config.format}
+    elif model.reason != "ModelNotFound":  # a registry that is away takes no pin: the tag may have moved meanwhile
+        status |= pin_of(snapshot.serving, spec)
     if not predictor.headers:
         target = next((t for t in plan.route.targets if t.predictor == predictor.name), None)
         status["traffic"] = target.weight if target is not None and target.http else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +13,7 @@ import pytest
 
 from klever.api.kinds import MODEL_JOB
 from klever.controllers.env import values_of
-from klever.controllers.modeljob import FINALIZER, ModelJobReconciler, Snapshot, decide
+from klever.controllers.modeljob import FINALIZER, MAX_LOSSES, ModelJobReconciler, Snapshot, decide
 from klever.controllers.pushes import ensure_namespace
 from klever.errors import ExhaustedError, InvalidError, KleverError
 from klever.executors import Executor, Task, TaskPhase, TaskState
@@ -79,6 +80,16 @@ def test_a_task_that_was_lost_is_run_again() -> None:
     assert decision.status["phase"] == "Pending"
 
 
+def test_a_task_that_is_lost_whenever_it_runs_fails_in_the_end() -> None:
+    """As where the machine's memory is short, and the kernel ends a task with its supervisor."""
+    lost = seen(task(TaskPhase.FAILED, reason="Lost", message="lost"))
+    assert decide(replace(lost, losses=MAX_LOSSES)).requeue_after == 0
+    decision = decide(replace(lost, losses=MAX_LOSSES + 1))
+    assert decision.status is not None
+    assert decision.status["phase"] == "Failed"
+    assert decision.status["conditions"][1]["reason"] == "Lost"
+
+
 def test_what_can_never_run_is_refused_before_it_starts() -> None:
     decision = decide(seen(refusal="no such format"))
     assert decision.status is not None
@@ -90,6 +101,13 @@ def test_a_cancelled_job_ends_its_task() -> None:
     assert decision.end_task
     assert decision.status is not None
     assert decision.status["conditions"][1]["reason"] == "Cancelled"
+
+
+def test_a_task_that_has_succeeded_is_not_cancelled_any_more() -> None:
+    succeeded = task(TaskPhase.SUCCEEDED, result={"digest": "sha256:1"})
+    decision = decide(seen(succeeded, metadata={"annotations": {"kleveross.io/cancel": "true"}}))
+    assert decision.status is not None
+    assert (decision.status["phase"], decision.status["result"]["digest"]) == ("Succeeded", "sha256:1")
 
 
 def test_a_deleted_job_goes_after_its_task() -> None:

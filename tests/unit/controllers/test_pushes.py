@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,40 +18,17 @@ from klever.controllers.pushes import PushReconciler, ensure_namespace
 from klever.controllers.serving.models import ModelResolver
 from klever.controllers.serving.snapshot import Resolution, ResolvedModel
 from klever.errors import DeadlineError, IntegrityError, KleverError, NotFoundError, PermissionDeniedError
-from klever.formats import Signature
-from klever.oci.config import ModelConfig
 from klever.oci.digest import Digest
 from klever.oci.reference import Reference
 from klever.reconcile.conditions import format_time
 from klever.store import Key
 from klever.store.sqlite import SqliteStore
 from klever.store.validation import SchemaAdmission
+from tests.unit.controllers.registry import READ, Registry
 
 KEY = Key("team", "digits:v1")
 PREDICTOR = {"name": "main", "model": "team/digits:v1"}
 SERVING = {"metadata": {"namespace": "team", "generation": 1}, "spec": {"predictors": [PREDICTOR]}}
-
-
-class Registry:
-    """What the tag names now."""
-
-    def __init__(self) -> None:
-        self.version: Version | None = None
-        self.by_digest: dict[Digest, Version] = {}
-
-    def push(self, digest: str, content: str = "content", *, signature: Signature | None = None) -> Digest:
-        config = ModelConfig.parse(b'{"format": "ONNX"}')
-        config = config.with_signature(signature) if signature else config
-        reference = Reference.parse("team/digits:v1")
-        version = Version(reference, Digest.of(digest.encode()), Digest.of(content.encode()), 1, config, "ormb")
-        self.version = self.by_digest[version.digest] = version
-        return version.digest
-
-    async def resolve(self, reference: Reference) -> Version:
-        version = self.by_digest.get(reference.digest) if reference.digest else self.version
-        if version is None:
-            raise NotFoundError("it is not there")
-        return replace(version, reference=reference)
 
 
 class Counting:
@@ -125,9 +101,6 @@ class World:
 
     def later(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
-
-
-READ = Signature(layers={"Add": 1})
 
 
 @pytest.fixture
@@ -278,6 +251,31 @@ async def test_a_tag_that_moves_to_and_fro_ends_with_its_signature(world: World)
     await world.store.delete(MODEL_JOB, Key("team", two["metadata"]["name"]))
     uid = await world.end("Failed", "PushFailed")  # when it would write, the tag had moved
     world.later(31)
+    await world.pushes.reconcile(KEY)
+    await world.pushes.reconcile(KEY)
+    assert (await world.job())["metadata"]["uid"] != uid
+
+
+async def test_a_push_that_comes_while_the_one_before_is_looked_at_is_looked_at_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The failed one is pushed anew, as its message advises, while another is."""
+    await world.push("a")
+    uid = await world.end("Failed", "TaskFailed")
+    await world.pushes.reconcile(KEY)
+    look = world.registry.resolve
+
+    async def resolve(reference: Reference) -> Version:
+        version = await look(reference)
+        world.registry.push("a")
+        await world.pushes.notify("team/digits", "v1")
+        monkeypatch.undo()
+        return version
+
+    world.registry.push("b", signature=READ)
+    await world.pushes.notify("team/digits", "v1")
+    monkeypatch.setattr(world.registry, "resolve", resolve)
+    await world.pushes.reconcile(KEY)
     await world.pushes.reconcile(KEY)
     await world.pushes.reconcile(KEY)
     assert (await world.job())["metadata"]["uid"] != uid

@@ -1,0 +1,103 @@
+"""What a Serving does while its model, its registry or its job is not there."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from klever.api.kinds import MODEL_JOB, SERVING
+from klever.catalog.catalogue import Version
+from klever.controllers.modeljob import FINALIZER
+from klever.controllers.pushes import ensure_namespace
+from klever.controllers.serving import ServingReconciler
+from klever.controllers.serving.models import ModelResolver
+from klever.errors import UnavailableError
+from klever.oci.reference import Reference
+from klever.store import Key
+from klever.store.events import EventRecorder
+from klever.store.sqlite import SqliteStore
+from klever.store.validation import SchemaAdmission
+from tests.unit.controllers.registry import READ, Registry
+
+KEY = Key("team", "digits")
+
+
+class Away(Registry):
+    async def resolve(self, reference: Reference) -> Version:
+        raise UnavailableError(f"{reference}: the registry does not answer")
+
+
+class Nothing:
+    """A backend and a router: nothing runs, and no request comes."""
+
+    async def ensure(self, workload: object) -> None: ...
+
+    async def publish(self, route: object) -> None: ...
+
+    async def observe(self, key: object) -> tuple[()]:
+        return ()
+
+    async def routes(self) -> tuple[()]:
+        return ()
+
+    def url(self, key: object) -> str:
+        return f"http://host/{key}"
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    """It has one Serving, of the tag."""
+    store = await SqliteStore.open(tmp_path / "klever.db", SchemaAdmission())
+    await ensure_namespace(store, KEY.namespace)
+    await store.create(SERVING, {
+        "apiVersion": SERVING.api_version,
+        "kind": SERVING.kind,
+        "metadata": {"namespace": KEY.namespace, "name": KEY.name},
+        "spec": {"predictors": [{"name": "main", "model": "team/digits:v1"}]},
+    })  # fmt: skip
+    yield store
+    await store.close()
+
+
+def control_plane(store: SqliteStore, registry: Registry) -> ServingReconciler:
+    """One that has just started."""
+    catalogue: Any = registry
+    nothing: Any = Nothing()
+    return ServingReconciler(store, ModelResolver(store, catalogue), nothing, nothing, EventRecorder(store, "test"))
+
+
+async def test_a_digest_stays_pinned_while_the_registry_is_away(store: SqliteStore) -> None:
+    async def pinned() -> str:
+        return str((await store.get(SERVING, KEY))["status"]["predictors"][0].get("digest"))
+
+    registry = Registry()
+    first = str(registry.push("a", signature=READ))
+    for _ in range(2):  # the finalizer comes first
+        await control_plane(store, registry).reconcile(KEY)
+    assert await pinned() == first
+    again = await control_plane(store, Away()).reconcile(KEY)
+    assert again.requeue_after is not None
+    assert await pinned() == first
+    registry.push("b", "other content", signature=READ)  # the tag moves: nobody asked this Serving to
+    await control_plane(store, registry).reconcile(KEY)
+    assert await pinned() == first
+
+
+async def test_who_waits_for_a_job_that_is_being_deleted_looks_again(store: SqliteStore) -> None:
+    registry = Registry()
+    registry.push("a")
+    serving = control_plane(store, registry)
+    for _ in range(2):
+        await serving.reconcile(KEY)
+    (job,) = (await store.list(MODEL_JOB, KEY.namespace)).items
+    name = Key(KEY.namespace, job["metadata"]["name"])
+    await store.patch(MODEL_JOB, name, {"metadata": {"finalizers": [FINALIZER]}})
+    await store.delete(MODEL_JOB, name)
+    assert (await serving.reconcile(KEY)).requeue_after is not None
+    await store.patch(MODEL_JOB, name, {"metadata": {"finalizers": []}})
+    await serving.reconcile(KEY)
+    (other,) = (await store.list(MODEL_JOB, KEY.namespace)).items
+    assert other["metadata"]["uid"] != job["metadata"]["uid"]
