@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from klever.cmd.names import own_names
 from klever.cmd.options import Options
 from klever.cmd.stopping import stop_processes
 from klever.environments import EnvironmentManager
+from klever.errors import UnavailableError
 from klever.executors.local import LocalExecutor
 from klever.oci import model
 from klever.oci.client import RegistryClient
@@ -55,30 +57,38 @@ async def open_machine(
     Processes are started and ended only while `may_act`.
     """
     processes = ProcessManager(data.processes, may_act)
+    stopping = threading.Event()
     runtimes = _runtimes()
     async with AsyncExitStack() as stack:
         router = EnvoyRouter(data.envoy, gateway, processes, envoy_binary())
         await router.start()
-        watching = asyncio.create_task(router.look_after(), name="gateway")
-        stack.callback(watching.cancel)
         if not options.keep_serving:
-            # Called when nobody looks after replicas any more, who would start them again.
+            # Called when nobody looks after the gateway and replicas any more, who would start them again.
             stack.push_async_callback(stop_processes, processes)
+            stack.push_async_callback(router.finish)
+        watching = asyncio.create_task(router.look_after(), name="gateway")
+        stack.push_async_callback(_end, watching)
         backend = LocalBackend(
             processes=processes,
             environments=EnvironmentManager(options.environments),
             runtimes=runtimes,
             models=data.models,
-            fetch=partial(_fetch, registries),
+            fetch=partial(_fetch, registries, stopping),
             cache_bytes=options.cache_bytes,
             base_env={"PATH": options.path},
             allow_commands=options.allow_commands,
         )
         await backend.start()
         stack.push_async_callback(backend.close)
+        stack.callback(stopping.set)
         task = (sys.executable, "-m", "klever.cmd.task")
         executor = await stack.enter_async_context(LocalExecutor(processes, task, env={"PATH": options.path}))
         yield Machine(router, backend, executor, runtimes)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 def gateway_of(data: DataDirectory, options: Options) -> Gateway:
@@ -99,13 +109,24 @@ def _runtimes() -> dict[str, Any]:
     return {name: create(name, **options.get(name, {})) for name in RUNTIMES}
 
 
-def _fetch(registries: Registries, reference: str, content: str, into: Path) -> None:  # noqa: ARG001 - the cache's
+def _fetch(
+    registries: Registries,
+    stopping: threading.Event,
+    reference: str,
+    content: str,  # noqa: ARG001 - the cache's
+    into: Path,
+) -> None:
     """Pull a pinned model and unpack it; the layout goes again."""
+
+    def go_on(_done: int, _total: int) -> None:
+        if stopping.is_set():
+            raise UnavailableError(f"{reference}: not pulled to its end, for the platform stops")
+
     parsed = Reference.parse(reference)
     client = RegistryClient(registries.resolve(parsed))
     layout = Layout(into / ".layout")
     try:
-        model.pull(parsed, layout, client)
+        model.pull(parsed, layout, client, progress=go_on)
         model.export(parsed, layout, into)
     finally:
         client.close()

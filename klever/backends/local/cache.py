@@ -15,8 +15,10 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +34,8 @@ Raises `InvalidError` for a model that can never be unpacked, other `KleverError
 """
 
 _PARTIAL: Final = ".partial-"
+_THREADS: Final = 8
+"""Pulls at a time: the rest waits for those."""
 
 
 @dataclass(slots=True)
@@ -54,6 +58,8 @@ class ModelCache:
         self._entries: dict[str, _Entry] = {}
         self._users: Counter[str] = Counter()
         self._fetches: dict[str, asyncio.Task[None]] = {}
+        self._threads = ThreadPoolExecutor(_THREADS, "models")
+        """Its own: a pull takes minutes, and the loop's are few and needed by all other parts."""
 
     async def start(self) -> None:
         """Find what is there from before, and remove what was not finished."""
@@ -62,6 +68,7 @@ class ModelCache:
     async def close(self) -> None:
         """Wait for fetches under way: a thread cannot be cancelled."""
         await asyncio.gather(*self._fetches.values(), return_exceptions=True)
+        self._threads.shutdown()
 
     @contextmanager
     def hold(self, content: str) -> Iterator[None]:
@@ -101,12 +108,13 @@ class ModelCache:
     async def _add(self, reference: str, content: str) -> None:
         """Fetch with room made before and after: the size is known only then."""
         await self._evict(0)
+        fetch = partial(asyncio.get_running_loop().run_in_executor, self._threads, self._unpack, reference, content)
         try:
-            entry = await asyncio.to_thread(self._unpack, reference, content)
+            entry = await fetch()
         except ExhaustedError:
             if not await self._evict(self._max_bytes):
                 raise
-            entry = await asyncio.to_thread(self._unpack, reference, content)
+            entry = await fetch()
         self._entries[content] = entry
         await self._evict(0)
         if content in self._entries and (total := self._size()) > self._max_bytes:

@@ -19,12 +19,19 @@ class Admin:
         self._socket = socket
 
     async def get(self, path: str) -> str:
-        """GET a page; raises `UnavailableError` if Envoy does not answer."""
+        """Return a page; raises `UnavailableError` if Envoy does not answer."""
+        return await self._ask("GET", path)
+
+    async def drain_listeners(self) -> None:
+        """Have Envoy take no more connections; requests under way go on."""
+        await self._ask("POST", "/drain_listeners")
+
+    async def _ask(self, method: str, path: str) -> str:
         try:
             connector = aiohttp.UnixConnector(str(self._socket))
             async with (
                 aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT) as session,
-                session.get(f"http://envoy{path}") as response,
+                session.request(method, f"http://envoy{path}") as response,
             ):
                 text = await response.text()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:

@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,12 @@ class EnvoyRouter:
     async def stop(self) -> None:
         await self._processes.remove(PROCESS_ID)
 
+    async def finish(self) -> None:
+        """Take no more requests, and return when those under way are answered, or after the drain deadline."""
+        with suppress(UnavailableError):  # there is none to drain
+            await self._admin.drain_listeners()
+            await self._idle("http.gateway.downstream_rq_active")
+
     async def look_after(self) -> None:
         """Start an Envoy again that hangs, until cancelled; one that dies is its shim's to start."""
         silent = 0
@@ -108,18 +115,16 @@ class EnvoyRouter:
         await self._changes.make(route.key, route)
 
     async def withdraw(self, key: RouteKey) -> None:
-        before = self._routes.get(key)
-        if before is None:
-            return
-        await self._changes.make(key, None)
-        for revision in {t.revision for t in before.targets}:
-            await self.drain(key, revision)
+        if key in self._routes:
+            await self._changes.make(key, None)
+        prefix = f"{key.namespace}|{key.serving}|"  # also of an earlier try, which did not come to its end
+        revisions = {name.split("|")[3] for name in self._retiring if name.startswith(prefix)}
+        await asyncio.gather(*(self.drain(key, revision) for revision in revisions))
 
     async def drain(self, key: RouteKey, revision: str) -> None:
         prefix = f"{key.namespace}|{key.serving}|"
         names = [n for n in self._retiring if n.startswith(prefix) and n.split("|")[3] == revision]
-        for name in names:
-            await self._drained(name)
+        await asyncio.gather(*(self._idle(f"cluster.{name}.upstream_rq_active") for name in names))
         async with self._lock:
             for name in names:
                 self._retiring.pop(name, None)
@@ -183,14 +188,14 @@ class EnvoyRouter:
         for name in named:
             self._retiring.pop(name, None)
 
-    async def _drained(self, cluster: str) -> None:
-        """Return when no request is under way there, at the latest after the drain deadline."""
-        name = f"cluster.{cluster}.upstream_rq_active"
-        pattern = name.replace("|", "%5C%7C").replace(".", "%5C.") + "$"
+    async def _idle(self, gauge: str) -> None:
+        """Return when a gauge of the requests under way says that there is none, or after the drain deadline."""
+        pattern = gauge.replace("|", "%5C%7C").replace(".", "%5C.") + "$"
         deadline = time.monotonic() + _DRAIN_SECONDS
         while time.monotonic() < deadline:
-            if (await self._admin.stats(pattern)).get(name, "0") == "0":
-                return
+            with suppress(UnavailableError):  # it is being started again
+                if (await self._admin.stats(pattern)).get(gauge, "0") == "0":
+                    return
             await asyncio.sleep(0.05)
 
     async def _write(self) -> None:

@@ -6,7 +6,8 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib.resources import files
 from pathlib import Path
 
@@ -41,6 +42,14 @@ class Term:
     def __call__(self) -> bool:
         self.acts -= 1
         return self.acts >= 0
+
+
+Stats = Callable[[Admin, str], Awaitable[dict[str, str]]]
+
+
+def _unless(words: str, real: Stats, other: Stats) -> Stats:
+    """Ask for statistics as ever, but for those whose pattern has such words."""
+    return lambda admin, pattern: (other if words in pattern else real)(admin, pattern)
 
 
 class TestEnvoy(RouterContract):
@@ -127,6 +136,42 @@ class TestEnvoy(RouterContract):
                 await router.publish(route(target("main", 100, upstreams[0])))
         await router.publish(route(target("main", 100, upstreams[0])))
         assert await self.post(http, INFER) == 200
+
+    async def test_draining_takes_no_longer_for_many_than_for_one(
+        self, router: EnvoyRouter, upstreams: tuple[Upstream, Upstream], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("klever.routers.envoy.router._DRAIN_SECONDS", 1.0)
+        looks: list[str] = []
+
+        async def busy(_admin: Admin, pattern: str) -> dict[str, str]:
+            looks.append(pattern)
+            gauge = pattern.rstrip("$").replace("%5C%7C", "|").replace("%5C.", ".")
+            return {gauge: "1"}
+
+        a, b = upstreams
+        await router.publish(route(target("main", 80, a), target("canary", 20, b)))
+        with monkeypatch.context() as patched:
+            patched.setattr(Admin, "stats", _unless("rq_active", Admin.stats, busy))
+            began = time.monotonic()
+            await router.withdraw(KEY)
+            assert time.monotonic() - began < 1.9
+        assert len(set(looks)) == 2
+
+    async def test_what_could_not_be_drained_is_drained_when_it_is_tried_again(
+        self, router: EnvoyRouter, upstreams: tuple[Upstream, Upstream], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def gone(_admin: Admin, _pattern: str) -> dict[str, str]:
+            await asyncio.Event().wait()  # until the reconcile's own deadline
+            return {}
+
+        await router.publish(route(target("main", 100, upstreams[0])))
+        with monkeypatch.context() as patched:
+            patched.setattr(Admin, "stats", _unless("rq_active", Admin.stats, gone))
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(router.withdraw(KEY), 2)
+        assert b"team|digits|" in self.files()["clusters.json"]
+        await router.withdraw(KEY)
+        assert b"team|digits|" not in self.files()["clusters.json"]
 
     def files(self) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in (self.directory / "envoy").glob("[!.]*")}

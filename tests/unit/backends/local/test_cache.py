@@ -103,3 +103,16 @@ async def test_a_torn_fetch_leaves_nothing_and_is_tried_again(tmp_path: Path, re
         await models.path("torn", A)
     assert names(tmp_path) == []
     assert (await models.path("m", A)).exists()
+
+
+async def test_slow_pulls_leave_the_threads_to_others(tmp_path: Path, registry: Registry) -> None:
+    registry.go.clear()
+    models = await cache(tmp_path / "models", registry, 100)
+    pulls = [asyncio.create_task(models.path("m", f"sha256:{number:064x}")) for number in range(50)]
+    async with asyncio.timeout(5):
+        while not registry.fetched:  # noqa: ASYNC110 - no start is told
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(os.getpid)
+    registry.go.set()
+    await asyncio.gather(*pulls)
+    await models.close()

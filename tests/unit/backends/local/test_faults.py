@@ -7,6 +7,8 @@ import errno
 import os
 import signal
 import socket
+import sys
+import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +20,21 @@ from klever.backends.local import LocalBackend, launcher
 from klever.backends.local.ports import free_ports
 from tests.contract.backend import KEY, until, until_ready, workload
 from tests.unit.backends.local.machine import Machine, adder, command, get, infer
+
+LAZY = """
+import os, time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+class Handler(BaseHTTPRequestHandler):
+    asked = 0
+    def do_GET(self):
+        Handler.asked += 1
+        time.sleep(2 if Handler.asked == 1 else 0 if Handler.asked < 12 else 3600)
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+HTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Handler).serve_forever()
+"""
+"""Takes 2 s for its first answer, and hangs after eleven."""
 
 
 async def in_phase(backend: LocalBackend, phase: InstancePhase, words: str = "") -> Instance:
@@ -177,3 +194,12 @@ def shared_memory(pid: int) -> list[Path]:
     """Segments of POSIX shared memory that a process has mapped."""
     mapped = {line.split()[-1] for line in Path(f"/proc/{pid}/maps").read_text().splitlines()}
     return [Path(name) for name in mapped if name.startswith("/dev/shm/")]
+
+
+async def test_a_slow_first_answer_does_not_hide_for_long_that_it_hangs(backend: LocalBackend) -> None:
+    """A model is loaded by its first inference: later ones take no tenth of that."""
+    await backend.ensure(workload(replace(command(), command=(sys.executable, "-c", LAZY), probe_path="/")))
+    await until_ready(backend, 1)
+    began = time.monotonic()
+    await in_phase(backend, InstancePhase.BACK_OFF, "health checks in a row failed")
+    assert time.monotonic() - began < 20  # 3 x 20 s by the first answer alone
