@@ -8,11 +8,12 @@ import os
 import shutil
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from klever.errors import KleverError, NotFoundError
+from klever.errors import DeadlineError, KleverError, NotFoundError
 from klever.executors import Outcome, Task, TaskPhase, TaskState
 from klever.oci.blobs import disk_errors
 from klever.process import ProcessManager, ProcessSpec, ProcessState
@@ -70,10 +71,11 @@ class LocalExecutor:
 
     async def start(self, task: Task) -> None:
         async with self._starting:
-            if task.uid in self._waiting or self._processes.get(_id(task.uid)):
-                return
             self._put_aside.pop(task.uid, None)
-            self._waiting[task.uid] = task
+            if task.uid not in self._waiting:
+                if self._processes.get(_id(task.uid)):
+                    return
+                self._waiting[task.uid] = task
             await self._fill(task.uid)
             self._tell(task.uid)
 
@@ -162,8 +164,11 @@ class LocalExecutor:
             uid, task = next(iter(self._waiting.items()))
             try:
                 await self._processes.start(await asyncio.to_thread(self._prepare, task))
-            except KleverError:
+            except KleverError as error:
                 del self._waiting[uid]
+                if isinstance(error, DeadlineError):  # what came too late was ended, and left its record
+                    with suppress(KleverError):
+                        await self._processes.remove(_id(uid))
                 if uid == asked:
                     raise
                 self._put_aside[uid] = task

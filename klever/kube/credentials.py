@@ -12,6 +12,7 @@ import os
 import time
 from asyncio.subprocess import PIPE
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -113,9 +114,12 @@ async def _run(plugin: ExecPlugin, config: KubeConfig, own: Credentials) -> Cred
     try:
         output, errors = await asyncio.wait_for(process.communicate(), _PLUGIN_SECONDS)
     except TimeoutError as error:
-        process.kill()
-        await process.wait()
         raise UnauthenticatedError(f"the credential plugin {command} took over {_PLUGIN_SECONDS:g} s") from error
+    finally:  # whoever asked may wait no longer, too
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
     if process.returncode:
         words = errors.decode(errors="replace").strip()[-500:]
         raise UnauthenticatedError(f"the credential plugin {command} failed ({process.returncode}): {words}")

@@ -19,6 +19,9 @@ __all__ = ["Controller", "ReconcileMetrics", "Result", "Source", "changes_of", "
 
 log = logging.getLogger(__name__)
 
+_LIVED_SECONDS = 5.0
+"""A source that told for so long was a good one: its failures before are forgotten."""
+
 Source = Callable[[Callable[[Key], None]], Awaitable[None]]
 """Runs until cancelled and calls its argument with each key to look at."""
 
@@ -79,9 +82,12 @@ class Controller:
     async def _feed(self, source: Source) -> None:
         backoff = Backoff(base=0.1, maximum=30.0)
         while True:
+            began = time.monotonic()
             try:
                 await source(self._queue.add)
             except KleverError as error:
+                if time.monotonic() - began > _LIVED_SECONDS:
+                    backoff.forget("")
                 delay = backoff.next("")
                 log.warning("%s: a source failed, again in %.1f s: %s", self.name, delay, error)
                 await asyncio.sleep(delay)

@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from klever.api.kinds import SERVING
 from klever.backends import Backend, Instance, ServingKey
 from klever.controllers.render import ServingRenderer
-from klever.errors import FailedPreconditionError, FieldViolation, InvalidError, KleverError
+from klever.errors import FailedPreconditionError, FieldViolation, InvalidError
 from klever.server.objects import Objects, tail_of
 from klever.store import Store
 from klever.v1alpha1 import common_pb2, serving_service_pb2
@@ -126,14 +126,16 @@ class ServingHandlers:
                 await queue.put(common_pb2.LogLine(instance=name, text=text))
 
         async def read_all() -> None:
+            failed: Exception | None = None
             try:
                 async with asyncio.TaskGroup() as group:
                     for name in names:
                         group.create_task(read(name))
-            except* KleverError as group_error:
-                raise group_error.exceptions[0] from None
-            finally:
-                await queue.put(None)
+            except ExceptionGroup as errors:
+                failed = errors.exceptions[0]
+            await queue.put(None)  # not if it is cancelled: nobody reads any more, and there may be no room
+            if failed is not None:
+                raise failed
 
         reader = asyncio.create_task(read_all())
         try:

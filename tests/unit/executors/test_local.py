@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from klever.errors import ExhaustedError, InvalidError
+from klever.errors import DeadlineError, ExhaustedError, InvalidError
 from klever.executors import TaskPhase
 from klever.executors.local import LocalExecutor
-from klever.process import ProcessManager, ProcessSpec
+from klever.process import ProcessManager, ProcessSpec, manager
 from tests.contract.executor import COMMAND, ExecutorContract, ended, running, task
 from tests.unit.conftest import MakeDisk
 
@@ -36,6 +36,64 @@ async def message(executor: LocalExecutor, uid: str) -> str:
     state = await executor.get(uid)
     assert state is not None
     return state.message
+
+
+@pytest.fixture
+def late(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Processes whose shim answers too late, once."""
+    ids: set[str] = set()
+    run_shim = manager._run_shim
+
+    async def run(spec: ProcessSpec, directory: Path) -> str:
+        answer = await run_shim(spec, directory)
+        if spec.id in ids:
+            ids.discard(spec.id)
+            await asyncio.Event().wait()
+        return answer
+
+    monkeypatch.setattr(manager, "_START_S", 2.0)
+    monkeypatch.setattr(manager, "_run_shim", run)
+    return ids
+
+
+async def test_what_could_not_be_started_in_time_is_not_known(processes: ProcessManager, late: set[str]) -> None:
+    """Else its job had failed: killed, though nobody killed it."""
+    async with local(processes) as executor:
+        late.add("task-a")
+        with pytest.raises(DeadlineError):
+            await executor.start(task(seconds=60, uid="a"))
+        assert await executor.get("a") is None
+        await executor.start(task(seconds=60, uid="a"))
+        await running(executor, "a")
+        await executor.delete("a")
+
+
+async def test_what_could_not_be_started_when_its_turn_came_is_when_it_is_asked_for_again(
+    processes: ProcessManager, late: set[str]
+) -> None:
+    async with local(processes, slots=1) as executor:
+        late.add("task-b")
+        second = task(seconds=60, uid="b")
+        await executor.start(task(seconds=0.1, uid="a"))
+        await executor.start(second)
+        async with asyncio.timeout(20):
+            async for _ in executor.watch():
+                if not (await message(executor, "b")).startswith("waiting"):
+                    break
+        await executor.start(second)
+        await running(executor, "b")
+        await executor.delete("b")
+
+
+async def test_a_start_that_its_owner_gave_up_is_made_good(processes: ProcessManager, late: set[str]) -> None:
+    async with local(processes, slots=1) as executor:
+        late.add("task-a")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await executor.start(task(seconds=60, uid="a"))
+        await executor.start(task(seconds=60, uid="a"))
+        await running(executor, "a")
+        await executor.delete("a")
 
 
 async def test_the_rest_waits_in_order_and_says_so(processes: ProcessManager) -> None:

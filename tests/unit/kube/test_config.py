@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 from pathlib import Path
@@ -137,3 +138,15 @@ async def test_a_plugin_that_is_missing(tmp_path: Path) -> None:
     (tmp_path / "plugin").unlink()
     with pytest.raises(UnauthenticatedError, match="install the plugin"):
         await source.get()
+
+
+async def test_a_plugin_that_nobody_waits_for_any_more_is_ended(tmp_path: Path) -> None:
+    fifo = tmp_path / "pid"
+    os.mkfifo(fifo)
+    source = plugin(tmp_path, f"echo $$ > {fifo}; exec sleep 77")
+    asked = asyncio.create_task(source.get())
+    pid = int(await asyncio.to_thread(fifo.read_text))
+    asked.cancel()
+    await asyncio.wait([asked])
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, cast
@@ -9,13 +10,14 @@ from typing import Any, cast
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from klever.backends import Backend
+from klever.backends import Backend, ServingKey
 from klever.controllers.pushes import ensure_namespace
 from klever.controllers.render import ServingRenderer
 from klever.errors import ConflictError, FailedPreconditionError, InvalidError
 from klever.server.servings import ServingHandlers, _keep_unknown
 from klever.store.sqlite import SqliteStore
 from klever.store.validation import SchemaAdmission
+from klever.v1alpha1 import common_pb2
 from klever.v1alpha1 import serving_service_pb2 as pb
 from klever.v1alpha1.serving_pb2 import Serving
 
@@ -102,3 +104,23 @@ def test_what_a_newer_version_put_into_a_predictor_stays() -> None:
     changed = [{"name": "main", "model": "b"}, {"name": "new", "model": "c"}]
     _keep_unknown(changed, stored)
     assert changed == [{"name": "main", "model": "b", "novel": {"kept": True}}, {"name": "new", "model": "c"}]
+
+
+class Talkative:
+    """A backend whose replicas say more than anybody reads."""
+
+    async def logs(self, _key: ServingKey, _name: str, *, tail: int | None, follow: bool) -> AsyncIterator[str]:
+        for number in range(10_000):
+            yield f"line {number}"
+
+
+async def test_who_stops_reading_logs_leaves_nothing_behind() -> None:
+    nothing = cast("Any", None)
+    servings = ServingHandlers(nothing, cast("Backend", Talkative()), nothing)
+    before = asyncio.all_tasks()
+    lines = servings._lines(ServingKey("default", "digits"), ["one", "two"], common_pb2.StreamLogsRequest())
+    await anext(lines)
+    await asyncio.sleep(0)
+    await lines.aclose()
+    if left := asyncio.all_tasks() - before:
+        assert not (await asyncio.wait(left, timeout=5))[1]
