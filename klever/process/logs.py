@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
@@ -53,11 +54,24 @@ class _Log:
         self._current = directory / LOG
         self._old = directory / OLD_LOG
         self._files: list[BinaryIO] = []
+        self._lock = threading.Lock()
+        self._closed = False
         self.partial = b""
         """What stands after the last line break so far."""
 
     def read(self) -> list[str]:
         """Some lines that were not read yet; empty at the end as it is now."""
+        with self._lock:
+            return [] if self._closed else self._lines()
+
+    def close(self) -> None:
+        """Also for a thread that still reads for somebody who waits no longer: it opens nothing afterwards."""
+        with self._lock:
+            self._closed = True
+            for file in self._files:
+                file.close()
+
+    def _lines(self) -> list[str]:
         while chunk := self._chunk():
             *lines, self.partial = (self.partial + chunk).split(b"\n")
             if len(self.partial) > _CHUNK:
@@ -66,10 +80,6 @@ class _Log:
             if lines:
                 return [line.decode(errors="replace") for line in lines]
         return []
-
-    def close(self) -> None:
-        for file in self._files:
-            file.close()
 
     def _chunk(self) -> bytes:
         while self._files or self._open():

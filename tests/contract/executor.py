@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from klever.errors import NotFoundError
 from klever.executors import Executor, Task, TaskPhase, TaskState
 
 _PROGRAM = """
-import json, os, sys, time
+import json, os, pathlib, sys, time
 spec = json.load(open(sys.argv[-1]))
 for line in spec.get("lines", []):
     print(line, flush=True)
@@ -25,6 +26,8 @@ for name in spec.get("show", []):
     print(os.environ.get(name), flush=True)
 memory = b"x" * (spec.get("megabytes", 0) << 20)
 time.sleep(spec.get("seconds", 0))
+while not pathlib.Path(spec.get("until", "/")).exists():
+    time.sleep(0.02)
 if "outcome" in spec:
     with open(os.environ["KLEVER_TERMINATION_LOG"], "w") as file:
         json.dump(spec["outcome"], file)
@@ -36,7 +39,9 @@ _numbers = itertools.count()
 
 
 def task(*, uid: str = "", env: dict[str, str] | None = None, **spec: Any) -> Task:
-    """A task that prints `lines` and the variables `show`, allocates, sleeps, leaves `outcome`, exits with `code`."""
+    """A task that prints `lines` and the variables `show`, allocates, sleeps, waits for the file `until`, leaves
+    `outcome`, exits with `code`.
+    """
     number = next(_numbers)
     return Task("team", f"job-{number}", uid or f"uid-{number}", spec, env or {}, timeout_s=60)
 
@@ -139,12 +144,15 @@ class ExecutorContract:
         await ended(executor, work.uid)
         assert [line async for line in executor.logs(work.uid)] == ["hällo wörld", "None"]
 
-    async def test_follows_the_log_until_the_end(self, executor: Executor) -> None:
-        work = task(lines=["one", "two", "three"], seconds=0.3)
+    async def test_follows_the_log_until_the_end(self, executor: Executor, tmp_path: Path) -> None:
+        work = task(lines=["one", "two", "three"], until=str(tmp_path / "go"))
         await executor.start(work)
         await running(executor, work.uid)
         async with asyncio.timeout(60):
-            assert [line async for line in executor.logs(work.uid, follow=True)] == ["one", "two", "three"]
+            told = executor.logs(work.uid, follow=True)
+            assert [await anext(told) for _ in range(3)] == ["one", "two", "three"]
+            (tmp_path / "go").touch()
+            assert [line async for line in told] == []
         assert [line async for line in executor.logs(work.uid, tail=2)] == ["two", "three"]
 
     async def test_lists_and_watches_all(self, executor: Executor) -> None:

@@ -14,7 +14,8 @@ from tests.e2e.manifests import begin_job, make_ready, serving
 from tests.e2e.platform import Platform, replicas, tasks, until
 from tests.kubectl import Kubectl
 
-FAILOVER_SECONDS = 20.0
+FAILOVER_SECONDS = 25.0
+"""The Lease lasts 15; that it is renewed no longer, and that it has ended, is seen up to 2.4 s later each."""
 
 
 def test_one_works_and_another_takes_over(
@@ -53,7 +54,7 @@ def test_one_works_and_another_takes_over(
             cluster.kubectl("wait", "--for=jsonpath={.status.replicas}=2/2", "--timeout=30s", "serving/adder")
             assert replicas(workplace) == two
             assert tasks(workplace) == [str(task)]
-            assert end(cluster, "long", task) == ["Completed 1", "Started 1"]
+            end(cluster, "long", task)
             assert (second.terms(), third.terms()) == (1, 1)
             assert len(answered) > 100
     finally:
@@ -61,10 +62,15 @@ def test_one_works_and_another_takes_over(
             controllers.end()
 
 
-def end(cluster: Kubectl, job: str, task: int) -> list[str]:
-    """Let a job's task go on to its end; returns the job's events, and how often each was told."""
+def end(cluster: Kubectl, job: str, task: int) -> None:
+    """Let a job's task go on to its end; of the job is told then, after its status, what became of it, and once."""
     os.kill(task, signal.SIGCONT)
     cluster.kubectl("wait", "--for=condition=Complete", "--timeout=40s", f"modeljob/{job}")
     which = ("--field-selector", f"involvedObject.kind=ModelJob,involvedObject.name={job}")
     counted = "jsonpath={range .items[*]}{.reason} {.count}{'\\n'}{end}"
-    return sorted(cluster.kubectl("get", "events", *which, "-o", counted).stdout.splitlines())
+
+    def told() -> list[str]:
+        return sorted(cluster.kubectl("get", "events", *which, "-o", counted).stdout.splitlines())
+
+    until(lambda: len(told()) > 1)
+    assert told() == ["Completed 1", "Started 1"]

@@ -38,8 +38,8 @@ def test_what_kubectl_makes_is_served(platform: Platform, cluster: Kubectl, adde
     header, row = cluster.kubectl("get", "srv", adder).stdout.splitlines()
     assert header.split() == ["NAME", "READY", "URL", "TRAFFIC", "AGE"]
     assert row.split()[:4] == [adder, "True", f"{platform.url}/seldon/default/{adder}", "main=100"]
-    described = cluster.kubectl("describe", "serving", adder).stdout
-    assert "every predictor answers inference requests" in described.partition("Events:")[2]
+    says = "every predictor answers inference requests"
+    until(lambda: says in cluster.kubectl("describe", "serving", adder).stdout.partition("Events:")[2])
 
 
 def test_a_job_of_kubectl_is_done(platform: Platform, cluster: Kubectl) -> None:

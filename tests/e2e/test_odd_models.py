@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from onnx import TensorProto, helper
@@ -33,8 +34,12 @@ def push(platform: Platform, name: str, file: str, content: bytes) -> str:
 
 def message(platform: Platform, name: str) -> str:
     """Why a Serving failed, once it has."""
-    until(lambda: platform.get("servings", name).get("status", {}).get("phase") == "Failed")
-    ready: str = platform.get("servings", name)["status"]["conditions"][0]["message"]
+
+    def failed() -> dict[str, Any]:
+        status: dict[str, Any] = platform.get("servings", name).get("status", {})
+        return status if status.get("phase") == "Failed" else {}
+
+    ready: str = until(failed)["conditions"][0]["message"]
     return ready
 
 

@@ -58,7 +58,6 @@ def adder(platform: Platform, own_cluster: Cluster) -> str:
     return make_ready(own_cluster, "adder")
 
 
-@pytest.mark.timeout(300)
 def test_inference_goes_on_while_the_api_server_does_not(platform: Platform, own_cluster: Cluster, adder: str) -> None:
     """Stopped (silent), then gone for a minute: nothing fails but what needs it, which says so."""
     before = replicas(platform)

@@ -120,6 +120,6 @@ def test_people(tmp_path: Path, own_cluster: Cluster) -> None:
         kubectl("replace", "-f", str(path))
         kubectl("delete", kind, name)
         own_cluster.kubectl(
-            "--kubeconfig", str(kubeconfig), "-n", "janes", "--request-timeout=1s", "get", kind, "-w", check=False
+            "--kubeconfig", str(kubeconfig), "-n", "janes", "--request-timeout=5s", "get", kind, "-w", check=False
         )
     assert used(own_cluster, "jane") == granted("users.yaml")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import pytest
-
 from hack.kubernetes.cluster import Cluster
 from tests.e2e.conftest import Objects
 from tests.e2e.manifests import make_ready
@@ -18,7 +16,6 @@ TERM = timedelta(seconds=20)
 """Longer than the Lease lasts."""
 
 
-@pytest.mark.timeout(300)
 def test_the_platform(tmp_path: Path, own_cluster: Cluster) -> None:
     """The job that reads a pushed model's signature, and a Serving."""
     flags = Objects(own_cluster).fresh()[:2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from klever.api.documents import read_document, read_documents
@@ -58,6 +58,7 @@ def test_one_document_is_not_two() -> None:
         read_document(b"a: 1\n---\nb: 1\n", "FILE")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40) | st.text("ab:-[]{}&*!? \n<", max_size=40).map(str.encode))
 def test_any_bytes_are_a_document_or_refused(content: bytes) -> None:
     for read in (lambda: list(read_documents(content, "FILE")), lambda: read_document(content, "FILE", text=True)):

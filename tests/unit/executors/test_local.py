@@ -180,7 +180,8 @@ from tests.contract.executor import COMMAND, task
 
 async def main():
     async with LocalExecutor(ProcessManager(Path(sys.argv[1])), COMMAND, env={}, slots=1) as executor:
-        await executor.start(task(uid="a", lines=["up"], seconds=0.5, outcome={"exitCode": 0, "result": {"n": 1}}))
+        outcome = {"exitCode": 0, "result": {"n": 1}}
+        await executor.start(task(uid="a", lines=["up"], until=sys.argv[2], outcome=outcome))
         print("up", flush=True)
         await asyncio.sleep(60)
 
@@ -188,9 +189,10 @@ asyncio.run(main())
 """
 
 
-async def test_a_task_outlives_a_killed_control_plane(processes: ProcessManager) -> None:
+async def test_a_task_outlives_a_killed_control_plane(processes: ProcessManager, tmp_path: Path) -> None:
+    go = tmp_path / "go"
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", CONTROL_PLANE, str(processes.root)), stdout=subprocess.PIPE
+        *(sys.executable, "-c", CONTROL_PLANE, str(processes.root), str(go)), stdout=subprocess.PIPE
     )
     assert process.stdout is not None
     assert await process.stdout.readline() == b"up\n"
@@ -198,6 +200,7 @@ async def test_a_task_outlives_a_killed_control_plane(processes: ProcessManager)
     await process.wait()
     async with local(processes) as executor:
         assert [state.phase for state in await executor.list()] == [TaskPhase.RUNNING]
+        go.touch()
         state = await ended(executor, "a")
         assert (state.phase, state.result) == (TaskPhase.SUCCEEDED, {"n": 1})
         assert [line async for line in executor.logs("a")] == ["up"]

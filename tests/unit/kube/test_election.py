@@ -25,10 +25,24 @@ def namespace() -> str:
     return f"lease-{uuid.uuid4().hex[:8]}"
 
 
-def candidate(client: Any, namespace: str, name: str, place: str = "here:/data") -> Election:
+def candidate(
+    client: Any, namespace: str, name: str, place: str = "here:/data", *, duration: float = 1.5, deadline: float = 1.0
+) -> Election:
     return Election(
-        client, namespace=namespace, name="it", identity=name, place=place, duration=1.5, deadline=1.0, retry=RETRY
+        client,
+        namespace=namespace,
+        name="it",
+        identity=name,
+        place=place,
+        duration=duration,
+        deadline=deadline,
+        retry=RETRY,
     )
+
+
+def patient(client: Any, namespace: str, name: str, place: str = "here:/data") -> Election:
+    """One that would wait for the end of a lease for longer than any test does."""
+    return candidate(client, namespace, name, place, duration=600.0, deadline=400.0)
 
 
 @asynccontextmanager
@@ -81,9 +95,9 @@ class Slow:
 
 @asynccontextmanager
 async def watched(
-    client: KubeClient, namespace: str, seconds: float = 0.0
+    client: KubeClient, namespace: str, seconds: float = 0.0, *, scale: float = 1.0
 ) -> AsyncIterator[tuple[Election, Slow, asyncio.Task[None]]]:
-    """Leads within, by a lease of a fifth of the usual times; what it calls is seen."""
+    """Leads within, by a lease of a fifth of the usual times, or `scale` times that; what it calls is seen."""
     slow = Slow(client, seconds)
     election = Election(
         slow,  # type: ignore[arg-type]  # the way to a KubeClient
@@ -91,11 +105,11 @@ async def watched(
         name="it",
         identity="first",
         place="here:/data",
-        duration=3.0,
-        deadline=2.0,
-        retry=0.4,
+        duration=3.0 * scale,
+        deadline=2.0 * scale,
+        retry=0.4 * scale,
     )
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         await election.acquire()
         slow.calls.clear()
         holding = asyncio.create_task(election.hold())
@@ -126,13 +140,12 @@ async def test_of_many_at_once_one_leads(kube_client: KubeClient, namespace: str
 
 
 async def test_what_is_released_is_taken_by_the_next(kube_client: KubeClient, namespace: str) -> None:
-    first, second = candidate(kube_client, namespace, "first"), candidate(kube_client, namespace, "second")
+    first, second = patient(kube_client, namespace, "first"), patient(kube_client, namespace, "second")
     await first.acquire()
     await first.release()
     assert not first.leads()
-    began = time.monotonic()
-    await second.acquire()
-    assert time.monotonic() - began < 1.0
+    async with asyncio.timeout(30):
+        await second.acquire()
 
 
 async def test_a_missing_right_is_asked_for_no_oftener_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -157,24 +170,23 @@ async def test_elsewhere_is_refused_while_its_holder_lives(kube_client: KubeClie
 
 
 async def test_elsewhere_is_free_when_it_was_released(kube_client: KubeClient, namespace: str) -> None:
-    first = candidate(kube_client, namespace, "first")
-    await first.acquire()
-    await first.release()
-    began = time.monotonic()
-    second = candidate(kube_client, namespace, "second", "there:/data")
-    await second.check()
-    async with held(second):
-        assert time.monotonic() - began < 1.0
-        with pytest.raises(FailedPreconditionError, match="there:/data"):
-            await first.check()
+    first = patient(kube_client, namespace, "first")
+    second = patient(kube_client, namespace, "second", "there:/data")
+    async with asyncio.timeout(30):
+        await first.acquire()
+        await first.release()
+        await second.check()
+        async with held(second):
+            with pytest.raises(FailedPreconditionError, match="there:/data"):
+                await first.check()
 
 
 async def test_over_a_slow_server_it_leads_for_longer_than_the_lease_lasts(
     kube_client: KubeClient, namespace: str
 ) -> None:
-    async with watched(kube_client, namespace, seconds=0.6) as (first, slow, holding):
-        waiting = asyncio.create_task(candidate(kube_client, namespace, "second").acquire())
-        await eventually(lambda: len(slow.calls) == 6 or not first.leads())  # a second each
+    async with watched(kube_client, namespace, seconds=1.8, scale=3) as (first, slow, holding):
+        waiting = asyncio.create_task(candidate(kube_client, namespace, "second", duration=9.0).acquire())
+        await eventually(lambda: len(slow.calls) == 4 or not first.leads())  # 3 s each; the lease has 9
         assert first.leads()
         assert not holding.done()
         assert set(slow.calls) == {"PATCH"}
@@ -185,14 +197,15 @@ async def test_over_a_slow_server_it_leads_for_longer_than_the_lease_lasts(
 async def test_what_others_wrote_to_the_lease_is_no_reason_to_end(kube_client: KubeClient, namespace: str) -> None:
     async with watched(kube_client, namespace) as (first, slow, holding):
         await change(kube_client, namespace, metadata={"annotations": {"theirs": "kept"}})
-        await eventually(lambda: len(slow.calls) == 4)
-        assert slow.calls == ["PATCH", "GET", "PATCH", "PATCH"]
+        await eventually(lambda: "GET" in slow.calls and slow.calls[slow.calls.index("GET") :][2:])
+        assert slow.calls[slow.calls.index("GET") - 1 :] == ["PATCH", "GET", "PATCH", "PATCH"]
+        assert set(slow.calls[: slow.calls.index("GET")]) == {"PATCH"}  # renewals before the change came
         assert first.leads()
         assert not holding.done()
 
 
 async def test_a_renewal_whose_answer_is_lost_is_one(kube_client: KubeClient, namespace: str) -> None:
-    async with watched(kube_client, namespace) as (first, slow, holding):
+    async with watched(kube_client, namespace, scale=3) as (first, slow, holding):
         slow.lossy = True
         await eventually(lambda: len(slow.calls) == 5)
         assert slow.calls == ["PATCH", "PATCH", "GET", "PATCH", "PATCH"]

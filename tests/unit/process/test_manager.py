@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from klever.errors import InvalidError, NotFoundError
 from klever.process import ProcessManager, ProcessSpec, ProcessState
+from klever.process.logs import _Log
 from klever.process.shim import start_ticks
 
 Ended = Callable[[ProcessManager, str], Awaitable[ProcessState]]
@@ -168,41 +170,62 @@ async def test_another_manager_finds_the_same(processes: ProcessManager) -> None
     assert ProcessManager(processes.root).list() == [started]
 
 
-async def test_watch_tells_of_all_and_then_of_changes(processes: ProcessManager) -> None:
+async def test_watch_tells_of_all_and_then_of_changes(processes: ProcessManager, tmp_path: Path) -> None:
     await processes.start(shell("exec sleep 60", "old"))
     changes = processes.watch()
-    async with asyncio.timeout(10):
+    go = tmp_path / "go"
+    async with asyncio.timeout(20):
         assert await anext(changes) == "old"
-        await processes.start(shell("read x < /dev/null; exec sleep 0.2", "new"))
+        await processes.start(shell(f"while ! [ -e {go} ]; do sleep 0.02; done", "new"))
         assert await anext(changes) == "new"
+        go.touch()  # two changes that nobody heard of would be one
         assert await anext(changes) == "new"
         state = processes.get("new")
         assert state is not None
         assert state.exited_at is not None
-        assert datetime.now(UTC) - state.exited_at < timedelta(seconds=0.5)
+        assert datetime.now(UTC) - state.exited_at < timedelta(seconds=5)
         await processes.remove("old")
         assert await anext(changes) == "old"
+
+
+def test_who_reads_a_log_that_is_closed_opens_nothing(tmp_path: Path) -> None:
+    """A thread still reads where its reader was cancelled; what it opened was left open."""
+    (tmp_path / "log").write_text("up\n")
+    with closing(_Log(tmp_path)) as log:
+        assert log.read() == ["up"]
+    log = _Log(tmp_path)
+    log.close()
+    assert log.read() == []
 
 
 async def test_restarts_a_child_that_ends(processes: ProcessManager, eventually: Eventually) -> None:
     first = await processes.start(shell("echo up; exec sleep 60", restart=True))
     assert first.pid is not None
-    os.kill(first.pid, signal.SIGKILL)
 
     def came_back() -> bool:
         state = processes.get("job")
         return state is not None and state.phase == "Running" and state.restarts == 1
 
-    await eventually(came_back)
+    said = processes.logs("job", follow=True)
+    async with asyncio.timeout(20):
+        assert await anext(said) == "up"  # before it is killed
+        os.kill(first.pid, signal.SIGKILL)
+        await eventually(came_back)
+        assert await anext(said) == "up"
     await processes.stop("job")
     assert await lines(processes, "job") == ["up", "up"]
 
 
 async def test_backs_off_while_a_child_keeps_failing(processes: ProcessManager, eventually: Eventually) -> None:
     await processes.start(shell("echo no; exit 1", restart=True))
-    await eventually(lambda: (state := processes.get("job")) is not None and state.restarts == 2)
-    await eventually(lambda: (state := processes.get("job")) is not None and state.phase == "Starting")
-    state = processes.get("job")
+    seen: list[ProcessState | None] = []
+
+    def waits_again() -> bool:
+        seen[:] = [state := processes.get("job")]
+        return state is not None and state.restarts >= 2 and state.phase == "Starting"
+
+    await eventually(waits_again)
+    (state,) = seen
     assert state is not None
     assert (state.reason, state.exit_code) == ("Error", 1)
     await processes.stop("job")

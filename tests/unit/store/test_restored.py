@@ -57,7 +57,7 @@ def restore(cluster: Cluster) -> None:
 
 
 async def seen(watch: AsyncGenerator[WatchEvent, None], type_: str, name: str) -> None:
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(120):
         async for event in watch:
             if (event.type, event.object["metadata"]["name"]) == (type_, name):
                 return
