@@ -56,7 +56,7 @@ class Snapshot:
 
 def pin_of(serving: Object, predictor: dict[str, Any]) -> dict[str, str]:
     """Return `digest` and `format` that this generation's predictor was pinned to; empty if it was not yet."""
-    this = (predictor["name"], predictor.get("model", ""), serving["metadata"]["generation"])
+    this = (predictor["name"], predictor.get("model", ""), serving["metadata"].get("generation"))
     for status in serving.get("status", {}).get("predictors", []):
         if (status["name"], status.get("model"), status.get("observedGeneration")) == this:
             return {field: status[field] for field in ("digest", "format") if status.get(field)}
