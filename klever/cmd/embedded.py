@@ -155,11 +155,12 @@ class Embedded:
             (SERVINGS, ServingHandlers(stores.api, machine.backend, renderer)),
         )
         authenticator = TokenAuthenticator(self._token, guard_reads=self._gateway.beyond_loopback)
-        server = await make_server(Binder(authenticator, RpcMetrics(metrics)), services)
+        binder = Binder(authenticator, RpcMetrics(metrics))
+        server = await make_server(binder, services)
         self._gateway.api.unlink(missing_ok=True)
         server.add_insecure_port(f"unix:{self._gateway.api}")
         await server.start()
-        self._stack.push_async_callback(_stop_server, server)
+        self._stack.push_async_callback(_stop_server, server, binder)
 
 
 async def _work(stores: Stores, loops: ControlLoops, pushes: PushReconciler, metrics: ReconcileMetrics) -> None:
@@ -169,5 +170,6 @@ async def _work(stores: Stores, loops: ControlLoops, pushes: PushReconciler, met
         group.create_task(stores.lead(loops.run))
 
 
-async def _stop_server(server: grpc.aio.Server) -> None:
+async def _stop_server(server: grpc.aio.Server, binder: Binder) -> None:
+    binder.end_streams()
     await server.stop(grace=5.0)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final, NoReturn
 
 import grpc
@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from grpc_status import rpc_status
 
-from klever.errors import DeadlineError, InvalidError
+from klever.errors import DeadlineError, InvalidError, UnavailableError
 from klever.server.auth import TokenAuthenticator
 from klever.server.calls import REQUEST_ID, Call, Context, RpcMetrics
 from klever.server.errors import code_of, to_status
@@ -40,6 +40,15 @@ class Binder:
     def __init__(self, authenticator: TokenAuthenticator, metrics: RpcMetrics) -> None:
         self._authenticator = authenticator
         self._metrics = metrics
+        self._streams: set[asyncio.Timeout] = set()
+        self._stopping = False
+
+    def end_streams(self) -> None:
+        """End what is open, as the server stops: those who watch or follow would hold it up."""
+        self._stopping = True
+        for limit in self._streams:
+            if not limit.expired():
+                limit.reschedule(0.0)
 
     def bind(self, service: ServiceDescriptor, handlers: object) -> grpc.GenericRpcHandler[Any, Any]:
         """Return the handler of a whole service. Raises AttributeError if `handlers` lacks an RPC."""
@@ -83,7 +92,7 @@ class Binder:
                 call.user = self._authenticator.check(method.name, call.metadata)
                 request = read(content)
                 async with (
-                    asyncio.timeout(context.time_remaining() or STREAM_DEADLINE),
+                    self._limit(context.time_remaining() or STREAM_DEADLINE),
                     aclosing(handler(request)) as responses,
                 ):
                     async for response in responses:
@@ -97,9 +106,21 @@ class Binder:
 
         return call
 
+    @asynccontextmanager
+    async def _limit(self, seconds: float) -> AsyncIterator[None]:
+        """A time limit of a stream that `end_streams` can bring forward."""
+        async with asyncio.timeout(seconds) as limit:
+            self._streams.add(limit)
+            try:
+                yield
+            finally:
+                self._streams.discard(limit)
+
     async def _fail(self, call: Call, error: Exception, context: Context) -> NoReturn:
         if isinstance(error, TimeoutError):
-            error = DeadlineError(f"{call.method.name} did not end in time")
+            name = call.method.name
+            stopping = UnavailableError(f"{name} ends, as the server stops")
+            error = stopping if self._stopping else DeadlineError(f"{name} did not end in time")
         self._ended(call, code_of(error), error)
         status = rpc_status.to_status(to_status(error, call.id))
         trailing = (*status.trailing_metadata, (REQUEST_ID, call.id))

@@ -57,10 +57,14 @@ def metrics() -> CollectorRegistry:
 
 
 @pytest.fixture
-async def channel(tmp_path: Path, executor: Any, metrics: CollectorRegistry) -> AsyncIterator[grpc.aio.Channel]:
+def binder(metrics: CollectorRegistry) -> Binder:
+    return Binder(TokenAuthenticator("secret", guard_reads=False), RpcMetrics(metrics))
+
+
+@pytest.fixture
+async def channel(tmp_path: Path, executor: Any, binder: Binder) -> AsyncIterator[grpc.aio.Channel]:
     store = await SqliteStore.open(tmp_path / "klever.db", SchemaAdmission())
     await ensure_namespace(store, "default")
-    binder = Binder(TokenAuthenticator("secret", guard_reads=False), RpcMetrics(metrics))
     server = await make_server(binder, ((JOBS, JobHandlers(store, executor)),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -275,3 +279,13 @@ def test_every_rpc_that_is_no_read_by_name_needs_the_token() -> None:
         "ListProjects", "GetProject", "ListModels", "GetModel", "ListModelVersions", "GetModelVersion",
         "GetServing", "ListServings", "WatchServings", "ListInstances", "RenderServing",
     }  # fmt: skip
+
+
+async def test_who_watches_does_not_hold_up_a_server_that_stops(jobs: Any, binder: Binder) -> None:
+    watch = jobs.WatchModelJobs(pb.WatchModelJobsRequest(options=WatchOptions(bookmarks=True)))
+    assert (await watch.read()).type == "BOOKMARK"
+    binder.end_streams()
+    async with asyncio.timeout(10):
+        code, message, reason, _ = await failure(watch.read())
+    assert (code, reason) == (grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE")
+    assert message == "WatchModelJobs ends, as the server stops"
