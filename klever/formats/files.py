@@ -11,7 +11,8 @@ __all__ = ["read_only_match"]
 
 def read_only_match(model_dir: Path, pattern: str, limit: int) -> tuple[Path, bytes]:
     """Return the one file that matches, with its content; raises `InvalidError` beyond `limit` bytes."""
-    path = next(iter(sorted(model_dir.glob(pattern))))
+    # Hidden files are none of the model's: macOS leaves `._model.onnx` beside what it packs.
+    path = min(path for path in model_dir.glob(pattern) if not path.name.startswith("."))
     if path.is_symlink() or not path.is_file():
         raise InvalidError(f"{path.name} is no regular file")
     size = path.stat().st_size

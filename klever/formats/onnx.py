@@ -47,12 +47,19 @@ def read_signature(model_dir: Path) -> Signature:
 
 def _tensor(value: ValueInfoProto) -> Tensor:
     if value.type.WhichOneof("value") != "tensor_type":
-        return Tensor(value.name, None, _type_name(value.type, 0))
+        return Tensor(_text(value.name), None, _type_name(value.type, 0))
     tensor = value.type.tensor_type
     size = None
     if tensor.HasField("shape"):
         size = tuple(d.dim_value if d.HasField("dim_value") else -1 for d in tensor.shape.dim)
-    return Tensor(value.name, size, _dtype(tensor.elem_type))
+    return Tensor(_text(value.name), size, _dtype(tensor.elem_type))
+
+
+def _text(value: object) -> str:
+    """Return a name; protobuf gives bytes for what is no UTF-8."""
+    if not isinstance(value, str):
+        raise InvalidError(f"a name in the graph is no UTF-8 text: {value!r}; {_ADVICE}")
+    return value
 
 
 def _dtype(elem_type: int) -> str:
@@ -84,7 +91,7 @@ def _count(nodes: Iterable[NodeProto], layers: Counter[str], depth: int) -> None
     if depth > _MAX_DEPTH:
         raise InvalidError(f"the graph is nested more than {_MAX_DEPTH} levels deep")
     for node in nodes:
-        layers[node.op_type] += 1
+        layers[_text(node.op_type)] += 1
         for attribute in node.attribute:
             for graph in _graphs(attribute):
                 _count(graph.node, layers, depth + 1)

@@ -24,7 +24,7 @@ def read_signature(model_dir: Path) -> Signature:
     path, content = read_only_match(model_dir, "*.pmml", _LIMIT)
     try:
         root = fromstring(content)
-    except (ParseError, DefusedXmlException, ValueError, RecursionError) as error:
+    except (ParseError, DefusedXmlException, ValueError, LookupError, RecursionError) as error:
         raise InvalidError(f"{path.name} is no PMML: {error}") from error
     if _local(root) != "PMML":
         raise InvalidError(f"{path.name} is no PMML: its root element is {_local(root)}")

@@ -145,8 +145,9 @@ def export(reference: Reference, layout: Layout, directory: Path, *, replace: bo
         raise AlreadyExistsError(f"{directory / _MODEL} exists already", reason="MODEL_EXPORTED")
 
     def place(unpacked: Path, config: ModelConfig) -> None:
-        _replace(unpacked / _MODEL, directory / _MODEL)
-        ormbfile.write_ormbfile(directory / ormbfile.NAME, config.document)
+        ormbfile.write_ormbfile(unpacked / ormbfile.NAME, config.document)
+        for name in (_MODEL, ormbfile.NAME):
+            _replace(unpacked / name, directory / name)
 
     return _export(reference, layout, directory, place)
 

@@ -6,6 +6,7 @@ regard to case, and a scalar where text belongs is text as it stands (`value: 0.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -45,13 +46,21 @@ def read_ormbfile(path: Path) -> dict[str, Any] | None:
 
 
 def write_ormbfile(path: Path, document: Mapping[str, Any]) -> None:
-    """Write the config's fields that the file may give: not what follows from the files, or what a newer tool added."""
+    """Write the config's fields that the file may give: not what follows from the files, or what a newer tool added.
+
+    The file is there whole, or as it was.
+    """
     fields = {name: value for name, value in known_fields(document).items() if name != _DERIVED}
     text = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
     if not _LINE_BREAKS.isdisjoint(text):
         text = yaml.safe_dump(fields, sort_keys=False)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
     with disk_errors(path):
-        path.write_text(text, encoding="utf-8")
+        try:
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def _located(path: Path, error: InvalidError) -> InvalidError:

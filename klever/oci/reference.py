@@ -17,7 +17,7 @@ from klever.oci.digest import Digest
 __all__ = ["Reference", "is_repository", "is_tag"]
 
 _DOMAIN_PART: Final = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
-_HOST: Final = re.compile(rf"(?:{_DOMAIN_PART}(?:\.{_DOMAIN_PART})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?")
+_HOST: Final = re.compile(rf"(?:{_DOMAIN_PART}(?:\.{_DOMAIN_PART})*|\[[a-fA-F0-9:]+\])(?::(?P<port>[0-9]+))?")
 _COMPONENT: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY: Final = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
@@ -49,7 +49,7 @@ class Reference:
         rest, has_digest, digest = text.partition("@")
         host, rest = _split_host(rest)
         repository, has_tag, tag = rest.partition(":")
-        if host and not _HOST.fullmatch(host):
+        if host and not _is_host(host):
             raise _invalid(text, f"{host!r} is not a registry host")
         if not _REPOSITORY.fullmatch(repository):
             raise _invalid(
@@ -91,6 +91,11 @@ class Reference:
     def with_digest(self, digest: Digest) -> Self:
         """The same repository pinned to a digest, by no tag."""
         return replace(self, tag="", digest=digest)
+
+
+def _is_host(text: str) -> bool:
+    match = _HOST.fullmatch(text)
+    return match is not None and len(match["port"] or "") <= 5 and int(match["port"] or 0) < 2**16
 
 
 def _split_host(name: str) -> tuple[str, str]:

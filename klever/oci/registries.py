@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from klever.errors import FieldViolation, InvalidError, NotFoundError
 from klever.oci.reference import Reference
 
-__all__ = ["Credentials", "Endpoint", "Registries", "default_url"]
+__all__ = ["Credentials", "Endpoint", "Registries", "default_url", "is_loopback"]
 
 _KEYS: Final = {"url", "mirror", "username", "password", "token", "ca", "insecure", "realms"}
 
@@ -52,8 +52,7 @@ class Endpoint:
     mirror: Endpoint | None = None
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.username:
+        if not _is_address(self.url):
             raise InvalidError(f"registry {self.name!r}: {self.url!r} is not http[s]://HOST[:PORT]")
 
     @property
@@ -96,11 +95,24 @@ class Registries:
 
 def default_url(host: str) -> str:
     """https, except for loopback hosts."""
-    name = urlsplit(f"//{host}").hostname or ""
-    return f"http://{host}" if _is_loopback(name) else f"https://{host}"
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:  # no host at all: that is said of the URL
+        name = ""
+    return f"http://{host}" if is_loopback(name) else f"https://{host}"
 
 
-def _is_loopback(name: str) -> bool:
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:  # brackets without an IPv6 address, or a port that is none
+        return False
+    named = parts.scheme in {"http", "https"} and bool(parts.hostname) and port != 0
+    return named and not parts.path.strip("/") and not parts.username
+
+
+def is_loopback(name: str) -> bool:
     if name == "localhost":
         return True
     try:

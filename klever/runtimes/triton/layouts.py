@@ -46,8 +46,10 @@ class Layout:
 
 
 def _kind(file: str, kinds: Mapping[str, str]) -> str:
-    """The key of `kinds` that a file falls under (by name, then by suffix), else empty."""
+    """The key of `kinds` that a file falls under (by name, then by suffix), else empty; hidden files are of none."""
     path = PurePosixPath(file)
+    if path.name.startswith("."):
+        return ""
     return next((kind for kind in (path.name, path.suffix) if kind in kinds), "")
 
 

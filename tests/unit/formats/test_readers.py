@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -88,6 +89,7 @@ def test_onnx_types_that_are_no_tensor_are_written_out(tmp_path: Path) -> None:
         ({"a.pmml": b"<PMML"}, "a.pmml is no PMML"),
         ({"a.pmml": b"<html/>"}, "its root element is html"),
         ({"a.pmml": b'<!DOCTYPE x [<!ENTITY a "aa">]><PMML>&a;</PMML>'}, "a.pmml is no PMML"),
+        ({"a.pmml": b'<?xml version="1.0" encoding="nonsense"?><PMML/>'}, "a.pmml is no PMML: unknown encoding"),
         ({"saved_model.pb": b"\xff"}, "saved_model.pb is no SavedModel"),
         ({"saved_model.pb": b""}, "no graph tagged serve"),
     ],
@@ -97,6 +99,24 @@ def test_what_cannot_be_read_is_said(tmp_path: Path, files: dict[str, bytes], sa
         (tmp_path / name).write_bytes(content)
     with pytest.raises(InvalidError, match=said.replace("(", r"\(").replace(")", r"\)")):
         read(tmp_path)
+
+
+@pytest.mark.parametrize("name", [b"INPUT", b"Identity"])
+def test_a_name_in_a_graph_that_is_no_text_is_said(tmp_path: Path, name: bytes) -> None:
+    value = helper.make_tensor_value_info("INPUT", TensorProto.FLOAT, [1])
+    save_onnx(tmp_path, [value], [helper.make_node("Identity", ["x"], ["y"])])
+    content = (tmp_path / "m.onnx").read_bytes()
+    (tmp_path / "m.onnx").write_bytes(content.replace(name, b"\xfe" * len(name)))
+    with pytest.raises(InvalidError, match="a name in the graph is no UTF-8 text"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["onnx", "pmml", "savedmodel"])
+def test_what_an_archiver_left_beside_a_model_is_not_read(tmp_path: Path, name: str) -> None:
+    shutil.copytree(DATA / name / "model", tmp_path / "model")
+    for file in list((tmp_path / "model").iterdir()):
+        (tmp_path / "model" / f"._{file.name}").write_bytes(b"\0\5\x16\7Mac OS X")
+    assert read(tmp_path / "model") == read(DATA / name / "model")
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:

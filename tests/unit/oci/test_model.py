@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shutil
@@ -14,7 +15,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from klever.errors import AlreadyExistsError, InvalidError, NotFoundError
+from klever.errors import AlreadyExistsError, ExhaustedError, InvalidError, NotFoundError
 from klever.formats import Signature, Tensor
 from klever.oci import mediatypes, model
 from klever.oci.config import ModelConfig
@@ -175,6 +176,24 @@ def test_a_failed_export_leaves_what_was_there(layout: Layout, tmp_path: Path) -
         "model",
         "model/mine",
     ]
+
+
+def test_an_export_that_finds_no_room_leaves_what_was_there(
+    directory: Path, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(directory, layout)
+    (directory / "ormbfile.yaml").write_text("format: ONNX\nauthor: me\n")
+    (directory / "model/mine").write_bytes(b"mine")
+    there = {path: path.is_file() and path.read_bytes() for path in directory.rglob("*")}
+
+    def full(path: Path, text: str, **_: str) -> int:
+        path.write_bytes(text.encode()[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(ExhaustedError):
+        model.export(REF, layout, directory, replace=True)
+    assert {path: path.is_file() and path.read_bytes() for path in directory.rglob("*")} == there
 
 
 @pytest.mark.parametrize(("name", "kind"), [("kit", "a KitOps ModelKit"), ("modctl", "a ModelPack artifact")])

@@ -58,6 +58,8 @@ def test_project_and_model() -> None:
         ("release/onnx@sha256:00", "hex digits"),
         ("-a.b/onnx", "host"),
         ("a.b:port/onnx", "host"),
+        ("a.b:65536/onnx", "host"),
+        ("a.b:" + "9" * 200 + "/onnx", "host"),
         ("../onnx", "host"),
         ("release/" + "x" * 300, "255"),
         ("release/onnx:v1\n", "tag"),

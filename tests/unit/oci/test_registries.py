@@ -69,6 +69,9 @@ def test_without_a_platform_a_host_is_needed() -> None:
         ({"registries": {"h": {"realms": "x"}}}, r"registries\[h\].realms: must be a list"),
         ({"registries": {"h": {"url": "ftp://x"}}}, "'ftp://x' is not http"),
         ({"registries": {"h": {"url": "http://u:p@x"}}}, "is not http"),
+        ({"registries": {"h": {"url": "https://x:99999"}}}, "'https://x:99999' is not http"),
+        ({"registries": {"h": {"url": "https://[x"}}}, "is not http"),
+        ({"registries": {"[h": {}}}, "is not http"),
         ({"registries": {"h": []}}, r"registries\[h\]: must be an object"),
     ],
 )

@@ -96,6 +96,12 @@ def test_an_installed_server_runs_formats_by_its_own_backends(golden: Golden, fo
     golden(f"triton/installed-{format_}.txt", f"{launch.files['models/digits/config.pbtxt'].decode()}\n{links}\n")
 
 
+def test_hidden_files_are_none_that_triton_opens() -> None:
+    files = ("._model.onnx", "cache/.model.onnx", "digits.onnx")
+    links = TritonRuntime().launch(replace(model(), files=files), AT).links
+    assert links["models/digits/1/model.onnx"] == "digits.onnx"
+
+
 def test_the_environments_server_is_started_for_one_model(golden: Golden) -> None:
     runtime = TritonRuntime(key="secret")
     assert (runtime.environment, runtime.formats) == ("triton", frozenset({"ONNX"}))
