@@ -5,12 +5,14 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from klever.cmd.holders import recorded
 from klever.errors import FailedPreconditionError
@@ -18,6 +20,8 @@ from klever.oci.blobs import disk_errors
 
 __all__ = ["DataDirectory", "default_cache", "default_data", "write_private"]
 
+_NOT_PLAIN: Final = re.compile(r"[^\w@%+=:,./-]", re.ASCII)
+"""What Triton's Python backend cannot have in paths: it is started by `bash -c` unquoted, and reads them as ASCII."""
 _MAX_SOCKET_PATH = 100
 """Bytes that a Unix socket's path may have (sun_path holds 108 with what we add)."""
 
@@ -94,6 +98,11 @@ class DataDirectory:
 
     def prepare(self) -> None:
         """Make what must be there, for this user alone. Raises `FailedPreconditionError` where that cannot be."""
+        if wrong := _NOT_PLAIN.search(str(self.root)):
+            raise FailedPreconditionError(
+                f"cannot use {self.root} for data: its path holds {wrong[0]!r}, which Triton cannot "
+                "work with; choose another --data"
+            )
         try:
             for directory in (self.root, self.sockets):
                 directory.mkdir(parents=True, exist_ok=True, mode=0o700)

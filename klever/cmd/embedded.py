@@ -6,6 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 import grpc
 from prometheus_client import CollectorRegistry
@@ -158,7 +159,7 @@ class Embedded:
         binder = Binder(authenticator, RpcMetrics(metrics))
         server = await make_server(binder, services)
         self._gateway.api.unlink(missing_ok=True)
-        server.add_insecure_port(f"unix:{self._gateway.api}")
+        server.add_insecure_port(f"unix:{quote(str(self._gateway.api))}")  # read as a URI: `%` has a meaning
         await server.start()
         self._stack.push_async_callback(_stop_server, server, binder)
 

@@ -19,6 +19,7 @@ __all__ = [
     "address",
     "machine_options",
     "port",
+    "port_to_bind",
     "store_options",
 ]
 
@@ -61,7 +62,7 @@ def add_machine_flags(parser: argparse.ArgumentParser) -> None:
         metavar="ADDRESS",
         help="address to bind (default %(default)s); beyond loopback everything needs the token",
     )
-    parser.add_argument("--port", type=port, default=8080, help="the one port (default %(default)s)")
+    parser.add_argument("--port", type=port_to_bind, default=8080, help="the one port (default %(default)s)")
     parser.add_argument(
         "--name", action="append", default=[], metavar="HOST", help="another host name that clients use"
     )
@@ -95,6 +96,17 @@ def port(text: str) -> int:
     number = int(text)
     if not 0 <= number <= 65535:
         raise argparse.ArgumentTypeError(f"{text} is not within 0..65535")
+    return number
+
+
+def port_to_bind(text: str) -> int:
+    """Read a flag's value: a port that others shall know, so not any that is free."""
+    try:
+        number = port(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"invalid port value: {text!r}") from error
+    if not number:
+        raise argparse.ArgumentTypeError("0 is no port that clients could be told")
     return number
 
 

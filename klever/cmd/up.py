@@ -62,6 +62,14 @@ async def _serve(data: DataDirectory, options: Options, store: StoreOptions) -> 
         loop.add_signal_handler(name, stop.set)
     platform = await Embedded.start(data, options, store)
     try:
+        await _run(platform, data, options, stop)
+    finally:  # whatever ends it, be it that nobody reads what it prints
+        await platform.stop()
+
+
+async def _run(platform: Embedded, data: DataDirectory, options: Options, stop: asyncio.Event) -> None:
+    """Tell that it is there, and return when it shall stop; raises what ends it."""
+    try:
         _write_settings(options, data)
     except KleverError as failed:
         log.warning("`klever` and `ormb` are not told of this platform: %s", failed)
@@ -75,7 +83,6 @@ async def _serve(data: DataDirectory, options: Options, store: StoreOptions) -> 
     if not ended.done():
         print("stopping", flush=True)
     ended.cancel()
-    await platform.stop()
     if ended.done() and not ended.cancelled() and (error := ended.exception()) is not None:
         raise error
 
@@ -84,7 +91,8 @@ def _write_settings(options: Options, data: DataDirectory) -> None:
     """Tell this user's `klever` and `ormb` where the server is, and the token; what else stands there stays."""
     path = config_path(os.environ)
     server = gateway_of(data, options).url.partition("://")[2]  # an address to bind may be none to ask
-    settings = {"namespace": "default", **read_config(path), "server": server, "token": data.token()}
+    token = data.token()
     with disk_errors(path):
+        settings = {"namespace": "default", **read_config(path), "server": server, "token": token}
         path.parent.mkdir(parents=True, exist_ok=True)
         write_private(path, yaml.safe_dump(settings, sort_keys=False))

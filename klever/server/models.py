@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
 from google.protobuf.empty_pb2 import Empty
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from klever.api.codec import parse_time
@@ -16,13 +18,14 @@ from klever.catalog.catalogue import Catalogue, Version
 from klever.errors import AlreadyExistsError, FieldViolation, InvalidError, NotFoundError
 from klever.oci.digest import Digest
 from klever.oci.reference import Reference, is_tag
-from klever.server.objects import page_size, required
+from klever.server.objects import MAX_PAGE_BYTES, page_size, required
 from klever.store import Key, Store
 from klever.v1alpha1 import model_service_pb2 as pb
 
 __all__ = ["ModelHandlers"]
 
 T = TypeVar("T")
+M = TypeVar("M", bound=Message)
 
 _ESCAPED_SLASH = re.compile("%2f", re.IGNORECASE)
 
@@ -61,7 +64,8 @@ class ModelHandlers:
         names = [n for n in await self._catalogue.models(project) if request.filter in n.partition("/")[2]]
         page, token = _page(names, request.page_size, request.page_token)
         models = await asyncio.gather(*(self._model(name) for name in page))
-        return pb.ListModelsResponse(items=filter(None, models), next_page_token=token)
+        items, token = _fitting(models, request.page_token, token)
+        return pb.ListModelsResponse(items=items, next_page_token=token)
 
     async def get_model(self, request: pb.GetModelRequest) -> pb.Model:
         repository = _repository(request.project, request.model)
@@ -77,7 +81,8 @@ class ModelHandlers:
         if request.order_by.startswith("created"):
             versions.sort(key=_created, reverse=request.order_by.endswith("desc"))
         page, token = _page(versions, request.page_size, request.page_token)
-        return pb.ListModelVersionsResponse(items=[_version(v) for v in page], next_page_token=token)
+        items, token = _fitting([_version(v) for v in page], request.page_token, token)
+        return pb.ListModelVersionsResponse(items=items, next_page_token=token)
 
     async def get_model_version(self, request: pb.GetModelVersionRequest) -> pb.ModelVersion:
         return _version(await self._resolve(request.project, request.model, request.version))
@@ -135,6 +140,16 @@ def _page(items: list[T], size: int, token: str) -> tuple[list[T], str]:
     start = int(token or 0)
     end = start + page_size(size)
     return items[start:end], str(end) if end < len(items) else ""
+
+
+def _fitting(items: Sequence[M | None], token: str, following: str) -> tuple[list[M], str]:
+    """Return of a page what fits into a message, without gaps, and the token of what comes after that."""
+    size = 0
+    for index, item in enumerate(items):
+        size += item.ByteSize() if item is not None else 0
+        if index and size > MAX_PAGE_BYTES:
+            return [i for i in items[:index] if i is not None], str(int(token or 0) + index)
+    return [i for i in items if i is not None], following
 
 
 def _project(obj: Object, models: int) -> pb.Project:

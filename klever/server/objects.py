@@ -23,7 +23,7 @@ from klever.v1alpha1.common_pb2 import (
 )
 from klever.v1alpha1.meta_pb2 import Event
 
-__all__ = ["DEFAULT_NAMESPACE", "Objects", "page_size", "required", "tail_of"]
+__all__ = ["DEFAULT_NAMESPACE", "MAX_PAGE_BYTES", "Objects", "page_size", "required", "tail_of"]
 
 DEFAULT_NAMESPACE = "default"
 _PAGE_SIZE = 500

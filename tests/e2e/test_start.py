@@ -92,6 +92,33 @@ def test_an_empty_token_lets_nobody_in(platform: Platform) -> None:
     assert not settings(platform).exists()
 
 
+def test_settings_that_cannot_be_read_are_no_reason_not_to_start(platform: Platform) -> None:
+    settings(platform).mkdir(parents=True)
+    platform.start()
+    assert "`klever` and `ormb` are not told of this platform" in platform.end()
+
+
+def test_a_data_directory_with_a_percent_sign(platform: Platform) -> None:
+    platform.data = platform.root / "100%41"
+    platform.env["KLEVER_DATA"] = str(platform.data)
+    platform.start()
+    try:
+        platform.push("team/adder:v1")
+        platform.run("klever", "deploy", "team/adder:v1", "--name", "adder", "--wait")
+    finally:
+        platform.clean_up()
+
+
+def test_who_stops_to_listen_does_not_cut_the_end_short(platform: Platform) -> None:
+    platform.start()
+    assert platform.process is not None
+    assert platform.process.stdout is not None
+    platform.process.stdout.close()
+    platform.process.terminate()
+    assert platform.process.wait(timeout=60) == 0
+    assert "Traceback" not in platform.log.read_text()
+
+
 def test_a_port_that_is_none(platform: Platform) -> None:
     assert "99999 is not within 0..65535" in refused(platform, "--port", "99999")
 

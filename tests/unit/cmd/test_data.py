@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from klever.cmd.data import DataDirectory
+from klever.errors import FailedPreconditionError
 
 
 def test_sockets_are_inside_where_their_paths_are_short_enough(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,3 +20,10 @@ def test_sockets_are_inside_where_their_paths_are_short_enough(monkeypatch: pyte
     monkeypatch.setattr(tempfile, "tempdir", "/run/" + "y" * 100)
     assert far.sockets.parent == Path("/tmp")
     assert len(os.fsencode(far.sockets / "registry.sock")) < 108
+
+
+@pytest.mark.parametrize("name", ["my data", "a$b", "a;b", "größe"])
+def test_a_path_that_no_model_could_be_served_from_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(FailedPreconditionError, match="which Triton cannot work with; choose another --data"):
+        DataDirectory(tmp_path / name).prepare()
+    assert not (tmp_path / name).exists()

@@ -49,6 +49,29 @@ async def test_pages_of_models(models: ModelHandlers, author: Author) -> None:
             await models.list_models(pb.ListModelsRequest(**wrong))
 
 
+async def test_what_is_listed_fits_into_a_message(
+    models: ModelHandlers, author: Author, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for tag in "abcde":
+        await author.push(f"team/digits:{tag}")
+        await author.push(f"team/{tag}:v1")
+    await author.push_image("team/bb:v1")
+    most = 2 * (await models.get_model(pb.GetModelRequest(project="team", model="digits"))).ByteSize()
+    monkeypatch.setattr("klever.server.models.MAX_PAGE_BYTES", most)
+
+    async def pages(call: Any, request: Any, **fields: str) -> list[str]:
+        found, token, first = [], "", True
+        while token or first:
+            page = await call(request(project="team", page_token=token, **fields))
+            assert page.ByteSize() <= most + 100
+            found += [getattr(item, "tag", "") or item.name for item in page.items]
+            token, first = page.next_page_token, False
+        return found
+
+    assert await pages(models.list_models, pb.ListModelsRequest) == ["a", "b", "c", "d", "digits", "e"]
+    assert await pages(models.list_model_versions, pb.ListModelVersionsRequest, model="digits") == list("abcde")
+
+
 async def test_versions_in_order_and_the_latest(models: ModelHandlers, author: Author) -> None:
     for tag, year in (("a", 2025), ("b", 2026), ("c", 2024)):
         await author.push(f"team/digits:{tag}", year)
