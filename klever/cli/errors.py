@@ -1,15 +1,19 @@
 """Exit codes by kind of error, and how a command ends with one.
 
 0 done · 1 any other error · 2 wrong usage · 3 not found · 4 conflict, or exists already · 5 not logged in, or not
-allowed · 6 invalid input · 7 unavailable, or too slow · 8 full · 9 damaged data · 130 interrupted
+allowed · 6 invalid input · 7 unavailable, or too slow · 8 full · 9 damaged data · 130 interrupted ·
+143 ended by SIGTERM
 """
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import sys
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Final, NoReturn
 
 from klever.errors import (
     AlreadyExistsError,
@@ -30,6 +34,7 @@ __all__ = ["EXIT_CODES", "USAGE", "exit_code", "run_verb"]
 
 USAGE: Final = 2
 INTERRUPTED: Final = 130
+TERMINATED: Final = 143
 
 EXIT_CODES: Final[dict[type[KleverError], int]] = {
     NotFoundError: 3,
@@ -53,8 +58,10 @@ def exit_code(error: KleverError) -> int:
 
 def run_verb(program: str, verb: Callable[[], int], hint: Callable[[KleverError], str]) -> int:
     """Run `verb` and return its exit code; an error becomes one line on standard error, with what to do next."""
+    _open_streams()
     try:
-        code = verb()
+        with _ended_by_sigterm():
+            code = verb()
         sys.stdout.flush()
     except KleverError as error:
         advice = hint(error)
@@ -73,3 +80,32 @@ def run_verb(program: str, verb: Callable[[], int], hint: Callable[[KleverError]
         print(f"{program}: interrupted", file=sys.stderr)
         return INTERRUPTED
     return code
+
+
+def _open_streams() -> None:
+    """Let every character be printed, as an escape where the terminal has no such; what is closed takes everything."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end what runs as Ctrl-C does, so that nothing stays half-written; who has set its own keeps that."""
+    before = signal.getsignal(signal.SIGTERM)
+    if before is not signal.SIG_DFL:
+        yield
+        return
+    with suppress(ValueError):  # only the main thread is told of signals
+        signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):
+            signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(_number: int, _frame: object) -> NoReturn:
+    sys.exit(TERMINATED)

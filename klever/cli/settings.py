@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
+from urllib.parse import urlsplit
 
 from klever.errors import FieldViolation, InvalidError
 
@@ -37,7 +38,7 @@ class Settings:
             file = read_config(config_path(environ))
             given = {name: value or file.get(name) or _DEFAULTS[name] for name, value in given.items()}
         scheme, separator, _ = given["server"].partition("://")
-        if separator and scheme not in ("http", "https"):
+        if (separator and scheme not in ("http", "https")) or not _has_host(given["server"]):
             raise InvalidError(f"server {given['server']!r} is neither HOST:PORT nor a URL of http or https")
         if not given["token"].isascii() or not given["token"].isprintable():
             raise InvalidError("the token holds characters that no token has: see `token` in the data directory")
@@ -47,6 +48,15 @@ class Settings:
     def url(self) -> str:
         """http://HOST:PORT; https only where the server says so."""
         return self.server if "://" in self.server else f"http://{self.server}"
+
+
+def _has_host(server: str) -> bool:
+    """Whether a host is named, and no port that none can have."""
+    try:
+        parts = urlsplit(server if "://" in server else f"//{server}")
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def config_path(environ: Mapping[str, str]) -> Path:

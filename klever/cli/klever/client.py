@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import grpc
 from google.rpc import error_details_pb2
@@ -14,11 +15,14 @@ from grpc_status import rpc_status
 
 from klever import errors
 from klever.cli.settings import Settings
+from klever.oci.registries import is_loopback
 from klever.v1alpha1 import job_service_pb2_grpc, model_service_pb2_grpc, serving_service_pb2_grpc
 
 __all__ = ["Api", "connect"]
 
 DEADLINE: Final = 30.0
+_FOLLOWING: Final = 30 * 86400.0
+"""Seconds of a stream that is read for as long as its reader likes: without a deadline the server sets its own."""
 
 _ERRORS: Final[dict[grpc.StatusCode, type[errors.KleverError]]] = {
     grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidError,
@@ -46,9 +50,13 @@ class Api:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         target = settings.url.partition("://")[2].rstrip("/")
-        secure = settings.url.startswith("https://")
+        # grpc would ask a proxy for loopback as well.
+        local = is_loopback(urlsplit(settings.url).hostname or "")
+        options = (("grpc.enable_http_proxy", 0),) if local else ()
         channel = (
-            grpc.secure_channel(target, grpc.ssl_channel_credentials()) if secure else grpc.insecure_channel(target)
+            grpc.secure_channel(target, grpc.ssl_channel_credentials(), options=options)
+            if settings.url.startswith("https://")
+            else grpc.insecure_channel(target, options=options)
         )
         self.models: Any = model_service_pb2_grpc.ModelServiceStub(channel)
         self.jobs: Any = job_service_pb2_grpc.JobServiceStub(channel)
@@ -67,9 +75,9 @@ class Api:
             raise self._error(error) from error
 
     def stream(self, method: Any, request: Any, timeout: float | None = None) -> Iterator[Any]:
-        """Make a server-streaming call, without an end where no timeout is given."""
+        """Make a server-streaming call, for as long as it goes where no timeout is given."""
         try:
-            yield from method(request, timeout=timeout, metadata=self._metadata)
+            yield from method(request, timeout=_FOLLOWING if timeout is None else timeout, metadata=self._metadata)
         except grpc.RpcError as error:
             raise self._error(error) from error
 

@@ -43,11 +43,8 @@ def run(args: argparse.Namespace) -> int:
         predictor["runtime"] = args.runtime
     predictors = [predictor]
     if args.canary is not None:
-        main = _main_predictor(api, args.name)
-        predictors = [
-            {**main, "traffic": 100 - args.canary},
-            {**predictor, "name": "canary", "traffic": args.canary},
-        ]
+        canary = {**predictor, "name": "canary", "traffic": args.canary}
+        predictors = [*_beside_canary(api, args.name, 100 - args.canary), canary]
     obj = {
         "apiVersion": SERVING.api_version,
         "kind": SERVING.kind,
@@ -88,9 +85,16 @@ def _tell_if_moved(api: Api, serving: Any, text: str) -> None:
         )
 
 
-def _main_predictor(api: Api, name: str) -> dict[str, object]:
+def _beside_canary(api: Api, name: str, share: int) -> list[dict[str, Any]]:
+    """Return what goes on beside a canary: main with its new share, and what takes requests by their headers."""
     serving = SERVINGS.get(api, api.namespace, name)
-    for predictor in to_object(serving.spec)["predictors"]:
-        if predictor["name"] == "main":
-            return dict(predictor)
-    raise InvalidError(f"serving {name} has no predictor main for a canary to stand beside: use klever apply")
+    others = [dict(p) for p in to_object(serving.spec)["predictors"] if p["name"] != "canary"]
+    known = {predictor["name"] for predictor in others if "match" not in predictor}
+    if "main" not in known:
+        raise InvalidError(f"serving {name} has no predictor main for a canary to stand beside: use klever apply")
+    if len(known) > 1:
+        more = ", ".join(sorted(known - {"main"}))
+        raise InvalidError(
+            f"serving {name} divides its requests among more than main and a canary, namely {more}: use klever apply"
+        )
+    return [{**p, "traffic": share} if p["name"] == "main" else p for p in others]

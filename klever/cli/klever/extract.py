@@ -10,6 +10,7 @@ from klever.cli.klever.flags import add_output
 from klever.cli.klever.output import print_objects, print_table
 from klever.errors import InvalidError
 from klever.formats import Tensor
+from klever.oci.ormbfile import NAME, read_ormbfile
 
 EXAMPLES = """  klever extract ./digits
   klever extract ./digits -o json"""
@@ -17,7 +18,7 @@ EXAMPLES = """  klever extract ./digits
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", metavar="MODEL_DIR", type=Path, help="holds model/, as for `ormb save`")
-    parser.add_argument("--format", default="", help="the format, where it cannot be seen from the files")
+    parser.add_argument("--format", default="", help="the format, instead of what ormbfile.yaml or the files say")
     add_output(parser)
 
 
@@ -25,7 +26,8 @@ def run(args: argparse.Namespace) -> int:
     directory = args.directory / "model"
     if not directory.is_dir():
         raise InvalidError(f"{args.directory} has no model/ in it: put the model's files there")
-    name = args.format or formats.detect(directory)
+    described = read_ormbfile(args.directory / NAME) or {}
+    name = args.format or described.get("format") or formats.detect(directory)
     formats.check_layout(name, directory)
     signature = formats.get(name).read_signature(directory)
     if args.output != "table":

@@ -43,7 +43,11 @@ def _password(args: argparse.Namespace) -> str:
 
 def _ask(prompt: Callable[[str], str], what: str) -> str:
     """What the user answers; raises `InvalidError` where nobody can."""
-    answer = prompt(what) if sys.stdin.isatty() else ""
+    try:
+        answer = prompt(what) if sys.stdin.isatty() else ""
+    except EOFError:  # Ctrl-D
+        print(file=sys.stderr)
+        answer = ""
     if not answer:
         raise InvalidError("no user name or password: give -u and --password-stdin")
     return answer

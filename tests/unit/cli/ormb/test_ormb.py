@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import stat
 import subprocess
@@ -23,6 +24,7 @@ from klever.oci.responses import TransientError
 from tests.unit.cli.costs import least_seconds, slowness
 
 ORMB = Path(sys.executable).parent / "ormb"
+PATH_ONLY = {"PATH": os.environ["PATH"]}
 
 
 def ormb(home: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -69,6 +71,9 @@ def test_completion_scripts_parse(tmp_path: Path, shell: str) -> None:
         (["save", "nowhere", "vision/add:v1"], 3, "ormb: nowhere is not a directory"),
         (["pull", "Vision/add"], 6, "ormb: reference 'Vision/add': 'Vision/add' is not a repository name"),
         (["pull", "127.0.0.1:1/vision/add:v1"], 7, "no registry answers at http://127.0.0.1:1: Connection refused; "),
+        (["pull", "localhost:99999/vision/add"], 6, "'localhost:99999' is not a registry host"),
+        (["login", "localhost:80x", "-u", "a", "-p", "b"], 6, "'https?://localhost:80x' is not http"),
+        (["login", "[::1", "-u", "a", "-p", "b"], 6, "is not http"),
         (["login", "127.0.0.1:1"], 6, "no user name or password: give -u and --password-stdin"),
         (["logout", "127.0.0.1:1"], 3, "not logged in to 127.0.0.1:1"),
     ],
@@ -78,6 +83,38 @@ def test_an_error_is_one_line_and_a_code(tmp_path: Path, arguments: list[str], c
     assert ended.returncode == code
     assert len(ended.stderr.splitlines()) == 1
     assert re.search(message, ended.stderr), ended.stderr
+
+
+def test_an_answer_that_is_none_ends_a_login(tmp_path: Path) -> None:
+    ours, its = pty.openpty()
+    environ = {"HOME": str(tmp_path), **PATH_ONLY}
+    os.write(ours, b"\x04")  # Ctrl-D
+    login = subprocess.Popen((ORMB, "login", "127.0.0.1:1"), env=environ, stdin=its, stdout=its, stderr=its)
+    os.close(its)
+    assert login.wait(timeout=30) == 6
+    assert b"no user name or password: give -u and --password-stdin" in os.read(ours, 4096)
+    os.close(ours)
+
+
+def test_what_is_ended_leaves_nothing_half_written(tmp_path: Path) -> None:
+    (tmp_path / "m/model").mkdir(parents=True)
+    os.mkfifo(tmp_path / "pipe")
+    script = (
+        "import sys; from klever.oci import archive; from klever.cli.ormb import main\n"
+        "def stop(directory, names, write, progress):\n"
+        "    write(b'begun'); open(sys.argv[1], 'w').close(); import time; time.sleep(60)\n"
+        "archive.pack = stop; sys.exit(main(['save', sys.argv[2], 'vision/add:v1']))"
+    )
+    (tmp_path / "m/model/a.pickle").touch()
+    process = subprocess.Popen(
+        (sys.executable, "-c", script, tmp_path / "pipe", tmp_path / "m"), env={"HOME": str(tmp_path), **PATH_ONLY}
+    )
+    (tmp_path / "pipe").read_bytes()  # it has begun
+    blobs = tmp_path / ".ormb/cache/blobs/sha256"
+    assert [path.name[:9] for path in blobs.iterdir()] == [".partial-"]
+    process.terminate()
+    assert process.wait(timeout=30) == 143
+    assert list(blobs.iterdir()) == []
 
 
 def test_light_verbs_load_no_server_and_no_http_client(tmp_path: Path) -> None:
