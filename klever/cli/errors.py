@@ -83,7 +83,7 @@ def run_verb(program: str, verb: Callable[[], int], hint: Callable[[KleverError]
 
 
 def _open_streams() -> None:
-    """Let every character be printed, as an escape where the terminal has no such; what is closed takes everything."""
+    """Let every character be printed, as an escape where the terminal lacks it; a closed stream swallows all."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
@@ -93,7 +93,7 @@ def _open_streams() -> None:
 
 @contextmanager
 def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end what runs as Ctrl-C does, so that nothing stays half-written; who has set its own keeps that."""
+    """Let SIGTERM end what runs as Ctrl-C does, so that nothing stays half-written; a handler set before stays."""
     before = signal.getsignal(signal.SIGTERM)
     if before is not signal.SIG_DFL:
         yield

@@ -15,7 +15,7 @@ from klever.process import ProcessManager
 EXAMPLES = """  klever down
   klever down --data ./data"""
 
-_HOLDERS_S = 60.0
+_HOLDERS_S = 120.0
 """Longer than `klever up` takes to drain and stop everything."""
 
 

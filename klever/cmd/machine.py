@@ -63,7 +63,7 @@ async def open_machine(
         router = EnvoyRouter(data.envoy, gateway, processes, envoy_binary())
         await router.start()
         if not options.keep_serving:
-            # Called when nobody looks after the gateway and replicas any more, who would start them again.
+            # Called once nothing looks after the gateway and replicas any more: it would start them again.
             stack.push_async_callback(stop_processes, processes)
             stack.push_async_callback(router.finish)
         watching = asyncio.create_task(router.look_after(), name="gateway")
@@ -122,11 +122,13 @@ def _fetch(
         if stopping.is_set():
             raise UnavailableError(f"{reference}: not pulled to its end, for the platform stops")
 
+    go_on(0, 0)
     parsed = Reference.parse(reference)
     client = RegistryClient(registries.resolve(parsed))
     layout = Layout(into / ".layout")
     try:
         model.pull(parsed, layout, client, progress=go_on)
+        go_on(0, 0)
         model.export(parsed, layout, into)
     finally:
         client.close()

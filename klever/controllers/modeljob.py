@@ -30,7 +30,7 @@ CANCEL_ANNOTATION = "kleveross.io/cancel"
 LOST = "Lost"
 """Of a task whose machine or supervisor went down: no fault of its own, tasks may be run twice."""
 MAX_LOSSES = 5
-"""In the life of one control plane: whatever takes a task away so often takes it away again."""
+"""How often a lost task is run again before its job fails, as one control plane counts since its start."""
 
 DEADLINE_SECONDS = 3600.0
 MEMORY_BYTES = 2 << 30
@@ -40,7 +40,7 @@ MEMORY_BYTES = 2 << 30
 class Snapshot:
     """Everything that deciding needs.
 
-    `refusal` is why the job can never run, empty if it can; `losses` how often its task was lost, this time included.
+    `refusal` is why the job can never run, empty if it can; `losses` how often its task was lost before.
     """
 
     job: Object
@@ -134,7 +134,7 @@ def _progress(snapshot: Snapshot) -> Decision:
             status=_status(snapshot, "Succeeded", "Completed", report), events=(Event("Normal", "Completed", report),)
         )
     reason = task.reason or "Error"
-    if reason == LOST and snapshot.losses <= MAX_LOSSES:
+    if reason == LOST and snapshot.losses < MAX_LOSSES:
         again = Event("Warning", "Restarted", "the task was lost with what supervised it: it is run again")
         return Decision(
             end_task=True, status=_status(snapshot, "Pending", "Restarting", ""), events=(again,), requeue_after=0
@@ -200,8 +200,6 @@ class ModelJobReconciler:
         task = await self._executor.get(job["metadata"]["uid"])
         if job.get("status", {}).get("phase") in ("Succeeded", "Failed"):
             self._losses.pop(key, None)
-        elif task is not None and task.reason == LOST:
-            self._losses[key] += 1
         snapshot = Snapshot(job, task, _refusal(job), self._clock(), self._losses[key])
         return await self._apply(key, snapshot, decide(snapshot))
 
@@ -215,6 +213,8 @@ class ModelJobReconciler:
             return await self._apply(key, refused, decide(refused))
         if decision.end_task:
             await self._executor.delete(uid)
+            if snapshot.task is not None and snapshot.task.reason == LOST:
+                self._losses[key] += 1
         if decision.status is not None and _changes(job, decision.status):
             if not await report(self._store, MODEL_JOB, key, uid, decision.status, deleting=decision.release):
                 return Result()

@@ -44,7 +44,7 @@ class PushReconciler:
         self._clock = clock
         self._queue: asyncio.Queue[Key] = asyncio.Queue(_WAITING)
         self._pushed: dict[Key, object] = {}
-        """A mark for the last push of each, until it is looked at: a job that had ended by then was for another."""
+        """A mark for each that was pushed and not looked at since: a job that ended before was for an earlier push."""
         self._projects: set[str] = set()
         """Those that are known to be there."""
 

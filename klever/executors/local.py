@@ -72,12 +72,14 @@ class LocalExecutor:
     async def start(self, task: Task) -> None:
         async with self._starting:
             self._put_aside.pop(task.uid, None)
-            if task.uid not in self._waiting:
+            known = task.uid in self._waiting
+            if not known:
                 if self._processes.get(_id(task.uid)):
                     return
                 self._waiting[task.uid] = task
             await self._fill(task.uid)
-            self._tell(task.uid)
+            if not known:  # its owner asks for it again whenever it is told of it
+                self._tell(task.uid)
 
     async def get(self, uid: str) -> TaskState | None:
         if uid in self._waiting:

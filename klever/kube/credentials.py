@@ -115,7 +115,7 @@ async def _run(plugin: ExecPlugin, config: KubeConfig, own: Credentials) -> Cred
         output, errors = await asyncio.wait_for(process.communicate(), _PLUGIN_SECONDS)
     except TimeoutError as error:
         raise UnauthenticatedError(f"the credential plugin {command} took over {_PLUGIN_SECONDS:g} s") from error
-    finally:  # whoever asked may wait no longer, too
+    finally:  # also where whoever asked waits no longer
         if process.returncode is None:
             with suppress(ProcessLookupError):
                 process.kill()

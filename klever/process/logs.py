@@ -65,7 +65,7 @@ class _Log:
             return [] if self._closed else self._lines()
 
     def close(self) -> None:
-        """Also for a thread that still reads for somebody who waits no longer: it opens nothing afterwards."""
+        """Close the files; a thread that still reads for a caller who has gone opens none afterwards."""
         with self._lock:
             self._closed = True
             for file in self._files:

@@ -28,7 +28,7 @@ __all__ = ["Binder"]
 DEADLINE: Final = 30.0
 """Seconds that a unary call may take where its caller sets no deadline."""
 STREAM_DEADLINE: Final = 3600.0
-"""Seconds that a stream may last: who watches goes on from the last resource version, as in Kubernetes."""
+"""Seconds that a stream may last where its caller sets no deadline: who watches goes on from the last version."""
 
 Unary = Callable[[Any], Awaitable[Message]]
 Stream = Callable[[Any], AsyncGenerator[Message | bytes, None]]

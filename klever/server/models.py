@@ -143,7 +143,7 @@ def _page(items: list[T], size: int, token: str) -> tuple[list[T], str]:
 
 
 def _fitting(items: Sequence[M | None], token: str, following: str) -> tuple[list[M], str]:
-    """Return of a page what fits into a message, without gaps, and the token of what comes after that."""
+    """Return the first items of a page, as many as fit into a message, and the token of what follows."""
     size = 0
     for index, item in enumerate(items):
         size += item.ByteSize() if item is not None else 0

@@ -35,7 +35,7 @@ Raises `InvalidError` for a model that can never be unpacked, other `KleverError
 
 _PARTIAL: Final = ".partial-"
 _THREADS: Final = 8
-"""Pulls at a time: the rest waits for those."""
+"""Pulls at a time; others wait for their turn."""
 
 
 @dataclass(slots=True)

@@ -39,7 +39,7 @@ class Timing:
     """Seconds, and how many probes in a row must fail.
 
     A probe is an inference: it is asked so seldom that it takes at most a twentieth of the replica's time, and may
-    take ten times as long as the slowest lately.
+    take ten times as long as the slowest so far, which is forgotten by a tenth each time.
     """
 
     first_probe_s: float = 0.05
@@ -236,7 +236,7 @@ class Replica:
             probe.cancel()
         health = probe.result()
         if health.healthy:
-            self._slowest_s = max(self._slowest_s / 2, health.seconds)  # the first is far slower than all others
+            self._slowest_s = max(self._slowest_s * 0.9, health.seconds)  # the first may be far slower than all others
         return health
 
     async def _back_off(self, phase: InstancePhase, reason: str, message: str, *, full: bool = False) -> None:

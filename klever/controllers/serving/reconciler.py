@@ -78,7 +78,7 @@ class ServingReconciler:
             return Result()
         await self._report(key, serving, status_of(snapshot, plan))
         await self._tell_crashes(snapshot)
-        # Of a job, too: it may be deleted, or end while nobody watches.
+        # What waits for a job looks again, too: it may be deleted, or end while nobody watches.
         waiting = any(m.state in (Resolution.WAITING, Resolution.SIGNATURE_PENDING) for m in snapshot.models.values())
         return Result(_ASK_AGAIN_SECONDS if waiting else None)
 

@@ -87,7 +87,7 @@ class EnvoyRouter:
         await self._processes.remove(PROCESS_ID)
 
     async def finish(self) -> None:
-        """Take no more requests, and return when those under way are answered, or after the drain deadline."""
+        """Take no more connections, and return when no request is under way, or after the drain deadline."""
         with suppress(UnavailableError):  # there is none to drain
             await self._admin.drain_listeners()
             await self._idle("http.gateway.downstream_rq_active")

@@ -83,8 +83,8 @@ def test_a_task_that_was_lost_is_run_again() -> None:
 def test_a_task_that_is_lost_whenever_it_runs_fails_in_the_end() -> None:
     """As where the machine's memory is short, and the kernel ends a task with its supervisor."""
     lost = seen(task(TaskPhase.FAILED, reason="Lost", message="lost"))
-    assert decide(replace(lost, losses=MAX_LOSSES)).requeue_after == 0
-    decision = decide(replace(lost, losses=MAX_LOSSES + 1))
+    assert decide(replace(lost, losses=MAX_LOSSES - 1)).requeue_after == 0
+    decision = decide(replace(lost, losses=MAX_LOSSES))
     assert decision.status is not None
     assert decision.status["phase"] == "Failed"
     assert decision.status["conditions"][1]["reason"] == "Lost"

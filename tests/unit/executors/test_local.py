@@ -38,6 +38,20 @@ async def message(executor: LocalExecutor, uid: str) -> str:
     return state.message
 
 
+async def test_one_that_waits_and_is_asked_for_again_is_not_told_of_again(processes: ProcessManager) -> None:
+    """Its owner asks for it whenever it is told: they would keep each other busy."""
+    async with local(processes, slots=1) as executor:
+        for uid in "ab":
+            await executor.start(task(seconds=60, uid=uid))
+        changes = executor.watch()
+        assert {await anext(changes) for _ in "ab"} == set("ab")
+        await executor.start(task(seconds=60, uid="b"))
+        await executor.start(task(seconds=60, uid="c"))
+        assert await anext(changes) == "c"
+        for uid in "cba":
+            await executor.delete(uid)
+
+
 @pytest.fixture
 def late(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Processes whose shim answers too late, once."""

@@ -28,13 +28,13 @@ class Handler(BaseHTTPRequestHandler):
     asked = 0
     def do_GET(self):
         Handler.asked += 1
-        time.sleep(2 if Handler.asked == 1 else 0 if Handler.asked < 12 else 3600)
+        time.sleep(2 if Handler.asked == 1 else 0 if Handler.asked < 40 else 3600)
         self.send_response(200)
         self.send_header("Content-Length", "0")
         self.end_headers()
 HTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Handler).serve_forever()
 """
-"""Takes 2 s for its first answer, and hangs after eleven."""
+"""Takes 2 s for its first answer, and hangs after forty."""
 
 
 async def in_phase(backend: LocalBackend, phase: InstancePhase, words: str = "") -> Instance:
