@@ -167,5 +167,5 @@ def test_rest(shared: Platform) -> None:
 
 
 def test_a_held_directory_is_said(shared: Platform) -> None:
-    _, errors = shared.begin("--port", "0").communicate(timeout=30)
+    _, errors = shared.begin("--port", str(shared.port)).communicate(timeout=30)
     assert "is held by another `klever up`" in errors

@@ -84,7 +84,7 @@ def _unresolved(serving: dict[str, Any]) -> Any:
 def test_a_table_that_is_none_is_said(tmp_path: Path) -> None:
     platform = Platform(tmp_path)
     (tmp_path / "table.yaml").write_text("registries: {a: {colour: red}}")
-    begun = platform.begin("--port", "0", "--registries", str(tmp_path / "table.yaml"))
+    begun = platform.begin("--port", str(platform.port), "--registries", str(tmp_path / "table.yaml"))
     _, errors = begun.communicate(timeout=30)
     assert begun.returncode == 6
     assert "table.yaml" in errors

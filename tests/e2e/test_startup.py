@@ -35,7 +35,9 @@ def start(request: pytest.FixtureRequest, tmp_path: Path) -> Start:
 
 
 def started(root: Path, command: tuple[str, ...], kubeconfig: Path) -> str:
-    done = Platform(root).run("klever", *command, "--kubeconfig", str(kubeconfig), "--port", "0", check=False)
+    platform = Platform(root)
+    flags = ("--kubeconfig", str(kubeconfig), "--port", str(platform.port))
+    done = platform.run("klever", *command, *flags, check=False)
     assert done.returncode not in {0, 1}, done.stdout + done.stderr
     assert "is up" not in done.stdout
     assert len(done.stderr.splitlines()) <= 2, done.stderr
@@ -143,8 +145,8 @@ def test_a_context_is_chosen_by_its_name(tmp_path: Path, own_cluster: Cluster) -
 
     kubeconfig = rewritten(own_cluster.kubeconfig, tmp_path / "kubeconfig", two)
     store = (*Objects(own_cluster).fresh()[:2], "--kubeconfig", str(kubeconfig))
-    wrong = Platform(tmp_path / "wrong").run("klever", "up", *store, "--context", "nope", "--port", "0", check=False)
-    assert "context 'nope' does not exist (other, test)" in wrong.stderr
+    wrong = Platform(tmp_path / "wrong").begin(*store, "--context", "nope")
+    assert "context 'nope' does not exist (other, test)" in wrong.communicate(timeout=30)[1]
     platform = Platform(tmp_path / "platform", (*store, "--context", "test"))
     platform.start()
     try:
