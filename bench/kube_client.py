@@ -58,7 +58,7 @@ async def ours(kubeconfig: Path) -> tuple[float, float]:
 
 
 async def theirs(kubeconfig: Path) -> tuple[float, float]:
-    from kubernetes.aio import client, config  # noqa: PLC0415
+    from kubernetes.aio import client, config  # noqa: PLC0415 - the peer, which its own process alone loads
 
     await config.load_kube_config(str(kubeconfig))
     async with client.ApiClient() as api:

@@ -113,7 +113,7 @@ def _fetch(
     registries: Registries,
     stopping: threading.Event,
     reference: str,
-    content: str,  # noqa: ARG001 - the cache's
+    content: str,  # noqa: ARG001 - a `Fetch` is given it; the reference is pinned already
     into: Path,
 ) -> None:
     """Pull a pinned model and unpack it; the layout goes again."""

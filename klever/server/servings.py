@@ -131,7 +131,7 @@ class ServingHandlers:
                 async with asyncio.TaskGroup() as group:
                     for name in names:
                         group.create_task(read(name))
-            except ExceptionGroup as errors:
+            except ExceptionGroup as errors:  # raised below; of several at once the first speaks for all
                 failed = errors.exceptions[0]
             await queue.put(None)  # not if it is cancelled: nobody reads any more, and there may be no room
             if failed is not None:

@@ -14,8 +14,7 @@ from tests.e2e.manifests import begin_job, make_ready, serving
 from tests.e2e.platform import Platform, replicas, tasks, until
 from tests.kubectl import Kubectl
 
-FAILOVER_SECONDS = 25.0
-"""The Lease lasts 15; that it is renewed no longer, and that it has ended, is seen up to 2.4 s later each."""
+FAILOVER_SECONDS = 20.0
 
 
 def test_one_works_and_another_takes_over(

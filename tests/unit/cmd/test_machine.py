@@ -52,7 +52,7 @@ def open_it(tmp_path: Path, data: DataDirectory) -> Open:
 
 async def test_a_gateway_is_not_started_again_while_others_take_long_to_end(data: DataDirectory, open_it: Open) -> None:
     """As a runtime does that answers its last requests: longer than the gateway may be silent."""
-    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pause()"
     processes = ProcessManager(data.processes)
     async with open_it():
         await processes.start(ProcessSpec("serving.slow", (sys.executable, "-c", deaf)))
@@ -85,7 +85,7 @@ async def test_a_pull_under_way_is_given_up(open_it: Open, monkeypatch: pytest.M
     def pull(_reference: object, _layout: object, _client: object, *, progress: Callable[[int, int], None]) -> None:
         loop.call_soon_threadsafe(pulling.set)
         for done in range(600):  # 60 s: some gigabytes
-            time.sleep(0.1)
+            time.sleep(0.1)  # a slow registry: this is its thread, which nothing else waits in
             progress(done, 600)
 
     monkeypatch.setattr(model, "pull", pull)

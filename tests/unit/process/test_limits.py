@@ -74,11 +74,11 @@ async def test_rotates_the_log(processes: ProcessManager, ended: Ended) -> None:
 
 
 async def test_follows_across_rotation(processes: ProcessManager) -> None:
-    script = "import time\nfor n in range(300):\n  print(f'{n:0100}')\n  if not n % 5: time.sleep(0.02)"
-    await processes.start(python(script, log_bytes=20_000))  # once: of two at a time lines are lost
+    script = "import time\nfor n in range(600):\n  print(f'{n:0100}')\n  if not n % 5: time.sleep(0.02)"
+    await processes.start(python(script, log_bytes=20_000))  # of two rotations at a time lines are lost
     async with asyncio.timeout(20):
         lines = [line async for line in processes.logs("job", follow=True)]
-    assert [int(line) for line in lines] == list(range(300))
+    assert [int(line) for line in lines] == list(range(600))
 
 
 async def test_shows_a_line_without_an_end_and_bytes_that_are_no_text(processes: ProcessManager, ended: Ended) -> None:

@@ -183,7 +183,7 @@ async def test_watch_tells_of_all_and_then_of_changes(processes: ProcessManager,
         state = processes.get("new")
         assert state is not None
         assert state.exited_at is not None
-        assert datetime.now(UTC) - state.exited_at < timedelta(seconds=5)
+        assert datetime.now(UTC) - state.exited_at < timedelta(seconds=0.5)
         await processes.remove("old")
         assert await anext(changes) == "old"
 

@@ -107,11 +107,17 @@ async def test_a_torn_fetch_leaves_nothing_and_is_tried_again(tmp_path: Path, re
 
 async def test_slow_pulls_leave_the_threads_to_others(tmp_path: Path, registry: Registry) -> None:
     registry.go.clear()
-    models = await cache(tmp_path / "models", registry, 100)
+    begun, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def fetch(reference: str, content: str, into: Path) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        registry(reference, content, into)
+
+    models = ModelCache(tmp_path / "models", fetch, max_bytes=100 * BLOCK)
+    await models.start()
     pulls = [asyncio.create_task(models.path("m", f"sha256:{number:064x}")) for number in range(50)]
     async with asyncio.timeout(5):
-        while not registry.fetched:  # noqa: ASYNC110 - no start is told
-            await asyncio.sleep(0.01)
+        await begun.wait()
         await asyncio.to_thread(os.getpid)
     registry.go.set()
     await asyncio.gather(*pulls)

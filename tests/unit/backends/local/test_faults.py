@@ -34,7 +34,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 HTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Handler).serve_forever()
 """
-"""Takes 2 s for its first answer, and hangs after forty."""
+"""A model that takes 2 s for its first answer, none for the next, and hangs after forty: its sleeps are its work."""
 
 
 async def in_phase(backend: LocalBackend, phase: InstancePhase, words: str = "") -> Instance:
