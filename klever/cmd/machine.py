@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sys
 import threading
@@ -14,11 +15,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from klever.backends.local import LocalBackend
+from klever.backends.local import Commands, LocalBackend
 from klever.cmd.data import DataDirectory
-from klever.cmd.envoy import envoy_binary
 from klever.cmd.names import own_names
 from klever.cmd.options import Options
+from klever.cmd.programs import bubblewraps, envoy_binary
 from klever.cmd.stopping import stop_processes
 from klever.environments import EnvironmentManager
 from klever.errors import UnavailableError
@@ -29,6 +30,7 @@ from klever.oci.layout import Layout
 from klever.oci.reference import Reference
 from klever.oci.registries import Registries
 from klever.process import ProcessManager
+from klever.process.sandbox.choose import choose
 from klever.routers.envoy import EnvoyRouter, Gateway
 from klever.runtimes.table import RUNTIMES, create
 from klever.runtimes.triton import find as find_triton
@@ -56,7 +58,8 @@ async def open_machine(
 
     Processes are started and ended only while `may_act`.
     """
-    processes = ProcessManager(data.processes, may_act)
+    confinement = await asyncio.to_thread(choose, bubblewraps(), options.sandbox)
+    processes = ProcessManager(data.processes, may_act, confinement)
     stopping = threading.Event()
     runtimes = _runtimes()
     async with AsyncExitStack() as stack:
@@ -75,14 +78,16 @@ async def open_machine(
             models=data.models,
             fetch=partial(_fetch, registries, stopping),
             cache_bytes=options.cache_bytes,
-            base_env={"PATH": options.path},
+            sockets=data.sockets / "replicas",
+            commands=Commands(options.path, options.command_paths),
             allow_commands=options.allow_commands,
         )
         await backend.start()
         stack.push_async_callback(backend.close)
         stack.callback(stopping.set)
-        task = (sys.executable, "-m", "klever.cmd.task")
-        executor = await stack.enter_async_context(LocalExecutor(processes, task, env={"PATH": options.path}))
+        task = (sys.executable, "-I", "-m", "klever.cmd.task")
+        executor = LocalExecutor(processes, task, env={"PATH": os.defpath}, read=_task_paths(data))
+        await stack.enter_async_context(executor)
         yield Machine(router, backend, executor, runtimes)
 
 
@@ -107,6 +112,11 @@ def gateway_of(data: DataDirectory, options: Options) -> Gateway:
 def _runtimes() -> dict[str, Any]:
     options: dict[str, dict[str, Any]] = {"triton": {"installed": find_triton(Path("/opt/tritonserver"))}}
     return {name: create(name, **options.get(name, {})) for name in RUNTIMES}
+
+
+def _task_paths(data: DataDirectory) -> tuple[Path, ...]:
+    """Return what a task reads: this interpreter with its packages, this package, and the token."""
+    return (Path(sys.prefix), Path(sys.base_prefix), Path(str(files("klever"))), data.token_file)
 
 
 def _fetch(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from klever.cmd.data import default_cache, default_data
 from klever.errors import InvalidError
+from klever.process import Level
 
 __all__ = [
     "Options",
@@ -36,7 +37,11 @@ class Options:
     environments: Path
     cache_bytes: int
     path: str
-    """PATH of runtimes and tasks."""
+    """PATH on which users' own commands are found."""
+    sandbox: Level = Level.FULL
+    """The strongest level of the sandbox that is tried."""
+    command_paths: tuple[Path, ...] = ()
+    """Directories that users' own commands may read."""
     registries: Path | None = None
     """Table of further registries; by default registries.yaml of the data directory."""
     metrics_port: int = 0
@@ -67,6 +72,22 @@ def add_machine_flags(parser: argparse.ArgumentParser) -> None:
         "--name", action="append", default=[], metavar="HOST", help="another host name that clients use"
     )
     parser.add_argument("--allow-commands", action="store_true", help="let Servings run arbitrary commands")
+    parser.add_argument(
+        "--command-path",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="DIR",
+        help="a directory that users' own commands may read",
+    )
+    parser.add_argument(
+        "--sandbox",
+        type=Level,
+        choices=list(Level),
+        default=Level.FULL,
+        metavar="LEVEL",
+        help="the strongest sandbox to use: full, landlock or none (default: the strongest that this machine offers)",
+    )
     parser.add_argument("--model-cache", type=_gibibytes, default=20.0, metavar="GIB", help="disk for unpacked models")
     parser.add_argument(
         "--registries", type=Path, metavar="FILE", help="table of further registries (default: DIR/registries.yaml)"
@@ -138,6 +159,8 @@ def machine_options(args: argparse.Namespace, *, keep_serving: bool) -> Options:
         environments=default_cache() / "environments",
         cache_bytes=int(args.model_cache * 2**30),
         path=os.environ.get("PATH", os.defpath),
+        sandbox=args.sandbox,
+        command_paths=tuple(path.absolute() for path in args.command_path),
         registries=args.registries,
         metrics_port=args.metrics_port,
     )

@@ -65,6 +65,7 @@ class ServingRenderer:
             grpc_port=_GRPC,
             metrics_port=_METRICS,
             store=PurePosixPath("/mnt"),
+            work=PurePosixPath("/tmp"),  # noqa: S108 - of a container
             model=PurePosixPath("/models"),
             environment=PurePosixPath("/environment"),
             env=workload.env,
@@ -87,6 +88,6 @@ def _ready(workload: PredictorWorkload, launch: Launch) -> Instance:
         predictor=workload.predictor,
         revision=workload.revision,
         phase=InstancePhase.READY,
-        http=f"{_HOST}:{_HTTP}",
-        grpc=f"{_HOST}:{_GRPC}" if launch.grpc else "",
+        http=launch.http,
+        grpc=launch.grpc,
     )

@@ -16,7 +16,7 @@ from typing import Final, Self
 from klever.errors import DeadlineError, KleverError, NotFoundError
 from klever.executors import Outcome, Task, TaskPhase, TaskState
 from klever.oci.blobs import disk_errors
-from klever.process import ProcessManager, ProcessSpec, ProcessState
+from klever.process import Network, ProcessManager, ProcessSpec, ProcessState, Sandbox
 from klever.process.watch import Changes
 
 __all__ = ["LocalExecutor"]
@@ -30,8 +30,9 @@ class LocalExecutor:
     """Tasks among the processes of `processes`; `async with` it, for waiting tasks start only inside.
 
     `command` is run with the path of the specification as its last argument, in an empty directory that is removed
-    when the task has ended, with `env` and the task's own variables (which win). At most `slots` run at once, by
-    default one per core; the others wait in the order in which they came.
+    when the task has ended, with the task's own variables and `env` (which wins). It runs in a sandbox that shows it
+    `read`, and writes at most `write_bytes`. At most `slots` run at once, by default one per core; the others wait in
+    the order in which they came.
     """
 
     def __init__(
@@ -40,11 +41,15 @@ class LocalExecutor:
         command: tuple[str, ...],
         *,
         env: Mapping[str, str],
+        read: tuple[Path, ...] = (),
+        write_bytes: int = 64 << 30,
         slots: int | None = None,
     ) -> None:
         self._processes = processes
         self._command = command
         self._env = env
+        self._read = read
+        self._write_bytes = write_bytes
         self._slots = slots or len(os.sched_getaffinity(0))
         self._waiting: OrderedDict[str, Task] = OrderedDict()
         self._put_aside: dict[str, Task] = {}
@@ -190,12 +195,13 @@ class LocalExecutor:
         return ProcessSpec(
             id=_id(task.uid),
             argv=(*self._command, str(path)),
-            env={**self._env, "HOME": str(work), "TMPDIR": str(work), **task.env},
+            env={**task.env, **self._env, "HOME": str(work), "TMPDIR": str(work)},
             cwd=work,
             labels={"namespace": task.namespace, "name": task.name},
             grace_s=_GRACE_S,
             timeout_s=task.timeout_s,
             memory_bytes=task.memory_bytes,
+            sandbox=Sandbox(self._read, (work,), network=Network.FULL, write_bytes=self._write_bytes),
         )
 
     def _work(self, uid: str) -> Path:

@@ -10,5 +10,16 @@ from __future__ import annotations
 
 from klever.process.manager import ProcessManager
 from klever.process.record import Phase, ProcessSpec, ProcessState, Reason
+from klever.process.sandbox import Confinement, Level, Network, Sandbox
 
-__all__ = ["Phase", "ProcessManager", "ProcessSpec", "ProcessState", "Reason"]
+__all__ = [
+    "Confinement",
+    "Level",
+    "Network",
+    "Phase",
+    "ProcessManager",
+    "ProcessSpec",
+    "ProcessState",
+    "Reason",
+    "Sandbox",
+]

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import json
 import os
+import random
 import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -18,7 +19,8 @@ from klever.oci.blobs import disk_errors
 from klever.process import shim
 from klever.process.logs import read_log
 from klever.process.orphans import end_orphans
-from klever.process.record import ProcessSpec, ProcessState, Record, check_id, spec_to_json
+from klever.process.record import ProcessSpec, ProcessState, Record, Run, check_id, spec_to_json
+from klever.process.sandbox import Command, Confinement, Payload, Unconfined
 from klever.process.watch import Watcher, end_shim
 
 __all__ = ["ProcessManager"]
@@ -26,6 +28,9 @@ __all__ = ["ProcessManager"]
 _SHIM: Final = Path(shim.__file__)
 _START_S: Final = 20.0
 _BUSY_POLL_S: Final = 0.02
+_TERMINATION: Final = "termination"
+_USERS: Final = range(61184, 65520)
+"""User ids that belong to nobody: systemd's range for dynamic users."""
 _STOP_SLACK_S: Final = 5.0
 """What a shim may take beyond the grace time to end its descendants, before it is killed itself."""
 
@@ -33,11 +38,18 @@ _STOP_SLACK_S: Final = 5.0
 class ProcessManager:
     """The processes whose records are below `root`; one manager per data directory acts.
 
-    Where several take turns, `may_act` says whether it is this one's.
+    Where several take turns, `may_act` says whether it is this one's. `confinement` enforces the sandboxes of processes
+    that have one.
     """
 
-    def __init__(self, root: Path, may_act: Callable[[], bool] = lambda: True) -> None:
+    def __init__(
+        self,
+        root: Path,
+        may_act: Callable[[], bool] = lambda: True,
+        confinement: Confinement | None = None,
+    ) -> None:
         self.root = root.absolute()
+        self.confinement = confinement or Unconfined()
         self._may_act = may_act
         self._watcher = Watcher()
 
@@ -160,8 +172,9 @@ class ProcessManager:
 
     async def _launch(self, spec: ProcessSpec, directory: Path) -> Record:
         """Start a shim, unless one has the directory; returns the record of whichever lives."""
+        run = await asyncio.to_thread(self._run, spec, directory)
         while True:
-            answer = await _run_shim(spec, directory)
+            answer = await _run_shim(spec, run, directory)
             record = self._record(spec.id)
             if answer == "started" and record:
                 return record
@@ -171,6 +184,41 @@ class ProcessManager:
                 return record
             await asyncio.sleep(_BUSY_POLL_S)  # a shim that is about to write its record, or has recorded the end
 
+    def _run(self, spec: ProcessSpec, directory: Path) -> Run:
+        """Return what the shim starts, with the directories that the sandboxed process owns made ready."""
+        if spec.sandbox is None:
+            termination = f"{directory}/{_TERMINATION}"
+            env = {**spec.env, shim.OWNER: str(directory), shim.TERMINATION_LOG: termination}
+            return Run(Command(spec.argv, env), termination)
+        sandbox = spec.sandbox
+        termination = str(sandbox.write[0] / _TERMINATION)
+        user = self._user(spec) if self.confinement.uses_another_user(sandbox) else None
+        with disk_errors(directory):
+            for path in sandbox.write:
+                _own(path, os.geteuid() if user is None else user)
+        env = {**spec.env, shim.OWNER: str(directory), shim.TERMINATION_LOG: termination}
+        payload = Payload(spec.argv, env, spec.cwd or Path("/"))
+        command = self.confinement.command(payload, sandbox, user)
+        return Run(command, termination, sandbox, user, self.confinement.level)
+
+    def _user(self, spec: ProcessSpec) -> int:
+        """Return a user id that no other process of ours has; a process that starts again keeps its own."""
+        known = self._record(spec.id)
+        if known and known.user:
+            return known.user
+        taken = {record.user for record in self._records()}
+        return random.choice([user for user in _USERS if user not in taken])  # noqa: S311 - no secret
+
+
+def _own(directory: Path, user: int) -> None:
+    """Make a directory, and everything in it, a user's own."""
+    directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(0o711)  # a sandbox's root without capabilities enters it; the directory above is closed to others
+    for top, directories, files in os.walk(directory):
+        for path in (top, *(f"{top}/{name}" for name in (*directories, *files))):
+            if os.lstat(path).st_uid != user:
+                os.chown(path, user, user, follow_symlinks=False)
+
 
 def _delete(directory: Path) -> None:
     while directory.exists():
@@ -178,7 +226,7 @@ def _delete(directory: Path) -> None:
             shutil.rmtree(directory)
 
 
-async def _run_shim(spec: ProcessSpec, directory: Path) -> str:
+async def _run_shim(spec: ProcessSpec, run: Run, directory: Path) -> str:
     """Start a shim and return what it says (see `klever.process.shim.main`)."""
     try:
         starter = await asyncio.create_subprocess_exec(
@@ -191,7 +239,8 @@ async def _run_shim(spec: ProcessSpec, directory: Path) -> str:
     except OSError as error:
         raise UnavailableError(f"process {spec.id}: cannot start {sys.executable}: {error.strerror}") from error
     try:
-        output, _ = await starter.communicate(json.dumps(spec_to_json(spec)).encode())
+        settings = {"spec": spec_to_json(spec), "run": run.to_json()}
+        output, _ = await starter.communicate(json.dumps(settings).encode())
     except BaseException:
         with suppress(ProcessLookupError):
             starter.kill()

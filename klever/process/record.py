@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from klever.errors import InvalidError
+from klever.process.sandbox import Command, Level, Network, Sandbox
 from klever.process.shim import STATE, start_ticks
 
-__all__ = ["Phase", "ProcessSpec", "ProcessState", "Reason", "Record", "check_id", "spec_to_json"]
+__all__ = ["Phase", "ProcessSpec", "ProcessState", "Reason", "Record", "Run", "check_id", "spec_to_json"]
 
 Phase = Literal["Starting", "Running", "Exited"]
-Reason = Literal["", "Completed", "Error", "OOMKilled", "DeadlineExceeded", "Killed", "StartError"]
+Reason = Literal[
+    "", "Completed", "Error", "OOMKilled", "DiskFull", "TooManyProcesses", "DeadlineExceeded", "Killed", "StartError"
+]
 
 _LOST: Final = "lost: its shim is gone and left no record of the end"
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -24,13 +27,14 @@ _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
-    """A process to run; everything it gets is here, nothing is inherited but the user and the resource limits.
+    """A process to run; everything it gets is here, nothing is inherited but the resource limits.
 
     `id` names the process and its directory: letters, digits, `.`, `_` and `-`, at most 200, the first one a letter or
     digit. `argv[0]` is looked up on PATH of `env`. `cwd` None is `/`. `labels` are for the owner, to recognise the
     process after a restart. With `restart` the shim starts an ended child again, with backoff. `grace_s` is the time
     from SIGTERM to SIGKILL, `timeout_s` the wall-clock limit in seconds, `memory_bytes` the limit of resident memory
     of the child with its descendants, `log_bytes` the size at which the log is rotated (one older part is kept).
+    `sandbox` says what the process may see; None is for parts of the platform itself.
     """
 
     id: str
@@ -43,6 +47,7 @@ class ProcessSpec:
     timeout_s: float | None = None
     memory_bytes: int | None = None
     log_bytes: int = 10 << 20
+    sandbox: Sandbox | None = None
 
     def __post_init__(self) -> None:
         check_id(self.id)
@@ -74,6 +79,38 @@ class ProcessState:
     reason: Reason = ""
     message: str = ""
     restarts: int = 0
+    level: Level | None = None
+    """How strongly the process is confined; None for a part of the platform."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a shim starts for a process: the process itself, or the sandbox that runs it.
+
+    `termination` is the file of the termination message. `write`, `write_bytes` and `processes` are the sandbox's
+    limits. `user` is the user id of the payload, None where it is the platform's; `level` is empty without a sandbox.
+    """
+
+    command: Command
+    termination: str
+    sandbox: Sandbox | None = None
+    user: int | None = None
+    level: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as the shim takes it."""
+        return {
+            "argv": list(self.command.argv),
+            "env": dict(self.command.env),
+            "inputs": {str(number): content.hex() for number, content in self.command.inputs.items()},
+            "depth": self.command.depth,
+            "termination": self.termination,
+            "write": [str(path) for path in self.sandbox.write] if self.sandbox else [],
+            "write_bytes": self.sandbox.write_bytes if self.sandbox else 0,
+            "processes": self.sandbox.processes if self.sandbox else 0,
+            "user": self.user,
+            "level": self.level,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +136,12 @@ class Record:
         return pid if start_ticks(pid) == self.content["shim_ticks"] else None
 
     @property
+    def user(self) -> int | None:
+        """The user id of the payload, None where it is the platform's."""
+        user: int | None = self.content.get("user")
+        return user
+
+    @property
     def exited(self) -> bool:
         """Whether the end of the process is recorded."""
         return bool(self.content["phase"] == "Exited")
@@ -108,11 +151,13 @@ class Record:
         values = self.content
         spec = spec_from_json(values["spec"])
         started_at, exited_at = _time(values["started_at"]), _time(values["exited_at"])
+        level = Level(values["level"]) if values.get("level") else None
         if not self.exited and self.shim is None:
             newer = Record.read(self.directory)  # the end may have been recorded since
             if newer is not None and newer.exited:
                 return newer.state()
-            return ProcessState(spec, "Exited", None, started_at, exited_at, None, "Error", _LOST, values["restarts"])
+            restarts = values["restarts"]
+            return ProcessState(spec, "Exited", None, started_at, exited_at, None, "Error", _LOST, restarts, level)
         return ProcessState(
             spec,
             values["phase"],
@@ -123,6 +168,7 @@ class Record:
             values["reason"],
             values["message"],
             values["restarts"],
+            level,
         )
 
 
@@ -145,13 +191,29 @@ def spec_to_json(spec: ProcessSpec) -> dict[str, Any]:
         "timeout_s": spec.timeout_s,
         "memory_bytes": spec.memory_bytes,
         "log_bytes": spec.log_bytes,
+        "sandbox": _sandbox_to_json(spec.sandbox) if spec.sandbox else None,
     }
 
 
 def spec_from_json(values: Mapping[str, Any]) -> ProcessSpec:
     """The inverse of `spec_to_json`."""
     cwd = Path(values["cwd"]) if values["cwd"] else None
-    return ProcessSpec(**{**values, "argv": tuple(values["argv"]), "cwd": cwd})
+    sandbox = _sandbox_from_json(values["sandbox"]) if values.get("sandbox") else None
+    return ProcessSpec(**{**values, "argv": tuple(values["argv"]), "cwd": cwd, "sandbox": sandbox})
+
+
+def _sandbox_to_json(sandbox: Sandbox) -> dict[str, Any]:
+    return {
+        **{name: getattr(sandbox, name) for name in ("write_bytes", "memory_bytes", "processes")},
+        "read": list(map(str, sandbox.read)),
+        "write": list(map(str, sandbox.write)),
+        "network": sandbox.network,
+    }
+
+
+def _sandbox_from_json(values: Mapping[str, Any]) -> Sandbox:
+    paths = {name: tuple(map(Path, values[name])) for name in ("read", "write")}
+    return Sandbox(**{**values, **paths, "network": Network(values["network"])})
 
 
 def _time(seconds: float | None) -> datetime | None:

@@ -2,8 +2,10 @@
 # ruff: noqa: PTH104, PTH108, PTH123, PTH208, SIM105
 """The shim: owns one child process, whatever becomes of the control plane.
 
-Run as `python -I -S shim.py DIRECTORY` with the specification as JSON on standard input; `klever.process.manager` does
-so. It forks and the first process ends: the shim belongs to nobody, in a session of its own. Files in DIRECTORY:
+Run as `python -I -S shim.py DIRECTORY` with a JSON object on standard input: `spec` holds the fields of
+`klever.process.ProcessSpec`, `run` those of `klever.process.record.Run`, which says what the shim really starts (a
+sandbox around the process). It forks and the first process ends: the shim belongs to nobody, in a session of its own.
+Files in DIRECTORY:
 
     state.json       the record: specification, process ids, phase, exit; replaced atomically
     state.reserve    disk blocks for the next record, so that an exit is recorded on a full disk
@@ -11,8 +13,9 @@ so. It forks and the first process ends: the shim belongs to nobody, in a sessio
     lock             held while the shim lives: a second shim for the directory gives up
     grace            written by whoever stops the shim: seconds from SIGTERM to SIGKILL, instead of the specification's
 
-SIGTERM stops the child and then the shim. The shim is the reaper of all that descends from the child and leaves none
-of it; a child dies with its shim. Standard library only, and little of it: it is resident once per process.
+SIGTERM stops the payload, which is the child or what a sandbox runs, and then the shim. The shim is the reaper of all
+that descends from the child and leaves none of it; a child dies with its shim. Standard library only, and little of it:
+it is resident once per process.
 """
 
 from __future__ import annotations
@@ -22,8 +25,10 @@ import errno
 import fcntl
 import json
 import os
+import resource
 import select
 import signal
+import stat
 import sys
 import time
 
@@ -31,7 +36,19 @@ TYPE_CHECKING = False  # as in typing, which is not worth its memory here
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["GRACE", "LOG", "MAX_MESSAGE", "OLD_LOG", "OWNER", "STATE", "TERMINATION_LOG", "Shim", "main", "start_ticks"]
+__all__ = [
+    "GRACE",
+    "LOG",
+    "MAX_MESSAGE",
+    "OLD_LOG",
+    "OWNER",
+    "STATE",
+    "TERMINATION_LOG",
+    "Shim",
+    "main",
+    "open_input",
+    "start_ticks",
+]
 
 STATE = "state.json"
 LOG = "log"
@@ -45,8 +62,16 @@ MAX_MESSAGE = 4096
 """Bytes of a termination message that are kept: Kubernetes' bound."""
 
 _CHUNK = 65536
-_MEMORY_POLL_S = (0.1, 0.5)
-"""Seconds between looks at the memory: the shorter the nearer to the limit."""
+_LOOK_S = (0.02, 0.09)
+"""Seconds between looks at a limited memory: the shorter the nearer to the limit."""
+_IDLE_LOOK_S = 1.0
+"""Seconds between looks at the disk space and the number of processes."""
+_MAX_FILES = 100_000
+"""Files that a look at the disk space counts at most: more are too many."""
+_OOM_SCORE = 500
+"""Makes the kernel end the payload before the platform when the machine runs out of memory."""
+_INPUTS_FROM = 64
+"""Descriptors of inputs are above the numbers by which a child expects them."""
 _SWEEP_S = 10.0
 _SWEEP_POLL_S = 0.005
 _FIRST_BACKOFF_S = 0.1
@@ -58,20 +83,23 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 class Shim:
-    """One child, from its start to the record of its end; `spec` holds the fields of `klever.process.ProcessSpec`."""
+    """One child, from its start to the record of its end."""
 
-    def __init__(self, directory: str, spec: dict[str, Any]) -> None:
+    def __init__(self, directory: str, spec: dict[str, Any], run: dict[str, Any]) -> None:
         self.directory = directory
         self.spec = spec
-        self.env = {OWNER: directory, TERMINATION_LOG: f"{directory}/termination", **spec["env"]}
+        self.run = run
+        self.inputs = {int(number): open_input(bytes.fromhex(content)) for number, content in run["inputs"].items()}
         self.me = os.getpid()
         self.record: dict[str, Any] = {"spec": spec, "shim_pid": self.me, "shim_ticks": start_ticks(self.me)}
+        self.record |= {"user": run["user"], "level": run["level"]}
         self.record |= {"phase": "Starting", "pid": None, "started_at": None, "restarts": 0}
         self.record |= {"exited_at": None, "exit_code": None, "reason": "", "message": ""}
         self.log = _Log(directory, spec["log_bytes"])
         self.deadline = time.monotonic() + spec["timeout_s"] if spec["timeout_s"] else 0.0
         self.kill_at = 0.0
-        self.look_at = time.monotonic() if spec["memory_bytes"] else 0.0
+        self.look_at = time.monotonic() if spec["memory_bytes"] or run["write"] else 0.0
+        self.look_at_disk = self.look_at
         self.stopping = False
         self.backoff_s = 0.0
         self.pid = 0
@@ -129,7 +157,7 @@ class Shim:
     def _spawn(self) -> None:
         """Fork and exec; a program that cannot be started is recorded as StartError."""
         self.status, self.verdict = None, ("", "")
-        _forget(self.env[TERMINATION_LOG])
+        _forget(self.run["termination"])
         self.output, writer = os.pipe2(os.O_CLOEXEC)
         failure, failed = os.pipe2(os.O_CLOEXEC)
         self.pid = os.fork()
@@ -150,22 +178,35 @@ class Shim:
 
     def _exec(self, writer: int, failed: int) -> None:
         """In the child: become the program, or say why not."""
-        argv = self.spec["argv"]
+        argv = self.run["argv"]
         try:
+            for number, handle in self.inputs.items():
+                os.lseek(handle, 0, os.SEEK_SET)
+                os.dup2(handle, number)
             self.libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
             if os.getppid() != self.me:
                 os._exit(127)  # the shim died before the kernel was asked
             os.setsid()  # a child that signals its process group must not hit the shim
-            for number in (signal.SIGPIPE, signal.SIGXFSZ):
-                signal.signal(number, signal.SIG_DFL)  # Python ignores them, and exec would hand that on
+            for number in range(1, signal.NSIG):
+                if number not in (signal.SIGKILL, signal.SIGSTOP, 32, 33):  # 32 and 33 belong to the C library
+                    signal.signal(number, signal.SIG_DFL)  # exec keeps what is ignored here or was by our parent
+            if self.run["level"]:
+                self._lower()
             os.dup2(writer, 1)
             os.dup2(writer, 2)
             os.chdir(self.spec["cwd"] or "/")
-            os.execvpe(argv[0], argv, self.env)  # noqa: S606 -- without a shell is how it shall be
+            os.execvpe(argv[0], argv, self.run["env"])  # noqa: S606 -- without a shell is how it shall be
         except OSError as error:
             os.write(failed, f"cannot start {argv[0]}: {error}".encode(errors="replace"))
         finally:
             os._exit(127)
+
+    def _lower(self) -> None:
+        """In the child: leave no core dumps, write files for this user alone, and end before the platform does."""
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        os.umask(0o077)
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+            file.write(str(_OOM_SCORE))
 
     def _wait(self) -> None:
         """Handle what comes next: output, a signal, or a limit."""
@@ -204,7 +245,7 @@ class Shim:
         kill_at = time.monotonic() + self._grace()
         self.kill_at = min(self.kill_at, kill_at) if self.kill_at else kill_at
         self.stopping = True
-        self._kill(signal.SIGTERM)  # the child alone: it ends its own, and needs them until then
+        self._terminate()
 
     def _grace(self) -> float:
         try:
@@ -221,16 +262,55 @@ class Shim:
             self.verdict = ("DeadlineExceeded", f"ran longer than {self.spec['timeout_s']:g} s")
             self._kill(signal.SIGKILL)
         elif self.look_at and now >= self.look_at:
-            self._look_at_memory(now)
+            self._look(now)
 
-    def _look_at_memory(self, now: float) -> None:
+    def _look(self, now: float) -> None:
+        """Look at the memory, the disk space and the number of processes, and kill the child that exceeds a limit."""
+        processes = _descendants(self.me)
         limit = self.spec["memory_bytes"]
-        used = _memory(self.me, limit)
-        shortest, longest = _MEMORY_POLL_S
-        self.look_at = now + max(shortest, longest * (1 - used / limit))
-        if used > limit:
+        used = _memory(processes, limit) if limit else 0
+        shortest, longest = _LOOK_S
+        self.look_at = now + (max(shortest, longest * (1 - used / limit)) if limit else _IDLE_LOOK_S)
+        if limit and used > limit:
             self.verdict = ("OOMKilled", f"used {used >> 20} MiB of memory, the limit is {limit >> 20} MiB")
             self._kill(signal.SIGKILL)
+        elif self.run["write"] and len(processes) > self.run["processes"]:
+            self.verdict = ("TooManyProcesses", f"ran {len(processes)} processes, the limit is {self.run['processes']}")
+            self._kill(signal.SIGKILL)
+        elif self.run["write"] and now >= self.look_at_disk:
+            self._look_at_disk(now)
+
+    def _look_at_disk(self, now: float) -> None:
+        limit = self.run["write_bytes"]
+        used, files = _disk_use(self.run["write"])
+        self.look_at_disk = now + max(_IDLE_LOOK_S, 20 * (time.monotonic() - now))
+        if used > limit or files > _MAX_FILES:
+            what = f"wrote {used >> 20} MiB to disk in {files} files"
+            self.verdict = ("DiskFull", f"{what}, the limits are {limit >> 20} MiB and {_MAX_FILES} files")
+            self._kill(signal.SIGKILL)
+
+    def _terminate(self) -> None:
+        """Send SIGTERM to the payload alone: it ends its own processes, and needs them until then."""
+        parent = self.pid
+        for _ in range(self.run["depth"]):
+            children = _children(parent)
+            if not children:
+                break  # the sandbox is not set up yet, or ends already
+            parent = children[0]
+        if parent == self.pid:
+            self._kill(signal.SIGTERM)
+            return
+        try:
+            handle = os.pidfd_open(parent)
+        except ProcessLookupError:
+            return
+        try:
+            if parent in _descendants(self.me):  # the number has not become another process's in between
+                signal.pidfd_send_signal(handle, signal.SIGTERM)
+        except ProcessLookupError:
+            pass  # it has just ended
+        finally:
+            os.close(handle)
 
     def _kill(self, number: int) -> None:
         if self.pid and self.status is None:
@@ -262,7 +342,7 @@ class Shim:
         reason, message = self.verdict
         if not reason:
             reason = "Completed" if not code else "Killed" if self.stopping else "Error"
-            message = _head(self.env[TERMINATION_LOG]) or self._last_words(status)
+            message = _head(self.run["termination"]) or self._last_words(status)
         self.record |= {"pid": None, "exited_at": time.time(), "exit_code": code}
         self.record |= {"reason": reason, "message": message}
 
@@ -365,17 +445,38 @@ def _children(pid: int) -> list[int]:
     return found
 
 
-def _memory(root: int, limit: int) -> int:
-    """Bytes of memory that the descendants of `root` hold.
+def _descendants(root: int) -> list[int]:
+    pids = _children(root)
+    for pid in pids:
+        pids += _children(pid)
+    return pids
+
+
+def _memory(pids: list[int], limit: int) -> int:
+    """Bytes of memory that processes hold.
 
     Resident sizes count a shared page once per process; a sum over `limit` is taken again in proportional sizes, which
     cost more to read.
     """
-    pids = _children(root)
-    for pid in pids:
-        pids += _children(pid)
     resident = sum(_field(f"/proc/{pid}/status", b"VmRSS:") for pid in pids)
     return resident if resident <= limit else sum(_field(f"/proc/{pid}/smaps_rollup", b"Pss:") for pid in pids)
+
+
+def _disk_use(directories: list[str]) -> tuple[int, int]:
+    """Bytes on disk and number of the files below directories, up to about `_MAX_FILES`; links are not followed."""
+    used = files = 0
+    waiting = list(directories)
+    while waiting and files <= _MAX_FILES:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    files += 1
+                    used += entry.stat(follow_symlinks=False).st_blocks * 512
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+        except OSError:
+            continue  # the payload removed it meanwhile
+    return used, files
 
 
 def _field(path: str, name: bytes) -> int:
@@ -388,20 +489,23 @@ def _field(path: str, name: bytes) -> int:
 
 
 def _head(path: str) -> str:
-    """The termination message, if one was written."""
+    """The termination message, if the payload wrote one: a regular file, for it may name any other by a link."""
     try:
-        with open(path, "rb") as file:
-            return file.read(MAX_MESSAGE).decode(errors="replace").strip()
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return ""
+    with open(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            return ""
+        return file.read(MAX_MESSAGE).decode(errors="replace").strip()
 
 
 def _forget(path: str) -> None:
     """Remove the termination message of an earlier run."""
     try:
         os.unlink(path)
-    except FileNotFoundError:
-        pass
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
+        pass  # a payload that makes a directory of it leaves no message
 
 
 def _reserve(path: str, size: int) -> None:
@@ -430,12 +534,22 @@ def _redirect(path: str, *handles: int) -> None:
     os.close(target)
 
 
+def open_input(content: bytes) -> int:
+    """Return a descriptor from which `content` is read; its number is none that a child expects."""
+    file = os.memfd_create("input", os.MFD_CLOEXEC)
+    os.write(file, content)
+    os.lseek(file, 0, os.SEEK_SET)
+    handle = fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, _INPUTS_FROM)
+    os.close(file)
+    return handle
+
+
 def main(directory: str) -> None:
-    """Read the specification, leave the caller, run.
+    """Read what to run, leave the caller, run it.
 
     Says `started`, `busy` (another shim has the directory) or `error ERRNO` on standard output, and closes it.
     """
-    spec = json.load(sys.stdin.buffer)
+    settings = json.load(sys.stdin.buffer)
     if os.fork():
         os._exit(0)
     os.setsid()
@@ -444,7 +558,7 @@ def main(directory: str) -> None:
     try:
         lock = os.open(f"{directory}/lock", os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shim = Shim(directory, spec)
+        shim = Shim(directory, settings["spec"], settings["run"])
         shim.start()
     except BlockingIOError:
         os.write(1, b"busy")

@@ -43,7 +43,7 @@ class Target:
     """The endpoints of one predictor revision. `weight` is a percentage over the targets without `headers`.
 
     A target with `headers` gets the requests that match all of them, before weights are looked at. `http` and `grpc`
-    are `host:port`; `grpc` is empty where the runtime speaks HTTP only.
+    are `HOST:PORT` or `unix:PATH`; `grpc` is empty where the runtime speaks HTTP only.
     """
 
     predictor: str

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from klever.formats import Signature
 
-__all__ = ["Launch", "Model", "Placement", "Probe", "Runtime", "WireProtocol"]
+__all__ = ["Launch", "Model", "Placement", "Probe", "Runtime", "WireProtocol", "unix_path"]
 
 
 class WireProtocol(StrEnum):
@@ -47,17 +47,20 @@ class Model:
 class Placement:
     """Where a replica runs: the addresses and directories that a backend chose for it.
 
-    `store` is MODEL_STORE (the replica's own directory, in which `Launch.files` and `Launch.links` are laid out),
-    `model` the unpacked model directory (read-only, shared), `environment` the runtime's prepared environment (None
-    where it needs none).
+    `store` is MODEL_STORE (`Launch.files` and `Launch.links` are laid out in it, read-only), `work` the directory in
+    which the replica writes, `model` the unpacked model directory (read-only, shared), `environment` the runtime's
+    prepared environment (None where it needs none). The replica listens on Unix sockets in `sockets`; where that is
+    None, or the runtime has `uses_ports`, it listens on the ports of `host`.
     """
 
     host: str
-    http_port: int
-    grpc_port: int
-    metrics_port: int
     store: PurePosixPath
+    work: PurePosixPath
     model: PurePosixPath
+    http_port: int = 0
+    grpc_port: int = 0
+    metrics_port: int = 0
+    sockets: PurePosixPath | None = None
     environment: PurePosixPath | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     command: tuple[str, ...] = ()
@@ -86,18 +89,20 @@ class Launch:
     """What to lay out and run for one replica.
 
     `files` are contents by path below `Placement.store`; `links` point from a path below the store to a path below
-    `Placement.model` ("" for the directory itself); `directories` must exist though they hold nothing.
+    `Placement.model` ("" for the directory itself). `http`, `grpc` and `metrics` are addresses, `HOST:PORT` or
+    `unix:PATH`; `grpc` and `metrics` are empty where the replica does not offer them. Metrics are at `/metrics`.
     """
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
     health: Probe
+    http: str
+    grpc: str = ""
+    metrics: str = ""
     files: Mapping[str, bytes] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
-    grpc: bool = True
-    """Whether the replica also listens on `Placement.grpc_port`."""
-    metrics_path: str = ""
-    """Path of Prometheus metrics on `Placement.metrics_port`, empty where there are none."""
+    read: tuple[PurePosixPath, ...] = ()
+    """Directories of this machine that the replica reads beside the environment, the store and the model."""
     shared_memory: str = ""
     """Begins the names of the replica's POSIX shared memory, which outlives a killed process; empty for none."""
 
@@ -111,6 +116,8 @@ class Runtime(Protocol):
     """Name of the environment (see `klever.environments`) that must be ready before a launch; empty for none."""
     formats: frozenset[str]
     """Formats that it serves as it stands here; empty where it does not look at the model."""
+    uses_ports: bool
+    """Whether it listens on ports wherever it runs: it may not know Unix sockets."""
 
     def check(self, model: Model) -> None:
         """Raise `InvalidError` if the model can never be served, naming the tensor, file or format at fault."""
@@ -120,3 +127,9 @@ class Runtime(Protocol):
 
     def example(self, model: Model) -> bytes:
         """A request body that the served model accepts (zeros of the signature's shapes), as JSON."""
+
+
+def unix_path(address: str) -> str:
+    """Return the path of a `unix:PATH` address, empty for `HOST:PORT`."""
+    scheme, _, path = address.partition(":")
+    return path if scheme == "unix" else ""

@@ -27,6 +27,7 @@ class CustomRuntime:
     protocol = WireProtocol.ANY
     environment = ""
     formats: frozenset[str] = frozenset()
+    uses_ports = True
 
     def check(self, model: Model) -> None:
         """Any model will do: only the command knows what it serves."""
@@ -50,8 +51,8 @@ class CustomRuntime:
             argv=tuple(_expanded(argument, env) for argument in at.command),
             env=env,
             health=Probe(at.probe_path),
+            http=f"{at.host}:{at.http_port}",
             links={model.name: ""} if model.files else {},
-            grpc=False,
         )
 
     def example(self, model: Model) -> bytes:

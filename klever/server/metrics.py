@@ -18,6 +18,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from klever.api.kinds import MODEL_JOB, SERVING
 from klever.backends import Backend, Instance, ServingKey
 from klever.errors import FailedPreconditionError, KleverError
+from klever.runtimes import unix_path
 from klever.server.exposition import Exposition
 from klever.store import Store
 
@@ -39,12 +40,10 @@ class MetricsServer:
         self._gateway = gateway
         self._backend = backend
         self._store = store
-        self._session: aiohttp.ClientSession | None = None
         self._runner: web.AppRunner | None = None
 
     async def start(self, port: int) -> str:
         """Listen on loopback, on any free port for 0; returns the URL. Raises `FailedPreconditionError` if taken."""
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_SECONDS))
         app = web.Application()
         app.router.add_get("/metrics", self._answer)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
@@ -61,8 +60,6 @@ class MetricsServer:
     async def stop(self) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
-        if self._session is not None:
-            await self._session.close()
 
     async def _answer(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's signature
         texts = [text async for text in self._texts()]
@@ -90,22 +87,10 @@ class MetricsServer:
             for instance in await self._backend.observe(key)
             if instance.metrics
         ]
-        answers = await asyncio.gather(*(self._replica(instance.metrics) for instance, _ in asked))
+        answers = await asyncio.gather(*(_replica(instance.metrics) for instance, _ in asked))
         for (_, labels), text in zip(asked, answers, strict=True):
             if text:
                 yield text, labels
-
-    async def _replica(self, address: str) -> str:
-        """Return what a replica tells; nothing where it does not answer: its condition says why."""
-        if self._session is None:
-            return ""
-        try:
-            async with self._session.get(f"http://{address}") as response:
-                content = await response.content.read(_MAX_BYTES)
-        except (aiohttp.ClientError, TimeoutError) as error:
-            log.info("no metrics at %s: %s", address, error)
-            return ""
-        return content.decode(errors="replace") if response.status == 200 else ""
 
     async def _phases(self) -> str:
         registry = CollectorRegistry()
@@ -115,6 +100,23 @@ class MetricsServer:
             for obj in page.items:
                 gauge.labels(str(obj.get("status", {}).get("phase") or "Pending")).inc()
         return generate_latest(registry).decode()
+
+
+async def _replica(address: str) -> str:
+    """Return the metrics of a replica; nothing if it does not answer: its condition says why."""
+    path = unix_path(address)
+    connector = aiohttp.UnixConnector(path) if path else aiohttp.TCPConnector()
+    timeout = aiohttp.ClientTimeout(total=_SECONDS)
+    try:
+        async with (
+            aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
+            session.get(f"http://{'localhost' if path else address}/metrics") as response,
+        ):
+            content = await response.content.read(_MAX_BYTES)
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        log.info("no metrics at %s: %s", address, error)
+        return ""
+    return content.decode(errors="replace") if response.status == 200 else ""
 
 
 def _labels(key: ServingKey, instance: Instance) -> dict[str, str]:

@@ -230,5 +230,6 @@ def _instance(instance: Instance) -> serving_service_pb2.Instance:
         reason=instance.reason,
         message=instance.message,
         restarts=instance.restarts,
+        sandbox=instance.sandbox,
         start_time=started if instance.started_at is not None else None,
     )

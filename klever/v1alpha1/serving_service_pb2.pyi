@@ -424,6 +424,7 @@ class Instance(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     RESTARTS_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
+    SANDBOX_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Unique in its namespace: Serving, predictor, revision, number."""
     predictor: _builtins.str
@@ -438,6 +439,8 @@ class Instance(_message.Message):
     """For people: why it is in this phase, with the last log lines."""
     restarts: _builtins.int
     """How often it was started again."""
+    sandbox: _builtins.str
+    """Level of the sandbox that it runs in: full, landlock or none; empty while it does not run."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When its process began; absent before."""
@@ -453,10 +456,11 @@ class Instance(_message.Message):
         message: _builtins.str = ...,
         restarts: _builtins.int = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
+        sandbox: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "name", b"name", "phase", b"phase", "predictor", b"predictor", "reason", b"reason", "restarts", b"restarts", "revision", b"revision", "start_time", b"start_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "name", b"name", "phase", b"phase", "predictor", b"predictor", "reason", b"reason", "restarts", b"restarts", "revision", b"revision", "sandbox", b"sandbox", "start_time", b"start_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

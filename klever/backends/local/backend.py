@@ -10,6 +10,7 @@ from pathlib import Path
 from klever.backends import Instance, PredictorWorkload, ServingKey, Workload
 from klever.backends.local.cache import Fetch, ModelCache
 from klever.backends.local.changes import Changes
+from klever.backends.local.commands import Commands
 from klever.backends.local.launcher import Launcher
 from klever.backends.local.probe import Prober
 from klever.backends.local.record import Record, Slot
@@ -26,8 +27,8 @@ __all__ = ["LocalBackend"]
 class LocalBackend:
     """Implements `klever.backends.Backend` on this machine; used from one event loop, between `start` and `close`.
 
-    Models are unpacked below `models`, in at most `cache_bytes` in all; `fetch` pulls one. `base_env` is what every
-    process of a replica gets (PATH and the like). Arbitrary commands run only with `allow_commands`.
+    Models are unpacked below `models`, in at most `cache_bytes` in all; `fetch` pulls one. Replicas listen on Unix
+    sockets below `sockets`. Arbitrary commands run only with `allow_commands`, and use what `commands` gives them.
     """
 
     def __init__(
@@ -39,7 +40,8 @@ class LocalBackend:
         models: Path,
         fetch: Fetch,
         cache_bytes: int,
-        base_env: Mapping[str, str],
+        sockets: Path,
+        commands: Commands,
         allow_commands: bool = False,
         timing: Timing | None = None,
     ) -> None:
@@ -50,7 +52,8 @@ class LocalBackend:
             environments=environments,
             runtimes=runtimes,
             cache=self._cache,
-            base_env=base_env,
+            sockets=sockets,
+            commands=commands,
             allow_commands=allow_commands,
         )
         self._prober = Prober()
@@ -81,7 +84,6 @@ class LocalBackend:
             await asyncio.gather(self._pump, return_exceptions=True)
         await asyncio.gather(*(serving.leave() for serving in self._servings.values()))
         await self._cache.close()
-        await self._prober.close()
 
     # Backend
 

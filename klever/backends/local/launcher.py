@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import os
+import shutil
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import ceil
@@ -11,18 +15,21 @@ from typing import Final
 
 from klever.backends import PredictorWorkload
 from klever.backends.local.cache import ModelCache
+from klever.backends.local.commands import Commands
 from klever.backends.local.ports import LOOPBACK, free_ports
 from klever.backends.local.record import PROCESS_PREFIX, Addresses, Record, Slot, lay_out, read_record, wipe
 from klever.environments import EnvironmentManager
 from klever.errors import InvalidError
 from klever.oci.blobs import disk_errors
-from klever.process import ProcessManager, ProcessSpec
+from klever.process import Network, ProcessManager, ProcessSpec, Sandbox
 from klever.runtimes import Launch, Model, Placement, Runtime
 
 __all__ = ["Launcher", "Parts"]
 
 _LABEL: Final = "serving"
 """Label of the processes that are replicas; its value is the Serving's key, for people."""
+_SOCKETS_NAME: Final = 10
+"""Characters of the name of a directory of sockets: enough to tell processes apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +45,8 @@ class Parts:
 class Launcher:
     """Starts and removes processes of replicas, with their files in the directories of the processes.
 
-    `base_env` is what every process gets (PATH and the like), below the variables of its runtime and its predictor.
+    `sockets` holds a directory of Unix sockets for each process; its path is short, for the kernel bounds that of a
+    socket. `commands` is what users' own commands may use of this machine.
     """
 
     def __init__(
@@ -48,20 +56,26 @@ class Launcher:
         environments: EnvironmentManager,
         runtimes: Mapping[str, Runtime],
         cache: ModelCache,
-        base_env: Mapping[str, str],
+        sockets: Path,
+        commands: Commands,
         allow_commands: bool,
     ) -> None:
         self.processes = processes
         self.cache = cache
         self._environments = environments
         self._runtimes = runtimes
-        self._base_env = base_env
+        self._sockets = sockets
+        self._commands = commands
         self._allow_commands = allow_commands
         self._ports: dict[str, frozenset[int]] = {}
 
     def directory(self, process: str) -> Path:
         """Where a replica's record and store are."""
         return self.processes.directory(process) / "replica"
+
+    def sockets(self, process: str) -> Path:
+        """Where a replica listens."""
+        return self._sockets / hashlib.sha256(process.encode()).hexdigest()[:_SOCKETS_NAME]
 
     async def prepare(self, slot: Slot, predictor: PredictorWorkload, say: Callable[[str], None]) -> Parts:
         """Pull the model and make the environment; `say` gets the progress.
@@ -92,21 +106,43 @@ class Launcher:
         await self.processes.stop(slot.process, grace_s=0)
         at = self._place(slot, predictor, parts)
         launch = parts.runtime.launch(parts.model, at)
-        record = Record(slot, predictor.content, _addresses(at, launch), launch.health, launch.shared_memory)
-        directory = self.directory(slot.process)
+        addresses = Addresses(launch.http, launch.grpc, launch.metrics)
+        record = Record(slot, predictor.content, addresses, launch.health, launch.shared_memory)
+        directory, sockets = self.directory(slot.process), self.sockets(slot.process)
         with disk_errors(directory):
             await asyncio.to_thread(lay_out, directory, launch, parts.model_path, record)
+            await asyncio.to_thread(_empty, sockets)
         await self.processes.start(
             ProcessSpec(
                 id=slot.process,
                 argv=launch.argv,
-                env={**self._base_env, **launch.env},
-                cwd=directory / "store",
+                env={**self._environment(predictor), **launch.env},
+                cwd=directory / "work",
                 labels={_LABEL: str(slot.key)},
                 memory_bytes=predictor.memory_bytes or None,
+                sandbox=self._sandbox(slot, predictor, parts, launch),
             )
         )
         return record
+
+    def _environment(self, predictor: PredictorWorkload) -> Mapping[str, str]:
+        """Return the variables that a process has beside those of its runtime and its predictor."""
+        return {"PATH": self._commands.path if predictor.command else os.defpath}
+
+    def _sandbox(self, slot: Slot, predictor: PredictorWorkload, parts: Parts, launch: Launch) -> Sandbox:
+        directory = self.directory(slot.process)
+        read = [directory / "store", *map(Path, launch.read)]
+        if parts.model_path:
+            read.append(parts.model_path)
+        if parts.environment:
+            read += [parts.environment, Path(sys.base_prefix)]
+        if predictor.command:
+            read += self._commands.shown(launch.argv[0])
+        return Sandbox(
+            read=tuple(read),
+            write=(directory / "work", self.sockets(slot.process)),
+            network=Network.LISTEN if parts.runtime.uses_ports else Network.NONE,
+        )
 
     async def remove(self, slot: Slot, *, grace_s: float) -> None:
         """Stop the process, if it runs, and remove what was laid out for it, logs included."""
@@ -115,6 +151,7 @@ class Launcher:
         await self.processes.stop(slot.process, grace_s=grace_s)
         with disk_errors(directory):
             await asyncio.to_thread(wipe, directory, record.shared_memory if record else "")
+            await asyncio.to_thread(shutil.rmtree, self.sockets(slot.process), ignore_errors=True)
         await self.processes.remove(slot.process)
         self._ports.pop(slot.process, None)
 
@@ -128,7 +165,15 @@ class Launcher:
                 self._ports[directory.name] = record.addresses.ports
             else:
                 await self.processes.remove(directory.name)
+        await asyncio.to_thread(self._keep_sockets, {record.slot.process for record in found})
         return found
+
+    def _keep_sockets(self, processes: set[str]) -> None:
+        """Remove the socket directories of other processes: a replica that was lost leaves its own behind."""
+        kept = {self.sockets(process) for process in processes}
+        for directory in self._sockets.iterdir() if self._sockets.is_dir() else ():
+            if directory not in kept:
+                shutil.rmtree(directory, ignore_errors=True)
 
     def _runtime(self, predictor: PredictorWorkload) -> Runtime:
         if predictor.command and not self._allow_commands:
@@ -149,14 +194,19 @@ class Launcher:
 
     def _place(self, slot: Slot, predictor: PredictorWorkload, parts: Parts) -> Placement:
         self._ports.pop(slot.process, None)
-        http, grpc, metrics = free_ports(3, frozenset[int]().union(*self._ports.values()))
-        self._ports[slot.process] = frozenset({http, grpc, metrics})
+        http = grpc = metrics = 0
+        if parts.runtime.uses_ports:
+            http, grpc, metrics = free_ports(3, frozenset[int]().union(*self._ports.values()))
+            self._ports[slot.process] = frozenset({http, grpc, metrics})
+        directory = self.directory(slot.process)
         return Placement(
             host=LOOPBACK,
             http_port=http,
             grpc_port=grpc,
             metrics_port=metrics,
-            store=PurePosixPath(self.directory(slot.process) / "store"),
+            sockets=None if parts.runtime.uses_ports else PurePosixPath(self.sockets(slot.process)),
+            store=PurePosixPath(directory / "store"),
+            work=PurePosixPath(directory / "work"),
             model=PurePosixPath(parts.model_path or "/nonexistent"),
             environment=PurePosixPath(parts.environment) if parts.environment else None,
             env=predictor.env,
@@ -166,12 +216,10 @@ class Launcher:
         )
 
 
-def _addresses(at: Placement, launch: Launch) -> Addresses:
-    return Addresses(
-        http=f"{at.host}:{at.http_port}",
-        grpc=f"{at.host}:{at.grpc_port}" if launch.grpc else "",
-        metrics=f"{at.host}:{at.metrics_port}{launch.metrics_path}" if launch.metrics_path else "",
-    )
+def _empty(directory: Path) -> None:
+    """Make an empty directory: a server takes a socket that is left there for one in use."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True, mode=0o700)
 
 
 def _files(directory: Path) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Final
 
 import aiohttp
 
-from klever.runtimes import Probe
+from klever.runtimes import Probe, unix_path
 
 __all__ = ["Health", "Prober"]
 
@@ -31,16 +31,8 @@ class Health:
 class Prober:
     """Sends probes. No connection outlives its answer: servers wait for open ones when they stop."""
 
-    def __init__(self) -> None:
-        self._session: aiohttp.ClientSession | None = None
-
-    async def close(self) -> None:
-        if self._session:
-            await self._session.close()
-            self._session = None
-
     async def ask(self, address: str, probe: Probe, *, timeout_s: float) -> Health:
-        """Probe the server at `host:port`; every failure is an unhealthy answer, none is raised."""
+        """Probe the server at `HOST:PORT` or `unix:PATH`; every failure is an unhealthy answer, none is raised."""
         clock = asyncio.get_running_loop().time
         began = clock()
         try:
@@ -54,11 +46,17 @@ class Prober:
         return Health(healthy=False, message=reason, seconds=clock() - began)
 
     async def _request(self, address: str, probe: Probe) -> str:
-        session = self._open()
-        url = f"http://{address}{probe.path}"
-        async with session.request(
-            probe.method, url, data=probe.body or None, headers=probe.headers, allow_redirects=False
-        ) as response:
+        host = "localhost" if unix_path(address) else address
+        async with (
+            _session(address) as session,
+            session.request(
+                probe.method,
+                f"http://{host}{probe.path}",
+                data=probe.body or None,
+                headers=probe.headers,
+                allow_redirects=False,
+            ) as response,
+        ):
             answer = bytearray()
             async for chunk in response.content.iter_chunked(_CHUNK):
                 answer += chunk[: _MAX_ANSWER - len(answer)]
@@ -69,11 +67,11 @@ class Prober:
                 return text
             raise _UnhealthyError(f"HTTP {response.status} from {probe.path}: {text[:500]}")
 
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            connector = aiohttp.TCPConnector(force_close=True, limit=0)
-            self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None))
-        return self._session
+
+def _session(address: str) -> aiohttp.ClientSession:
+    """Return a session for one answer."""
+    connector = aiohttp.UnixConnector(path) if (path := unix_path(address)) else aiohttp.TCPConnector()
+    return aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None))
 
 
 class _UnhealthyError(Exception):
@@ -81,8 +79,11 @@ class _UnhealthyError(Exception):
 
 
 async def _connect(address: str) -> str:
-    host, _, port = address.rpartition(":")
-    _, writer = await asyncio.open_connection(host, int(port))
+    if path := unix_path(address):
+        _, writer = await asyncio.open_unix_connection(path)
+    else:
+        host, _, port = address.rpartition(":")
+        _, writer = await asyncio.open_connection(host, int(port))
     writer.close()
     await writer.wait_closed()
     return ""

@@ -1,7 +1,8 @@
 """What a restarted control plane must know of a replica that runs, kept beside it as `replica.json`.
 
 DIRECTORY/replica.json   this record
-DIRECTORY/store/         MODEL_STORE: the files and links of the launch
+DIRECTORY/store/         MODEL_STORE: the files and links of the launch, which the replica reads
+DIRECTORY/work/          what the replica writes
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from klever.backends import ServingKey
-from klever.runtimes import Launch, Probe
+from klever.runtimes import Launch, Probe, unix_path
 
 __all__ = ["PROCESS_PREFIX", "Addresses", "Record", "Slot", "lay_out", "read_record", "wipe"]
 
@@ -48,7 +49,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """`host:port` each, of metrics with a path; empty where the replica does not listen."""
+    """`HOST:PORT` or `unix:PATH` each; empty where the replica does not listen."""
 
     http: str
     grpc: str = ""
@@ -56,8 +57,8 @@ class Addresses:
 
     @property
     def ports(self) -> frozenset[int]:
-        listened = (address.partition("/")[0] for address in (self.http, self.grpc, self.metrics))
-        return frozenset(int(address.rpartition(":")[2]) for address in listened if address)
+        listened = (address for address in (self.http, self.grpc, self.metrics) if address)
+        return frozenset(int(address.rpartition(":")[2]) for address in listened if not unix_path(address))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +75,17 @@ class Record:
 def lay_out(directory: Path, launch: Launch, model: Path | None, record: Record) -> None:
     """Write everything of a launch into `directory`, emptied first. Raises `OSError`."""
     wipe(directory, record.shared_memory)
-    store = directory / "store"
-    store.mkdir(parents=True)
+    store, work = directory / "store", directory / "work"
+    for made in (store, work):
+        made.mkdir(parents=True)
     for name, content in launch.files.items():
         _parent(store / name).write_bytes(content)
     for name, target in launch.links.items():
         if model is not None:
             _parent(store / name).symlink_to(model / target)
+    for path in (store, *store.rglob("*")):  # the replica may be another user
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() else 0o644)
     (directory / _RECORD).write_text(_encode(record))
 
 

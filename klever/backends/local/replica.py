@@ -266,6 +266,7 @@ class Replica:
 
     def _show(self, phase: InstancePhase, reason: str = "", message: str = "", *, record: Record | None = None) -> None:
         addresses = record.addresses if record else Addresses("")
+        state = self._state() if record else None
         instance = replace(
             self.instance,
             phase=phase,
@@ -274,7 +275,8 @@ class Replica:
             http=addresses.http,
             grpc=addresses.grpc,
             metrics=addresses.metrics,
-            started_at=self._state().started_at if record else None,
+            sandbox=(state.level or "") if state else "",
+            started_at=state.started_at if state else None,
         )
         if instance != self.instance:
             self.instance = instance

@@ -71,5 +71,5 @@ def _print_instances(items: list[Any]) -> None:
     if not items:
         print("none")
         return
-    rows = [(i.name, i.predictor, i.phase, i.restarts, i.message.splitlines()[0] if i.message else "") for i in items]
-    print_table(("NAME", "PREDICTOR", "PHASE", "RESTARTS", "MESSAGE"), rows)
+    rows = [(i.name, i.predictor, i.phase, i.restarts, i.sandbox, i.message.partition("\n")[0]) for i in items]
+    print_table(("NAME", "PREDICTOR", "PHASE", "RESTARTS", "SANDBOX", "MESSAGE"), rows)

@@ -7,6 +7,7 @@ from typing import Any
 
 from klever.routers import RouteKey, Target
 from klever.routers.envoy.gateway import Gateway
+from klever.runtimes import unix_path
 
 __all__ = ["API", "REGISTRY", "clusters_of", "fixed_clusters", "grpc_cluster", "http_cluster"]
 
@@ -37,9 +38,9 @@ def clusters_of(key: RouteKey, target: Target) -> list[dict[str, Any]]:
     """Return the clusters of a target's endpoints; none where it has none."""
     clusters = []
     if target.http:
-        clusters.append(_cluster(http_cluster(key, target), list(map(_socket, target.http)), http2=False))
+        clusters.append(_cluster(http_cluster(key, target), list(map(_address, target.http)), http2=False))
     if target.grpc:
-        clusters.append(_cluster(grpc_cluster(key, target), list(map(_socket, target.grpc)), http2=True))
+        clusters.append(_cluster(grpc_cluster(key, target), list(map(_address, target.grpc)), http2=True))
     return clusters
 
 
@@ -66,7 +67,10 @@ def _cluster(name: str, addresses: list[dict[str, Any]], *, http2: bool) -> dict
     }
 
 
-def _socket(address: str) -> dict[str, Any]:
+def _address(address: str) -> dict[str, Any]:
+    """Return Envoy's form of `HOST:PORT` or `unix:PATH`."""
+    if path := unix_path(address):
+        return _pipe(Path(path))
     host, _, port = address.rpartition(":")
     return {"socket_address": {"address": host, "port_value": int(port)}}
 

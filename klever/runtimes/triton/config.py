@@ -54,11 +54,21 @@ def _check(kind: str, tensor: Tensor) -> None:
 
 
 def model_config(
-    name: str, signature: Signature, *, platform: str = "", backend: str = "", parameters: Mapping[str, str]
+    name: str,
+    signature: Signature,
+    *,
+    platform: str = "",
+    backend: str = "",
+    file: str = "",
+    parameters: Mapping[str, str],
 ) -> str:
-    """Write the file for a signature that `check_signature` passed; exactly one of platform and backend is given."""
+    """Write the file for a signature that `check_signature` passed; exactly one of platform and backend is given.
+
+    `file` is the path below the version directory that the backend opens, empty for the backend's default.
+    """
     lines = [f"name: {_quoted(name)}"]
-    lines += [f"{key}: {_quoted(value)}" for key, value in (("platform", platform), ("backend", backend)) if value]
+    fields = {"platform": platform, "backend": backend, "default_model_filename": file}
+    lines += [f"{key}: {_quoted(value)}" for key, value in fields.items() if value]
     lines += ["max_batch_size: 0", *_tensors("input", signature.inputs), *_tensors("output", signature.outputs)]
     lines += ["instance_group {", "  count: 1", "  kind: KIND_CPU", "}"]
     for key, value in sorted(parameters.items()):

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import resources
+from pathlib import PurePosixPath
 from typing import Final
 
 from klever.errors import InvalidError
@@ -23,6 +24,8 @@ from klever.runtimes.triton.requests import json_zeros, probe
 __all__ = ["TritonRuntime"]
 
 _VERSION: Final = "1"
+_LINK: Final = "model/model.onnx"
+"""Below the store: where files/model.py finds the model, in a directory that Python imports nothing from."""
 _EXIT_S: Final = 5
 """How long a stopping server waits for requests under way, and for idle connections that their clients keep open."""
 _RESTRICTED: Final = "model-repository,shared-memory,trace,logging"
@@ -39,6 +42,7 @@ class TritonRuntime:
 
     name = "triton"
     protocol = WireProtocol.OPEN_INFERENCE
+    uses_ports = False
 
     def __init__(self, installed: InstalledTriton | None = None, *, key: str = "") -> None:
         self._installed = installed
@@ -60,24 +64,30 @@ class TritonRuntime:
                 raise InvalidError(f"tensor {tensor.name!r} is bfloat16, which needs Triton's own onnxruntime backend")
             if self._installed and tensor.size == ():
                 raise InvalidError(f"tensor {tensor.name!r} is a scalar, which Triton's own backends do not take")
-        layout.links(model.files)
+        layout.find(model.files)
 
     def launch(self, model: Model, at: Placement) -> Launch:
         """Lay out a repository of the one model in `STORE/models`, and start a server of its own on it."""
         self.check(model)
-        version = f"models/{model.name}/{_VERSION}"
-        links = {f"{version}/{path}": target for path, target in LAYOUTS[model.format].links(model.files).items()}
+        layout, version = LAYOUTS[model.format], f"models/{model.name}/{_VERSION}"
         files = {f"models/{model.name}/config.pbtxt": self.config(model, max(1, at.threads)).encode()}
         if self._installed is None:
             files |= {f"{version}/model.py": _file("model.py"), "launch.py": _file("launch.py")}
+            links = {_LINK: layout.find(model.files)[layout.main]}
+        else:
+            links = {f"{version}/{path}": target for path, target in layout.links(model.files).items()}
+        http, grpc, metrics = _addresses(at)
         shared_memory = f"klever-{hashlib.sha256(str(at.store).encode()).hexdigest()[:16]}-"
         return Launch(
             argv=(*self._program(at), *self._flags(at, shared_memory)),
             env=_environment(model, at),
             health=self.health(model),
+            http=http,
+            grpc=grpc,
+            metrics=metrics,
             files=files,
             links=links,
-            metrics_path="/metrics",
+            read=(PurePosixPath(self._installed.root),) if self._installed else (),
             shared_memory=shared_memory,
         )
 
@@ -87,7 +97,13 @@ class TritonRuntime:
         parameters = {"intra_op_thread_count": str(threads)} if layout.backend == "onnxruntime" else {}
         if self._installed is None:
             return model_config(model.name, signature, backend="python", parameters=parameters)
-        return model_config(model.name, signature, platform=layout.platform, parameters=parameters)
+        return model_config(
+            model.name,
+            signature,
+            platform=layout.platform,
+            file=layout.file(model.files),
+            parameters=parameters,
+        )
 
     def health(self, model: Model) -> Probe:
         """An inference of zeros. A model that refuses them by itself has answered: it runs."""
@@ -109,7 +125,7 @@ class TritonRuntime:
         if self._installed:
             root = self._installed.root
             return (f"{root}/bin/tritonserver", f"--backend-directory={root}/backends")
-        return (f"{at.environment}/bin/python3", "-I", f"{at.store}/launch.py", f"{at.store}/backends")
+        return (f"{at.environment}/bin/python3", "-I", f"{at.store}/launch.py", f"{at.work}/backends")
 
     def _flags(self, at: Placement, shared_memory: str) -> tuple[str, ...]:
         # A key of each server's own, which nobody keeps: what it guards is never to be used.
@@ -119,16 +135,11 @@ class TritonRuntime:
             "--model-control-mode=none",
             "--disable-auto-complete-config",
             "--model-load-thread-count=1",
-            f"--http-address={at.host}",
-            f"--http-port={at.http_port}",
+            *_listeners(at),
             # Each thread is a connection's loop; more than the cores that infer only add memory and switches.
             f"--http-thread-count={max(1, at.threads) + 1}",
             f"--http-restricted-api={restriction}",
-            f"--grpc-address={at.host}",
-            f"--grpc-port={at.grpc_port}",
             f"--grpc-restricted-protocol={restriction}",
-            f"--metrics-address={at.host}",
-            f"--metrics-port={at.metrics_port}",
             "--allow-gpu-metrics=false",
             "--allow-cpu-metrics=false",
             "--pinned-memory-pool-byte-size=0",
@@ -146,6 +157,20 @@ def _signature(model: Model) -> Signature:
     return model.signature
 
 
+def _addresses(at: Placement) -> tuple[str, str, str]:
+    """Return where the server listens: HTTP, gRPC, metrics."""
+    if at.sockets is None:
+        return (f"{at.host}:{at.http_port}", f"{at.host}:{at.grpc_port}", f"{at.host}:{at.metrics_port}")
+    # Triton appends the port to the path of gRPC's socket.
+    return (f"unix:{at.sockets}/http.sock", f"unix:{at.sockets}/grpc.sock:1", f"unix:{at.sockets}/metrics.sock")
+
+
+def _listeners(at: Placement) -> Iterator[str]:
+    for name, port in (("http", at.http_port), ("grpc", at.grpc_port), ("metrics", at.metrics_port)):
+        address = at.host if at.sockets is None else f"unix:{at.sockets}/{name}.sock"
+        yield from (f"--{name}-address={address}", f"--{name}-port={port if at.sockets is None else 1}")
+
+
 def _environment(model: Model, at: Placement) -> Mapping[str, str]:
     return {
         "NVIDIA_VISIBLE_DEVICES": "",
@@ -154,6 +179,8 @@ def _environment(model: Model, at: Placement) -> Mapping[str, str]:
         "SERVING_NAME": model.name,
         # Bytecode beside model.py would look like a changed model.
         "PYTHONDONTWRITEBYTECODE": "1",
+        # The sandbox has no network to send telemetry to; nothing shall be prepared for it either.
+        "ORT_DISABLE_TELEMETRY": "1",
         # One arena per core and thread is most of a small server's memory.
         "MALLOC_ARENA_MAX": "2",
     }

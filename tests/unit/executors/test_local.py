@@ -15,6 +15,7 @@ from klever.errors import DeadlineError, ExhaustedError, InvalidError
 from klever.executors import TaskPhase
 from klever.executors.local import LocalExecutor
 from klever.process import ProcessManager, ProcessSpec, manager
+from klever.process.record import Run
 from tests.contract.executor import COMMAND, ExecutorContract, ended, running, task
 from tests.unit.conftest import MakeDisk
 
@@ -58,8 +59,8 @@ def late(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     ids: set[str] = set()
     run_shim = manager._run_shim
 
-    async def run(spec: ProcessSpec, directory: Path) -> str:
-        answer = await run_shim(spec, directory)
+    async def run(spec: ProcessSpec, what: Run, directory: Path) -> str:
+        answer = await run_shim(spec, what, directory)
         if spec.id in ids:
             ids.discard(spec.id)
             await asyncio.Event().wait()

@@ -17,6 +17,7 @@ import pytest
 
 from klever.errors import DeadlineError, ExhaustedError
 from klever.process import ProcessManager, ProcessSpec, ProcessState, manager
+from klever.process.record import Run
 from klever.process.shim import start_ticks
 
 Ended = Callable[[ProcessManager, str], Awaitable[ProcessState]]
@@ -184,8 +185,8 @@ async def test_nothing_runs_of_a_start_that_took_too_long(
 ) -> None:
     run_shim = manager._run_shim
 
-    async def answer_nothing(spec: ProcessSpec, directory: Path) -> str:
-        assert await run_shim(spec, directory) == "started"
+    async def answer_nothing(spec: ProcessSpec, run: Run, directory: Path) -> str:
+        assert await run_shim(spec, run, directory) == "started"
         await asyncio.Event().wait()
         return ""
 

@@ -12,7 +12,16 @@ from klever.runtimes import Model, Placement
 from klever.runtimes.custom import CustomRuntime
 
 MODEL = Model("digits", "Others", ("weights.bin",), None)
-AT = Placement("127.0.0.1", 1, 2, 3, PurePosixPath("/store"), PurePosixPath("/models/a"), command=("serve", "--x"))
+AT = Placement(
+    "127.0.0.1",
+    PurePosixPath("/store"),
+    PurePosixPath("/work"),
+    PurePosixPath("/models/a"),
+    http_port=1,
+    grpc_port=2,
+    metrics_port=3,
+    command=("serve", "--x"),
+)
 
 
 def test_the_container_contract_is_in_its_variables() -> None:

@@ -1,4 +1,4 @@
-"""Serves `model.onnx` beside it with ONNX Runtime, in Triton's Python backend.
+"""Serves `STORE/model/model.onnx` with ONNX Runtime, in Triton's Python backend; this file is in STORE/models/NAME/1.
 
 It runs in the stub of the environment `triton` (numpy 1, ONNX Runtime), where nothing of Klever is installed.
 """
@@ -39,7 +39,7 @@ class TritonPythonModel:
         # Threads that spin while they wait take the cores from the server beside them.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # The real path: external data lies beside the file, and ONNX Runtime does not follow links to it.
-        path = str(Path(args["model_repository"], args["model_version"], "model.onnx").resolve())
+        path = str(Path(args["model_repository"]).parents[1].joinpath("model", "model.onnx").resolve())
         self.session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         check("input", config["input"], self.session.get_inputs())
         check("output", config["output"], self.session.get_outputs())

@@ -6,18 +6,25 @@ import asyncio
 import os
 import shutil
 import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 from klever.backends import Instance, PredictorWorkload, ServingKey
-from klever.backends.local import LocalBackend, Timing
+from klever.backends.local import Commands, LocalBackend, Timing
+from klever.cmd.programs import bubblewraps
 from klever.environments import EnvironmentManager
 from klever.errors import InvalidError
 from klever.formats import Signature, Tensor
-from klever.process import ProcessManager
+from klever.process import Confinement, ProcessManager
+from klever.process.sandbox.choose import choose
+from klever.runtimes import unix_path
 from klever.runtimes.table import RUNTIMES, create
 from tests.contract.backend import KEY
 
@@ -30,6 +37,12 @@ FAST = Timing(
 )  # fmt: skip
 
 
+@cache
+def strongest() -> Confinement:
+    """The confinement that `klever up` would choose."""
+    return choose(bubblewraps())
+
+
 @dataclass
 class Machine:
     """One data directory; every `backend` on it finds what the ones before left running."""
@@ -38,9 +51,13 @@ class Machine:
     fetched: list[str] = field(default_factory=list)
     backends: list[LocalBackend] = field(default_factory=list)
 
+    confinement: Confinement = field(default_factory=strongest)
+    sockets: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="klever-")))
+    """The path of a socket is short, and those of tests are long."""
+
     @property
     def processes(self) -> ProcessManager:
-        return ProcessManager(self.root / "processes")
+        return ProcessManager(self.root / "processes", confinement=self.confinement)
 
     async def backend(self, **options: Any) -> LocalBackend:
         backend = LocalBackend(
@@ -51,7 +68,8 @@ class Machine:
                 "models": self.root / "models",
                 "fetch": self.fetch,
                 "cache_bytes": 1 << 30,
-                "base_env": {"PATH": "/usr/bin:/bin"},
+                "sockets": self.sockets,
+                "commands": Commands("/usr/bin:/bin", (Path(__file__).parent,)),
                 "allow_commands": True,
                 "timing": FAST,
                 **options,
@@ -68,6 +86,7 @@ class Machine:
         for backend in self.backends[-1:]:
             await asyncio.gather(*(backend.remove(key) for key in await backend.list()))
             await backend.close()
+        shutil.rmtree(self.sockets)
 
     def pid(self, instance: Instance, key: ServingKey = KEY) -> int:
         """The process of the first replica of an instance's revision."""
@@ -104,14 +123,23 @@ def command() -> PredictorWorkload:
     return PredictorWorkload("main", "r1", 1, "custom", command=argv, probe_path="/")
 
 
+@asynccontextmanager
+async def session_of(address: str) -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
+    """Open a session with the server at `HOST:PORT` or `unix:PATH`; yields it and the server's URL."""
+    path = unix_path(address)
+    connector = aiohttp.UnixConnector(path) if path else aiohttp.TCPConnector()
+    async with aiohttp.ClientSession(connector=connector) as session:
+        yield session, "http://localhost" if path else f"http://{address}"
+
+
 async def infer(instance: Instance, values: list[float]) -> list[float]:
     """Send X and Y = 1 to an adder named `adder`."""
     inputs = [
         {"name": name, "shape": [1, 5], "datatype": "FP32", "data": data}
         for name, data in (("X", values), ("Y", [1.0] * 5))
     ]
-    url = f"http://{instance.http}/v2/models/adder/infer"
-    async with aiohttp.ClientSession() as session, session.post(url, json={"inputs": inputs}) as response:
+    async with session_of(instance.http) as (session, url):
+        response = await session.post(f"{url}/v2/models/adder/infer", json={"inputs": inputs})
         response.raise_for_status()
         answer = await response.json()
     data: list[float] = answer["outputs"][0]["data"]
@@ -119,6 +147,7 @@ async def infer(instance: Instance, values: list[float]) -> list[float]:
 
 
 async def get(instance: Instance, path: str = "/") -> str:
-    async with aiohttp.ClientSession() as session, session.get(f"http://{instance.http}{path}") as response:
+    async with session_of(instance.http) as (session, url):
+        response = await session.get(f"{url}{path}")
         response.raise_for_status()
         return await response.text()

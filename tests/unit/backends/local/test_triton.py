@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import grpc
 import onnx
 import pytest
@@ -20,7 +19,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from klever.backends import Instance
 from klever.formats.onnx import read_signature
 from tests.contract.backend import KEY, until_ready, workload
-from tests.unit.backends.local.machine import Machine, adder
+from tests.unit.backends.local.machine import Machine, adder, session_of
 
 Value = tuple[str, int, list[int | str]]
 
@@ -52,8 +51,8 @@ async def deploy(machine: Machine, directory: Path) -> Instance:
 
 
 async def post(instance: Instance, path: str, body: bytes, **headers: str) -> tuple[int, Any]:
-    url = f"http://{instance.http}/{path}"
-    async with aiohttp.ClientSession() as session, session.post(url, data=body, headers=headers) as response:
+    async with session_of(instance.http) as (session, url):
+        response = await session.post(f"{url}/{path}", data=body, headers=headers)
         return response.status, json.loads(await response.text() or "null")
 
 
@@ -190,7 +189,8 @@ async def test_tritons_own_control_is_closed_over_grpc(served: Instance) -> None
 
 
 async def test_it_counts_its_inferences(served: Instance) -> None:
-    async with aiohttp.ClientSession() as session, session.get(f"http://{served.metrics}") as response:
+    async with session_of(served.metrics) as (session, url):
+        response = await session.get(f"{url}/metrics")
         assert 'nv_inference_count{model="adder",version="1"}' in await response.text()
 
 

@@ -26,12 +26,11 @@ ALL_TYPES = Signature(
 INSTALLED = InstalledTriton(Path("/opt/tritonserver"), frozenset({"onnxruntime", "tensorflow", "pytorch", "python"}))
 AT = Placement(
     "127.0.0.1",
-    20001,
-    20002,
-    20003,
     PurePosixPath("/data/store"),
+    PurePosixPath("/data/work"),
     PurePosixPath("/cache/model"),
-    PurePosixPath("/environments/triton"),
+    sockets=PurePosixPath("/data/sockets/1"),
+    environment=PurePosixPath("/environments/triton"),
 )
 FILES = {
     "ONNX": ("digits.onnx", "weights/w.bin"),
@@ -99,7 +98,21 @@ def test_an_installed_server_runs_formats_by_its_own_backends(golden: Golden, fo
 def test_hidden_files_are_none_that_triton_opens() -> None:
     files = ("._model.onnx", "cache/.model.onnx", "digits.onnx")
     links = TritonRuntime().launch(replace(model(), files=files), AT).links
-    assert links["models/digits/1/model.onnx"] == "digits.onnx"
+    assert links == {"model/model.onnx": "digits.onnx"}
+
+
+def test_only_the_file_that_the_backend_opens_is_laid_out() -> None:
+    """Python's backend imports what lies beside model.py, and what `__pycache__` holds there."""
+    hostile = ("__init__.py", "__pycache__/model.cpython-311.pyc", "model.py", "model.abi3.so", "model/__init__.py")
+    files = ("digits.onnx", "triton_python_backend_utils.py", *hostile)
+    launch = TritonRuntime().launch(replace(model(), files=files), AT)
+    assert launch.links == {"model/model.onnx": "digits.onnx"}
+    assert set(launch.files) == {"launch.py", "models/digits/1/model.py", "models/digits/config.pbtxt"}
+
+
+def test_without_directories_for_sockets_it_listens_on_ports() -> None:
+    launch = TritonRuntime().launch(model(), replace(AT, sockets=None, http_port=1, grpc_port=2, metrics_port=3))
+    assert (launch.http, launch.grpc, launch.metrics) == ("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3")
 
 
 def test_the_environments_server_is_started_for_one_model(golden: Golden) -> None:

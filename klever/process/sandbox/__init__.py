@@ -1,0 +1,126 @@
+"""The sandbox around every process that runs for a user: what it may see, and how the machine enforces that.
+
+`Sandbox` is the request: the paths that a process reads and writes, and its network. A `Confinement` turns a process
+and its sandbox into the command that a shim runs. There are three, from the strongest to the weakest:
+
+    full        bubblewrap: namespaces of its own, a seccomp filter, and another user where the platform is root
+    landlock    Landlock and a seccomp filter, on kernel 5.13 or later
+    none        nothing: the process runs as it is
+
+`klever.process.sandbox.choose` picks the strongest that works on this machine. docs/security.md says what each
+promises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, Protocol
+
+__all__ = [
+    "SECCOMP_FD",
+    "SETTINGS_FD",
+    "Command",
+    "Confinement",
+    "Level",
+    "Network",
+    "Payload",
+    "Sandbox",
+    "Unconfined",
+]
+
+SECCOMP_FD: Final = 8
+"""The descriptor by which a sandbox reads its seccomp filter."""
+SETTINGS_FD: Final = 9
+"""The descriptor by which a sandbox reads its settings, so that they do not show in the list of processes."""
+
+
+class Level(StrEnum):
+    """How strongly a process is confined."""
+
+    FULL = "full"
+    LANDLOCK = "landlock"
+    NONE = "none"
+
+
+class Network(StrEnum):
+    """What a process may do with the network."""
+
+    NONE = "none"
+    """Unix sockets on which it listens, and nothing else."""
+    LISTEN = "listen"
+    """TCP ports of this machine on which it listens; it makes no connection."""
+    FULL = "full"
+    """TCP and UDP, in the network of the platform."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """What a process may use beside the system's programs and libraries in /usr.
+
+    `read` are files and directories that it reads and executes. `write` are directories that it owns; the first one
+    holds its termination message. `write_bytes` bounds the disk space of all of `write`, `memory_bytes` each of /tmp
+    and /dev/shm, and `processes` the number of its processes.
+    """
+
+    read: tuple[Path, ...]
+    write: tuple[Path, ...]
+    network: Network = Network.NONE
+    write_bytes: int = 1 << 30
+    memory_bytes: int = 1 << 30
+    processes: int = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """The process inside a sandbox: its arguments, its whole environment, and its working directory."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a shim runs to start a payload.
+
+    `inputs` are contents by descriptor number. `depth` is how many generations below the command the payload is:
+    signals that end it gracefully go there.
+    """
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    inputs: Mapping[int, bytes] = field(default_factory=dict)
+    depth: int = 0
+
+
+class Confinement(Protocol):
+    """One way to confine processes on this machine."""
+
+    @property
+    def level(self) -> Level: ...
+
+    @property
+    def description(self) -> str:
+        """What enforces it, for people."""
+
+    def uses_another_user(self, sandbox: Sandbox) -> bool:
+        """Return whether the payload runs as a user of its own, which then owns `Sandbox.write`."""
+
+    def command(self, payload: Payload, sandbox: Sandbox, user: int | None) -> Command:
+        """Return the command that runs `payload` in `sandbox`, as the user id `user` unless it is None."""
+
+
+class Unconfined:
+    """Runs processes as they are."""
+
+    level: Final = Level.NONE
+    description: Final = "this machine offers neither bubblewrap nor Landlock"
+
+    def uses_another_user(self, sandbox: Sandbox) -> bool:  # noqa: ARG002 - the protocol's signature
+        return False
+
+    def command(self, payload: Payload, sandbox: Sandbox, user: int | None) -> Command:  # noqa: ARG002
+        return Command(payload.argv, payload.env)

@@ -1,0 +1,92 @@
+"""Level `full`: bubblewrap gives the payload namespaces of its own, in which only the sandbox's paths exist."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from klever.process.sandbox import SECCOMP_FD, SETTINGS_FD, Command, Level, Network, Payload, Sandbox
+from klever.process.sandbox.paths import NETWORK_FILES, parents, system_links, with_targets
+from klever.process.sandbox.privileges import as_user
+from klever.process.sandbox.seccomp import program
+
+__all__ = ["Bubblewrap"]
+
+_NAMESPACES: Final = ("--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try")
+_SHIM_TO_PAYLOAD: Final = 2
+"""The shim's child is bubblewrap, whose child is the first process of the namespace, whose child is the payload."""
+
+
+class Bubblewrap:
+    """Runs `binary`. Where the platform is root there is no user namespace, and the payload runs as a user of its own.
+
+    With a user namespace alone, /proc/sys/kernel/core_pattern could be opened for writing by the mapped root.
+    """
+
+    level: Final = Level.FULL
+
+    def __init__(self, binary: Path, *, root: bool) -> None:
+        self._binary = binary
+        self._root = root
+
+    @property
+    def description(self) -> str:
+        return f"bubblewrap ({self._binary})"
+
+    def uses_another_user(self, sandbox: Sandbox) -> bool:  # noqa: ARG002 - the protocol's signature
+        return self._root
+
+    def command(self, payload: Payload, sandbox: Sandbox, user: int | None) -> Command:
+        options = [*self._isolation(sandbox), *_files(sandbox), *_process(payload, root=self._root)]
+        return Command(
+            argv=(str(self._binary), "--args", str(SETTINGS_FD), *(as_user(user) if user else ()), *payload.argv),
+            env={},
+            inputs={
+                SECCOMP_FD: program(sandbox.network, attributes=True),
+                SETTINGS_FD: b"".join(os.fsencode(option) + b"\0" for option in options),
+            },
+            depth=_SHIM_TO_PAYLOAD,
+        )
+
+    def _isolation(self, sandbox: Sandbox) -> Iterator[str]:
+        yield from (*_NAMESPACES, "--die-with-parent", "--new-session", "--cap-drop", "ALL")
+        if sandbox.network is Network.NONE:
+            yield "--unshare-net"
+        if self._root:
+            for capability in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"):  # for the change of the user alone
+                yield from ("--cap-add", capability)
+        else:
+            yield from ("--unshare-user", "--disable-userns")
+
+
+def _files(sandbox: Sandbox) -> Iterator[str]:
+    yield from ("--ro-bind", "/usr", "/usr")
+    for link, target in system_links():
+        yield from ("--symlink", target, link)
+    yield from ("--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache", "--ro-bind-try", "/etc/alternatives")
+    yield "/etc/alternatives"
+    if sandbox.network is Network.FULL:
+        for path in NETWORK_FILES:
+            yield from ("--ro-bind-try", path, path)
+    yield from ("--dev", "/dev")
+    for directory in ("/dev/shm", "/tmp"):  # noqa: S108 - of the namespace, not of the machine
+        yield from ("--size", str(sandbox.memory_bytes), "--perms", "1777", "--tmpfs", directory)
+    yield from ("--ro-bind-try", "/sys/devices/system", "/sys/devices/system")
+    read, write = with_targets(sandbox.read), with_targets(sandbox.write)
+    for parent in parents((*read, *write)):
+        yield from ("--perms", "0755", "--dir", str(parent))
+    for shown in read:
+        yield from ("--ro-bind", str(shown), str(shown))
+    for own in write:
+        yield from ("--bind", str(own), str(own))
+
+
+def _process(payload: Payload, *, root: bool) -> Iterator[str]:
+    yield from ("--proc", "/proc")
+    if root:
+        yield from ("--ro-bind", "/proc/sys", "/proc/sys")
+    yield from ("--remount-ro", "/", "--chdir", str(payload.cwd), "--seccomp", str(SECCOMP_FD), "--clearenv")
+    for name, value in payload.env.items():
+        yield from ("--setenv", name, value)

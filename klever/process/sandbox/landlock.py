@@ -1,0 +1,68 @@
+"""Level `landlock`: the payload runs in the machine's own namespaces, behind Landlock and a seccomp filter."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from klever.process.sandbox import SECCOMP_FD, SETTINGS_FD, Command, Level, Network, Payload, Sandbox, restrict
+from klever.process.sandbox.paths import NETWORK_FILES, is_open_to_all, with_targets
+from klever.process.sandbox.privileges import as_root_without_capabilities, as_user
+from klever.process.sandbox.seccomp import program
+
+__all__ = ["Landlock"]
+
+_SYSTEM: Final = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc/alternatives")
+_READ: Final = ("/proc", "/sys/devices/system", "/dev/urandom", "/dev/zero", "/etc/ld.so.cache", "/etc/localtime")
+_WRITE: Final = ("/dev/shm", "/dev/null")  # noqa: S108 - shared by the machine's processes, as docs/security.md says
+_TEMPORARY: Final = "/tmp"  # noqa: S108 - Triton's Python backend makes and removes directories there, and aborts if it cannot
+
+
+class Landlock:
+    """Uses the kernel's Landlock of version `abi`.
+
+    Where the platform is root the payload runs as a user of its own if that user can reach the sandbox's paths, else
+    as root without capabilities.
+    """
+
+    level: Final = Level.LANDLOCK
+
+    def __init__(self, abi: int, *, root: bool) -> None:
+        self._abi = abi
+        self._root = root
+
+    @property
+    def description(self) -> str:
+        return f"Landlock, version {self._abi}"
+
+    def uses_another_user(self, sandbox: Sandbox) -> bool:
+        paths = (Path(sys.executable), *sandbox.read, *sandbox.write)
+        return self._root and all(map(is_open_to_all, with_targets(paths)))
+
+    def command(self, payload: Payload, sandbox: Sandbox, user: int | None) -> Command:
+        privileges = (as_user(user) if user else as_root_without_capabilities()) if self._root else ()
+        settings = json.dumps(self._settings(payload, sandbox))
+        return Command(
+            argv=(*privileges, sys.executable, "-I", "-S", restrict.__file__),
+            env={},
+            inputs={
+                SECCOMP_FD: program(sandbox.network, attributes=sandbox.network is Network.FULL),
+                SETTINGS_FD: settings.encode(),
+            },
+        )
+
+    def _settings(self, payload: Payload, sandbox: Sandbox) -> dict[str, Any]:
+        network = NETWORK_FILES if sandbox.network is Network.FULL else ()
+        return {
+            "abi": self._abi,
+            "execute": [*_SYSTEM, *map(str, with_targets(sandbox.read))],
+            "read": [*_READ, *network],
+            "write": [*_WRITE, *map(str, with_targets(sandbox.write))],
+            "temporary": _TEMPORARY,
+            "tcp": sandbox.network is not Network.NONE,
+            "argv": list(payload.argv),
+            "env": dict(payload.env),
+            "cwd": str(payload.cwd),
+        }

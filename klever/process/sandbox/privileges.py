@@ -1,0 +1,23 @@
+"""Giving up privileges with setpriv (util-linux), where the platform runs as root."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["SETPRIV", "as_root_without_capabilities", "as_user"]
+
+SETPRIV: Final = "/usr/bin/setpriv"
+
+_NOTHING: Final = ("--bounding-set=-all", "--inh-caps=-all", "--no-new-privs")
+_DIES_WITH_PARENT: Final = ("--pdeathsig", "KILL", "--")
+"""Set again here: a change of the user clears it."""
+
+
+def as_user(user: int) -> tuple[str, ...]:
+    """Return the command that runs the words after it as the user and group `user`, without any capability."""
+    return (SETPRIV, f"--reuid={user}", f"--regid={user}", "--clear-groups", *_NOTHING, *_DIES_WITH_PARENT)
+
+
+def as_root_without_capabilities() -> tuple[str, ...]:
+    """Return the command that runs the words after it as user 0, which an exec does not give capabilities again."""
+    return (SETPRIV, "--securebits=+noroot,+noroot_locked", "--clear-groups", *_NOTHING, *_DIES_WITH_PARENT)

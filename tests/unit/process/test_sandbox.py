@@ -1,0 +1,281 @@
+"""What a hostile payload reaches, at each level that this machine offers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from klever.cmd.programs import bubblewraps
+from klever.process import Confinement, Level, Network, ProcessManager, ProcessSpec, ProcessState, Sandbox
+from klever.process.sandbox.choose import available, choose
+
+Ended = Callable[[ProcessManager, str], Awaitable[ProcessState]]
+
+CONFINED = [confinement for confinement in available(bubblewraps()) if confinement.level is not Level.NONE]
+
+SHARED_MEMORY = Path("/dev/shm/klever-test-cell")
+PROBE = """
+import ctypes, json, os, socket, sys
+libc = ctypes.CDLL(None, use_errno=True)
+def attempt(call):
+    try:
+        return [True, call()]
+    except BaseException as error:
+        return [False, f"{type(error).__name__}: {error}"]
+def system(number, *arguments):
+    if libc.syscall(number, *arguments) < 0:
+        raise OSError(ctypes.get_errno(), "refused")
+results = {}
+print(json.dumps({name: attempt(eval(f"lambda: {code}")) for name, code in json.loads(sys.argv[1]).items()}))
+"""
+
+
+@dataclass
+class Cell:
+    """One confinement, and what lies around it."""
+
+    confinement: Confinement
+    root: Path
+    processes: ProcessManager = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.processes = ProcessManager(self.root / "processes", confinement=self.confinement)
+
+    @property
+    def work(self) -> Path:
+        return self.root / "processes" / "p" / "work"
+
+    def spec(self, argv: tuple[str, ...], network: Network = Network.NONE, **rest: Any) -> ProcessSpec:
+        """A process that sees this Python and the directory `model`."""
+        limits = {name: rest.pop(name) for name in ("write_bytes", "processes") if name in rest}
+        (self.root / "model").mkdir(exist_ok=True)
+        sandbox = Sandbox((Path(sys.base_prefix), self.root / "model"), (self.work,), network, **limits)
+        return ProcessSpec("p", argv, {"PATH": "/usr/bin:/bin"}, self.work, sandbox=sandbox, **rest)
+
+    async def attempt(
+        self, ended: Ended, attempts: dict[str, str], network: Network = Network.NONE
+    ) -> dict[str, tuple[bool, Any]]:
+        """Evaluate expressions inside; returns for each whether it worked, and its value or error."""
+        python = f"{sys.base_prefix}/bin/python{sys.version_info.major}.{sys.version_info.minor}"
+        await self.processes.start(self.spec((python, "-I", "-c", PROBE, json.dumps(attempts)), network))
+        state = await ended(self.processes, "p")
+        lines = [line async for line in self.processes.logs("p")]
+        assert state.exit_code == 0, (state, lines)
+        return {name: (worked, value) for name, (worked, value) in json.loads(lines[-1]).items()}
+
+
+@pytest.fixture(params=CONFINED, ids=[confinement.level for confinement in CONFINED])
+def cell(request: pytest.FixtureRequest, tmp_path: Path) -> Cell:
+    return Cell(request.param, tmp_path)
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    path = tmp_path / "token"
+    path.write_text("secret")
+    return path
+
+
+def test_the_strongest_level_is_chosen_and_can_be_lowered() -> None:
+    levels = [confinement.level for confinement in available(bubblewraps())]
+    assert choose(bubblewraps()).level is levels[0]
+    assert levels == sorted(levels, key=list(Level).index)
+    assert choose(bubblewraps(), Level.NONE).level is Level.NONE
+    assert choose((), Level.FULL).level is not Level.FULL
+
+
+async def test_it_sees_its_own_files_and_nothing_else(cell: Cell, secret: Path, ended: Ended) -> None:
+    (cell.root / "model").mkdir()
+    (cell.root / "model" / "weights").write_text("weights")
+    (cell.root / "model").chmod(0o755)
+    results = await cell.attempt(
+        ended,
+        {
+            "model": f"open('{cell.root}/model/weights').read()",
+            "own": "(open('own', 'w').write('x'), open('own').read())[1]",
+            "shared memory": f"open('{SHARED_MEMORY}', 'w').write('x')",
+            "token": f"open('{secret}').read()",
+            "home": "os.listdir('/root') and os.listdir('/home')",
+            "passwords": "open('/etc/shadow').read()",
+            "accounts": "open('/etc/passwd').read()",
+            "write the model": f"open('{cell.root}/model/weights', 'w')",
+            "write beside": f"open('{cell.root}/beside', 'w')",
+            "link out": f"(os.symlink('{secret}', 'link'), open('link').read())",
+            "hard link": f"os.link('{secret}', 'hard')",
+            "the system": "open('/usr/bin/mine', 'w')",
+            "core pattern": "open('/proc/sys/kernel/core_pattern', 'w')",
+            "devices": "open('/dev/mem', 'rb') or os.listdir('/dev/disk')",
+        },
+    )
+    allowed = {name for name, (worked, _) in results.items() if worked}
+    await asyncio.to_thread(SHARED_MEMORY.unlink, missing_ok=True)
+    assert allowed == {"model", "own", "shared memory"}, results
+    assert await asyncio.to_thread(secret.read_text) == "secret"
+
+
+async def test_names_of_other_files_are_hidden(tmp_path: Path, secret: Path, ended: Ended) -> None:
+    """Landlock shows names in /tmp, where Triton makes directories: only `full` hides them."""
+    full = [confinement for confinement in CONFINED if confinement.level is Level.FULL]
+    for cell in (Cell(confinement, tmp_path) for confinement in full):
+        results = await cell.attempt(ended, {"names": f"sorted(os.listdir('{tmp_path}'))", "root": "os.listdir('/')"})
+        assert results["names"] == (True, ["model", "processes"])
+        assert "root" not in results["root"][1] or str(sys.base_prefix).startswith("/root")
+
+
+async def test_it_has_no_network(cell: Cell, ended: Ended) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(socket.AF_UNIX) as local:
+        path = cell.root / "platform.sock"
+        local.bind(str(path))
+        local.listen()
+        port = server.getsockname()[1]
+        results = await cell.attempt(
+            ended,
+            {
+                "listen": "(s := socket.socket(socket.AF_UNIX), s.bind('s'), s.listen())[1]",
+                "tcp": f"socket.create_connection(('127.0.0.1', {port}), timeout=2) and 1",
+                "udp": f"socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', {port}))",
+                "netlink": "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) and 1",
+                "packets": "socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) and 1",
+                "vsock": "socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM) and 1",
+                "unix socket": f"socket.socket(socket.AF_UNIX).connect('{path}')",
+                "abstract": r"socket.socket(socket.AF_UNIX).connect('\0klever')",
+                "datagrams": "socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM) and 1",
+            },
+        )
+    assert {name for name, (worked, _) in results.items() if worked} == {"listen"}, results
+
+
+async def test_a_server_listens_on_its_port_and_connects_to_nothing(cell: Cell, ended: Ended) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        results = await cell.attempt(
+            ended,
+            {
+                "listen": "socket.create_server(('127.0.0.1', 0)) and 1",
+                "connect": f"socket.create_connection(('127.0.0.1', {port}), timeout=2) and 1",
+                "fast open": f"socket.socket().sendto(b'x', 0x20000000, ('127.0.0.1', {port}))",
+                "udp": "socket.socket(socket.AF_INET, socket.SOCK_DGRAM) and 1",
+            },
+            Network.LISTEN,
+        )
+    assert {name for name, (worked, _) in results.items() if worked} == {"listen"}, results
+
+
+async def test_it_makes_no_privileged_call(cell: Cell, ended: Ended) -> None:
+    numbers = {
+        "ptrace": "101, 16, os.getppid(), 0, 0",
+        "mount": "165, 0, 0, 0, 0, 0",
+        "unshare users": "272, 0x10000000",
+        "clone users": "56, 0x10000011, 0, 0, 0, 0",
+        "io_uring": "425, 1, 0",
+        "bpf": "321, 0, 0, 0",
+        "keyctl": "250, 0, -3, 0",
+        "perf": "298, 0, 0, -1, -1, 0",
+        "userfaultfd": "323, 0",
+        "chroot": "161, b'.'",
+        "open by handle": "304, 0, 0, 0",
+        "x32 getpid": "0x40000000 + 39",
+        "shmget": "29, 1, 4096, 0o1600",
+    }
+    calls = {name: f"system({arguments})" for name, arguments in numbers.items()}
+    results = await cell.attempt(ended, calls | {"status": "open('/proc/self/status').read()"})
+    status = dict(line.split(":\t", 1) for line in results.pop("status")[1].splitlines() if ":\t" in line)
+    assert [name for name, (worked, _) in results.items() if worked] == []
+    assert {int(status[f"Cap{kind}"], 16) for kind in ("Inh", "Prm", "Eff", "Bnd", "Amb")} <= (
+        {0} if os.geteuid() == 0 else {0, int(status["CapBnd"], 16)}
+    )
+    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a process as another user")
+async def test_it_is_another_user_and_sees_no_other_process(cell: Cell, ended: Ended) -> None:
+    others = {"user": "os.getuid()", "signal": f"os.kill({os.getpid()}, 0)"}
+    others["environment"] = f"open('/proc/{os.getpid()}/environ', 'rb').read()"
+    results = await cell.attempt(ended, others)
+    assert not results["signal"][0]
+    assert not results["environment"][0]
+    if cell.confinement.uses_another_user(cell.spec(("x",)).sandbox or Sandbox((), ())):
+        assert results["user"][1] != 0
+
+
+async def test_only_a_plain_file_is_its_last_word(cell: Cell, secret: Path, ended: Ended) -> None:
+    """The platform reads the termination message, and may be root."""
+    await cell.processes.start(cell.spec(("sh", "-c", f'ln -s {secret} "$KLEVER_TERMINATION_LOG"; exit 3')))
+    state = await ended(cell.processes, "p")
+    assert state.exit_code == 3
+    assert "secret" not in state.message
+    await cell.processes.start(cell.spec(("sh", "-c", 'mkfifo "$KLEVER_TERMINATION_LOG"; exit 4')))
+    assert (await ended(cell.processes, "p")).exit_code == 4
+    await cell.processes.start(cell.spec(("sh", "-c", 'echo why > "$KLEVER_TERMINATION_LOG"; exit 5')))
+    assert (await ended(cell.processes, "p")).message == "why"
+
+
+async def test_variables_of_the_platform_win(cell: Cell, ended: Ended) -> None:
+    spec = cell.spec(("sh", "-c", 'echo "$KLEVER_TERMINATION_LOG $KLEVER_PROCESS $HOME"'))
+    mine = {**spec.env, "KLEVER_TERMINATION_LOG": "/etc/passwd", "KLEVER_PROCESS": "/elsewhere"}
+    await cell.processes.start(ProcessSpec(**{n: getattr(spec, n) for n in spec.__slots__} | {"env": mine}))
+    await ended(cell.processes, "p")
+    (line,) = [line async for line in cell.processes.logs("p")]
+    assert line.split() == [f"{cell.work}/termination", str(cell.root / "processes" / "p")]
+
+
+async def test_what_fills_the_disk_is_ended(cell: Cell, ended: Ended) -> None:
+    script = "while :; do head -c 4000000 /dev/zero > f$i; i=$((i + 1)); done"
+    await cell.processes.start(cell.spec(("sh", "-c", script), write_bytes=64 << 20))
+    assert (await ended(cell.processes, "p")).reason == "DiskFull"
+
+
+async def test_what_forks_without_end_is_ended(cell: Cell, ended: Ended) -> None:
+    script = "for i in $(seq 200); do sleep 60 & done; wait"
+    await cell.processes.start(cell.spec(("sh", "-c", script), processes=50))
+    assert (await ended(cell.processes, "p")).reason == "TooManyProcesses"
+
+
+async def test_it_ends_gracefully_and_leaves_nothing(
+    cell: Cell, eventually: Callable[[Callable[[], bool]], Awaitable[None]]
+) -> None:
+    script = 'trap "echo bye; exit 0" TERM; sleep 60 & echo up; wait'
+    await cell.processes.start(cell.spec(("sh", "-c", script)))
+    log = cell.root / "processes" / "p" / "log"
+    await eventually(lambda: log.exists() and "up" in log.read_text())
+    await cell.processes.stop("p", grace_s=10)
+    assert log.read_text() == "up\nbye\n"
+    state = cell.processes.get("p")
+    assert state is not None
+    assert (state.phase, state.exit_code, state.level) == ("Exited", 0, cell.confinement.level)
+    assert list(_running(cell.work)) == []
+
+
+async def test_it_dies_with_its_shim(cell: Cell, eventually: Callable[[Callable[[], bool]], Awaitable[None]]) -> None:
+    await cell.processes.start(cell.spec(("sh", "-c", "sleep 60 & echo up; wait")))
+    log = cell.root / "processes" / "p" / "log"
+    await eventually(lambda: log.exists() and "up" in log.read_text())
+    os.kill(json.loads((cell.root / "processes" / "p" / "state.json").read_text())["shim_pid"], 9)
+    await cell.processes.stop("p")
+    await eventually(lambda: list(_running(cell.work)) == [])
+
+
+def _running(directory: Path) -> Iterator[str]:
+    """Processes whose working directory is below a directory."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cwd").readlink().is_relative_to(directory):
+                yield (process / "cmdline").read_text()
+        except OSError:
+            continue
+
+
+async def test_a_program_that_is_missing_says_so(cell: Cell, ended: Ended) -> None:
+    await cell.processes.start(cell.spec(("no-such-program",)))
+    state = await ended(cell.processes, "p")
+    assert state.exit_code
+    assert "no-such-program" in state.message
