@@ -19,6 +19,7 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc_status import rpc_status
 
 from klever.errors import DeadlineError, InvalidError, UnavailableError
+from klever.limits import DEFAULTS, Limits
 from klever.server.auth import TokenAuthenticator
 from klever.server.calls import REQUEST_ID, Call, Context, RpcMetrics
 from klever.server.errors import code_of, to_status
@@ -37,9 +38,10 @@ Stream = Callable[[Any], AsyncGenerator[Message | bytes, None]]
 class Binder:
     """Makes gRPC handlers of plain ones."""
 
-    def __init__(self, authenticator: TokenAuthenticator, metrics: RpcMetrics) -> None:
+    def __init__(self, authenticator: TokenAuthenticator, metrics: RpcMetrics, limits: Limits = DEFAULTS) -> None:
         self._authenticator = authenticator
         self._metrics = metrics
+        self._limits = limits
         self._streams: set[asyncio.Timeout] = set()
         self._stopping = False
 
@@ -92,7 +94,7 @@ class Binder:
                 call.user = self._authenticator.check(method.name, call.metadata)
                 request = read(content)
                 async with (
-                    self._limit(context.time_remaining() or STREAM_DEADLINE),
+                    self._open(method.name, context.time_remaining() or STREAM_DEADLINE),
                     aclosing(handler(request)) as responses,
                 ):
                     async for response in responses:
@@ -107,8 +109,9 @@ class Binder:
         return call
 
     @asynccontextmanager
-    async def _limit(self, seconds: float) -> AsyncIterator[None]:
-        """A time limit of a stream that `end_streams` can bring forward."""
+    async def _open(self, method: str, seconds: float) -> AsyncIterator[None]:
+        """Limit the time of a stream, which `end_streams` can end. Raises `ExhaustedError` while too many are open."""
+        self._limits.admit("open_streams", len(self._streams), method)
         async with asyncio.timeout(seconds) as limit:
             self._streams.add(limit)
             try:

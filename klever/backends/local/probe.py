@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +15,7 @@ __all__ = ["Health", "Prober"]
 
 _MAX_ANSWER: Final = 64 << 10
 _CHUNK: Final = 256 << 10
+_ZEROS: Final = bytes(64 << 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,10 @@ class Prober:
     async def _request(self, address: str, probe: Probe) -> str:
         session = self._open()
         url = f"http://{address}{probe.path}"
+        size = len(probe.body) + probe.zeros
+        headers = {**probe.headers, "Content-Length": str(size)} if size else probe.headers
         async with session.request(
-            probe.method, url, data=probe.body or None, headers=probe.headers, allow_redirects=False
+            probe.method, url, data=_body(probe) if size else None, headers=headers, allow_redirects=False
         ) as response:
             answer = bytearray()
             async for chunk in response.content.iter_chunked(_CHUNK):
@@ -74,6 +78,12 @@ class Prober:
             connector = aiohttp.TCPConnector(force_close=True, limit=0)
             self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None))
         return self._session
+
+
+async def _body(probe: Probe) -> AsyncIterator[bytes]:
+    yield probe.body
+    for start in range(0, probe.zeros, len(_ZEROS)):
+        yield _ZEROS[: probe.zeros - start]
 
 
 class _UnhealthyError(Exception):
