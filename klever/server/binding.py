@@ -31,6 +31,8 @@ DEADLINE: Final = 30.0
 STREAM_DEADLINE: Final = 3600.0
 """Seconds that a stream may last where its caller sets no deadline: who watches goes on from the last version."""
 
+_GZIP: Final = b"\x1f\x8b"
+
 Unary = Callable[[Any], Awaitable[Message]]
 Stream = Callable[[Any], AsyncGenerator[Message | bytes, None]]
 
@@ -143,6 +145,8 @@ def _reader(method: MethodDescriptor) -> Callable[[bytes], Message]:
         try:
             return message.FromString(content)
         except DecodeError as error:
+            if content.startswith(_GZIP):
+                raise InvalidError("the request is compressed: send it without compression") from error
             raise InvalidError(f"the request is no {method.input_type.name}: {error}") from error
 
     return read
