@@ -13,7 +13,7 @@ __all__ = ["check_bounds", "elements"]
 _BITS: Final = re.compile(r"\d+$")
 _OTHER_BYTES: Final = 4
 """Bytes of an element whose type does not name its bits: a bool has 1, an empty string has 4 in a request."""
-_MOST: Final = 1 << 63
+_MOST: Final = (1 << 63) - 1
 """Where counting ends: the product of 32 dimensions has 600 digits."""
 
 
@@ -31,7 +31,7 @@ def check_bounds(signature: Signature, limits: Limits) -> None:
 
 
 def elements(tensor: Tensor) -> int:
-    """Return how many elements a tensor has whose dynamic dimensions are 1; at most 2**63."""
+    """Return how many elements a tensor has whose dynamic dimensions are 1; at most 2**63 - 1."""
     count = 1
     for size in tensor.size or ():
         count = min(count * max(1, size), _MOST)
