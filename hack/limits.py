@@ -1,4 +1,4 @@
-"""docs/limits.md from the code: the table of limits, the bounds that the CRDs set, the environment variables refused."""
+"""docs/limits.md: the table of limits, the bounds that the CRDs set, the environment variables that are refused."""
 
 from __future__ import annotations
 
