@@ -10,7 +10,7 @@ from typing import Final
 
 from klever.errors import InvalidError
 from klever.formats.files import check_inside
-from klever.formats.wire import content, fields, text
+from klever.formats.wire import Walk, content, text
 
 __all__ = ["check_tensor"]
 
@@ -21,13 +21,13 @@ _MOST_ENTRIES: Final = 16
 """location, offset, length and checksum are defined; some tools add basepath."""
 
 
-def check_tensor(tensor: memoryview, name: str, model_dir: Path) -> None:
+def check_tensor(walk: Walk, tensor: memoryview, name: str, model_dir: Path) -> None:
     """Raise `InvalidError` that names the tensor if its data is not where the model may have it."""
     entries: list[tuple[str, str]] = []
     external = False
-    for number, value in fields(tensor):
+    for number, value in walk.fields(tensor):
         if number == _EXTERNAL_DATA:
-            entries.append(_entry(content(number, value)))
+            entries.append(_entry(walk, content(number, value)))
             if len(entries) > _MOST_ENTRIES:
                 raise InvalidError(f"the data of tensor {name[:80]!r} has too many locations", reason="EXTERNAL_DATA")
         elif number == _DATA_LOCATION:
@@ -42,9 +42,9 @@ def check_tensor(tensor: memoryview, name: str, model_dir: Path) -> None:
         _check_range(dict(entries), check_inside(model_dir, location, what), what)
 
 
-def _entry(entry: memoryview) -> tuple[str, str]:
+def _entry(walk: Walk, entry: memoryview) -> tuple[str, str]:
     key = value = ""
-    for number, field in fields(entry):
+    for number, field in walk.fields(entry):
         if number == _KEY:
             key = text(field)
         elif number == _VALUE:

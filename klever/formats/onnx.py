@@ -18,16 +18,15 @@ from klever.errors import InvalidError
 from klever.formats.external import check_tensor
 from klever.formats.files import map_only_match
 from klever.formats.signature import Signature, Tensor
-from klever.formats.wire import content, fields, messages, text
+from klever.formats.wire import Walk, content, text
 
 __all__ = ["read_signature"]
 
 _LIMIT: Final = 2 << 30
 _MAX_DEPTH: Final = 50
-_MAX_NODES: Final = 1_000_000
 _MAX_OPERATORS: Final = 10_000
 _MAX_VALUE_BYTES: Final = 4 << 20
-"""All inputs, or all outputs. Older models list their weights among the inputs, which the signature leaves out."""
+"""Of all inputs and outputs. Older models list their weights among the inputs, which the signature leaves out."""
 _LEAST_VALUE_BYTES: Final = 32
 _ADVICE: Final = "copy it again, check it with onnx.checker.check_model, or export it again"
 
@@ -60,19 +59,19 @@ class _Reader:
     def __init__(self, model_dir: Path) -> None:
         self._model_dir = model_dir
         self._layers: Counter[str] = Counter()
-        self._nodes = 0
+        self._walk = Walk()
 
     def read(self, model: memoryview) -> Signature:
-        inputs, outputs = (_values(model, number) for number in (_GRAPH_INPUT, _GRAPH_OUTPUT))
+        inputs, outputs = self._values(model)
         names = {_text(value.name) for value in inputs}
         initial: set[str] = set()
-        for graph in messages(model, _MODEL_GRAPH):  # one that stands there again is merged with the first
+        for graph in self._walk.messages(model, _MODEL_GRAPH):  # one that stands there again is merged with the first
             initial |= self._graph(graph, names, 0)
-        for training in messages(model, _MODEL_TRAINING):
+        for training in self._walk.messages(model, _MODEL_TRAINING):
             for number in _TRAINING_GRAPHS:
-                for graph in messages(training, number):
+                for graph in self._walk.messages(training, number):
                     self._graph(graph, set(), 0)
-        for function in messages(model, _MODEL_FUNCTION):
+        for function in self._walk.messages(model, _MODEL_FUNCTION):
             self._function(function)
         if not self._layers and not outputs:
             raise InvalidError("it holds no graph")
@@ -82,12 +81,27 @@ class _Reader:
             layers=dict(sorted(self._layers.items())),
         )
 
+    def _values(self, model: memoryview) -> tuple[list[ValueInfoProto], list[ValueInfoProto]]:
+        """Return the graph's inputs and outputs."""
+        found: dict[int, list[ValueInfoProto]] = {_GRAPH_INPUT: [], _GRAPH_OUTPUT: []}
+        left = _MAX_VALUE_BYTES
+        for graph in self._walk.messages(model, _MODEL_GRAPH):
+            for number, field in self._walk.fields(graph):
+                if number not in found:
+                    continue
+                value = content(number, field)
+                left -= max(len(value), _LEAST_VALUE_BYTES)
+                if left < 0:
+                    raise InvalidError(f"its inputs and outputs take more than {_MAX_VALUE_BYTES} bytes")
+                found[number].append(ValueInfoProto.FromString(bytes(value)))
+        return found[_GRAPH_INPUT], found[_GRAPH_OUTPUT]
+
     def _graph(self, graph: memoryview, wanted: set[str], depth: int) -> set[str]:
         """Walk a graph; returns those of the `wanted` names that are names of initialisers."""
         if depth > _MAX_DEPTH:
             raise InvalidError(f"the graph is nested more than {_MAX_DEPTH} levels deep")
         names: set[str] = set()
-        for number, value in fields(graph):
+        for number, value in self._walk.fields(graph):
             name = ""
             if number == _GRAPH_NODE:
                 self._node(content(number, value), depth)
@@ -100,18 +114,15 @@ class _Reader:
         return names
 
     def _function(self, function: memoryview) -> None:
-        for number, value in fields(function):
+        for number, value in self._walk.fields(function):
             if number == _FUNCTION_NODE:
                 self._node(content(number, value), 0)
             elif number == _FUNCTION_ATTRIBUTE:
                 self._attribute(content(number, value), 0)
 
     def _node(self, node: memoryview, depth: int) -> None:
-        self._nodes += 1
-        if self._nodes > _MAX_NODES:
-            raise InvalidError(f"it has more than {_MAX_NODES} nodes")
         operator = ""
-        for number, value in fields(node):
+        for number, value in self._walk.fields(node):
             if number == _NODE_OPERATOR:
                 operator = text(value)
             elif number == _NODE_ATTRIBUTE:
@@ -121,7 +132,7 @@ class _Reader:
             raise InvalidError(f"it has more than {_MAX_OPERATORS} kinds of operators")
 
     def _attribute(self, attribute: memoryview, depth: int) -> None:
-        for number, value in fields(attribute):
+        for number, value in self._walk.fields(attribute):
             if number in _ATTRIBUTE_TENSORS:
                 self._tensor(content(number, value))
             elif number in _ATTRIBUTE_GRAPHS:
@@ -132,32 +143,19 @@ class _Reader:
     def _tensor(self, tensor: memoryview) -> str:
         """Check where the tensor's data is, and return its name."""
         name = ""
-        for value in messages(tensor, _TENSOR_NAME):
+        for value in self._walk.messages(tensor, _TENSOR_NAME):
             name = text(value)
-        check_tensor(tensor, name, self._model_dir)
+        check_tensor(self._walk, tensor, name, self._model_dir)
         return name
 
     def _sparse(self, sparse: memoryview) -> str:
         """Check both parts of a sparse tensor; its name is that of the values."""
         name = ""
-        for values in messages(sparse, _SPARSE_VALUES):
+        for values in self._walk.messages(sparse, _SPARSE_VALUES):
             name = self._tensor(values)
-        for indices in messages(sparse, _SPARSE_INDICES):
+        for indices in self._walk.messages(sparse, _SPARSE_INDICES):
             self._tensor(indices)
         return name
-
-
-def _values(model: memoryview, wanted: int) -> list[ValueInfoProto]:
-    """Return the graph's inputs, or its outputs."""
-    values: list[ValueInfoProto] = []
-    left = _MAX_VALUE_BYTES
-    for graph in messages(model, _MODEL_GRAPH):
-        for value in messages(graph, wanted):
-            left -= max(len(value), _LEAST_VALUE_BYTES)
-            if left < 0:
-                raise InvalidError(f"its inputs, or its outputs, take more than {_MAX_VALUE_BYTES} bytes")
-            values.append(ValueInfoProto.FromString(bytes(value)))
-    return values
 
 
 def _tensor(value: ValueInfoProto) -> Tensor:

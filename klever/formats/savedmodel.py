@@ -19,7 +19,7 @@ from google.protobuf.message_factory import GetMessageClass
 from klever.errors import InvalidError
 from klever.formats.files import check_inside, map_only_match
 from klever.formats.signature import Signature, Tensor
-from klever.formats.wire import content, fields, messages, text
+from klever.formats.wire import Walk, content, text
 
 __all__ = ["read_signature"]
 
@@ -66,32 +66,34 @@ def read_signature(model_dir: Path) -> Signature:
 
 
 def _read(model: memoryview, model_dir: Path) -> Signature:
-    graph = next((graph for graph in messages(model, _MODEL_GRAPH) if "serve" in _tags(graph)), None)
+    walk = Walk()
+    graph = next((graph for graph in walk.messages(model, _MODEL_GRAPH) if "serve" in _tags(walk, graph)), None)
     if graph is None:
         raise InvalidError("it has no graph tagged serve")
-    for asset in messages(graph, _META_ASSET):
-        for name in messages(asset, _ASSET_FILE):
+    for asset in walk.messages(graph, _META_ASSET):
+        for name in walk.messages(asset, _ASSET_FILE):
             check_inside(model_dir, f"assets/{text(name)}", "an asset")
-    signature = _message_class().FromString(bytes(_signature(graph)))
+    signature = _message_class().FromString(bytes(_signature(walk, graph)))
     layers: Counter[str] = Counter()
-    for definition in messages(graph, _META_GRAPH):
-        _count(messages(definition, _GRAPH_NODE), "", layers)
-        for library in messages(definition, _GRAPH_LIBRARY):
-            for function in messages(library, _LIBRARY_FUNCTION):  # where TensorFlow 2 has the real work
-                _count(messages(function, _FUNCTION_NODE), "function/", layers)
+    for definition in walk.messages(graph, _META_GRAPH):
+        _count(walk, walk.messages(definition, _GRAPH_NODE), "", layers)
+        for library in walk.messages(definition, _GRAPH_LIBRARY):
+            for function in walk.messages(library, _LIBRARY_FUNCTION):  # where TensorFlow 2 has the real work
+                _count(walk, walk.messages(function, _FUNCTION_NODE), "function/", layers)
     return Signature(_tensors(signature.inputs), _tensors(signature.outputs), dict(sorted(layers.items())))
 
 
-def _tags(graph: memoryview) -> set[str]:
-    return {text(tag) for info in messages(graph, _META_INFO) for tag in islice(messages(info, _INFO_TAG), _MAX_TAGS)}
+def _tags(walk: Walk, graph: memoryview) -> set[str]:
+    infos = walk.messages(graph, _META_INFO)
+    return {text(tag) for info in infos for tag in islice(walk.messages(info, _INFO_TAG), _MAX_TAGS)}
 
 
-def _signature(graph: memoryview) -> memoryview:
+def _signature(walk: Walk, graph: memoryview) -> memoryview:
     """Return the SignatureDef `serving_default`; raises `InvalidError` that names those which there are."""
     names: list[str] = []
-    for entry in messages(graph, _META_SIGNATURE):
+    for entry in walk.messages(graph, _META_SIGNATURE):
         name, value = "", memoryview(b"")
-        for number, field in fields(entry):
+        for number, field in walk.fields(entry):
             if number == _ENTRY_KEY:
                 name = text(field)
             elif number == _ENTRY_VALUE:
@@ -107,10 +109,10 @@ def _signature(graph: memoryview) -> memoryview:
     raise InvalidError(f"it has no signature {_SERVING}, only: {', '.join(sorted(names)) or 'none'}")
 
 
-def _count(nodes: Iterable[memoryview], prefix: str, layers: Counter[str]) -> None:
+def _count(walk: Walk, nodes: Iterable[memoryview], prefix: str, layers: Counter[str]) -> None:
     for node in nodes:
         operator = ""
-        for number, value in fields(node):
+        for number, value in walk.fields(node):
             if number == _NODE_OPERATOR:
                 operator = text(value)
         layers[prefix + operator] += 1

@@ -11,7 +11,7 @@ from typing import Final
 
 from klever.errors import InvalidError
 
-__all__ = ["Field", "content", "fields", "messages", "text"]
+__all__ = ["Field", "Walk", "content", "text"]
 
 Field = int | memoryview
 """A field's value: a number of a varint or of a fixed width, or the content of a string, bytes or message."""
@@ -20,51 +20,61 @@ _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _WIDTHS: Final = {_FIXED64: 8, _FIXED32: 4}
 _MOST_VARINT_BITS: Final = 63
 _MOST_TEXT: Final = 4096
+_MOST_FIELDS: Final = 3_000_000
+"""A graph of 100,000 nodes has two million."""
 
 
-def fields(message: memoryview) -> Iterator[tuple[int, Field]]:
-    """Yield number and value of each field, in the order of the file. Raises `InvalidError` for a damaged message."""
-    at = 0
-    while at < len(message):
-        key, at = _varint(message, at)
-        number, kind = key >> 3, key & 7
-        if not number:
-            raise InvalidError(f"field number 0 at byte {at}")
-        if kind == _VARINT:
-            value, at = _varint(message, at)
-            yield number, value
-            continue
-        if kind == _LENGTH:
-            size, at = _varint(message, at)
-        elif kind in _WIDTHS:
-            size = _WIDTHS[kind]
-        else:
-            raise InvalidError(f"field {number} has the wire type {kind}")
-        content = message[at : at + size]
-        if len(content) < size:
-            raise InvalidError(f"field {number} has {size} bytes, and only {len(content)} follow")
-        at += size
-        yield number, content if kind == _LENGTH else int.from_bytes(content, "little")
+class Walk:
+    """One walk through a file. It reads a bounded number of fields, whatever the depth at which they stand."""
 
+    def __init__(self) -> None:
+        self._left = _MOST_FIELDS
 
-def messages(message: memoryview, number: int) -> Iterator[memoryview]:
-    """Yield the content of each field with this number; raises `InvalidError` if one is a number."""
-    for found, value in fields(message):
-        if found == number:
-            yield content(number, value)
+    def fields(self, message: memoryview) -> Iterator[tuple[int, Field]]:
+        """Yield number and value of each field, in the order of the file; raises `InvalidError` for damaged ones."""
+        at = 0
+        while at < len(message):
+            self._left -= 1
+            if self._left < 0:
+                raise InvalidError(f"it has more than {_MOST_FIELDS} fields")
+            key, at = _varint(message, at)
+            number, kind = key >> 3, key & 7
+            if not number:
+                raise InvalidError(f"a field has the number 0 at byte {at}")
+            if kind == _VARINT:
+                value, at = _varint(message, at)
+                yield number, value
+                continue
+            if kind == _LENGTH:
+                size, at = _varint(message, at)
+            elif kind in _WIDTHS:
+                size = _WIDTHS[kind]
+            else:
+                raise InvalidError(f"field {number} has the wire type {kind}")
+            if size > len(message) - at:
+                raise InvalidError(f"field {number} has {size} bytes, and only {len(message) - at} follow")
+            found = message[at : at + size]
+            at += size
+            yield number, found if kind == _LENGTH else int.from_bytes(found, "little")
+
+    def messages(self, message: memoryview, wanted: int) -> Iterator[memoryview]:
+        """Yield the content of each field with this number; raises `InvalidError` if one is a number."""
+        for number, value in self.fields(message):
+            if number == wanted:
+                yield content(number, value)
 
 
 def content(number: int, value: Field) -> memoryview:
-    """Return a value that must have a content."""
+    """Return the content of a field that must have one; raises `InvalidError` for a number."""
     if isinstance(value, int):
-        raise InvalidError(f"field {number} is a number, not a text or message")
+        raise InvalidError(f"field {number} is a number, and must be a text or message")
     return value
 
 
 def text(value: Field) -> str:
     """Return a name; raises `InvalidError` if it is not UTF-8, or too long."""
     if isinstance(value, int):
-        raise InvalidError(f"{value} stands where a text belongs")
+        raise InvalidError(f"a name is the number {value}")
     if len(value) > _MOST_TEXT:
         raise InvalidError(f"a name has {len(value)} bytes, and at most {_MOST_TEXT} are read")
     try:
@@ -75,14 +85,18 @@ def text(value: Field) -> str:
 
 def _varint(message: memoryview, at: int) -> tuple[int, int]:
     """Return the number at a position, and the position behind it."""
-    value, shift = 0, 0
-    while shift <= _MOST_VARINT_BITS:
-        if at >= len(message):
-            raise InvalidError("the file ends within a number")
+    try:
         byte = message[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return value, at
-        shift += 7
-    raise InvalidError(f"a number at byte {at} has more than 10 bytes")
+            return byte, at + 1
+        value, shift = byte & 0x7F, 7
+        while shift <= _MOST_VARINT_BITS:
+            at += 1
+            byte = message[at]
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value, at + 1
+            shift += 7
+    except IndexError as error:
+        raise InvalidError("it ends within a number") from error
+    raise InvalidError(f"a number has more than 10 bytes at byte {at}")
