@@ -28,7 +28,7 @@ _CHUNK: Final = 64 << 10
 _MAX_TAG: Final = 1 << 20
 """Bytes between two events of the parser, which keeps a tag in memory until the tag ends."""
 _MAX_DEPTH: Final = 10_000
-_MAX_KEPT: Final = 16 << 20
+_MAX_KEPT: Final = 4 << 20
 _FIELD_COST: Final = 64
 """Characters that a field counts beside its texts."""
 _NO_MODELS: Final = {"Header", "MiningBuildTask", "DataDictionary", "TransformationDictionary", "Extension"}
