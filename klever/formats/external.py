@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from klever.errors import InvalidError
-from klever.formats.files import check_inside
+from klever.formats.files import check_path, size_inside
 from klever.formats.wire import Walk, content, text
 
-__all__ = ["check_tensor"]
+__all__ = ["locations_of"]
 
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14
 _EXTERNAL: Final = 1
@@ -21,8 +21,12 @@ _MOST_ENTRIES: Final = 16
 """location, offset, length and checksum are defined; some tools add basepath."""
 
 
-def check_tensor(walk: Walk, tensor: memoryview, name: str, model_dir: Path) -> None:
-    """Raise `InvalidError` that names the tensor if its data is not where the model may have it."""
+def locations_of(walk: Walk, tensor: memoryview, name: str, model_dir: Path | None) -> list[str]:
+    """Return the files that a tensor's data is in; none for data in the model itself.
+
+    Raises `InvalidError` that names the tensor for a file that is not the model's. With `model_dir` the files must be
+    there, and be long enough.
+    """
     entries: list[tuple[str, str]] = []
     external = False
     for number, value in walk.fields(tensor):
@@ -33,13 +37,16 @@ def check_tensor(walk: Walk, tensor: memoryview, name: str, model_dir: Path) -> 
         elif number == _DATA_LOCATION:
             external |= value == _EXTERNAL
     if not entries and not external:
-        return
+        return []
     what = f"the data of tensor {name[:80]!r}"
     locations = [value for key, value in entries if key == "location"]
     if not locations:
         raise InvalidError(f"{what} is external, and no location is given", reason="UNSAFE_PATH")
     for location in locations:  # all of them, as readers differ in which of several they take
-        _check_range(dict(entries), check_inside(model_dir, location, what), what)
+        check_path(location, what)
+        if model_dir is not None:
+            _check_range(dict(entries), size_inside(model_dir, location, what), what)
+    return locations
 
 
 def _entry(walk: Walk, entry: memoryview) -> tuple[str, str]:

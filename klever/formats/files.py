@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from klever.errors import InvalidError
 
-__all__ = ["check_inside", "map_only_match", "only_match"]
+__all__ = ["check_path", "map_file", "only_match", "size_inside"]
 
 
 def only_match(model_dir: Path, pattern: str, limit: int) -> Path:
@@ -22,29 +22,35 @@ def only_match(model_dir: Path, pattern: str, limit: int) -> Path:
     return path
 
 
-def map_only_match(model_dir: Path, pattern: str, limit: int) -> tuple[Path, memoryview]:
-    """Return the one file that matches, with its content, which takes no memory until it is read."""
-    path = only_match(model_dir, pattern, limit)
+def map_file(path: Path) -> memoryview:
+    """Return a file's content, which takes no memory until it is read."""
     with path.open("rb") as file:
         if not path.stat().st_size:
-            return path, memoryview(b"")  # cannot be mapped
-        return path, memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            return memoryview(b"")  # cannot be mapped
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
-def check_inside(model_dir: Path, location: str, what: str) -> int:
-    """Return the size of a file that a model names; raises `InvalidError` unless it is a regular file of the model.
+def check_path(location: str, what: str) -> None:
+    """Raise `InvalidError` unless a location that a model names is a relative path of plain names.
 
-    The location must be a relative path of plain names: a framework would follow `..` and links out of the directory.
+    A framework would follow anything else out of the model directory.
     """
     parts = PurePosixPath(location).parts
     if not parts or location.startswith("/") or ".." in parts or "\\" in location or "\0" in location:
-        raise InvalidError(f"{what} is in {location!r}: must be a relative path inside the model", reason="UNSAFE_PATH")
+        raise InvalidError(
+            f"{what} is in {location[:80]!r}, outside the model directory: must be a relative path inside it",
+            reason="UNSAFE_PATH",
+        )
+
+
+def size_inside(model_dir: Path, location: str, what: str) -> int:
+    """Return the size of a file that `check_path` passed. Raises `InvalidError` unless it is a regular one, no link."""
     path = model_dir
-    for name in parts[:-1]:
+    for name in PurePosixPath(location).parts[:-1]:
         path /= name
         if path.is_symlink():
-            raise InvalidError(f"{what} is in {location!r}: {name} must not be a link", reason="UNSAFE_PATH")
-    return _size(path / parts[-1], f"{what} is in {location!r}, which")
+            raise InvalidError(f"{what} is in {location[:80]!r}: {name} must not be a link", reason="UNSAFE_PATH")
+    return _size(path / PurePosixPath(location).name, f"{what} is in {location[:80]!r}, which")
 
 
 def _size(path: Path, what: str) -> int:

@@ -6,6 +6,8 @@ The graph is walked in place; only inputs and outputs become messages. The numbe
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,12 +17,12 @@ from onnx import TensorProto, TypeProto, ValueInfoProto
 from onnx.helper import tensor_dtype_to_np_dtype
 
 from klever.errors import InvalidError
-from klever.formats.external import check_tensor
-from klever.formats.files import map_only_match
+from klever.formats.external import locations_of
+from klever.formats.files import map_file, only_match
 from klever.formats.signature import Signature, Tensor
 from klever.formats.wire import Walk, content, text
 
-__all__ = ["read_signature"]
+__all__ = ["external_data", "read_signature"]
 
 _LIMIT: Final = 2 << 30
 _MAX_DEPTH: Final = 50
@@ -42,9 +44,30 @@ _TENSOR_NAME: Final = 8
 
 def read_signature(model_dir: Path) -> Signature:
     """Read it; symbolic dimensions are -1, initialisers are not inputs, subgraphs and local functions count."""
-    path, model = map_only_match(model_dir, "*.onnx", _LIMIT)
+    path = only_match(model_dir, "*.onnx", _LIMIT)
+    with _named(path):
+        return _Reader(model_dir).read(map_file(path))
+
+
+def external_data(path: Path) -> list[str]:
+    """Return the files that the tensors of a model are in, as the model names them, whether they are there or not.
+
+    Raises `InvalidError` for a location outside the model directory, and for a file that is not ONNX. A link, and a
+    file that no framework reads because it is too large, has none.
+    """
+    if path.is_symlink() or not path.is_file() or path.stat().st_size > _LIMIT:
+        return []
+    reader = _Reader(None)
+    with _named(path):
+        reader.walk(map_file(path), set())
+    return sorted(reader.locations)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Name the file in the errors of what is not ONNX."""
     try:
-        return _Reader(model_dir).read(model)
+        yield
     except DecodeError as error:
         raise InvalidError(f"{path.name} is not an ONNX model: {error}; {_ADVICE}") from error
     except InvalidError as error:
@@ -54,25 +77,20 @@ def read_signature(model_dir: Path) -> Signature:
 
 
 class _Reader:
-    """Walks one model. What counts is counted, whatever the depth at which it stands."""
+    """Walks one model. What counts is counted, whatever the depth at which it stands.
 
-    def __init__(self, model_dir: Path) -> None:
+    External data is looked for in `model_dir`, and only collected without one.
+    """
+
+    def __init__(self, model_dir: Path | None) -> None:
         self._model_dir = model_dir
         self._layers: Counter[str] = Counter()
         self._walk = Walk()
+        self.locations: set[str] = set()
 
     def read(self, model: memoryview) -> Signature:
         inputs, outputs = self._values(model)
-        names = {_text(value.name) for value in inputs}
-        initial: set[str] = set()
-        for graph in self._walk.messages(model, _MODEL_GRAPH):  # one that stands there again is merged with the first
-            initial |= self._graph(graph, names, 0)
-        for training in self._walk.messages(model, _MODEL_TRAINING):
-            for number in _TRAINING_GRAPHS:
-                for graph in self._walk.messages(training, number):
-                    self._graph(graph, set(), 0)
-        for function in self._walk.messages(model, _MODEL_FUNCTION):
-            self._function(function)
+        initial = self.walk(model, {_text(value.name) for value in inputs})
         if not self._layers and not outputs:
             raise InvalidError("it holds no graph")
         return Signature(
@@ -80,6 +98,20 @@ class _Reader:
             outputs=tuple(map(_tensor, outputs)),
             layers=dict(sorted(self._layers.items())),
         )
+
+    def walk(self, model: memoryview, wanted: set[str]) -> set[str]:
+        """Walk all graphs; returns those of the `wanted` names that are names of initialisers."""
+        names: set[str] = set()
+        for number, value in self._walk.fields(model):
+            if number == _MODEL_GRAPH:  # one that stands there again is merged with the first
+                names |= self._graph(content(number, value), wanted, 0)
+            elif number == _MODEL_TRAINING:
+                for part in _TRAINING_GRAPHS:
+                    for graph in self._walk.messages(content(number, value), part):
+                        self._graph(graph, set(), 0)
+            elif number == _MODEL_FUNCTION:
+                self._function(content(number, value))
+        return names
 
     def _values(self, model: memoryview) -> tuple[list[ValueInfoProto], list[ValueInfoProto]]:
         """Return the graph's inputs and outputs."""
@@ -145,7 +177,7 @@ class _Reader:
         name = ""
         for value in self._walk.messages(tensor, _TENSOR_NAME):
             name = text(value)
-        check_tensor(self._walk, tensor, name, self._model_dir)
+        self.locations.update(locations_of(self._walk, tensor, name, self._model_dir))
         return name
 
     def _sparse(self, sparse: memoryview) -> str:

@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
 from klever.errors import InvalidError
-from klever.formats.files import check_inside, map_only_match
+from klever.formats.files import check_path, map_file, only_match, size_inside
 from klever.formats.signature import Signature, Tensor
 from klever.formats.wire import Walk, content, text
 
@@ -56,9 +56,9 @@ _DTYPES: Final = {
 
 def read_signature(model_dir: Path) -> Signature:
     """Read `serving_default` of the graph tagged `serve`; TF2 keeps its operators in functions: they count too."""
-    path, model = map_only_match(model_dir, "saved_model.pb", _LIMIT)
+    path = only_match(model_dir, "saved_model.pb", _LIMIT)
     try:
-        return _read(model, model_dir)
+        return _read(map_file(path), model_dir)
     except DecodeError as error:
         raise InvalidError(f"{path.name} is not a SavedModel: {error}") from error
     except InvalidError as error:
@@ -72,7 +72,9 @@ def _read(model: memoryview, model_dir: Path) -> Signature:
         raise InvalidError("it has no graph tagged serve")
     for asset in walk.messages(graph, _META_ASSET):
         for name in walk.messages(asset, _ASSET_FILE):
-            check_inside(model_dir, f"assets/{text(name)}", "an asset")
+            location = f"assets/{text(name)}"
+            check_path(location, "an asset")
+            size_inside(model_dir, location, "an asset")
     signature = _message_class().FromString(bytes(_signature(walk, graph)))
     layers: Counter[str] = Counter()
     for definition in walk.messages(graph, _META_GRAPH):

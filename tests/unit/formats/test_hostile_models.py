@@ -17,6 +17,9 @@ from typing import Any
 
 import pytest
 
+from klever.errors import InvalidError
+from klever.formats.onnx import external_data
+
 DATA = Path(__file__).parents[2] / "data"
 MOST_MIB = 300
 """The reader with what it imports takes 100."""
@@ -407,3 +410,13 @@ def test_external_data_inside_the_model_is_accepted(tmp_path: Path, reader: Read
     (tmp_path / "weights" / "w.bin").write_bytes(bytes(16))
     (tmp_path / "m.onnx").write_bytes(external("weights/w.bin", offset="8", length="8"))
     assert reader.read("ONNX", tmp_path)["outcome"] == "signature"
+
+
+def test_locations_are_collected_and_those_outside_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(external("weights/w.bin"))
+    assert external_data(path) == ["weights/w.bin"]
+    path.write_bytes(external("../w.bin"))
+    with pytest.raises(InvalidError) as refused:
+        external_data(path)
+    assert refused.value.reason == "UNSAFE_PATH"
