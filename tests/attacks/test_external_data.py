@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from tests.attacks.pushing import layer_of, push
-from tests.attacks.test_signature_bombs import deploy, failure
+from tests.attacks.serving import deploy, failure
 from tests.e2e.platform import Platform
 
 
