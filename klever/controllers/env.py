@@ -20,7 +20,9 @@ def values_of(env: Iterable[dict[str, Any]], path: str, *, own_command: bool = F
     for variable in env:
         where = f"{path}[{variable['name']}]"
         if is_reserved(variable["name"], own_command=own_command):
-            violation = FieldViolation(where, "must not be set: loaders, shells or interpreters read it")
+            violation = FieldViolation(
+                where, "must not be set: it is the platform's, or loaders, shells or interpreters read it"
+            )
             raise InvalidError(violations=(violation,))
         if "valueFrom" in variable:
             violation = FieldViolation(f"{where}.valueFrom", "has a source on Kubernetes only: give a value")
