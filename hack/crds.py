@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from google.protobuf import descriptor_pb2
 
+from klever.api.environment import PLATFORM_PATTERN, RESERVED_PATTERN
 from klever.v1alpha1 import schema_pb2
 
 GROUP = "kleveross.io"
@@ -193,9 +194,14 @@ def bounds(options: schema_pb2.FieldSchema) -> dict[str, Any]:
 
 
 def rule(source: schema_pb2.Rule) -> dict[str, Any]:
-    result = {"rule": source.rule, "message": source.message}
+    result = {"rule": expression(source.rule), "message": source.message}
     if source.message_expression:
         result["messageExpression"] = source.message_expression
     if source.field_path:
         result["fieldPath"] = source.field_path
     return result
+
+
+def expression(source: str) -> str:
+    """Return a rule's CEL with the regular expressions that it names."""
+    return source.replace("$PLATFORM_PATTERN", PLATFORM_PATTERN).replace("$RESERVED_PATTERN", RESERVED_PATTERN)

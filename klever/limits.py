@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from typing import Self
 
-from klever.errors import FieldViolation, InvalidError
+from klever.errors import ExhaustedError, FieldViolation, InvalidError
 
 __all__ = ["DEFAULTS", "Limit", "Limits"]
 
@@ -35,10 +35,19 @@ def _limit(default: int, unit: str, bounds: str) -> int:
 class Limits:
     """The values of one platform. Every field is a limit; its metadata gives the unit and what the limit bounds."""
 
-    tensors: int = _limit(1_000, "tensors", "inputs, and outputs, of a signature")
+    config_bytes: int = _limit(1 << 20, "bytes", "the metadata of a version: its config, 4 MiB at most")
+    tensors: int = _limit(1_000, "tensors", "the inputs, and the outputs, of a signature")
     tensor_rank: int = _limit(32, "dimensions", "the rank of a tensor in a signature")
     tensor_elements: int = _limit(1 << 26, "elements", "the elements of a tensor, where dynamic dimensions count as 1")
+    tensor_values: int = _limit(10_000, "values", "the values that a categorical field of a signature lists")
+    operators: int = _limit(10_000, "kinds of operators", "the operators of a signature")
+    name_length: int = _limit(1_024, "characters", "a name in a signature, and a value that a field lists")
     example_bytes: int = _limit(64 << 20, "bytes", "an example request, and the health probe made from a signature")
+    message_bytes: int = _limit(4 << 20, "bytes", "a message that a caller of the API sends")
+    open_streams: int = _limit(500, "streams", "the watches and followed logs of all callers at a time")
+    task_memory_bytes: int = _limit(2 << 30, "bytes", "the resident memory of a job's task")
+    task_seconds: int = _limit(3600, "seconds", "the run time of a job's task, whatever its spec allows")
+    concurrent_renders: int = _limit(4, "renders", "the calls of RenderServing at a time")
 
     @classmethod
     def parse(cls, settings: Iterable[str]) -> Self:
@@ -49,7 +58,7 @@ class Limits:
             known = {limit.name: limit for limit in limits.rows()}
             if name not in known:
                 raise InvalidError(f"invalid limit {name!r}: must be one of {', '.join(sorted(known))}")
-            if not (value.isascii() and value.isdecimal() and 0 < int(value) < 1 << 63):
+            if not (value.isascii() and value.isdecimal() and len(value) < 20 and 0 < int(value) < 1 << 63):
                 raise InvalidError(
                     f"invalid limit {setting!r}: the value must be a positive number of {known[name].unit}"
                 )
@@ -64,15 +73,28 @@ class Limits:
 
     def check(self, name: str, used: int, what: str, path: str = "") -> None:
         """Raise `InvalidError` if `used` exceeds the limit `name`; `what` names the thing, `path` is a field path."""
-        limit = next(row for row in self.rows() if row.name == name)
-        if used <= limit.value:
+        if used <= getattr(self, name):
             return
+        limit = next(row for row in self.rows() if row.name == name)
         message = (
             f"{what} has {used} {limit.unit}, and the limit {name} is {limit.value}: "
             f"reduce it, or start the platform with --limit {name}={used}"
         )
         violations = (FieldViolation(path, message),) if path else ()
         raise InvalidError(message, violations=violations, reason="LIMIT_EXCEEDED", metadata={"limit": name})
+
+    def admit(self, name: str, busy: int, what: str) -> None:
+        """Raise `ExhaustedError` if `busy` of what the limit `name` counts are there, so that `what` has to wait."""
+        most = getattr(self, name)
+        if busy < most:
+            return
+        limit = next(row for row in self.rows() if row.name == name)
+        raise ExhaustedError(
+            f"{what} must wait: there are {busy} {limit.unit}, and the limit {name} is {most}: try again later, or "
+            f"start the platform with a larger --limit {name}=N",
+            reason="LIMIT_EXCEEDED",
+            metadata={"limit": name},
+        )
 
 
 DEFAULTS = Limits()

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from klever.errors import InvalidError, NotFoundError
+from klever.formats.bounds import check_bounds
+from klever.limits import DEFAULTS, Limits
 from klever.oci.client import FetchedManifest, RegistryClient
 from klever.oci.config import ModelConfig
 from klever.oci.dialects import dialect_of
@@ -56,9 +58,10 @@ class Catalogue:
     The loop's are few, and needed by all other parts: a registry that does not answer would take them all.
     """
 
-    def __init__(self, registries: Registries, metadata: Layout) -> None:
+    def __init__(self, registries: Registries, metadata: Layout, limits: Limits = DEFAULTS) -> None:
         self._registries = registries
         self._metadata = metadata
+        self._limits = limits
         self._versions: OrderedDict[tuple[str, Digest], Version] = OrderedDict()
         self._threads = ThreadPoolExecutor(_THREADS, "catalogue")
 
@@ -132,8 +135,11 @@ class Catalogue:
         manifest = Manifest.parse(fetched.content, str(reference))
         dialect = dialect_of(manifest, str(reference))
         content = dialect.content(manifest).digest
+        self._limits.check("config_bytes", manifest.config.size, f"the metadata of {reference}")
         self._fetch(client, reference.repository, manifest.config)
         config = dialect.read_config(manifest, self._metadata)
+        if config.signature is not None:
+            check_bounds(config.signature, self._limits)
         size = manifest.config.size + sum(layer.size for layer in manifest.layers)
         return Version(reference, fetched.digest, content, size, config, dialect.name)
 

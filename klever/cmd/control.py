@@ -17,6 +17,7 @@ from klever.controllers.serving import ServingReconciler
 from klever.controllers.serving.models import ModelResolver
 from klever.errors import NotFoundError
 from klever.executors import Executor
+from klever.limits import Limits
 from klever.reconcile.queue import Backoff
 from klever.reconcile.runner import Controller, ReconcileMetrics, Result, Source, changes_of, key_of, objects_of
 from klever.store import Key, Store
@@ -39,6 +40,7 @@ class ControlLoops:
     resolver: ModelResolver
     task_input: Callable[[], dict[str, Any]]
     metrics: ReconcileMetrics
+    limits: Limits
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -47,7 +49,11 @@ class ControlLoops:
             store, self.resolver, machine.backend, machine.router, EventRecorder(store, "kleveross.io/serving")
         )
         job = ModelJobReconciler(
-            store, machine.executor, EventRecorder(store, "kleveross.io/modeljob"), self.task_input
+            store,
+            machine.executor,
+            EventRecorder(store, "kleveross.io/modeljob"),
+            self.task_input,
+            limits=self.limits,
         )
         jobs = (objects_of(store, MODEL_JOB), task_changes(store, machine.executor))
         async with asyncio.TaskGroup() as group:

@@ -11,7 +11,7 @@ import asyncio
 import os
 import signal
 import socket
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from klever.cmd.options import Options, StoreOptions, add_machine_flags, add_sto
 from klever.cmd.preflight import CONTROLLERS
 from klever.cmd.stores import Stores, open_stores
 from klever.controllers.serving.models import ModelResolver
+from klever.limits import Limits
 from klever.oci.layout import Layout
 from klever.oci.registries import Credentials, Endpoint, Registries
 from klever.oci.table import read_table
@@ -49,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
     set_up_logging(args)
     options = machine_options(args, keep_serving=True)
     table = read_table(options.registries or args.data / "registries.yaml")
-    source = _Source(args.registry, args.registry_token_file and args.registry_token_file.absolute(), table)
+    token_file = args.registry_token_file and args.registry_token_file.absolute()
+    source = _Source(args.registry, token_file, table, options.limits)
     data = DataDirectory(args.data.absolute())
     data.prepare()
     with data.lock(shared=True):
@@ -65,6 +67,7 @@ class _Source:
     token_file: Path | None
     table: dict[str, Any]
     """Further registries."""
+    limits: Limits
 
     def endpoint(self) -> Endpoint:
         token = self.token_file.read_text().strip() if self.token_file else ""
@@ -72,7 +75,8 @@ class _Source:
 
     def task_input(self) -> dict[str, Any]:
         token_file = {"tokenFile": str(self.token_file)} if self.token_file else {}
-        return {"registry": {"url": self.url, "entries": self.table["registries"]} | token_file}
+        own = {"url": self.url, "entries": self.table["registries"]} | token_file
+        return {"registry": own, "limits": asdict(self.limits)}
 
 
 async def _serve(data: DataDirectory, options: Options, store: StoreOptions, source: _Source) -> None:
@@ -97,7 +101,7 @@ async def _serve(data: DataDirectory, options: Options, store: StoreOptions, sou
 async def _work(data: DataDirectory, options: Options, stores: Stores, source: _Source) -> None:
     """Take over what runs here, and look after it."""
     registries = Registries.parse(source.table, platform=source.endpoint())
-    resolver = ModelResolver(stores.controllers, Catalogue(registries, Layout(data.metadata)))
+    resolver = ModelResolver(stores.controllers, Catalogue(registries, Layout(data.metadata), options.limits))
     async with open_machine(data, options, gateway_of(data, options), registries, stores.leads) as machine:
         registry = CollectorRegistry()
         server = MetricsServer(registry, machine.router.metrics, machine.backend, stores.controllers)
@@ -105,6 +109,7 @@ async def _work(data: DataDirectory, options: Options, stores: Stores, source: _
         print(f"klever controllers: it leads (metrics at {url})", flush=True)
         try:
             metrics = ReconcileMetrics(registry)
-            await ControlLoops(stores.controllers, machine, resolver, source.task_input, metrics).run()
+            loops = ControlLoops(stores.controllers, machine, resolver, source.task_input, metrics, options.limits)
+            await loops.run()
         finally:
             await server.stop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -40,6 +41,7 @@ from klever.server.metrics import MetricsServer
 from klever.server.models import ModelHandlers
 from klever.server.objects import DEFAULT_NAMESPACE
 from klever.server.servings import ServingHandlers
+from klever.store.validation import SchemaAdmission
 
 __all__ = ["Embedded"]
 
@@ -99,7 +101,7 @@ class Embedded:
         metrics = CollectorRegistry()
         stores = await self._stack.enter_async_context(open_stores(self._store, self._data, (*SERVER, *CONTROLLERS)))
         await ensure_namespace(stores.api, DEFAULT_NAMESPACE)
-        catalogue = Catalogue(self._registries, Layout(self._data.metadata))
+        catalogue = Catalogue(self._registries, Layout(self._data.metadata), self._options.limits)
         pushes = PushReconciler(stores.api, stores.controllers, catalogue)
         await self._start_registry(pushes, metrics)
         may_act = partial(self._may_act, stores)
@@ -110,7 +112,7 @@ class Embedded:
         await self._start_api(stores, machine, catalogue, resolver, metrics)
         await self._start_metrics(stores, machine, metrics)
         reconciles = ReconcileMetrics(metrics)
-        loops = ControlLoops(stores.controllers, machine, resolver, self._task_input, reconciles)
+        loops = ControlLoops(stores.controllers, machine, resolver, self._task_input, reconciles, self._options.limits)
         self._working = asyncio.create_task(_work(stores, loops, pushes, reconciles), name="controllers")
 
     def _may_act(self, stores: Stores) -> bool:
@@ -139,7 +141,7 @@ class Embedded:
 
     def _task_input(self) -> dict[str, Any]:
         own = {"url": self._gateway.url, "tokenFile": str(self._data.token_file)}
-        return {"registry": own | {"entries": self._table["registries"]}}
+        return {"registry": own | {"entries": self._table["registries"]}, "limits": asdict(self._options.limits)}
 
     async def _start_api(
         self,
@@ -149,15 +151,23 @@ class Embedded:
         resolver: ModelResolver,
         metrics: CollectorRegistry,
     ) -> None:
-        renderer = ServingRenderer(resolver, machine.runtimes.__getitem__, machine.backend.files, machine.router)
+        limits = self._options.limits
+        renderer = ServingRenderer(
+            resolver,
+            machine.runtimes.__getitem__,
+            machine.backend.files,
+            machine.router,
+            admission=SchemaAdmission(),
+            limits=limits,
+        )
         services: Services = (
             (MODELS, ModelHandlers(stores.api, catalogue)),
             (JOBS, JobHandlers(stores.api, machine.executor)),
             (SERVINGS, ServingHandlers(stores.api, machine.backend, renderer)),
         )
         authenticator = TokenAuthenticator(self._token, guard_reads=self._gateway.beyond_loopback)
-        binder = Binder(authenticator, RpcMetrics(metrics))
-        server = await make_server(binder, services)
+        binder = Binder(authenticator, RpcMetrics(metrics), limits)
+        server = await make_server(binder, services, limits)
         self._gateway.api.unlink(missing_ok=True)
         server.add_insecure_port(f"unix:{quote(str(self._gateway.api))}")  # read as a URI: `%` has a meaning
         await server.start()

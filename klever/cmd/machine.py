@@ -24,6 +24,7 @@ from klever.cmd.stopping import stop_processes
 from klever.environments import EnvironmentManager
 from klever.errors import UnavailableError
 from klever.executors.local import LocalExecutor
+from klever.limits import Limits
 from klever.oci import model
 from klever.oci.client import RegistryClient
 from klever.oci.layout import Layout
@@ -61,7 +62,7 @@ async def open_machine(
     confinement = await asyncio.to_thread(choose, bubblewraps(), options.sandbox)
     processes = ProcessManager(data.processes, may_act, confinement)
     stopping = threading.Event()
-    runtimes = _runtimes()
+    runtimes = _runtimes(options.limits)
     async with AsyncExitStack() as stack:
         router = EnvoyRouter(data.envoy, gateway, processes, envoy_binary())
         await router.start()
@@ -109,8 +110,9 @@ def gateway_of(data: DataDirectory, options: Options) -> Gateway:
     )
 
 
-def _runtimes() -> dict[str, Any]:
-    options: dict[str, dict[str, Any]] = {"triton": {"installed": find_triton(Path("/opt/tritonserver"))}}
+def _runtimes(limits: Limits) -> dict[str, Any]:
+    triton = {"installed": find_triton(Path("/opt/tritonserver")), "limits": limits}
+    options: dict[str, dict[str, Any]] = {"triton": triton}
     return {name: create(name, **options.get(name, {})) for name in RUNTIMES}
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from klever.cmd.data import default_cache, default_data
 from klever.errors import InvalidError
+from klever.limits import DEFAULTS, Limits
 from klever.process import Level
 
 __all__ = [
@@ -46,6 +47,7 @@ class Options:
     """Table of further registries; by default registries.yaml of the data directory."""
     metrics_port: int = 0
     """On loopback; 0 for any that is free."""
+    limits: Limits = DEFAULTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,13 @@ def add_machine_flags(parser: argparse.ArgumentParser) -> None:
         metavar="PORT",
         help="of Prometheus metrics, on loopback (default: any)",
     )
+    parser.add_argument(
+        "--limit",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="another value of a limit; may be repeated (the table is in docs/limits.md)",
+    )
 
 
 def address(text: str) -> str:
@@ -150,6 +159,7 @@ def add_store_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def machine_options(args: argparse.Namespace, *, keep_serving: bool) -> Options:
+    """Raises `InvalidError` for an unknown limit, or an invalid value of one."""
     return Options(
         host=args.host,
         port=args.port,
@@ -163,6 +173,7 @@ def machine_options(args: argparse.Namespace, *, keep_serving: bool) -> Options:
         command_paths=tuple(path.absolute() for path in args.command_path),
         registries=args.registries,
         metrics_port=args.metrics_port,
+        limits=Limits.parse(args.limit),
     )
 
 

@@ -1,7 +1,8 @@
 """`python -m klever.cmd.task SPEC.json`: one job's task, in a process of its own.
 
-SPEC.json holds the ModelJob's `model`, `desiredTag` and `extraction`, and `registry` (`url`, `tokenFile`, `entries`)
-of the platform. Progress goes to standard output, the outcome to the file that KLEVER_TERMINATION_LOG names.
+SPEC.json holds the ModelJob's `model`, `desiredTag` and `extraction`, and of the platform `registry` (`url`,
+`tokenFile`, `entries`) and `limits`. Progress goes to standard output, the outcome to the file that
+KLEVER_TERMINATION_LOG names.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 from klever import tasks
 from klever.executors import Outcome
+from klever.limits import Limits
 from klever.oci.reference import Reference
 from klever.oci.registries import Credentials, Endpoint, Registries
 
@@ -53,7 +55,8 @@ def _job(spec: dict[str, Any], work: Path) -> tasks.Job:
     registries = Registries.parse({"registries": registry.get("entries", {})}, platform=platform)
     model = Reference.parse(spec["model"])
     target = Reference.parse(spec["desiredTag"]) if spec.get("desiredTag") else model
-    return tasks.Job(model, target, spec["extraction"]["format"], registries, work, _say)
+    limits = Limits(**spec.get("limits", {}))
+    return tasks.Job(model, target, spec["extraction"]["format"], registries, work, _say, limits)
 
 
 def _say(line: str) -> None:

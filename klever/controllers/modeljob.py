@@ -14,6 +14,7 @@ from klever.controllers.env import values_of
 from klever.controllers.report import report
 from klever.errors import ConflictError, FieldViolation, InvalidError, KleverError, NotFoundError
 from klever.executors import Executor, Task, TaskState
+from klever.limits import DEFAULTS, Limits
 from klever.oci.reference import Reference
 from klever.reconcile.conditions import Condition, format_time, merge_conditions
 from klever.reconcile.runner import Result
@@ -31,9 +32,6 @@ LOST = "Lost"
 """Of a task whose machine or supervisor went down: no fault of its own, tasks may be run twice."""
 MAX_LOSSES = 5
 """How often a lost task is run again before its job fails, as one control plane counts since its start."""
-
-DEADLINE_SECONDS = 3600.0
-MEMORY_BYTES = 2 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +181,10 @@ class ModelJobReconciler:
         events: EventRecorder,
         task_input: Callable[[], dict[str, Any]],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
+        limits: Limits = DEFAULTS,
     ) -> None:
+        self._limits = limits
         self._store = store
         self._executor = executor
         self._events = events
@@ -251,7 +252,7 @@ class ModelJobReconciler:
 
     def _task(self, job: Object) -> Task:
         spec, metadata = job["spec"], job["metadata"]
-        limit = min(float(spec.get("activeDeadlineSeconds", DEADLINE_SECONDS)), DEADLINE_SECONDS)
+        seconds = self._limits.task_seconds
         return Task(
             namespace=metadata["namespace"],
             name=metadata["name"],
@@ -264,8 +265,8 @@ class ModelJobReconciler:
                 **self._task_input(),
             },
             env=values_of(spec.get("env", []), "spec.env"),
-            timeout_s=limit,
-            memory_bytes=MEMORY_BYTES,
+            timeout_s=float(min(spec.get("activeDeadlineSeconds", seconds), seconds)),
+            memory_bytes=self._limits.task_memory_bytes,
         )
 
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
-from klever.api.codec import to_object
+from klever.api.kinds import SERVING, Object
 from klever.backends import Instance, InstancePhase, PredictorWorkload
 from klever.controllers.serving.models import ModelResolver
 from klever.controllers.serving.plan import make_plan
 from klever.controllers.serving.snapshot import Resolution, Snapshot
 from klever.errors import FailedPreconditionError
+from klever.limits import Limits
 from klever.routers import Router
 from klever.runtimes import Launch, Model, Placement, Runtime
-from klever.v1alpha1.serving_pb2 import Serving
+from klever.store.admission import Admission
 
 __all__ = ["ServingRenderer"]
 
@@ -26,7 +29,8 @@ _HTTP, _GRPC, _METRICS = 8000, 8001, 8002
 class ServingRenderer:
     """`files` lists a pinned model's files; `runtimes` are the runtimes as the backend has them.
 
-    Where something runs is not known yet: ports and directories are those of a container.
+    Where something runs is not known yet: ports and directories are those of a container. Whoever may read may render,
+    so `admission` refuses what the store would not keep, and `limits` bounds how many renders run at a time.
     """
 
     def __init__(
@@ -35,29 +39,56 @@ class ServingRenderer:
         runtimes: Callable[[str], Runtime],
         files: Callable[[PredictorWorkload], Awaitable[tuple[str, ...]]],
         router: Router,
+        *,
+        admission: Admission,
+        limits: Limits,
     ) -> None:
         self._models = models
         self._runtimes = runtimes
         self._files = files
         self._router = router
+        self._admission = admission
+        self._limits = limits
+        self._rendering = 0
 
-    async def render(self, serving: Serving) -> dict[str, str]:
-        """Return generated files by path. Raises `FailedPreconditionError` for a model that is not there."""
-        obj = to_object(serving)
-        models = await self._models.resolve(obj, extract=False)
+    async def render(self, read: Callable[[], Object]) -> dict[str, str]:
+        """Return generated files by path for the Serving that `read` makes; large ones take a while, in a thread.
+
+        Raises `InvalidError` for a Serving that the store would refuse, `FailedPreconditionError` for a model that is
+        not there, `ExhaustedError` while too many others render.
+        """
+        with self._turn():
+            serving = await asyncio.to_thread(lambda: self._admission.admit(SERVING, read(), None, ""))
+            snapshot = await self._snapshot(serving)
+            files = [await self._files(w) if w.model else () for w in make_plan(snapshot).wanted]
+            return await asyncio.to_thread(self._generate, snapshot, files)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        self._limits.admit("concurrent_renders", self._rendering, "RenderServing")
+        self._rendering += 1
+        try:
+            yield
+        finally:
+            self._rendering -= 1
+
+    async def _snapshot(self, serving: Object) -> Snapshot:
+        models = await self._models.resolve(serving, extract=False)
         for name, model in models.items():
             if model.state is not Resolution.RESOLVED:
                 raise FailedPreconditionError(f"spec.predictors[{name}]: {model.message}", reason="MODEL_NOT_READY")
-        snapshot = Snapshot(obj, models, (), None, "", datetime.now(UTC))
+        return Snapshot(serving, models, (), None, "", datetime.now(UTC))
+
+    def _generate(self, snapshot: Snapshot, files: list[tuple[str, ...]]) -> dict[str, str]:
         wanted = make_plan(snapshot).wanted
-        launches = [await self._launch(serving.metadata.name, workload) for workload in wanted]
+        name = snapshot.serving["metadata"]["name"]
+        launches = [self._launch(name, *pair) for pair in zip(wanted, files, strict=True)]
         ready = tuple(map(_ready, wanted, launches))
         route = make_plan(replace(snapshot, instances=ready)).route
-        files = {f"gateway/{name}": text for name, text in self._router.render(route).items()}
-        return {path: text for pair in zip(wanted, launches, strict=True) for path, text in _files(*pair)} | files
+        rendered = {path: text for pair in zip(wanted, launches, strict=True) for path, text in _files(*pair)}
+        return rendered | {f"gateway/{name}": text for name, text in self._router.render(route).items()}
 
-    async def _launch(self, name: str, workload: PredictorWorkload) -> Launch:
-        files = await self._files(workload) if workload.model else ()
+    def _launch(self, name: str, workload: PredictorWorkload, files: tuple[str, ...]) -> Launch:
         model = Model(name, workload.format, files, workload.signature)
         at = Placement(
             host=_HOST,

@@ -1,48 +1,193 @@
-"""ONNX: inputs, outputs and operators of the graph (onnx.proto). External data is not loaded."""
+"""ONNX: inputs, outputs and operators of the graph (onnx.proto). External data is checked, and not loaded.
+
+The graph is walked in place; only inputs and outputs become messages. The numbers below are those of onnx.proto.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from google.protobuf.message import DecodeError
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto
+from onnx import TensorProto, TypeProto, ValueInfoProto
 from onnx.helper import tensor_dtype_to_np_dtype
 
 from klever.errors import InvalidError
-from klever.formats.files import read_only_match
+from klever.formats.external import locations_of
+from klever.formats.files import map_file, only_match
 from klever.formats.signature import Signature, Tensor
+from klever.formats.wire import Walk, content, text
 
-__all__ = ["read_signature"]
+__all__ = ["external_data", "read_signature"]
 
-_LIMIT = 2 << 30
-_MAX_DEPTH = 50
-_ADVICE = "see that it was copied whole and that onnx.checker.check_model takes it, or export it anew"
+_LIMIT: Final = 2 << 30
+_MAX_DEPTH: Final = 50
+_MAX_OPERATORS: Final = 10_000
+_MAX_VALUE_BYTES: Final = 4 << 20
+"""Of all inputs and outputs. Older models list their weights among the inputs, which the signature leaves out."""
+_LEAST_VALUE_BYTES: Final = 32
+_ADVICE: Final = "copy it again, check it with onnx.checker.check_model, or export it again"
+
+_MODEL_GRAPH, _MODEL_TRAINING, _MODEL_FUNCTION = 7, 20, 25
+_TRAINING_GRAPHS: Final = (1, 2)
+_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT, _GRAPH_SPARSE = 1, 5, 11, 12, 15
+_NODE_OPERATOR, _NODE_ATTRIBUTE = 4, 5
+_FUNCTION_NODE, _FUNCTION_ATTRIBUTE = 7, 11
+_ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS, _ATTRIBUTE_SPARSE = (5, 10), (6, 11), (22, 23)
+_SPARSE_VALUES, _SPARSE_INDICES = 1, 2
+_TENSOR_NAME: Final = 8
 
 
 def read_signature(model_dir: Path) -> Signature:
-    """Read it; symbolic dimensions are -1, initialisers are no inputs, subgraphs and local functions count."""
-    path, content = read_only_match(model_dir, "*.onnx", _LIMIT)
-    model = ModelProto()
+    """Read it; symbolic dimensions are -1, initialisers are not inputs, subgraphs and local functions count."""
+    path = only_match(model_dir, "*.onnx", _LIMIT)
+    with _named(path):
+        return _Reader(model_dir).read(map_file(path))
+
+
+def external_data(path: Path) -> list[str]:
+    """Return the files that the tensors of a model are in, as the model names them, whether they are there or not.
+
+    Raises `InvalidError` for a location outside the model directory, and for a file that is not ONNX. A link, and a
+    file that no framework reads because it is too large, has none.
+    """
+    if path.is_symlink() or not path.is_file() or path.stat().st_size > _LIMIT:
+        return []
+    reader = _Reader(None)
+    with _named(path):
+        reader.walk(map_file(path), set())
+    return sorted(reader.locations)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Name the file in the errors of what is not ONNX."""
     try:
-        model.ParseFromString(content)
+        yield
     except DecodeError as error:
-        raise InvalidError(f"{path.name} is no ONNX model: {error}; {_ADVICE}") from error
-    if not model.graph.node and not model.graph.output:
-        raise InvalidError(f"{path.name} is no ONNX model: it holds no graph; {_ADVICE}")
-    initial = {t.name for t in model.graph.initializer} | {t.values.name for t in model.graph.sparse_initializer}
-    layers: Counter[str] = Counter()
-    _count(model.graph.node, layers, 0)
-    for function in model.functions:
-        _count(function.node, layers, 0)
-    return Signature(
-        inputs=tuple(_tensor(v) for v in model.graph.input if v.name not in initial),
-        outputs=tuple(_tensor(v) for v in model.graph.output),
-        layers=dict(sorted(layers.items())),
-    )
+        raise InvalidError(f"{path.name} is not an ONNX model: {error}; {_ADVICE}") from error
+    except InvalidError as error:
+        if error.reason != InvalidError.default_reason:
+            raise
+        raise InvalidError(f"{path.name} is not an ONNX model: {error.message}; {_ADVICE}") from error
+
+
+class _Reader:
+    """Walks one model. What counts is counted, whatever the depth at which it stands.
+
+    External data is looked for in `model_dir`, and only collected without one.
+    """
+
+    def __init__(self, model_dir: Path | None) -> None:
+        self._model_dir = model_dir
+        self._layers: Counter[str] = Counter()
+        self._walk = Walk()
+        self.locations: set[str] = set()
+
+    def read(self, model: memoryview) -> Signature:
+        inputs, outputs = self._values(model)
+        initial = self.walk(model, {_text(value.name) for value in inputs})
+        if not self._layers and not outputs:
+            raise InvalidError("it holds no graph")
+        return Signature(
+            inputs=tuple(_tensor(value) for value in inputs if value.name not in initial),
+            outputs=tuple(map(_tensor, outputs)),
+            layers=dict(sorted(self._layers.items())),
+        )
+
+    def walk(self, model: memoryview, wanted: set[str]) -> set[str]:
+        """Walk all graphs; returns those of the `wanted` names that are names of initialisers."""
+        names: set[str] = set()
+        for number, value in self._walk.fields(model):
+            if number == _MODEL_GRAPH:  # one that stands there again is merged with the first
+                names |= self._graph(content(number, value), wanted, 0)
+            elif number == _MODEL_TRAINING:
+                for part in _TRAINING_GRAPHS:
+                    for graph in self._walk.messages(content(number, value), part):
+                        self._graph(graph, set(), 0)
+            elif number == _MODEL_FUNCTION:
+                self._function(content(number, value))
+        return names
+
+    def _values(self, model: memoryview) -> tuple[list[ValueInfoProto], list[ValueInfoProto]]:
+        """Return the graph's inputs and outputs."""
+        found: dict[int, list[ValueInfoProto]] = {_GRAPH_INPUT: [], _GRAPH_OUTPUT: []}
+        left = _MAX_VALUE_BYTES
+        for graph in self._walk.messages(model, _MODEL_GRAPH):
+            for number, field in self._walk.fields(graph):
+                if number not in found:
+                    continue
+                value = content(number, field)
+                left -= max(len(value), _LEAST_VALUE_BYTES)
+                if left < 0:
+                    raise InvalidError(f"its inputs and outputs take more than {_MAX_VALUE_BYTES} bytes")
+                found[number].append(ValueInfoProto.FromString(bytes(value)))
+        return found[_GRAPH_INPUT], found[_GRAPH_OUTPUT]
+
+    def _graph(self, graph: memoryview, wanted: set[str], depth: int) -> set[str]:
+        """Walk a graph; returns those of the `wanted` names that are names of initialisers."""
+        if depth > _MAX_DEPTH:
+            raise InvalidError(f"the graph is nested more than {_MAX_DEPTH} levels deep")
+        names: set[str] = set()
+        for number, value in self._walk.fields(graph):
+            name = ""
+            if number == _GRAPH_NODE:
+                self._node(content(number, value), depth)
+            elif number == _GRAPH_INITIALIZER:
+                name = self._tensor(content(number, value))
+            elif number == _GRAPH_SPARSE:
+                name = self._sparse(content(number, value))
+            if name in wanted:
+                names.add(name)
+        return names
+
+    def _function(self, function: memoryview) -> None:
+        for number, value in self._walk.fields(function):
+            if number == _FUNCTION_NODE:
+                self._node(content(number, value), 0)
+            elif number == _FUNCTION_ATTRIBUTE:
+                self._attribute(content(number, value), 0)
+
+    def _node(self, node: memoryview, depth: int) -> None:
+        operator = ""
+        for number, value in self._walk.fields(node):
+            if number == _NODE_OPERATOR:
+                operator = text(value)
+            elif number == _NODE_ATTRIBUTE:
+                self._attribute(content(number, value), depth)
+        self._layers[operator] += 1
+        if len(self._layers) > _MAX_OPERATORS:
+            raise InvalidError(f"it has more than {_MAX_OPERATORS} kinds of operators")
+
+    def _attribute(self, attribute: memoryview, depth: int) -> None:
+        for number, value in self._walk.fields(attribute):
+            if number in _ATTRIBUTE_TENSORS:
+                self._tensor(content(number, value))
+            elif number in _ATTRIBUTE_GRAPHS:
+                self._graph(content(number, value), set(), depth + 1)
+            elif number in _ATTRIBUTE_SPARSE:
+                self._sparse(content(number, value))
+
+    def _tensor(self, tensor: memoryview) -> str:
+        """Check where the tensor's data is, and return its name."""
+        name = ""
+        for value in self._walk.messages(tensor, _TENSOR_NAME):
+            name = text(value)
+        self.locations.update(locations_of(self._walk, tensor, name, self._model_dir))
+        return name
+
+    def _sparse(self, sparse: memoryview) -> str:
+        """Check both parts of a sparse tensor; its name is that of the values."""
+        name = ""
+        for values in self._walk.messages(sparse, _SPARSE_VALUES):
+            name = self._tensor(values)
+        for indices in self._walk.messages(sparse, _SPARSE_INDICES):
+            self._tensor(indices)
+        return name
 
 
 def _tensor(value: ValueInfoProto) -> Tensor:
@@ -56,9 +201,9 @@ def _tensor(value: ValueInfoProto) -> Tensor:
 
 
 def _text(value: object) -> str:
-    """Return a name; protobuf gives bytes for what is no UTF-8."""
+    """Return a name; protobuf returns bytes for what is not UTF-8."""
     if not isinstance(value, str):
-        raise InvalidError(f"a name in the graph is no UTF-8 text: {value!r}; {_ADVICE}")
+        raise InvalidError(f"a name is not UTF-8: {value!r}")
     return value
 
 
@@ -72,7 +217,7 @@ def _dtype(elem_type: int) -> str:
 
 
 def _type_name(value: TypeProto, depth: int) -> str:
-    """Write a type that is no tensor: `sequence(map(int64,float32))`."""
+    """Write the type of what is not a tensor: `sequence(map(int64,float32))`."""
     kind = value.WhichOneof("value")
     if depth > _MAX_DEPTH or kind is None:
         return "unknown"
@@ -85,17 +230,3 @@ def _type_name(value: TypeProto, depth: int) -> str:
     if kind in ("sequence_type", "optional_type"):
         return f"{name}({_type_name(inner.elem_type, depth + 1)})"
     return str(name)
-
-
-def _count(nodes: Iterable[NodeProto], layers: Counter[str], depth: int) -> None:
-    if depth > _MAX_DEPTH:
-        raise InvalidError(f"the graph is nested more than {_MAX_DEPTH} levels deep")
-    for node in nodes:
-        layers[_text(node.op_type)] += 1
-        for attribute in node.attribute:
-            for graph in _graphs(attribute):
-                _count(graph.node, layers, depth + 1)
-
-
-def _graphs(attribute: AttributeProto) -> list[GraphProto]:
-    return [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]

@@ -1,57 +1,135 @@
-"""PMML (dmg.org, PMML 3.x-4.x): active and target fields, and the outputs that are computed."""
+"""PMML (dmg.org, PMML 3.x-4.x): active and target fields, and the outputs that are computed.
+
+The document is read as a stream: only fields are kept, and what a tree or a forest holds is not.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from xml.etree.ElementTree import Element, ParseError
+from typing import Final, TypeVar
+from xml.etree.ElementTree import ParseError
 
 from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from defusedxml.ElementTree import DefusedXMLParser
 
 from klever.errors import InvalidError
-from klever.formats.files import read_only_match
+from klever.formats.files import only_match
 from klever.formats.signature import Signature, Tensor
 
 __all__ = ["read_signature"]
 
-_LIMIT = 512 << 20
-_NO_MODELS = {"Header", "MiningBuildTask", "DataDictionary", "TransformationDictionary", "Extension"}
+T = TypeVar("T")
+
+_LIMIT: Final = 512 << 20
+_CHUNK: Final = 64 << 10
+_MAX_TAG: Final = 1 << 20
+"""Bytes between two events of the parser, which keeps a tag in memory until the tag ends."""
+_MAX_DEPTH: Final = 10_000
+_MAX_KEPT: Final = 4 << 20
+_FIELD_COST: Final = 64
+"""Characters that a field counts beside its texts."""
+_NO_MODELS: Final = {"Header", "MiningBuildTask", "DataDictionary", "TransformationDictionary", "Extension"}
 
 
 def read_signature(model_dir: Path) -> Signature:
     """Read it: inputs are the active mining fields, outputs the targets and the Output element's fields."""
-    path, content = read_only_match(model_dir, "*.pmml", _LIMIT)
+    path = only_match(model_dir, "*.pmml", _LIMIT)
+    document = _Document()
+    parser = DefusedXMLParser(target=document)
     try:
-        root = fromstring(content)
-    except (ParseError, DefusedXmlException, ValueError, LookupError, RecursionError) as error:
-        raise InvalidError(f"{path.name} is no PMML: {error}") from error
-    if _local(root) != "PMML":
-        raise InvalidError(f"{path.name} is no PMML: its root element is {_local(root)}")
-    model = next((e for e in root if _local(e) not in _NO_MODELS), None)
-    if model is None:
-        raise InvalidError(f"{path.name} holds no model element")
-    fields = {t.name: t for t in map(_data_field, _children(root, "DataDictionary", "DataField"))}
-    usage = [(f.get("name", ""), f.get("usageType", "active")) for f in _children(model, "MiningSchema", "MiningField")]
-    inputs = tuple(fields.get(name, Tensor(name)) for name, kind in usage if kind == "active")
-    targets = tuple(fields.get(name, Tensor(name)) for name, kind in usage if kind in ("target", "predicted"))
-    outputs = tuple(map(_output_field, _children(model, "Output", "OutputField")))
-    layers = Counter(_local(e) for e in root if _local(e) not in _NO_MODELS)
-    return Signature(inputs, targets + outputs, dict(layers))
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                document.expect(len(chunk))
+                parser.feed(chunk)
+        parser.close()
+        return document.signature()
+    except (ParseError, DefusedXmlException, ValueError, LookupError, InvalidError) as error:
+        raise InvalidError(f"{path.name} is not PMML: {error}") from error
 
 
-def _local(element: Element) -> str:
-    return str(element.tag).rpartition("}")[2]
+@dataclass(slots=True)
+class _Document:
+    """What a parser tells of a document (the target of an `xml.etree.ElementTree.XMLParser`)."""
+
+    _silent: int = 0
+    """Bytes that the parser took since its last event."""
+    _path: list[str] = field(default_factory=list)
+    """Names of the open elements."""
+    _fields: dict[str, Tensor] = field(default_factory=dict)
+    _open: str = ""
+    """The DataField that is open."""
+    _values: list[str] = field(default_factory=list)
+    """Those of the open DataField."""
+    _usage: list[tuple[str, str]] = field(default_factory=list)
+    _outputs: list[Tensor] = field(default_factory=list)
+    _models: Counter[str] = field(default_factory=Counter)
+    _in_first: bool = False
+    """Whether the model that is open, or was open last, is the first one, whose fields count."""
+    _left: int = _MAX_KEPT
+
+    def expect(self, size: int) -> None:
+        """Count bytes that the parser takes next; raises `InvalidError` if a tag does not end."""
+        if self._silent > _MAX_TAG:
+            raise InvalidError(f"a tag has more than {_MAX_TAG} bytes")
+        self._silent += size
+
+    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        name = tag.rpartition("}")[2]
+        if not self._path and name != "PMML":
+            raise InvalidError(f"its root element is {name[:80]}")
+        if len(self._path) == _MAX_DEPTH:
+            raise InvalidError(f"it is nested more than {_MAX_DEPTH} levels deep")
+        self._silent = 0
+        self._path.append(name)
+        self._element(tuple(self._path[1:5]), attributes)
+
+    def data(self, _text: str) -> None:
+        self._silent = 0
+
+    def end(self, _tag: str) -> None:
+        self._silent = 0
+        if len(self._path) == 3 and self._path[1:] == ["DataDictionary", "DataField"]:
+            self._fields[self._open] = replace(self._fields[self._open], values=tuple(self._values))
+        self._path.pop()
+
+    def close(self) -> None:
+        """Do nothing: the parser calls it at the end."""
+
+    def signature(self) -> Signature:
+        if not self._models:
+            raise InvalidError("it holds no model element")
+        inputs = tuple(self._fields.get(name, Tensor(name)) for name, kind in self._usage if kind == "active")
+        targets = (name for name, kind in self._usage if kind in ("target", "predicted"))
+        outputs = (*(self._fields.get(name, Tensor(name)) for name in targets), *self._outputs)
+        return Signature(inputs, outputs, dict(self._models))
+
+    def _element(self, path: tuple[str, ...], attributes: Mapping[str, str]) -> None:
+        """Keep what the signature needs of an element; `path` is that below the root."""
+        match path:
+            case ("DataDictionary", "DataField"):
+                self._open, self._values = attributes.get("name", ""), []
+                self._fields[self._open] = self._kept(_tensor(attributes), attributes)
+            case ("DataDictionary", "DataField", "Value"):
+                self._values.append(self._kept(attributes.get("value", ""), attributes))
+            case (name,) if name not in _NO_MODELS:
+                self._in_first = not self._models
+                self._models[self._kept(name, {"": name})] += 1
+            case (name, "MiningSchema", "MiningField") if self._in_first and name not in _NO_MODELS:
+                usage = (attributes.get("name", ""), attributes.get("usageType", "active"))
+                self._usage.append(self._kept(usage, attributes))
+            case (name, "Output", "OutputField") if self._in_first and name not in _NO_MODELS:
+                self._outputs.append(self._kept(_tensor(attributes), attributes))
+
+    def _kept(self, what: T, attributes: Mapping[str, str]) -> T:
+        """Return what is kept of these attributes, if there is room."""
+        self._left -= _FIELD_COST + sum(map(len, attributes.values()))
+        if self._left < 0:
+            raise InvalidError(f"its fields and values take more than {_MAX_KEPT} characters")
+        return what
 
 
-def _children(parent: Element, group: str, name: str) -> list[Element]:
-    return [e for g in parent if _local(g) == group for e in g if _local(e) == name]
-
-
-def _data_field(field: Element) -> Tensor:
-    values = tuple(v.get("value", "") for v in field if _local(v) == "Value")
-    return Tensor(field.get("name", ""), None, field.get("dataType", ""), field.get("optype", ""), values)
-
-
-def _output_field(field: Element) -> Tensor:
-    return Tensor(field.get("name", ""), None, field.get("dataType", ""), field.get("optype", ""))
+def _tensor(attributes: Mapping[str, str]) -> Tensor:
+    return Tensor(attributes.get("name", ""), None, attributes.get("dataType", ""), attributes.get("optype", ""))

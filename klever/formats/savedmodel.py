@@ -1,13 +1,14 @@
 """TensorFlow SavedModel: signatures and operators of saved_model.pb.
 
-Read with the few fields that are needed of tensorflow/core/protobuf/{saved_model,meta_graph}.proto and
-tensorflow/core/framework/{graph,function,node_def,tensor_shape}.proto, declared below by their numbers.
+The graph is walked in place; only the signature becomes a message. The numbers below are those of
+tensorflow/core/protobuf/{saved_model,meta_graph}.proto and tensorflow/core/framework/{graph,function,node_def}.proto.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,13 +17,17 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
 from klever.errors import InvalidError
-from klever.formats.files import read_only_match
+from klever.formats.files import check_path, map_file, only_match, size_inside
 from klever.formats.signature import Signature, Tensor
+from klever.formats.wire import Walk, content, text
 
 __all__ = ["read_signature"]
 
-_LIMIT = 2 << 30
-_SERVING = "serving_default"
+_LIMIT: Final = 2 << 30
+_MAX_SIGNATURE: Final = 4 << 20
+_MAX_OPERATORS: Final = 10_000
+_MAX_TAGS: Final = 100
+_SERVING: Final = "serving_default"
 
 _Field = descriptor_pb2.FieldDescriptorProto
 _SCHEMA: Final[dict[str, tuple[tuple[str, int, str, bool], ...]]] = {
@@ -31,20 +36,16 @@ _SCHEMA: Final[dict[str, tuple[tuple[str, int, str, bool], ...]]] = {
     "TensorInfo": (("name", 1, "string", False), ("dtype", 2, "int32", False), ("shape", 3, "Shape", False)),
     "TensorEntry": (("key", 1, "string", False), ("value", 2, "TensorInfo", False)),
     "SignatureDef": (("inputs", 1, "TensorEntry", True), ("outputs", 2, "TensorEntry", True)),
-    "SignatureEntry": (("key", 1, "string", False), ("value", 2, "SignatureDef", False)),
-    "NodeDef": (("op", 2, "string", False),),
-    "FunctionDef": (("node_def", 3, "NodeDef", True),),
-    "Library": (("function", 1, "FunctionDef", True),),
-    "GraphDef": (("node", 1, "NodeDef", True), ("library", 2, "Library", False)),
-    "MetaInfo": (("tags", 4, "string", True),),
-    "MetaGraph": (
-        ("meta_info_def", 1, "MetaInfo", False),
-        ("graph_def", 2, "GraphDef", False),
-        ("signature_def", 5, "SignatureEntry", True),
-    ),
-    "SavedModel": (("meta_graphs", 2, "MetaGraph", True),),
 }
 """Message -> its fields: name, number, type, repeated. Maps are read as their repeated entries."""
+
+_MODEL_GRAPH: Final = 2
+_META_INFO, _META_GRAPH, _META_SIGNATURE, _META_ASSET = 1, 2, 5, 6
+_INFO_TAG: Final = 4
+_ENTRY_KEY, _ENTRY_VALUE = 1, 2
+_GRAPH_NODE, _GRAPH_LIBRARY, _LIBRARY_FUNCTION, _FUNCTION_NODE = 1, 2, 1, 3
+_NODE_OPERATOR: Final = 2
+_ASSET_FILE: Final = 2
 
 _DTYPES: Final = {
     1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 7: "string", 8: "complex64",
@@ -55,24 +56,70 @@ _DTYPES: Final = {
 
 def read_signature(model_dir: Path) -> Signature:
     """Read `serving_default` of the graph tagged `serve`; TF2 keeps its operators in functions: they count too."""
-    path, content = read_only_match(model_dir, "saved_model.pb", _LIMIT)
-    model = _message_class()()
+    path = only_match(model_dir, "saved_model.pb", _LIMIT)
     try:
-        model.ParseFromString(content)
+        return _read(map_file(path), model_dir)
     except DecodeError as error:
-        raise InvalidError(f"{path.name} is no SavedModel: {error}") from error
-    graphs = [g for g in model.meta_graphs if "serve" in g.meta_info_def.tags]
-    if not graphs:
-        raise InvalidError(f"{path.name} holds no graph tagged serve")
-    signatures = {entry.key: entry.value for entry in graphs[0].signature_def}
-    if _SERVING not in signatures:
-        there = ", ".join(sorted(signatures)) or "none"
-        raise InvalidError(f"{path.name} has no signature {_SERVING}; there are: {there}")
-    signature, graph = signatures[_SERVING], graphs[0].graph_def
-    layers = Counter(node.op for node in graph.node)
-    for function in graph.library.function:  # where TensorFlow 2 has the real work
-        layers.update(f"function/{node.op}" for node in function.node_def)
+        raise InvalidError(f"{path.name} is not a SavedModel: {error}") from error
+    except InvalidError as error:
+        raise InvalidError(f"{path.name} is not a SavedModel: {error.message}", reason=error.reason) from error
+
+
+def _read(model: memoryview, model_dir: Path) -> Signature:
+    walk = Walk()
+    graph = next((graph for graph in walk.messages(model, _MODEL_GRAPH) if "serve" in _tags(walk, graph)), None)
+    if graph is None:
+        raise InvalidError("it has no graph tagged serve")
+    for asset in walk.messages(graph, _META_ASSET):
+        for name in walk.messages(asset, _ASSET_FILE):
+            location = f"assets/{text(name)}"
+            check_path(location, "an asset")
+            size_inside(model_dir, location, "an asset")
+    signature = _message_class().FromString(bytes(_signature(walk, graph)))
+    layers: Counter[str] = Counter()
+    for definition in walk.messages(graph, _META_GRAPH):
+        _count(walk, walk.messages(definition, _GRAPH_NODE), "", layers)
+        for library in walk.messages(definition, _GRAPH_LIBRARY):
+            for function in walk.messages(library, _LIBRARY_FUNCTION):  # where TensorFlow 2 has the real work
+                _count(walk, walk.messages(function, _FUNCTION_NODE), "function/", layers)
     return Signature(_tensors(signature.inputs), _tensors(signature.outputs), dict(sorted(layers.items())))
+
+
+def _tags(walk: Walk, graph: memoryview) -> set[str]:
+    infos = walk.messages(graph, _META_INFO)
+    return {text(tag) for info in infos for tag in islice(walk.messages(info, _INFO_TAG), _MAX_TAGS)}
+
+
+def _signature(walk: Walk, graph: memoryview) -> memoryview:
+    """Return the SignatureDef `serving_default`; raises `InvalidError` that names those which there are."""
+    names: list[str] = []
+    for entry in walk.messages(graph, _META_SIGNATURE):
+        name, value = "", memoryview(b"")
+        for number, field in walk.fields(entry):
+            if number == _ENTRY_KEY:
+                name = text(field)
+            elif number == _ENTRY_VALUE:
+                value = content(number, field)
+        if name == _SERVING:
+            if len(value) > _MAX_SIGNATURE:
+                raise InvalidError(
+                    f"the signature {_SERVING} has {len(value)} bytes: at most {_MAX_SIGNATURE} are read"
+                )
+            return value
+        if len(names) < _MAX_TAGS:
+            names.append(name)
+    raise InvalidError(f"it has no signature {_SERVING}, only: {', '.join(sorted(names)) or 'none'}")
+
+
+def _count(walk: Walk, nodes: Iterable[memoryview], prefix: str, layers: Counter[str]) -> None:
+    for node in nodes:
+        operator = ""
+        for number, value in walk.fields(node):
+            if number == _NODE_OPERATOR:
+                operator = text(value)
+        layers[prefix + operator] += 1
+        if len(layers) > _MAX_OPERATORS:
+            raise InvalidError(f"it has more than {_MAX_OPERATORS} kinds of operators")
 
 
 def _tensors(entries: Iterable[Any]) -> tuple[Tensor, ...]:
@@ -90,9 +137,9 @@ def _message_class() -> Any:
     """Build the messages in a pool of their own, so that nothing collides with a full TensorFlow."""
     file = descriptor_pb2.FileDescriptorProto(name="klever/formats/saved_model.proto", package="klever.formats")
     file.syntax = "proto3"
-    for name, fields in _SCHEMA.items():
+    for name, members in _SCHEMA.items():
         message = file.message_type.add(name=name)
-        for field_name, number, kind, repeated in fields:
+        for field_name, number, kind, repeated in members:
             field = message.field.add(name=field_name, number=number)
             field.label = _Field.LABEL_REPEATED if repeated else _Field.LABEL_OPTIONAL
             if kind in _SCHEMA:
@@ -101,4 +148,4 @@ def _message_class() -> Any:
                 field.type = _Field.Type.Value(f"TYPE_{kind.upper()}")
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    return GetMessageClass(pool.FindMessageTypeByName("klever.formats.SavedModel"))
+    return GetMessageClass(pool.FindMessageTypeByName("klever.formats.SignatureDef"))

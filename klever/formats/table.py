@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from klever.errors import InvalidError
+from klever.formats.bounds import check_bounds
 from klever.formats.signature import Signature
+from klever.limits import DEFAULTS, Limits
 
 __all__ = ["Format", "check_layout", "detect", "get", "names"]
 
@@ -31,12 +33,13 @@ class Format:
     def extractable(self) -> bool:
         return bool(self.reader)
 
-    def read_signature(self, model_dir: Path) -> Signature:
-        """Read the signature; raises `InvalidError` naming the file and what is wrong with it."""
+    def read_signature(self, model_dir: Path, limits: Limits = DEFAULTS) -> Signature:
+        """Read the signature; raises `InvalidError` that names the file and what is wrong with it, or the limit."""
         if not self.reader:
             raise InvalidError(f"the signature of {self.name} models cannot be read yet; write it into ormbfile.yaml")
         check_layout(self.name, model_dir)
         signature: Signature = import_module(self.reader).read_signature(model_dir)
+        check_bounds(signature, limits)
         return signature
 
 

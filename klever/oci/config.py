@@ -19,7 +19,10 @@ from klever.oci.encoding import decode_object, encode_json
 __all__ = ["MAX_CONFIG", "GitSource", "ModelConfig", "known_fields", "normalize"]
 
 MAX_CONFIG: Final = 4 << 20
-"""Bytes of a config that are read at the most."""
+"""Bytes of a config that are read at the most. The limit `config_bytes` of a platform is lower."""
+
+_MAX_VALUES: Final = 100_000
+"""JSON values of a config. An empty value takes 3 bytes of JSON and 100 bytes of memory."""
 
 _INT32: Final = range(-(2**31), 2**31)
 _INT64: Final = range(-(2**63), 2**63)
@@ -64,6 +67,8 @@ class ModelConfig:
     @classmethod
     def parse(cls, content: bytes, what: str = "model config") -> Self:
         """Read a config blob; raises `InvalidError` that names the field."""
+        if sum(map(content.count, (b",", b"[", b"{"))) > _MAX_VALUES:
+            raise InvalidError(f"{what} must have at most {_MAX_VALUES} values", reason="CONFIG_INVALID")
         return cls.of(decode_object(content, what))
 
     @classmethod

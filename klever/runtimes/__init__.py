@@ -74,7 +74,8 @@ class Probe:
     """An HTTP request that a healthy replica answers with 2xx; with an empty path, accepting connections is enough.
 
     Health is an inference: a runtime whose model died may still call itself ready. An answer of another status that
-    holds one of `own_errors` is healthy too: the model itself refused these values, so it runs.
+    holds one of `own_errors` is healthy too: the model itself refused these values, so it runs. The request's body is
+    `body`, then `zeros` zero bytes, which nobody has to hold in memory.
     """
 
     path: str
@@ -82,6 +83,7 @@ class Probe:
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     own_errors: tuple[bytes, ...] = ()
+    zeros: int = 0
 
 
 @dataclass(frozen=True, slots=True)

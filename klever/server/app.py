@@ -12,6 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
+from klever.limits import DEFAULTS, Limits
 from klever.server.binding import Binder
 from klever.v1alpha1 import job_service_pb2, model_service_pb2, serving_service_pb2
 
@@ -26,11 +27,16 @@ Services = Sequence[tuple[ServiceDescriptor, object]]
 
 _OPTIONS = (
     ("grpc.so_reuseport", 0),
-    ("grpc.max_receive_message_length", 4 << 20),
+    # gRPC would decompress a message before it is known who sent it, and look at its size afterwards: 300 kB become
+    # 300 MB. To disable the algorithms instead would let anybody write lines into our log, from within gRPC.
+    ("grpc.per_message_decompression", 0),
     ("grpc.keepalive_time_ms", 300_000),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 60_000),
     ("grpc.max_concurrent_streams", 1000),
 )
+
+_MOST_BYTES = (1 << 31) - 1
+"""gRPC counts bytes of messages in 32 bits."""
 
 
 class _Symbols:
@@ -56,9 +62,11 @@ class _Symbols:
         return getattr(self._pool, name)
 
 
-async def make_server(binder: Binder, services: Services) -> grpc.aio.Server:
+async def make_server(binder: Binder, services: Services, limits: Limits = DEFAULTS) -> grpc.aio.Server:
     """Return a server of these services with reflection and health; ports are the caller's to add."""
-    server = grpc.aio.server(options=_OPTIONS)
+    server = grpc.aio.server(
+        options=(*_OPTIONS, ("grpc.max_receive_message_length", min(limits.message_bytes, _MOST_BYTES))),
+    )
     server.add_generic_rpc_handlers([binder.bind(service, handlers) for service, handlers in services])
     health = HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)

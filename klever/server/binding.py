@@ -19,6 +19,7 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc_status import rpc_status
 
 from klever.errors import DeadlineError, InvalidError, UnavailableError
+from klever.limits import DEFAULTS, Limits
 from klever.server.auth import TokenAuthenticator
 from klever.server.calls import REQUEST_ID, Call, Context, RpcMetrics
 from klever.server.errors import code_of, to_status
@@ -30,6 +31,8 @@ DEADLINE: Final = 30.0
 STREAM_DEADLINE: Final = 3600.0
 """Seconds that a stream may last where its caller sets no deadline: who watches goes on from the last version."""
 
+_GZIP: Final = b"\x1f\x8b"
+
 Unary = Callable[[Any], Awaitable[Message]]
 Stream = Callable[[Any], AsyncGenerator[Message | bytes, None]]
 
@@ -37,9 +40,10 @@ Stream = Callable[[Any], AsyncGenerator[Message | bytes, None]]
 class Binder:
     """Makes gRPC handlers of plain ones."""
 
-    def __init__(self, authenticator: TokenAuthenticator, metrics: RpcMetrics) -> None:
+    def __init__(self, authenticator: TokenAuthenticator, metrics: RpcMetrics, limits: Limits = DEFAULTS) -> None:
         self._authenticator = authenticator
         self._metrics = metrics
+        self._limits = limits
         self._streams: set[asyncio.Timeout] = set()
         self._stopping = False
 
@@ -92,7 +96,7 @@ class Binder:
                 call.user = self._authenticator.check(method.name, call.metadata)
                 request = read(content)
                 async with (
-                    self._limit(context.time_remaining() or STREAM_DEADLINE),
+                    self._open(method.name, context.time_remaining() or STREAM_DEADLINE),
                     aclosing(handler(request)) as responses,
                 ):
                     async for response in responses:
@@ -107,8 +111,9 @@ class Binder:
         return call
 
     @asynccontextmanager
-    async def _limit(self, seconds: float) -> AsyncIterator[None]:
-        """A time limit of a stream that `end_streams` can bring forward."""
+    async def _open(self, method: str, seconds: float) -> AsyncIterator[None]:
+        """Limit the time of a stream, which `end_streams` can end. Raises `ExhaustedError` while too many are open."""
+        self._limits.admit("open_streams", len(self._streams), method)
         async with asyncio.timeout(seconds) as limit:
             self._streams.add(limit)
             try:
@@ -140,6 +145,8 @@ def _reader(method: MethodDescriptor) -> Callable[[bytes], Message]:
         try:
             return message.FromString(content)
         except DecodeError as error:
+            if content.startswith(_GZIP):
+                raise InvalidError("the request is compressed: send it without compression") from error
             raise InvalidError(f"the request is no {method.input_type.name}: {error}") from error
 
     return read

@@ -13,7 +13,7 @@ from klever.api.kinds import SERVING
 from klever.backends import Backend, Instance, ServingKey
 from klever.controllers.render import ServingRenderer
 from klever.errors import FailedPreconditionError, FieldViolation, InvalidError
-from klever.server.objects import Objects, tail_of
+from klever.server.objects import Objects, required, tail_of
 from klever.store import Store
 from klever.v1alpha1 import common_pb2, serving_service_pb2
 from klever.v1alpha1.serving_pb2 import Predictor, Serving
@@ -148,8 +148,8 @@ class ServingHandlers:
     async def render_serving(
         self, request: serving_service_pb2.RenderServingRequest
     ) -> serving_service_pb2.RenderServingResponse:
-        obj = self._servings.write(request.serving, request.namespace)
-        files = await self._renderer.render(self._servings.read(obj))
+        required("serving.metadata.name", request.serving.metadata.name)
+        files = await self._renderer.render(lambda: self._servings.write(request.serving, request.namespace))
         return serving_service_pb2.RenderServingResponse(
             files=[serving_service_pb2.RenderedFile(path=path, content=content) for path, content in files.items()]
         )

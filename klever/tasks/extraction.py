@@ -30,7 +30,7 @@ def run(job: Job) -> dict[str, Any]:
             model.export(job.model, layout, directory, replace=True)
         with step(Step.RUN):
             job.say(f"reading the signature of {job.format}")
-            signature = formats.get(job.format).read_signature(directory / "model")
+            signature = formats.get(job.format).read_signature(directory / "model", job.limits)
         return _write(job, layout, pulled, signature)
     finally:
         client.close()
@@ -44,6 +44,7 @@ def _write(job: Job, layout: Layout, pulled: model.SavedModel, signature: format
         return {"digest": str(pulled.manifest.digest), "report": report}
     with step(Step.SAVE):
         config = pulled.config.with_signature(signature)
+        job.limits.check("config_bytes", len(config.encode()), "the metadata with the signature")
         if not same_target:
             model.tag(job.model, job.target, layout)
         saved = model.rewrite(job.target, layout, config)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from klever.errors import KleverError, UnavailableError
+from klever.limits import DEFAULTS, Limits
 from klever.oci.reference import Reference
 from klever.oci.registries import Registries
 
@@ -61,6 +62,7 @@ class Job:
     registries: Registries
     work: Path
     say: Callable[[str], None]
+    limits: Limits = DEFAULTS
 
 
 def patiently(registry: Reference, call: Callable[[], T], say: Callable[[str], None]) -> T:

@@ -89,7 +89,9 @@ class ModelJobSpec(_message.Message):
     """Seconds that the task may run; over it the job fails. The executor's own limit holds where it is lower."""
     @_builtins.property
     def env(self) -> _containers.RepeatedCompositeFieldContainer[_meta_pb2.EnvVar]:
-        """Environment variables of the task."""
+        """Environment variables of the task: none that loaders, shells or interpreters read, such as LD_PRELOAD, PATH or
+        PYTHONPATH (docs/limits.md has them all), and never KLEVER_*.
+        """
 
     @_builtins.property
     def init_container(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]:

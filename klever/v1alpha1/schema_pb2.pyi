@@ -182,7 +182,9 @@ class Rule(_message.Message):
     FIELD_PATH_FIELD_NUMBER: _builtins.int
     MESSAGE_EXPRESSION_FIELD_NUMBER: _builtins.int
     rule: _builtins.str
-    """CEL that is true for what is valid; `self` is the value."""
+    """CEL that is true for what is valid; `self` is the value. `$PLATFORM_PATTERN` and `$RESERVED_PATTERN` stand for the
+    regular expressions of klever.api.environment.
+    """
     message: _builtins.str
     """What a user reads where it is not."""
     field_path: _builtins.str

@@ -129,7 +129,9 @@ class Predictor(_message.Message):
 
     @_builtins.property
     def env(self) -> _containers.RepeatedCompositeFieldContainer[_meta_pb2.EnvVar]:
-        """Environment variables of the process."""
+        """Environment variables of the process. Without a command none that loaders, shells or interpreters read, such as
+        LD_PRELOAD, PATH or PYTHONPATH (docs/limits.md has them all); never KLEVER_*.
+        """
 
     def __init__(
         self,

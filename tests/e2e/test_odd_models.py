@@ -46,8 +46,8 @@ def message(platform: Platform, name: str) -> str:
 @pytest.mark.parametrize(
     ("name", "file", "said"),
     [
-        ("onnx", "m.onnx", "is no ONNX model"),
-        ("pmml", "m.pmml", "m.pmml is no PMML"),
+        ("onnx", "m.onnx", "is not an ONNX model"),
+        ("pmml", "m.pmml", "m.pmml is not PMML"),
         ("tf", "saved_model.pb", "SavedModel"),
     ],
 )

@@ -100,7 +100,7 @@ def test_a_model_that_cannot_be_served_is_said(shared: Platform, model: str, sai
 @pytest.mark.parametrize(
     ("content", "runtime", "said"),
     [
-        (b"\xff\xff", (), "broken.onnx is no ONNX model"),
+        (b"\xff\xff", (), "broken.onnx is not an ONNX model"),
         (None, ("--runtime", "triton"), "Triton does not serve PMML"),
     ],
 )

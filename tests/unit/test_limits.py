@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from klever.errors import InvalidError
+from klever.errors import ExhaustedError, InvalidError
 from klever.limits import DEFAULTS, Limits
 
 
@@ -16,7 +16,10 @@ def test_a_setting_replaces_one_value() -> None:
     assert limits.tensor_rank == DEFAULTS.tensor_rank
 
 
-@pytest.mark.parametrize("setting", ["tensors", "tensors=", "tensors=-1", "tensors=0", "tensors=1e3", "nothing=1", ""])
+@pytest.mark.parametrize(
+    "setting",
+    ["tensors", "tensors=", "tensors=-1", "tensors=0", "tensors=1e3", f"tensors={'9' * 5000}", "nothing=1", ""],
+)
 def test_an_invalid_setting_is_refused(setting: str) -> None:
     with pytest.raises(InvalidError):
         Limits.parse([setting])
@@ -30,6 +33,13 @@ def test_a_refusal_names_the_limit_both_numbers_and_the_flag() -> None:
     assert refused.value.violations[0].field == "spec.signature"
     for part in ("3 tensors", "is 2", "--limit tensors=3"):
         assert part in refused.value.message
+
+
+def test_what_has_to_wait_is_told_what_for() -> None:
+    Limits(open_streams=2).admit("open_streams", 1, "WatchServings")
+    with pytest.raises(ExhaustedError) as refused:
+        Limits(open_streams=2).admit("open_streams", 2, "WatchServings")
+    assert (refused.value.reason, refused.value.metadata) == ("LIMIT_EXCEEDED", {"limit": "open_streams"})
 
 
 def test_the_limit_itself_is_allowed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +15,7 @@ __all__ = ["Health", "Prober"]
 
 _MAX_ANSWER: Final = 64 << 10
 _CHUNK: Final = 256 << 10
+_ZEROS: Final = bytes(64 << 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +49,15 @@ class Prober:
 
     async def _request(self, address: str, probe: Probe) -> str:
         host = "localhost" if unix_path(address) else address
+        size = len(probe.body) + probe.zeros
+        headers = {**probe.headers, "Content-Length": str(size)} if size else probe.headers
         async with (
             _session(address) as session,
             session.request(
                 probe.method,
                 f"http://{host}{probe.path}",
-                data=probe.body or None,
-                headers=probe.headers,
+                data=_body(probe) if size else None,
+                headers=headers,
                 allow_redirects=False,
             ) as response,
         ):
@@ -72,6 +76,12 @@ def _session(address: str) -> aiohttp.ClientSession:
     """Return a session for one answer."""
     connector = aiohttp.UnixConnector(path) if (path := unix_path(address)) else aiohttp.TCPConnector()
     return aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None))
+
+
+async def _body(probe: Probe) -> AsyncIterator[bytes]:
+    yield probe.body
+    for start in range(0, probe.zeros, len(_ZEROS)):
+        yield _ZEROS[: probe.zeros - start]
 
 
 class _UnhealthyError(Exception):

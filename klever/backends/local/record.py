@@ -24,6 +24,7 @@ PROCESS_PREFIX: Final = "serving."
 """Begins the ids of processes that are replicas."""
 
 _RECORD: Final = "replica.json"
+_MAX_RECORD: Final = 16 << 20
 _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory is on Linux
 
 
@@ -101,7 +102,8 @@ def wipe(directory: Path, shared_memory: str) -> None:
 def read_record(directory: Path) -> Record | None:
     """The record of a replica directory, None if there is none that can be read."""
     try:
-        return _decode(json.loads((directory / _RECORD).read_bytes()))
+        with (directory / _RECORD).open("rb") as file:
+            return _decode(json.loads(file.read(_MAX_RECORD)))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

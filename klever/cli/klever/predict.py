@@ -22,6 +22,8 @@ EXAMPLES = """  klever predict digits --input request.json
   echo '{"inputs": [...]}' | klever predict digits --input -"""
 
 _ZEROS: dict[str, Any] = {"BOOL": False, "BYTES": ""}
+_MOST_ELEMENTS = 1 << 24
+"""Elements of a tensor of an example. They take 48 MiB as JSON."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,7 +74,13 @@ def _example(metadata: str) -> bytes:
 def _zeros(name: str, datatype: str, shape: list[int]) -> dict[str, Any]:
     # Triton has no scalars: it takes one as a vector of one value.
     size = [1 if d < 0 else d for d in shape] or [1]
-    return {"name": name, "datatype": datatype, "shape": size, "data": [_ZEROS.get(datatype, 0)] * math.prod(size)}
+    count = math.prod(size)
+    if count > _MOST_ELEMENTS:
+        raise InvalidError(
+            f"input {name!r} has {count} elements, and an example has at most {_MOST_ELEMENTS}: "
+            "write a request, and use --input"
+        )
+    return {"name": name, "datatype": datatype, "shape": size, "data": [_ZEROS.get(datatype, 0)] * count}
 
 
 def _headers(given: list[str]) -> dict[str, str]:

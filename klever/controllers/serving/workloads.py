@@ -31,7 +31,7 @@ def workload_of(predictor: dict[str, Any], model: ResolvedModel) -> PredictorWor
         "model": str(version.pinned) if version else "",
         "content": str(version.content) if version else "",
         "format": version.config.format if version else "",
-        "env": values_of(predictor.get("env", []), "env"),
+        "env": values_of(predictor.get("env", []), "env", own_command=bool(predictor.get("command"))),
         "command": tuple(predictor.get("command", ())),
         "probe_path": predictor.get("probePath", ""),
         "cpu": parse_cpu(resources.get("cpu", "")),

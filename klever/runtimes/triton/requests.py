@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from math import prod
 from typing import Any, Final
 
 from klever.errors import InvalidError
 from klever.formats import Signature, Tensor
+from klever.formats.bounds import elements
+from klever.limits import Limits
 from klever.runtimes import Probe
 from klever.runtimes.triton.config import data_type
 
@@ -34,31 +35,39 @@ def infer_path(name: str) -> str:
 def probe(name: str, signature: Signature, errors: tuple[bytes, ...]) -> Probe:
     """An inference of zeros (open dimensions are 1), binary both ways: its cost does not grow with JSON's."""
     tensors = [
-        {**_head(tensor), "parameters": {"binary_data_size": prod(_shape(tensor)) * _BYTES[data_type(tensor)]}}
+        {**_head(tensor), "parameters": {"binary_data_size": elements(tensor) * _BYTES[data_type(tensor)]}}
         for tensor in signature.inputs
     ]
     outputs = [{"name": tensor.name, "parameters": {"binary_data": True}} for tensor in signature.outputs]
     head = json.dumps({"inputs": tensors, "outputs": outputs}).encode()
-    size = sum(tensor["parameters"]["binary_data_size"] for tensor in tensors)
+    zeros = sum(tensor["parameters"]["binary_data_size"] for tensor in tensors)
     headers = {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(len(head))}
-    return Probe(infer_path(name), "POST", head + bytes(size), headers, own_errors=errors)
+    return Probe(infer_path(name), "POST", head, headers, own_errors=errors, zeros=zeros)
 
 
-def json_zeros(signature: Signature) -> bytes:
-    """The same as JSON; raises `InvalidError` for types that Triton takes in binary only."""
+def json_zeros(signature: Signature, limits: Limits) -> bytes:
+    """The same as JSON; raises `InvalidError` for types that Triton takes in binary only, and beyond the limits."""
     for tensor in signature.inputs:
         if data_type(tensor) in _BINARY_ONLY:
             raise InvalidError(f"input {tensor.name!r} is {tensor.dtype}, which Triton does not take as JSON")
-    inputs = [
-        {**_head(tensor), "data": [_JSON_ZEROS.get(data_type(tensor), 0)] * prod(_shape(tensor))}
-        for tensor in signature.inputs
-    ]
-    return json.dumps({"inputs": inputs}).encode()
+    written = sum(elements(tensor) * len(_item(tensor)) for tensor in signature.inputs)
+    limits.check("example_bytes", written, "the example as JSON", "signature.inputs")
+    return f'{{"inputs": [{", ".join(map(_zeros, signature.inputs))}]}}'.encode()
 
 
 def _head(tensor: Tensor) -> dict[str, Any]:
     triton = data_type(tensor)
     return {"name": tensor.name, "shape": _shape(tensor), "datatype": "BYTES" if triton == "STRING" else triton}
+
+
+def _item(tensor: Tensor) -> str:
+    return json.dumps(_JSON_ZEROS.get(data_type(tensor), 0)) + ", "
+
+
+def _zeros(tensor: Tensor) -> str:
+    """Write a tensor with its zeros. No list of them is made, for it would take eight bytes each."""
+    data = (_item(tensor) * elements(tensor)).removesuffix(", ")
+    return f'{json.dumps(_head(tensor))[:-1]}, "data": [{data}]}}'
 
 
 def _shape(tensor: Tensor) -> list[int]:

@@ -15,6 +15,8 @@ from typing import Final
 
 from klever.errors import InvalidError
 from klever.formats import Signature
+from klever.formats.bounds import check_bounds
+from klever.limits import DEFAULTS, Limits
 from klever.runtimes import Launch, Model, Placement, Probe, WireProtocol
 from klever.runtimes.triton.config import check_signature, data_type, model_config
 from klever.runtimes.triton.installed import InstalledTriton
@@ -37,15 +39,17 @@ class TritonRuntime:
     """Serves one model per server, under the Serving's name.
 
     `installed` is a tritonserver found on this machine, None for the environment's. `key` is what Triton's control,
-    shared memory, trace and log interfaces ask for; nothing of Klever uses it.
+    shared memory, trace and log interfaces ask for; nothing of Klever uses it. `limits` bounds the signature, which the
+    pusher of the model wrote.
     """
 
     name = "triton"
     protocol = WireProtocol.OPEN_INFERENCE
     uses_ports = False
 
-    def __init__(self, installed: InstalledTriton | None = None, *, key: str = "") -> None:
+    def __init__(self, installed: InstalledTriton | None = None, *, key: str = "", limits: Limits = DEFAULTS) -> None:
         self._installed = installed
+        self._limits = limits
         self._key = key
         self.environment = "" if installed else "triton"
         self.formats = frozenset(name for name, layout in LAYOUTS.items() if self._runs(layout))
@@ -58,6 +62,7 @@ class TritonRuntime:
         if not self._runs(layout):
             raise InvalidError(f"{model.format} needs Triton's {layout.backend} backend: {self._offer()}")
         signature = _signature(model)
+        check_bounds(signature, self._limits)
         check_signature(signature)
         for tensor in (*signature.inputs, *signature.outputs):
             if self._installed is None and data_type(tensor) == "BF16":
@@ -110,7 +115,7 @@ class TritonRuntime:
         return probe(model.name, _signature(model), _OWN_ERRORS)
 
     def example(self, model: Model) -> bytes:
-        return json_zeros(_signature(model))
+        return json_zeros(_signature(model), self._limits)
 
     def _runs(self, layout: Layout) -> bool:
         if self._installed is None:

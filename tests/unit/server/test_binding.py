@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from klever.cmd.logs import JsonFormatter
 from klever.controllers.pushes import ensure_namespace
 from klever.errors import NotFoundError
+from klever.limits import Limits
 from klever.server import binding
 from klever.server.app import JOBS, make_server
 from klever.server.auth import TokenAuthenticator, is_read
@@ -85,6 +86,25 @@ def job(name: str, **spec: Any) -> pb.CreateModelJobRequest:
     request.model_job.spec.model = spec.get("model", "team/m:v1")
     request.model_job.spec.extraction.format = "ONNX"
     return request
+
+
+async def test_compressed_messages_are_refused(jobs: Any) -> None:
+    """They would be decompressed before anybody asks who sent them."""
+    request = job("it", model=f"team/{'m' * 1000}")
+    sent = jobs.CreateModelJob(request, compression=grpc.Compression.Gzip)
+    assert (await failure(sent))[0] is grpc.StatusCode.UNAUTHENTICATED
+    sent = jobs.CreateModelJob(request, metadata=TOKEN, compression=grpc.Compression.Gzip)
+    assert (await failure(sent))[0] is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_streams_beyond_the_limit_are_refused(jobs: Any, binder: Binder) -> None:
+    binder._limits = Limits(open_streams=1)
+    watch = jobs.WatchModelJobs(pb.WatchModelJobsRequest())
+    await jobs.CreateModelJob(job("it"), metadata=TOKEN)
+    await watch.read()
+    code, _, reason, _ = await failure(jobs.WatchModelJobs(pb.WatchModelJobsRequest()).read())
+    assert (code, reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED")
+    watch.cancel()
 
 
 def status_of(error: Any) -> Any:

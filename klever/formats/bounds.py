@@ -1,0 +1,52 @@
+"""Bounds of a signature. Its pusher writes it, and probes, examples and configurations are made from it."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from klever.formats.signature import Signature, Tensor
+from klever.limits import Limits
+
+__all__ = ["check_bounds", "elements"]
+
+_BITS: Final = re.compile(r"\d+$")
+_OTHER_BYTES: Final = 4
+"""Bytes of an element whose type does not name its bits: a bool has 1, an empty string has 4 in a request."""
+_MOST: Final = (1 << 63) - 1
+"""Where counting ends: the product of 32 dimensions has 600 digits."""
+
+
+def check_bounds(signature: Signature, limits: Limits) -> None:
+    """Raise `InvalidError` that names the tensor and the limit which the signature exceeds."""
+    for side, tensors in (("inputs", signature.inputs), ("outputs", signature.outputs)):
+        limits.check("tensors", len(tensors), f"signature.{side}", f"signature.{side}")
+        for index, tensor in enumerate(tensors):
+            _check_tensor(tensor, f"signature.{side}[{index}]", limits)
+    limits.check("operators", len(signature.layers), "signature.layers", "signature.layers")
+    for operator in signature.layers:
+        limits.check("name_length", len(operator), "the name of an operator", "signature.layers")
+    used = sum(elements(tensor) * _element_bytes(tensor) for tensor in signature.inputs)
+    limits.check("example_bytes", min(used, _MOST), "an example request", "signature.inputs")
+
+
+def elements(tensor: Tensor) -> int:
+    """Return how many elements a tensor has whose dynamic dimensions are 1; at most 2**63 - 1."""
+    count = 1
+    for size in tensor.size or ():
+        count = min(count * max(1, size), _MOST)
+    return count
+
+
+def _check_tensor(tensor: Tensor, path: str, limits: Limits) -> None:
+    what = f"tensor {tensor.name[:80]!r}"
+    for text in (tensor.name, tensor.dtype, tensor.op_type, *tensor.values):
+        limits.check("name_length", len(text), f"a name or value of {what}", path)
+    limits.check("tensor_values", len(tensor.values), what, f"{path}.values")
+    limits.check("tensor_rank", len(tensor.size or ()), what, f"{path}.size")
+    limits.check("tensor_elements", elements(tensor), what, f"{path}.size")
+
+
+def _element_bytes(tensor: Tensor) -> int:
+    bits = _BITS.search(tensor.dtype)
+    return max(1, int(bits[0]) // 8) if bits and len(bits[0]) < 4 else _OTHER_BYTES

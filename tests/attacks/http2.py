@@ -1,0 +1,94 @@
+"""HTTP/2 as an attacker writes it: one raw gRPC request, with headers and bytes that no client library would send."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import struct
+
+__all__ = ["Request", "compressed"]
+
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_DATA, _HEADERS, _RESET, _SETTINGS, _PING, _GOAWAY, _WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
+_END_STREAM, _END_HEADERS, _ACK = 1, 4, 1
+_INITIAL_WINDOW_SIZE = 4
+_FRAME = 16_384
+_WINDOW = 65_535
+
+
+def compressed(message: bytes) -> bytes:
+    """Frame a gRPC message that is compressed by gzip."""
+    content = gzip.compress(message)
+    return b"\1" + struct.pack(">I", len(content)) + content
+
+
+class Request:
+    """One request on a connection of its own; `answered` tells whether there was an answer."""
+
+    def __init__(self, port: int, path: str, body: bytes, **headers: str) -> None:
+        self.answered = False
+        self._ended = False
+        self._windows = [_WINDOW, _WINDOW]
+        """Bytes that the connection, and the stream, may still send."""
+        fields = {
+            ":method": "POST",
+            ":scheme": "http",
+            ":path": path,
+            ":authority": f"127.0.0.1:{port}",
+            "content-type": "application/grpc",
+            "te": "trailers",
+            **{name.replace("_", "-"): value for name, value in headers.items()},
+        }
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as self._connection:
+            self._reader = self._connection.makefile("rb")
+            self._connection.sendall(_PREFACE + _frame(_SETTINGS, 0, b"", 0))
+            self._send(_HEADERS, _END_HEADERS, b"".join(b"\0" + _text(n) + _text(v) for n, v in fields.items()))
+            self._read()
+            self._write(memoryview(body))
+            while not self._ended:
+                self._read()
+            self._reader.close()
+
+    def _write(self, body: memoryview) -> None:
+        while body and not self._ended:
+            size = min(_FRAME, len(body), *self._windows)
+            if size <= 0:
+                self._read()
+                continue
+            self._send(_DATA, _END_STREAM if size == len(body) else 0, bytes(body[:size]))
+            self._windows = [window - size for window in self._windows]
+            body = body[size:]
+
+    def _send(self, kind: int, flags: int, content: bytes) -> None:
+        try:
+            self._connection.sendall(_frame(kind, flags, content, 1))
+        except (BrokenPipeError, ConnectionResetError):
+            self._ended = True
+
+    def _read(self) -> None:
+        """Read one frame, and do what it asks for."""
+        head = self._reader.read(9)
+        if len(head) < 9:
+            self._ended = True
+            return
+        kind, flags, stream = head[3], head[4], int.from_bytes(head[5:], "big")
+        content = self._reader.read(int.from_bytes(head[:3], "big"))
+        if kind == _SETTINGS and not flags & _ACK:
+            settings = dict(struct.iter_unpack(">HI", content))
+            self._windows[1] += settings.get(_INITIAL_WINDOW_SIZE, _WINDOW) - _WINDOW
+            self._connection.sendall(_frame(_SETTINGS, _ACK, b"", 0))
+        elif kind == _PING and not flags & _ACK:
+            self._connection.sendall(_frame(_PING, _ACK, content, 0))
+        elif kind == _WINDOW_UPDATE:
+            self._windows[1 if stream else 0] += int.from_bytes(content, "big")
+        self.answered |= kind == _HEADERS
+        self._ended |= kind in (_RESET, _GOAWAY) or (kind in (_HEADERS, _DATA) and bool(flags & _END_STREAM))
+
+
+def _frame(kind: int, flags: int, content: bytes, stream: int) -> bytes:
+    return len(content).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + content
+
+
+def _text(text: str) -> bytes:
+    """Write a literal of HPACK (RFC 7541, 5.2) of less than 127 bytes."""
+    return bytes((len(text),)) + text.encode()

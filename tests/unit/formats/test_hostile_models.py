@@ -1,0 +1,422 @@
+"""Model files that somebody made to harm whoever reads them: each is refused, or read, in little memory."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import pickle
+import socket
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from klever.errors import InvalidError
+from klever.formats.onnx import external_data
+
+DATA = Path(__file__).parents[2] / "data"
+MOST_MIB = 300
+"""The reader with what it imports takes 100."""
+
+Build = bytes | Callable[[Path], None]
+"""The file's content, or what makes everything in the model directory."""
+
+
+# Protobuf's wire format, written by hand
+
+
+def varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes((*out, number))
+
+
+def f(number: int, value: bytes | str | int) -> bytes:
+    """Write one field."""
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    content = value.encode() if isinstance(value, str) else value
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+def nested(depth: int, wrap: Callable[[bytes], bytes], inner: bytes = b"") -> bytes:
+    for _ in range(depth):
+        inner = wrap(inner)
+    return inner
+
+
+# Parts of ONNX models, by the numbers of onnx.proto
+
+
+def onnx(*graph: bytes, more: bytes = b"") -> bytes:
+    return f(7, b"".join(graph)) + more
+
+
+def node(operator: str | bytes = "Add", *attributes: bytes) -> bytes:
+    return f(1, f(4, operator) + b"".join(f(5, attribute) for attribute in attributes))
+
+
+def value(name: str | bytes, dims: bytes = b"") -> bytes:
+    """A tensor of float32; `dims` are fields of its shape."""
+    return f(1, name) + f(2, f(1, f(1, 1) + f(2, dims)))
+
+
+def tensor(*entries: tuple[str, str | bytes], name: str = "w", location: int | None = 1) -> bytes:
+    """A tensor with external data."""
+    external = b"".join(f(13, f(1, key) + f(2, text)) for key, text in entries)
+    return f(8, name) + external + (f(14, location) if location is not None else b"")
+
+
+def external(location: str | bytes, **more: str) -> bytes:
+    return onnx(node(), f(5, tensor(("location", location), *more.items())), f(12, value("y")))
+
+
+def with_file(content: bytes, make: Callable[[Path], None]) -> Callable[[Path], None]:
+    def build(directory: Path) -> None:
+        (directory / "m.onnx").write_bytes(content)
+        make(directory)
+
+    return build
+
+
+def sixteen(directory: Path) -> None:
+    (directory / "w.bin").write_bytes(bytes(16))
+
+
+OUTSIDE = tensor(("location", "../../etc/passwd"))
+SUBGRAPH = nested(10_000, lambda inner: f(1, f(5, f(6, inner))), node())
+TYPES = f(1, "x") + f(2, nested(10_000, lambda inner: f(4, f(1, inner))))
+
+ONNX: dict[str, Build] = {
+    "empty": b"",
+    "a number without its end": b"\xff",
+    "a number of 11 bytes": b"\x08" + b"\xff" * 10 + b"\x01",
+    "a field of 2 GiB": b"\x3a" + varint(2 << 30) + b"x",
+    "a field of 2**63 bytes": b"\x3a" + varint(1 << 63),
+    "a field of 2**64 - 1 bytes": b"\x3a" + varint((1 << 64) - 1),
+    "a group": onnx(node()) + b"\x3b" + f(1, "x") + b"\x3c",
+    "groups within groups": b"\x3b" * 1_000_000,
+    "the end of a group": b"\x3c",
+    "wire type 6": b"\x3e",
+    "wire type 7": b"\x3f",
+    "field number 0": b"\x02\x00",
+    "a graph that is a number": f(7, 5),
+    "a graph of 8 bytes": b"\x39" + bytes(8),
+    "a fixed number without its end": b"\x39" + bytes(3),
+    "a node that is a number": onnx(f(1, 5)),
+    "an operator that is a number": onnx(f(1, f(4, 5))),
+    "an attribute that is a number": onnx(f(1, f(5, 5))),
+    "an initialiser that is a number": onnx(f(5, 5)),
+    "an input that is a number": onnx(node(), f(11, 5)),
+    "subgraphs 10,000 deep": onnx(SUBGRAPH),
+    "types 10,000 deep": onnx(node(), f(11, TYPES)),
+    "50,000 empty nodes": onnx(f(1, b"") * 50_000),
+    "two million empty nodes": onnx(f(1, b"") * 2_000_000),
+    "50,000 empty graphs": f(7, b"") * 50_000,
+    "50,000 empty initialisers": onnx(node(), f(5, b"") * 50_000),
+    "50,000 empty functions": onnx(node(), more=f(25, b"") * 50_000),
+    "50,000 empty inputs": onnx(node(), f(11, b"") * 50_000),
+    "20,000 inputs": onnx(node(), *[f(11, value(f"x{n}")) for n in range(20_000)]),
+    "20,000 operators": onnx(*[node(f"op{n}") for n in range(20_000)]),
+    "a rank of a million": onnx(node(), f(11, value("x", f(1, b"") * 1_000_000))),
+    "sizes of 2**63 - 1": onnx(node(), f(11, value("x", f(1, f(1, (1 << 63) - 1)) * 4))),
+    "negative sizes": onnx(node(), f(11, value("x", f(1, f(1, (1 << 64) - 7))))),
+    "an unknown type": onnx(node(), f(11, f(1, "x") + f(2, f(1, f(1, 2_000_000_000))))),
+    "an operator of 50 MB": onnx(node("x" * 50_000_000)),
+    "an input with a name of 50 MB": onnx(node(), f(11, value("x" * 50_000_000))),
+    "an operator that is not UTF-8": onnx(node(b"\xff\xfe")),
+    "an input that is not UTF-8": onnx(node(), f(11, value(b"\xff\xfe")), f(12, value("y"))),
+    "an initialiser that is not UTF-8": onnx(node(), f(5, f(8, b"\xff\xfe"))),
+    "an operator with half a character": onnx(node(b"\xed\xa0\x80")),
+    "an operator with NUL": onnx(node("a\0b"), f(12, value("y"))),
+    "an input that stands there twice": onnx(node(), f(11, value("x")) * 2, f(12, value("y"))),
+    "a zip": b"",  # below
+    "a gzip'd model": gzip.compress(onnx(node())),
+    "an HDF5 file": b"\x89HDF\r\n\x1a\n" + bytes(4096),
+    "a pickle": pickle.dumps({"a": [1] * 1000}),
+    "text": b"this is not a model\n" * 1000,
+    "zeros": bytes(1 << 20),
+    "ones": b"\xff" * (1 << 20),
+    "2 GiB of nothing": lambda directory: sparse(directory / "m.onnx", 2 << 30),
+    "more than 2 GiB": lambda directory: sparse(directory / "m.onnx", (2 << 30) + 1),
+    "2 GiB within one tensor": lambda directory: large(directory / "m.onnx"),
+    "a FIFO": lambda directory: os.mkfifo(directory / "m.onnx"),
+    "a directory": lambda directory: (directory / "m.onnx").mkdir(),
+    "a socket": lambda directory: bound(directory / "m.onnx"),
+    "a link to a file": lambda directory: (directory / "m.onnx").symlink_to("/etc/passwd"),
+    "a link to a device": lambda directory: (directory / "m.onnx").symlink_to("/dev/zero"),
+    "a link to nothing": lambda directory: (directory / "m.onnx").symlink_to("nothing"),
+    "a link to itself": lambda directory: (directory / "m.onnx").symlink_to("m.onnx"),
+}
+
+EXTERNAL: dict[str, Build] = {
+    "above the model": external("../../etc/passwd"),
+    "beside the model": external("../ormbfile.yaml"),
+    "absolute": external("/etc/passwd"),
+    "by a detour": external("weights/../../../etc/passwd"),
+    "with a backslash": external("..\\..\\etc\\passwd"),
+    "with NUL": external("w.bin\0/../../etc/passwd"),
+    "empty": external(""),
+    "a dot": external("."),
+    "not UTF-8": external(b"\xff\xfe"),
+    "a name of 300 characters": external("w" * 300),
+    "a path of 1,000,000 characters": external("a/" * 500_000),
+    "an address in memory": external("*/_ORT_MEM_ADDR_/*", offset="140737488355328", length="4096"),
+    "a URL": external("file:///etc/passwd"),
+    "missing": external("w.bin"),
+    "without a location": onnx(node(), f(5, tensor()), f(12, value("y"))),
+    "a location that is a number": onnx(node(), f(5, f(8, "w") + f(13, f(1, "location") + f(2, 5)))),
+    "not flagged as external": onnx(node(), f(5, tensor(("location", "../x"), location=None)), f(12, value("y"))),
+    "100,000 entries": onnx(node(), f(5, tensor(*[("location", "w.bin")] * 100_000))),
+    "a second location": with_file(
+        onnx(node(), f(5, tensor(("location", "w.bin"), ("location", "../x"))), f(12, value("y"))), sixteen
+    ),
+    "a directory": with_file(external("w.bin"), lambda directory: (directory / "w.bin").mkdir()),
+    "a FIFO": with_file(external("w.bin"), lambda directory: os.mkfifo(directory / "w.bin")),
+    "a link": with_file(external("w.bin"), lambda directory: (directory / "w.bin").symlink_to("/etc/passwd")),
+    "a link to a directory": with_file(external("d/passwd"), lambda directory: (directory / "d").symlink_to("/etc")),
+    "through a file": with_file(external("w.bin/x"), sixteen),
+    "an offset behind the end": with_file(external("w.bin", offset="17"), sixteen),
+    "a length behind the end": with_file(external("w.bin", offset="8", length="9"), sixteen),
+    "a negative offset": with_file(external("w.bin", offset="-1"), sixteen),
+    "a negative length": with_file(external("w.bin", length="-1"), sixteen),
+    "an offset that is no number": with_file(external("w.bin", offset="x"), sixteen),
+    "an offset beyond 64 bits": with_file(external("w.bin", offset="9" * 30), sixteen),
+    "an offset without end": with_file(external("w.bin", offset="9" * 4000), sixteen),
+    "an offset that wraps": with_file(external("w.bin", offset=str((1 << 63) - 1), length=str((1 << 63) - 1)), sixteen),
+    "of a constant": onnx(node("Constant", f(5, OUTSIDE)), f(12, value("y"))),
+    "of one of several constants": onnx(node("Constant", f(10, tensor(location=0)) + f(10, OUTSIDE))),
+    "in a subgraph": onnx(node("If", f(6, f(5, OUTSIDE))), f(12, value("y"))),
+    "in one of several subgraphs": onnx(node("If", f(11, b"") + f(11, f(5, OUTSIDE))), f(12, value("y"))),
+    "in a function": onnx(node(), more=f(25, f(7, f(4, "Constant") + f(5, f(5, OUTSIDE))))),
+    "in a default of a function": onnx(node(), more=f(25, f(11, f(5, OUTSIDE)))),
+    "of sparse values": onnx(node(), f(15, f(1, OUTSIDE)), f(12, value("y"))),
+    "of sparse indices": onnx(node(), f(15, f(2, OUTSIDE)), f(12, value("y"))),
+    "of a sparse constant": onnx(node("Constant", f(22, f(1, OUTSIDE)))),
+    "of one of several sparse constants": onnx(node("Constant", f(23, f(2, OUTSIDE)))),
+    "in training": onnx(node(), more=f(20, f(1, f(5, OUTSIDE)))),
+    "in a second graph": onnx(node(), f(12, value("y"))) + onnx(f(5, OUTSIDE)),
+}
+
+
+# Parts of SavedModels
+
+
+def saved(*parts: bytes, tag: str | bytes = "serve") -> bytes:
+    return f(2, f(1, f(4, tag)) + b"".join(parts))
+
+
+def signature(*entries: bytes, name: str = "serving_default") -> bytes:
+    return f(5, f(1, name) + f(2, b"".join(entries)))
+
+
+def entry(name: str | bytes, dims: bytes = b"", side: int = 1) -> bytes:
+    return f(side, f(1, name) + f(2, f(2, 1) + f(3, dims)))
+
+
+def asset(name: str | bytes) -> bytes:
+    return saved(signature(entry("x")), f(6, f(2, name)))
+
+
+SAVED_MODEL: dict[str, Build] = {
+    "empty": b"",
+    "a number without its end": b"\xff",
+    "a field of 2 GiB": b"\x12" + varint(2 << 30),
+    "a group": b"\x13" * 100_000,
+    "a graph that is a number": f(2, 5),
+    "no tag": saved(signature(entry("x")), tag=""),
+    "a tag that is not UTF-8": saved(signature(entry("x")), tag=b"\xff"),
+    "50,000 tags": f(2, f(1, f(4, "x") * 50_000)),
+    "50,000 graphs": f(2, b"") * 50_000,
+    "no signature": saved(),
+    "another signature": saved(signature(entry("x"), name="train")),
+    "100,000 other signatures": saved(signature(name="x") * 100_000),
+    "a signature of 5 MiB": saved(signature(entry("x" * (5 << 20)))),
+    "a signature that is a number": saved(f(5, f(1, "serving_default") + f(2, 5))),
+    "20,000 inputs": saved(signature(*[entry(f"x{n}") for n in range(20_000)])),
+    "a rank of a million": saved(signature(entry("x", f(2, b"") * 1_000_000))),
+    "sizes of 2**63 - 1": saved(signature(entry("x", f(2, f(1, (1 << 63) - 1)) * 4))),
+    "negative sizes": saved(signature(entry("x", f(2, f(1, (1 << 64) - 7))))),
+    "an input that is not UTF-8": saved(signature(entry(b"\xff"))),
+    "an unknown type": saved(signature(f(1, f(1, "x") + f(2, f(2, 2_000_000_000))))),
+    "50,000 nodes": saved(signature(entry("x")), f(2, f(1, b"") * 50_000)),
+    "20,000 operators": saved(signature(entry("x")), f(2, b"".join(f(1, f(2, f"op{n}")) for n in range(20_000)))),
+    "an operator that is not UTF-8": saved(signature(entry("x")), f(2, f(1, f(2, b"\xff")))),
+    "50,000 functions": saved(signature(entry("x")), f(2, f(2, f(1, b"") * 50_000))),
+    "an asset above the model": asset("../../../etc/passwd"),
+    "an absolute asset": asset("/etc/passwd"),
+    "a missing asset": asset("vocabulary.txt"),
+    "a zip": b"PK\x03\x04" + bytes(1000),
+    "a FIFO": lambda directory: os.mkfifo(directory / "saved_model.pb"),
+    "a directory": lambda directory: (directory / "saved_model.pb").mkdir(),
+    "a link": lambda directory: (directory / "saved_model.pb").symlink_to("/etc/passwd"),
+}
+
+
+# Parts of PMML documents
+
+
+def pmml(*parts: str, head: str = "") -> bytes:
+    return f'<?xml version="1.0"?>{head}<PMML version="4.4">{"".join(parts)}</PMML>'.encode()
+
+
+LAUGHS = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 20))
+MODEL = '<TreeModel><MiningSchema><MiningField name="x"/></MiningSchema></TreeModel>'
+
+PMML: dict[str, Build] = {
+    "empty": b"",
+    "no XML": b"\x00\x01\x02",
+    "another root": b"<html/>",
+    "no model": pmml("<Header/>"),
+    "half of a document": pmml(MODEL)[:-20],
+    "a billion laughs": pmml("&l19;", head=f'<!DOCTYPE PMML [<!ENTITY l0 "ha">{LAUGHS}]>'),
+    "quadratic laughs": pmml("&a;" * 10_000, head=f'<!DOCTYPE PMML [<!ENTITY a "{"a" * 100_000}">]>'),
+    "an entity in an attribute": pmml('<X a="&a;"/>', head=f'<!DOCTYPE PMML [<!ENTITY a "{"a" * 100_000}">]>'),
+    "an external entity": pmml("&a;", head='<!DOCTYPE PMML [<!ENTITY a SYSTEM "file:///etc/passwd">]>'),
+    "a device for an entity": pmml("&a;", head='<!DOCTYPE PMML [<!ENTITY a SYSTEM "/dev/zero">]>'),
+    "a parameter entity": pmml(MODEL, head='<!DOCTYPE PMML [<!ENTITY % a SYSTEM "http://127.0.0.1:1/x"> %a;]>'),
+    "an external DTD": pmml(MODEL, head='<!DOCTYPE PMML SYSTEM "file:///etc/passwd">'),
+    "a million levels": b"<PMML>" + b"<a>" * 1_000_000,
+    "a million levels within the model": b"<PMML><TreeModel>" + b"<Node>" * 1_000_000,
+    "a tag without end": b"<PMML><a " + b"x" * 50_000_000,
+    "a million attributes": b"<PMML><a " + b" ".join(b'a%d=""' % n for n in range(1_000_000)) + b"/></PMML>",
+    "a name of 50 MB": b"<PMML><" + b"x" * 50_000_000 + b"/></PMML>",
+    "a value of 50 MB": pmml(f'<DataDictionary><DataField name="{"x" * 50_000_000}"/></DataDictionary>'),
+    "a comment of 50 MB": pmml(f"<!--{'x' * 50_000_000}-->{MODEL}"),
+    "a text of 50 MB": pmml(f"<TreeModel><Array>{'1 ' * 25_000_000}</Array></TreeModel>"),
+    "200,000 nodes": pmml(f"<TreeModel>{'<Node/>' * 200_000}</TreeModel>"),
+    "70,000 fields": pmml(f"<DataDictionary>{'<DataField/>' * 70_000}</DataDictionary>", MODEL),
+    "70,000 values": pmml(
+        f'<DataDictionary><DataField name="x">{"<Value/>" * 70_000}</DataField></DataDictionary>', MODEL
+    ),
+    "70,000 models": pmml("<TreeModel/>" * 70_000),
+    "20,000 kinds of models": pmml(*[f"<M{n}/>" for n in range(20_000)]),
+    "70,000 mining fields": pmml(f"<TreeModel><MiningSchema>{'<MiningField/>' * 70_000}</MiningSchema></TreeModel>"),
+    "20,000 mining fields": pmml(f"<TreeModel><MiningSchema>{'<MiningField/>' * 20_000}</MiningSchema></TreeModel>"),
+    "an unknown encoding": b'<?xml version="1.0" encoding="nonsense"?><PMML/>',
+    "UTF-7": b'<?xml version="1.0" encoding="UTF-7"?>+ADw-PMML/+AD4-',
+    "half of UTF-16": "<PMML/>".encode("utf-16")[:-1],
+    "not UTF-8": b'<PMML><DataDictionary><DataField name="\xff\xfe"/></DataDictionary></PMML>',
+    "NUL": b"<PMML>\0</PMML>",
+    "a prefix without a namespace": b"<x:PMML/>",
+    "an included file": pmml(
+        '<xi:include xmlns:xi="http://www.w3.org/2001/XInclude" href="/etc/passwd" parse="text"/>', MODEL
+    ),
+    "a style sheet": b'<?xml-stylesheet href="file:///etc/passwd"?>' + pmml(MODEL)[21:],
+    "gzip'd": gzip.compress(pmml(MODEL)),
+    "a FIFO": lambda directory: os.mkfifo(directory / "m.pmml"),
+    "a directory": lambda directory: (directory / "m.pmml").mkdir(),
+    "a link": lambda directory: (directory / "m.pmml").symlink_to("/etc/passwd"),
+    "513 MiB": lambda directory: sparse(directory / "m.pmml", 513 << 20),
+}
+
+
+def sparse(path: Path, size: int) -> None:
+    with path.open("wb") as file:
+        file.truncate(size)
+
+
+def large(path: Path) -> None:
+    """A model with one tensor of almost 2 GiB, which is a hole."""
+    size = (2 << 30) - 4096
+    raw = varint(9 << 3 | 2) + varint(size)
+    initialiser = varint(5 << 3 | 2) + varint(len(raw) + size) + raw
+    rest = node() + f(12, value("y"))
+    graph = varint(7 << 3 | 2) + varint(len(rest) + len(initialiser) + size)
+    with path.open("wb") as file:
+        file.write(graph + rest + initialiser)
+        file.truncate(len(graph) + len(rest) + len(initialiser) + size)
+
+
+def bound(path: Path) -> None:
+    here = os.open(path.parent, os.O_RDONLY)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"/proc/self/fd/{here}/{path.name}")  # a short name: the path may be too long for one
+    os.close(here)
+
+
+def zipped() -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.onnx", bytes(50_000_000))
+    return content.getvalue()
+
+
+ONNX["a zip"] = zipped()
+FILES = {"ONNX": "m.onnx", "SavedModel": "saved_model.pb", "PMML": "m.pmml"}
+CASES = [
+    *(pytest.param("ONNX", build, "", id=f"ONNX: {case}") for case, build in ONNX.items()),
+    *(pytest.param("ONNX", build, "invalid", id=f"external data: {case}") for case, build in EXTERNAL.items()),
+    *(pytest.param("SavedModel", build, "", id=f"SavedModel: {case}") for case, build in SAVED_MODEL.items()),
+    *(pytest.param("PMML", build, "", id=f"PMML: {case}") for case, build in PMML.items()),
+]
+
+
+class Reader:
+    """A process that reads models, and may use little."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.unit.formats.reading"],
+            cwd=Path(__file__).parents[3],
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": "error"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def read(self, name: str, directory: Path) -> dict[str, Any]:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{name}\t{directory}\n")
+        self.process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return answer
+
+
+@pytest.fixture(scope="module")
+def reader() -> Iterator[Reader]:
+    reader = Reader()
+    yield reader
+    reader.process.kill()
+    reader.process.communicate()
+
+
+@pytest.mark.parametrize(("name", "build", "wanted"), CASES)
+def test_it_is_refused_or_read_in_little_memory(
+    tmp_path: Path, reader: Reader, name: str, build: Build, wanted: str
+) -> None:
+    directory = tmp_path / "model"
+    directory.mkdir()
+    if isinstance(build, bytes):
+        (directory / FILES[name]).write_bytes(build)
+    else:
+        build(directory)
+    answer = reader.read(name, directory)
+    assert answer["outcome"] in ({wanted} if wanted else {"invalid", "signature"}), answer
+    assert answer["mib"] < MOST_MIB, answer
+
+
+def test_external_data_inside_the_model_is_accepted(tmp_path: Path, reader: Reader) -> None:
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "w.bin").write_bytes(bytes(16))
+    (tmp_path / "m.onnx").write_bytes(external("weights/w.bin", offset="8", length="8"))
+    assert reader.read("ONNX", tmp_path)["outcome"] == "signature"
+
+
+def test_locations_are_collected_and_those_outside_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(external("weights/w.bin"))
+    assert external_data(path) == ["weights/w.bin"]
+    path.write_bytes(external("../w.bin"))
+    with pytest.raises(InvalidError) as refused:
+        external_data(path)
+    assert refused.value.reason == "UNSAFE_PATH"
