@@ -39,6 +39,9 @@ class Limits:
     tensor_rank: int = _limit(32, "dimensions", "the rank of a tensor in a signature")
     tensor_elements: int = _limit(1 << 26, "elements", "the elements of a tensor, where dynamic dimensions count as 1")
     example_bytes: int = _limit(64 << 20, "bytes", "an example request, and the health probe made from a signature")
+    model_files: int = _limit(100_000, "files", "the files of a model, and the members of an archive in one")
+    inspected_bytes: int = _limit(4 << 30, "bytes", "what an inspection decompresses and reads of one model")
+    inspected_opcodes: int = _limit(5_000_000, "opcodes", "what an inspection follows of the pickles of one model")
 
     @classmethod
     def parse(cls, settings: Iterable[str]) -> Self:

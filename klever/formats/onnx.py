@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto
 from onnx.helper import tensor_dtype_to_np_dtype
 
@@ -16,10 +16,11 @@ from klever.errors import InvalidError
 from klever.formats.files import read_only_match
 from klever.formats.signature import Signature, Tensor
 
-__all__ = ["read_signature"]
+__all__ = ["external_data", "read_signature"]
 
 _LIMIT = 2 << 30
 _MAX_DEPTH = 50
+_AT = "location"
 _ADVICE = "see that it was copied whole and that onnx.checker.check_model takes it, or export it anew"
 
 
@@ -43,6 +44,41 @@ def read_signature(model_dir: Path) -> Signature:
         outputs=tuple(_tensor(v) for v in model.graph.output),
         layers=dict(sorted(layers.items())),
     )
+
+
+def external_data(path: Path) -> list[str]:
+    """Return the files that a model's tensors are in, as the model names them; none for a file that is not ONNX.
+
+    Raises `InvalidError` for a location outside the model directory.
+    """
+    if path.is_symlink() or not path.is_file() or path.stat().st_size > _LIMIT:
+        return []
+    model = ModelProto()
+    try:
+        model.ParseFromString(path.read_bytes())
+    except DecodeError:
+        return []
+    locations = sorted(
+        {entry.value for tensor in _tensors(model) for entry in tensor.external_data if entry.key == _AT}
+    )
+    for location in locations:
+        if location.startswith(("/", "\\")) or ".." in PurePath(location.replace("\\", "/")).parts:
+            raise InvalidError(
+                f"{path.name} reads external data from {location!r}, outside the model directory: save it with its "
+                "data beside it"
+            )
+    return locations
+
+
+def _tensors(message: Message) -> Iterator[TensorProto]:
+    """Yield every tensor of a model, wherever it is: protobuf bounds the depth of what it parses."""
+    if isinstance(message, TensorProto):
+        yield message
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for part in value if field.is_repeated else (value,):
+                yield from _tensors(part)
 
 
 def _tensor(value: ValueInfoProto) -> Tensor:
