@@ -151,7 +151,7 @@ class Embedded:
     ) -> None:
         renderer = ServingRenderer(resolver, machine.runtimes.__getitem__, machine.backend.files, machine.router)
         services: Services = (
-            (MODELS, ModelHandlers(stores.api, catalogue)),
+            (MODELS, ModelHandlers(stores.api, catalogue, stores.controllers)),
             (JOBS, JobHandlers(stores.api, machine.executor)),
             (SERVINGS, ServingHandlers(stores.api, machine.backend, renderer)),
         )

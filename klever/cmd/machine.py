@@ -76,7 +76,6 @@ async def open_machine(
             fetch=partial(_fetch, registries, stopping),
             cache_bytes=options.cache_bytes,
             base_env={"PATH": options.path},
-            allow_commands=options.allow_commands,
         )
         await backend.start()
         stack.push_async_callback(backend.close)

@@ -32,7 +32,6 @@ class Options:
     port: int
     names: tuple[str, ...]
     keep_serving: bool
-    allow_commands: bool
     environments: Path
     cache_bytes: int
     path: str
@@ -66,7 +65,6 @@ def add_machine_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--name", action="append", default=[], metavar="HOST", help="another host name that clients use"
     )
-    parser.add_argument("--allow-commands", action="store_true", help="let Servings run arbitrary commands")
     parser.add_argument("--model-cache", type=_gibibytes, default=20.0, metavar="GIB", help="disk for unpacked models")
     parser.add_argument(
         "--registries", type=Path, metavar="FILE", help="table of further registries (default: DIR/registries.yaml)"
@@ -134,7 +132,6 @@ def machine_options(args: argparse.Namespace, *, keep_serving: bool) -> Options:
         port=args.port,
         names=tuple(args.name),
         keep_serving=keep_serving,
-        allow_commands=args.allow_commands,
         environments=default_cache() / "environments",
         cache_bytes=int(args.model_cache * 2**30),
         path=os.environ.get("PATH", os.defpath),

@@ -27,7 +27,7 @@ class LocalBackend:
     """Implements `klever.backends.Backend` on this machine; used from one event loop, between `start` and `close`.
 
     Models are unpacked below `models`, in at most `cache_bytes` in all; `fetch` pulls one. `base_env` is what every
-    process of a replica gets (PATH and the like). Arbitrary commands run only with `allow_commands`.
+    process of a replica gets (PATH and the like).
     """
 
     def __init__(
@@ -40,7 +40,6 @@ class LocalBackend:
         fetch: Fetch,
         cache_bytes: int,
         base_env: Mapping[str, str],
-        allow_commands: bool = False,
         timing: Timing | None = None,
     ) -> None:
         self._processes = processes
@@ -51,7 +50,6 @@ class LocalBackend:
             runtimes=runtimes,
             cache=self._cache,
             base_env=base_env,
-            allow_commands=allow_commands,
         )
         self._prober = Prober()
         self._timing = timing or Timing()

@@ -49,14 +49,12 @@ class Launcher:
         runtimes: Mapping[str, Runtime],
         cache: ModelCache,
         base_env: Mapping[str, str],
-        allow_commands: bool,
     ) -> None:
         self.processes = processes
         self.cache = cache
         self._environments = environments
         self._runtimes = runtimes
         self._base_env = base_env
-        self._allow_commands = allow_commands
         self._ports: dict[str, frozenset[int]] = {}
 
     def directory(self, process: str) -> Path:
@@ -92,7 +90,8 @@ class Launcher:
         await self.processes.stop(slot.process, grace_s=0)
         at = self._place(slot, predictor, parts)
         launch = parts.runtime.launch(parts.model, at)
-        record = Record(slot, predictor.content, _addresses(at, launch), launch.health, launch.shared_memory)
+        addresses = _addresses(at, launch)
+        record = Record(slot, predictor.content, addresses, launch.health, launch.shared_memory, predictor.trust)
         directory = self.directory(slot.process)
         with disk_errors(directory):
             await asyncio.to_thread(lay_out, directory, launch, parts.model_path, record)
@@ -131,11 +130,6 @@ class Launcher:
         return found
 
     def _runtime(self, predictor: PredictorWorkload) -> Runtime:
-        if predictor.command and not self._allow_commands:
-            raise InvalidError(
-                "a serving of a command is not allowed here: start klever up with --allow-commands",
-                reason="COMMANDS_NOT_ALLOWED",
-            )
         if predictor.gpus:
             raise InvalidError(
                 f"it asks for {predictor.gpus} GPUs, and processes here are given none: remove resources.gpu",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,14 @@ import pytest
 
 from klever.api.kinds import MODEL_JOB, SERVING
 from klever.catalog.catalogue import Version
+from klever.controllers.inspections import record_inspection
 from klever.controllers.modeljob import FINALIZER
 from klever.controllers.pushes import ensure_namespace
 from klever.controllers.serving import ServingReconciler
 from klever.controllers.serving.models import ModelResolver
 from klever.errors import UnavailableError
+from klever.inspection import VERSION
+from klever.oci.digest import Digest
 from klever.oci.reference import Reference
 from klever.store import Key
 from klever.store.events import EventRecorder
@@ -75,6 +79,9 @@ async def test_a_digest_stays_pinned_while_the_registry_is_away(store: SqliteSto
 
     registry = Registry()
     first = str(registry.push("a", signature=READ))
+    for content in (b"content", b"other content"):
+        found = {"content": str(Digest.of(content)), "inspectorVersion": VERSION}
+        await record_inspection(store, found, datetime.now(UTC))
     for _ in range(2):  # the finalizer comes first
         await control_plane(store, registry).reconcile(KEY)
     assert await pinned() == first

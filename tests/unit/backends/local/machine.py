@@ -52,7 +52,6 @@ class Machine:
                 "fetch": self.fetch,
                 "cache_bytes": 1 << 30,
                 "base_env": {"PATH": "/usr/bin:/bin"},
-                "allow_commands": True,
                 "timing": FAST,
                 **options,
             }

@@ -143,12 +143,6 @@ async def test_what_can_never_work_fails(backend: LocalBackend, change: dict[str
     assert words in (await in_phase(backend, InstancePhase.FAILED)).message
 
 
-async def test_a_command_needs_permission(machine: Machine) -> None:
-    backend = await machine.backend(allow_commands=False)
-    await backend.ensure(workload(command()))
-    assert "--allow-commands" in (await in_phase(backend, InstancePhase.FAILED)).message
-
-
 async def test_a_signature_of_another_model_is_told(backend: LocalBackend) -> None:
     signature = adder().signature
     assert signature is not None
