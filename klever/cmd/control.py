@@ -101,8 +101,12 @@ def _serving_sources(store: Store, backend: Backend) -> tuple[Source, ...]:
         async for key in backend.watch():
             yield Key(key.namespace, key.name)
 
-    changes = (instances, partial(_waiting_for_jobs, store), partial(_of_projects, store))
-    return (objects_of(store, SERVING), *map(changes_of, changes))
+    return (
+        objects_of(store, SERVING),
+        changes_of(instances),
+        changes_of(partial(_waiting_for_jobs, store)),
+        changes_of(partial(_of_projects, store)),
+    )
 
 
 async def _waiting_for_jobs(store: Store) -> AsyncIterator[Key]:

@@ -62,7 +62,7 @@ def read_attribute(path: Path, name: str, limit: int) -> bytes | None:
 
 
 def _read(file: BinaryIO, offset: int, size: int, *, short: bool = False) -> bytes:
-    if not 0 <= offset < 1 << 62:
+    if offset > os.fstat(file.fileno()).st_size:
         raise UnreadableError(f"an address is {offset}")
     file.seek(offset)
     content = file.read(size)

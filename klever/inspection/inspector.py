@@ -6,6 +6,7 @@ import lzma
 import os
 import re
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -35,7 +36,7 @@ _GLOBAL: Final = re.compile(r"[\w.]+|\((?!persistent).*\)")
 """What tells a pickle from a text that begins with the letters of its opcodes."""
 _NUMPY: Final = b"\x93NUMPY"
 _UNREADABLE: Final = (
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, ValueError, OSError, EOFError
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, RuntimeError, ValueError, OSError, EOFError
 )  # fmt: skip
 """What `zipfile` raises for archives that are damaged, encrypted, or of another kind."""
 _ZIP: Final = b"PK\x03\x04"
@@ -137,8 +138,7 @@ class _Inspector:
                 self._stream(path, lambda: _rewound(file), 0)
                 if hdf5.starts(file):
                     self._hdf5(path, place)
-                if zipfile.is_zipfile(file):
-                    self._zip(path, file)
+                self._zip(path, file)
         except (BudgetError, DamagedError) as error:
             self.found.add(path, f"it is not looked into further: {error}")
 
@@ -203,6 +203,10 @@ class _Inspector:
 
     def _zip(self, path: str, file: BinaryIO) -> None:
         try:
+            if not zipfile.is_zipfile(file):
+                if _head(_rewound(file)).startswith(_ZIP):
+                    self.found.add(path, "an archive without an end")
+                return
             with zipfile.ZipFile(_Bounded(file, self._budget)) as archive:
                 for member in archive.infolist():
                     self._budget.member()

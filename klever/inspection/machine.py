@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import pickle
 import pickletools
 import struct
 from collections.abc import Callable
@@ -20,7 +21,6 @@ _MAX_TEXT: Final = 1024
 _MAX_DEPTH: Final = 20
 """Pickles inside arrays of pickles."""
 _HIGHEST_PROTOCOL: Final = 5
-_OPCODES: Final = {opcode.code: opcode for opcode in pickletools.opcodes}
 
 
 class Machine(Stack):
@@ -35,26 +35,20 @@ class Machine(Stack):
         """Return after STOP. Raises `DamagedError` where no unpickler goes on, `BudgetError`."""
         while True:
             self._budget.opcode()
-            code = self._reader.read(1).decode("latin-1")
-            opcode = _OPCODES.get(code)
-            if opcode is None:
-                raise self._damaged(f"unknown opcode {code!r}")
-            if opcode.name == "STOP":
+            code = self._reader.read(1)
+            if code == pickle.STOP:
                 self._pop()
                 return
-            argument = self._argument(opcode.arg)
-            step = _STEPS.get(opcode.name)
-            if step is None:
-                raise self._damaged(f"unknown opcode {opcode.name}")
-            step(self, argument)
+            if code not in _OPCODES:
+                raise self._damaged(f"unknown opcode {code!r}")
+            step, argument = _OPCODES[code]
+            step(self, self._argument(argument) if argument else b"")
             self._check()
 
     # Arguments
 
-    def _argument(self, kind: pickletools.ArgumentDescriptor | None) -> Any:
+    def _argument(self, kind: pickletools.ArgumentDescriptor) -> Any:
         """Read an opcode's argument: bytes, None for what is too long to keep, or lines for those in text."""
-        if kind is None:
-            return b""
         if kind.n >= 0:
             return self._reader.read(kind.n)
         if kind.n == pickletools.UP_TO_NEWLINE:
@@ -323,3 +317,9 @@ _STEPS: Final[dict[str, Callable[[Machine, Any], None]]] = {
     "BUILD": Machine.build,
 }
 """What each opcode does; STOP aside."""
+
+_OPCODES: Final = {
+    opcode.code.encode("latin-1"): (_STEPS[opcode.name], opcode.arg)
+    for opcode in pickletools.opcodes
+    if opcode.name != "STOP"
+}

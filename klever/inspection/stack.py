@@ -14,8 +14,8 @@ MAX_ITEMS: Final = 32
 """Items of a tuple or dictionary that are kept: those that describe an array have fewer."""
 _MAX_KEPT: Final = 16 << 20
 """Bytes of text that are kept of one pickle."""
-_MAX_STACK: Final = 1 << 20
-_MAX_MEMO: Final = 1 << 19
+_MAX_STACK: Final = 1 << 18
+_MAX_MEMO: Final = 1 << 18
 
 
 class Opaque:

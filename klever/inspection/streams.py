@@ -72,6 +72,10 @@ class Reader:
 
     def read(self, size: int) -> bytes:
         """Return exactly `size` bytes, which the caller has bounded."""
+        if size <= len(self._block) - self._at:
+            start, self._at = self._at, self._at + size
+            self.position += size
+            return self._block[start : self._at]
         found = []
         while size > 0:
             part = self.take(size)

@@ -103,7 +103,11 @@ def test_code_beside_an_onnx_model_is_named_and_the_model_is_served(shared_platf
     reference = push(platform, "beside", files)
     version = inspected(platform, reference)
     assert version["trust"] == "data"
-    assert {file["path"] for file in version["inspection"]["codeFiles"]} == {"__init__.py", "deep/model.abi3.so", "notes"}
+    assert {file["path"] for file in version["inspection"]["codeFiles"]} == {
+        "__init__.py",
+        "deep/model.abi3.so",
+        "notes",
+    }
     platform.run("klever", "deploy", reference, "--name", "beside", "--wait")
     assert "data" in platform.run("klever", "get", "versions", reference, "-o", "wide").stdout.splitlines()[1]
     assert platform.get("servings", "beside")["status"]["predictors"][0]["trust"] == "data"
@@ -129,7 +133,9 @@ def test_content_that_was_inspected_as_one_format_is_not_trusted_as_another(shar
     assert (first["trust"], again["trust"]) == ("data", "code")
 
 
-@pytest.mark.parametrize("path", ["/api/v1alpha1/modelinspections", "/klever.v1alpha1.ModelService/CreateModelInspection"])
+@pytest.mark.parametrize(
+    "path", ["/api/v1alpha1/modelinspections", "/klever.v1alpha1.ModelService/CreateModelInspection"]
+)
 def test_no_call_writes_an_inspection(shared_platform: Platform, path: str) -> None:
     token = {"Authorization": f"Bearer {shared_platform.token}", "Content-Type": "application/json"}
     assert shared_platform.http("POST", path, "{}", **token)[0] == 404
