@@ -42,7 +42,7 @@ CONTROLLERS = (
     *(Right(GROUP, "modeljobs", verb) for verb in ("create", "list", "watch", "patch", "delete")),
     *(Right(GROUP, "servings", verb) for verb in ("list", "watch", "patch")),
     *(Right(GROUP, f"{plural}/status", "patch") for plural in ("modeljobs", "servings")),
-    *(Right(GROUP, "modelinspections", verb) for verb in ("create", "get", "list", "watch", "patch")),
+    *(Right(GROUP, "modelinspections", verb) for verb in ("create", "list", "watch", "patch")),
     *(Right("", _NAMESPACES, verb) for verb in ("list", "watch")),
     *(Right("", "events", verb) for verb in ("create", "patch")),
 )

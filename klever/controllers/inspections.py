@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from klever.api.kinds import MODEL_INSPECTION, NAMESPACE, Object
-from klever.errors import InvalidError, NotFoundError
+from klever.errors import AlreadyExistsError, InvalidError, NotFoundError
 from klever.formats import Trust, trust_of
 from klever.inspection import VERSION
 from klever.oci.digest import Digest
@@ -36,14 +36,21 @@ async def inspection_of(store: Store, content: Digest) -> Object | None:
 async def record_inspection(store: Store, found: Mapping[str, Any], now: datetime) -> None:
     """Keep what a task found; an inspection that is current stays. Raises `InvalidError` for what is not one."""
     content = Digest.parse(str(found.get("content", "")))
+    if found.get("inspectorVersion") != VERSION:
+        raise InvalidError(f"it is of version {found.get('inspectorVersion')}, not {VERSION}")
     if await inspection_of(store, content) is not None:
         return
-    await store.apply(MODEL_INSPECTION, {
-        "apiVersion": MODEL_INSPECTION.api_version,
-        "kind": MODEL_INSPECTION.kind,
-        "metadata": {"name": _key(content).name},
-        "spec": {**found, "inspectedAt": format_time(now)},
-    })  # fmt: skip
+    key, spec = _key(content), {**found, "inspectedAt": format_time(now)}
+    try:
+        await store.create(MODEL_INSPECTION, {
+            "apiVersion": MODEL_INSPECTION.api_version,
+            "kind": MODEL_INSPECTION.kind,
+            "metadata": {"name": key.name},
+            "spec": spec,
+        })  # fmt: skip
+    except AlreadyExistsError:  # of an older version, all of which goes
+        older = (await store.get(MODEL_INSPECTION, key))["spec"]
+        await store.patch(MODEL_INSPECTION, key, {"spec": {**dict.fromkeys(older), **spec}})
 
 
 def trust_as(inspection: Object | None, format_: str) -> Trust | None:

@@ -99,7 +99,7 @@ class PushReconciler:
     async def _is_outdated(self, version: Version, pushed: bool, job: Object) -> bool:
         status = job["status"]
         if status["phase"] == "Succeeded":
-            if await inspection_of(self._store, version.content) is None:
+            if await inspection_of(self._seen, version.content) is None:
                 return True  # it is of an older platform
             # There is no signature, and yet it succeeded: the tag was pushed again.
             return bool(status["result"]["digest"] != str(version.digest))

@@ -368,3 +368,15 @@ async def test_an_inspection_that_is_current_stays(world: World) -> None:
     found = await inspection_of(world.store, Digest.parse(content))
     assert found is not None
     assert found["spec"]["codeFormats"] == ["ONNX"]
+
+
+async def test_content_that_an_older_version_inspected_is_inspected_again(world: World) -> None:
+    content = Digest.of(b"content")
+    await world.inspect(str(content), codeFormats=["ONNX"], files=3)
+    key = Key("", f"sha256-{content.hex}")
+    await world.store.patch(MODEL_INSPECTION, key, {"spec": {"inspectorVersion": 0}})
+    world.registry.push("a", signature=READ)
+    await world.pushes.reconcile(KEY)
+    await world.end("Succeeded", digest="a")
+    spec = (await world.store.get(MODEL_INSPECTION, key))["spec"]
+    assert (spec["inspectorVersion"], spec.get("codeFormats"), spec.get("files")) == (VERSION, None, None)
