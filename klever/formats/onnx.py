@@ -65,7 +65,8 @@ def external_data(path: Path) -> list[str]:
         if location.startswith(("/", "\\")) or ".." in PurePath(location.replace("\\", "/")).parts:
             raise InvalidError(
                 f"{path.name} reads external data from {location!r}, outside the model directory: save it with its "
-                "data beside it"
+                "data beside it",
+                reason="UNSAFE_PATH",
             )
     return locations
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from klever import formats
+from klever.errors import InvalidError
 from klever.formats import Trust
 from klever.formats.onnx import external_data
 from klever.inspection import files, hdf5, keras
@@ -32,6 +33,7 @@ _MAX_NESTED: Final = 3
 _MAX_READ: Final = 4 << 20
 """Bytes of an archive's directory that are read at once."""
 _ONNX: Final = "*.onnx"
+_UNSAFE_PATH: Final = "UNSAFE_PATH"
 _GLOBAL: Final = re.compile(r"[\w.]+|\((?!persistent).*\)")
 """What tells a pickle from a text that begins with the letters of its opcodes."""
 _NUMPY: Final = b"\x93NUMPY"
@@ -82,9 +84,18 @@ def inspect(model_dir: Path, limits: Limits = DEFAULTS) -> Inspection:
         found.bytes += entry.stat(follow_symlinks=False).st_size
         inspector.file(path, Path(entry.path))
     for file in sorted(model_dir.glob(_ONNX)):
-        found.external_data.extend(external_data(file))
+        found.external_data.extend(_external_data(file))
     found.code_formats = list(_code_formats(found))
     return found
+
+
+def _external_data(path: Path) -> list[str]:
+    try:
+        return external_data(path)
+    except InvalidError as error:
+        if error.reason == _UNSAFE_PATH:
+            raise
+        return []  # a file that is not ONNX: its reader says so
 
 
 def _code_formats(found: Inspection) -> Iterator[str]:

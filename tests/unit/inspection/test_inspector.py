@@ -172,8 +172,9 @@ def test_external_data_is_named_wherever_the_graph_has_it(tmp_path: Path) -> Non
 @pytest.mark.parametrize("location", ["../../etc/passwd", "/etc/passwd", "a/../../b", "..", "..\\x", "\\x"])
 def test_external_data_outside_the_model_is_refused(tmp_path: Path, location: str) -> None:
     external(tmp_path / "m.onnx", location)
-    with pytest.raises(InvalidError, match="outside the model directory"):
+    with pytest.raises(InvalidError, match="outside the model directory") as refused:
         inspect(tmp_path)
+    assert refused.value.reason == "UNSAFE_PATH"
 
 
 def test_what_is_beyond_a_limit_counts_as_code(tmp_path: Path) -> None:
