@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from klever.inspection import VERSION
 from klever.inspection.inspector import Inspection
 
-__all__ = ["MAX_SPEC", "VERSION", "spec_of"]
+__all__ = ["MAX_SPEC", "spec_of"]
 
-VERSION: Final = 1
-"""Of the inspection: a content that an older one has looked at is looked at again."""
 MAX_SPEC: Final = 2500
 """Bytes of a record as JSON: an outcome has 4096, with the task's message."""
 _MAX_LISTED: Final = 20

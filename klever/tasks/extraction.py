@@ -8,7 +8,8 @@ from typing import Any
 
 from klever import formats
 from klever.errors import ConflictError, KleverError
-from klever.inspection import inspect, spec_of
+from klever.inspection.inspector import inspect
+from klever.inspection.verdict import spec_of
 from klever.oci import model
 from klever.oci.client import RegistryClient
 from klever.oci.layout import Layout

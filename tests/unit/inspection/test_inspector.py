@@ -20,8 +20,8 @@ from onnx import TensorProto, helper
 
 from klever.errors import InvalidError
 from klever.formats import Trust, get, names, trust_of
-from klever.inspection import Inspection, inspect, spec_of
-from klever.inspection.verdict import MAX_SPEC
+from klever.inspection.inspector import Inspection, inspect
+from klever.inspection.verdict import MAX_SPEC, spec_of
 from klever.limits import DEFAULTS, Limits
 
 DATA = Path(__file__).parents[2] / "data"
