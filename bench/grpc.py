@@ -268,7 +268,7 @@ async def serve(root: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    gateway = gateway_of(data, Options("127.0.0.1", port, (), False, False, root, 0, os.defpath))
+    gateway = gateway_of(data, Options("127.0.0.1", port, (), False, root, 0, os.defpath))
     store = await SqliteStore.open(data.database, SchemaAdmission())
     for namespace in ("default", "bench", *FANS):
         await store.create(NAMESPACE, {"metadata": {"name": namespace}})

@@ -99,15 +99,16 @@ def crd(
         "served": True,
         "storage": True,
         "schema": {"openAPIV3Schema": message_schema(messages, message)},
-        "subresources": {"status": {}},
+        **({"subresources": {"status": {}}} if any(f.name == "status" for f in message.field) else {}),
         "additionalPrinterColumns": [column(c) for c in resource.columns],
         "selectableFields": [{"jsonPath": c.json_path} for c in resource.columns if selectable(c)],
     }
+    scope = "Cluster" if resource.cluster_scoped else "Namespaced"
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
         "metadata": {"name": f"{resource.plural}.{GROUP}"},
-        "spec": {"group": GROUP, "names": names, "scope": "Namespaced", "versions": [version]},
+        "spec": {"group": GROUP, "names": names, "scope": scope, "versions": [version]},
     }
 
 

@@ -48,6 +48,9 @@ class Limits:
     task_memory_bytes: int = _limit(2 << 30, "bytes", "the resident memory of a job's task")
     task_seconds: int = _limit(3600, "seconds", "the run time of a job's task, whatever its spec allows")
     concurrent_renders: int = _limit(4, "renders", "the calls of RenderServing at a time")
+    model_files: int = _limit(100_000, "files", "the files of a model, and the members of an archive in one")
+    inspected_bytes: int = _limit(4 << 30, "bytes", "what an inspection decompresses and reads of one model")
+    inspected_opcodes: int = _limit(5_000_000, "opcodes", "what an inspection follows of the pickles of one model")
 
     @classmethod
     def parse(cls, settings: Iterable[str]) -> Self:

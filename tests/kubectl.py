@@ -28,7 +28,7 @@ class Kubectl(Protocol):
 
 def objects(cluster: Kubectl) -> list[list[str]]:
     """Kind, namespace and name of each ModelJob and Serving."""
-    kinds = cluster.kubectl("api-resources", "--api-group=kleveross.io", "-o", "name").stdout.split()
+    kinds = cluster.kubectl("api-resources", "--api-group=kleveross.io", "--namespaced", "-o", "name").stdout.split()
     if not kinds:
         return []
     found = cluster.kubectl("get", ",".join(kinds), "-A", "--no-headers", "-o", _NAMES).stdout
@@ -40,6 +40,7 @@ def clear(cluster: Kubectl) -> None:
     for kind, namespace, name in objects(cluster):
         cluster.kubectl("patch", kind, name, "-n", namespace, "--type=merge", "-p", _RELEASE)
     cluster.kubectl("delete", "servings,modeljobs", "-A", "--all", "--ignore-not-found")
+    cluster.kubectl("delete", "modelinspections", "--all", "--ignore-not-found")
     cluster.kubectl("delete", "events", "-A", "--field-selector", _OF_OURS)
     cluster.kubectl("delete", "lease", "klever-controllers", "-n", "klever-system", "--ignore-not-found")
 

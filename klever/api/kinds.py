@@ -7,11 +7,12 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from klever.v1alpha1.inspection_pb2 import ModelInspection
 from klever.v1alpha1.meta_pb2 import Event
 from klever.v1alpha1.modeljob_pb2 import ModelJob
 from klever.v1alpha1.serving_pb2 import Serving
 
-__all__ = ["EVENT", "GROUP", "KINDS", "MODEL_JOB", "NAMESPACE", "SERVING", "Kind", "Object"]
+__all__ = ["EVENT", "GROUP", "KINDS", "MODEL_INSPECTION", "MODEL_JOB", "NAMESPACE", "SERVING", "Kind", "Object"]
 
 GROUP = "kleveross.io"
 
@@ -49,7 +50,16 @@ class Kind:
 
 MODEL_JOB = Kind(GROUP, "v1alpha1", "ModelJob", "modeljobs", message=ModelJob)
 SERVING = Kind(GROUP, "v1alpha1", "Serving", "servings", message=Serving)
+MODEL_INSPECTION = Kind(
+    GROUP,
+    "v1alpha1",
+    "ModelInspection",
+    "modelinspections",
+    namespaced=False,
+    has_status=False,
+    message=ModelInspection,
+)
 EVENT = Kind("", "v1", "Event", "events", has_status=False, message=Event)
 NAMESPACE = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
 
-KINDS: tuple[Kind, ...] = (MODEL_JOB, SERVING, EVENT, NAMESPACE)
+KINDS: tuple[Kind, ...] = (MODEL_JOB, SERVING, MODEL_INSPECTION, EVENT, NAMESPACE)

@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from klever.formats import Signature
+from klever.formats import Signature, Trust
 
 __all__ = ["Backend", "Instance", "InstancePhase", "PredictorWorkload", "ServingKey", "Workload"]
 
@@ -31,10 +31,10 @@ class ServingKey:
 class PredictorWorkload:
     """One revision of one predictor.
 
-    `revision` is a short hash of everything below except `replicas`: a changed revision is a new set of processes
-    beside the old one. `model` is a reference pinned by manifest digest, empty for a command without a model.
-    `content` is the content layer's digest (the key of the unpacked model). `memory_bytes` and `cpu` are limits, 0 for
-    none; `cpu` is in cores. `gpus` are whole ones.
+    `revision` is a short hash of everything below except `replicas`, `signature` and `trust`: a changed revision is a
+    new set of processes beside the old one. `model` is a reference pinned by manifest digest, empty for a command
+    without a model. `content` is the content layer's digest (the key of the unpacked model). `memory_bytes` and `cpu`
+    are limits, 0 for none; `cpu` is in cores. `gpus` are whole ones. `trust` says what running it can do.
     """
 
     predictor: str
@@ -51,6 +51,7 @@ class PredictorWorkload:
     cpu: float = 0.0
     memory_bytes: int = 0
     gpus: int = 0
+    trust: Trust = Trust.CODE
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ class Instance:
 
     `http`, `grpc` and `metrics` are addresses, `HOST:PORT` or `unix:PATH`, empty until the replica listens there.
     Metrics are at the path `/metrics`. `sandbox` is the level of the sandbox that it runs in, empty until it runs.
+    `trust` is that of the workload that it was started for.
     """
 
     name: str
@@ -98,6 +100,7 @@ class Instance:
     metrics: str = ""
     sandbox: str = ""
     started_at: datetime | None = None
+    trust: Trust = Trust.CODE
 
 
 class Backend(Protocol):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from klever.api.kinds import MODEL_JOB, SERVING
+from klever.api.kinds import MODEL_JOB, NAMESPACE, SERVING
 from klever.backends import Backend
 from klever.cmd.machine import Machine
 from klever.controllers.extraction import concerns
@@ -106,13 +107,27 @@ def _serving_sources(store: Store, backend: Backend) -> tuple[Source, ...]:
         async for key in backend.watch():
             yield Key(key.namespace, key.name)
 
-    async def waiting() -> AsyncIterator[Key]:
-        """A job that ends may be what a Serving of any namespace waits for; all are looked at first anyway."""
-        async for event in store.watch(MODEL_JOB):
-            ended = event.object.get("status", {}).get("phase") in ("Succeeded", "Failed")
-            if ended and event.type == "MODIFIED":
-                for serving in (await store.list(SERVING)).items:
-                    if concerns(event.object, serving):
-                        yield key_of(serving)
+    return (
+        objects_of(store, SERVING),
+        changes_of(instances),
+        changes_of(partial(_waiting_for_jobs, store)),
+        changes_of(partial(_of_projects, store)),
+    )
 
-    return (objects_of(store, SERVING), changes_of(instances), changes_of(waiting))
+
+async def _waiting_for_jobs(store: Store) -> AsyncIterator[Key]:
+    """A job that ends may be what a Serving of any namespace waits for; all are looked at first anyway."""
+    async for event in store.watch(MODEL_JOB):
+        ended = event.object.get("status", {}).get("phase") in ("Succeeded", "Failed")
+        if ended and event.type == "MODIFIED":
+            for serving in (await store.list(SERVING)).items:
+                if concerns(event.object, serving):
+                    yield key_of(serving)
+
+
+async def _of_projects(store: Store) -> AsyncIterator[Key]:
+    """Whether a project allows code decides what its Servings may run."""
+    async for event in store.watch(NAMESPACE):
+        if event.type in ("ADDED", "MODIFIED"):
+            for serving in (await store.list(SERVING, event.object["metadata"]["name"])).items:
+                yield key_of(serving)

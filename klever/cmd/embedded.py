@@ -161,7 +161,7 @@ class Embedded:
             limits=limits,
         )
         services: Services = (
-            (MODELS, ModelHandlers(stores.api, catalogue)),
+            (MODELS, ModelHandlers(stores.api, catalogue, stores.controllers)),
             (JOBS, JobHandlers(stores.api, machine.executor)),
             (SERVINGS, ServingHandlers(stores.api, machine.backend, renderer)),
         )

@@ -81,7 +81,6 @@ async def open_machine(
             cache_bytes=options.cache_bytes,
             sockets=data.sockets / "replicas",
             commands=Commands(options.path, options.command_paths),
-            allow_commands=options.allow_commands,
         )
         await backend.start()
         stack.push_async_callback(backend.close)

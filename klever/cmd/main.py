@@ -34,6 +34,7 @@ VERBS: Final = {
     "logs": (_CLI, "print log lines of a Serving or ModelJob"),
     "events": (_CLI, "list what happened"),
     "create": (_CLI, "create a project"),
+    "allow-code": (_CLI, "let the Servings of a project run code"),
     "delete": (_CLI, "delete objects"),
     "cancel": (_CLI, "end a ModelJob"),
     "apply": (_CLI, "create or change objects as a YAML file declares them"),
@@ -81,7 +82,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def _module(verb: str) -> ModuleType:
-    return import_module(f"{VERBS[verb][0]}.{verb}")
+    return import_module(f"{VERBS[verb][0]}.{verb.replace('-', '_')}")
 
 
 def _hint(error: KleverError) -> str:

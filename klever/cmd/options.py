@@ -34,7 +34,6 @@ class Options:
     port: int
     names: tuple[str, ...]
     keep_serving: bool
-    allow_commands: bool
     environments: Path
     cache_bytes: int
     path: str
@@ -73,7 +72,6 @@ def add_machine_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--name", action="append", default=[], metavar="HOST", help="another host name that clients use"
     )
-    parser.add_argument("--allow-commands", action="store_true", help="let Servings run arbitrary commands")
     parser.add_argument(
         "--command-path",
         action="append",
@@ -165,7 +163,6 @@ def machine_options(args: argparse.Namespace, *, keep_serving: bool) -> Options:
         port=args.port,
         names=tuple(args.name),
         keep_serving=keep_serving,
-        allow_commands=args.allow_commands,
         environments=default_cache() / "environments",
         cache_bytes=int(args.model_cache * 2**30),
         path=os.environ.get("PATH", os.defpath),

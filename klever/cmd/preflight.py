@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from klever.api.kinds import GROUP, MODEL_JOB, SERVING, Kind
+from klever.api.kinds import GROUP, MODEL_INSPECTION, MODEL_JOB, SERVING, Kind
 from klever.errors import FailedPreconditionError, KleverError, PermissionDeniedError
 from klever.kube import KubeClient
 
@@ -42,6 +42,8 @@ CONTROLLERS = (
     *(Right(GROUP, "modeljobs", verb) for verb in ("create", "list", "watch", "patch", "delete")),
     *(Right(GROUP, "servings", verb) for verb in ("list", "watch", "patch")),
     *(Right(GROUP, f"{plural}/status", "patch") for plural in ("modeljobs", "servings")),
+    *(Right(GROUP, "modelinspections", verb) for verb in ("create", "list", "watch", "patch")),
+    *(Right("", _NAMESPACES, verb) for verb in ("list", "watch")),
     *(Right("", "events", verb) for verb in ("create", "patch")),
 )
 """Without which the control loops do not work: those of config/rbac/controllers.yaml, the Lease's aside."""
@@ -51,7 +53,7 @@ SERVER = (
         for plural in ("modeljobs", "servings")
         for verb in ("create", "get", "list", "watch", "patch", "delete")
     ),
-    *(Right("", _NAMESPACES, verb) for verb in ("create", "get", "list")),
+    *(Right("", _NAMESPACES, verb) for verb in ("create", "get", "list", "patch")),
     Right("", "events", "list"),
 )
 """What the API's callers do through it: those of config/rbac/server.yaml."""
@@ -60,7 +62,7 @@ SERVER = (
 async def check_kinds(client: KubeClient) -> None:
     """Raise `FailedPreconditionError` that says of each kind what is wrong with it, if anything is."""
     served = await _served(client)
-    wrong = [said for kind in (MODEL_JOB, SERVING) if (said := _complaint(kind, served))]
+    wrong = [said for kind in (MODEL_JOB, SERVING, MODEL_INSPECTION) if (said := _complaint(kind, served))]
     if wrong:
         raise FailedPreconditionError(f"{'; '.join(wrong)}: {_INSTALL}", reason=_NO_KIND)
 
@@ -100,7 +102,7 @@ async def _found(client: KubeClient, path: str) -> dict[str, Any]:
 
 def _complaint(kind: Kind, served: Versions) -> str:
     if kind.plural in served.get(kind.version, ()):
-        whole = f"{kind.plural}/status" in served[kind.version]
+        whole = not kind.has_status or f"{kind.plural}/status" in served[kind.version]
         return "" if whole else f"the CRD {kind.resource} is not Klever's: it has no status subresource"
     others = [version for version, resources in served.items() if kind.plural in resources]
     if others:

@@ -40,7 +40,7 @@ def _run(spec: dict[str, Any], work: Path) -> Outcome:
     try:
         result = tasks.run("extraction", _job(spec, work))
     except tasks.StepError as error:
-        return Outcome(error.step.code, error.message, error.step.reason)
+        return Outcome(error.step.code, error.message, error.step.reason, error.result)
     except Exception as error:  # noqa: BLE001 - whatever it is, the outcome must say so; the log has the rest
         traceback.print_exc()
         return Outcome(tasks.Step.RUN.code, f"{type(error).__name__}: {error}", tasks.Step.RUN.reason)
@@ -55,8 +55,9 @@ def _job(spec: dict[str, Any], work: Path) -> tasks.Job:
     registries = Registries.parse({"registries": registry.get("entries", {})}, platform=platform)
     model = Reference.parse(spec["model"])
     target = Reference.parse(spec["desiredTag"]) if spec.get("desiredTag") else model
-    limits = Limits(**spec.get("limits", {}))
-    return tasks.Job(model, target, spec["extraction"]["format"], registries, work, _say, limits)
+    extraction, limits = spec["extraction"], Limits(**spec.get("limits", {}))
+    inspect_only = bool(extraction.get("inspectOnly"))
+    return tasks.Job(model, target, extraction["format"], registries, work, _say, limits, inspect_only=inspect_only)
 
 
 def _say(line: str) -> None:

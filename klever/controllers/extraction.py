@@ -1,10 +1,10 @@
-"""Which versions want their signature read, and the one job that does it."""
+"""Which versions want to be inspected or their signature read, and the one job that does both."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from klever import formats
 from klever.api.kinds import MODEL_JOB, Object
@@ -19,6 +19,7 @@ __all__ = [
     "ensure_extraction",
     "extraction_name",
     "is_retried",
+    "lacks_signature",
     "reason_of",
     "wants_extraction",
 ]
@@ -32,11 +33,19 @@ _FINAL = frozenset(("TaskFailed", "Invalid", "OOMKilled", "DeadlineExceeded", "C
 CONTENT_ANNOTATION = "kleveross.io/content-digest"
 
 
-def wants_extraction(version: Version) -> bool:
-    """Say whether a version's signature can be read and has not been. False ends every loop of extractions."""
+def lacks_signature(version: Version) -> bool:
+    """Say whether a version's signature can be read and has not been."""
     if version.config.signature is not None:
         return False
     return version.config.format in formats.names() and formats.get(version.config.format).extractable
+
+
+def wants_extraction(version: Version, inspection: Object | None) -> bool:
+    """Say whether a version lacks its signature, or its content an inspection. False ends every loop of extractions.
+
+    A version of an unknown format is not inspected: it is code.
+    """
+    return lacks_signature(version) or (inspection is None and version.config.format in formats.names())
 
 
 def extraction_name(version: Version) -> str:
@@ -74,16 +83,24 @@ def _references(version: Version) -> dict[str, str]:
     reference = version.reference
     if reference.tag:
         return {"model": str(Reference(reference.repository, reference.host, reference.tag))}
+    if not lacks_signature(version):
+        return {"model": str(version.pinned)}
     target = reference.with_tag(f"signature-{version.content.hex[:12]}")
     return {"model": str(version.pinned), "desiredTag": str(target)}
 
 
 async def ensure_extraction(
-    store: Store, namespace: str, version: Version, outdated: Callable[[Object], bool], *, seen: Store | None = None
+    store: Store,
+    namespace: str,
+    version: Version,
+    outdated: Callable[[Object], Awaitable[bool]],
+    *,
+    seen: Store | None = None,
 ) -> Object:
-    """Find or create the job that reads the version's signature. Raises `NotFoundError` without the namespace.
+    """Find or create the job that inspects the version and reads its signature.
 
-    A job that has ended and is `outdated` makes room for another: it is deleted, and returned as if it had not begun.
+    Raises `NotFoundError` if there is no such namespace. A job that has ended and is `outdated` makes room for another:
+    it is deleted, and returned as if it had not begun.
     It is looked for in `seen`, by default `store`: a cache that has not heard of it yet costs a refused create.
     """
     key = Key(namespace, extraction_name(version))
@@ -96,7 +113,7 @@ async def ensure_extraction(
             found = await store.get(MODEL_JOB, key)
     if "deletionTimestamp" in found["metadata"]:
         return found | {"status": {}}
-    if not found.get("status", {}).get("completionTime") or not outdated(found):
+    if not found.get("status", {}).get("completionTime") or not await outdated(found):
         return found
     await store.delete(MODEL_JOB, key, uid=found["metadata"]["uid"])
     return found | {"status": {}}
@@ -113,7 +130,10 @@ def _job(key: Key, version: Version) -> Object:
         },
         "spec": {
             **_references(version),
-            "extraction": {"format": version.config.format},
+            "extraction": {
+                "format": version.config.format,
+                **({"inspectOnly": True} if version.config.signature is not None else {}),
+            },
             "ttlSecondsAfterFinished": _KEEP_SECONDS,
         },
     }

@@ -11,6 +11,7 @@ from typing import Any
 from klever.api.codec import parse_time
 from klever.api.kinds import MODEL_JOB, Object
 from klever.controllers.env import values_of
+from klever.controllers.inspections import record_inspection
 from klever.controllers.report import report
 from klever.errors import ConflictError, FieldViolation, InvalidError, KleverError, NotFoundError
 from klever.executors import Executor, Task, TaskState
@@ -32,6 +33,9 @@ LOST = "Lost"
 """Of a task whose machine or supervisor went down: no fault of its own, tasks may be run twice."""
 MAX_LOSSES = 5
 """How often a lost task is run again before its job fails, as one control plane counts since its start."""
+
+_MAX_REPORT = 1024
+"""Characters of a task's report that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,8 @@ class Decision:
     end_task: bool = False
     status: dict[str, Any] | None = None
     events: tuple[Event, ...] = field(default=())
+    inspection: Any = None
+    """What the task found in the content, as it says."""
     release: bool = False
     """Take the finalizer away: nothing of the job is left."""
     delete: bool = False
@@ -127,9 +133,11 @@ def _progress(snapshot: Snapshot) -> Decision:
         started = (Event("Normal", "Started", "the task runs"),) if first else ()
         return Decision(status=_status(snapshot, "Running", "Running", task.message), events=started)
     if task.phase == "Succeeded":
-        report = str(task.result.get("report") or "done")
+        report = str(task.result.get("report") or "done")[:_MAX_REPORT]
         return Decision(
-            status=_status(snapshot, "Succeeded", "Completed", report), events=(Event("Normal", "Completed", report),)
+            inspection=_inspection(snapshot.job, task),
+            status=_status(snapshot, "Succeeded", "Completed", report),
+            events=(Event("Normal", "Completed", report),),
         )
     reason = task.reason or "Error"
     if reason == LOST and snapshot.losses < MAX_LOSSES:
@@ -138,8 +146,15 @@ def _progress(snapshot: Snapshot) -> Decision:
             end_task=True, status=_status(snapshot, "Pending", "Restarting", ""), events=(again,), requeue_after=0
         )
     return Decision(
-        status=_status(snapshot, "Failed", reason, task.message), events=(Event("Warning", reason, task.message),)
+        inspection=_inspection(snapshot.job, task),
+        status=_status(snapshot, "Failed", reason, task.message),
+        events=(Event("Warning", reason, task.message),),
     )
+
+
+def _inspection(job: Object, task: TaskState) -> Any:
+    """Return what a task found, whether or not it could go on; None where its environment is not the platform's."""
+    return None if job["spec"].get("env") else task.result.get("inspection")
 
 
 def _status(snapshot: Snapshot, phase: str, reason: str, message: str) -> dict[str, Any]:
@@ -209,7 +224,8 @@ class ModelJobReconciler:
         uid = job["metadata"]["uid"]
         if decision.add_finalizer:
             await self._finalizers(key, job, [*job["metadata"].get("finalizers", []), FINALIZER])
-        if decision.start and (refusal := await self._start(key, snapshot)):
+        refusal = await self._start(key, snapshot) if decision.start else await self._record(decision.inspection)
+        if refusal:
             refused = replace(snapshot, refusal=refusal)
             return await self._apply(key, refused, decide(refused))
         if decision.end_task:
@@ -226,6 +242,18 @@ class ModelJobReconciler:
         if decision.delete:
             await self._store.delete(MODEL_JOB, key, uid=uid)
         return Result(decision.requeue_after)
+
+    async def _record(self, inspection: Any) -> str:
+        """Keep what a task found, and return why it cannot be kept, empty if it was. A task's words are not trusted."""
+        if inspection is None:
+            return ""
+        if not isinstance(inspection, dict):
+            return "the task reports an inspection that is not an object"
+        try:
+            await record_inspection(self._store, inspection, self._clock())
+        except InvalidError as error:
+            return f"the task reports an invalid inspection: {error.message}"
+        return ""
 
     async def _start(self, key: Key, snapshot: Snapshot) -> str:
         """Start the task, and return why it can never be, empty if it can. What passes is said, and raised."""

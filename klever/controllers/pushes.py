@@ -1,4 +1,4 @@
-"""Pushed versions: a push whose signature can be read gets its extraction job by itself.
+"""Pushed versions: each is inspected, and its signature read where it can be, by a job of its own.
 
 A key is (project, `MODEL:TAG`). Notifications name keys at once; every version is named again at each start, so that a
 lost notification heals.
@@ -16,6 +16,7 @@ from klever.api.codec import parse_time
 from klever.api.kinds import NAMESPACE, Object
 from klever.catalog.catalogue import Catalogue, Version
 from klever.controllers.extraction import RETRY_SECONDS, ensure_extraction, is_retried, wants_extraction
+from klever.controllers.inspections import inspection_of
 from klever.errors import AlreadyExistsError, InvalidError, NotFoundError
 from klever.oci.reference import Reference
 from klever.reconcile.runner import Result
@@ -65,7 +66,7 @@ class PushReconciler:
             yield await self._queue.get()
 
     async def reconcile(self, key: Key) -> Result:
-        """Have a version's signature read, until it has one or cannot have one."""
+        """Have a version inspected and its signature read, until it has both or cannot have them."""
         mark = self._pushed.get(key)
         result = await self._look(key, pushed=mark is not None)
         if self._pushed.get(key) is mark:  # else it was pushed again meanwhile
@@ -79,7 +80,7 @@ class PushReconciler:
         except (NotFoundError, InvalidError):
             return Result()  # gone again, or no model
         await self._ensure_project(key.namespace)
-        if not wants_extraction(version):
+        if not wants_extraction(version, await inspection_of(self._seen, version.content)):
             return Result()
         outdated = partial(self._is_outdated, version, pushed)
         try:
@@ -95,9 +96,12 @@ class PushReconciler:
             await ensure_namespace(self._store, name)
             self._projects.add(name)
 
-    def _is_outdated(self, version: Version, pushed: bool, job: Object) -> bool:
+    async def _is_outdated(self, version: Version, pushed: bool, job: Object) -> bool:
         status = job["status"]
-        if status["phase"] == "Succeeded":  # and yet there is no signature: the tag was pushed again
+        if status["phase"] == "Succeeded":
+            if await inspection_of(self._seen, version.content) is None:
+                return True  # it is of an older platform
+            # There is no signature, and yet it succeeded: the tag was pushed again.
             return bool(status["result"]["digest"] != str(version.digest))
         if pushed:
             return True

@@ -5,6 +5,6 @@ A format is a row of `klever.formats.table`; one that can be read has a module h
 """
 
 from klever.formats.signature import Signature, Tensor
-from klever.formats.table import Format, check_layout, detect, get, names
+from klever.formats.table import Format, Trust, check_layout, detect, get, names, trust_of
 
-__all__ = ["Format", "Signature", "Tensor", "check_layout", "detect", "get", "names"]
+__all__ = ["Format", "Signature", "Tensor", "Trust", "check_layout", "detect", "get", "names", "trust_of"]

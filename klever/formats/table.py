@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from fnmatch import fnmatchcase
 from importlib import import_module
 from pathlib import Path
@@ -13,7 +14,16 @@ from klever.formats.bounds import check_bounds
 from klever.formats.signature import Signature
 from klever.limits import DEFAULTS, Limits
 
-__all__ = ["Format", "check_layout", "detect", "get", "names"]
+__all__ = ["Format", "Trust", "check_layout", "detect", "get", "names", "trust_of"]
+
+
+class Trust(StrEnum):
+    """What loading a model can do."""
+
+    DATA = "data"
+    """Its runtime reads it, and executes nothing of it."""
+    CODE = "code"
+    """It executes whatever its author wrote: it runs only in projects that allow code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +31,7 @@ class Format:
     """A format. Each pattern of `files` must match exactly one entry at the top of the model directory.
 
     `alone`: nothing else may be there. `reader` is the module that reads the signature, empty where none does.
+    `trust` is the least class: a content may be found to be code in a format that is data (`klever.inspection`).
     """
 
     name: str
@@ -28,6 +39,12 @@ class Format:
     files: tuple[str, ...] = ()
     alone: bool = False
     reader: str = ""
+    trust: Trust = Trust.DATA
+
+    def loads(self, path: str) -> bool:
+        """Say whether a file of the model directory is one of those that make the format, or is below one."""
+        top = path.partition("/")[0]
+        return any(fnmatchcase(top, name) for pattern in self.files for name in pattern.split("|"))
 
     @property
     def extractable(self) -> bool:
@@ -53,13 +70,13 @@ _FORMATS: Final = {
         Format("CaffeModel", "Caffe", ("*.caffemodel", "*.prototxt")),
         Format("NetDef", "Caffe2", ("init_net.pb", "predict_net.pb")),
         Format("MXNetParams", "MXNet", ("*symbol.json", "*.params")),
-        Format("TorchScript", "PyTorch", ("*.pt",)),
+        Format("TorchScript", "PyTorch", ("*.pt",), trust=Trust.CODE),
         Format("GraphDef", "TensorFlow", ("*.graphdef",)),
         Format("TensorRT", "TensorRT", ("*.plan|*.engine",)),
-        Format("SKLearn", "SKLearn", ("*.joblib",)),
+        Format("SKLearn", "SKLearn", ("*.joblib",), trust=Trust.CODE),
         Format("XGBoost", "XGBoost", ("*.xgboost",)),
-        Format("MLflow", "MLflow", ("MLmodel",)),
-        Format("Pickle", "", ("*.pickle",)),
+        Format("MLflow", "MLflow", ("MLmodel",), trust=Trust.CODE),
+        Format("Pickle", "", ("*.pickle",), trust=Trust.CODE),
         Format("MLlib", "Spark", ("metadata", "data")),
         Format("Others"),
     )
@@ -78,6 +95,11 @@ def get(name: str) -> Format:
         raise InvalidError(
             f"{name!r} is no known format; there are: {', '.join(_FORMATS)}", reason="UNKNOWN_FORMAT"
         ) from error
+
+
+def trust_of(name: str) -> Trust:
+    """Return the least class of a format; a format that is unknown is code."""
+    return _FORMATS[name].trust if name in _FORMATS else Trust.CODE
 
 
 def detect(model_dir: Path) -> str:

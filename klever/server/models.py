@@ -12,15 +12,17 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from klever.api.codec import parse_time
+from klever.api.codec import from_object, parse_time
 from klever.api.kinds import NAMESPACE, Object
 from klever.catalog.catalogue import Catalogue, Version
+from klever.controllers.inspections import ALLOW_CODE, code_is_allowed, inspection_of, trust_as
 from klever.errors import AlreadyExistsError, FieldViolation, InvalidError, NotFoundError
 from klever.oci.digest import Digest
 from klever.oci.reference import Reference, is_tag
 from klever.server.objects import MAX_PAGE_BYTES, page_size, required
 from klever.store import Key, Store
 from klever.v1alpha1 import model_service_pb2 as pb
+from klever.v1alpha1.inspection_pb2 import ModelInspection
 
 __all__ = ["ModelHandlers"]
 
@@ -31,13 +33,17 @@ _ESCAPED_SLASH = re.compile("%2f", re.IGNORECASE)
 
 
 class ModelHandlers:
-    def __init__(self, store: Store, catalogue: Catalogue) -> None:
+    """`seen` is where inspections are read, without a call for each version of a list; by default it is `store`."""
+
+    def __init__(self, store: Store, catalogue: Catalogue, seen: Store | None = None) -> None:
         self._store = store
         self._catalogue = catalogue
+        self._seen = seen or store
 
     async def create_project(self, request: pb.CreateProjectRequest) -> pb.Project:
         name = required("project.name", request.project.name)
-        obj = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        labels = {ALLOW_CODE: "true"} if request.project.allow_code else {}
+        obj = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
         try:
             return _project(await self._store.create(NAMESPACE, obj), 0)
         except AlreadyExistsError as error:
@@ -55,8 +61,21 @@ class ModelHandlers:
         try:
             obj = await self._store.get(NAMESPACE, Key("", required("name", request.name)))
         except NotFoundError as error:
-            raise NotFoundError(f"there is no project {request.name}", reason="PROJECT_NOT_FOUND") from error
+            raise _no_project(request.name) from error
         return _project(obj, (await self._counts()).get(request.name, 0))
+
+    async def update_project(self, request: pb.UpdateProjectRequest) -> pb.Project:
+        name = required("name", request.name)
+        if request.project.name not in ("", name):
+            raise InvalidError(violations=(FieldViolation("project.name", f"must be {name}, as in the request"),))
+        if list(request.update_mask.paths) != ["allow_code"]:
+            raise InvalidError(violations=(FieldViolation("update_mask", "must be allow_code"),))
+        labels = {ALLOW_CODE: "true" if request.project.allow_code else None}
+        try:
+            obj = await self._store.patch(NAMESPACE, Key("", name), {"metadata": {"labels": labels}})
+        except NotFoundError as error:
+            raise _no_project(name) from error
+        return _project(obj, (await self._counts()).get(name, 0))
 
     async def list_models(self, request: pb.ListModelsRequest) -> pb.ListModelsResponse:
         _check_order(request.order_by, "name")
@@ -81,11 +100,11 @@ class ModelHandlers:
         if request.order_by.startswith("created"):
             versions.sort(key=_created, reverse=request.order_by.endswith("desc"))
         page, token = _page(versions, request.page_size, request.page_token)
-        items, token = _fitting([_version(v) for v in page], request.page_token, token)
+        items, token = _fitting([await self._message(v) for v in page], request.page_token, token)
         return pb.ListModelVersionsResponse(items=items, next_page_token=token)
 
     async def get_model_version(self, request: pb.GetModelVersionRequest) -> pb.ModelVersion:
-        return _version(await self._resolve(request.project, request.model, request.version))
+        return await self._message(await self._resolve(request.project, request.model, request.version))
 
     async def tag_model_version(self, request: pb.TagModelVersionRequest) -> pb.ModelVersion:
         if not is_tag(request.tag):
@@ -93,7 +112,7 @@ class ModelHandlers:
         version = await self._resolve(request.project, request.model, request.version)
         expected = Digest.parse(request.expected_digest) if request.expected_digest else None
         await self._catalogue.tag(version, request.tag, expected)
-        return _version(await self._resolve(request.project, request.model, request.tag))
+        return await self._message(await self._resolve(request.project, request.model, request.tag))
 
     async def delete_model_version(self, request: pb.DeleteModelVersionRequest) -> Empty:
         await self._resolve(request.project, request.model, request.version)
@@ -113,7 +132,16 @@ class ModelHandlers:
             return None
         project, _, name = repository.partition("/")
         latest = max(versions, key=_created)
-        return pb.Model(project=project, name=name, version_count=len(versions), latest=_version(latest))
+        return pb.Model(project=project, name=name, version_count=len(versions), latest=await self._message(latest))
+
+    async def _message(self, version: Version) -> pb.ModelVersion:
+        """Return a version with what the platform itself found in it."""
+        message = _version(version)
+        inspection = await inspection_of(self._seen, version.content)
+        message.trust = trust_as(inspection, version.config.format) or ""
+        if inspection is not None:
+            message.inspection.CopyFrom(from_object(inspection, ModelInspection).spec)
+        return message
 
     async def _counts(self) -> dict[str, int]:
         counts: dict[str, int] = {}
@@ -152,9 +180,18 @@ def _fitting(items: Sequence[M | None], token: str, following: str) -> tuple[lis
     return [i for i in items if i is not None], following
 
 
+def _no_project(name: str) -> NotFoundError:
+    return NotFoundError(f"there is no project {name}", reason="PROJECT_NOT_FOUND")
+
+
 def _project(obj: Object, models: int) -> pb.Project:
     metadata = obj["metadata"]
-    return pb.Project(name=metadata["name"], create_time=_time(metadata["creationTimestamp"]), model_count=models)
+    return pb.Project(
+        name=metadata["name"],
+        create_time=_time(metadata["creationTimestamp"]),
+        model_count=models,
+        allow_code=code_is_allowed(obj),
+    )
 
 
 def _version(version: Version) -> pb.ModelVersion:

@@ -1,12 +1,15 @@
-"""Extraction: read the signature and write it into the metadata, under the same tag if that has not moved."""
+"""Extraction: inspect the content, read the signature, and write that into the metadata, if the tag has not moved."""
 
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from klever import formats
 from klever.errors import ConflictError, KleverError
+from klever.inspection.inspector import inspect
+from klever.inspection.verdict import spec_of
 from klever.oci import model
 from klever.oci.client import RegistryClient
 from klever.oci.layout import Layout
@@ -16,7 +19,11 @@ __all__ = ["run"]
 
 
 def run(job: Job) -> dict[str, Any]:
-    """Return `{digest, report}`: the manifest's digest that the target names now. Running it again changes nothing."""
+    """Return `{digest, report, inspection}`. Running it again changes nothing.
+
+    `digest` is the manifest's that the target names now. `inspection` is the spec of a ModelInspection; a `StepError`
+    of a later step holds it as well. For a format whose signature cannot be read nothing is written.
+    """
     layout = Layout(job.work / "layout")
     client = RegistryClient(job.registries.resolve(job.model))
     try:
@@ -28,12 +35,28 @@ def run(job: Job) -> dict[str, Any]:
         with step(Step.EXPORT):
             directory = job.work / "model"
             model.export(job.model, layout, directory, replace=True)
-        with step(Step.RUN):
-            job.say(f"reading the signature of {job.format}")
-            signature = formats.get(job.format).read_signature(directory / "model", job.limits)
-        return _write(job, layout, pulled, signature)
     finally:
         client.close()
+    with step(Step.RUN):
+        job.say("inspecting its files")
+        inspection = spec_of(inspect(directory / "model", job.limits), str(pulled.digest))
+    try:
+        written = _extract(job, layout, pulled, directory / "model")
+    except StepError as error:
+        error.result = {"inspection": inspection}
+        raise
+    return {**written, "inspection": inspection}
+
+
+def _extract(job: Job, layout: Layout, pulled: model.SavedModel, directory: Path) -> dict[str, Any]:
+    format_ = formats.get(job.format)
+    if job.inspect_only or not format_.extractable:
+        report = "inspected" if job.inspect_only else f"inspected; signatures of {job.format} models cannot be read yet"
+        return {"digest": str(pulled.manifest.digest), "report": report}
+    with step(Step.RUN):
+        job.say(f"reading the signature of {job.format}")
+        signature = format_.read_signature(directory, job.limits)
+    return _write(job, layout, pulled, signature)
 
 
 def _write(job: Job, layout: Layout, pulled: model.SavedModel, signature: formats.Signature) -> dict[str, Any]:

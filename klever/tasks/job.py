@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from klever.errors import KleverError, UnavailableError
 from klever.limits import DEFAULTS, Limits
@@ -45,16 +45,20 @@ class Step(Enum):
 
 
 class StepError(KleverError):
-    """A step failed; `step` says which."""
+    """A step failed; `step` says which. `result` is what the steps before it found out."""
 
     def __init__(self, step_: Step, message: str) -> None:
         super().__init__(message)
         self.step = step_
+        self.result: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """`target` is what is written: the desired tag, or the model itself. `say` prints a line of progress."""
+    """`target` is what is written: the desired tag, or the model itself. `say` prints a line of progress.
+
+    With `inspect_only` nothing is written.
+    """
 
     model: Reference
     target: Reference
@@ -63,6 +67,7 @@ class Job:
     work: Path
     say: Callable[[str], None]
     limits: Limits = DEFAULTS
+    inspect_only: bool = False
 
 
 def patiently(registry: Reference, call: Callable[[], T], say: Callable[[str], None]) -> T:

@@ -24,9 +24,12 @@ def check(spec: Mapping[str, Any]) -> None:
             reason="UNSUPPORTED_CONVERSION",
         )
     format_ = formats.get(spec["extraction"]["format"])
-    if not format_.extractable:
+    if spec.get("desiredTag") and not format_.extractable:
         readable = ", ".join(name for name in formats.names() if formats.get(name).extractable)
-        raise InvalidError(f"the signature of {format_.name} models cannot be read; of these it can: {readable}")
+        raise InvalidError(
+            f"the signature of {format_.name} models cannot be read (of these it can: {readable}), so that nothing "
+            f"would be written to {spec['desiredTag']}: remove desiredTag"
+        )
 
 
 def run(name: str, job: Job) -> dict[str, Any]:

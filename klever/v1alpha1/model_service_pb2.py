@@ -24,10 +24,12 @@ _sym_db = _symbol_database.Default()
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from klever.v1alpha1 import inspection_pb2 as klever_dot_v1alpha1_dot_inspection__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#klever/v1alpha1/model_service.proto\x12\x0fklever.v1alpha1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"]\n\x07Project\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bmodel_count\x18\x03 \x01(\x05\"A\n\x14\x43reateProjectRequest\x12)\n\x07project\x18\x01 \x01(\x0b\x32\x18.klever.v1alpha1.Project\"^\n\x13ListProjectsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x03 \x01(\t\x12\x10\n\x08order_by\x18\x04 \x01(\t\"X\n\x14ListProjectsResponse\x12\'\n\x05items\x18\x01 \x03(\x0b\x32\x18.klever.v1alpha1.Project\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"!\n\x11GetProjectRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"l\n\x05Model\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x15\n\rversion_count\x18\x03 \x01(\x05\x12-\n\x06latest\x18\x04 \x01(\x0b\x32\x1d.klever.v1alpha1.ModelVersion\"m\n\x11ListModelsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x04 \x01(\t\x12\x10\n\x08order_by\x18\x05 \x01(\t\"T\n\x12ListModelsResponse\x12%\n\x05items\x18\x01 \x03(\x0b\x32\x16.klever.v1alpha1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"1\n\x0fGetModelRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\"\xf5\x04\n\x0cModelVersion\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0b\n\x03tag\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12\x16\n\x0e\x63ontent_digest\x18\x05 \x01(\t\x12\x0c\n\x04size\x18\x06 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x61uthor\x18\x08 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\t \x01(\t\x12\x0e\n\x06\x66ormat\x18\n \x01(\t\x12\x11\n\tframework\x18\x0b \x01(\t\x12\x39\n\x06labels\x18\x0c \x03(\x0b\x32).klever.v1alpha1.ModelVersion.LabelsEntry\x12\x0c\n\x04tags\x18\r \x03(\t\x12-\n\tsignature\x18\x0e \x01(\x0b\x32\x1a.klever.v1alpha1.Signature\x12,\n\x07metrics\x18\x0f \x03(\x0b\x32\x1b.klever.v1alpha1.NamedValue\x12\x35\n\x10hyper_parameters\x18\x10 \x03(\x0b\x32\x1b.klever.v1alpha1.NamedValue\x12,\n\x08training\x18\x11 \x01(\x0b\x32\x1a.klever.v1alpha1.GitSource\x12+\n\x07\x64\x61taset\x18\x12 \x01(\x0b\x32\x1a.klever.v1alpha1.GitSource\x12\x0f\n\x07\x64ialect\x18\x13 \x01(\t\x12\x11\n\treference\x18\x14 \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xc5\x01\n\tSignature\x12\'\n\x06inputs\x18\x01 \x03(\x0b\x32\x17.klever.v1alpha1.Tensor\x12(\n\x07outputs\x18\x02 \x03(\x0b\x32\x17.klever.v1alpha1.Tensor\x12\x36\n\x06layers\x18\x03 \x03(\x0b\x32&.klever.v1alpha1.Signature.LayersEntry\x1a-\n\x0bLayersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\"f\n\x06Tensor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x03(\x03\x12\x10\n\x08has_size\x18\x03 \x01(\x08\x12\r\n\x05\x64type\x18\x04 \x01(\t\x12\x0f\n\x07op_type\x18\x05 \x01(\t\x12\x0e\n\x06values\x18\x06 \x03(\t\")\n\nNamedValue\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"1\n\tGitSource\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\t\"\x83\x01\n\x18ListModelVersionsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x10\n\x08order_by\x18\x05 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x06 \x01(\t\"b\n\x19ListModelVersionsResponse\x12,\n\x05items\x18\x01 \x03(\x0b\x32\x1d.klever.v1alpha1.ModelVersion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"I\n\x16GetModelVersionRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\"o\n\x16TagModelVersionRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0b\n\x03tag\x18\x04 \x01(\t\x12\x17\n\x0f\x65xpected_digest\x18\x05 \x01(\t\"L\n\x19\x44\x65leteModelVersionRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t2\xc6\n\n\x0cModelService\x12y\n\rCreateProject\x12%.klever.v1alpha1.CreateProjectRequest\x1a\x18.klever.v1alpha1.Project\"\'\x82\xd3\xe4\x93\x02!\"\x16/api/v1alpha1/projects:\x07project\x12{\n\x0cListProjects\x12$.klever.v1alpha1.ListProjectsRequest\x1a%.klever.v1alpha1.ListProjectsResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/api/v1alpha1/projects\x12q\n\nGetProject\x12\".klever.v1alpha1.GetProjectRequest\x1a\x18.klever.v1alpha1.Project\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/api/v1alpha1/projects/{name}\x12\x9e\x01\n\nListModels\x12\".klever.v1alpha1.ListModelsRequest\x1a#.klever.v1alpha1.ListModelsResponse\"G\x82\xd3\xe4\x93\x02\x41\x12\'/api/v1alpha1/projects/{project}/modelsZ\x16\x12\x14/api/v1alpha1/models\x12}\n\x08GetModel\x12 .klever.v1alpha1.GetModelRequest\x1a\x16.klever.v1alpha1.Model\"7\x82\xd3\xe4\x93\x02\x31\x12//api/v1alpha1/projects/{project}/models/{model}\x12\xac\x01\n\x11ListModelVersions\x12).klever.v1alpha1.ListModelVersionsRequest\x1a*.klever.v1alpha1.ListModelVersionsResponse\"@\x82\xd3\xe4\x93\x02:\x12\x38/api/v1alpha1/projects/{project}/models/{model}/versions\x12\xa5\x01\n\x0fGetModelVersion\x12\'.klever.v1alpha1.GetModelVersionRequest\x1a\x1d.klever.v1alpha1.ModelVersion\"J\x82\xd3\xe4\x93\x02\x44\x12\x42/api/v1alpha1/projects/{project}/models/{model}/versions/{version}\x12\xac\x01\n\x0fTagModelVersion\x12\'.klever.v1alpha1.TagModelVersionRequest\x1a\x1d.klever.v1alpha1.ModelVersion\"Q\x82\xd3\xe4\x93\x02K\"F/api/v1alpha1/projects/{project}/models/{model}/versions/{version}:tag:\x01*\x12\xa4\x01\n\x12\x44\x65leteModelVersion\x12*.klever.v1alpha1.DeleteModelVersionRequest\x1a\x16.google.protobuf.Empty\"J\x82\xd3\xe4\x93\x02\x44*B/api/v1alpha1/projects/{project}/models/{model}/versions/{version}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#klever/v1alpha1/model_service.proto\x12\x0fklever.v1alpha1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a klever/v1alpha1/inspection.proto\"q\n\x07Project\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bmodel_count\x18\x03 \x01(\x05\x12\x12\n\nallow_code\x18\x04 \x01(\x08\"A\n\x14\x43reateProjectRequest\x12)\n\x07project\x18\x01 \x01(\x0b\x32\x18.klever.v1alpha1.Project\"^\n\x13ListProjectsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x03 \x01(\t\x12\x10\n\x08order_by\x18\x04 \x01(\t\"X\n\x14ListProjectsResponse\x12\'\n\x05items\x18\x01 \x03(\x0b\x32\x18.klever.v1alpha1.Project\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"!\n\x11GetProjectRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x80\x01\n\x14UpdateProjectRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x07project\x18\x02 \x01(\x0b\x32\x18.klever.v1alpha1.Project\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"l\n\x05Model\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x15\n\rversion_count\x18\x03 \x01(\x05\x12-\n\x06latest\x18\x04 \x01(\x0b\x32\x1d.klever.v1alpha1.ModelVersion\"m\n\x11ListModelsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x04 \x01(\t\x12\x10\n\x08order_by\x18\x05 \x01(\t\"T\n\x12ListModelsResponse\x12%\n\x05items\x18\x01 \x03(\x0b\x32\x16.klever.v1alpha1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"1\n\x0fGetModelRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\"\xbe\x05\n\x0cModelVersion\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0b\n\x03tag\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12\x16\n\x0e\x63ontent_digest\x18\x05 \x01(\t\x12\x0c\n\x04size\x18\x06 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x61uthor\x18\x08 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\t \x01(\t\x12\x0e\n\x06\x66ormat\x18\n \x01(\t\x12\x11\n\tframework\x18\x0b \x01(\t\x12\x39\n\x06labels\x18\x0c \x03(\x0b\x32).klever.v1alpha1.ModelVersion.LabelsEntry\x12\x0c\n\x04tags\x18\r \x03(\t\x12-\n\tsignature\x18\x0e \x01(\x0b\x32\x1a.klever.v1alpha1.Signature\x12,\n\x07metrics\x18\x0f \x03(\x0b\x32\x1b.klever.v1alpha1.NamedValue\x12\x35\n\x10hyper_parameters\x18\x10 \x03(\x0b\x32\x1b.klever.v1alpha1.NamedValue\x12,\n\x08training\x18\x11 \x01(\x0b\x32\x1a.klever.v1alpha1.GitSource\x12+\n\x07\x64\x61taset\x18\x12 \x01(\x0b\x32\x1a.klever.v1alpha1.GitSource\x12\x0f\n\x07\x64ialect\x18\x13 \x01(\t\x12\x11\n\treference\x18\x14 \x01(\t\x12\r\n\x05trust\x18\x15 \x01(\t\x12\x38\n\ninspection\x18\x16 \x01(\x0b\x32$.klever.v1alpha1.ModelInspectionSpec\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xc5\x01\n\tSignature\x12\'\n\x06inputs\x18\x01 \x03(\x0b\x32\x17.klever.v1alpha1.Tensor\x12(\n\x07outputs\x18\x02 \x03(\x0b\x32\x17.klever.v1alpha1.Tensor\x12\x36\n\x06layers\x18\x03 \x03(\x0b\x32&.klever.v1alpha1.Signature.LayersEntry\x1a-\n\x0bLayersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\"f\n\x06Tensor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x03(\x03\x12\x10\n\x08has_size\x18\x03 \x01(\x08\x12\r\n\x05\x64type\x18\x04 \x01(\t\x12\x0f\n\x07op_type\x18\x05 \x01(\t\x12\x0e\n\x06values\x18\x06 \x03(\t\")\n\nNamedValue\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"1\n\tGitSource\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\t\"\x83\x01\n\x18ListModelVersionsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x10\n\x08order_by\x18\x05 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x06 \x01(\t\"b\n\x19ListModelVersionsResponse\x12,\n\x05items\x18\x01 \x03(\x0b\x32\x1d.klever.v1alpha1.ModelVersion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"I\n\x16GetModelVersionRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\"o\n\x16TagModelVersionRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0b\n\x03tag\x18\x04 \x01(\t\x12\x17\n\x0f\x65xpected_digest\x18\x05 \x01(\t\"L\n\x19\x44\x65leteModelVersionRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t2\xc9\x0b\n\x0cModelService\x12y\n\rCreateProject\x12%.klever.v1alpha1.CreateProjectRequest\x1a\x18.klever.v1alpha1.Project\"\'\x82\xd3\xe4\x93\x02!\"\x16/api/v1alpha1/projects:\x07project\x12{\n\x0cListProjects\x12$.klever.v1alpha1.ListProjectsRequest\x1a%.klever.v1alpha1.ListProjectsResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/api/v1alpha1/projects\x12q\n\nGetProject\x12\".klever.v1alpha1.GetProjectRequest\x1a\x18.klever.v1alpha1.Project\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/api/v1alpha1/projects/{name}\x12\x80\x01\n\rUpdateProject\x12%.klever.v1alpha1.UpdateProjectRequest\x1a\x18.klever.v1alpha1.Project\".\x82\xd3\xe4\x93\x02(2\x1d/api/v1alpha1/projects/{name}:\x07project\x12\x9e\x01\n\nListModels\x12\".klever.v1alpha1.ListModelsRequest\x1a#.klever.v1alpha1.ListModelsResponse\"G\x82\xd3\xe4\x93\x02\x41\x12\'/api/v1alpha1/projects/{project}/modelsZ\x16\x12\x14/api/v1alpha1/models\x12}\n\x08GetModel\x12 .klever.v1alpha1.GetModelRequest\x1a\x16.klever.v1alpha1.Model\"7\x82\xd3\xe4\x93\x02\x31\x12//api/v1alpha1/projects/{project}/models/{model}\x12\xac\x01\n\x11ListModelVersions\x12).klever.v1alpha1.ListModelVersionsRequest\x1a*.klever.v1alpha1.ListModelVersionsResponse\"@\x82\xd3\xe4\x93\x02:\x12\x38/api/v1alpha1/projects/{project}/models/{model}/versions\x12\xa5\x01\n\x0fGetModelVersion\x12\'.klever.v1alpha1.GetModelVersionRequest\x1a\x1d.klever.v1alpha1.ModelVersion\"J\x82\xd3\xe4\x93\x02\x44\x12\x42/api/v1alpha1/projects/{project}/models/{model}/versions/{version}\x12\xac\x01\n\x0fTagModelVersion\x12\'.klever.v1alpha1.TagModelVersionRequest\x1a\x1d.klever.v1alpha1.ModelVersion\"Q\x82\xd3\xe4\x93\x02K\"F/api/v1alpha1/projects/{project}/models/{model}/versions/{version}:tag:\x01*\x12\xa4\x01\n\x12\x44\x65leteModelVersion\x12*.klever.v1alpha1.DeleteModelVersionRequest\x1a\x16.google.protobuf.Empty\"J\x82\xd3\xe4\x93\x02\x44*B/api/v1alpha1/projects/{project}/models/{model}/versions/{version}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,6 +46,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODELSERVICE'].methods_by_name['ListProjects']._serialized_options = b'\202\323\344\223\002\030\022\026/api/v1alpha1/projects'
   _globals['_MODELSERVICE'].methods_by_name['GetProject']._loaded_options = None
   _globals['_MODELSERVICE'].methods_by_name['GetProject']._serialized_options = b'\202\323\344\223\002\037\022\035/api/v1alpha1/projects/{name}'
+  _globals['_MODELSERVICE'].methods_by_name['UpdateProject']._loaded_options = None
+  _globals['_MODELSERVICE'].methods_by_name['UpdateProject']._serialized_options = b'\202\323\344\223\002(2\035/api/v1alpha1/projects/{name}:\007project'
   _globals['_MODELSERVICE'].methods_by_name['ListModels']._loaded_options = None
   _globals['_MODELSERVICE'].methods_by_name['ListModels']._serialized_options = b'\202\323\344\223\002A\022\'/api/v1alpha1/projects/{project}/modelsZ\026\022\024/api/v1alpha1/models'
   _globals['_MODELSERVICE'].methods_by_name['GetModel']._loaded_options = None
@@ -56,48 +60,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODELSERVICE'].methods_by_name['TagModelVersion']._serialized_options = b'\202\323\344\223\002K\"F/api/v1alpha1/projects/{project}/models/{model}/versions/{version}:tag:\001*'
   _globals['_MODELSERVICE'].methods_by_name['DeleteModelVersion']._loaded_options = None
   _globals['_MODELSERVICE'].methods_by_name['DeleteModelVersion']._serialized_options = b'\202\323\344\223\002D*B/api/v1alpha1/projects/{project}/models/{model}/versions/{version}'
-  _globals['_PROJECT']._serialized_start=148
-  _globals['_PROJECT']._serialized_end=241
-  _globals['_CREATEPROJECTREQUEST']._serialized_start=243
-  _globals['_CREATEPROJECTREQUEST']._serialized_end=308
-  _globals['_LISTPROJECTSREQUEST']._serialized_start=310
-  _globals['_LISTPROJECTSREQUEST']._serialized_end=404
-  _globals['_LISTPROJECTSRESPONSE']._serialized_start=406
-  _globals['_LISTPROJECTSRESPONSE']._serialized_end=494
-  _globals['_GETPROJECTREQUEST']._serialized_start=496
-  _globals['_GETPROJECTREQUEST']._serialized_end=529
-  _globals['_MODEL']._serialized_start=531
-  _globals['_MODEL']._serialized_end=639
-  _globals['_LISTMODELSREQUEST']._serialized_start=641
-  _globals['_LISTMODELSREQUEST']._serialized_end=750
-  _globals['_LISTMODELSRESPONSE']._serialized_start=752
-  _globals['_LISTMODELSRESPONSE']._serialized_end=836
-  _globals['_GETMODELREQUEST']._serialized_start=838
-  _globals['_GETMODELREQUEST']._serialized_end=887
-  _globals['_MODELVERSION']._serialized_start=890
-  _globals['_MODELVERSION']._serialized_end=1519
-  _globals['_MODELVERSION_LABELSENTRY']._serialized_start=1474
-  _globals['_MODELVERSION_LABELSENTRY']._serialized_end=1519
-  _globals['_SIGNATURE']._serialized_start=1522
-  _globals['_SIGNATURE']._serialized_end=1719
-  _globals['_SIGNATURE_LAYERSENTRY']._serialized_start=1674
-  _globals['_SIGNATURE_LAYERSENTRY']._serialized_end=1719
-  _globals['_TENSOR']._serialized_start=1721
-  _globals['_TENSOR']._serialized_end=1823
-  _globals['_NAMEDVALUE']._serialized_start=1825
-  _globals['_NAMEDVALUE']._serialized_end=1866
-  _globals['_GITSOURCE']._serialized_start=1868
-  _globals['_GITSOURCE']._serialized_end=1917
-  _globals['_LISTMODELVERSIONSREQUEST']._serialized_start=1920
-  _globals['_LISTMODELVERSIONSREQUEST']._serialized_end=2051
-  _globals['_LISTMODELVERSIONSRESPONSE']._serialized_start=2053
-  _globals['_LISTMODELVERSIONSRESPONSE']._serialized_end=2151
-  _globals['_GETMODELVERSIONREQUEST']._serialized_start=2153
-  _globals['_GETMODELVERSIONREQUEST']._serialized_end=2226
-  _globals['_TAGMODELVERSIONREQUEST']._serialized_start=2228
-  _globals['_TAGMODELVERSIONREQUEST']._serialized_end=2339
-  _globals['_DELETEMODELVERSIONREQUEST']._serialized_start=2341
-  _globals['_DELETEMODELVERSIONREQUEST']._serialized_end=2417
-  _globals['_MODELSERVICE']._serialized_start=2420
-  _globals['_MODELSERVICE']._serialized_end=3770
+  _globals['_PROJECT']._serialized_start=216
+  _globals['_PROJECT']._serialized_end=329
+  _globals['_CREATEPROJECTREQUEST']._serialized_start=331
+  _globals['_CREATEPROJECTREQUEST']._serialized_end=396
+  _globals['_LISTPROJECTSREQUEST']._serialized_start=398
+  _globals['_LISTPROJECTSREQUEST']._serialized_end=492
+  _globals['_LISTPROJECTSRESPONSE']._serialized_start=494
+  _globals['_LISTPROJECTSRESPONSE']._serialized_end=582
+  _globals['_GETPROJECTREQUEST']._serialized_start=584
+  _globals['_GETPROJECTREQUEST']._serialized_end=617
+  _globals['_UPDATEPROJECTREQUEST']._serialized_start=620
+  _globals['_UPDATEPROJECTREQUEST']._serialized_end=748
+  _globals['_MODEL']._serialized_start=750
+  _globals['_MODEL']._serialized_end=858
+  _globals['_LISTMODELSREQUEST']._serialized_start=860
+  _globals['_LISTMODELSREQUEST']._serialized_end=969
+  _globals['_LISTMODELSRESPONSE']._serialized_start=971
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1055
+  _globals['_GETMODELREQUEST']._serialized_start=1057
+  _globals['_GETMODELREQUEST']._serialized_end=1106
+  _globals['_MODELVERSION']._serialized_start=1109
+  _globals['_MODELVERSION']._serialized_end=1811
+  _globals['_MODELVERSION_LABELSENTRY']._serialized_start=1766
+  _globals['_MODELVERSION_LABELSENTRY']._serialized_end=1811
+  _globals['_SIGNATURE']._serialized_start=1814
+  _globals['_SIGNATURE']._serialized_end=2011
+  _globals['_SIGNATURE_LAYERSENTRY']._serialized_start=1966
+  _globals['_SIGNATURE_LAYERSENTRY']._serialized_end=2011
+  _globals['_TENSOR']._serialized_start=2013
+  _globals['_TENSOR']._serialized_end=2115
+  _globals['_NAMEDVALUE']._serialized_start=2117
+  _globals['_NAMEDVALUE']._serialized_end=2158
+  _globals['_GITSOURCE']._serialized_start=2160
+  _globals['_GITSOURCE']._serialized_end=2209
+  _globals['_LISTMODELVERSIONSREQUEST']._serialized_start=2212
+  _globals['_LISTMODELVERSIONSREQUEST']._serialized_end=2343
+  _globals['_LISTMODELVERSIONSRESPONSE']._serialized_start=2345
+  _globals['_LISTMODELVERSIONSRESPONSE']._serialized_end=2443
+  _globals['_GETMODELVERSIONREQUEST']._serialized_start=2445
+  _globals['_GETMODELVERSIONREQUEST']._serialized_end=2518
+  _globals['_TAGMODELVERSIONREQUEST']._serialized_start=2520
+  _globals['_TAGMODELVERSIONREQUEST']._serialized_end=2631
+  _globals['_DELETEMODELVERSIONREQUEST']._serialized_start=2633
+  _globals['_DELETEMODELVERSIONREQUEST']._serialized_end=2709
+  _globals['_MODELSERVICE']._serialized_start=2712
+  _globals['_MODELSERVICE']._serialized_end=4193
 # @@protoc_insertion_point(module_scope)

@@ -5,9 +5,11 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from klever.v1alpha1 import inspection_pb2 as _inspection_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -28,10 +30,15 @@ class Project(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     MODEL_COUNT_FIELD_NUMBER: _builtins.int
+    ALLOW_CODE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """DNS label."""
     model_count: _builtins.int
     """Number of models in the registry. Written by the server."""
+    allow_code: _builtins.bool
+    """Servings here may run code: commands, and models of formats that are code. On Kubernetes it is the label
+    `kleveross.io/allow-code: "true"` of the namespace.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was made. Written by the store."""
@@ -42,10 +49,11 @@ class Project(_message.Message):
         name: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         model_count: _builtins.int = ...,
+        allow_code: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "model_count", b"model_count", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_code", b"allow_code", "create_time", b"create_time", "model_count", b"model_count", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -60,7 +68,7 @@ class CreateProjectRequest(_message.Message):
     PROJECT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def project(self) -> Global___Project:
-        """The project: its name alone is read."""
+        """The project. Its name and allow_code are read."""
 
     def __init__(
         self,
@@ -158,6 +166,40 @@ class GetProjectRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetProjectRequest: _TypeAlias = GetProjectRequest  # noqa: Y015
+
+@_typing.final
+class UpdateProjectRequest(_message.Message):
+    """Request of UpdateProject."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PROJECT_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the project. Required."""
+    @_builtins.property
+    def project(self) -> Global___Project:
+        """The project with its new fields."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Fields to change: `allow_code`. Required."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        project: Global___Project | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["project", b"project", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "project", b"project", "update_mask", b"update_mask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateProjectRequest: _TypeAlias = UpdateProjectRequest  # noqa: Y015
 
 @_typing.final
 class Model(_message.Message):
@@ -333,6 +375,8 @@ class ModelVersion(_message.Message):
     DATASET_FIELD_NUMBER: _builtins.int
     DIALECT_FIELD_NUMBER: _builtins.int
     REFERENCE_FIELD_NUMBER: _builtins.int
+    TRUST_FIELD_NUMBER: _builtins.int
+    INSPECTION_FIELD_NUMBER: _builtins.int
     project: _builtins.str
     """Name of its project."""
     model: _builtins.str
@@ -357,6 +401,8 @@ class ModelVersion(_message.Message):
     """How the artifact is written: `ormb`."""
     reference: _builtins.str
     """The reference that pulls exactly this version, without a host."""
+    trust: _builtins.str
+    """What loading it can do: `data` or `code`. Empty until the platform has inspected the content."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the artifact was made, as its metadata says."""
@@ -389,6 +435,10 @@ class ModelVersion(_message.Message):
     def dataset(self) -> Global___GitSource:
         """The data that it was trained on."""
 
+    @_builtins.property
+    def inspection(self) -> _inspection_pb2.ModelInspectionSpec:
+        """What the platform found in the content. Absent until it has inspected it."""
+
     def __init__(
         self,
         *,
@@ -412,10 +462,12 @@ class ModelVersion(_message.Message):
         dataset: Global___GitSource | None = ...,
         dialect: _builtins.str = ...,
         reference: _builtins.str = ...,
+        trust: _builtins.str = ...,
+        inspection: _inspection_pb2.ModelInspectionSpec | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "dataset", b"dataset", "signature", b"signature", "training", b"training"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "dataset", b"dataset", "inspection", b"inspection", "signature", b"signature", "training", b"training"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "content_digest", b"content_digest", "create_time", b"create_time", "dataset", b"dataset", "description", b"description", "dialect", b"dialect", "digest", b"digest", "format", b"format", "framework", b"framework", "hyper_parameters", b"hyper_parameters", "labels", b"labels", "metrics", b"metrics", "model", b"model", "project", b"project", "reference", b"reference", "signature", b"signature", "size", b"size", "tag", b"tag", "tags", b"tags", "training", b"training"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "content_digest", b"content_digest", "create_time", b"create_time", "dataset", b"dataset", "description", b"description", "dialect", b"dialect", "digest", b"digest", "format", b"format", "framework", b"framework", "hyper_parameters", b"hyper_parameters", "inspection", b"inspection", "labels", b"labels", "metrics", b"metrics", "model", b"model", "project", b"project", "reference", b"reference", "signature", b"signature", "size", b"size", "tag", b"tag", "tags", b"tags", "training", b"training", "trust", b"trust"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -52,6 +52,11 @@ class ModelServiceStub(object):
                 request_serializer=klever_dot_v1alpha1_dot_model__service__pb2.GetProjectRequest.SerializeToString,
                 response_deserializer=klever_dot_v1alpha1_dot_model__service__pb2.Project.FromString,
                 _registered_method=True)
+        self.UpdateProject = channel.unary_unary(
+                '/klever.v1alpha1.ModelService/UpdateProject',
+                request_serializer=klever_dot_v1alpha1_dot_model__service__pb2.UpdateProjectRequest.SerializeToString,
+                response_deserializer=klever_dot_v1alpha1_dot_model__service__pb2.Project.FromString,
+                _registered_method=True)
         self.ListModels = channel.unary_unary(
                 '/klever.v1alpha1.ModelService/ListModels',
                 request_serializer=klever_dot_v1alpha1_dot_model__service__pb2.ListModelsRequest.SerializeToString,
@@ -105,6 +110,13 @@ class ModelServiceServicer(object):
 
     def GetProject(self, request, context):
         """Returns one project. NOT_FOUND if there is none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateProject(self, request, context):
+        """Changes a project. NOT_FOUND if there is none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -169,6 +181,11 @@ def add_ModelServiceServicer_to_server(servicer, server):
             'GetProject': grpc.unary_unary_rpc_method_handler(
                     servicer.GetProject,
                     request_deserializer=klever_dot_v1alpha1_dot_model__service__pb2.GetProjectRequest.FromString,
+                    response_serializer=klever_dot_v1alpha1_dot_model__service__pb2.Project.SerializeToString,
+            ),
+            'UpdateProject': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateProject,
+                    request_deserializer=klever_dot_v1alpha1_dot_model__service__pb2.UpdateProjectRequest.FromString,
                     response_serializer=klever_dot_v1alpha1_dot_model__service__pb2.Project.SerializeToString,
             ),
             'ListModels': grpc.unary_unary_rpc_method_handler(
@@ -284,6 +301,33 @@ class ModelService(object):
             target,
             '/klever.v1alpha1.ModelService/GetProject',
             klever_dot_v1alpha1_dot_model__service__pb2.GetProjectRequest.SerializeToString,
+            klever_dot_v1alpha1_dot_model__service__pb2.Project.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateProject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/klever.v1alpha1.ModelService/UpdateProject',
+            klever_dot_v1alpha1_dot_model__service__pb2.UpdateProjectRequest.SerializeToString,
             klever_dot_v1alpha1_dot_model__service__pb2.Project.FromString,
             options,
             channel_credentials,

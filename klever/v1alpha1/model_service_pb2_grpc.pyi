@@ -42,6 +42,8 @@ class ModelServiceStub:
     """Lists the projects in pages, by name."""
     GetProject: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.GetProjectRequest, _model_service_pb2.Project]
     """Returns one project. NOT_FOUND if there is none."""
+    UpdateProject: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.UpdateProjectRequest, _model_service_pb2.Project]
+    """Changes a project. NOT_FOUND if there is none."""
     ListModels: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ListModelsRequest, _model_service_pb2.ListModelsResponse]
     """Lists the models of a project, or of all, in pages."""
     GetModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.GetModelRequest, _model_service_pb2.Model]
@@ -70,6 +72,8 @@ class ModelServiceAsyncStub(ModelServiceStub):
     """Lists the projects in pages, by name."""
     GetProject: _aio.UnaryUnaryMultiCallable[_model_service_pb2.GetProjectRequest, _model_service_pb2.Project]  # type: ignore[assignment]
     """Returns one project. NOT_FOUND if there is none."""
+    UpdateProject: _aio.UnaryUnaryMultiCallable[_model_service_pb2.UpdateProjectRequest, _model_service_pb2.Project]  # type: ignore[assignment]
+    """Changes a project. NOT_FOUND if there is none."""
     ListModels: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ListModelsRequest, _model_service_pb2.ListModelsResponse]  # type: ignore[assignment]
     """Lists the models of a project, or of all, in pages."""
     GetModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.GetModelRequest, _model_service_pb2.Model]  # type: ignore[assignment]
@@ -113,6 +117,14 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.Project, _abc.Awaitable[_model_service_pb2.Project]]:
         """Returns one project. NOT_FOUND if there is none."""
+
+    @_abc_1.abstractmethod
+    def UpdateProject(
+        self,
+        request: _model_service_pb2.UpdateProjectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_service_pb2.Project, _abc.Awaitable[_model_service_pb2.Project]]:
+        """Changes a project. NOT_FOUND if there is none."""
 
     @_abc_1.abstractmethod
     def ListModels(

@@ -139,16 +139,20 @@ class ExtractionSpec(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     FORMAT_FIELD_NUMBER: _builtins.int
+    INSPECT_ONLY_FIELD_NUMBER: _builtins.int
     format: _builtins.str
     """Format of the model, e.g. `ONNX`, `SavedModel`, `PMML`."""
+    inspect_only: _builtins.bool
+    """Inspect the content, and leave the signature in the metadata as it is."""
     def __init__(
         self,
         *,
         format: _builtins.str = ...,
+        inspect_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "inspect_only", b"inspect_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

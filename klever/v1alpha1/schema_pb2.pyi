@@ -218,10 +218,13 @@ class Resource(_message.Message):
     SHORT_NAMES_FIELD_NUMBER: _builtins.int
     CATEGORIES_FIELD_NUMBER: _builtins.int
     COLUMNS_FIELD_NUMBER: _builtins.int
+    CLUSTER_SCOPED_FIELD_NUMBER: _builtins.int
     plural: _builtins.str
     """E.g. `servings`."""
     singular: _builtins.str
     """E.g. `serving`."""
+    cluster_scoped: _builtins.bool
+    """The kind is in no namespace."""
     @_builtins.property
     def short_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """E.g. `mj`."""
@@ -242,10 +245,11 @@ class Resource(_message.Message):
         short_names: _abc.Iterable[_builtins.str] | None = ...,
         categories: _abc.Iterable[_builtins.str] | None = ...,
         columns: _abc.Iterable[Global___Column] | None = ...,
+        cluster_scoped: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "columns", b"columns", "plural", b"plural", "short_names", b"short_names", "singular", b"singular"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "cluster_scoped", b"cluster_scoped", "columns", b"columns", "plural", b"plural", "short_names", b"short_names", "singular", b"singular"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

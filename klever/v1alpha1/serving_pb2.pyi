@@ -328,6 +328,7 @@ class PredictorStatus(_message.Message):
     TRAFFIC_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     OBSERVED_GENERATION_FIELD_NUMBER: _builtins.int
+    TRUST_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the predictor."""
     model: _builtins.str
@@ -352,6 +353,8 @@ class PredictorStatus(_message.Message):
     """For people: what it waits for, or why it fails, with the last log lines."""
     observed_generation: _builtins.int
     """Generation of the spec for which the digest was resolved."""
+    trust: _builtins.str
+    """What loading the model, or running the command, can do: `data` or `code`. Empty until it is known."""
     def __init__(
         self,
         *,
@@ -366,10 +369,11 @@ class PredictorStatus(_message.Message):
         traffic: _builtins.int | None = ...,
         message: _builtins.str = ...,
         observed_generation: _builtins.int = ...,
+        trust: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_traffic", b"_traffic", "traffic", b"traffic"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_traffic", b"_traffic", "digest", b"digest", "format", b"format", "message", b"message", "model", b"model", "name", b"name", "observed_generation", b"observed_generation", "ready_replicas", b"ready_replicas", "replicas", b"replicas", "revision", b"revision", "runtime", b"runtime", "traffic", b"traffic"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_traffic", b"_traffic", "digest", b"digest", "format", b"format", "message", b"message", "model", b"model", "name", b"name", "observed_generation", b"observed_generation", "ready_replicas", b"ready_replicas", "replicas", b"replicas", "revision", b"revision", "runtime", b"runtime", "traffic", b"traffic", "trust", b"trust"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__traffic: _TypeAlias = _typing.Literal["traffic"]  # noqa: Y015
     _WhichOneofArgType__traffic: _TypeAlias = _typing.Literal["_traffic", b"_traffic"]  # noqa: Y015

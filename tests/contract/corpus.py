@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from klever.api.kinds import MODEL_JOB, NAMESPACE, SERVING, Kind, Object
+from klever.api.kinds import MODEL_INSPECTION, MODEL_JOB, NAMESPACE, SERVING, Kind, Object
 from klever.errors import InvalidError
 from klever.store import Key, Store
 
@@ -39,7 +39,8 @@ def expanded(value: Any) -> Any:
 
 def object_of(kind: Kind, case: Case, namespace: str) -> Object:
     parts = expanded({key: case[key] for key in ("spec", "predictor", "metadata", "object") if key in case})
-    metadata = {"name": "it", "namespace": namespace} | parts.get("metadata", {})
+    named = {"name": "it", "namespace": namespace} if kind.namespaced else {"name": f"sha256-{uuid.uuid4().hex * 2}"}
+    metadata = named | parts.get("metadata", {})
     obj: Object = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata} | parts.get("object", {})
     if "predictor" in parts:
         obj["spec"] = {"predictors": [parts["predictor"]]}
@@ -49,7 +50,7 @@ def object_of(kind: Kind, case: Case, namespace: str) -> Object:
 
 
 class CorpusContract:
-    @pytest.mark.parametrize(("kind", "case"), [*cases(MODEL_JOB), *cases(SERVING)])
+    @pytest.mark.parametrize(("kind", "case"), [*cases(MODEL_JOB), *cases(SERVING), *cases(MODEL_INSPECTION)])
     async def test_the_verdict(self, store: Store, kind: Kind, case: Case) -> None:
         namespace = f"t-{uuid.uuid4().hex[:10]}"
         await store.create(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
@@ -65,7 +66,7 @@ class CorpusContract:
     @staticmethod
     async def write(store: Store, kind: Kind, case: Case, namespace: str) -> Object:
         kept = await store.create(kind, object_of(kind, case, namespace))
-        key = Key(namespace, kept["metadata"]["name"])
+        key = Key(kept["metadata"].get("namespace", ""), kept["metadata"]["name"])
         if "then" in case:
             return await store.patch(kind, key, case["then"])
         if "status" in case:

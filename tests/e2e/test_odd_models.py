@@ -119,7 +119,7 @@ def test_a_model_that_asks_for_what_is_not_here(platform: Platform) -> None:
     predictor = "{name: main, command: [sleep, '60'], resources: {gpu: 1}}"
     manifest = "apiVersion: kleveross.io/v1alpha1\nkind: Serving\nmetadata: {name: gpu}\n"
     platform.run("klever", "apply", "-f", "-", stdin=f"{manifest}spec: {{predictors: [{predictor}]}}\n")
-    assert "start klever up with --allow-commands" in message(platform, "gpu")
+    assert "run `klever allow-code default`" in message(platform, "gpu")
     secret = "{name: main, model: 'odd/onnx:v1', env: [{name: A, valueFrom: {secretKeyRef: {name: s, key: k}}}]}"
     platform.run(
         "klever", "apply", "-f", "-", stdin=f"{manifest.replace('gpu', 'env')}spec: {{predictors: [{secret}]}}\n"

@@ -50,6 +50,9 @@ def test_controllers(source: Platform, workplace: Platform, own_cluster: Cluster
                 "wait", f"--for=jsonpath={{.status.replicas}}={replicas}/{replicas}", "--timeout=40s", "serving/adder"
             )
         own_cluster.kubectl("delete", "serving", "adder", "--timeout=40s")
+        (inspection,) = own_cluster.kubectl("get", "modelinspections", "-o", "name").stdout.split()
+        older = json.dumps({"spec": {"inspectorVersion": 0}})
+        own_cluster.kubectl("patch", inspection, "--type=merge", "-p", older)
         unread = {
             "metadata": {"name": "unread"},
             "spec": {"predictors": [{"name": "main", "model": as_pushed(source)}]},
@@ -78,6 +81,7 @@ def test_the_platform(tmp_path: Path, own_cluster: Cluster) -> None:
     try:
         platform.push("team/adder:v1")
         platform.run("klever", "create", "project", "space")
+        platform.run("klever", "allow-code", "space")
         platform.run("klever", "get", "projects")
         platform.run("klever", "describe", "project", "team")
         platform.run("klever", "deploy", "team/adder:v1", "--name", "adder", "--wait")
@@ -122,4 +126,7 @@ def test_people(tmp_path: Path, own_cluster: Cluster) -> None:
         own_cluster.kubectl(
             "--kubeconfig", str(kubeconfig), "-n", "janes", "--request-timeout=5s", "get", kind, "-w", check=False
         )
+    janes = ("--kubeconfig", str(kubeconfig), "--request-timeout=5s", "get", "modelinspections")
+    for more in ((), ("none",), ("-w",)):
+        own_cluster.kubectl(*janes, *more, check=False)
     assert used(own_cluster, "jane") == granted("users.yaml")

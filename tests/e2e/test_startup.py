@@ -103,7 +103,7 @@ def test_the_servers_rights_are_needed_beside_the_controllers(tmp_path: Path, ow
     missing = (
         "get modeljobs.kleveross.io in all namespaces",
         "create, get, delete servings.kleveross.io in all namespaces",
-        "create, get, list namespaces",
+        "create, get, patch namespaces",
         "list events in all namespaces",
     )
     assert f"the user 'serverless' may not {'; '.join(missing)}: apply config/rbac/" in said
@@ -128,7 +128,7 @@ def test_kinds_that_are_missing_or_others(start: Start, broken: Cluster) -> None
         if crd["spec"]["names"]["plural"] == "servings":
             version["name"] = "v1beta1"
         else:
-            del version["subresources"]
+            version.pop("subresources", None)
         broken.kubectl("create", "-f", "-", stdin=json.dumps(crd))
     broken.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", f"{CRDS}/")
     said = start(broken.kubeconfig)

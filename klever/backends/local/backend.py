@@ -28,7 +28,7 @@ class LocalBackend:
     """Implements `klever.backends.Backend` on this machine; used from one event loop, between `start` and `close`.
 
     Models are unpacked below `models`, in at most `cache_bytes` in all; `fetch` pulls one. Replicas listen on Unix
-    sockets below `sockets`. Arbitrary commands run only with `allow_commands`, and use what `commands` gives them.
+    sockets below `sockets`. Users' own commands use what `commands` gives them.
     """
 
     def __init__(
@@ -42,7 +42,6 @@ class LocalBackend:
         cache_bytes: int,
         sockets: Path,
         commands: Commands,
-        allow_commands: bool = False,
         timing: Timing | None = None,
     ) -> None:
         self._processes = processes
@@ -54,7 +53,6 @@ class LocalBackend:
             cache=self._cache,
             sockets=sockets,
             commands=commands,
-            allow_commands=allow_commands,
         )
         self._prober = Prober()
         self._timing = timing or Timing()

@@ -20,8 +20,9 @@ from klever.backends.local.ports import LOOPBACK, free_ports
 from klever.backends.local.record import PROCESS_PREFIX, Addresses, Record, Slot, lay_out, read_record, wipe
 from klever.environments import EnvironmentManager
 from klever.errors import InvalidError
+from klever.formats import Trust
 from klever.oci.blobs import disk_errors
-from klever.process import Network, ProcessManager, ProcessSpec, Sandbox
+from klever.process import Level, Network, ProcessManager, ProcessSpec, Sandbox
 from klever.runtimes import Launch, Model, Placement, Runtime
 
 __all__ = ["Launcher", "Parts"]
@@ -58,7 +59,6 @@ class Launcher:
         cache: ModelCache,
         sockets: Path,
         commands: Commands,
-        allow_commands: bool,
     ) -> None:
         self.processes = processes
         self.cache = cache
@@ -66,7 +66,6 @@ class Launcher:
         self._runtimes = runtimes
         self._sockets = sockets
         self._commands = commands
-        self._allow_commands = allow_commands
         self._ports: dict[str, frozenset[int]] = {}
 
     def directory(self, process: str) -> Path:
@@ -107,7 +106,7 @@ class Launcher:
         at = self._place(slot, predictor, parts)
         launch = parts.runtime.launch(parts.model, at)
         addresses = Addresses(launch.http, launch.grpc, launch.metrics)
-        record = Record(slot, predictor.content, addresses, launch.health, launch.shared_memory)
+        record = Record(slot, predictor.content, addresses, launch.health, launch.shared_memory, predictor.trust)
         directory, sockets = self.directory(slot.process), self.sockets(slot.process)
         with disk_errors(directory):
             await asyncio.to_thread(lay_out, directory, launch, parts.model_path, record)
@@ -176,10 +175,10 @@ class Launcher:
                 shutil.rmtree(directory, ignore_errors=True)
 
     def _runtime(self, predictor: PredictorWorkload) -> Runtime:
-        if predictor.command and not self._allow_commands:
+        if predictor.trust is Trust.CODE and self.processes.confinement.level is Level.NONE:
             raise InvalidError(
-                "a serving of a command is not allowed here: start klever up with --allow-commands",
-                reason="COMMANDS_NOT_ALLOWED",
+                "it is code, which runs only in a sandbox, and this machine offers none: see `klever doctor`",
+                reason="NO_SANDBOX",
             )
         if predictor.gpus:
             raise InvalidError(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from klever.backends import ServingKey
+from klever.formats import Trust
 from klever.runtimes import Launch, Probe, unix_path
 
 __all__ = ["PROCESS_PREFIX", "Addresses", "Record", "Slot", "lay_out", "read_record", "wipe"]
@@ -71,6 +72,7 @@ class Record:
     addresses: Addresses
     probe: Probe
     shared_memory: str
+    trust: Trust
 
 
 def lay_out(directory: Path, launch: Launch, model: Path | None, record: Record) -> None:
@@ -132,5 +134,6 @@ def _decode(document: Mapping[str, Any]) -> Record:
             "slot": Slot(**{**document["slot"], "key": ServingKey(**document["slot"]["key"])}),
             "addresses": Addresses(**document["addresses"]),
             "probe": Probe(**probe),
+            "trust": Trust(document["trust"]),
         }
     )

@@ -21,6 +21,7 @@ from klever.backends.local.launcher import Launcher
 from klever.backends.local.probe import Health, Prober
 from klever.backends.local.record import Addresses, Record, Slot
 from klever.errors import ExhaustedError, InvalidError, KleverError
+from klever.formats import Trust
 from klever.process import ProcessState
 
 __all__ = ["Replica", "Timing"]
@@ -86,7 +87,8 @@ class Replica:
         record: Record | None = None,
     ) -> None:
         self.slot = slot
-        self.instance = Instance(slot.name, slot.predictor, slot.revision, InstancePhase.PENDING)
+        trust = record.trust if record else Trust.CODE
+        self.instance = Instance(slot.name, slot.predictor, slot.revision, InstancePhase.PENDING, trust=trust)
         self._launcher = launcher
         self._prober = prober
         self._timing = timing
@@ -105,6 +107,7 @@ class Replica:
         """Say what it runs; one that runs already needs it only to start again."""
         if not self._workload.done():
             self._workload.set_result(workload)
+        self.instance = replace(self.instance, trust=workload.trust)
 
     def wake(self) -> None:
         """Its process may have changed."""

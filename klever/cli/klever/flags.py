@@ -13,8 +13,9 @@ def add_server(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--token", help="token for writes (KLEVER_TOKEN)")
 
 
-def add_output(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table", help="how to print")
+def add_output(parser: argparse.ArgumentParser, *further: str) -> None:
+    choices = ("table", *further, "json", "yaml")
+    parser.add_argument("-o", "--output", choices=choices, default="table", help="how to print")
 
 
 def add_wait(parser: argparse.ArgumentParser) -> None:

@@ -15,6 +15,7 @@ EXAMPLES = """  klever get servings
   klever get modeljobs -w
   klever get versions team/digits -o json
   klever get models -n team
+  klever get versions -o wide             (also what loading them can do: data or code)
   klever get servings -A -l stage=prod"""
 
 
@@ -24,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-w", "--watch", action="store_true", help="go on and print every change")
     parser.add_argument("-A", "--all-namespaces", action="store_true", help="of every project")
     parser.add_argument("-l", "--selector", default="", help="labels, e.g. team=vision,stage!=dev")
-    add_output(parser)
+    add_output(parser, "wide")
     add_server(parser)
 
 
@@ -39,19 +40,25 @@ def run(args: argparse.Namespace) -> int:
         _watch(args, api, resource, namespace)
         return 0
     items = list(resource.list(api, namespace, args.name, args.selector))
-    if args.output != "table":
+    if args.output in ("json", "yaml"):
         print_objects([resource.to_json(i) for i in items], args.output, single=resource.one(args.name))
     elif items:
-        print_table(*_table(resource, items, wide=args.all_namespaces))
+        print_table(*_table(resource, items, namespaces=args.all_namespaces, wide=args.output == "wide"))
     else:
         print(f"no {resource.names[0]}" + (f" in {api.namespace}" if resource.namespaced and namespace != "-" else ""))
     return 0
 
 
-def _table(resource: Resource, items: list[Any], *, wide: bool) -> tuple[list[str], list[list[object]]]:
-    if wide and resource.namespaced:
-        return ["NAMESPACE", *resource.header], [[i.metadata.namespace, *resource.row(i)] for i in items]
-    return list(resource.header), [list(resource.row(i)) for i in items]
+def _table(
+    resource: Resource, items: list[Any], *, namespaces: bool, wide: bool
+) -> tuple[list[str], list[list[object]]]:
+    header, rows = list(resource.header), [list(resource.row(i)) for i in items]
+    if wide:
+        header += resource.wide
+        rows = [[*row, *(column(i) for column in resource.wide.values())] for row, i in zip(rows, items, strict=True)]
+    if namespaces and resource.namespaced:
+        return ["NAMESPACE", *header], [[i.metadata.namespace, *row] for row, i in zip(rows, items, strict=True)]
+    return header, rows
 
 
 def _watch(args: argparse.Namespace, api: Api, resource: Resource, namespace: str) -> None:
@@ -62,7 +69,7 @@ def _watch(args: argparse.Namespace, api: Api, resource: Resource, namespace: st
             raise ExpiredError(f"the watch ended: {event.error.message}")
         if args.output == "yaml":
             print("---")
-        if args.output != "table":
+        if args.output in ("json", "yaml"):
             print_objects([resource.to_json(event.object)], args.output, single=True)
         else:
             print(

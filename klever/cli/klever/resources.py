@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from klever.api.codec import to_object
@@ -37,6 +37,8 @@ class Resource:
     namespaced: bool = True
     one: Callable[[str], bool] = bool
     """Whether a name means one object: without a tag that of a model means all its versions."""
+    wide: Mapping[str, Callable[[Any], object]] = field(default_factory=dict)
+    """Further columns of `-o wide`."""
 
 
 def find(kind: str) -> Resource:
@@ -132,6 +134,11 @@ RESOURCES: Final = (
         delete=versions.delete_version,
         one=versions.is_version,
         namespaced=False,
+        wide={
+            "TRUST": lambda v: v.trust,
+            "FILES": lambda v: v.inspection.files if v.HasField("inspection") else "",
+            "CODE-FILES": lambda v: v.inspection.code_file_count if v.HasField("inspection") else "",
+        },
     ),
     Resource(
         names=("projects", "project"),
@@ -141,5 +148,6 @@ RESOURCES: Final = (
         row=lambda p: (p.name, p.model_count, _time_of(p)),
         to_json=to_object,
         namespaced=False,
+        wide={"CODE": lambda p: "allowed" if p.allow_code else "denied"},
     ),
 )

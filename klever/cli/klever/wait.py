@@ -20,7 +20,7 @@ EXAMPLES = """  klever wait serving digits --for=condition=Ready --timeout 60s
   klever wait modeljob extract-digits-v1 --for=condition=Complete
   klever wait serving digits --for=delete"""
 
-_FINAL = frozenset(("PredictorFailed", "Refused"))
+_FINAL = frozenset(("CodeNotAllowed", "PredictorFailed", "Refused"))
 """Of the reasons why a Serving is not Ready those that pass only when somebody changes it (or its model)."""
 
 

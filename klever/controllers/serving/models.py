@@ -1,18 +1,21 @@
-"""Pins each predictor's model: a tag is resolved once per generation, and waits for its signature."""
+"""Pins each predictor's model: a tag is resolved once per generation, inspected, and waits for its signature."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from klever.api.codec import parse_time
 from klever.api.kinds import Object
 from klever.catalog.catalogue import Catalogue, Version
-from klever.controllers.extraction import RETRY_SECONDS, ensure_extraction, is_retried, wants_extraction
+from klever.controllers.extraction import RETRY_SECONDS, ensure_extraction, is_retried, lacks_signature
+from klever.controllers.inspections import allows_code, inspection_of, trust_as
 from klever.controllers.serving.snapshot import Resolution, ResolvedModel, pin_of
 from klever.errors import InvalidError, KleverError, NotFoundError
+from klever.formats import Trust, names
 from klever.oci.digest import Digest
 from klever.oci.reference import Reference
 from klever.runtimes.table import RUNTIMES, default_runtime
@@ -22,6 +25,7 @@ __all__ = ["ModelResolver"]
 
 _UNUSABLE = "ModelUnusable"
 _UNREAD = "SignatureUnread"
+_CUSTOM = "custom"
 
 
 class ModelResolver:
@@ -35,7 +39,7 @@ class ModelResolver:
     async def resolve(self, serving: Object, *, extract: bool = True) -> dict[str, ResolvedModel]:
         """Return what became of each predictor's model, by predictor name. Errors are in the result.
 
-        With `extract` a signature that is missing gets its job; without, nothing is created.
+        With `extract` a signature or inspection that is missing gets its job; without, nothing is created.
         """
         return {p["name"]: await self._predictor(serving, p, extract=extract) for p in serving["spec"]["predictors"]}
 
@@ -51,50 +55,86 @@ class ModelResolver:
             return ResolvedModel(Resolution.WAITING, message, reason="RegistryUnavailable")
 
     async def _resolve(self, serving: Object, predictor: dict[str, Any], *, extract: bool) -> ResolvedModel:
-        runtime = predictor.get("runtime") or ("custom" if predictor.get("command") else "")
+        runtime = predictor.get("runtime") or (_CUSTOM if predictor.get("command") else "")
         if runtime and runtime not in RUNTIMES:
             raise InvalidError(f"no runtime is named {runtime!r}; there are: {', '.join(sorted(RUNTIMES))}")
+        namespace = serving["metadata"]["namespace"]
         if not predictor.get("model"):
-            return ResolvedModel(Resolution.RESOLVED, runtime=runtime)
+            return await self._admit(namespace, None, runtime)
         reference = Reference.parse(predictor["model"])
         if digest := pin_of(serving, predictor).get("digest"):
             reference = reference.with_digest(Digest.parse(digest))
         version = await self._catalogue.resolve(reference)
-        if wants_extraction(version) and runtime != "custom":
-            if not extract:
-                return ResolvedModel(Resolution.SIGNATURE_PENDING, f"the signature of {reference} is not read yet")
-            return await self._after_extraction(serving, version, runtime)
-        return ResolvedModel(
-            Resolution.RESOLVED, version=version, runtime=runtime or default_runtime(version.config.format)
-        )
+        if denied := await self._denied(namespace, await self._trust(version, runtime), version, runtime):
+            return denied
+        wanted = await self._wanted(version, runtime)
+        if wanted and not extract:
+            return ResolvedModel(Resolution.SIGNATURE_PENDING, f"{wanted} of {reference} is not known yet")
+        if wanted:
+            return await self._after_extraction(namespace, version, runtime, wanted)
+        return await self._admit(namespace, version, runtime)
 
-    async def _after_extraction(self, serving: Object, version: Version, runtime: str) -> ResolvedModel:
-        job = await self._extraction(serving["metadata"]["namespace"], version)
+    async def _wanted(self, version: Version, runtime: str) -> str:
+        """Return what a job must find out before the version can be served; empty for nothing."""
+        if version.config.format in names() and await inspection_of(self._store, version.content) is None:
+            return "the inspection"
+        return "the signature" if lacks_signature(version) and runtime != _CUSTOM else ""
+
+    async def _trust(self, version: Version | None, runtime: str) -> Trust | None:
+        if version is None or runtime == _CUSTOM:
+            return Trust.CODE
+        return trust_as(await inspection_of(self._store, version.content), version.config.format)
+
+    async def _denied(
+        self, namespace: str, trust: Trust | None, version: Version | None, runtime: str
+    ) -> ResolvedModel | None:
+        if trust is not Trust.CODE or await allows_code(self._store, namespace):
+            return None
+        if version is None or runtime == _CUSTOM:
+            what = "a command is code"
+        else:
+            what = f"{version.reference} is code (format {version.config.format or 'unknown'})"
+        message = f"{what}, and the project {namespace} does not allow code: run `klever allow-code {namespace}`"
+        return ResolvedModel(Resolution.DENIED, message, runtime=runtime, reason="CodeNotAllowed", trust=trust)
+
+    async def _admit(self, namespace: str, version: Version | None, runtime: str) -> ResolvedModel:
+        """Return what has all that it needs, unless it is code where code is not allowed."""
+        trust = await self._trust(version, runtime)
+        if trust is None:
+            return ResolvedModel(Resolution.SIGNATURE_PENDING, "its content has not been inspected")
+        if denied := await self._denied(namespace, trust, version, runtime):
+            return denied
+        runtime = runtime or default_runtime(version.config.format if version else "")
+        return ResolvedModel(Resolution.RESOLVED, version=version, runtime=runtime, trust=trust)
+
+    async def _after_extraction(self, namespace: str, version: Version, runtime: str, wanted: str) -> ResolvedModel:
+        job = await self._extraction(namespace, version)
         name, status = "{namespace}/{name}".format_map(job["metadata"]), job.get("status", {})
         if status.get("phase") == "Failed":
-            message = f"modeljob {name} could not read its signature: {status.get('message', '')}"
+            message = f"modeljob {name} could not report {wanted}: {status.get('message', '')}"
             if is_retried(job):
                 return ResolvedModel(Resolution.WAITING, f"{message}; it is tried again", reason=_UNREAD)
             message = f"{message}; to try again push it anew, or delete the job"
             return ResolvedModel(Resolution.FAILED, message, reason=_UNREAD)
         if status.get("phase") != "Succeeded":
-            return ResolvedModel(Resolution.SIGNATURE_PENDING, f"modeljob {name} reads its signature")
+            return ResolvedModel(Resolution.SIGNATURE_PENDING, f"modeljob {name} finds out {wanted}")
         digest = Digest.parse(status["result"]["digest"])
         extracted = await self._catalogue.resolve(version.reference.with_digest(digest))
-        return ResolvedModel(
-            Resolution.RESOLVED, version=extracted, runtime=runtime or default_runtime(extracted.config.format)
-        )
+        return await self._admit(namespace, extracted, runtime)
 
     async def _extraction(self, namespace: str, version: Version) -> Object:
         """Find or create the job: in the model's own project, as a push does, so that it is one for all who wait.
 
         A model of another registry, or of a project that is none here, has it beside the Serving.
         """
+        outdated = partial(self._is_outdated, version)
         if not version.reference.host:
             with suppress(NotFoundError):
-                return await ensure_extraction(self._store, version.reference.project, version, self._is_outdated)
-        return await ensure_extraction(self._store, namespace, version, self._is_outdated)
+                return await ensure_extraction(self._store, version.reference.project, version, outdated)
+        return await ensure_extraction(self._store, namespace, version, outdated)
 
-    def _is_outdated(self, job: Object) -> bool:
+    async def _is_outdated(self, version: Version, job: Object) -> bool:
+        if job["status"]["phase"] == "Succeeded":  # without an inspection it is of an older platform
+            return await inspection_of(self._store, version.content) is None
         ended = parse_time(job["status"]["completionTime"])
         return is_retried(job) and self._clock() - ended > timedelta(seconds=RETRY_SECONDS)

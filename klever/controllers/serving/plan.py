@@ -80,7 +80,7 @@ def _share(predictors: list[dict[str, Any]], predictor: dict[str, Any]) -> int |
 def _predictor(snapshot: Snapshot, predictor: dict[str, Any], share: int | None) -> PredictorPlan:
     name = predictor["name"]
     model = snapshot.models[name]
-    wanted, message, failed = None, model.message, model.state is Resolution.FAILED
+    wanted, message, failed = None, model.message, model.state in (Resolution.FAILED, Resolution.DENIED)
     if model.state is Resolution.RESOLVED:
         try:
             wanted = workload_of(predictor, model)

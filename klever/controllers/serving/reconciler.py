@@ -9,12 +9,14 @@ from typing import Any
 
 from klever.api.kinds import SERVING, Object
 from klever.backends import Backend, InstancePhase, ServingKey, Workload
+from klever.controllers.inspections import allows_code
 from klever.controllers.report import report
 from klever.controllers.serving.models import ModelResolver
 from klever.controllers.serving.plan import Plan, make_plan
 from klever.controllers.serving.snapshot import Resolution, Snapshot
 from klever.controllers.serving.status import deleting_status, status_of
 from klever.errors import ConflictError, InvalidError, KleverError, NotFoundError
+from klever.formats import Trust
 from klever.reconcile.runner import Result
 from klever.routers import RouteKey, Router
 from klever.store import Key, Store
@@ -85,10 +87,13 @@ class ServingReconciler:
     async def _gather(self, key: Key, serving: Object) -> Snapshot:
         route_key = RouteKey(key.namespace, key.name)
         routes = await self._router.routes()
+        instances = await self._backend.observe(ServingKey(key.namespace, key.name))
+        if not await allows_code(self._store, key.namespace):  # what runs of it is ended like what no spec names
+            instances = tuple(i for i in instances if i.trust is not Trust.CODE)
         return Snapshot(
             serving=serving,
             models=await self._models.resolve(serving),
-            instances=await self._backend.observe(ServingKey(key.namespace, key.name)),
+            instances=instances,
             route=next((r for r in routes if r.key == route_key), None),
             url=self._router.url(route_key),
             now=self._clock(),

@@ -10,6 +10,7 @@ from typing import Any
 from klever.api.kinds import Object
 from klever.backends import Instance
 from klever.catalog.catalogue import Version
+from klever.formats import Trust
 from klever.routers import Route
 
 __all__ = ["Resolution", "ResolvedModel", "Snapshot", "pin_of"]
@@ -22,9 +23,11 @@ class Resolution(StrEnum):
     WAITING = "Waiting"
     """The registry does not have it (yet) or does not answer, or its signature was not read: tried again."""
     SIGNATURE_PENDING = "SignaturePending"
-    """A ModelJob is reading its signature."""
+    """A ModelJob is inspecting it, or reading its signature."""
     FAILED = "Failed"
     """It can never be served as it is."""
+    DENIED = "Denied"
+    """It is code, and the project does not allow code: nothing of it may run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class ResolvedModel:
     """What became of one predictor's reference. `version` is None for a command without a model, and until RESOLVED.
 
     `runtime` is the one that the predictor names, or the default of the model's format. `reason` is the condition's,
-    while it is WAITING or FAILED.
+    while it is WAITING, FAILED or DENIED. `trust` is None until it is known.
     """
 
     state: Resolution
@@ -40,11 +43,12 @@ class ResolvedModel:
     version: Version | None = None
     runtime: str = ""
     reason: str = ""
+    trust: Trust | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """`models` by predictor name; `route` is what is published now."""
+    """`models` by predictor name; `instances` are those that may run; `route` is what is published now."""
 
     serving: Object
     models: dict[str, ResolvedModel]

@@ -17,7 +17,7 @@ def status_of(snapshot: Snapshot, plan: Plan) -> dict[str, Any]:
     """Return the whole status that the plan amounts to once it is applied."""
     metadata = snapshot.serving["metadata"]
     specs = {p["name"]: p for p in snapshot.serving["spec"]["predictors"]}
-    conditions = (_ready(plan), _model_resolved(snapshot), _signature_pending(snapshot), _routes_ready(plan))
+    conditions = (_ready(snapshot, plan), _model_resolved(snapshot), _signature_pending(snapshot), _routes_ready(plan))
     return {
         "phase": _phase(snapshot, plan),
         "url": snapshot.url,
@@ -80,20 +80,22 @@ def _traffic(plan: Plan) -> str:
     return " ".join(f"{t.predictor}={t.weight}" for t in plan.route.targets if not t.headers and t.http)
 
 
-def _ready(plan: Plan) -> Condition:
+def _ready(snapshot: Snapshot, plan: Plan) -> Condition:
     if plan.trouble:
         return Condition("Ready", "False", "Refused" if plan.refused else "NotApplied", plan.trouble[:4096])
     troubled = [p for p in plan.predictors if not _is_ready(p)]
     if not troubled:
         return Condition("Ready", "True", "Serving", "every predictor answers inference requests")
+    denied = any(m.state is Resolution.DENIED for m in snapshot.models.values())
     reason = "PredictorFailed" if any(p.failed for p in troubled) else "PredictorsNotReady"
+    reason = "CodeNotAllowed" if denied else reason
     message = "; ".join(f"{p.name}: {p.message or 'is being moved to'}" for p in troubled)
     return Condition("Ready", "False", reason, message[:4096])
 
 
 def _model_resolved(snapshot: Snapshot) -> Condition:
     for name, model in snapshot.models.items():
-        if model.state in (Resolution.WAITING, Resolution.FAILED):
+        if model.state in (Resolution.WAITING, Resolution.FAILED, Resolution.DENIED):
             return Condition("ModelResolved", "False", model.reason, f"{name}: {model.message}"[:4096])
     return Condition("ModelResolved", "True", "Pinned", "every model is pinned by its digest")
 
@@ -102,7 +104,7 @@ def _signature_pending(snapshot: Snapshot) -> Condition:
     for name, model in snapshot.models.items():
         if model.state is Resolution.SIGNATURE_PENDING:
             return Condition("SignaturePending", "True", "Extracting", f"{name}: {model.message}"[:4096])
-    return Condition("SignaturePending", "False", "Known", "no signature is being read")
+    return Condition("SignaturePending", "False", "Known", "no model is being inspected or read")
 
 
 def _routes_ready(plan: Plan) -> Condition:
@@ -119,6 +121,7 @@ def _predictor(snapshot: Snapshot, plan: Plan, predictor: PredictorPlan, spec: d
         "name": predictor.name,
         "model": spec.get("model", ""),
         "runtime": model.runtime,
+        "trust": model.trust or "",
         "revision": predictor.live,
         "replicas": _wanted(spec),
         "readyReplicas": predictor.serving,

@@ -11,6 +11,7 @@ from klever.backends import PredictorWorkload
 from klever.controllers.env import values_of
 from klever.controllers.serving.snapshot import ResolvedModel
 from klever.errors import FieldViolation, InvalidError
+from klever.formats import Trust
 
 __all__ = ["parse_cpu", "parse_memory", "workload_of"]
 
@@ -45,6 +46,7 @@ def workload_of(predictor: dict[str, Any], model: ResolvedModel) -> PredictorWor
         revision=hashlib.sha256(identity).hexdigest()[:10],
         replicas=predictor.get("replicas", 1),
         signature=version.config.signature if version else None,
+        trust=model.trust or Trust.CODE,
         **fields,
     )
 

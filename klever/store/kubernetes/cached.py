@@ -9,13 +9,15 @@ from typing import Any, Literal, Self, cast
 
 import orjson
 
-from klever.api.kinds import MODEL_JOB, SERVING, Kind, Object
+from klever.api.kinds import MODEL_INSPECTION, MODEL_JOB, NAMESPACE, SERVING, Kind, Object
 from klever.errors import NotFoundError, UnavailableError
 from klever.kube import KubeClient, Reflector
 from klever.store import EventType, Key, Page, Store, WatchEvent
 from klever.store.selectors import Selector
 
 __all__ = ["CachedStore"]
+
+_REFLECTED = (MODEL_JOB, SERVING, MODEL_INSPECTION, NAMESPACE)
 
 
 class CachedStore:
@@ -30,7 +32,7 @@ class CachedStore:
     def __init__(self, client: KubeClient, direct: Store, may_write: Callable[[], bool]) -> None:
         self._direct = direct
         self._may_write = may_write
-        self._reflectors = {kind: Reflector(client, kind) for kind in (MODEL_JOB, SERVING)}
+        self._reflectors = {kind: Reflector(client, kind) for kind in _REFLECTED}
         self._running: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -98,7 +100,7 @@ class CachedStore:
         with reflector.subscribe() as changes:
             while True:
                 type_, obj = await changes.next()
-                if namespace in ("", obj["metadata"]["namespace"]) and selector.matches(obj):
+                if namespace in ("", obj["metadata"].get("namespace", "")) and selector.matches(obj):
                     yield WatchEvent.of(cast("EventType", type_), _copied(obj))
 
     async def create(self, kind: Kind, obj: Object) -> Object:

@@ -41,7 +41,6 @@ def open_it(tmp_path: Path, data: DataDirectory) -> Open:
         port=free_port(),
         names=(),
         keep_serving=False,
-        allow_commands=False,
         environments=tmp_path / "environments",
         cache_bytes=1 << 30,
         path="/usr/bin:/bin",

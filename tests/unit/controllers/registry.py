@@ -21,8 +21,10 @@ class Registry:
         self.version: Version | None = None
         self.by_digest: dict[Digest, Version] = {}
 
-    def push(self, digest: str, content: str = "content", *, signature: Signature | None = None) -> Digest:
-        config = ModelConfig.parse(b'{"format": "ONNX"}')
+    def push(
+        self, digest: str, content: str = "content", *, signature: Signature | None = None, format_: str = "ONNX"
+    ) -> Digest:
+        config = ModelConfig.of({"format": format_})
         config = config.with_signature(signature) if signature else config
         reference = Reference.parse("team/digits:v1")
         version = Version(reference, Digest.of(digest.encode()), Digest.of(content.encode()), 1, config, "ormb")

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from klever.api.kinds import MODEL_JOB
+from klever.api.kinds import MODEL_INSPECTION, MODEL_JOB
 from klever.controllers.env import values_of
 from klever.controllers.modeljob import FINALIZER, MAX_LOSSES, ModelJobReconciler, Snapshot, decide
 from klever.controllers.pushes import ensure_namespace
@@ -185,3 +185,78 @@ async def test_what_cannot_be_started_now_waits_and_says_why(store: SqliteStore)
 def test_a_variable_that_no_process_can_have() -> None:
     with pytest.raises(InvalidError, match=re.escape("spec.env[B].value: holds a NUL character")):
         values_of([{"name": "A"}, {"name": "B", "value": "x\0"}], "spec.env")
+
+
+class Ended(Refusing):
+    """An executor whose one task has ended with a result."""
+
+    def __init__(self, phase: TaskPhase, inspection: Any) -> None:
+        super().__init__(InvalidError("it is not started again"))
+        self.state = task(phase, reason="PushFailed", result={"digest": DIGEST, "inspection": inspection})
+
+    async def get(self, uid: str) -> TaskState | None:
+        return self.state
+
+
+DIGEST = f"sha256:{'1' * 64}"
+FOUND = {"content": DIGEST, "inspectorVersion": 1, "files": 2, "codeFiles": [{"path": "x.py", "why": "Python code"}]}
+
+
+async def kept(store: SqliteStore) -> list[Any]:
+    return [found["spec"] for found in (await store.list(MODEL_INSPECTION)).items]
+
+
+@pytest.mark.parametrize("phase", [TaskPhase.SUCCEEDED, TaskPhase.FAILED])
+async def test_what_a_task_found_is_kept_by_the_content_s_digest(store: SqliteStore, phase: TaskPhase) -> None:
+    """Where a signature could not be read or written, too."""
+    await reconciler(store, Ended(phase, FOUND)).reconcile(KEY)
+    assert (await store.get(MODEL_JOB, KEY))["status"]["phase"] == phase
+    (spec,) = await kept(store)
+    assert {**spec, "inspectedAt": ""} == {**FOUND, "inspectedAt": ""}
+    assert (await store.get(MODEL_INSPECTION, Key("", DIGEST.replace(":", "-"))))["spec"] == spec
+
+
+INVALID: dict[str, Any] = {
+    "not an object": "data",
+    "a list": [FOUND],
+    "no content": {"inspectorVersion": 1},
+    "content that is not a digest": {**FOUND, "content": "../../x"},
+    "content of another algorithm": {**FOUND, "content": f"sha512:{'1' * 128}"},
+    "no version": {"content": DIGEST},
+    "a version of the past": {**FOUND, "inspectorVersion": 0},
+    "files that are a list": {**FOUND, "files": [1]},
+    "fewer files than none": {**FOUND, "files": -1},
+    "more files than there are numbers": {**FOUND, "files": 10**40},
+    "a long list": {**FOUND, "unsafeGlobals": ["x"] * 21},
+    "a long text": {**FOUND, "unsafeGlobals": ["x" * 300]},
+    "formats that are numbers": {**FOUND, "codeFormats": [1]},
+    "half of a character": {**FOUND, "codeFiles": [{"path": "\ud800"}]},
+}
+
+
+@pytest.mark.parametrize("name", INVALID)
+async def test_what_is_no_inspection_fails_the_job_and_is_not_kept(store: SqliteStore, name: str) -> None:
+    await reconciler(store, Ended(TaskPhase.SUCCEEDED, INVALID[name])).reconcile(KEY)
+    status = (await store.get(MODEL_JOB, KEY))["status"]
+    assert (status["phase"], status["conditions"][1]["reason"]) == ("Failed", "Invalid")
+    assert not await kept(store)
+
+
+async def test_a_task_with_an_environment_of_its_own_is_not_believed(store: SqliteStore) -> None:
+    await store.create(MODEL_JOB, {
+        "apiVersion": MODEL_JOB.api_version,
+        "kind": MODEL_JOB.kind,
+        "metadata": {"namespace": KEY.namespace, "name": "other", "finalizers": [FINALIZER]},
+        "spec": {"model": "team/m:v1", "extraction": {"format": "ONNX"}, "env": [{"name": "A", "value": "b"}]},
+    })  # fmt: skip
+    await reconciler(store, Ended(TaskPhase.SUCCEEDED, FOUND)).reconcile(Key(KEY.namespace, "other"))
+    assert (await store.get(MODEL_JOB, Key(KEY.namespace, "other")))["status"]["phase"] == "Succeeded"
+    assert not await kept(store)
+
+
+async def test_fields_that_a_task_adds_are_not_kept(store: SqliteStore) -> None:
+    added = {**FOUND, "inspectedAt": "1999-01-01T00:00:00Z", "trust": "data"}
+    await reconciler(store, Ended(TaskPhase.SUCCEEDED, added)).reconcile(KEY)
+    (spec,) = await kept(store)
+    assert "trust" not in spec
+    assert not spec["inspectedAt"].startswith("1999")

@@ -11,13 +11,16 @@ from typing import Any
 
 import pytest
 
-from klever.api.kinds import MODEL_JOB, NAMESPACE, Kind, Object
+from klever.api.kinds import MODEL_INSPECTION, MODEL_JOB, NAMESPACE, Kind, Object
 from klever.catalog.catalogue import Version
-from klever.controllers.extraction import concerns
+from klever.controllers.extraction import CONTENT_ANNOTATION, concerns
+from klever.controllers.inspections import ALLOW_CODE, inspection_of, record_inspection
 from klever.controllers.pushes import PushReconciler, ensure_namespace
 from klever.controllers.serving.models import ModelResolver
 from klever.controllers.serving.snapshot import Resolution, ResolvedModel
 from klever.errors import DeadlineError, IntegrityError, KleverError, NotFoundError, PermissionDeniedError
+from klever.formats import Trust
+from klever.inspection import VERSION
 from klever.oci.digest import Digest
 from klever.oci.reference import Reference
 from klever.reconcile.conditions import format_time
@@ -77,6 +80,7 @@ class World:
         metadata = (await self.job())["metadata"]
         status: dict[str, Any] = {"phase": phase, "message": "why", "completionTime": format_time(self.now)}
         if phase == "Succeeded":
+            await self.inspect(metadata["annotations"][CONTENT_ANNOTATION])
             status["result"] = {"model": "team/digits:v1", "digest": str(self.registry.push(digest, signature=READ))}
         else:
             condition = {"type": "Failed", "status": "True", "reason": reason, "message": "why"}
@@ -84,6 +88,17 @@ class World:
         key = Key("team", metadata["name"])
         await self.store.patch(MODEL_JOB, key, {"status": status}, subresource="status")
         return str(metadata["uid"])
+
+    async def inspect(self, content: str, **found: Any) -> None:
+        """Keep an inspection, as the ModelJob's reconciler does before it reports success."""
+        await record_inspection(self.store, {"content": content, "inspectorVersion": VERSION, **found}, self.now)
+
+    async def allow(self, value: str | None) -> None:
+        await self.store.patch(NAMESPACE, Key("", "team"), {"metadata": {"labels": {ALLOW_CODE: value}}})
+
+    async def clear_jobs(self) -> None:
+        for job in await self.jobs():
+            await self.store.delete(MODEL_JOB, Key("team", job["metadata"]["name"]))
 
     async def clear(self) -> None:
         """Delete the project, and return when it is gone."""
@@ -279,3 +294,89 @@ async def test_a_push_that_comes_while_the_one_before_is_looked_at_is_looked_at_
     await world.pushes.reconcile(KEY)
     await world.pushes.reconcile(KEY)
     assert (await world.job())["metadata"]["uid"] != uid
+
+
+async def test_content_without_an_inspection_gets_one_and_keeps_its_signature(world: World) -> None:
+    world.registry.push("a", signature=READ)
+    assert (await world.pushes.reconcile(KEY)).requeue_after is not None
+    assert (await world.job())["spec"]["extraction"] == {"format": "ONNX", "inspectOnly": True}
+    assert (await world.resolve()).state is Resolution.SIGNATURE_PENDING
+    await world.end("Succeeded", digest="a")
+    assert (await world.pushes.reconcile(KEY)).requeue_after is None
+    found = await world.resolve()
+    assert (found.state, found.trust) == (Resolution.RESOLVED, Trust.DATA)
+
+
+async def test_content_is_inspected_once_whatever_names_it(world: World) -> None:
+    await world.push("a")
+    await world.end("Succeeded", digest="a with signature")
+    await world.clear_jobs()
+    world.registry.push("another version", signature=READ)
+    assert (await world.pushes.reconcile(KEY)).requeue_after is None
+    assert not await world.jobs()
+
+
+async def test_a_job_of_a_platform_that_did_not_inspect_is_done_again(world: World) -> None:
+    await world.push("a")
+    uid = await world.end("Succeeded", digest="a with signature")
+    await world.store.delete(MODEL_INSPECTION, Key("", f"sha256-{Digest.of(b'content').hex}"))
+    for _ in range(2):
+        await world.pushes.reconcile(KEY)
+    assert (await world.job())["metadata"]["uid"] != uid
+
+
+@pytest.mark.parametrize("format_", ["SKLearn", "Pickle", "MLflow", "TorchScript", "no such format"])
+async def test_a_format_that_is_code_is_denied_until_the_project_allows_it(world: World, format_: str) -> None:
+    world.registry.push("a", format_=format_)
+    denied = await world.resolve()
+    assert (denied.state, denied.reason, denied.trust) == (Resolution.DENIED, "CodeNotAllowed", Trust.CODE)
+    assert denied.message.endswith("run `klever allow-code team`")
+    assert not await world.jobs()
+    await world.allow("true")
+    assert (await world.resolve()).state is not Resolution.DENIED
+    await world.allow(None)
+    assert (await world.resolve()).state is Resolution.DENIED
+
+
+async def test_content_that_is_code_in_its_format_is_denied(world: World) -> None:
+    world.registry.push("a", signature=READ)
+    await world.inspect(str(Digest.of(b"content")), codeFormats=["ONNX"])
+    assert (await world.resolve()).state is Resolution.DENIED
+    await world.allow("true")
+    found = await world.resolve()
+    assert (found.state, found.trust) == (Resolution.RESOLVED, Trust.CODE)
+
+
+async def test_a_command_is_code_and_its_model_is_inspected_first(world: World) -> None:
+    world.registry.push("a")
+    predictor = {"name": "main", "model": "team/digits:v1", "command": ["true"]}
+    serving = {**SERVING, "spec": {"predictors": [predictor, {"name": "bare", "command": ["true"]}]}}
+    denied = await world.models.resolve(serving)
+    assert [model.state for model in denied.values()] == [Resolution.DENIED] * 2
+    await world.allow("true")
+    allowed = await world.models.resolve(serving)
+    assert allowed["main"].state is Resolution.SIGNATURE_PENDING
+    assert (allowed["bare"].state, allowed["bare"].trust) == (Resolution.RESOLVED, Trust.CODE)
+    await world.inspect(str(Digest.of(b"content")))
+    assert (await world.models.resolve(serving))["main"].state is Resolution.RESOLVED
+
+
+async def test_an_inspection_that_is_current_stays(world: World) -> None:
+    content = str(Digest.of(b"content"))
+    await world.inspect(content, codeFormats=["ONNX"])
+    await world.inspect(content)
+    found = await inspection_of(world.store, Digest.parse(content))
+    assert found is not None
+    assert found["spec"]["codeFormats"] == ["ONNX"]
+
+
+async def test_content_that_an_older_version_inspected_is_inspected_again(world: World) -> None:
+    content = Digest.of(b"content")
+    await world.inspect(str(content), codeFormats=["ONNX"], files=3)
+    key = Key("", f"sha256-{content.hex}")
+    await world.store.patch(MODEL_INSPECTION, key, {"spec": {"inspectorVersion": 0}})
+    world.registry.push("a", signature=READ)
+    await world.pushes.reconcile(KEY)
+    await world.end("Succeeded", digest="a")
+    spec = (await world.store.get(MODEL_INSPECTION, key))["spec"]
+    assert (spec["inspectorVersion"], spec.get("codeFormats"), spec.get("files")) == (VERSION, None, None)

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from klever.api.kinds import MODEL_JOB, SERVING
+from klever.api.kinds import MODEL_JOB, NAMESPACE, SERVING
+from klever.backends import Instance, InstancePhase, Workload
 from klever.catalog.catalogue import Version
+from klever.controllers.inspections import ALLOW_CODE, record_inspection
 from klever.controllers.modeljob import FINALIZER
 from klever.controllers.pushes import ensure_namespace
 from klever.controllers.serving import ServingReconciler
 from klever.controllers.serving.models import ModelResolver
 from klever.errors import UnavailableError
+from klever.inspection import VERSION
+from klever.oci.digest import Digest
 from klever.oci.reference import Reference
+from klever.routers import Route
 from klever.store import Key
 from klever.store.events import EventRecorder
 from klever.store.sqlite import SqliteStore
@@ -23,6 +29,7 @@ from klever.store.validation import SchemaAdmission
 from tests.unit.controllers.registry import READ, Registry
 
 KEY = Key("team", "digits")
+COMMAND = {"name": "command", "command": ["serve"], "traffic": 50}
 
 
 class Away(Registry):
@@ -75,6 +82,9 @@ async def test_a_digest_stays_pinned_while_the_registry_is_away(store: SqliteSto
 
     registry = Registry()
     first = str(registry.push("a", signature=READ))
+    for content in (b"content", b"other content"):
+        found = {"content": str(Digest.of(content)), "inspectorVersion": VERSION}
+        await record_inspection(store, found, datetime.now(UTC))
     for _ in range(2):  # the finalizer comes first
         await control_plane(store, registry).reconcile(KEY)
     assert await pinned() == first
@@ -101,3 +111,81 @@ async def test_who_waits_for_a_job_that_is_being_deleted_looks_again(store: Sqli
     await serving.reconcile(KEY)
     (other,) = (await store.list(MODEL_JOB, KEY.namespace)).items
     assert other["metadata"]["uid"] != job["metadata"]["uid"]
+
+
+class Running(Nothing):
+    """A backend on which everything is Ready at once, and a router that publishes what it is given."""
+
+    def __init__(self) -> None:
+        self.workload: Workload | None = None
+        self.route: Route | None = None
+
+    async def ensure(self, workload: Any) -> None:
+        self.workload = workload
+
+    async def publish(self, route: Any) -> None:
+        self.route = route
+
+    async def drain(self, key: object, revision: str) -> None: ...
+
+    async def routes(self) -> Any:
+        return (self.route,) if self.route else ()
+
+    async def observe(self, key: object) -> Any:
+        predictors = self.workload.predictors if self.workload else ()
+        return tuple(
+            Instance(p.predictor, p.predictor, p.revision, InstancePhase.READY, http="127.0.0.1:1", trust=p.trust)
+            for p in predictors
+        )
+
+
+async def test_code_is_stopped_when_its_project_denies_it_and_data_beside_it_is_not(store: SqliteStore) -> None:
+    registry, running = Registry(), Running()
+    registry.push("a", signature=READ)
+    found = {"content": str(Digest.of(b"content")), "inspectorVersion": VERSION}
+    await record_inspection(store, found, datetime.now(UTC))
+    predictors = [{"name": "main", "model": "team/digits:v1", "traffic": 50}, COMMAND]
+    await store.patch(SERVING, KEY, {"spec": {"predictors": predictors}})
+    catalogue: Any = registry
+    parts: Any = running
+    serving = ServingReconciler(store, ModelResolver(store, catalogue), parts, parts, EventRecorder(store, "test"))
+
+    async def reconciled() -> tuple[list[str], dict[str, int], str]:
+        """Return what shall run, the live shares, and why the Serving is not Ready."""
+        for _ in range(3):
+            await serving.reconcile(KEY)
+        assert running.workload is not None
+        assert running.route is not None
+        shares = {t.predictor: t.weight for t in running.route.targets if t.http}
+        ready = (await store.get(SERVING, KEY))["status"]["conditions"][0]
+        return [p.predictor for p in running.workload.predictors], shares, ready["reason"]
+
+    assert await reconciled() == (["main"], {"main": 100}, "CodeNotAllowed")
+    await allow(store, "true")
+    assert await reconciled() == (["main", "command"], {"main": 50, "command": 50}, "Serving")
+    await allow(store, None)
+    assert await reconciled() == (["main"], {"main": 100}, "CodeNotAllowed")
+    assert running.workload is not None
+    assert not running.workload.keep
+
+
+async def test_a_model_that_is_code_replaces_no_data_where_it_is_denied(store: SqliteStore) -> None:
+    registry, running = Registry(), Running()
+    registry.push("a", signature=READ)
+    found = {"content": str(Digest.of(b"content")), "inspectorVersion": VERSION}
+    await record_inspection(store, found, datetime.now(UTC))
+    catalogue: Any = registry
+    parts: Any = running
+    serving = ServingReconciler(store, ModelResolver(store, catalogue), parts, parts, EventRecorder(store, "test"))
+    for _ in range(3):
+        await serving.reconcile(KEY)
+    assert running.workload is not None
+    (before,) = running.workload.predictors
+    await store.patch(SERVING, KEY, {"spec": {"predictors": [{"name": "main", "command": ["serve"]}]}})
+    await serving.reconcile(KEY)
+    assert not running.workload.predictors
+    assert running.workload.keep == {before.revision}
+
+
+async def allow(store: SqliteStore, value: str | None) -> None:
+    await store.patch(NAMESPACE, Key("", KEY.namespace), {"metadata": {"labels": {ALLOW_CODE: value}}})

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from klever.controllers.inspections import record_inspection
 from klever.errors import ConflictError, InvalidError, NotFoundError
+from klever.inspection import VERSION
 from klever.server.models import ModelHandlers
+from klever.store.sqlite import SqliteStore
 from klever.v1alpha1 import model_service_pb2 as pb
 from tests.unit.server.conftest import Author
 
@@ -135,3 +139,40 @@ async def test_projects(models: ModelHandlers, author: Author) -> None:
     assert [p.name for p in (await models.list_projects(pb.ListProjectsRequest(filter="vis"))).items] == ["vision"]
     with pytest.raises(NotFoundError):
         await models.get_project(pb.GetProjectRequest(name="nobody"))
+
+
+async def test_a_project_allows_code_while_it_is_told_so(models: ModelHandlers) -> None:
+    async def update(allow: bool, *paths: str, name: str = "team", other: str = "") -> pb.Project:
+        request = pb.UpdateProjectRequest(name=name, project=pb.Project(name=other, allow_code=allow))
+        request.update_mask.paths.extend(paths)
+        return await models.update_project(request)
+
+    assert (await update(True, "allow_code")).allow_code
+    assert (await models.get_project(pb.GetProjectRequest(name="team"))).allow_code
+    assert not (await update(False, "allow_code")).allow_code
+    assert [p.allow_code for p in (await models.list_projects(pb.ListProjectsRequest())).items] == [False]
+    for wrong in ((), ("name",), ("allow_code", "name")):
+        with pytest.raises(InvalidError):
+            await update(True, *wrong)
+    with pytest.raises(InvalidError):
+        await update(True, "allow_code", name="")
+    with pytest.raises(InvalidError):
+        await update(True, "allow_code", other="free")
+    with pytest.raises(NotFoundError):
+        await update(True, "allow_code", name="nowhere")
+    made = await models.create_project(pb.CreateProjectRequest(project=pb.Project(name="free", allow_code=True)))
+    assert made.allow_code
+
+
+async def test_a_version_shows_what_the_platform_found_in_it(
+    models: ModelHandlers, author: Author, store: SqliteStore
+) -> None:
+    await author.push("team/digits:v1")
+    before = await models.get_model_version(version("digits", "v1"))
+    assert (before.trust, before.HasField("inspection")) == ("", False)
+    found = {"content": before.content_digest, "inspectorVersion": VERSION, "files": 3, "codeFormats": [before.format]}
+    await record_inspection(store, found, datetime.now(UTC))
+    listed = await models.list_model_versions(pb.ListModelVersionsRequest(project="team", model="digits"))
+    model = await models.get_model(pb.GetModelRequest(project="team", model="digits"))
+    for seen in (await models.get_model_version(version("digits", "v1")), *listed.items, model.latest):
+        assert (seen.trust, seen.inspection.files) == ("code", 3)

@@ -70,7 +70,6 @@ class Machine:
                 "cache_bytes": 1 << 30,
                 "sockets": self.sockets,
                 "commands": Commands("/usr/bin:/bin", (Path(__file__).parent,)),
-                "allow_commands": True,
                 "timing": FAST,
                 **options,
             }

@@ -144,12 +144,6 @@ async def test_what_can_never_work_fails(backend: LocalBackend, change: dict[str
     assert words in (await in_phase(backend, InstancePhase.FAILED)).message
 
 
-async def test_a_command_needs_permission(machine: Machine) -> None:
-    backend = await machine.backend(allow_commands=False)
-    await backend.ensure(workload(command()))
-    assert "--allow-commands" in (await in_phase(backend, InstancePhase.FAILED)).message
-
-
 async def test_a_signature_of_another_model_is_told(backend: LocalBackend) -> None:
     signature = adder().signature
     assert signature is not None
@@ -163,6 +157,13 @@ async def test_a_serving_removed_while_it_starts_leaves_nothing(machine: Machine
     await in_phase(backend, InstancePhase.STARTING)
     await backend.remove(KEY)
     assert machine.processes.list() == []
+
+
+async def test_code_runs_only_in_a_sandbox(machine: Machine) -> None:
+    machine.confinement = choose((), Level.NONE)
+    backend = await machine.backend()
+    await backend.ensure(workload(command()))
+    assert (await in_phase(backend, InstancePhase.FAILED)).reason == "NO_SANDBOX"
 
 
 @pytest.mark.parametrize("level", [Level.LANDLOCK, Level.NONE])

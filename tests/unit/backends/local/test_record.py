@@ -6,14 +6,17 @@ from pathlib import Path
 
 from klever.backends import ServingKey
 from klever.backends.local.record import Addresses, Record, Slot, lay_out, read_record
+from klever.formats import Trust
 from klever.runtimes import Launch, Probe
 
 PROBE = Probe("/v2/models/m/infer", "POST", b"{}", {"Inference-Header-Content-Length": "2"}, (b"ONNX",), zeros=1 << 40)
-RECORD = Record(Slot(ServingKey("n", "m"), "main", "r1", 0), "sha256:a", Addresses("127.0.0.1:1"), PROBE, "")
+RECORD = Record(
+    Slot(ServingKey("n", "m"), "main", "r1", 0), "sha256:a", Addresses("127.0.0.1:1"), PROBE, "", Trust.DATA
+)
 
 
 def test_the_zeros_of_a_probe_are_not_written(tmp_path: Path) -> None:
-    lay_out(tmp_path, Launch((), {}, PROBE), None, RECORD)
+    lay_out(tmp_path, Launch((), {}, PROBE, "127.0.0.1:1"), None, RECORD)
     assert read_record(tmp_path) == RECORD
     assert (tmp_path / "replica.json").stat().st_size < 4096
 
