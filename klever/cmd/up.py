@@ -8,10 +8,8 @@ import logging
 import os
 import signal
 
-import yaml
-
-from klever.cli.settings import config_path, read_config
-from klever.cmd.data import DataDirectory, write_private
+from klever.cli.config import Server, config_path, update_config
+from klever.cmd.data import DataDirectory
 from klever.cmd.embedded import Embedded
 from klever.cmd.logs import add_log_flags, set_up_logging
 from klever.cmd.machine import gateway_of
@@ -88,11 +86,9 @@ async def _run(platform: Embedded, data: DataDirectory, options: Options, stop: 
 
 
 def _write_settings(options: Options, data: DataDirectory) -> None:
-    """Tell this user's `klever` and `ormb` where the server is, and the token; what else stands there stays."""
+    """Make this the current server of this user's `klever` and `ormb`; those of other servers stay."""
     path = config_path(os.environ)
-    server = gateway_of(data, options).url.partition("://")[2]  # an address to bind may be none to ask
+    url = gateway_of(data, options).url  # an address to bind may be none to ask
     token = data.token()
     with disk_errors(path):
-        settings = {"namespace": "default", **read_config(path), "server": server, "token": token}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_private(path, yaml.safe_dump(settings, sort_keys=False))
+        update_config(path, lambda config: config.with_current(url, Server(token)))
