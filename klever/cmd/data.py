@@ -78,6 +78,11 @@ class DataDirectory:
         return self.root / "token"
 
     @property
+    def tls(self) -> Path:
+        """The certificate that `--tls-self-signed` makes, and its key."""
+        return self.root / "tls"
+
+    @property
     def sockets(self) -> Path:
         """A directory of ours alone; elsewhere where the path would be too long for a socket."""
         name = f"klever-{os.getuid()}-{hashlib.sha256(os.fsencode(self.root)).hexdigest()[:16]}"
