@@ -92,7 +92,7 @@ def evil_api() -> Iterator[EvilApi]:
     server = grpc.server(ThreadPoolExecutor(2))
     api = EvilApi(f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}")
 
-    class Everything(grpc.GenericRpcHandler):
+    class Everything(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in its stubs alone
         def service(self, details: Any) -> None:
             api.calls.append(str(details.invocation_metadata))
 

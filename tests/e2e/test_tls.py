@@ -34,9 +34,9 @@ def url(encrypted: Platform, own_address: str) -> str:
 
 
 @pytest.fixture
-def client(encrypted: Platform, tmp_path: Path) -> dict[str, str]:
-    """The environment of somebody on another machine."""
-    return {"XDG_CONFIG_HOME": str(tmp_path / "config"), "ROOTPATH": str(tmp_path / "ormb"), "KLEVER_DATA": ""}
+def client(tmp_path: Path) -> Platform:
+    """Somebody on another machine, who runs no platform."""
+    return Platform(tmp_path / "client")
 
 
 @pytest.fixture
@@ -44,39 +44,37 @@ def ca(encrypted: Platform) -> str:
     return str(encrypted.data / "tls" / "cert.pem")
 
 
-def test_the_main_job_goes_over_tls(encrypted: Platform, url: str, client: dict[str, str], ca: str) -> None:
-    login = encrypted.run("klever", "login", url, "--ca-file", ca, stdin=f"{encrypted.token}\n", **client)
+def test_the_main_job_goes_over_tls(encrypted: Platform, url: str, client: Platform, ca: str) -> None:
+    login = client.run("klever", "login", url, "--ca-file", ca, stdin=f"{encrypted.token}\n")
     assert login.stdout == f"logged in to {url}\n"
-    encrypted.run("ormb", "save", str(Path(__file__).parents[1] / "data/onnx"), "team/adder:v1", **client)
-    encrypted.run("ormb", "push", "team/adder:v1", **client)
+    client.push("team/adder:v1")
 
     def signature() -> str:
-        listed = encrypted.run("klever", "get", "versions", "-n", "team", "-o", "json", **client).stdout
-        return str(json.loads(listed)["items"][0].get("signature", ""))
+        return str(client.get("versions", "-n", "team")["items"][0].get("signature", ""))
 
     assert "float32" in until(signature)  # the task that reads it reaches the registry
     host = url.removeprefix("https://")
-    pulled = encrypted.run("ormb", "pull", f"{host}/team/adder:v1", **client)
+    pulled = client.run("ormb", "pull", f"{host}/team/adder:v1")
     assert "Downloaded newer model" in pulled.stdout
-    encrypted.run("klever", "create", "project", "more", **client)
-    missing = encrypted.run("klever", "predict", "nothing", "--example", check=False, **client)
+    client.run("klever", "create", "project", "more")
+    missing = client.run("klever", "predict", "nothing", "--example", check=False)
     assert missing.returncode == 3
 
 
-def test_ormb_logs_in_by_url(encrypted: Platform, url: str, client: dict[str, str], ca: str) -> None:
+def test_ormb_logs_in_by_url(encrypted: Platform, url: str, client: Platform, ca: str) -> None:
     login = ("ormb", "login", url, "-u", "me", "--password-stdin")
-    assert encrypted.run(*login, "--ca-file", ca, stdin=encrypted.token, **client).stdout == "Login succeeded\n"
-    assert encrypted.run(*login, "--insecure", stdin=encrypted.token, **client).stdout == "Login succeeded\n"
-    credentials = json.loads((Path(client["ROOTPATH"]) / "config.json").read_text())
+    assert client.run(*login, "--ca-file", ca, stdin=encrypted.token).stdout == "Login succeeded\n"
+    assert client.run(*login, "--insecure", stdin=encrypted.token).stdout == "Login succeeded\n"
+    credentials = json.loads((Path(client.env["ROOTPATH"]) / "config.json").read_text())
     assert list(credentials["auths"]) == [url.removeprefix("https://")]
-    encrypted.run("ormb", "logout", url, **client)
+    client.run("ormb", "logout", url)
 
 
-def test_another_ca_is_refused_in_a_line(encrypted: Platform, url: str, client: dict[str, str]) -> None:
-    token = {"KLEVER_TOKEN": encrypted.token, "KLEVER_SERVER": url, **client}
+def test_another_ca_is_refused_in_a_line(encrypted: Platform, url: str, client: Platform) -> None:
+    client.env |= {"KLEVER_TOKEN": encrypted.token, "KLEVER_SERVER": url}
     for flags in ((), ("--ca-file", str(OTHER_CA))):
         for command in (("klever", "get", "servings"), ("ormb", "pull", "team/adder:v1")):
-            refused = encrypted.run(*command, *flags, check=False, **token)
+            refused = client.run(*command, *flags, check=False)
             assert refused.returncode == 7
             assert "the certificate is not trusted" in refused.stderr
             assert "--ca-file" in refused.stderr
@@ -91,7 +89,7 @@ def test_any_grpc_and_http_client_with_the_certificate_works(encrypted: Platform
         with pytest.raises(grpc.RpcError) as caught:
             stub.ListServings(request, timeout=30)
         assert caught.value.code() == grpc.StatusCode.UNAUTHENTICATED
-        stub.ListServings(request, timeout=30, metadata=[("authorization", f"Bearer {encrypted.token}")])
+        stub.ListServings(request, timeout=30, metadata=(("authorization", f"Bearer {encrypted.token}"),))
     path = f"{url}/api/v1alpha1/namespaces/default/servings"
     asked = urllib.request.Request(path, headers={"Authorization": f"Bearer {encrypted.token}", "Origin": url})
     with urllib.request.urlopen(asked, timeout=30, context=ssl.create_default_context(cafile=ca)) as response:
