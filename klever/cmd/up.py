@@ -72,7 +72,7 @@ async def _run(platform: Embedded, data: DataDirectory, stop: asyncio.Event) -> 
     gateway = platform.gateway
     try:
         _write_settings(gateway.local_url, data.token())
-    except (KleverError, OSError) as failed:
+    except KleverError as failed:
         log.warning("`klever` and `ormb` are not told of this platform: %s", failed)
     where = f"data in {data.root}; metrics at {platform.metrics_url}"
     print(f"klever is up: {gateway.local_url}  ({where})", flush=True)
