@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ import pytest
 sys.path.append(str(Path(__file__).parents[1]))
 
 from hack.kubernetes.cluster import Cluster
+from klever.cmd.names import own_names
 from tests.kubectl import Given, Kubectl, clear, objects, one_file
 
 CLUSTER = "KLEVER_TEST_CLUSTER"
@@ -42,6 +44,14 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
         assert text == path.read_text(), f"{name} differs: run with --renew-golden and review the diff"
 
     return check
+
+
+@pytest.fixture(scope="session")
+def own_address() -> str:
+    """An IPv4 address of this machine beyond loopback."""
+    _, *addresses = own_names()
+    found = next((address for address in addresses if not ip_address(address).is_loopback), "")
+    return found or pytest.skip("this machine has no address beyond loopback")
 
 
 def pytest_configure(config: pytest.Config) -> None:

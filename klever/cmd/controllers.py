@@ -29,13 +29,14 @@ from klever.cmd.stores import Stores, open_stores
 from klever.controllers.serving.models import ModelResolver
 from klever.limits import Limits
 from klever.oci.layout import Layout
-from klever.oci.registries import Credentials, Endpoint, Registries
+from klever.oci.registries import Credentials, Endpoint, Registries, check_credentials
 from klever.oci.table import read_table
 from klever.reconcile.runner import ReconcileMetrics
 from klever.server.metrics import MetricsServer
 
 EXAMPLES = """  klever controllers --registry http://127.0.0.1:8080 --registry-token-file token --port 8090
-  klever controllers --kubeconfig admin.conf --registry https://harbor.example --data /var/lib/klever"""
+  klever controllers --kubeconfig admin.conf --registry https://harbor.example --data /var/lib/klever
+  klever controllers --registry https://klever.example.com:8080 --registry-token-file token --registry-ca-file ca.pem"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,14 +45,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_store_flags(parser)
     parser.add_argument("--registry", required=True, metavar="URL", help="where models are pulled from")
     parser.add_argument("--registry-token-file", type=Path, metavar="FILE", help="the token for it")
+    parser.add_argument(
+        "--registry-ca-file",
+        type=Path,
+        metavar="FILE",
+        help="certificates to trust for it instead of the system's, in PEM",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     set_up_logging(args)
     options = machine_options(args, keep_serving=True)
     table = read_table(options.registries or args.data / "registries.yaml")
-    token_file = args.registry_token_file and args.registry_token_file.absolute()
-    source = _Source(args.registry, token_file, table, options.limits)
+    source = _Source(
+        url=args.registry,
+        token_file=args.registry_token_file and args.registry_token_file.absolute(),
+        ca=args.registry_ca_file and args.registry_ca_file.absolute(),
+        plaintext=args.plaintext,
+        table=table,
+        limits=options.limits,
+    )
+    check_credentials(source.endpoint())
     data = DataDirectory(args.data.absolute())
     data.prepare()
     with data.lock(shared=True):
@@ -65,17 +79,22 @@ class _Source:
 
     url: str
     token_file: Path | None
+    ca: Path | None
+    plaintext: bool
+    """The token may go to it in plain HTTP beyond loopback."""
     table: dict[str, Any]
     """Further registries."""
     limits: Limits
 
     def endpoint(self) -> Endpoint:
         token = self.token_file.read_text().strip() if self.token_file else ""
-        return Endpoint("", self.url, credentials=Credentials(token=token) if token else None)
+        credentials = Credentials(token=token) if token else None
+        return Endpoint("", self.url, credentials, self.ca, plaintext=self.plaintext)
 
     def task_input(self) -> dict[str, Any]:
-        token_file = {"tokenFile": str(self.token_file)} if self.token_file else {}
-        own = {"url": self.url, "entries": self.table["registries"]} | token_file
+        files = {"tokenFile": self.token_file, "ca": self.ca}
+        named = {key: str(path) for key, path in files.items() if path}
+        own = {"url": self.url, "plaintext": self.plaintext, "entries": self.table["registries"], **named}
         return {"registry": own, "limits": asdict(self.limits)}
 
 

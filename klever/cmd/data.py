@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from klever.cli.private import write_private
 from klever.cmd.holders import recorded
 from klever.errors import FailedPreconditionError
 from klever.oci.blobs import disk_errors
 
-__all__ = ["DataDirectory", "default_cache", "default_data", "write_private"]
+__all__ = ["DataDirectory", "default_cache", "default_data"]
 
 _NOT_PLAIN: Final = re.compile(r"[^\w@%+=:,./-]", re.ASCII)
 """What Triton's Python backend cannot have in paths: it is started by `bash -c` unquoted, and reads them as ASCII."""
@@ -36,19 +37,6 @@ def default_data() -> Path:
 def default_cache() -> Path:
     """Where environments are, shared by all data directories: klever below XDG_CACHE_HOME or ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "klever"
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file whole or not at all, with mode 0600."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _fits(directory: Path) -> bool:
@@ -88,6 +76,11 @@ class DataDirectory:
     @property
     def token_file(self) -> Path:
         return self.root / "token"
+
+    @property
+    def tls(self) -> Path:
+        """The certificate that `--tls-self-signed` makes, and its key."""
+        return self.root / "tls"
 
     @property
     def sockets(self) -> Path:

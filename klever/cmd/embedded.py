@@ -32,6 +32,7 @@ from klever.registry.events import DeleteEvent, PushEvent
 from klever.registry.metrics import Metrics as RegistryMetrics
 from klever.registry.registry import Registry
 from klever.registry.server import RegistryServer
+from klever.routers.envoy import Gateway
 from klever.server.app import JOBS, MODELS, SERVINGS, Services, make_server
 from klever.server.auth import TokenAuthenticator
 from klever.server.binding import Binder
@@ -60,18 +61,13 @@ class Embedded:
         self._working: asyncio.Task[None] | None = None
         self.metrics_url = ""
         self._gateway = gateway_of(data, options)
-        platform = Endpoint("", self._gateway.url, credentials=Credentials(token=self._token))
+        platform = Endpoint("", self._gateway.local_url, credentials=Credentials(token=self._token))
         self._table = read_table(options.registries or data.root / "registries.yaml")
         self._registries = Registries.parse(self._table, platform=platform)
 
     @property
-    def url(self) -> str:
-        return self._gateway.url
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Under which others reach it; none where they cannot."""
-        return self._gateway.authorities if self._gateway.beyond_loopback else ()
+    def gateway(self) -> Gateway:
+        return self._gateway
 
     @classmethod
     async def start(cls, data: DataDirectory, options: Options, store: StoreOptions) -> Embedded:
@@ -140,7 +136,7 @@ class Embedded:
         self._stack.push_async_callback(server.stop)
 
     def _task_input(self) -> dict[str, Any]:
-        own = {"url": self._gateway.url, "tokenFile": str(self._data.token_file)}
+        own = {"url": self._gateway.local_url, "tokenFile": str(self._data.token_file)}
         return {"registry": own | {"entries": self._table["registries"]}, "limits": asdict(self._options.limits)}
 
     async def _start_api(

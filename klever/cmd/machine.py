@@ -9,13 +9,14 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from klever.backends.local import Commands, LocalBackend
+from klever.cmd.certificates import check_pair, self_signed
 from klever.cmd.data import DataDirectory
 from klever.cmd.names import own_names
 from klever.cmd.options import Options
@@ -97,7 +98,8 @@ async def _end(task: asyncio.Task[None]) -> None:
 
 
 def gateway_of(data: DataDirectory, options: Options) -> Gateway:
-    return Gateway(
+    """Raises `FailedPreconditionError` if the certificate cannot be used."""
+    gateway = Gateway(
         host=options.host,
         port=options.port,
         api=data.sockets / "api.sock",
@@ -107,6 +109,11 @@ def gateway_of(data: DataDirectory, options: Options) -> Gateway:
         token=data.token(),
         names=(*options.names, *(own_names() if options.host == "0.0.0.0" else ())),  # noqa: S104 - compared
     )
+    if options.tls_self_signed:
+        return replace(gateway, tls=self_signed(data.tls, gateway.hosts))
+    if options.tls_certificate and options.tls_key:
+        return replace(gateway, tls=check_pair(options.tls_certificate, options.tls_key))
+    return gateway
 
 
 def _runtimes(limits: Limits) -> dict[str, Any]:

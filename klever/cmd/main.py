@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -25,6 +26,7 @@ VERBS: Final = {
     "doctor": (_CMD, "say what is missing here and what to do"),
     "backup": (_CMD, "copy the objects of a data directory to a file, while it runs"),
     "env": (_CMD, "list, install and remove the environments of runtimes"),
+    "login": (_CLI, "keep the token of a server, and use that server"),
     "get": (_CLI, "list models, versions, modeljobs, servings or projects"),
     "describe": (_CLI, "show everything of one object"),
     "deploy": (_CLI, "serve a model"),
@@ -43,7 +45,9 @@ VERBS: Final = {
 """Verb -> the package of its module, and what it does."""
 
 _HINTS: Final = {
-    "UNAUTHENTICATED": "set KLEVER_TOKEN, or run it as the user who ran `klever up`",
+    "UNAUTHENTICATED": "give the token of this server with `klever login SERVER`, or in KLEVER_TOKEN",
+    "PLAINTEXT": "give --ca-file FILE if its certificate is of a private CA, or --plaintext in a private network",
+    "TLS": "give its CA with --ca-file FILE; http:// and --plaintext are for a private network",
     "NAMESPACE_NOT_FOUND": "create it with `klever create project NAME`",
     "PROJECT_NOT_FOUND": "`klever get projects` lists those that are there",
     "MODEL_NOT_FOUND": "push it with `ormb push`; `klever get versions` lists what is there",
@@ -52,6 +56,7 @@ _HINTS: Final = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line `arguments` (the process's own by default); returns the exit code."""
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # an error is one line, and ours
     return run_verb("klever", partial(_run, sys.argv[1:] if arguments is None else arguments), _hint)
 
 

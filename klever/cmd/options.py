@@ -47,6 +47,11 @@ class Options:
     metrics_port: int = 0
     """On loopback; 0 for any that is free."""
     limits: Limits = DEFAULTS
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    tls_self_signed: bool = False
+    plaintext: bool = False
+    """Tokens may travel in plain HTTP beyond loopback."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +71,13 @@ def add_machine_flags(parser: argparse.ArgumentParser) -> None:
         type=address,
         default="127.0.0.1",
         metavar="ADDRESS",
-        help="address to bind (default %(default)s); beyond loopback everything needs the token",
+        help="address to bind (default %(default)s); beyond loopback it needs TLS, and every request the token",
     )
     parser.add_argument("--port", type=port_to_bind, default=8080, help="the one port (default %(default)s)")
     parser.add_argument(
         "--name", action="append", default=[], metavar="HOST", help="another host name that clients use"
     )
+    _add_tls_flags(parser)
     parser.add_argument(
         "--command-path",
         action="append",
@@ -105,6 +111,21 @@ def add_machine_flags(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME=VALUE",
         help="another value of a limit; may be repeated (the table is in docs/limits.md)",
+    )
+
+
+def _add_tls_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--tls-cert", type=Path, metavar="FILE", help="certificate, followed by its chain, in PEM; goes with --tls-key"
+    )
+    parser.add_argument("--tls-key", type=Path, metavar="FILE", help="private key of the certificate, in PEM")
+    parser.add_argument(
+        "--tls-self-signed", action="store_true", help="make a certificate in DIR/tls, and print its fingerprint"
+    )
+    parser.add_argument(
+        "--plaintext",
+        action="store_true",
+        help="send tokens in plain HTTP beyond loopback: for a network that is private anyway",
     )
 
 
@@ -157,7 +178,8 @@ def add_store_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def machine_options(args: argparse.Namespace, *, keep_serving: bool) -> Options:
-    """Raises `InvalidError` for an unknown limit, or an invalid value of one."""
+    """Raises `InvalidError` for a limit that is not one, and if nothing protects tokens beyond loopback."""
+    _check_tls(args)
     return Options(
         host=args.host,
         port=args.port,
@@ -171,7 +193,23 @@ def machine_options(args: argparse.Namespace, *, keep_serving: bool) -> Options:
         registries=args.registries,
         metrics_port=args.metrics_port,
         limits=Limits.parse(args.limit),
+        tls_certificate=args.tls_cert,
+        tls_key=args.tls_key,
+        tls_self_signed=args.tls_self_signed,
+        plaintext=args.plaintext,
     )
+
+
+def _check_tls(args: argparse.Namespace) -> None:
+    if (args.tls_cert is None) != (args.tls_key is None):
+        raise InvalidError("--tls-cert and --tls-key go together: give both")
+    if args.tls_cert and args.tls_self_signed:
+        raise InvalidError("--tls-cert and --tls-self-signed exclude each other: give one")
+    if not (args.tls_cert or args.tls_self_signed or args.plaintext or ipaddress.ip_address(args.host).is_loopback):
+        raise InvalidError(
+            f"--host {args.host} is beyond loopback, where tokens must not travel in plain text: give --tls-cert FILE "
+            "and --tls-key FILE, or --tls-self-signed, or --plaintext if the network is private anyway"
+        )
 
 
 def store_options(args: argparse.Namespace, *, kubernetes: bool) -> StoreOptions:

@@ -1,8 +1,8 @@
 """`python -m klever.cmd.task SPEC.json`: one job's task, in a process of its own.
 
-SPEC.json holds the ModelJob's `model`, `desiredTag` and `extraction`, and of the platform `registry` (`url`,
-`tokenFile`, `entries`) and `limits`. Progress goes to standard output, the outcome to the file that
-KLEVER_TERMINATION_LOG names.
+SPEC.json holds the ModelJob's `model`, `desiredTag` and `extraction`, and of the platform `limits` and `registry`:
+`url`, `tokenFile`, `ca`, `plaintext`, and the table of further ones in `entries`. Progress goes to standard output, the
+outcome to the file that KLEVER_TERMINATION_LOG names.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ def _job(spec: dict[str, Any], work: Path) -> tasks.Job:
     registry = spec["registry"]
     token_file = registry.get("tokenFile")
     credentials = Credentials(token=Path(token_file).read_text().strip()) if token_file else None
-    platform = Endpoint("", registry["url"], credentials=credentials)
+    ca = Path(registry["ca"]) if "ca" in registry else None
+    platform = Endpoint("", registry["url"], credentials, ca, plaintext=registry.get("plaintext", False))
     registries = Registries.parse({"registries": registry.get("entries", {})}, platform=platform)
     model = Reference.parse(spec["model"])
     target = Reference.parse(spec["desiredTag"]) if spec.get("desiredTag") else model

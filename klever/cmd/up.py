@@ -8,13 +8,11 @@ import logging
 import os
 import signal
 
-import yaml
-
-from klever.cli.settings import config_path, read_config
-from klever.cmd.data import DataDirectory, write_private
+from klever.cli.config import Server, config_path, update_config
+from klever.cmd.certificates import fingerprint
+from klever.cmd.data import DataDirectory
 from klever.cmd.embedded import Embedded
 from klever.cmd.logs import add_log_flags, set_up_logging
-from klever.cmd.machine import gateway_of
 from klever.cmd.options import (
     Options,
     StoreOptions,
@@ -30,6 +28,8 @@ log = logging.getLogger(__name__)
 
 EXAMPLES = """  klever up
   klever up --data ./data --port 9000
+  klever up --host 0.0.0.0 --name klever.example.com --tls-cert fullchain.pem --tls-key privkey.pem
+  klever up --host 0.0.0.0 --tls-self-signed      (clients: --ca-file DIR/tls/cert.pem)
   klever up --store kubernetes        (objects in the cluster of the kubeconfig; the work stays here)
   klever up --keep-serving            (Servings go on when it stops; `klever down` stops them)"""
 
@@ -62,20 +62,26 @@ async def _serve(data: DataDirectory, options: Options, store: StoreOptions) -> 
         loop.add_signal_handler(name, stop.set)
     platform = await Embedded.start(data, options, store)
     try:
-        await _run(platform, data, options, stop)
+        await _run(platform, data, stop)
     finally:  # whatever ends it, be it that nobody reads what it prints
         await platform.stop()
 
 
-async def _run(platform: Embedded, data: DataDirectory, options: Options, stop: asyncio.Event) -> None:
+async def _run(platform: Embedded, data: DataDirectory, stop: asyncio.Event) -> None:
     """Tell that it is there, and return when it shall stop; raises what ends it."""
+    gateway = platform.gateway
     try:
-        _write_settings(options, data)
+        _write_settings(gateway.local_url, data.token())
     except KleverError as failed:
         log.warning("`klever` and `ormb` are not told of this platform: %s", failed)
-    print(f"klever is up: {platform.url}  (data in {data.root}; metrics at {platform.metrics_url})", flush=True)
-    if platform.names:
-        print(f"it answers to {', '.join(platform.names)}; further names with --name", flush=True)
+    where = f"data in {data.root}; metrics at {platform.metrics_url}"
+    print(f"klever is up: {gateway.local_url}  ({where})", flush=True)
+    if gateway.beyond_loopback:
+        scheme = "https" if gateway.tls else "http"
+        print(f"it answers to {scheme}://{', '.join(gateway.authorities)}; further names with --name", flush=True)
+    if gateway.tls:
+        certificate = gateway.tls.certificate
+        print(f"certificate: {certificate}  (SHA-256 fingerprint {fingerprint(certificate)})", flush=True)
     ended = asyncio.create_task(platform.wait())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait((ended, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -87,12 +93,8 @@ async def _run(platform: Embedded, data: DataDirectory, options: Options, stop: 
         raise error
 
 
-def _write_settings(options: Options, data: DataDirectory) -> None:
-    """Tell this user's `klever` and `ormb` where the server is, and the token; what else stands there stays."""
+def _write_settings(url: str, token: str) -> None:
+    """Make this the current server of this user's `klever` and `ormb`; those of other servers stay."""
     path = config_path(os.environ)
-    server = gateway_of(data, options).url.partition("://")[2]  # an address to bind may be none to ask
-    token = data.token()
     with disk_errors(path):
-        settings = {"namespace": "default", **read_config(path), "server": server, "token": token}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_private(path, yaml.safe_dump(settings, sort_keys=False))
+        update_config(path, lambda config: config.with_current(url, Server(token)))

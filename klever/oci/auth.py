@@ -13,7 +13,7 @@ from oras.auth.token import TokenAuth
 from oras.auth.utils import authHeader
 
 from klever.errors import UnauthenticatedError
-from klever.oci.registries import Endpoint
+from klever.oci.registries import Endpoint, check_credentials, may_carry_credentials
 
 __all__ = ["Authenticator", "Session"]
 
@@ -42,11 +42,13 @@ class Authenticator(TokenAuth):  # type: ignore[misc]  # oras has no types
 
     A bearer token that we were given goes to the registry alone. User name and password go to the registry, and to a
     token realm only on the registry's own host or on one of the endpoint's `realms`, never from https to http; any
-    other realm is asked for an anonymous token.
+    other realm is asked for an anonymous token. Raises `FailedPreconditionError` if the endpoint's credentials would
+    travel in plain text.
     """
 
     def __init__(self, endpoint: Endpoint, session: Session) -> None:
         super().__init__()
+        check_credentials(endpoint)
         self._endpoint = endpoint
         self.session = session
         self.prefix = "http" if endpoint.plain_http else "https"
@@ -102,6 +104,8 @@ class Authenticator(TokenAuth):  # type: ignore[misc]  # oras has no types
     def _trusts(self, realm: str) -> bool:
         parts = urlsplit(realm)
         if parts.scheme == "http" and not self._endpoint.plain_http:
+            return False
+        if not may_carry_credentials(realm, plaintext=self._endpoint.plaintext):
             return False
         return parts.netloc in {self._endpoint.host, *self._endpoint.realms}
 

@@ -8,6 +8,7 @@
         password: secret                # or token: a bearer token
         ca: /etc/klever/harbor-ca.pem   # trusted instead of the system's
         insecure: false                 # true: any certificate is taken
+        plaintext: false                # true: credentials may go to a url of http beyond loopback
         realms: [auth.example.com]      # further hosts that may see the credentials, to make a token of them
 
 A reference without a host means the platform's registry, which the caller supplies.
@@ -22,12 +23,20 @@ from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
-from klever.errors import FieldViolation, InvalidError, NotFoundError
+from klever.errors import FailedPreconditionError, FieldViolation, InvalidError, NotFoundError
 from klever.oci.reference import Reference
 
-__all__ = ["Credentials", "Endpoint", "Registries", "default_url", "is_loopback"]
+__all__ = [
+    "Credentials",
+    "Endpoint",
+    "Registries",
+    "check_credentials",
+    "default_url",
+    "is_loopback",
+    "may_carry_credentials",
+]
 
-_KEYS: Final = {"url", "mirror", "username", "password", "token", "ca", "insecure", "realms"}
+_KEYS: Final = {"url", "mirror", "username", "password", "token", "ca", "insecure", "realms", "plaintext"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +59,8 @@ class Endpoint:
     insecure: bool = False
     realms: tuple[str, ...] = ()
     mirror: Endpoint | None = None
+    plaintext: bool = False
+    """Credentials may go to it in plain HTTP beyond loopback."""
 
     def __post_init__(self) -> None:
         if not _is_address(self.url):
@@ -112,6 +123,21 @@ def _is_address(url: str) -> bool:
     return named and not parts.path.strip("/") and not parts.username
 
 
+def check_credentials(endpoint: Endpoint) -> None:
+    """Raise `FailedPreconditionError` if the endpoint's credentials must not travel to it."""
+    if endpoint.credentials and not may_carry_credentials(endpoint.url, plaintext=endpoint.plaintext):
+        raise FailedPreconditionError(
+            f"{endpoint.url} is beyond loopback, and plain HTTP would show its credentials on the way: use https",
+            reason="PLAINTEXT",
+        )
+
+
+def may_carry_credentials(url: str, *, plaintext: bool) -> bool:
+    """Whether credentials may travel to `url`: over TLS, to loopback, or where `plaintext` is allowed."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" or plaintext or is_loopback(parts.hostname or "")
+
+
 def is_loopback(name: str) -> bool:
     if name == "localhost":
         return True
@@ -136,7 +162,10 @@ def _entry(host: object, entry: object) -> Endpoint:
         ca=Path(ca) if ca else None,
         insecure=_flag(entry, "insecure", path),
         realms=_texts(entry, "realms", path),
+        plaintext=_flag(entry, "plaintext", path),
     )
+    if endpoint.credentials and not may_carry_credentials(endpoint.url, plaintext=endpoint.plaintext):
+        raise _violation(f"{path}.url", "must be https to carry credentials; set plaintext: true in a private network")
     mirror = _text(entry, "mirror", path)
     return replace(endpoint, mirror=Endpoint(host, mirror)) if mirror else endpoint
 

@@ -18,7 +18,7 @@ SERVINGS = "/api/v1alpha1/namespaces/default/servings"
 
 @pytest.fixture(scope="module")
 def public(tmp_path_factory: pytest.TempPathFactory, objects: Objects) -> Iterator[Platform]:
-    platform = Platform(tmp_path_factory.mktemp("public"), ("--host", "0.0.0.0", *objects.fresh()))
+    platform = Platform(tmp_path_factory.mktemp("public"), ("--host", "0.0.0.0", "--plaintext", *objects.fresh()))
     platform.start()
     served(platform)
     yield platform

@@ -137,7 +137,7 @@ def test_a_conversion_that_is_not_there_fails_at_once(shared: Platform) -> None:
 
 
 def test_a_name_that_is_not_the_platforms_is_said(shared: Platform) -> None:
-    wrong = f"0.0.0.0:{shared.port}"
+    wrong = f"http://0.0.0.0:{shared.port}"
     for command in (("get", "servings"), ("get", "models"), ("logs", "serving", "x"), ("predict", "x", "--example")):
         done = shared.run("klever", *command, "--server", wrong, check=False)
         assert done.returncode == 1

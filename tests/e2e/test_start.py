@@ -57,7 +57,8 @@ def test_a_failed_start_leaves_the_settings_of_the_one_that_runs(platform: Platf
     platform.start()
     try:
         told = yaml.safe_load(settings(platform).read_text())
-        assert told == {"namespace": "mine", "server": f"127.0.0.1:{platform.port}", "token": platform.token}
+        servers = {platform.url: {"token": platform.token}}
+        assert told == {"server": platform.url, "namespace": "mine", "servers": servers}
         assert "klever: " in refused(platform, "--data", str(platform.root / "other"))
         assert yaml.safe_load(settings(platform).read_text()) == told
         assert platform.get("servings", "-A")["items"] == []
@@ -73,7 +74,9 @@ def test_a_port_that_is_taken_and_free_again(platform: Platform) -> None:
 
 
 def test_an_address_that_is_none_of_this_machine(platform: Platform) -> None:
-    assert "this machine has no such address, choose another with --host" in refused(platform, "--host", "192.0.2.1")
+    assert "this machine has no such address, choose another with --host" in refused(
+        platform, "--host", "192.0.2.1", "--plaintext"
+    )
 
 
 def test_localhost_is_an_address(platform: Platform) -> None:

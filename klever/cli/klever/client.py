@@ -42,22 +42,23 @@ _ERRORS: Final[dict[grpc.StatusCode, type[errors.KleverError]]] = {
 
 def connect(args: argparse.Namespace) -> Api:
     """Return the API of the server that flags, environment and configuration name."""
-    settings = Settings.load(os.environ, server=args.server, namespace=args.namespace, token=args.token)
+    settings = Settings.load(
+        os.environ,
+        plaintext=args.plaintext,
+        server=args.server,
+        namespace=args.namespace,
+        token=args.token,
+        ca_file=args.ca_file,
+    )
     return Api(settings)
 
 
 class Api:
     def __init__(self, settings: Settings) -> None:
+        """Raises `FailedPreconditionError` if the token must not travel to the server."""
+        settings.check()
         self.settings = settings
-        target = settings.url.partition("://")[2].rstrip("/")
-        # grpc would ask a proxy for loopback as well.
-        local = is_loopback(urlsplit(settings.url).hostname or "")
-        options = (("grpc.enable_http_proxy", 0),) if local else ()
-        channel = (
-            grpc.secure_channel(target, grpc.ssl_channel_credentials(), options=options)
-            if settings.url.startswith("https://")
-            else grpc.insecure_channel(target, options=options)
-        )
+        channel = _channel(settings)
         self.models: Any = model_service_pb2_grpc.ModelServiceStub(channel)
         self.jobs: Any = job_service_pb2_grpc.JobServiceStub(channel)
         self.servings: Any = serving_service_pb2_grpc.ServingServiceStub(channel)
@@ -84,6 +85,8 @@ class Api:
     def _error(self, error: Any) -> errors.KleverError:
         code, message, reason = error.code(), _words(error.details() or ""), _reason(error)
         kind = _ERRORS.get(code, errors.KleverError)
+        if kind is errors.UnavailableError and not reason and (failure := _tls_failure(message)):
+            return errors.UnavailableError(f"{self.settings.server}: {failure}", reason="TLS")
         if kind is errors.UnavailableError and not reason:  # nothing of ours has answered
             message = f"no answer from {self.settings.server}: is `klever up` running? ({message})"
         elif kind is errors.KleverError and not message:
@@ -94,6 +97,16 @@ class Api:
         return kind(message or f"{self.settings.server} answered {code.name} and did not say why", reason=reason)
 
 
+def _channel(settings: Settings) -> grpc.Channel:
+    parts = urlsplit(settings.url)
+    # grpc would ask a proxy for loopback as well.
+    options = (("grpc.enable_http_proxy", 0),) if is_loopback(parts.hostname or "") else ()
+    if parts.scheme == "http":
+        return grpc.insecure_channel(parts.netloc, options=options)
+    roots = settings.ca.read_bytes() if settings.ca else None
+    return grpc.secure_channel(parts.netloc, grpc.ssl_channel_credentials(roots), options=options)
+
+
 def _words(details: str) -> str:
     """Return what an answer says; the gateway's own refusals are JSON."""
     try:
@@ -101,6 +114,16 @@ def _words(details: str) -> str:
     except ValueError:
         return details
     return str(document["error"]) if isinstance(document, dict) and "error" in document else details
+
+
+def _tls_failure(details: str) -> str:
+    """Return what went wrong in a TLS handshake, which gRPC tells in words alone; empty if it is something else."""
+    if "WRONG_VERSION_NUMBER" in details:
+        return "it does not speak TLS"
+    _, failed, why = details.rpartition("CERTIFICATE_VERIFY_FAILED: ")
+    if not failed:
+        _, failed, why = details.rpartition("Peer name ")
+    return f"the certificate is not trusted: {why}" if failed else ""
 
 
 def _reason(error: Any) -> str:

@@ -6,6 +6,7 @@ import argparse
 import http.client
 import json
 import math
+import ssl
 import sys
 from pathlib import Path
 from typing import Any
@@ -101,13 +102,12 @@ class Model:
         self._server = urlsplit(api.settings.url)
         token = {"Authorization": f"Bearer {api.settings.token}"} if api.settings.token else {}
         self._headers = token | headers
+        self._ca = api.settings.ca
         self._timeout = timeout
 
     def ask(self, method: str, path: str, body: bytes | None = None) -> str:
         """Return the answer to a request below its URL; raises a `KleverError` for any but a good one."""
-        server = self._server
-        kind = http.client.HTTPSConnection if server.scheme == "https" else http.client.HTTPConnection
-        connection = kind(server.netloc, timeout=self._timeout)
+        connection = self._connection()
         try:
             connection.request(method, self._url.path + path, body, self._headers)
             response = connection.getresponse()
@@ -115,12 +115,24 @@ class Model:
         except ValueError as error:
             raise InvalidError(f"cannot be sent as it is: {error}") from error
         except (OSError, http.client.HTTPException) as error:
-            raise UnavailableError(f"no answer from {server.netloc}: {str(error) or type(error).__name__}") from error
+            raise _connection_error(self._server.netloc, error) from error
         finally:
             connection.close()
         if response.status >= 400:
             raise _error(response.status, text)
         return text
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self._server.scheme == "http":
+            return http.client.HTTPConnection(self._server.netloc, timeout=self._timeout)
+        trust = ssl.create_default_context(cafile=self._ca)
+        return http.client.HTTPSConnection(self._server.netloc, timeout=self._timeout, context=trust)
+
+
+def _connection_error(server: str, error: Exception) -> KleverError:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return UnavailableError(f"{server}: the certificate is not trusted: {error.verify_message}", reason="TLS")
+    return UnavailableError(f"no answer from {server}: {str(error) or type(error).__name__}")
 
 
 def _error(status: int, text: str) -> KleverError:

@@ -35,12 +35,13 @@ VERBS: Final = {
 }
 
 _HINTS: Final = {
-    "UNAUTHENTICATED": "log in with `ormb login HOST`, or set KLEVER_TOKEN for the platform's registry",
+    "UNAUTHENTICATED": "log in with `ormb login HOST`, or `klever login HOST` for a platform's registry",
     "MODEL_NOT_CACHED": "save or pull it first; `ormb models` lists what is there",
     "MODEL_EXPORTED": "name another directory with -d, or replace it with --force",
     "UNREACHABLE": "see that the registry runs there; KLEVER_SERVER says where the platform's is",
     "DISK_FULL": "free some space, `ormb remove` helps, and run it again",
-    "TLS": "give the registry's CA in registries.yaml, or --insecure to take any certificate",
+    "TLS": "give the registry's CA with --ca-file, or --insecure to take any certificate",
+    "PLAINTEXT": "give --plain-http if the network is private anyway",
 }
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from klever.cli.private import write_private
 from klever.errors import InvalidError, NotFoundError
 from klever.oci.registries import Credentials
 
@@ -58,13 +57,4 @@ class CredentialsFile:
         return document
 
     def _write(self, document: dict[str, Any]) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=self._path.parent)  # made with mode 0600
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(document, file, indent=2)
-                file.write("\n")
-            Path(name).replace(self._path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        write_private(self._path, json.dumps(document, indent=2) + "\n")

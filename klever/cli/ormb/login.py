@@ -14,11 +14,14 @@ from klever.oci.registries import Credentials
 
 EXAMPLES = """\
   ormb login harbor.example.com -u robot --password-stdin < password.txt
+  ormb login https://10.0.0.5:8080 --ca-file cert.pem -u me --password-stdin < token
   ormb login 127.0.0.1:8080 -u me -p "$KLEVER_TOKEN\""""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("host", metavar="HOST", nargs="?", default="", help="the platform's registry by default")
+    parser.add_argument(
+        "host", metavar="HOST", nargs="?", default="", help="or a URL; the platform's registry by default"
+    )
     parser.add_argument("-u", "--username", default="", help="asked for if it is missing")
     parser.add_argument("-p", "--password", default="", help="password or token; visible to others, so better below")
     parser.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
@@ -26,9 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    host = args.host or context.platform_endpoint(os.environ).host
+    scheme, host = context.named_host(args.host, os.environ)
     credentials = Credentials(args.username or _ask(input, "Username: "), _password(args))
-    with network.connect(host, args, credentials) as client:
+    with network.connect(host, args, credentials, scheme) as client:
         client.check()
     context.credentials_file().put(host, credentials)
     print("Login succeeded")

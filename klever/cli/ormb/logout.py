@@ -11,11 +11,13 @@ EXAMPLES = "  ormb logout harbor.example.com"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("host", metavar="HOST", nargs="?", default="", help="the platform's registry by default")
+    parser.add_argument(
+        "host", metavar="HOST", nargs="?", default="", help="or a URL; the platform's registry by default"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    host = args.host or context.platform_endpoint(os.environ).host
+    _, host = context.named_host(args.host, os.environ)
     context.credentials_file().remove(host)
     print(f"Removing login credentials for {host}")
     return 0

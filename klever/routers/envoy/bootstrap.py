@@ -7,6 +7,7 @@ from typing import Any
 
 from klever.routers.envoy.gateway import Gateway
 from klever.routers.envoy.routes import ROUTES
+from klever.routers.envoy.tls import CERTIFICATE_FILE, tls_listener
 
 __all__ = ["CLUSTERS_FILE", "ROUTES_FILE", "bootstrap"]
 
@@ -46,22 +47,24 @@ def _watched(directory: Path, name: str) -> dict[str, Any]:
 
 
 def _listener(gateway: Gateway, directory: Path) -> dict[str, Any]:
+    first, *further = (_socket_address(gateway, host) for host in gateway.addresses)
+    manager = {
+        "name": "envoy.filters.network.http_connection_manager",
+        "typed_config": _connection_manager(gateway, directory),
+    }
+    plain = {"filter_chains": [{"filters": [manager]}]}
     return {
         "name": "gateway",
-        "address": {"socket_address": {"address": gateway.host, "port_value": gateway.port}},
+        **first,
+        "additional_addresses": further,
         "enable_reuse_port": False,  # a port that is taken must be an error
         "per_connection_buffer_limit_bytes": 1 << 20,
-        "filter_chains": [
-            {
-                "filters": [
-                    {
-                        "name": "envoy.filters.network.http_connection_manager",
-                        "typed_config": _connection_manager(gateway, directory),
-                    }
-                ]
-            }
-        ],
+        **(tls_listener([manager], _watched(directory, CERTIFICATE_FILE)) if gateway.tls else plain),
     }
+
+
+def _socket_address(gateway: Gateway, host: str) -> dict[str, Any]:
+    return {"address": {"socket_address": {"address": host, "port_value": gateway.port}}}
 
 
 def _connection_manager(gateway: Gateway, directory: Path) -> dict[str, Any]:

@@ -5,8 +5,22 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
-__all__ = ["Gateway"]
+__all__ = ["Gateway", "Tls"]
+
+_EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
+_LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
+_DEFAULT_PORTS: Final = (80, 443)
+"""Clients leave the default port of their scheme out of the Host header (RFC 9110, section 7.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Two files in PEM: the certificate, followed by its chain, and the private key."""
+
+    certificate: Path
+    key: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +28,8 @@ class Gateway:
     """`host` and `port` are bound; `names` are further host names that clients may use.
 
     `api` and `registry` are Unix sockets, `descriptors` the descriptor set of the API, `admin` the Unix socket of
-    Envoy's administration. Beyond loopback every request needs `token`.
+    Envoy's administration. Beyond loopback every request needs `token`, and, with `tls`, TLS. Loopback always takes
+    plain HTTP: clients of this machine need no certificate.
     """
 
     host: str
@@ -26,21 +41,43 @@ class Gateway:
     descriptors: Path
     token: str = field(repr=False)
     names: tuple[str, ...] = ()
+    tls: Tls | None = None
 
     @property
     def beyond_loopback(self) -> bool:
         return not ipaddress.ip_address(self.host).is_loopback
 
     @property
+    def addresses(self) -> tuple[str, ...]:
+        """The IP addresses to bind: `host`, and loopback for the platform's own clients."""
+        covers_loopback = self.host == "0.0.0.0" or not self.beyond_loopback  # noqa: S104 - compared, not bound
+        return (self.host,) if covers_loopback else (self.host, "127.0.0.1")
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Every name and address under which the gateway answers; IPv6 addresses in brackets."""
+        bound = () if self.host in _EVERYWHERE else (_bracketed(self.host),)
+        return tuple(dict.fromkeys((*_LOOPBACK, *bound, *self.names)))
+
+    @property
     def authorities(self) -> tuple[str, ...]:
-        """Every `host:port` under which the gateway answers."""
-        loopback = ("127.0.0.1", "localhost", "[::1]")
-        bound = () if self.host in ("0.0.0.0", "::") else (self.host,)  # noqa: S104 - compared, not bound
-        names = dict.fromkeys((*loopback, *(f"[{h}]" if ":" in h else h for h in bound), *self.names))
-        return tuple(f"{name}:{self.port}" for name in names)
+        """Every value of the Host header that the gateway answers."""
+        bare = self.hosts if self.port in _DEFAULT_PORTS else ()
+        return (*(f"{name}:{self.port}" for name in self.hosts), *bare)
+
+    @property
+    def local_url(self) -> str:
+        """The URL for clients of this machine."""
+        host = "127.0.0.1" if self.beyond_loopback else self.host
+        return f"http://{_bracketed(host)}:{self.port}"
 
     @property
     def url(self) -> str:
         """The URL that users are told."""
-        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 - compared, not bound
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        if not self.beyond_loopback or self.host in _EVERYWHERE:
+            return self.local_url
+        return f"{'https' if self.tls else 'http'}://{_bracketed(self.host)}:{self.port}"
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

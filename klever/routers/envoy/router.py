@@ -29,6 +29,7 @@ from klever.routers.envoy.clusters import clusters_of, fixed_clusters
 from klever.routers.envoy.gateway import Gateway
 from klever.routers.envoy.routes import ROUTES, route_configuration, serving_routes
 from klever.routers.envoy.state import decode_routes, encode_routes
+from klever.routers.envoy.tls import CERTIFICATE_FILE, certificate_secret
 
 __all__ = ["PROCESS_ID", "EnvoyRouter"]
 
@@ -71,6 +72,7 @@ class EnvoyRouter:
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._routes = {route.key: route for route in self._read()}
         self._version = int(time.time() * 1000)
+        self._write_certificate()
         running = self._processes.get(PROCESS_ID)
         adopted = running is not None and running.phase != "Exited" and await self._admin.ready()
         if adopted and self._same_bootstrap():
@@ -239,6 +241,12 @@ class EnvoyRouter:
         configuration = route_configuration(self._gateway, self._sorted())
         self._replace(ROUTES_FILE, _encode({"version_info": version, "resources": [configuration]}))
         return version
+
+    def _write_certificate(self) -> None:
+        """Tell Envoy where its certificate is; one that runs takes it at once."""
+        if self._gateway.tls is not None:
+            secrets = [certificate_secret(self._gateway.tls)]
+            self._replace(CERTIFICATE_FILE, _encode({"version_info": str(self._version), "resources": secrets}))
 
     def _replace(self, name: str, content: bytes) -> None:
         """Write a file whole or not at all. Raises `UnavailableError`, also where the gateway is another's by now."""

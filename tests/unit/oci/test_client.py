@@ -21,6 +21,7 @@ from klever.errors import (
     ConflictError,
     DeadlineError,
     ExhaustedError,
+    FailedPreconditionError,
     IntegrityError,
     InvalidError,
     NotFoundError,
@@ -29,6 +30,7 @@ from klever.errors import (
     UnavailableError,
 )
 from klever.oci import mediatypes
+from klever.oci.auth import Authenticator, Session
 from klever.oci.client import RegistryClient
 from klever.oci.digest import Digest
 from klever.oci.layout import Layout
@@ -447,6 +449,24 @@ def test_a_foreign_realm_is_not_told_the_password(registry: FakeRegistry, strang
     stranger.answers["GET /token"] = (401, {}, b"")
     with pytest.raises(UnauthenticatedError, match="another host, and not told the credentials"):
         RegistryClient(endpoint).get_manifest("p/m", "v1")
+
+
+@pytest.mark.parametrize("credentials", [Credentials(token="t"), Credentials("me", "secret")])
+def test_credentials_do_not_travel_in_plain_text(credentials: Credentials) -> None:
+    endpoint = Endpoint("r", "http://registry.example", credentials)
+    with pytest.raises(FailedPreconditionError) as caught:
+        RegistryClient(endpoint)
+    assert caught.value.reason == "PLAINTEXT"
+    RegistryClient(replace(endpoint, plaintext=True)).close()
+    RegistryClient(replace(endpoint, url="https://registry.example")).close()
+    RegistryClient(replace(endpoint, credentials=None)).close()
+
+
+def test_a_realm_beyond_loopback_is_not_told_the_password_in_plain_text(registry: FakeRegistry) -> None:
+    endpoint = Endpoint("r", registry.url, Credentials("me", "secret"), realms=("192.0.2.1",))
+    authenticator = Authenticator(endpoint, Session(endpoint, 1.0))
+    assert not authenticator._trusts("http://192.0.2.1/token")
+    assert authenticator._trusts("https://192.0.2.1/token")
 
 
 def test_the_environment_adds_nothing(registry: FakeRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ TABLE = {
             "realms": ["auth.local"],
         },
         "plain.local:5000": {"url": "http://plain.local:5000", "insecure": True},
+        "private.local": {"url": "http://private.local", "token": "t", "plaintext": True},
     }
 }
 
@@ -72,6 +73,7 @@ def test_without_a_platform_a_host_is_needed() -> None:
         ({"registries": {"h": {"url": "https://x:99999"}}}, "'https://x:99999' is not http"),
         ({"registries": {"h": {"url": "https://[x"}}}, "is not http"),
         ({"registries": {"[h": {}}}, "is not http"),
+        ({"registries": {"h": {"url": "http://h", "token": "t"}}}, r"registries\[h\].url: must be https to carry"),
         ({"registries": {"h": []}}, r"registries\[h\]: must be an object"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ import pytest
 from klever.routers import HeaderMatch, MatchType, Route, RouteKey, Target
 from klever.routers.envoy.bootstrap import bootstrap
 from klever.routers.envoy.clusters import clusters_of, fixed_clusters
-from klever.routers.envoy.gateway import Gateway
+from klever.routers.envoy.gateway import Gateway, Tls
 from klever.routers.envoy.routes import route_configuration
+from klever.routers.envoy.tls import certificate_secret, tls_listener
 from klever.runtimes import WireProtocol
 
 Golden = Callable[[str, str], None]
@@ -46,6 +48,35 @@ ROUTES = {
 def test_the_listener(golden: Golden, host: str) -> None:
     golden(f"envoy/bootstrap-{host}.json", _text(bootstrap(gateway(host), RUN)))
     golden(f"envoy/routes-{host}.json", _text(route_configuration(gateway(host), [])))
+
+
+def test_the_listener_with_tls(golden: Golden) -> None:
+    listener = tls_listener([{"name": "filters"}], {"path_config_source": {"path": "/run/klever/certificate.json"}})
+    golden("envoy/listener-tls.json", _text(listener))
+    golden("envoy/certificate.json", _text(certificate_secret(Tls(RUN / "tls/cert.pem", RUN / "tls/key.pem"))))
+
+
+def test_loopback_is_bound_for_the_platforms_own_clients() -> None:
+    assert gateway("192.0.2.1").addresses == ("192.0.2.1", "127.0.0.1")
+    assert gateway("::").addresses == ("::", "127.0.0.1")
+    for host in ("127.0.0.1", "::1", "0.0.0.0"):
+        assert gateway(host).addresses == (host,)
+    assert [gateway(host).local_url for host in ("192.0.2.1", "0.0.0.0", "::", "::1")] == [
+        *["http://127.0.0.1:8080"] * 3,
+        "http://[::1]:8080",
+    ]
+
+
+def test_users_are_told_a_url_that_works() -> None:
+    tls = Tls(RUN / "cert.pem", RUN / "key.pem")
+    assert gateway("192.0.2.1").url == "http://192.0.2.1:8080"
+    assert replace(gateway("192.0.2.1"), tls=tls).url == "https://192.0.2.1:8080"
+    assert replace(gateway("0.0.0.0"), tls=tls).url == "http://127.0.0.1:8080"
+
+
+def test_a_default_port_is_not_in_the_host_header() -> None:
+    assert "m.example" not in gateway("127.0.0.1").authorities
+    assert {"m.example:443", "m.example"} <= set(replace(gateway("127.0.0.1"), port=443).authorities)
 
 
 @pytest.mark.parametrize("name", ROUTES)

@@ -65,10 +65,16 @@ def test_so_has_every_action_on_environments(tmp_path: Path, action: str) -> Non
         (["events", "models"], 6, "models have no events"),
         (["describe", "model", "x"], 6, "'x' is not PROJECT/MODEL"),
         (["get", "models", "-l", "a=b"], 6, "models are not selected by labels"),
-        (["get", "servings", "--server", "ftp://x"], 6, "'ftp://x' is neither HOST:PORT nor a URL"),
-        (["get", "servings", "--server", "127.0.0.1:80x"], 6, "'127.0.0.1:80x' is neither HOST:PORT nor a URL"),
-        (["get", "servings", "--server", "[::1"], 6, "'[::1' is neither HOST:PORT nor a URL"),
+        (["get", "servings", "--server", "ftp://x"], 6, "invalid server 'ftp://x'"),
+        (["get", "servings", "--server", "127.0.0.1:80x"], 6, "invalid server '127.0.0.1:80x'"),
+        (["get", "servings", "--server", "[::1"], 6, "invalid server '[::1'"),
         (["get", "servings", "--token", "a\nb"], 6, "the token holds characters that no token has"),
+        (["get", "servings", "--server", "http://192.0.2.1:1", "--token", "t"], 4, "use https; give --ca-file FILE"),
+        (["get", "servings", "--ca-file", "nowhere.pem"], 6, "nowhere.pem is not a file of certificates"),
+        (["login", "127.0.0.1:1"], 6, "no token: give it on standard input"),
+        (["up", "--host", "192.0.2.1"], 6, "--tls-cert FILE and --tls-key FILE, or --tls-self-signed, or --plaintext"),
+        (["up", "--tls-cert", "cert.pem"], 6, "--tls-cert and --tls-key go together"),
+        (["up", "--tls-cert", "c", "--tls-key", "k", "--tls-self-signed"], 6, "exclude each other"),
         (["traffic", "x", "main=99999999999"], 6, "'main=99999999999' is not PREDICTOR=PERCENT"),
         (["traffic", "x", "main=20", "main=80"], 6, "main is given a share twice"),
         (["predict", "x", "--example", "-H", "x"], 6, "'x' is not NAME:VALUE"),
@@ -143,7 +149,7 @@ def test_a_stream_is_read_for_as_long_as_it_goes() -> None:
         asked.append(timeout)
         yield "line"
 
-    api = Api(Settings("127.0.0.1:1", "default", ""))
+    api = Api(Settings("127.0.0.1:1", "http://127.0.0.1:1", "default", ""))
     assert list(api.stream(method, None)) == list(api.stream(method, None, 5.0)) == ["line"]
     assert asked[0] > 2 * STREAM_DEADLINE  # which the server sets where the caller does not
     assert asked[1] == 5.0
@@ -161,7 +167,7 @@ def beside_canary(*predictors: dict[str, Any]) -> list[dict[str, Any]]:
         def call(self, *_: Any, **__: Any) -> Any:
             return serving
 
-    return _beside_canary(Stored(Settings("127.0.0.1:1", "default", "")), "digits", 80)
+    return _beside_canary(Stored(Settings("127.0.0.1:1", "http://127.0.0.1:1", "default", "")), "digits", 80)
 
 
 def test_a_canary_takes_nothing_from_those_who_are_told_by_their_headers() -> None:

@@ -17,7 +17,6 @@ from klever.cli.errors import EXIT_CODES, exit_code
 from klever.cli.ormb import VERBS
 from klever.cli.ormb.credentials import CredentialsFile
 from klever.cli.ormb.output import human_size
-from klever.cli.settings import Settings
 from klever.errors import InvalidError, KleverError, NotFoundError
 from klever.oci.registries import Credentials
 from klever.oci.responses import TransientError
@@ -72,8 +71,10 @@ def test_completion_scripts_parse(tmp_path: Path, shell: str) -> None:
         (["pull", "Vision/add"], 6, "ormb: reference 'Vision/add': 'Vision/add' is not a repository name"),
         (["pull", "127.0.0.1:1/vision/add:v1"], 7, "no registry answers at http://127.0.0.1:1: Connection refused; "),
         (["pull", "localhost:99999/vision/add"], 6, "'localhost:99999' is not a registry host"),
-        (["login", "localhost:80x", "-u", "a", "-p", "b"], 6, "'https?://localhost:80x' is not http"),
-        (["login", "[::1", "-u", "a", "-p", "b"], 6, "is not http"),
+        (["login", "localhost:80x", "-u", "a", "-p", "b"], 6, "invalid server 'localhost:80x'"),
+        (["login", "[::1", "-u", "a", "-p", "b"], 6, r"invalid server '\[::1'"),
+        (["login", "https://h/p", "-u", "a", "-p", "b"], 6, "invalid server 'https://h/p'"),
+        (["login", "http://192.0.2.1", "-u", "a", "-p", "b"], 4, "use https; give --plain-http if"),
         (["login", "127.0.0.1:1"], 6, "no user name or password: give -u and --password-stdin"),
         (["logout", "127.0.0.1:1"], 3, "not logged in to 127.0.0.1:1"),
     ],
@@ -164,22 +165,6 @@ def test_credentials_are_kept_private_and_strangers_stay(tmp_path: Path) -> None
     path.write_text("[]")
     with pytest.raises(InvalidError, match=r"config\.json: auths must be an object"):
         file.get("a")
-
-
-def test_settings_come_from_flags_then_environment_then_file(tmp_path: Path) -> None:
-    environ = {"HOME": str(tmp_path)}
-    assert Settings.load(environ) == Settings("127.0.0.1:8080", "default", "")
-    (tmp_path / ".config/klever").mkdir(parents=True)
-    path = tmp_path / ".config/klever/config.yaml"
-    path.write_text("server: file:1\nnamespace: file\ntoken: 0123\n")
-    assert Settings.load(environ) == Settings("file:1", "file", "0123")
-    environ["KLEVER_NAMESPACE"] = "env"
-    settings = Settings.load(environ, server="https://flag", namespace=None)
-    assert settings == Settings("https://flag", "env", "0123")
-    assert (settings.url, Settings("h:1", "", "").url) == ("https://flag", "http://h:1")
-    path.write_text("servers: x")
-    with pytest.raises(InvalidError, match=r"config\.yaml: servers: must be one of"):
-        Settings.load(environ)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,73 @@
+"""One canonical URL for the many ways to write a server's address, so that a token finds its server and no other."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass, replace
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+from klever.errors import InvalidError
+from klever.oci.registries import is_loopback
+
+__all__ = ["Address"]
+
+_PORTS: Final = {"http": 80, "https": 443}
+_HOST: Final = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_.])?")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """`scheme` is http, https, or empty if the text did not say; `port` is None likewise."""
+
+    scheme: str
+    host: str
+    """Lower case; IPv6 addresses in brackets, in their short form."""
+    port: int | None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read HOST, HOST:PORT or a URL of http or https; raises `InvalidError`."""
+        try:
+            parts = urlsplit(text if "://" in text else f"//{text}")
+            port, host = parts.port, _host(parts.hostname or "")
+        except ValueError as error:
+            raise _invalid(text) from error
+        rest = parts.username is not None or parts.path.strip("/") or parts.query or parts.fragment
+        if parts.scheme not in ("", *_PORTS) or port == 0 or rest:
+            raise _invalid(text)
+        return cls(parts.scheme, host, port)
+
+    @property
+    def loopback(self) -> bool:
+        return is_loopback(self.host.strip("[]"))
+
+    def url(self, scheme: str = "") -> str:
+        """Return `http[s]://HOST:PORT` under the address's own scheme, or else `scheme`.
+
+        Over http, localhost is 127.0.0.1, so that both are one server. Over https it stays a name of its own: the
+        certificate must be for it.
+        """
+        scheme = self.scheme or scheme
+        host = "127.0.0.1" if (scheme, self.host) == ("http", "localhost") else self.host
+        return f"{scheme}://{host}:{self.port or _PORTS[scheme]}"
+
+    def over(self, scheme: str) -> str:
+        """Return the URL of the same host and port under another scheme."""
+        return replace(self, scheme=scheme, port=self.port or _PORTS.get(self.scheme)).url(scheme)
+
+
+def _host(name: str) -> str:
+    """Raises `ValueError` for anything but an IP address or a host name in ASCII."""
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        if not _HOST.fullmatch(name):
+            raise
+        return name
+    return f"[{address}]" if address.version == 6 else str(address)
+
+
+def _invalid(text: str) -> InvalidError:
+    return InvalidError(f"invalid server {text!r}: must be HOST:PORT or a URL of http or https")
