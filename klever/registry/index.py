@@ -74,6 +74,11 @@ class Index:
         """Whether any repository has a link to the blob."""
         return bool(self._database.read("SELECT 1 FROM links WHERE digest = ? LIMIT 1", digest))
 
+    def repositories_of(self, digest: Digest, limit: int) -> list[str]:
+        """At most `limit` repositories that have a link to the blob."""
+        sql = "SELECT repository FROM links WHERE digest = ? ORDER BY repository LIMIT ?"
+        return [row[0] for row in self._database.read(sql, digest, limit)]
+
     def knows(self, repository: str) -> bool:
         """Whether anything was ever pushed there and is still kept."""
         sql = (

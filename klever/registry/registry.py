@@ -63,6 +63,7 @@ class Registry:
     async def close(self) -> None:
         """Tell the listener what it does not know yet, finish what is being written, and let go of the files."""
         await self._notifier.close()
+        await self.blobs.close()
         await asyncio.to_thread(self._threads.close)
         self._index.close()
 
@@ -116,7 +117,7 @@ class Registry:
         check_repository(repository)
         tag, digest = split_target(target)
         manifest = PushedManifest.parse(content, media_type, digest)
-        missing = await self.blobs.missing([blob.digest for blob in manifest.blobs])
+        missing = await self.blobs.missing(repository, list(manifest.blobs))
         if missing:
             raise InvalidError(f"blob {missing[0]} is not in {repository}", reason="MANIFEST_BLOB_UNKNOWN")
         await self._index.put_manifest(repository, tag, manifest, precondition)
