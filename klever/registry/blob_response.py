@@ -17,6 +17,8 @@ __all__ = ["BlobResponse"]
 
 _HELD: Final = 256 << 10
 """Last bytes of an answer that wait for the check; they are all of a small one."""
+_SILENCE: Final = 10.0
+"""Seconds after which something is sent, however long the check takes."""
 
 _log = logging.getLogger(__name__)
 
@@ -38,23 +40,46 @@ class BlobResponse(web.FileResponse):
         if self._check is None:
             return await super()._sendfile(request, fobj, offset, count)
         writer = await web.StreamResponse.prepare(self, request)
-        transport = request.transport
-        if writer is None or transport is None:
+        if writer is None or request.transport is None:
             raise ConnectionResetError("the client went away")
-        loop, held = asyncio.get_running_loop(), min(count, _HELD)
-        if count > held:
-            await loop.sendfile(transport, fobj, offset, count - held)
-        if not await _passes(self._check):
-            transport.abort()
+        body = _Body(request.transport, fobj, offset, count)
+        await body.send(count - _HELD)
+        while not await _is_finished(self._check):
+            await body.send(min(1, body.left - 1))  # one byte now and then: nobody on the way must think us dead
+        if not _passed(self._check):
+            request.transport.abort()
             raise ConnectionResetError("the blob is damaged")
-        await loop.sendfile(transport, fobj, offset + count - held, held)
+        await body.send(body.left)
         await self.write_eof()
         return writer
 
 
-async def _passes(check: asyncio.Task[bool]) -> bool:
+class _Body:
+    """The `left` bytes of an open file from `offset` on, sent as they are asked for."""
+
+    def __init__(self, transport: asyncio.Transport, file: IO[Any], offset: int, left: int) -> None:
+        self._transport = transport
+        self._file = file
+        self._offset = offset
+        self.left = left
+
+    async def send(self, count: int) -> None:
+        if count > 0:
+            await asyncio.get_running_loop().sendfile(self._transport, self._file, self._offset, count)
+            self._offset += count
+            self.left -= count
+
+
+async def _is_finished(check: asyncio.Task[bool]) -> bool:
+    done, _ = await asyncio.wait([check], timeout=_SILENCE)
+    return bool(done)
+
+
+def _passed(check: asyncio.Task[bool]) -> bool:
+    if check.cancelled():
+        return False
     try:
-        return await asyncio.shield(check)
+        return check.result()
     except KleverError as error:
         _log.warning("a blob could not be verified: %s", error)
         return False

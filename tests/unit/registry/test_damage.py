@@ -20,7 +20,7 @@ from klever.oci.client import RegistryClient
 from klever.oci.digest import Digest
 from klever.oci.manifest import Descriptor
 from klever.oci.registries import Credentials, Endpoint
-from klever.registry import verification
+from klever.registry import blob_response, verification
 from klever.registry.content import Content, Reader
 from klever.registry.verification import Verifier
 from tests.unit.registry.client import TOKEN, Client, Served, manifest, serving
@@ -245,6 +245,23 @@ async def test_few_results_are_remembered(restarted: Served, monkeypatch: pytest
     for content in (SMALL, LARGE, SMALL):
         assert await received(restarted.client, content) == content
     assert opened == [Digest.of(content) for content in (SMALL, LARGE, SMALL)]
+
+
+async def test_a_client_is_sent_something_while_it_waits(restarted: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    may_end = asyncio.Event()
+    check = Verifier._check
+
+    async def slow(verifier: Verifier, digest: Digest) -> bool:
+        await may_end.wait()
+        return await check(verifier, digest)
+
+    monkeypatch.setattr(blob_response, "_SILENCE", 0.01)
+    monkeypatch.setattr(Verifier, "_check", slow)
+    url = f"http://{restarted.client.address}/v2/a/b/blobs/{Digest.of(LARGE)}"
+    async with restarted.client.http.get(url) as response:
+        start = await response.content.readexactly(len(LARGE) - (256 << 10) + 3)
+        may_end.set()
+        assert start + await response.read() == LARGE
 
 
 async def test_a_check_ends_with_the_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
