@@ -10,12 +10,14 @@
         insecure: false                 # true: any certificate is taken
         realms: [auth.example.com]      # further hosts that may see the credentials, to make a token of them
 
-A reference without a host means the platform's registry, which the caller supplies.
+A reference without a host means the platform's registry, which the caller supplies. It alone may be reached through a
+Unix socket, `http+unix:///path/to/registry.sock`: no table, redirect or token realm leads to one.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +29,9 @@ from klever.oci.reference import Reference
 
 __all__ = ["Credentials", "Endpoint", "Registries", "default_url", "is_loopback"]
 
+_SOCKET: Final = "http+unix://"
+_MAX_SOCKET_PATH: Final = 107
+"""Bytes of a socket's path (unix(7))."""
 _KEYS: Final = {"url", "mirror", "username", "password", "token", "ca", "insecure", "realms"}
 
 
@@ -52,17 +57,29 @@ class Endpoint:
     mirror: Endpoint | None = None
 
     def __post_init__(self) -> None:
-        if not _is_address(self.url):
+        if self.socket is not None and not self.name:
+            _check_socket(self.socket)
+        elif not _is_address(self.url):
             raise InvalidError(f"registry {self.name!r}: {self.url!r} is not http[s]://HOST[:PORT]")
 
     @property
     def host(self) -> str:
-        """`HOST[:PORT]` of the URL."""
-        return urlsplit(self.url).netloc
+        """`HOST[:PORT]` of the URL; `localhost` for a socket."""
+        return "localhost" if self.socket else urlsplit(self.url).netloc
+
+    @property
+    def socket(self) -> Path | None:
+        """The Unix socket that the registry listens on; None if it is reached over the network."""
+        return Path(self.url.removeprefix(_SOCKET)) if self.url.startswith(_SOCKET) else None
+
+    @property
+    def base(self) -> str:
+        """What every URL of the registry begins with: `http[s]://HOST[:PORT]`."""
+        return f"{'http' if self.plain_http else 'https'}://{self.host}"
 
     @property
     def plain_http(self) -> bool:
-        return urlsplit(self.url).scheme == "http"
+        return self.socket is not None or urlsplit(self.url).scheme == "http"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +129,13 @@ def _is_address(url: str) -> bool:
     return named and not parts.path.strip("/") and not parts.username
 
 
+def _check_socket(path: Path) -> None:
+    if not path.is_absolute() or "\0" in str(path) or len(os.fsencode(path)) > _MAX_SOCKET_PATH:
+        raise InvalidError(
+            f"invalid registry socket {str(path)!r}: must be an absolute path of at most {_MAX_SOCKET_PATH} bytes"
+        )
+
+
 def is_loopback(name: str) -> bool:
     if name == "localhost":
         return True
@@ -123,8 +147,8 @@ def is_loopback(name: str) -> bool:
 
 def _entry(host: object, entry: object) -> Endpoint:
     path = f"registries[{host}]"
-    if not isinstance(host, str) or not isinstance(entry, Mapping):
-        raise _violation(path, "must be an object")
+    if not isinstance(host, str) or not host or not isinstance(entry, Mapping):
+        raise _violation(path, "must be an object, under the name of a host")
     unknown = sorted(map(str, set(entry) - _KEYS))
     if unknown:
         raise _violation(f"{path}.{unknown[0]}", "is not known")
