@@ -39,6 +39,11 @@ class Limits:
     tensor_rank: int = _limit(32, "dimensions", "the rank of a tensor in a signature")
     tensor_elements: int = _limit(1 << 26, "elements", "the elements of a tensor, where dynamic dimensions count as 1")
     example_bytes: int = _limit(64 << 20, "bytes", "an example request, and the health probe made from a signature")
+    versions_by_time: int = _limit(1_000, "versions", "the versions of a model that are listed by their time")
+    tags_per_page: int = _limit(1_000, "tags", "a page of the registry's lists")
+    manifest_bytes: int = _limit(4 << 20, "bytes", "a manifest that is pushed to the registry")
+    upload_sessions: int = _limit(1_000, "uploads", "the blob uploads that are open at a time")
+    upload_sessions_per_repository: int = _limit(100, "uploads", "the blob uploads that are open for one repository")
 
     @classmethod
     def parse(cls, settings: Iterable[str]) -> Self:

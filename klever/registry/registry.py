@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, Self
 
@@ -78,6 +78,22 @@ class Registry:
         if not self._index.knows(check_repository(repository)):
             raise NotFoundError(f"there is no repository {repository}", reason="NAME_UNKNOWN")
         return self._index.tags(repository, after, limit)
+
+    def count_tags(self, repository: str) -> int:
+        """How many tags the repository has; 0 for an unknown one."""
+        return self._index.count_tags(check_repository(repository))
+
+    def tagged(
+        self, repository: str, config_media_types: Iterable[str], *, containing: str = "", offset: int, limit: int
+    ) -> list[Tag]:
+        """At most `limit` tags, in order, from the `offset`th on: those that contain a text and name manifests whose
+        config has one of the media types.
+        """
+        return self._index.tagged(check_repository(repository), config_media_types, containing, offset, limit)
+
+    def newest(self, repository: str, config_media_types: Iterable[str], *, limit: int) -> list[Tag]:
+        """The `limit` tags that were pushed last, the last one first, of manifests as for `tagged`."""
+        return self._index.newest(check_repository(repository), config_media_types, limit)
 
     def manifest(self, repository: str, target: str) -> StoredManifest:
         """The manifest that `target` names; raises `NotFoundError`, or `IntegrityError` if it is damaged."""

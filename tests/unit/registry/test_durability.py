@@ -19,6 +19,7 @@ from klever.oci.client import RegistryClient
 from klever.oci.digest import Digest
 from klever.oci.manifest import Descriptor
 from klever.oci.registries import Endpoint
+from klever.registry.index import _SCHEMAS
 from klever.registry.registry import Registry
 from tests.unit.registry.client import Client, Process, Served, manifest, serving, session
 
@@ -183,9 +184,21 @@ async def test_a_registry_of_a_newer_klever_is_left_alone(tmp_path: Path) -> Non
     set_version(root, 99)
     with pytest.raises(FailedPreconditionError, match=r"newer Klever \(schema 99"):
         await Registry.open(root)
-    set_version(root, 1)
+    set_version(root, len(_SCHEMAS))
     async with serving(root) as served:
         assert (await served.client.get_manifest("a/b", "v1")).status == 200
+
+
+async def test_a_registry_of_an_older_klever_is_taken_over(tmp_path: Path) -> None:
+    root = tmp_path / "registry"
+    root.mkdir()
+    db = apsw.Connection(str(root / "registry.db"))
+    db.execute(_SCHEMAS[0])
+    db.close()
+    set_version(root, 1)
+    async with serving(root) as served:
+        await served.client.push("a/b", "v1", b"config")
+        assert [tag.name for tag in served.registry.newest("a/b", [mediatypes.IMAGE_CONFIG], limit=9)] == ["v1"]
 
 
 def set_version(root: Path, version: int) -> None:
