@@ -11,6 +11,7 @@ names yet is kept from collection by a shared lock (`adding`).
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -76,8 +77,12 @@ class Layout:
         """A small blob, verified; raises `NotFoundError`, `IntegrityError`, or `InvalidError` beyond `limit` bytes."""
         if descriptor.size > limit:
             raise InvalidError(f"{descriptor.digest} has {descriptor.size} bytes, more than the {limit} allowed here")
-        with self.verified(descriptor.digest) as source:
-            return source.read(descriptor.size + 1)
+        with self.open(descriptor.digest) as file:
+            content = file.read(descriptor.size + 1)
+        if hashlib.new(descriptor.digest.algorithm, content).hexdigest() != descriptor.digest.hex:
+            self._set_aside(descriptor.digest)
+            raise IntegrityError(f"blob {descriptor.digest} does not match its digest any more: pull it again")
+        return content
 
     @contextmanager
     def verified(self, digest: Digest) -> Iterator[VerifiedReader]:
@@ -102,11 +107,14 @@ class Layout:
         try:
             source.verify()
         except IntegrityError:
-            aside = self.root / "damaged" / f"{digest.algorithm}-{digest.hex}"
-            with disk_errors(aside), suppress(FileNotFoundError):  # somebody else has set it aside
-                aside.parent.mkdir(exist_ok=True)
-                self.blob_path(digest).replace(aside)
+            self._set_aside(digest)
             raise
+
+    def _set_aside(self, digest: Digest) -> None:
+        aside = self.root / "damaged" / f"{digest.algorithm}-{digest.hex}"
+        with disk_errors(aside), suppress(FileNotFoundError):  # somebody else has set it aside
+            aside.parent.mkdir(exist_ok=True)
+            self.blob_path(digest).replace(aside)
 
     def open(self, digest: Digest) -> BinaryIO:
         """The blob's file, unverified; raises `NotFoundError`."""

@@ -24,6 +24,7 @@ __all__ = ["Registry", "check_repository", "check_tag", "split_target"]
 
 _DAY: Final = 24 * 3600.0
 _PAGE: Final = 1000
+_SMALLEST: Final = 512  # bytes of a database; SQLite takes any smaller file for a new one
 _ANY: Final = Precondition()
 
 _log = logging.getLogger(__name__)
@@ -212,4 +213,17 @@ def _open_index(root: Path, clock: Callable[[], float]) -> Index:
         fsync_directory(root.parent)
         if not (root / "scrubbed").exists():
             (root / "scrubbed").touch()
+        _check_not_lost(root)
     return Index.open(root / "registry.db", clock)
+
+
+def _check_not_lost(root: Path) -> None:
+    """Raises `IntegrityError` if there are blobs without their index: a new one would have them all collected."""
+    path = root / "registry.db"
+    if path.exists() and path.stat().st_size < _SMALLEST:
+        raise IntegrityError(f"{path} is empty: restore a backup of {root}, or remove {root} to start without models")
+    if not path.exists() and any(root.glob("blobs/*/*")):
+        raise IntegrityError(
+            f"{path} is missing, and its blobs are not: restore a backup of {root}, or remove {root} to start without "
+            "models"
+        )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -213,3 +215,17 @@ async def test_a_damaged_database_is_said(tmp_path: Path) -> None:
     (root / "registry.db").write_bytes(b"no database" * 1000)
     with pytest.raises(IntegrityError, match=r"registry\.db is damaged"):
         await Registry.open(root)
+
+
+@pytest.mark.parametrize("lose", [lambda path: os.truncate(path, 0), Path.unlink], ids=["emptied", "removed"])
+async def test_a_lost_database_is_not_replaced_unnoticed(tmp_path: Path, lose: Callable[[Path], None]) -> None:
+    root = tmp_path / "registry"
+    async with serving(root) as served:
+        await served.client.push("a/b", "v1", b"config")
+    lose(root / "registry.db")
+    for _ in range(2):
+        with pytest.raises(IntegrityError, match="restore a backup"):
+            await Registry.open(root)
+    shutil.rmtree(root)
+    async with serving(root) as served:
+        await served.client.push("a/b", "v1", b"config")
