@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from klever.errors import InvalidError, NotFoundError
+from klever.errors import NotFoundError
 from klever.formats.bounds import check_bounds
 from klever.limits import DEFAULTS, Limits
 from klever.oci.client import FetchedManifest, RegistryClient
@@ -74,35 +74,6 @@ class Catalogue:
             return known
         return await self._with(reference, lambda client: self._read(client, reference))
 
-    async def models(self, project: str = "") -> list[str]:
-        """Return the platform registry's repositories, sorted; of one project where it is given."""
-        names = await self._with(Reference("models"), lambda client: client.repositories())
-        return sorted(n for n in names if "/" in n and project in ("", n.partition("/")[0]))
-
-    async def tags(self, repository: str) -> list[str]:
-        return await self._with(Reference(repository), lambda client: sorted(client.tags(repository)))
-
-    async def versions(self, repository: str) -> list[Version]:
-        """Return the versions under each tag that are models, sorted by tag."""
-
-        def read(client: RegistryClient) -> list[Version]:
-            found = []
-            for tag in sorted(client.tags(repository)):
-                reference = Reference(repository, tag=tag)
-                digest = client.get_digest(repository, tag)
-                if digest is not None and (version := self._version(client, reference, digest)):
-                    found.append(version)
-            return found
-
-        return await self._with(Reference(repository), read)
-
-    def _version(self, client: RegistryClient, reference: Reference, digest: Digest) -> Version | None:
-        """Return what a tag names; None for what is no model, or gone by now."""
-        try:
-            return self._known(reference, digest) or self._read(client, reference)
-        except (InvalidError, NotFoundError):
-            return None
-
     async def tag(self, version: Version, tag: str, expected: Digest | None) -> None:
         """Let `tag` name the version too; `expected` is what it must name now (`ConflictError`)."""
 
@@ -122,9 +93,10 @@ class Catalogue:
 
     def _read(self, client: RegistryClient, reference: Reference) -> Version:
         fetched = client.get_manifest(reference.repository, str(reference.digest or reference.tag or "latest"))
-        known = self._known(reference, fetched.digest)
-        if known is not None:
-            return known
+        return self._known(reference, fetched.digest) or self._add(client, reference, fetched)
+
+    def _add(self, client: RegistryClient, reference: Reference, fetched: FetchedManifest) -> Version:
+        """Read a version's metadata and remember it; raises as `resolve`."""
         version = self._parse(client, reference, fetched)
         self._versions[reference.repository, fetched.digest] = version
         while len(self._versions) > _CACHED_VERSIONS:

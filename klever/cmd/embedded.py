@@ -12,7 +12,7 @@ from urllib.parse import quote
 import grpc
 from prometheus_client import CollectorRegistry
 
-from klever.catalog.catalogue import Catalogue
+from klever.catalog.listing import PlatformCatalogue
 from klever.cmd.control import ControlLoops, run_pushes
 from klever.cmd.data import DataDirectory
 from klever.cmd.machine import Machine, gateway_of, open_machine
@@ -97,9 +97,17 @@ class Embedded:
         metrics = CollectorRegistry()
         stores = await self._stack.enter_async_context(open_stores(self._store, self._data, (*SERVER, *CONTROLLERS)))
         await ensure_namespace(stores.api, DEFAULT_NAMESPACE)
-        catalogue = Catalogue(self._registries, Layout(self._data.metadata), self._options.limits)
+
+        async def notify(event: PushEvent | DeleteEvent) -> None:
+            if isinstance(event, PushEvent):
+                await pushes.notify(event.repository, event.tag)
+
+        registry = await Registry.open(self._data.registry, listener=notify)
+        self._stack.push_async_callback(registry.close)
+        metadata = Layout(self._data.metadata)
+        catalogue = PlatformCatalogue(self._registries, metadata, registry, limits=self._options.limits)
         pushes = PushReconciler(stores.api, stores.controllers, catalogue)
-        await self._start_registry(pushes, metrics)
+        await self._serve_registry(registry, metrics)
         may_act = partial(self._may_act, stores)
         machine = await self._stack.enter_async_context(
             open_machine(self._data, self._options, self._gateway, self._registries, may_act)
@@ -123,13 +131,7 @@ class Embedded:
         self.metrics_url = await server.start(self._options.metrics_port)
         self._stack.push_async_callback(server.stop)
 
-    async def _start_registry(self, pushes: PushReconciler, metrics: CollectorRegistry) -> None:
-        async def notify(event: PushEvent | DeleteEvent) -> None:
-            if isinstance(event, PushEvent):
-                await pushes.notify(event.repository, event.tag)
-
-        registry = await Registry.open(self._data.registry, listener=notify)
-        self._stack.push_async_callback(registry.close)
+    async def _serve_registry(self, registry: Registry, metrics: CollectorRegistry) -> None:
         authorize = authorize_by_token(self._token, reads=self._gateway.beyond_loopback)
         server = RegistryServer(registry, application(registry, authorize, RegistryMetrics(metrics)))
         await server.start(self._gateway.registry)
@@ -143,7 +145,7 @@ class Embedded:
         self,
         stores: Stores,
         machine: Machine,
-        catalogue: Catalogue,
+        catalogue: PlatformCatalogue,
         resolver: ModelResolver,
         metrics: CollectorRegistry,
     ) -> None:

@@ -14,7 +14,8 @@ from functools import partial
 
 from klever.api.codec import parse_time
 from klever.api.kinds import NAMESPACE, Object
-from klever.catalog.catalogue import Catalogue, Version
+from klever.catalog.catalogue import Version
+from klever.catalog.listing import PlatformCatalogue
 from klever.controllers.extraction import RETRY_SECONDS, ensure_extraction, is_retried, wants_extraction
 from klever.controllers.inspections import inspection_of
 from klever.errors import AlreadyExistsError, InvalidError, NotFoundError
@@ -35,7 +36,7 @@ class PushReconciler:
         self,
         store: Store,
         seen: Store,
-        catalogue: Catalogue,
+        catalogue: PlatformCatalogue,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:

@@ -14,6 +14,7 @@ from oras.auth.utils import authHeader
 
 from klever.errors import UnauthenticatedError
 from klever.oci.registries import Endpoint, check_credentials, may_carry_credentials
+from klever.oci.sockets import SocketAdapter
 
 __all__ = ["Authenticator", "Session"]
 
@@ -31,6 +32,8 @@ class Session(requests.Session):
         self.trust_env = False
         self.verify = False if endpoint.insecure else True if endpoint.ca is None else str(endpoint.ca)
         self._timeout = timeout
+        if endpoint.socket is not None:
+            self.mount(f"{endpoint.base}/", SocketAdapter(endpoint.socket))
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
         kwargs.setdefault("timeout", self._timeout)

@@ -78,7 +78,7 @@ class VerifiedReader:
         while self.read(BLOCK):
             pass
         if self._hash.close() != self._digest:
-            raise IntegrityError(f"{self._digest} has changed on disk: remove it and pull it again")
+            raise IntegrityError(f"blob {self._digest} does not match its digest any more: pull it again")
 
 
 class BlobWriter:

@@ -1,6 +1,7 @@
 """A content store on disk: the OCI image layout (image specification 1.1, image-layout.md).
 
     ROOT/oci-layout  ROOT/index.json  ROOT/blobs/ALGORITHM/HEX
+    ROOT/damaged/ALGORITHM-HEX      blobs that did not match their digest any more: the next pull fetches them again
 
 The entries of index.json carry the full name of an artifact in the annotation org.opencontainers.image.ref.name.
 Any number of processes may use one layout: index.json changes under an exclusive lock, and content that no entry
@@ -14,14 +15,14 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from klever.errors import IntegrityError, InvalidError, KleverError, NotFoundError
 from klever.oci import mediatypes
-from klever.oci.blobs import BlobWriter, disk_errors, fsync_directory
+from klever.oci.blobs import BlobWriter, VerifiedReader, disk_errors, fsync_directory
 from klever.oci.digest import Digest
 from klever.oci.encoding import decode_object, encode_json
 from klever.oci.manifest import MAX_MANIFEST, Descriptor, Manifest
@@ -44,11 +45,15 @@ class Layout:
         return self.root / "blobs" / digest.algorithm / digest.hex
 
     def has(self, descriptor: Descriptor) -> bool:
-        """Whether the blob is there in its full size."""
+        """Whether the blob is there in its full size and, if it is small enough for `read`, intact."""
         try:
-            return self.blob_path(descriptor.digest).stat().st_size == descriptor.size
-        except OSError:
+            if self.blob_path(descriptor.digest).stat().st_size != descriptor.size:
+                return False
+            if descriptor.size <= MAX_MANIFEST:
+                self.read(descriptor)
+        except (OSError, KleverError):
             return False
+        return True
 
     def writer(self, *, expected: Digest | None = None, size: int | None = None) -> BlobWriter:
         """A verifying writer of one blob; sha256 unless `expected` is of another algorithm."""
@@ -75,8 +80,41 @@ class Layout:
         with self.open(descriptor.digest) as file:
             content = file.read(descriptor.size + 1)
         if hashlib.new(descriptor.digest.algorithm, content).hexdigest() != descriptor.digest.hex:
-            raise IntegrityError(f"{self.blob_path(descriptor.digest)} does not match its digest: remove it and pull")
+            self._set_aside(descriptor.digest)
+            raise IntegrityError(f"blob {descriptor.digest} does not match its digest any more: pull it again")
         return content
+
+    @contextmanager
+    def verified(self, digest: Digest) -> Iterator[VerifiedReader]:
+        """Read a blob of any size; raises `NotFoundError`, and at the end `IntegrityError` if it is damaged.
+
+        A damaged blob is set aside. Its error comes in place of the `InvalidError` of those who made nothing of it.
+        """
+        with self.open(digest) as file, VerifiedReader(file, digest) as source:
+            try:
+                yield source
+            except InvalidError:
+                self._verify(source, digest)
+                raise
+            self._verify(source, digest)
+
+    def verify(self, digest: Digest) -> None:
+        """Read a blob; raises `NotFoundError`, `IntegrityError`."""
+        with self.verified(digest):
+            pass
+
+    def _verify(self, source: VerifiedReader, digest: Digest) -> None:
+        try:
+            source.verify()
+        except IntegrityError:
+            self._set_aside(digest)
+            raise
+
+    def _set_aside(self, digest: Digest) -> None:
+        aside = self.root / "damaged" / f"{digest.algorithm}-{digest.hex}"
+        with disk_errors(aside), suppress(FileNotFoundError):  # somebody else has set it aside
+            aside.parent.mkdir(exist_ok=True)
+            self.blob_path(digest).replace(aside)
 
     def open(self, digest: Digest) -> BinaryIO:
         """The blob's file, unverified; raises `NotFoundError`."""

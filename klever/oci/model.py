@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from klever import formats
-from klever.errors import AlreadyExistsError, ConflictError, InvalidError, KleverError, NotFoundError
+from klever.errors import AlreadyExistsError, ConflictError, IntegrityError, InvalidError, KleverError, NotFoundError
 from klever.oci import mediatypes, ormbfile
 from klever.oci.archive import Limits
 from klever.oci.blobs import disk_errors
@@ -106,7 +106,11 @@ def push(
     blobs = (*manifest.layers, manifest.config)
     total = _Total(sum(blob.size for blob in blobs), progress)
     for blob in blobs:
-        client.put_blob(reference.repository, blob, layout.blob_path(blob.digest), progress=total.part(blob.size))
+        try:
+            client.put_blob(reference.repository, blob, layout.blob_path(blob.digest), progress=total.part(blob.size))
+        except IntegrityError:
+            layout.verify(blob.digest)  # the registry refuses what is damaged here
+            raise
     media_type = manifest.media_type or mediatypes.IMAGE_MANIFEST
     try:
         client.put_manifest(reference.repository, saved.reference.target, content, media_type, expected=expected)

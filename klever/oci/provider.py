@@ -42,7 +42,8 @@ class Provider(Registry):  # type: ignore[misc]  # oras has no types
         super().__init__(hostname=endpoint.host, insecure=endpoint.plain_http, tls_verify=not endpoint.insecure)
         self.session = Session(endpoint, timeout)
         self.auth = Authenticator(endpoint, self.session)
-        self.base = f"{self.prefix}://{endpoint.host}"
+        self.base = endpoint.base
+        self._url = endpoint.url
         self._timeout = timeout
         self._until: Deadline | None = None
 
@@ -103,7 +104,7 @@ class Provider(Registry):  # type: ignore[misc]  # oras has no types
             raise UnavailableError(f"{what}: the certificate is not trusted: {_reason(error)}", reason="TLS") from error
         except requests.ConnectionError as error:
             raise TransientError(
-                f"no registry answers at {self.base}: {_reason(error)}", reason="UNREACHABLE"
+                f"no registry answers at {self._url}: {_reason(error)}", reason="UNREACHABLE"
             ) from error
         except (requests.RequestException, OSError) as error:
             raise TransientError(f"{what}: {_reason(error)}") from error

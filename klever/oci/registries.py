@@ -11,12 +11,14 @@
         plaintext: false                # true: credentials may go to a url of http beyond loopback
         realms: [auth.example.com]      # further hosts that may see the credentials, to make a token of them
 
-A reference without a host means the platform's registry, which the caller supplies.
+A reference without a host means the platform's registry, which the caller supplies. It alone may be reached through a
+Unix socket, `http+unix:///path/to/registry.sock`: no table, redirect or token realm leads to one.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -36,6 +38,9 @@ __all__ = [
     "may_carry_credentials",
 ]
 
+_SOCKET: Final = "http+unix://"
+_MAX_SOCKET_PATH: Final = 107
+"""Bytes of a socket's path (unix(7))."""
 _KEYS: Final = {"url", "mirror", "username", "password", "token", "ca", "insecure", "realms", "plaintext"}
 
 
@@ -63,17 +68,29 @@ class Endpoint:
     """Credentials may go to it in plain HTTP beyond loopback."""
 
     def __post_init__(self) -> None:
-        if not _is_address(self.url):
+        if self.socket is not None and not self.name:
+            _check_socket(self.socket)
+        elif not _is_address(self.url):
             raise InvalidError(f"registry {self.name!r}: {self.url!r} is not http[s]://HOST[:PORT]")
 
     @property
     def host(self) -> str:
-        """`HOST[:PORT]` of the URL."""
-        return urlsplit(self.url).netloc
+        """`HOST[:PORT]` of the URL; `localhost` for a socket."""
+        return "localhost" if self.socket else urlsplit(self.url).netloc
+
+    @property
+    def socket(self) -> Path | None:
+        """The Unix socket that the registry listens on; None if it is reached over the network."""
+        return Path(self.url.removeprefix(_SOCKET)) if self.url.startswith(_SOCKET) else None
+
+    @property
+    def base(self) -> str:
+        """What every URL of the registry begins with: `http[s]://HOST[:PORT]`."""
+        return f"{'http' if self.plain_http else 'https'}://{self.host}"
 
     @property
     def plain_http(self) -> bool:
-        return urlsplit(self.url).scheme == "http"
+        return self.socket is not None or urlsplit(self.url).scheme == "http"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +150,16 @@ def check_credentials(endpoint: Endpoint) -> None:
 
 
 def may_carry_credentials(url: str, *, plaintext: bool) -> bool:
-    """Whether credentials may travel to `url`: over TLS, to loopback, or where `plaintext` is allowed."""
+    """Whether credentials may travel to `url`: over TLS, within this machine, or where `plaintext` is allowed."""
     parts = urlsplit(url)
-    return parts.scheme == "https" or plaintext or is_loopback(parts.hostname or "")
+    return parts.scheme == "https" or plaintext or url.startswith(_SOCKET) or is_loopback(parts.hostname or "")
+
+
+def _check_socket(path: Path) -> None:
+    if not path.is_absolute() or "\0" in str(path) or len(os.fsencode(path)) > _MAX_SOCKET_PATH:
+        raise InvalidError(
+            f"invalid registry socket {str(path)!r}: must be an absolute path of at most {_MAX_SOCKET_PATH} bytes"
+        )
 
 
 def is_loopback(name: str) -> bool:
@@ -149,8 +173,8 @@ def is_loopback(name: str) -> bool:
 
 def _entry(host: object, entry: object) -> Endpoint:
     path = f"registries[{host}]"
-    if not isinstance(host, str) or not isinstance(entry, Mapping):
-        raise _violation(path, "must be an object")
+    if not isinstance(host, str) or not host or not isinstance(entry, Mapping):
+        raise _violation(path, "must be an object, under the name of a host")
     unknown = sorted(map(str, set(entry) - _KEYS))
     if unknown:
         raise _violation(f"{path}.{unknown[0]}", "is not known")

@@ -20,6 +20,7 @@ from klever.oci.auth import Authenticator
 from klever.oci.blobs import BLOCK
 from klever.oci.registries import Endpoint
 from klever.oci.responses import MAX_ERROR, TransientError, error_of
+from klever.oci.sockets import SocketConnection
 
 __all__ = ["Body", "Deadline", "Response", "Transport", "follow", "origin"]
 
@@ -94,7 +95,8 @@ class Transport:
     """Requests to one endpoint, authenticated, and to where it redirects, without credentials."""
 
     def __init__(self, endpoint: Endpoint, authenticator: Authenticator) -> None:
-        self._home = origin(endpoint.url)
+        self._home = origin(endpoint.base)
+        self._socket = endpoint.socket
         self._auth = authenticator
         self._tls = None if endpoint.plain_http else _tls(endpoint)
 
@@ -154,6 +156,8 @@ class Transport:
 
     def _connection(self, url: str, timeout: float) -> http.client.HTTPConnection:
         parts = urlsplit(url)
+        if self._socket is not None and origin(url) == self._home:
+            return SocketConnection(self._socket, timeout)
         if parts.scheme == "https":
             context = self._tls or ssl.create_default_context()
             return http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=timeout, context=context)

@@ -86,6 +86,7 @@ def application(
             metrics.sent.inc(response.content_length or 0)
 
     app.on_response_prepare.append(finish)
+    metrics.damaged.set_function(lambda: registry.blobs.damaged)
     return app
 
 

@@ -6,9 +6,11 @@ import base64
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal
 
-from klever.errors import FailedPreconditionError, UnauthenticatedError
+from klever.errors import FailedPreconditionError, PermissionDeniedError, UnauthenticatedError
+from klever.registry.tokens import derive_key, is_task_token, verify
 
 __all__ = ["Authorize", "Credentials", "Verb", "authorize_by_token", "credentials_of"]
 
@@ -31,22 +33,33 @@ Authorize = Callable[[Credentials | None, Verb, str], None]
 """Called with (credentials, verb, repository); raises `UnauthenticatedError` or `PermissionDeniedError` to refuse."""
 
 
-def authorize_by_token(token: str, *, reads: bool) -> Authorize:
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def authorize_by_token(token: str, *, reads: bool, clock: Callable[[], datetime] = _now) -> Authorize:
     """The rule of one token: writing needs it, reading too where `reads`. Wrong credentials are always refused.
 
-    Raises `FailedPreconditionError` for an empty token, which everybody knows.
+    A task token (`klever.registry.tokens`) signed with the key that belongs to `token` allows what it grants, and
+    nothing else: not even what is open to everybody. Raises `FailedPreconditionError` for an empty token, which
+    everybody knows.
     """
     if not token:
         raise FailedPreconditionError("the registry has no token")
-    expected = token.encode()
+    expected, key = token.encode(), derive_key(token)
 
-    def authorize(credentials: Credentials | None, verb: Verb, _repository: str) -> None:
+    def authorize(credentials: Credentials | None, verb: Verb, repository: str) -> None:
         if credentials is None:
             if verb == "pull" and not reads:
                 return
             raise UnauthenticatedError("this needs the registry's token, as a bearer token or as a password")
-        if not hmac.compare_digest(credentials.token.encode(errors="surrogateescape"), expected):
+        if hmac.compare_digest(credentials.token.encode(errors="surrogateescape"), expected):
+            return
+        if not is_task_token(credentials.token):
             raise UnauthenticatedError("the token is not this registry's")
+        allowed = verify(key, credentials.token, clock())
+        if verb != "login" and not allowed.allows(verb, repository):
+            raise PermissionDeniedError(f"the task token does not allow to {verb} {repository or 'all repositories'}")
 
     return authorize
 

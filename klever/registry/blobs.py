@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,24 +15,38 @@ from weakref import WeakValueDictionary
 
 from klever.errors import KleverError, NotFoundError
 from klever.oci.digest import Digest
+from klever.oci.manifest import Descriptor
 from klever.registry.content import Content
 from klever.registry.index import Index
+from klever.registry.records import Link
 from klever.registry.threads import Threads
 from klever.registry.uploads import Upload, Uploads
+from klever.registry.verification import Verifier
 
 __all__ = ["Blob", "Blobs", "Collected"]
 
 _BATCH: Final = 1000
+_AT_ONCE: Final = 1 << 20
+"""Bytes of a blob that is verified before it is answered for: a millisecond's work."""
+_PATIENCE: Final = 2.0
+"""Seconds that a client waits for a blob to be verified that it would not push again."""
+_NAMED: Final = 5
+"""Repositories of a damaged blob that the log names."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """A blob that a repository may read: its file, and its size in bytes."""
+    """A blob that a repository may read: its file, and its size in bytes.
+
+    `check` is None if the file is known to match its digest. Otherwise it is the check that runs: whoever sends the
+    content must not complete it before the result is True.
+    """
 
     path: Path
     size: int
+    check: asyncio.Task[bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,26 +74,42 @@ class Blobs:
         self._threads = threads
         self._grace = grace
         self._clock = clock
+        self._verifier = Verifier(self._content, threads, self._set_aside)
+        self.damaged = 0
+        """Blobs that were set aside since the start."""
         self._locks: WeakValueDictionary[Digest, asyncio.Lock] = WeakValueDictionary()
 
-    def find(self, repository: str, digest: Digest) -> Blob:
-        """The repository's blob; raises `NotFoundError`, also for one that was found damaged: a push replaces it."""
-        link = self._index.link(repository, digest)
-        if link is None or not self._content.has(digest):
+    async def find(self, repository: str, digest: Digest) -> Blob:
+        """The repository's blob, its size checked and, if it is small, its content.
+
+        Raises `NotFoundError`, also if the blob is damaged: it is set aside then, and a push replaces it.
+        """
+        blob = self._look_up(repository, digest)
+        if blob is None:
             raise NotFoundError(f"blob {digest} is not in {repository}", reason="BLOB_UNKNOWN")
-        return Blob(self._content.path(digest), link.size)
+        path, link, file = blob
+        if file.st_size != link.size:
+            await self._set_aside(digest, file)
+            raise _damaged(repository, digest)
+        if self._verifier.knows(digest, file):
+            return Blob(path, link.size)
+        check = self._verifier.check(digest)
+        if link.size <= _AT_ONCE and not await asyncio.shield(check):
+            raise _damaged(repository, digest)
+        return Blob(path, link.size, None if link.size <= _AT_ONCE else check)
 
     async def find_to_keep(self, repository: str, digest: Digest) -> Blob:
-        """`find` for a client that will not push what is there: the time of grace begins anew."""
-        blob = self.find(repository, digest)
+        """`find` for a client that will not push what is there: verified, and the time of grace begins anew."""
+        blob = await self._find_verified(repository, digest)
         link = self._index.link(repository, digest)
         if link is not None and link.touched < self._clock() - self._grace / 2:
             await self._index.add_link(repository, digest, link.size)
         return blob
 
-    async def missing(self, digests: list[Digest]) -> list[Digest]:
-        """Those whose bytes are not here, links or not."""
-        return await self._threads.submit(lambda: [digest for digest in digests if not self._content.has(digest)])
+    async def missing(self, repository: str, blobs: list[Descriptor]) -> list[Digest]:
+        """Those that the repository has a link to at the most, but whose bytes are not here in full."""
+        suspects = await self._threads.submit(lambda: [blob for blob in blobs if not self._has(blob)])
+        return [blob.digest for blob in suspects if not await self._is_here(repository, blob.digest)]
 
     async def finish(self, repository: str, upload: Upload, digest: Digest) -> int:
         """Turn a complete upload into the repository's blob `digest`; returns its size.
@@ -89,7 +120,8 @@ class Blobs:
         async with self._lock(digest):
             try:
                 await upload.verify(digest)
-                await self._threads.submit(self._content.place, upload.path, digest)
+                file = await self._threads.submit(self._content.place, upload.path, digest)
+                self._verifier.remember(digest, file)
                 await self._index.add_link(repository, digest, upload.offset)
             except KleverError:
                 await self.uploads.discard(upload)
@@ -100,7 +132,11 @@ class Blobs:
 
     async def mount(self, source: str, repository: str, digest: Digest) -> bool:
         """Let `repository` read a blob of `source`; returns whether there is one."""
-        return self._content.has(digest) and await self._index.mount(source, repository, digest)
+        try:
+            await self._find_verified(source, digest)
+        except NotFoundError:
+            return False
+        return await self._index.mount(source, repository, digest)
 
     async def delete(self, repository: str, digest: Digest) -> None:
         """Take a blob from a repository; its space is free then, unless another has it too.
@@ -126,11 +162,50 @@ class Blobs:
         """Read every blob and set the damaged aside, so that nobody can pull them; returns those."""
         damaged = []
         for digest in await self._threads.submit(self._content.digests):
-            async with self._lock(digest):
-                if await self._threads.submit(self._content.quarantine_if_bad, digest):
-                    _log.error("blob %s does not match its digest any more: set aside, push it again", digest)
+            try:
+                if not await self._verifier.check(digest):
                     damaged.append(digest)
+            except NotFoundError:
+                continue  # collected meanwhile
         return damaged
+
+    async def close(self) -> None:
+        """End the checks that run."""
+        await self._verifier.close()
+
+    async def _find_verified(self, repository: str, digest: Digest) -> Blob:
+        """`find`, after a wait of 2 s at most for the blob to be verified: a large one may be only later."""
+        blob = await self.find(repository, digest)
+        if blob.check is not None:
+            done, _ = await asyncio.wait([blob.check], timeout=_PATIENCE)
+            if done and not blob.check.result():
+                raise _damaged(repository, digest)
+        return blob
+
+    def _look_up(self, repository: str, digest: Digest) -> tuple[Path, Link, os.stat_result] | None:
+        link = self._index.link(repository, digest)
+        file = self._content.stat(digest) if link else None
+        return (self._content.path(digest), link, file) if link and file else None
+
+    def _has(self, blob: Descriptor) -> bool:
+        file = self._content.stat(blob.digest)
+        return file is not None and file.st_size == blob.size
+
+    async def _is_here(self, repository: str, digest: Digest) -> bool:
+        try:
+            await self.find(repository, digest)
+        except NotFoundError:
+            return False
+        return True
+
+    async def _set_aside(self, digest: Digest, file: os.stat_result) -> None:
+        """Take a damaged file out of the way, unless a push has replaced it."""
+        async with self._lock(digest):
+            moved = await self._threads.submit(self._content.quarantine, digest, file)
+        if moved:
+            self.damaged += 1
+            repositories = ", ".join(self._index.repositories_of(digest, _NAMED)) or "no repository"
+            _log.error("blob %s of %s does not match its digest: set aside, push it again", digest, repositories)
 
     async def _remove_if_unlinked(self, digest: Digest) -> int | None:
         if self._index.is_linked(digest):
@@ -140,6 +215,10 @@ class Blobs:
     def _lock(self, digest: Digest) -> asyncio.Lock:
         """Held by who makes or removes the file of `digest`, or its last link."""
         return self._locks.setdefault(digest, asyncio.Lock())
+
+
+def _damaged(repository: str, digest: Digest) -> NotFoundError:
+    return NotFoundError(f"blob {digest} of {repository} was damaged: push it again", reason="BLOB_UNKNOWN")
 
 
 def _batches(digests: list[Digest]) -> Iterator[list[Digest]]:

@@ -8,19 +8,24 @@ Everything here blocks.
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
 
+from klever.errors import NotFoundError
 from klever.oci.blobs import BLOCK, disk_errors, fsync_directory
 from klever.oci.digest import Digest
 
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-__all__ = ["Content", "hash_file"]
+__all__ = ["Content", "Reader", "hash_file"]
 
 _ALGORITHMS: Final = ("sha256", "sha512")
+_BLOCKS: Final = 16
+"""Blocks that a reader hashes in one call: a few milliseconds of a thread."""
 
 
 class Content:
@@ -39,16 +44,32 @@ class Content:
         """Where the blob is, if it is there."""
         return self._blobs / digest.algorithm / digest.hex
 
-    def has(self, digest: Digest) -> bool:
-        return self.path(digest).is_file()
+    def stat(self, digest: Digest) -> os.stat_result | None:
+        """The blob's file as it is now; None if it is not there."""
+        path = self.path(digest)
+        with disk_errors(path):
+            try:
+                return path.stat()
+            except FileNotFoundError:
+                return None
 
-    def place(self, file: Path, digest: Digest) -> None:
-        """Move `file`, verified by the caller, into place; durable on return."""
+    def reader(self, digest: Digest) -> Reader:
+        """Open the blob to verify it; raises `NotFoundError`."""
+        path = self.path(digest)
+        with disk_errors(path):
+            try:
+                return Reader(path, digest)
+            except FileNotFoundError as error:
+                raise NotFoundError(f"blob {digest} is not there", reason="BLOB_UNKNOWN") from error
+
+    def place(self, file: Path, digest: Digest) -> os.stat_result:
+        """Move `file`, verified by the caller, into place; durable on return. Returns the file's new state."""
         target = self.path(digest)
         with disk_errors(target):
             _fsync(file)
             file.replace(target)
             fsync_directory(target.parent)
+            return target.stat()
 
     def remove(self, digest: Digest) -> int:
         """Delete the blob; returns the bytes that it had, 0 if it was not there."""
@@ -66,20 +87,60 @@ class Content:
         with disk_errors(self._blobs):
             return [Digest(f"{name}:{path.name}") for name in _ALGORITHMS for path in (self._blobs / name).iterdir()]
 
-    def quarantine_if_bad(self, digest: Digest) -> bool:
-        """Read the blob; set it aside if it does not match its digest, and say whether that was so."""
+    def quarantine(self, digest: Digest, damaged: os.stat_result) -> bool:
+        """Set the blob aside if its file still is `damaged`; returns whether it was."""
         path = self.path(digest)
-        hasher = digest.hasher()
         with disk_errors(path):
             try:
-                hash_file(path, hasher)
+                if path.stat().st_ino != damaged.st_ino:
+                    return False  # a push has replaced it meanwhile
+                path.replace(self._quarantine / digest.algorithm / digest.hex)
             except FileNotFoundError:
-                return False  # collected meanwhile
-            if hasher.hexdigest() == digest.hex:
                 return False
-            path.replace(self._quarantine / digest.algorithm / digest.hex)
             fsync_directory(path.parent)
         return True
+
+
+class Reader:
+    """Hashes one blob's file, piece by piece; a context manager."""
+
+    def __init__(self, path: Path, digest: Digest) -> None:
+        self._path = path
+        self._digest = digest
+        self._file = path.open("rb", buffering=0)
+        self._hasher = digest.hasher()
+        self._block = memoryview(bytearray(BLOCK))
+        self._readable = True
+        self.stat = os.fstat(self._file.fileno())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def read(self) -> bool:
+        """Hash some megabytes more; returns whether there may be more."""
+        with disk_errors(self._path):
+            try:
+                for _ in range(_BLOCKS):
+                    count = self._file.readinto(self._block)
+                    if not count:
+                        return False
+                    self._hasher.update(self._block[:count])
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    raise
+                self._readable = False  # a bad sector is damage, too
+        return self._readable
+
+    def matches(self) -> bool:
+        """Whether the whole file, read until now, is what its digest says, and did not change meanwhile."""
+        now = os.fstat(self._file.fileno())
+        unchanged = (now.st_size, now.st_mtime_ns) == (self.stat.st_size, self.stat.st_mtime_ns)
+        return self._readable and unchanged and self._hasher.hexdigest() == self._digest.hex
 
 
 def hash_file(path: Path, hasher: _Hash) -> None:

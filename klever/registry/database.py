@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -28,16 +28,17 @@ _MAX_WAITING: Final = 10_000
 class Database:
     """The database at `path`, made if it is missing; blocks while it opens.
 
-    Raises `FailedPreconditionError` for a newer schema than `version`, `IntegrityError` for a damaged file,
+    `schemas` are the scripts that lead from each version of the schema to the next, beginning with an empty file.
+    Raises `FailedPreconditionError` for a newer version than theirs, `IntegrityError` for a damaged file,
     `ExhaustedError` or `UnavailableError` for a disk that is full or failing.
     """
 
-    def __init__(self, path: Path, schema: str, version: int) -> None:
+    def __init__(self, path: Path, schemas: Sequence[str]) -> None:
         self._path = path
         self._jobs: queue.Queue[_Job | None] = queue.Queue(_MAX_WAITING)
         try:
             self._writer = _connect(path)
-            self._prepare(schema, version)
+            self._prepare(schemas)
             self._reader = _connect(path)
         except apsw.Error as error:
             raise _error(path, error) from error
@@ -71,16 +72,17 @@ class Database:
         result: T = await asyncio.wrap_future(job.future)
         return result
 
-    def _prepare(self, schema: str, version: int) -> None:
+    def _prepare(self, schemas: Sequence[str]) -> None:
         found = self._writer.pragma("user_version")
-        if found > version:
+        if found > len(schemas):
             raise FailedPreconditionError(
-                f"{self._path} is of a newer Klever (schema {found}, this one knows {version})"
+                f"{self._path} is of a newer Klever (schema {found}, this one knows {len(schemas)})"
             )
-        if found < version:
+        if found < len(schemas):
             with self._writer:
-                self._writer.execute(schema)
-                self._writer.pragma("user_version", version)
+                for schema in schemas[found:]:
+                    self._writer.execute(schema)
+                self._writer.pragma("user_version", len(schemas))
 
     def _run(self) -> None:
         running = True

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from klever.oci import mediatypes
 from klever.oci.digest import Digest
+from klever.registry.blob_response import BlobResponse
 from klever.registry.blobs import Blobs
 from klever.registry.requests import Caller
 
@@ -25,9 +26,9 @@ class BlobHandlers:
         return web.Response(headers=headers)
 
     async def get(self, request: web.Request, caller: Caller) -> web.FileResponse:
-        """The file, or the Range of it, moved by the kernel."""
+        """The file, or the Range of it."""
         digest = _digest(request)
-        return web.FileResponse(self._blobs.find(caller.repository, digest).path, headers=_headers(digest))
+        return BlobResponse(await self._blobs.find(caller.repository, digest), _headers(digest))
 
     async def delete(self, request: web.Request, caller: Caller) -> web.Response:
         await self._blobs.delete(caller.repository, _digest(request))

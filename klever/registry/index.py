@@ -5,6 +5,7 @@ A link lets one repository read one blob; without it the blob does not exist the
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -21,8 +22,8 @@ from klever.registry.records import Link, Precondition, StoredManifest, Tag
 
 __all__ = ["Index"]
 
-_VERSION: Final = 1
-_SCHEMA: Final = """
+_SCHEMAS: Final = (
+    """
 CREATE TABLE links (
     repository TEXT, digest TEXT, size INTEGER, touched REAL, PRIMARY KEY (repository, digest)
 ) WITHOUT ROWID;
@@ -40,9 +41,15 @@ CREATE TABLE tags (
     repository TEXT, tag TEXT, digest TEXT, pushed REAL, PRIMARY KEY (repository, tag)
 ) WITHOUT ROWID;
 CREATE INDEX tags_by_digest ON tags (repository, digest);
-"""
+""",
+    "CREATE INDEX tags_by_push ON tags (repository, pushed);",
+)
 _MANIFESTS: Final = """
 SELECT digest, media_type, artifact_type, config_media_type, size, pushed, content FROM manifests WHERE repository = ?
+"""
+_TAGGED: Final = """
+SELECT tags.tag, tags.digest, tags.pushed FROM tags JOIN manifests USING (repository, digest)
+WHERE repository = ? AND instr(tag, ?) AND config_media_type IN (SELECT value FROM json_each(?))
 """
 _HAS_MANIFEST: Final = "SELECT 1 FROM manifests WHERE repository = ? AND digest = ?"
 
@@ -57,7 +64,7 @@ class Index:
     @classmethod
     def open(cls, path: Path, clock: Callable[[], float] = time.time) -> Self:
         """Blocks; raises as `Database` does."""
-        return cls(Database(path, _SCHEMA, _VERSION), clock)
+        return cls(Database(path, _SCHEMAS), clock)
 
     def close(self) -> None:
         self._database.close()
@@ -73,6 +80,11 @@ class Index:
     def is_linked(self, digest: Digest) -> bool:
         """Whether any repository has a link to the blob."""
         return bool(self._database.read("SELECT 1 FROM links WHERE digest = ? LIMIT 1", digest))
+
+    def repositories_of(self, digest: Digest, limit: int) -> list[str]:
+        """At most `limit` repositories that have a link to the blob."""
+        sql = "SELECT repository FROM links WHERE digest = ? ORDER BY repository LIMIT ?"
+        return [row[0] for row in self._database.read(sql, digest, limit)]
 
     def knows(self, repository: str) -> bool:
         """Whether anything was ever pushed there and is still kept."""
@@ -93,8 +105,24 @@ class Index:
     def tags(self, repository: str, after: str, limit: int) -> list[Tag]:
         """At most `limit` tags beyond `after`, in the order of their bytes."""
         sql = "SELECT tag, digest, pushed FROM tags WHERE repository = ? AND tag > ? ORDER BY tag LIMIT ?"
-        rows = self._database.read(sql, repository, after, limit)
-        return [Tag(tag, Digest(digest), pushed) for tag, digest, pushed in rows]
+        return list(map(_tag, self._database.read(sql, repository, after, limit)))
+
+    def count_tags(self, repository: str) -> int:
+        count: int = self._database.read("SELECT count(*) FROM tags WHERE repository = ?", repository)[0][0]
+        return count
+
+    def tagged(
+        self, repository: str, config_media_types: Iterable[str], containing: str, offset: int, limit: int
+    ) -> list[Tag]:
+        """At most `limit` tags, from the `offset`th on, of manifests whose config has one of the media types."""
+        sql = _TAGGED + "ORDER BY tag LIMIT ? OFFSET ?"
+        types = json.dumps(list(config_media_types))
+        return list(map(_tag, self._database.read(sql, repository, containing, types, limit, offset)))
+
+    def newest(self, repository: str, config_media_types: Iterable[str], limit: int) -> list[Tag]:
+        """The `limit` tags that were pushed last, of manifests as for `tagged`."""
+        sql = _TAGGED + "ORDER BY tags.pushed DESC LIMIT ?"
+        return list(map(_tag, self._database.read(sql, repository, "", json.dumps(list(config_media_types)), limit)))
 
     def repositories(self, after: str, limit: int) -> list[str]:
         """At most `limit` repositories with a manifest, beyond `after`."""
@@ -192,6 +220,10 @@ class Index:
             db.execute("DELETE FROM children WHERE repository = ? AND manifest = ?", (repository, digest))
 
         await self._database.write(delete)
+
+
+def _tag(row: tuple[Any, ...]) -> Tag:
+    return Tag(row[0], Digest(row[1]), row[2])
 
 
 def _stored(row: tuple[Any, ...]) -> StoredManifest:

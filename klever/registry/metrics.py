@@ -30,3 +30,8 @@ class Metrics:
             "Blob uploads whose bytes are being received.",
             registry=collectors,
         )
+        self.damaged = Gauge(
+            "klever_registry_damaged_blobs",
+            "Blobs set aside since the start because their files did not match their digests.",
+            registry=collectors,
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, Self
 
@@ -24,6 +24,7 @@ __all__ = ["Registry", "check_repository", "check_tag", "split_target"]
 
 _DAY: Final = 24 * 3600.0
 _PAGE: Final = 1000
+_SMALLEST: Final = 512  # bytes of a database; SQLite takes any smaller file for a new one
 _ANY: Final = Precondition()
 
 _log = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ class Registry:
     async def close(self) -> None:
         """Tell the listener what it does not know yet, finish what is being written, and let go of the files."""
         await self._notifier.close()
+        await self.blobs.close()
         await asyncio.to_thread(self._threads.close)
         self._index.close()
 
@@ -77,6 +79,22 @@ class Registry:
         if not self._index.knows(check_repository(repository)):
             raise NotFoundError(f"there is no repository {repository}", reason="NAME_UNKNOWN")
         return self._index.tags(repository, after, limit)
+
+    def count_tags(self, repository: str) -> int:
+        """How many tags the repository has; 0 for an unknown one."""
+        return self._index.count_tags(check_repository(repository))
+
+    def tagged(
+        self, repository: str, config_media_types: Iterable[str], *, containing: str = "", offset: int, limit: int
+    ) -> list[Tag]:
+        """At most `limit` tags, in order, from the `offset`th on: those that contain a text and name manifests whose
+        config has one of the media types.
+        """
+        return self._index.tagged(check_repository(repository), config_media_types, containing, offset, limit)
+
+    def newest(self, repository: str, config_media_types: Iterable[str], *, limit: int) -> list[Tag]:
+        """The `limit` tags that were pushed last, the last one first, of manifests as for `tagged`."""
+        return self._index.newest(check_repository(repository), config_media_types, limit)
 
     def manifest(self, repository: str, target: str) -> StoredManifest:
         """The manifest that `target` names; raises `NotFoundError`, or `IntegrityError` if it is damaged."""
@@ -116,7 +134,7 @@ class Registry:
         check_repository(repository)
         tag, digest = split_target(target)
         manifest = PushedManifest.parse(content, media_type, digest)
-        missing = await self.blobs.missing([blob.digest for blob in manifest.blobs])
+        missing = await self.blobs.missing(repository, list(manifest.blobs))
         if missing:
             raise InvalidError(f"blob {missing[0]} is not in {repository}", reason="MANIFEST_BLOB_UNKNOWN")
         await self._index.put_manifest(repository, tag, manifest, precondition)
@@ -195,4 +213,17 @@ def _open_index(root: Path, clock: Callable[[], float]) -> Index:
         fsync_directory(root.parent)
         if not (root / "scrubbed").exists():
             (root / "scrubbed").touch()
+        _check_not_lost(root)
     return Index.open(root / "registry.db", clock)
+
+
+def _check_not_lost(root: Path) -> None:
+    """Raises `IntegrityError` if there are blobs without their index: a new one would have them all collected."""
+    path = root / "registry.db"
+    if path.exists() and path.stat().st_size < _SMALLEST:
+        raise IntegrityError(f"{path} is empty: restore a backup of {root}, or remove {root} to start without models")
+    if not path.exists() and any(root.glob("blobs/*/*")):
+        raise IntegrityError(
+            f"{path} is missing, and its blobs are not: restore a backup of {root}, or remove {root} to start without "
+            "models"
+        )

@@ -14,7 +14,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from klever.api.codec import from_object, parse_time
 from klever.api.kinds import NAMESPACE, Object
-from klever.catalog.catalogue import Catalogue, Version
+from klever.catalog.catalogue import Version
+from klever.catalog.listing import PlatformCatalogue
 from klever.controllers.inspections import ALLOW_CODE, code_is_allowed, inspection_of, trust_as
 from klever.errors import AlreadyExistsError, FieldViolation, InvalidError, NotFoundError
 from klever.oci.digest import Digest
@@ -35,7 +36,7 @@ _ESCAPED_SLASH = re.compile("%2f", re.IGNORECASE)
 class ModelHandlers:
     """`seen` is where inspections are read, without a call for each version of a list; by default it is `store`."""
 
-    def __init__(self, store: Store, catalogue: Catalogue, seen: Store | None = None) -> None:
+    def __init__(self, store: Store, catalogue: PlatformCatalogue, seen: Store | None = None) -> None:
         self._store = store
         self._catalogue = catalogue
         self._seen = seen or store
@@ -95,12 +96,17 @@ class ModelHandlers:
 
     async def list_model_versions(self, request: pb.ListModelVersionsRequest) -> pb.ListModelVersionsResponse:
         _check_order(request.order_by, "tag", "created", "created desc")
-        found = await self._catalogue.versions(_repository(request.project, request.model))
-        versions = [v for v in found if request.filter in v.reference.tag]
+        repository = _repository(request.project, request.model)
         if request.order_by.startswith("created"):
-            versions.sort(key=_created, reverse=request.order_by.endswith("desc"))
-        page, token = _page(versions, request.page_size, request.page_token)
-        items, token = _fitting([await self._message(v) for v in page], request.page_token, token)
+            found = await self._catalogue.versions_by_time(repository, containing=request.filter)
+            ordered = found[::-1] if request.order_by.endswith("desc") else found
+            page, token = _page(list[Version | None](ordered), request.page_size, request.page_token)
+        else:
+            start, size = _start(request.page_token), page_size(request.page_size)
+            page, more = await self._catalogue.versions(repository, containing=request.filter, offset=start, limit=size)
+            token = str(start + size) if more else ""
+        messages = [await self._message(v) if v else None for v in page]
+        items, token = _fitting(messages, request.page_token, token)
         return pb.ListModelVersionsResponse(items=items, next_page_token=token)
 
     async def get_model_version(self, request: pb.GetModelVersionRequest) -> pb.ModelVersion:
@@ -127,12 +133,12 @@ class ModelHandlers:
 
     async def _model(self, repository: str) -> pb.Model | None:
         """Return a model with its latest version; None if no tag of the repository names a model."""
-        versions = await self._catalogue.versions(repository)
-        if not versions:
+        latest = await self._catalogue.latest(repository)
+        if latest is None:
             return None
         project, _, name = repository.partition("/")
-        latest = max(versions, key=_created)
-        return pb.Model(project=project, name=name, version_count=len(versions), latest=await self._message(latest))
+        count = self._catalogue.count(repository)
+        return pb.Model(project=project, name=name, version_count=count, latest=await self._message(latest))
 
     async def _message(self, version: Version) -> pb.ModelVersion:
         """Return a version with what the platform itself found in it."""
@@ -162,10 +168,14 @@ def _check_order(asked: str, *known: str) -> None:
         raise InvalidError(violations=(FieldViolation("order_by", f"{asked!r} is none of: {names}"),))
 
 
-def _page(items: list[T], size: int, token: str) -> tuple[list[T], str]:
-    if token and not (token.isascii() and token.isdecimal()):
+def _start(token: str) -> int:
+    if token and not (token.isascii() and token.isdecimal() and len(token) < 10):
         raise InvalidError(violations=(FieldViolation("page_token", "was not given by this server"),))
-    start = int(token or 0)
+    return int(token or 0)
+
+
+def _page(items: list[T], size: int, token: str) -> tuple[list[T], str]:
+    start = _start(token)
     end = start + page_size(size)
     return items[start:end], str(end) if end < len(items) else ""
 
@@ -239,12 +249,6 @@ def _signature(version: Version) -> pb.Signature | None:
         ]
 
     return pb.Signature(inputs=tensors("inputs"), outputs=tensors("outputs"), layers=dict(signature.layers))
-
-
-def _created(version: Version) -> float:
-    """Seconds since 1970; 0 where the metadata does not say."""
-    time = _time(version.config.created)
-    return time.seconds + time.nanos / 1e9 if time else 0.0
 
 
 def _time(text: str) -> Timestamp | None:

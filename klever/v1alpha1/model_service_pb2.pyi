@@ -219,7 +219,7 @@ class Model(_message.Message):
     """Number of its tags. Written by the server."""
     @_builtins.property
     def latest(self) -> Global___ModelVersion:
-        """The version that was made last, as its metadata says."""
+        """Of the few versions that were pushed last, the one that was created last, as its metadata says."""
 
     def __init__(
         self,
@@ -648,7 +648,9 @@ class ListModelVersionsRequest(_message.Message):
     page_token: _builtins.str
     """From the previous page's next_page_token; empty for the first page."""
     order_by: _builtins.str
-    """`tag` (default), `created` or `created desc`."""
+    """`tag` (default), `created` or `created desc`. By time, a model may have as many versions as the server's limit
+    `versions_by_time` says: it reads them all.
+    """
     filter: _builtins.str
     """Substring of the tag."""
     def __init__(

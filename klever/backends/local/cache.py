@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -86,11 +86,17 @@ class ModelCache:
         `content` is the content layer's digest, the key. Concurrent callers share one fetch. Raises what `fetch`
         raises, and `ExhaustedError` if the disk is full or the bound is reached by models in use.
         """
-        while content not in self._entries:
-            await asyncio.shield(self._fetching(reference, content))
-        entry = self._entries[content]
-        entry.used_ns = await asyncio.to_thread(_touch, entry.path)
-        return entry.path / "model"
+        while True:
+            while content not in self._entries:
+                await asyncio.shield(self._fetching(reference, content))
+            entry = self._entries[content]
+            try:
+                entry.used_ns = await asyncio.to_thread(_touch, entry.path)
+            except FileNotFoundError:  # removed by somebody else: fetched again
+                if self._entries.get(content) is entry:
+                    del self._entries[content]
+                continue
+            return entry.path / "model"
 
     def _fetching(self, reference: str, content: str) -> asyncio.Task[None]:
         task = self._fetches.get(content)
@@ -139,7 +145,7 @@ class ModelCache:
     async def _drop(self, content: str) -> None:
         """Forget and delete; at once out of the way, for it may be fetched again while its files still go."""
         path = self._entries.pop(content).path
-        with disk_errors(path):
+        with disk_errors(path), suppress(FileNotFoundError):  # removed by somebody else
             doomed = path.rename(path.with_name(f"{_PARTIAL}{path.name}-{time.monotonic_ns()}"))
             await asyncio.to_thread(shutil.rmtree, doomed)
 
@@ -157,13 +163,16 @@ class ModelCache:
         """Fetch beside the entries and move into place what is complete and durable."""
         path = self._root / content.replace(":", "-", 1)
         with disk_errors(self._root):
+            self._root.mkdir(parents=True, exist_ok=True)  # somebody may have removed it
             partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=self._root))
             try:
                 self._fetch(reference, content, partial)
                 _settle(partial)
+                if path.exists():  # what is left of a model that somebody removed
+                    shutil.rmtree(path)
                 partial.replace(path)
             except BaseException:
-                shutil.rmtree(partial)
+                shutil.rmtree(partial, ignore_errors=True)
                 raise
             return _entry(path)
 
@@ -174,6 +183,8 @@ def _entry(path: Path) -> _Entry:
 
 
 def _touch(path: Path) -> int:
+    """Set the last use of an entry; returns it. Raises `FileNotFoundError` if the model is not there any more."""
+    (path / "model").stat()
     now = time.time_ns()  # the file system's own clock is too coarse to order two uses
     os.utime(path, ns=(now, now))
     return now

@@ -14,7 +14,7 @@ from typing import Final
 from klever.errors import InvalidError
 from klever.oci import archive, mediatypes
 from klever.oci.archive import Limits
-from klever.oci.blobs import VerifiedReader, disk_errors
+from klever.oci.blobs import disk_errors
 from klever.oci.config import MAX_CONFIG, ModelConfig
 from klever.oci.layout import Layout
 from klever.oci.manifest import Descriptor, Manifest
@@ -64,9 +64,8 @@ def unpack(manifest: Manifest, layout: Layout, target: Path, limits: Limits) -> 
     Raises `InvalidError` for an unsafe or foreign archive, `IntegrityError` if the blob has changed on disk.
     """
     layer = content(manifest)
-    with layout.open(layer.digest) as file, VerifiedReader(file, layer.digest) as source:
+    with layout.verified(layer.digest) as source:
         names = archive.unpack(source.read, target, limits=limits)
-        source.verify()
     stray = next((name for name in names if not name.startswith(f"{_MODEL}/")), None)
     if stray is not None:
         raise InvalidError(f"archive entry {stray!r} is not below {_MODEL}/", reason="NOT_A_MODEL")

@@ -19,7 +19,7 @@ import apsw
 
 from klever.errors import ExhaustedError, FailedPreconditionError, IntegrityError, KleverError, UnavailableError
 
-__all__ = ["Row", "connect", "failure", "lock", "prepare", "revision", "rows"]
+__all__ = ["Row", "check_not_lost", "connect", "failure", "lock", "prepare", "revision", "rows"]
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +48,9 @@ SYNCHRONOUS = "FULL"
 
 BUSY_MS = 2_000
 
+SMALLEST = 512
+"""Bytes of the smallest database; SQLite takes any smaller file for a new one."""
+
 
 class Row(NamedTuple):
     """One stored object: `kind` is the resource name, `data` and `applied` are JSON."""
@@ -59,6 +62,19 @@ class Row(NamedTuple):
     revision: int
     data: bytes
     applied: bytes
+
+
+def check_not_lost(path: Path) -> None:
+    """Raise `IntegrityError` if a store was at `path` and is gone: a new one must not take its place unnoticed."""
+    if path.exists():
+        if path.stat().st_size < SMALLEST:
+            raise IntegrityError(f"{path} is empty: restore a backup, or remove the file to start without objects")
+        return
+    journal = path.with_name(f"{path.name}-wal")
+    if journal.exists() and journal.stat().st_size:
+        raise IntegrityError(
+            f"{path} is missing, and {journal} is not: restore a backup, or remove {journal} to start without objects"
+        )
 
 
 def connect(path: Path) -> apsw.Connection:

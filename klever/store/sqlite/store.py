@@ -25,7 +25,7 @@ from klever.store.sqlite.expiry import expire_events
 from klever.store.sqlite.gc import Collector
 from klever.store.sqlite.history import History
 from klever.store.sqlite.pages import Pages, Rest
-from klever.store.sqlite.schema import Row, connect, failure, lock, prepare, revision, rows
+from klever.store.sqlite.schema import Row, check_not_lost, connect, failure, lock, prepare, revision, rows
 from klever.store.sqlite.watching import bookmark, existing, following, heartbeat, place_of
 from klever.store.sqlite.writer import Writer
 from klever.store.sqlite.writes import Writes, not_found
@@ -175,6 +175,7 @@ class SqliteStore:
 
 def _read(path: Path) -> tuple[apsw.Connection, list[Row], int]:
     try:
+        check_not_lost(path)
         connection = connect(path)
         prepare(connection, path)
         return connection, list(rows(connection)), revision(connection)

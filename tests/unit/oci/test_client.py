@@ -433,6 +433,20 @@ def test_a_manifest_redirected_elsewhere_is_fetched_without_credentials(
     assert "Authorization" not in stranger.requests("GET")[0]
 
 
+@pytest.mark.parametrize("location", ["http+unix:///run/registry.sock", "http+unix://%2Frun%2Fregistry.sock/v2/x"])
+def test_nothing_leads_to_a_socket(registry: FakeRegistry, layout: Layout, location: str) -> None:
+    for path in ("/v2/p/m/manifests/v1", f"/v2/p/m/blobs/{BLOB.digest}"):
+        registry.answers[f"GET {path}"] = (307, {"Location": location}, b"")
+    with pytest.raises(UnavailableError):
+        client(registry).get_manifest("p/m", "v1")
+    with pytest.raises(UnavailableError), layout.writer(expected=BLOB.digest, size=BLOB.size) as writer:
+        client(registry).get_blob("p/m", BLOB, writer)
+    registry.answers.clear()
+    registry.challenge, registry.accepted = f'Bearer realm="{location}"', "Bearer made"
+    with pytest.raises(UnauthenticatedError):
+        client(registry).get_manifest("p/m", "v1")
+
+
 def test_a_foreign_realm_is_not_told_the_password(registry: FakeRegistry, stranger: FakeRegistry) -> None:
     registry.challenge = f'Bearer realm="{stranger.url}/token",service="s",scope="repository:p/m:pull"'
     registry.accepted, registry.manifests["v1"] = "Bearer made", MANIFEST

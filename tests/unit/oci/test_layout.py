@@ -77,12 +77,28 @@ def test_an_aborted_write_leaves_nothing(layout: Layout) -> None:
 def test_a_flipped_bit_is_found_on_reading(layout: Layout) -> None:
     blob = layout.put("x", b"abc")
     layout.blob_path(blob.digest).write_bytes(b"abd")
-    with pytest.raises(IntegrityError, match="does not match its digest"):
+    assert not layout.has(blob)
+    layout.put("x", b"abc")
+    layout.blob_path(blob.digest).write_bytes(b"abd")
+    with pytest.raises(IntegrityError, match=blob.digest):
         layout.read(blob)
     with pytest.raises(InvalidError, match="more than the 2 allowed"):
         layout.read(blob, limit=2)
     with pytest.raises(NotFoundError):
         layout.read(Descriptor.of("x", b"never stored"))
+
+
+def test_a_large_damaged_blob_is_set_aside_by_who_reads_it(layout: Layout) -> None:
+    content = bytes(5 << 20)
+    blob = layout.put("x", content)
+    layout.blob_path(blob.digest).write_bytes(bytes(len(content) - 1) + b"x")
+    assert layout.has(blob)  # only its size is looked at
+    with pytest.raises(IntegrityError), layout.verified(blob.digest) as source:
+        assert source.read(3) == bytes(3)
+    assert not layout.has(blob)
+    assert [path.name for path in (layout.root / "damaged").iterdir()] == [f"sha256-{blob.digest.hex}"]
+    layout.put("x", content)
+    layout.verify(blob.digest)
 
 
 def test_collection_takes_what_no_name_leads_to(layout: Layout) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -19,6 +21,7 @@ from klever.oci.client import RegistryClient
 from klever.oci.digest import Digest
 from klever.oci.manifest import Descriptor
 from klever.oci.registries import Endpoint
+from klever.registry.index import _SCHEMAS
 from klever.registry.registry import Registry
 from tests.unit.registry.client import Client, Process, Served, manifest, serving, session
 
@@ -140,14 +143,12 @@ def pull(served: Served, target: Path) -> bytes:
     return (target / DIGEST.hex).read_bytes()
 
 
-async def test_a_flipped_bit_is_found_and_never_pulled(served: Served, tmp_path: Path) -> None:
+async def test_a_flipped_bit_is_found_by_reading_everything(served: Served, tmp_path: Path) -> None:
     client, target = served.client, tmp_path / "pulled"
     target.mkdir()
     await served.client.push("a/b", "v1", CONTENT)
     await served.client.push("a/b", "v2", b"sound")
     flip(served.root / "blobs/sha256" / DIGEST.hex)
-    with pytest.raises(IntegrityError):
-        await asyncio.to_thread(pull, served, target)
     assert await served.registry.scrub() == [DIGEST]
     with pytest.raises(NotFoundError):
         await asyncio.to_thread(pull, served, target)
@@ -185,9 +186,21 @@ async def test_a_registry_of_a_newer_klever_is_left_alone(tmp_path: Path) -> Non
     set_version(root, 99)
     with pytest.raises(FailedPreconditionError, match=r"newer Klever \(schema 99"):
         await Registry.open(root)
-    set_version(root, 1)
+    set_version(root, len(_SCHEMAS))
     async with serving(root) as served:
         assert (await served.client.get_manifest("a/b", "v1")).status == 200
+
+
+async def test_a_registry_of_an_older_klever_is_taken_over(tmp_path: Path) -> None:
+    root = tmp_path / "registry"
+    root.mkdir()
+    db = apsw.Connection(str(root / "registry.db"))
+    db.execute(_SCHEMAS[0])
+    db.close()
+    set_version(root, 1)
+    async with serving(root) as served:
+        await served.client.push("a/b", "v1", b"config")
+        assert [tag.name for tag in served.registry.newest("a/b", [mediatypes.IMAGE_CONFIG], limit=9)] == ["v1"]
 
 
 def set_version(root: Path, version: int) -> None:
@@ -202,3 +215,17 @@ async def test_a_damaged_database_is_said(tmp_path: Path) -> None:
     (root / "registry.db").write_bytes(b"no database" * 1000)
     with pytest.raises(IntegrityError, match=r"registry\.db is damaged"):
         await Registry.open(root)
+
+
+@pytest.mark.parametrize("lose", [lambda path: os.truncate(path, 0), Path.unlink], ids=["emptied", "removed"])
+async def test_a_lost_database_is_not_replaced_unnoticed(tmp_path: Path, lose: Callable[[Path], None]) -> None:
+    root = tmp_path / "registry"
+    async with serving(root) as served:
+        await served.client.push("a/b", "v1", b"config")
+    lose(root / "registry.db")
+    for _ in range(2):
+        with pytest.raises(IntegrityError, match="restore a backup"):
+            await Registry.open(root)
+    shutil.rmtree(root)
+    async with serving(root) as served:
+        await served.client.push("a/b", "v1", b"config")

@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from prometheus_client import CollectorRegistry
 
-from klever.catalog.catalogue import Catalogue
+from klever.catalog.listing import PlatformCatalogue
 from klever.controllers.pushes import ensure_namespace
 from klever.oci import mediatypes, model
 from klever.oci.client import RegistryClient
@@ -75,13 +75,19 @@ def awake() -> asyncio.Event:
 
 
 @pytest.fixture
-async def endpoint(tmp_path: Path, awake: asyncio.Event) -> AsyncIterator[Endpoint]:
+async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
+    registry = await Registry.open(tmp_path / "registry")
+    yield registry
+    await registry.close()
+
+
+@pytest.fixture
+async def endpoint(registry: Registry, awake: asyncio.Event) -> AsyncIterator[Endpoint]:
     @web.middleware
     async def wait(request: web.Request, handler: Handler) -> web.StreamResponse:
         await awake.wait()
         return await handler(request)
 
-    registry = await Registry.open(tmp_path / "registry")
     app = application(registry, authorize_by_token("secret", reads=False), Metrics(CollectorRegistry()))
     app.middlewares.append(wait)
     server = RegistryServer(registry, app)
@@ -89,7 +95,6 @@ async def endpoint(tmp_path: Path, awake: asyncio.Event) -> AsyncIterator[Endpoi
     yield Endpoint("", f"http://{address}", credentials=Credentials(token="secret"))
     awake.set()
     await server.stop()
-    await registry.close()
 
 
 @pytest.fixture
@@ -101,9 +106,9 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
 
 
 @pytest.fixture
-def models(tmp_path: Path, store: SqliteStore, endpoint: Endpoint) -> ModelHandlers:
-    catalogue = Catalogue(Registries.parse({"registries": {}}, platform=endpoint), Layout(tmp_path / "metadata"))
-    return ModelHandlers(store, catalogue)
+def models(tmp_path: Path, store: SqliteStore, registry: Registry, endpoint: Endpoint) -> ModelHandlers:
+    registries = Registries.parse({"registries": {}}, platform=endpoint)
+    return ModelHandlers(store, PlatformCatalogue(registries, Layout(tmp_path / "metadata"), registry))
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
@@ -83,6 +84,44 @@ async def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
     (tmp_path / "klever.db").write_bytes(b"not a database, not at all" * 100)
     with pytest.raises(IntegrityError, match="is damaged, or no database"):
         await opened(tmp_path / "klever.db")
+
+
+async def test_an_empty_file_is_a_lost_store(tmp_path: Path) -> None:
+    path = tmp_path / "klever.db"
+    store = await opened(path)
+    await fill(store, 1)
+    await store.close()
+    os.truncate(path, 0)
+    for _ in range(2):
+        with pytest.raises(IntegrityError, match="restore a backup"):
+            await opened(path)
+    path.unlink()
+    await (await opened(path)).close()
+
+
+async def test_a_journal_without_its_file_is_a_lost_store(tmp_path: Path) -> None:
+    path, journal = tmp_path / "klever.db", tmp_path / "klever.db-wal"
+    store = await opened(path)
+    await fill(store, 1)
+    content = journal.read_bytes()
+    await store.close()
+    path.unlink()
+    journal.write_bytes(content)
+    with pytest.raises(IntegrityError, match="restore a backup"):
+        await opened(path)
+    journal.unlink()
+    await (await opened(path)).close()
+
+
+@pytest.mark.parametrize("size", [1, 100, 4096])
+async def test_a_file_that_was_cut_is_refused(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "klever.db"
+    store = await opened(path)
+    await fill(store, 1)
+    await store.close()
+    os.truncate(path, size)
+    with pytest.raises(IntegrityError, match="restore a backup"):
+        await opened(path)
 
 
 async def test_a_watch_from_too_long_ago_must_list_again(store: SqliteStore) -> None:

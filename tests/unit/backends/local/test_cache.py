@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -122,3 +124,45 @@ async def test_slow_pulls_leave_the_threads_to_others(tmp_path: Path, registry: 
     registry.go.set()
     await asyncio.gather(*pulls)
     await models.close()
+
+
+def remove_all(root: Path) -> None:
+    shutil.rmtree(root)
+
+
+def remove_files(root: Path) -> None:
+    for model in root.glob("*/model"):
+        shutil.rmtree(model)
+
+
+def leave_a_rest(root: Path) -> None:
+    for model in root.glob("*/model"):
+        model.rename(model.with_name("rest"))
+
+
+@pytest.mark.parametrize("remove", [remove_all, remove_files, leave_a_rest])
+async def test_a_model_that_somebody_removed_is_fetched_again(
+    tmp_path: Path, registry: Registry, remove: Callable[[Path], None]
+) -> None:
+    models = await cache(tmp_path / "data/models", registry)
+    await models.path("m", A)
+    remove(tmp_path / "data/models")
+    paths = await asyncio.gather(*(models.path("m", A) for _ in range(3)), models.path("m", B))
+    assert all((path / "model.onnx").exists() for path in paths)
+    assert sorted(registry.fetched) == [A, A, B]
+
+
+async def test_the_whole_data_directory_may_come_back(tmp_path: Path, registry: Registry) -> None:
+    models = await cache(tmp_path / "data/models", registry, models=1.5)
+    await models.path("m", A)
+    shutil.rmtree(tmp_path / "data")
+    assert (await models.path("m", B) / "model.onnx").exists()
+    assert (await models.path("m", A) / "model.onnx").exists()
+
+
+async def test_an_error_of_the_disk_names_the_path(tmp_path: Path, registry: Registry) -> None:
+    models = await cache(tmp_path / "data/models", registry)
+    shutil.rmtree(tmp_path / "data")
+    (tmp_path / "data").write_text("a file in the way")
+    with pytest.raises(UnavailableError, match=str(tmp_path / "data")):
+        await models.path("m", A)

@@ -101,7 +101,7 @@ def test_a_changed_blob_is_found_on_export(tmp_path: Path) -> None:
     manifest = build(tmp_path / "onnx", layout)
     path = layout.blob_path(manifest.layers[0].digest)
     path.write_bytes(path.read_bytes()[:4] + b"\1" + path.read_bytes()[5:])  # gzip's time: harmless to its checksum
-    with pytest.raises(IntegrityError, match="has changed on disk"):
+    with pytest.raises(IntegrityError):
         ormb.unpack(manifest, layout, tmp_path, Limits())
 
 

@@ -1,0 +1,158 @@
+"""The catalogue of the platform's own registry, which it lists page by page.
+
+Tags and manifests are read from the registry in process. A page costs the manifests of that page, however many
+versions a model has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final
+
+from klever.api.codec import parse_time
+from klever.catalog.catalogue import Catalogue, Version
+from klever.errors import InvalidError, KleverError, NotFoundError
+from klever.limits import DEFAULTS, Limits
+from klever.oci.client import FetchedManifest, RegistryClient
+from klever.oci.dialects import DIALECTS
+from klever.oci.digest import Digest
+from klever.oci.layout import Layout
+from klever.oci.reference import Reference
+from klever.oci.registries import Registries
+from klever.registry.records import Tag
+from klever.registry.registry import Registry
+
+__all__ = ["PlatformCatalogue", "created_at"]
+
+_PAGE: Final = 1000
+"""Names that are read in one go, between which others get their turn."""
+_CANDIDATES: Final = 4
+"""Tags, the last pushed ones, among which a model's latest version is looked for."""
+_CACHED_LATEST: Final = 4096
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
+
+
+class PlatformCatalogue(Catalogue):
+    """A catalogue that also lists what `registry`, the platform's own, holds."""
+
+    def __init__(
+        self, registries: Registries, metadata: Layout, registry: Registry, *, limits: Limits = DEFAULTS
+    ) -> None:
+        super().__init__(registries, metadata, limits)
+        self._registry = registry
+        self._limits = limits
+        self._latest: OrderedDict[str, tuple[list[Tag], Version | None]] = OrderedDict()
+
+    async def models(self, project: str = "") -> list[str]:
+        """Return the repositories, sorted; of one project if it is given."""
+        prefix = f"{project}/" if project else ""
+        names, after = [], prefix
+        while page := self._registry.repositories(after=after, limit=_PAGE):
+            names += [name for name in page if name.startswith(prefix) and "/" in name]
+            after = page[-1]
+            if not after.startswith(prefix):
+                break
+            await asyncio.sleep(0)
+        return names
+
+    async def tags(self, repository: str) -> list[str]:
+        """Return all tags of a repository, sorted; raises `NotFoundError`."""
+        names: list[str] = []
+        while page := self._registry.tags(repository, after=names[-1] if names else "", limit=_PAGE):
+            names += [tag.name for tag in page]
+            await asyncio.sleep(0)
+        return names
+
+    def count(self, repository: str) -> int:
+        """Return the number of tags of a repository."""
+        return self._registry.count_tags(repository)
+
+    async def versions(
+        self, repository: str, *, containing: str = "", offset: int, limit: int
+    ) -> tuple[list[Version | None], bool]:
+        """Return at most `limit` versions whose tags contain a text, by tag, from `offset` on, and if more follow.
+
+        A version whose metadata cannot be read is None. Raises `NotFoundError` for an unknown repository.
+        """
+        self._check_known(repository)
+        tags = self._registry.tagged(repository, DIALECTS, containing=containing, offset=offset, limit=limit + 1)
+        return await self._read_all(repository, tags[:limit]), len(tags) > limit
+
+    async def versions_by_time(self, repository: str, *, containing: str = "") -> list[Version]:
+        """Return all versions whose tags contain a text, the one that was created first first.
+
+        Every version must be read for that: raises `InvalidError` beyond the limit `versions_by_time`.
+        """
+        self._check_known(repository)
+        most = self._limits.versions_by_time
+        tags = self._registry.tagged(repository, DIALECTS, containing=containing, offset=0, limit=most + 1)
+        if len(tags) > most:
+            count = max(self.count(repository), most + 1)
+            self._limits.check("versions_by_time", count, f"the model {repository}", "order_by")
+        found = [version for version in await self._read_all(repository, tags) if version is not None]
+        return sorted(found, key=created_at)
+
+    async def latest(self, repository: str) -> Version | None:
+        """Return the version that was created last among those pushed last; None if none of these is a model."""
+        tags = self._registry.newest(repository, DIALECTS, limit=_CANDIDATES)
+        known = self._latest.get(repository)
+        if known is not None and known[0] == tags:
+            return known[1]
+        found = [version for version in await self._read_all(repository, tags) if version is not None]
+        latest = max(found, key=created_at, default=None)
+        self._latest[repository] = (tags, latest)
+        if len(self._latest) > _CACHED_LATEST:
+            self._latest.popitem(last=False)
+        return latest
+
+    def _check_known(self, repository: str) -> None:
+        try:
+            self._registry.tags(repository, limit=0)
+        except NotFoundError as error:
+            raise NotFoundError(f"there is no model {repository}", reason="MODEL_NOT_FOUND") from error
+
+    async def _read_all(self, repository: str, tags: Sequence[Tag]) -> list[Version | None]:
+        """Return what each tag names; None where that cannot be read."""
+        found: dict[Digest, Version | None] = {}
+        unknown: list[FetchedManifest] = []
+        for tag in tags:
+            if tag.digest not in found:
+                found[tag.digest] = self._known(Reference(repository), tag.digest)
+                if found[tag.digest] is None:
+                    unknown += self._manifest(repository, tag.digest)
+        if unknown:
+            found |= await self._with(Reference(repository), lambda client: self._add_all(client, repository, unknown))
+        return [
+            replace(version, reference=Reference(repository, tag=tag.name)) if (version := found[tag.digest]) else None
+            for tag in tags
+        ]
+
+    def _manifest(self, repository: str, digest: Digest) -> list[FetchedManifest]:
+        try:
+            stored = self._registry.manifest(repository, digest)
+        except KleverError:  # damaged, or deleted meanwhile: the registry tells of it
+            return []
+        return [FetchedManifest(stored.media_type, stored.digest, stored.content)]
+
+    def _add_all(
+        self, client: RegistryClient, repository: str, manifests: list[FetchedManifest]
+    ) -> dict[Digest, Version | None]:
+        found: dict[Digest, Version | None] = {}
+        for manifest in manifests:
+            try:
+                found[manifest.digest] = self._add(client, Reference(repository), manifest)
+            except (InvalidError, NotFoundError):
+                found[manifest.digest] = None
+        return found
+
+
+def created_at(version: Version) -> datetime:
+    """Return when a version was created, as its metadata says; the beginning of time if it does not."""
+    try:
+        return parse_time(version.config.created)
+    except ValueError:
+        return _NEVER
