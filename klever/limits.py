@@ -51,6 +51,7 @@ class Limits:
     model_files: int = _limit(100_000, "files", "the files of a model, and the members of an archive in one")
     inspected_bytes: int = _limit(4 << 30, "bytes", "what an inspection decompresses and reads of one model")
     inspected_opcodes: int = _limit(5_000_000, "opcodes", "what an inspection follows of the pickles of one model")
+    listed_bytes: int = _limit(16 << 20, "bytes", "the metadata of the versions that are sorted by their time")
     versions_by_time: int = _limit(1_000, "versions", "the versions of a model that are listed by their time")
     tags_per_page: int = _limit(1_000, "tags", "a page of the registry's lists")
     manifest_bytes: int = _limit(4 << 20, "bytes", "a manifest that is pushed to the registry")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from klever.catalog.cache import VersionCache
 from klever.errors import NotFoundError
 from klever.formats.bounds import check_bounds
 from klever.limits import DEFAULTS, Limits
@@ -25,7 +25,6 @@ __all__ = ["Catalogue", "Version"]
 
 T = TypeVar("T")
 
-_CACHED_VERSIONS = 4096
 _THREADS = 32
 """Calls at a time: the rest waits for those."""
 _PATIENCE = 10.0
@@ -36,7 +35,8 @@ _PATIENCE = 10.0
 class Version:
     """One artifact that is a model. `reference` is as it was asked for; `size` is in bytes, config and layers.
 
-    `content` is the digest by which versions that differ in metadata only are equal.
+    `config_bytes` is the size of the config alone. `content` is the digest by which versions that differ in metadata
+    only are equal.
     """
 
     reference: Reference
@@ -45,6 +45,7 @@ class Version:
     size: int
     config: ModelConfig
     dialect: str
+    config_bytes: int = 0
 
     @property
     def pinned(self) -> Reference:
@@ -62,7 +63,7 @@ class Catalogue:
         self._registries = registries
         self._metadata = metadata
         self._limits = limits
-        self._versions: OrderedDict[tuple[str, Digest], Version] = OrderedDict()
+        self._versions = VersionCache()
         self._threads = ThreadPoolExecutor(_THREADS, "catalogue")
 
     async def resolve(self, reference: Reference) -> Version:
@@ -88,7 +89,7 @@ class Catalogue:
         await self._with(Reference(repository), lambda client: client.delete_manifest(repository, target))
 
     def _known(self, reference: Reference, digest: Digest) -> Version | None:
-        version = self._versions.get((reference.repository, digest))
+        version = self._versions.get(reference.repository, digest)
         return replace(version, reference=reference) if version else None
 
     def _read(self, client: RegistryClient, reference: Reference) -> Version:
@@ -98,9 +99,7 @@ class Catalogue:
     def _add(self, client: RegistryClient, reference: Reference, fetched: FetchedManifest) -> Version:
         """Read a version's metadata and remember it; raises as `resolve`."""
         version = self._parse(client, reference, fetched)
-        self._versions[reference.repository, fetched.digest] = version
-        while len(self._versions) > _CACHED_VERSIONS:
-            self._versions.popitem(last=False)
+        self._versions.add(reference.repository, version)
         return version
 
     def _parse(self, client: RegistryClient, reference: Reference, fetched: FetchedManifest) -> Version:
@@ -113,7 +112,7 @@ class Catalogue:
         if config.signature is not None:
             check_bounds(config.signature, self._limits)
         size = manifest.config.size + sum(layer.size for layer in manifest.layers)
-        return Version(reference, fetched.digest, content, size, config, dialect.name)
+        return Version(reference, fetched.digest, content, size, config, dialect.name, manifest.config.size)
 
     def _fetch(self, client: RegistryClient, repository: str, blob: Descriptor) -> None:
         if self._metadata.has(blob):

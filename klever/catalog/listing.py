@@ -30,6 +30,10 @@ __all__ = ["PlatformCatalogue", "created_at"]
 
 _PAGE: Final = 1000
 """Names that are read in one go, between which others get their turn."""
+_CHUNK: Final = 8
+"""Versions that are read at a time."""
+_PAGE_BYTES: Final = 4 << 20
+"""Metadata of the versions of a page: a message holds no more."""
 _CANDIDATES: Final = 4
 """Tags, the last pushed ones, among which a model's latest version is looked for."""
 _CACHED_LATEST: Final = 4096
@@ -44,8 +48,7 @@ class PlatformCatalogue(Catalogue):
     ) -> None:
         super().__init__(registries, metadata, limits)
         self._registry = registry
-        self._limits = limits
-        self._latest: OrderedDict[str, tuple[list[Tag], Version | None]] = OrderedDict()
+        self._latest: OrderedDict[str, tuple[list[Tag], Tag | None]] = OrderedDict()
 
     async def models(self, project: str = "") -> list[str]:
         """Return the repositories, sorted; of one project if it is given."""
@@ -76,11 +79,21 @@ class PlatformCatalogue(Catalogue):
     ) -> tuple[list[Version | None], bool]:
         """Return at most `limit` versions whose tags contain a text, by tag, from `offset` on, and if more follow.
 
+        There are fewer where their metadata is large, but at least one.
+
         A version whose metadata cannot be read is None. Raises `NotFoundError` for an unknown repository.
         """
         self._check_known(repository)
         tags = self._registry.tagged(repository, DIALECTS, containing=containing, offset=offset, limit=limit + 1)
-        return await self._read_all(repository, tags[:limit]), len(tags) > limit
+        page: list[Version | None] = []
+        left = _PAGE_BYTES
+        for start in range(0, min(limit, len(tags)), _CHUNK):
+            for version in await self._read_all(repository, tags[start : min(start + _CHUNK, limit)]):
+                left -= version.config_bytes if version else 0
+                if left < 0 and page:
+                    return page, True
+                page.append(version)
+        return page, len(tags) > limit
 
     async def versions_by_time(self, repository: str, *, containing: str = "") -> list[Version]:
         """Return all versions whose tags contain a text, the one that was created first first.
@@ -93,7 +106,11 @@ class PlatformCatalogue(Catalogue):
         if len(tags) > most:
             count = max(self.count(repository), most + 1)
             self._limits.check("versions_by_time", count, f"the model {repository}", "order_by")
-        found = [version for version in await self._read_all(repository, tags) if version is not None]
+        found: list[Version] = []
+        for start in range(0, len(tags), _CHUNK):
+            found += filter(None, await self._read_all(repository, tags[start : start + _CHUNK]))
+            used = sum(version.config_bytes for version in found)
+            self._limits.check("listed_bytes", used, f"the metadata of the versions of {repository}", "order_by")
         return sorted(found, key=created_at)
 
     async def latest(self, repository: str) -> Version | None:
@@ -101,10 +118,11 @@ class PlatformCatalogue(Catalogue):
         tags = self._registry.newest(repository, DIALECTS, limit=_CANDIDATES)
         known = self._latest.get(repository)
         if known is not None and known[0] == tags:
-            return known[1]
-        found = [version for version in await self._read_all(repository, tags) if version is not None]
-        latest = max(found, key=created_at, default=None)
-        self._latest[repository] = (tags, latest)
+            return (await self._read_all(repository, [known[1]]))[0] if known[1] else None
+        versions = zip(await self._read_all(repository, tags), tags, strict=True)
+        found = [(version, tag) for version, tag in versions if version is not None]
+        latest, tag = max(found, key=lambda pair: created_at(pair[0])) if found else (None, None)
+        self._latest[repository] = (tags, tag)
         if len(self._latest) > _CACHED_LATEST:
             self._latest.popitem(last=False)
         return latest

@@ -31,6 +31,8 @@ T = TypeVar("T")
 M = TypeVar("M", bound=Message)
 
 _ESCAPED_SLASH = re.compile("%2f", re.IGNORECASE)
+_CHUNK = 8
+"""Models that are read at a time: their metadata is in memory until it is known whether it fits into a message."""
 
 
 class ModelHandlers:
@@ -83,7 +85,12 @@ class ModelHandlers:
         project = "" if request.project == "-" else request.project
         names = [n for n in await self._catalogue.models(project) if request.filter in n.partition("/")[2]]
         page, token = _page(names, request.page_size, request.page_token)
-        models = await asyncio.gather(*(self._model(name) for name in page))
+        models: list[pb.Model | None] = []
+        for start in range(0, len(page), _CHUNK):
+            models += await asyncio.gather(*(self._model(name) for name in page[start : start + _CHUNK]))
+            if sum(model.ByteSize() for model in models if model is not None) > MAX_PAGE_BYTES:
+                token = str(_start(request.page_token) + len(models))  # the rest would not fit
+                break
         items, token = _fitting(models, request.page_token, token)
         return pb.ListModelsResponse(items=items, next_page_token=token)
 
@@ -104,7 +111,7 @@ class ModelHandlers:
         else:
             start, size = _start(request.page_token), page_size(request.page_size)
             page, more = await self._catalogue.versions(repository, containing=request.filter, offset=start, limit=size)
-            token = str(start + size) if more else ""
+            token = str(start + len(page)) if more else ""
         messages = [await self._message(v) if v else None for v in page]
         items, token = _fitting(messages, request.page_token, token)
         return pb.ListModelVersionsResponse(items=items, next_page_token=token)

@@ -1,0 +1,40 @@
+"""Versions that were read, as many as fit: whoever pushes a version writes its metadata, and decides how much it is."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from threading import Lock
+from typing import TYPE_CHECKING, Final
+
+from klever.oci.digest import Digest
+
+if TYPE_CHECKING:
+    from klever.catalog.catalogue import Version
+
+__all__ = ["VersionCache"]
+
+_MOST_VERSIONS: Final = 4096
+_MOST_BYTES: Final = 8 << 20
+"""Of metadata as JSON, which takes up to ten times as much in memory."""
+
+
+class VersionCache:
+    """Versions by repository and digest. Threads may use it at the same time."""
+
+    def __init__(self) -> None:
+        self._versions: OrderedDict[tuple[str, Digest], Version] = OrderedDict()
+        self._bytes = 0
+        self._lock = Lock()
+
+    def get(self, repository: str, digest: Digest) -> Version | None:
+        return self._versions.get((repository, digest))
+
+    def add(self, repository: str, version: Version) -> None:
+        """Keep a version; the ones that were added first go if there is no room."""
+        with self._lock:
+            if (repository, version.digest) in self._versions:
+                return
+            self._versions[repository, version.digest] = version
+            self._bytes += version.config_bytes
+            while len(self._versions) > _MOST_VERSIONS or self._bytes > _MOST_BYTES:
+                self._bytes -= self._versions.popitem(last=False)[1].config_bytes

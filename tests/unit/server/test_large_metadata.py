@@ -1,0 +1,73 @@
+"""Versions with as much metadata as the limits allow: a list holds no more of it than fits into a message."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from klever.errors import InvalidError
+from klever.oci import mediatypes
+from klever.oci.client import RegistryClient
+from klever.oci.config import ModelConfig
+from klever.oci.manifest import Manifest
+from klever.registry.registry import Registry
+from klever.server.models import ModelHandlers
+from klever.v1alpha1 import model_service_pb2 as pb
+from tests.unit.server.conftest import Author
+
+COUNT = 24
+LARGE = 1_000_000
+
+
+async def push(registry: Registry, author: Author, repository: str, number: int) -> None:
+    def blobs() -> Manifest:
+        document = {"format": "ONNX", "description": f"{number:09}" + "x" * LARGE}
+        layer = author.layout.put(mediatypes.ORMB_LAYER, b"x")
+        config = author.layout.put(mediatypes.ORMB_CONFIG, ModelConfig.of(document).encode())
+        with RegistryClient(author.endpoint) as client:
+            for blob in (layer, config):
+                client.put_blob(repository, blob, author.layout.blob_path(blob.digest))
+        return Manifest(config, (layer,))
+
+    manifest = await asyncio.to_thread(blobs)
+    await registry.put_manifest(repository, f"v{number:03}", manifest.encode(), mediatypes.IMAGE_MANIFEST)
+
+
+async def test_versions_come_in_pages_that_fit(models: ModelHandlers, author: Author, registry: Registry) -> None:
+    for number in range(COUNT):
+        await push(registry, author, "team/large", number)
+    token, tags = "", list[str]()
+    while True:
+        request = pb.ListModelVersionsRequest(project="team", model="large", page_token=token)
+        page = await models.list_model_versions(request)
+        assert 0 < page.ByteSize() < 4 << 20
+        tags += [version.tag for version in page.items]
+        if not (token := page.next_page_token):
+            break
+    assert tags == [f"v{number:03}" for number in range(COUNT)]
+    assert models._catalogue._versions._bytes <= 8 << 20
+
+
+async def test_too_much_metadata_is_not_sorted(models: ModelHandlers, author: Author, registry: Registry) -> None:
+    for number in range(COUNT):
+        await push(registry, author, "team/large", number)
+    with pytest.raises(InvalidError) as refused:
+        await models.list_model_versions(
+            pb.ListModelVersionsRequest(project="team", model="large", order_by="created desc")
+        )
+    assert refused.value.metadata == {"limit": "listed_bytes"}
+
+
+async def test_models_come_in_pages_that_fit(models: ModelHandlers, author: Author, registry: Registry) -> None:
+    for number in range(COUNT):
+        await push(registry, author, f"team/m{number:03}", number)
+    for _ in range(2):  # what is latest is looked up, then known
+        token, names = "", list[str]()
+        while True:
+            page = await models.list_models(pb.ListModelsRequest(project="team", page_token=token))
+            assert 0 < page.ByteSize() < 4 << 20
+            names += [model.name for model in page.items]
+            if not (token := page.next_page_token):
+                break
+        assert names == [f"m{number:03}" for number in range(COUNT)]
