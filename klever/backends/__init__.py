@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from klever.formats import Signature
+from klever.runtimes import Guard
 
 __all__ = ["Backend", "Instance", "InstancePhase", "PredictorWorkload", "ServingKey", "Workload"]
 
@@ -92,6 +93,7 @@ class Instance:
     http: str = ""
     grpc: str = ""
     metrics: str = ""
+    guard: Guard = Guard.NONE
     started_at: datetime | None = None
 
 

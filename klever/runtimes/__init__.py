@@ -15,7 +15,7 @@ from typing import Protocol
 
 from klever.formats import Signature
 
-__all__ = ["Launch", "Model", "Placement", "Probe", "Runtime", "WireProtocol"]
+__all__ = ["Guard", "Launch", "Model", "Placement", "Probe", "Runtime", "WireProtocol"]
 
 
 class WireProtocol(StrEnum):
@@ -27,6 +27,14 @@ class WireProtocol(StrEnum):
     """OpenScoring's REST interface (`/openscoring/model/NAME`)."""
     ANY = "any"
     """A user's own command: every path below the Serving's prefix."""
+
+
+class Guard(StrEnum):
+    """What a router must check before a request reaches a replica, because the server itself does not withstand it."""
+
+    NONE = ""
+    TRITON = "triton"
+    """Requests of the Open Inference Protocol that end a Triton server: `klever.routers.envoy`'s guard.lua."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +106,7 @@ class Launch:
     """Whether the replica also listens on `Placement.grpc_port`."""
     metrics_path: str = ""
     """Path of Prometheus metrics on `Placement.metrics_port`, empty where there are none."""
+    guard: Guard = Guard.NONE
     shared_memory: str = ""
     """Begins the names of the replica's POSIX shared memory, which outlives a killed process; empty for none."""
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from klever.backends import ServingKey
-from klever.runtimes import Launch, Probe
+from klever.runtimes import Guard, Launch, Probe
 
 __all__ = ["PROCESS_PREFIX", "Addresses", "Record", "Slot", "lay_out", "read_record", "wipe"]
 
@@ -69,6 +69,8 @@ class Record:
     addresses: Addresses
     probe: Probe
     shared_memory: str
+    guard: Guard = Guard.TRITON
+    """A replica of an older version, whose record has none, may need it."""
 
 
 def lay_out(directory: Path, launch: Launch, model: Path | None, record: Record) -> None:
@@ -125,5 +127,6 @@ def _decode(document: Mapping[str, Any]) -> Record:
             "slot": Slot(**{**document["slot"], "key": ServingKey(**document["slot"]["key"])}),
             "addresses": Addresses(**document["addresses"]),
             "probe": Probe(**probe),
+            "guard": Guard(document.get("guard", Guard.TRITON)),
         }
     )

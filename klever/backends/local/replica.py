@@ -22,6 +22,7 @@ from klever.backends.local.probe import Health, Prober
 from klever.backends.local.record import Addresses, Record, Slot
 from klever.errors import ExhaustedError, InvalidError, KleverError
 from klever.process import ProcessState
+from klever.runtimes import Guard
 
 __all__ = ["Replica", "Timing"]
 
@@ -274,6 +275,7 @@ class Replica:
             http=addresses.http,
             grpc=addresses.grpc,
             metrics=addresses.metrics,
+            guard=record.guard if record else Guard.NONE,
             started_at=self._state().started_at if record else None,
         )
         if instance != self.instance:

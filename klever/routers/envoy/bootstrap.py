@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from klever.routers.envoy.gateway import Gateway
+from klever.routers.envoy.guard import guard_filters, guard_replies
 from klever.routers.envoy.routes import ROUTES
 
 __all__ = ["CLUSTERS_FILE", "ROUTES_FILE", "bootstrap"]
@@ -80,10 +81,12 @@ def _connection_manager(gateway: Gateway, directory: Path) -> dict[str, Any]:
         "always_set_request_id_in_response": True,
         "common_http_protocol_options": {"idle_timeout": "3600s"},
         "http2_protocol_options": {"max_concurrent_streams": 1000},
+        "local_reply_config": guard_replies(gateway.limits),
         "rds": {"route_config_name": ROUTES, "config_source": _watched(directory, ROUTES_FILE)},
         "http_filters": [
             _filter("grpc_web", "v3.GrpcWeb", {}),
             _filter("grpc_json_transcoder", "v3.GrpcJsonTranscoder", _transcoder(gateway)),
+            *guard_filters(gateway.limits),
             _filter("router", "v3.Router", {}),
         ],
     }

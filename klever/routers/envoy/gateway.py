@@ -6,6 +6,8 @@ import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from klever.limits import DEFAULTS, Limits
+
 __all__ = ["Gateway"]
 
 
@@ -26,6 +28,7 @@ class Gateway:
     descriptors: Path
     token: str = field(repr=False)
     names: tuple[str, ...] = ()
+    limits: Limits = DEFAULTS
 
     @property
     def beyond_loopback(self) -> bool:
