@@ -15,6 +15,10 @@ CLUSTERS_FILE = "clusters.json"
 ROUTES_FILE = "routes.json"
 
 _FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
+_PROGRAM_SIZE = "re2.max_program_size.error_level"
+"""Above what a header match of an admitted Serving compiles to: serving.proto bounds its repetitions."""
+_HEADERS_KB = 8
+"""All headers of a request: at least one fewer byte in each than the 8,190 that aiohttp takes in one."""
 _SERVICES = ("ModelService", "JobService", "ServingService")
 
 
@@ -26,7 +30,7 @@ def bootstrap(gateway: Gateway, directory: Path) -> dict[str, Any]:
         "dynamic_resources": {"cds_config": _watched(directory, CLUSTERS_FILE)},
         "static_resources": {"listeners": [_listener(gateway, directory)]},
         "overload_manager": {"resource_monitors": [_connection_limit()]},
-        "layered_runtime": {"layers": [{"name": "regex", "static_layer": {"re2.max_program_size.error_level": 10000}}]},
+        "layered_runtime": {"layers": [{"name": "regex", "static_layer": {_PROGRAM_SIZE: 1 << 18}}]},
     }
 
 
@@ -77,6 +81,7 @@ def _connection_manager(gateway: Gateway, directory: Path) -> dict[str, Any]:
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
         "stream_idle_timeout": "300s",
         "request_headers_timeout": "10s",
+        "max_request_headers_kb": _HEADERS_KB,
         "preserve_external_request_id": True,
         "always_set_request_id_in_response": True,
         "common_http_protocol_options": {"idle_timeout": "3600s"},

@@ -99,9 +99,21 @@ def _unauthenticated(gateway: Gateway) -> dict[str, Any]:
     return _refuse({"prefix": "/", "headers": [token]}, 401, "a token is needed: send `authorization: Bearer TOKEN`")
 
 
+_PEER: dict[str, Any] = {
+    "request_headers_to_add": [
+        {
+            "header": {"key": "x-forwarded-for", "value": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"},
+            "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+        }
+    ]
+}
+"""Of routes to the platform itself: who connected. Envoy alone appends this machine's address for loopback clients."""
+
+
 def _registry() -> dict[str, Any]:
     return {
         **_UNTRANSCODED,
+        **_PEER,
         "match": _regex(_REGISTRY_PATHS),
         "route": {"cluster": REGISTRY, "timeout": "0s", "idle_timeout": "300s"},
     }
@@ -115,12 +127,12 @@ def _api() -> list[dict[str, Any]]:
     route = {"cluster": API, "timeout": "0s", "idle_timeout": "0s"}
     return [
         _refuse({"prefix": "/api/", "headers": writes}, 415, "the body must be application/json"),
-        {"match": {"prefix": "/api/v1alpha1/"}, "route": route},
+        {**_PEER, "match": {"prefix": "/api/v1alpha1/"}, "route": route},
         *(
-            {"match": {"prefix": prefix, "grpc": {}}, "route": route}
+            {**_PEER, "match": {"prefix": prefix, "grpc": {}}, "route": route}
             for prefix in ("/klever.v1alpha1.", "/grpc.reflection.", "/grpc.health.v1.")
         ),
-        {"match": {"prefix": "/klever.v1alpha1."}, "route": route},
+        {**_PEER, "match": {"prefix": "/klever.v1alpha1."}, "route": route},
     ]
 
 
