@@ -41,7 +41,9 @@ class Limits:
     example_bytes: int = _limit(64 << 20, "bytes", "an example request, and the health probe made from a signature")
 
     request_bytes: int = _limit(64 << 20, "bytes", "an inference request, and a message of an inference stream")
-    gateway_bytes: int = _limit(1 << 30, "bytes", "the memory of the gateway, which holds inference requests until whole")
+    gateway_bytes: int = _limit(
+        1 << 30, "bytes", "the memory of the gateway, which holds inference requests until whole"
+    )
 
     @classmethod
     def parse(cls, settings: Iterable[str]) -> Self:

@@ -15,6 +15,7 @@ from tritonclient import grpc as grpc_client
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import serialize_byte_tensor
 
+from tests.attacks.fuzz import fuzz
 from tests.attacks.triton import (
     METADATA,
     NAME,
@@ -211,3 +212,13 @@ def test_an_honest_generate_is_answered(echo: Platform, verb: str) -> None:
     assert status == 200
     if verb == "generate":
         assert (answer["FOUT"], answer["SOUT"]) == (1.5, "classification")
+
+
+async def test_generated_requests(echo: Platform) -> None:
+    """Some thousand; `bench/fuzz.py` sends as many as one likes."""
+    outcome = await fuzz(echo, range(3000))
+    print(outcome.ends, outcome.wrong[:5])
+    assert not outcome.wrong, outcome.wrong[:5]
+    assert outcome.ends["HTTP 200"] > 100
+    assert outcome.ends["HTTP 400"] > 100
+    assert outcome.ends["gRPC StatusCode.INVALID_ARGUMENT"] > 100

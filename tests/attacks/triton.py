@@ -11,9 +11,9 @@ from typing import Any
 from onnx import TensorProto, helper
 from tritonclient.grpc import service_pb2
 
-from tests.e2e.platform import Platform, replicas, until
+from tests.e2e.platform import Platform, replicas
 
-__all__ = ["GRPC", "NAME", "METADATA", "answer_of", "deploy_echo", "infer", "message", "processes", "send"]
+__all__ = ["GRPC", "METADATA", "NAME", "answer_of", "deploy_echo", "infer", "message", "processes", "send"]
 
 NAME = "echo"
 METADATA = (("seldon", NAME), ("namespace", "default"))

@@ -92,7 +92,9 @@ class Launcher:
         await self.processes.stop(slot.process, grace_s=0)
         at = self._place(slot, predictor, parts)
         launch = parts.runtime.launch(parts.model, at)
-        record = Record(slot, predictor.content, _addresses(at, launch), launch.health, launch.shared_memory, launch.guard)
+        record = Record(
+            slot, predictor.content, _addresses(at, launch), launch.health, launch.shared_memory, launch.guard
+        )
         directory = self.directory(slot.process)
         with disk_errors(directory):
             await asyncio.to_thread(lay_out, directory, launch, parts.model_path, record)

@@ -47,7 +47,7 @@ class Rig:
             return response.status, await response.json()
 
     @asynccontextmanager
-    async def channel(self, *options: tuple[str, int]) -> AsyncIterator[grpc.aio.Channel]:
+    async def channel(self, *options: tuple[str, int]) -> AsyncIterator[Any]:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{self.gateway.port}", options=options) as channel:
             yield channel
 
@@ -62,7 +62,7 @@ async def _http_echo(request: web.Request) -> web.Response:
     return web.json_response({"bytes": len(body), "length": request.headers.get("Content-Length")})
 
 
-class _GrpcEcho(grpc.GenericRpcHandler):
+class _GrpcEcho(grpc.GenericRpcHandler):  # type: ignore[type-arg] # it takes none at run time
     def service(self, details: grpc.HandlerCallDetails) -> Any:
         if details.method == STREAM:
             return grpc.stream_stream_rpc_method_handler(self._stream)
@@ -132,7 +132,7 @@ GOOD_JSON = {
     "as many elements as may be": infer_json([1 << 20]),
     "words in data": infer_json([2], ["classification", 'shape": [99999999999]']),
     "quotes and backslashes in data": infer_json([1], ['"\\"\\\\', "\\", '\\\\"classification": 1']),
-    "a name with an escape": json.dumps({"inputs": [], "parameters": {"é\"\\\n": 1}}),
+    "a name with an escape": json.dumps({"inputs": [], "parameters": {'é"\\\n': 1}}),
     "60 levels": nested(60),
     "not JSON": "hello",
     "a shape that is not an array": '{"shape": 7}',
@@ -335,9 +335,7 @@ async def test_a_stream_passes_message_by_message_and_refused_ones_arrive_empty(
 async def test_a_stream_loses_what_is_too_large_or_compressed_and_goes_on(rig: Rig) -> None:
     good = GOOD_MESSAGES["plain"]
     async with rig.channel() as channel:
-        call = channel.stream_stream(STREAM)(
-            metadata=GUARDED, timeout=20, compression=grpc.Compression.Gzip
-        )
+        call = channel.stream_stream(STREAM)(metadata=GUARDED, timeout=20, compression=grpc.Compression.Gzip)
         await call.write(bytes(5000))
         assert await call.read() == b""
         call = channel.stream_stream(STREAM)(metadata=GUARDED, timeout=20)
