@@ -58,6 +58,11 @@ class Limits:
     upload_sessions: int = _limit(1_000, "uploads", "the blob uploads that are open at a time")
     upload_sessions_per_repository: int = _limit(100, "uploads", "the blob uploads that are open for one repository")
 
+    request_bytes: int = _limit(64 << 20, "bytes", "an inference request, and a message of an inference stream")
+    gateway_bytes: int = _limit(
+        1 << 30, "bytes", "the memory of the gateway, which holds inference requests until whole"
+    )
+
     @classmethod
     def parse(cls, settings: Iterable[str]) -> Self:
         """Return the defaults with `NAME=VALUE` applied; raises `InvalidError` that names the setting."""

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from klever.formats import Signature, Trust
+from klever.runtimes import Guard
 
 __all__ = ["Backend", "Instance", "InstancePhase", "PredictorWorkload", "ServingKey", "Workload"]
 
@@ -99,6 +100,7 @@ class Instance:
     grpc: str = ""
     metrics: str = ""
     sandbox: str = ""
+    guard: Guard = Guard.NONE
     started_at: datetime | None = None
     trust: Trust = Trust.CODE
 

@@ -108,6 +108,7 @@ def gateway_of(data: DataDirectory, options: Options) -> Gateway:
         descriptors=Path(str(files("klever.v1alpha1") / "descriptor.binpb")),
         token=data.token(),
         names=(*options.names, *(own_names() if options.host == "0.0.0.0" else ())),  # noqa: S104 - compared
+        limits=options.limits,
     )
     if options.tls_self_signed:
         return replace(gateway, tls=self_signed(data.tls, gateway.hosts))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from klever.runtimes import WireProtocol
+from klever.runtimes import Guard, WireProtocol
 
 __all__ = ["HeaderMatch", "MatchType", "Route", "RouteKey", "Router", "Target"]
 
@@ -53,6 +53,8 @@ class Target:
     http: tuple[str, ...]
     grpc: tuple[str, ...] = ()
     headers: tuple[HeaderMatch, ...] = ()
+    guard: Guard = Guard.NONE
+    """What the requests must be checked for, because one of the endpoints does not withstand it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from klever.formats import Signature
 
-__all__ = ["Launch", "Model", "Placement", "Probe", "Runtime", "WireProtocol", "unix_path"]
+__all__ = ["Guard", "Launch", "Model", "Placement", "Probe", "Runtime", "WireProtocol", "unix_path"]
 
 
 class WireProtocol(StrEnum):
@@ -27,6 +27,14 @@ class WireProtocol(StrEnum):
     """OpenScoring's REST interface (`/openscoring/model/NAME`)."""
     ANY = "any"
     """A user's own command: every path below the Serving's prefix."""
+
+
+class Guard(StrEnum):
+    """What a router must check before a request reaches a replica, because the server itself does not withstand it."""
+
+    NONE = ""
+    TRITON = "triton"
+    """Requests of the Open Inference Protocol that end a Triton server: `klever.routers.envoy`'s guard.lua."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +113,7 @@ class Launch:
     links: Mapping[str, str] = field(default_factory=dict)
     read: tuple[PurePosixPath, ...] = ()
     """Directories of this machine that the replica reads beside the environment, the store and the model."""
+    guard: Guard = Guard.NONE
     shared_memory: str = ""
     """Begins the names of the replica's POSIX shared memory, which outlives a killed process; empty for none."""
 

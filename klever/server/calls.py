@@ -100,7 +100,7 @@ class Call:
         log.log(level, "rpc", exc_info=unexpected, extra=fields)
 
     def _peer(self) -> str:
-        """The address of who calls; behind the gateway, which alone uses the Unix socket, the one that it saw."""
+        """The caller's address. Of calls on the Unix socket, which are the gateway's, the one that the gateway saw."""
         peer = str(self._context.peer())
         if not peer.startswith("unix:"):
             return peer

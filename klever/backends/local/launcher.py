@@ -105,8 +105,7 @@ class Launcher:
         await self.processes.stop(slot.process, grace_s=0)
         at = self._place(slot, predictor, parts)
         launch = parts.runtime.launch(parts.model, at)
-        addresses = Addresses(launch.http, launch.grpc, launch.metrics)
-        record = Record(slot, predictor.content, addresses, launch.health, launch.shared_memory, predictor.trust)
+        record = _record(slot, predictor, launch)
         directory, sockets = self.directory(slot.process), self.sockets(slot.process)
         with disk_errors(directory):
             await asyncio.to_thread(lay_out, directory, launch, parts.model_path, record)
@@ -213,6 +212,18 @@ class Launcher:
             probe_path=predictor.probe_path,
             threads=ceil(predictor.cpu),
         )
+
+
+def _record(slot: Slot, predictor: PredictorWorkload, launch: Launch) -> Record:
+    return Record(
+        slot,
+        predictor.content,
+        Addresses(launch.http, launch.grpc, launch.metrics),
+        launch.health,
+        launch.shared_memory,
+        predictor.trust,
+        launch.guard,
+    )
 
 
 def _empty(directory: Path) -> None:

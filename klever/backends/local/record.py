@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from klever.backends import ServingKey
 from klever.formats import Trust
-from klever.runtimes import Launch, Probe, unix_path
+from klever.runtimes import Guard, Launch, Probe, unix_path
 
 __all__ = ["PROCESS_PREFIX", "Addresses", "Record", "Slot", "lay_out", "read_record", "wipe"]
 
@@ -73,6 +73,7 @@ class Record:
     probe: Probe
     shared_memory: str
     trust: Trust
+    guard: Guard
 
 
 def lay_out(directory: Path, launch: Launch, model: Path | None, record: Record) -> None:
@@ -135,5 +136,6 @@ def _decode(document: Mapping[str, Any]) -> Record:
             "addresses": Addresses(**document["addresses"]),
             "probe": Probe(**probe),
             "trust": Trust(document["trust"]),
+            "guard": Guard(document["guard"]),
         }
     )

@@ -23,6 +23,7 @@ from klever.backends.local.record import Addresses, Record, Slot
 from klever.errors import ExhaustedError, InvalidError, KleverError
 from klever.formats import Trust
 from klever.process import ProcessState
+from klever.runtimes import Guard
 
 __all__ = ["Replica", "Timing"]
 
@@ -278,6 +279,7 @@ class Replica:
             http=addresses.http,
             grpc=addresses.grpc,
             metrics=addresses.metrics,
+            guard=record.guard if record else Guard.NONE,
             sandbox=(state.level or "") if state else "",
             started_at=state.started_at if state else None,
         )

@@ -10,7 +10,7 @@ from klever.controllers.serving.snapshot import Resolution, Snapshot
 from klever.controllers.serving.workloads import workload_of
 from klever.errors import InvalidError
 from klever.routers import HeaderMatch, MatchType, Route, RouteKey, Target
-from klever.runtimes import WireProtocol
+from klever.runtimes import Guard, WireProtocol
 
 __all__ = ["Plan", "PredictorPlan", "make_plan"]
 
@@ -170,7 +170,8 @@ def _reached(snapshot: Snapshot, target: Target) -> Target:
     slots = (i for i in snapshot.instances if (i.predictor, i.revision) == (target.predictor, target.revision))
     ready = [i for i in slots if i.phase is InstancePhase.READY]
     http, grpc = (i.http for i in ready if i.http), (i.grpc for i in ready if i.grpc)
-    return replace(target, http=tuple(sorted(http)), grpc=tuple(sorted(grpc)))
+    guard = next((i.guard for i in ready if i.guard), Guard.NONE)
+    return replace(target, http=tuple(sorted(http)), grpc=tuple(sorted(grpc)), guard=guard)
 
 
 def _rebalance(targets: list[Target]) -> list[Target]:

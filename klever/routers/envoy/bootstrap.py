@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from klever.routers.envoy.gateway import Gateway
+from klever.routers.envoy.guard import guard_filters, guard_replies
 from klever.routers.envoy.routes import ROUTES
 from klever.routers.envoy.tls import CERTIFICATE_FILE, tls_listener
 
@@ -15,6 +16,10 @@ CLUSTERS_FILE = "clusters.json"
 ROUTES_FILE = "routes.json"
 
 _FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
+_PROGRAM_SIZE = "re2.max_program_size.error_level"
+"""Above what a header match of an admitted Serving compiles to: serving.proto bounds its repetitions."""
+_HEADERS_KB = 8
+"""All headers of a request: at least one fewer byte in each than the 8,190 that aiohttp takes in one."""
 _SERVICES = ("ModelService", "JobService", "ServingService")
 
 
@@ -26,7 +31,7 @@ def bootstrap(gateway: Gateway, directory: Path) -> dict[str, Any]:
         "dynamic_resources": {"cds_config": _watched(directory, CLUSTERS_FILE)},
         "static_resources": {"listeners": [_listener(gateway, directory)]},
         "overload_manager": {"resource_monitors": [_connection_limit()]},
-        "layered_runtime": {"layers": [{"name": "regex", "static_layer": {"re2.max_program_size.error_level": 10000}}]},
+        "layered_runtime": {"layers": [{"name": "regex", "static_layer": {_PROGRAM_SIZE: 1 << 18}}]},
     }
 
 
@@ -79,14 +84,17 @@ def _connection_manager(gateway: Gateway, directory: Path) -> dict[str, Any]:
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
         "stream_idle_timeout": "300s",
         "request_headers_timeout": "10s",
+        "max_request_headers_kb": _HEADERS_KB,
         "preserve_external_request_id": True,
         "always_set_request_id_in_response": True,
         "common_http_protocol_options": {"idle_timeout": "3600s"},
         "http2_protocol_options": {"max_concurrent_streams": 1000},
+        "local_reply_config": guard_replies(gateway.limits),
         "rds": {"route_config_name": ROUTES, "config_source": _watched(directory, ROUTES_FILE)},
         "http_filters": [
             _filter("grpc_web", "v3.GrpcWeb", {}),
             _filter("grpc_json_transcoder", "v3.GrpcJsonTranscoder", _transcoder(gateway)),
+            *guard_filters(gateway.limits),
             _filter("router", "v3.Router", {}),
         ],
     }

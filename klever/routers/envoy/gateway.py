@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from klever.limits import DEFAULTS, Limits
+
 __all__ = ["Gateway", "Tls"]
 
 _EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
@@ -42,6 +44,7 @@ class Gateway:
     token: str = field(repr=False)
     names: tuple[str, ...] = ()
     tls: Tls | None = None
+    limits: Limits = DEFAULTS
 
     @property
     def beyond_loopback(self) -> bool:

@@ -10,7 +10,8 @@ from typing import Any
 from klever.routers import HeaderMatch, MatchType, Route, Target
 from klever.routers.envoy.clusters import API, REGISTRY, grpc_cluster, http_cluster
 from klever.routers.envoy.gateway import Gateway
-from klever.runtimes import WireProtocol
+from klever.routers.envoy.guard import REQUEST_GUARD, STREAM_GUARD
+from klever.runtimes import Guard, WireProtocol
 
 __all__ = ["ROUTES", "route_configuration", "serving_routes"]
 
@@ -20,9 +21,9 @@ _TIMEOUT = "300s"
 _NAME = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*"
 _REGISTRY_PATHS = rf"/v2/(_catalog|{_NAME}/(blobs|manifests|tags|referrers)/.+)?"
 _GRPC_PATHS = (
-    r"/inference\.GRPCInferenceService/"
-    r"(ServerLive|ServerReady|ModelReady|ServerMetadata|ModelMetadata|ModelInfer|ModelStreamInfer)"
+    r"/inference\.GRPCInferenceService/(ServerLive|ServerReady|ModelReady|ServerMetadata|ModelMetadata|ModelInfer)"
 )
+_GRPC_STREAM_PATH = "/inference.GRPCInferenceService/ModelStreamInfer"
 _PATHS = {
     WireProtocol.OPEN_INFERENCE: (
         r"/v2(/|/health/(live|ready)|/models/{name}(/versions/[0-9]+)?(/(ready|infer|generate|generate_stream))?)?"
@@ -98,9 +99,21 @@ def _unauthenticated(gateway: Gateway) -> dict[str, Any]:
     return _refuse({"prefix": "/", "headers": [token]}, 401, "a token is needed: send `authorization: Bearer TOKEN`")
 
 
+_PEER: dict[str, Any] = {
+    "request_headers_to_add": [
+        {
+            "header": {"key": "x-forwarded-for", "value": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"},
+            "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+        }
+    ]
+}
+"""Of routes to the platform itself: who connected. Envoy alone appends this machine's address for loopback clients."""
+
+
 def _registry() -> dict[str, Any]:
     return {
         **_UNTRANSCODED,
+        **_PEER,
         "match": _regex(_REGISTRY_PATHS),
         "route": {"cluster": REGISTRY, "timeout": "0s", "idle_timeout": "300s"},
     }
@@ -114,12 +127,12 @@ def _api() -> list[dict[str, Any]]:
     route = {"cluster": API, "timeout": "0s", "idle_timeout": "0s"}
     return [
         _refuse({"prefix": "/api/", "headers": writes}, 415, "the body must be application/json"),
-        {"match": {"prefix": "/api/v1alpha1/"}, "route": route},
+        {**_PEER, "match": {"prefix": "/api/v1alpha1/"}, "route": route},
         *(
-            {"match": {"prefix": prefix, "grpc": {}}, "route": route}
+            {**_PEER, "match": {"prefix": prefix, "grpc": {}}, "route": route}
             for prefix in ("/klever.v1alpha1.", "/grpc.reflection.", "/grpc.health.v1.")
         ),
-        {"match": {"prefix": "/klever.v1alpha1."}, "route": route},
+        {**_PEER, "match": {"prefix": "/klever.v1alpha1."}, "route": route},
     ]
 
 
@@ -142,23 +155,30 @@ def _entries(
         **_regex(re.escape(base) + _PATHS[protocol].replace("{name}", re.escape(key.serving))),
         "headers": match,
     }
-    metadata = [_exact("seldon", key.serving), _exact("namespace", key.namespace)]
-    grpc: dict[str, Any] = {**_regex(_GRPC_PATHS), "headers": [*metadata, *match]}
+    metadata = [_exact("seldon", key.serving), _exact("namespace", key.namespace), *match]
+    grpc: dict[str, Any] = {**_regex(_GRPC_PATHS), "headers": metadata}
+    stream: dict[str, Any] = {"path": _GRPC_STREAM_PATH, "headers": metadata}
     rewrite = {"regex_rewrite": {"pattern": {"regex": "^" + re.escape(base)}, "substitution": ""}}
     shares = {t.predictor: 100 if headers else t.weight for t in targets}
     http_shares = {http_cluster(key, t): shares[t.predictor] for t in targets if t.http and shares[t.predictor]}
     grpc_shares = {grpc_cluster(key, t): shares[t.predictor] for t in targets if t.grpc and shares[t.predictor]}
     message = f"serving {key.serving} in {key.namespace} is not ready: no predictor takes requests now"
+    guarded = any(t.guard is Guard.TRITON for t in targets)
+    requests, streams = (REQUEST_GUARD, STREAM_GUARD) if guarded else ({}, {})
     return [
-        _weighted(http, http_shares, rewrite) if http_shares else _refuse(http, 503, message),
-        _weighted(grpc, grpc_shares, {}) if grpc_shares else _refuse(grpc, 503, message),
+        _weighted(http, http_shares, requests, rewrite) if http_shares else _refuse(http, 503, message),
+        _weighted(grpc, grpc_shares, requests, {}) if grpc_shares else _refuse(grpc, 503, message),
+        _weighted(stream, grpc_shares, streams, {}) if grpc_shares else _refuse(stream, 503, message),
     ]
 
 
-def _weighted(match: dict[str, Any], shares: dict[str, int], rewrite: dict[str, Any]) -> dict[str, Any]:
+def _weighted(
+    match: dict[str, Any], shares: dict[str, int], guard: dict[str, Any], rewrite: dict[str, Any]
+) -> dict[str, Any]:
     clusters = [{"name": name, "weight": weight} for name, weight in shares.items()]
     route = {"weighted_clusters": {"clusters": clusters}, "timeout": _TIMEOUT, **rewrite}
-    return {**_UNTRANSCODED, "match": match, "route": route}
+    filters = {**_UNTRANSCODED["typed_per_filter_config"], **guard}
+    return {"match": match, "route": route, "typed_per_filter_config": filters}
 
 
 def _header(header: HeaderMatch) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from klever.routers import HeaderMatch, MatchType, Route, RouteKey, Target
-from klever.runtimes import WireProtocol
+from klever.runtimes import Guard, WireProtocol
 
 __all__ = ["decode_routes", "encode_routes"]
 
@@ -30,5 +30,6 @@ def _target(fields: dict[str, Any]) -> Target:
             "http": tuple(fields["http"]),
             "grpc": tuple(fields["grpc"]),
             "headers": headers,
+            "guard": Guard(fields.get("guard", "")),  # routes that an older version published have none
         }
     )

@@ -10,10 +10,12 @@ __all__ = ["InstalledTriton", "find"]
 
 @dataclass(frozen=True, slots=True)
 class InstalledTriton:
-    """`root` has `bin/tritonserver` and `backends/NAME/`; `backends` are those names."""
+    """`root` has `bin/tritonserver` and `backends/NAME/`; `backends` are those names, `version` is as in `2.51.0`."""
 
     root: Path
     backends: frozenset[str]
+    version: str = ""
+    """Empty if the installation does not say."""
 
 
 def find(root: Path) -> InstalledTriton | None:
@@ -21,4 +23,12 @@ def find(root: Path) -> InstalledTriton | None:
     backends = root / "backends"
     if not (root / "bin" / "tritonserver").is_file() or not backends.is_dir():
         return None
-    return InstalledTriton(root, frozenset(entry.name for entry in backends.iterdir() if entry.is_dir()))
+    names = frozenset(entry.name for entry in backends.iterdir() if entry.is_dir())
+    return InstalledTriton(root, names, _version(root / "TRITON_VERSION"))
+
+
+def _version(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return ""

@@ -22,6 +22,7 @@ from klever.runtimes.triton.config import check_signature, data_type, model_conf
 from klever.runtimes.triton.installed import InstalledTriton
 from klever.runtimes.triton.layouts import LAYOUTS, Layout
 from klever.runtimes.triton.requests import json_zeros, probe
+from klever.runtimes.triton.versions import ENVIRONMENT_VERSION, guard_of
 
 __all__ = ["TritonRuntime"]
 
@@ -93,6 +94,7 @@ class TritonRuntime:
             files=files,
             links=links,
             read=(PurePosixPath(self._installed.root),) if self._installed else (),
+            guard=guard_of(self._installed.version if self._installed else ENVIRONMENT_VERSION),
             shared_memory=shared_memory,
         )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from klever.backends import ServingKey
 from klever.backends.local.record import Addresses, Record, Slot, lay_out, read_record
 from klever.formats import Trust
-from klever.runtimes import Launch, Probe
+from klever.runtimes import Guard, Launch, Probe
 
 PROBE = Probe("/v2/models/m/infer", "POST", b"{}", {"Inference-Header-Content-Length": "2"}, (b"ONNX",), zeros=1 << 40)
 RECORD = Record(

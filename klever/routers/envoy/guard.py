@@ -1,0 +1,82 @@
+"""The guard in front of inference servers that do not withstand every request: two filters, which routes switch on.
+
+The buffer filter holds a request until it is whole and sends it on with its length. `guard.lua` then reads it once.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any, Final
+
+from klever.limits import Limits
+
+__all__ = ["REQUEST_GUARD", "STREAM_GUARD", "guard_filters", "guard_replies"]
+
+_BUFFER: Final = "envoy.filters.http.buffer"
+_LUA: Final = "envoy.filters.http.lua"
+_EXTENSIONS: Final = "type.googleapis.com/envoy.extensions.filters.http"
+_ENABLED: Final = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": {}}
+
+
+def guard_filters(limits: Limits) -> list[dict[str, Any]]:
+    """Return the filters, which do nothing on a route that does not name them. They belong before the router."""
+    code = (files("klever.routers.envoy") / "guard.lua").read_text()
+    source = f"local REQUEST_BYTES = {limits.request_bytes}\n{code}"
+    return [
+        {
+            "name": _BUFFER,
+            "disabled": True,
+            "typed_config": {"@type": f"{_EXTENSIONS}.buffer.v3.Buffer", "max_request_bytes": limits.request_bytes},
+        },
+        {
+            "name": _LUA,
+            "disabled": True,
+            "typed_config": {
+                "@type": f"{_EXTENSIONS}.lua.v3.Lua",
+                "default_source_code": {"inline_string": source},
+            },
+        },
+    ]
+
+
+def guard_replies(limits: Limits) -> dict[str, Any]:
+    """Return the local replies: what the buffer filter says of a request that is too large, in the words of its client.
+
+    HTTP clients of the Open Inference Protocol read `{"error": …}`. Envoy itself would say UNKNOWN over gRPC.
+    """
+    message = (
+        f"the request is larger than {limits.request_bytes} bytes, the limit request_bytes: "
+        "send less, or start the platform with a larger --limit request_bytes=BYTES"
+    )
+    status = {"header": {"key": "grpc-status", "value": "8"}}  # RESOURCE_EXHAUSTED
+    return {
+        "mappers": [
+            {
+                "filter": _too_large("/inference.GRPCInferenceService/"),
+                "body": {"inline_string": message},
+                "headers_to_add": [status],
+            },
+            {
+                "filter": _too_large("/seldon/"),
+                "body": {"inline_string": message},
+                "body_format_override": {"json_format": {"error": "%LOCAL_REPLY_BODY%"}},
+            },
+        ]
+    }
+
+
+def _too_large(prefix: str) -> dict[str, Any]:
+    status = {"op": "EQ", "value": {"default_value": 413, "runtime_key": "klever.too_large"}}
+    path = {"name": ":path", "string_match": {"prefix": prefix}}
+    return {
+        "and_filter": {
+            "filters": [{"status_code_filter": {"comparison": status}}, {"header_filter": {"header": path}}],
+        }
+    }
+
+
+REQUEST_GUARD: Final[dict[str, Any]] = {_BUFFER: _ENABLED, _LUA: _ENABLED}
+"""Of a route's `typed_per_filter_config`: a request is held until it is whole."""
+
+STREAM_GUARD: Final[dict[str, Any]] = {_LUA: _ENABLED}
+"""Of a stream's route: its messages are held one by one."""
