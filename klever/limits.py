@@ -43,7 +43,7 @@ class Limits:
     tags_per_page: int = _limit(1_000, "tags", "a page of the registry's lists")
     manifest_bytes: int = _limit(4 << 20, "bytes", "a manifest that is pushed to the registry")
     upload_sessions: int = _limit(1_000, "uploads", "the blob uploads that are open at a time")
-    upload_sessions_per_repository: int = _limit(100, "uploads", "the blob uploads that are open for one repository")
+    upload_sessions_per_repository: int = _limit(500, "uploads", "the blob uploads that are open for one repository")
 
     @classmethod
     def parse(cls, settings: Iterable[str]) -> Self:
