@@ -56,7 +56,7 @@ class Limits:
     tags_per_page: int = _limit(1_000, "tags", "a page of the registry's lists")
     manifest_bytes: int = _limit(4 << 20, "bytes", "a manifest that is pushed to the registry")
     upload_sessions: int = _limit(1_000, "uploads", "the blob uploads that are open at a time")
-    upload_sessions_per_repository: int = _limit(100, "uploads", "the blob uploads that are open for one repository")
+    upload_sessions_per_repository: int = _limit(500, "uploads", "the blob uploads that are open for one repository")
 
     request_bytes: int = _limit(64 << 20, "bytes", "an inference request, and a message of an inference stream")
     gateway_bytes: int = _limit(

@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from klever.errors import KleverError
+from klever.limits import DEFAULTS, Limits
 from klever.registry.auth import Authorize, Verb, credentials_of
 from klever.registry.errors import error_response, status_of
 from klever.registry.handlers_blobs import BlobHandlers
@@ -44,12 +45,14 @@ class Route:
     handler: Callable[[web.Request, Caller], Awaitable[web.StreamResponse]]
 
 
-def routes(registry: Registry, authorize: Authorize, metrics: Metrics, max_blob: int) -> list[Route]:
+def routes(
+    registry: Registry, authorize: Authorize, metrics: Metrics, max_blob: int, limits: Limits = DEFAULTS
+) -> list[Route]:
     """Everything that the registry answers."""
     uploads = UploadHandlers(registry.blobs, authorize, metrics, max_blob)
     blobs = BlobHandlers(registry.blobs)
-    manifests = ManifestHandlers(registry, metrics)
-    lists = ListHandlers(registry)
+    manifests = ManifestHandlers(registry, metrics, limits)
+    lists = ListHandlers(registry, limits)
     return [
         Route("GET", "/v2/", "login", lists.base),
         Route("GET", "/v2/_catalog", "pull", lists.catalog),
@@ -71,11 +74,11 @@ def routes(registry: Registry, authorize: Authorize, metrics: Metrics, max_blob:
 
 
 def application(
-    registry: Registry, authorize: Authorize, metrics: Metrics, *, max_blob: int = MAX_BLOB
+    registry: Registry, authorize: Authorize, metrics: Metrics, *, max_blob: int = MAX_BLOB, limits: Limits = DEFAULTS
 ) -> web.Application:
     """The application; its handlers run on the plain asyncio loop, where files are sent by the kernel."""
     app = web.Application(middlewares=[_errors])
-    for route in routes(registry, authorize, metrics, max_blob):
+    for route in routes(registry, authorize, metrics, max_blob, limits):
         app.router.add_route(route.method, route.path, _guarded(route, authorize))
 
     async def finish(request: web.Request, response: web.StreamResponse) -> None:

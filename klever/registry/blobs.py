@@ -14,6 +14,7 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from klever.errors import KleverError, NotFoundError
+from klever.limits import DEFAULTS, Limits
 from klever.oci.digest import Digest
 from klever.oci.manifest import Descriptor
 from klever.registry.content import Content
@@ -66,9 +67,16 @@ class Blobs:
     """
 
     def __init__(
-        self, root: Path, index: Index, threads: Threads, *, grace: float, clock: Callable[[], float] = time.time
+        self,
+        root: Path,
+        index: Index,
+        threads: Threads,
+        *,
+        grace: float,
+        clock: Callable[[], float] = time.time,
+        limits: Limits = DEFAULTS,
     ) -> None:
-        self.uploads = Uploads(root, threads)
+        self.uploads = Uploads(root, threads, limits)
         self._content = Content(root)
         self._index = index
         self._threads = threads

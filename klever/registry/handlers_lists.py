@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from klever.limits import Limits
 from klever.oci import mediatypes
 from klever.oci.digest import Digest
 from klever.oci.encoding import encode_json
@@ -18,21 +19,22 @@ _REFERRERS = 100  # of one page: each may carry large annotations
 class ListHandlers:
     """The handlers of /v2/, /v2/_catalog, /v2/NAME/tags/list and /v2/NAME/referrers/DIGEST."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, limits: Limits) -> None:
         self._registry = registry
+        self._limits = limits
 
     async def base(self, _request: web.Request, _caller: Caller) -> web.Response:
         """Who gets here speaks to a registry, with credentials that it takes."""
         return _json({})
 
     async def catalog(self, request: web.Request, _caller: Caller) -> web.Response:
-        page = page_of(request)
+        page = page_of(request, self._limits.tags_per_page)
         names = self._registry.repositories(after=page.after, limit=page.limit + 1)
         more = page.link("/v2/_catalog", names[page.limit - 1]) if 0 < page.limit < len(names) else {}
         return _json({"repositories": names[: page.limit]}, more)
 
     async def tags(self, request: web.Request, caller: Caller) -> web.Response:
-        page = page_of(request)
+        page = page_of(request, self._limits.tags_per_page)
         tags = self._registry.tags(caller.repository, after=page.after, limit=page.limit + 1)
         names = [tag.name for tag in tags]
         path = f"/v2/{caller.repository}/tags/list"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 from aiohttp import web
 
-from klever.errors import InvalidError
+from klever.errors import ExhaustedError, InvalidError
+from klever.limits import Limits
 from klever.oci.digest import Digest
-from klever.oci.manifest import MAX_MANIFEST
+from klever.registry.memory import Budget
 from klever.registry.metrics import Metrics
 from klever.registry.records import Precondition, StoredManifest
 from klever.registry.registry import Registry
@@ -18,14 +20,18 @@ from klever.registry.requests import Caller, read_body
 __all__ = ["ManifestHandlers"]
 
 _ETAG: Final = re.compile(r'"([^"]*)"')
+_BODIES: Final = 64 << 20
+"""Bytes of manifests that are received and read at a time: their documents take several times as much memory."""
 
 
 class ManifestHandlers:
     """The handlers of /v2/NAME/manifests/TARGET."""
 
-    def __init__(self, registry: Registry, metrics: Metrics) -> None:
+    def __init__(self, registry: Registry, metrics: Metrics, limits: Limits) -> None:
         self._registry = registry
         self._metrics = metrics
+        self._limits = limits
+        self._bodies = Budget(max(_BODIES, limits.manifest_bytes))
 
     async def head(self, request: web.Request, caller: Caller) -> web.Response:
         manifest = self._manifest(request, caller)
@@ -38,15 +44,16 @@ class ManifestHandlers:
     async def put(self, request: web.Request, caller: Caller) -> web.Response:
         """Keep a manifest. `If-Match: "DIGEST"` and `If-None-Match: *` make it a compare-and-swap (412 if it loses)."""
         precondition = _precondition(request)
-        content = await read_body(request, MAX_MANIFEST, self._metrics.received)
-        manifest = await self._registry.put_manifest(
-            caller.repository,
-            request.match_info["target"],
-            content,
-            request.content_type if "Content-Type" in request.headers else "",
-            precondition=precondition,
-            actor=caller.actor,
-        )
+        with self._bodies.held() as take:
+            content = await read_body(request, self._metrics.received, self._bounded(take))
+            manifest = await self._registry.put_manifest(
+                caller.repository,
+                request.match_info["target"],
+                content,
+                request.content_type if "Content-Type" in request.headers else "",
+                precondition=precondition,
+                actor=caller.actor,
+            )
         headers = {
             "Location": f"/v2/{caller.repository}/manifests/{manifest.digest}",
             "Docker-Content-Digest": manifest.digest,
@@ -58,6 +65,23 @@ class ManifestHandlers:
     async def delete(self, request: web.Request, caller: Caller) -> web.Response:
         await self._registry.delete(caller.repository, request.match_info["target"], actor=caller.actor)
         return web.Response(status=202)
+
+    def _bounded(self, take: Callable[[int], None]) -> Callable[[int], None]:
+        """`take`, but of one manifest's bytes only."""
+        most, size = self._limits.manifest_bytes, 0
+
+        def take_part(count: int) -> None:
+            nonlocal size
+            size += count
+            if size > most:
+                raise ExhaustedError(
+                    f"the manifest has more than {most} bytes, the limit manifest_bytes: reduce it, or start the "
+                    "platform with a larger --limit manifest_bytes",
+                    reason="TOO_LARGE",
+                )
+            take(count)
+
+        return take_part
 
     def _manifest(self, request: web.Request, caller: Caller) -> StoredManifest:
         return self._registry.manifest(caller.repository, request.match_info["target"])

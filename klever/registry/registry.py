@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from klever.errors import IntegrityError, InvalidError, NotFoundError
+from klever.limits import DEFAULTS, Limits
 from klever.oci.blobs import disk_errors, fsync_directory
 from klever.oci.digest import Digest
 from klever.oci.reference import is_repository, is_tag
@@ -52,6 +53,7 @@ class Registry:
         listener: Listener | None = None,
         grace: float = _DAY,
         clock: Callable[[], float] = time.time,
+        limits: Limits = DEFAULTS,
     ) -> Self:
         """The registry kept in the directory `root`, made if it is missing. `grace` as for `Blobs`, in seconds.
 
@@ -59,7 +61,7 @@ class Registry:
         """
         threads = Threads()
         index = await threads.submit(_open_index, root, clock)
-        return cls(root, index, Blobs(root, index, threads, grace=grace, clock=clock), threads, listener)
+        return cls(root, index, Blobs(root, index, threads, grace=grace, clock=clock, limits=limits), threads, listener)
 
     async def close(self) -> None:
         """Tell the listener what it does not know yet, finish what is being written, and let go of the files."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode
@@ -11,15 +11,14 @@ from urllib.parse import urlencode
 from aiohttp import ClientPayloadError, web
 from prometheus_client import Counter
 
-from klever.errors import DeadlineError, ExhaustedError, InvalidError, UnavailableError
+from klever.errors import DeadlineError, InvalidError, UnavailableError
 from klever.oci.digest import Digest
 from klever.registry.uploads import Parts
 
 __all__ = ["Caller", "Page", "body_parts", "digest_of", "page_of", "read_body"]
 
 _IDLE: Final = 60.0  # seconds that a client may send nothing in the middle of a body
-_BLOCK: Final = 1 << 20
-_MAX_PAGE: Final = 1000
+_BLOCK: Final = 512 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,7 @@ class Page:
 
 
 async def body_parts(request: web.Request, received: Counter) -> AsyncIterator[Parts]:
-    """The body, about a mebibyte at a time; raises `UnavailableError` if the client goes away in the middle."""
+    """The body, in blocks of some 512 KiB; raises `UnavailableError` if the client goes away in the middle."""
     parts: list[bytes] = []
     size = 0
     while part := await _read(request):
@@ -57,13 +56,12 @@ async def body_parts(request: web.Request, received: Counter) -> AsyncIterator[P
         yield parts
 
 
-async def read_body(request: web.Request, limit: int, received: Counter) -> bytes:
-    """The whole body; raises `ExhaustedError` (TOO_LARGE) beyond `limit` bytes."""
+async def read_body(request: web.Request, received: Counter, take: Callable[[int], None]) -> bytes:
+    """The whole body; `take` is told of the bytes before they are kept, and raises if they are too many."""
     body = bytearray()
     while part := await _read(request):
+        take(len(part))
         body += part
-        if len(body) > limit:
-            raise ExhaustedError(f"more than the {limit} bytes allowed here", reason="TOO_LARGE")
     received.inc(len(body))
     return bytes(body)
 
@@ -76,7 +74,7 @@ def digest_of(request: web.Request) -> Digest:
     return Digest.parse(text)
 
 
-def page_of(request: web.Request, most: int = _MAX_PAGE) -> Page:
+def page_of(request: web.Request, most: int) -> Page:
     """`n` (`most` at the most) and `last` of the query; raises `InvalidError`."""
     text = request.query.get("n", str(most))
     if not (text.isascii() and text.isdigit()):

@@ -13,11 +13,12 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from klever.errors import FailedPreconditionError, KleverError
+from klever.registry.memory import release_after_bursts
 from klever.registry.registry import Registry
 
 __all__ = ["RegistryServer"]
 
-_READ_BUFFER: Final = 512 << 10
+_READ_BUFFER: Final = 256 << 10
 _DAY: Final = 24 * 3600.0
 _UPLOAD_AGE: Final = _DAY
 
@@ -43,7 +44,8 @@ class RegistryServer:
         self._idle = asyncio.Event()
         app.middlewares.append(self._count)
         self._runner: web.AppRunner | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._received = 0
 
     async def start(self, listen: Path | tuple[str, int], *, drain: float = 30.0) -> str:
         """Listen on a Unix socket or on (host, port), any free one for 0; returns the path or `host:port`.
@@ -69,7 +71,10 @@ class RegistryServer:
             raise FailedPreconditionError(
                 f"the registry cannot listen on {listen}: {error.strerror or error}"
             ) from error
-        self._task = asyncio.create_task(self._maintain(), name="registry-upkeep")
+        self._tasks = [
+            asyncio.create_task(self._maintain(), name="registry-upkeep"),
+            asyncio.create_task(release_after_bursts(lambda: self._received), name="registry-memory"),
+        ]
         if isinstance(listen, Path):
             return str(listen)
         host, port = self._runner.addresses[0][:2]
@@ -77,10 +82,9 @@ class RegistryServer:
 
     async def stop(self) -> None:
         """Take no more connections, let the requests that run end, and stop."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._runner is not None:
             for site in self._runner.sites:
                 await site.stop()
@@ -95,6 +99,7 @@ class RegistryServer:
             response = await handler(request)
         finally:
             self._running -= 1
+            self._received += request.content.total_bytes
             if not self._running:
                 self._idle.set()
         if self._stopping:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from klever.errors import ExhaustedError, IntegrityError, KleverError, NotFoundError
+from klever.limits import Limits
 from klever.oci.blobs import disk_errors, write_all
 from klever.oci.digest import Digest
 from klever.registry.content import hash_file
@@ -26,9 +27,8 @@ from klever.registry.threads import Threads
 __all__ = ["Parts", "Upload", "Uploads"]
 
 Parts = Sequence[bytes]
-"""Pieces of a body, about a mebibyte together, written and hashed in one go."""
+"""Pieces of a body, some 512 KiB together, written and hashed in one go."""
 
-_MAX_SESSIONS: Final = 1000
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 
 
@@ -104,7 +104,8 @@ class Upload:
 class Uploads:
     """The sessions below `root`."""
 
-    def __init__(self, root: Path, threads: Threads) -> None:
+    def __init__(self, root: Path, threads: Threads, limits: Limits) -> None:
+        self._limits = limits
         self._directory = root / "uploads"
         self._threads = threads
         self._open: dict[Path, Upload] = {}
@@ -112,11 +113,10 @@ class Uploads:
             self._directory.mkdir(exist_ok=True)
 
     async def start(self, repository: str) -> Upload:
-        """A new session; raises `ExhaustedError` if 1,000 are open or the disk is full."""
-        if len(self._open) >= _MAX_SESSIONS:
-            raise ExhaustedError(f"{_MAX_SESSIONS} uploads are open", reason="TOOMANYREQUESTS")
+        """A new session; raises `ExhaustedError` if the disk is full, or too many are open."""
         identifier = uuid.uuid4().hex
         upload = Upload(identifier, self._path(repository, identifier), 0, self._threads)
+        self._check_room(repository, upload.path.suffix)
         self._open[upload.path] = upload  # counted before the others that start meanwhile look
         try:
             await self._threads.submit(_create, upload.path)
@@ -153,6 +153,19 @@ class Uploads:
                 self._open.pop(path, None)
                 await self._threads.submit(_remove, path)
         return len(stale)
+
+    def _check_room(self, repository: str, owner: str) -> None:
+        own = sum(path.suffix == owner for path in self._open)
+        for name, most, used, where in (
+            ("upload_sessions", self._limits.upload_sessions, len(self._open), "in the registry"),
+            ("upload_sessions_per_repository", self._limits.upload_sessions_per_repository, own, f"in {repository}"),
+        ):
+            if used >= most:
+                raise ExhaustedError(
+                    f"{used} uploads are open {where}, and the limit {name} is {most}: finish or cancel some, or start "
+                    f"the platform with a larger --limit {name}",
+                    reason="TOOMANYREQUESTS",
+                )
 
     def _older_than(self, moment: float) -> list[Path]:
         with disk_errors(self._directory):

@@ -18,6 +18,7 @@ import aiohttp
 from prometheus_client import CollectorRegistry
 from yarl import URL
 
+from klever.limits import DEFAULTS, Limits
 from klever.oci import mediatypes
 from klever.oci.digest import Digest
 from klever.oci.manifest import Descriptor, Manifest
@@ -134,9 +135,10 @@ async def serving(
     clock: Callable[[], float] = time.time,
     max_blob: int = MAX_BLOB,
     drain: float = 1.0,
+    limits: Limits = DEFAULTS,
 ) -> AsyncIterator[Served]:
-    registry = await Registry.open(root, listener=listener, grace=grace, clock=clock)
-    app = application(registry, authorize, Metrics(CollectorRegistry()), max_blob=max_blob)
+    registry = await Registry.open(root, listener=listener, grace=grace, clock=clock, limits=limits)
+    app = application(registry, authorize, Metrics(CollectorRegistry()), max_blob=max_blob, limits=limits)
     server = RegistryServer(registry, app, upkeep=HOUR)
     address = await server.start(("127.0.0.1", 0), drain=drain)
     try:
@@ -173,6 +175,11 @@ class Process:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.kill()
+
+    def resident(self) -> int:
+        """Bytes of memory that it holds."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1]) << 10
 
     def terminate(self) -> None:
         self._process.terminate()

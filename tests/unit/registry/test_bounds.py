@@ -12,6 +12,7 @@ from random import Random
 
 import pytest
 
+from klever.limits import Limits
 from klever.oci.digest import Digest
 from klever.registry import requests, uploads
 from tests.unit.registry.client import TOKEN, Client, Served, serving
@@ -50,7 +51,7 @@ def create_slowly(path: Path) -> None:
 
 async def test_a_thousand_uploads_are_open_at_the_most(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads, "_create", create_slowly)
-    starts = [client.ask("POST", "/v2/a/b/blobs/uploads/") for _ in range(SESSIONS + 50)]
+    starts = [client.ask("POST", f"/v2/a/b{number % 10}/blobs/uploads/") for number in range(SESSIONS + 50)]
     answers = await asyncio.gather(*starts)
     opened = [answer for answer in answers if answer.status == 202]
     assert len(opened) == SESSIONS
@@ -60,7 +61,31 @@ async def test_a_thousand_uploads_are_open_at_the_most(client: Client, monkeypat
     assert (await client.put_blob("a/b", CONTENT)).status == 201
     finished = await client.ask("PUT", f"{opened[1].headers['Location']}?digest={DIGEST}", CONTENT)
     assert finished.status == 201
-    assert (await client.get_blob("a/b", DIGEST)).body == CONTENT
+    repository = opened[1].headers["Location"].split("/blobs/")[0].removeprefix("/v2/")
+    assert (await client.get_blob(repository, DIGEST)).body == CONTENT
+
+
+async def test_uploads_and_pages_and_manifests_have_limits(tmp_path: Path) -> None:
+    limits = Limits(upload_sessions=3, upload_sessions_per_repository=2, manifest_bytes=1000, tags_per_page=2)
+    async with serving(tmp_path / "registry", limits=limits) as served:
+        client = served.client
+        for tag in ("v1", "v2", "v3"):
+            await client.push("a/b", tag)
+        assert (await client.ask("GET", "/v2/a/b/tags/list?n=100")).json["tags"] == ["v1", "v2"]
+        large = await client.put_manifest("a/b", "v4", bytes(1001))
+        assert large.refusal == (413, "TOO_LARGE")
+        first = await client.start_upload("a/b")
+        await client.start_upload("a/b")
+        own = await client.ask("POST", "/v2/a/b/blobs/uploads/")
+        await client.start_upload("c/d")
+        everybodys = await client.ask("POST", "/v2/e/f/blobs/uploads/")
+        for answer, limit in (
+            (large, "manifest_bytes"), (own, "upload_sessions_per_repository"), (everybodys, "upload_sessions"),
+        ):  # fmt: skip
+            assert f"--limit {limit}" in answer.json["errors"][0]["message"]
+        assert own.refusal == everybodys.refusal == (429, "TOOMANYREQUESTS")
+        await client.ask("DELETE", first)
+        await client.start_upload("a/b")
 
 
 async def streamed(*blocks: bytes) -> AsyncIterator[bytes]:
