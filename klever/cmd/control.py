@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from klever.api.kinds import MODEL_JOB, NAMESPACE, SERVING
 from klever.backends import Backend
@@ -39,7 +38,6 @@ class ControlLoops:
     store: Store
     machine: Machine
     resolver: ModelResolver
-    task_input: Callable[[], dict[str, Any]]
     metrics: ReconcileMetrics
     limits: Limits
 
@@ -53,7 +51,6 @@ class ControlLoops:
             store,
             machine.executor,
             EventRecorder(store, "kleveross.io/modeljob"),
-            self.task_input,
             limits=self.limits,
         )
         jobs = (objects_of(store, MODEL_JOB), task_changes(store, machine.executor))

@@ -11,7 +11,7 @@ import asyncio
 import os
 import signal
 import socket
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from klever.cmd.logs import add_log_flags, set_up_logging
 from klever.cmd.machine import gateway_of, open_machine
 from klever.cmd.options import Options, StoreOptions, add_machine_flags, add_store_flags, machine_options, store_options
 from klever.cmd.preflight import CONTROLLERS
+from klever.cmd.provisions import Provisions, RemoteRegistry
 from klever.cmd.stores import Stores, open_stores
 from klever.controllers.serving.models import ModelResolver
 from klever.limits import Limits
@@ -87,15 +88,16 @@ class _Source:
     limits: Limits
 
     def endpoint(self) -> Endpoint:
-        token = self.token_file.read_text().strip() if self.token_file else ""
+        token = self._token()
         credentials = Credentials(token=token) if token else None
         return Endpoint("", self.url, credentials, self.ca, plaintext=self.plaintext)
 
-    def task_input(self) -> dict[str, Any]:
-        files = {"tokenFile": self.token_file, "ca": self.ca}
-        named = {key: str(path) for key, path in files.items() if path}
-        own = {"url": self.url, "plaintext": self.plaintext, "entries": self.table["registries"], **named}
-        return {"registry": own, "limits": asdict(self.limits)}
+    def provisions(self) -> Provisions:
+        registry = RemoteRegistry(self.url, self._token, self.ca, self.plaintext)
+        return Provisions(registry, self.table["registries"], self.limits)
+
+    def _token(self) -> str:
+        return self.token_file.read_text().strip() if self.token_file else ""
 
 
 async def _serve(data: DataDirectory, options: Options, store: StoreOptions, source: _Source) -> None:
@@ -121,14 +123,16 @@ async def _work(data: DataDirectory, options: Options, stores: Stores, source: _
     """Take over what runs here, and look after it."""
     registries = Registries.parse(source.table, platform=source.endpoint())
     resolver = ModelResolver(stores.controllers, Catalogue(registries, Layout(data.metadata), options.limits))
-    async with open_machine(data, options, gateway_of(data, options), registries, stores.leads) as machine:
+    async with open_machine(
+        data, options, gateway_of(data, options), registries, provisions=source.provisions(), may_act=stores.leads
+    ) as machine:
         registry = CollectorRegistry()
         server = MetricsServer(registry, machine.router.metrics, machine.backend, stores.controllers)
         url = await server.start(options.metrics_port)
         print(f"klever controllers: it leads (metrics at {url})", flush=True)
         try:
             metrics = ReconcileMetrics(registry)
-            loops = ControlLoops(stores.controllers, machine, resolver, source.task_input, metrics, options.limits)
+            loops = ControlLoops(stores.controllers, machine, resolver, metrics, options.limits)
             await loops.run()
         finally:
             await server.stop()

@@ -97,11 +97,13 @@ class DataDirectory:
                 "work with; choose another --data"
             )
         try:
-            for directory in (self.root, self.sockets):
+            for directory in (self.root, self.sockets, self.sockets / "registry"):
                 directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             if self.sockets.stat().st_uid != os.getuid():
                 raise FailedPreconditionError(f"{self.sockets} belongs to another user")
             self.sockets.chmod(0o700)
+            # A task enters its sandbox's view of this one as another user; nobody else gets past the one above.
+            (self.sockets / "registry").chmod(0o711)
         except OSError as error:
             raise FailedPreconditionError(f"cannot use {self.root} for data: {error.strerror}") from error
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from dataclasses import asdict
 from functools import partial
-from typing import Any
 from urllib.parse import quote
 
 import grpc
@@ -18,6 +16,7 @@ from klever.cmd.data import DataDirectory
 from klever.cmd.machine import Machine, gateway_of, open_machine
 from klever.cmd.options import Options, StoreOptions
 from klever.cmd.preflight import CONTROLLERS, SERVER
+from klever.cmd.provisions import EmbeddedRegistry, Provisions
 from klever.cmd.stores import Stores, open_stores
 from klever.controllers.pushes import PushReconciler, ensure_namespace
 from klever.controllers.render import ServingRenderer
@@ -110,13 +109,20 @@ class Embedded:
         await self._serve_registry(registry, metrics)
         may_act = partial(self._may_act, stores)
         machine = await self._stack.enter_async_context(
-            open_machine(self._data, self._options, self._gateway, self._registries, may_act)
+            open_machine(
+                self._data,
+                self._options,
+                self._gateway,
+                self._registries,
+                provisions=self._provisions(),
+                may_act=may_act,
+            )
         )
         resolver = ModelResolver(stores.controllers, catalogue)
         await self._start_api(stores, machine, catalogue, resolver, metrics)
         await self._start_metrics(stores, machine, metrics)
         reconciles = ReconcileMetrics(metrics)
-        loops = ControlLoops(stores.controllers, machine, resolver, self._task_input, reconciles, self._options.limits)
+        loops = ControlLoops(stores.controllers, machine, resolver, reconciles, self._options.limits)
         self._working = asyncio.create_task(_work(stores, loops, pushes, reconciles), name="controllers")
 
     def _may_act(self, stores: Stores) -> bool:
@@ -137,9 +143,9 @@ class Embedded:
         await server.start(self._gateway.registry)
         self._stack.push_async_callback(server.stop)
 
-    def _task_input(self) -> dict[str, Any]:
-        own = {"url": self._gateway.local_url, "tokenFile": str(self._data.token_file)}
-        return {"registry": own | {"entries": self._table["registries"]}, "limits": asdict(self._options.limits)}
+    def _provisions(self) -> Provisions:
+        registry = EmbeddedRegistry(self._gateway.registry, self._token)
+        return Provisions(registry, self._table["registries"], self._options.limits)
 
     async def _start_api(
         self,

@@ -21,6 +21,7 @@ from klever.cmd.data import DataDirectory
 from klever.cmd.names import own_names
 from klever.cmd.options import Options
 from klever.cmd.programs import bubblewraps, envoy_binary
+from klever.cmd.provisions import Provisions
 from klever.cmd.stopping import stop_processes
 from klever.environments import EnvironmentManager
 from klever.errors import UnavailableError
@@ -54,6 +55,8 @@ async def open_machine(
     options: Options,
     gateway: Gateway,
     registries: Registries,
+    *,
+    provisions: Provisions,
     may_act: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[Machine]:
     """Start the parts; what ran before is adopted, and runs on after `options.keep_serving`.
@@ -87,7 +90,7 @@ async def open_machine(
         stack.push_async_callback(backend.close)
         stack.callback(stopping.set)
         task = (sys.executable, "-I", "-m", "klever.cmd.task")
-        executor = LocalExecutor(processes, task, env={"PATH": os.defpath}, read=_task_paths(data))
+        executor = LocalExecutor(processes, task, env={"PATH": os.defpath}, provide=provisions)
         await stack.enter_async_context(executor)
         yield Machine(router, backend, executor, runtimes)
 
@@ -103,7 +106,7 @@ def gateway_of(data: DataDirectory, options: Options) -> Gateway:
         host=options.host,
         port=options.port,
         api=data.sockets / "api.sock",
-        registry=data.sockets / "registry.sock",
+        registry=data.sockets / "registry" / "registry.sock",
         admin=data.sockets / "envoy.sock",
         descriptors=Path(str(files("klever.v1alpha1") / "descriptor.binpb")),
         token=data.token(),
@@ -121,11 +124,6 @@ def _runtimes(limits: Limits) -> dict[str, Any]:
     triton = {"installed": find_triton(Path("/opt/tritonserver")), "limits": limits}
     options: dict[str, dict[str, Any]] = {"triton": triton}
     return {name: create(name, **options.get(name, {})) for name in RUNTIMES}
-
-
-def _task_paths(data: DataDirectory) -> tuple[Path, ...]:
-    """Return what a task reads: this interpreter with its packages, this package, and the token."""
-    return (Path(sys.prefix), Path(sys.base_prefix), Path(str(files("klever"))), data.token_file)
 
 
 def _fetch(

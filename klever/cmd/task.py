@@ -1,7 +1,8 @@
 """`python -m klever.cmd.task SPEC.json`: one job's task, in a process of its own.
 
-SPEC.json holds the ModelJob's `model`, `desiredTag` and `extraction`, and of the platform `limits` and `registry`:
-`url`, `tokenFile`, `ca`, `plaintext`, and the table of further ones in `entries`. Progress goes to standard output, the
+SPEC.json holds the ModelJob's `model`, `desiredTag` and `extraction`, and what the platform provides
+(`klever.cmd.provisions`): `limits`, and in `registry` the way to its own registry (`platform`: `url`, `token`, `ca`,
+`plaintext`; null if the job does not use it) and to those of others (`entries`). Progress goes to standard output, the
 outcome to the file that KLEVER_TERMINATION_LOG names.
 """
 
@@ -49,16 +50,19 @@ def _run(spec: dict[str, Any], work: Path) -> Outcome:
 
 def _job(spec: dict[str, Any], work: Path) -> tasks.Job:
     registry = spec["registry"]
-    token_file = registry.get("tokenFile")
-    credentials = Credentials(token=Path(token_file).read_text().strip()) if token_file else None
-    ca = Path(registry["ca"]) if "ca" in registry else None
-    platform = Endpoint("", registry["url"], credentials, ca, plaintext=registry.get("plaintext", False))
-    registries = Registries.parse({"registries": registry.get("entries", {})}, platform=platform)
+    platform = _platform(registry["platform"]) if registry["platform"] else None
+    registries = Registries.parse({"registries": registry["entries"]}, platform=platform)
     model = Reference.parse(spec["model"])
     target = Reference.parse(spec["desiredTag"]) if spec.get("desiredTag") else model
     extraction, limits = spec["extraction"], Limits(**spec.get("limits", {}))
     inspect_only = bool(extraction.get("inspectOnly"))
     return tasks.Job(model, target, extraction["format"], registries, work, _say, limits, inspect_only=inspect_only)
+
+
+def _platform(own: dict[str, Any]) -> Endpoint:
+    credentials = Credentials(token=own["token"]) if own["token"] else None
+    ca = Path(own["ca"]) if "ca" in own else None
+    return Endpoint("", own["url"], credentials, ca, plaintext=own.get("plaintext", False))
 
 
 def _say(line: str) -> None:

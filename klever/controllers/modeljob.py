@@ -187,14 +187,13 @@ def _status(snapshot: Snapshot, phase: str, reason: str, message: str) -> dict[s
 
 
 class ModelJobReconciler:
-    """Gathers, decides, applies. `task_input` adds what a task needs to reach the registry."""
+    """Gathers, decides, applies."""
 
     def __init__(
         self,
         store: Store,
         executor: Executor,
         events: EventRecorder,
-        task_input: Callable[[], dict[str, Any]],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         *,
         limits: Limits = DEFAULTS,
@@ -203,7 +202,6 @@ class ModelJobReconciler:
         self._store = store
         self._executor = executor
         self._events = events
-        self._task_input = task_input
         self._clock = clock
         self._losses: Counter[Key] = Counter()
 
@@ -290,7 +288,6 @@ class ModelJobReconciler:
                 "desiredTag": spec.get("desiredTag", ""),
                 "extraction": spec.get("extraction"),
                 "conversion": spec.get("conversion"),
-                **self._task_input(),
             },
             env=values_of(spec.get("env", []), "spec.env"),
             timeout_s=float(min(spec.get("activeDeadlineSeconds", seconds), seconds)),

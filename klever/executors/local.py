@@ -7,11 +7,12 @@ import json
 import os
 import shutil
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from klever.errors import DeadlineError, KleverError, NotFoundError
 from klever.executors import Outcome, Task, TaskPhase, TaskState
@@ -19,20 +20,29 @@ from klever.oci.blobs import disk_errors
 from klever.process import Network, ProcessManager, ProcessSpec, ProcessState, Sandbox
 from klever.process.watch import Changes
 
-__all__ = ["LocalExecutor"]
+__all__ = ["LocalExecutor", "Provision"]
 
 _PREFIX: Final = "task-"
 _WORK: Final = "work"
 _GRACE_S: Final = 5.0
 
 
+@dataclass(frozen=True, slots=True)
+class Provision:
+    """What a task is given when it starts: `input` joins its specification, `read` and `network` are its sandbox's."""
+
+    input: Mapping[str, Any] = field(default_factory=dict)
+    read: tuple[Path, ...] = ()
+    network: Network = Network.FULL
+
+
 class LocalExecutor:
     """Tasks among the processes of `processes`; `async with` it, for waiting tasks start only inside.
 
     `command` is run with the path of the specification as its last argument, in an empty directory that is removed
-    when the task has ended, with the task's own variables and `env` (which wins). It runs in a sandbox that shows it
-    `read`, and writes at most `write_bytes`. At most `slots` run at once, by default one per core; the others wait in
-    the order in which they came.
+    when the task has ended, with the task's own variables and `env` (which wins). `provide` says, when a task starts,
+    what it is given beside its specification. It runs in a sandbox, in which it writes at most `write_bytes`. At most
+    `slots` run at once, by default one per core; the others wait in the order in which they came.
     """
 
     def __init__(
@@ -41,14 +51,14 @@ class LocalExecutor:
         command: tuple[str, ...],
         *,
         env: Mapping[str, str],
-        read: tuple[Path, ...] = (),
+        provide: Callable[[Task], Provision] = lambda _: Provision(),
         write_bytes: int = 64 << 30,
         slots: int | None = None,
     ) -> None:
         self._processes = processes
         self._command = command
         self._env = env
-        self._read = read
+        self._provide = provide
         self._write_bytes = write_bytes
         self._slots = slots or len(os.sched_getaffinity(0))
         self._waiting: OrderedDict[str, Task] = OrderedDict()
@@ -186,12 +196,12 @@ class LocalExecutor:
 
     def _prepare(self, task: Task) -> ProcessSpec:
         """Lay out the task's directory."""
-        work = self._work(task.uid)
+        work, provision = self._work(task.uid), self._provide(task)
         with disk_errors(work):
             work.mkdir(parents=True, exist_ok=True)
             path = work / "spec.json"
             path.touch(0o600)  # it may hold credentials
-            path.write_text(json.dumps(dict(task.spec)))
+            path.write_text(json.dumps({**task.spec, **provision.input}))
         return ProcessSpec(
             id=_id(task.uid),
             argv=(*self._command, str(path)),
@@ -201,7 +211,7 @@ class LocalExecutor:
             grace_s=_GRACE_S,
             timeout_s=task.timeout_s,
             memory_bytes=task.memory_bytes,
-            sandbox=Sandbox(self._read, (work,), network=Network.FULL, write_bytes=self._write_bytes),
+            sandbox=Sandbox(provision.read, (work,), provision.network, write_bytes=self._write_bytes),
         )
 
     def _work(self, uid: str) -> Path:

@@ -66,6 +66,9 @@ class RegistryServer:
             site = web.TCPSite(self._runner, *listen)
         try:
             await site.start()
+            if isinstance(listen, Path):
+                # A task is another user. Who reaches the socket is up to its directory.
+                await asyncio.to_thread(listen.chmod, 0o666)
         except OSError as error:
             await self._runner.cleanup()
             raise FailedPreconditionError(

@@ -50,6 +50,8 @@ class Network(StrEnum):
 
     NONE = "none"
     """Unix sockets on which it listens, and nothing else."""
+    LOCAL = "local"
+    """Unix sockets, also those that it connects to: of the sandbox's paths, there is no network."""
     LISTEN = "listen"
     """TCP ports of this machine on which it listens; it makes no connection."""
     FULL = "full"

@@ -52,7 +52,7 @@ class Bubblewrap:
 
     def _isolation(self, sandbox: Sandbox) -> Iterator[str]:
         yield from (*_NAMESPACES, "--die-with-parent", "--new-session", "--cap-drop", "ALL")
-        if sandbox.network is Network.NONE:
+        if sandbox.network in (Network.NONE, Network.LOCAL):
             yield "--unshare-net"
         if self._root:
             for capability in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"):  # for the change of the user alone

@@ -48,7 +48,7 @@ class Landlock:
             argv=(*privileges, sys.executable, "-I", "-S", restrict.__file__),
             env={},
             inputs={
-                SECCOMP_FD: program(sandbox.network, attributes=sandbox.network is Network.FULL),
+                SECCOMP_FD: program(sandbox.network, attributes=sandbox.network in (Network.LOCAL, Network.FULL)),
                 SETTINGS_FD: settings.encode(),
             },
         )
@@ -61,7 +61,7 @@ class Landlock:
             "read": [*_READ, *network],
             "write": [*_WRITE, *map(str, with_targets(sandbox.write))],
             "temporary": _TEMPORARY,
-            "tcp": sandbox.network is not Network.NONE,
+            "tcp": sandbox.network in (Network.LISTEN, Network.FULL),
             "argv": list(payload.argv),
             "env": dict(payload.env),
             "cwd": str(payload.cwd),

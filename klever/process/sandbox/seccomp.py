@@ -76,7 +76,7 @@ def program(network: Network, *, attributes: bool) -> bytes:
     code += _if_equal(_CLONE, [*_load_argument(0), *_if_set(_NAMESPACES, [_refusal()]), _return(_ALLOW)], [])
     code += _if_equal(_SOCKETPAIR, _socket_rules({_AF_UNIX: (_SOCK_STREAM,)}), [])
     code += _if_equal(_SOCKET, _socket_rules(_families(network)), [])
-    if network is not Network.FULL:
+    if network in (Network.NONE, Network.LISTEN):
         code += _if_equal(_CONNECT, [_refusal()], [])
         for number, flags in ((_SENDTO, 3), (_SENDMSG, 2), (_SENDMMSG, 3)):
             rules = [*_load_argument(flags), *_if_set(_MSG_FASTOPEN, [_refusal()]), _return(_ALLOW)]
@@ -86,7 +86,7 @@ def program(network: Network, *, attributes: bool) -> bytes:
 
 def _families(network: Network) -> dict[int, tuple[int, ...]]:
     """Return the types of sockets by address family that a process may make."""
-    if network is Network.NONE:
+    if network in (Network.NONE, Network.LOCAL):
         return {_AF_UNIX: (_SOCK_STREAM,)}
     if network is Network.LISTEN:
         return dict.fromkeys((_AF_UNIX, _AF_INET, _AF_INET6), (_SOCK_STREAM,))

@@ -16,6 +16,8 @@ from klever.backends import PredictorWorkload, ServingKey, Workload
 from klever.cmd.data import DataDirectory
 from klever.cmd.machine import Machine, gateway_of, open_machine
 from klever.cmd.options import Options
+from klever.cmd.provisions import EmbeddedRegistry, Provisions
+from klever.limits import Limits
 from klever.oci import model
 from klever.oci.registries import Endpoint, Registries
 from klever.process import ProcessManager, ProcessSpec
@@ -46,7 +48,8 @@ def open_it(tmp_path: Path, data: DataDirectory) -> Open:
         path="/usr/bin:/bin",
     )
     registries = Registries.parse({"registries": {}}, platform=Endpoint("", "http://127.0.0.1:1"))
-    return lambda: open_machine(data, options, gateway_of(data, options), registries)
+    provisions = Provisions(EmbeddedRegistry(tmp_path / "registry.sock", "secret"), {}, Limits())
+    return lambda: open_machine(data, options, gateway_of(data, options), registries, provisions=provisions)
 
 
 async def test_a_gateway_is_not_started_again_while_others_take_long_to_end(data: DataDirectory, open_it: Open) -> None:

@@ -161,7 +161,7 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
 
 
 def reconciler(store: SqliteStore, executor: Refusing) -> ModelJobReconciler:
-    return ModelJobReconciler(store, cast("Executor", executor), EventRecorder(store, "test"), dict)
+    return ModelJobReconciler(store, cast("Executor", executor), EventRecorder(store, "test"))
 
 
 async def test_what_can_never_be_started_has_failed(store: SqliteStore) -> None:

@@ -1,0 +1,107 @@
+"""What a task is given on this machine beside its job: the way to the registries that the job names, and no other."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from klever.executors import Task
+from klever.executors.local import Provision
+from klever.limits import Limits
+from klever.oci.reference import Reference
+from klever.process import Network
+from klever.registry.tokens import Grant, derive_key, sign
+
+__all__ = ["EmbeddedRegistry", "PlatformRegistry", "Provisions", "RemoteRegistry"]
+
+_SLACK: Final = timedelta(minutes=5)
+"""How much longer than its task a token lives: a task that is out of time still pushes its last layer."""
+
+Grants = Mapping[str, set[Grant]]
+
+
+class PlatformRegistry(Protocol):
+    """The registry of references without a host, as tasks reach it."""
+
+    @property
+    def socket(self) -> Path | None:
+        """The directory of its Unix socket, None if it is reached over the network."""
+
+    def access(self, grants: Grants, expires: datetime) -> dict[str, Any]:
+        """Return `url`, `token`, `ca` and `plaintext` for a task that needs `grants` until `expires`."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedRegistry:
+    """The embedded registry: a task gets a token of its own, and the socket instead of a network."""
+
+    path: Path
+    secret: str
+
+    @property
+    def socket(self) -> Path | None:
+        return self.path.parent
+
+    def access(self, grants: Grants, expires: datetime) -> dict[str, Any]:
+        return {"url": f"http+unix://{self.path}", "token": sign(derive_key(self.secret), grants, expires)}
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteRegistry:
+    """A registry of others: its token, if any, is the only one there is."""
+
+    url: str
+    token: Callable[[], str]
+    ca: Path | None
+    plaintext: bool
+    socket: Path | None = None
+
+    def access(self, grants: Grants, expires: datetime) -> dict[str, Any]:  # noqa: ARG002 - it signs no tokens
+        ca = {"ca": str(self.ca)} if self.ca else {}
+        return {"url": self.url, "token": self.token(), "plaintext": self.plaintext, **ca}
+
+
+@dataclass(frozen=True, slots=True)
+class Provisions:
+    """`table` is the table of further registries, by host, with their passwords."""
+
+    registry: PlatformRegistry
+    table: Mapping[str, Any]
+    limits: Limits
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def __call__(self, task: Task) -> Provision:
+        """Return what a task is given when it starts. Raises `InvalidError` for an invalid reference."""
+        model = Reference.parse(task.spec["model"])
+        target = Reference.parse(task.spec["desiredTag"]) if task.spec.get("desiredTag") else model
+        hosts = {reference.host for reference in (model, target) if reference.host}
+        entries = {host: self.table[host] for host in hosts if host in self.table}
+        grants: dict[str, set[Grant]] = {}
+        if not model.host:
+            grants[model.repository] = {"pull"}
+        if not target.host:
+            grants[target.repository] = {"pull", "push"}
+        expires = self.clock() + timedelta(seconds=task.timeout_s or self.limits.task_seconds) + _SLACK
+        own = self.registry.access(grants, expires) if grants else None
+        registry = {"platform": own, "entries": entries}
+        local = not hosts and self.registry.socket is not None
+        return Provision(
+            input={"registry": registry, "limits": asdict(self.limits)},
+            read=tuple(_paths(self.registry.socket if grants else None, (own or {}, *entries.values()))),
+            network=Network.LOCAL if local else Network.FULL,
+        )
+
+
+def _paths(socket: Path | None, registries: tuple[Mapping[str, Any], ...]) -> Iterator[Path]:
+    """Yield what a task reads: this interpreter with its packages, this package, and how it reaches registries."""
+    yield from (Path(sys.prefix), Path(sys.base_prefix), Path(str(files("klever"))))
+    if socket is not None:
+        yield socket
+    for registry in registries:
+        if registry.get("ca"):
+            yield Path(registry["ca"])
