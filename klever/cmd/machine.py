@@ -84,7 +84,7 @@ async def open_machine(
             fetch=partial(_fetch, registries, stopping),
             cache_bytes=options.cache_bytes,
             sockets=data.sockets / "replicas",
-            commands=Commands(options.path, options.command_paths),
+            commands=Commands(options.path, options.command_paths, options.command_network),
         )
         await backend.start()
         stack.push_async_callback(backend.close)

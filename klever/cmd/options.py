@@ -42,6 +42,8 @@ class Options:
     """The strongest level of the sandbox that is tried."""
     command_paths: tuple[Path, ...] = ()
     """Directories that users' own commands may read."""
+    command_network: bool = False
+    """Whether users' own commands make connections."""
     registries: Path | None = None
     """Table of further registries; by default registries.yaml of the data directory."""
     metrics_port: int = 0
@@ -85,6 +87,9 @@ def add_machine_flags(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="DIR",
         help="a directory that users' own commands may read",
+    )
+    parser.add_argument(
+        "--command-network", action="store_true", help="let users' own commands make network connections"
     )
     parser.add_argument(
         "--sandbox",
@@ -189,6 +194,7 @@ def machine_options(args: argparse.Namespace, *, keep_serving: bool) -> Options:
         cache_bytes=int(args.model_cache * 2**30),
         path=os.environ.get("PATH", os.defpath),
         sandbox=args.sandbox,
+        command_network=args.command_network,
         command_paths=tuple(path.absolute() for path in args.command_path),
         registries=args.registries,
         metrics_port=args.metrics_port,

@@ -12,10 +12,14 @@ __all__ = ["Commands"]
 
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """`path` is the PATH on which commands are found; `directories` are shown to all of them, read-only."""
+    """`path` is the PATH on which commands are found; `directories` are shown to all of them, read-only.
+
+    With `network` they make connections; without it they only listen.
+    """
 
     path: str
     directories: tuple[Path, ...] = ()
+    network: bool = False
 
     def shown(self, program: str) -> tuple[Path, ...]:
         """Return what a sandbox shows so that `program` runs: its file, or the Python installation that holds it."""

@@ -139,7 +139,7 @@ class Launcher:
         return Sandbox(
             read=tuple(read),
             write=(directory / "work", self.sockets(slot.process)),
-            network=Network.LISTEN if parts.runtime.uses_ports else Network.NONE,
+            network=self._network(parts.runtime),
         )
 
     async def remove(self, slot: Slot, *, grace_s: float) -> None:
@@ -172,6 +172,11 @@ class Launcher:
         for directory in self._sockets.iterdir() if self._sockets.is_dir() else ():
             if directory not in kept:
                 shutil.rmtree(directory, ignore_errors=True)
+
+    def _network(self, runtime: Runtime) -> Network:
+        if not runtime.uses_ports:
+            return Network.NONE
+        return Network.FULL if self._commands.network else Network.LISTEN
 
     def _runtime(self, predictor: PredictorWorkload) -> Runtime:
         if predictor.trust is Trust.CODE and self.processes.confinement.level is Level.NONE:

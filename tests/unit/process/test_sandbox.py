@@ -279,3 +279,22 @@ async def test_a_program_that_is_missing_says_so(cell: Cell, ended: Ended) -> No
     state = await ended(cell.processes, "p")
     assert state.exit_code
     assert "no-such-program" in state.message
+
+
+async def test_a_task_reaches_a_socket_that_it_is_shown_and_no_network(cell: Cell, ended: Ended) -> None:
+    directory = cell.root / "model"
+    await asyncio.to_thread(directory.mkdir)
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(socket.AF_UNIX) as local:
+        local.bind(str(directory / "registry.sock"))
+        local.listen()
+        await asyncio.to_thread((directory / "registry.sock").chmod, 0o666)
+        results = await cell.attempt(
+            ended,
+            {
+                "socket": f"socket.socket(socket.AF_UNIX).connect('{directory}/registry.sock')",
+                "tcp": f"socket.create_connection(('127.0.0.1', {server.getsockname()[1]}), timeout=2) and 1",
+                "udp": "socket.socket(socket.AF_INET, socket.SOCK_DGRAM) and 1",
+            },
+            Network.LOCAL,
+        )
+    assert {name for name, (worked, _) in results.items() if worked} == {"socket"}, results
