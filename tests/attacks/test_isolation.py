@@ -89,3 +89,11 @@ def test_a_replica_does_not_see_the_platform(shared_platform: Platform, served: 
     assert not (root / str(shared_platform.data / "klever.db").lstrip("/")).exists()
     assert not (root / "etc" / "passwd").exists()
     assert len([p for p in (root / "proc").iterdir() if p.name.isdecimal()]) < 10
+
+
+def test_nothing_but_the_gateway_is_outside_a_sandbox(shared_platform: Platform, served: str) -> None:
+    """Tasks and replicas, ended ones too."""
+    records = {path.parent.name: path for path in (shared_platform.data / "processes").glob("*/state.json")}
+    levels = {name: json.loads(path.read_text())["level"] for name, path in records.items()}
+    assert [name for name, level in levels.items() if not level] == ["gateway"]
+    assert {name.partition("-")[0].partition(".")[0] for name in levels} == {"gateway", "serving", "task"}

@@ -193,7 +193,7 @@ def replicas(platform: Platform) -> list[str]:
 
 def tasks(platform: Platform) -> list[str]:
     """The tasks of jobs that run for a platform, by pid."""
-    return _running(platform, lambda command: b"klever.cmd.task" in command)
+    return _running(platform, lambda command: b"klever.cmd.task" in command and not command[0].endswith(b"bwrap"))
 
 
 def _running(platform: Platform, wanted: Callable[[list[bytes]], bool]) -> list[str]:
