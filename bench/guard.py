@@ -20,9 +20,9 @@ from statistics import median
 sys.path.pop(0)  # this directory, whose grpc.py is not the library
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from bench.inference import cpu, direct_port, processes
+from bench.inference import cpu, processes
 from bench.load import Load, closed
-from klever.cmd.envoy import envoy_binary
+from klever.cmd.programs import envoy_binary
 from klever.process import ProcessManager
 from klever.routers import Route, RouteKey, Target
 from klever.routers.envoy import EnvoyRouter, Gateway
@@ -36,11 +36,11 @@ REQUESTS = (("JSON", 1_000), ("JSON", 100_000), ("JSON", 1_000_000), ("binary", 
 
 def request(kind: str, size: int) -> tuple[bytes, str]:
     """An inference of about `size` bytes, whose answer is small, and the header that it needs."""
-    words = {"name": "S", "datatype": "BYTES", "shape": [1], "data": ["x"]}
+    words: dict[str, object] = {"name": "S", "datatype": "BYTES", "shape": [1], "data": ["x"]}
     outputs = [{"name": "SOUT"}]
     if kind == "JSON":
         numbers = [number % 1000 / 8 for number in range(size // 8)]
-        tensor = {"name": "F", "datatype": "FP32", "shape": [len(numbers)], "data": numbers}
+        tensor: dict[str, object] = {"name": "F", "datatype": "FP32", "shape": [len(numbers)], "data": numbers}
         return json.dumps({"inputs": [tensor, words], "outputs": outputs}).encode(), ""
     content = bytes(size)
     parameters = {"binary_data_size": size}
@@ -50,8 +50,8 @@ def request(kind: str, size: int) -> tuple[bytes, str]:
 
 
 @asynccontextmanager
-async def gateway(directory: Path, triton: int) -> AsyncIterator[str]:
-    """Yield the URL of an Envoy with the routes `guarded` and `bare` to a Triton's port."""
+async def gateway(directory: Path, triton: str) -> AsyncIterator[str]:
+    """Yield the URL of an Envoy with the routes `guarded` and `bare` to the address of a Triton."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
@@ -63,7 +63,7 @@ async def gateway(directory: Path, triton: int) -> AsyncIterator[str]:
     await router.start()
     try:
         for namespace, guard in (("guarded", Guard.TRITON), ("bare", Guard.NONE)):
-            target = Target("main", "r", WireProtocol.OPEN_INFERENCE, 100, (f"127.0.0.1:{triton}",), guard=guard)
+            target = Target("main", "r", WireProtocol.OPEN_INFERENCE, 100, (triton,), guard=guard)
             await router.publish(Route(RouteKey(namespace, NAME), (target,)))
         yield config.url
     finally:
@@ -79,7 +79,7 @@ async def measured(url: str, kind: str, size: int, envoy: int) -> tuple[float, f
     return len(load.seconds) / SECONDS, 1000 * (cpu(envoy) - before) / len(load.seconds)
 
 
-async def compared(directory: Path, triton: int) -> None:
+async def compared(directory: Path, triton: str) -> None:
     print("| request | with the guard, req/s | without | ratio | Envoy, ms of CPU a request |\n|---|---|---|---|---|")
     async with gateway(directory, triton) as url:
         (envoy,) = processes(directory)["Envoy"]
@@ -103,10 +103,11 @@ def main() -> None:
         platform.start()
         try:
             deploy_echo(platform)
-            (triton,) = processes(platform.root)["Triton"]
+            published = json.loads((platform.data / "envoy" / "published.json").read_bytes())
+            triton = published[0]["targets"][0]["http"][0]
             own = Path(directory) / "own"
             own.mkdir()
-            asyncio.run(compared(own, direct_port(triton)))
+            asyncio.run(compared(own, triton))
         finally:
             platform.clean_up()
 
