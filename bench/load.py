@@ -26,11 +26,11 @@ class Load:
 
 
 class Connection:
-    def __init__(self, url: str, body: bytes) -> None:
+    def __init__(self, url: str, body: bytes, headers: str = "") -> None:
         parts = urlsplit(url)
         self._host, self._port = str(parts.hostname), int(parts.port or 80)
         head = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
-        self._request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+        self._request = f"{head}{headers}Content-Length: {len(body)}\r\n\r\n".encode() + body
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self) -> tuple[int, bytes]:
@@ -86,12 +86,14 @@ async def open_loop(url: str, request: object, rate: float, seconds: float, load
         connection.close()
 
 
-async def closed(url: str, request: object, connections: int, stop: Callable[[], bool], load: Load) -> None:
-    """Keep `connections` busy until `stop`."""
-    body = json.dumps(request).encode()
+async def closed(
+    url: str, request: object, connections: int, stop: Callable[[], bool], load: Load, *, headers: str = ""
+) -> None:
+    """Keep `connections` busy until `stop`. A request of bytes is sent as it is; `headers` are further lines."""
+    body = request if isinstance(request, bytes) else json.dumps(request).encode()
 
     async def one() -> None:
-        connection = Connection(url, body)
+        connection = Connection(url, body, headers)
         while not stop():
             await _once(connection, load, time.perf_counter())
         connection.close()

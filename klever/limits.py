@@ -57,10 +57,9 @@ class Limits:
     manifest_bytes: int = _limit(4 << 20, "bytes", "a manifest that is pushed to the registry")
     upload_sessions: int = _limit(1_000, "uploads", "the blob uploads that are open at a time")
     upload_sessions_per_repository: int = _limit(500, "uploads", "the blob uploads that are open for one repository")
-
     request_bytes: int = _limit(64 << 20, "bytes", "an inference request, and a message of an inference stream")
     gateway_bytes: int = _limit(
-        1 << 30, "bytes", "the memory of the gateway, which holds inference requests until whole"
+        2 << 30, "bytes", "the gateway's memory: it holds an inference request until it is whole"
     )
 
     @classmethod

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import socket
 import struct
+from collections.abc import Iterable
+from contextlib import suppress
 
-__all__ = ["Request", "compressed"]
+__all__ = ["HeldRequest", "Request", "compressed"]
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _RESET, _SETTINGS, _PING, _GOAWAY, _WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
@@ -83,6 +86,80 @@ class Request:
             self._windows[1 if stream else 0] += int.from_bytes(content, "big")
         self.answered |= kind == _HEADERS
         self._ended |= kind in (_RESET, _GOAWAY) or (kind in (_HEADERS, _DATA) and bool(flags & _END_STREAM))
+
+
+class HeldRequest:
+    """One connection with one request, on stream 1, that is sent as slowly and in as small pieces as one likes."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._windows = {0: _WINDOW, 1: _WINDOW}
+        self._room = asyncio.Event()
+        self.answer = bytearray()
+        self.ended = asyncio.Event()
+        """The answer has ended, or the request was refused."""
+        self._receiving = asyncio.create_task(self._receive())
+
+    @classmethod
+    async def post(cls, port: int, path: str, *headers: tuple[str, str]) -> HeldRequest:
+        client = cls(*await asyncio.open_connection("127.0.0.1", port))
+        client._writer.write(_PREFACE + _frame(_SETTINGS, 0, b"", 0))
+        pseudo = ((":method", "POST"), (":scheme", "http"), (":path", path), (":authority", f"localhost:{port}"))
+        block = b"".join(b"\0" + _text(name) + _text(value) for name, value in (*pseudo, *headers))
+        client._writer.write(_frame(_HEADERS, _END_HEADERS, block, 1))
+        return client
+
+    async def send(self, pieces: Iterable[bytes], *, end: bool = False) -> None:
+        """Send each piece as a DATA frame; stops early if the request was refused."""
+        for piece in pieces:
+            while min(self._windows.values()) < len(piece) and not self.ended.is_set():
+                self._room.clear()
+                await self._room.wait()
+            if self.ended.is_set():
+                return
+            for stream in self._windows:
+                self._windows[stream] -= len(piece)
+            self._writer.write(_frame(_DATA, 0, piece, 1))
+            if self._writer.transport.get_write_buffer_size() > 1 << 16:
+                await self._writer.drain()
+        if end:
+            self._writer.write(_frame(_DATA, _END_STREAM, b"", 1))
+
+    async def close(self) -> None:
+        self._receiving.cancel()
+        await asyncio.gather(self._receiving, return_exceptions=True)
+        self._writer.transport.abort()
+        with suppress(OSError):
+            await self._writer.wait_closed()
+
+    async def _receive(self) -> None:
+        try:
+            while True:
+                head = await self._reader.readexactly(9)
+                kind, flags, stream = head[3], head[4], int.from_bytes(head[5:])
+                content = await self._reader.readexactly(int.from_bytes(head[:3]))
+                self._take(kind, flags, stream, content)
+        except (OSError, EOFError):
+            self._end()
+
+    def _take(self, kind: int, flags: int, stream: int, content: bytes) -> None:
+        if kind == _SETTINGS and not flags:
+            for offset in range(0, len(content), 6):
+                name, value = struct.unpack_from(">HI", content, offset)
+                if name == _INITIAL_WINDOW_SIZE:
+                    self._windows[1] += value - _WINDOW
+            self._writer.write(_frame(_SETTINGS, _ACK, b"", 0))
+        elif kind == _WINDOW_UPDATE and stream in self._windows:
+            self._windows[stream] += int.from_bytes(content)
+        elif kind == _DATA:
+            self.answer += content
+        self._room.set()
+        if kind in (_RESET, _GOAWAY) or (kind in (_DATA, _HEADERS) and flags & _END_STREAM):
+            self._end()
+
+    def _end(self) -> None:
+        self.ended.set()
+        self._room.set()
 
 
 def _frame(kind: int, flags: int, content: bytes, stream: int) -> bytes:

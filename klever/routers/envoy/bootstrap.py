@@ -7,6 +7,7 @@ from typing import Any
 
 from klever.routers.envoy.gateway import Gateway
 from klever.routers.envoy.guard import guard_filters, guard_replies
+from klever.routers.envoy.overload import overload_manager
 from klever.routers.envoy.routes import ROUTES
 from klever.routers.envoy.tls import CERTIFICATE_FILE, tls_listener
 
@@ -30,19 +31,8 @@ def bootstrap(gateway: Gateway, directory: Path) -> dict[str, Any]:
         "admin": {"address": {"pipe": {"path": str(gateway.admin), "mode": 0o600}}},
         "dynamic_resources": {"cds_config": _watched(directory, CLUSTERS_FILE)},
         "static_resources": {"listeners": [_listener(gateway, directory)]},
-        "overload_manager": {"resource_monitors": [_connection_limit()]},
+        "overload_manager": overload_manager(gateway.limits),
         "layered_runtime": {"layers": [{"name": "regex", "static_layer": {_PROGRAM_SIZE: 1 << 18}}]},
-    }
-
-
-def _connection_limit() -> dict[str, Any]:
-    message = "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
-    return {
-        "name": "envoy.resource_monitors.global_downstream_max_connections",
-        "typed_config": {
-            "@type": f"type.googleapis.com/{message}",
-            "max_active_downstream_connections": 10000,
-        },
     }
 
 

@@ -1,5 +1,5 @@
 -- Refuses inference requests that would end a Triton server. Envoy's Lua filter runs it on routes whose target needs
--- it, with the line `local REQUEST_BYTES = …` in front. The buffer filter comes before it and holds a request until it
+-- it, with `local REQUEST_BYTES, MEMORY_BYTES = …` in front. The buffer filter comes before it and holds a request until it
 -- is whole; a gRPC stream has no buffer filter, and its messages are held here.
 --
 -- Triton 2.51 ends, or takes memory without bound, on shapes larger than their data, deep JSON, the parameter
@@ -255,6 +255,15 @@ local function check_grpc(path, body)
   end
 end
 
+-- Says whether all scripts of this thread hold too much. Envoy's own limit does not see their memory.
+local function out_of_memory()
+  if collectgarbage("count") * 1024 <= MEMORY_BYTES then
+    return false
+  end
+  collectgarbage()
+  return collectgarbage("count") * 1024 > MEMORY_BYTES
+end
+
 -- Returns a function that takes the bytes of a stream as they come and returns those to send on: whole messages. An
 -- empty message stands for one that is refused, and Triton answers it with an error.
 local function message_filter()
@@ -262,6 +271,11 @@ local function message_filter()
   return function(bytes)
     held:put(bytes)
     local passed = buffer.new()
+    if head and #held < length and out_of_memory() then
+      passed:put(EMPTY_MESSAGE)
+      head, skipped = nil, length - #held
+      held:free()
+    end
     while true do
       if skipped > 0 then
         local dropped = math.min(skipped, #held)

@@ -21,7 +21,8 @@ _ENABLED: Final = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterCon
 def guard_filters(limits: Limits) -> list[dict[str, Any]]:
     """Return the filters, which do nothing on a route that does not name them. They belong before the router."""
     code = (files("klever.routers.envoy") / "guard.lua").read_text()
-    source = f"local REQUEST_BYTES = {limits.request_bytes}\n{code}"
+    memory = limits.gateway_bytes // 4  # for each of two threads; the other half is Envoy's heap
+    source = f"local REQUEST_BYTES, MEMORY_BYTES = {limits.request_bytes}, {memory}\n{code}"
     return [
         {
             "name": _BUFFER,

@@ -11,6 +11,7 @@ from klever.controllers.serving.plan import Plan, make_plan
 from klever.controllers.serving.snapshot import Resolution, ResolvedModel, Snapshot
 from klever.controllers.serving.status import status_of
 from klever.routers import Route
+from klever.runtimes import Guard
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 MAIN: dict[str, Any] = {"name": "main", "command": ["serve"], "traffic": 80}
@@ -60,6 +61,12 @@ def test_the_share_of_a_canary_that_crashed_goes_to_the_others() -> None:
     status = status_of(snapshot, plan)
     assert (status["phase"], status["traffic"]) == ("Degraded", "main=100")
     assert "canary-0 is BackOff" in status["conditions"][0]["message"]
+
+
+def test_a_target_is_guarded_if_one_of_its_replicas_needs_it() -> None:
+    guarded = replace(instance(MAIN, number=1), guard=Guard.TRITON)
+    (main, canary) = make_plan(seen(MAIN, CANARY, instances=(instance(MAIN), guarded, instance(CANARY)))).route.targets
+    assert (main.guard, canary.guard) == (Guard.TRITON, Guard.NONE)
 
 
 def test_shares_stay_whole_and_sum_to_a_hundred() -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from klever.routers.envoy.clusters import clusters_of, fixed_clusters
 from klever.routers.envoy.gateway import Gateway, Tls
 from klever.routers.envoy.routes import route_configuration
 from klever.routers.envoy.tls import certificate_secret, tls_listener
-from klever.runtimes import WireProtocol
+from klever.runtimes import Guard, WireProtocol
 
 Golden = Callable[[str, str], None]
 KEY = RouteKey("team", "digits")
@@ -28,10 +29,10 @@ def gateway(host: str) -> Gateway:
     )
 
 
-def target(predictor: str, weight: int, *headers: HeaderMatch, grpc: bool = True) -> Target:
+def target(predictor: str, weight: int, *headers: HeaderMatch, grpc: bool = True, guard: Guard = Guard.NONE) -> Target:
     protocol = WireProtocol.OPEN_INFERENCE if grpc else WireProtocol.ANY
     rpc = ("127.0.0.1:9001",) if grpc else ()
-    return Target(predictor, f"r-{predictor}", protocol, weight, ("127.0.0.1:9000",), rpc, headers)
+    return Target(predictor, f"r-{predictor}", protocol, weight, ("127.0.0.1:9000",), rpc, headers, guard)
 
 
 USER = HeaderMatch("x-user", "beta-.*", MatchType.REGEX)
@@ -40,13 +41,14 @@ ROUTES = {
     "canary": (target("main", 80), target("canary", 20)),
     "headers": (target("main", 100), target("beta", 0, USER)),
     "custom": (target("main", 100, grpc=False),),
+    "guarded": (target("main", 80, guard=Guard.TRITON), target("canary", 20, grpc=False)),
     "none": (),
 }
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
 def test_the_listener(golden: Golden, host: str) -> None:
-    golden(f"envoy/bootstrap-{host}.json", _text(bootstrap(gateway(host), RUN)))
+    golden(f"envoy/bootstrap-{host}.json", _text(_without_script(bootstrap(gateway(host), RUN))))
     golden(f"envoy/routes-{host}.json", _text(route_configuration(gateway(host), [])))
 
 
@@ -90,6 +92,15 @@ def test_a_serving(golden: Golden, name: str) -> None:
 
 def test_the_platforms_own_clusters(golden: Golden) -> None:
     golden("envoy/clusters.json", _text(fixed_clusters(gateway("127.0.0.1"))))
+
+
+def _without_script(config: dict[str, Any]) -> dict[str, Any]:
+    """Leave of guard.lua only the line in front of it."""
+    listener = config["static_resources"]["listeners"][0]
+    filters = listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"]
+    source = next(f for f in filters if f["name"].endswith(".lua"))["typed_config"]["default_source_code"]
+    source["inline_string"] = source["inline_string"].partition("\n")[0]
+    return config
 
 
 def _text(document: object) -> str:

@@ -12,7 +12,7 @@ from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig
 
 from klever.errors import InvalidError
 from klever.formats import Signature, Tensor
-from klever.runtimes import Model, Placement
+from klever.runtimes import Guard, Model, Placement
 from klever.runtimes.triton import InstalledTriton, TritonRuntime, find
 
 ADDER = Signature(tuple(Tensor(name, (1, 5), "float32") for name in "XY"), (Tensor("Z", (1, 5), "float32"),))
@@ -190,3 +190,16 @@ def test_an_installation_is_found_by_its_server_and_backends(tmp_path: Path) -> 
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).touch()
     assert find(tmp_path) == InstalledTriton(tmp_path, frozenset({"onnxruntime"}))
+    (tmp_path / "TRITON_VERSION").write_text("2.60.0\n")
+    assert find(tmp_path) == InstalledTriton(tmp_path, frozenset({"onnxruntime"}), "2.60.0")
+
+
+@pytest.mark.parametrize("installed", [None, INSTALLED, replace(INSTALLED, version="2.60.0")])
+def test_a_server_that_is_not_known_to_withstand_every_request_is_guarded(installed: InstalledTriton | None) -> None:
+    assert TritonRuntime(installed).launch(model(), AT).guard is Guard.TRITON
+
+
+def test_a_server_that_withstands_every_request_is_not_guarded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("klever.runtimes.triton.versions._ROBUST", frozenset({"9.0.0"}))
+    robust = replace(INSTALLED, version="9.0.0")
+    assert TritonRuntime(robust).launch(model(), AT).guard is Guard.NONE
