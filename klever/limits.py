@@ -49,6 +49,10 @@ class Limits:
     task_seconds: int = _limit(3600, "seconds", "the run time of a job's task, whatever its spec allows")
     concurrent_renders: int = _limit(4, "renders", "the calls of RenderServing at a time")
     model_files: int = _limit(100_000, "files", "the files of a model, and the members of an archive in one")
+    model_bytes: int = _limit(1 << 40, "bytes", "the files of a model, unpacked")
+    archive_ratio: int = _limit(300, "times", "the size of a model of more than 256 MiB, over that of its archive")
+    path_bytes: int = _limit(1_024, "bytes", "the name of a file in a model, with its directories")
+    path_depth: int = _limit(64, "directories", "the directories that a file of a model lies in")
     inspected_bytes: int = _limit(4 << 30, "bytes", "what an inspection decompresses and reads of one model")
     inspected_opcodes: int = _limit(5_000_000, "opcodes", "what an inspection follows of the pickles of one model")
     listed_bytes: int = _limit(16 << 20, "bytes", "the metadata of the versions that are sorted by their time")
@@ -95,6 +99,16 @@ class Limits:
         )
         violations = (FieldViolation(path, message),) if path else ()
         raise InvalidError(message, violations=violations, reason="LIMIT_EXCEEDED", metadata={"limit": name})
+
+    def exceeded(self, name: str, what: str) -> InvalidError:
+        """Return the refusal of `what`, of which no more was read when it passed the limit `name`."""
+        limit = next(row for row in self.rows() if row.name == name)
+        return InvalidError(
+            f"{what} has more than {limit.value} {limit.unit}, the limit {name}: reduce it, or start the platform with "
+            f"a larger --limit {name}=N",
+            reason="LIMIT_EXCEEDED",
+            metadata={"limit": name},
+        )
 
     def admit(self, name: str, busy: int, what: str) -> None:
         """Raise `ExhaustedError` if `busy` of what the limit `name` counts are there, so that `what` has to wait."""

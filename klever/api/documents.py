@@ -47,21 +47,26 @@ def read_documents(content: bytes, what: str) -> Iterator[tuple[str, Any]]:
             yield where, document
 
 
-def read_document(content: bytes, what: str, *, text: bool = False) -> Any:
-    """Return the one document, None if it is empty; with `text` all scalars are text. Raises as `read_documents`."""
-    nodes = _compose(content, what, _TextLoader if text else _Loader)
+def read_document(content: bytes, what: str, *, text: bool = False, aliases: bool = True) -> Any:
+    """Return the one document, None if it is empty; with `text` all scalars are text.
+
+    Without `aliases` none may stand in it: a few lines of them stand for gigabytes. Raises as `read_documents`.
+    """
+    nodes = _compose(content, what, _TextLoader if text else _Loader, aliases=aliases)
     if len(nodes) > 1:
         raise InvalidError(f"{what} holds {len(nodes)} documents: one is wanted")
     return _construct(*nodes[0], what) if nodes else None
 
 
-def _compose(content: bytes, what: str, kind: type[_Loader | _TextLoader]) -> list[tuple[Any, Any]]:
+def _compose(
+    content: bytes, what: str, kind: type[_Loader | _TextLoader], *, aliases: bool = True
+) -> list[tuple[Any, Any]]:
     try:
         source = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidError(f"{what} is not UTF-8 text: byte {error.start} is {content[error.start]:#04x}") from error
     try:
-        _check_depth(source, what, kind)
+        _check_events(source, what, kind, aliases=aliases)
         loader = kind(source)
         nodes: list[tuple[Any, Any]] = []
         while loader.check_node():
@@ -71,7 +76,7 @@ def _compose(content: bytes, what: str, kind: type[_Loader | _TextLoader]) -> li
     return nodes
 
 
-def _check_depth(source: str, what: str, kind: type[_Loader | _TextLoader]) -> None:
+def _check_events(source: str, what: str, kind: type[_Loader | _TextLoader], *, aliases: bool) -> None:
     depth = 0
     for event in yaml.parse(source, Loader=kind):
         if isinstance(event, yaml.CollectionStartEvent):
@@ -80,6 +85,10 @@ def _check_depth(source: str, what: str, kind: type[_Loader | _TextLoader]) -> N
             depth -= 1
         if depth > _MAX_DEPTH:
             raise InvalidError(f"{what} is nested more than {_MAX_DEPTH} deep")
+        if isinstance(event, yaml.AliasEvent) and not aliases:
+            raise InvalidError(
+                f"{what} has the alias *{event.anchor}, and aliases are not allowed: write the value out"
+            )
 
 
 def _construct(loader: Any, node: yaml.Node, where: str) -> Any:

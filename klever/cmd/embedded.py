@@ -101,7 +101,7 @@ class Embedded:
             if isinstance(event, PushEvent):
                 await pushes.notify(event.repository, event.tag)
 
-        registry = await Registry.open(self._data.registry, listener=notify)
+        registry = await Registry.open(self._data.registry, listener=notify, limits=self._options.limits)
         self._stack.push_async_callback(registry.close)
         metadata = Layout(self._data.metadata)
         catalogue = PlatformCatalogue(self._registries, metadata, registry, limits=self._options.limits)
@@ -139,7 +139,8 @@ class Embedded:
 
     async def _serve_registry(self, registry: Registry, metrics: CollectorRegistry) -> None:
         authorize = authorize_by_token(self._token, reads=self._gateway.beyond_loopback)
-        server = RegistryServer(registry, application(registry, authorize, RegistryMetrics(metrics)))
+        app = application(registry, authorize, RegistryMetrics(metrics), limits=self._options.limits)
+        server = RegistryServer(registry, app)
         await server.start(self._gateway.registry)
         self._stack.push_async_callback(server.stop)
 

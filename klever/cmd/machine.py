@@ -81,7 +81,7 @@ async def open_machine(
             environments=EnvironmentManager(options.environments),
             runtimes=runtimes,
             models=data.models,
-            fetch=partial(_fetch, registries, stopping),
+            fetch=partial(_fetch, registries, stopping, limits=options.limits),
             cache_bytes=options.cache_bytes,
             sockets=data.sockets / "replicas",
             commands=Commands(options.path, options.command_paths, options.command_network),
@@ -132,6 +132,8 @@ def _fetch(
     reference: str,
     content: str,  # noqa: ARG001 - a `Fetch` is given it; the reference is pinned already
     into: Path,
+    *,
+    limits: Limits,
 ) -> None:
     """Pull a pinned model and unpack it; the layout goes again."""
 
@@ -146,7 +148,7 @@ def _fetch(
     try:
         model.pull(parsed, layout, client, progress=go_on)
         go_on(0, 0)
-        model.export(parsed, layout, into)
+        model.export(parsed, layout, into, limits=limits)
     finally:
         client.close()
         shutil.rmtree(layout.root, ignore_errors=True)

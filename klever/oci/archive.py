@@ -1,7 +1,8 @@
 """Gzip'd tar archives of model files, written reproducibly and unpacked without trust.
 
 Unpacking makes regular files and directories only, walks through directory descriptors without following links, and
-bounds bytes, entries and expansion: an archive can at worst be refused.
+bounds bytes, files, names and expansion: an archive can at worst be refused. What follows the end of the tar is not
+read as entries.
 """
 
 from __future__ import annotations
@@ -10,33 +11,27 @@ import os
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 from typing import Final
 
 from klever.errors import InvalidError
+from klever.limits import DEFAULTS, Limits
 from klever.oci import tar
 from klever.oci.blobs import BLOCK, disk_errors, write_all
 from klever.oci.progress import Progress, no_progress
 
-__all__ = ["Limits", "pack", "unpack"]
+__all__ = ["pack", "unpack"]
 
 _GZIP: Final = 31  # zlib's window bits for a gzip member with a plain header: time 0, no name
 _PROBE: Final = 1 << 20
 _WORTH_COMPRESSING: Final = 0.9
-_MAX_DEPTH: Final = 64
 _MAX_NAME: Final = 255
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What an archive may unpack to. The ratio counts beyond `ratio_from` bytes: small files of zeros are common."""
-
-    bytes: int = 1 << 40
-    entries: int = 100_000
-    ratio: int = 300
-    ratio_from: int = 256 << 20
+_RATIO_FROM: Final = 256 << 20
+"""Bytes, from which on the ratio counts: small files of zeros are common."""
+_MEMBERS: Final = 1000
+_MEMBER: Final = 4096
+"""Bytes of content that each gzip member must have on average, after the first 1,000."""
 
 
 def pack(
@@ -61,7 +56,7 @@ def pack(
     write(gzip.compress(tar.END) + gzip.flush())
 
 
-def unpack(read: Callable[[int], bytes], target: Path, *, limits: Limits | None = None) -> list[str]:
+def unpack(read: Callable[[int], bytes], target: Path, *, limits: Limits = DEFAULTS) -> list[str]:
     """Unpack a gzip'd tar into the directory `target`; returns the names of the files, as they came.
 
     `read(n)` yields at most n bytes of the archive, none at its end.
@@ -69,21 +64,19 @@ def unpack(read: Callable[[int], bytes], target: Path, *, limits: Limits | None 
     Raises `InvalidError` that names the entry if the archive is damaged, unsafe or beyond `limits`, and
     `ExhaustedError` on a full disk. What was unpacked until then stays: unpack into a directory of your own.
     """
-    limits = limits or Limits()
     names = []
     stream = _Inflater(read, limits)
-    with disk_errors(target), _directory(target) as root:
-        for count, entry in enumerate(tar.read_entries(stream.read), start=1):
-            if count > limits.entries:
-                raise _unsafe(entry.name, f"is beyond the {limits.entries} entries allowed")
-            parts = _safe_parts(entry.name)
+    with disk_errors(target), _directory(target) as handle:
+        tree = _Tree(handle, limits)
+        for entry in tar.read_entries(stream.read):
+            parts = _safe_parts(entry.name, limits)
+            tree.count()
             if entry.is_directory:
-                with ExitStack() as stack:
-                    _enter(root, parts, stack)
+                tree.make(parts)
             elif not parts:
                 raise _unsafe(entry.name, "is a file without a name")
             else:
-                _write_file(root, parts, entry)
+                tree.write(parts, entry)
                 names.append("/".join(parts))
     while stream.read(BLOCK):
         pass  # to the end, so that gzip's own checksum is verified
@@ -119,6 +112,7 @@ class _Inflater:
         self._member = zlib.decompressobj(_GZIP)
         self._rest = b""
         self._taken = self._given = 0
+        self._members = 1
 
     def read(self, count: int) -> bytes:
         """At most `count` bytes; none at the end."""
@@ -127,7 +121,7 @@ class _Inflater:
                 self._rest = self._member.unused_data.lstrip(b"\0") or self._source(BLOCK).lstrip(b"\0")
                 if not self._rest:
                     return b""
-                self._member = zlib.decompressobj(_GZIP)
+                self._next_member()
             block = self._inflate(count)
             if block:
                 return block
@@ -148,49 +142,89 @@ class _Inflater:
         self._check()
         return block
 
+    def _next_member(self) -> None:
+        self._members += 1
+        if self._members > _MEMBERS + self._given // _MEMBER:
+            raise InvalidError(f"archive has {self._members} gzip members of next to nothing", reason="ARCHIVE_UNSAFE")
+        self._member = zlib.decompressobj(_GZIP)
+
     def _check(self) -> None:
-        limits = self._limits
-        if self._given > limits.bytes:
-            raise InvalidError(f"archive unpacks to more than {limits.bytes} bytes", reason="ARCHIVE_UNSAFE")
-        if self._given > limits.ratio_from and self._given > limits.ratio * self._taken:
-            raise InvalidError(f"archive expands more than {limits.ratio} times", reason="ARCHIVE_UNSAFE")
+        if self._given > self._limits.model_bytes:
+            raise self._limits.exceeded("model_bytes", "the archive")
+        if self._given > _RATIO_FROM and self._given > self._limits.archive_ratio * self._taken:
+            raise self._limits.exceeded("archive_ratio", "the expansion of the archive")
 
 
-def _safe_parts(name: str) -> list[str]:
+def _safe_parts(name: str, limits: Limits) -> list[str]:
+    """The components of an entry's name, none for the directory itself."""
     if name.startswith("/"):
         raise _unsafe(name, "has an absolute name")
     parts = [part for part in name.split("/") if part not in {"", "."}]
     if ".." in parts or "\0" in name:
         raise _unsafe(name, "leads out of its directory")
-    if len(parts) > _MAX_DEPTH or any(len(os.fsencode(part)) > _MAX_NAME for part in parts):
+    encoded = os.fsencode(name)
+    if not _is_utf8(encoded):
+        raise _unsafe(name, "has a name that is not UTF-8")
+    if len(encoded) > limits.path_bytes:
+        raise limits.exceeded("path_bytes", f"the name of archive entry {name[:80]!r}")
+    if len(parts) > limits.path_depth:
+        raise limits.exceeded("path_depth", f"the name of archive entry {name[:80]!r}")
+    if any(len(os.fsencode(part)) > _MAX_NAME for part in parts):
         raise _unsafe(name[:80], "has a name that is too long")
     return parts
 
 
-def _write_file(root: int, parts: list[str], entry: tar.Entry) -> None:
-    with ExitStack() as stack:
-        parent = _enter(root, parts[:-1], stack)
-        try:
-            handle = os.open(parts[-1], os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644, dir_fd=parent)
-        except FileExistsError as error:
-            raise _unsafe(entry.name, "is there twice") from error
-        with FileIO(handle, "wb") as file:
-            while block := entry.read(BLOCK):
-                write_all(file, block)
+def _is_utf8(name: bytes) -> bool:
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
-def _enter(root: int, parts: list[str], stack: ExitStack) -> int:
-    """A descriptor of the directory `parts` below `root`, made where it is missing; closed by `stack`."""
-    handle = root
-    for part in parts:
-        with suppress(FileExistsError):
-            os.mkdir(part, 0o755, dir_fd=handle)
-        try:
-            handle = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=handle)
-        except NotADirectoryError as error:
-            raise _unsafe("/".join(parts), "has a file where a directory must be") from error
-        stack.callback(os.close, handle)
-    return handle
+class _Tree:
+    """What an archive unpacks to, below the open directory `root`. Entries and directories count as files."""
+
+    def __init__(self, root: int, limits: Limits) -> None:
+        self._root = root
+        self._limits = limits
+        self._count = 0
+
+    def count(self) -> None:
+        self._count += 1
+        if self._count > self._limits.model_files:
+            raise self._limits.exceeded("model_files", "the archive")
+
+    def make(self, parts: list[str]) -> None:
+        """Make the directory `parts` where it is missing."""
+        with ExitStack() as stack:
+            self._enter(parts, stack)
+
+    def write(self, parts: list[str], entry: tar.Entry) -> None:
+        """Write the file `parts`, which must not be there yet."""
+        with ExitStack() as stack:
+            parent = self._enter(parts[:-1], stack)
+            try:
+                handle = os.open(parts[-1], os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644, dir_fd=parent)
+            except FileExistsError as error:
+                raise _unsafe(entry.name, "is there twice") from error
+            with FileIO(handle, "wb") as file:
+                while block := entry.read(BLOCK):
+                    write_all(file, block)
+
+    def _enter(self, parts: list[str], stack: ExitStack) -> int:
+        """A descriptor of the directory `parts`, made where it is missing; closed by `stack`."""
+        handle = self._root
+        for part in parts:
+            with suppress(FileExistsError):
+                os.mkdir(part, 0o755, dir_fd=handle)
+                self.count()
+            try:
+                handle = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=handle)
+            except NotADirectoryError as error:
+                raise _unsafe("/".join(parts), "has a file where a directory must be") from error
+            stack.callback(os.close, handle)
+        return handle
 
 
 @contextmanager

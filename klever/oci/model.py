@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from klever import formats
 from klever.errors import AlreadyExistsError, ConflictError, IntegrityError, InvalidError, KleverError, NotFoundError
+from klever.limits import DEFAULTS, Limits
 from klever.oci import mediatypes, ormbfile
-from klever.oci.archive import Limits
 from klever.oci.blobs import disk_errors
 from klever.oci.config import ModelConfig
 from klever.oci.dialects import DIALECTS, dialect_of
@@ -139,7 +139,9 @@ def pull(
     return _inspect(name, descriptor, layout, newer=known is None or known.digest != descriptor.digest)
 
 
-def export(reference: Reference, layout: Layout, directory: Path, *, replace: bool = False) -> SavedModel:
+def export(
+    reference: Reference, layout: Layout, directory: Path, *, replace: bool = False, limits: Limits = DEFAULTS
+) -> SavedModel:
     """Write `model/` and `ormbfile.yaml` into `directory`, which is made if it is missing.
 
     Raises `AlreadyExistsError` if there is a `model/` and not `replace`. Unpacks beside it and moves it into place at
@@ -153,7 +155,7 @@ def export(reference: Reference, layout: Layout, directory: Path, *, replace: bo
         for name in (_MODEL, ormbfile.NAME):
             _replace(unpacked / name, directory / name)
 
-    return _export(reference, layout, directory, place)
+    return _export(reference, layout, directory, place, limits)
 
 
 def pull_and_export(
@@ -180,7 +182,7 @@ def pull_and_export(
         for entry in (unpacked / _MODEL).iterdir():
             _replace(entry, directory / entry.name)
 
-    return _export(reference, layout, directory, place)
+    return _export(reference, layout, directory, place, DEFAULTS)
 
 
 def inspect(reference: Reference, layout: Layout) -> SavedModel:
@@ -243,14 +245,18 @@ def _fetch(name: Reference, blob: Descriptor, layout: Layout, client: RegistryCl
 
 
 def _export(
-    reference: Reference, layout: Layout, directory: Path, place: Callable[[Path, ModelConfig], None]
+    reference: Reference,
+    layout: Layout,
+    directory: Path,
+    place: Callable[[Path, ModelConfig], None],
+    limits: Limits,
 ) -> SavedModel:
     saved = inspect(reference, layout)
     manifest = Manifest.parse(layout.read(saved.manifest))
     with disk_errors(directory):
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".export-", dir=directory) as unpacked:
-            dialect_of(manifest, str(reference)).unpack(manifest, layout, Path(unpacked), Limits())
+            dialect_of(manifest, str(reference)).unpack(manifest, layout, Path(unpacked), limits)
             place(Path(unpacked), saved.config)
     return saved
 

@@ -38,7 +38,7 @@ def read_ormbfile(path: Path) -> dict[str, Any] | None:
         content = file.read(_MAX_BYTES + 1)
     if len(content) > _MAX_BYTES:
         raise InvalidError(f"{path} is larger than {_MAX_BYTES} bytes")
-    document = read_document(content, str(path), text=True)
+    document = read_document(content, str(path), text=True, aliases=False)
     try:
         return normalize(document or {}, fold=True)
     except InvalidError as error:

@@ -18,6 +18,8 @@ __all__ = ["END", "Entry", "header", "padding", "read_entries"]
 _RECORD: Final = 512
 _MAX_EXTENDED: Final = 64 << 10
 _MAX_DIGITS: Final = 18
+_MAX_HEADERS: Final = 16
+"""Extended headers in a row: writers put at most three or four before an entry."""
 END: Final = bytes(2 * _RECORD)
 """What ends an archive."""
 
@@ -50,9 +52,13 @@ def read_entries(read: Callable[[int], bytes]) -> Iterator[Entry]:
     Raises `InvalidError` on a damaged header, a truncated stream, a link, device or sparse file, naming the entry.
     """
     extended: dict[str, str] = {}
+    headers = 0
     while (info := _next_header(read, extended)) is not None:
         name, size = extended.get("path", info.name), _size(extended, info)
         if info.type in {tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.XGLTYPE}:
+            headers += 1
+            if headers > _MAX_HEADERS:
+                raise InvalidError("archive has too many extended headers in a row", reason="ARCHIVE_UNSAFE")
             extended = _extended_header(read, info, extended)
             continue
         if info.type not in {*tarfile.REGULAR_TYPES, tarfile.DIRTYPE} or info.type == tarfile.GNUTYPE_SPARSE:
@@ -60,7 +66,7 @@ def read_entries(read: Callable[[int], bytes]) -> Iterator[Entry]:
         entry = _Body(read, name, 0 if info.type == tarfile.DIRTYPE else size)
         yield Entry(name, info.type == tarfile.DIRTYPE, entry.left, entry.take)
         entry.skip()
-        extended = {}
+        extended, headers = {}, 0
 
 
 class _Body:

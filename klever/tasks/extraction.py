@@ -34,7 +34,7 @@ def run(job: Job) -> dict[str, Any]:
             raise StepError(Step.RUN, f"{job.model} is of the format {pulled.format or 'unknown'}, not {job.format}")
         with step(Step.EXPORT):
             directory = job.work / "model"
-            model.export(job.model, layout, directory, replace=True)
+            model.export(job.model, layout, directory, replace=True, limits=job.limits)
     finally:
         client.close()
     with step(Step.RUN):

@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from klever.errors import ExhaustedError
+from klever.errors import ExhaustedError, InvalidError
 from klever.oci.blobs import disk_errors
 
 __all__ = ["Fetch", "ModelCache"]
@@ -167,6 +167,7 @@ class ModelCache:
             partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=self._root))
             try:
                 self._fetch(reference, content, partial)
+                _check_model(reference, partial)
                 _settle(partial)
                 if path.exists():  # what is left of a model that somebody removed
                     shutil.rmtree(path)
@@ -175,6 +176,11 @@ class ModelCache:
                 shutil.rmtree(partial, ignore_errors=True)
                 raise
             return _entry(path)
+
+
+def _check_model(reference: str, directory: Path) -> None:
+    if not (directory / "model").is_dir():
+        raise InvalidError(f"{reference} has no directory model/", reason="MODEL_EMPTY")
 
 
 def _entry(path: Path) -> _Entry:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from klever.errors import InvalidError
+from klever.limits import Limits
 from klever.oci import mediatypes
-from klever.oci.archive import Limits
 from klever.oci.config import ModelConfig
 from klever.oci.dialects import ormb
 from klever.oci.layout import Layout

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from klever.errors import InvalidError
+from klever.limits import Limits
 from klever.oci import archive, mediatypes
-from klever.oci.archive import Limits
 from klever.oci.blobs import disk_errors
 from klever.oci.config import MAX_CONFIG, ModelConfig
 from klever.oci.layout import Layout
@@ -66,6 +66,8 @@ def unpack(manifest: Manifest, layout: Layout, target: Path, limits: Limits) -> 
     layer = content(manifest)
     with layout.verified(layer.digest) as source:
         names = archive.unpack(source.read, target, limits=limits)
+    if not names:
+        raise InvalidError("the archive holds no files", reason="MODEL_EMPTY")
     stray = next((name for name in names if not name.startswith(f"{_MODEL}/")), None)
     if stray is not None:
         raise InvalidError(f"archive entry {stray!r} is not below {_MODEL}/", reason="NOT_A_MODEL")

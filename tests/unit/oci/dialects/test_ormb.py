@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from klever.errors import IntegrityError, InvalidError
+from klever.limits import Limits
 from klever.oci import mediatypes
-from klever.oci.archive import Limits
 from klever.oci.config import ModelConfig
 from klever.oci.dialects import dialect_of, ormb
 from klever.oci.digest import Digest
