@@ -40,14 +40,15 @@ class BlobResponse(web.FileResponse):
         if self._check is None:
             return await super()._sendfile(request, fobj, offset, count)
         writer = await web.StreamResponse.prepare(self, request)
-        if writer is None or request.transport is None:
+        transport = request.transport
+        if writer is None or transport is None:
             raise ConnectionResetError("the client went away")
-        body = _Body(request.transport, fobj, offset, count)
+        body = _Body(transport, fobj, offset, count)
         await body.send(count - _HELD)
         while not await _is_finished(self._check):
             await body.send(min(1, body.left - 1))  # one byte now and then: nobody on the way must think us dead
         if not _passed(self._check):
-            request.transport.abort()
+            transport.abort()
             raise ConnectionResetError("the blob is damaged")
         await body.send(body.left)
         await self.write_eof()

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from klever.errors import UnavailableError
 from klever.oci.digest import Digest
 from klever.registry.content import Content
 from klever.registry.threads import Threads
@@ -36,6 +37,7 @@ class Verifier:
         self._damaged = damaged
         self._verified: OrderedDict[Digest, Fingerprint] = OrderedDict()
         self._checks: dict[Digest, asyncio.Task[bool]] = {}
+        self._closing = False
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     def knows(self, digest: Digest, file: os.stat_result) -> bool:
@@ -52,8 +54,8 @@ class Verifier:
     def check(self, digest: Digest) -> asyncio.Task[bool]:
         """Hash the file, or join the check that runs. The result says whether the file matches its digest.
 
-        The check goes on if its callers are cancelled. Raises `UnavailableError` if the disk cannot be read, and
-        `NotFoundError` if the file is gone.
+        The check goes on if its callers are cancelled. Raises `UnavailableError` if the disk cannot be read or the
+        registry stops, and `NotFoundError` if the file is gone.
         """
         task = self._checks.get(digest)
         if task is None:
@@ -63,11 +65,9 @@ class Verifier:
         return task
 
     async def close(self) -> None:
-        """End the checks that run."""
-        tasks = list(self._checks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """End the checks that run; who waits for one gets `UnavailableError`."""
+        self._closing = True
+        await asyncio.gather(*self._checks.values(), return_exceptions=True)
 
     def _checked(self, digest: Digest, task: asyncio.Task[bool]) -> None:
         del self._checks[digest]
@@ -78,7 +78,8 @@ class Verifier:
         async with self._turns:
             with await self._threads.submit(self._content.reader, digest) as reader:
                 while await self._threads.submit(reader.read):
-                    pass
+                    if self._closing:
+                        raise UnavailableError("the registry stops")
                 if reader.matches():
                     self.remember(digest, reader.stat)
                     return True

@@ -13,7 +13,7 @@ from random import Random
 import aiohttp
 import pytest
 
-from klever.errors import NotFoundError, UnavailableError
+from klever.errors import NotFoundError
 from klever.oci import mediatypes
 from klever.oci.blobs import BlobWriter
 from klever.oci.client import RegistryClient
@@ -266,15 +266,15 @@ async def test_a_client_is_sent_something_while_it_waits(restarted: Served, monk
 
 async def test_a_check_ends_with_the_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started = asyncio.Event()
+    loop = asyncio.get_running_loop()
 
-    async def stuck(_self: Verifier, _digest: Digest) -> bool:
-        started.set()
-        await asyncio.Event().wait()
-        raise UnavailableError("never")
+    def endless(_reader: Reader) -> bool:
+        loop.call_soon_threadsafe(started.set)
+        return True
 
     async with serving(tmp_path / "registry") as served:
         await served.client.push("a/b", "v1", LARGE)
-    monkeypatch.setattr(Verifier, "_check", stuck)
+    monkeypatch.setattr(Reader, "read", endless)
     async with serving(tmp_path / "registry", drain=0.1) as served:
         pull = asyncio.create_task(received(served.client, LARGE))
         await started.wait()
