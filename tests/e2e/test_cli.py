@@ -90,7 +90,7 @@ def test_a_description_has_three_forms(platform: Platform, kind: str, name: str,
     ("kind", "name", "code", "said"),
     [
         ("model", "empty", 6, "'empty' is not PROJECT/MODEL"),
-        ("model", "team/none", 3, "team/none is not in the registry"),
+        ("model", "team/none", 3, "there is no model team/none"),
         ("version", "team/adder", 6, "names no version: PROJECT/MODEL:TAG"),
         ("project", "none", 3, "there is no project none"),
     ],
