@@ -144,8 +144,8 @@ def _works(parent: Path) -> bool:
 
 
 def members(groups: Iterable[Path]) -> set[int]:
-    """Return the processes in groups."""
-    return {int(number) for group in groups for number in _read(group / "cgroup.procs").split()}
+    """Return the processes in groups; those that this namespace does not see are listed as 0."""
+    return {int(number) for group in groups for number in _read(group / "cgroup.procs").split()} - {0}
 
 
 def remove(groups: Iterable[Path]) -> None:
