@@ -15,7 +15,7 @@ from klever.cmd.data import default_cache, default_data
 from klever.cmd.options import port
 from klever.cmd.programs import bubblewraps, envoy_binary
 from klever.environments import EnvironmentManager
-from klever.process import Level
+from klever.process import Level, cgroups
 from klever.process.sandbox.choose import choose
 
 EXAMPLES = "  klever doctor"
@@ -57,6 +57,8 @@ def _checks(number: int) -> Iterator[Check]:
     sandbox = choose(bubblewraps())
     advice = "install bubblewrap, and allow user namespaces; models that are code are refused without a sandbox"
     yield Check("sandbox", sandbox.level is not Level.NONE, f"{sandbox.level}: {sandbox.description}", advice)
+    groups = cgroups.find()
+    yield Check("limits", True, f"by {groups.description}" if groups else "by watching: no cgroups can be made")
     for status in EnvironmentManager(default_cache() / "environments").list():
         name = status.environment.name
         found = "ready" if status.ready else "not installed"

@@ -32,7 +32,7 @@ from klever.oci.client import RegistryClient
 from klever.oci.layout import Layout
 from klever.oci.reference import Reference
 from klever.oci.registries import Registries
-from klever.process import ProcessManager
+from klever.process import ProcessManager, cgroups
 from klever.process.sandbox.choose import choose
 from klever.routers.envoy import EnvoyRouter, Gateway
 from klever.runtimes.table import RUNTIMES, create
@@ -64,7 +64,7 @@ async def open_machine(
     Processes are started and ended only while `may_act`.
     """
     confinement = await asyncio.to_thread(choose, bubblewraps(), options.sandbox)
-    processes = ProcessManager(data.processes, may_act, confinement)
+    processes = ProcessManager(data.processes, may_act, confinement, await asyncio.to_thread(cgroups.find))
     stopping = threading.Event()
     runtimes = _runtimes(options.limits)
     async with AsyncExitStack() as stack:

@@ -17,6 +17,7 @@ from typing import Final
 from klever.errors import DeadlineError, ExhaustedError, NotFoundError, UnavailableError
 from klever.oci.blobs import disk_errors
 from klever.process import shim
+from klever.process.cgroups import Cgroups, Group, group_name
 from klever.process.logs import read_log
 from klever.process.orphans import end_orphans
 from klever.process.record import ProcessSpec, ProcessState, Record, Run, check_id, spec_to_json
@@ -39,7 +40,7 @@ class ProcessManager:
     """The processes whose records are below `root`; one manager per data directory acts.
 
     Where several take turns, `may_act` says whether it is this one's. `confinement` enforces the sandboxes of processes
-    that have one.
+    that have one, `cgroups` the limits; without cgroups the shims do, as far as they can by watching.
     """
 
     def __init__(
@@ -47,9 +48,11 @@ class ProcessManager:
         root: Path,
         may_act: Callable[[], bool] = lambda: True,
         confinement: Confinement | None = None,
+        cgroups: Cgroups | None = None,
     ) -> None:
         self.root = root.absolute()
         self.confinement = confinement or Unconfined()
+        self.cgroups = cgroups
         self._may_act = may_act
         self._watcher = Watcher()
 
@@ -94,7 +97,7 @@ class ProcessManager:
         if record and not record.exited:
             if record.shim:
                 return record.state()
-            await end_orphans(record.directory)
+            await end_orphans(record)
         directory = self.directory(spec.id)
         with disk_errors(directory):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -124,7 +127,7 @@ class ProcessManager:
         await end_shim(record, grace_s + _STOP_SLACK_S)
         newer = self._record(process_id)
         if newer and not newer.exited:
-            await end_orphans(record.directory)
+            await end_orphans(record)
 
     async def remove(self, process_id: str) -> None:
         """Stop the process and delete its directory: record, logs, and the owner's files."""
@@ -189,7 +192,7 @@ class ProcessManager:
         if spec.sandbox is None:
             termination = f"{directory}/{_TERMINATION}"
             env = {**spec.env, shim.OWNER: str(directory), shim.TERMINATION_LOG: termination}
-            return Run(Command(spec.argv, env), termination)
+            return Run(Command(spec.argv, env), termination, groups=self._groups(spec, directory))
         sandbox = spec.sandbox
         termination = str(sandbox.write[0] / _TERMINATION)
         user = self._user(spec) if self.confinement.uses_another_user(sandbox) else None
@@ -199,7 +202,15 @@ class ProcessManager:
         env = {**spec.env, shim.OWNER: str(directory), shim.TERMINATION_LOG: termination}
         payload = Payload(spec.argv, env, spec.cwd or Path("/"))
         command = self.confinement.command(payload, sandbox, user)
-        return Run(command, termination, sandbox, user, self.confinement.level)
+        return Run(command, termination, sandbox, user, self.confinement.level, self._groups(spec, directory))
+
+    def _groups(self, spec: ProcessSpec, directory: Path) -> dict[str, Group]:
+        if self.cgroups is None:
+            return {}
+        processes = spec.sandbox.processes if spec.sandbox else None
+        return self.cgroups.groups(
+            group_name(directory), memory_bytes=spec.memory_bytes, cpu=spec.cpu, processes=processes
+        )
 
     def _user(self, spec: ProcessSpec) -> int:
         """Return a user id that no other process of ours has; a process that starts again keeps its own."""

@@ -1,7 +1,7 @@
 """Ends what a killed shim left behind.
 
 A child dies with its shim by PR_SET_PDEATHSIG, but what the child itself had started does not. Every descendant of a
-process carries the process's directory in its environment, unless it chose another one.
+process carries the process's directory in its environment, unless it chose another one, and is in its cgroups.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from klever.process import cgroups
+from klever.process.record import Record
 from klever.process.shim import OWNER
 
 __all__ = ["end_orphans"]
@@ -21,25 +23,26 @@ _TIMEOUT_S = 10.0
 _POLL_S = 0.01
 
 
-async def end_orphans(directory: Path) -> None:
-    """Kill the processes that belong to the process in `directory` (whose shim is gone), until there are none."""
-    await asyncio.to_thread(_end_orphans, f"{OWNER}={directory}".encode())
+async def end_orphans(record: Record) -> None:
+    """Kill what belongs to a process whose shim is gone, until there is nothing, and remove its cgroups."""
+    await asyncio.to_thread(_end_orphans, f"{OWNER}={record.directory}".encode(), record.groups)
 
 
-def _end_orphans(mark: bytes) -> None:
+def _end_orphans(mark: bytes, groups: list[Path]) -> None:
     until = time.monotonic() + _TIMEOUT_S
-    while (pids := _marked(mark)) and time.monotonic() < until:
+    while (pids := _marked(mark) | cgroups.members(groups)) and time.monotonic() < until:
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(_POLL_S)
+    cgroups.remove(groups)
 
 
-def _marked(mark: bytes) -> list[int]:
+def _marked(mark: bytes) -> set[int]:
     """Processes with `mark` in their environment; those of other users cannot be read and are not ours."""
-    found = []
+    found = set()
     for path in Path("/proc").glob("[0-9]*/environ"):
         with suppress(OSError):
             if mark in path.read_bytes().split(b"\0"):
-                found.append(int(path.parent.name))
+                found.add(int(path.parent.name))
     return found

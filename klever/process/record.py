@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from klever.errors import InvalidError
+from klever.process.cgroups import Group
 from klever.process.sandbox import Command, Level, Network, Sandbox
 from klever.process.shim import STATE, start_ticks
 
@@ -33,8 +34,8 @@ class ProcessSpec:
     digit. `argv[0]` is looked up on PATH of `env`. `cwd` None is `/`. `labels` are for the owner, to recognise the
     process after a restart. With `restart` the shim starts an ended child again, with backoff. `grace_s` is the time
     from SIGTERM to SIGKILL, `timeout_s` the wall-clock limit in seconds, `memory_bytes` the limit of resident memory
-    of the child with its descendants, `log_bytes` the size at which the log is rotated (one older part is kept).
-    `sandbox` says what the process may see; None is for parts of the platform itself.
+    of the child with its descendants, `cpu` the limit of CPU time in cores, `log_bytes` the size at which the log is
+    rotated (one older part is kept). `sandbox` says what the process may see; None is for parts of the platform itself.
     """
 
     id: str
@@ -46,6 +47,7 @@ class ProcessSpec:
     grace_s: float = 10.0
     timeout_s: float | None = None
     memory_bytes: int | None = None
+    cpu: float | None = None
     log_bytes: int = 10 << 20
     sandbox: Sandbox | None = None
 
@@ -55,6 +57,8 @@ class ProcessSpec:
             raise InvalidError(f"process {self.id}: argv is empty")
         if self.log_bytes <= 0:
             raise InvalidError(f"process {self.id}: log_bytes {self.log_bytes} is not positive")
+        if self.cpu is not None and self.cpu <= 0:
+            raise InvalidError(f"process {self.id}: cpu {self.cpu:g} is not positive")
         for word in (*self.argv, *self.env, *self.env.values()):
             if "\0" in word:
                 raise InvalidError(f"process {self.id}: a NUL character in argv or env")
@@ -89,6 +93,7 @@ class Run:
 
     `termination` is the file of the termination message. `write`, `write_bytes` and `processes` are the sandbox's
     limits. `user` is the user id of the payload, None where it is the platform's; `level` is empty without a sandbox.
+    `groups` are its cgroups by controller: the shim watches the limits that have none.
     """
 
     command: Command
@@ -96,6 +101,7 @@ class Run:
     sandbox: Sandbox | None = None
     user: int | None = None
     level: str = ""
+    groups: Mapping[str, Group] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as the shim takes it."""
@@ -110,6 +116,7 @@ class Run:
             "processes": self.sandbox.processes if self.sandbox else 0,
             "user": self.user,
             "level": self.level,
+            "groups": {controller: group.to_json() for controller, group in self.groups.items()},
         }
 
 
@@ -140,6 +147,11 @@ class Record:
         """The user id of the payload, None where it is the platform's."""
         user: int | None = self.content.get("user")
         return user
+
+    @property
+    def groups(self) -> list[Path]:
+        """The cgroups of the process."""
+        return [Path(path) for path in self.content.get("groups", ())]
 
     @property
     def exited(self) -> bool:
@@ -190,6 +202,7 @@ def spec_to_json(spec: ProcessSpec) -> dict[str, Any]:
         "grace_s": spec.grace_s,
         "timeout_s": spec.timeout_s,
         "memory_bytes": spec.memory_bytes,
+        "cpu": spec.cpu,
         "log_bytes": spec.log_bytes,
         "sandbox": _sandbox_to_json(spec.sandbox) if spec.sandbox else None,
     }

@@ -1,5 +1,5 @@
 # pathlib and contextlib would add a megabyte to each of many shims:
-# ruff: noqa: PTH104, PTH108, PTH123, PTH208, SIM105
+# ruff: noqa: PTH102, PTH104, PTH106, PTH108, PTH123, PTH208, SIM105
 """The shim: owns one child process, whatever becomes of the control plane.
 
 Run as `python -I -S shim.py DIRECTORY` with a JSON object on standard input: `spec` holds the fields of
@@ -12,6 +12,9 @@ Files in DIRECTORY:
     log, log.1       output of the child, rotated
     lock             held while the shim lives: a second shim for the directory gives up
     grace            written by whoever stops the shim: seconds from SIGTERM to SIGKILL, instead of the specification's
+
+The child runs in the cgroups of `run` (`klever.process.cgroups`), which exist as long as the shim. The shim itself
+watches the limits that have no cgroup.
 
 SIGTERM stops the payload, which is the child or what a sandbox runs, and then the shim. The shim is the reaper of all
 that descends from the child and leaves none of it; a child dies with its shim. Standard library only, and little of it:
@@ -43,6 +46,7 @@ __all__ = [
     "OLD_LOG",
     "OWNER",
     "STATE",
+    "TASKS_PER_PROCESS",
     "TERMINATION_LOG",
     "Shim",
     "main",
@@ -60,12 +64,17 @@ OWNER = "KLEVER_PROCESS"
 """Environment variable of the child: the directory, by which the descendants of a lost shim are found."""
 MAX_MESSAGE = 4096
 """Bytes of a termination message that are kept: Kubernetes' bound."""
+TASKS_PER_PROCESS = 8
+"""The kernel counts threads, a sandbox processes: what the kernel allows for each, between looks of the shim."""
 
 _CHUNK = 65536
 _LOOK_S = (0.02, 0.09)
 """Seconds between looks at a limited memory: the shorter the nearer to the limit."""
 _IDLE_LOOK_S = 1.0
 """Seconds between looks at the disk space and the number of processes."""
+_GROUP_POLL_S = 0.01
+_GROUP_POLLS = 100
+"""How often the removal of a cgroup is tried while the kernel is busy with processes that have ended."""
 _MAX_FILES = 100_000
 """Files that a look at the disk space counts at most: more are too many."""
 _OOM_SCORE = 500
@@ -92,7 +101,9 @@ class Shim:
         self.inputs = {int(number): open_input(bytes.fromhex(content)) for number, content in run["inputs"].items()}
         self.me = os.getpid()
         self.record: dict[str, Any] = {"spec": spec, "shim_pid": self.me, "shim_ticks": start_ticks(self.me)}
+        self.groups: dict[str, Any] = dict(run["groups"])
         self.record |= {"user": run["user"], "level": run["level"]}
+        self.record["groups"] = sorted({group["path"] for group in self.groups.values()})
         self.record |= {"phase": "Starting", "pid": None, "started_at": None, "restarts": 0}
         self.record |= {"exited_at": None, "exit_code": None, "reason": "", "message": ""}
         self.log = _Log(directory, spec["log_bytes"])
@@ -105,7 +116,8 @@ class Shim:
         self.pid = 0
         self.output = -1
         self.status: int | None = None
-        self.verdict = ("", "")  # reason and message, where the shim itself ended the child
+        self.verdict = ("", "")  # reason and message, where a limit ended the child
+        self.events = (0, 0)  # of the groups, before the child started
         self.libc = ctypes.CDLL(None)
         self.libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self.wakeup, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -121,6 +133,7 @@ class Shim:
             self._write_record()
         except OSError:
             self._sweep()  # what cannot be found again must not run
+            self._remove_groups()
             raise
 
     def supervise(self) -> None:
@@ -139,6 +152,7 @@ class Shim:
             self.record["restarts"] += 1
             self._spawn()
             self._record_or_log()
+        self._remove_groups()
         self.record["phase"] = "Exited"
         self._record_or_log()
 
@@ -157,6 +171,7 @@ class Shim:
     def _spawn(self) -> None:
         """Fork and exec; a program that cannot be started is recorded as StartError."""
         self.status, self.verdict = None, ("", "")
+        self._make_groups()
         _forget(self.run["termination"])
         self.output, writer = os.pipe2(os.O_CLOEXEC)
         failure, failed = os.pipe2(os.O_CLOEXEC)
@@ -190,6 +205,10 @@ class Shim:
             for number in range(1, signal.NSIG):
                 if number not in (signal.SIGKILL, signal.SIGSTOP, 32, 33):  # 32 and 33 belong to the C library
                     signal.signal(number, signal.SIG_DFL)  # exec keeps what is ignored here or was by our parent
+            for group in self.groups.values():
+                _write(f"{group['path']}/cgroup.procs", "0")
+            if self.spec["cpu"] and "cpu" not in self.groups:
+                _pin(self.spec["cpu"])
             if self.run["level"]:
                 self._lower()
             os.dup2(writer, 1)
@@ -204,9 +223,11 @@ class Shim:
     def _lower(self) -> None:
         """In the child: leave no core dumps, write files for this user alone, and end before the platform does."""
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if self.run["user"]:  # nobody else's tasks count
+            tasks = self.run["processes"] * TASKS_PER_PROCESS
+            resource.setrlimit(resource.RLIMIT_NPROC, (tasks, tasks))
         os.umask(0o077)
-        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-            file.write(str(_OOM_SCORE))
+        _write("/proc/self/oom_score_adj", str(_OOM_SCORE))
 
     def _wait(self) -> None:
         """Handle what comes next: output, a signal, or a limit."""
@@ -268,10 +289,13 @@ class Shim:
         """Look at the memory, the disk space and the number of processes, and kill the child that exceeds a limit."""
         processes = _descendants(self.me)
         limit = self.spec["memory_bytes"]
-        used = _memory(processes, limit) if limit else 0
+        used = _memory(processes, limit) if limit and "memory" not in self.groups else 0
         shortest, longest = _LOOK_S
         self.look_at = now + (max(shortest, longest * (1 - used / limit)) if limit else _IDLE_LOOK_S)
-        if limit and used > limit:
+        if exceeded := self._group_verdict():
+            self.verdict = exceeded
+            self._kill(signal.SIGKILL)
+        elif limit and used > limit:
             self.verdict = ("OOMKilled", f"used {used >> 20} MiB of memory, the limit is {limit >> 20} MiB")
             self._kill(signal.SIGKILL)
         elif self.run["write"] and len(processes) > self.run["processes"]:
@@ -288,6 +312,56 @@ class Shim:
             what = f"wrote {used >> 20} MiB to disk in {files} files"
             self.verdict = ("DiskFull", f"{what}, the limits are {limit >> 20} MiB and {_MAX_FILES} files")
             self._kill(signal.SIGKILL)
+
+    # The cgroups
+
+    def _make_groups(self) -> None:
+        """Make the child's groups; the shim itself watches a limit whose group cannot be made."""
+        for controller, group in list(self.groups.items()):
+            try:
+                _make_group(group)
+            except OSError as error:
+                del self.groups[controller]
+                self.log.write(f"no cgroup for {controller}: {error.strerror}\n".encode())
+        self.events = self._group_events()
+
+    def _group_events(self) -> tuple[int, int]:
+        """How many processes the kernel killed for memory, and how many forks it refused."""
+        memory, pids = self.groups.get("memory"), self.groups.get("pids")
+        files = ("memory.events", "memory.oom_control")  # of version 2, of version 1
+        killed = max(_counter(f"{memory['path']}/{file}", b"oom_kill") for file in files) if memory else 0
+        return killed, _counter(f"{pids['path']}/pids.events", b"max") if pids else 0
+
+    def _group_verdict(self) -> tuple[str, str] | None:
+        """Which limit of a group the child has reached since it started."""
+        killed, refused = (now - before for now, before in zip(self._group_events(), self.events, strict=True))
+        if killed:
+            limit = self.spec["memory_bytes"] >> 20
+            return ("OOMKilled", f"used more memory than its limit of {limit} MiB")
+        if refused:
+            limit = self.groups["pids"]["files"]["pids.max"]
+            return ("TooManyProcesses", f"started more processes and threads than its limit of {limit}")
+        return None
+
+    def _forbid_forks(self) -> None:
+        """Let nothing in the group start processes, until the child starts again."""
+        if pids := self.groups.get("pids"):
+            try:
+                _write(f"{pids['path']}/pids.max", "0")
+            except OSError:
+                pass  # somebody removed the group
+
+    def _remove_groups(self) -> None:
+        """Remove the child's groups; what fails is left to the next start or removal."""
+        for path in self.record["groups"]:
+            for _ in range(_GROUP_POLLS):
+                try:
+                    os.rmdir(path)
+                    break
+                except FileNotFoundError:
+                    break
+                except OSError:
+                    time.sleep(_GROUP_POLL_S)
 
     def _terminate(self) -> None:
         """Send SIGTERM to the payload alone: it ends its own processes, and needs them until then."""
@@ -332,6 +406,8 @@ class Shim:
 
     def _ended(self) -> None:
         """End the descendants, keep the rest of the output, and put the result into the record."""
+        if not self.verdict[0]:
+            self.verdict = self._group_verdict() or self.verdict
         self._sweep()
         while self.output >= 0 and select.select([self.output], [], [], 0)[0]:
             self._pump()
@@ -360,6 +436,7 @@ class Shim:
         Only direct children are killed, round after round: what they leave becomes ours, and a process that is not
         reaped yet keeps its number.
         """
+        self._forbid_forks()
         until = time.monotonic() + _SWEEP_S
         while self._reap() and time.monotonic() < until:
             for pid in _children(self.me):
@@ -477,6 +554,45 @@ def _disk_use(directories: list[str]) -> tuple[int, int]:
         except OSError:
             continue  # the payload removed it meanwhile
     return used, files
+
+
+def _make_group(group: dict[str, Any]) -> None:
+    """Make a cgroup and set its limits, the first of which the kernel must have."""
+    try:
+        os.mkdir(group["path"])
+    except FileExistsError:
+        pass  # of the child's last run
+    for number, (name, value) in enumerate(group["files"].items()):
+        try:
+            _write(f"{group['path']}/{name}", value)
+        except FileNotFoundError:
+            if not number:
+                raise
+
+
+def _write(path: str, content: str) -> None:
+    """Write a file of the kernel's."""
+    handle = os.open(path, os.O_WRONLY)
+    try:
+        os.write(handle, content.encode())
+    finally:
+        os.close(handle)
+
+
+def _pin(cpu: float) -> None:
+    """In the child: use as many cores as hold `cpu`, not the same ones as every other process."""
+    cores = sorted(os.sched_getaffinity(0))
+    first = os.getpid() % len(cores)
+    os.sched_setaffinity(0, (cores[first:] + cores[:first])[: -int(-cpu // 1)])
+
+
+def _counter(path: str, name: bytes) -> int:
+    """A counter in a file of a cgroup; 0 where there is none."""
+    try:
+        with open(path, "rb") as file:
+            return next((int(line.split()[1]) for line in file if line.split()[0] == name), 0)
+    except OSError:
+        return 0
 
 
 def _field(path: str, name: bytes) -> int:

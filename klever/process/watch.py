@@ -91,7 +91,7 @@ class Watcher:
 
     async def _lost(self, process_id: str, record: Record) -> None:
         try:
-            await end_orphans(record.directory)
+            await end_orphans(record)
         finally:
             self.tell(process_id)
 

@@ -118,6 +118,7 @@ class Launcher:
                 cwd=directory / "work",
                 labels={_LABEL: str(slot.key)},
                 memory_bytes=predictor.memory_bytes or None,
+                cpu=predictor.cpu or None,
                 sandbox=self._sandbox(slot, predictor, parts, launch),
             )
         )

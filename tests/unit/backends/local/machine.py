@@ -23,6 +23,7 @@ from klever.environments import EnvironmentManager
 from klever.errors import InvalidError
 from klever.formats import Signature, Tensor
 from klever.process import Confinement, ProcessManager
+from klever.process.cgroups import Cgroups, find
 from klever.process.sandbox.choose import choose
 from klever.runtimes import unix_path
 from klever.runtimes.table import RUNTIMES, create
@@ -43,6 +44,12 @@ def strongest() -> Confinement:
     return choose(bubblewraps())
 
 
+@cache
+def cgroups() -> Cgroups | None:
+    """The cgroups that `klever up` would use."""
+    return find()
+
+
 @dataclass
 class Machine:
     """One data directory; every `backend` on it finds what the ones before left running."""
@@ -57,7 +64,7 @@ class Machine:
 
     @property
     def processes(self) -> ProcessManager:
-        return ProcessManager(self.root / "processes", confinement=self.confinement)
+        return ProcessManager(self.root / "processes", confinement=self.confinement, cgroups=cgroups())
 
     async def backend(self, **options: Any) -> LocalBackend:
         backend = LocalBackend(
