@@ -141,6 +141,7 @@ class Launcher:
             read=tuple(read),
             write=(directory / "work", self.sockets(slot.process)),
             network=Network.LISTEN if parts.runtime.uses_ports else Network.NONE,
+            **({"memory_bytes": predictor.memory_bytes} if predictor.memory_bytes else {}),
         )
 
     async def remove(self, slot: Slot, *, grace_s: float) -> None:
