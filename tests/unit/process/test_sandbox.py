@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -326,6 +327,29 @@ async def test_memory_that_no_process_has_mapped_is_counted(cell: Cell, ended: E
 async def test_there_are_no_files_in_memory(cell: Cell, ended: Ended) -> None:
     results = await cell.attempt(ended, {"memfd": "os.memfd_create('x')"})
     assert not results["memfd"][0], results
+
+
+async def test_it_changes_no_other_process(cell: Cell, ended: Ended) -> None:
+    """Without another user, as at level `landlock`, a process of the platform is one of the payload's own user."""
+    me = os.getpid()
+    results = await cell.attempt(
+        ended,
+        {
+            "its own limits": "system(302, 0, 7, None, None)",
+            "limits": f"system(302, {me}, 7, None, None)",
+            "signals": f"os.kill({me}, 0)",
+            "priority": f"os.setpriority(os.PRIO_PROCESS, {me}, 19)",
+            "processors": f"os.sched_setaffinity({me}, os.sched_getaffinity(0))",
+        },
+    )
+    assert {name for name, (worked, _) in results.items() if worked} == {"its own limits"}, results
+
+
+async def test_it_removes_no_file_of_others(cell: Cell, ended: Ended) -> None:
+    """Level `landlock` lets Triton's Python backend make and remove directories in /tmp."""
+    with tempfile.NamedTemporaryFile(dir="/tmp") as other:
+        results = await cell.attempt(ended, {"remove": f"os.unlink('{other.name}')"})
+        assert not results["remove"][0], results
 
 
 async def test_threads_are_limited(cell: Cell, ended: Ended) -> None:
