@@ -14,6 +14,7 @@ from klever.oci.reference import Reference
 from klever.store import Key, Store
 
 __all__ = [
+    "CONTENT_ANNOTATION",
     "RETRY_SECONDS",
     "concerns",
     "ensure_extraction",
