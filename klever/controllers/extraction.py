@@ -14,6 +14,7 @@ from klever.oci.reference import Reference
 from klever.store import Key, Store
 
 __all__ = [
+    "CONTENT_ANNOTATION",
     "RETRY_SECONDS",
     "concerns",
     "ensure_extraction",
@@ -79,12 +80,15 @@ def concerns(job: Object, serving: Object) -> bool:
 
 
 def _references(version: Version) -> dict[str, str]:
-    """What to read, and where to write: under the same tag; what was asked for by its digest gets one for that."""
+    """Return what to read, and where to write: under the same tag, or under a new one what is named by its digest.
+
+    What is only read is read by its digest: a tag may name another content by then.
+    """
     reference = version.reference
-    if reference.tag:
-        return {"model": str(Reference(reference.repository, reference.host, reference.tag))}
     if not lacks_signature(version):
         return {"model": str(version.pinned)}
+    if reference.tag and not reference.digest:
+        return {"model": str(reference)}
     target = reference.with_tag(f"signature-{version.content.hex[:12]}")
     return {"model": str(version.pinned), "desiredTag": str(target)}
 

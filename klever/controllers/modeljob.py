@@ -11,6 +11,7 @@ from typing import Any
 from klever.api.codec import parse_time
 from klever.api.kinds import MODEL_JOB, Object
 from klever.controllers.env import values_of
+from klever.controllers.extraction import CONTENT_ANNOTATION
 from klever.controllers.inspections import record_inspection
 from klever.controllers.report import report
 from klever.errors import ConflictError, FieldViolation, InvalidError, KleverError, NotFoundError
@@ -153,8 +154,16 @@ def _progress(snapshot: Snapshot) -> Decision:
 
 
 def _inspection(job: Object, task: TaskState) -> Any:
-    """Return what a task found, whether or not it could go on; None where its environment is not the platform's."""
-    return None if job["spec"].get("env") else task.result.get("inspection")
+    """Return what a task found, whether or not it could go on; None where its environment is not the platform's.
+
+    A task is believed for the content that its job was made for alone: a model that takes a task over speaks for no
+    other.
+    """
+    found = task.result.get("inspection")
+    if job["spec"].get("env"):
+        return None
+    content = job["metadata"].get("annotations", {}).get(CONTENT_ANNOTATION)
+    return None if isinstance(found, dict) and found.get("content", content) != content else found
 
 
 def _status(snapshot: Snapshot, phase: str, reason: str, message: str) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
@@ -18,6 +17,7 @@ from klever.errors import DeadlineError, KleverError, NotFoundError
 from klever.executors import Outcome, Task, TaskPhase, TaskState
 from klever.oci.blobs import disk_errors
 from klever.process import Network, ProcessManager, ProcessSpec, ProcessState, Sandbox
+from klever.process.removal import remove_tree
 from klever.process.watch import Changes
 
 __all__ = ["LocalExecutor", "Provision"]
@@ -169,7 +169,8 @@ class LocalExecutor:
         async with self._starting:  # which lays out working directories
             state = self._processes.get(_id(uid))
             if state and state.phase == "Exited":
-                await asyncio.to_thread(shutil.rmtree, self._work(uid), ignore_errors=True)
+                with suppress(OSError):  # it goes with the task's record
+                    await asyncio.to_thread(remove_tree, self._work(uid))
             return state is not None and state.phase != "Exited"
 
     async def _fill(self, asked: str = "") -> None:

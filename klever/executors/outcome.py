@@ -21,6 +21,9 @@ MAX_OUTCOME: Final = 4096
 """Bytes of an encoded outcome (Kubernetes: the limit of a container's termination message)."""
 
 
+_MAX_EXIT_CODE: Final = (1 << 31) - 1
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a task ended. `exit_code` 0 is success; `reason` is an UpperCamel word for conditions."""
@@ -45,14 +48,20 @@ class Outcome:
 
     @classmethod
     def parse(cls, message: str) -> Outcome | None:
-        """An outcome from a termination message; None where it is something else."""
+        """An outcome from a termination message; None where it is something else.
+
+        The message is the task's own word: it may be deeper than the stack, or hold what no store can keep.
+        """
         try:
             content = json.loads(message)
+            if not -_MAX_EXIT_CODE <= content["exitCode"] <= _MAX_EXIT_CODE:
+                return None
+            json.dumps(content, ensure_ascii=False, allow_nan=False).encode()  # refuses surrogates
             return cls(
                 int(content["exitCode"]),
                 str(content.get("message", "")),
                 str(content.get("reason", "")),
                 dict(content.get("result") or {}),
             )
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return None

@@ -7,7 +7,6 @@ import errno
 import json
 import os
 import random
-import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
@@ -21,6 +20,7 @@ from klever.process.cgroups import Cgroups, Group, group_name
 from klever.process.logs import read_log
 from klever.process.orphans import end_orphans
 from klever.process.record import ProcessSpec, ProcessState, Record, Run, check_id, spec_to_json
+from klever.process.removal import remove_tree
 from klever.process.sandbox import Command, Confinement, Payload, Unconfined
 from klever.process.watch import Watcher, end_shim
 
@@ -134,7 +134,7 @@ class ProcessManager:
         await self.stop(process_id)
         directory = self.directory(process_id)
         with disk_errors(directory):
-            await asyncio.to_thread(_delete, directory)
+            await asyncio.to_thread(remove_tree, directory)
         self._watcher.tell(process_id)
 
     # What it says
@@ -229,12 +229,6 @@ def _own(directory: Path, user: int) -> None:
         for path in (top, *(f"{top}/{name}" for name in (*directories, *files))):
             if os.lstat(path).st_uid != user:
                 os.chown(path, user, user, follow_symlinks=False)
-
-
-def _delete(directory: Path) -> None:
-    while directory.exists():
-        with suppress(FileNotFoundError):  # its owner may be deleting files of its own
-            shutil.rmtree(directory)
 
 
 async def _run_shim(spec: ProcessSpec, run: Run, directory: Path) -> str:

@@ -1,5 +1,5 @@
 # pathlib and contextlib would add a megabyte to each of many shims:
-# ruff: noqa: PTH102, PTH104, PTH106, PTH108, PTH123, PTH208, SIM105
+# ruff: noqa: PTH102, PTH104, PTH106, PTH108, PTH115, PTH116, PTH123, PTH208, SIM105
 """The shim: owns one child process, whatever becomes of the control plane.
 
 Run as `python -I -S shim.py DIRECTORY` with a JSON object on standard input: `spec` holds the fields of
@@ -75,6 +75,7 @@ _IDLE_LOOK_S = 1.0
 _GROUP_POLL_S = 0.01
 _GROUP_POLLS = 100
 """How often the removal of a cgroup is tried while the kernel is busy with processes that have ended."""
+_SHARED_MEMORY = ("/memfd:", "/dev/zero (deleted)", "/dev/shm/")  # noqa: S108 - how proc(5) names it
 _MAX_FILES = 100_000
 """Files that a look at the disk space counts at most: more are too many."""
 _OOM_SCORE = 500
@@ -111,6 +112,7 @@ class Shim:
         self.kill_at = 0.0
         self.look_at = time.monotonic() if spec["memory_bytes"] or run["write"] else 0.0
         self.look_at_disk = self.look_at
+        self.unseen = 0  # bytes of shared memory that no process has mapped, as the last look at the disk found
         self.stopping = False
         self.backoff_s = 0.0
         self.pid = 0
@@ -289,7 +291,8 @@ class Shim:
         """Look at the memory, the disk space and the number of processes, and kill the child that exceeds a limit."""
         processes = _descendants(self.me)
         limit = self.spec["memory_bytes"]
-        used = _memory(processes, limit) if limit and "memory" not in self.groups else 0
+        used = _memory(processes, limit) + self.unseen if limit and "memory" not in self.groups else 0
+        threads = _threads(processes)
         shortest, longest = _LOOK_S
         self.look_at = now + (max(shortest, longest * (1 - used / limit)) if limit else _IDLE_LOOK_S)
         if exceeded := self._group_verdict():
@@ -298,15 +301,22 @@ class Shim:
         elif limit and used > limit:
             self.verdict = ("OOMKilled", f"used {used >> 20} MiB of memory, the limit is {limit >> 20} MiB")
             self._kill(signal.SIGKILL)
-        elif self.run["write"] and len(processes) > self.run["processes"]:
-            self.verdict = ("TooManyProcesses", f"ran {len(processes)} processes, the limit is {self.run['processes']}")
+        elif self.run["write"] and (
+            len(processes) > self.run["processes"] or threads > TASKS_PER_PROCESS * self.run["processes"]
+        ):
+            what = f"ran {len(processes)} processes and {threads} threads"
+            limits = f"{self.run['processes']} and {TASKS_PER_PROCESS * self.run['processes']}"
+            self.verdict = ("TooManyProcesses", f"{what}, the limits are {limits}")
             self._kill(signal.SIGKILL)
         elif self.run["write"] and now >= self.look_at_disk:
-            self._look_at_disk(now)
+            self._look_at_disk(now, processes)
 
-    def _look_at_disk(self, now: float) -> None:
+    def _look_at_disk(self, now: float, processes: list[int]) -> None:
         limit = self.run["write_bytes"]
         used, files = _disk_use(self.run["write"])
+        memory, unlinked = _unlinked(processes)
+        used += unlinked
+        self.unseen = max(0, memory - sum(_field(f"/proc/{pid}/status", b"RssShmem:") for pid in processes))
         self.look_at_disk = now + max(_IDLE_LOOK_S, 20 * (time.monotonic() - now))
         if used > limit or files > _MAX_FILES:
             what = f"wrote {used >> 20} MiB to disk in {files} files"
@@ -369,7 +379,8 @@ class Shim:
         for _ in range(self.run["depth"]):
             children = _children(parent)
             if not children:
-                break  # the sandbox is not set up yet, or ends already
+                parent = self.pid  # the sandbox is not set up yet, or ends already: it ends at once
+                break
             parent = children[0]
         if parent == self.pid:
             self._kill(signal.SIGTERM)
@@ -529,6 +540,17 @@ def _descendants(root: int) -> list[int]:
     return pids
 
 
+def _threads(pids: list[int]) -> int:
+    """Number of the processes' threads: each is a directory in /proc/PID/task."""
+    count = 0
+    for pid in pids:
+        try:
+            count += os.stat(f"/proc/{pid}/task").st_nlink - 2
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return count
+
+
 def _memory(pids: list[int], limit: int) -> int:
     """Bytes of memory that processes hold.
 
@@ -540,7 +562,10 @@ def _memory(pids: list[int], limit: int) -> int:
 
 
 def _disk_use(directories: list[str]) -> tuple[int, int]:
-    """Bytes on disk and number of the files below directories, up to about `_MAX_FILES`; links are not followed."""
+    """Bytes on disk and number of the files below directories, up to about `_MAX_FILES`; links are not followed.
+
+    A directory that cannot be read, for its path is too long or it is closed, counts as too many files.
+    """
     used = files = 0
     waiting = list(directories)
     while waiting and files <= _MAX_FILES:
@@ -551,8 +576,10 @@ def _disk_use(directories: list[str]) -> tuple[int, int]:
                     used += entry.stat(follow_symlinks=False).st_blocks * 512
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             continue  # the payload removed it meanwhile
+        except OSError:
+            files += _MAX_FILES + 1
     return used, files
 
 
@@ -593,6 +620,32 @@ def _counter(path: str, name: bytes) -> int:
             return next((int(line.split()[1]) for line in file if line.split()[0] == name), 0)
     except OSError:
         return 0
+
+
+def _unlinked(pids: list[int]) -> tuple[int, int]:
+    """Bytes of memory and of disk in files that processes hold and that no directory has.
+
+    What a process has mapped and not open is known where the shim is root (proc(5), /proc/pid/map_files).
+    """
+    found: dict[tuple[int, int], tuple[bool, int]] = {}
+    for path in (f"/proc/{pid}/{kind}" for pid in pids for kind in ("fd", "map_files")):
+        try:
+            names = os.listdir(path)
+        except OSError:
+            continue  # it ended, or is not ours to look at
+        for name in names:
+            try:
+                target = os.readlink(f"{path}/{name}")
+                if not target.endswith(" (deleted)"):
+                    continue
+                status = os.stat(f"{path}/{name}")
+            except OSError:
+                continue
+            if stat.S_ISREG(status.st_mode) and not status.st_nlink:
+                size = status.st_blocks * 512
+                found[status.st_dev, status.st_ino] = (target.startswith(_SHARED_MEMORY), size)
+    memory = sum(size for shared, size in found.values() if shared)
+    return memory, sum(size for shared, size in found.values() if not shared)
 
 
 def _field(path: str, name: bytes) -> int:

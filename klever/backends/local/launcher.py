@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import shutil
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path, PurePosixPath
@@ -23,6 +23,7 @@ from klever.errors import InvalidError
 from klever.formats import Trust
 from klever.oci.blobs import disk_errors
 from klever.process import Level, Network, ProcessManager, ProcessSpec, Sandbox
+from klever.process.removal import remove_tree
 from klever.runtimes import Launch, Model, Placement, Runtime
 
 __all__ = ["Launcher", "Parts"]
@@ -141,6 +142,7 @@ class Launcher:
             read=tuple(read),
             write=(directory / "work", self.sockets(slot.process)),
             network=self._network(parts.runtime),
+            **({"memory_bytes": predictor.memory_bytes} if predictor.memory_bytes else {}),
         )
 
     async def remove(self, slot: Slot, *, grace_s: float) -> None:
@@ -150,7 +152,7 @@ class Launcher:
         await self.processes.stop(slot.process, grace_s=grace_s)
         with disk_errors(directory):
             await asyncio.to_thread(wipe, directory, record.shared_memory if record else "")
-            await asyncio.to_thread(shutil.rmtree, self.sockets(slot.process), ignore_errors=True)
+            await asyncio.to_thread(remove_tree, self.sockets(slot.process))
         await self.processes.remove(slot.process)
         self._ports.pop(slot.process, None)
 
@@ -172,7 +174,8 @@ class Launcher:
         kept = {self.sockets(process) for process in processes}
         for directory in self._sockets.iterdir() if self._sockets.is_dir() else ():
             if directory not in kept:
-                shutil.rmtree(directory, ignore_errors=True)
+                with suppress(OSError):  # nothing listens there
+                    remove_tree(directory)
 
     def _network(self, runtime: Runtime) -> Network:
         if not runtime.uses_ports:
@@ -234,7 +237,7 @@ def _record(slot: Slot, predictor: PredictorWorkload, launch: Launch) -> Record:
 
 def _empty(directory: Path) -> None:
     """Make an empty directory: a server takes a socket that is left there for one in use."""
-    shutil.rmtree(directory, ignore_errors=True)
+    remove_tree(directory)
     directory.mkdir(parents=True, mode=0o700)
 
 

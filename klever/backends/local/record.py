@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any, Final
 
 from klever.backends import ServingKey
 from klever.formats import Trust
+from klever.process.removal import remove_tree
 from klever.runtimes import Guard, Launch, Probe, unix_path
 
 __all__ = ["PROCESS_PREFIX", "Addresses", "Record", "Slot", "lay_out", "read_record", "wipe"]
@@ -95,8 +95,7 @@ def lay_out(directory: Path, launch: Launch, model: Path | None, record: Record)
 
 def wipe(directory: Path, shared_memory: str) -> None:
     """Remove `directory` and what a killed process left of its shared memory. Raises `OSError`."""
-    if directory.exists():
-        shutil.rmtree(directory)
+    remove_tree(directory)
     if shared_memory:
         for segment in _SHARED_MEMORY.glob(f"{shared_memory}*"):
             segment.unlink(missing_ok=True)

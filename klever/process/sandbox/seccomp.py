@@ -23,6 +23,7 @@ _NUMBER_AT, _ARCH_AT, _ARGUMENTS_AT = 0, 4, 16  # struct seccomp_data; the low h
 _NAMESPACES: Final = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
 """CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET."""
 _SOCKET, _CONNECT, _SENDTO, _SENDMSG, _SOCKETPAIR, _CLONE, _SENDMMSG, _CLONE3 = 41, 42, 44, 46, 53, 56, 307, 435
+_PRLIMIT64, _MEMFD_CREATE = 302, 319
 _AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
 _SOCK_STREAM, _SOCK_DGRAM, _SOCK_TYPE_MASK = 1, 2, 0xF
 _MSG_FASTOPEN: Final = 0x20000000
@@ -71,6 +72,10 @@ def program(network: Network, *, attributes: bool) -> bytes:
     refused = _REFUSED if attributes else _REFUSED | _ATTRIBUTES
     for number in sorted(refused.values()):
         code += _if_equal(number, [_return(_ERRNO | errno.EPERM)], [])
+    # Its memory would count for no process: libraries that know it do without it.
+    code += _if_equal(_MEMFD_CREATE, [_return(_ERRNO | errno.ENOSYS)], [])
+    # Of its own limits alone: a low limit of processor time ends another process of the same user.
+    code += _if_equal(_PRLIMIT64, [*_load_argument(0), *_if_equal(0, [], [_refusal()]), _return(_ALLOW)], [])
     # glibc then uses clone, whose flags a filter can read.
     code += _if_equal(_CLONE3, [_return(_ERRNO | errno.ENOSYS)], [])
     code += _if_equal(_CLONE, [*_load_argument(0), *_if_set(_NAMESPACES, [_refusal()]), _return(_ALLOW)], [])

@@ -13,6 +13,7 @@ import pytest
 
 from klever.api.kinds import MODEL_INSPECTION, MODEL_JOB
 from klever.controllers.env import values_of
+from klever.controllers.extraction import CONTENT_ANNOTATION
 from klever.controllers.modeljob import FINALIZER, MAX_LOSSES, ModelJobReconciler, Snapshot, decide
 from klever.controllers.pushes import ensure_namespace
 from klever.errors import ExhaustedError, InvalidError, KleverError
@@ -153,7 +154,12 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
     await store.create(MODEL_JOB, {
         "apiVersion": MODEL_JOB.api_version,
         "kind": MODEL_JOB.kind,
-        "metadata": {"namespace": KEY.namespace, "name": KEY.name, "finalizers": [FINALIZER]},
+        "metadata": {
+            "namespace": KEY.namespace,
+            "name": KEY.name,
+            "finalizers": [FINALIZER],
+            "annotations": {CONTENT_ANNOTATION: DIGEST},
+        },
         "spec": {"model": "team/m:v1", "extraction": {"format": "ONNX"}},
     })  # fmt: skip
     yield store
@@ -220,8 +226,6 @@ INVALID: dict[str, Any] = {
     "not an object": "data",
     "a list": [FOUND],
     "no content": {"inspectorVersion": 1},
-    "content that is not a digest": {**FOUND, "content": "../../x"},
-    "content of another algorithm": {**FOUND, "content": f"sha512:{'1' * 128}"},
     "no version": {"content": DIGEST},
     "a version of the past": {**FOUND, "inspectorVersion": 0},
     "files that are a list": {**FOUND, "files": [1]},
@@ -251,6 +255,13 @@ async def test_a_task_with_an_environment_of_its_own_is_not_believed(store: Sqli
     })  # fmt: skip
     await reconciler(store, Ended(TaskPhase.SUCCEEDED, FOUND)).reconcile(Key(KEY.namespace, "other"))
     assert (await store.get(MODEL_JOB, Key(KEY.namespace, "other")))["status"]["phase"] == "Succeeded"
+    assert not await kept(store)
+
+
+async def test_a_task_speaks_for_no_content_but_its_own(store: SqliteStore) -> None:
+    other = {**FOUND, "content": f"sha256:{'2' * 64}", "codeFormats": []}
+    await reconciler(store, Ended(TaskPhase.SUCCEEDED, other)).reconcile(KEY)
+    assert (await store.get(MODEL_JOB, KEY))["status"]["phase"] == "Succeeded"
     assert not await kept(store)
 
 

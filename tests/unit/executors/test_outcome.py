@@ -28,6 +28,22 @@ def test_refuses_a_result_that_is_too_long() -> None:
         Outcome(0, result={"report": "x" * 5000}).encode()
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "[" * MAX_OUTCOME,
+        '{"exitCode": 1, "result": {"report": ' + "[" * 1500 + "]" * 1500 + "}}",
+        '{"exitCode": Infinity}',
+        '{"exitCode": NaN}',
+        '{"exitCode": ' + "9" * 4000 + "}",
+        '{"exitCode": 1, "message": "\\ud800"}',
+        '{"exitCode": 1, "result": {"digest": NaN}}',
+    ],
+)
+def test_a_hostile_message_is_none(message: str) -> None:
+    assert Outcome.parse(message) is None
+
+
 @pytest.mark.parametrize("message", ["", "killed by SIGKILL", "5", "[]", "{}", '{"exitCode": "x"}', "null", '{"a":'])
 def test_is_none_for_other_messages(message: str) -> None:
     assert Outcome.parse(message) is None

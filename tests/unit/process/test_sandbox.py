@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ Ended = Callable[[ProcessManager, str], Awaitable[ProcessState]]
 
 CONFINED = [confinement for confinement in available(bubblewraps()) if confinement.level is not Level.NONE]
 
+PYTHON = f"{sys.base_prefix}/bin/python{sys.version_info.major}.{sys.version_info.minor}"
 SHARED_MEMORY = Path("/dev/shm/klever-test-cell")
 PROBE = """
 import ctypes, json, os, socket, sys
@@ -65,8 +67,7 @@ class Cell:
         self, ended: Ended, attempts: dict[str, str], network: Network = Network.NONE
     ) -> dict[str, tuple[bool, Any]]:
         """Evaluate expressions inside; returns for each whether it worked, and its value or error."""
-        python = f"{sys.base_prefix}/bin/python{sys.version_info.major}.{sys.version_info.minor}"
-        await self.processes.start(self.spec((python, "-I", "-c", PROBE, json.dumps(attempts)), network))
+        await self.processes.start(self.spec((PYTHON, "-I", "-c", PROBE, json.dumps(attempts)), network))
         state = await ended(self.processes, "p")
         lines = [line async for line in self.processes.logs("p")]
         assert state.exit_code == 0, (state, lines)
@@ -298,3 +299,86 @@ async def test_a_task_reaches_a_socket_that_it_is_shown_and_no_network(cell: Cel
             Network.LOCAL,
         )
     assert {name for name, (worked, _) in results.items() if worked} == {"socket"}, results
+
+
+HOLDERS = {
+    "a file without a name": """
+file = os.open("file", os.O_RDWR | os.O_CREAT)
+os.unlink("file")
+hold(file)""",
+    "a file that is mapped alone": """
+file = os.open("file", os.O_RDWR | os.O_CREAT)
+os.unlink("file")
+os.ftruncate(file, 64 << 20)
+mapped = mmap.mmap(file, 64 << 20)
+hold(file)
+os.close(file)""",
+    "a path that is too long": """
+for _ in range(30): os.mkdir("d" * 200); os.chdir("d" * 200)
+hold(os.open("file", os.O_RDWR | os.O_CREAT))""",
+}
+
+
+@pytest.mark.parametrize("holder", HOLDERS.values(), ids=HOLDERS)
+async def test_disk_space_is_counted_wherever_it_is(cell: Cell, holder: str, ended: Ended) -> None:
+    program = (
+        "import mmap, os, time\n"
+        "def hold(file): [os.write(file, bytes(1 << 20)) for _ in range(64)]\n"
+        f"{holder}\ntime.sleep(600)"
+    )
+    await cell.processes.start(cell.spec((PYTHON, "-I", "-c", program), write_bytes=32 << 20))
+    assert (await ended(cell.processes, "p")).reason == "DiskFull"
+
+
+async def test_memory_that_no_process_has_mapped_is_counted(cell: Cell, ended: Ended) -> None:
+    program = (
+        "import mmap, time\n"
+        "memory = mmap.mmap(-1, 256 << 20)\n"
+        "for at in range(0, 256 << 20, 1 << 20):\n"
+        "    memory[at : at + (1 << 20)] = b'x' * (1 << 20)\n"
+        "    memory.madvise(mmap.MADV_DONTNEED, at, 1 << 20)\n"
+        "time.sleep(600)"
+    )
+    await cell.processes.start(cell.spec((PYTHON, "-I", "-c", program), memory_bytes=96 << 20))
+    assert (await ended(cell.processes, "p")).reason == "OOMKilled"
+
+
+async def test_there_are_no_files_in_memory(cell: Cell, ended: Ended) -> None:
+    results = await cell.attempt(ended, {"memfd": "os.memfd_create('x')"})
+    assert not results["memfd"][0], results
+
+
+async def test_it_changes_no_other_process(cell: Cell, ended: Ended) -> None:
+    """Without another user, as at level `landlock`, a process of the platform is one of the payload's own user."""
+    me = os.getpid()
+    results = await cell.attempt(
+        ended,
+        {
+            "its own limits": "system(302, 0, 7, None, None)",
+            "limits": f"system(302, {me}, 7, None, None)",
+            "signals": f"os.kill({me}, 0)",
+            "priority": f"os.setpriority(os.PRIO_PROCESS, {me}, 19)",
+            "processors": f"os.sched_setaffinity({me}, os.sched_getaffinity(0))",
+        },
+    )
+    assert {name for name, (worked, _) in results.items() if worked} == {"its own limits"}, results
+
+
+async def test_it_removes_no_file_of_others(cell: Cell, ended: Ended) -> None:
+    """Level `landlock` lets Triton's Python backend make and remove directories in /tmp."""
+    with tempfile.NamedTemporaryFile(dir="/tmp") as other:
+        results = await cell.attempt(ended, {"remove": f"os.unlink('{other.name}')"})
+        assert not results["remove"][0], results
+
+
+async def test_threads_are_limited(cell: Cell, ended: Ended) -> None:
+    """One thread bomb takes all process numbers of a usual machine: nothing starts on it any more."""
+    program = (
+        "import _thread, time\n"
+        "_thread.stack_size(65536)\n"
+        "for _ in range(200): _thread.start_new_thread(time.sleep, (600,))\n"
+        "time.sleep(600)"
+    )
+    await cell.processes.start(cell.spec((PYTHON, "-I", "-c", program), processes=8))
+    state = await ended(cell.processes, "p")
+    assert state.reason == "TooManyProcesses" or "can't start new thread" in state.message
