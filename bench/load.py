@@ -26,8 +26,11 @@ class Load:
 
 
 class Connection:
-    def __init__(self, url: str, body: bytes, headers: str = "") -> None:
+    """A kept connection to `http://HOST:PORT/PATH`, or to `http://HOST/PATH` at the Unix socket `socket`."""
+
+    def __init__(self, url: str, body: bytes, headers: str = "", socket: str = "") -> None:
         parts = urlsplit(url)
+        self._socket = socket
         self._host, self._port = str(parts.hostname), int(parts.port or 80)
         head = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
         self._request = f"{head}{headers}Content-Length: {len(body)}\r\n\r\n".encode() + body
@@ -35,7 +38,11 @@ class Connection:
 
     async def ask(self) -> tuple[int, bytes]:
         if self._streams is None:
-            self._streams = await asyncio.open_connection(self._host, self._port)
+            self._streams = (
+                await asyncio.open_unix_connection(self._socket)
+                if self._socket
+                else await asyncio.open_connection(self._host, self._port)
+            )
         reader, writer = self._streams
         writer.write(self._request)
         head = await reader.readuntil(b"\r\n\r\n")
@@ -87,13 +94,23 @@ async def open_loop(url: str, request: object, rate: float, seconds: float, load
 
 
 async def closed(
-    url: str, request: object, connections: int, stop: Callable[[], bool], load: Load, *, headers: str = ""
+    url: str,
+    request: object,
+    connections: int,
+    stop: Callable[[], bool],
+    load: Load,
+    *,
+    headers: str = "",
+    socket: str = "",
 ) -> None:
-    """Keep `connections` busy until `stop`. A request of bytes is sent as it is; `headers` are further lines."""
+    """Keep `connections` busy until `stop`. A request of bytes is sent as it is; `headers` are further lines.
+
+    The connections are to the Unix socket `socket`, if it is given.
+    """
     body = request if isinstance(request, bytes) else json.dumps(request).encode()
 
     async def one() -> None:
-        connection = Connection(url, body, headers)
+        connection = Connection(url, body, headers, socket)
         while not stop():
             await _once(connection, load, time.perf_counter())
         connection.close()

@@ -66,7 +66,7 @@ class PlatformCatalogue(Catalogue):
         """Return all tags of a repository, sorted; raises `NotFoundError`."""
         names: list[str] = []
         while page := self._registry.tags(repository, after=names[-1] if names else "", limit=_PAGE):
-            names += [tag.name for tag in page]
+            names += page
             await asyncio.sleep(0)
         return names
 
@@ -93,6 +93,7 @@ class PlatformCatalogue(Catalogue):
                 if left < 0 and page:
                     return page, True
                 page.append(version)
+            await asyncio.sleep(0)  # versions that are known are read without waiting
         return page, len(tags) > limit
 
     async def versions_by_time(self, repository: str, *, containing: str = "") -> list[Version]:

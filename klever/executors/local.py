@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -23,6 +24,8 @@ from klever.process.watch import Changes
 __all__ = ["LocalExecutor", "Provision"]
 
 _PREFIX: Final = "task-"
+_COUNTED: Final = 20
+"""Waiting tasks whose place in the queue is shown. It changes with each start, and each change is a write."""
 _WORK: Final = "work"
 _GRACE_S: Final = 5.0
 
@@ -144,7 +147,8 @@ class LocalExecutor:
 
     def _waiting_state(self, uid: str) -> TaskState:
         task = self._waiting[uid]
-        ahead = list(self._waiting).index(uid)
+        first = list(islice(self._waiting, _COUNTED))
+        ahead = first.index(uid) if uid in first else f"at least {_COUNTED}"
         message = f"waiting: {len(self._running)} of {self._slots} jobs are running, {ahead} ahead"
         return TaskState(uid, task.namespace, task.name, TaskPhase.PENDING, message=message)
 
@@ -193,7 +197,7 @@ class LocalExecutor:
             else:
                 del self._waiting[uid]
                 self._running.add(uid)
-            self._tell(uid, *self._waiting)
+            self._tell(uid, *islice(self._waiting, _COUNTED))
 
     def _prepare(self, task: Task) -> ProcessSpec:
         """Lay out the task's directory."""

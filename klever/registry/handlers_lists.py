@@ -35,8 +35,7 @@ class ListHandlers:
 
     async def tags(self, request: web.Request, caller: Caller) -> web.Response:
         page = page_of(request, self._limits.tags_per_page)
-        tags = self._registry.tags(caller.repository, after=page.after, limit=page.limit + 1)
-        names = [tag.name for tag in tags]
+        names = self._registry.tags(caller.repository, after=page.after, limit=page.limit + 1)
         path = f"/v2/{caller.repository}/tags/list"
         more = page.link(path, names[page.limit - 1]) if 0 < page.limit < len(names) else {}
         return _json({"name": caller.repository, "tags": names[: page.limit]}, more)

@@ -102,10 +102,10 @@ class Index:
         rows = self._database.read(_MANIFESTS + "AND digest = ?", repository, digest)
         return _stored(rows[0]) if rows else None
 
-    def tags(self, repository: str, after: str, limit: int) -> list[Tag]:
-        """At most `limit` tags beyond `after`, in the order of their bytes."""
-        sql = "SELECT tag, digest, pushed FROM tags WHERE repository = ? AND tag > ? ORDER BY tag LIMIT ?"
-        return list(map(_tag, self._database.read(sql, repository, after, limit)))
+    def tags(self, repository: str, after: str, limit: int) -> list[str]:
+        """Return at most `limit` tags beyond `after`, in the order of their bytes."""
+        sql = "SELECT tag FROM tags WHERE repository = ? AND tag > ? ORDER BY tag LIMIT ?"
+        return [row[0] for row in self._database.read(sql, repository, after, limit)]
 
     def count_tags(self, repository: str) -> int:
         count: int = self._database.read("SELECT count(*) FROM tags WHERE repository = ?", repository)[0][0]

@@ -76,7 +76,7 @@ class Registry:
         """At most `limit` repositories that hold a manifest, in order, beyond `after`."""
         return self._index.repositories(after, limit)
 
-    def tags(self, repository: str, *, after: str = "", limit: int = _PAGE) -> list[Tag]:
+    def tags(self, repository: str, *, after: str = "", limit: int = _PAGE) -> list[str]:
         """At most `limit` tags, in order, beyond `after`; raises `NotFoundError` for an unknown repository."""
         if not self._index.knows(check_repository(repository)):
             raise NotFoundError(f"there is no repository {repository}", reason="NAME_UNKNOWN")
@@ -135,7 +135,7 @@ class Registry:
         """
         check_repository(repository)
         tag, digest = split_target(target)
-        manifest = PushedManifest.parse(content, media_type, digest)
+        manifest = await self._threads.submit(PushedManifest.parse, content, media_type, digest)
         missing = await self.blobs.missing(repository, list(manifest.blobs))
         if missing:
             raise InvalidError(f"blob {missing[0]} is not in {repository}", reason="MANIFEST_BLOB_UNKNOWN")

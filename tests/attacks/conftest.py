@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.attacks.triton import deploy_echo
 from tests.e2e.platform import Platform
 
 
@@ -17,6 +18,13 @@ def shared_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platfo
     platform.start()
     yield platform
     platform.clean_up()
+
+
+@pytest.fixture(scope="session")
+def echo(shared_platform: Platform) -> Platform:
+    """The shared platform, with the Serving of tests/attacks/triton.py on it."""
+    deploy_echo(shared_platform)
+    return shared_platform
 
 
 @pytest.fixture

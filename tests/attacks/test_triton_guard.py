@@ -22,7 +22,6 @@ from tests.attacks.triton import (
     VALUES,
     WORDS,
     answer_of,
-    deploy_echo,
     infer,
     message,
     processes,
@@ -31,12 +30,6 @@ from tests.attacks.triton import (
 from tests.e2e.platform import Platform
 
 Request = service_pb2.ModelInferRequest
-
-
-@pytest.fixture(scope="module")
-def echo(shared_platform: Platform) -> Platform:
-    deploy_echo(shared_platform)
-    return shared_platform
 
 
 @pytest.fixture(autouse=True)

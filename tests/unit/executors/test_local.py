@@ -53,6 +53,27 @@ async def test_one_that_waits_and_is_asked_for_again_is_not_told_of_again(proces
             await executor.delete(uid)
 
 
+async def test_a_start_is_told_to_the_next_waiting_tasks_alone(processes: ProcessManager) -> None:
+    """Each task that is told of writes its job: thousands of waiting ones would keep the platform busy."""
+    async with local(processes, slots=1) as executor:
+        uids = [f"w{number:02}" for number in range(40)]
+        await executor.start(task(seconds=60, uid="first"))
+        for uid in uids:
+            await executor.start(task(seconds=60, uid=uid))
+        assert (await message(executor, "w19")).endswith(", 19 ahead")
+        assert (await message(executor, "w20")).endswith(", at least 20 ahead")
+        changes = executor.watch()
+        assert {await anext(changes) for _ in range(41)} == {"first", *uids}
+        await executor.delete("first")
+        await executor.start(task(seconds=60, uid="last"))
+        told = set()
+        while "last" not in told:
+            told.add(await anext(changes))
+        assert told == {"first", *uids[:21], "last"}
+        for uid in ["last", *reversed(uids)]:
+            await executor.delete(uid)
+
+
 @pytest.fixture
 def late(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Processes whose shim answers too late, once."""

@@ -16,7 +16,7 @@ from klever.oci.digest import Digest
 from klever.registry import database
 from klever.registry.index import Index
 from klever.registry.manifest import PushedManifest
-from klever.registry.records import Precondition, Tag
+from klever.registry.records import Precondition
 from tests.unit.disk import attached, cut_power, is_deleted, lost
 from tests.unit.registry.client import manifest
 
@@ -74,13 +74,14 @@ async def write_with_many(path: Path, acknowledge: Callable[[str], None]) -> Non
 def tags(path: Path) -> set[str]:
     """The tags that a new index finds, each with its whole manifest."""
 
-    def is_whole(tag: Tag) -> bool:
-        found = index.manifest(REPOSITORY, tag.digest)
-        return found is not None and found.content == content(tag.name)
+    def is_whole(tag: str) -> bool:
+        digest = index.tag(REPOSITORY, tag)
+        found = index.manifest(REPOSITORY, digest) if digest else None
+        return found is not None and found.content == content(tag)
 
     index = Index.open(path)
     try:
-        return {tag.name for tag in index.tags(REPOSITORY, "", limit=100_000) if is_whole(tag)}
+        return {tag for tag in index.tags(REPOSITORY, "", limit=100_000) if is_whole(tag)}
     finally:
         index.close()
 
