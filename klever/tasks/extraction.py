@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from klever import formats
-from klever.errors import ConflictError, KleverError
+from klever.errors import ConflictError, InvalidError, KleverError
 from klever.inspection.inspector import inspect
 from klever.inspection.verdict import spec_of
 from klever.oci import model
@@ -32,9 +32,8 @@ def run(job: Job) -> dict[str, Any]:
             pulled = patiently(job.model, lambda: model.pull(job.model, layout, client), job.say)
         if pulled.format != job.format:
             raise StepError(Step.RUN, f"{job.model} is of the format {pulled.format or 'unknown'}, not {job.format}")
-        with step(Step.EXPORT):
-            directory = job.work / "model"
-            model.export(job.model, layout, directory, replace=True, limits=job.limits)
+        directory = job.work / "model"
+        _export(job, layout, directory)
     finally:
         client.close()
     with step(Step.RUN):
@@ -46,6 +45,17 @@ def run(job: Job) -> dict[str, Any]:
         error.result = {"inspection": inspection}
         raise
     return {**written, "inspection": inspection}
+
+
+def _export(job: Job, layout: Layout, directory: Path) -> None:
+    """Unpack the model. An archive that is refused would be refused again: the model is at fault, not the step."""
+    try:
+        with step(Step.EXPORT):
+            model.export(job.model, layout, directory, replace=True, limits=job.limits)
+    except StepError as error:
+        if isinstance(error.__cause__, InvalidError):
+            raise StepError(Step.RUN, error.message) from error
+        raise
 
 
 def _extract(job: Job, layout: Layout, pulled: model.SavedModel, directory: Path) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from klever.runtimes import Probe, unix_path
 __all__ = ["Health", "Prober"]
 
 _MAX_ANSWER: Final = 64 << 10
+_MAX_READ: Final = 512 << 20
+"""Bytes of an answer that are read: an endless one would keep the event loop busy until the time is over."""
 _CHUNK: Final = 256 << 10
 _ZEROS: Final = bytes(64 << 10)
 
@@ -61,9 +63,12 @@ class Prober:
                 allow_redirects=False,
             ) as response,
         ):
-            answer = bytearray()
+            answer, read = bytearray(), 0
             async for chunk in response.content.iter_chunked(_CHUNK):
                 answer += chunk[: _MAX_ANSWER - len(answer)]
+                read += len(chunk)
+                if read > _MAX_READ:
+                    raise _UnhealthyError(f"the answer from {probe.path} exceeds {_MAX_READ >> 20} MiB")
             if 200 <= response.status < 300:
                 return ""
             text = answer.decode(errors="replace").strip()

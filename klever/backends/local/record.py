@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -98,7 +99,8 @@ def wipe(directory: Path, shared_memory: str) -> None:
     remove_tree(directory)
     if shared_memory:
         for segment in _SHARED_MEMORY.glob(f"{shared_memory}*"):
-            segment.unlink(missing_ok=True)
+            with suppress(FileNotFoundError, IsADirectoryError):  # a directory is another payload's, in the way of ours
+                segment.unlink()
 
 
 def read_record(directory: Path) -> Record | None:
