@@ -7,12 +7,19 @@ Standard library only.
 
 import ctypes
 import os
+import struct
 import sys
 import sysconfig
 from pathlib import Path
 
 VERSION = sysconfig.get_config_var("py_version_short")
 LIBPYTHON = f"libpython{VERSION}.so.1.0"
+
+
+class Program(ctypes.Structure):
+    """struct sock_fprog of linux/filter.h."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
 def libpython_directory() -> str:
@@ -39,6 +46,19 @@ def link_backend(triton: Path, target: Path) -> None:
             link.symlink_to(source)
 
 
+def forbid_links() -> None:
+    """Make no symbolic link from here on, nor any process below: the platform connects to the server's sockets by path.
+
+    Source: seccomp(2), linux/filter.h, and the system call table of x86-64. The process has no_new_privs already where
+    it runs in a sandbox; elsewhere the kernel refuses the filter to all but root.
+    """
+    load_number, refuse, allow = (0x20, 0, 0, 0), (0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7FFF0000)
+    symlink, symlinkat = (0x15, 1, 0, 88), (0x15, 0, 1, 266)
+    code = b"".join(struct.pack("=HBBI", *one) for one in (load_number, symlink, symlinkat, refuse, allow))
+    program = Program(len(code) // 8, code)
+    ctypes.CDLL(None).prctl(22, 2, ctypes.byref(program), 0, 0)  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+
+
 def main() -> None:
     packages = Path(sysconfig.get_path("purelib"))
     triton = packages / "pytriton" / "tritonserver"
@@ -52,6 +72,7 @@ def main() -> None:
             filter(None, [str(packages / "nvidia_pytriton.libs"), libpython_directory()])
         ),
     }
+    forbid_links()
     server = str(triton / "bin" / "tritonserver")
     os.execve(server, [server, f"--backend-directory={backends}", *flags], environment)  # noqa: S606 - no shell wanted
 

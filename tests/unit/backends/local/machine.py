@@ -21,7 +21,7 @@ from klever.backends.local import Commands, LocalBackend, Timing
 from klever.cmd.programs import bubblewraps
 from klever.environments import EnvironmentManager
 from klever.errors import InvalidError
-from klever.formats import Signature, Tensor
+from klever.formats import Signature, Tensor, Trust
 from klever.process import Confinement, ProcessManager
 from klever.process.cgroups import Cgroups, find
 from klever.process.sandbox.choose import choose
@@ -120,6 +120,7 @@ def adder() -> PredictorWorkload:
         content="sha256:" + "b" * 64,
         format="ONNX",
         signature=ADDER_SIGNATURE,
+        trust=Trust.DATA,
     )
 
 
