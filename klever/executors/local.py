@@ -45,7 +45,7 @@ class LocalExecutor:
     `command` is run with the path of the specification as its last argument, in an empty directory that is removed
     when the task has ended, with the task's own variables and `env` (which wins). `provide` says, when a task starts,
     what it is given beside its specification. It runs in a sandbox, in which it writes at most `write_bytes`. At most
-    `slots` run at once, by default one per core; the others wait in the order in which they came.
+    `slots` run at once, by default one per core; the others wait, and namespaces take turns.
     """
 
     def __init__(
@@ -67,6 +67,9 @@ class LocalExecutor:
         self._waiting: OrderedDict[str, Task] = OrderedDict()
         self._put_aside: dict[str, Task] = {}
         """Those that could not be started when their turn came: their owners start them again, and see why."""
+        self._turn = 0
+        self._turns: dict[str, int] = {}
+        """When each namespace had its last turn."""
         self._running: set[str] = set()
         self._starting = asyncio.Lock()
         self._subscribers: list[Changes] = []
@@ -183,7 +186,8 @@ class LocalExecutor:
         Raises why `asked` cannot be started. Its owner is not told of that once more: it would try again at once.
         """
         while self._waiting and len(self._running) < self._slots:
-            uid, task = next(iter(self._waiting.items()))
+            task = self._next()
+            uid = task.uid
             try:
                 await self._processes.start(await asyncio.to_thread(self._prepare, task))
             except KleverError as error:
@@ -198,6 +202,16 @@ class LocalExecutor:
                 del self._waiting[uid]
                 self._running.add(uid)
             self._tell(uid, *islice(self._waiting, _COUNTED))
+
+    def _next(self) -> Task:
+        """Return the task whose turn it is: the namespace that waits longest for one comes first, in order within.
+
+        A project that pushes hundreds of models delays the others by one task.
+        """
+        task = min(self._waiting.values(), key=lambda task: self._turns.get(task.namespace, 0))
+        self._turn += 1
+        self._turns[task.namespace] = self._turn
+        return task
 
     def _prepare(self, task: Task) -> ProcessSpec:
         """Lay out the task's directory."""

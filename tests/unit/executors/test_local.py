@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -313,3 +314,16 @@ async def test_who_asks_and_is_refused_hears_of_no_change(processes: ProcessMana
         await executor.delete("a")
         async with asyncio.timeout(10):
             assert await anext(changes) == "a"
+
+
+async def test_a_namespace_with_many_tasks_delays_the_others_by_one(processes: ProcessManager) -> None:
+    async with local(processes, slots=1) as executor:
+        for uid in ("a1", "a2", "a3"):
+            await executor.start(task(uid=uid, seconds=60))
+        await executor.start(replace(task(uid="b1", seconds=60), namespace="other"))
+        await executor.delete("a1")
+        await running(executor, "b1")
+        await executor.delete("b1")
+        await running(executor, "a2")
+        for uid in ("a2", "a3"):
+            await executor.delete(uid)
