@@ -13,9 +13,10 @@ from tests.e2e.platform import Platform, until
 @pytest.mark.parametrize("size", [8_100, 8_200, 16_000, 60_000])
 @pytest.mark.parametrize("path", ["/v2/", "/api/v1alpha1/namespaces/default/servings", "/"])
 def test_large_headers_are_refused_without_a_trace(shared_platform: Platform, path: str, size: int) -> None:
+    before = len(shared_platform.log.read_text())  # others attack this platform too
     status, _ = shared_platform.http("GET", path, **{"X-Large": "a" * size})
     assert status in ((200, 431) if size < 8_192 else (431,))
-    assert "Traceback" not in shared_platform.log.read_text()
+    assert "aiohttp" not in shared_platform.log.read_text()[before:]
 
 
 def test_the_audit_log_names_who_connected(shared_platform: Platform) -> None:

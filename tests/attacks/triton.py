@@ -39,8 +39,9 @@ def deploy_echo(platform: Platform) -> None:
 
 
 def processes(platform: Platform) -> list[str]:
-    """The pids of the platform's Tritons and of the processes in which they run models."""
-    servers = replicas(platform)
+    """The pids of the Serving's Tritons and of the processes in which they run models."""
+    own = f"/serving.default.{NAME}.".encode()
+    servers = [pid for pid in replicas(platform) if own in Path(f"/proc/{pid}/cmdline").read_bytes()]
     return servers + sorted(child for server in servers for child in _children(server))
 
 
