@@ -41,16 +41,16 @@ def test_files_beside_an_onnx_model_are_not_code(shared_platform: Platform) -> N
         ("model.abi3.so", "model.cpython-311-x86_64-linux-gnu.so", "libpython3.11.so.1.0"), b"\x7fELF"
     )
     files["digits.onnx"] = next((ONNX / "model").glob("*.onnx")).read_bytes()
-    reference = push(platform, "beside", files)
-    serve(platform, "beside", model=reference)
-    until(lambda: platform.get("servings", "beside").get("status", {}).get("phase") == "Ready", 90)
-    assert MARK not in platform.run("klever", "logs", "serving", "beside").stdout
-    (directory,) = (platform.data / "processes").glob("serving.default.beside.*")
+    reference = push(platform, "neighbours", files)
+    serve(platform, "neighbours", model=reference)
+    until(lambda: platform.get("servings", "neighbours").get("status", {}).get("phase") == "Ready", 90)
+    assert MARK not in platform.run("klever", "logs", "serving", "neighbours").stdout
+    (directory,) = (platform.data / "processes").glob("serving.default.neighbours.*")
     laid_out = {
         str(p.relative_to(directory / "replica" / "store")) for p in (directory / "replica").rglob("store/**/*")
     }
-    files_of_the_platform = {"launch.py", "models/beside/config.pbtxt", "models/beside/1/model.py"}
-    directories = {"model", "models", "models/beside", "models/beside/1"}
+    files_of_the_platform = {"launch.py", "models/neighbours/config.pbtxt", "models/neighbours/1/model.py"}
+    directories = {"model", "models", "models/neighbours", "models/neighbours/1"}
     assert laid_out == {*files_of_the_platform, *directories, "model/model.onnx"}
     link = directory / "replica" / "store" / "model" / "model.onnx"
     assert link.is_symlink()
