@@ -28,7 +28,6 @@ import errno
 import fcntl
 import json
 import os
-import resource
 import select
 import signal
 import stat
@@ -89,6 +88,8 @@ _MAX_BACKOFF_S = 30.0
 _STEADY_S = 60.0
 """A child that ran this long before it ended is started again as if it had never failed."""
 _PR_SET_PDEATHSIG = 1
+_RLIMIT_CORE, _RLIMIT_NPROC = 4, 6
+_MADV_DONTNEED = 4
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -224,10 +225,10 @@ class Shim:
 
     def _lower(self) -> None:
         """In the child: leave no core dumps, write files for this user alone, and end before the platform does."""
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        _bound(self.libc, _RLIMIT_CORE, 0)
         if self.run["user"]:  # nobody else's tasks count
             tasks = self.run["processes"] * TASKS_PER_PROCESS
-            resource.setrlimit(resource.RLIMIT_NPROC, (tasks, tasks))
+            _bound(self.libc, _RLIMIT_NPROC, tasks)
         os.umask(0o077)
         _write("/proc/self/oom_score_adj", str(_OOM_SCORE))
 
@@ -533,6 +534,11 @@ def _children(pid: int) -> list[int]:
     return found
 
 
+def _bound(libc: Any, number: int, value: int) -> None:
+    """In the child: set both values of a resource limit (setrlimit(2)); the module for it costs memory here."""
+    libc.setrlimit(number, (ctypes.c_ulong * 2)(value, value))
+
+
 def _descendants(root: int) -> list[int]:
     pids = _children(root)
     for pid in pids:
@@ -713,6 +719,16 @@ def open_input(content: bytes) -> int:
     return handle
 
 
+def _release_code(libc: Any) -> None:
+    """Unmap the program text that only starting needed: the kernel maps again what is used, from the page cache."""
+    with open("/proc/self/maps", encoding="utf-8", errors="replace") as file:
+        for line in file.read().splitlines():
+            fields = line.split()
+            if fields[1] == "r-xp" and fields[-1].startswith("/"):
+                start, end = (int(address, 16) for address in fields[0].split("-"))
+                libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _MADV_DONTNEED)
+
+
 def main(directory: str) -> None:
     """Read what to run, leave the caller, run it.
 
@@ -735,6 +751,7 @@ def main(directory: str) -> None:
     except OSError as error:
         os.write(1, b"error %d" % (error.errno or errno.EIO))
         return
+    _release_code(shim.libc)
     os.write(1, b"started")
     _redirect(os.devnull, 1)
     _redirect(f"{directory}/{LOG}", 2)  # where a bug of the shim itself would show
