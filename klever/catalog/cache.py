@@ -30,7 +30,7 @@ class VersionCache:
         return self._versions.get((repository, digest))
 
     def add(self, repository: str, version: Version) -> None:
-        """Keep a version; the ones that were added first go if there is no room."""
+        """Keep a version, and drop the oldest ones if there is no room."""
         with self._lock:
             if (repository, version.digest) in self._versions:
                 return

@@ -51,7 +51,7 @@ class Config:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Return an empty one if there is no file; raises `InvalidError` that names the file and the key."""
+        """Read the file, which may be missing; raises `InvalidError` that names the file and the key."""
         if not path.exists():
             return cls()
         try:

@@ -102,7 +102,7 @@ class PushReconciler:
         if status["phase"] == "Succeeded":
             if await inspection_of(self._seen, version.content) is None:
                 return True  # it is of an older platform
-            # There is no signature, and yet it succeeded: the tag was pushed again.
+            # The job succeeded, but the version has no signature: the tag was pushed again.
             return bool(status["result"]["digest"] != str(version.digest))
         if pushed:
             return True

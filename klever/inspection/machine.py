@@ -32,7 +32,7 @@ class Machine(Stack):
         self._depth = depth
 
     def run(self) -> None:
-        """Return after STOP. Raises `DamagedError` where no unpickler goes on, `BudgetError`."""
+        """Return after STOP. Raises `DamagedError` where every unpickler fails, and `BudgetError`."""
         while True:
             self._budget.opcode()
             code = self._reader.read(1)

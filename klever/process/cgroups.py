@@ -62,7 +62,7 @@ class Cgroups:
     def groups(
         self, name: str, *, memory_bytes: int | None = None, cpu: float | None = None, processes: int | None = None
     ) -> dict[str, Group]:
-        """Return the groups, by controller, that set these limits; `cpu` is in cores, None and 0 are no limit."""
+        """Return the groups, by controller, that set these limits; `cpu` is in cores; None and 0 set no limit."""
         settings: dict[str, dict[str, str]] = {}
         if memory_bytes:
             settings["memory"] = self._memory(memory_bytes)
@@ -149,7 +149,10 @@ def members(groups: Iterable[Path]) -> set[int]:
 
 
 def remove(groups: Iterable[Path]) -> None:
-    """Remove groups whose processes have ended or are about to; one that the kernel keeps stays."""
+    """Remove groups whose processes have ended or are about to end; one that the kernel keeps stays. Blocks.
+
+    It polls, because the kernel does not announce when a group of version 1 can be removed.
+    """
     until = time.monotonic() + _REMOVE_S
     for group in groups:
         while group.is_dir():
@@ -162,6 +165,7 @@ def remove(groups: Iterable[Path]) -> None:
 
 
 def _read(file: Path) -> str:
+    """Return what a file holds; nothing if the kernel does not have it: that controller is not used then."""
     try:
         return file.read_text()
     except OSError:

@@ -18,7 +18,7 @@ watches the limits that have no cgroup.
 
 SIGTERM stops the payload, which is the child or what a sandbox runs, and then the shim. The shim is the reaper of all
 that descends from the child and leaves none of it; a child dies with its shim. Standard library only, and little of it:
-it is resident once per process.
+it is resident once per process. It is one file, because a program that runs with -I and -S imports no sibling.
 """
 
 from __future__ import annotations

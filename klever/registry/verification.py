@@ -54,7 +54,7 @@ class Verifier:
     def check(self, digest: Digest) -> asyncio.Task[bool]:
         """Hash the file, or join the check that runs. The result says whether the file matches its digest.
 
-        The check goes on if its callers are cancelled. Raises `UnavailableError` if the disk cannot be read or the
+        The check continues if its callers are cancelled. Raises `UnavailableError` if the disk cannot be read or the
         registry stops, and `NotFoundError` if the file is gone.
         """
         task = self._checks.get(digest)

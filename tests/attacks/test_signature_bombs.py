@@ -44,7 +44,7 @@ BOMBS: dict[str, dict[str, Any] | bytes] = {
     "a long name": signature(tensor(1, name="X" * 500_000)),
     "many values": signature(tensor(1, values=["v"] * 90_000)),
     "many operators": signature(tensor(1), layers={f"op{n}": 1 for n in range(20_000)}),
-    "a size that is no number": json.dumps(signature(tensor("?"))).replace('"?"', "NaN").encode(),
+    "a size that is not a number": json.dumps(signature(tensor("?"))).replace('"?"', "NaN").encode(),
     "an infinite size": json.dumps(signature(tensor("?"))).replace('"?"', "1e999").encode(),
     "digits without end": json.dumps(signature(tensor("?"))).replace('"?"', "9" * 100_000).encode(),
     "empty objects": b'{"format": "ONNX", "x": [' + b",".join([b"{}"] * 300_000) + b"]}",

@@ -51,7 +51,7 @@ class Network(StrEnum):
     NONE = "none"
     """Unix sockets on which it listens, and nothing else."""
     LOCAL = "local"
-    """Unix sockets, also those that it connects to: of the sandbox's paths, there is no network."""
+    """Unix sockets on which it listens, and connections to the Unix sockets that the sandbox shows."""
     LISTEN = "listen"
     """TCP ports of this machine on which it listens; it makes no connection."""
     FULL = "full"
@@ -124,5 +124,5 @@ class Unconfined:
     def uses_another_user(self, sandbox: Sandbox) -> bool:  # noqa: ARG002 - the protocol's signature
         return False
 
-    def command(self, payload: Payload, sandbox: Sandbox, user: int | None) -> Command:  # noqa: ARG002
+    def command(self, payload: Payload, sandbox: Sandbox, user: int | None) -> Command:  # noqa: ARG002 - the protocol's signature
         return Command(payload.argv, payload.env)

@@ -20,7 +20,7 @@ _SHIM_TO_PAYLOAD: Final = 2
 
 
 class Bubblewrap:
-    """Runs `binary`. Where the platform is root there is no user namespace, and the payload runs as a user of its own.
+    """Runs `binary`. If the platform is root, it makes no user namespace, and the payload has a user of its own.
 
     With a user namespace alone, /proc/sys/kernel/core_pattern could be opened for writing by the mapped root.
     """

@@ -15,7 +15,7 @@ NETWORK_FILES: Final = (
 )
 """What resolves names, and the certificates that the system trusts."""
 _TOP: Final = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
-_HELD: Final = (Path("/"), Path("/usr"), Path("/dev"), Path("/proc"), Path("/tmp"), Path("/sys"))  # noqa: S108
+_HELD: Final = (Path("/"), Path("/usr"), Path("/dev"), Path("/proc"), Path("/tmp"), Path("/sys"))  # noqa: S108 - of the sandbox
 """What every sandbox has."""
 
 
@@ -23,7 +23,7 @@ def system_links() -> Iterator[tuple[str, str]]:
     """Yield the links beside /usr that the system's own programs rely on, with their targets."""
     for top in _TOP:
         if os.path.islink(top):  # noqa: PTH114 - the target as it is written
-            yield top, os.readlink(top)  # noqa: PTH115
+            yield top, os.readlink(top)  # noqa: PTH115 - the same
 
 
 def with_targets(paths: Iterable[Path]) -> tuple[Path, ...]:

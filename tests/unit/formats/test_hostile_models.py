@@ -188,7 +188,7 @@ EXTERNAL: dict[str, Build] = {
     "a length behind the end": with_file(external("w.bin", offset="8", length="9"), sixteen),
     "a negative offset": with_file(external("w.bin", offset="-1"), sixteen),
     "a negative length": with_file(external("w.bin", length="-1"), sixteen),
-    "an offset that is no number": with_file(external("w.bin", offset="x"), sixteen),
+    "an offset that is not a number": with_file(external("w.bin", offset="x"), sixteen),
     "an offset beyond 64 bits": with_file(external("w.bin", offset="9" * 30), sixteen),
     "an offset without end": with_file(external("w.bin", offset="9" * 4000), sixteen),
     "an offset that wraps": with_file(external("w.bin", offset=str((1 << 63) - 1), length=str((1 << 63) - 1)), sixteen),
