@@ -122,7 +122,7 @@ async def _serve(data: DataDirectory, options: Options, store: StoreOptions, sou
 async def _work(data: DataDirectory, options: Options, stores: Stores, source: _Source) -> None:
     """Take over what runs here, and look after it."""
     registries = Registries.parse(source.table, platform=source.endpoint())
-    resolver = ModelResolver(stores.controllers, Catalogue(registries, Layout(data.metadata), options.limits))
+    catalogue = Catalogue(registries, Layout(data.metadata), options.limits)
     async with open_machine(
         data, options, gateway_of(data, options), registries, provisions=source.provisions(), may_act=stores.leads
     ) as machine:
@@ -132,6 +132,7 @@ async def _work(data: DataDirectory, options: Options, stores: Stores, source: _
         print(f"klever controllers: it leads (metrics at {url})", flush=True)
         try:
             metrics = ReconcileMetrics(registry)
+            resolver = ModelResolver(stores.controllers, catalogue, machine.runtimes)
             loops = ControlLoops(stores.controllers, machine, resolver, metrics, options.limits)
             await loops.run()
         finally:

@@ -118,7 +118,7 @@ class Embedded:
                 may_act=may_act,
             )
         )
-        resolver = ModelResolver(stores.controllers, catalogue)
+        resolver = ModelResolver(stores.controllers, catalogue, machine.runtimes)
         await self._start_api(stores, machine, catalogue, resolver, metrics)
         await self._start_metrics(stores, machine, metrics)
         reconciles = ReconcileMetrics(metrics)

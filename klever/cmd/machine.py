@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from klever.backends.local import Commands, LocalBackend
 from klever.cmd.certificates import check_pair, self_signed
@@ -35,7 +34,8 @@ from klever.oci.registries import Registries
 from klever.process import ProcessManager, cgroups
 from klever.process.sandbox.choose import choose
 from klever.routers.envoy import EnvoyRouter, Gateway
-from klever.runtimes.table import RUNTIMES, create
+from klever.runtimes import Runtime
+from klever.runtimes.table import create_all
 from klever.runtimes.triton import find as find_triton
 
 __all__ = ["Machine", "gateway_of", "open_machine"]
@@ -46,7 +46,7 @@ class Machine:
     router: EnvoyRouter
     backend: LocalBackend
     executor: LocalExecutor
-    runtimes: dict[str, Any]
+    runtimes: dict[str, Runtime]
 
 
 @asynccontextmanager
@@ -66,7 +66,8 @@ async def open_machine(
     confinement = await asyncio.to_thread(choose, bubblewraps(), options.sandbox)
     processes = ProcessManager(data.processes, may_act, confinement, await asyncio.to_thread(cgroups.find))
     stopping = threading.Event()
-    runtimes = _runtimes(options.limits)
+    triton = {"installed": find_triton(Path("/opt/tritonserver")), "limits": options.limits}
+    runtimes = create_all(triton=triton)
     async with AsyncExitStack() as stack:
         router = EnvoyRouter(data.envoy, gateway, processes, envoy_binary())
         await router.start()
@@ -118,12 +119,6 @@ def gateway_of(data: DataDirectory, options: Options) -> Gateway:
     if options.tls_certificate and options.tls_key:
         return replace(gateway, tls=check_pair(options.tls_certificate, options.tls_key))
     return gateway
-
-
-def _runtimes(limits: Limits) -> dict[str, Any]:
-    triton = {"installed": find_triton(Path("/opt/tritonserver")), "limits": limits}
-    options: dict[str, dict[str, Any]] = {"triton": triton}
-    return {name: create(name, **options.get(name, {})) for name in RUNTIMES}
 
 
 def _fetch(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -18,22 +18,28 @@ from klever.errors import InvalidError, KleverError, NotFoundError
 from klever.formats import Trust, names
 from klever.oci.digest import Digest
 from klever.oci.reference import Reference
-from klever.runtimes.table import RUNTIMES, default_runtime
+from klever.runtimes import Runtime
+from klever.runtimes.table import COMMANDS, default_runtime
 from klever.store import Store
 
 __all__ = ["ModelResolver"]
 
 _UNUSABLE = "ModelUnusable"
 _UNREAD = "SignatureUnread"
-_CUSTOM = "custom"
 
 
 class ModelResolver:
     def __init__(
-        self, store: Store, catalogue: Catalogue, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        store: Store,
+        catalogue: Catalogue,
+        runtimes: Mapping[str, Runtime],
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._store = store
         self._catalogue = catalogue
+        self._runtimes = runtimes
         self._clock = clock
 
     async def resolve(self, serving: Object, *, extract: bool = True) -> dict[str, ResolvedModel]:
@@ -55,9 +61,9 @@ class ModelResolver:
             return ResolvedModel(Resolution.WAITING, message, reason="RegistryUnavailable")
 
     async def _resolve(self, serving: Object, predictor: dict[str, Any], *, extract: bool) -> ResolvedModel:
-        runtime = predictor.get("runtime") or (_CUSTOM if predictor.get("command") else "")
-        if runtime and runtime not in RUNTIMES:
-            raise InvalidError(f"no runtime is named {runtime!r}; there are: {', '.join(sorted(RUNTIMES))}")
+        runtime = predictor.get("runtime") or (COMMANDS if predictor.get("command") else "")
+        if runtime and runtime not in self._runtimes:
+            raise InvalidError(f"no runtime is named {runtime!r}; there are: {', '.join(sorted(self._runtimes))}")
         namespace = serving["metadata"]["namespace"]
         if not predictor.get("model"):
             return await self._admit(namespace, None, runtime)
@@ -78,10 +84,10 @@ class ModelResolver:
         """Return what a job must find out before the version can be served; empty for nothing."""
         if version.config.format in names() and await inspection_of(self._store, version.content) is None:
             return "the inspection"
-        return "the signature" if lacks_signature(version) and runtime != _CUSTOM else ""
+        return "the signature" if lacks_signature(version) and not self._runs_commands(runtime) else ""
 
     async def _trust(self, version: Version | None, runtime: str) -> Trust | None:
-        if version is None or runtime == _CUSTOM:
+        if version is None or self._runs_commands(runtime):
             return Trust.CODE
         return trust_as(await inspection_of(self._store, version.content), version.config.format)
 
@@ -90,7 +96,7 @@ class ModelResolver:
     ) -> ResolvedModel | None:
         if trust is not Trust.CODE or await allows_code(self._store, namespace):
             return None
-        if version is None or runtime == _CUSTOM:
+        if version is None or self._runs_commands(runtime):
             what = "a command is code"
         else:
             what = f"{version.reference} is code (format {version.config.format or 'unknown'})"
@@ -104,8 +110,12 @@ class ModelResolver:
             return ResolvedModel(Resolution.SIGNATURE_PENDING, "its content has not been inspected")
         if denied := await self._denied(namespace, trust, version, runtime):
             return denied
-        runtime = runtime or default_runtime(version.config.format if version else "")
-        return ResolvedModel(Resolution.RESOLVED, version=version, runtime=runtime, trust=trust)
+        runtime = runtime or default_runtime(self._runtimes, version.config.format if version else "")
+        protocol = self._runtimes[runtime].protocol
+        return ResolvedModel(Resolution.RESOLVED, version=version, runtime=runtime, protocol=protocol, trust=trust)
+
+    def _runs_commands(self, runtime: str) -> bool:
+        return bool(runtime) and self._runtimes[runtime].runs_commands
 
     async def _after_extraction(self, namespace: str, version: Version, runtime: str, wanted: str) -> ResolvedModel:
         job = await self._extraction(namespace, version)

@@ -10,11 +10,10 @@ from klever.controllers.serving.snapshot import Resolution, Snapshot
 from klever.controllers.serving.workloads import workload_of
 from klever.errors import InvalidError
 from klever.routers import HeaderMatch, MatchType, Route, RouteKey, Target
-from klever.runtimes import Guard, WireProtocol
+from klever.runtimes import Guard
+from klever.runtimes.protocols import WireProtocol
 
 __all__ = ["Plan", "PredictorPlan", "make_plan"]
-
-_PROTOCOLS = {"custom": WireProtocol.ANY, "openscoring": WireProtocol.OPENSCORING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,16 +152,25 @@ def _departing(snapshot: Snapshot, named: set[str], share: int) -> list[Target]:
 
 
 def _target(snapshot: Snapshot, predictor: PredictorPlan) -> Target:
-    runtime = predictor.wanted.runtime if predictor.wanted else "triton"
     target = Target(
         predictor=predictor.name,
         revision=predictor.live,
-        protocol=_PROTOCOLS.get(runtime, WireProtocol.OPEN_INFERENCE),
+        protocol=_protocol(snapshot, predictor),
         weight=predictor.share or 0,
         http=(),
         headers=predictor.headers,
     )
     return _reached(snapshot, target)
+
+
+def _protocol(snapshot: Snapshot, predictor: PredictorPlan) -> WireProtocol:
+    """Return what the live revision speaks: an older one keeps what it was published with."""
+    wanted = snapshot.models[predictor.name].protocol
+    if predictor.wanted is not None and predictor.live == predictor.wanted.revision:
+        return wanted
+    published = snapshot.route.targets if snapshot.route else ()
+    live = (predictor.name, predictor.live)
+    return next((t.protocol for t in published if (t.predictor, t.revision) == live), wanted)
 
 
 def _reached(snapshot: Snapshot, target: Target) -> Target:

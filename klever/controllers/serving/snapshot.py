@@ -12,6 +12,7 @@ from klever.backends import Instance
 from klever.catalog.catalogue import Version
 from klever.formats import Trust
 from klever.routers import Route
+from klever.runtimes.protocols import ANY, WireProtocol
 
 __all__ = ["Resolution", "ResolvedModel", "Snapshot", "pin_of"]
 
@@ -34,8 +35,9 @@ class Resolution(StrEnum):
 class ResolvedModel:
     """What became of one predictor's reference. `version` is None for a command without a model, and until RESOLVED.
 
-    `runtime` is the one that the predictor names, or the default of the model's format. `reason` is the condition's,
-    while it is WAITING, FAILED or DENIED. `trust` is None until it is known.
+    `runtime` is the one that the predictor names, or the default of the model's format; `protocol` is what it speaks,
+    once RESOLVED. `reason` is the condition's, while it is WAITING, FAILED or DENIED. `trust` is None until it is
+    known.
     """
 
     state: Resolution
@@ -43,6 +45,7 @@ class ResolvedModel:
     version: Version | None = None
     runtime: str = ""
     reason: str = ""
+    protocol: WireProtocol = ANY
     trust: Trust | None = None
 
 

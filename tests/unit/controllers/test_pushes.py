@@ -24,6 +24,7 @@ from klever.inspection import VERSION
 from klever.oci.digest import Digest
 from klever.oci.reference import Reference
 from klever.reconcile.conditions import format_time
+from klever.runtimes.table import create_all
 from klever.store import Key
 from klever.store.sqlite import SqliteStore
 from klever.store.validation import SchemaAdmission
@@ -61,7 +62,7 @@ class World:
         self.registry = Registry()
         catalogue: Any = self.registry
         self.pushes = PushReconciler(self.store, store, catalogue, clock=lambda: self.now)
-        self.models = ModelResolver(self.store, catalogue, clock=lambda: self.now)
+        self.models = ModelResolver(self.store, catalogue, create_all(), clock=lambda: self.now)
 
     async def push(self, digest: str, content: str = "content") -> None:
         self.registry.push(digest, content)

@@ -22,6 +22,7 @@ from klever.inspection import VERSION
 from klever.oci.digest import Digest
 from klever.oci.reference import Reference
 from klever.routers import Route
+from klever.runtimes.table import create_all
 from klever.store import Key
 from klever.store.events import EventRecorder
 from klever.store.sqlite import SqliteStore
@@ -73,7 +74,9 @@ def control_plane(store: SqliteStore, registry: Registry) -> ServingReconciler:
     """One that has just started."""
     catalogue: Any = registry
     nothing: Any = Nothing()
-    return ServingReconciler(store, ModelResolver(store, catalogue), nothing, nothing, EventRecorder(store, "test"))
+    return ServingReconciler(
+        store, ModelResolver(store, catalogue, create_all()), nothing, nothing, EventRecorder(store, "test")
+    )
 
 
 async def test_a_digest_stays_pinned_while_the_registry_is_away(store: SqliteStore) -> None:
@@ -148,7 +151,9 @@ async def test_code_is_stopped_when_its_project_denies_it_and_data_beside_it_is_
     await store.patch(SERVING, KEY, {"spec": {"predictors": predictors}})
     catalogue: Any = registry
     parts: Any = running
-    serving = ServingReconciler(store, ModelResolver(store, catalogue), parts, parts, EventRecorder(store, "test"))
+    serving = ServingReconciler(
+        store, ModelResolver(store, catalogue, create_all()), parts, parts, EventRecorder(store, "test")
+    )
 
     async def reconciled() -> tuple[list[str], dict[str, int], str]:
         """Return what shall run, the live shares, and why the Serving is not Ready."""
@@ -176,7 +181,9 @@ async def test_a_model_that_is_code_replaces_no_data_where_it_is_denied(store: S
     await record_inspection(store, found, datetime.now(UTC))
     catalogue: Any = registry
     parts: Any = running
-    serving = ServingReconciler(store, ModelResolver(store, catalogue), parts, parts, EventRecorder(store, "test"))
+    serving = ServingReconciler(
+        store, ModelResolver(store, catalogue, create_all()), parts, parts, EventRecorder(store, "test")
+    )
     for _ in range(3):
         await serving.reconcile(KEY)
     assert running.workload is not None
