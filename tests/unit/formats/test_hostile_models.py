@@ -450,7 +450,52 @@ MXNET: dict[str, Build] = {
 }
 
 
-FILES = {"ONNX": "m.onnx", "SavedModel": "saved_model.pb", "PMML": "m.pmml", "GraphDef": "m.graphdef"}
+def torch_zip(*members: tuple[str, bytes]) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members:
+            archive.writestr(name, data)
+    return content.getvalue()
+
+
+def net(code: str | bytes) -> bytes:
+    body = code.encode() if isinstance(code, str) else code
+    return torch_zip(("m/data.pkl", b"\x80\x02c__torch__\nNet\nq\x00."), ("m/code/__torch__.py", body))
+
+
+WHOLE = net("class Net(Module):\n  def forward(self: Net, x: Tensor) -> Tensor:\n    return torch.abs(x)\n")
+TORCHSCRIPT: dict[str, Build] = {
+    "empty": b"",
+    "not a zip": b"\xff" * 100,
+    "a legacy tar": b"m/data.pkl".ljust(1024, b"\0"),
+    "a pickle alone": pickle.dumps({"a": 1}),
+    "cut off": WHOLE[:-30],
+    "no directory": WHOLE[:200],
+    "a directory of two gigabytes": WHOLE[:-10] + struct.pack("<II", 2 << 30, 0) + WHOLE[-2:],
+    "a damaged member": WHOLE.replace(b"m/code", b"m/cede", 1),
+    "code of a gigabyte": net(bytes(200 << 20)),
+    "a class that calls eval": torch_zip(("m/data.pkl", b"\x80\x02cbuiltins\neval\n."), ("m/code/__torch__.py", b"")),
+    "no class": net("class Other(Module):\n"),
+    "arguments that do not end": net("class Net(Module):\n  def forward(self: Net" + "(" * 100_000),
+    "a million brackets": net("class Net(Module):\n  def forward(" + "[" * 500_000 + "]" * 500_000 + "):\n"),
+    "a million quotes": net(
+        "class Net(Module):\n  def forward(self: N) -> Dict[str, Tensor]:\n    return {" + '"' * 999_999
+    ),
+    "many operators": net("\n".join(f"torch.op{chr(97 + i % 26)}{i}(" for i in range(100_000))),
+    "many arguments": net("class Net(Module):\n  def forward(" + "x: Tensor, " * 100_000 + ") -> Tensor:\n"),
+    "a name of a megabyte": net(
+        "class Net(Module):\n  def forward(self: N, " + "x" * 1_000_000 + ": Tensor) -> Tensor:\n"
+    ),
+    "many members": torch_zip(*((f"m/{i}", b"") for i in range(120_000))),
+}
+
+FILES = {
+    "ONNX": "m.onnx",
+    "SavedModel": "saved_model.pb",
+    "PMML": "m.pmml",
+    "GraphDef": "m.graphdef",
+    "TorchScript": "m.pt",
+}
 CASES = [
     *(pytest.param("ONNX", build, "", id=f"ONNX: {case}") for case, build in ONNX.items()),
     *(pytest.param("ONNX", build, "invalid", id=f"external data: {case}") for case, build in EXTERNAL.items()),
@@ -458,6 +503,7 @@ CASES = [
     *(pytest.param("PMML", build, "", id=f"PMML: {case}") for case, build in PMML.items()),
     *(pytest.param("GraphDef", build, "", id=f"GraphDef: {case}") for case, build in GRAPH_DEF.items()),
     *(pytest.param("NetDef", build, "", id=f"NetDef: {case}") for case, build in NET_DEF.items()),
+    *(pytest.param("TorchScript", build, "", id=f"TorchScript: {case}") for case, build in TORCHSCRIPT.items()),
     *(pytest.param("MXNetParams", build, "", id=f"MXNetParams: {case}") for case, build in MXNET.items()),
 ]
 
