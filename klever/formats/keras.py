@@ -50,7 +50,7 @@ def read_signature(model_dir: Path) -> Signature:
         raise InvalidError(f"{path.name}: its model_config is invalid: {error.message}") from error
     except (ValueError, RecursionError) as error:
         raise InvalidError(f"{path.name}: its model_config is not JSON: {error}") from error
-    except (KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
+    except (KeyError, TypeError, IndexError, AttributeError, ArithmeticError) as error:
         raise InvalidError(f"{path.name}: its model_config is invalid: {type(error).__name__} {error}") from error
 
 
@@ -78,6 +78,7 @@ class _Model:
         if not self._layers or len(self._layers) > _MAX_LAYERS:
             raise InvalidError(f"it has {len(self._layers)} layers: must be 1 to {_MAX_LAYERS}")
         self._shapes: dict[_Node, Shape] = {}
+        self._named: set[_Node] = set()
         if self._sequential:
             self._follow_sequence(given)
         else:
@@ -132,6 +133,7 @@ class _Model:
             self._shapes[str(layer["config"]["name"]), 0] = shape
 
     def _follow_nodes(self, given: Shape) -> None:
+        self._named = {*self._ends("output_layers"), *_references([layer["inbound_nodes"] for layer in self._layers])}
         for _ in range(_MAX_PASSES):
             known = len(self._shapes)
             for layer in self._layers:
@@ -144,7 +146,10 @@ class _Model:
         if layer["class_name"] == "InputLayer":
             self._shapes[name, 0] = given or _declared(layer["config"])
             return
-        for index, node in enumerate(layer["inbound_nodes"]):
+        calls = layer["inbound_nodes"]
+        # The first call of a model within the model is its own, which Keras counts and does not list.
+        start = 1 if (name, len(calls)) in self._named else 0
+        for index, node in enumerate(calls, start):
             sources = list(_references(node))
             if (name, index) not in self._shapes and sources and all(s in self._shapes for s in sources):
                 self._shapes[name, index] = self._shape(layer, [self._shapes[s] for s in sources])

@@ -80,6 +80,22 @@ def _recurrent(config: Config, sources: list[_Known]) -> Shape:
     return (sources[0][0], *steps, int(config["units"]))
 
 
+def _both_ways(config: Config, sources: list[_Known]) -> Shape:
+    inner = config["layer"]
+    shape = infer(str(inner["class_name"]), inner["config"], [*sources[:1]])
+    mode = config.get("merge_mode", "concat")
+    if shape is None or mode is None:  # without a mode it gives two results
+        return None
+    return (*shape[:-1], shape[-1] * 2) if mode == "concat" else shape
+
+
+def _each_step(config: Config, sources: list[_Known]) -> Shape:
+    inner = config["layer"]
+    batch, steps, *rest = sources[0]
+    shape = infer(str(inner["class_name"]), inner["config"], [(batch, *rest)])
+    return None if shape is None else (batch, steps, *shape[1:])
+
+
 def _global_pool(config: Config, sources: list[_Known]) -> Shape:
     batch, spatial, channels, last = _split(config, sources[0])
     kept = (1,) * len(spatial) if config.get("keepdims") else ()
@@ -183,6 +199,7 @@ _RULES: Final[dict[str, Callable[[Config, list[_Known]], Shape]]] = {
     **dict.fromkeys(("Cropping1D", "Cropping2D", "Cropping3D"), _crop),
     **dict.fromkeys(("UpSampling1D", "UpSampling2D", "UpSampling3D"), _upsample),
     **dict.fromkeys(("LSTM", "GRU", "SimpleRNN", "CuDNNLSTM", "CuDNNGRU"), _recurrent),
+    "Bidirectional": _both_ways,
     "Concatenate": _concatenate,
     "Dense": _dense,
     "Embedding": _embedding,
@@ -190,4 +207,5 @@ _RULES: Final[dict[str, Callable[[Config, list[_Known]], Shape]]] = {
     "Permute": _permute,
     "RepeatVector": _repeat,
     "Reshape": _reshape,
+    "TimeDistributed": _each_step,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 import struct
@@ -308,4 +309,39 @@ def test_a_pickle_of_torch_save_is_not_torchscript(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "m.pt", "w") as archive:
         archive.writestr("m/data.pkl", b"\x80\x02cbuiltins\neval\nq\x00.")
     with pytest.raises(InvalidError, match=r"m\.pt .*torch\.jit\.script"):
+        read(tmp_path)
+
+
+def keras(directory: Path, name: str) -> Signature:
+    (directory / "m.h5").write_bytes(gzip.decompress((DATA / "keras" / f"{name}.h5.gz").read_bytes()))
+    return read(directory)
+
+
+WANTED = json.loads((DATA / "keras" / "wanted.json").read_text())
+
+
+@pytest.mark.parametrize("name", WANTED)
+def test_keras_gives_the_shapes_that_the_framework_gives(tmp_path: Path, name: str) -> None:
+    """The files and the answers are those of hack/models/keras_h5.py; `unknown` ends in a layer without a rule."""
+    signature = keras(tmp_path, name)
+    found = [[t.name, t.dtype, [None if dim == -1 else dim for dim in t.size or ()]] for t in signature.inputs]
+    assert found == WANTED[name]["inputs"]
+    if name == "unknown":
+        assert [(t.name, t.size) for t in signature.outputs] == [("product", None)]
+    else:
+        outputs = [[t.name, [None if dim == -1 else dim for dim in t.size or ()]] for t in signature.outputs]
+        assert outputs == WANTED[name]["outputs"]
+
+
+def test_h5() -> None:
+    assert read(DATA / "h5" / "model") == Signature(
+        inputs=(Tensor("x", (-1,), "float32"), Tensor("y", (-1,), "float32")),
+        outputs=(Tensor("out", (-1,), "float32"),),
+        layers={"Add": 1, "InputLayer": 2},
+    )
+
+
+def test_weights_alone_are_not_a_keras_model(tmp_path: Path) -> None:
+    shutil.copy(DATA / "inspection" / "h5" / "weights.h5", tmp_path / "m.h5")
+    with pytest.raises(InvalidError, match=r"m\.h5 .*model\.save"):
         read(tmp_path)
