@@ -8,6 +8,7 @@ import json
 import os
 import pickle
 import socket
+import struct
 import subprocess
 import sys
 import zipfile
@@ -351,12 +352,113 @@ def zipped() -> bytes:
 
 
 ONNX["a zip"] = zipped()
-FILES = {"ONNX": "m.onnx", "SavedModel": "saved_model.pb", "PMML": "m.pmml"}
+
+
+def beside(name: str, content: bytes, other: str, rest: bytes) -> Callable[[Path], None]:
+    """Make two files of a model in two."""
+
+    def make(directory: Path) -> None:
+        (directory / name).write_bytes(content)
+        (directory / other).write_bytes(rest)
+
+    return make
+
+
+def graph(*attributes: bytes) -> bytes:
+    return f(1, f(1, "x") + f(2, "Placeholder") + b"".join(f(5, attribute) for attribute in attributes))
+
+
+def huge_graph(directory: Path) -> None:
+    sparse(directory / "m.graphdef", 4 << 30)
+
+
+GRAPH_DEF: dict[str, Build] = {
+    "empty": b"",
+    "not protobuf": b"\xff" * 100,
+    "a varint that does not end": b"\x08" + b"\xff" * 40,
+    "a node that ends early": b"\x0a\x7f",
+    "a name that is a number": f(1, f(1, 5)),
+    "a name that is not UTF-8": f(1, f(1, b"\xff\xfe")),
+    "a shape of many dimensions": graph(f(1, "shape") + f(2, f(7, f(2, f(1, 1)) * 200_000))),
+    "a shape nested in itself": graph(f(1, "shape") + f(2, nested(10_000, lambda inner: f(7, inner)))),
+    "many nodes": graph() * 200_000,
+    "many operators": b"".join(f(1, f(2, f"op{i}")) for i in range(100_000)),
+    "a long input list": f(1, f(3, "x") * 200_000),
+    "four gigabytes of nothing": huge_graph,
+}
+
+
+def nets(init: bytes, predict: bytes) -> Callable[[Path], None]:
+    return beside("init_net.pb", init, "predict_net.pb", predict)
+
+
+NET_DEF: dict[str, Build] = {
+    "empty": nets(b"", b""),
+    "not protobuf": nets(b"\xff" * 100, b"\xff" * 100),
+    "an operator that ends early": nets(b"", b"\x12\x7f"),
+    "a rank of a million": nets(f(2, f(2, "x") + f(5, f(1, "shape") + f(6, bytes(1_000_000)))), f(2, f(4, "Add"))),
+    "many fills": nets(f(2, f(2, "x") + f(4, "ConstantFill")) * 200_000, f(2, f(4, "Add"))),
+    "many operators": nets(b"", b"".join(f(2, f(4, f"op{i}")) for i in range(100_000))),
+    "many inputs": nets(b"", f(2, f(4, "Add")) + f(7, "x") * 200_000),
+    "a name that is a number": nets(b"", f(7, 5)),
+    "a dtype that is text": nets(f(2, f(2, "x") + f(5, f(1, "dtype") + f(3, "float"))), f(2, f(4, "Add"))),
+    "arguments nested in themselves": nets(f(2, nested(10_000, lambda inner: f(5, inner))), f(2, f(4, "Add"))),
+}
+
+EMPTY_LIST = struct.pack("<QQQQ", 0x112, 0, 0, 0)
+
+
+def symbol(text: str | bytes, params: bytes = EMPTY_LIST) -> Callable[[Path], None]:
+    return beside("m-symbol.json", text.encode() if isinstance(text, str) else text, "m.params", params)
+
+
+def variable(attributes: object) -> Callable[[Path], None]:
+    node = {"op": "null", "name": "x", "inputs": [], "attrs": attributes}
+    return symbol(json.dumps({"nodes": [node], "heads": []}))
+
+
+def arrays(*parts: bytes, count: int = 1) -> Callable[[Path], None]:
+    return symbol('{"nodes": [], "heads": []}', struct.pack("<QQQ", 0x112, 0, count) + b"".join(parts))
+
+
+MXNET: dict[str, Build] = {
+    "empty": symbol("", b""),
+    "not JSON": symbol("{"),
+    "JSON nested deep": symbol("[" * 1_000_000),
+    "a number of a million digits": symbol("1" * 1_000_000),
+    "nodes that are numbers": symbol('{"nodes": [1, 2], "heads": []}'),
+    "no heads": symbol('{"nodes": []}'),
+    "a head beyond the nodes": symbol('{"nodes": [], "heads": [[5, 0, 0]]}'),
+    "a shape that is text": symbol(
+        '{"nodes": [{"op": "null", "name": "x", "inputs": [], "attrs": {"__shape__": "a"}}], "heads": []}'
+    ),
+    "attributes that are a list": symbol(
+        '{"nodes": [{"op": "null", "name": "x", "inputs": [], "attrs": [1]}], "heads": []}'
+    ),
+    "an operator that is a list": symbol('{"nodes": [{"op": [], "name": "x", "inputs": []}], "heads": []}'),
+    "a magic of zero": arrays(count=0),
+    "2**63 arrays": arrays(count=1 << 63),
+    "a rank of 2**31": arrays(struct.pack("<Iii", 0xF993FAC9, 0, (1 << 31) - 1)),
+    "a rank below zero": arrays(struct.pack("<Iii", 0xF993FAC9, 0, -5)),
+    "a shape that overflows": arrays(struct.pack("<IiiqqIII", 0xF993FAC9, 0, 2, 1 << 62, 1 << 62, 1, 0, 0)),
+    "a dimension below zero": arrays(struct.pack("<Iiiq", 0xF993FAC9, 0, 1, -8)),
+    "a sparse array": arrays(struct.pack("<Ii", 0xF993FAC9, 1)),
+    "an unknown type": arrays(struct.pack("<IiiqIII", 0xF993FAC9, 0, 1, 1, 1, 0, 99)),
+    "names longer than the file": arrays(struct.pack("<QQ", 1, 1 << 62), count=0),
+    "an array beyond the file": arrays(struct.pack("<IiiqIII", 0xF993FAC9, 0, 1, 1 << 30, 1, 0, 0)),
+    "a symbol of 17 MiB": symbol(b"[" + b" " * (17 << 20) + b"]"),
+}
+
+
+FILES = {"ONNX": "m.onnx", "SavedModel": "saved_model.pb", "PMML": "m.pmml", "GraphDef": "m.graphdef"}
 CASES = [
     *(pytest.param("ONNX", build, "", id=f"ONNX: {case}") for case, build in ONNX.items()),
     *(pytest.param("ONNX", build, "invalid", id=f"external data: {case}") for case, build in EXTERNAL.items()),
     *(pytest.param("SavedModel", build, "", id=f"SavedModel: {case}") for case, build in SAVED_MODEL.items()),
     *(pytest.param("PMML", build, "", id=f"PMML: {case}") for case, build in PMML.items()),
+    *(pytest.param("GraphDef", build, "", id=f"GraphDef: {case}") for case, build in GRAPH_DEF.items()),
+    *(pytest.param("NetDef", build, "", id=f"NetDef: {case}") for case, build in NET_DEF.items()),
+    *(pytest.param("MXNetParams", build, "", id=f"MXNetParams: {case}") for case, build in MXNET.items()),
 ]
 
 
