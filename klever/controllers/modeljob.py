@@ -14,11 +14,12 @@ from klever.controllers.env import values_of
 from klever.controllers.extraction import CONTENT_ANNOTATION
 from klever.controllers.inspections import record_inspection
 from klever.controllers.report import report
-from klever.errors import ConflictError, FieldViolation, InvalidError, KleverError, NotFoundError
+from klever.errors import FieldViolation, InvalidError, KleverError, NotFoundError
 from klever.executors import Executor, Task, TaskState
 from klever.limits import DEFAULTS, Limits
 from klever.oci.reference import Reference
 from klever.reconcile.conditions import Condition, format_time, merge_conditions
+from klever.reconcile.finalizers import hold, is_held, release
 from klever.reconcile.runner import Result
 from klever.store import Key, Store
 from klever.store.events import EventRecorder
@@ -85,7 +86,7 @@ def decide(snapshot: Snapshot) -> Decision:
     status = snapshot.job.get("status", {})
     if status.get("phase") in ("Succeeded", "Failed"):
         return _ended(snapshot)
-    if FINALIZER not in metadata.get("finalizers", []):
+    if not is_held(snapshot.job, FINALIZER):
         return Decision(add_finalizer=True, requeue_after=0)
     if metadata.get("annotations", {}).get(CANCEL_ANNOTATION) and not _has_succeeded(snapshot.task):
         return Decision(
@@ -106,7 +107,7 @@ def _has_succeeded(task: TaskState | None) -> bool:
 
 
 def _deleting(snapshot: Snapshot) -> Decision:
-    if FINALIZER not in snapshot.job["metadata"].get("finalizers", []):
+    if not is_held(snapshot.job, FINALIZER):
         return Decision()
     has_ended = snapshot.job.get("status", {}).get("phase") in ("Succeeded", "Failed")
     status = None if has_ended else _status(snapshot, "Deleting", "Deleting", "its task is ended")
@@ -230,7 +231,7 @@ class ModelJobReconciler:
         job = snapshot.job
         uid = job["metadata"]["uid"]
         if decision.add_finalizer:
-            await self._finalizers(key, job, [*job["metadata"].get("finalizers", []), FINALIZER])
+            await hold(self._store, MODEL_JOB, job, FINALIZER)
         refusal = await self._start(key, snapshot) if decision.start else await self._record(decision.inspection)
         if refusal:
             refused = replace(snapshot, refusal=refusal)
@@ -245,7 +246,7 @@ class ModelJobReconciler:
             for event in decision.events:
                 await self._events.record(job, event.type, event.reason, event.message)
         if decision.release:
-            await self._finalizers(key, job, [f for f in job["metadata"]["finalizers"] if f != FINALIZER])
+            await release(self._store, MODEL_JOB, job, FINALIZER)
         if decision.delete:
             await self._store.delete(MODEL_JOB, key, uid=uid)
         return Result(decision.requeue_after)
@@ -275,15 +276,6 @@ class ModelJobReconciler:
                 await report(self._store, MODEL_JOB, key, job["metadata"]["uid"], waits)
             raise
         return ""
-
-    async def _finalizers(self, key: Key, job: Object, finalizers: list[str]) -> None:
-        metadata = {"finalizers": finalizers, "resourceVersion": job["metadata"]["resourceVersion"]}
-        try:
-            await self._store.patch(MODEL_JOB, key, {"metadata": metadata})
-        except NotFoundError:
-            return
-        except ConflictError:
-            return  # the change that overtook us brings the key back
 
     def _task(self, job: Object) -> Task:
         spec, metadata = job["spec"], job["metadata"]

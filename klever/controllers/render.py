@@ -73,7 +73,7 @@ class ServingRenderer:
             self._rendering -= 1
 
     async def _snapshot(self, serving: Object) -> Snapshot:
-        models = await self._models.resolve(serving, extract=False)
+        models = await self._models.resolve(serving)
         for name, model in models.items():
             if model.state is not Resolution.RESOLVED:
                 raise FailedPreconditionError(f"spec.predictors[{name}]: {model.message}", reason="MODEL_NOT_READY")

@@ -10,6 +10,7 @@ from typing import Any
 from klever.api.kinds import Object
 from klever.backends import Instance
 from klever.catalog.catalogue import Version
+from klever.controllers.extraction import Extraction
 from klever.formats import Trust
 from klever.routers import Route
 from klever.runtimes.protocols import ANY, WireProtocol
@@ -47,6 +48,8 @@ class ResolvedModel:
     reason: str = ""
     protocol: WireProtocol = ANY
     trust: Trust | None = None
+    extraction: Extraction | None = None
+    """The job that has to be created, while it is SIGNATURE_PENDING; None if it runs already."""
 
 
 @dataclass(frozen=True, slots=True)
