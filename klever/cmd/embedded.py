@@ -159,8 +159,7 @@ class Embedded:
         limits = self._options.limits
         renderer = ServingRenderer(
             resolver,
-            machine.runtimes.__getitem__,
-            machine.backend.files,
+            machine.backend,
             machine.router,
             admission=SchemaAdmission(),
             limits=limits,

@@ -17,6 +17,7 @@ from klever.controllers.serving.models import ModelResolver
 from klever.controllers.serving.plan import Plan, make_plan
 from klever.controllers.serving.snapshot import Resolution, Snapshot
 from klever.controllers.serving.status import deleting_status, status_of
+from klever.controllers.serving.workloads import violations_of
 from klever.errors import AlreadyExistsError, InvalidError, KleverError, NotFoundError
 from klever.formats import Trust
 from klever.reconcile.finalizers import hold, is_held, release
@@ -91,9 +92,11 @@ class ServingReconciler:
         instances = await self._backend.observe(ServingKey(key.namespace, key.name))
         if not await allows_code(self._store, key.namespace):  # what runs of it is ended like what no spec names
             instances = tuple(i for i in instances if i.trust is not Trust.CODE)
+        models = await self._models.resolve(serving)
         return Snapshot(
             serving=serving,
-            models=await self._models.resolve(serving),
+            models=models,
+            violations=violations_of(serving["spec"]["predictors"], models, self._backend.check),
             instances=instances,
             route=next((r for r in routes if r.key == route_key), None),
             url=self._router.url(route_key),

@@ -41,6 +41,9 @@ class Away(Registry):
 class Nothing:
     """A backend and a router: nothing runs, and no request comes."""
 
+    def check(self, predictor: object) -> tuple[()]:
+        return ()
+
     async def ensure(self, workload: object) -> None: ...
 
     async def publish(self, route: object) -> None: ...
