@@ -59,13 +59,15 @@ class PredictorWorkload:
 class Workload:
     """Everything of one Serving that shall run.
 
-    `keep` names revisions that run already and are left as they are: they still carry traffic.
+    `keep` names revisions that run already and are left as they are: they still carry traffic. `shares` are the
+    percentages of the requests without a header match, by predictor, for a backend that routes them itself.
     """
 
     key: ServingKey
     uid: str
     predictors: tuple[PredictorWorkload, ...]
     keep: frozenset[str] = frozenset()
+    shares: Mapping[str, int] = field(default_factory=dict)
 
 
 class InstancePhase(StrEnum):
@@ -116,6 +118,12 @@ class Rendering:
 
 class Backend(Protocol):
     """Runs the replicas of Servings. Safe to call again at any time with the same or newer arguments."""
+
+    routes_shares: bool
+    """Whether `ensure` routes the requests without a header match, by `Workload.shares`.
+
+    The router then publishes the targets with header matches alone, before `ensure`: an older route wins.
+    """
 
     def check(self, predictor: PredictorWorkload) -> tuple[FieldViolation, ...]:
         """Return what this backend does not support, by field path below the predictor; empty if it can run. Pure."""

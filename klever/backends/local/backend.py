@@ -34,6 +34,8 @@ class LocalBackend:
     sockets below `sockets`. Users' own commands use what `commands` gives them.
     """
 
+    routes_shares = False
+
     def __init__(
         self,
         *,

@@ -106,9 +106,15 @@ class ServingReconciler:
     async def _apply(self, key: Key, snapshot: Snapshot, plan: Plan) -> None:
         uid = snapshot.serving["metadata"]["uid"]
         retired = frozenset(plan.retired)
-        workload = Workload(ServingKey(key.namespace, key.name), uid, plan.wanted, plan.keep | retired)
-        await self._backend.ensure(workload)
-        await self._router.publish(plan.route)
+        shares = {t.predictor: t.weight for t in plan.route.targets if not t.headers}
+        workload = Workload(ServingKey(key.namespace, key.name), uid, plan.wanted, plan.keep | retired, shares)
+        if self._backend.routes_shares:  # where both match a request, the older route wins
+            matches = tuple(t for t in plan.route.targets if t.headers)
+            await self._router.publish(replace(plan.route, targets=matches))
+            await self._backend.ensure(workload)
+        else:
+            await self._backend.ensure(workload)
+            await self._router.publish(plan.route)
         for revision in plan.retired:
             await self._router.drain(plan.route.key, revision)
         if retired - {w.revision for w in plan.wanted}:
