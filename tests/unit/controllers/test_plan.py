@@ -10,6 +10,7 @@ from klever.backends import Instance, InstancePhase
 from klever.controllers.serving.plan import Plan, make_plan
 from klever.controllers.serving.snapshot import Resolution, ResolvedModel, Snapshot
 from klever.controllers.serving.status import status_of
+from klever.errors import FieldViolation
 from klever.routers import Route
 from klever.runtimes import Guard
 from klever.runtimes.protocols import OPEN_INFERENCE
@@ -89,6 +90,23 @@ def test_an_old_revision_serves_until_the_new_one_is_ready() -> None:
     assert ready.route.targets[0].revision == revision(new)
     assert ready.retired == (revision(old),)
     assert not ready.keep
+
+
+def test_replicas_behind_one_endpoint_are_one_target() -> None:
+    predictor = {**MAIN, "traffic": 100, "replicas": 2}
+    one = instance(predictor)
+    plan = make_plan(seen(predictor, instances=(one, replace(one, name="main-1"))))
+    assert plan.route.targets[0].http == (one.http,)
+
+
+def test_a_predictor_that_the_backend_does_not_support_runs_nothing_and_names_the_field() -> None:
+    violation = FieldViolation("resources.memory", "'much' is not a quantity")
+    snapshot = replace(seen({**MAIN, "traffic": 100}), violations={"main": (violation,)})
+    plan = make_plan(snapshot)
+    assert not plan.wanted
+    status = status_of(snapshot, plan)
+    assert status["phase"] == "Failed"
+    assert "resources.memory" in status["predictors"][0]["message"]
 
 
 def test_a_revision_keeps_its_protocol_while_its_successors_model_is_unknown() -> None:
