@@ -249,7 +249,7 @@ async def serve(root: Path) -> None:
     """The API, its store and the gateway, without controllers: each create would begin a job."""
     from klever.api.kinds import MODEL_JOB, NAMESPACE  # noqa: PLC0415 - of this one process alone
     from klever.cmd.data import DataDirectory  # noqa: PLC0415
-    from klever.cmd.machine import gateway_of  # noqa: PLC0415
+    from klever.cmd.local import gateway_of  # noqa: PLC0415
     from klever.cmd.options import Options  # noqa: PLC0415
     from klever.cmd.programs import envoy_binary  # noqa: PLC0415
     from klever.executors.local import LocalExecutor  # noqa: PLC0415

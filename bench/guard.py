@@ -26,7 +26,8 @@ from klever.cmd.programs import envoy_binary
 from klever.process import ProcessManager
 from klever.routers import Route, RouteKey, Target
 from klever.routers.envoy import EnvoyRouter, Gateway
-from klever.runtimes import Guard, WireProtocol
+from klever.runtimes import Guard
+from klever.runtimes.protocols import OPEN_INFERENCE
 from tests.attacks.triton import NAME, deploy_echo
 from tests.e2e.platform import Platform
 
@@ -63,7 +64,7 @@ async def gateway(directory: Path, triton: str) -> AsyncIterator[str]:
     await router.start()
     try:
         for namespace, guard in (("guarded", Guard.TRITON), ("bare", Guard.NONE)):
-            target = Target("main", "r", WireProtocol.OPEN_INFERENCE, 100, (triton,), guard=guard)
+            target = Target("main", "r", OPEN_INFERENCE, 100, (triton,), guard=guard)
             await router.publish(Route(RouteKey(namespace, NAME), (target,)))
         yield config.url
     finally:

@@ -31,7 +31,7 @@ from klever.runtimes import unix_path
 from tests.contract.backend import KEY, until_ready, workload
 from tests.unit.backends.local.machine import Machine, adder, infer
 
-STARTS, ROUNDS, SECONDS, CONNECTIONS = 10, 7, 3.0, 8
+STARTS, ROUNDS, SECONDS, CONNECTIONS = 10, 40, 1.0, 8
 REQUEST = {
     "inputs": [
         {"name": name, "shape": [1, 5], "datatype": "FP32", "data": [1.0, 2.0, 3.0, 4.0, 5.0]} for name in ("X", "Y")

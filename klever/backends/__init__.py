@@ -11,12 +11,13 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
+from klever.errors import FieldViolation
 from klever.formats import Signature, Trust
 from klever.runtimes import Guard
 
-__all__ = ["Backend", "Instance", "InstancePhase", "PredictorWorkload", "ServingKey", "Workload"]
+__all__ = ["Backend", "Instance", "InstancePhase", "PredictorWorkload", "Rendering", "ServingKey", "Workload"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -33,9 +34,10 @@ class PredictorWorkload:
     """One revision of one predictor.
 
     `revision` is a short hash of everything below except `replicas`, `signature` and `trust`: a changed revision is a
-    new set of processes beside the old one. `model` is a reference pinned by manifest digest, empty for a command
-    without a model. `content` is the content layer's digest (the key of the unpacked model). `memory_bytes` and `cpu`
-    are limits, 0 for none; `cpu` is in cores. `gpus` are whole ones. `trust` says what running it can do.
+    new set of replicas beside the old one. `model` is a reference pinned by manifest digest, empty for a command
+    without a model. `content` is the content layer's digest (the key of the unpacked model). `env` (Kubernetes' EnvVar
+    objects) and `resources` (quantities by the names `cpu`, `memory` and `gpu`) are as the spec has them. `trust` says
+    what running it can do.
     """
 
     predictor: str
@@ -46,12 +48,10 @@ class PredictorWorkload:
     content: str = ""
     format: str = ""
     signature: Signature | None = None
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: tuple[Mapping[str, Any], ...] = ()
+    resources: Mapping[str, Any] = field(default_factory=dict)
     command: tuple[str, ...] = ()
     probe_path: str = ""
-    cpu: float = 0.0
-    memory_bytes: int = 0
-    gpus: int = 0
     trust: Trust = Trust.CODE
 
 
@@ -59,13 +59,15 @@ class PredictorWorkload:
 class Workload:
     """Everything of one Serving that shall run.
 
-    `keep` names revisions that run already and are left as they are: they still carry traffic.
+    `keep` names revisions that run already and are left as they are: they still carry traffic. `shares` are the
+    percentages of the requests without a header match, by predictor, for a backend that routes them itself.
     """
 
     key: ServingKey
     uid: str
     predictors: tuple[PredictorWorkload, ...]
     keep: frozenset[str] = frozenset()
+    shares: Mapping[str, int] = field(default_factory=dict)
 
 
 class InstancePhase(StrEnum):
@@ -84,8 +86,9 @@ class InstancePhase(StrEnum):
 class Instance:
     """One replica as it is now.
 
-    `http`, `grpc` and `metrics` are addresses, `HOST:PORT` or `unix:PATH`, empty until the replica listens there.
-    Metrics are at the path `/metrics`. `sandbox` is the level of the sandbox that it runs in, empty until it runs.
+    `http`, `grpc` and `metrics` are endpoints, `HOST:PORT` or `unix:PATH`, empty until requests are taken there.
+    Replicas that share a load balancer, such as a Service of Kubernetes, have the same endpoint. Metrics are at the
+    path `/metrics`. `sandbox` is the level of the sandbox that it runs in, empty until it runs.
     `trust` is that of the workload that it was started for.
     """
 
@@ -105,8 +108,31 @@ class Instance:
     trust: Trust = Trust.CODE
 
 
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """What a backend would create for a predictor: generated files by path, and an instance as it would be Ready."""
+
+    files: Mapping[str, str]
+    instance: Instance
+
+
 class Backend(Protocol):
     """Runs the replicas of Servings. Safe to call again at any time with the same or newer arguments."""
+
+    routes_shares: bool
+    """Whether `ensure` routes the requests without a header match, by `Workload.shares`.
+
+    The router then publishes the targets with header matches alone, before `ensure`: an older route wins.
+    """
+
+    def check(self, predictor: PredictorWorkload) -> tuple[FieldViolation, ...]:
+        """Return what this backend does not support, by field path below the predictor; empty if it can run. Pure."""
+
+    async def render(self, key: ServingKey, predictor: PredictorWorkload) -> Rendering:
+        """Return what would be created for a predictor that `check` passed; nothing is.
+
+        Raises `InvalidError` for a model that cannot be served, and other `KleverError` if it cannot be pulled now.
+        """
 
     async def ensure(self, workload: Workload) -> None:
         """Make exactly these predictor revisions exist. Returns before they are ready; watch tells of progress.

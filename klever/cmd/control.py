@@ -9,7 +9,7 @@ from functools import partial
 
 from klever.api.kinds import MODEL_JOB, NAMESPACE, SERVING
 from klever.backends import Backend
-from klever.cmd.machine import Machine
+from klever.cmd.platform import Platform
 from klever.controllers.extraction import concerns
 from klever.controllers.modeljob import ModelJobReconciler
 from klever.controllers.pushes import PushReconciler
@@ -33,30 +33,30 @@ _WORKERS = 16
 
 @dataclass(frozen=True, slots=True)
 class ControlLoops:
-    """Make jobs and Servings what their specs say, on `machine`."""
+    """Make jobs and Servings what their specs say, on `platform`."""
 
     store: Store
-    machine: Machine
+    platform: Platform
     resolver: ModelResolver
     metrics: ReconcileMetrics
     limits: Limits
 
     async def run(self) -> None:
         """Run until cancelled."""
-        store, machine = self.store, self.machine
+        store, platform = self.store, self.platform
         serving = ServingReconciler(
-            store, self.resolver, machine.backend, machine.router, EventRecorder(store, "kleveross.io/serving")
+            store, self.resolver, platform.backend, platform.router, EventRecorder(store, "kleveross.io/serving")
         )
         job = ModelJobReconciler(
             store,
-            machine.executor,
+            platform.executor,
             EventRecorder(store, "kleveross.io/modeljob"),
             limits=self.limits,
         )
-        jobs = (objects_of(store, MODEL_JOB), task_changes(store, machine.executor))
+        jobs = (objects_of(store, MODEL_JOB), task_changes(store, platform.executor))
         async with asyncio.TaskGroup() as group:
             group.create_task(_controller("modeljob", job.reconcile, jobs, self.metrics).run())
-            servings = _serving_sources(store, machine.backend)
+            servings = _serving_sources(store, platform.backend)
             group.create_task(_controller("serving", serving.reconcile, servings, self.metrics).run())
 
 

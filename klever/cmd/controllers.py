@@ -21,8 +21,8 @@ from prometheus_client import CollectorRegistry
 from klever.catalog.catalogue import Catalogue
 from klever.cmd.control import ControlLoops
 from klever.cmd.data import DataDirectory
+from klever.cmd.local import gateway_of, local_platform
 from klever.cmd.logs import add_log_flags, set_up_logging
-from klever.cmd.machine import gateway_of, open_machine
 from klever.cmd.options import Options, StoreOptions, add_machine_flags, add_store_flags, machine_options, store_options
 from klever.cmd.preflight import CONTROLLERS
 from klever.cmd.provisions import Provisions, RemoteRegistry
@@ -122,17 +122,19 @@ async def _serve(data: DataDirectory, options: Options, store: StoreOptions, sou
 async def _work(data: DataDirectory, options: Options, stores: Stores, source: _Source) -> None:
     """Take over what runs here, and look after it."""
     registries = Registries.parse(source.table, platform=source.endpoint())
-    resolver = ModelResolver(stores.controllers, Catalogue(registries, Layout(data.metadata), options.limits))
-    async with open_machine(
-        data, options, gateway_of(data, options), registries, provisions=source.provisions(), may_act=stores.leads
-    ) as machine:
+    catalogue = Catalogue(registries, Layout(data.metadata), options.limits)
+    gateway = gateway_of(data, options)
+    async with local_platform(
+        data, options, gateway, registries, catalogue, provisions=source.provisions(), may_act=stores.leads
+    ) as platform:
         registry = CollectorRegistry()
-        server = MetricsServer(registry, machine.router.metrics, machine.backend, stores.controllers)
+        server = MetricsServer(registry, platform.gateway_metrics, platform.backend, stores.controllers)
         url = await server.start(options.metrics_port)
         print(f"klever controllers: it leads (metrics at {url})", flush=True)
         try:
             metrics = ReconcileMetrics(registry)
-            loops = ControlLoops(stores.controllers, machine, resolver, metrics, options.limits)
+            resolver = ModelResolver(stores.controllers, platform.catalogue, platform.runtimes)
+            loops = ControlLoops(stores.controllers, platform, resolver, metrics, options.limits)
             await loops.run()
         finally:
             await server.stop()

@@ -13,8 +13,9 @@ from prometheus_client import CollectorRegistry
 from klever.catalog.listing import PlatformCatalogue
 from klever.cmd.control import ControlLoops, run_pushes
 from klever.cmd.data import DataDirectory
-from klever.cmd.machine import Machine, gateway_of, open_machine
+from klever.cmd.local import gateway_of, local_platform
 from klever.cmd.options import Options, StoreOptions
+from klever.cmd.platform import Platform
 from klever.cmd.preflight import CONTROLLERS, SERVER
 from klever.cmd.provisions import EmbeddedRegistry, Provisions
 from klever.cmd.stores import Stores, open_stores
@@ -108,32 +109,33 @@ class Embedded:
         pushes = PushReconciler(stores.api, stores.controllers, catalogue)
         await self._serve_registry(registry, metrics)
         may_act = partial(self._may_act, stores)
-        machine = await self._stack.enter_async_context(
-            open_machine(
+        platform = await self._stack.enter_async_context(
+            local_platform(
                 self._data,
                 self._options,
                 self._gateway,
                 self._registries,
+                catalogue,
                 provisions=self._provisions(),
                 may_act=may_act,
             )
         )
-        resolver = ModelResolver(stores.controllers, catalogue)
-        await self._start_api(stores, machine, catalogue, resolver, metrics)
-        await self._start_metrics(stores, machine, metrics)
+        resolver = ModelResolver(stores.controllers, catalogue, platform.runtimes)
+        await self._start_api(stores, platform, catalogue, resolver, metrics)
+        await self._start_metrics(stores, platform, metrics)
         reconciles = ReconcileMetrics(metrics)
-        loops = ControlLoops(stores.controllers, machine, resolver, reconciles, self._options.limits)
+        loops = ControlLoops(stores.controllers, platform, resolver, reconciles, self._options.limits)
         self._working = asyncio.create_task(_work(stores, loops, pushes, reconciles), name="controllers")
 
     def _may_act(self, stores: Stores) -> bool:
-        """Whether processes may be started and ended: what leads no longer must not, be it that it does not know yet.
+        """Whether processes may be started and ended: one that no longer leads must not, even before it knows.
 
         Before the controllers work, and after, it is about what the data directory holds, which is ours alone.
         """
         return self._working is None or stores.leads()
 
-    async def _start_metrics(self, stores: Stores, machine: Machine, metrics: CollectorRegistry) -> None:
-        server = MetricsServer(metrics, machine.router.metrics, machine.backend, stores.controllers)
+    async def _start_metrics(self, stores: Stores, platform: Platform, metrics: CollectorRegistry) -> None:
+        server = MetricsServer(metrics, platform.gateway_metrics, platform.backend, stores.controllers)
         self.metrics_url = await server.start(self._options.metrics_port)
         self._stack.push_async_callback(server.stop)
 
@@ -151,7 +153,7 @@ class Embedded:
     async def _start_api(
         self,
         stores: Stores,
-        machine: Machine,
+        platform: Platform,
         catalogue: PlatformCatalogue,
         resolver: ModelResolver,
         metrics: CollectorRegistry,
@@ -159,16 +161,15 @@ class Embedded:
         limits = self._options.limits
         renderer = ServingRenderer(
             resolver,
-            machine.runtimes.__getitem__,
-            machine.backend.files,
-            machine.router,
+            platform.backend,
+            platform.router,
             admission=SchemaAdmission(),
             limits=limits,
         )
         services: Services = (
             (MODELS, ModelHandlers(stores.api, catalogue, stores.controllers)),
-            (JOBS, JobHandlers(stores.api, machine.executor)),
-            (SERVINGS, ServingHandlers(stores.api, machine.backend, renderer)),
+            (JOBS, JobHandlers(stores.api, platform.executor)),
+            (SERVINGS, ServingHandlers(stores.api, platform.backend, renderer)),
         )
         authenticator = TokenAuthenticator(self._token, guard_reads=self._gateway.beyond_loopback)
         binder = Binder(authenticator, RpcMetrics(metrics), limits)

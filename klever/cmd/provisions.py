@@ -1,10 +1,10 @@
-"""What a task is given on this machine beside its job: the way to the registries that the job names, and no other."""
+"""The secrets of a task on this machine: how it reaches the registries that it names, and no other."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
@@ -13,7 +13,6 @@ from typing import Any, Final, Protocol
 from klever.executors import Task
 from klever.executors.local import Provision
 from klever.limits import Limits
-from klever.oci.reference import Reference
 from klever.process import Network
 from klever.registry.tokens import Grant, derive_key, sign
 
@@ -76,22 +75,19 @@ class Provisions:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def __call__(self, task: Task) -> Provision:
-        """Return what a task is given when it starts. Raises `InvalidError` for an invalid reference."""
-        model = Reference.parse(task.spec["model"])
-        target = Reference.parse(task.spec["desiredTag"]) if task.spec.get("desiredTag") else model
-        hosts = {reference.host for reference in (model, target) if reference.host}
+        """Return what a task gets when it starts."""
+        hosts = {access.host for access in task.registries if access.host}
         entries = {host: self.table[host] for host in hosts if host in self.table}
         grants: dict[str, set[Grant]] = {}
-        if not model.host:
-            grants[model.repository] = {"pull"}
-        if not target.host:
-            grants[target.repository] = {"pull", "push"}
+        for access in task.registries:
+            if not access.host:
+                grants.setdefault(access.repository, {"pull"}).update({"push"} if access.push else ())
         expires = self.clock() + timedelta(seconds=task.timeout_s or self.limits.task_seconds) + _SLACK
         own = self.registry.access(grants, expires) if grants else None
         registry = {"platform": own, "entries": entries}
         local = not hosts and self.registry.socket is not None
         return Provision(
-            input={"registry": registry, "limits": asdict(self.limits)},
+            secrets=registry,
             read=tuple(_paths(self.registry.socket if grants else None, (own or {}, *entries.values()))),
             network=Network.LOCAL if local else Network.FULL,
         )

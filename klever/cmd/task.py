@@ -1,9 +1,9 @@
 """`python -m klever.cmd.task SPEC.json`: one job's task, in a process of its own.
 
-SPEC.json holds the ModelJob's `model`, `desiredTag` and `extraction`, and what the platform provides
-(`klever.cmd.provisions`): `limits`, and in `registry` the way to its own registry (`platform`: `url`, `token`, `ca`,
-`plaintext`; null if the job does not use it) and to those of others (`entries`). Progress goes to standard output, the
-outcome to the file that KLEVER_TERMINATION_LOG names.
+SPEC.json holds `module`, the task's module; `inputs`: `model`, `desiredTag`, `extraction` and `limits`; and `secrets`
+(`klever.cmd.provisions`): how to reach the platform's registry (`platform`: `url`, `token`, `ca`, `plaintext`; null if
+the task does not use it) and others (`entries`). Progress goes to standard output, the outcome to the file that
+KLEVER_TERMINATION_LOG names.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main() -> int:
 
 def _run(spec: dict[str, Any], work: Path) -> Outcome:
     try:
-        result = tasks.run("extraction", _job(spec, work))
+        result = tasks.run(spec["module"], _job(spec["inputs"], spec["secrets"], work))
     except tasks.StepError as error:
         return Outcome(error.step.code, error.message, error.step.reason, error.result)
     except Exception as error:  # noqa: BLE001 - whatever it is, the outcome must say so; the log has the rest
@@ -48,13 +48,12 @@ def _run(spec: dict[str, Any], work: Path) -> Outcome:
     return Outcome(0, str(result["report"]), "Completed", result)
 
 
-def _job(spec: dict[str, Any], work: Path) -> tasks.Job:
-    registry = spec["registry"]
-    platform = _platform(registry["platform"]) if registry["platform"] else None
-    registries = Registries.parse({"registries": registry["entries"]}, platform=platform)
-    model = Reference.parse(spec["model"])
-    target = Reference.parse(spec["desiredTag"]) if spec.get("desiredTag") else model
-    extraction, limits = spec["extraction"], Limits(**spec.get("limits", {}))
+def _job(inputs: dict[str, Any], secrets: dict[str, Any], work: Path) -> tasks.Job:
+    platform = _platform(secrets["platform"]) if secrets["platform"] else None
+    registries = Registries.parse({"registries": secrets["entries"]}, platform=platform)
+    model = Reference.parse(inputs["model"])
+    target = Reference.parse(inputs["desiredTag"]) if inputs.get("desiredTag") else model
+    extraction, limits = inputs["extraction"], Limits(**inputs["limits"])
     inspect_only = bool(extraction.get("inspectOnly"))
     return tasks.Job(model, target, extraction["format"], registries, work, _say, limits, inspect_only=inspect_only)
 

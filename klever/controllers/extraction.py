@@ -4,26 +4,48 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
 
 from klever import formats
 from klever.api.kinds import MODEL_JOB, Object
 from klever.catalog.catalogue import Version
-from klever.errors import AlreadyExistsError, InvalidError, NotFoundError
+from klever.errors import InvalidError, NotFoundError
 from klever.oci.reference import Reference
 from klever.store import Key, Store
 
 __all__ = [
     "CONTENT_ANNOTATION",
     "RETRY_SECONDS",
+    "Extraction",
+    "apply_extraction",
     "concerns",
-    "ensure_extraction",
     "extraction_name",
+    "find_extraction",
+    "has_ended",
     "is_retried",
     "lacks_signature",
     "reason_of",
     "wants_extraction",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """A job that is to be created, in the first of `namespaces` that exists.
+
+    `outdated` is a job of the same name that has to be deleted first, None if there is none.
+    """
+
+    version: Version
+    namespaces: tuple[str, ...]
+    outdated: Object | None = None
+
+    @property
+    def name(self) -> str:
+        return extraction_name(self.version)
+
 
 _KEEP_SECONDS = 86_400
 """Whoever comes in the morning sees why it failed; and a model that cannot be read is tried once a day, not more."""
@@ -56,6 +78,11 @@ def extraction_name(version: Version) -> str:
     digest = hashlib.sha256(identity.encode()).hexdigest()[:10]
     readable = re.sub(r"[^a-z0-9]+", "-", f"{reference.model}-{reference.tag}".lower()).strip("-")[:40].strip("-")
     return f"extract-{readable}-{digest}"
+
+
+def has_ended(job: Object) -> bool:
+    """Say whether a job has ended, and is not being deleted: one that is makes room for another."""
+    return "deletionTimestamp" not in job["metadata"] and bool(job.get("status", {}).get("completionTime"))
 
 
 def reason_of(job: Object) -> str:
@@ -93,34 +120,32 @@ def _references(version: Version) -> dict[str, str]:
     return {"model": str(version.pinned), "desiredTag": str(target)}
 
 
-async def ensure_extraction(
-    store: Store,
-    namespace: str,
-    version: Version,
-    outdated: Callable[[Object], Awaitable[bool]],
-    *,
-    seen: Store | None = None,
-) -> Object:
-    """Find or create the job that inspects the version and reads its signature.
-
-    Raises `NotFoundError` if there is no such namespace. A job that has ended and is `outdated` makes room for another:
-    it is deleted, and returned as if it had not begun.
-    It is looked for in `seen`, by default `store`: a cache that has not heard of it yet costs a refused create.
-    """
-    key = Key(namespace, extraction_name(version))
-    try:
-        found = await (seen or store).get(MODEL_JOB, key)
-    except NotFoundError:
+async def find_extraction(seen: Store, namespaces: Iterable[str], version: Version) -> Object | None:
+    """Return the job of the version in the first of the namespaces that has it; None if none has."""
+    for namespace in namespaces:
         try:
-            return await store.create(MODEL_JOB, _job(key, version))
-        except AlreadyExistsError:
-            found = await store.get(MODEL_JOB, key)
-    if "deletionTimestamp" in found["metadata"]:
-        return found | {"status": {}}
-    if not found.get("status", {}).get("completionTime") or not await outdated(found):
-        return found
-    await store.delete(MODEL_JOB, key, uid=found["metadata"]["uid"])
-    return found | {"status": {}}
+            return await seen.get(MODEL_JOB, Key(namespace, extraction_name(version)))
+        except NotFoundError:
+            continue
+    return None
+
+
+async def apply_extraction(store: Store, extraction: Extraction) -> None:
+    """Create the job in the first of its namespaces that exists, or delete the one that makes room for it.
+
+    Raises `NotFoundError` if none of the namespaces exists, `AlreadyExistsError` if the job does.
+    """
+    if extraction.outdated is not None:
+        metadata = extraction.outdated["metadata"]
+        with suppress(NotFoundError):
+            await store.delete(MODEL_JOB, Key(metadata["namespace"], metadata["name"]), uid=metadata["uid"])
+        return
+    *others, last = (_job(Key(namespace, extraction.name), extraction.version) for namespace in extraction.namespaces)
+    for job in others:
+        with suppress(NotFoundError):
+            await store.create(MODEL_JOB, job)
+            return
+    await store.create(MODEL_JOB, last)
 
 
 def _job(key: Key, version: Version) -> Object:

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from klever import tasks
 from klever.api.codec import parse_time
 from klever.api.kinds import MODEL_JOB, Object
-from klever.controllers.env import values_of
+from klever.controllers.env import reserved_variables
 from klever.controllers.extraction import CONTENT_ANNOTATION
 from klever.controllers.inspections import record_inspection
 from klever.controllers.report import report
-from klever.errors import ConflictError, FieldViolation, InvalidError, KleverError, NotFoundError
-from klever.executors import Executor, Task, TaskState
+from klever.errors import InvalidError, KleverError, NotFoundError
+from klever.executors import Executor, RegistryAccess, Task, TaskState
 from klever.limits import DEFAULTS, Limits
 from klever.oci.reference import Reference
 from klever.reconcile.conditions import Condition, format_time, merge_conditions
+from klever.reconcile.finalizers import hold, is_held, release
 from klever.reconcile.runner import Result
 from klever.store import Key, Store
 from klever.store.events import EventRecorder
-from klever.tasks import check as check_task
 
 __all__ = ["CANCEL_ANNOTATION", "FINALIZER", "MAX_LOSSES", "ModelJobReconciler", "decide"]
 
@@ -85,7 +86,7 @@ def decide(snapshot: Snapshot) -> Decision:
     status = snapshot.job.get("status", {})
     if status.get("phase") in ("Succeeded", "Failed"):
         return _ended(snapshot)
-    if FINALIZER not in metadata.get("finalizers", []):
+    if not is_held(snapshot.job, FINALIZER):
         return Decision(add_finalizer=True, requeue_after=0)
     if metadata.get("annotations", {}).get(CANCEL_ANNOTATION) and not _has_succeeded(snapshot.task):
         return Decision(
@@ -106,7 +107,7 @@ def _has_succeeded(task: TaskState | None) -> bool:
 
 
 def _deleting(snapshot: Snapshot) -> Decision:
-    if FINALIZER not in snapshot.job["metadata"].get("finalizers", []):
+    if not is_held(snapshot.job, FINALIZER):
         return Decision()
     has_ended = snapshot.job.get("status", {}).get("phase") in ("Succeeded", "Failed")
     status = None if has_ended else _status(snapshot, "Deleting", "Deleting", "its task is ended")
@@ -223,14 +224,14 @@ class ModelJobReconciler:
         task = await self._executor.get(job["metadata"]["uid"])
         if job.get("status", {}).get("phase") in ("Succeeded", "Failed"):
             self._losses.pop(key, None)
-        snapshot = Snapshot(job, task, _refusal(job), self._clock(), self._losses[key])
+        snapshot = Snapshot(job, task, self._refusal(job), self._clock(), self._losses[key])
         return await self._apply(key, snapshot, decide(snapshot))
 
     async def _apply(self, key: Key, snapshot: Snapshot, decision: Decision) -> Result:
         job = snapshot.job
         uid = job["metadata"]["uid"]
         if decision.add_finalizer:
-            await self._finalizers(key, job, [*job["metadata"].get("finalizers", []), FINALIZER])
+            await hold(self._store, MODEL_JOB, job, FINALIZER)
         refusal = await self._start(key, snapshot) if decision.start else await self._record(decision.inspection)
         if refusal:
             refused = replace(snapshot, refusal=refusal)
@@ -245,7 +246,7 @@ class ModelJobReconciler:
             for event in decision.events:
                 await self._events.record(job, event.type, event.reason, event.message)
         if decision.release:
-            await self._finalizers(key, job, [f for f in job["metadata"]["finalizers"] if f != FINALIZER])
+            await release(self._store, MODEL_JOB, job, FINALIZER)
         if decision.delete:
             await self._store.delete(MODEL_JOB, key, uid=uid)
         return Result(decision.requeue_after)
@@ -276,50 +277,40 @@ class ModelJobReconciler:
             raise
         return ""
 
-    async def _finalizers(self, key: Key, job: Object, finalizers: list[str]) -> None:
-        metadata = {"finalizers": finalizers, "resourceVersion": job["metadata"]["resourceVersion"]}
+    def _refusal(self, job: Object) -> str:
+        """Return why a job that the schema accepts can never work."""
+        spec = job["spec"]
         try:
-            await self._store.patch(MODEL_JOB, key, {"metadata": metadata})
-        except NotFoundError:
-            return
-        except ConflictError:
-            return  # the change that overtook us brings the key back
+            tasks.check(spec)
+            violations = (*reserved_variables(spec.get("env", [])), *self._executor.check(self._task(job)))
+        except InvalidError as error:
+            return error.message
+        return "; ".join(f"spec.{violation}" for violation in violations)
 
     def _task(self, job: Object) -> Task:
         spec, metadata = job["spec"], job["metadata"]
         seconds = self._limits.task_seconds
+        inputs = {name: spec.get(name) for name in ("model", "desiredTag", "extraction", "conversion")}
         return Task(
             namespace=metadata["namespace"],
             name=metadata["name"],
             uid=metadata["uid"],
-            spec={
-                "model": spec["model"],
-                "desiredTag": spec.get("desiredTag", ""),
-                "extraction": spec.get("extraction"),
-                "conversion": spec.get("conversion"),
-            },
-            env=values_of(spec.get("env", []), "spec.env"),
+            module=tasks.module(spec),
+            inputs={**inputs, "limits": asdict(self._limits)},
+            registries=_registries(spec),
+            env=tuple(spec.get("env", ())),
+            init_containers=tuple(spec.get("initContainer", ())),
             timeout_s=float(min(spec.get("activeDeadlineSeconds", seconds), seconds)),
             memory_bytes=self._limits.task_memory_bytes,
         )
 
 
-def _refusal(job: Object) -> str:
-    """Return why a job that the schema accepts can never work."""
-    try:
-        _check(job["spec"])
-    except InvalidError as error:
-        return error.message
-    return ""
-
-
-def _check(spec: dict[str, Any]) -> None:
-    for reference in filter(None, (spec["model"], spec.get("desiredTag"))):
-        Reference.parse(reference)
-    check_task(spec)
-    values_of(spec.get("env", []), "spec.env")
-    if spec.get("initContainer"):
-        raise InvalidError(violations=(FieldViolation("spec.initContainer", "runs on Kubernetes only"),))
+def _registries(spec: dict[str, Any]) -> tuple[RegistryAccess, ...]:
+    """Return what the task reaches: it reads the model, and writes the desired tag, or the model if there is none."""
+    model = Reference.parse(spec["model"])
+    target = Reference.parse(spec["desiredTag"]) if spec.get("desiredTag") else model
+    write = RegistryAccess(target.host, target.repository, push=True)
+    return (RegistryAccess(model.host, model.repository), write)
 
 
 def _changes(job: Object, status: dict[str, Any]) -> bool:

@@ -10,13 +10,20 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
 from klever.api.codec import parse_time
 from klever.api.kinds import NAMESPACE, Object
 from klever.catalog.catalogue import Version
 from klever.catalog.listing import PlatformCatalogue
-from klever.controllers.extraction import RETRY_SECONDS, ensure_extraction, is_retried, wants_extraction
+from klever.controllers.extraction import (
+    RETRY_SECONDS,
+    Extraction,
+    apply_extraction,
+    find_extraction,
+    has_ended,
+    is_retried,
+    wants_extraction,
+)
 from klever.controllers.inspections import inspection_of
 from klever.errors import AlreadyExistsError, InvalidError, NotFoundError
 from klever.oci.reference import Reference
@@ -83,14 +90,24 @@ class PushReconciler:
         await self._ensure_project(key.namespace)
         if not wants_extraction(version, await inspection_of(self._seen, version.content)):
             return Result()
-        outdated = partial(self._is_outdated, version, pushed)
         try:
-            job = await ensure_extraction(self._store, key.namespace, version, outdated, seen=self._seen)
+            return await self._extract(version, self._seen, pushed=pushed)
+        except AlreadyExistsError:  # the cache has not heard of it yet
+            return await self._extract(version, self._store, pushed=pushed)
         except NotFoundError:
             self._projects.discard(key.namespace)
             raise
-        ended = job.get("status", {}).get("completionTime") and not is_retried(job)
-        return Result(None if ended else _LOOK_SECONDS)
+
+    async def _extract(self, version: Version, seen: Store, *, pushed: bool) -> Result:
+        """Have the job run, a new one if the last is outdated."""
+        namespaces = (version.reference.project,)
+        job = await find_extraction(seen, namespaces, version)
+        outdated = job is not None and has_ended(job) and await self._is_outdated(version, pushed, job)
+        if job is None or outdated:
+            await apply_extraction(self._store, Extraction(version, namespaces, job))
+        elif has_ended(job) and not is_retried(job):
+            return Result()
+        return Result(_LOOK_SECONDS)
 
     async def _ensure_project(self, name: str) -> None:
         if name not in self._projects:

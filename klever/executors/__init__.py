@@ -1,9 +1,9 @@
 """Executors: where the task of a job runs.
 
-A task is a JSON specification that a command (`python -m klever.cmd.task SPEC.json`) carries out once, in a process or
-container of its own, within limits of time and memory. It leaves an `Outcome` in the file that its environment
-variable KLEVER_TERMINATION_LOG names (on Kubernetes: terminationMessagePath). Implementations are chosen by
-`klever.cmd` alone.
+An executor runs the task's program once, apart from the control plane and within limits of time and memory. The
+program reads a JSON document, `{"module", "inputs", "secrets"}`, whose path is its last argument, and leaves an
+`Outcome` in the file that its environment variable KLEVER_TERMINATION_LOG names. Only `klever.cmd` chooses
+implementations.
 """
 
 from __future__ import annotations
@@ -14,24 +14,42 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
+from klever.errors import FieldViolation
 from klever.executors.outcome import Outcome
 
-__all__ = ["Executor", "Outcome", "Task", "TaskPhase", "TaskState"]
+__all__ = ["Executor", "Outcome", "RegistryAccess", "Task", "TaskPhase", "TaskState"]
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryAccess:
+    """A repository that a task pulls from, and with `push` also writes to.
+
+    `host` names the registry and its secrets; it is empty for the platform's own. The executor looks both up when the
+    task starts, so that a task never holds a secret.
+    """
+
+    host: str
+    repository: str
+    push: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What to run, and for which job; `uid` is the job's and names the task for good.
+    """What to run, and for which job; `uid` is the job's, and identifies the task for ever.
 
-    `spec` is handed to the command as JSON, `env` is its environment beside what the executor gives. `timeout_s`
-    counts from the start, waiting for a place excluded; `memory_bytes` bounds the resident memory of all its processes.
+    The program imports `module` and gives it `inputs`. `env` and `init_containers` are Kubernetes' EnvVar and Container
+    objects as the job's spec has them. `timeout_s` is in seconds and counts from the start of the program;
+    `memory_bytes` bounds the resident memory of all its processes.
     """
 
     namespace: str
     name: str
     uid: str
-    spec: Mapping[str, Any]
-    env: Mapping[str, str] = field(default_factory=dict)
+    module: str
+    inputs: Mapping[str, Any]
+    registries: tuple[RegistryAccess, ...] = ()
+    env: tuple[Mapping[str, Any], ...] = ()
+    init_containers: tuple[Mapping[str, Any], ...] = ()
     timeout_s: float | None = None
     memory_bytes: int | None = None
 
@@ -68,13 +86,16 @@ class TaskState:
 class Executor(Protocol):
     """Runs tasks. A restart of the control plane changes nothing for those that run or have ended."""
 
-    async def start(self, task: Task) -> None:
-        """Run the task as soon as there is a place for it; nothing happens for a `uid` that is known.
+    def check(self, task: Task) -> tuple[FieldViolation, ...]:
+        """Return what this executor does not support, by field path below the job's spec; empty if it can run. Pure."""
 
-        One that waits is forgotten in a restart of the control plane: `get` returns None then, and its owner starts it
-        again. Raises `InvalidError` for what can never be run, `ExhaustedError` (disk full), `UnavailableError` and
-        `DeadlineError`; it is not known then. One that waits and cannot be started when its turn comes goes on as
-        Pending, and its change is told: started again, it raises why.
+    async def start(self, task: Task) -> None:
+        """Run the task as soon as there is a place for it; a `uid` that is known changes nothing.
+
+        A waiting task is forgotten if the control plane restarts: `get` returns None then, and its owner starts it
+        again. Raises `InvalidError` for a task that can never run, and `ExhaustedError` (disk full), `UnavailableError`
+        or `DeadlineError` for one that cannot run now; the task is not known then. A waiting task that cannot start
+        when its turn comes stays Pending, and `watch` yields it: `start` then raises the reason.
         """
 
     async def get(self, uid: str) -> TaskState | None:

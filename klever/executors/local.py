@@ -14,11 +14,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from klever.errors import DeadlineError, KleverError, NotFoundError
+from klever.errors import DeadlineError, FieldViolation, KleverError, NotFoundError
 from klever.executors import Outcome, Task, TaskPhase, TaskState
 from klever.oci.blobs import disk_errors
 from klever.process import Network, ProcessManager, ProcessSpec, ProcessState, Sandbox
 from klever.process.removal import remove_tree
+from klever.process.variables import check_variables, variables
 from klever.process.watch import Changes
 
 __all__ = ["LocalExecutor", "Provision"]
@@ -32,9 +33,9 @@ _GRACE_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Provision:
-    """What a task is given when it starts: `input` joins its specification, `read` and `network` are its sandbox's."""
+    """What a task gets when it starts: the `secrets` of its registries, and what its sandbox lets it read and reach."""
 
-    input: Mapping[str, Any] = field(default_factory=dict)
+    secrets: Mapping[str, Any] = field(default_factory=dict)
     read: tuple[Path, ...] = ()
     network: Network = Network.FULL
 
@@ -42,10 +43,10 @@ class Provision:
 class LocalExecutor:
     """Tasks among the processes of `processes`; `async with` it, for waiting tasks start only inside.
 
-    `command` is run with the path of the specification as its last argument, in an empty directory that is removed
-    when the task has ended, with the task's own variables and `env` (which wins). `provide` says, when a task starts,
-    what it is given beside its specification. It runs in a sandbox, in which it writes at most `write_bytes`. At most
-    `slots` run at once, by default one per core; the others wait, and namespaces take turns.
+    `command` runs with the path of the task's document as its last argument, in an empty directory that is removed when
+    the task has ended, with the task's own variables and `env`, which wins. `provide` resolves a task's secrets when it
+    starts. The task runs in a sandbox, in which it writes at most `write_bytes`. At most `slots` tasks run at a time,
+    by default one per core; the others wait, and namespaces take turns.
     """
 
     def __init__(
@@ -89,6 +90,12 @@ class LocalExecutor:
         if self._follower:
             self._follower.cancel()
             await asyncio.wait([self._follower])
+
+    def check(self, task: Task) -> tuple[FieldViolation, ...]:
+        violations = tuple(check_variables(task.env))
+        if task.init_containers:
+            violations += (FieldViolation("initContainer", "is supported on Kubernetes only"),)
+        return violations
 
     async def start(self, task: Task) -> None:
         async with self._starting:
@@ -219,12 +226,12 @@ class LocalExecutor:
         with disk_errors(work):
             work.mkdir(parents=True, exist_ok=True)
             path = work / "spec.json"
-            path.touch(0o600)  # it may hold credentials
-            path.write_text(json.dumps({**task.spec, **provision.input}))
+            path.touch(0o600)  # it holds secrets
+            path.write_text(json.dumps({"module": task.module, "inputs": task.inputs, "secrets": provision.secrets}))
         return ProcessSpec(
             id=_id(task.uid),
             argv=(*self._command, str(path)),
-            env={**task.env, **self._env, "HOME": str(work), "TMPDIR": str(work)},
+            env={**variables(task.env), **self._env, "HOME": str(work), "TMPDIR": str(work)},
             cwd=work,
             labels={"namespace": task.namespace, "name": task.name},
             grace_s=_GRACE_S,

@@ -1,7 +1,7 @@
 """TensorFlow SavedModel: signatures and operators of saved_model.pb.
 
 The graph is walked in place; only the signature becomes a message. The numbers below are those of
-tensorflow/core/protobuf/{saved_model,meta_graph}.proto and tensorflow/core/framework/{graph,function,node_def}.proto.
+tensorflow/core/protobuf/{saved_model,meta_graph}.proto.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from google.protobuf.message_factory import GetMessageClass
 from klever.errors import InvalidError
 from klever.formats.files import check_path, map_file, only_match, size_inside
 from klever.formats.signature import Signature, Tensor
+from klever.formats.tensorflow import count_graph, dtype_name
 from klever.formats.wire import Walk, content, text
 
 __all__ = ["read_signature"]
 
 _LIMIT: Final = 2 << 30
 _MAX_SIGNATURE: Final = 4 << 20
-_MAX_OPERATORS: Final = 10_000
 _MAX_TAGS: Final = 100
 _SERVING: Final = "serving_default"
 
@@ -43,15 +43,7 @@ _MODEL_GRAPH: Final = 2
 _META_INFO, _META_GRAPH, _META_SIGNATURE, _META_ASSET = 1, 2, 5, 6
 _INFO_TAG: Final = 4
 _ENTRY_KEY, _ENTRY_VALUE = 1, 2
-_GRAPH_NODE, _GRAPH_LIBRARY, _LIBRARY_FUNCTION, _FUNCTION_NODE = 1, 2, 1, 3
-_NODE_OPERATOR: Final = 2
 _ASSET_FILE: Final = 2
-
-_DTYPES: Final = {
-    1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 7: "string", 8: "complex64",
-    9: "int64", 10: "bool", 14: "bfloat16", 17: "uint16", 18: "complex128", 19: "float16", 22: "uint32", 23: "uint64",
-}  # fmt: skip
-"""tensorflow/core/framework/types.proto"""
 
 
 def read_signature(model_dir: Path) -> Signature:
@@ -78,10 +70,7 @@ def _read(model: memoryview, model_dir: Path) -> Signature:
     signature = _message_class().FromString(bytes(_signature(walk, graph)))
     layers: Counter[str] = Counter()
     for definition in walk.messages(graph, _META_GRAPH):
-        _count(walk, walk.messages(definition, _GRAPH_NODE), "", layers)
-        for library in walk.messages(definition, _GRAPH_LIBRARY):
-            for function in walk.messages(library, _LIBRARY_FUNCTION):  # where TensorFlow 2 has the real work
-                _count(walk, walk.messages(function, _FUNCTION_NODE), "function/", layers)
+        count_graph(walk, definition, layers)
     return Signature(_tensors(signature.inputs), _tensors(signature.outputs), dict(sorted(layers.items())))
 
 
@@ -111,23 +100,12 @@ def _signature(walk: Walk, graph: memoryview) -> memoryview:
     raise InvalidError(f"it has no signature {_SERVING}, only: {', '.join(sorted(names)) or 'none'}")
 
 
-def _count(walk: Walk, nodes: Iterable[memoryview], prefix: str, layers: Counter[str]) -> None:
-    for node in nodes:
-        operator = ""
-        for number, value in walk.fields(node):
-            if number == _NODE_OPERATOR:
-                operator = text(value)
-        layers[prefix + operator] += 1
-        if len(layers) > _MAX_OPERATORS:
-            raise InvalidError(f"it has more than {_MAX_OPERATORS} kinds of operators")
-
-
 def _tensors(entries: Iterable[Any]) -> tuple[Tensor, ...]:
     return tuple(sorted((_tensor(e.key, e.value) for e in entries), key=lambda t: t.name))
 
 
 def _tensor(name: str, info: Any) -> Tensor:
-    dtype = _DTYPES.get(info.dtype, f"tensorflow({info.dtype})")
+    dtype = dtype_name(info.dtype)
     if info.shape.unknown_rank or not info.HasField("shape"):
         return Tensor(name, None, dtype)
     return Tensor(name, tuple(d.size for d in info.shape.dim), dtype)

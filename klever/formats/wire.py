@@ -11,7 +11,7 @@ from typing import Final
 
 from klever.errors import InvalidError
 
-__all__ = ["Field", "Walk", "content", "text"]
+__all__ = ["Field", "Walk", "content", "text", "varints"]
 
 Field = int | memoryview
 """A field's value: a number of a varint or of a fixed width, or the content of a string, bytes or message."""
@@ -81,6 +81,21 @@ def text(value: Field) -> str:
         return str(value, "utf-8")
     except UnicodeDecodeError as error:
         raise InvalidError(f"a name is not UTF-8: {bytes(value[:80])!r}") from error
+
+
+def varints(value: Field, most: int) -> Iterator[int]:
+    """Yield the numbers of a repeated integer field, packed or not; raises `InvalidError` above `most` of them."""
+    if isinstance(value, int):
+        yield value
+        return
+    at = 0
+    for _ in range(most):
+        if at >= len(value):
+            return
+        number, at = _varint(value, at)
+        yield number
+    if at < len(value):
+        raise InvalidError(f"a list has more than {most} numbers")
 
 
 def _varint(message: memoryview, at: int) -> tuple[int, int]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from klever.runtimes import Guard, WireProtocol
+from klever.runtimes import Guard
+from klever.runtimes.protocols import WireProtocol
 
 __all__ = ["HeaderMatch", "MatchType", "Route", "RouteKey", "Router", "Target"]
 

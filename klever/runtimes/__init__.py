@@ -14,19 +14,9 @@ from pathlib import PurePosixPath
 from typing import Protocol
 
 from klever.formats import Signature
+from klever.runtimes.protocols import WireProtocol
 
-__all__ = ["Guard", "Launch", "Model", "Placement", "Probe", "Runtime", "WireProtocol", "unix_path"]
-
-
-class WireProtocol(StrEnum):
-    """What a runtime speaks to inference clients; it decides the paths that a router publishes."""
-
-    OPEN_INFERENCE = "open-inference"
-    """Open Inference Protocol v2 over HTTP and gRPC (`/v2/models/NAME/…`, `inference.GRPCInferenceService`)."""
-    OPENSCORING = "openscoring"
-    """OpenScoring's REST interface (`/openscoring/model/NAME`)."""
-    ANY = "any"
-    """A user's own command: every path below the Serving's prefix."""
+__all__ = ["Guard", "Launch", "Model", "Placement", "Probe", "Runtime", "unix_path"]
 
 
 class Guard(StrEnum):
@@ -126,7 +116,9 @@ class Runtime(Protocol):
     environment: str
     """Name of the environment (see `klever.environments`) that must be ready before a launch; empty for none."""
     formats: frozenset[str]
-    """Formats that it serves as it stands here; empty where it does not look at the model."""
+    """Formats that it serves by default where its parts for them are installed; `check` says whether they are."""
+    runs_commands: bool
+    """Whether it runs a command of the user's: that is code, and needs no signature of the model."""
     uses_ports: bool
     """Whether it listens on ports wherever it runs: it may not know Unix sockets."""
 

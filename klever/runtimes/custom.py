@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from klever.errors import InvalidError
-from klever.runtimes import Launch, Model, Placement, Probe, WireProtocol
+from klever.runtimes import Launch, Model, Placement, Probe
+from klever.runtimes.protocols import ANY
 
 __all__ = ["CustomRuntime"]
 
@@ -24,9 +25,10 @@ class CustomRuntime:
     """Runs `Placement.command` as it is and believes `Placement.probe_path`; without one, an open port is health."""
 
     name = "custom"
-    protocol = WireProtocol.ANY
+    protocol = ANY
     environment = ""
     formats: frozenset[str] = frozenset()
+    runs_commands = True
     uses_ports = True
 
     def check(self, model: Model) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from klever.errors import InvalidError
 from klever.runtimes import Runtime
 
-__all__ = ["DEFAULTS", "RUNTIMES", "create", "default_runtime"]
+__all__ = ["COMMANDS", "RUNTIMES", "create", "create_all", "default_runtime"]
 
 RUNTIMES: Final[Mapping[str, str]] = {
     "custom": "klever.runtimes.custom:CustomRuntime",
@@ -17,19 +17,12 @@ RUNTIMES: Final[Mapping[str, str]] = {
 }
 """Name -> the class, as module:Class."""
 
-DEFAULTS: Final[Mapping[str, str]] = {
-    "GraphDef": "triton",
-    "NetDef": "triton",
-    "ONNX": "triton",
-    "SavedModel": "triton",
-    "TensorRT": "triton",
-    "TorchScript": "triton",
-}
-"""Format -> the runtime of a predictor that names none."""
+COMMANDS: Final = "custom"
+"""The runtime of a predictor that names none and has a command."""
 
 
 def create(name: str, **options: Any) -> Runtime:
-    """Make a runtime with the options of its class; raises `InvalidError` if the table has none of that name."""
+    """Make a runtime with the options of its class; raises `InvalidError` if the table has no such name."""
     try:
         module, _, attribute = RUNTIMES[name].partition(":")
     except KeyError as error:
@@ -38,11 +31,15 @@ def create(name: str, **options: Any) -> Runtime:
     return runtime
 
 
-def default_runtime(format_: str) -> str:
-    """The runtime for a model's format; raises `InvalidError` if nothing here serves it."""
-    try:
-        return DEFAULTS[format_]
-    except KeyError as error:
-        served = ", ".join(sorted(DEFAULTS))
-        known = f"there are runtimes for {served}, where their backends are installed"
-        raise InvalidError(f"no runtime here serves the format {format_!r}; {known}") from error
+def create_all(**options: Mapping[str, Any]) -> dict[str, Runtime]:
+    """Make every runtime of the table; `options` are those of a class, by the runtime's name."""
+    return {name: create(name, **options.get(name, {})) for name in RUNTIMES}
+
+
+def default_runtime(runtimes: Mapping[str, Runtime], format_: str) -> str:
+    """Return the first runtime, by name, that serves the format; raises `InvalidError` if there is none."""
+    for name, runtime in sorted(runtimes.items()):
+        if format_ in runtime.formats:
+            return name
+    served = ", ".join(sorted(frozenset().union(*(runtime.formats for runtime in runtimes.values()))))
+    raise InvalidError(f"no runtime serves the format {format_!r}; there are runtimes for {served}")

@@ -10,7 +10,7 @@ from klever import formats
 from klever.errors import InvalidError
 from klever.tasks.job import Job
 
-__all__ = ["check", "run"]
+__all__ = ["check", "module", "run"]
 
 _TASKS: Final = {"extraction": "klever.tasks.extraction"}
 
@@ -32,7 +32,12 @@ def check(spec: Mapping[str, Any]) -> None:
         )
 
 
-def run(name: str, job: Job) -> dict[str, Any]:
-    """Run the task; raises `StepError`."""
-    result: dict[str, Any] = import_module(_TASKS[name]).run(job)
+def module(spec: Mapping[str, Any]) -> str:
+    """Return the module of the task for a ModelJob spec that `check` passed."""
+    return next(module for field, module in _TASKS.items() if spec.get(field))
+
+
+def run(module_: str, job: Job) -> dict[str, Any]:
+    """Run the task of that module; raises `StepError`."""
+    result: dict[str, Any] = import_module(module_).run(job)
     return result

@@ -70,6 +70,19 @@ class BackendContract(ABC):
         assert await self.ask(instance)
         assert await backend.list() == (KEY,)
 
+    async def test_a_rendering_is_what_would_run_and_runs_nothing(self, backend: Backend) -> None:
+        rendering = await backend.render(KEY, self.predictor())
+        assert rendering.files
+        instance = rendering.instance
+        assert (instance.predictor, instance.revision) == ("main", self.predictor().revision)
+        assert (instance.phase, bool(instance.http)) == (InstancePhase.READY, True)
+        assert await backend.list() == ()
+
+    async def test_a_predictor_that_it_does_not_support_is_refused_by_its_fields(self, backend: Backend) -> None:
+        assert backend.check(self.predictor()) == ()
+        wrong = replace(self.predictor(), resources={"cpu": "500m", "memory": "much"})
+        assert [violation.field for violation in backend.check(wrong)] == ["resources.memory"]
+
     async def test_declaring_the_same_again_changes_nothing(self, backend: Backend) -> None:
         await backend.ensure(workload(self.predictor()))
         before = await until_ready(backend, 1)

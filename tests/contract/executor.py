@@ -19,7 +19,7 @@ from klever.executors import Executor, Task, TaskPhase, TaskState
 
 _PROGRAM = """
 import json, os, pathlib, sys, time
-spec = json.load(open(sys.argv[-1]))
+spec = json.load(open(sys.argv[-1]))["inputs"]
 for line in spec.get("lines", []):
     print(line, flush=True)
 for name in spec.get("show", []):
@@ -43,7 +43,8 @@ def task(*, uid: str = "", env: dict[str, str] | None = None, **spec: Any) -> Ta
     `outcome`, exits with `code`.
     """
     number = next(_numbers)
-    return Task("team", f"job-{number}", uid or f"uid-{number}", spec, env or {}, timeout_s=60)
+    variables = tuple({"name": name, "value": value} for name, value in (env or {}).items())
+    return Task("team", f"job-{number}", uid or f"uid-{number}", "module", spec, env=variables, timeout_s=60)
 
 
 async def ended(executor: Executor, uid: str) -> TaskState:
@@ -68,6 +69,10 @@ async def running(executor: Executor, uid: str) -> TaskState:
 
 class ExecutorContract:
     """Inherit it."""
+
+    async def test_a_task_that_it_does_not_support_is_refused_by_its_fields(self, executor: Executor) -> None:
+        assert executor.check(task(env={"A": "b"})) == ()
+        assert [violation.field for violation in executor.check(task(env={"A": "\0"}))] == ["env[A].value"]
 
     async def test_carries_the_result_of_a_task(self, executor: Executor) -> None:
         outcome = {"exitCode": 0, "message": "read", "result": {"digest": "sha256:1", "report": "ä"}}
@@ -103,14 +108,14 @@ class ExecutorContract:
         assert [line async for line in executor.logs(work.uid)] == ["ran"]
 
     async def test_ends_what_runs_too_long(self, executor: Executor) -> None:
-        work = Task("team", "slow", "slow", {"seconds": 60}, timeout_s=0.5)
+        work = Task("team", "slow", "slow", "module", {"seconds": 60}, timeout_s=0.5)
         await executor.start(work)
         state = await ended(executor, work.uid)
         assert (state.phase, state.reason) == (TaskPhase.FAILED, "DeadlineExceeded")
         assert state.message
 
     async def test_ends_what_takes_too_much_memory(self, executor: Executor) -> None:
-        work = Task("team", "big", "big", {"megabytes": 200, "seconds": 60}, memory_bytes=100 << 20)
+        work = Task("team", "big", "big", "module", {"megabytes": 200, "seconds": 60}, memory_bytes=100 << 20)
         await executor.start(work)
         state = await ended(executor, work.uid)
         assert (state.phase, state.reason, state.exit_code) == (TaskPhase.FAILED, "OOMKilled", 137)

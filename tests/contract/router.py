@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import aiohttp
 import pytest
@@ -13,7 +14,7 @@ from yarl import URL
 
 from klever.errors import InvalidError
 from klever.routers import HeaderMatch, MatchType, Route, RouteKey, Router, Target
-from klever.runtimes import WireProtocol
+from klever.runtimes.protocols import ANY, OPEN_INFERENCE
 
 __all__ = ["KEY", "RouterContract", "Upstream", "route", "target"]
 
@@ -71,7 +72,7 @@ def target(
     predictor: str, weight: int, *upstreams: Upstream, headers: tuple[HeaderMatch, ...] = (), revision: str = ""
 ) -> Target:
     addresses = tuple(upstream.address for upstream in upstreams)
-    return Target(predictor, revision or f"r-{predictor}", WireProtocol.OPEN_INFERENCE, weight, addresses, (), headers)
+    return Target(predictor, revision or f"r-{predictor}", OPEN_INFERENCE, weight, addresses, (), headers)
 
 
 def route(*targets: Target, key: RouteKey = KEY) -> Route:
@@ -136,6 +137,15 @@ class RouterContract(ABC):
             assert await status(router, http, path) == 200, path
         for path in REFUSED:
             assert await status(router, http, path) == 404, path
+
+    async def test_a_predictor_that_publishes_every_path_opens_none_of_anothers(
+        self, router: Router, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
+    ) -> None:
+        a, b = upstreams
+        custom = replace(target("custom", 50, b), protocol=ANY)
+        await router.publish(route(custom, target("main", 50, a)))
+        assert {await who(router, http) for _ in range(40)} == {"a", "b"}
+        assert {await who(router, http, path="/v2/repository/index") for _ in range(40)} == {"b"}
 
     async def test_shares_that_are_no_whole_are_refused(
         self, router: Router, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
@@ -275,13 +285,18 @@ class RouterContract(ABC):
 
 
 async def who(
-    router: Router, http: aiohttp.ClientSession, headers: dict[str, str] | None = None, *, key: RouteKey = KEY
+    router: Router,
+    http: aiohttp.ClientSession,
+    headers: dict[str, str] | None = None,
+    *,
+    key: RouteKey = KEY,
+    path: str = INFER,
 ) -> str:
     """Send an inference; returns the name of the upstream that answered, which must have seen the runtime's path."""
-    async with http.post(router.url(key) + INFER, headers=headers) as response:
+    async with http.post(router.url(key) + path, headers=headers) as response:
         assert response.status == 200, await response.text()
         answer: dict[str, str] = await response.json()
-        assert answer["path"] == INFER
+        assert answer["path"] == path
         return answer["who"]
 
 

@@ -7,19 +7,22 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from klever.backends import Instance, PredictorWorkload, ServingKey, Workload
+from klever.backends import Instance, PredictorWorkload, Rendering, ServingKey, Workload
 from klever.backends.local.cache import Fetch, ModelCache
 from klever.backends.local.changes import Changes
 from klever.backends.local.commands import Commands
 from klever.backends.local.launcher import Launcher
 from klever.backends.local.probe import Prober
 from klever.backends.local.record import Record, Slot
+from klever.backends.local.render import render
 from klever.backends.local.replica import Replica, Timing
+from klever.backends.local.resources import check_resources
 from klever.backends.local.serving import LocalServing
 from klever.environments import EnvironmentManager
-from klever.errors import NotFoundError
+from klever.errors import FieldViolation, NotFoundError
 from klever.process import ProcessManager
-from klever.runtimes import Runtime
+from klever.process.variables import check_variables
+from klever.runtimes import Model, Runtime
 
 __all__ = ["LocalBackend"]
 
@@ -30,6 +33,8 @@ class LocalBackend:
     Models are unpacked below `models`, in at most `cache_bytes` in all; `fetch` pulls one. Replicas listen on Unix
     sockets below `sockets`. Users' own commands use what `commands` gives them.
     """
+
+    routes_shares = False
 
     def __init__(
         self,
@@ -85,6 +90,16 @@ class LocalBackend:
 
     # Backend
 
+    def check(self, predictor: PredictorWorkload) -> tuple[FieldViolation, ...]:
+        return (*check_variables(predictor.env), *check_resources(predictor.resources))
+
+    async def render(self, key: ServingKey, predictor: PredictorWorkload) -> Rendering:
+        with self._cache.hold(predictor.content):
+            files = (await self._launcher.unpack(predictor))[1] if predictor.content else ()
+        model = Model(key.name, predictor.format, files, predictor.signature)
+        runtime = self._launcher.runtime(predictor)
+        return await asyncio.to_thread(render, runtime, model, predictor)  # a signature may be large
+
     async def ensure(self, workload: Workload) -> None:
         self._serving(workload.key).declare(workload)
 
@@ -114,13 +129,6 @@ class LocalBackend:
     def watch(self) -> AsyncIterator[ServingKey]:
         """Yield every Serving that has replicas, then each whose instances changed; never ends by itself."""
         return self._changes.watch(tuple(self._servings))
-
-    # Beyond the contract
-
-    async def files(self, predictor: PredictorWorkload) -> tuple[str, ...]:
-        """The files of a predictor's model, sorted and relative to its directory, pulled if it is not here yet."""
-        with self._cache.hold(predictor.content):
-            return (await self._launcher.unpack(predictor))[1] if predictor.content else ()
 
     # Within
 

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -18,12 +18,14 @@ from klever.backends.local.cache import ModelCache
 from klever.backends.local.commands import Commands
 from klever.backends.local.ports import LOOPBACK, free_ports
 from klever.backends.local.record import PROCESS_PREFIX, Addresses, Record, Slot, lay_out, read_record, wipe
+from klever.backends.local.resources import read_resources
 from klever.environments import EnvironmentManager
 from klever.errors import InvalidError
 from klever.formats import Trust
 from klever.oci.blobs import disk_errors
 from klever.process import Level, Network, ProcessManager, ProcessSpec, Sandbox
 from klever.process.removal import remove_tree
+from klever.process.variables import variables
 from klever.runtimes import Launch, Model, Placement, Runtime
 
 __all__ = ["Launcher", "Parts"]
@@ -82,7 +84,7 @@ class Launcher:
 
         Raises `InvalidError` for what can never work here, other `KleverError` for what may pass.
         """
-        runtime = self._runtime(predictor)
+        runtime = self.runtime(predictor)
         model_path: Path | None = None
         files: tuple[str, ...] = ()
         if predictor.content:
@@ -111,6 +113,7 @@ class Launcher:
         with disk_errors(directory):
             await asyncio.to_thread(lay_out, directory, launch, parts.model_path, record)
             await asyncio.to_thread(_empty, sockets)
+        resources = read_resources(predictor.resources)
         await self.processes.start(
             ProcessSpec(
                 id=slot.process,
@@ -118,8 +121,8 @@ class Launcher:
                 env={**self._environment(predictor), **launch.env},
                 cwd=directory / "work",
                 labels={_LABEL: str(slot.key)},
-                memory_bytes=predictor.memory_bytes or None,
-                cpu=predictor.cpu or None,
+                memory_bytes=resources.memory_bytes or None,
+                cpu=resources.cpu or None,
                 sandbox=self._sandbox(slot, predictor, parts, launch),
             )
         )
@@ -138,12 +141,13 @@ class Launcher:
             read += [parts.environment, Path(sys.base_prefix)]
         if predictor.command:
             read += self._commands.shown(launch.argv[0])
-        return Sandbox(
+        sandbox = Sandbox(
             read=tuple(read),
             write=(directory / "work", self.sockets(slot.process)),
             network=self._network(parts.runtime),
-            **({"memory_bytes": predictor.memory_bytes} if predictor.memory_bytes else {}),
         )
+        memory_bytes = read_resources(predictor.resources).memory_bytes
+        return replace(sandbox, memory_bytes=memory_bytes) if memory_bytes else sandbox
 
     async def remove(self, slot: Slot, *, grace_s: float) -> None:
         """Stop the process, if it runs, and remove what was laid out for it, logs included."""
@@ -182,16 +186,12 @@ class Launcher:
             return Network.NONE
         return Network.FULL if self._commands.network else Network.LISTEN
 
-    def _runtime(self, predictor: PredictorWorkload) -> Runtime:
+    def runtime(self, predictor: PredictorWorkload) -> Runtime:
+        """Return the predictor's runtime; raises `InvalidError` if it cannot run here."""
         if predictor.trust is Trust.CODE and self.processes.confinement.level is Level.NONE:
             raise InvalidError(
                 "it is code, which runs only in a sandbox, and this machine offers none: see `klever doctor`",
                 reason="NO_SANDBOX",
-            )
-        if predictor.gpus:
-            raise InvalidError(
-                f"it asks for {predictor.gpus} GPUs, and processes here are given none: remove resources.gpu",
-                reason="NO_GPU",
             )
         try:
             return self._runtimes[predictor.runtime]
@@ -216,10 +216,10 @@ class Launcher:
             work=PurePosixPath(directory / "work"),
             model=PurePosixPath(parts.model_path or "/nonexistent"),
             environment=PurePosixPath(parts.environment) if parts.environment else None,
-            env=predictor.env,
+            env=variables(predictor.env),
             command=predictor.command,
             probe_path=predictor.probe_path,
-            threads=ceil(predictor.cpu),
+            threads=ceil(read_resources(predictor.resources).cpu),
         )
 
 

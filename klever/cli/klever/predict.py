@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
-import math
 import ssl
 import sys
 from pathlib import Path
@@ -17,14 +16,12 @@ from klever.cli.klever.flags import add_server, add_wait
 from klever.cli.klever.output import seconds
 from klever.cli.klever.stored import SERVINGS
 from klever.errors import FailedPreconditionError, InvalidError, KleverError, NotFoundError, UnavailableError
+from klever.limits import DEFAULTS
+from klever.runtimes.openinference import example, infer_path, model_path, read_inputs
 
 EXAMPLES = """  klever predict digits --input request.json
   klever predict digits --example            (zeros of the shapes that it says it takes)
   echo '{"inputs": [...]}' | klever predict digits --input -"""
-
-_ZEROS: dict[str, Any] = {"BOOL": False, "BYTES": ""}
-_MOST_ELEMENTS = 1 << 24
-"""Elements of a tensor of an example. They take 48 MiB as JSON."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,10 +42,10 @@ def run(args: argparse.Namespace) -> int:
     if not serving.status.url:
         raise FailedPreconditionError(f"serving {args.name} has no URL yet: `klever describe serving {args.name}`")
     model = Model(api, serving, headers, timeout)
-    body = _example(model.ask("GET", "")) if args.example else _read(args.input)
+    body = _example(model.ask("GET", model_path(args.name))) if args.example else _read(args.input)
     if args.show_request:
         print(body.decode(), file=sys.stderr)
-    print(model.ask("POST", "/infer", body))
+    print(model.ask("POST", infer_path(args.name), body))
     return 0
 
 
@@ -62,26 +59,11 @@ def _read(source: str) -> bytes:
 
 
 def _example(metadata: str) -> bytes:
-    """Make a request of zeros from a model's metadata (Open Inference Protocol, `GET v2/models/NAME`)."""
+    """Return a request of zeros for a model of that metadata; raises `InvalidError` for one that has none."""
     try:
-        inputs = [
-            _zeros(tensor["name"], tensor["datatype"], tensor["shape"]) for tensor in json.loads(metadata)["inputs"]
-        ]
-    except (ValueError, TypeError, KeyError) as error:
-        raise InvalidError(f"it does not say what it takes: write a request, and use --input ({error!r})") from error
-    return json.dumps({"inputs": inputs}).encode()
-
-
-def _zeros(name: str, datatype: str, shape: list[int]) -> dict[str, Any]:
-    # Triton has no scalars: it takes one as a vector of one value.
-    size = [1 if d < 0 else d for d in shape] or [1]
-    count = math.prod(size)
-    if count > _MOST_ELEMENTS:
-        raise InvalidError(
-            f"input {name!r} has {count} elements, and an example has at most {_MOST_ELEMENTS}: "
-            "write a request, and use --input"
-        )
-    return {"name": name, "datatype": datatype, "shape": size, "data": [_ZEROS.get(datatype, 0)] * count}
+        return example(read_inputs(metadata), DEFAULTS)
+    except InvalidError as error:
+        raise InvalidError(f"no example can be made: {error.message}; write a request, and use --input") from error
 
 
 def _headers(given: list[str]) -> dict[str, str]:
@@ -98,7 +80,7 @@ class Model:
     """What a Serving serves, as its callers reach it."""
 
     def __init__(self, api: Api, serving: Any, headers: dict[str, str], timeout: float) -> None:
-        self._url = urlsplit(f"{serving.status.url}/v2/models/{serving.metadata.name}")
+        self._url = urlsplit(serving.status.url)
         self._server = urlsplit(api.settings.url)
         token = {"Authorization": f"Bearer {api.settings.token}"} if api.settings.token else {}
         self._headers = token | headers

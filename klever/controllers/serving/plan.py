@@ -8,13 +8,11 @@ from typing import Any
 from klever.backends import Instance, InstancePhase, PredictorWorkload
 from klever.controllers.serving.snapshot import Resolution, Snapshot
 from klever.controllers.serving.workloads import workload_of
-from klever.errors import InvalidError
 from klever.routers import HeaderMatch, MatchType, Route, RouteKey, Target
-from klever.runtimes import Guard, WireProtocol
+from klever.runtimes import Guard
+from klever.runtimes.protocols import WireProtocol
 
 __all__ = ["Plan", "PredictorPlan", "make_plan"]
-
-_PROTOCOLS = {"custom": WireProtocol.ANY, "openscoring": WireProtocol.OPENSCORING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +79,10 @@ def _predictor(snapshot: Snapshot, predictor: dict[str, Any], share: int | None)
     name = predictor["name"]
     model = snapshot.models[name]
     wanted, message, failed = None, model.message, model.state in (Resolution.FAILED, Resolution.DENIED)
-    if model.state is Resolution.RESOLVED:
-        try:
-            wanted = workload_of(predictor, model)
-        except InvalidError as error:
-            message, failed = error.message, True
+    if violations := snapshot.violations.get(name):
+        message, failed = "; ".join(map(str, violations)), True
+    elif model.state is Resolution.RESOLVED:
+        wanted = workload_of(predictor, model)
     instances = [i for i in snapshot.instances if i.predictor == name]
     mine = [i for i in instances if wanted is not None and i.revision == wanted.revision]
     ready = sum(i.phase is InstancePhase.READY for i in mine)
@@ -153,11 +150,10 @@ def _departing(snapshot: Snapshot, named: set[str], share: int) -> list[Target]:
 
 
 def _target(snapshot: Snapshot, predictor: PredictorPlan) -> Target:
-    runtime = predictor.wanted.runtime if predictor.wanted else "triton"
     target = Target(
         predictor=predictor.name,
         revision=predictor.live,
-        protocol=_PROTOCOLS.get(runtime, WireProtocol.OPEN_INFERENCE),
+        protocol=_protocol(snapshot, predictor),
         weight=predictor.share or 0,
         http=(),
         headers=predictor.headers,
@@ -165,11 +161,21 @@ def _target(snapshot: Snapshot, predictor: PredictorPlan) -> Target:
     return _reached(snapshot, target)
 
 
+def _protocol(snapshot: Snapshot, predictor: PredictorPlan) -> WireProtocol:
+    """Return what the live revision speaks: an older one keeps what it was published with."""
+    wanted = snapshot.models[predictor.name].protocol
+    if predictor.wanted is not None and predictor.live == predictor.wanted.revision:
+        return wanted
+    published = snapshot.route.targets if snapshot.route else ()
+    live = (predictor.name, predictor.live)
+    return next((t.protocol for t in published if (t.predictor, t.revision) == live), wanted)
+
+
 def _reached(snapshot: Snapshot, target: Target) -> Target:
-    """Return the target with the addresses of its replicas that are ready."""
+    """Return the target with the endpoints of its replicas that are ready. Replicas may share one."""
     slots = (i for i in snapshot.instances if (i.predictor, i.revision) == (target.predictor, target.revision))
     ready = [i for i in slots if i.phase is InstancePhase.READY]
-    http, grpc = (i.http for i in ready if i.http), (i.grpc for i in ready if i.grpc)
+    http, grpc = {i.http for i in ready if i.http}, {i.grpc for i in ready if i.grpc}
     guard = next((i.guard for i in ready if i.guard), Guard.NONE)
     return replace(target, http=tuple(sorted(http)), grpc=tuple(sorted(grpc)), guard=guard)
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from klever.api.kinds import SERVING, Object
 from klever.backends import Backend, InstancePhase, ServingKey, Workload
+from klever.controllers.extraction import apply_extraction
 from klever.controllers.inspections import allows_code
 from klever.controllers.report import report
 from klever.controllers.serving.models import ModelResolver
 from klever.controllers.serving.plan import Plan, make_plan
 from klever.controllers.serving.snapshot import Resolution, Snapshot
 from klever.controllers.serving.status import deleting_status, status_of
-from klever.errors import ConflictError, InvalidError, KleverError, NotFoundError
+from klever.controllers.serving.workloads import violations_of
+from klever.errors import AlreadyExistsError, InvalidError, KleverError, NotFoundError
 from klever.formats import Trust
+from klever.reconcile.finalizers import hold, is_held, release
 from klever.reconcile.runner import Result
 from klever.routers import RouteKey, Router
 from klever.store import Key, Store
@@ -53,15 +57,13 @@ class ServingReconciler:
             await self._remove(key)
             return Result()
         if "deletionTimestamp" in serving["metadata"]:
-            held = FINALIZER in serving["metadata"].get("finalizers", [])
-            if held:
+            if is_held(serving, FINALIZER):
                 await self._report(key, serving, deleting_status(serving, self._clock()))
             await self._remove(key)
-            if held:
-                await self._finalizers(key, serving, present=False)
+            await release(self._store, SERVING, serving, FINALIZER)
             return Result()
-        if FINALIZER not in serving["metadata"].get("finalizers", []):
-            await self._finalizers(key, serving, present=True)
+        if not is_held(serving, FINALIZER):
+            await hold(self._store, SERVING, serving, FINALIZER)
             return Result(0)
         return await self._converge(key, serving)
 
@@ -90,9 +92,11 @@ class ServingReconciler:
         instances = await self._backend.observe(ServingKey(key.namespace, key.name))
         if not await allows_code(self._store, key.namespace):  # what runs of it is ended like what no spec names
             instances = tuple(i for i in instances if i.trust is not Trust.CODE)
+        models = await self._models.resolve(serving)
         return Snapshot(
             serving=serving,
-            models=await self._models.resolve(serving),
+            models=models,
+            violations=violations_of(serving["spec"]["predictors"], models, self._backend.check),
             instances=instances,
             route=next((r for r in routes if r.key == route_key), None),
             url=self._router.url(route_key),
@@ -102,13 +106,23 @@ class ServingReconciler:
     async def _apply(self, key: Key, snapshot: Snapshot, plan: Plan) -> None:
         uid = snapshot.serving["metadata"]["uid"]
         retired = frozenset(plan.retired)
-        workload = Workload(ServingKey(key.namespace, key.name), uid, plan.wanted, plan.keep | retired)
-        await self._backend.ensure(workload)
-        await self._router.publish(plan.route)
+        shares = {t.predictor: t.weight for t in plan.route.targets if not t.headers}
+        workload = Workload(ServingKey(key.namespace, key.name), uid, plan.wanted, plan.keep | retired, shares)
+        if self._backend.routes_shares:  # where both match a request, the older route wins
+            matches = tuple(t for t in plan.route.targets if t.headers)
+            await self._router.publish(replace(plan.route, targets=matches))
+            await self._backend.ensure(workload)
+        else:
+            await self._backend.ensure(workload)
+            await self._router.publish(plan.route)
         for revision in plan.retired:
             await self._router.drain(plan.route.key, revision)
         if retired - {w.revision for w in plan.wanted}:
             await self._backend.ensure(replace(workload, keep=plan.keep))
+        for model in snapshot.models.values():
+            if model.extraction is not None:
+                with suppress(AlreadyExistsError):  # another Serving, or a push, had it created meanwhile
+                    await apply_extraction(self._store, model.extraction)
 
     async def _report(self, key: Key, serving: Object, status: dict[str, Any]) -> None:
         old, uid, deleting = serving.get("status", {}), serving["metadata"]["uid"], status["phase"] == "Deleting"
@@ -128,18 +142,6 @@ class ServingReconciler:
     async def _remove(self, key: Key) -> None:
         await self._router.withdraw(RouteKey(key.namespace, key.name))
         await self._backend.remove(ServingKey(key.namespace, key.name))
-
-    async def _finalizers(self, key: Key, serving: Object, *, present: bool) -> None:
-        metadata = serving["metadata"]
-        others = [f for f in metadata.get("finalizers", []) if f != FINALIZER]
-        patch = {
-            "finalizers": [*others, FINALIZER] if present else others,
-            "resourceVersion": metadata["resourceVersion"],
-        }
-        try:
-            await self._store.patch(SERVING, key, {"metadata": patch})
-        except (ConflictError, NotFoundError):
-            return  # the change that overtook us brings the key back
 
 
 def _crashes(snapshot: Snapshot, old: dict[str, Any]) -> Iterator[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -10,8 +11,11 @@ from typing import Any
 from klever.api.kinds import Object
 from klever.backends import Instance
 from klever.catalog.catalogue import Version
+from klever.controllers.extraction import Extraction
+from klever.errors import FieldViolation
 from klever.formats import Trust
 from klever.routers import Route
+from klever.runtimes.protocols import ANY, WireProtocol
 
 __all__ = ["Resolution", "ResolvedModel", "Snapshot", "pin_of"]
 
@@ -34,8 +38,9 @@ class Resolution(StrEnum):
 class ResolvedModel:
     """What became of one predictor's reference. `version` is None for a command without a model, and until RESOLVED.
 
-    `runtime` is the one that the predictor names, or the default of the model's format. `reason` is the condition's,
-    while it is WAITING, FAILED or DENIED. `trust` is None until it is known.
+    `runtime` is the one that the predictor names, or the default of the model's format; `protocol` is what it speaks,
+    once RESOLVED. `reason` is the condition's, while it is WAITING, FAILED or DENIED. `trust` is None until it is
+    known.
     """
 
     state: Resolution
@@ -43,7 +48,10 @@ class ResolvedModel:
     version: Version | None = None
     runtime: str = ""
     reason: str = ""
+    protocol: WireProtocol = ANY
     trust: Trust | None = None
+    extraction: Extraction | None = None
+    """The job that has to be created, while it is SIGNATURE_PENDING; None if it runs already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,8 @@ class Snapshot:
     route: Route | None
     url: str
     now: datetime
+    violations: Mapping[str, tuple[FieldViolation, ...]] = field(default_factory=dict)
+    """Why predictors whose models are resolved cannot run as their specs ask, by predictor name."""
 
 
 def pin_of(serving: Object, predictor: dict[str, Any]) -> dict[str, str]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from klever.routers import HeaderMatch, MatchType, Route, Target
+from klever.routers import HeaderMatch, MatchType, Route, RouteKey, Target
 from klever.routers.envoy.clusters import API, REGISTRY, grpc_cluster, http_cluster
 from klever.routers.envoy.gateway import Gateway
 from klever.routers.envoy.guard import REQUEST_GUARD, STREAM_GUARD
-from klever.runtimes import Guard, WireProtocol
+from klever.runtimes import Guard
+from klever.runtimes.protocols import ANY, WireProtocol
 
 __all__ = ["ROUTES", "route_configuration", "serving_routes"]
 
@@ -20,18 +21,6 @@ _TIMEOUT = "300s"
 
 _NAME = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*"
 _REGISTRY_PATHS = rf"/v2/(_catalog|{_NAME}/(blobs|manifests|tags|referrers)/.+)?"
-_GRPC_PATHS = (
-    r"/inference\.GRPCInferenceService/(ServerLive|ServerReady|ModelReady|ServerMetadata|ModelMetadata|ModelInfer)"
-)
-_GRPC_STREAM_PATH = "/inference.GRPCInferenceService/ModelStreamInfer"
-_PATHS = {
-    WireProtocol.OPEN_INFERENCE: (
-        r"/v2(/|/health/(live|ready)|/models/{name}(/versions/[0-9]+)?(/(ready|infer|generate|generate_stream))?)?"
-    ),
-    WireProtocol.OPENSCORING: r"/openscoring/model/{name}(/(batch|csv))?",
-    WireProtocol.ANY: r"(/.*)?",
-}
-"""Paths below `/seldon/NAMESPACE/SERVING` that are published: never a runtime's control interfaces."""
 
 _FOREIGN_NAME = "this is not a name of the platform: start it with --name, or use one that `klever up` printed"
 
@@ -138,38 +127,61 @@ def _api() -> list[dict[str, Any]]:
 
 def serving_routes(route: Route) -> list[dict[str, Any]]:
     """Return one Serving's entries: those of header matches first."""
-    matching = [t for t in route.targets if t.headers]
-    shared = [t for t in route.targets if not t.headers]
-    entries = [entry for t in matching for entry in _entries(route, [t], t.headers, t.protocol)]
-    protocol = shared[0].protocol if shared else WireProtocol.OPEN_INFERENCE
-    return entries + (_entries(route, shared, (), protocol) if shared else [])
+    shared = tuple(t for t in route.targets if not t.headers)
+    groups = [(t,) for t in route.targets if t.headers] + ([shared] if shared else [])
+    return [entry for targets in groups for entry in _entries(route.key, targets)]
 
 
-def _entries(
-    route: Route, targets: list[Target], headers: tuple[HeaderMatch, ...], protocol: WireProtocol
-) -> list[dict[str, Any]]:
-    key = route.key
-    base = f"/seldon/{key.namespace}/{key.serving}"
-    match = [_header(h) for h in headers]
-    http: dict[str, Any] = {
-        **_regex(re.escape(base) + _PATHS[protocol].replace("{name}", re.escape(key.serving))),
-        "headers": match,
-    }
-    metadata = [_exact("seldon", key.serving), _exact("namespace", key.namespace), *match]
-    grpc: dict[str, Any] = {**_regex(_GRPC_PATHS), "headers": metadata}
-    stream: dict[str, Any] = {"path": _GRPC_STREAM_PATH, "headers": metadata}
-    rewrite = {"regex_rewrite": {"pattern": {"regex": "^" + re.escape(base)}, "substitution": ""}}
-    shares = {t.predictor: 100 if headers else t.weight for t in targets}
-    http_shares = {http_cluster(key, t): shares[t.predictor] for t in targets if t.http and shares[t.predictor]}
-    grpc_shares = {grpc_cluster(key, t): shares[t.predictor] for t in targets if t.grpc and shares[t.predictor]}
-    message = f"serving {key.serving} in {key.namespace} is not ready: no predictor takes requests now"
-    guarded = any(t.guard is Guard.TRITON for t in targets)
-    requests, streams = (REQUEST_GUARD, STREAM_GUARD) if guarded else ({}, {})
-    return [
-        _weighted(http, http_shares, requests, rewrite) if http_shares else _refuse(http, 503, message),
-        _weighted(grpc, grpc_shares, requests, {}) if grpc_shares else _refuse(grpc, 503, message),
-        _weighted(stream, grpc_shares, streams, {}) if grpc_shares else _refuse(stream, 503, message),
-    ]
+def _entries(key: RouteKey, targets: tuple[Target, ...]) -> Iterator[dict[str, Any]]:
+    """Yield the entries of targets that share requests.
+
+    A path goes to the targets that publish it: one that publishes every path widens no other's allow-list.
+    """
+    protocols = sorted({t.protocol for t in targets}, key=lambda protocol: (protocol == ANY, protocol.name))
+    for protocol in protocols:
+        yield _http(key, protocol, [t for t in targets if t.protocol in (protocol, ANY)])
+    for protocol in protocols:
+        if protocol.methods:
+            yield from _grpc(key, protocol, targets)
+            return
+
+
+def _http(key: RouteKey, protocol: WireProtocol, targets: Sequence[Target]) -> dict[str, Any]:
+    base = re.escape(f"/seldon/{key.namespace}/{key.serving}")
+    paths = base + protocol.paths.replace("{name}", re.escape(key.serving))
+    shares = {http_cluster(key, t): _weight(t) for t in targets if t.http and _weight(t)}
+    rewrite = {"regex_rewrite": {"pattern": {"regex": f"^{base}"}, "substitution": ""}}
+    match = {**_regex(paths), "headers": _matches(targets)}
+    return _shared(key, match, shares, REQUEST_GUARD if _guarded(targets) else {}, rewrite)
+
+
+def _grpc(key: RouteKey, protocol: WireProtocol, targets: Sequence[Target]) -> Iterator[dict[str, Any]]:
+    headers = [_exact("seldon", key.serving), _exact("namespace", key.namespace), *_matches(targets)]
+    shares = {grpc_cluster(key, t): _weight(t) for t in targets if t.grpc and _weight(t)}
+    requests, streams = (REQUEST_GUARD, STREAM_GUARD) if _guarded(targets) else ({}, {})
+    yield _shared(key, {**_regex(protocol.methods), "headers": headers}, shares, requests, {})
+    yield _shared(key, {"path": protocol.stream, "headers": headers}, shares, streams, {})
+
+
+def _matches(targets: Sequence[Target]) -> list[dict[str, Any]]:
+    return [_header(header) for header in targets[0].headers]
+
+
+def _weight(target: Target) -> int:
+    return 100 if target.headers else target.weight
+
+
+def _guarded(targets: Sequence[Target]) -> bool:
+    return any(target.guard is Guard.TRITON for target in targets)
+
+
+def _shared(
+    key: RouteKey, match: dict[str, Any], shares: dict[str, int], guard: dict[str, Any], rewrite: dict[str, Any]
+) -> dict[str, Any]:
+    if not shares:
+        message = f"serving {key.serving} in {key.namespace} is not ready: no predictor takes requests now"
+        return _refuse(match, 503, message)
+    return _weighted(match, shares, guard, rewrite)
 
 
 def _weighted(

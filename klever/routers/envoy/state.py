@@ -7,7 +7,8 @@ from typing import Any
 import orjson
 
 from klever.routers import HeaderMatch, MatchType, Route, RouteKey, Target
-from klever.runtimes import Guard, WireProtocol
+from klever.runtimes import Guard
+from klever.runtimes.protocols import ANY, OPEN_INFERENCE, WireProtocol
 
 __all__ = ["decode_routes", "encode_routes"]
 
@@ -26,10 +27,16 @@ def _target(fields: dict[str, Any]) -> Target:
     return Target(
         **fields
         | {
-            "protocol": WireProtocol(fields["protocol"]),
+            "protocol": _protocol(fields["protocol"]),
             "http": tuple(fields["http"]),
             "grpc": tuple(fields["grpc"]),
             "headers": headers,
             "guard": Guard(fields.get("guard", "")),  # routes that an older version published have none
         }
     )
+
+
+def _protocol(fields: dict[str, str] | str) -> WireProtocol:
+    if isinstance(fields, str):  # an older version published its name only
+        return OPEN_INFERENCE if fields == OPEN_INFERENCE.name else ANY
+    return WireProtocol(**fields)

@@ -7,31 +7,12 @@ dimension included: `max_batch_size` is 0 and stands there, so that nothing is c
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
 
 from klever.errors import InvalidError
 from klever.formats import Signature, Tensor
+from klever.runtimes.openinference import datatype
 
-__all__ = ["check_signature", "data_type", "model_config"]
-
-_TYPES: Final[Mapping[str, str]] = {
-    "bool": "BOOL",
-    **{f"{sign}int{bits}": f"{sign.upper()}INT{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
-    "float16": "FP16",
-    "bfloat16": "BF16",
-    "float32": "FP32",
-    "float64": "FP64",
-    "string": "STRING",
-    "object": "STRING",
-}
-
-
-def data_type(tensor: Tensor) -> str:
-    """Triton's name of a tensor's type, e.g. `FP32`; raises `InvalidError` naming the tensor."""
-    try:
-        return _TYPES[tensor.dtype]
-    except KeyError as error:
-        raise InvalidError(f"tensor {tensor.name!r} is of type {tensor.dtype!r}, which Triton does not have") from error
+__all__ = ["check_signature", "model_config"]
 
 
 def check_signature(signature: Signature) -> None:
@@ -46,7 +27,7 @@ def check_signature(signature: Signature) -> None:
 def _check(kind: str, tensor: Tensor) -> None:
     if not tensor.name:
         raise InvalidError(f"an {kind} of the signature has no name")
-    data_type(tensor)
+    datatype(tensor)
     if tensor.size is None:
         raise InvalidError(f"{kind} {tensor.name!r} has no known rank: declare its size, -1 for an open dimension")
     if any(size == 0 or size < -1 for size in tensor.size):
@@ -82,7 +63,7 @@ def _tensors(field: str, tensors: Iterable[Tensor]) -> Iterable[str]:
         dims = ", ".join(map(str, tensor.size or (1,)))
         yield f"{field} {{"
         yield f"  name: {_quoted(tensor.name)}"
-        yield f"  data_type: TYPE_{data_type(tensor)}"
+        yield f"  data_type: TYPE_{datatype(tensor).replace('BYTES', 'STRING')}"
         yield f"  dims: [{dims}]"
         yield "}"
 

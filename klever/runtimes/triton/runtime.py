@@ -17,11 +17,12 @@ from klever.errors import InvalidError
 from klever.formats import Signature
 from klever.formats.bounds import check_bounds
 from klever.limits import DEFAULTS, Limits
-from klever.runtimes import Launch, Model, Placement, Probe, WireProtocol
-from klever.runtimes.triton.config import check_signature, data_type, model_config
+from klever.runtimes import Launch, Model, Placement, Probe, openinference
+from klever.runtimes.openinference import datatype
+from klever.runtimes.protocols import OPEN_INFERENCE
+from klever.runtimes.triton.config import check_signature, model_config
 from klever.runtimes.triton.installed import InstalledTriton
 from klever.runtimes.triton.layouts import LAYOUTS, Layout
-from klever.runtimes.triton.requests import json_zeros, probe
 from klever.runtimes.triton.versions import ENVIRONMENT_VERSION, guard_of
 
 __all__ = ["TritonRuntime"]
@@ -45,7 +46,9 @@ class TritonRuntime:
     """
 
     name = "triton"
-    protocol = WireProtocol.OPEN_INFERENCE
+    protocol = OPEN_INFERENCE
+    formats = frozenset(LAYOUTS)
+    runs_commands = False
     uses_ports = False
 
     def __init__(self, installed: InstalledTriton | None = None, *, key: str = "", limits: Limits = DEFAULTS) -> None:
@@ -53,7 +56,6 @@ class TritonRuntime:
         self._limits = limits
         self._key = key
         self.environment = "" if installed else "triton"
-        self.formats = frozenset(name for name, layout in LAYOUTS.items() if self._runs(layout))
 
     def check(self, model: Model) -> None:
         """Raise `InvalidError` if the model can never be served here."""
@@ -66,7 +68,7 @@ class TritonRuntime:
         check_bounds(signature, self._limits)
         check_signature(signature)
         for tensor in (*signature.inputs, *signature.outputs):
-            if self._installed is None and data_type(tensor) == "BF16":
+            if self._installed is None and datatype(tensor) == "BF16":
                 raise InvalidError(f"tensor {tensor.name!r} is bfloat16, which needs Triton's own onnxruntime backend")
             if self._installed and tensor.size == ():
                 raise InvalidError(f"tensor {tensor.name!r} is a scalar, which Triton's own backends do not take")
@@ -87,7 +89,7 @@ class TritonRuntime:
         return Launch(
             argv=(*self._program(at), *self._flags(at, shared_memory)),
             env=_environment(model, at),
-            health=self.health(model),
+            health=self.probe(model),
             http=http,
             grpc=grpc,
             metrics=metrics,
@@ -112,12 +114,12 @@ class TritonRuntime:
             parameters=parameters,
         )
 
-    def health(self, model: Model) -> Probe:
-        """An inference of zeros. A model that refuses them by itself has answered: it runs."""
-        return probe(model.name, _signature(model), _OWN_ERRORS)
+    def probe(self, model: Model) -> Probe:
+        """Return an inference of zeros. A model that refuses them has answered: it runs."""
+        return openinference.probe(model.name, _signature(model), _OWN_ERRORS)
 
     def example(self, model: Model) -> bytes:
-        return json_zeros(_signature(model), self._limits)
+        return openinference.example(_signature(model).inputs, self._limits)
 
     def _runs(self, layout: Layout) -> bool:
         if self._installed is None:
@@ -126,7 +128,8 @@ class TritonRuntime:
 
     def _offer(self) -> str:
         where = f"the tritonserver in {self._installed.root}" if self._installed else "the environment's tritonserver"
-        return f"{where} serves {', '.join(sorted(self.formats)) or 'nothing'}"
+        served = sorted(name for name, layout in LAYOUTS.items() if self._runs(layout))
+        return f"{where} serves {', '.join(served) or 'nothing'}"
 
     def _program(self, at: Placement) -> tuple[str, ...]:
         if self._installed:

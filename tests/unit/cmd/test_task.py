@@ -9,11 +9,8 @@ from pathlib import Path
 
 
 def test_an_outcome_that_cannot_be_written_is_said(tmp_path: Path) -> None:
-    spec = {
-        "model": "no reference",
-        "extraction": {"format": "ONNX"},
-        "registry": {"url": "http://127.0.0.1:1"},
-    }
+    inputs = {"model": "no reference", "extraction": {"format": "ONNX"}, "limits": {}}
+    spec = {"module": "klever.tasks.extraction", "inputs": inputs, "secrets": {"platform": None, "entries": {}}}
     (tmp_path / "spec.json").write_text(json.dumps(spec))
     ended = subprocess.run(
         [sys.executable, "-m", "klever.cmd.task", str(tmp_path / "spec.json")],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,11 +11,10 @@ from typing import Any, cast
 import pytest
 
 from klever.api.kinds import MODEL_INSPECTION, MODEL_JOB
-from klever.controllers.env import values_of
 from klever.controllers.extraction import CONTENT_ANNOTATION
 from klever.controllers.modeljob import FINALIZER, MAX_LOSSES, ModelJobReconciler, Snapshot, decide
 from klever.controllers.pushes import ensure_namespace
-from klever.errors import ExhaustedError, InvalidError, KleverError
+from klever.errors import ExhaustedError, FieldViolation, InvalidError
 from klever.executors import Executor, Task, TaskPhase, TaskState
 from klever.reconcile.conditions import format_time
 from klever.store import Key
@@ -134,9 +132,13 @@ def test_a_finished_job_goes_when_its_time_is_over(age: int, deleted: bool) -> N
 class Refusing:
     """An executor that runs nothing."""
 
-    def __init__(self, error: KleverError) -> None:
+    def __init__(self, error: Exception) -> None:
         self.error = error
         self.asked = 0
+        self.violations: tuple[FieldViolation, ...] = ()
+
+    def check(self, task: Task) -> tuple[FieldViolation, ...]:
+        return self.violations
 
     async def get(self, uid: str) -> TaskState | None:
         return None
@@ -188,9 +190,14 @@ async def test_what_cannot_be_started_now_waits_and_says_why(store: SqliteStore)
     assert job["status"] == {"phase": "Pending", "message": "the disk is full"}
 
 
-def test_a_variable_that_no_process_can_have() -> None:
-    with pytest.raises(InvalidError, match=re.escape("spec.env[B].value: holds a NUL character")):
-        values_of([{"name": "A"}, {"name": "B", "value": "x\0"}], "spec.env")
+async def test_a_job_that_its_executor_does_not_support_fails_and_names_the_fields(store: SqliteStore) -> None:
+    executor = Refusing(AssertionError("it is not started"))
+    executor.violations = (FieldViolation("env[A].valueFrom", "is not supported here"),)
+    for _ in range(2):
+        await reconciler(store, executor).reconcile(KEY)
+    status = (await store.get(MODEL_JOB, KEY))["status"]
+    assert (status["phase"], status["conditions"][1]["reason"]) == ("Failed", "Invalid")
+    assert "spec.env[A].valueFrom" in status["message"]
 
 
 class Ended(Refusing):

@@ -10,8 +10,10 @@ from klever.backends import Instance, InstancePhase
 from klever.controllers.serving.plan import Plan, make_plan
 from klever.controllers.serving.snapshot import Resolution, ResolvedModel, Snapshot
 from klever.controllers.serving.status import status_of
+from klever.errors import FieldViolation
 from klever.routers import Route
 from klever.runtimes import Guard
+from klever.runtimes.protocols import OPEN_INFERENCE
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 MAIN: dict[str, Any] = {"name": "main", "command": ["serve"], "traffic": 80}
@@ -88,6 +90,33 @@ def test_an_old_revision_serves_until_the_new_one_is_ready() -> None:
     assert ready.route.targets[0].revision == revision(new)
     assert ready.retired == (revision(old),)
     assert not ready.keep
+
+
+def test_replicas_behind_one_endpoint_are_one_target() -> None:
+    predictor = {**MAIN, "traffic": 100, "replicas": 2}
+    one = instance(predictor)
+    plan = make_plan(seen(predictor, instances=(one, replace(one, name="main-1"))))
+    assert plan.route.targets[0].http == (one.http,)
+
+
+def test_a_predictor_that_the_backend_does_not_support_runs_nothing_and_names_the_field() -> None:
+    violation = FieldViolation("resources.memory", "'much' is not a quantity")
+    snapshot = replace(seen({**MAIN, "traffic": 100}), violations={"main": (violation,)})
+    plan = make_plan(snapshot)
+    assert not plan.wanted
+    status = status_of(snapshot, plan)
+    assert status["phase"] == "Failed"
+    assert "resources.memory" in status["predictors"][0]["message"]
+
+
+def test_a_revision_keeps_its_protocol_while_its_successors_model_is_unknown() -> None:
+    old, new = {**MAIN, "traffic": 100}, {**MAIN, "traffic": 100, "command": ["serve", "better"]}
+    snapshot = seen(old, instances=(instance(old),))
+    known = replace(snapshot.models["main"], protocol=OPEN_INFERENCE)
+    route = make_plan(replace(snapshot, models={"main": known})).route
+    assert route.targets[0].protocol == OPEN_INFERENCE
+    waiting = make_plan(seen(new, instances=(instance(old),), route=route, state=Resolution.WAITING))
+    assert waiting.route == route
 
 
 def test_predictors_that_swap_what_they_run_go_on_until_the_new_processes_are_ready() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from klever.api.kinds import MODEL_INSPECTION, MODEL_JOB, NAMESPACE, Kind, Object
 from klever.catalog.catalogue import Version
-from klever.controllers.extraction import CONTENT_ANNOTATION, concerns
+from klever.controllers.extraction import CONTENT_ANNOTATION, apply_extraction, concerns
 from klever.controllers.inspections import ALLOW_CODE, inspection_of, record_inspection
 from klever.controllers.pushes import PushReconciler, ensure_namespace
 from klever.controllers.serving.models import ModelResolver
@@ -24,6 +24,7 @@ from klever.inspection import VERSION
 from klever.oci.digest import Digest
 from klever.oci.reference import Reference
 from klever.reconcile.conditions import format_time
+from klever.runtimes.table import create_all
 from klever.store import Key
 from klever.store.sqlite import SqliteStore
 from klever.store.validation import SchemaAdmission
@@ -61,7 +62,7 @@ class World:
         self.registry = Registry()
         catalogue: Any = self.registry
         self.pushes = PushReconciler(self.store, store, catalogue, clock=lambda: self.now)
-        self.models = ModelResolver(self.store, catalogue, clock=lambda: self.now)
+        self.models = ModelResolver(self.store, catalogue, create_all(), clock=lambda: self.now)
 
     async def push(self, digest: str, content: str = "content") -> None:
         self.registry.push(digest, content)
@@ -111,8 +112,12 @@ class World:
                         return
                     await self.store.get(NAMESPACE, Key("", "team"))
 
-    async def resolve(self) -> ResolvedModel:
-        return (await self.models.resolve(SERVING))["main"]
+    async def resolve(self, serving: Object = SERVING) -> ResolvedModel:
+        """Resolve the model of the Serving, and have the job run that it needs."""
+        found = (await self.models.resolve(serving))["main"]
+        if found.extraction is not None:
+            await apply_extraction(self.store, found.extraction)
+        return found
 
     def later(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
@@ -144,6 +149,27 @@ async def test_what_is_there_is_not_made_again(world: World) -> None:
     await world.resolve()
     assert world.store.made == [MODEL_JOB]
     assert world.store.asked.count(NAMESPACE) == 1
+
+
+async def test_looking_at_a_model_creates_and_deletes_nothing(world: World) -> None:
+    world.registry.push("a")
+    assert (await world.models.resolve(SERVING))["main"].state is Resolution.SIGNATURE_PENDING
+    assert not await world.jobs()
+    await world.resolve()
+    uid = await world.end("Failed", "PullFailed")
+    world.later(31)
+    assert (await world.models.resolve(SERVING))["main"].state is Resolution.SIGNATURE_PENDING
+    assert (await world.job())["metadata"]["uid"] == uid
+
+
+async def test_a_job_is_beside_the_serving_if_there_is_no_project_of_the_models(world: World) -> None:
+    world.registry.push("a")
+    await ensure_namespace(world.store, "other")
+    elsewhere = {**SERVING, "metadata": {"namespace": "other", "generation": 1}}
+    await world.store.delete(NAMESPACE, Key("", "team"))
+    await world.resolve(elsewhere)
+    (job,) = (await world.store.list(MODEL_JOB, "other")).items
+    assert f"other/{job['metadata']['name']}" in (await world.resolve(elsewhere)).message
 
 
 async def test_a_project_that_was_deleted_is_made_again(world: World) -> None:
@@ -223,7 +249,7 @@ async def test_what_fails_in_the_second_of_its_push_is_not_tried_again(world: Wo
 async def test_what_is_asked_for_by_its_digest_is_read_by_its_digest(world: World) -> None:
     digest = world.registry.push("a")
     serving = {**SERVING, "spec": {"predictors": [{"name": "main", "model": f"team/digits@{digest}"}]}}
-    assert (await world.models.resolve(serving))["main"].state is Resolution.SIGNATURE_PENDING
+    assert (await world.resolve(serving)).state is Resolution.SIGNATURE_PENDING
     spec = (await world.job())["spec"]
     assert spec["model"] == f"team/digits@{digest}"
     assert spec["desiredTag"] == f"team/digits:signature-{Digest.of(b'content').hex[:12]}"

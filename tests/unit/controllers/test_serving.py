@@ -22,6 +22,7 @@ from klever.inspection import VERSION
 from klever.oci.digest import Digest
 from klever.oci.reference import Reference
 from klever.routers import Route
+from klever.runtimes.table import create_all
 from klever.store import Key
 from klever.store.events import EventRecorder
 from klever.store.sqlite import SqliteStore
@@ -39,6 +40,11 @@ class Away(Registry):
 
 class Nothing:
     """A backend and a router: nothing runs, and no request comes."""
+
+    routes_shares = False
+
+    def check(self, predictor: object) -> tuple[()]:
+        return ()
 
     async def ensure(self, workload: object) -> None: ...
 
@@ -69,11 +75,15 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
     await store.close()
 
 
+def reconciler(store: SqliteStore, catalogue: Any, parts: Any) -> ServingReconciler:
+    """Return one on a backend and a router that are the same object, `parts`."""
+    models = ModelResolver(store, catalogue, create_all())
+    return ServingReconciler(store, models, parts, parts, EventRecorder(store, "test"))
+
+
 def control_plane(store: SqliteStore, registry: Registry) -> ServingReconciler:
     """One that has just started."""
-    catalogue: Any = registry
-    nothing: Any = Nothing()
-    return ServingReconciler(store, ModelResolver(store, catalogue), nothing, nothing, EventRecorder(store, "test"))
+    return reconciler(store, registry, Nothing())
 
 
 async def test_a_digest_stays_pinned_while_the_registry_is_away(store: SqliteStore) -> None:
@@ -119,11 +129,14 @@ class Running(Nothing):
     def __init__(self) -> None:
         self.workload: Workload | None = None
         self.route: Route | None = None
+        self.calls: list[str] = []
 
     async def ensure(self, workload: Any) -> None:
+        self.calls.append("ensure")
         self.workload = workload
 
     async def publish(self, route: Any) -> None:
+        self.calls.append("publish")
         self.route = route
 
     async def drain(self, key: object, revision: str) -> None: ...
@@ -146,9 +159,7 @@ async def test_code_is_stopped_when_its_project_denies_it_and_data_beside_it_is_
     await record_inspection(store, found, datetime.now(UTC))
     predictors = [{"name": "main", "model": "team/digits:v1", "traffic": 50}, COMMAND]
     await store.patch(SERVING, KEY, {"spec": {"predictors": predictors}})
-    catalogue: Any = registry
-    parts: Any = running
-    serving = ServingReconciler(store, ModelResolver(store, catalogue), parts, parts, EventRecorder(store, "test"))
+    serving = reconciler(store, registry, running)
 
     async def reconciled() -> tuple[list[str], dict[str, int], str]:
         """Return what shall run, the live shares, and why the Serving is not Ready."""
@@ -174,9 +185,7 @@ async def test_a_model_that_is_code_replaces_no_data_where_it_is_denied(store: S
     registry.push("a", signature=READ)
     found = {"content": str(Digest.of(b"content")), "inspectorVersion": VERSION}
     await record_inspection(store, found, datetime.now(UTC))
-    catalogue: Any = registry
-    parts: Any = running
-    serving = ServingReconciler(store, ModelResolver(store, catalogue), parts, parts, EventRecorder(store, "test"))
+    serving = reconciler(store, registry, running)
     for _ in range(3):
         await serving.reconcile(KEY)
     assert running.workload is not None
@@ -185,6 +194,25 @@ async def test_a_model_that_is_code_replaces_no_data_where_it_is_denied(store: S
     await serving.reconcile(KEY)
     assert not running.workload.predictors
     assert running.workload.keep == {before.revision}
+
+
+async def test_a_backend_that_routes_shares_is_given_them_after_the_routes_of_matches(store: SqliteStore) -> None:
+    running = Running()
+    running.routes_shares = True
+    await allow(store, "true")
+    tester = {**COMMAND, "name": "beta", "match": {"headers": [{"name": "x-user", "exact": "me"}]}}
+    tester.pop("traffic")
+    predictors = [{**COMMAND, "traffic": 100}, tester]
+    await store.patch(SERVING, KEY, {"spec": {"predictors": predictors}})
+    serving = reconciler(store, Registry(), running)
+    for _ in range(3):
+        await serving.reconcile(KEY)
+    assert running.workload is not None
+    assert running.workload.shares == {"command": 100}
+    assert running.route is not None
+    assert [t.predictor for t in running.route.targets] == ["beta"]
+    assert running.calls[:2] == ["publish", "ensure"]
+    assert (await store.get(SERVING, KEY))["status"]["phase"] == "Ready"
 
 
 async def allow(store: SqliteStore, value: str | None) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import pickle
 import socket
+import struct
 import subprocess
 import sys
 import zipfile
@@ -351,12 +352,229 @@ def zipped() -> bytes:
 
 
 ONNX["a zip"] = zipped()
-FILES = {"ONNX": "m.onnx", "SavedModel": "saved_model.pb", "PMML": "m.pmml"}
+
+
+def beside(name: str, content: bytes, other: str, rest: bytes) -> Callable[[Path], None]:
+    """Make two files of a model in two."""
+
+    def make(directory: Path) -> None:
+        (directory / name).write_bytes(content)
+        (directory / other).write_bytes(rest)
+
+    return make
+
+
+def graph(*attributes: bytes) -> bytes:
+    return f(1, f(1, "x") + f(2, "Placeholder") + b"".join(f(5, attribute) for attribute in attributes))
+
+
+def huge_graph(directory: Path) -> None:
+    sparse(directory / "m.graphdef", 4 << 30)
+
+
+GRAPH_DEF: dict[str, Build] = {
+    "empty": b"",
+    "not protobuf": b"\xff" * 100,
+    "a varint that does not end": b"\x08" + b"\xff" * 40,
+    "a node that ends early": b"\x0a\x7f",
+    "a name that is a number": f(1, f(1, 5)),
+    "a name that is not UTF-8": f(1, f(1, b"\xff\xfe")),
+    "a shape of many dimensions": graph(f(1, "shape") + f(2, f(7, f(2, f(1, 1)) * 200_000))),
+    "a shape nested in itself": graph(f(1, "shape") + f(2, nested(10_000, lambda inner: f(7, inner)))),
+    "many nodes": graph() * 200_000,
+    "many operators": b"".join(f(1, f(2, f"op{i}")) for i in range(100_000)),
+    "a long input list": f(1, f(3, "x") * 200_000),
+    "four gigabytes of nothing": huge_graph,
+}
+
+
+def nets(init: bytes, predict: bytes) -> Callable[[Path], None]:
+    return beside("init_net.pb", init, "predict_net.pb", predict)
+
+
+NET_DEF: dict[str, Build] = {
+    "empty": nets(b"", b""),
+    "not protobuf": nets(b"\xff" * 100, b"\xff" * 100),
+    "an operator that ends early": nets(b"", b"\x12\x7f"),
+    "a rank of a million": nets(f(2, f(2, "x") + f(5, f(1, "shape") + f(6, bytes(1_000_000)))), f(2, f(4, "Add"))),
+    "many fills": nets(f(2, f(2, "x") + f(4, "ConstantFill")) * 200_000, f(2, f(4, "Add"))),
+    "many operators": nets(b"", b"".join(f(2, f(4, f"op{i}")) for i in range(100_000))),
+    "many inputs": nets(b"", f(2, f(4, "Add")) + f(7, "x") * 200_000),
+    "a name that is a number": nets(b"", f(7, 5)),
+    "a dtype that is text": nets(f(2, f(2, "x") + f(5, f(1, "dtype") + f(3, "float"))), f(2, f(4, "Add"))),
+    "arguments nested in themselves": nets(f(2, nested(10_000, lambda inner: f(5, inner))), f(2, f(4, "Add"))),
+}
+
+EMPTY_LIST = struct.pack("<QQQQ", 0x112, 0, 0, 0)
+
+
+def symbol(text: str | bytes, params: bytes = EMPTY_LIST) -> Callable[[Path], None]:
+    return beside("m-symbol.json", text.encode() if isinstance(text, str) else text, "m.params", params)
+
+
+def variable(attributes: object) -> Callable[[Path], None]:
+    node = {"op": "null", "name": "x", "inputs": [], "attrs": attributes}
+    return symbol(json.dumps({"nodes": [node], "heads": []}))
+
+
+def arrays(*parts: bytes, count: int = 1) -> Callable[[Path], None]:
+    return symbol('{"nodes": [], "heads": []}', struct.pack("<QQQ", 0x112, 0, count) + b"".join(parts))
+
+
+MXNET: dict[str, Build] = {
+    "empty": symbol("", b""),
+    "not JSON": symbol("{"),
+    "JSON nested deep": symbol("[" * 1_000_000),
+    "a number of a million digits": symbol("1" * 1_000_000),
+    "nodes that are numbers": symbol('{"nodes": [1, 2], "heads": []}'),
+    "no heads": symbol('{"nodes": []}'),
+    "a head beyond the nodes": symbol('{"nodes": [], "heads": [[5, 0, 0]]}'),
+    "a shape that is text": symbol(
+        '{"nodes": [{"op": "null", "name": "x", "inputs": [], "attrs": {"__shape__": "a"}}], "heads": []}'
+    ),
+    "attributes that are a list": symbol(
+        '{"nodes": [{"op": "null", "name": "x", "inputs": [], "attrs": [1]}], "heads": []}'
+    ),
+    "an operator that is a list": symbol('{"nodes": [{"op": [], "name": "x", "inputs": []}], "heads": []}'),
+    "a magic of zero": arrays(count=0),
+    "2**63 arrays": arrays(count=1 << 63),
+    "a rank of 2**31": arrays(struct.pack("<Iii", 0xF993FAC9, 0, (1 << 31) - 1)),
+    "a rank below zero": arrays(struct.pack("<Iii", 0xF993FAC9, 0, -5)),
+    "a shape that overflows": arrays(struct.pack("<IiiqqIII", 0xF993FAC9, 0, 2, 1 << 62, 1 << 62, 1, 0, 0)),
+    "a dimension below zero": arrays(struct.pack("<Iiiq", 0xF993FAC9, 0, 1, -8)),
+    "a sparse array": arrays(struct.pack("<Ii", 0xF993FAC9, 1)),
+    "an unknown type": arrays(struct.pack("<IiiqIII", 0xF993FAC9, 0, 1, 1, 1, 0, 99)),
+    "names longer than the file": arrays(struct.pack("<QQ", 1, 1 << 62), count=0),
+    "an array beyond the file": arrays(struct.pack("<IiiqIII", 0xF993FAC9, 0, 1, 1 << 30, 1, 0, 0)),
+    "a symbol of 17 MiB": symbol(b"[" + b" " * (17 << 20) + b"]"),
+}
+
+
+def torch_zip(*members: tuple[str, bytes]) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members:
+            archive.writestr(name, data)
+    return content.getvalue()
+
+
+def net(code: str | bytes) -> bytes:
+    body = code.encode() if isinstance(code, str) else code
+    return torch_zip(("m/data.pkl", b"\x80\x02c__torch__\nNet\nq\x00."), ("m/code/__torch__.py", body))
+
+
+WHOLE = net("class Net(Module):\n  def forward(self: Net, x: Tensor) -> Tensor:\n    return torch.abs(x)\n")
+TORCHSCRIPT: dict[str, Build] = {
+    "empty": b"",
+    "not a zip": b"\xff" * 100,
+    "a legacy tar": b"m/data.pkl".ljust(1024, b"\0"),
+    "a pickle alone": pickle.dumps({"a": 1}),
+    "cut off": WHOLE[:-30],
+    "no directory": WHOLE[:200],
+    "a directory of two gigabytes": WHOLE[:-10] + struct.pack("<II", 2 << 30, 0) + WHOLE[-2:],
+    "a damaged member": WHOLE.replace(b"m/code", b"m/cede", 1),
+    "code of a gigabyte": net(bytes(200 << 20)),
+    "a class that calls eval": torch_zip(("m/data.pkl", b"\x80\x02cbuiltins\neval\n."), ("m/code/__torch__.py", b"")),
+    "no class": net("class Other(Module):\n"),
+    "arguments that do not end": net("class Net(Module):\n  def forward(self: Net" + "(" * 100_000),
+    "a million brackets": net("class Net(Module):\n  def forward(" + "[" * 500_000 + "]" * 500_000 + "):\n"),
+    "a million quotes": net(
+        "class Net(Module):\n  def forward(self: N) -> Dict[str, Tensor]:\n    return {" + '"' * 999_999
+    ),
+    "many operators": net("\n".join(f"torch.op{chr(97 + i % 26)}{i}(" for i in range(100_000))),
+    "many arguments": net("class Net(Module):\n  def forward(" + "x: Tensor, " * 100_000 + ") -> Tensor:\n"),
+    "a name of a megabyte": net(
+        "class Net(Module):\n  def forward(self: N, " + "x" * 1_000_000 + ": Tensor) -> Tensor:\n"
+    ),
+    "many members": torch_zip(*((f"m/{i}", b"") for i in range(120_000))),
+}
+
+CONTAINER = gzip.decompress((DATA / "keras" / "nasnet_mobile.h5.gz").read_bytes())
+
+
+def h5(config: object) -> bytes:
+    """Write a configuration into a file that Keras wrote, in place of the longer one that is there."""
+    text = config if isinstance(config, str) else json.dumps(config)
+    start = CONTAINER.index(b'{"class_name"')
+    old = json.JSONDecoder().raw_decode(CONTAINER[start:].decode("latin1"))[1]
+    assert len(text) <= old
+    return CONTAINER[:start] + text.encode().ljust(old) + CONTAINER[start + old :]
+
+
+def layer(kind: str, name: str, *sources: str, **config: object) -> dict[str, Any]:
+    nodes = [[[source, 0, 0, {}]] for source in sources]
+    return {"class_name": kind, "name": name, "config": {"name": name, **config}, "inbound_nodes": nodes}
+
+
+def model(*layers: object, end: str = "y") -> dict[str, Any]:
+    ends = {"input_layers": [["x", 0, 0]], "output_layers": [[end, 0, 0]]}
+    return {"class_name": "Functional", "config": {"name": "m", "layers": list(layers), **ends}}
+
+
+def within(depth: int, calls: int) -> dict[str, Any]:
+    """A model within a model, each called many times."""
+    found = model(X, layer("ReLU", "y", "x"))
+    for _ in range(depth):
+        inner = {**found, "name": "y", "inbound_nodes": [[["x", 0, 0, {}]]] * calls}
+        inner["config"] = {**found["config"], "name": "y"}
+        found = model(X, inner)
+    return found
+
+
+def wrapped(depth: int) -> dict[str, Any]:
+    found = layer("ReLU", "inner")
+    for _ in range(depth):
+        found = layer("Bidirectional", "y", "x", layer=found)
+    return found
+
+
+X = layer("InputLayer", "x", batch_input_shape=[None, 8, 8, 3])
+UNITS = '{"class_name": "Sequential", "config": [{"class_name": "Dense", "config": {"name": "y", "units": %s, %s}}]}'
+KERAS: dict[str, Build] = {
+    "empty": b"",
+    "not HDF5": b"\xff" * 100,
+    "cut off": CONTAINER[:3000],
+    "a superblock alone": CONTAINER[:96],
+    "not JSON": h5("{"),
+    "JSON nested deep": h5("[" * 50_000 + "]" * 50_000),
+    "a list": h5([1, 2]),
+    "no layers": h5(model()),
+    "layers that are numbers": h5(model(1, 2)),
+    "an output that is missing": h5(model(X, end="z")),
+    "a layer that reads itself": h5(model(X, layer("Add", "y", "y", "x"))),
+    "units below zero": h5(model(X, layer("Dense", "y", "x", units=-5))),
+    "units of a thousand digits": h5(model(X, layer("Dense", "y", "x", units=10**1000))),
+    "units that are infinite": h5(UNITS % ("Infinity", '"batch_input_shape": [null, 3]')),
+    "a stride of zero": h5(model(X, layer("Conv2D", "y", "x", filters=1, kernel_size=[1, 1], strides=[0, 0]))),
+    "a kernel of three sizes": h5(model(X, layer("Conv2D", "y", "x", filters=1, kernel_size=[1, 1, 1]))),
+    "a concatenation along a text": h5(model(X, layer("Concatenate", "y", "x", axis="a"))),
+    "a permutation beyond the rank": h5(model(X, layer("Permute", "y", "x", dims=[9]))),
+    "a rank of 10,000": h5(model(layer("InputLayer", "x", batch_shape=[1] * 10_000), layer("ReLU", "y", "x"))),
+    "a target of zeros": h5(model(X, layer("Reshape", "y", "x", target_shape=[0, -1]))),
+    "a name that is a list": h5(model(X, {**layer("ReLU", "y", "x"), "config": {"name": []}})),
+    "wrappers within wrappers": h5(model(X, wrapped(200))),
+    "models within models": h5(within(4, 1000)),
+    "eight thousand calls": h5(within(1, 8000)),
+}
+
+FILES = {
+    "ONNX": "m.onnx",
+    "SavedModel": "saved_model.pb",
+    "PMML": "m.pmml",
+    "GraphDef": "m.graphdef",
+    "TorchScript": "m.pt",
+    "H5": "m.h5",
+}
 CASES = [
     *(pytest.param("ONNX", build, "", id=f"ONNX: {case}") for case, build in ONNX.items()),
     *(pytest.param("ONNX", build, "invalid", id=f"external data: {case}") for case, build in EXTERNAL.items()),
     *(pytest.param("SavedModel", build, "", id=f"SavedModel: {case}") for case, build in SAVED_MODEL.items()),
     *(pytest.param("PMML", build, "", id=f"PMML: {case}") for case, build in PMML.items()),
+    *(pytest.param("GraphDef", build, "", id=f"GraphDef: {case}") for case, build in GRAPH_DEF.items()),
+    *(pytest.param("NetDef", build, "", id=f"NetDef: {case}") for case, build in NET_DEF.items()),
+    *(pytest.param("TorchScript", build, "", id=f"TorchScript: {case}") for case, build in TORCHSCRIPT.items()),
+    *(pytest.param("H5", build, "", id=f"H5: {case}") for case, build in KERAS.items()),
+    *(pytest.param("MXNetParams", build, "", id=f"MXNetParams: {case}") for case, build in MXNET.items()),
 ]
 
 

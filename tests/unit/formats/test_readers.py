@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import shutil
+import struct
+import zipfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +19,7 @@ from onnx import TensorProto, helper
 from klever import formats
 from klever.errors import InvalidError
 from klever.formats import Signature, Tensor
+from tests.unit.formats.test_hostile_models import f
 
 DATA = Path(__file__).parents[2] / "data"
 
@@ -150,3 +155,193 @@ def test_damaged_files_never_crash(
     (directory / source.name).write_bytes(content[:at] if cut else content[:at] + noise + content[at + len(noise) :])
     with suppress(InvalidError):
         read(directory)
+
+
+def test_graphdef() -> None:
+    assert read(DATA / "graphdef" / "model") == Signature(
+        inputs=(
+            Tensor("some_namespace/in_x", None, "float32"),
+            Tensor("some_namespace/in_y", None, "float32"),
+        ),
+        outputs=(Tensor("some_namespace/out", None, "float32"),),
+        layers={"Add": 1, "Placeholder": 2},
+    )
+
+
+def test_netdef() -> None:
+    assert read(DATA / "netdef" / "model") == Signature(
+        inputs=(Tensor("X", None, "float32"), Tensor("Y", None, "float32")),
+        outputs=(Tensor("Z"),),
+        layers={"Add": 1},
+    )
+
+
+def test_mxnet() -> None:
+    assert read(DATA / "mxnetparams" / "model") == Signature(
+        inputs=(Tensor("data0", None, "float32"), Tensor("data1", None, "float32")),
+        outputs=(Tensor("additionmodel_m0__plus0_output"),),
+        layers={"elemwise_add": 1},
+    )
+
+
+def test_netdef_inputs_are_what_init_net_does_not_fill_with_weights(tmp_path: Path) -> None:
+    """`w` has three values, `data` is a constant of a known shape, and nothing fills `free`."""
+    weight = f(2, "w") + f(4, "GivenTensorFill") + f(5, f(1, "values") + f(5, bytes(12)))
+    data = (
+        f(2, "data") + f(4, "ConstantFill") + f(5, f(1, "shape") + f(6, 1) + f(6, 3)) + f(5, f(1, "dtype") + f(3, 10))
+    )
+    (tmp_path / "init_net.pb").write_bytes(f(2, weight) + f(2, data))
+    net = f(2, f(4, "FC")) + f(7, "data") + f(7, "w") + f(8, "y")
+    (tmp_path / "predict_net.pb").write_bytes(net)
+    assert read(tmp_path).inputs == (Tensor("data", (1, 3), "int64"),)
+    (tmp_path / "predict_net.pb").write_bytes(net + f(7, "free"))
+    assert read(tmp_path).inputs == (Tensor("free"),)
+
+
+def test_graphdef_types_and_shapes_of_outputs(tmp_path: Path) -> None:
+    def attribute(key: str, value: bytes) -> bytes:
+        return f(5, f(1, key) + f(2, value))
+
+    placeholder = f(1, "x") + f(2, "Placeholder") + attribute("dtype", f(6, 9))
+    placeholder += attribute("shape", f(7, f(2, f(1, (1 << 64) - 1)) + f(2, f(1, 3))))
+    less = f(1, "small") + f(2, "Less") + f(3, "x:0") + attribute("T", f(6, 9))
+    cast = (
+        f(1, "y") + f(2, "Cast") + f(3, "x") + f(3, "^small") + attribute("SrcT", f(6, 9)) + attribute("DstT", f(6, 1))
+    )
+    cast += attribute("_output_shapes", f(1, f(7, f(2, f(1, 2)))))
+    last = f(1, "flags") + f(2, "Greater") + f(3, "x") + attribute("T", f(6, 9))
+    (tmp_path / "m.graphdef").write_bytes(b"".join(f(1, node) for node in (placeholder, less, cast, last)))
+    signature = read(tmp_path)
+    assert signature.inputs == (Tensor("x", (-1, 3), "int64"),)
+    assert signature.outputs == (Tensor("y", (2,), "float32"), Tensor("flags", None, "bool"))
+
+
+def mxnet(directory: Path, nodes: list[dict[str, object]], heads: list[list[int]], *names: str) -> None:
+    """Write a model whose parameters are arrays of two float32 by these names."""
+    (directory / "m-symbol.json").write_text(json.dumps({"nodes": nodes, "heads": heads}))
+    array = struct.pack("<IiiqiiI", 0xF993FAC9, 0, 1, 2, 1, 0, 0) + bytes(8)
+    listed = b"".join(struct.pack("<Q", len(name)) + name.encode() for name in names)
+    count = struct.pack("<Q", len(names))
+    (directory / "m-0000.params").write_bytes(
+        struct.pack("<QQ", 0x112, 0) + count + array * len(names) + count + listed
+    )
+
+
+def test_mxnet_parameters_and_labels_are_not_inputs(tmp_path: Path) -> None:
+    nodes: list[dict[str, object]] = [
+        {"op": "null", "name": "data", "attrs": {"__shape__": "(0, 3)", "__dtype__": "4"}, "inputs": []},
+        {"op": "null", "name": "fc_weight", "inputs": []},
+        {"op": "FullyConnected", "name": "fc", "inputs": [[0, 0, 0], [1, 0, 0]]},
+        {"op": "null", "name": "softmax_label", "inputs": []},
+        {"op": "SoftmaxOutput", "name": "softmax", "inputs": [[2, 0, 0], [3, 0, 0]]},
+    ]
+    mxnet(tmp_path, nodes, [[4, 0, 0]], "arg:fc_weight")
+    assert read(tmp_path) == Signature(
+        inputs=(Tensor("data", (-1, 3), "int32"),),
+        outputs=(Tensor("softmax_output"),),
+        layers={"FullyConnected": 1, "SoftmaxOutput": 1},
+    )
+
+
+def test_mxnet_errors_name_the_file(tmp_path: Path) -> None:
+    mxnet(tmp_path, [{"op": "null", "name": "data", "inputs": []}], [[0, 0, 0]], "arg:w")
+    whole = (tmp_path / "m-0000.params").read_bytes()
+    (tmp_path / "m-0000.params").write_bytes(whole[:40])
+    with pytest.raises(InvalidError, match=r"m-0000\.params"):
+        read(tmp_path)
+    (tmp_path / "m-0000.params").write_bytes(whole)
+    (tmp_path / "m-symbol.json").write_text('{"nodes": [{"op": "null"}]}')
+    with pytest.raises(InvalidError, match=r"m-symbol\.json"):
+        read(tmp_path)
+
+
+def test_torchscript() -> None:
+    """The file has neither types of elements nor shapes."""
+    assert read(DATA / "torchscript" / "model") == Signature(
+        inputs=(Tensor("x"), Tensor("y")), outputs=(Tensor("out"),), layers={"aten::add": 1}
+    )
+
+
+def torchscript(directory: Path, code: str, module: str = "__torch__.zoo.net", **more: str) -> None:
+    with zipfile.ZipFile(directory / "m.pt", "w") as archive:
+        archive.writestr("m/data.pkl", b"\x80\x02c" + module.encode() + b"\nNet\nq\x00.")
+        archive.writestr(f"m/code/{module.replace('.', '/')}.py", code)
+        for name, text in more.items():
+            archive.writestr(f"m/code/__torch__/{name}.py", text)
+
+
+def test_torchscript_arguments_and_results(tmp_path: Path) -> None:
+    code = """\
+class Other(Module):
+  def forward(self: __torch__.zoo.net.Other, wrong: Tensor) -> Tensor:
+    return wrong
+class Net(Module):
+  __parameters__ = ["w", ]
+  conv : __torch__.layers.Conv
+  def forward(self: __torch__.zoo.net.Net,
+    x: Tensor,
+    sizes: Tuple[int, int],
+    scale: float=1.5) -> Tuple[Tensor, List[Tensor]]:
+    y = torch.conv2d((self.conv).forward(x, ), w, None, [1, 1], [0, 0])
+    z = ops.quantized.add(y, y, 1., 0)
+    return (torch.relu(__torch__.torch.nn.functional.relu(y)), [z])
+  def other(self: __torch__.zoo.net.Net) -> Dict[str, Tensor]:
+    return {"no": w}
+"""
+    torchscript(
+        tmp_path,
+        code,
+        layers="class Conv(Module):\n  def forward(self: X, x: Tensor) -> Tensor:\n    return torch.relu(x)\n",
+    )
+    assert read(tmp_path) == Signature(
+        inputs=(Tensor("x"), Tensor("sizes", None, "Tuple[int, int]"), Tensor("scale", None, "float")),
+        outputs=(Tensor("OUTPUT__0"), Tensor("OUTPUT__1", None, "List[Tensor]")),
+        layers={"aten::conv2d": 1, "aten::relu": 2, "quantized::add": 1},
+    )
+
+
+def test_a_module_without_forward_has_no_arguments(tmp_path: Path) -> None:
+    torchscript(tmp_path, "class Net(Module):\n  def infer(self: Net, x: Tensor) -> Tensor:\n    return torch.abs(x)\n")
+    assert read(tmp_path) == Signature(layers={"aten::abs": 1})
+
+
+def test_a_pickle_of_torch_save_is_not_torchscript(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "m.pt", "w") as archive:
+        archive.writestr("m/data.pkl", b"\x80\x02cbuiltins\neval\nq\x00.")
+    with pytest.raises(InvalidError, match=r"m\.pt .*torch\.jit\.script"):
+        read(tmp_path)
+
+
+def keras(directory: Path, name: str) -> Signature:
+    (directory / "m.h5").write_bytes(gzip.decompress((DATA / "keras" / f"{name}.h5.gz").read_bytes()))
+    return read(directory)
+
+
+WANTED = json.loads((DATA / "keras" / "wanted.json").read_text())
+
+
+@pytest.mark.parametrize("name", WANTED)
+def test_keras_gives_the_shapes_that_the_framework_gives(tmp_path: Path, name: str) -> None:
+    """The files and the answers are those of hack/models/keras_h5.py; `unknown` ends in a layer without a rule."""
+    signature = keras(tmp_path, name)
+    found = [[t.name, t.dtype, [None if dim == -1 else dim for dim in t.size or ()]] for t in signature.inputs]
+    assert found == WANTED[name]["inputs"]
+    if name == "unknown":
+        assert [(t.name, t.size) for t in signature.outputs] == [("product", None)]
+    else:
+        outputs = [[t.name, [None if dim == -1 else dim for dim in t.size or ()]] for t in signature.outputs]
+        assert outputs == WANTED[name]["outputs"]
+
+
+def test_h5() -> None:
+    assert read(DATA / "h5" / "model") == Signature(
+        inputs=(Tensor("x", (-1,), "float32"), Tensor("y", (-1,), "float32")),
+        outputs=(Tensor("out", (-1,), "float32"),),
+        layers={"Add": 1, "InputLayer": 2},
+    )
+
+
+def test_weights_alone_are_not_a_keras_model(tmp_path: Path) -> None:
+    shutil.copy(DATA / "inspection" / "h5" / "weights.h5", tmp_path / "m.h5")
+    with pytest.raises(InvalidError, match=r"m\.h5 .*model\.save"):
+        read(tmp_path)

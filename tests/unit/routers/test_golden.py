@@ -16,7 +16,8 @@ from klever.routers.envoy.clusters import clusters_of, fixed_clusters
 from klever.routers.envoy.gateway import Gateway, Tls
 from klever.routers.envoy.routes import route_configuration
 from klever.routers.envoy.tls import certificate_secret, tls_listener
-from klever.runtimes import Guard, WireProtocol
+from klever.runtimes import Guard
+from klever.runtimes.protocols import ANY, OPEN_INFERENCE
 
 Golden = Callable[[str, str], None]
 KEY = RouteKey("team", "digits")
@@ -30,7 +31,7 @@ def gateway(host: str) -> Gateway:
 
 
 def target(predictor: str, weight: int, *headers: HeaderMatch, grpc: bool = True, guard: Guard = Guard.NONE) -> Target:
-    protocol = WireProtocol.OPEN_INFERENCE if grpc else WireProtocol.ANY
+    protocol = OPEN_INFERENCE if grpc else ANY
     rpc = ("127.0.0.1:9001",) if grpc else ()
     return Target(predictor, f"r-{predictor}", protocol, weight, ("127.0.0.1:9000",), rpc, headers, guard)
 

@@ -19,7 +19,8 @@ from klever.limits import Limits
 from klever.process import ProcessManager
 from klever.routers import Route, RouteKey, Target
 from klever.routers.envoy import EnvoyRouter, Gateway
-from klever.runtimes import Guard, WireProtocol
+from klever.runtimes import Guard
+from klever.runtimes.protocols import OPEN_INFERENCE
 from tests.unit.routers.test_envoy import BINARY, DESCRIPTORS, free_port
 
 REQUEST_BYTES = 2 << 20
@@ -110,7 +111,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     async with _upstreams() as (http, rpc), aiohttp.ClientSession() as session:
         await router.start()
         for name, guard in (("guarded", Guard.TRITON), ("bare", Guard.NONE)):
-            target = Target("main", "r", WireProtocol.OPEN_INFERENCE, 100, (http,), (rpc,), guard=guard)
+            target = Target("main", "r", OPEN_INFERENCE, 100, (http,), (rpc,), guard=guard)
             await router.publish(Route(RouteKey("team", name), (target,)))
         yield Rig(gateway, session)
         await router.stop()

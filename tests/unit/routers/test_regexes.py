@@ -13,7 +13,7 @@ from klever.errors import InvalidError
 from klever.routers import HeaderMatch, MatchType, Route, RouteKey, Target
 from klever.routers.envoy.bootstrap import bootstrap
 from klever.routers.envoy.routes import route_configuration
-from klever.runtimes import WireProtocol
+from klever.runtimes.protocols import OPEN_INFERENCE
 from tests.unit.routers.test_envoy import BINARY
 from tests.unit.routers.test_golden import gateway
 from tests.unit.store.validation.test_admission import MAIN, admit, serving
@@ -46,7 +46,7 @@ def admitted(regex: str) -> bool:
 def refusal(tmp_path: Path, regexes: list[str]) -> str:
     """What Envoy says of routes with these header matches, empty if it takes them."""
     targets = [
-        Target(f"p{number}", "r", WireProtocol.OPEN_INFERENCE, 0, ("127.0.0.1:9000",), (), (_match(regex),))
+        Target(f"p{number}", "r", OPEN_INFERENCE, 0, ("127.0.0.1:9000",), (), (_match(regex),))
         for number, regex in enumerate(regexes)
     ]
     config = bootstrap(gateway("127.0.0.1"), tmp_path)

@@ -26,7 +26,7 @@ from klever.process import Confinement, ProcessManager
 from klever.process.cgroups import Cgroups, find
 from klever.process.sandbox.choose import choose
 from klever.runtimes import unix_path
-from klever.runtimes.table import RUNTIMES, create
+from klever.runtimes.table import create_all
 from tests.contract.backend import KEY
 
 SHARED = Path(os.environ.get("KLEVER_SHARED", Path(__file__).parents[5] / "shared"))
@@ -71,7 +71,7 @@ class Machine:
             **{
                 "processes": self.processes,
                 "environments": EnvironmentManager(Path.home() / ".cache" / "klever" / "environments"),
-                "runtimes": {name: create(name) for name in RUNTIMES},
+                "runtimes": create_all(),
                 "models": self.root / "models",
                 "fetch": self.fetch,
                 "cache_bytes": 1 << 30,

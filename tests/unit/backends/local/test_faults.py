@@ -184,7 +184,10 @@ async def test_memory_of_a_killed_server_is_given_back(machine: Machine, level: 
 
 async def test_a_command_is_told_its_model_and_variables(backend: LocalBackend) -> None:
     told: PredictorWorkload = replace(
-        command(), model="team/adder@sha256:1", content="sha256:" + "c" * 64, env={"GREETING": "hello"}
+        command(),
+        model="team/adder@sha256:1",
+        content="sha256:" + "c" * 64,
+        env=({"name": "GREETING", "value": "hello"},),
     )
     await backend.ensure(workload(told))
     (instance,) = await until_ready(backend, 1)

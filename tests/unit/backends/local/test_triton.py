@@ -194,7 +194,9 @@ async def test_it_counts_its_inferences(served: Instance) -> None:
         assert 'nv_inference_count{model="adder",version="1"}' in await response.text()
 
 
-async def test_the_files_of_a_model_are_told_without_serving_it(machine: Machine) -> None:
+async def test_a_model_is_rendered_without_serving_it(machine: Machine) -> None:
     backend = await machine.backend()
-    assert await backend.files(adder()) == ("adder.onnx",)
+    rendering = await backend.render(KEY, adder())
+    assert set(rendering.files) == {"command", "models/adder/config.pbtxt"}
+    assert rendering.instance.grpc
     assert await backend.list() == ()

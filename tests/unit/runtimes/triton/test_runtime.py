@@ -117,7 +117,7 @@ def test_without_directories_for_sockets_it_listens_on_ports() -> None:
 
 def test_the_environments_server_is_started_for_one_model(golden: Golden) -> None:
     runtime = TritonRuntime(key="secret")
-    assert (runtime.environment, runtime.formats) == ("triton", frozenset({"ONNX"}))
+    assert runtime.environment == "triton"
     launch = runtime.launch(model(), replace(AT, env={"SIZE": "7", "MODEL_STORE": "mine"}, threads=2))
     variables = "\n".join(f"{name}={value}" for name, value in sorted(launch.env.items()))
     links = "\n".join(f"{path} -> {target}" for path, target in sorted(launch.links.items()))
@@ -135,7 +135,7 @@ def test_health_is_an_inference_of_zeros() -> None:
         (Tensor("a", (-1, 3), "float64"), Tensor("s", (2,), "string"), Tensor("n", (), "int64")),
         (Tensor("z", (-1,), "float32"),),
     )
-    probe = TritonRuntime().health(model(signature))
+    probe = TritonRuntime().probe(model(signature))
     head = int(probe.headers["Inference-Header-Content-Length"])
     assert (probe.method, probe.path) == ("POST", "/v2/models/digits/infer")
     assert b'"shape": [1, 3]' in probe.body[:head]

@@ -1,4 +1,4 @@
-"""What works on this machine: the gateway, runtimes and tasks, each in processes of their own."""
+"""The platform on this machine: the gateway, runtimes and tasks, each in processes of their own."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from klever.backends.local import Commands, LocalBackend
+from klever.catalog.catalogue import Catalogue
 from klever.cmd.certificates import check_pair, self_signed
 from klever.cmd.data import DataDirectory
 from klever.cmd.names import own_names
 from klever.cmd.options import Options
+from klever.cmd.platform import Platform
 from klever.cmd.programs import bubblewraps, envoy_binary
 from klever.cmd.provisions import Provisions
 from klever.cmd.stopping import stop_processes
@@ -35,38 +36,32 @@ from klever.oci.registries import Registries
 from klever.process import ProcessManager, cgroups
 from klever.process.sandbox.choose import choose
 from klever.routers.envoy import EnvoyRouter, Gateway
-from klever.runtimes.table import RUNTIMES, create
+from klever.runtimes.table import create_all
 from klever.runtimes.triton import find as find_triton
 
-__all__ = ["Machine", "gateway_of", "open_machine"]
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    router: EnvoyRouter
-    backend: LocalBackend
-    executor: LocalExecutor
-    runtimes: dict[str, Any]
+__all__ = ["gateway_of", "local_platform"]
 
 
 @asynccontextmanager
-async def open_machine(
+async def local_platform(
     data: DataDirectory,
     options: Options,
     gateway: Gateway,
     registries: Registries,
+    catalogue: Catalogue,
     *,
     provisions: Provisions,
     may_act: Callable[[], bool] = lambda: True,
-) -> AsyncIterator[Machine]:
-    """Start the parts; what ran before is adopted, and runs on after `options.keep_serving`.
+) -> AsyncIterator[Platform]:
+    """Start the parts and adopt what runs already; with `options.keep_serving` it goes on running afterwards.
 
     Processes are started and ended only while `may_act`.
     """
     confinement = await asyncio.to_thread(choose, bubblewraps(), options.sandbox)
     processes = ProcessManager(data.processes, may_act, confinement, await asyncio.to_thread(cgroups.find))
     stopping = threading.Event()
-    runtimes = _runtimes(options.limits)
+    triton = {"installed": find_triton(Path("/opt/tritonserver")), "limits": options.limits}
+    runtimes = create_all(triton=triton)
     async with AsyncExitStack() as stack:
         router = EnvoyRouter(data.envoy, gateway, processes, envoy_binary())
         await router.start()
@@ -92,7 +87,7 @@ async def open_machine(
         task = (sys.executable, "-I", "-m", "klever.cmd.task")
         executor = LocalExecutor(processes, task, env={"PATH": os.defpath}, provide=provisions)
         await stack.enter_async_context(executor)
-        yield Machine(router, backend, executor, runtimes)
+        yield Platform(executor, backend, router, catalogue, runtimes, router.metrics)
 
 
 async def _end(task: asyncio.Task[None]) -> None:
@@ -118,12 +113,6 @@ def gateway_of(data: DataDirectory, options: Options) -> Gateway:
     if options.tls_certificate and options.tls_key:
         return replace(gateway, tls=check_pair(options.tls_certificate, options.tls_key))
     return gateway
-
-
-def _runtimes(limits: Limits) -> dict[str, Any]:
-    triton = {"installed": find_triton(Path("/opt/tritonserver")), "limits": limits}
-    options: dict[str, dict[str, Any]] = {"triton": triton}
-    return {name: create(name, **options.get(name, {})) for name in RUNTIMES}
 
 
 def _fetch(

@@ -13,18 +13,21 @@ import aiohttp
 import pytest
 
 from klever.backends import PredictorWorkload, ServingKey, Workload
+from klever.catalog.catalogue import Catalogue
 from klever.cmd.data import DataDirectory
-from klever.cmd.machine import Machine, gateway_of, open_machine
+from klever.cmd.local import gateway_of, local_platform
 from klever.cmd.options import Options
+from klever.cmd.platform import Platform
 from klever.cmd.provisions import EmbeddedRegistry, Provisions
 from klever.limits import Limits
 from klever.oci import model
+from klever.oci.layout import Layout
 from klever.oci.registries import Endpoint, Registries
 from klever.process import ProcessManager, ProcessSpec
 from tests.contract.router import INFER, KEY, Upstream, route, target
 from tests.unit.routers.test_envoy import free_port
 
-Open = Callable[[], AbstractAsyncContextManager[Machine]]
+Open = Callable[[], AbstractAsyncContextManager[Platform]]
 DIGEST = f"sha256:{'b' * 64}"
 
 
@@ -49,7 +52,9 @@ def open_it(tmp_path: Path, data: DataDirectory) -> Open:
     )
     registries = Registries.parse({"registries": {}}, platform=Endpoint("", "http://127.0.0.1:1"))
     provisions = Provisions(EmbeddedRegistry(tmp_path / "registry.sock", "secret"), {}, Limits())
-    return lambda: open_machine(data, options, gateway_of(data, options), registries, provisions=provisions)
+    catalogue = Catalogue(registries, Layout(data.metadata))
+    gateway = gateway_of(data, options)
+    return lambda: local_platform(data, options, gateway, registries, catalogue, provisions=provisions)
 
 
 async def test_a_gateway_is_not_started_again_while_others_take_long_to_end(data: DataDirectory, open_it: Open) -> None:

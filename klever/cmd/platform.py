@@ -1,0 +1,30 @@
+"""The contracts that the control plane works with: one builder per way to run makes a platform of them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from klever.backends import Backend
+from klever.catalog.catalogue import Catalogue
+from klever.executors import Executor
+from klever.routers import Router
+from klever.runtimes import Runtime
+
+__all__ = ["Platform"]
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """Where jobs run, where Servings run, how requests reach them, and where models are.
+
+    `runtimes` are those that the backend launches, by name. `gateway_metrics` returns the router's own metrics in
+    Prometheus' text format.
+    """
+
+    executor: Executor
+    backend: Backend
+    router: Router
+    catalogue: Catalogue
+    runtimes: Mapping[str, Runtime]
+    gateway_metrics: Callable[[], Awaitable[str]]

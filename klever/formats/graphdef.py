@@ -1,0 +1,113 @@
+"""TensorFlow GraphDef, a frozen graph: its placeholders, the nodes that no other node reads, and its operators.
+
+The graph is walked in place. The numbers are those of tensorflow/core/framework/{graph,node_def,attr_value}.proto.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from klever.errors import InvalidError
+from klever.formats.files import map_file, only_match
+from klever.formats.signature import Signature, Tensor
+from klever.formats.tensorflow import Shape, count_graph, dtype_name, read_shape
+from klever.formats.wire import Walk, content, text
+
+__all__ = ["read_signature"]
+
+_LIMIT: Final = 2 << 30
+_GRAPH_NODE: Final = 1
+_NODE_NAME, _NODE_OPERATOR, _NODE_INPUT, _NODE_ATTRIBUTE = 1, 2, 3, 5
+_ENTRY_KEY, _ENTRY_VALUE = 1, 2
+_VALUE_LIST, _VALUE_SHAPE, _LIST_SHAPE = 1, 7, 7
+_OUTPUT_TYPES: Final = ("dtype", "DstT", "output_type", "out_type", "Tout", "T")
+"""Attributes that hold the type of an operator's first output, the most specific first."""
+_BOOLEAN: Final = frozenset(
+    {"Equal", "NotEqual", "Less", "LessEqual", "Greater", "GreaterEqual", "IsNan", "IsInf", "IsFinite", "InTopKV2"}
+)
+_NOT_OUTPUTS: Final = frozenset({"NoOp", "Assert", "Const", "Placeholder", "PlaceholderWithDefault"})
+"""Operators whose results no caller fetches."""
+
+
+def read_signature(model_dir: Path) -> Signature:
+    """Read it: inputs are the placeholders, outputs the nodes whose results no node reads."""
+    path = only_match(model_dir, "*.graphdef", _LIMIT)
+    try:
+        return _read(map_file(path))
+    except InvalidError as error:
+        raise InvalidError(f"{path.name} is not a GraphDef: {error.message}", reason=error.reason) from error
+
+
+@dataclass(slots=True)
+class _Node:
+    name: str = ""
+    operator: str = ""
+    inputs: list[str] = field(default_factory=list)
+    types: dict[str, int] = field(default_factory=dict)
+    shape: Shape = None
+
+    def tensor(self) -> Tensor:
+        if self.operator in _BOOLEAN:
+            return Tensor(self.name, self.shape, "bool")
+        number = next((self.types[name] for name in _OUTPUT_TYPES if name in self.types), None)
+        return Tensor(self.name, self.shape, "" if number is None else dtype_name(number))
+
+
+def _read(graph: memoryview) -> Signature:
+    walk = Walk()
+    inputs: list[Tensor] = []
+    results: dict[str, Tensor] = {}
+    read: set[str] = set()
+    for message in walk.messages(graph, _GRAPH_NODE):
+        node = _node(walk, message)
+        read.update(node.inputs)
+        if node.operator in ("Placeholder", "PlaceholderWithDefault"):
+            inputs.append(node.tensor())
+        elif node.operator not in _NOT_OUTPUTS:
+            results[node.name] = node.tensor()
+    if not inputs and not results:
+        raise InvalidError("it has no nodes")
+    layers: Counter[str] = Counter()
+    count_graph(walk, graph, layers)
+    outputs = tuple(tensor for name, tensor in results.items() if name not in read)
+    return Signature(tuple(inputs), outputs, dict(sorted(layers.items())))
+
+
+def _node(walk: Walk, message: memoryview) -> _Node:
+    node = _Node()
+    for number, value in walk.fields(message):
+        if number == _NODE_NAME:
+            node.name = text(value)
+        elif number == _NODE_OPERATOR:
+            node.operator = text(value)
+        elif number == _NODE_INPUT:
+            node.inputs.append(_source(text(value)))
+        elif number == _NODE_ATTRIBUTE:
+            _attribute(walk, content(number, value), node)
+    return node
+
+
+def _source(reference: str) -> str:
+    """Return the node of an input: `name`, `name:1` for its second output, `^name` for a control dependency."""
+    return reference.removeprefix("^").rpartition(":")[0] or reference.removeprefix("^")
+
+
+def _attribute(walk: Walk, entry: memoryview, node: _Node) -> None:
+    key, value = "", memoryview(b"")
+    for number, part in walk.fields(entry):
+        if number == _ENTRY_KEY:
+            key = text(part)
+        elif number == _ENTRY_VALUE:
+            value = content(number, part)
+    if key in _OUTPUT_TYPES:
+        node.types.update((key, part) for _, part in walk.fields(value) if isinstance(part, int))  # the type alone
+    elif key == "shape" and node.operator.startswith("Placeholder"):
+        shape = next(walk.messages(value, _VALUE_SHAPE), None)
+        node.shape = None if shape is None else read_shape(walk, shape)
+    elif key == "_output_shapes":
+        listed = next(walk.messages(value, _VALUE_LIST), memoryview(b""))
+        shape = next(walk.messages(listed, _LIST_SHAPE), None)
+        node.shape = None if shape is None else read_shape(walk, shape)

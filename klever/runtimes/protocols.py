@@ -1,0 +1,37 @@
+"""What runtimes speak to inference clients. A router publishes these paths and methods, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["ANY", "OPEN_INFERENCE", "WireProtocol"]
+
+
+@dataclass(frozen=True, slots=True)
+class WireProtocol:
+    """The paths and gRPC methods of one protocol.
+
+    `paths` is a regular expression (RE2) for paths below the Serving's URL, in which `{name}` stands for the Serving's
+    name. `methods` is one for the paths of unary gRPC methods, `stream` the path of the streaming one; both are empty
+    if the protocol has no gRPC.
+    """
+
+    name: str
+    paths: str
+    methods: str = ""
+    stream: str = ""
+
+
+OPEN_INFERENCE: Final = WireProtocol(
+    "open-inference",
+    paths=r"/v2(/|/health/(live|ready)|/models/{name}(/versions/[0-9]+)?(/(ready|infer|generate|generate_stream))?)?",
+    methods=(
+        r"/inference\.GRPCInferenceService/(ServerLive|ServerReady|ModelReady|ServerMetadata|ModelMetadata|ModelInfer)"
+    ),
+    stream="/inference.GRPCInferenceService/ModelStreamInfer",
+)
+"""The Open Inference Protocol v2 over HTTP and gRPC, without the control interfaces of its servers."""
+
+ANY: Final = WireProtocol("any", r"(/.*)?", OPEN_INFERENCE.methods, OPEN_INFERENCE.stream)
+"""A user's own command: every path below the Serving's URL."""
