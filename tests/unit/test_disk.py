@@ -12,7 +12,7 @@ from klever.disk import disk_errors, replace_file, write_private
 from klever.errors import ExhaustedError, KleverError, UnavailableError
 
 
-@pytest.mark.parametrize("number,error", [(errno.ENOSPC, ExhaustedError), (errno.EIO, UnavailableError)])
+@pytest.mark.parametrize(("number", "error"), [(errno.ENOSPC, ExhaustedError), (errno.EIO, UnavailableError)])
 def test_an_error_of_the_disk_names_the_file(tmp_path: Path, number: int, error: type[KleverError]) -> None:
     with pytest.raises(error, match=str(tmp_path)), disk_errors(tmp_path):
         raise OSError(number, os.strerror(number))

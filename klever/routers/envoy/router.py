@@ -251,7 +251,10 @@ class EnvoyRouter:
             self._replace(CERTIFICATE_FILE, _encode({"version_info": str(self._version), "resources": secrets}))
 
     def _replace(self, name: str, content: bytes) -> None:
-        """Write a file whole or not at all. Raises `ExhaustedError`, and `UnavailableError` also if another process owns the gateway."""
+        """Write a file whole or not at all. Raises `ExhaustedError` or `UnavailableError`.
+
+        It stays as it was if another process owns the gateway by now.
+        """
         path = self._directory / name
         with disk_errors(path):
             replace_file(path, content, mode=0o600, check=lambda: self._processes.check(PROCESS_ID))
