@@ -14,9 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from klever.disk import disk_errors
 from klever.errors import DeadlineError, FieldViolation, KleverError, NotFoundError
 from klever.executors import Outcome, Task, TaskPhase, TaskState
-from klever.oci.blobs import disk_errors
 from klever.process import Network, ProcessManager, ProcessSpec, ProcessState, Sandbox
 from klever.process.removal import remove_tree
 from klever.process.variables import check_variables, variables

@@ -13,7 +13,9 @@ from typing import Any
 
 import orjson
 
+from klever.disk import disk_errors, replace_file
 from klever.errors import (
+    ExhaustedError,
     FailedPreconditionError,
     IntegrityError,
     InvalidError,
@@ -168,7 +170,7 @@ class EnvoyRouter:
                 self._take_back(before)
                 await self._write()
                 raise
-            except UnavailableError:
+            except (ExhaustedError, UnavailableError):
                 self._take_back(before)
                 await asyncio.to_thread(self._restore)
                 raise
@@ -254,20 +256,13 @@ class EnvoyRouter:
             self._replace(CERTIFICATE_FILE, _encode({"version_info": str(self._version), "resources": secrets}))
 
     def _replace(self, name: str, content: bytes) -> None:
-        """Write a file whole or not at all. Raises `UnavailableError`, also where the gateway is another's by now."""
+        """Write a file whole or not at all. Raises `ExhaustedError` or `UnavailableError`.
+
+        It stays as it was if another process owns the gateway by now.
+        """
         path = self._directory / name
-        temporary = path.with_name(f".{name}.{os.getpid()}")  # whoever took over may write at this moment
-        try:
-            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            self._processes.check(PROCESS_ID)
-            temporary.replace(path)
-        except OSError as error:
-            raise UnavailableError(f"{path}: {error.strerror}", reason="DISK_ERROR") from error
-        finally:
-            temporary.unlink(missing_ok=True)
+        with disk_errors(path):
+            replace_file(path, content, mode=0o600, check=lambda: self._processes.check(PROCESS_ID))
 
     def _read(self) -> list[Route]:
         path = self._directory / "published.json"
