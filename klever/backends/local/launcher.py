@@ -145,6 +145,7 @@ class Launcher:
             read=tuple(read),
             write=(directory / "work", self.sockets(slot.process)),
             network=self._network(parts.runtime),
+            ports=tuple(sorted(self._ports.get(slot.process, ()))),
         )
         memory_bytes = read_resources(predictor.resources).memory_bytes
         return replace(sandbox, memory_bytes=memory_bytes) if memory_bytes else sandbox

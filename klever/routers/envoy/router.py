@@ -24,7 +24,7 @@ from klever.errors import (
 )
 from klever.process import ProcessManager, ProcessSpec
 from klever.routers import Route, RouteKey
-from klever.routers.envoy.admin import Admin
+from klever.routers.envoy.admin import ANSWER_SECONDS, Admin
 from klever.routers.envoy.bootstrap import CLUSTERS_FILE, ROUTES_FILE, bootstrap
 from klever.routers.envoy.changes import Change, Changes
 from klever.routers.envoy.clusters import clusters_of, fixed_clusters
@@ -43,6 +43,7 @@ _LIVE_SECONDS = 10.0
 _DRAIN_SECONDS = 30.0
 _LOOK_SECONDS = 2.0
 _SILENT_LOOKS = 3
+_LATE_SECONDS = 1.0
 _ADVICE = {
     "Address already in use": "the port is taken, choose another with --port",
     "Cannot assign requested address": "this machine has no such address, choose another with --host",
@@ -100,8 +101,12 @@ class EnvoyRouter:
         """Start an Envoy again that hangs, until cancelled; one that dies is its shim's to start."""
         silent = 0
         while True:
+            began = time.monotonic()
             await asyncio.sleep(_LOOK_SECONDS)
-            silent = 0 if await self._admin.ready() else silent + 1
+            ready = await self._admin.ready()
+            if time.monotonic() - began > _LOOK_SECONDS + ANSWER_SECONDS + _LATE_SECONDS:
+                continue  # this process was late itself: its silence says nothing about the gateway
+            silent = 0 if ready else silent + 1
             if silent < _SILENT_LOOKS:
                 continue
             log.warning("the gateway (Envoy) does not answer any more: it is started again")
