@@ -43,7 +43,7 @@ check: $(VENV)/.dev
 test: $(VENV)/.dev $(VENV)/.wheel
 	$(BIN)/klever env install triton
 	nice $(BIN)/python hack/cluster prepare full || nice $(BIN)/python hack/cluster prepare
-	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)  # the long ones of tests/e2e first
+	$(BIN)/pytest --retry-e2e -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)  # the long ones of tests/e2e first
 
 ## demo: from a model file to traffic, in under 30 s once the environments exist
 demo: $(VENV)/.wheel

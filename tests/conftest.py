@@ -19,16 +19,20 @@ sys.path.append(str(Path(__file__).parents[1]))
 from hack.kubernetes.cluster import Cluster
 from klever.cmd.names import own_names
 from tests.kubectl import Given, Kubectl, clear, objects, one_file
+from tests.retry import Retry
 
 CLUSTER = "KLEVER_TEST_CLUSTER"
 """Names the directory of the run's control plane, which all workers share."""
 _TAKEN = "taken"
 """Beside it: that the cluster of KUBECONFIG is the tests' from now on."""
+_OWN = pytest.StashKey[Path]()
+"""That directory in the process that made it, and therefore removes it."""
 GOLDEN = Path(__file__).parent / "golden"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--renew-golden", action="store_true", help="rewrite the golden files from what the code yields")
+    parser.addoption("--retry-e2e", action="store_true", help="run failed end-to-end tests once more, alone")
 
 
 @pytest.fixture
@@ -55,15 +59,26 @@ def own_address() -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if CLUSTER not in os.environ:  # a worker has it from the one that started it
+    if config.getoption("--retry-e2e") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Retry(config))
+    if CLUSTER not in os.environ:  # workers and second runs inherit it
         os.environ[CLUSTER] = tempfile.mkdtemp(prefix="klever-test-")
+        config.stash[_OWN] = Path(os.environ[CLUSTER])
     if os.environ.get("KUBECONFIG") and (config.getoption("numprocesses", 0) or 0) > 1:
         raise pytest.UsageError("one test at a time may use the cluster of KUBECONFIG: make test JOBS=1, or unset it")
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark what starts a platform or an API server."""
+    directories = item.path.relative_to(Path(__file__).parent).parts[:-1]
+    needs_cluster = "kubeconfig" in getattr(item, "fixturenames", ())
+    if needs_cluster or directories[0] in {"e2e", "attacks"}:
+        item.add_marker("e2e")
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
-    if not hasattr(config, "workerinput"):
-        root = Path(os.environ.pop(CLUSTER))
+    if root := config.stash.get(_OWN, None):
+        del os.environ[CLUSTER]
         if (root / _TAKEN).exists():
             clear(Given(one_file(os.environ["KUBECONFIG"], root), root))
         Cluster(root / "cluster").down()

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from klever.cli.addresses import Address
-from klever.cli.private import write_private
+from klever.disk import write_private
 from klever.errors import FieldViolation, InvalidError
 
 __all__ = ["DEFAULT_SERVER", "Config", "Server", "config_path", "update_config"]

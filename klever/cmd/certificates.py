@@ -10,9 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from klever.cli.private import write_private
+from klever.disk import disk_errors, write_private
 from klever.errors import FailedPreconditionError, InvalidError
-from klever.oci.blobs import disk_errors
 from klever.routers.envoy import Tls
 
 if TYPE_CHECKING:

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from klever.cli.private import write_private
 from klever.cmd.holders import recorded
+from klever.disk import disk_errors, write_private
 from klever.errors import FailedPreconditionError
-from klever.oci.blobs import disk_errors
 
 __all__ = ["DataDirectory", "default_cache", "default_data"]
 

@@ -21,8 +21,8 @@ from klever.cmd.options import (
     machine_options,
     store_options,
 )
+from klever.disk import disk_errors
 from klever.errors import KleverError
-from klever.oci.blobs import disk_errors
 
 log = logging.getLogger(__name__)
 

@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from klever.disk import disk_errors, replace_file
 from klever.environments.build import build
 from klever.environments.table import ENVIRONMENTS, Environment
 from klever.errors import DeadlineError, FailedPreconditionError, NotFoundError
-from klever.oci.blobs import disk_errors
 
 __all__ = ["EnvironmentManager", "EnvironmentStatus"]
 
@@ -98,7 +98,7 @@ class EnvironmentManager:
             try:
                 await build(status.environment, path, lock, progress)
                 size = await asyncio.to_thread(_settle, path)
-                _write_marker(path, size)
+                replace_file(path / _READY, json.dumps({"bytes": size}).encode())
             except BaseException:
                 await asyncio.shield(asyncio.to_thread(_delete, path))
                 raise
@@ -165,12 +165,6 @@ def _settle(path: Path) -> int:
     """Let the packages reach the disk before the marker says that they are there; returns their size in bytes."""
     os.sync()
     return sum(entry.lstat().st_size for entry in path.rglob("*"))
-
-
-def _write_marker(path: Path, size: int) -> None:
-    partial = path / f"{_READY}.partial"
-    partial.write_text(json.dumps({"bytes": size}))
-    partial.replace(path / _READY)
 
 
 def _delete(path: Path) -> None:

@@ -17,9 +17,9 @@ from typing import BinaryIO, Final
 
 from klever import formats
 from klever.errors import InvalidError
-from klever.formats import Trust
+from klever.formats import Trust, hdf5
 from klever.formats.onnx import external_data
-from klever.inspection import files, hdf5, keras
+from klever.inspection import files, keras
 from klever.inspection.names import Pickle
 from klever.inspection.pickles import read_pickle
 from klever.inspection.streams import CODECS, Budget, BudgetError, DamagedError, Inflated, Reader, Source

@@ -15,10 +15,11 @@ from io import FileIO
 from pathlib import Path
 from typing import Final
 
+from klever.disk import disk_errors
 from klever.errors import InvalidError
 from klever.limits import DEFAULTS, Limits
 from klever.oci import tar
-from klever.oci.blobs import BLOCK, disk_errors, write_all
+from klever.oci.blobs import BLOCK, write_all
 from klever.oci.progress import Progress, no_progress
 
 __all__ = ["pack", "unpack"]

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import queue
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Final, Self
 
-from klever.errors import ExhaustedError, IntegrityError, UnavailableError
+from klever.disk import disk_errors, fsync
+from klever.errors import IntegrityError
 from klever.oci.digest import Digest
 
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-__all__ = ["BLOCK", "BlobWriter", "HashThread", "VerifiedReader", "disk_errors", "fsync_directory", "write_all"]
+__all__ = ["BLOCK", "BlobWriter", "HashThread", "VerifiedReader", "write_all"]
 
 BLOCK: Final = 256 << 10
 """Bytes moved at a time: the measured best for sockets, hashing and files alike."""
@@ -131,7 +129,7 @@ class BlobWriter:
             os.fchmod(self._file.fileno(), 0o644)
             os.fsync(self._file.fileno())
             self._path.rename(self._directory / digest.hex)
-            fsync_directory(self._directory)
+            fsync(self._directory)
         self._committed = True
         return digest
 
@@ -144,24 +142,3 @@ def write_all(file: FileIO, block: bytes) -> None:
     rest = memoryview(block)
     while rest:
         rest = rest[file.write(rest) :]
-
-
-def fsync_directory(directory: Path) -> None:
-    """Make the names in `directory` durable."""
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turn an `OSError` of the disk into our own: full into `ExhaustedError`, the rest into `UnavailableError`."""
-    try:
-        yield
-    except OSError as error:
-        where = error.filename or path
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise ExhaustedError(f"{where}: the disk is full", reason="DISK_FULL") from error
-        raise UnavailableError(f"{where}: {error.strerror}", reason="DISK_ERROR") from error

@@ -13,16 +13,16 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from klever.disk import disk_errors, fsync, replace_file
 from klever.errors import IntegrityError, InvalidError, KleverError, NotFoundError
 from klever.oci import mediatypes
-from klever.oci.blobs import BlobWriter, VerifiedReader, disk_errors, fsync_directory
+from klever.oci.blobs import BlobWriter, VerifiedReader
 from klever.oci.digest import Digest
 from klever.oci.encoding import decode_object, encode_json
 from klever.oci.manifest import MAX_MANIFEST, Descriptor, Manifest
@@ -61,7 +61,7 @@ class Layout:
         if not directory.is_dir():
             with disk_errors(directory):
                 directory.mkdir(parents=True, exist_ok=True)
-                fsync_directory(directory.parent)
+                fsync(directory.parent)
         return BlobWriter(directory, expected=expected, size=size)
 
     def put(self, media_type: str, content: bytes) -> Descriptor:
@@ -199,9 +199,9 @@ class Layout:
         with disk_errors(self.root):
             version = self.root / "oci-layout"
             if not version.exists():
-                _replace(version, _VERSION)
-            _replace(self.root / "index.json", encode_json(index))
-            fsync_directory(self.root)
+                replace_file(version, _VERSION)
+            replace_file(self.root / "index.json", encode_json(index))
+            fsync(self.root)
 
     @contextmanager
     def _index_lock(self) -> Iterator[None]:
@@ -224,17 +224,3 @@ def _name(entry: object) -> str:
     annotations = entry.get("annotations") if isinstance(entry, dict) else None
     name = annotations.get(mediatypes.REF_NAME, "") if isinstance(annotations, dict) else ""
     return name if isinstance(name, str) else ""
-
-
-def _replace(path: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

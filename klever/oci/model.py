@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from klever import formats
+from klever.disk import disk_errors
 from klever.errors import AlreadyExistsError, ConflictError, IntegrityError, InvalidError, KleverError, NotFoundError
 from klever.limits import DEFAULTS, Limits
 from klever.oci import mediatypes, ormbfile
-from klever.oci.blobs import disk_errors
 from klever.oci.config import ModelConfig
 from klever.oci.dialects import DIALECTS, dialect_of
 from klever.oci.digest import Digest

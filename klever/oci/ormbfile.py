@@ -6,7 +6,6 @@ regard to case, and a scalar where text belongs is text as it stands (`value: 0.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +14,8 @@ from typing import Any, Final
 import yaml
 
 from klever.api.documents import read_document
+from klever.disk import disk_errors, replace_file
 from klever.errors import FieldViolation, InvalidError
-from klever.oci.blobs import disk_errors
 from klever.oci.config import known_fields, normalize
 
 __all__ = ["NAME", "read_ormbfile", "write_ormbfile"]
@@ -54,13 +53,8 @@ def write_ormbfile(path: Path, document: Mapping[str, Any]) -> None:
     text = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
     if not _LINE_BREAKS.isdisjoint(text):
         text = yaml.safe_dump(fields, sort_keys=False)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     with disk_errors(path):
-        try:
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        replace_file(path, text.encode())
 
 
 def _located(path: Path, error: InvalidError) -> InvalidError:

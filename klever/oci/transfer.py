@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
 
+from klever.disk import disk_errors
 from klever.errors import IntegrityError, UnavailableError
 from klever.oci import mediatypes
-from klever.oci.blobs import BLOCK, BlobWriter, disk_errors
+from klever.oci.blobs import BLOCK, BlobWriter
 from klever.oci.manifest import Descriptor
 from klever.oci.progress import Progress
 from klever.oci.responses import TransientError

@@ -13,8 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from klever.disk import disk_errors
 from klever.errors import DeadlineError, ExhaustedError, NotFoundError, UnavailableError
-from klever.oci.blobs import disk_errors
 from klever.process import shim
 from klever.process.cgroups import Cgroups, Group, group_name
 from klever.process.logs import read_log

@@ -14,8 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
+from klever.disk import disk_errors, fsync
 from klever.errors import NotFoundError
-from klever.oci.blobs import BLOCK, disk_errors, fsync_directory
+from klever.oci.blobs import BLOCK
 from klever.oci.digest import Digest
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ class Content:
         with disk_errors(root):
             for directory in (d / algorithm for d in (self._blobs, self._quarantine) for algorithm in _ALGORITHMS):
                 directory.mkdir(parents=True, exist_ok=True)
-                fsync_directory(directory.parent)
-            fsync_directory(root)
+                fsync(directory.parent)
+            fsync(root)
 
     def path(self, digest: Digest) -> Path:
         """Where the blob is, if it is there."""
@@ -66,9 +67,9 @@ class Content:
         """Move `file`, verified by the caller, into place; durable on return. Returns the file's new state."""
         target = self.path(digest)
         with disk_errors(target):
-            _fsync(file)
+            fsync(file)
             file.replace(target)
-            fsync_directory(target.parent)
+            fsync(target.parent)
             return target.stat()
 
     def remove(self, digest: Digest) -> int:
@@ -97,7 +98,7 @@ class Content:
                 path.replace(self._quarantine / digest.algorithm / digest.hex)
             except FileNotFoundError:
                 return False
-            fsync_directory(path.parent)
+            fsync(path.parent)
         return True
 
 
@@ -149,11 +150,3 @@ def hash_file(path: Path, hasher: _Hash) -> None:
     with path.open("rb", buffering=0) as file:
         while count := file.readinto(block):
             hasher.update(block[:count])
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, Self
 
+from klever.disk import disk_errors, fsync
 from klever.errors import IntegrityError, InvalidError, NotFoundError
 from klever.limits import DEFAULTS, Limits
-from klever.oci.blobs import disk_errors, fsync_directory
 from klever.oci.digest import Digest
 from klever.oci.reference import is_repository, is_tag
 from klever.registry.blobs import Blobs
@@ -212,7 +212,7 @@ def _is_intact(digest: Digest, content: bytes) -> bool:
 def _open_index(root: Path, clock: Callable[[], float]) -> Index:
     with disk_errors(root):
         root.mkdir(parents=True, exist_ok=True)
-        fsync_directory(root.parent)
+        fsync(root.parent)
         if not (root / "scrubbed").exists():
             (root / "scrubbed").touch()
         _check_not_lost(root)

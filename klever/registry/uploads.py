@@ -17,9 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from klever.disk import disk_errors
 from klever.errors import ExhaustedError, IntegrityError, KleverError, NotFoundError
 from klever.limits import Limits
-from klever.oci.blobs import disk_errors, write_all
+from klever.oci.blobs import write_all
 from klever.oci.digest import Digest
 from klever.registry.content import hash_file
 from klever.registry.threads import Threads

@@ -69,7 +69,8 @@ class Router(Protocol):
         """Make the route live; returns when it is. Publishing an equal route again costs nothing.
 
         Raises `InvalidError` if the weights of targets without headers do not sum to 100, or the gateway refuses the
-        route, `UnavailableError` if it does not take the change in time. The old route then stays.
+        route, `UnavailableError` if it does not take the change in time, `ExhaustedError` if the disk is full. The old
+        route then stays.
         """
 
     async def withdraw(self, key: RouteKey) -> None:

@@ -59,7 +59,7 @@ class LocalBackend:
             sockets=sockets,
             commands=commands,
         )
-        self._prober = Prober()
+        self._prober = Prober(exposed=commands.network)
         self._timing = timing or Timing()
         self._changes = Changes()
         self._servings: dict[ServingKey, LocalServing] = {}

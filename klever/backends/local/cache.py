@@ -22,8 +22,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from klever.disk import disk_errors, fsync
 from klever.errors import ExhaustedError, InvalidError
-from klever.oci.blobs import disk_errors
 
 __all__ = ["Fetch", "ModelCache"]
 
@@ -202,8 +202,4 @@ def _settle(directory: Path) -> None:
     for path in directory.rglob("*"):
         if path.is_file():
             path.chmod(0o444)
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        fsync(path)

@@ -19,10 +19,10 @@ from klever.backends.local.commands import Commands
 from klever.backends.local.ports import LOOPBACK, free_ports
 from klever.backends.local.record import PROCESS_PREFIX, Addresses, Record, Slot, lay_out, read_record, wipe
 from klever.backends.local.resources import read_resources
+from klever.disk import disk_errors
 from klever.environments import EnvironmentManager
 from klever.errors import InvalidError
 from klever.formats import Trust
-from klever.oci.blobs import disk_errors
 from klever.process import Level, Network, ProcessManager, ProcessSpec, Sandbox
 from klever.process.removal import remove_tree
 from klever.process.variables import variables
@@ -145,6 +145,7 @@ class Launcher:
             read=tuple(read),
             write=(directory / "work", self.sockets(slot.process)),
             network=self._network(parts.runtime),
+            ports=tuple(sorted(self._ports.get(slot.process, ()))),
         )
         memory_bytes = read_resources(predictor.resources).memory_bytes
         return replace(sandbox, memory_bytes=memory_bytes) if memory_bytes else sandbox

@@ -1,6 +1,6 @@
-"""Free ports on the loopback interface.
+"""Ports of the loopback interface: free ones, and whether a server listens beyond it.
 
-They are taken from below the range that the kernel hands to outgoing connections (net.ipv4.ip_local_port_range,
+Free ports are taken from below the range that the kernel hands to outgoing connections (net.ipv4.ip_local_port_range,
 32768 and up by default), so that none takes one between our look and the server's bind. What still can is another
 server: whoever starts a process tries again with other ports when it cannot bind.
 """
@@ -10,16 +10,20 @@ from __future__ import annotations
 import random
 import socket
 from collections.abc import Collection
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
 from typing import Final
 
 from klever.errors import ExhaustedError
 
-__all__ = ["LOOPBACK", "free_ports"]
+__all__ = ["LOOPBACK", "address_beyond_loopback", "free_ports"]
 
 LOOPBACK: Final = "127.0.0.1"
 
 _RANGE: Final = range(20000, 32768)
 _TRIES: Final = 1000
+_LISTENING: Final = "0A"
+"""TCP_LISTEN of net/tcp_states.h."""
 
 
 def free_ports(count: int, taken: Collection[int] = ()) -> tuple[int, ...]:
@@ -31,6 +35,29 @@ def free_ports(count: int, taken: Collection[int] = ()) -> tuple[int, ...]:
             if len(found) == count:
                 return tuple(found)
     raise ExhaustedError(f"no {count} free ports between {_RANGE.start} and {_RANGE.stop - 1} on {LOOPBACK}")
+
+
+def address_beyond_loopback(port: int) -> str:
+    """Return an address beyond loopback on which a server listens at a TCP port; empty if there is none.
+
+    Source: proc_pid_net(5). A line of /proc/net/tcp has the local address as words in the machine's byte order.
+    """
+    for table in ("tcp", "tcp6"):
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
+            _, local, _, state, *_ = line.split()
+            address, _, number = local.partition(":")
+            if state == _LISTENING and int(number, 16) == port and not (found := _address(address)).is_loopback:
+                return str(found)
+    return ""
+
+
+def _address(text: str) -> IPv4Address | IPv6Address:
+    words = bytes.fromhex(text)
+    address = b"".join(words[at : at + 4][::-1] for at in range(0, len(words), 4))
+    if len(address) == 4:
+        return IPv4Address(address)
+    mapped = IPv6Address(address)
+    return mapped.ipv4_mapped or mapped
 
 
 def _is_free(port: int) -> bool:

@@ -9,6 +9,7 @@ from typing import Final
 
 import aiohttp
 
+from klever.backends.local.ports import address_beyond_loopback
 from klever.runtimes import Probe, unix_path
 
 __all__ = ["Health", "Prober"]
@@ -33,7 +34,13 @@ class Health:
 
 
 class Prober:
-    """Sends probes. No connection outlives its answer: servers wait for open ones when they stop."""
+    """Sends probes. No connection outlives its answer: servers wait for open ones when they stop.
+
+    A server at a port of loopback must not listen beyond it, where the gateway does not guard it, unless `exposed`.
+    """
+
+    def __init__(self, *, exposed: bool = False) -> None:
+        self._exposed = exposed
 
     async def ask(self, address: str, probe: Probe, *, timeout_s: float) -> Health:
         """Probe the server at `HOST:PORT` or `unix:PATH`; every failure is an unhealthy answer, none is raised."""
@@ -41,6 +48,8 @@ class Prober:
         began = clock()
         try:
             async with asyncio.timeout(timeout_s):
+                if not (self._exposed or unix_path(address)):
+                    await _check_listener(int(address.rpartition(":")[2]))
                 message = await (self._request(address, probe) if probe.path else _connect(address))
             return Health(healthy=True, message=message, seconds=clock() - began)
         except TimeoutError:
@@ -83,6 +92,11 @@ def _session(address: str) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None))
 
 
+async def _check_listener(port: int) -> None:
+    if found := await asyncio.to_thread(address_beyond_loopback, port):
+        raise _UnhealthyError(f"the command listens on {found}:{port}, beyond loopback: let it listen on $HOST:$PORT")
+
+
 async def _body(probe: Probe) -> AsyncIterator[bytes]:
     yield probe.body
     for start in range(0, probe.zeros, len(_ZEROS)):
@@ -90,7 +104,7 @@ async def _body(probe: Probe) -> AsyncIterator[bytes]:
 
 
 class _UnhealthyError(Exception):
-    """An answer that is none of a healthy replica."""
+    """The replica is not healthy; `str` says why."""
 
 
 async def _connect(address: str) -> str:

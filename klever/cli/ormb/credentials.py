@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from klever.cli.private import write_private
+from klever.disk import write_private
 from klever.errors import InvalidError, NotFoundError
 from klever.oci.registries import Credentials
 

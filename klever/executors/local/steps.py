@@ -18,11 +18,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from klever.disk import disk_errors
 from klever.environments import EnvironmentManager
 from klever.executors import RegistryAccess, Task
 from klever.executors.local.states import STEP, step, succeeded
 from klever.formats import Trust
-from klever.oci.blobs import disk_errors
 from klever.process import Network, ProcessManager, ProcessSpec, ProcessState, Sandbox
 from klever.process.removal import remove_tree
 from klever.process.variables import variables

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from klever.disk import disk_errors
 from klever.errors import InvalidError
 from klever.limits import Limits
 from klever.oci import archive, mediatypes
-from klever.oci.blobs import disk_errors
 from klever.oci.config import MAX_CONFIG, ModelConfig
 from klever.oci.layout import Layout
 from klever.oci.manifest import Descriptor, Manifest

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 __all__ = [
+    "NET_ABI",
     "SECCOMP_FD",
     "SETTINGS_FD",
     "Command",
@@ -31,6 +32,8 @@ __all__ = [
     "Unconfined",
 ]
 
+NET_ABI: Final = 4
+"""The version of Landlock (Linux 6.7) from which it restricts TCP ports."""
 SECCOMP_FD: Final = 8
 """The descriptor by which a sandbox reads its seccomp filter."""
 SETTINGS_FD: Final = 9
@@ -53,7 +56,7 @@ class Network(StrEnum):
     LOCAL = "local"
     """Unix sockets on which it listens, and connections to the Unix sockets that the sandbox shows."""
     LISTEN = "listen"
-    """TCP ports of this machine on which it listens; it makes no connection."""
+    """TCP: it listens on `Sandbox.ports` and makes no connection."""
     FULL = "full"
     """TCP and UDP, in the network of the platform."""
 
@@ -63,13 +66,15 @@ class Sandbox:
     """What a process may use beside the system's programs and libraries in /usr.
 
     `read` are files and directories that it reads and executes. `write` are directories that it owns; the first one
-    holds its termination message. `write_bytes` bounds the disk space of all of `write`, `memory_bytes` each of /tmp
-    and /dev/shm, and `processes` the number of its processes.
+    holds its termination message. `ports` are the TCP ports that it may bind with `Network.LISTEN`; before Linux 6.7
+    the kernel cannot enforce them, and the process has no IPv6 instead. `write_bytes` bounds the disk space of all of
+    `write`, `memory_bytes` each of /tmp and /dev/shm, and `processes` the number of its processes.
     """
 
     read: tuple[Path, ...]
     write: tuple[Path, ...]
     network: Network = Network.NONE
+    ports: tuple[int, ...] = ()
     write_bytes: int = 1 << 30
     memory_bytes: int = 1 << 30
     processes: int = 512

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from klever.process.sandbox import SECCOMP_FD, SETTINGS_FD, Command, Level, Network, Payload, Sandbox
+from klever.process.sandbox import NET_ABI, SECCOMP_FD, SETTINGS_FD, Command, Level, Network, Payload, Sandbox, restrict
 from klever.process.sandbox.paths import NETWORK_FILES, parents, system_links, with_targets
 from klever.process.sandbox.privileges import as_user
 from klever.process.sandbox.seccomp import program
@@ -20,15 +21,18 @@ _SHIM_TO_PAYLOAD: Final = 2
 
 
 class Bubblewrap:
-    """Runs `binary`. If the platform is root, it makes no user namespace, and the payload has a user of its own.
+    """Runs `binary`, behind Landlock of version `abi` (0: none) where a process may bind ports.
+
+    If the platform is root, it makes no user namespace, and the payload has a user of its own.
 
     With a user namespace alone, /proc/sys/kernel/core_pattern could be opened for writing by the mapped root.
     """
 
     level: Final = Level.FULL
 
-    def __init__(self, binary: Path, *, root: bool) -> None:
+    def __init__(self, binary: Path, abi: int, *, root: bool) -> None:
         self._binary = binary
+        self._abi = abi
         self._root = root
 
     @property
@@ -40,15 +44,22 @@ class Bubblewrap:
 
     def command(self, payload: Payload, sandbox: Sandbox, user: int | None) -> Command:
         options = [*self._isolation(sandbox), *_files(sandbox), *_process(payload, root=self._root)]
+        become = (str(self._binary), "--args", str(SETTINGS_FD), *(as_user(user) if user else ()), *payload.argv)
         return Command(
-            argv=(str(self._binary), "--args", str(SETTINGS_FD), *(as_user(user) if user else ()), *payload.argv),
+            argv=(*self._ports(sandbox), *become),
             env={},
             inputs={
-                SECCOMP_FD: program(sandbox.network, attributes=True),
+                SECCOMP_FD: program(sandbox.network, attributes=True, ipv6=self._abi >= NET_ABI),
                 SETTINGS_FD: b"".join(os.fsencode(option) + b"\0" for option in options),
             },
             depth=_SHIM_TO_PAYLOAD,
         )
+
+    def _ports(self, sandbox: Sandbox) -> tuple[str, ...]:
+        """Return the program that limits the ports, which no namespace does, and then becomes bubblewrap."""
+        if sandbox.network is not Network.LISTEN or self._abi < NET_ABI or not sandbox.ports:
+            return ()
+        return (sys.executable, "-I", "-S", restrict.__file__, ",".join(map(str, sandbox.ports)))
 
     def _isolation(self, sandbox: Sandbox) -> Iterator[str]:
         yield from (*_NAMESPACES, "--die-with-parent", "--new-session", "--cap-drop", "ALL")

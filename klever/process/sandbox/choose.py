@@ -35,7 +35,7 @@ def available(bubblewraps: tuple[Path, ...], at_most: Level = Level.FULL) -> Ite
     root = os.geteuid() == 0
     candidates: list[Confinement] = []
     if at_most is Level.FULL:
-        candidates += [Bubblewrap(binary, root=root) for binary in bubblewraps if binary.is_file()]
+        candidates += [Bubblewrap(binary, abi_version(), root=root) for binary in bubblewraps if binary.is_file()]
     if at_most is not Level.NONE and (abi := abi_version()):
         candidates.append(Landlock(abi, root=root))
     yield from (candidate for candidate in candidates if _works(candidate, root=root))

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from klever.process.sandbox import SECCOMP_FD, SETTINGS_FD, Command, Level, Network, Payload, Sandbox, restrict
+from klever.process.sandbox import NET_ABI, SECCOMP_FD, SETTINGS_FD, Command, Level, Network, Payload, Sandbox, restrict
 from klever.process.sandbox.paths import NETWORK_FILES, is_open_to_all, with_targets
 from klever.process.sandbox.privileges import as_root_without_capabilities, as_user
 from klever.process.sandbox.seccomp import program
@@ -48,7 +48,11 @@ class Landlock:
             argv=(*privileges, sys.executable, "-I", "-S", restrict.__file__),
             env={},
             inputs={
-                SECCOMP_FD: program(sandbox.network, attributes=sandbox.network in (Network.LOCAL, Network.FULL)),
+                SECCOMP_FD: program(
+                    sandbox.network,
+                    attributes=sandbox.network in (Network.LOCAL, Network.FULL),
+                    ipv6=self._abi >= NET_ABI,
+                ),
                 SETTINGS_FD: settings.encode(),
             },
         )
@@ -61,7 +65,8 @@ class Landlock:
             "read": [*_READ, *network],
             "write": [*_WRITE, *map(str, with_targets(sandbox.write))],
             "temporary": _TEMPORARY,
-            "tcp": sandbox.network in (Network.LISTEN, Network.FULL),
+            "tcp": sandbox.network is Network.FULL,
+            "ports": list(sandbox.ports) if sandbox.network is Network.LISTEN else [],
             "argv": list(payload.argv),
             "env": dict(payload.env),
             "cwd": str(payload.cwd),

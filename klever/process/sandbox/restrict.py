@@ -1,6 +1,10 @@
-"""Confines itself by Landlock and seccomp, and becomes the payload: `python -I -S restrict.py`.
+"""Confines itself and becomes another program.
 
-Reads its settings (`klever.process.sandbox.landlock`) and the seccomp filter from the descriptors that the shim passes.
+`python -I -S restrict.py` becomes the payload behind Landlock and seccomp.
+`python -I -S restrict.py PORT,… COMMAND…` becomes a command that can bind these TCP ports alone.
+
+The first form reads its settings (`klever.process.sandbox.landlock`) and the seccomp filter from the descriptors that
+the shim passes.
 Standard library only: it runs without site-packages.
 Source: landlock(7), linux/landlock.h, prctl(2).
 """
@@ -26,7 +30,8 @@ _SECCOMP_FD, _SETTINGS_FD = 8, 9
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _CREATE_RULESET_VERSION = 1
-_PATH_BENEATH = 1
+_PATH_BENEATH, _NET_PORT = 1, 2
+_BIND_TCP, _CONNECT_TCP = 1, 2
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _SECCOMP_MODE_FILTER = 1, 22, 38, 2
 
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _REMOVE_DIR, _REMOVE_FILE = (1 << n for n in range(6))
@@ -56,6 +61,9 @@ def abi_version() -> int:
 
 
 def main() -> None:
+    if len(sys.argv) > 2:
+        _limit_ports([int(port) for port in sys.argv[1].split(",")])
+        os.execv(sys.argv[2], sys.argv[2:])  # noqa: S606 - without a shell
     settings: dict[str, Any] = json.loads(_content(_SETTINGS_FD))
     program = _content(_SECCOMP_FD)
     os.chdir(settings["cwd"])
@@ -78,7 +86,7 @@ def _landlock(settings: dict[str, Any]) -> None:
     handled |= (_REFER if abi >= 2 else 0) | (_TRUNCATE if abi >= 3 else 0) | (_IOCTL_DEV if abi >= 5 else 0)
     attributes = struct.pack("=Q", handled)
     if abi >= 4:
-        attributes += struct.pack("=Q", 0 if settings["tcp"] else 3)  # bind and connect
+        attributes += struct.pack("=Q", 0 if settings["tcp"] else _BIND_TCP | _CONNECT_TCP)
     if abi >= 6:
         attributes += struct.pack("=Q", 3)  # abstract Unix sockets and signals, of other processes
     ruleset = _checked(_libc.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0))
@@ -86,8 +94,26 @@ def _landlock(settings: dict[str, Any]) -> None:
     _allow(ruleset, settings["read"], _READABLE & handled)
     _allow(ruleset, settings["write"], _WRITABLE & handled)
     _allow(ruleset, [settings["temporary"]], _TEMPORARY & handled)
+    if abi >= 4:
+        _allow_ports(ruleset, settings["ports"])
     _checked(_libc.syscall(_RESTRICT_SELF, ruleset, 0))
     os.close(ruleset)
+
+
+def _limit_ports(ports: list[int]) -> None:
+    """Leave files as they are: bubblewrap, which runs next, could not mount with rules for them."""
+    if os.geteuid() != 0:  # root may restrict itself without it, and setpriv sets it later
+        _checked(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    attributes = struct.pack("=QQ", 0, _BIND_TCP)
+    ruleset = _checked(_libc.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0))
+    _allow_ports(ruleset, ports)
+    _checked(_libc.syscall(_RESTRICT_SELF, ruleset, 0))
+    os.close(ruleset)
+
+
+def _allow_ports(ruleset: int, ports: list[int]) -> None:
+    for port in ports:
+        _checked(_libc.syscall(_ADD_RULE, ruleset, _NET_PORT, struct.pack("=QQ", _BIND_TCP, port), 0))
 
 
 def _allow(ruleset: int, paths: list[str], access: int) -> None:

@@ -58,10 +58,11 @@ _ATTRIBUTES: Final = {
 
 
 @cache
-def program(network: Network, *, attributes: bool) -> bytes:
+def program(network: Network, *, attributes: bool, ipv6: bool) -> bytes:
     """Return the filter as the kernel takes it, an array of struct sock_filter.
 
-    The calls that change attributes of files are allowed with `attributes`.
+    The calls that change attributes of files are allowed with `attributes`. Without `ipv6` a process that may listen
+    has IPv4 alone: nothing else keeps it from the platform's port on ::1.
     """
     code = [
         *_load(_ARCH_AT),
@@ -80,7 +81,7 @@ def program(network: Network, *, attributes: bool) -> bytes:
     code += _if_equal(_CLONE3, [_return(_ERRNO | errno.ENOSYS)], [])
     code += _if_equal(_CLONE, [*_load_argument(0), *_if_set(_NAMESPACES, [_refusal()]), _return(_ALLOW)], [])
     code += _if_equal(_SOCKETPAIR, _socket_rules({_AF_UNIX: (_SOCK_STREAM,)}), [])
-    code += _if_equal(_SOCKET, _socket_rules(_families(network)), [])
+    code += _if_equal(_SOCKET, _socket_rules(_families(network, ipv6=ipv6)), [])
     if network in (Network.NONE, Network.LISTEN):
         code += _if_equal(_CONNECT, [_refusal()], [])
         for number, flags in ((_SENDTO, 3), (_SENDMSG, 2), (_SENDMMSG, 3)):
@@ -89,12 +90,12 @@ def program(network: Network, *, attributes: bool) -> bytes:
     return b"".join([*code, _return(_ALLOW)])
 
 
-def _families(network: Network) -> dict[int, tuple[int, ...]]:
+def _families(network: Network, *, ipv6: bool) -> dict[int, tuple[int, ...]]:
     """Return the types of sockets by address family that a process may make."""
     if network in (Network.NONE, Network.LOCAL):
         return {_AF_UNIX: (_SOCK_STREAM,)}
     if network is Network.LISTEN:
-        return dict.fromkeys((_AF_UNIX, _AF_INET, _AF_INET6), (_SOCK_STREAM,))
+        return dict.fromkeys((_AF_UNIX, _AF_INET, *((_AF_INET6,) if ipv6 else ())), (_SOCK_STREAM,))
     return dict.fromkeys((_AF_UNIX, _AF_INET, _AF_INET6), (_SOCK_STREAM, _SOCK_DGRAM))
 
 

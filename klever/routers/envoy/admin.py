@@ -9,9 +9,11 @@ import aiohttp
 
 from klever.errors import InvalidError, UnavailableError
 
-__all__ = ["Admin"]
+__all__ = ["ANSWER_SECONDS", "Admin"]
 
-_TIMEOUT = aiohttp.ClientTimeout(total=5)
+ANSWER_SECONDS = 5.0
+"""How long a call waits for Envoy's answer."""
+_TIMEOUT = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
 
 
 class Admin:

@@ -13,7 +13,9 @@ from typing import Any
 
 import orjson
 
+from klever.disk import disk_errors, replace_file
 from klever.errors import (
+    ExhaustedError,
     FailedPreconditionError,
     IntegrityError,
     InvalidError,
@@ -22,7 +24,7 @@ from klever.errors import (
 )
 from klever.process import ProcessManager, ProcessSpec
 from klever.routers import Route, RouteKey
-from klever.routers.envoy.admin import Admin
+from klever.routers.envoy.admin import ANSWER_SECONDS, Admin
 from klever.routers.envoy.bootstrap import CLUSTERS_FILE, ROUTES_FILE, bootstrap
 from klever.routers.envoy.changes import Change, Changes
 from klever.routers.envoy.clusters import clusters_of, fixed_clusters
@@ -41,6 +43,7 @@ _LIVE_SECONDS = 10.0
 _DRAIN_SECONDS = 30.0
 _LOOK_SECONDS = 2.0
 _SILENT_LOOKS = 3
+_LATE_SECONDS = 1.0
 _ADVICE = {
     "Address already in use": "the port is taken, choose another with --port",
     "Cannot assign requested address": "this machine has no such address, choose another with --host",
@@ -98,8 +101,12 @@ class EnvoyRouter:
         """Start an Envoy again that hangs, until cancelled; one that dies is its shim's to start."""
         silent = 0
         while True:
+            began = time.monotonic()
             await asyncio.sleep(_LOOK_SECONDS)
-            silent = 0 if await self._admin.ready() else silent + 1
+            ready = await self._admin.ready()
+            if time.monotonic() - began > _LOOK_SECONDS + ANSWER_SECONDS + _LATE_SECONDS:
+                continue  # this process was late itself: its silence says nothing about the gateway
+            silent = 0 if ready else silent + 1
             if silent < _SILENT_LOOKS:
                 continue
             log.warning("the gateway (Envoy) does not answer any more: it is started again")
@@ -163,7 +170,7 @@ class EnvoyRouter:
                 self._take_back(before)
                 await self._write()
                 raise
-            except UnavailableError:
+            except (ExhaustedError, UnavailableError):
                 self._take_back(before)
                 await asyncio.to_thread(self._restore)
                 raise
@@ -249,20 +256,13 @@ class EnvoyRouter:
             self._replace(CERTIFICATE_FILE, _encode({"version_info": str(self._version), "resources": secrets}))
 
     def _replace(self, name: str, content: bytes) -> None:
-        """Write a file whole or not at all. Raises `UnavailableError`, also where the gateway is another's by now."""
+        """Write a file whole or not at all. Raises `ExhaustedError` or `UnavailableError`.
+
+        It stays as it was if another process owns the gateway by now.
+        """
         path = self._directory / name
-        temporary = path.with_name(f".{name}.{os.getpid()}")  # whoever took over may write at this moment
-        try:
-            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            self._processes.check(PROCESS_ID)
-            temporary.replace(path)
-        except OSError as error:
-            raise UnavailableError(f"{path}: {error.strerror}", reason="DISK_ERROR") from error
-        finally:
-            temporary.unlink(missing_ok=True)
+        with disk_errors(path):
+            replace_file(path, content, mode=0o600, check=lambda: self._processes.check(PROCESS_ID))
 
     def _read(self) -> list[Route]:
         path = self._directory / "published.json"

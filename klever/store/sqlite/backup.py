@@ -7,6 +7,7 @@ from pathlib import Path
 
 import apsw
 
+from klever.disk import fsync
 from klever.errors import NotFoundError
 from klever.store.sqlite.schema import failure
 
@@ -33,17 +34,9 @@ def backup(database: Path, target: Path) -> None:
             process.step()
         copy.close()
         source.close()
-        _sync(partial)
+        fsync(partial)
         partial.replace(target)
-        _sync(target.parent)
+        fsync(target.parent)
     except (apsw.Error, OSError) as error:
         partial.unlink(missing_ok=True)
         raise failure(error, target) from error
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

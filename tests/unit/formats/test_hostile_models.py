@@ -450,7 +450,121 @@ MXNET: dict[str, Build] = {
 }
 
 
-FILES = {"ONNX": "m.onnx", "SavedModel": "saved_model.pb", "PMML": "m.pmml", "GraphDef": "m.graphdef"}
+def torch_zip(*members: tuple[str, bytes]) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members:
+            archive.writestr(name, data)
+    return content.getvalue()
+
+
+def net(code: str | bytes) -> bytes:
+    body = code.encode() if isinstance(code, str) else code
+    return torch_zip(("m/data.pkl", b"\x80\x02c__torch__\nNet\nq\x00."), ("m/code/__torch__.py", body))
+
+
+WHOLE = net("class Net(Module):\n  def forward(self: Net, x: Tensor) -> Tensor:\n    return torch.abs(x)\n")
+TORCHSCRIPT: dict[str, Build] = {
+    "empty": b"",
+    "not a zip": b"\xff" * 100,
+    "a legacy tar": b"m/data.pkl".ljust(1024, b"\0"),
+    "a pickle alone": pickle.dumps({"a": 1}),
+    "cut off": WHOLE[:-30],
+    "no directory": WHOLE[:200],
+    "a directory of two gigabytes": WHOLE[:-10] + struct.pack("<II", 2 << 30, 0) + WHOLE[-2:],
+    "a damaged member": WHOLE.replace(b"m/code", b"m/cede", 1),
+    "code of a gigabyte": net(bytes(200 << 20)),
+    "a class that calls eval": torch_zip(("m/data.pkl", b"\x80\x02cbuiltins\neval\n."), ("m/code/__torch__.py", b"")),
+    "no class": net("class Other(Module):\n"),
+    "arguments that do not end": net("class Net(Module):\n  def forward(self: Net" + "(" * 100_000),
+    "a million brackets": net("class Net(Module):\n  def forward(" + "[" * 500_000 + "]" * 500_000 + "):\n"),
+    "a million quotes": net(
+        "class Net(Module):\n  def forward(self: N) -> Dict[str, Tensor]:\n    return {" + '"' * 999_999
+    ),
+    "many operators": net("\n".join(f"torch.op{chr(97 + i % 26)}{i}(" for i in range(100_000))),
+    "many arguments": net("class Net(Module):\n  def forward(" + "x: Tensor, " * 100_000 + ") -> Tensor:\n"),
+    "a name of a megabyte": net(
+        "class Net(Module):\n  def forward(self: N, " + "x" * 1_000_000 + ": Tensor) -> Tensor:\n"
+    ),
+    "many members": torch_zip(*((f"m/{i}", b"") for i in range(120_000))),
+}
+
+CONTAINER = gzip.decompress((DATA / "keras" / "nasnet_mobile.h5.gz").read_bytes())
+
+
+def h5(config: object) -> bytes:
+    """Write a configuration into a file that Keras wrote, in place of the longer one that is there."""
+    text = config if isinstance(config, str) else json.dumps(config)
+    start = CONTAINER.index(b'{"class_name"')
+    old = json.JSONDecoder().raw_decode(CONTAINER[start:].decode("latin1"))[1]
+    assert len(text) <= old
+    return CONTAINER[:start] + text.encode().ljust(old) + CONTAINER[start + old :]
+
+
+def layer(kind: str, name: str, *sources: str, **config: object) -> dict[str, Any]:
+    nodes = [[[source, 0, 0, {}]] for source in sources]
+    return {"class_name": kind, "name": name, "config": {"name": name, **config}, "inbound_nodes": nodes}
+
+
+def model(*layers: object, end: str = "y") -> dict[str, Any]:
+    ends = {"input_layers": [["x", 0, 0]], "output_layers": [[end, 0, 0]]}
+    return {"class_name": "Functional", "config": {"name": "m", "layers": list(layers), **ends}}
+
+
+def within(depth: int, calls: int) -> dict[str, Any]:
+    """A model within a model, each called many times."""
+    found = model(X, layer("ReLU", "y", "x"))
+    for _ in range(depth):
+        inner = {**found, "name": "y", "inbound_nodes": [[["x", 0, 0, {}]]] * calls}
+        inner["config"] = {**found["config"], "name": "y"}
+        found = model(X, inner)
+    return found
+
+
+def wrapped(depth: int) -> dict[str, Any]:
+    found = layer("ReLU", "inner")
+    for _ in range(depth):
+        found = layer("Bidirectional", "y", "x", layer=found)
+    return found
+
+
+X = layer("InputLayer", "x", batch_input_shape=[None, 8, 8, 3])
+UNITS = '{"class_name": "Sequential", "config": [{"class_name": "Dense", "config": {"name": "y", "units": %s, %s}}]}'
+KERAS: dict[str, Build] = {
+    "empty": b"",
+    "not HDF5": b"\xff" * 100,
+    "cut off": CONTAINER[:3000],
+    "a superblock alone": CONTAINER[:96],
+    "not JSON": h5("{"),
+    "JSON nested deep": h5("[" * 50_000 + "]" * 50_000),
+    "a list": h5([1, 2]),
+    "no layers": h5(model()),
+    "layers that are numbers": h5(model(1, 2)),
+    "an output that is missing": h5(model(X, end="z")),
+    "a layer that reads itself": h5(model(X, layer("Add", "y", "y", "x"))),
+    "units below zero": h5(model(X, layer("Dense", "y", "x", units=-5))),
+    "units of a thousand digits": h5(model(X, layer("Dense", "y", "x", units=10**1000))),
+    "units that are infinite": h5(UNITS % ("Infinity", '"batch_input_shape": [null, 3]')),
+    "a stride of zero": h5(model(X, layer("Conv2D", "y", "x", filters=1, kernel_size=[1, 1], strides=[0, 0]))),
+    "a kernel of three sizes": h5(model(X, layer("Conv2D", "y", "x", filters=1, kernel_size=[1, 1, 1]))),
+    "a concatenation along a text": h5(model(X, layer("Concatenate", "y", "x", axis="a"))),
+    "a permutation beyond the rank": h5(model(X, layer("Permute", "y", "x", dims=[9]))),
+    "a rank of 10,000": h5(model(layer("InputLayer", "x", batch_shape=[1] * 10_000), layer("ReLU", "y", "x"))),
+    "a target of zeros": h5(model(X, layer("Reshape", "y", "x", target_shape=[0, -1]))),
+    "a name that is a list": h5(model(X, {**layer("ReLU", "y", "x"), "config": {"name": []}})),
+    "wrappers within wrappers": h5(model(X, wrapped(200))),
+    "models within models": h5(within(4, 1000)),
+    "eight thousand calls": h5(within(1, 8000)),
+}
+
+FILES = {
+    "ONNX": "m.onnx",
+    "SavedModel": "saved_model.pb",
+    "PMML": "m.pmml",
+    "GraphDef": "m.graphdef",
+    "TorchScript": "m.pt",
+    "H5": "m.h5",
+}
 CASES = [
     *(pytest.param("ONNX", build, "", id=f"ONNX: {case}") for case, build in ONNX.items()),
     *(pytest.param("ONNX", build, "invalid", id=f"external data: {case}") for case, build in EXTERNAL.items()),
@@ -458,6 +572,8 @@ CASES = [
     *(pytest.param("PMML", build, "", id=f"PMML: {case}") for case, build in PMML.items()),
     *(pytest.param("GraphDef", build, "", id=f"GraphDef: {case}") for case, build in GRAPH_DEF.items()),
     *(pytest.param("NetDef", build, "", id=f"NetDef: {case}") for case, build in NET_DEF.items()),
+    *(pytest.param("TorchScript", build, "", id=f"TorchScript: {case}") for case, build in TORCHSCRIPT.items()),
+    *(pytest.param("H5", build, "", id=f"H5: {case}") for case, build in KERAS.items()),
     *(pytest.param("MXNetParams", build, "", id=f"MXNetParams: {case}") for case, build in MXNET.items()),
 ]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 import struct
+import zipfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -250,4 +252,96 @@ def test_mxnet_errors_name_the_file(tmp_path: Path) -> None:
     (tmp_path / "m-0000.params").write_bytes(whole)
     (tmp_path / "m-symbol.json").write_text('{"nodes": [{"op": "null"}]}')
     with pytest.raises(InvalidError, match=r"m-symbol\.json"):
+        read(tmp_path)
+
+
+def test_torchscript() -> None:
+    """The file has neither types of elements nor shapes."""
+    assert read(DATA / "torchscript" / "model") == Signature(
+        inputs=(Tensor("x"), Tensor("y")), outputs=(Tensor("out"),), layers={"aten::add": 1}
+    )
+
+
+def torchscript(directory: Path, code: str, module: str = "__torch__.zoo.net", **more: str) -> None:
+    with zipfile.ZipFile(directory / "m.pt", "w") as archive:
+        archive.writestr("m/data.pkl", b"\x80\x02c" + module.encode() + b"\nNet\nq\x00.")
+        archive.writestr(f"m/code/{module.replace('.', '/')}.py", code)
+        for name, text in more.items():
+            archive.writestr(f"m/code/__torch__/{name}.py", text)
+
+
+def test_torchscript_arguments_and_results(tmp_path: Path) -> None:
+    code = """\
+class Other(Module):
+  def forward(self: __torch__.zoo.net.Other, wrong: Tensor) -> Tensor:
+    return wrong
+class Net(Module):
+  __parameters__ = ["w", ]
+  conv : __torch__.layers.Conv
+  def forward(self: __torch__.zoo.net.Net,
+    x: Tensor,
+    sizes: Tuple[int, int],
+    scale: float=1.5) -> Tuple[Tensor, List[Tensor]]:
+    y = torch.conv2d((self.conv).forward(x, ), w, None, [1, 1], [0, 0])
+    z = ops.quantized.add(y, y, 1., 0)
+    return (torch.relu(__torch__.torch.nn.functional.relu(y)), [z])
+  def other(self: __torch__.zoo.net.Net) -> Dict[str, Tensor]:
+    return {"no": w}
+"""
+    torchscript(
+        tmp_path,
+        code,
+        layers="class Conv(Module):\n  def forward(self: X, x: Tensor) -> Tensor:\n    return torch.relu(x)\n",
+    )
+    assert read(tmp_path) == Signature(
+        inputs=(Tensor("x"), Tensor("sizes", None, "Tuple[int, int]"), Tensor("scale", None, "float")),
+        outputs=(Tensor("OUTPUT__0"), Tensor("OUTPUT__1", None, "List[Tensor]")),
+        layers={"aten::conv2d": 1, "aten::relu": 2, "quantized::add": 1},
+    )
+
+
+def test_a_module_without_forward_has_no_arguments(tmp_path: Path) -> None:
+    torchscript(tmp_path, "class Net(Module):\n  def infer(self: Net, x: Tensor) -> Tensor:\n    return torch.abs(x)\n")
+    assert read(tmp_path) == Signature(layers={"aten::abs": 1})
+
+
+def test_a_pickle_of_torch_save_is_not_torchscript(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "m.pt", "w") as archive:
+        archive.writestr("m/data.pkl", b"\x80\x02cbuiltins\neval\nq\x00.")
+    with pytest.raises(InvalidError, match=r"m\.pt .*torch\.jit\.script"):
+        read(tmp_path)
+
+
+def keras(directory: Path, name: str) -> Signature:
+    (directory / "m.h5").write_bytes(gzip.decompress((DATA / "keras" / f"{name}.h5.gz").read_bytes()))
+    return read(directory)
+
+
+WANTED = json.loads((DATA / "keras" / "wanted.json").read_text())
+
+
+@pytest.mark.parametrize("name", WANTED)
+def test_keras_gives_the_shapes_that_the_framework_gives(tmp_path: Path, name: str) -> None:
+    """The files and the answers are those of hack/models/keras_h5.py; `unknown` ends in a layer without a rule."""
+    signature = keras(tmp_path, name)
+    found = [[t.name, t.dtype, [None if dim == -1 else dim for dim in t.size or ()]] for t in signature.inputs]
+    assert found == WANTED[name]["inputs"]
+    if name == "unknown":
+        assert [(t.name, t.size) for t in signature.outputs] == [("product", None)]
+    else:
+        outputs = [[t.name, [None if dim == -1 else dim for dim in t.size or ()]] for t in signature.outputs]
+        assert outputs == WANTED[name]["outputs"]
+
+
+def test_h5() -> None:
+    assert read(DATA / "h5" / "model") == Signature(
+        inputs=(Tensor("x", (-1,), "float32"), Tensor("y", (-1,), "float32")),
+        outputs=(Tensor("out", (-1,), "float32"),),
+        layers={"Add": 1, "InputLayer": 2},
+    )
+
+
+def test_weights_alone_are_not_a_keras_model(tmp_path: Path) -> None:
+    shutil.copy(DATA / "inspection" / "h5" / "weights.h5", tmp_path / "m.h5")
+    with pytest.raises(InvalidError, match=r"m\.h5 .*model\.save"):
         read(tmp_path)

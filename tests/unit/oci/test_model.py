@@ -186,11 +186,10 @@ def test_an_export_that_finds_no_room_leaves_what_was_there(
     (directory / "model/mine").write_bytes(b"mine")
     there = {path: path.is_file() and path.read_bytes() for path in directory.rglob("*")}
 
-    def full(path: Path, text: str, **_: str) -> int:
-        path.write_bytes(text.encode()[:10])
+    def full(_file: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ExhaustedError):
         model.export(REF, layout, directory, replace=True)
     assert {path: path.is_file() and path.read_bytes() for path in directory.rglob("*")} == there

@@ -17,7 +17,9 @@ import pytest
 
 from klever.cmd.programs import bubblewraps
 from klever.process import Confinement, Level, Network, ProcessManager, ProcessSpec, ProcessState, Sandbox
+from klever.process.sandbox import NET_ABI
 from klever.process.sandbox.choose import available, choose
+from klever.process.sandbox.restrict import abi_version
 
 Ended = Callable[[ProcessManager, str], Awaitable[ProcessState]]
 
@@ -58,16 +60,16 @@ class Cell:
 
     def spec(self, argv: tuple[str, ...], network: Network = Network.NONE, **rest: Any) -> ProcessSpec:
         """A process that sees this Python and the directory `model`."""
-        limits = {name: rest.pop(name) for name in ("write_bytes", "processes") if name in rest}
+        limits = {name: rest.pop(name) for name in ("write_bytes", "processes", "ports") if name in rest}
         (self.root / "model").mkdir(exist_ok=True)
         sandbox = Sandbox((Path(sys.base_prefix), self.root / "model"), (self.work,), network, **limits)
         return ProcessSpec("p", argv, {"PATH": "/usr/bin:/bin"}, self.work, sandbox=sandbox, **rest)
 
     async def attempt(
-        self, ended: Ended, attempts: dict[str, str], network: Network = Network.NONE
+        self, ended: Ended, attempts: dict[str, str], network: Network = Network.NONE, **rest: Any
     ) -> dict[str, tuple[bool, Any]]:
         """Evaluate expressions inside; returns for each whether it worked, and its value or error."""
-        await self.processes.start(self.spec((PYTHON, "-I", "-c", PROBE, json.dumps(attempts)), network))
+        await self.processes.start(self.spec((PYTHON, "-I", "-c", PROBE, json.dumps(attempts)), network, **rest))
         state = await ended(self.processes, "p")
         lines = [line async for line in self.processes.logs("p")]
         assert state.exit_code == 0, (state, lines)
@@ -155,20 +157,30 @@ async def test_it_has_no_network(cell: Cell, ended: Ended) -> None:
     assert {name for name, (worked, _) in results.items() if worked} == {"listen"}, results
 
 
-async def test_a_server_listens_on_its_port_and_connects_to_nothing(cell: Cell, ended: Ended) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
+async def test_a_server_listens_on_its_ports_and_connects_to_nothing(cell: Cell, ended: Ended) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as free, socket.socket() as other:
         port = server.getsockname()[1]
+        for unused in (free, other):
+            unused.bind(("127.0.0.1", 0))
+        own, another = free.getsockname()[1], other.getsockname()[1]
+        free.close()
+        other.close()
         results = await cell.attempt(
             ended,
             {
-                "listen": "socket.create_server(('127.0.0.1', 0)) and 1",
+                "listen": f"socket.create_server(('127.0.0.1', {own})) and 1",
+                "another port": f"socket.create_server(('127.0.0.1', {another})) and 1",
+                "IPv6": f"socket.create_server(('::1', {port}), family=socket.AF_INET6) and 1",
+                "any address": f"socket.create_server(('0.0.0.0', {another})) and 1",
                 "connect": f"socket.create_connection(('127.0.0.1', {port}), timeout=2) and 1",
                 "fast open": f"socket.socket().sendto(b'x', 0x20000000, ('127.0.0.1', {port}))",
                 "udp": "socket.socket(socket.AF_INET, socket.SOCK_DGRAM) and 1",
             },
             Network.LISTEN,
+            ports=(own,),
         )
-    assert {name for name, (worked, _) in results.items() if worked} == {"listen"}, results
+    unlimited = {"another port", "any address"} if abi_version() < NET_ABI else set()
+    assert {name for name, (worked, _) in results.items() if worked} == {"listen"} | unlimited, results
 
 
 async def test_it_makes_no_privileged_call(cell: Cell, ended: Ended) -> None:

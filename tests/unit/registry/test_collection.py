@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from klever.oci.blobs import fsync_directory
+from klever.disk import fsync
 from klever.oci.digest import Digest
 from klever.registry import content
 from tests.unit.registry.client import Client, Served, manifest, serving
@@ -134,14 +134,14 @@ async def test_grace_counts_from_the_last_time_that_a_blob_was_asked_for(tmp_pat
 
 def slow_fsync(directory: Path) -> None:
     """As on a busy disk; a name is seen by others before it is durable."""
-    fsync_directory(directory)
+    fsync(directory)
     time.sleep(0.02)
 
 
 async def test_what_is_pushed_again_while_it_is_collected_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(content, "fsync_directory", slow_fsync)
+    monkeypatch.setattr(content, "fsync", slow_fsync)
     now = 0.0
     async with serving(tmp_path / "registry", grace=100, clock=lambda: now) as served:
         for _ in range(10):

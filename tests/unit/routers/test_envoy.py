@@ -14,7 +14,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from klever.errors import UnavailableError
+from klever.errors import ExhaustedError, UnavailableError
 from klever.process import ProcessManager
 from klever.routers import RouteKey
 from klever.routers.envoy import EnvoyRouter, Gateway
@@ -132,7 +132,7 @@ class TestEnvoy(RouterContract):
 
         with monkeypatch.context() as patched:
             patched.setattr(os, "fsync", full)
-            with pytest.raises(UnavailableError, match="No space left"):
+            with pytest.raises(ExhaustedError):
                 await router.publish(route(target("main", 100, upstreams[0])))
         await router.publish(route(target("main", 100, upstreams[0])))
         assert await self.post(http, INFER) == 200

@@ -95,6 +95,13 @@ async def test_what_does_not_get_ready_tells_its_answers(backend: LocalBackend) 
     await in_phase(backend, InstancePhase.STARTING, "not ready yet: HTTP 404 from /missing: nothing here")
 
 
+@pytest.mark.parametrize("address", ["0.0.0.0", "::"])
+async def test_a_command_that_listens_beyond_loopback_gets_no_traffic(backend: LocalBackend, address: str) -> None:
+    server = (sys.executable, "-m", "http.server", "--bind", address, "$(PORT)")
+    await backend.ensure(workload(replace(command(), command=server, probe_path="")))
+    await in_phase(backend, InstancePhase.STARTING, f"the command listens on {address}:")
+
+
 async def test_a_taken_port_costs_no_restart(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = 0
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -1,0 +1,62 @@
+"""Files that are replaced whole, made durable, and whose failures are errors of Klever."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from klever.errors import ExhaustedError, UnavailableError
+
+__all__ = ["disk_errors", "fsync", "replace_file", "write_private"]
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn an `OSError` of the disk into our own: full into `ExhaustedError`, the rest into `UnavailableError`."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or path
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise ExhaustedError(f"{where}: the disk is full", reason="DISK_FULL") from error
+        raise UnavailableError(f"{where}: {error.strerror}", reason="DISK_ERROR") from error
+
+
+def replace_file(path: Path, content: bytes, *, mode: int = 0o644, check: Callable[[], object] | None = None) -> None:
+    """Write `content` to `path` whole or not at all, with `mode` whatever the umask.
+
+    `check` runs just before the file appears; if it raises, the file stays as it was. The content is durable on
+    return, the name only after `fsync(path.parent)`. Raises `OSError`.
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    partial = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        if check:
+            check()
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file that only its owner may read; a missing directory is made with mode 0700. Raises `OSError`."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    replace_file(path, text.encode(), mode=0o600)
+
+
+def fsync(path: Path) -> None:
+    """Make the content of a file, or the names in a directory, durable. Raises `OSError`."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
