@@ -14,13 +14,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from klever.changes import Broadcast
 from klever.disk import disk_errors
 from klever.errors import DeadlineError, FieldViolation, KleverError, NotFoundError
 from klever.executors import Outcome, Task, TaskPhase, TaskState
 from klever.process import Network, ProcessManager, ProcessSpec, ProcessState, Sandbox
 from klever.process.removal import remove_tree
 from klever.process.variables import check_variables, variables
-from klever.process.watch import Changes
 
 __all__ = ["LocalExecutor", "Provision"]
 
@@ -73,7 +73,7 @@ class LocalExecutor:
         """When each namespace had its last turn."""
         self._running: set[str] = set()
         self._starting = asyncio.Lock()
-        self._subscribers: list[Changes] = []
+        self._changes: Broadcast[str] = Broadcast()
         self._follower: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -140,20 +140,15 @@ class LocalExecutor:
         return self._processes.logs(_id(uid), tail=tail, follow=follow)
 
     async def watch(self) -> AsyncIterator[str]:
-        changes = Changes()
-        self._subscribers.append(changes)
-        try:
+        with self._changes.subscribe() as changes:
             for state in await self.list():
                 changes.add(state.uid)
             while True:
                 yield await changes.next()
-        finally:
-            self._subscribers.remove(changes)
 
     def _tell(self, *uids: str) -> None:
-        for changes in self._subscribers:
-            for uid in uids:
-                changes.add(uid)
+        for uid in uids:
+            self._changes.tell(uid)
 
     def _waiting_state(self, uid: str) -> TaskState:
         task = self._waiting[uid]

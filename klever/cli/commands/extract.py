@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from klever import formats
-from klever.cli.klever.flags import add_output
-from klever.cli.klever.output import print_objects, print_table
+from klever.cli.commands.flags import add_output
+from klever.cli.commands.output import print_objects, print_table
 from klever.errors import InvalidError
 from klever.formats import Tensor
 from klever.oci.ormbfile import NAME, read_ormbfile
