@@ -71,9 +71,10 @@ async def local_platform(
             stack.push_async_callback(router.finish)
         watching = asyncio.create_task(router.look_after(), name="gateway")
         stack.push_async_callback(_end, watching)
+        environments = EnvironmentManager(options.environments)
         backend = LocalBackend(
             processes=processes,
-            environments=EnvironmentManager(options.environments),
+            environments=environments,
             runtimes=runtimes,
             models=data.models,
             fetch=partial(_fetch, registries, stopping, limits=options.limits),
@@ -85,7 +86,8 @@ async def local_platform(
         stack.push_async_callback(backend.close)
         stack.callback(stopping.set)
         task = (sys.executable, "-I", "-m", "klever.cmd.task")
-        executor = LocalExecutor(processes, task, env={"PATH": os.defpath}, provide=provisions)
+        env = {"PATH": os.defpath}
+        executor = LocalExecutor(processes, task, env=env, environments=environments, provide=provisions)
         await stack.enter_async_context(executor)
         yield Platform(executor, backend, router, catalogue, runtimes, router.metrics)
 

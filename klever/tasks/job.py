@@ -58,7 +58,8 @@ class StepError(KleverError):
 class Job:
     """`target` is what is written: the desired tag, or the model itself. `say` prints a line of progress.
 
-    With `inspect_only` nothing is written.
+    With `inspect_only` nothing is written. A conversion goes from `format` to `into`; with `allow_code` the model may
+    hold code.
     """
 
     model: Reference
@@ -69,6 +70,8 @@ class Job:
     say: Callable[[str], None]
     limits: Limits = DEFAULTS
     inspect_only: bool = False
+    into: str = ""
+    allow_code: bool = False
 
 
 def patiently(registry: Reference, call: Callable[[], T], say: Callable[[str], None]) -> T:

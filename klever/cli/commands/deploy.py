@@ -17,6 +17,7 @@ from klever.cli.commands.versions import get_version
 from klever.cli.commands.wait import wait_for
 from klever.errors import InvalidError, KleverError
 from klever.oci.reference import Reference
+from klever.traffic.shares import read_shares
 from klever.v1alpha1.serving_pb2 import Serving
 from klever.v1alpha1.serving_service_pb2 import ApplyServingRequest
 
@@ -89,7 +90,7 @@ def _beside_canary(api: Api, name: str, share: int) -> list[dict[str, Any]]:
     """Return what goes on beside a canary: main with its new share, and what takes requests by their headers."""
     serving = SERVINGS.get(api, api.namespace, name)
     others = [dict(p) for p in to_object(serving.spec)["predictors"] if p["name"] != "canary"]
-    known = {predictor["name"] for predictor in others if "match" not in predictor}
+    known = read_shares(others).keys()
     if "main" not in known:
         raise InvalidError(f"serving {name} has no predictor main for a canary to stand beside: use klever apply")
     if len(known) > 1:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 
+from klever.api.codec import to_object
 from klever.cli.commands.client import connect
 from klever.cli.commands.flags import add_server
 from klever.cli.commands.stored import refuse_deleting
 from klever.errors import InvalidError
+from klever.traffic.shares import format_shares, parse_shares, read_shares
 from klever.v1alpha1.serving_service_pb2 import SetTrafficRequest
 
 EXAMPLES = """  klever traffic digits main=80 canary=20
@@ -25,21 +27,10 @@ def run(args: argparse.Namespace) -> int:
     if args.undo == bool(args.shares):
         raise InvalidError("give shares such as main=80 canary=20, or --undo")
     api = connect(args)
-    request = SetTrafficRequest(namespace=api.namespace, name=args.name, traffic=_parse(args.shares), undo=args.undo)
+    request = SetTrafficRequest(
+        namespace=api.namespace, name=args.name, traffic=parse_shares(args.shares), undo=args.undo
+    )
     serving = api.call(api.servings.SetTraffic, request)
     refuse_deleting(f"serving {args.name}", serving)
-    shares = " ".join(f"{p.name}={p.traffic}" for p in serving.spec.predictors if not p.HasField("match"))
-    print(f"serving {args.name}: {shares}")
+    print(f"serving {args.name}: {format_shares(read_shares(to_object(serving.spec)['predictors']))}")
     return 0
-
-
-def _parse(shares: list[str]) -> dict[str, int]:
-    parsed: dict[str, int] = {}
-    for share in shares:
-        name, _, percent = share.partition("=")
-        if not name or not percent.isdecimal() or len(percent) > 3:
-            raise InvalidError(f"{share[:80]!r} is not PREDICTOR=PERCENT")
-        if name in parsed:
-            raise InvalidError(f"{name} is given a share twice")
-        parsed[name] = int(percent)
-    return parsed

@@ -32,6 +32,7 @@ from klever.routers.envoy.gateway import Gateway
 from klever.routers.envoy.routes import ROUTES, route_configuration, serving_routes
 from klever.routers.envoy.state import decode_routes, encode_routes
 from klever.routers.envoy.tls import CERTIFICATE_FILE, certificate_secret
+from klever.traffic.shares import check_sum
 
 __all__ = ["PROCESS_ID", "EnvoyRouter"]
 
@@ -306,9 +307,8 @@ class EnvoyRouter:
 
 
 def _check(route: Route) -> None:
-    weights = [t.weight for t in route.targets if not t.headers]
-    if weights and sum(weights) != 100:
-        raise InvalidError(f"the shares of {route.key} must sum to 100, not {sum(weights)}")
+    if route.shares:
+        check_sum(route.shares)
 
 
 def _not_started(gateway: Gateway, words: str) -> FailedPreconditionError:

@@ -25,10 +25,10 @@ _MOST_FIELDS: Final = 3_000_000
 
 
 class Walk:
-    """One walk through a file. It reads a bounded number of fields, whatever the depth at which they stand."""
+    """One walk through a message. It reads at most `most` fields, at any depth."""
 
-    def __init__(self) -> None:
-        self._left = _MOST_FIELDS
+    def __init__(self, most: int = _MOST_FIELDS) -> None:
+        self._most = self._left = most
 
     def fields(self, message: memoryview) -> Iterator[tuple[int, Field]]:
         """Yield number and value of each field, in the order of the file; raises `InvalidError` for damaged ones."""
@@ -36,7 +36,7 @@ class Walk:
         while at < len(message):
             self._left -= 1
             if self._left < 0:
-                raise InvalidError(f"it has more than {_MOST_FIELDS} fields")
+                raise InvalidError(f"it has more than {self._most} fields")
             key, at = _varint(message, at)
             number, kind = key >> 3, key & 7
             if not number:

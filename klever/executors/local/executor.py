@@ -3,41 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import replace
+from functools import partial
 from itertools import islice
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from klever.changes import Broadcast
-from klever.disk import disk_errors
-from klever.errors import DeadlineError, FieldViolation, KleverError, NotFoundError
-from klever.executors import Outcome, Task, TaskPhase, TaskState
-from klever.process import Network, ProcessManager, ProcessSpec, ProcessState, Sandbox
+from klever.environments import EnvironmentManager
+from klever.errors import (
+    DeadlineError,
+    FailedPreconditionError,
+    FieldViolation,
+    InvalidError,
+    KleverError,
+    NotFoundError,
+)
+from klever.executors import Task, TaskPhase, TaskState
+from klever.executors.local.states import identify, is_task, process_id, task_state
+from klever.executors.local.steps import Provision, Steps
+from klever.formats import Trust
+from klever.process import Level, ProcessManager, ProcessState
 from klever.process.removal import remove_tree
-from klever.process.variables import check_variables, variables
+from klever.process.variables import check_variables
 
-__all__ = ["LocalExecutor", "Provision"]
+__all__ = ["LocalExecutor"]
 
-_PREFIX: Final = "task-"
 _COUNTED: Final = 20
 """Waiting tasks whose place in the queue is shown. It changes with each start, and each change is a write."""
-_WORK: Final = "work"
-_GRACE_S: Final = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Provision:
-    """What a task gets when it starts: the `secrets` of its registries, and what its sandbox lets it read and reach."""
-
-    secrets: Mapping[str, Any] = field(default_factory=dict)
-    read: tuple[Path, ...] = ()
-    network: Network = Network.FULL
+_STEP_RETRY_S: Final = 2.0
 
 
 class LocalExecutor:
@@ -55,15 +53,13 @@ class LocalExecutor:
         command: tuple[str, ...],
         *,
         env: Mapping[str, str],
+        environments: EnvironmentManager,
         provide: Callable[[Task], Provision] = lambda _: Provision(),
         write_bytes: int = 64 << 30,
         slots: int | None = None,
     ) -> None:
         self._processes = processes
-        self._command = command
-        self._env = env
-        self._provide = provide
-        self._write_bytes = write_bytes
+        self._steps = Steps(processes, command, env, provide, environments, write_bytes)
         self._slots = slots or len(os.sched_getaffinity(0))
         self._waiting: OrderedDict[str, Task] = OrderedDict()
         self._put_aside: dict[str, Task] = {}
@@ -72,6 +68,12 @@ class LocalExecutor:
         self._turns: dict[str, int] = {}
         """When each namespace had its last turn."""
         self._running: set[str] = set()
+        self._advancing: dict[str, asyncio.Task[None]] = {}
+        """Those between two steps."""
+        self._notes: dict[str, str] = {}
+        """What they wait for."""
+        self._failed: dict[str, str] = {}
+        """Why the next step of a task can never start."""
         self._starting = asyncio.Lock()
         self._changes: Broadcast[str] = Broadcast()
         self._follower: asyncio.Task[None] | None = None
@@ -79,7 +81,8 @@ class LocalExecutor:
     async def __aenter__(self) -> Self:
         """Adopt what runs."""
         states = await asyncio.to_thread(self._processes.list)
-        self._running = {_uid(state.spec.id) for state in states if _is_task(state) and state.phase != "Exited"}
+        tasks = [state for state in states if is_task(state.spec.id)]
+        self._running = {identify(s.spec.id) for s in tasks if s.phase != "Exited" or self._steps.remain(s)}
         self._follower = asyncio.create_task(self._follow())
         return self
 
@@ -87,14 +90,17 @@ class LocalExecutor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Leave the tasks that run to whoever comes next."""
-        if self._follower:
-            self._follower.cancel()
-            await asyncio.wait([self._follower])
+        ending = [*self._advancing.values(), *([self._follower] if self._follower else [])]
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
 
     def check(self, task: Task) -> tuple[FieldViolation, ...]:
         violations = tuple(check_variables(task.env))
         if task.init_containers:
             violations += (FieldViolation("initContainer", "is supported on Kubernetes only"),)
+        if task.trust is Trust.CODE and self._processes.confinement.level is Level.NONE:
+            violations += (FieldViolation("conversion", "needs a sandbox; this machine has none: see `klever doctor`"),)
         return violations
 
     async def start(self, task: Task) -> None:
@@ -102,7 +108,7 @@ class LocalExecutor:
             self._put_aside.pop(task.uid, None)
             known = task.uid in self._waiting
             if not known:
-                if self._processes.get(_id(task.uid)):
+                if self._processes.get(process_id(task.uid)):
                     return
                 self._waiting[task.uid] = task
             await self._fill(task.uid)
@@ -114,12 +120,12 @@ class LocalExecutor:
             return self._waiting_state(uid)
         if uid in self._put_aside:
             return self._aside_state(uid)
-        state = self._processes.get(_id(uid))
-        return _task_state(state) if state else None
+        state = self._processes.get(process_id(uid))
+        return self._state(state) if state else None
 
     async def list(self) -> tuple[TaskState, ...]:
         states = await asyncio.to_thread(self._processes.list)
-        known = {_uid(state.spec.id): _task_state(state) for state in states if _is_task(state)}
+        known = {identify(state.spec.id): self._state(state) for state in states if is_task(state.spec.id)}
         known |= {uid: self._waiting_state(uid) for uid in self._waiting}
         known |= {uid: self._aside_state(uid) for uid in self._put_aside}
         return tuple(known[uid] for uid in sorted(known))
@@ -128,7 +134,12 @@ class LocalExecutor:
         async with self._starting:  # it is either waiting or started, and nothing in between
             self._waiting.pop(uid, None)
             self._put_aside.pop(uid, None)
-        await self._processes.remove(_id(uid))
+        if (advancing := self._advancing.get(uid)) is not None:
+            advancing.cancel()
+            await asyncio.wait([advancing])
+            self._advancing.pop(uid, None)  # one that had not begun does not leave by itself
+        await self._processes.remove(process_id(uid))
+        self._failed.pop(uid, None)
         self._running.discard(uid)
         self._tell(uid)
         async with self._starting:
@@ -137,7 +148,7 @@ class LocalExecutor:
     def logs(self, uid: str, *, tail: int | None = None, follow: bool = False) -> AsyncIterator[str]:
         if uid in self._waiting:
             raise NotFoundError(f"task {uid} has not started")
-        return self._processes.logs(_id(uid), tail=tail, follow=follow)
+        return self._processes.logs(process_id(uid), tail=tail, follow=follow)
 
     async def watch(self) -> AsyncIterator[str]:
         with self._changes.subscribe() as changes:
@@ -163,9 +174,9 @@ class LocalExecutor:
 
     async def _follow(self) -> None:
         """Clean up after what ends, and fill its place."""
-        async for process_id in self._processes.watch():
-            uid = _uid(process_id)
-            if not process_id.startswith(_PREFIX):
+        async for process in self._processes.watch():
+            uid = identify(process)
+            if not is_task(process):
                 continue
             if not await self._lives(uid):
                 self._running.discard(uid)
@@ -174,13 +185,58 @@ class LocalExecutor:
             self._tell(uid)
 
     async def _lives(self, uid: str) -> bool:
-        """Whether the task's process runs; its working directory goes when it has ended."""
+        """Say whether the task runs; its next step starts, or its working directory goes, when a process has ended."""
         async with self._starting:  # which lays out working directories
-            state = self._processes.get(_id(uid))
-            if state and state.phase == "Exited":
-                with suppress(OSError):  # it goes with the task's record
-                    await asyncio.to_thread(remove_tree, self._work(uid))
-            return state is not None and state.phase != "Exited"
+            state = self._processes.get(process_id(uid))
+            if state is None or state.phase != "Exited":
+                return state is not None
+            if self._steps.remain(state) and uid not in self._failed:
+                if uid not in self._advancing:
+                    self._advancing[uid] = asyncio.create_task(self._advance(uid), name=f"next step of {uid}")
+                return True
+            with suppress(OSError):  # it goes with the task's record
+                await asyncio.to_thread(remove_tree, self._steps.work(process_id(uid)))
+            return False
+
+    async def _advance(self, uid: str) -> None:
+        """Start the next step; what may pass is tried again until the task is deleted."""
+        try:
+            while (state := self._processes.get(process_id(uid))) is not None:
+                try:
+                    await self._processes.start(await self._steps.next(state, partial(self._note, uid)))
+                except (FailedPreconditionError, InvalidError, NotFoundError) as error:
+                    await self._fail(uid, error.message)
+                    return
+                except KleverError as error:
+                    self._note(uid, error.message)
+                    await asyncio.sleep(_STEP_RETRY_S)
+                else:
+                    return
+        finally:
+            self._advancing.pop(uid, None)
+            self._notes.pop(uid, None)
+
+    def _note(self, uid: str, line: str) -> None:
+        self._notes[uid] = line
+        self._tell(uid)
+
+    async def _fail(self, uid: str, why: str) -> None:
+        self._failed[uid] = why
+        self._running.discard(uid)
+        with suppress(OSError):  # it goes with the task's record
+            await asyncio.to_thread(remove_tree, self._steps.work(process_id(uid)))
+        async with self._starting:
+            await self._fill()
+        self._tell(uid)
+
+    def _state(self, state: ProcessState) -> TaskState:
+        known, uid = task_state(state), identify(state.spec.id)
+        if uid in self._failed:
+            return replace(known, phase=TaskPhase.FAILED, reason="StartError", message=self._failed[uid], result={})
+        if self._steps.remain(state):
+            note = self._notes.get(uid, "")
+            return replace(known, phase=TaskPhase.RUNNING, reason="", message=note, result={}, finished_at=None)
+        return known
 
     async def _fill(self, asked: str = "") -> None:
         """Start waiting tasks while there are places; the caller holds the lock.
@@ -191,12 +247,13 @@ class LocalExecutor:
             task = self._next()
             uid = task.uid
             try:
-                await self._processes.start(await asyncio.to_thread(self._prepare, task))
+                spec = await asyncio.to_thread(self._steps.first, process_id(uid), task)
+                await self._processes.start(spec)
             except KleverError as error:
                 del self._waiting[uid]
                 if isinstance(error, DeadlineError):  # what came too late was ended, and left its record
                     with suppress(KleverError):
-                        await self._processes.remove(_id(uid))
+                        await self._processes.remove(process_id(uid))
                 if uid == asked:
                     raise
                 self._put_aside[uid] = task
@@ -214,67 +271,3 @@ class LocalExecutor:
         self._turn += 1
         self._turns[task.namespace] = self._turn
         return task
-
-    def _prepare(self, task: Task) -> ProcessSpec:
-        """Lay out the task's directory."""
-        work, provision = self._work(task.uid), self._provide(task)
-        with disk_errors(work):
-            work.mkdir(parents=True, exist_ok=True)
-            path = work / "spec.json"
-            path.touch(0o600)  # it holds secrets
-            path.write_text(json.dumps({"module": task.module, "inputs": task.inputs, "secrets": provision.secrets}))
-        return ProcessSpec(
-            id=_id(task.uid),
-            argv=(*self._command, str(path)),
-            env={**variables(task.env), **self._env, "HOME": str(work), "TMPDIR": str(work)},
-            cwd=work,
-            labels={"namespace": task.namespace, "name": task.name},
-            grace_s=_GRACE_S,
-            timeout_s=task.timeout_s,
-            memory_bytes=task.memory_bytes,
-            sandbox=Sandbox(provision.read, (work,), provision.network, write_bytes=self._write_bytes),
-        )
-
-    def _work(self, uid: str) -> Path:
-        """Where the task runs."""
-        return self._processes.directory(_id(uid)) / _WORK
-
-
-def _id(uid: str) -> str:
-    return f"{_PREFIX}{uid}"
-
-
-def _uid(process_id: str) -> str:
-    return process_id.removeprefix(_PREFIX)
-
-
-def _is_task(state: ProcessState) -> bool:
-    return state.spec.id.startswith(_PREFIX)
-
-
-def _task_state(state: ProcessState) -> TaskState:
-    """A process as a task; where it left an outcome that tells more than the process does."""
-    outcome = Outcome.parse(state.message) or Outcome(state.exit_code or 0, state.message)
-    if state.phase != "Exited":
-        phase, reason = TaskPhase.RUNNING, ""
-    elif state.exit_code == 0 and outcome.exit_code == 0:
-        phase, reason = TaskPhase.SUCCEEDED, "Completed"
-    else:
-        lost = state.exit_code is None
-        phase, reason = TaskPhase.FAILED, "Lost" if lost else outcome.reason or _reason(state)
-    return TaskState(
-        _uid(state.spec.id),
-        state.spec.labels["namespace"],
-        state.spec.labels["name"],
-        phase,
-        reason,
-        outcome.message,
-        outcome.exit_code or state.exit_code,
-        outcome.result,
-        state.started_at,
-        state.exited_at,
-    )
-
-
-def _reason(state: ProcessState) -> str:
-    return state.reason if state.exit_code else "Error"
