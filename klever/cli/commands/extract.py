@@ -6,11 +6,11 @@ import argparse
 from pathlib import Path
 
 from klever import formats
+from klever.artifacts.ormbfile import NAME, read_ormbfile
 from klever.cli.commands.flags import add_output
 from klever.cli.commands.output import print_objects, print_table
 from klever.errors import InvalidError
 from klever.formats import Tensor
-from klever.oci.ormbfile import NAME, read_ormbfile
 
 EXAMPLES = """  klever extract ./digits
   klever extract ./digits -o json"""

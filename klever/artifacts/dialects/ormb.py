@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from klever.artifacts import archive
+from klever.artifacts.config import MAX_CONFIG, ModelConfig
 from klever.disk import disk_errors
 from klever.errors import InvalidError
 from klever.limits import Limits
-from klever.oci import archive, mediatypes
-from klever.oci.config import MAX_CONFIG, ModelConfig
+from klever.oci import mediatypes
 from klever.oci.layout import Layout
 from klever.oci.manifest import Descriptor, Manifest
 from klever.oci.progress import Progress

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from klever import formats
 from klever.api.text import format_time
+from klever.artifacts import ormbfile
+from klever.artifacts.config import ModelConfig
+from klever.artifacts.dialects import DIALECTS, dialect_of
 from klever.disk import disk_errors
 from klever.errors import AlreadyExistsError, ConflictError, IntegrityError, InvalidError, KleverError, NotFoundError
 from klever.limits import DEFAULTS, Limits
-from klever.oci import mediatypes, ormbfile
-from klever.oci.config import ModelConfig
-from klever.oci.dialects import DIALECTS, dialect_of
+from klever.oci import mediatypes
 from klever.oci.digest import Digest
 from klever.oci.layout import Layout
 from klever.oci.manifest import Descriptor, Manifest

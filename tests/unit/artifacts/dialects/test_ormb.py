@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from klever.artifacts.config import ModelConfig
+from klever.artifacts.dialects import dialect_of, ormb
+from klever.artifacts.ormbfile import read_ormbfile
 from klever.errors import IntegrityError, InvalidError
 from klever.limits import Limits
 from klever.oci import mediatypes
-from klever.oci.config import ModelConfig
-from klever.oci.dialects import dialect_of, ormb
 from klever.oci.digest import Digest
 from klever.oci.layout import Layout
 from klever.oci.manifest import Descriptor, Manifest
-from klever.oci.ormbfile import read_ormbfile
 from klever.oci.progress import no_progress
 
 SHARED = Path(os.environ.get("KLEVER_SHARED", Path(__file__).parents[4].parent / "shared"))

@@ -11,8 +11,8 @@ from random import Random
 
 import pytest
 
+from klever.artifacts import model
 from klever.errors import IntegrityError
-from klever.oci import model
 from klever.oci.client import RegistryClient
 from klever.oci.layout import Layout
 from klever.oci.manifest import Manifest

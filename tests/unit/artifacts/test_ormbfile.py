@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from klever.artifacts.ormbfile import NAME, read_ormbfile
 from klever.errors import InvalidError
-from klever.oci.ormbfile import NAME, read_ormbfile
 
 LAUGHS = "\n".join(
     [

@@ -1,7 +1,7 @@
 """`ormbfile.yaml`: what a user says of a model, beside its `model/` directory.
 
-Its fields are those of the config (`klever.oci.config`). The original reads it with Go's yaml.v2: names match without
-regard to case, and a scalar where text belongs is text as it stands (`value: 0.10` is "0.10", not 0.1).
+Its fields are those of the config (`klever.artifacts.config`). The original reads it with Go's yaml.v2: names match
+without regard to case, and a scalar where text belongs is text as it stands (`value: 0.10` is "0.10", not 0.1).
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any, Final
 import yaml
 
 from klever.api.documents import read_document
+from klever.artifacts.config import known_fields, normalize
 from klever.disk import disk_errors, replace_file
 from klever.errors import FieldViolation, InvalidError
-from klever.oci.config import known_fields, normalize
 
 __all__ = ["NAME", "read_ormbfile", "write_ormbfile"]
 

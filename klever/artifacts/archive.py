@@ -15,10 +15,10 @@ from io import FileIO
 from pathlib import Path
 from typing import Final
 
+from klever.artifacts import tar
 from klever.disk import disk_errors
 from klever.errors import InvalidError
 from klever.limits import DEFAULTS, Limits
-from klever.oci import tar
 from klever.oci.blobs import BLOCK, write_all
 from klever.oci.progress import Progress, no_progress
 

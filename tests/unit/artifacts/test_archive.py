@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from klever.artifacts import archive
 from klever.errors import InvalidError
 from klever.limits import DEFAULTS, Limits
-from klever.oci import archive
 
 NAMES = st.lists(
     st.lists(st.text("ab é.", min_size=1, max_size=120).filter(lambda x: x not in {".", ".."}), min_size=1, max_size=4)

@@ -15,10 +15,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from klever.artifacts import model
+from klever.artifacts.config import ModelConfig
 from klever.errors import AlreadyExistsError, ExhaustedError, InvalidError, NotFoundError
 from klever.formats import Signature, Tensor
-from klever.oci import mediatypes, model
-from klever.oci.config import ModelConfig
+from klever.oci import mediatypes
 from klever.oci.layout import Layout
 from klever.oci.manifest import Manifest
 from klever.oci.reference import Reference

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from klever.artifacts.config import ModelConfig
+from klever.artifacts.dialects import ormb
 from klever.errors import InvalidError
 from klever.limits import Limits
 from klever.oci import mediatypes
-from klever.oci.config import ModelConfig
-from klever.oci.dialects import ormb
 from klever.oci.layout import Layout
 from klever.oci.manifest import Descriptor, Manifest
 from klever.oci.progress import Progress

@@ -17,9 +17,9 @@ from random import Random
 
 import pytest
 
+from klever.artifacts import archive
 from klever.errors import InvalidError
 from klever.limits import Limits
-from klever.oci import archive
 
 REFUSED = {"ARCHIVE_UNSAFE", "ARCHIVE_DAMAGED", "LIMIT_EXCEEDED"}
 LIMITS = Limits(model_bytes=8 << 20, model_files=200)

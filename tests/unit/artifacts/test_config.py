@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
+from klever.artifacts.config import GitSource, ModelConfig
+from klever.artifacts.ormbfile import read_ormbfile, write_ormbfile
 from klever.errors import InvalidError
 from klever.formats import Signature, Tensor
-from klever.oci.config import GitSource, ModelConfig
-from klever.oci.ormbfile import read_ormbfile, write_ormbfile
 
 FULL = {
     "author": "Ce Gao <gaoce@caicloud.io>",
