@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from klever import tasks
-from klever.api.codec import parse_time
 from klever.api.kinds import MODEL_JOB, Object
+from klever.api.text import format_time, parse_time
 from klever.controllers.env import reserved_variables
 from klever.controllers.extraction import CONTENT_ANNOTATION
 from klever.controllers.inspections import allows_code, record_inspection
@@ -20,7 +20,7 @@ from klever.executors import Executor, RegistryAccess, Task, TaskState
 from klever.formats import Trust, trust_of
 from klever.limits import DEFAULTS, Limits
 from klever.oci.reference import Reference
-from klever.reconcile.conditions import Condition, format_time, merge_conditions
+from klever.reconcile.conditions import Condition, merge_conditions
 from klever.reconcile.finalizers import hold, is_held, release
 from klever.reconcile.runner import Result
 from klever.store import Key, Store

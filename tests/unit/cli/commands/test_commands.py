@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from klever.api.codec import from_object
-from klever.cli.klever.client import Api
-from klever.cli.klever.deploy import _beside_canary
+from klever.cli.commands.client import Api
+from klever.cli.commands.deploy import _beside_canary
 from klever.cli.settings import Settings
 from klever.cmd import main
 from klever.cmd.main import VERBS
