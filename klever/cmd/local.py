@@ -14,6 +14,7 @@ from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
+from klever.artifacts import model
 from klever.backends.local import Commands, LocalBackend
 from klever.catalog.catalogue import Catalogue
 from klever.cmd.certificates import check_pair, self_signed
@@ -28,7 +29,6 @@ from klever.environments import EnvironmentManager
 from klever.errors import UnavailableError
 from klever.executors.local import LocalExecutor
 from klever.limits import Limits
-from klever.oci import model
 from klever.oci.client import RegistryClient
 from klever.oci.layout import Layout
 from klever.oci.reference import Reference

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from klever import formats
+from klever.artifacts import model, ormbfile
+from klever.artifacts.config import ModelConfig
 from klever.errors import InvalidError
 from klever.inspection.inspector import inspect
-from klever.oci import model, ormbfile
 from klever.oci.client import RegistryClient
-from klever.oci.config import ModelConfig
 from klever.oci.layout import Layout
 from klever.tasks.job import Job, Step, StepError, patiently, step
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from klever.api.codec import parse_time
 from klever.api.kinds import Object
+from klever.api.text import format_time, parse_time
 from klever.controllers.extraction import CONTENT_ANNOTATION
 from klever.executors import TaskState
-from klever.reconcile.conditions import Condition, format_time, merge_conditions
+from klever.reconcile.conditions import Condition, merge_conditions
 from klever.reconcile.finalizers import is_held
 
 __all__ = ["CANCEL_ANNOTATION", "FINALIZER", "LOST", "MAX_LOSSES", "Decision", "Snapshot", "decide", "status_of"]

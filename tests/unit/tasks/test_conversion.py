@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 
 import klever
 from klever.api.kinds import MODEL_JOB, Object
+from klever.artifacts import model
 from klever.cmd.programs import bubblewraps
 from klever.cmd.provisions import EmbeddedRegistry, Provisions
 from klever.controllers.modeljob import ModelJobReconciler
@@ -25,7 +26,6 @@ from klever.environments.table import Environment
 from klever.executors import Task
 from klever.executors.local import LocalExecutor, Provision
 from klever.limits import DEFAULTS
-from klever.oci import model
 from klever.oci.client import RegistryClient
 from klever.oci.layout import Layout
 from klever.oci.reference import Reference
