@@ -252,6 +252,7 @@ async def serve(root: Path) -> None:
     from klever.cmd.local import gateway_of  # noqa: PLC0415
     from klever.cmd.options import Options  # noqa: PLC0415
     from klever.cmd.programs import envoy_binary  # noqa: PLC0415
+    from klever.environments import EnvironmentManager  # noqa: PLC0415
     from klever.executors.local import LocalExecutor  # noqa: PLC0415
     from klever.process import ProcessManager  # noqa: PLC0415
     from klever.routers.envoy import EnvoyRouter  # noqa: PLC0415
@@ -280,7 +281,8 @@ async def serve(root: Path) -> None:
         },
     )
     processes = ProcessManager(data.processes)
-    handlers = JobHandlers(store, LocalExecutor(processes, (), env={}))
+    executor = LocalExecutor(processes, (), env={}, environments=EnvironmentManager(processes.root))
+    handlers = JobHandlers(store, executor)
     authenticator = TokenAuthenticator(data.token(), guard_reads=False)
     server = await make_server(Binder(authenticator, RpcMetrics(CollectorRegistry())), ((JOBS, handlers),))
     server.add_insecure_port(f"unix:{gateway.api}")

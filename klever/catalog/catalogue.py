@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from klever.artifacts.config import ModelConfig
+from klever.artifacts.dialects import dialect_of
 from klever.catalog.cache import VersionCache
 from klever.errors import NotFoundError
 from klever.formats.bounds import check_bounds
 from klever.limits import DEFAULTS, Limits
 from klever.oci.client import FetchedManifest, RegistryClient
-from klever.oci.config import ModelConfig
-from klever.oci.dialects import dialect_of
 from klever.oci.digest import Digest
 from klever.oci.layout import Layout
 from klever.oci.manifest import Descriptor, Manifest

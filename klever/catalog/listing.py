@@ -13,12 +13,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
-from klever.api.codec import parse_time
+from klever.api.text import parse_time
+from klever.artifacts.dialects import DIALECTS
 from klever.catalog.catalogue import Catalogue, Version
 from klever.errors import InvalidError, KleverError, NotFoundError
 from klever.limits import DEFAULTS, Limits
 from klever.oci.client import FetchedManifest, RegistryClient
-from klever.oci.dialects import DIALECTS
 from klever.oci.digest import Digest
 from klever.oci.layout import Layout
 from klever.oci.reference import Reference

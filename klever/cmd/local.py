@@ -14,6 +14,7 @@ from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
+from klever.artifacts import model
 from klever.backends.local import Commands, LocalBackend
 from klever.catalog.catalogue import Catalogue
 from klever.cmd.certificates import check_pair, self_signed
@@ -28,7 +29,6 @@ from klever.environments import EnvironmentManager
 from klever.errors import UnavailableError
 from klever.executors.local import LocalExecutor
 from klever.limits import Limits
-from klever.oci import model
 from klever.oci.client import RegistryClient
 from klever.oci.layout import Layout
 from klever.oci.reference import Reference
@@ -71,9 +71,10 @@ async def local_platform(
             stack.push_async_callback(router.finish)
         watching = asyncio.create_task(router.look_after(), name="gateway")
         stack.push_async_callback(_end, watching)
+        environments = EnvironmentManager(options.environments)
         backend = LocalBackend(
             processes=processes,
-            environments=EnvironmentManager(options.environments),
+            environments=environments,
             runtimes=runtimes,
             models=data.models,
             fetch=partial(_fetch, registries, stopping, limits=options.limits),
@@ -85,7 +86,8 @@ async def local_platform(
         stack.push_async_callback(backend.close)
         stack.callback(stopping.set)
         task = (sys.executable, "-I", "-m", "klever.cmd.task")
-        executor = LocalExecutor(processes, task, env={"PATH": os.defpath}, provide=provisions)
+        env = {"PATH": os.defpath}
+        executor = LocalExecutor(processes, task, env=env, environments=environments, provide=provisions)
         await stack.enter_async_context(executor)
         yield Platform(executor, backend, router, catalogue, runtimes, router.metrics)
 

@@ -1,6 +1,7 @@
 """`python -m klever.cmd.task SPEC.json`: one job's task, in a process of its own.
 
-SPEC.json holds `module`, the task's module; `inputs`: `model`, `desiredTag`, `extraction` and `limits`; and `secrets`
+SPEC.json holds `module` and `step`, which name the function to call; `inputs`: `model`, `desiredTag`, `limits`, and
+`extraction`, or `conversion` and `allowCode`; and `secrets`
 (`klever.cmd.provisions`): how to reach the platform's registry (`platform`: `url`, `token`, `ca`, `plaintext`; null if
 the task does not use it) and others (`entries`). Progress goes to standard output, the outcome to the file that
 KLEVER_TERMINATION_LOG names.
@@ -39,7 +40,7 @@ def main() -> int:
 
 def _run(spec: dict[str, Any], work: Path) -> Outcome:
     try:
-        result = tasks.run(spec["module"], _job(spec["inputs"], spec["secrets"], work))
+        result = tasks.run(spec["module"], spec["step"], _job(spec["inputs"], spec["secrets"], work))
     except tasks.StepError as error:
         return Outcome(error.step.code, error.message, error.step.reason, error.result)
     except Exception as error:  # noqa: BLE001 - whatever it is, the outcome must say so; the log has the rest
@@ -53,9 +54,20 @@ def _job(inputs: dict[str, Any], secrets: dict[str, Any], work: Path) -> tasks.J
     registries = Registries.parse({"registries": secrets["entries"]}, platform=platform)
     model = Reference.parse(inputs["model"])
     target = Reference.parse(inputs["desiredTag"]) if inputs.get("desiredTag") else model
-    extraction, limits = inputs["extraction"], Limits(**inputs["limits"])
-    inspect_only = bool(extraction.get("inspectOnly"))
-    return tasks.Job(model, target, extraction["format"], registries, work, _say, limits, inspect_only=inspect_only)
+    extraction = inputs.get("extraction") or {}
+    pair = (inputs.get("conversion") or {}).get("mmdnn", {})
+    return tasks.Job(
+        model,
+        target,
+        format=extraction.get("format") or pair["from"],
+        registries=registries,
+        work=work,
+        say=_say,
+        limits=Limits(**inputs["limits"]),
+        inspect_only=bool(extraction.get("inspectOnly")),
+        into=pair.get("to", ""),
+        allow_code=bool(inputs.get("allowCode")),
+    )
 
 
 def _platform(own: dict[str, Any]) -> Endpoint:

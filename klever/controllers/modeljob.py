@@ -9,17 +9,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from klever import tasks
-from klever.api.codec import parse_time
 from klever.api.kinds import MODEL_JOB, Object
+from klever.api.text import format_time, parse_time
 from klever.controllers.env import reserved_variables
 from klever.controllers.extraction import CONTENT_ANNOTATION
-from klever.controllers.inspections import record_inspection
+from klever.controllers.inspections import allows_code, record_inspection
 from klever.controllers.report import report
 from klever.errors import InvalidError, KleverError, NotFoundError
 from klever.executors import Executor, RegistryAccess, Task, TaskState
+from klever.formats import Trust, trust_of
 from klever.limits import DEFAULTS, Limits
 from klever.oci.reference import Reference
-from klever.reconcile.conditions import Condition, format_time, merge_conditions
+from klever.reconcile.conditions import Condition, merge_conditions
 from klever.reconcile.finalizers import hold, is_held, release
 from klever.reconcile.runner import Result
 from klever.store import Key, Store
@@ -224,7 +225,7 @@ class ModelJobReconciler:
         task = await self._executor.get(job["metadata"]["uid"])
         if job.get("status", {}).get("phase") in ("Succeeded", "Failed"):
             self._losses.pop(key, None)
-        snapshot = Snapshot(job, task, self._refusal(job), self._clock(), self._losses[key])
+        snapshot = Snapshot(job, task, await self._refusal(job), self._clock(), self._losses[key])
         return await self._apply(key, snapshot, decide(snapshot))
 
     async def _apply(self, key: Key, snapshot: Snapshot, decision: Decision) -> Result:
@@ -267,7 +268,7 @@ class ModelJobReconciler:
         """Start the task, and return why it can never be, empty if it can. What passes is said, and raised."""
         job = snapshot.job
         try:
-            await self._executor.start(self._task(job))
+            await self._executor.start(await self._task(job))
         except InvalidError as error:
             return error.message
         except KleverError as error:
@@ -277,27 +278,39 @@ class ModelJobReconciler:
             raise
         return ""
 
-    def _refusal(self, job: Object) -> str:
+    async def _refusal(self, job: Object) -> str:
         """Return why a job that the schema accepts can never work."""
         spec = job["spec"]
         try:
             tasks.check(spec)
-            violations = (*reserved_variables(spec.get("env", [])), *self._executor.check(self._task(job)))
+            task = await self._task(job)
+            violations = (*reserved_variables(spec.get("env", [])), *self._executor.check(task))
         except InvalidError as error:
             return error.message
+        if task.trust is Trust.CODE and not task.inputs["allowCode"]:
+            return (
+                f"spec.conversion: the source format is code, and the project {task.namespace} does not allow code: "
+                f"run `klever allow-code {task.namespace}`"
+            )
         return "; ".join(f"spec.{violation}" for violation in violations)
 
-    def _task(self, job: Object) -> Task:
+    async def _task(self, job: Object) -> Task:
+        """Return the task of a job that `tasks.check` passed; raises `InvalidError` for an invalid reference."""
         spec, metadata = job["spec"], job["metadata"]
         seconds = self._limits.task_seconds
+        converter = tasks.conversion(spec)
         inputs = {name: spec.get(name) for name in ("model", "desiredTag", "extraction", "conversion")}
+        allow_code = converter is not None and await allows_code(self._store, metadata["namespace"])
         return Task(
             namespace=metadata["namespace"],
             name=metadata["name"],
             uid=metadata["uid"],
             module=tasks.module(spec),
-            inputs={**inputs, "limits": asdict(self._limits)},
+            inputs={**inputs, "limits": asdict(self._limits), "allowCode": allow_code},
             registries=_registries(spec),
+            environment=converter.environment if converter else "",
+            program=str(converter.program) if converter else "",
+            trust=trust_of(converter.source) if converter else Trust.DATA,
             env=tuple(spec.get("env", ())),
             init_containers=tuple(spec.get("initContainer", ())),
             timeout_s=float(min(spec.get("activeDeadlineSeconds", seconds), seconds)),

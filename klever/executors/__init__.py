@@ -1,7 +1,7 @@
 """Executors: where the task of a job runs.
 
 An executor runs the task's program once, apart from the control plane and within limits of time and memory. The
-program reads a JSON document, `{"module", "inputs", "secrets"}`, whose path is its last argument, and leaves an
+program reads a JSON document, `{"module", "step", "inputs", "secrets"}`, whose path is its last argument, and leaves an
 `Outcome` in the file that its environment variable KLEVER_TERMINATION_LOG names. Only `klever.cmd` chooses
 implementations.
 """
@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from klever.errors import FieldViolation
 from klever.executors.outcome import Outcome
+from klever.formats import Trust
 
 __all__ = ["Executor", "Outcome", "RegistryAccess", "Task", "TaskPhase", "TaskState"]
 
@@ -37,9 +38,14 @@ class RegistryAccess:
 class Task:
     """What to run, and for which job; `uid` is the job's, and identifies the task for ever.
 
-    The program imports `module` and gives it `inputs`. `env` and `init_containers` are Kubernetes' EnvVar and Container
-    objects as the job's spec has them. `timeout_s` is in seconds and counts from the start of the program;
-    `memory_bytes` bounds the resident memory of all its processes.
+    The platform's program imports `module` and calls its `run` with `inputs`. If the task has a `program`, it calls
+    `fetch` instead, then the program runs in the Python of `environment`, without network and secrets, and then `push`
+    is called. The three steps share a directory: the program gets the path of `input/request.json`, which `fetch`
+    wrote, and writes to its working directory, `output`. The task's result is that of the last step.
+
+    `env` and `init_containers` are Kubernetes' EnvVar and Container objects as the job's spec has them. `trust` says
+    what the program can do: the code of a model runs in a sandbox only. `timeout_s` is in seconds and counts from the
+    start of the first step; `memory_bytes` bounds the resident memory of all processes of a step.
     """
 
     namespace: str
@@ -48,6 +54,9 @@ class Task:
     module: str
     inputs: Mapping[str, Any]
     registries: tuple[RegistryAccess, ...] = ()
+    environment: str = ""
+    program: str = ""
+    trust: Trust = Trust.DATA
     env: tuple[Mapping[str, Any], ...] = ()
     init_containers: tuple[Mapping[str, Any], ...] = ()
     timeout_s: float | None = None

@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from klever.api.wire import Walk, content, text
 from klever.errors import InvalidError
 from klever.formats.files import check_path, size_inside
-from klever.formats.wire import Walk, content, text
 
 __all__ = ["locations_of"]
 

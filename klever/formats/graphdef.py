@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from klever.api.wire import Walk, content, text
 from klever.errors import InvalidError
 from klever.formats.files import map_file, only_match
 from klever.formats.signature import Signature, Tensor
 from klever.formats.tensorflow import Shape, count_graph, dtype_name, read_shape
-from klever.formats.wire import Walk, content, text
 
 __all__ = ["read_signature"]
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from klever.api.wire import Field, Walk, content, text, varints
 from klever.errors import InvalidError
 from klever.formats.files import map_file, only_match
 from klever.formats.signature import Signature, Tensor
-from klever.formats.wire import Field, Walk, content, text, varints
 
 __all__ = ["read_signature"]
 

@@ -16,11 +16,11 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto, TypeProto, ValueInfoProto
 from onnx.helper import tensor_dtype_to_np_dtype
 
+from klever.api.wire import Walk, content, text
 from klever.errors import InvalidError
 from klever.formats.external import locations_of
 from klever.formats.files import map_file, only_match
 from klever.formats.signature import Signature, Tensor
-from klever.formats.wire import Walk, content, text
 
 __all__ = ["external_data", "read_signature"]
 

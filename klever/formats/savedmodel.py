@@ -16,11 +16,11 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
+from klever.api.wire import Walk, content, text
 from klever.errors import InvalidError
 from klever.formats.files import check_path, map_file, only_match, size_inside
 from klever.formats.signature import Signature, Tensor
 from klever.formats.tensorflow import count_graph, dtype_name
-from klever.formats.wire import Walk, content, text
 
 __all__ = ["read_signature"]
 

@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
+from klever.api.wire import Walk, content, text
 from klever.errors import InvalidError
-from klever.formats.wire import Walk, content, text
 
 __all__ = ["Shape", "count_graph", "dtype_name", "read_shape"]
 

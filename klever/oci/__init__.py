@@ -1,4 +1,5 @@
-"""OCI artifacts: references, digests, the content store, the registry client, and the dialects models are packed in.
+"""Transport and storage of bytes: references, digests, manifests, the content store and the registry client.
 
-Stands on `klever.formats` alone. Forbidden here: servers, Kubernetes, environment variables, model frameworks.
+Nothing here knows what a model is. Forbidden here: models and their formats, servers, Kubernetes, environment
+variables.
 """

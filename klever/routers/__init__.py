@@ -8,26 +8,13 @@ allow-list of paths per protocol, nothing else. Implementations are chosen by `k
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
 from klever.runtimes import Guard
 from klever.runtimes.protocols import WireProtocol
+from klever.traffic.matches import HeaderMatch
 
-__all__ = ["HeaderMatch", "MatchType", "Route", "RouteKey", "Router", "Target"]
-
-
-class MatchType(StrEnum):
-    EXACT = "exact"
-    PREFIX = "prefix"
-    REGEX = "regex"
-
-
-@dataclass(frozen=True, slots=True)
-class HeaderMatch:
-    name: str
-    value: str
-    type: MatchType = MatchType.EXACT
+__all__ = ["Route", "RouteKey", "Router", "Target"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -62,6 +49,11 @@ class Target:
 class Route:
     key: RouteKey
     targets: tuple[Target, ...]
+
+    @property
+    def shares(self) -> dict[str, int]:
+        """The percentages of the requests that no header match takes, by predictor."""
+        return {t.predictor: t.weight for t in self.targets if not t.headers}
 
 
 class Router(Protocol):

@@ -24,7 +24,7 @@ class Guard(StrEnum):
 
     NONE = ""
     TRITON = "triton"
-    """Requests of the Open Inference Protocol that end a Triton server: `klever.routers.envoy`'s guard.lua."""
+    """Requests of the Open Inference Protocol that end a Triton server."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from grpc_status import rpc_status
 
+from klever.api.bounds import check_bounds
 from klever.errors import DeadlineError, InvalidError, UnavailableError
 from klever.limits import DEFAULTS, Limits
 from klever.server.auth import TokenAuthenticator
@@ -142,12 +143,13 @@ def _reader(method: MethodDescriptor) -> Callable[[bytes], Message]:
     message = GetMessageClass(method.input_type)
 
     def read(content: bytes) -> Message:
+        if content.startswith(_GZIP):
+            raise InvalidError("the request is compressed: send it without compression")
+        check_bounds(content, method.input_type)
         try:
             return message.FromString(content)
         except DecodeError as error:
-            if content.startswith(_GZIP):
-                raise InvalidError("the request is compressed: send it without compression") from error
-            raise InvalidError(f"the request is no {method.input_type.name}: {error}") from error
+            raise InvalidError(f"the request is not a valid {method.input_type.name}: {error}") from error
 
     return read
 

@@ -28,6 +28,11 @@ CODES: dict[type[errors.KleverError], grpc.StatusCode] = {
 }
 
 
+# A status travels in HTTP/2 trailers. If they are too long, a proxy ends the connection, which all calls share.
+_MOST_MESSAGE = 2_000
+_MOST_VIOLATIONS, _MOST_PATH, _MOST_DESCRIPTION = 20, 200, 200
+
+
 def code_of(error: Exception) -> grpc.StatusCode:
     """Return the status code of an error; INTERNAL for what the tree does not know."""
     for kind, code in CODES.items():
@@ -49,12 +54,19 @@ def to_status(error: Exception, request_id: str) -> status_pb2.Status:
     details = [_pack(info), _pack(request)]
     if isinstance(error, errors.InvalidError) and error.violations:
         violations = [
-            error_details_pb2.BadRequest.FieldViolation(field=v.field, description=v.description)
-            for v in error.violations
+            error_details_pb2.BadRequest.FieldViolation(
+                field=_shortened(v.field, _MOST_PATH), description=_shortened(v.description, _MOST_DESCRIPTION)
+            )
+            for v in error.violations[:_MOST_VIOLATIONS]
         ]
         details.append(_pack(error_details_pb2.BadRequest(field_violations=violations)))
     name = code_of(error).name
-    return status_pb2.Status(code=code_pb2.Code.Value(name), message=error.message, details=details)
+    message = _shortened(error.message, _MOST_MESSAGE)
+    return status_pb2.Status(code=code_pb2.Code.Value(name), message=message, details=details)
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def _pack(message: Message) -> Any:

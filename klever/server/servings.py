@@ -15,6 +15,7 @@ from klever.controllers.render import ServingRenderer
 from klever.errors import FailedPreconditionError, FieldViolation, InvalidError
 from klever.server.objects import Objects, required, tail_of
 from klever.store import Store
+from klever.traffic.shares import check_shares, format_shares, parse_shares, read_shares, set_shares
 from klever.v1alpha1 import common_pb2, serving_service_pb2
 from klever.v1alpha1.serving_pb2 import Predictor, Serving
 
@@ -77,20 +78,15 @@ class ServingHandlers:
         serving = self._servings.read(obj)
         if request.undo and request.traffic:
             raise InvalidError(violations=(FieldViolation("traffic", "must be empty with undo"),))
-        shares = _previous(serving) if request.undo else dict(request.traffic)
-        _check_shares(serving, shares)
-        before = _shares(serving)
         predictors = obj["spec"]["predictors"]  # with what a newer version may have put into them
-        for predictor in predictors:
-            if "match" not in predictor:
-                predictor["traffic"] = shares.get(predictor["name"], 0)
-        annotation = ",".join(f"{name}={share}" for name, share in before.items())
+        shares = _previous(serving) if request.undo else dict(request.traffic)
+        check_shares(shares, predictors)
         patch = {
             "metadata": {
                 "resourceVersion": request.resource_version or serving.metadata.resource_version,
-                "annotations": {PREVIOUS_TRAFFIC: annotation},
+                "annotations": {PREVIOUS_TRAFFIC: format_shares(read_shares(predictors), ",")},
             },
-            "spec": {"predictors": predictors},
+            "spec": {"predictors": set_shares(predictors, shares)},
         }
         return await self._servings.patch(key, patch)
 
@@ -183,13 +179,6 @@ def _keep_unknown(predictors: list[dict[str, Any]], stored: list[dict[str, Any]]
         predictor |= {name: value for name, value in before.items() if name not in known}
 
 
-def _shares(serving: Serving) -> dict[str, int]:
-    open_predictors = [p for p in serving.spec.predictors if not p.HasField("match")]
-    if len(open_predictors) == 1 and not open_predictors[0].HasField("traffic"):
-        return {open_predictors[0].name: 100}
-    return {p.name: p.traffic for p in open_predictors}
-
-
 def _previous(serving: Serving) -> dict[str, int]:
     text = serving.metadata.annotations.get(PREVIOUS_TRAFFIC, "")
     if not text:
@@ -197,25 +186,7 @@ def _previous(serving: Serving) -> dict[str, int]:
             f"the traffic of serving {serving.metadata.name} was never changed: nothing to undo",
             reason="NOTHING_TO_UNDO",
         )
-    pairs = (part.rpartition("=") for part in text.split(","))
-    return {name: int(share) for name, _, share in pairs if share.isdecimal()}
-
-
-def _check_shares(serving: Serving, shares: dict[str, int]) -> None:
-    names = set(_shares(serving))
-    violations = [
-        FieldViolation(f"traffic[{name}]", f"no such predictor without a header match; there are {sorted(names)}")
-        for name in sorted(set(shares) - names)
-    ]
-    violations += [
-        FieldViolation(f"traffic[{name}]", f"{share} is not within 0..100")
-        for name, share in shares.items()
-        if not 0 <= share <= 100
-    ]
-    if not violations and sum(shares.values()) != 100:
-        violations.append(FieldViolation("traffic", f"must sum to 100, not {sum(shares.values())}"))
-    if violations:
-        raise InvalidError(violations=tuple(violations))
+    return parse_shares(text.split(","))
 
 
 def _instance(instance: Instance) -> serving_service_pb2.Instance:

@@ -1,6 +1,9 @@
-"""What runs inside a job. A task is a module with `run(job) -> result` and a row in `klever.tasks.table`."""
+"""What runs inside a job. A task is a module with a row in `klever.tasks.table`, and one function per step.
+
+It has `run(job) -> result`, or, if a program of another environment does the work between them, `fetch` and `push`.
+"""
 
 from klever.tasks.job import Job, Step, StepError
-from klever.tasks.table import check, module, run
+from klever.tasks.table import check, conversion, module, run
 
-__all__ = ["Job", "Step", "StepError", "check", "module", "run"]
+__all__ = ["Job", "Step", "StepError", "check", "conversion", "module", "run"]

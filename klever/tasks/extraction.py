@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from klever import formats
+from klever.artifacts import model
 from klever.errors import ConflictError, InvalidError, KleverError
 from klever.inspection.inspector import inspect
 from klever.inspection.verdict import spec_of
-from klever.oci import model
 from klever.oci.client import RegistryClient
 from klever.oci.layout import Layout
 from klever.tasks.job import Job, Step, StepError, patiently, step

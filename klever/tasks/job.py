@@ -10,6 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from klever.backoff import Backoff
 from klever.errors import KleverError, UnavailableError
 from klever.limits import DEFAULTS, Limits
 from klever.oci.reference import Reference
@@ -57,7 +58,8 @@ class StepError(KleverError):
 class Job:
     """`target` is what is written: the desired tag, or the model itself. `say` prints a line of progress.
 
-    With `inspect_only` nothing is written.
+    With `inspect_only` nothing is written. A conversion goes from `format` to `into`; with `allow_code` the model may
+    hold code.
     """
 
     model: Reference
@@ -68,20 +70,22 @@ class Job:
     say: Callable[[str], None]
     limits: Limits = DEFAULTS
     inspect_only: bool = False
+    into: str = ""
+    allow_code: bool = False
 
 
 def patiently(registry: Reference, call: Callable[[], T], say: Callable[[str], None]) -> T:
     """Make a call to the registry of a reference, which may be away for a while."""
-    delay, deadline = 0.2, time.monotonic() + (FOREIGN_PATIENCE if registry.host else PATIENCE)
+    backoff, deadline = Backoff(maximum=5.0), time.monotonic() + (FOREIGN_PATIENCE if registry.host else PATIENCE)
     while True:
         try:
             return call()
         except UnavailableError as error:
+            delay = backoff.next(error)
             if time.monotonic() + delay > deadline:
                 raise
             say(f"{error.message}; again in {delay:.1f} s")
             time.sleep(delay)
-            delay = min(delay * 2, 5.0)
 
 
 @contextmanager

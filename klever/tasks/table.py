@@ -7,22 +7,21 @@ from importlib import import_module
 from typing import Any, Final
 
 from klever import formats
+from klever.converters import Converter
+from klever.converters.table import converter
 from klever.errors import InvalidError
 from klever.tasks.job import Job
 
-__all__ = ["check", "module", "run"]
+__all__ = ["check", "conversion", "module", "run"]
 
-_TASKS: Final = {"extraction": "klever.tasks.extraction"}
+_TASKS: Final = {"extraction": "klever.tasks.extraction", "conversion": "klever.tasks.conversion"}
 
 
 def check(spec: Mapping[str, Any]) -> None:
-    """Raise `InvalidError` for a ModelJob spec that no task here can do."""
-    if spec.get("conversion"):
-        pair = spec["conversion"].get("mmdnn", {})
-        raise InvalidError(
-            f"no conversion from {pair.get('from')} to {pair.get('to')} is installed; there are: none",
-            reason="UNSUPPORTED_CONVERSION",
-        )
+    """Raise `InvalidError` for a ModelJob spec that no task can do."""
+    if found := conversion(spec):
+        found.check({variable["name"]: variable.get("value", "") for variable in spec.get("env", ())})
+        return
     format_ = formats.get(spec["extraction"]["format"])
     if spec.get("desiredTag") and not format_.extractable:
         readable = ", ".join(name for name in formats.names() if formats.get(name).extractable)
@@ -32,12 +31,20 @@ def check(spec: Mapping[str, Any]) -> None:
         )
 
 
+def conversion(spec: Mapping[str, Any]) -> Converter | None:
+    """Return the converter of a ModelJob spec, None for an extraction; raises `InvalidError` if there is none."""
+    if not spec.get("conversion"):
+        return None
+    pair = spec["conversion"].get("mmdnn", {})
+    return converter(pair.get("from", ""), pair.get("to", ""))
+
+
 def module(spec: Mapping[str, Any]) -> str:
     """Return the module of the task for a ModelJob spec that `check` passed."""
     return next(module for field, module in _TASKS.items() if spec.get(field))
 
 
-def run(module_: str, job: Job) -> dict[str, Any]:
-    """Run the task of that module; raises `StepError`."""
-    result: dict[str, Any] = import_module(module_).run(job)
+def run(module_: str, step: str, job: Job) -> dict[str, Any]:
+    """Run a step of the task of that module; raises `StepError`."""
+    result: dict[str, Any] = getattr(import_module(module_), step)(job)
     return result

@@ -202,6 +202,24 @@ def hostile_expressions(platform: Platform) -> str:
     return _create(platform, *({"name": name, "model": "team/m:v1", "match": {"headers": headers}} for name in names))
 
 
+def unicode_expressions(platform: Platform) -> str:
+    """Render, without a token, expressions that take seconds to compile."""
+    headers = [{"name": f"x{n}", "regex": r"[\pL\pM\pN\pP\pS\pZ]{99}" * 8} for n in range(16)]
+    return _render(platform, json.dumps({"name": "main", "model": "a/b:v1", "match": {"headers": headers}}))
+
+
+def empty_items(platform: Platform) -> str:
+    """Render lists of hundreds of thousands of empty messages."""
+    many = "[" + ",".join(["{}"] * 600_000) + "]"
+    lists = (f'"env": {many}', f'"match": {{"headers": {many}}}', f'"model": "{"a." * 1_500_000}"')
+    return _render(platform, f'{{"name": "main", {lists[next(_turns) % len(lists)]}}}')
+
+
+def _render(platform: Platform, predictor: str) -> str:
+    body = f'{{"metadata": {{"name": "x"}}, "spec": {{"predictors": [{predictor}]}}}}'
+    return str(_ask(platform, "POST", f"{SERVINGS}:render", body.encode(), **JSON)[0])
+
+
 def _create(platform: Platform, *predictors: dict[str, Any]) -> str:
     return str(_ask(platform, "POST", SERVINGS, _serving(*predictors), **JSON)[0])
 
@@ -243,6 +261,8 @@ ATTACKS = {
         _attack(damaged_blobs, "refused"),
         _attack(hostile_environment, "400"),
         _attack(hostile_expressions, "400"),
+        _attack(unicode_expressions, "400", "429"),
+        _attack(empty_items, "400", "429"),
         _attack(watches, "DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED,RESOURCE_EXHAUSTED", "RESOURCE_EXHAUSTED"),
     )
 }

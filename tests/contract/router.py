@@ -13,8 +13,9 @@ from aiohttp import web
 from yarl import URL
 
 from klever.errors import InvalidError
-from klever.routers import HeaderMatch, MatchType, Route, RouteKey, Router, Target
+from klever.routers import Route, RouteKey, Router, Target
 from klever.runtimes.protocols import ANY, OPEN_INFERENCE
+from klever.traffic.matches import HeaderMatch, MatchType
 
 __all__ = ["KEY", "RouterContract", "Upstream", "route", "target"]
 

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from klever.artifacts import model
 from klever.errors import ConflictError
-from klever.oci import mediatypes, model
+from klever.oci import mediatypes
 from klever.oci.client import RegistryClient
 from klever.oci.layout import Layout
 from klever.oci.manifest import Descriptor, Manifest

@@ -83,7 +83,7 @@ def test_a_write_needs_the_token(shared: Platform) -> None:
     ("model", "said", "code"),
     [
         ("team/missing:v1", "is not in the registry", 7),
-        ("team/flowers:v1", "no runtime here serves the format 'PMML'", 4),
+        ("team/flowers:v1", "no runtime serves the format 'PMML'", 4),
     ],
 )
 def test_a_model_that_cannot_be_served_is_said(shared: Platform, model: str, said: str, code: int) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from klever.artifacts import model
 from klever.cli.ormb import context
 from klever.cli.ormb.output import print_model
-from klever.oci import model
 from klever.oci.reference import Reference
 
 EXAMPLES = """\

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+from klever.artifacts import model
 from klever.cli.ormb import context
 from klever.cli.ormb.output import human_size
-from klever.oci import model
 
 EXAMPLES = "  ormb models"
 _HEADER = ("REPOSITORY", "TAG", "FORMAT", "DIGEST", "CREATED", "SIZE")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from klever.oci.model import SavedModel
+from klever.artifacts.model import SavedModel
 
 _UNITS = "KMGTPE"
 

@@ -7,10 +7,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from klever.artifacts import model
 from klever.cli.ormb import context, network
 from klever.cli.ormb.output import print_model
 from klever.cli.progress import bytes_progress
-from klever.oci import model
 from klever.oci.reference import Reference
 from klever.oci.registries import Credentials
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+from klever.artifacts import model
 from klever.cli.ormb import context, network
 from klever.cli.ormb.output import human_size, print_model
 from klever.cli.progress import bytes_progress
-from klever.oci import model
 from klever.oci.reference import Reference
 
 EXAMPLES = """\

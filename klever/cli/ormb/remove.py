@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from klever.artifacts import model
 from klever.cli.ormb import context
-from klever.oci import model
 from klever.oci.reference import Reference
 
 EXAMPLES = "  ormb remove vision/digits:v1"

@@ -6,10 +6,10 @@ import argparse
 from datetime import UTC, datetime
 from pathlib import Path
 
+from klever.artifacts import model
 from klever.cli.ormb import context
 from klever.cli.ormb.output import print_model
 from klever.cli.progress import bytes_progress
-from klever.oci import model
 from klever.oci.reference import Reference
 
 EXAMPLES = """\

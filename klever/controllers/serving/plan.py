@@ -8,9 +8,12 @@ from typing import Any
 from klever.backends import Instance, InstancePhase, PredictorWorkload
 from klever.controllers.serving.snapshot import Resolution, Snapshot
 from klever.controllers.serving.workloads import workload_of
-from klever.routers import HeaderMatch, MatchType, Route, RouteKey, Target
+from klever.routers import Route, RouteKey, Target
 from klever.runtimes import Guard
 from klever.runtimes.protocols import WireProtocol
+from klever.traffic.matches import HeaderMatch, header_matches
+from klever.traffic.rebalancing import inherit, rebalance
+from klever.traffic.shares import read_shares
 
 __all__ = ["Plan", "PredictorPlan", "make_plan"]
 
@@ -58,21 +61,13 @@ class Plan:
 def make_plan(snapshot: Snapshot) -> Plan:
     """Plan a Serving."""
     spec = snapshot.serving["spec"]
-    predictors = tuple(_predictor(snapshot, p, _share(spec["predictors"], p)) for p in spec["predictors"])
+    shares = read_shares(spec["predictors"])
+    predictors = tuple(_predictor(snapshot, p, shares.get(p["name"])) for p in spec["predictors"])
     route = _route(snapshot, predictors)
     wanted = {p.wanted.revision for p in predictors if p.wanted is not None}
     live = {t.revision for t in route.targets if t.http}
     before = {t.revision for t in snapshot.route.targets if t.http} if snapshot.route else set()
     return Plan(predictors, route, frozenset(live - wanted), tuple(sorted(before - live)))
-
-
-def _share(predictors: list[dict[str, Any]], predictor: dict[str, Any]) -> int | None:
-    if predictor.get("match"):
-        return None
-    unmatched = [p for p in predictors if not p.get("match")]
-    if len(unmatched) == 1 and "traffic" not in predictor:
-        return 100
-    return int(predictor.get("traffic", 0))
 
 
 def _predictor(snapshot: Snapshot, predictor: dict[str, Any], share: int | None) -> PredictorPlan:
@@ -90,7 +85,7 @@ def _predictor(snapshot: Snapshot, predictor: dict[str, Any], share: int | None)
         message, failed = _trouble(mine), any(i.phase is InstancePhase.FAILED for i in mine)
     live = _live_revision(snapshot, name, wanted, instances)
     serving = sum(i.phase is InstancePhase.READY for i in instances if i.revision == live)
-    return PredictorPlan(name, wanted, live, share, _headers(predictor), ready, serving, message, failed)
+    return PredictorPlan(name, wanted, live, share, header_matches(predictor), ready, serving, message, failed)
 
 
 def _trouble(instances: list[Instance]) -> str:
@@ -121,17 +116,12 @@ def _live_revision(snapshot: Snapshot, name: str, wanted: PredictorWorkload | No
     return wanted.revision if wanted is not None and ready.get(wanted.revision) else ""
 
 
-def _headers(predictor: dict[str, Any]) -> tuple[HeaderMatch, ...]:
-    headers = predictor.get("match", {}).get("headers", [])
-    return tuple(HeaderMatch(h["name"], h[t], t) for h in headers for t in MatchType if t in h)
-
-
 def _route(snapshot: Snapshot, predictors: tuple[PredictorPlan, ...]) -> Route:
     metadata = snapshot.serving["metadata"]
     targets = [_target(snapshot, p) for p in predictors]
     awaited = sum(t.weight for p, t in zip(predictors, targets, strict=True) if _is_awaited(p, t))
     targets += _departing(snapshot, {p.name for p in predictors}, awaited)
-    return Route(RouteKey(metadata["namespace"], metadata["name"]), tuple(_rebalance(targets)))
+    return Route(RouteKey(metadata["namespace"], metadata["name"]), _rebalanced(targets))
 
 
 def _is_awaited(predictor: PredictorPlan, target: Target) -> bool:
@@ -145,8 +135,8 @@ def _departing(snapshot: Snapshot, named: set[str], share: int) -> list[Target]:
     published = snapshot.route.targets if snapshot.route else ()
     left = [t for t in published if t.predictor not in named and not t.headers and t.weight > 0]
     able = [t for t in (_reached(snapshot, t) for t in left) if t.http]
-    total = sum(t.weight for t in able)
-    return [replace(t, weight=max(t.weight * share // total, 1)) for t in able] if share else []
+    weights = inherit({t.predictor: t.weight for t in able}, share)
+    return [replace(t, weight=weights[t.predictor]) for t in able if t.predictor in weights]
 
 
 def _target(snapshot: Snapshot, predictor: PredictorPlan) -> Target:
@@ -180,18 +170,9 @@ def _reached(snapshot: Snapshot, target: Target) -> Target:
     return replace(target, http=tuple(sorted(http)), grpc=tuple(sorted(grpc)), guard=guard)
 
 
-def _rebalance(targets: list[Target]) -> list[Target]:
-    """Give the share of targets without endpoints to the others, in proportion; shares stay integers that sum to 100.
-
-    So a canary that crashes, or is not up yet, costs no request.
-    """
-    able = [t for t in targets if not t.headers and t.http and t.weight > 0]
-    total = sum(t.weight for t in able)
-    if total == 0:
-        return targets
-    exact = {t.predictor: t.weight * 100 / total for t in able}
-    shares = {name: int(value) for name, value in exact.items()}
-    by_remainder = sorted(exact, key=lambda name: (shares[name] - exact[name], name))
-    for name in by_remainder[: 100 - sum(shares.values())]:
-        shares[name] += 1
-    return [t if t.headers else replace(t, weight=shares.get(t.predictor, 0)) for t in targets]
+def _rebalanced(targets: list[Target]) -> tuple[Target, ...]:
+    """Return the targets with live shares: a canary that crashes, or is not up yet, costs no request."""
+    weights = {t.predictor: t.weight for t in targets if not t.headers}
+    up = {t.predictor for t in targets if not t.headers and t.http}
+    shares = rebalance(weights, up)
+    return tuple(t if t.headers else replace(t, weight=shares[t.predictor]) for t in targets)

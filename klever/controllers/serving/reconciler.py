@@ -106,8 +106,9 @@ class ServingReconciler:
     async def _apply(self, key: Key, snapshot: Snapshot, plan: Plan) -> None:
         uid = snapshot.serving["metadata"]["uid"]
         retired = frozenset(plan.retired)
-        shares = {t.predictor: t.weight for t in plan.route.targets if not t.headers}
-        workload = Workload(ServingKey(key.namespace, key.name), uid, plan.wanted, plan.keep | retired, shares)
+        workload = Workload(
+            ServingKey(key.namespace, key.name), uid, plan.wanted, plan.keep | retired, plan.route.shares
+        )
         if self._backend.routes_shares:  # where both match a request, the older route wins
             matches = tuple(t for t in plan.route.targets if t.headers)
             await self._router.publish(replace(plan.route, targets=matches))

@@ -15,7 +15,7 @@ from klever.controllers.extraction import Extraction
 from klever.errors import FieldViolation
 from klever.formats import Trust
 from klever.routers import Route
-from klever.runtimes.protocols import ANY, WireProtocol
+from klever.runtimes.protocols import OPEN_INFERENCE, WireProtocol
 
 __all__ = ["Resolution", "ResolvedModel", "Snapshot", "pin_of"]
 
@@ -39,8 +39,8 @@ class ResolvedModel:
     """What became of one predictor's reference. `version` is None for a command without a model, and until RESOLVED.
 
     `runtime` is the one that the predictor names, or the default of the model's format; `protocol` is what it speaks,
-    once RESOLVED. `reason` is the condition's, while it is WAITING, FAILED or DENIED. `trust` is None until it is
-    known.
+    once RESOLVED, and Open Inference until then. `reason` is the condition's, while it is WAITING, FAILED or DENIED.
+    `trust` is None until it is known.
     """
 
     state: Resolution
@@ -48,7 +48,7 @@ class ResolvedModel:
     version: Version | None = None
     runtime: str = ""
     reason: str = ""
-    protocol: WireProtocol = ANY
+    protocol: WireProtocol = OPEN_INFERENCE
     trust: Trust | None = None
     extraction: Extraction | None = None
     """The job that has to be created, while it is SIGNATURE_PENDING; None if it runs already."""

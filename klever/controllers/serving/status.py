@@ -9,6 +9,7 @@ from klever.api.kinds import Object
 from klever.controllers.serving.plan import Plan, PredictorPlan
 from klever.controllers.serving.snapshot import Resolution, Snapshot, pin_of
 from klever.reconcile.conditions import Condition, merge_conditions
+from klever.traffic.shares import format_shares
 
 __all__ = ["deleting_status", "status_of"]
 
@@ -77,7 +78,7 @@ def _phase(snapshot: Snapshot, plan: Plan) -> str:
 
 
 def _traffic(plan: Plan) -> str:
-    return " ".join(f"{t.predictor}={t.weight}" for t in plan.route.targets if not t.headers and t.http)
+    return format_shares({t.predictor: t.weight for t in plan.route.targets if not t.headers and t.http})
 
 
 def _ready(snapshot: Snapshot, plan: Plan) -> Condition:

@@ -26,12 +26,13 @@ from klever.process import ProcessManager, ProcessSpec
 from klever.routers import Route, RouteKey
 from klever.routers.envoy.admin import ANSWER_SECONDS, Admin
 from klever.routers.envoy.bootstrap import CLUSTERS_FILE, ROUTES_FILE, bootstrap
-from klever.routers.envoy.changes import Change, Changes
+from klever.routers.envoy.changes import Change, RouteChanges
 from klever.routers.envoy.clusters import clusters_of, fixed_clusters
 from klever.routers.envoy.gateway import Gateway
 from klever.routers.envoy.routes import ROUTES, route_configuration, serving_routes
 from klever.routers.envoy.state import decode_routes, encode_routes
 from klever.routers.envoy.tls import CERTIFICATE_FILE, certificate_secret
+from klever.traffic.shares import check_sum
 
 __all__ = ["PROCESS_ID", "EnvoyRouter"]
 
@@ -63,7 +64,7 @@ class EnvoyRouter:
         self._retiring: dict[str, dict[str, Any]] = {}
         self._version = 0
         self._lock = asyncio.Lock()
-        self._changes = Changes(self._apply)
+        self._changes = RouteChanges(self._apply)
 
     async def start(self) -> None:
         """Start Envoy, or adopt the one that runs; returns when it serves.
@@ -306,9 +307,8 @@ class EnvoyRouter:
 
 
 def _check(route: Route) -> None:
-    weights = [t.weight for t in route.targets if not t.headers]
-    if weights and sum(weights) != 100:
-        raise InvalidError(f"the shares of {route.key} must sum to 100, not {sum(weights)}")
+    if route.shares:
+        check_sum(route.shares)
 
 
 def _not_started(gateway: Gateway, words: str) -> FailedPreconditionError:

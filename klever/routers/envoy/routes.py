@@ -7,12 +7,13 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from klever.routers import HeaderMatch, MatchType, Route, RouteKey, Target
+from klever.routers import Route, RouteKey, Target
 from klever.routers.envoy.clusters import API, REGISTRY, grpc_cluster, http_cluster
 from klever.routers.envoy.gateway import Gateway
 from klever.routers.envoy.guard import REQUEST_GUARD, STREAM_GUARD
 from klever.runtimes import Guard
 from klever.runtimes.protocols import ANY, WireProtocol
+from klever.traffic.matches import HeaderMatch, MatchType
 
 __all__ = ["ROUTES", "route_configuration", "serving_routes"]
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import orjson
 
-from klever.routers import HeaderMatch, MatchType, Route, RouteKey, Target
+from klever.routers import Route, RouteKey, Target
 from klever.runtimes import Guard
 from klever.runtimes.protocols import ANY, OPEN_INFERENCE, WireProtocol
+from klever.traffic.matches import HeaderMatch, MatchType
 
 __all__ = ["decode_routes", "encode_routes"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from klever.api.codec import parse_time
+from klever.api.text import parse_time
 from klever.errors import FieldViolation
 from klever.store.validation.schemas import Node
 
@@ -62,6 +62,7 @@ def _list(node: Node, value: list[Any], path: str, faults: Faults) -> None:
         faults.append(FieldViolation(path, f"must have at least {node.min_items} items, not {len(value)}"))
     if len(value) > node.max_items:
         faults.append(BlockingFault(path, f"must have at most {node.max_items} items, not {len(value)}"))
+        return
     if node.items is not None:
         for index, item in enumerate(value):
             _check(node.items, item, f"{path}[{index}]", faults)
@@ -84,6 +85,7 @@ def _string(node: Node, value: str, path: str, faults: Faults) -> None:
         faults.append(FieldViolation(path, "must not be empty"))
     if len(value) > node.max_length:
         faults.append(BlockingFault(path, f"has {len(value)} characters, more than {node.max_length}"))
+        return
     if node.pattern is not None and not node.pattern.search(value):
         faults.append(FieldViolation(path, f"{_show(value)} is not {node.title}"))
     if node.is_time:

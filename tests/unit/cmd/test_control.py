@@ -9,6 +9,7 @@ from pathlib import Path
 from klever.api.kinds import MODEL_JOB
 from klever.cmd.control import task_changes
 from klever.controllers.pushes import ensure_namespace
+from klever.environments import EnvironmentManager
 from klever.executors import Task
 from klever.executors.local import LocalExecutor
 from klever.process import ProcessManager
@@ -30,7 +31,9 @@ async def test_tasks_of_jobs_that_are_gone_end(tmp_path: Path, processes: Proces
     })  # fmt: skip
     uid = job["metadata"]["uid"]
     seen: set[Key] = set()
-    async with LocalExecutor(processes, COMMAND, env={"PATH": "/usr/bin:/bin"}, slots=2) as executor:
+    async with LocalExecutor(
+        processes, COMMAND, env={"PATH": "/usr/bin:/bin"}, environments=EnvironmentManager(tmp_path), slots=2
+    ) as executor:
         for name, of in (("there", uid), ("there", "earlier"), ("gone", "g"), ("gone-and-waiting", "w")):
             await executor.start(Task("team", name, of, "module", {"seconds": 60}, timeout_s=60))
         looks = asyncio.ensure_future(task_changes(store, executor)(seen.add))

@@ -12,6 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from klever.artifacts import model
 from klever.backends import PredictorWorkload, ServingKey, Workload
 from klever.catalog.catalogue import Catalogue
 from klever.cmd.data import DataDirectory
@@ -20,7 +21,6 @@ from klever.cmd.options import Options
 from klever.cmd.platform import Platform
 from klever.cmd.provisions import EmbeddedRegistry, Provisions
 from klever.limits import Limits
-from klever.oci import model
 from klever.oci.layout import Layout
 from klever.oci.registries import Endpoint, Registries
 from klever.process import ProcessManager, ProcessSpec

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from klever.artifacts.config import ModelConfig
 from klever.catalog.catalogue import Version
 from klever.errors import NotFoundError
 from klever.formats import Signature
-from klever.oci.config import ModelConfig
 from klever.oci.digest import Digest
 from klever.oci.reference import Reference
 

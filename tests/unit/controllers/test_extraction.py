@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from klever.artifacts.config import ModelConfig
 from klever.catalog.catalogue import Version
 from klever.controllers.extraction import _job
-from klever.oci.config import ModelConfig
 from klever.oci.digest import Digest
 from klever.oci.reference import Reference
 from klever.store import Key

@@ -13,7 +13,7 @@ from klever.controllers.serving.status import status_of
 from klever.errors import FieldViolation
 from klever.routers import Route
 from klever.runtimes import Guard
-from klever.runtimes.protocols import OPEN_INFERENCE
+from klever.runtimes.protocols import ANY
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 MAIN: dict[str, Any] = {"name": "main", "command": ["serve"], "traffic": 80}
@@ -112,9 +112,9 @@ def test_a_predictor_that_the_backend_does_not_support_runs_nothing_and_names_th
 def test_a_revision_keeps_its_protocol_while_its_successors_model_is_unknown() -> None:
     old, new = {**MAIN, "traffic": 100}, {**MAIN, "traffic": 100, "command": ["serve", "better"]}
     snapshot = seen(old, instances=(instance(old),))
-    known = replace(snapshot.models["main"], protocol=OPEN_INFERENCE)
+    known = replace(snapshot.models["main"], protocol=ANY)
     route = make_plan(replace(snapshot, models={"main": known})).route
-    assert route.targets[0].protocol == OPEN_INFERENCE
+    assert route.targets[0].protocol == ANY
     waiting = make_plan(seen(new, instances=(instance(old),), route=route, state=Resolution.WAITING))
     assert waiting.route == route
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from klever.environments import EnvironmentManager
 from klever.errors import DeadlineError, ExhaustedError, InvalidError
 from klever.executors import TaskPhase
 from klever.executors.local import LocalExecutor
@@ -25,8 +26,9 @@ pytestmark = pytest.mark.slow
 ENV = {"PATH": "/usr/bin:/bin"}
 
 
-def local(processes: ProcessManager, slots: int = 3) -> LocalExecutor:
-    return LocalExecutor(processes, COMMAND, env=ENV, slots=slots)
+def local(processes: ProcessManager, slots: int = 3, command: tuple[str, ...] = COMMAND) -> LocalExecutor:
+    environments = EnvironmentManager(processes.root)
+    return LocalExecutor(processes, command, env=ENV, environments=environments, slots=slots)
 
 
 class TestLocalExecutor(ExecutorContract):
@@ -171,7 +173,9 @@ async def test_fills_the_place_of_a_task_that_ended(processes: ProcessManager) -
 async def test_a_task_has_an_empty_directory_until_it_ends(processes: ProcessManager) -> None:
     program = "import os; print(os.getcwd() == os.environ['HOME'] == os.environ['TMPDIR']); print(os.listdir())"
     program += "; open('rest', 'w'); print(oct(os.stat('spec.json').st_mode & 0o777))"
-    async with LocalExecutor(processes, (sys.executable, "-c", program), env=ENV) as executor:
+    async with LocalExecutor(
+        processes, (sys.executable, "-c", program), env=ENV, environments=EnvironmentManager(processes.root)
+    ) as executor:
         work = task()
         await executor.start(work)
         await ended(executor, work.uid)
@@ -184,7 +188,9 @@ async def test_a_task_has_an_empty_directory_until_it_ends(processes: ProcessMan
 
 
 async def test_a_command_that_is_missing_fails_the_task(processes: ProcessManager) -> None:
-    async with LocalExecutor(processes, ("/no/such/command",), env=ENV) as executor:
+    async with LocalExecutor(
+        processes, ("/no/such/command",), env=ENV, environments=EnvironmentManager(processes.root)
+    ) as executor:
         await executor.start(task(uid="a"))
         state = await ended(executor, "a")
         assert (state.phase, state.reason) == (TaskPhase.FAILED, "StartError")
@@ -213,12 +219,15 @@ async def test_a_restart_adopts_what_runs_and_starts_nothing_twice(processes: Pr
 CONTROL_PLANE = """
 import asyncio, sys
 from pathlib import Path
+from klever.environments import EnvironmentManager
 from klever.executors.local import LocalExecutor
 from klever.process import ProcessManager, ProcessSpec
 from tests.contract.executor import COMMAND, task
 
 async def main():
-    async with LocalExecutor(ProcessManager(Path(sys.argv[1])), COMMAND, env={}, slots=1) as executor:
+    processes = ProcessManager(Path(sys.argv[1]))
+    environments = EnvironmentManager(processes.root)
+    async with LocalExecutor(processes, COMMAND, env={}, environments=environments, slots=1) as executor:
         outcome = {"exitCode": 0, "result": {"n": 1}}
         await executor.start(task(uid="a", lines=["up"], until=sys.argv[2], outcome=outcome))
         print("up", flush=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from klever.routers import HeaderMatch, MatchType, Route, RouteKey, Target
+from klever.routers import Route, RouteKey, Target
 from klever.routers.envoy.bootstrap import bootstrap
 from klever.routers.envoy.clusters import clusters_of, fixed_clusters
 from klever.routers.envoy.gateway import Gateway, Tls
@@ -18,6 +18,7 @@ from klever.routers.envoy.routes import route_configuration
 from klever.routers.envoy.tls import certificate_secret, tls_listener
 from klever.runtimes import Guard
 from klever.runtimes.protocols import ANY, OPEN_INFERENCE
+from klever.traffic.matches import HeaderMatch, MatchType
 
 Golden = Callable[[str, str], None]
 KEY = RouteKey("team", "digits")

@@ -10,10 +10,11 @@ import orjson
 import pytest
 
 from klever.errors import InvalidError
-from klever.routers import HeaderMatch, MatchType, Route, RouteKey, Target
+from klever.routers import Route, RouteKey, Target
 from klever.routers.envoy.bootstrap import bootstrap
 from klever.routers.envoy.routes import route_configuration
 from klever.runtimes.protocols import OPEN_INFERENCE
+from klever.traffic.matches import HeaderMatch, MatchType
 from tests.unit.routers.test_envoy import BINARY
 from tests.unit.routers.test_golden import gateway
 from tests.unit.store.validation.test_admission import MAIN, admit, serving

@@ -13,9 +13,10 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from prometheus_client import CollectorRegistry
 
+from klever.artifacts import model
 from klever.catalog.listing import PlatformCatalogue
 from klever.controllers.pushes import ensure_namespace
-from klever.oci import mediatypes, model
+from klever.oci import mediatypes
 from klever.oci.client import RegistryClient
 from klever.oci.layout import Layout
 from klever.oci.reference import Reference

@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
+from klever.artifacts.config import ModelConfig
 from klever.errors import InvalidError
 from klever.oci import mediatypes
 from klever.oci.client import RegistryClient
-from klever.oci.config import ModelConfig
 from klever.oci.manifest import Manifest
 from klever.registry.registry import Registry
 from klever.server.models import ModelHandlers

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from klever.artifacts.config import ModelConfig
 from klever.errors import InvalidError, NotFoundError
 from klever.oci import mediatypes
 from klever.oci.client import RegistryClient
-from klever.oci.config import ModelConfig
 from klever.oci.manifest import Descriptor, Manifest
 from klever.registry.registry import Registry
 from klever.server.models import ModelHandlers

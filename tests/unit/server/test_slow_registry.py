@@ -11,6 +11,7 @@ import grpc
 import pytest
 from prometheus_client import CollectorRegistry
 
+from klever.environments import EnvironmentManager
 from klever.executors.local import LocalExecutor
 from klever.process import ProcessManager
 from klever.server import binding
@@ -57,7 +58,7 @@ class Platform:
 @pytest.fixture
 async def platform(models: ModelHandlers, store: SqliteStore, processes: ProcessManager) -> AsyncIterator[Platform]:
     binder = Binder(TokenAuthenticator("secret", guard_reads=False), RpcMetrics(CollectorRegistry()))
-    async with LocalExecutor(processes, COMMAND, env={}) as executor:
+    async with LocalExecutor(processes, COMMAND, env={}, environments=EnvironmentManager(processes.root)) as executor:
         server = await make_server(binder, ((MODELS, models), (JOBS, JobHandlers(store, executor))))
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from klever.artifacts import model
 from klever.errors import InvalidError, KleverError, UnavailableError
-from klever.oci import model
 from klever.oci.layout import Layout
 from klever.oci.reference import Reference
 from klever.oci.registries import Registries

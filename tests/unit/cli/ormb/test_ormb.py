@@ -103,7 +103,7 @@ def test_what_is_ended_leaves_nothing_half_written(tmp_path: Path) -> None:
     (tmp_path / "m/model").mkdir(parents=True)
     os.mkfifo(tmp_path / "pipe")
     script = (
-        "import sys; from klever.oci import archive; from klever.cli.ormb import main\n"
+        "import sys; from klever.artifacts import archive; from klever.cli.ormb import main\n"
         "def stop(directory, names, write, progress):\n"
         "    write(b'begun'); open(sys.argv[1], 'w').close(); import signal; signal.pause()\n"
         "archive.pack = stop; sys.exit(main(['save', sys.argv[2], 'vision/add:v1']))"

@@ -1,0 +1,301 @@
+"""What `ormb` and the jobs do with models: save, tag, push, pull, export, list, remove.
+
+Everything here blocks; asynchronous callers run it in a thread. References without a tag or digest mean `latest`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from klever import formats
+from klever.api.text import format_time
+from klever.artifacts import ormbfile
+from klever.artifacts.config import ModelConfig
+from klever.artifacts.dialects import DIALECTS, dialect_of
+from klever.disk import disk_errors
+from klever.errors import AlreadyExistsError, ConflictError, IntegrityError, InvalidError, KleverError, NotFoundError
+from klever.limits import DEFAULTS, Limits
+from klever.oci import mediatypes
+from klever.oci.digest import Digest
+from klever.oci.layout import Layout
+from klever.oci.manifest import Descriptor, Manifest
+from klever.oci.progress import Progress, no_progress
+from klever.oci.reference import Reference
+
+if TYPE_CHECKING:  # what stays at home need not load an HTTP client
+    from klever.oci.client import RegistryClient
+
+__all__ = [
+    "SavedModel", "export", "inspect", "models", "pull", "pull_and_export", "push", "remove", "rewrite", "save", "tag",
+]  # fmt: skip
+
+_MODEL: Final = "model"
+_VERSION: Final = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class SavedModel:
+    """A model in a layout.
+
+    `digest` and `size` (bytes) are of the content layer; `manifest` is what a registry knows the version by. `newer`
+    is False after a pull that found nothing new.
+    """
+
+    reference: Reference
+    digest: Digest
+    size: int
+    layers: int
+    config: ModelConfig
+    manifest: Descriptor
+    newer: bool = True
+
+    @property
+    def format(self) -> str:
+        return self.config.format
+
+
+def save(
+    directory: Path, reference: Reference, layout: Layout, *, created: datetime, progress: Progress = no_progress
+) -> SavedModel:
+    """Pack the model directory (`ormbfile.yaml` beside `model/`) into the layout as `reference`.
+
+    Without ormbfile.yaml the format is recognised and the file written. `created` (aware) is recorded unless the file
+    says another. Raises `InvalidError` naming the file and field, or the files that the format misses.
+    """
+    name = _tagged(reference)
+    config = _described(directory, created)
+    formats.check_layout(config.format, directory / _MODEL)
+    with layout.adding():
+        manifest = DIALECTS[mediatypes.ORMB_CONFIG].build(directory, config, layout, progress)
+        return _record(name, manifest, layout)
+
+
+def rewrite(reference: Reference, layout: Layout, config: ModelConfig) -> SavedModel:
+    """Give a model in the layout other metadata; its content stays."""
+    with layout.adding():
+        manifest = Manifest.parse(layout.read(layout.resolve(str(_named(reference)))))
+        changed = dialect_of(manifest, str(reference)).with_config(manifest, config, layout)
+        return _record(_named(reference), changed, layout)
+
+
+def tag(source: Reference, target: Reference, layout: Layout) -> SavedModel:
+    """Let `target` name what `source` names; raises `NotFoundError` if that is nothing."""
+    layout.tag(str(_tagged(target)), layout.resolve(str(_named(source))))
+    return inspect(target, layout)
+
+
+def push(
+    reference: Reference,
+    layout: Layout,
+    client: RegistryClient,
+    *,
+    expected: Digest | None = None,
+    progress: Progress = no_progress,
+) -> SavedModel:
+    """Send a model of the layout to its registry.
+
+    With `expected` only while the tag still names that manifest there, or this one already: the answer to an earlier
+    try may have been lost. Raises `ConflictError` if it has moved.
+    """
+    saved = inspect(reference, layout)
+    content = layout.read(saved.manifest)
+    manifest = Manifest.parse(content)
+    blobs = (*manifest.layers, manifest.config)
+    total = _Total(sum(blob.size for blob in blobs), progress)
+    for blob in blobs:
+        try:
+            client.put_blob(reference.repository, blob, layout.blob_path(blob.digest), progress=total.part(blob.size))
+        except IntegrityError:
+            layout.verify(blob.digest)  # the registry refuses what is damaged here
+            raise
+    media_type = manifest.media_type or mediatypes.IMAGE_MANIFEST
+    try:
+        client.put_manifest(reference.repository, saved.reference.target, content, media_type, expected=expected)
+    except ConflictError:
+        if client.get_manifest(reference.repository, saved.reference.target).content != content:
+            raise
+    return saved
+
+
+def pull(
+    reference: Reference, layout: Layout, client: RegistryClient, *, progress: Progress = no_progress
+) -> SavedModel:
+    """Fetch a model into the layout; raises `InvalidError` that says what it is, if it is no model."""
+    name = _named(reference)
+    with layout.adding():
+        fetched = client.get_manifest(name.repository, name.target)
+        manifest = Manifest.parse(fetched.content, str(name))
+        dialect_of(manifest, str(name)).content(manifest)
+        blobs = (manifest.config, *manifest.layers)
+        total = _Total(sum(blob.size for blob in blobs), progress)
+        for blob in blobs:
+            _fetch(name, blob, layout, client, total.part(blob.size))
+        known = _resolve_or_none(str(name), layout)
+        descriptor = layout.put(fetched.media_type, fetched.content)
+        layout.tag(str(name), descriptor)
+    return _inspect(name, descriptor, layout, newer=known is None or known.digest != descriptor.digest)
+
+
+def export(
+    reference: Reference, layout: Layout, directory: Path, *, replace: bool = False, limits: Limits = DEFAULTS
+) -> SavedModel:
+    """Write `model/` and `ormbfile.yaml` into `directory`, which is made if it is missing.
+
+    Raises `AlreadyExistsError` if there is a `model/` and not `replace`. Unpacks beside it and moves it into place at
+    the end, so that a failure leaves what was there.
+    """
+    if not replace and (directory / _MODEL).exists():
+        raise AlreadyExistsError(f"{directory / _MODEL} exists already", reason="MODEL_EXPORTED")
+
+    def place(unpacked: Path, config: ModelConfig) -> None:
+        ormbfile.write_ormbfile(unpacked / ormbfile.NAME, config.document)
+        for name in (_MODEL, ormbfile.NAME):
+            _replace(unpacked / name, directory / name)
+
+    return _export(reference, layout, directory, place, limits)
+
+
+def pull_and_export(
+    reference: Reference,
+    layout: Layout,
+    client: RegistryClient,
+    directory: Path,
+    *,
+    relayout: bool = True,
+    progress: Progress = no_progress,
+) -> SavedModel:
+    """What a serving's storage initializer does: the model's files in `directory`, replacing older ones.
+
+    With `relayout` as model servers want them: in the version directory `1`, for MLflow in `directory` itself.
+    """
+    pull(reference, layout, client, progress=progress)
+    if not relayout:
+        return export(reference, layout, directory, replace=True)
+
+    def place(unpacked: Path, config: ModelConfig) -> None:
+        if config.format != "MLflow":
+            _replace(unpacked / _MODEL, directory / _VERSION)
+            return
+        for entry in (unpacked / _MODEL).iterdir():
+            _replace(entry, directory / entry.name)
+
+    return _export(reference, layout, directory, place, DEFAULTS)
+
+
+def inspect(reference: Reference, layout: Layout) -> SavedModel:
+    """The model that `reference` names in the layout; raises `NotFoundError`, or `InvalidError` if it is none."""
+    name = _named(reference)
+    return _inspect(name, layout.resolve(str(name)), layout)
+
+
+def models(layout: Layout) -> list[SavedModel]:
+    """The models in the layout, by name. Entries that are no models, or damaged, are left out."""
+    found = []
+    for name, descriptor in layout.entries():
+        try:
+            found.append(_inspect(Reference.parse(name), descriptor, layout))
+        except KleverError:
+            continue  # another tool's entry: it stays usable for that tool, and is none of ours to list
+    return sorted(found, key=lambda model: str(model.reference))
+
+
+def remove(reference: Reference, layout: Layout) -> None:
+    """Forget a model, and delete the content that no other name leads to."""
+    layout.untag(str(_named(reference)))
+    layout.collect()
+
+
+def _described(directory: Path, created: datetime) -> ModelConfig:
+    path = directory / ormbfile.NAME
+    if not directory.is_dir():
+        raise NotFoundError(f"{directory} is not a directory")
+    fields: dict[str, Any] = ormbfile.read_ormbfile(path) or {}
+    if "format" not in fields:
+        fields["format"] = formats.detect(directory / _MODEL)
+    if not path.exists():
+        ormbfile.write_ormbfile(path, fields)
+    return ModelConfig.of(fields).with_fields({"created": fields.get("created") or format_time(created)})
+
+
+def _record(name: Reference, manifest: Manifest, layout: Layout) -> SavedModel:
+    descriptor = layout.put(manifest.media_type or mediatypes.IMAGE_MANIFEST, manifest.encode())
+    layout.tag(str(name), descriptor)
+    return _inspect(name, descriptor, layout)
+
+
+def _inspect(name: Reference, descriptor: Descriptor, layout: Layout, *, newer: bool = True) -> SavedModel:
+    manifest = Manifest.parse(layout.read(descriptor), str(name))
+    dialect = dialect_of(manifest, str(name))
+    content = dialect.content(manifest)
+    config = dialect.read_config(manifest, layout)
+    return SavedModel(name, content.digest, content.size, len(manifest.layers), config, descriptor, newer)
+
+
+def _fetch(name: Reference, blob: Descriptor, layout: Layout, client: RegistryClient, progress: Progress) -> None:
+    if layout.has(blob):
+        progress(blob.size, blob.size)
+        return
+    with layout.writer(expected=blob.digest, size=blob.size) as writer:
+        client.get_blob(name.repository, blob, writer, progress=progress)
+        writer.commit()
+
+
+def _export(
+    reference: Reference,
+    layout: Layout,
+    directory: Path,
+    place: Callable[[Path, ModelConfig], None],
+    limits: Limits,
+) -> SavedModel:
+    saved = inspect(reference, layout)
+    manifest = Manifest.parse(layout.read(saved.manifest))
+    with disk_errors(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=directory) as unpacked:
+            dialect_of(manifest, str(reference)).unpack(manifest, layout, Path(unpacked), limits)
+            place(Path(unpacked), saved.config)
+    return saved
+
+
+def _replace(source: Path, target: Path) -> None:
+    """Move `source` to `target`; what was there goes beside `source`, and away with its temporary directory."""
+    old = source.with_name(f"old-{target.name}")
+    if target.exists():
+        target.rename(old)
+    source.rename(target)
+
+
+def _resolve_or_none(name: str, layout: Layout) -> Descriptor | None:
+    try:
+        return layout.resolve(name)
+    except NotFoundError:
+        return None
+
+
+def _named(reference: Reference) -> Reference:
+    return reference if reference.tag or reference.digest else reference.with_tag("latest")
+
+
+def _tagged(reference: Reference) -> Reference:
+    if reference.digest:
+        raise InvalidError(f"{reference}: name a tag; the digest follows from the content", reason="REFERENCE_INVALID")
+    return _named(reference)
+
+
+class _Total:
+    """Adds the progress of several blobs up."""
+
+    def __init__(self, total: int, progress: Progress) -> None:
+        self._total = total
+        self._progress = progress
+        self._before = 0
+
+    def part(self, size: int) -> Progress:
+        before = self._before
+        self._before += size
+        return lambda done, _: self._progress(before + done, self._total)

@@ -1,0 +1,40 @@
+"""`klever delete KIND NAME`."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from klever.cli.commands.client import connect
+from klever.cli.commands.flags import add_server, add_wait
+from klever.cli.commands.output import seconds
+from klever.cli.commands.resources import find
+from klever.cli.commands.wait import wait_for
+from klever.errors import InvalidError
+
+EXAMPLES = """  klever delete serving digits
+  klever delete modeljob extract-digits-v1 --no-wait
+  klever delete version team/digits:v1"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kind", metavar="KIND", help="modeljob, serving or version")
+    parser.add_argument("names", metavar="NAME", nargs="+")
+    parser.add_argument("--no-wait", action="store_true", help="do not wait until its processes have ended")
+    add_wait(parser)
+    add_server(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    resource = find(args.kind)
+    if resource.delete is None:
+        raise InvalidError(f"{resource.names[0]} cannot be deleted; modeljobs, servings and versions can")
+    deadline = time.monotonic() + seconds(args.timeout)
+    api = connect(args)
+    for name in args.names:
+        resource.delete(api, name)
+    for name in args.names:
+        if resource.stored is not None and not args.no_wait:
+            wait_for(api, resource, name, "delete", max(deadline - time.monotonic(), 0.0))
+        print(f"{resource.names[1]} {name} deleted")
+    return 0

@@ -1,0 +1,75 @@
+"""`klever describe KIND NAME`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from klever.api.codec import to_object
+from klever.cli.commands.client import Api, connect
+from klever.cli.commands.events import list_events, print_events
+from klever.cli.commands.flags import add_output, add_server
+from klever.cli.commands.output import print_objects, print_table
+from klever.cli.commands.resources import find
+from klever.cli.commands.stored import SERVINGS
+from klever.v1alpha1 import serving_service_pb2
+
+EXAMPLES = """  klever describe serving digits
+  klever describe version team/digits:v1
+  klever describe serving digits -o json      (the object, with its instances and events)"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kind", metavar="KIND", help="model, version, modeljob, serving or project")
+    parser.add_argument("name", metavar="NAME")
+    add_output(parser)
+    add_server(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    resource = find(args.kind)
+    api = connect(args)
+    obj = resource.to_json(resource.get(api, api.namespace, args.name))
+    instances = _instances(api, args.name) if resource.stored is SERVINGS else None
+    events = list_events(api, resource.stored, api.namespace, args.name) if resource.stored is not None else None
+    if args.output != "table":
+        parts = {"instances": instances, "events": events}
+        found = {name: [to_object(item) for item in items] for name, items in parts.items() if items is not None}
+        print_objects([obj | found], args.output, single=True)
+        return 0
+    _print_fields(obj, "")
+    if instances is not None:
+        print("\nInstances:")
+        _print_instances(instances)
+    if events is not None:
+        print("\nEvents:")
+        print_events(events)
+    return 0
+
+
+def _print_fields(value: dict[str, Any], indent: str) -> None:
+    for name, field in value.items():
+        if isinstance(field, dict):
+            print(f"{indent}{name}:")
+            _print_fields(field, indent + "  ")
+        elif isinstance(field, list) and field and isinstance(field[0], dict):
+            print(f"{indent}{name}:")
+            for item in field:
+                print(f"{indent}- {item.get('name') or item.get('type') or ''}")
+                _print_fields({k: v for k, v in item.items() if k not in ("name", "type")}, indent + "    ")
+        else:
+            print(f"{indent}{name}: {field if isinstance(field, str) else json.dumps(field)}")
+
+
+def _instances(api: Api, name: str) -> list[Any]:
+    request = serving_service_pb2.ListInstancesRequest(namespace=api.namespace, name=name)
+    return list(api.call(api.servings.ListInstances, request).items)
+
+
+def _print_instances(items: list[Any]) -> None:
+    if not items:
+        print("none")
+        return
+    rows = [(i.name, i.predictor, i.phase, i.restarts, i.sandbox, i.message.partition("\n")[0]) for i in items]
+    print_table(("NAME", "PREDICTOR", "PHASE", "RESTARTS", "SANDBOX", "MESSAGE"), rows)

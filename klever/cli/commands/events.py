@@ -1,0 +1,83 @@
+"""`klever events [KIND NAME]`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from klever.api.codec import to_object
+from klever.cli.commands.client import Api, connect
+from klever.cli.commands.flags import add_output, add_server
+from klever.cli.commands.output import age, print_objects, print_table
+from klever.cli.commands.resources import find
+from klever.cli.commands.stored import JOBS, SERVINGS, StoredKind
+from klever.errors import InvalidError
+from klever.v1alpha1.common_pb2 import ListEventsRequest
+
+EXAMPLES = """  klever events
+  klever events serving digits
+  klever events -A -o json"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kind", metavar="KIND", nargs="?", default="", help="modeljob or serving")
+    parser.add_argument("name", metavar="NAME", nargs="?", default="", help="one object")
+    parser.add_argument("-A", "--all-namespaces", action="store_true", help="of every project")
+    add_output(parser)
+    add_server(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    api = connect(args)
+    namespace = "-" if args.all_namespaces else api.namespace
+    found = {kind.plural: list_events(api, kind, namespace, args.name) for kind in _kinds(args.kind)}
+    if args.output != "table":
+        print_objects([to_object(e) for events in found.values() for e in events], args.output, single=False)
+        return 0
+    for plural, events in found.items():
+        if not args.kind:
+            print(f"{plural}:")
+        print_events(events, wide=args.all_namespaces)
+    return 0
+
+
+def _kinds(kind: str) -> tuple[StoredKind, ...]:
+    """Return the kind that was named, or all that have events."""
+    if not kind:
+        return (JOBS, SERVINGS)
+    resource = find(kind)
+    if resource.stored is None:
+        raise InvalidError(f"{resource.names[0]} have no events; modeljobs and servings do")
+    return (resource.stored,)
+
+
+def list_events(api: Api, kind: StoredKind, namespace: str, name: str) -> list[Any]:
+    """Return what happened to one object, or to all of the kind; oldest first."""
+    method = kind.calls(api).ListEvents
+    events: list[Any] = []
+    token, first = "", True
+    while token or first:
+        page = api.call(method, ListEventsRequest(namespace=namespace, name=name, page_token=token))
+        events += page.items
+        token, first = page.next_page_token, False
+    return events
+
+
+def print_events(events: list[Any], *, wide: bool = False) -> None:
+    """Print a table; a wide one says whose namespace it was."""
+    if not events:
+        print("none")
+        return
+    rows = [
+        (
+            *((e.involved_object.namespace,) if wide else ()),
+            age(to_object(e).get("lastTimestamp", "")),
+            e.type,
+            e.reason,
+            e.involved_object.name,
+            e.count,
+            e.message,
+        )
+        for e in events
+    ]
+    print_table((*(("NAMESPACE",) if wide else ()), "AGE", "TYPE", "REASON", "OBJECT", "COUNT", "MESSAGE"), rows)

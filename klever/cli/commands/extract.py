@@ -1,0 +1,45 @@
+"""`klever extract MODEL_DIR`: read a signature without a server."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from klever import formats
+from klever.artifacts.ormbfile import NAME, read_ormbfile
+from klever.cli.commands.flags import add_output
+from klever.cli.commands.output import print_objects, print_table
+from klever.errors import InvalidError
+from klever.formats import Tensor
+
+EXAMPLES = """  klever extract ./digits
+  klever extract ./digits -o json"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("directory", metavar="MODEL_DIR", type=Path, help="holds model/, as for `ormb save`")
+    parser.add_argument("--format", default="", help="the format, instead of what ormbfile.yaml or the files say")
+    add_output(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    directory = args.directory / "model"
+    if not directory.is_dir():
+        raise InvalidError(f"{args.directory} has no model/ in it: put the model's files there")
+    described = read_ormbfile(args.directory / NAME) or {}
+    name = args.format or described.get("format") or formats.detect(directory)
+    formats.check_layout(name, directory)
+    signature = formats.get(name).read_signature(directory)
+    if args.output != "table":
+        print_objects([{"format": name, "signature": signature.to_json()}], args.output, single=True)
+        return 0
+    print(f"format: {name}")
+    rows = [("input", *_row(t)) for t in signature.inputs] + [("output", *_row(t)) for t in signature.outputs]
+    print_table(("", "NAME", "TYPE", "SHAPE"), rows)
+    print("operators: " + ", ".join(f"{op} {count}" for op, count in signature.layers.items()))
+    return 0
+
+
+def _row(tensor: Tensor) -> tuple[str, str, str]:
+    shape = "unknown rank" if tensor.size is None else str(list(tensor.size))
+    return tensor.name, tensor.dtype, shape

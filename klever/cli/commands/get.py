@@ -1,0 +1,77 @@
+"""`klever get KIND [NAME]`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from klever.cli.commands.client import Api, connect
+from klever.cli.commands.flags import add_output, add_server
+from klever.cli.commands.output import print_objects, print_table
+from klever.cli.commands.resources import Resource, find
+from klever.errors import ExpiredError, InvalidError
+
+EXAMPLES = """  klever get servings
+  klever get modeljobs -w
+  klever get versions team/digits -o json
+  klever get models -n team
+  klever get versions -o wide             (also what loading them can do: data or code)
+  klever get servings -A -l stage=prod"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kind", metavar="KIND", help="models, versions, modeljobs, servings or projects")
+    parser.add_argument("name", metavar="NAME", nargs="?", default="", help="one object")
+    parser.add_argument("-w", "--watch", action="store_true", help="go on and print every change")
+    parser.add_argument("-A", "--all-namespaces", action="store_true", help="of every project")
+    parser.add_argument("-l", "--selector", default="", help="labels, e.g. team=vision,stage!=dev")
+    add_output(parser, "wide")
+    add_server(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    resource = find(args.kind)
+    if args.selector and resource.stored is None:
+        raise InvalidError(f"{resource.names[0]} are not selected by labels; modeljobs and servings are")
+    api = connect(args)
+    here = api.namespace if resource.namespaced else args.namespace or ""
+    namespace = "-" if args.all_namespaces else here
+    if args.watch:
+        _watch(args, api, resource, namespace)
+        return 0
+    items = list(resource.list(api, namespace, args.name, args.selector))
+    if args.output in ("json", "yaml"):
+        print_objects([resource.to_json(i) for i in items], args.output, single=resource.one(args.name))
+    elif items:
+        print_table(*_table(resource, items, namespaces=args.all_namespaces, wide=args.output == "wide"))
+    else:
+        print(f"no {resource.names[0]}" + (f" in {api.namespace}" if resource.namespaced and namespace != "-" else ""))
+    return 0
+
+
+def _table(
+    resource: Resource, items: list[Any], *, namespaces: bool, wide: bool
+) -> tuple[list[str], list[list[object]]]:
+    header, rows = list(resource.header), [list(resource.row(i)) for i in items]
+    if wide:
+        header += resource.wide
+        rows = [[*row, *(column(i) for column in resource.wide.values())] for row, i in zip(rows, items, strict=True)]
+    if namespaces and resource.namespaced:
+        return ["NAMESPACE", *header], [[i.metadata.namespace, *row] for row, i in zip(rows, items, strict=True)]
+    return header, rows
+
+
+def _watch(args: argparse.Namespace, api: Api, resource: Resource, namespace: str) -> None:
+    if resource.stored is None:
+        raise InvalidError(f"{resource.names[0]} cannot be watched; modeljobs and servings can")
+    for event in resource.stored.watch(api, namespace, args.name, args.selector):
+        if event.type == "ERROR":
+            raise ExpiredError(f"the watch ended: {event.error.message}")
+        if args.output == "yaml":
+            print("---")
+        if args.output in ("json", "yaml"):
+            print_objects([resource.to_json(event.object)], args.output, single=True)
+        else:
+            print(
+                "   ".join([event.type, *(str(c) if c not in ("", None) else "-" for c in resource.row(event.object))])
+            )

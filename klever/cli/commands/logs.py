@@ -1,0 +1,45 @@
+"""`klever logs KIND NAME`."""
+
+from __future__ import annotations
+
+import argparse
+
+from klever.cli.commands.client import connect
+from klever.cli.commands.flags import add_server
+from klever.cli.commands.resources import find
+from klever.errors import InvalidError
+from klever.v1alpha1.common_pb2 import StreamLogsRequest
+
+EXAMPLES = """  klever logs serving digits -f
+  klever logs modeljob extract-digits-v1 --tail 20"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kind", metavar="KIND", help="serving or modeljob")
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on until it has ended")
+    parser.add_argument("--tail", type=_lines, metavar="LINES", help="begin with this many last lines")
+    parser.add_argument(
+        "--instance", default="", help="one process of a Serving (`klever describe serving` lists them)"
+    )
+    add_server(parser)
+
+
+def _lines(text: str) -> int:
+    lines = int(text)
+    if not 0 <= lines < 2**31:
+        raise argparse.ArgumentTypeError(f"{text} is not within 0..{2**31 - 1}")
+    return lines
+
+
+def run(args: argparse.Namespace) -> int:
+    resource = find(args.kind)
+    if resource.stored is None:
+        raise InvalidError(f"{resource.names[0]} have no logs; modeljobs and servings do")
+    api = connect(args)
+    request = StreamLogsRequest(
+        namespace=api.namespace, name=args.name, instance=args.instance, tail=args.tail, follow=args.follow
+    )
+    for line in api.stream(resource.stored.calls(api).StreamLogs, request):
+        print(f"{line.instance}: {line.text}" if line.instance and not args.instance else line.text, flush=True)
+    return 0

@@ -1,0 +1,59 @@
+"""How objects are printed: as a table, JSON or YAML."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from klever.api.text import parse_time
+from klever.errors import InvalidError
+
+__all__ = ["age", "print_objects", "print_table", "seconds"]
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def print_objects(objects: Sequence[dict[str, Any]], output: str, *, single: bool) -> None:
+    """Print as JSON or YAML: one object, or a List of them."""
+    document: Any = objects[0] if single else {"apiVersion": "v1", "kind": "List", "items": list(objects)}
+    if output == "json":
+        print(json.dumps(document, indent=2, ensure_ascii=False))
+        return
+    import yaml
+
+    print(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), end="")
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print aligned columns; an empty cell shows as `-`."""
+    cells = [[str(c) if c not in ("", None) else "-" for c in row] for row in rows]
+    widths = [max(len(line[i]) for line in [list(header), *cells]) for i in range(len(header))]
+    for line in [list(header), *cells]:
+        print("   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def age(created: str) -> str:
+    """`5s`, `3m`, `2h`, `4d` since a time of an object; empty where there is none."""
+    try:
+        elapsed = int((datetime.now(UTC) - parse_time(created)).total_seconds())
+    except ValueError:
+        return ""
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if elapsed >= 2 * size:
+            return f"{elapsed // size}{unit}"
+    return f"{max(elapsed, 0)}s"
+
+
+def seconds(text: str) -> float:
+    """Read a duration such as `90s`, `5m`, `1h` or `30`; raises `InvalidError`."""
+    number, unit = (text[:-1], text[-1]) if text and text[-1] in _UNITS else (text, "s")
+    try:
+        duration = float(number) * _UNITS[unit]
+    except ValueError:
+        duration = -1.0
+    if not 0 <= duration < math.inf:  # neither is NaN
+        raise InvalidError(f"{text!r} is not a duration such as 90s or 5m")
+    return duration

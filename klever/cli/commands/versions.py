@@ -1,0 +1,129 @@
+"""Calls for projects, models and their versions, and how they are printed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from klever.api.codec import to_object
+from klever.cli.commands.client import Api
+from klever.errors import InvalidError
+from klever.v1alpha1 import model_service_pb2 as pb
+
+__all__ = [
+    "delete_version",
+    "get_model",
+    "get_project",
+    "get_version",
+    "is_version",
+    "list_models",
+    "list_projects",
+    "list_versions",
+    "model_object",
+    "model_parts",
+    "version_object",
+]
+
+
+def model_parts(name: str) -> tuple[str, str, str]:
+    """Split `project/model[:tag|@digest]`; raises `InvalidError`."""
+    project, slash, rest = name.partition("/")
+    if not slash:
+        raise InvalidError(f"{name!r} is not PROJECT/MODEL")
+    separator = "@" if "@" in rest else ":"
+    model, _, version = rest.partition(separator)
+    return project, model, version
+
+
+def is_version(name: str) -> bool:
+    """Whether the name is that of a version, not that of a model or of nothing."""
+    return bool(name) and bool(model_parts(name)[2])
+
+
+def list_projects(api: Api, _project: str, name: str, _labels: str) -> Iterator[Any]:
+    if name:
+        yield get_project(api, "", name)
+        return
+    yield from _pages(api, api.models.ListProjects, pb.ListProjectsRequest)
+
+
+def list_models(api: Api, project: str, name: str, _labels: str) -> Iterator[Any]:
+    """`name` is one model's, or a project's."""
+    if "/" in name:
+        yield get_model(api, "", name)
+        return
+    yield from _pages(api, api.models.ListModels, pb.ListModelsRequest, project=name or project)
+
+
+def list_versions(api: Api, project: str, name: str, _labels: str) -> Iterator[Any]:
+    """`name` is one version's, or a model's, whose versions they all are."""
+    if not name:
+        for model in list_models(api, project, "", ""):
+            yield from list_versions(api, "", f"{model.project}/{model.name}", "")
+        return
+    if is_version(name):
+        yield get_version(api, "", name)
+        return
+    project, model, _ = model_parts(name)
+    yield from _pages(api, api.models.ListModelVersions, pb.ListModelVersionsRequest, project=project, model=model)
+
+
+def get_project(api: Api, _project: str, name: str) -> Any:
+    return api.call(api.models.GetProject, pb.GetProjectRequest(name=name))
+
+
+def get_model(api: Api, _project: str, name: str) -> Any:
+    project, model, _ = model_parts(name)
+    return api.call(api.models.GetModel, pb.GetModelRequest(project=project, model=model))
+
+
+def get_version(api: Api, _project: str, name: str) -> Any:
+    project, model, version = _version_parts(name)
+    request = pb.GetModelVersionRequest(project=project, model=model, version=version)
+    return api.call(api.models.GetModelVersion, request)
+
+
+def delete_version(api: Api, name: str) -> None:
+    project, model, version = _version_parts(name)
+    request = pb.DeleteModelVersionRequest(project=project, model=model, version=version)
+    api.call(api.models.DeleteModelVersion, request)
+
+
+def model_object(model: Any) -> dict[str, Any]:
+    obj = to_object(model)
+    if "latest" in obj:
+        obj["latest"] = version_object(model.latest)
+    return obj
+
+
+def version_object(version: Any) -> dict[str, Any]:
+    """Return a version as it is printed: a tensor without `size` has an unknown rank, one of `[]` is a scalar."""
+    obj = to_object(version)
+    signature = obj.get("signature", {})
+    for side in ("inputs", "outputs"):
+        if side in signature:
+            signature[side] = [_tensor(tensor) for tensor in signature[side]]
+    return obj
+
+
+def _tensor(tensor: dict[str, Any]) -> dict[str, Any]:
+    size = {"size": tensor.get("size", [])} if tensor.get("hasSize") else {}
+    others = {name: value for name, value in tensor.items() if name not in ("name", "size", "hasSize")}
+    return {"name": tensor.get("name", ""), **size, **others}
+
+
+def _version_parts(name: str) -> tuple[str, str, str]:
+    project, model, version = model_parts(name)
+    if not version:
+        raise InvalidError(f"{name!r} names no version: PROJECT/MODEL:TAG")
+    return project, model, version
+
+
+def _pages(api: Api, method: Any, request: Any, **fields: str) -> Iterator[Any]:
+    token = ""
+    while True:
+        page = api.call(method, request(page_token=token, **fields))
+        yield from page.items
+        token = page.next_page_token
+        if not token:
+            return

@@ -1,0 +1,128 @@
+"""`klever wait KIND NAME --for=condition=TYPE`."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+from klever.cli.commands.client import Api, connect
+from klever.cli.commands.flags import add_server, add_wait
+from klever.cli.commands.output import seconds
+from klever.cli.commands.resources import Resource, find
+from klever.cli.commands.stored import StoredKind
+from klever.cli.progress import status_line
+from klever.errors import DeadlineError, FailedPreconditionError, InvalidError, NotFoundError
+
+EXAMPLES = """  klever wait serving digits --for=condition=Ready --timeout 60s
+  klever wait modeljob extract-digits-v1 --for=condition=Complete
+  klever wait serving digits --for=delete"""
+
+_FINAL = frozenset(("CodeNotAllowed", "PredictorFailed", "Refused"))
+"""Of the reasons why a Serving is not Ready those that pass only when somebody changes it (or its model)."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kind", metavar="KIND", help="serving or modeljob")
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("--for", dest="condition", required=True, metavar="condition=TYPE[=STATUS]|delete")
+    add_wait(parser)
+    add_server(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    resource = find(args.kind)
+    api = connect(args)
+    wait_for(api, resource, args.name, args.condition, seconds(args.timeout))
+    print(f"{resource.names[1]} {args.name}: {args.condition} met")
+    return 0
+
+
+def wait_for(api: Api, resource: Resource, name: str, condition: str, timeout: float) -> Any:
+    """Return the object once the condition holds; for `delete` as it was seen last, None if it was gone already.
+
+    Raises `NotFoundError` if it is not there, or goes meanwhile; `FailedPreconditionError` as soon as the condition can
+    no longer hold; `DeadlineError` with the object's last message if it does not in time.
+    """
+    if resource.stored is None:
+        raise InvalidError(f"{resource.names[0]} cannot be waited for; modeljobs and servings can")
+    wanted, status = _parse(condition)
+    what = f"{resource.names[1]} {name}"
+    last = None
+    with status_line(what) as show, suppress(DeadlineError):  # that is said below, with the object's last message
+        for obj in _states(api, resource.stored, name, time.monotonic() + timeout):
+            if obj is None and wanted:
+                where = f"-n {api.namespace}"
+                raise NotFoundError(f"{what} is not there: `klever get {resource.names[0]} {where}` lists what is")
+            if obj is None:
+                return last
+            last = obj
+            show(_progress(obj))
+            if wanted and _holds(obj, what, wanted, status):
+                return obj
+    raise DeadlineError(f"{what}: {condition} not met within {timeout:g} s; {_why(last)}")
+
+
+def _states(api: Api, kind: StoredKind, name: str, deadline: float) -> Iterator[Any]:
+    """Yield the object as it is and after each change, None at last if it is not there.
+
+    Raises `DeadlineError` at the deadline (of the monotonic clock).
+    """
+    while True:
+        obj, version = kind.look(api, api.namespace, name)
+        yield obj
+        if obj is None:
+            return
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise DeadlineError(f"{name} was looked at for too long")
+        for event in kind.watch(api, api.namespace, name, "", resource_version=version, timeout=left):
+            if event.type == "ERROR":
+                break  # the version is too old: look again
+            yield None if event.type == "DELETED" else event.object
+
+
+def _parse(condition: str) -> tuple[str, str]:
+    if condition == "delete":
+        return "", ""
+    prefix, _, rest = condition.partition("=")
+    kind, _, status = rest.partition("=")
+    if prefix != "condition" or not kind:
+        raise InvalidError(f"--for={condition!r} is neither condition=TYPE[=STATUS] nor delete")
+    return kind, status or "True"
+
+
+def _holds(obj: Any, what: str, wanted: str, status: str) -> bool:
+    current = {c.type: c for c in obj.status.conditions if c.observed_generation == obj.metadata.generation}
+    if status == "True" and (failure := _final_failure(current, wanted)):
+        raise FailedPreconditionError(f"{what} failed: {failure}; `klever describe {what}` tells more")
+    return wanted in current and current[wanted].status == status
+
+
+def _final_failure(current: dict[str, Any], wanted: str) -> str:
+    """Return why the condition cannot hold for this generation, empty if it may."""
+    if wanted == "Complete" and "Failed" in current and current["Failed"].status == "True":
+        return str(current["Failed"].message or current["Failed"].reason)
+    ready = current.get("Ready")
+    if wanted == "Ready" and ready is not None and ready.reason in _FINAL:
+        return str(ready.message or ready.reason)
+    return ""
+
+
+def _progress(obj: Any) -> str:
+    """Say how far it is: `Deploying 0/1: main: the model is being unpacked`."""
+    status = obj.status
+    message = getattr(status, "message", "") or next(
+        (c.message for c in status.conditions if c.type == "Ready" and c.status != "True"), ""
+    )
+    state = f"{status.phase or 'Pending'} {getattr(status, 'replicas', '')}".strip()
+    return f"{state}: {message}" if message else state
+
+
+def _why(obj: Any) -> str:
+    if obj is None:
+        return "the server did not say how it is: try again"
+    messages = [f"{c.type}={c.status}: {c.message}" for c in obj.status.conditions if c.status != "True" and c.message]
+    return "; ".join(messages) or f"its phase is {obj.status.phase or 'unknown'}"

@@ -1,0 +1,36 @@
+"""Converters: from one model format to another, by a program that runs beside the platform and never in it.
+
+A converter is a module of this folder with a row in `klever.converters.table`. It describes; an executor runs its
+program in the Python of its environment, inside the sandbox, without network and secrets. Forbidden here: model
+frameworks, except in the programs, which import nothing of Klever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+__all__ = ["Converter"]
+
+
+class Converter(Protocol):
+    """One pair of formats.
+
+    The program's one argument is the path of a JSON object: `model` is the directory of the model's files, `output` the
+    directory that the program makes and writes the converted model's files to, and `metadata` the model's metadata. It
+    exits with 0 if the output is complete; otherwise its last lines of output, or what it writes to the file that
+    KLEVER_TERMINATION_LOG names, say why.
+    """
+
+    source: str
+    """The format that it reads, as in `klever.formats`."""
+    target: str
+    """The format that it writes."""
+    environment: str
+    """Name of the environment (see `klever.environments`) whose Python runs the program."""
+    program: Path
+    """A file of Python source that stands alone."""
+
+    def check(self, env: Mapping[str, str]) -> None:
+        """Raise `InvalidError` naming the variable of the job that the program does not take, or that it misses."""

@@ -1,0 +1,273 @@
+"""Runs tasks as processes on this machine, each under a shim and in a directory of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from types import TracebackType
+from typing import Final, Self
+
+from klever.changes import Broadcast
+from klever.environments import EnvironmentManager
+from klever.errors import (
+    DeadlineError,
+    FailedPreconditionError,
+    FieldViolation,
+    InvalidError,
+    KleverError,
+    NotFoundError,
+)
+from klever.executors import Task, TaskPhase, TaskState
+from klever.executors.local.states import identify, is_task, process_id, task_state
+from klever.executors.local.steps import Provision, Steps
+from klever.formats import Trust
+from klever.process import Level, ProcessManager, ProcessState
+from klever.process.removal import remove_tree
+from klever.process.variables import check_variables
+
+__all__ = ["LocalExecutor"]
+
+_COUNTED: Final = 20
+"""Waiting tasks whose place in the queue is shown. It changes with each start, and each change is a write."""
+_STEP_RETRY_S: Final = 2.0
+
+
+class LocalExecutor:
+    """Tasks among the processes of `processes`; `async with` it, for waiting tasks start only inside.
+
+    `command` runs with the path of the task's document as its last argument, in an empty directory that is removed when
+    the task has ended, with the task's own variables and `env`, which wins. `provide` resolves a task's secrets when it
+    starts. The task runs in a sandbox, in which it writes at most `write_bytes`. At most `slots` tasks run at a time,
+    by default one per core; the others wait, and namespaces take turns.
+    """
+
+    def __init__(
+        self,
+        processes: ProcessManager,
+        command: tuple[str, ...],
+        *,
+        env: Mapping[str, str],
+        environments: EnvironmentManager,
+        provide: Callable[[Task], Provision] = lambda _: Provision(),
+        write_bytes: int = 64 << 30,
+        slots: int | None = None,
+    ) -> None:
+        self._processes = processes
+        self._steps = Steps(processes, command, env, provide, environments, write_bytes)
+        self._slots = slots or len(os.sched_getaffinity(0))
+        self._waiting: OrderedDict[str, Task] = OrderedDict()
+        self._put_aside: dict[str, Task] = {}
+        """Those that could not be started when their turn came: their owners start them again, and see why."""
+        self._turn = 0
+        self._turns: dict[str, int] = {}
+        """When each namespace had its last turn."""
+        self._running: set[str] = set()
+        self._advancing: dict[str, asyncio.Task[None]] = {}
+        """Those between two steps."""
+        self._notes: dict[str, str] = {}
+        """What they wait for."""
+        self._failed: dict[str, str] = {}
+        """Why the next step of a task can never start."""
+        self._starting = asyncio.Lock()
+        self._changes: Broadcast[str] = Broadcast()
+        self._follower: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Adopt what runs."""
+        states = await asyncio.to_thread(self._processes.list)
+        tasks = [state for state in states if is_task(state.spec.id)]
+        self._running = {identify(s.spec.id) for s in tasks if s.phase != "Exited" or self._steps.remain(s)}
+        self._follower = asyncio.create_task(self._follow())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the tasks that run to whoever comes next."""
+        ending = [*self._advancing.values(), *([self._follower] if self._follower else [])]
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
+
+    def check(self, task: Task) -> tuple[FieldViolation, ...]:
+        violations = tuple(check_variables(task.env))
+        if task.init_containers:
+            violations += (FieldViolation("initContainer", "is supported on Kubernetes only"),)
+        if task.trust is Trust.CODE and self._processes.confinement.level is Level.NONE:
+            violations += (FieldViolation("conversion", "needs a sandbox; this machine has none: see `klever doctor`"),)
+        return violations
+
+    async def start(self, task: Task) -> None:
+        async with self._starting:
+            self._put_aside.pop(task.uid, None)
+            known = task.uid in self._waiting
+            if not known:
+                if self._processes.get(process_id(task.uid)):
+                    return
+                self._waiting[task.uid] = task
+            await self._fill(task.uid)
+            if not known:  # its owner asks for it again whenever it is told of it
+                self._tell(task.uid)
+
+    async def get(self, uid: str) -> TaskState | None:
+        if uid in self._waiting:
+            return self._waiting_state(uid)
+        if uid in self._put_aside:
+            return self._aside_state(uid)
+        state = self._processes.get(process_id(uid))
+        return self._state(state) if state else None
+
+    async def list(self) -> tuple[TaskState, ...]:
+        states = await asyncio.to_thread(self._processes.list)
+        known = {identify(state.spec.id): self._state(state) for state in states if is_task(state.spec.id)}
+        known |= {uid: self._waiting_state(uid) for uid in self._waiting}
+        known |= {uid: self._aside_state(uid) for uid in self._put_aside}
+        return tuple(known[uid] for uid in sorted(known))
+
+    async def delete(self, uid: str) -> None:
+        async with self._starting:  # it is either waiting or started, and nothing in between
+            self._waiting.pop(uid, None)
+            self._put_aside.pop(uid, None)
+        if (advancing := self._advancing.get(uid)) is not None:
+            advancing.cancel()
+            await asyncio.wait([advancing])
+            self._advancing.pop(uid, None)  # one that had not begun does not leave by itself
+        await self._processes.remove(process_id(uid))
+        self._failed.pop(uid, None)
+        self._running.discard(uid)
+        self._tell(uid)
+        async with self._starting:
+            await self._fill()
+
+    def logs(self, uid: str, *, tail: int | None = None, follow: bool = False) -> AsyncIterator[str]:
+        if uid in self._waiting:
+            raise NotFoundError(f"task {uid} has not started")
+        return self._processes.logs(process_id(uid), tail=tail, follow=follow)
+
+    async def watch(self) -> AsyncIterator[str]:
+        with self._changes.subscribe() as changes:
+            for state in await self.list():
+                changes.add(state.uid)
+            while True:
+                yield await changes.next()
+
+    def _tell(self, *uids: str) -> None:
+        for uid in uids:
+            self._changes.tell(uid)
+
+    def _waiting_state(self, uid: str) -> TaskState:
+        task = self._waiting[uid]
+        first = list(islice(self._waiting, _COUNTED))
+        ahead = first.index(uid) if uid in first else f"at least {_COUNTED}"
+        message = f"waiting: {len(self._running)} of {self._slots} jobs are running, {ahead} ahead"
+        return TaskState(uid, task.namespace, task.name, TaskPhase.PENDING, message=message)
+
+    def _aside_state(self, uid: str) -> TaskState:
+        task = self._put_aside[uid]
+        return TaskState(uid, task.namespace, task.name, TaskPhase.PENDING)
+
+    async def _follow(self) -> None:
+        """Clean up after what ends, and fill its place."""
+        async for process in self._processes.watch():
+            uid = identify(process)
+            if not is_task(process):
+                continue
+            if not await self._lives(uid):
+                self._running.discard(uid)
+                async with self._starting:
+                    await self._fill()
+            self._tell(uid)
+
+    async def _lives(self, uid: str) -> bool:
+        """Say whether the task runs; its next step starts, or its working directory goes, when a process has ended."""
+        async with self._starting:  # which lays out working directories
+            state = self._processes.get(process_id(uid))
+            if state is None or state.phase != "Exited":
+                return state is not None
+            if self._steps.remain(state) and uid not in self._failed:
+                if uid not in self._advancing:
+                    self._advancing[uid] = asyncio.create_task(self._advance(uid), name=f"next step of {uid}")
+                return True
+            with suppress(OSError):  # it goes with the task's record
+                await asyncio.to_thread(remove_tree, self._steps.work(process_id(uid)))
+            return False
+
+    async def _advance(self, uid: str) -> None:
+        """Start the next step; what may pass is tried again until the task is deleted."""
+        try:
+            while (state := self._processes.get(process_id(uid))) is not None:
+                try:
+                    await self._processes.start(await self._steps.next(state, partial(self._note, uid)))
+                except (FailedPreconditionError, InvalidError, NotFoundError) as error:
+                    await self._fail(uid, error.message)
+                    return
+                except KleverError as error:
+                    self._note(uid, error.message)
+                    await asyncio.sleep(_STEP_RETRY_S)
+                else:
+                    return
+        finally:
+            self._advancing.pop(uid, None)
+            self._notes.pop(uid, None)
+
+    def _note(self, uid: str, line: str) -> None:
+        self._notes[uid] = line
+        self._tell(uid)
+
+    async def _fail(self, uid: str, why: str) -> None:
+        self._failed[uid] = why
+        self._running.discard(uid)
+        with suppress(OSError):  # it goes with the task's record
+            await asyncio.to_thread(remove_tree, self._steps.work(process_id(uid)))
+        async with self._starting:
+            await self._fill()
+        self._tell(uid)
+
+    def _state(self, state: ProcessState) -> TaskState:
+        known, uid = task_state(state), identify(state.spec.id)
+        if uid in self._failed:
+            return replace(known, phase=TaskPhase.FAILED, reason="StartError", message=self._failed[uid], result={})
+        if self._steps.remain(state):
+            note = self._notes.get(uid, "")
+            return replace(known, phase=TaskPhase.RUNNING, reason="", message=note, result={}, finished_at=None)
+        return known
+
+    async def _fill(self, asked: str = "") -> None:
+        """Start waiting tasks while there are places; the caller holds the lock.
+
+        Raises why `asked` cannot be started. Its owner is not told of that once more: it would try again at once.
+        """
+        while self._waiting and len(self._running) < self._slots:
+            task = self._next()
+            uid = task.uid
+            try:
+                spec = await asyncio.to_thread(self._steps.first, process_id(uid), task)
+                await self._processes.start(spec)
+            except KleverError as error:
+                del self._waiting[uid]
+                if isinstance(error, DeadlineError):  # what came too late was ended, and left its record
+                    with suppress(KleverError):
+                        await self._processes.remove(process_id(uid))
+                if uid == asked:
+                    raise
+                self._put_aside[uid] = task
+            else:
+                del self._waiting[uid]
+                self._running.add(uid)
+            self._tell(uid, *islice(self._waiting, _COUNTED))
+
+    def _next(self) -> Task:
+        """Return the task whose turn it is: the namespace that waits longest for one comes first, in order within.
+
+        A project that pushes hundreds of models delays the others by one task.
+        """
+        task = min(self._waiting.values(), key=lambda task: self._turns.get(task.namespace, 0))
+        self._turn += 1
+        self._turns[task.namespace] = self._turn
+        return task

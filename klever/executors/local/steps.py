@@ -1,0 +1,144 @@
+"""The processes of a task, one after the other: its one step, or fetch, work and push.
+
+    DIRECTORY/task/task.json  the task, without secrets, for the next step after a restart
+    DIRECTORY/work/spec.json  the document of a step that has secrets
+    DIRECTORY/work/input/     what fetch leaves for the program of the step work, which reads it
+    DIRECTORY/work/output/    what the program writes, and push reads
+
+The step work runs code that may be the model's: it sees neither secrets nor sockets, and has no network.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from klever.disk import disk_errors
+from klever.environments import EnvironmentManager
+from klever.executors import RegistryAccess, Task
+from klever.executors.local.states import STEP, step, succeeded
+from klever.formats import Trust
+from klever.process import Network, ProcessManager, ProcessSpec, ProcessState, Sandbox
+from klever.process.removal import remove_tree
+from klever.process.variables import variables
+
+__all__ = ["Provision", "Steps"]
+
+_DEADLINE: Final = "deadline"
+_KEPT: Final = ("input", "layout", "output")
+_GRACE_S: Final = 5.0
+_LEAST_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Provision:
+    """What a task gets when it starts: the `secrets` of its registries, and what its sandbox lets it read and reach."""
+
+    secrets: Mapping[str, Any] = field(default_factory=dict)
+    read: tuple[Path, ...] = ()
+    network: Network = Network.FULL
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Lays out the directory of a task for each step, and describes the step's process.
+
+    `command` and `env` are as in `LocalExecutor`; `provide` resolves a task's secrets.
+    """
+
+    processes: ProcessManager
+    command: tuple[str, ...]
+    env: Mapping[str, str]
+    provide: Callable[[Task], Provision]
+    environments: EnvironmentManager
+    write_bytes: int
+
+    def work(self, process: str) -> Path:
+        """Return the directory in which the steps of a task run."""
+        return self.processes.directory(process) / "work"
+
+    def first(self, process: str, task: Task) -> ProcessSpec:
+        """Return the process of the first step."""
+        directory = self.processes.directory(process) / "task"
+        with disk_errors(directory):
+            directory.mkdir(parents=True, exist_ok=True)
+            (directory / "task.json").write_text(json.dumps(asdict(task)))
+        deadline = str(time.time() + task.timeout_s) if task.timeout_s else ""
+        return self._step(process, task, "fetch" if task.program else "run", deadline)
+
+    def remain(self, state: ProcessState) -> bool:
+        """Say whether a process that has ended is followed by another step."""
+        return state.phase == "Exited" and step(state) in ("fetch", "work") and succeeded(state)
+
+    async def next(self, state: ProcessState, say: Callable[[str], None]) -> ProcessSpec:
+        """Return the process of the step after one that has ended; `say` gets the progress of making its environment.
+
+        Raises what `EnvironmentManager.ensure` does.
+        """
+        process, deadline = state.spec.id, state.spec.labels[_DEADLINE]
+        task = _read(self.processes.directory(process) / "task" / "task.json")
+        if step(state) == "work":
+            return self._step(process, task, "push", deadline)
+        environment = await self.environments.ensure(task.environment, say)
+        return self._program(process, task, environment, deadline)
+
+    def _step(self, process: str, task: Task, name: str, deadline: str) -> ProcessSpec:
+        """Return a process of the platform's own program."""
+        work = self._clean(process)
+        if name == "fetch":
+            task = replace(task, registries=tuple(access for access in task.registries if not access.push))
+        provision = self.provide(task)
+        document = {"module": task.module, "step": name, "inputs": task.inputs, "secrets": provision.secrets}
+        path = work / "spec.json"
+        with disk_errors(work):
+            path.touch(0o600)
+            path.write_text(json.dumps(document))
+        sandbox = Sandbox(provision.read, (work,), provision.network, write_bytes=self.write_bytes)
+        env = {} if task.program else variables(task.env)
+        spec = ProcessSpec(process, (*self.command, str(path)), env, work, sandbox=sandbox)
+        return self._limited(spec, task, name, deadline)
+
+    def _program(self, process: str, task: Task, environment: Path, deadline: str) -> ProcessSpec:
+        work = self._clean(process)
+        output = work / "output"
+        with disk_errors(output):
+            remove_tree(output)
+            output.mkdir()
+        argv = (str(environment / "bin" / "python"), "-I", task.program, str(work / "input" / "request.json"))
+        read = (environment, Path(sys.base_prefix), Path(task.program), work / "input")
+        sandbox = Sandbox(read, (output,), Network.NONE, write_bytes=self.write_bytes)
+        spec = ProcessSpec(process, argv, variables(task.env), output, sandbox=sandbox)
+        return self._limited(spec, task, "work", deadline)
+
+    def _limited(self, spec: ProcessSpec, task: Task, name: str, deadline: str) -> ProcessSpec:
+        return replace(
+            spec,
+            env={**spec.env, **self.env, "HOME": str(spec.cwd), "TMPDIR": str(spec.cwd)},
+            labels={"namespace": task.namespace, "name": task.name, STEP: name, _DEADLINE: deadline},
+            grace_s=_GRACE_S,
+            timeout_s=max(float(deadline) - time.time(), _LEAST_S) if deadline else None,
+            memory_bytes=task.memory_bytes,
+        )
+
+    def _clean(self, process: str) -> Path:
+        """Return the working directory, without the secrets and the outcome of an earlier step."""
+        work = self.work(process)
+        with disk_errors(work):
+            work.mkdir(parents=True, exist_ok=True)
+            for entry in work.iterdir():
+                if entry.name not in _KEPT:
+                    remove_tree(entry)
+        return work
+
+
+def _read(path: Path) -> Task:
+    document = json.loads(path.read_text())
+    registries = tuple(RegistryAccess(**access) for access in document["registries"])
+    env, init_containers = tuple(document["env"]), tuple(document["init_containers"])
+    trust = Trust(document["trust"])
+    return Task(**document | {"registries": registries, "env": env, "init_containers": init_containers, "trust": trust})

@@ -1,0 +1,197 @@
+"""`klever` as a user meets it before there is a server: help, and errors in a line."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from klever.api.codec import from_object
+from klever.cli.commands.client import Api
+from klever.cli.commands.deploy import _beside_canary
+from klever.cli.settings import Settings
+from klever.cmd import main
+from klever.cmd.main import VERBS
+from klever.errors import InvalidError
+from klever.server.binding import STREAM_DEADLINE
+from klever.v1alpha1.serving_pb2 import Serving
+from tests.unit.cli.costs import least_seconds, slowness
+
+pytestmark = pytest.mark.slow
+
+DATA = Path(__file__).parents[3] / "data"
+KLEVER = Path(sys.executable).parent / "klever"
+
+
+def klever(home: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [KLEVER, *arguments],
+        env={"HOME": str(home), "PATH": os.environ["PATH"], **environ},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def test_help_starts_fast() -> None:
+    spent, bare = least_seconds((KLEVER, "--help"), (sys.executable, "-c", "pass"))
+    assert spent < 0.150 * slowness(bare)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_examples(tmp_path: Path, verb: str) -> None:
+    shown = klever(tmp_path, verb, "--help")
+    assert shown.returncode == 0
+    assert shown.stdout.startswith(f"usage: klever {verb}")
+    assert "examples:\n" in shown.stdout
+    assert f"klever {verb}" in shown.stdout.partition("examples:\n")[2]
+
+
+@pytest.mark.parametrize("action", ["list", "install", "remove"])
+def test_so_has_every_action_on_environments(tmp_path: Path, action: str) -> None:
+    assert f"klever env {action}" in klever(tmp_path, "env", action, "--help").stdout.partition("examples:\n")[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["get", "servings", "--server", "127.0.0.1:1"], 7, "no answer from 127.0.0.1:1: is `klever up` running?"),
+        (["apply", "-f", "nowhere.yaml"], 1, "nowhere.yaml: No such file or directory"),
+        (["extract", "nowhere"], 6, "nowhere has no model/ in it"),
+        (["wait", "model", "x", "--for=delete"], 6, "models cannot be waited for; modeljobs and servings can"),
+        (["wait", "serving", "x", "--for=Ready"], 6, "is neither condition=TYPE[=STATUS] nor delete"),
+        (["events", "models"], 6, "models have no events"),
+        (["describe", "model", "x"], 6, "'x' is not PROJECT/MODEL"),
+        (["get", "models", "-l", "a=b"], 6, "models are not selected by labels"),
+        (["get", "servings", "--server", "ftp://x"], 6, "invalid server 'ftp://x'"),
+        (["get", "servings", "--server", "127.0.0.1:80x"], 6, "invalid server '127.0.0.1:80x'"),
+        (["get", "servings", "--server", "[::1"], 6, "invalid server '[::1'"),
+        (["get", "servings", "--token", "a\nb"], 6, "the token holds characters that no token has"),
+        (["get", "servings", "--server", "http://192.0.2.1:1", "--token", "t"], 4, "use https; give --ca-file FILE"),
+        (["get", "servings", "--ca-file", "nowhere.pem"], 6, "nowhere.pem is not a file of certificates"),
+        (["login", "127.0.0.1:1"], 6, "no token: give it on standard input"),
+        (["up", "--host", "192.0.2.1"], 6, "--tls-cert FILE and --tls-key FILE, or --tls-self-signed, or --plaintext"),
+        (["up", "--tls-cert", "cert.pem"], 6, "--tls-cert and --tls-key go together"),
+        (["up", "--tls-cert", "c", "--tls-key", "k", "--tls-self-signed"], 6, "exclude each other"),
+        (["traffic", "x", "main=99999999999"], 6, "invalid share 'main=99999999999'"),
+        (["traffic", "x", "main=20", "main=80"], 6, "predictor main has two shares"),
+        (["predict", "x", "--example", "-H", "x"], 6, "'x' is not NAME:VALUE"),
+        (["predict", "x", "--example", "--timeout", "nan"], 6, "'nan' is not a duration"),
+        (["wait", "serving", "x", "--for=delete", "--timeout=-5s"], 6, "'-5s' is not a duration"),
+    ],
+)
+def test_an_error_is_one_line_and_a_code(tmp_path: Path, arguments: list[str], code: int, said: str) -> None:
+    ended = klever(tmp_path, *arguments)
+    assert ended.returncode == code
+    assert said in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_what_is_of_another_kind_is_not_applied(tmp_path: Path) -> None:
+    (tmp_path / "pod.yaml").write_text("{apiVersion: v1, kind: Pod, metadata: {name: x}}")
+    ended = klever(tmp_path, "apply", "-f", str(tmp_path / "pod.yaml"))
+    assert ended.returncode == 6
+    assert "kind 'Pod' of apiVersion 'v1' cannot be applied; ModelJob (kleveross.io/v1alpha1) and " in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["logs", "serving", "x", "--tail", "99999999999"], "--tail: 99999999999 is not within 0.."),
+        (["doctor", "--port", "99999"], "--port: 99999 is not within 0..65535"),
+        (["up", "--host", "nohost"], "--host: 'nohost' is no IP address"),
+        (["up", "--port", "0"], "--port: 0 is no port that clients could be told"),
+        (["up", "--port", "abc"], "--port: invalid port value: 'abc'"),
+        (["up", "--model-cache", "nan"], "--model-cache: nan is no size of a disk"),
+        (["up", "--model-cache=-3"], "--model-cache: -3 is no size of a disk"),
+    ],
+)
+def test_a_value_that_cannot_be_is_wrong_usage(tmp_path: Path, arguments: list[str], said: str) -> None:
+    ended = klever(tmp_path, *arguments)
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[-1].startswith(f"klever {arguments[0]}: error: argument {said}")
+
+
+def test_a_proxy_is_not_asked_for_the_platform(tmp_path: Path) -> None:
+    for proxy in ("http_proxy", "https_proxy", "grpc_proxy"):
+        ended = klever(tmp_path, "get", "servings", "--server", "127.0.0.1:1", **{proxy: "http://127.0.0.1:2"})
+        assert ended.returncode == 7
+        assert ":2: " not in ended.stderr
+
+
+def test_what_is_printed_needs_neither_its_characters_nor_a_reader(tmp_path: Path) -> None:
+    strange = tmp_path / "größe"
+    listed = klever(tmp_path, "env", "list", XDG_CACHE_HOME=str(strange), PYTHONIOENCODING="ascii")
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert "gr\\xf6\\xdfe" in listed.stdout
+    for closed in (">&-", "2>&-", ">&- 2>&-"):
+        command = ("sh", "-c", f'"$0" env list {closed}', KLEVER)
+        ended = subprocess.run(command, env={"HOME": str(tmp_path)}, capture_output=True, text=True, check=False)
+        assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_format_that_files_do_not_tell_is_read_where_the_advice_says(tmp_path: Path) -> None:
+    shutil.copytree(DATA / "onnx", tmp_path / "m")
+    (tmp_path / "m/ormbfile.yaml").unlink(missing_ok=True)
+    (tmp_path / "m/model/weights.pt").touch()
+    unclear = klever(tmp_path, "extract", str(tmp_path / "m"))
+    assert (unclear.returncode, "name the format in ormbfile.yaml" in unclear.stderr) == (6, True)
+    (tmp_path / "m/ormbfile.yaml").write_text("format: ONNX\n")
+    assert klever(tmp_path, "extract", str(tmp_path / "m")).stdout.startswith("format: ONNX\n")
+
+
+def test_a_stream_is_read_for_as_long_as_it_goes() -> None:
+    asked: list[float] = []
+
+    def method(_request: Any, *, timeout: float, metadata: Any) -> Iterator[str]:
+        asked.append(timeout)
+        yield "line"
+
+    api = Api(Settings("127.0.0.1:1", "http://127.0.0.1:1", "default", ""))
+    assert list(api.stream(method, None)) == list(api.stream(method, None, 5.0)) == ["line"]
+    assert asked[0] > 2 * STREAM_DEADLINE  # which the server sets where the caller does not
+    assert asked[1] == 5.0
+
+
+def predictor(name: str, **fields: Any) -> dict[str, Any]:
+    return {"name": name, "model": "team/digits:v1", **fields}
+
+
+def beside_canary(*predictors: dict[str, Any]) -> list[dict[str, Any]]:
+    """What goes on of a Serving's predictors beside a canary of 20 %."""
+    serving = from_object({"metadata": {"name": "digits"}, "spec": {"predictors": list(predictors)}}, Serving)
+
+    class Stored(Api):
+        def call(self, *_: Any, **__: Any) -> Any:
+            return serving
+
+    return _beside_canary(Stored(Settings("127.0.0.1:1", "http://127.0.0.1:1", "default", "")), "digits", 80)
+
+
+def test_a_canary_takes_nothing_from_those_who_are_told_by_their_headers() -> None:
+    beta = predictor("beta", match={"headers": [{"name": "x-beta", "exact": "1"}]})
+    old = predictor("canary", traffic=10)
+    assert beside_canary(predictor("main", traffic=90), beta, old) == [predictor("main", traffic=80), beta]
+    with pytest.raises(InvalidError, match="more than main and a canary, namely other"):
+        beside_canary(predictor("main", traffic=50), predictor("other", traffic=50))
+    with pytest.raises(InvalidError, match="has no predictor main"):
+        beside_canary(predictor("other", traffic=100))
+
+
+def test_help_writes_names_as_they_are(tmp_path: Path) -> None:
+    assert "Create or change objects as a YAML file declares them." in klever(tmp_path, "apply", "--help").stdout
+
+
+def test_ctrl_c_is_told_in_one_line_however_early_it_comes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_verb: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main, "_module", interrupted)
+    assert main.main(["up"]) == 130
+    assert capsys.readouterr().err == "klever: interrupted\n"
