@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from klever import formats
+from klever.api.text import format_time
 from klever.artifacts import ormbfile
 from klever.artifacts.dialect import Dialect
 from klever.artifacts.dialects import DEFAULT, detect
@@ -227,7 +228,7 @@ def _described(directory: Path, created: datetime) -> ModelMetadata:
         metadata = dataclasses.replace(metadata, format=formats.detect(directory / _MODEL))
     if not path.exists():
         ormbfile.write_ormbfile(path, metadata)
-    return dataclasses.replace(metadata, created=metadata.created or created.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    return dataclasses.replace(metadata, created=metadata.created or format_time(created))
 
 
 def _record(name: Reference, manifest: Manifest, layout: Layout) -> SavedModel:
