@@ -390,3 +390,22 @@ function envoy_on_request(handle)
     answer(handle, find(path, SERVICE, 1, true) == 1, failure)
   end
 end
+
+-- Responses ----------------------------------------------------------------------------------------------------------
+
+-- Triton answers 500, and gRPC INTERNAL, to a request that it cannot parse. That is the client's mistake: 400, and
+-- INVALID_ARGUMENT.
+function envoy_on_response(handle)
+  local headers = handle:headers()
+  if headers:get("grpc-status") == "13" then
+    if headers:get("grpc-message") == "Unable to parse request" then
+      headers:replace("grpc-status", "3")
+    end
+  elseif headers:get(":status") == "500" then
+    local body = handle:body()
+    local text = body and body:getBytes(0, math.min(body:length(), 40)) or ""
+    if find(text, '^{"error":"failed to parse ') or find(text, '^{"error":"Unable to parse ') then
+      handle:headers():replace(":status", "400")
+    end
+  end
+end
