@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC
 from functools import cache
 from typing import Any, NamedTuple, TypeGuard, TypeVar
 
@@ -18,10 +18,11 @@ from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from klever.api.kinds import Object
+from klever.api.text import format_time, parse_time
 from klever.errors import FieldViolation, InvalidError
 from klever.v1alpha1 import schema_pb2
 
-__all__ = ["from_object", "parse_time", "to_object"]
+__all__ = ["from_object", "to_object"]
 
 M = TypeVar("M", bound=Message)
 
@@ -118,20 +119,9 @@ def from_object(obj: Object, message: type[M], *, strict: bool = False) -> M:
         raise InvalidError(f"the object holds what is no text: {error}") from error
 
 
-def parse_time(text: str) -> datetime:
-    """Read an RFC 3339 time; raises ValueError."""
-    time = datetime.fromisoformat(text)
-    if time.tzinfo is None:
-        raise ValueError(f"{text!r} has no time zone")
-    try:
-        return time.astimezone(UTC)
-    except OverflowError as error:
-        raise ValueError(f"{text!r} is beyond the years 1 to 9999") from error
-
-
 def _time_to_json(value: Timestamp) -> str:
     try:
-        return value.ToDatetime(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return format_time(value.ToDatetime(UTC))
     except (ValueError, OverflowError) as error:
         raise InvalidError(f"{value.seconds} s and {value.nanos} ns after 1970 is no time: {error}") from error
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from klever import formats
+from klever.api.text import format_time
 from klever.artifacts import ormbfile
 from klever.artifacts.config import ModelConfig
 from klever.artifacts.dialects import DIALECTS, dialect_of
@@ -218,8 +219,7 @@ def _described(directory: Path, created: datetime) -> ModelConfig:
         fields["format"] = formats.detect(directory / _MODEL)
     if not path.exists():
         ormbfile.write_ormbfile(path, fields)
-    stamp = created.strftime("%Y-%m-%dT%H:%M:%SZ")
-    return ModelConfig.of(fields).with_fields({"created": fields.get("created") or stamp})
+    return ModelConfig.of(fields).with_fields({"created": fields.get("created") or format_time(created)})
 
 
 def _record(name: Reference, manifest: Manifest, layout: Layout) -> SavedModel:

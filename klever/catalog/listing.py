@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
-from klever.api.codec import parse_time
+from klever.api.text import parse_time
 from klever.artifacts.dialects import DIALECTS
 from klever.catalog.catalogue import Catalogue, Version
 from klever.errors import InvalidError, KleverError, NotFoundError

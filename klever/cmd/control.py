@@ -18,7 +18,6 @@ from klever.controllers.serving.models import ModelResolver
 from klever.errors import NotFoundError
 from klever.executors import Executor
 from klever.limits import Limits
-from klever.reconcile.queue import Backoff
 from klever.reconcile.runner import Controller, ReconcileMetrics, Result, Source, changes_of, key_of, objects_of
 from klever.store import Key, Store
 from klever.store.events import EventRecorder
@@ -68,8 +67,7 @@ async def run_pushes(pushes: PushReconciler, metrics: ReconcileMetrics) -> None:
 def _controller(
     name: str, reconcile: Callable[[Key], Awaitable[Result]], sources: Iterable[Source], metrics: ReconcileMetrics
 ) -> Controller:
-    backoff = Backoff(maximum=_MAX_BACKOFF)
-    return Controller(name, reconcile, tuple(sources), metrics, workers=_WORKERS, backoff=backoff)
+    return Controller(name, reconcile, tuple(sources), metrics, workers=_WORKERS, longest_backoff=_MAX_BACKOFF)
 
 
 def task_changes(store: Store, executor: Executor) -> Source:

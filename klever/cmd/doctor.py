@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from klever.cli.klever.output import print_table
+from klever.cli.commands.output import print_table
 from klever.cmd.data import default_cache, default_data
 from klever.cmd.options import port
 from klever.cmd.programs import bubblewraps, envoy_binary

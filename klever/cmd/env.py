@@ -7,8 +7,9 @@ import asyncio
 import sys
 from typing import Any
 
-from klever.cli.klever.flags import add_output
-from klever.cli.klever.output import print_objects, print_table
+from klever.api.text import format_size
+from klever.cli.commands.flags import add_output
+from klever.cli.commands.output import print_objects, print_table
 from klever.cmd.data import default_cache
 from klever.environments import EnvironmentManager
 
@@ -61,5 +62,5 @@ def _list(manager: EnvironmentManager, output: str) -> None:
     if output != "table":
         print_objects(found, output, single=False)
         return
-    rows = [(e["name"], e["state"], f"{int(e['sizeBytes']) >> 20} MiB", e["path"]) for e in found]
+    rows = [(e["name"], e["state"], format_size(int(e["sizeBytes"])), e["path"]) for e in found]
     print_table(("NAME", "STATE", "SIZE", "PATH"), rows)

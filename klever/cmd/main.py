@@ -16,7 +16,7 @@ from klever.errors import KleverError
 
 __all__ = ["VERBS", "build_parser", "main"]
 
-_CLI: Final = "klever.cli.klever"
+_CLI: Final = "klever.cli.commands"
 _CMD: Final = "klever.cmd"
 
 VERBS: Final = {

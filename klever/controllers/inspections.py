@@ -11,11 +11,11 @@ from datetime import datetime
 from typing import Any
 
 from klever.api.kinds import MODEL_INSPECTION, NAMESPACE, Object
+from klever.api.text import format_time
 from klever.errors import AlreadyExistsError, InvalidError, NotFoundError
 from klever.formats import Trust, trust_of
 from klever.inspection import VERSION
 from klever.oci.digest import Digest
-from klever.reconcile.conditions import format_time
 from klever.store import Key, Store
 
 __all__ = ["ALLOW_CODE", "allows_code", "code_is_allowed", "inspection_of", "record_inspection", "trust_as"]

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-from klever.api.codec import parse_time
 from klever.api.kinds import NAMESPACE, Object
+from klever.api.text import parse_time
 from klever.catalog.catalogue import Version
 from klever.catalog.listing import PlatformCatalogue
 from klever.controllers.extraction import (

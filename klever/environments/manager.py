@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from klever.api.text import format_size
 from klever.disk import disk_errors, replace_file
 from klever.environments.build import build
 from klever.environments.table import ENVIRONMENTS, Environment
@@ -102,7 +103,7 @@ class EnvironmentManager:
             except BaseException:
                 await asyncio.shield(asyncio.to_thread(_delete, path))
                 raise
-        progress(f"{status.environment.name}: ready, {size / 1e6:.0f} MB in {path}")
+        progress(f"{status.environment.name}: ready, {format_size(size)} in {path}")
 
     def _environment(self, name: str) -> Environment:
         try:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
 
 from klever.api.kinds import Kind, Object
+from klever.backoff import Backoff
 from klever.errors import KleverError
-from klever.kube.backoff import Backoff
 from klever.kube.client import KubeClient
 from klever.kube.resume import LIVED_SECONDS, follow
 

@@ -9,8 +9,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from klever.api.kinds import Kind, Object
+from klever.backoff import Backoff
 from klever.errors import DeadlineError, ExhaustedError, KleverError, UnavailableError
-from klever.kube.backoff import Backoff
 from klever.kube.client import WATCH_SECONDS, KubeClient
 
 __all__ = ["LIVED_SECONDS", "follow"]

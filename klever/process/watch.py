@@ -8,61 +8,38 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from klever.changes import Broadcast, Changes
 from klever.errors import UnavailableError
 from klever.process.orphans import end_orphans
 from klever.process.record import Record
 
-__all__ = ["Changes", "Watcher", "end_shim"]
+__all__ = ["Watcher", "end_shim"]
 
 _KILL_S = 5.0
-
-
-class Changes:
-    """Ids that changed since they were taken last; each is kept once, so it is bounded by what there is."""
-
-    def __init__(self) -> None:
-        self._ids: dict[str, None] = {}
-        self._some = asyncio.Event()
-
-    def add(self, process_id: str) -> None:
-        self._ids[process_id] = None
-        self._some.set()
-
-    async def next(self) -> str:
-        """The id that waits longest."""
-        await self._some.wait()
-        process_id = next(iter(self._ids))
-        del self._ids[process_id]
-        if not self._ids:
-            self._some.clear()
-        return process_id
 
 
 class Watcher:
     """Tells its subscribers of changes; it looks at shims only while there are any subscribers."""
 
     def __init__(self) -> None:
-        self._subscribers: list[Changes] = []
+        self._subscribers: Broadcast[str] = Broadcast()
         self._handles: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     @contextmanager
-    def subscribe(self) -> Iterator[Changes]:
-        """Changes from now on."""
-        changes = Changes()
-        self._subscribers.append(changes)
+    def subscribe(self) -> Iterator[Changes[str]]:
+        """Collect the changes from now on."""
         try:
-            yield changes
+            with self._subscribers.subscribe() as changes:
+                yield changes
         finally:
-            self._subscribers.remove(changes)
             if not self._subscribers:
                 for process_id in list(self._handles):
                     self._close(process_id)
 
     def tell(self, process_id: str) -> None:
         """Something changed."""
-        for changes in self._subscribers:
-            changes.add(process_id)
+        self._subscribers.tell(process_id)
 
     def add(self, record: Record) -> None:
         """Tell of the process now, and again when its shim has ended."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from klever.api.kinds import Object
+from klever.api.text import format_time
 
-__all__ = ["Condition", "condition_status", "format_time", "merge_conditions"]
+__all__ = ["Condition", "merge_conditions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +42,3 @@ def merge_conditions(
             }
         )
     return merged
-
-
-def condition_status(obj: Object, condition_type: str) -> str:
-    """Return the status of one condition; Unknown if it is absent."""
-    for condition in obj.get("status", {}).get("conditions", []):
-        if condition["type"] == condition_type:
-            return str(condition["status"])
-    return "Unknown"
-
-
-def format_time(time: datetime) -> str:
-    """Write a time as Kubernetes does: UTC, whole seconds."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -8,32 +8,11 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
-__all__ = ["Backoff", "Bucket", "WorkQueue"]
+from klever.backoff import Backoff
+
+__all__ = ["Bucket", "WorkQueue"]
 
 K = TypeVar("K", bound=Hashable)
-
-
-class Backoff:
-    """Exponential delays per key: `base` seconds, doubled with each failure, `maximum` at the most.
-
-    The defaults are client-go's (5 ms to 1000 s).
-    """
-
-    def __init__(self, base: float = 0.005, maximum: float = 1000.0) -> None:
-        self._base = base
-        self._maximum = maximum
-        self._failures: dict[Hashable, int] = {}
-
-    def next(self, key: Hashable) -> float:
-        failures = self._failures.get(key, 0)
-        self._failures[key] = failures + 1
-        return float(min(self._base * 2 ** min(failures, 32), self._maximum))
-
-    def forget(self, key: Hashable) -> None:
-        self._failures.pop(key, None)
-
-    def failures(self, key: Hashable) -> int:
-        return self._failures.get(key, 0)
 
 
 class Bucket:
@@ -52,10 +31,15 @@ class Bucket:
 
 
 class WorkQueue(Generic[K]):
-    """Keys to work on. Its size is bounded by the number of distinct keys."""
+    """Keys to work on. Its size is bounded by the number of distinct keys.
 
-    def __init__(self, backoff: Backoff | None = None, bucket: Bucket | None = None) -> None:
-        self.backoff = backoff or Backoff()
+    A key that fails waits `first` seconds, doubled with each failure up to `longest`. The defaults are client-go's.
+    """
+
+    def __init__(self, bucket: Bucket | None = None, *, first: float = 0.005, longest: float = 1000.0) -> None:
+        self._first = first
+        self._longest = longest
+        self._backoffs: dict[K, Backoff] = {}
         self._bucket = bucket or Bucket()
         self._ready: deque[K] = deque()
         self._dirty: set[K] = set()
@@ -91,9 +75,15 @@ class WorkQueue(Generic[K]):
 
     def retry(self, key: K) -> float:
         """Add the key after its backoff, later where many fail; returns the delay in seconds."""
-        delay = max(self.backoff.next(key), self._bucket.next())
+        if key not in self._backoffs:
+            self._backoffs[key] = Backoff(self._first, self._longest, jitter=0.0)  # the bucket spreads them
+        delay = max(self._backoffs[key].next(), self._bucket.next())
         self.add_after(key, delay)
         return delay
+
+    def forget(self, key: K) -> None:
+        """Forget the failures of the key."""
+        self._backoffs.pop(key, None)
 
     async def get(self) -> K:
         """Wait for a key; `done` must follow."""

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from klever.api.kinds import Kind, Object
+from klever.backoff import Backoff
 from klever.errors import ExpiredError, KleverError
-from klever.reconcile.queue import Backoff, WorkQueue
+from klever.reconcile.queue import WorkQueue
 from klever.store import Key, Store
 
 __all__ = ["Controller", "ReconcileMetrics", "Result", "Source", "changes_of", "key_of", "objects_of"]
@@ -56,14 +57,14 @@ class Controller:
         *,
         workers: int = 4,
         deadline: float = 120.0,
-        backoff: Backoff | None = None,
+        longest_backoff: float = 1000.0,
     ) -> None:
         self.name = name
         self._reconcile = reconcile
         self._sources = sources
         self._workers = workers
         self._deadline = deadline
-        self._queue: WorkQueue[Key] = WorkQueue(backoff)
+        self._queue: WorkQueue[Key] = WorkQueue(longest=longest_backoff)
         self._metrics = metrics
         metrics.retries.labels(name)  # there from the start, at 0
         metrics.depth.labels(name).set_function(lambda: len(self._queue))
@@ -80,15 +81,15 @@ class Controller:
             self._queue.close()
 
     async def _feed(self, source: Source) -> None:
-        backoff = Backoff(base=0.1, maximum=30.0)
+        backoff = Backoff(0.1, 30.0)
         while True:
             began = time.monotonic()
             try:
                 await source(self._queue.add)
             except KleverError as error:
                 if time.monotonic() - began > _LIVED_SECONDS:
-                    backoff.forget("")
-                delay = backoff.next("")
+                    backoff.reset()
+                delay = backoff.next(error)
                 log.warning("%s: a source failed, again in %.1f s: %s", self.name, delay, error)
                 await asyncio.sleep(delay)
 
@@ -110,7 +111,7 @@ class Controller:
             outcome = "error"
             self._failed(key, error)
         else:
-            self._queue.backoff.forget(key)
+            self._queue.forget(key)
             if result.requeue_after is not None:
                 self._queue.add_after(key, result.requeue_after)
         self._metrics.total.labels(self.name, outcome).inc()

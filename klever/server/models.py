@@ -12,8 +12,9 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from klever.api.codec import from_object, parse_time
+from klever.api.codec import from_object
 from klever.api.kinds import NAMESPACE, Object
+from klever.api.text import parse_time
 from klever.catalog.catalogue import Version
 from klever.catalog.listing import PlatformCatalogue
 from klever.controllers.inspections import ALLOW_CODE, code_is_allowed, inspection_of, trust_as

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from klever.api.kinds import EVENT, Object
+from klever.api.text import format_time
 from klever.errors import KleverError, NotFoundError
 from klever.store import Key, Store
-from klever.store.meta import timestamp
 
 __all__ = ["EventRecorder"]
 
@@ -57,7 +57,7 @@ class EventRecorder:
         key, count = self._told.get(what) or (None, 0)
         if key is not None:
             try:
-                await self._store.patch(EVENT, key, {"lastTimestamp": timestamp(now), "count": count + 1})
+                await self._store.patch(EVENT, key, {"lastTimestamp": format_time(now), "count": count + 1})
             except NotFoundError:  # its time to live is over
                 key, count = None, 0
         if key is None:
@@ -87,8 +87,8 @@ class EventRecorder:
             "type": type_,
             "source": {"component": self._component},
             "reportingComponent": self._component,
-            "firstTimestamp": timestamp(now),
-            "lastTimestamp": timestamp(now),
+            "firstTimestamp": format_time(now),
+            "lastTimestamp": format_time(now),
             "count": 1,
         }
         await self._store.create(EVENT, event)

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from klever.api.kinds import NAMESPACE, Kind, Object
+from klever.api.text import format_time
 from klever.errors import ConflictError, FieldViolation, InvalidError
 
 __all__ = [
@@ -28,7 +29,6 @@ __all__ = [
     "mark_deleted",
     "normalize",
     "qualified_name",
-    "timestamp",
     "violations",
 ]
 
@@ -46,10 +46,6 @@ _STORED = ("name", "namespace", "uid", "generation", "creationTimestamp", "delet
 _numbers = random.Random()  # noqa: S311 - uids are no secrets
 """Seeded by the system, which takes longer to ask for each than all else of an object's begin."""
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes': no vowels, so that no words appear
-
-
-def timestamp(now: datetime) -> str:
-    return now.isoformat(timespec="seconds")[:19] + "Z"
 
 
 def deleting(obj: Object) -> bool:
@@ -105,7 +101,7 @@ def begin(kind: Kind, obj: Object, now: datetime) -> None:
     if metadata.get("generateName") and "name" not in metadata:
         metadata["name"] = metadata["generateName"][:58] + "".join(_numbers.choice(_ALPHABET) for _ in range(5))
     metadata["uid"] = str(uuid.UUID(int=_numbers.getrandbits(128), version=4))
-    metadata["creationTimestamp"] = timestamp(now)
+    metadata["creationTimestamp"] = format_time(now)
     if kind.has_status:
         obj.pop("status", None)
         metadata["generation"] = 1
@@ -130,7 +126,7 @@ def carry_over(kind: Kind, old: Object, new: Object) -> None:
 def mark_deleted(kind: Kind, obj: Object, now: datetime) -> None:
     """Set the deletion timestamp of an object that finalizers (or its content) still hold."""
     metadata = obj["metadata"]
-    metadata["deletionTimestamp"] = timestamp(now)
+    metadata["deletionTimestamp"] = format_time(now)
     metadata["deletionGracePeriodSeconds"] = 0
     if "generation" in metadata:
         metadata["generation"] += 1

@@ -10,6 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from klever.backoff import Backoff
 from klever.errors import KleverError, UnavailableError
 from klever.limits import DEFAULTS, Limits
 from klever.oci.reference import Reference
@@ -75,16 +76,16 @@ class Job:
 
 def patiently(registry: Reference, call: Callable[[], T], say: Callable[[str], None]) -> T:
     """Make a call to the registry of a reference, which may be away for a while."""
-    delay, deadline = 0.2, time.monotonic() + (FOREIGN_PATIENCE if registry.host else PATIENCE)
+    backoff, deadline = Backoff(maximum=5.0), time.monotonic() + (FOREIGN_PATIENCE if registry.host else PATIENCE)
     while True:
         try:
             return call()
         except UnavailableError as error:
+            delay = backoff.next(error)
             if time.monotonic() + delay > deadline:
                 raise
             say(f"{error.message}; again in {delay:.1f} s")
             time.sleep(delay)
-            delay = min(delay * 2, 5.0)
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from klever.backends import Instance, PredictorWorkload, Rendering, ServingKey, Workload
 from klever.backends.local.cache import Fetch, ModelCache
-from klever.backends.local.changes import Changes
 from klever.backends.local.commands import Commands
 from klever.backends.local.launcher import Launcher
 from klever.backends.local.probe import Prober
@@ -18,6 +17,7 @@ from klever.backends.local.render import render
 from klever.backends.local.replica import Replica, Timing
 from klever.backends.local.resources import check_resources
 from klever.backends.local.serving import LocalServing
+from klever.changes import Broadcast
 from klever.environments import EnvironmentManager
 from klever.errors import FieldViolation, NotFoundError
 from klever.process import ProcessManager
@@ -61,7 +61,7 @@ class LocalBackend:
         )
         self._prober = Prober(exposed=commands.network)
         self._timing = timing or Timing()
-        self._changes = Changes()
+        self._changes: Broadcast[ServingKey] = Broadcast()
         self._servings: dict[ServingKey, LocalServing] = {}
         self._pump: asyncio.Task[None] | None = None
 

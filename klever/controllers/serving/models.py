@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from klever.api.codec import parse_time
 from klever.api.kinds import Object
+from klever.api.text import parse_time
 from klever.catalog.catalogue import Catalogue, Version
 from klever.controllers.extraction import (
     RETRY_SECONDS,

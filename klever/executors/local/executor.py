@@ -13,6 +13,7 @@ from itertools import islice
 from types import TracebackType
 from typing import Final, Self
 
+from klever.changes import Broadcast
 from klever.environments import EnvironmentManager
 from klever.errors import (
     DeadlineError,
@@ -29,7 +30,6 @@ from klever.formats import Trust
 from klever.process import Level, ProcessManager, ProcessState
 from klever.process.removal import remove_tree
 from klever.process.variables import check_variables
-from klever.process.watch import Changes
 
 __all__ = ["LocalExecutor"]
 
@@ -75,7 +75,7 @@ class LocalExecutor:
         self._failed: dict[str, str] = {}
         """Why the next step of a task can never start."""
         self._starting = asyncio.Lock()
-        self._subscribers: list[Changes] = []
+        self._changes: Broadcast[str] = Broadcast()
         self._follower: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -151,20 +151,15 @@ class LocalExecutor:
         return self._processes.logs(process_id(uid), tail=tail, follow=follow)
 
     async def watch(self) -> AsyncIterator[str]:
-        changes = Changes()
-        self._subscribers.append(changes)
-        try:
+        with self._changes.subscribe() as changes:
             for state in await self.list():
                 changes.add(state.uid)
             while True:
                 yield await changes.next()
-        finally:
-            self._subscribers.remove(changes)
 
     def _tell(self, *uids: str) -> None:
-        for changes in self._subscribers:
-            for uid in uids:
-                changes.add(uid)
+        for uid in uids:
+            self._changes.tell(uid)
 
     def _waiting_state(self, uid: str) -> TaskState:
         task = self._waiting[uid]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from klever.errors import InvalidError
 from klever.routers import Route, RouteKey
 
-__all__ = ["Change", "Changes"]
+__all__ = ["Change", "RouteChanges"]
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ class Change:
     live: asyncio.Future[None]
 
 
-class Changes:
+class RouteChanges:
     """Hands changes to `apply`, all that wait at a time; if that refuses them (`InvalidError`), each alone."""
 
     def __init__(self, apply: Callable[[Sequence[Change]], Awaitable[None]]) -> None:

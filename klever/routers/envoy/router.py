@@ -26,7 +26,7 @@ from klever.process import ProcessManager, ProcessSpec
 from klever.routers import Route, RouteKey
 from klever.routers.envoy.admin import ANSWER_SECONDS, Admin
 from klever.routers.envoy.bootstrap import CLUSTERS_FILE, ROUTES_FILE, bootstrap
-from klever.routers.envoy.changes import Change, Changes
+from klever.routers.envoy.changes import Change, RouteChanges
 from klever.routers.envoy.clusters import clusters_of, fixed_clusters
 from klever.routers.envoy.gateway import Gateway
 from klever.routers.envoy.routes import ROUTES, route_configuration, serving_routes
@@ -64,7 +64,7 @@ class EnvoyRouter:
         self._retiring: dict[str, dict[str, Any]] = {}
         self._version = 0
         self._lock = asyncio.Lock()
-        self._changes = Changes(self._apply)
+        self._changes = RouteChanges(self._apply)
 
     async def start(self) -> None:
         """Start Envoy, or adopt the one that runs; returns when it serves.

@@ -7,8 +7,8 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from klever.api.codec import parse_time
 from klever.api.kinds import EVENT
+from klever.api.text import parse_time
 from klever.errors import ConflictError, KleverError, NotFoundError
 from klever.store import Key
 from klever.store.sqlite.encoding import decode

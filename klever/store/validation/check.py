@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from klever.api.codec import parse_time
+from klever.api.text import parse_time
 from klever.errors import FieldViolation
 from klever.store.validation.schemas import Node
 

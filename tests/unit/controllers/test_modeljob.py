@@ -11,12 +11,12 @@ from typing import Any, cast
 import pytest
 
 from klever.api.kinds import MODEL_INSPECTION, MODEL_JOB
+from klever.api.text import format_time
 from klever.controllers.extraction import CONTENT_ANNOTATION
 from klever.controllers.modeljob import FINALIZER, MAX_LOSSES, ModelJobReconciler, Snapshot, decide
 from klever.controllers.pushes import ensure_namespace
 from klever.errors import ExhaustedError, FieldViolation, InvalidError
 from klever.executors import Executor, Task, TaskPhase, TaskState
-from klever.reconcile.conditions import format_time
 from klever.store import Key
 from klever.store.events import EventRecorder
 from klever.store.sqlite import SqliteStore

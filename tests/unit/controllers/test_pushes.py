@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from klever.api.kinds import MODEL_INSPECTION, MODEL_JOB, NAMESPACE, Kind, Object
+from klever.api.text import format_time
 from klever.catalog.catalogue import Version
 from klever.controllers.extraction import CONTENT_ANNOTATION, apply_extraction, concerns
 from klever.controllers.inspections import ALLOW_CODE, inspection_of, record_inspection
@@ -23,7 +24,6 @@ from klever.formats import Trust
 from klever.inspection import VERSION
 from klever.oci.digest import Digest
 from klever.oci.reference import Reference
-from klever.reconcile.conditions import format_time
 from klever.runtimes.table import create_all
 from klever.store import Key
 from klever.store.sqlite import SqliteStore

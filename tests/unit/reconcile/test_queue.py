@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from klever.reconcile.queue import Backoff, Bucket, WorkQueue
+from klever.reconcile.queue import Bucket, WorkQueue
 
 
 async def test_a_key_added_often_is_worked_on_once() -> None:
@@ -47,16 +47,17 @@ async def test_waiting_workers_get_one_key_each() -> None:
         assert sorted(await asyncio.gather(*workers)) == [0, 1, 2, 3]
 
 
-def test_delays_double_up_to_the_maximum_and_begin_anew_after_a_success() -> None:
-    backoff = Backoff(base=1, maximum=5)
-    assert [backoff.next("a") for _ in range(4)] == [1, 2, 4, 5]
-    backoff.forget("a")
-    assert backoff.next("a") == 1
+async def test_delays_double_up_to_the_maximum_and_begin_anew_after_a_success() -> None:
+    queue: WorkQueue[str] = WorkQueue(first=1, longest=5)
+    assert [queue.retry("a") for _ in range(4)] == [1, 2, 4, 5]
+    queue.forget("a")
+    assert queue.retry("a") == 1
+    queue.close()
 
 
 async def test_many_keys_that_fail_at_once_are_tried_again_one_by_one() -> None:
     now = 100.0
-    queue: WorkQueue[int] = WorkQueue(Backoff(base=0.05, maximum=60), Bucket(rate=10, burst=3, clock=lambda: now))
+    queue: WorkQueue[int] = WorkQueue(Bucket(rate=10, burst=3, clock=lambda: now), first=0.05, longest=60)
     assert [queue.retry(key) for key in range(5)] == pytest.approx([0.05, 0.05, 0.05, 0.1, 0.2])
     now += 0.3
     assert queue.retry(0) == pytest.approx(0.1)  # its own backoff, doubled

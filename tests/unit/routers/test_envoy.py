@@ -21,6 +21,7 @@ from klever.routers.envoy import EnvoyRouter, Gateway
 from klever.routers.envoy.admin import Admin
 from tests.contract.router import KEY, RouterContract, Upstream, route, target
 
+pytestmark = pytest.mark.envoy
 BINARY = Path(str(files("envoy"))) / "_bin" / "envoy"
 DESCRIPTORS = Path(str(files("klever.v1alpha1"))) / "descriptor.binpb"
 INFER = "/seldon/team/digits/v2/models/digits/infer"

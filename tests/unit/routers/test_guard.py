@@ -23,6 +23,7 @@ from klever.runtimes import Guard
 from klever.runtimes.protocols import OPEN_INFERENCE
 from tests.unit.routers.test_envoy import BINARY, DESCRIPTORS, free_port
 
+pytestmark = pytest.mark.envoy
 REQUEST_BYTES = 2 << 20
 GUARDED = (("seldon", "guarded"), ("namespace", "team"))
 MODEL_INFER = "/inference.GRPCInferenceService/ModelInfer"

@@ -16,6 +16,8 @@ from klever.server.models import ModelHandlers
 from klever.v1alpha1 import model_service_pb2 as pb
 from tests.unit.server.conftest import Author
 
+pytestmark = pytest.mark.slow
+
 COUNT = 24
 LARGE = 1_000_000
 

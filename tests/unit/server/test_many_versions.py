@@ -17,6 +17,8 @@ from klever.server.models import ModelHandlers
 from klever.v1alpha1 import model_service_pb2 as pb
 from tests.unit.server.conftest import Author
 
+pytestmark = pytest.mark.slow
+
 TAGS = 3_000
 PAGE = 50
 

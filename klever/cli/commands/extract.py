@@ -7,8 +7,8 @@ from pathlib import Path
 
 from klever import formats
 from klever.artifacts.ormbfile import NAME, read_ormbfile
-from klever.cli.klever.flags import add_output
-from klever.cli.klever.output import print_objects, print_table
+from klever.cli.commands.flags import add_output
+from klever.cli.commands.output import print_objects, print_table
 from klever.errors import InvalidError
 from klever.formats import Tensor
 

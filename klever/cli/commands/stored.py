@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Final
 
-from klever.cli.klever.client import Api
+from klever.cli.commands.client import Api
 from klever.errors import FailedPreconditionError
 from klever.v1alpha1 import job_service_pb2, serving_service_pb2
 from klever.v1alpha1.common_pb2 import ListOptions, WatchOptions

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 
 from klever.api.codec import to_object
-from klever.cli.klever.client import connect
-from klever.cli.klever.flags import add_server
-from klever.cli.klever.stored import refuse_deleting
+from klever.cli.commands.client import connect
+from klever.cli.commands.flags import add_server
+from klever.cli.commands.stored import refuse_deleting
 from klever.errors import InvalidError
 from klever.traffic.shares import format_shares, parse_shares, read_shares
 from klever.v1alpha1.serving_service_pb2 import SetTrafficRequest

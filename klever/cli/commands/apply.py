@@ -11,9 +11,9 @@ from typing import Any
 from klever.api.codec import from_object
 from klever.api.documents import read_documents
 from klever.api.kinds import MODEL_JOB, SERVING, Kind
-from klever.cli.klever.client import Api, connect
-from klever.cli.klever.flags import add_server
-from klever.cli.klever.stored import refuse_deleting
+from klever.cli.commands.client import Api, connect
+from klever.cli.commands.flags import add_server
+from klever.cli.commands.stored import refuse_deleting
 from klever.errors import FieldViolation, InvalidError, KleverError
 from klever.v1alpha1.job_service_pb2 import ApplyModelJobRequest
 from klever.v1alpha1.modeljob_pb2 import ModelJob

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from klever.api.codec import from_object
-from klever.cli.klever.client import Api
-from klever.cli.klever.deploy import _beside_canary
+from klever.cli.commands.client import Api
+from klever.cli.commands.deploy import _beside_canary
 from klever.cli.settings import Settings
 from klever.cmd import main
 from klever.cmd.main import VERBS
@@ -22,6 +22,8 @@ from klever.errors import InvalidError
 from klever.server.binding import STREAM_DEADLINE
 from klever.v1alpha1.serving_pb2 import Serving
 from tests.unit.cli.costs import least_seconds, slowness
+
+pytestmark = pytest.mark.slow
 
 DATA = Path(__file__).parents[3] / "data"
 KLEVER = Path(sys.executable).parent / "klever"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from klever.cli.klever.client import connect
-from klever.cli.klever.flags import add_server
-from klever.cli.klever.resources import find
+from klever.cli.commands.client import connect
+from klever.cli.commands.flags import add_server
+from klever.cli.commands.resources import find
 from klever.errors import InvalidError
 from klever.v1alpha1.common_pb2 import StreamLogsRequest
 

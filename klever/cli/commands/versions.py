@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from klever.api.codec import to_object
-from klever.cli.klever.client import Api
+from klever.cli.commands.client import Api
 from klever.errors import InvalidError
 from klever.v1alpha1 import model_service_pb2 as pb
 

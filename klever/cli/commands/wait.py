@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from klever.cli.klever.client import Api, connect
-from klever.cli.klever.flags import add_server, add_wait
-from klever.cli.klever.output import seconds
-from klever.cli.klever.resources import Resource, find
-from klever.cli.klever.stored import StoredKind
+from klever.cli.commands.client import Api, connect
+from klever.cli.commands.flags import add_server, add_wait
+from klever.cli.commands.output import seconds
+from klever.cli.commands.resources import Resource, find
+from klever.cli.commands.stored import StoredKind
 from klever.cli.progress import status_line
 from klever.errors import DeadlineError, FailedPreconditionError, InvalidError, NotFoundError
 

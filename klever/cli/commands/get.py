@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from klever.cli.klever.client import Api, connect
-from klever.cli.klever.flags import add_output, add_server
-from klever.cli.klever.output import print_objects, print_table
-from klever.cli.klever.resources import Resource, find
+from klever.cli.commands.client import Api, connect
+from klever.cli.commands.flags import add_output, add_server
+from klever.cli.commands.output import print_objects, print_table
+from klever.cli.commands.resources import Resource, find
 from klever.errors import ExpiredError, InvalidError
 
 EXAMPLES = """  klever get servings

@@ -8,13 +8,13 @@ from typing import Any
 
 from klever.api.codec import from_object, to_object
 from klever.api.kinds import SERVING
-from klever.cli.klever.client import Api, connect
-from klever.cli.klever.flags import add_server, add_wait
-from klever.cli.klever.output import seconds
-from klever.cli.klever.resources import find
-from klever.cli.klever.stored import SERVINGS, refuse_deleting
-from klever.cli.klever.versions import get_version
-from klever.cli.klever.wait import wait_for
+from klever.cli.commands.client import Api, connect
+from klever.cli.commands.flags import add_server, add_wait
+from klever.cli.commands.output import seconds
+from klever.cli.commands.resources import find
+from klever.cli.commands.stored import SERVINGS, refuse_deleting
+from klever.cli.commands.versions import get_version
+from klever.cli.commands.wait import wait_for
 from klever.errors import InvalidError, KleverError
 from klever.oci.reference import Reference
 from klever.traffic.shares import read_shares

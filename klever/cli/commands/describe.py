@@ -7,12 +7,12 @@ import json
 from typing import Any
 
 from klever.api.codec import to_object
-from klever.cli.klever.client import Api, connect
-from klever.cli.klever.events import list_events, print_events
-from klever.cli.klever.flags import add_output, add_server
-from klever.cli.klever.output import print_objects, print_table
-from klever.cli.klever.resources import find
-from klever.cli.klever.stored import SERVINGS
+from klever.cli.commands.client import Api, connect
+from klever.cli.commands.events import list_events, print_events
+from klever.cli.commands.flags import add_output, add_server
+from klever.cli.commands.output import print_objects, print_table
+from klever.cli.commands.resources import find
+from klever.cli.commands.stored import SERVINGS
 from klever.v1alpha1 import serving_service_pb2
 
 EXAMPLES = """  klever describe serving digits

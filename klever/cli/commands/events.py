@@ -6,11 +6,11 @@ import argparse
 from typing import Any
 
 from klever.api.codec import to_object
-from klever.cli.klever.client import Api, connect
-from klever.cli.klever.flags import add_output, add_server
-from klever.cli.klever.output import age, print_objects, print_table
-from klever.cli.klever.resources import find
-from klever.cli.klever.stored import JOBS, SERVINGS, StoredKind
+from klever.cli.commands.client import Api, connect
+from klever.cli.commands.flags import add_output, add_server
+from klever.cli.commands.output import age, print_objects, print_table
+from klever.cli.commands.resources import find
+from klever.cli.commands.stored import JOBS, SERVINGS, StoredKind
 from klever.errors import InvalidError
 from klever.v1alpha1.common_pb2 import ListEventsRequest
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import time
 
-from klever.cli.klever.client import connect
-from klever.cli.klever.flags import add_server, add_wait
-from klever.cli.klever.output import seconds
-from klever.cli.klever.resources import find
-from klever.cli.klever.wait import wait_for
+from klever.cli.commands.client import connect
+from klever.cli.commands.flags import add_server, add_wait
+from klever.cli.commands.output import seconds
+from klever.cli.commands.resources import find
+from klever.cli.commands.wait import wait_for
 from klever.errors import InvalidError
 
 EXAMPLES = """  klever delete serving digits

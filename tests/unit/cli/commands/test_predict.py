@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from klever.cli.klever.predict import _example
+from klever.cli.commands.predict import _example
 from klever.errors import InvalidError
 
 

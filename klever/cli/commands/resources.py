@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from klever.api.codec import to_object
-from klever.cli.klever import versions
-from klever.cli.klever.client import Api
-from klever.cli.klever.output import age
-from klever.cli.klever.stored import JOBS, SERVINGS, StoredKind
+from klever.api.text import format_size
+from klever.cli.commands import versions
+from klever.cli.commands.client import Api
+from klever.cli.commands.output import age
+from klever.cli.commands.stored import JOBS, SERVINGS, StoredKind
 from klever.errors import InvalidError
 
 __all__ = ["RESOURCES", "Resource", "find"]
@@ -54,20 +55,11 @@ def _condition(serving: Any, kind: str) -> str:
     return next((c.status for c in serving.status.conditions if c.type == kind), "Unknown")
 
 
-def _size(size: int) -> str:
-    value = float(size)
-    for unit in ("B", "KiB", "MiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} GiB"
-
-
 def _created(obj: Any) -> str:
     return age(to_object(obj.metadata).get("creationTimestamp", ""))
 
 
-def _time_of(message: Any) -> str:
+def _created_at(message: Any) -> str:
     return age(message.create_time.ToJsonString()) if message.HasField("create_time") else ""
 
 
@@ -110,8 +102,8 @@ RESOURCES: Final = (
             m.version_count,
             m.latest.tag,
             m.latest.format,
-            _size(m.latest.size),
-            _time_of(m.latest),
+            format_size(m.latest.size),
+            _created_at(m.latest),
         ),
         to_json=versions.model_object,
         one=lambda name: "/" in name,
@@ -126,9 +118,9 @@ RESOURCES: Final = (
             v.reference,
             v.format,
             f"{len(v.signature.inputs)} in, {len(v.signature.outputs)} out" if v.HasField("signature") else "",
-            _size(v.size),
+            format_size(v.size),
             v.digest[:19],
-            _time_of(v),
+            _created_at(v),
         ),
         to_json=versions.version_object,
         delete=versions.delete_version,
@@ -145,7 +137,7 @@ RESOURCES: Final = (
         header=("NAME", "MODELS", "AGE"),
         get=versions.get_project,
         list=versions.list_projects,
-        row=lambda p: (p.name, p.model_count, _time_of(p)),
+        row=lambda p: (p.name, p.model_count, _created_at(p)),
         to_json=to_object,
         namespaced=False,
         wide={"CODE": lambda p: "allowed" if p.allow_code else "denied"},

@@ -6,8 +6,8 @@ import argparse
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from klever.cli.klever.client import connect
-from klever.cli.klever.flags import add_server
+from klever.cli.commands.client import connect
+from klever.cli.commands.flags import add_server
 from klever.v1alpha1.model_service_pb2 import Project, UpdateProjectRequest
 
 EXAMPLES = """  klever allow-code team           (its Servings may run commands, and models that are code)

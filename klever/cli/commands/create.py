@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from klever.cli.klever.client import connect
-from klever.cli.klever.flags import add_server
+from klever.cli.commands.client import connect
+from klever.cli.commands.flags import add_server
 from klever.v1alpha1.model_service_pb2 import CreateProjectRequest, Project
 
 EXAMPLES = "  klever create project team"

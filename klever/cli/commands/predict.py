@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from klever.cli.klever.client import Api, connect
-from klever.cli.klever.flags import add_server, add_wait
-from klever.cli.klever.output import seconds
-from klever.cli.klever.stored import SERVINGS
+from klever.cli.commands.client import Api, connect
+from klever.cli.commands.flags import add_server, add_wait
+from klever.cli.commands.output import seconds
+from klever.cli.commands.stored import SERVINGS
 from klever.errors import FailedPreconditionError, InvalidError, KleverError, NotFoundError, UnavailableError
 from klever.limits import DEFAULTS
 from klever.runtimes.openinference import example, infer_path, model_path, read_inputs

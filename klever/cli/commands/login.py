@@ -7,8 +7,8 @@ import getpass
 import os
 import sys
 
+from klever.cli.commands.flags import add_transport
 from klever.cli.config import Server, config_path, update_config
-from klever.cli.klever.flags import add_transport
 from klever.cli.settings import Settings
 from klever.errors import InvalidError
 from klever.oci.client import RegistryClient

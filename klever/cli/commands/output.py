@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from klever.api.codec import parse_time
+from klever.api.text import parse_time
 from klever.errors import InvalidError
 
 __all__ = ["age", "print_objects", "print_table", "seconds"]

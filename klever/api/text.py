@@ -1,0 +1,33 @@
+"""Times and sizes as text."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+__all__ = ["format_size", "format_time", "parse_time"]
+
+
+def format_time(time: datetime) -> str:
+    """Write a UTC time as Kubernetes does: RFC 3339 in whole seconds."""
+    return time.isoformat(timespec="seconds")[:19] + "Z"
+
+
+def parse_time(text: str) -> datetime:
+    """Read an RFC 3339 time. Raises `ValueError`."""
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone")
+    try:
+        return time.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{text!r} is beyond the years 1 to 9999") from error
+
+
+def format_size(size: int) -> str:
+    """Write a number of bytes for people: `512 B`, `1.5 MiB`."""
+    value = float(size)
+    for unit in ("B", "KiB", "MiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} GiB"

@@ -1,0 +1,47 @@
+"""The project declares every distribution that its code imports."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+_ROOT = Path(__file__).parents[2]
+_IN_ENVIRONMENTS = "klever/runtimes/triton/files"
+"""Programs that run in an environment of their own, with its packages."""
+
+
+def test_every_direct_import_is_declared() -> None:
+    project = tomllib.loads((_ROOT / "pyproject.toml").read_text())["project"]
+    declared = {_normal(re.split(r"[^\w.-]", line)[0]) for line in project["dependencies"]}
+    known = packages_distributions()
+    missing = {
+        f"{path.relative_to(_ROOT)}: {name}"
+        for path in (_ROOT / "klever").rglob("*.py")
+        if not str(path.relative_to(_ROOT)).startswith(_IN_ENVIRONMENTS)
+        for name in _imported(path)
+        if not declared & {_normal(distribution) for distribution in known.get(name, (name,))}
+    }
+    assert missing == set()
+
+
+def _imported(path: Path) -> Iterator[str]:
+    """Yield the top-level packages that a module imports, without the standard library and Klever."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names = [str(node.module)]
+        for name in names:
+            top = name.partition(".")[0]
+            if top not in sys.stdlib_module_names and top != "klever":
+                yield top
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
