@@ -18,6 +18,7 @@ import aiohttp
 from prometheus_client import CollectorRegistry
 from yarl import URL
 
+from klever.artifacts.dialects import ormb
 from klever.auth import Access
 from klever.auth.token import token_access
 from klever.limits import DEFAULTS, Limits
@@ -108,7 +109,7 @@ class Client:
 def manifest(config: bytes, *layers: bytes, media_type: str = mediatypes.IMAGE_MANIFEST) -> bytes:
     return Manifest(
         Descriptor.of(mediatypes.IMAGE_CONFIG, config),
-        tuple(Descriptor.of(mediatypes.ORMB_LAYER, layer) for layer in layers),
+        tuple(Descriptor.of(ormb.LAYER, layer) for layer in layers),
         media_type,
     ).encode()
 

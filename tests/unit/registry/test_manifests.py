@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from klever.artifacts.dialects import ormb
 from klever.oci import mediatypes
 from klever.oci.digest import Digest
 from klever.oci.manifest import MAX_MANIFEST
@@ -77,7 +78,7 @@ def changed(**fields: Any) -> bytes:
 
 
 def descriptor(**fields: Any) -> dict[str, Any]:
-    return {"mediaType": mediatypes.ORMB_LAYER, "digest": Digest.of(LAYER), "size": len(LAYER)} | fields
+    return {"mediaType": ormb.LAYER, "digest": Digest.of(LAYER), "size": len(LAYER)} | fields
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,11 @@ import asyncio
 
 import pytest
 
-from klever.artifacts.config import ModelConfig
+from klever.artifacts.dialects import ormb
 from klever.errors import InvalidError
 from klever.oci import mediatypes
 from klever.oci.client import RegistryClient
+from klever.oci.encoding import encode_json
 from klever.oci.manifest import Manifest
 from klever.registry.registry import Registry
 from klever.server.models import ModelHandlers
@@ -25,8 +26,8 @@ LARGE = 1_000_000
 async def push(registry: Registry, author: Author, repository: str, number: int) -> None:
     def blobs() -> Manifest:
         document = {"format": "ONNX", "description": f"{number:09}" + "x" * LARGE}
-        layer = author.layout.put(mediatypes.ORMB_LAYER, b"x")
-        config = author.layout.put(mediatypes.ORMB_CONFIG, ModelConfig.of(document).encode())
+        layer = author.layout.put(ormb.LAYER, b"x")
+        config = author.layout.put(ormb.CONFIG, encode_json(document))
         with RegistryClient(author.endpoint) as client:
             for blob in (layer, config):
                 client.put_blob(repository, blob, author.layout.blob_path(blob.digest))

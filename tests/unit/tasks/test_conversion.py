@@ -147,11 +147,11 @@ async def test_a_model_is_pulled_converted_and_pushed_with_its_metadata_and_sign
     assert job["status"]["phase"] == "Succeeded", (job["status"], log)
     pulled = await asyncio.to_thread(world.pulled)
     assert job["status"]["result"]["digest"] == str(pulled.manifest.digest)
-    config = pulled.config
-    assert (config.format, config.author, config.description) == ("ONNX", "somebody", "adds")
-    assert config.directory_structure == ("model/converted.onnx",)
-    assert config.signature is not None
-    assert config.signature.inputs
+    metadata = pulled.metadata
+    assert (metadata.format, metadata.author, metadata.description) == ("ONNX", "somebody", "adds")
+    assert metadata.files == ("model/converted.onnx",)
+    assert metadata.signature is not None
+    assert metadata.signature.inputs
     assert any(line.startswith(f"python {world.root}/environments/toy/") for line in log)
     assert not [line for line in log if line.startswith(("sees", "reaches"))]
 
