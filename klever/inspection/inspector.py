@@ -249,7 +249,6 @@ class _Inspector:
         with ExitStack() as stack:
             self._stream(path, lambda: stack.enter_context(archive.open(member)), 1)
 
-
     def _keras_config(self, path: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
         with archive.open(member) as file:
             config = file.read(keras.MAX_CONFIG + 1)
