@@ -5,10 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find klever -type f -not -name '*.pyc') pyproject.toml README.md
 TESTS ?= tests
+UNIT := not (e2e or root or slow)
 # The cluster of a KUBECONFIG is for one test at a time.
 JOBS ?= $(if $(KUBECONFIG),1,2)
 
-.PHONY: install check test demo generate lock clean
+.PHONY: install check unit test demo generate lock clean
 
 ## install: .venv with klever and ormb in it
 install: $(VENV)/.wheel
@@ -38,6 +39,10 @@ check: $(VENV)/.dev
 	PYTHONPATH=. $(BIN)/lint-imports
 	$(BIN)/buf lint klever/v1alpha1/descriptor.binpb --config buf.yaml
 	PYTHONPATH=. $(BIN)/python hack/generate --check
+
+## unit: the tests that need Python alone, in less than a minute
+unit: $(VENV)/.dev $(VENV)/.wheel
+	$(BIN)/pytest -q -n $(JOBS) --dist loadfile -m "$(UNIT)" tests/unit
 
 ## test: everything, from the built wheel, with real Envoy, real Triton, a real API server and real pods
 test: $(VENV)/.dev $(VENV)/.wheel

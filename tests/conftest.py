@@ -5,16 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-
-# Contract suites are imported as `tests.contract…`. At the end of the path: `klever` is the installed wheel's.
-sys.path.append(str(Path(__file__).parents[1]))
 
 from hack.kubernetes.cluster import Cluster
 from klever.cmd.names import own_names
@@ -27,6 +23,8 @@ _TAKEN = "taken"
 """Beside it: that the cluster of KUBECONFIG is the tests' from now on."""
 _OWN = pytest.StashKey[Path]()
 """That directory in the process that made it, and therefore removes it."""
+_NEEDS = {"cluster": "cluster", "kubeconfig": "cluster", "machine": "triton", "make_disk": "root"}
+"""The marker of each test that uses a fixture, by the fixture's name."""
 GOLDEN = Path(__file__).parent / "golden"
 
 
@@ -69,10 +67,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark what starts a platform or an API server."""
-    directories = item.path.relative_to(Path(__file__).parent).parts[:-1]
-    needs_cluster = "kubeconfig" in getattr(item, "fixturenames", ())
-    if needs_cluster or directories[0] in {"e2e", "attacks"}:
+    """Mark a test by the fixtures that it uses and by its directory."""
+    fixtures = getattr(item, "fixturenames", ())
+    for fixture in _NEEDS.keys() & fixtures:
+        item.add_marker(_NEEDS[fixture])
+    in_e2e = item.path.relative_to(Path(__file__).parent).parts[0] in {"e2e", "attacks"}
+    if in_e2e or any(item.get_closest_marker(part) for part in ("cluster", "envoy", "triton")):
         item.add_marker("e2e")
 
 

@@ -5,18 +5,20 @@ Everything here blocks; asynchronous callers run it in a thread. References with
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from klever import formats
 from klever.api.text import format_time
 from klever.artifacts import ormbfile
-from klever.artifacts.config import ModelConfig
-from klever.artifacts.dialects import DIALECTS, dialect_of
+from klever.artifacts.dialect import Dialect
+from klever.artifacts.dialects import DEFAULT, detect
+from klever.artifacts.metadata import ModelMetadata
 from klever.disk import disk_errors
 from klever.errors import AlreadyExistsError, ConflictError, IntegrityError, InvalidError, KleverError, NotFoundError
 from klever.limits import DEFAULTS, Limits
@@ -42,25 +44,32 @@ _VERSION: Final = "1"
 class SavedModel:
     """A model in a layout.
 
-    `digest` and `size` (bytes) are of the content layer; `manifest` is what a registry knows the version by. `newer`
-    is False after a pull that found nothing new.
+    `digest` is the content's identity, `size` the bytes of its layers. `manifest` is what a registry knows the version
+    by. `newer` is False after a pull that found nothing new.
     """
 
     reference: Reference
     digest: Digest
     size: int
     layers: int
-    config: ModelConfig
+    metadata: ModelMetadata
+    metadata_size: int
     manifest: Descriptor
     newer: bool = True
 
     @property
     def format(self) -> str:
-        return self.config.format
+        return self.metadata.format
 
 
 def save(
-    directory: Path, reference: Reference, layout: Layout, *, created: datetime, progress: Progress = no_progress
+    directory: Path,
+    reference: Reference,
+    layout: Layout,
+    *,
+    created: datetime,
+    dialect: Dialect = DEFAULT,
+    progress: Progress = no_progress,
 ) -> SavedModel:
     """Pack the model directory (`ormbfile.yaml` beside `model/`) into the layout as `reference`.
 
@@ -68,18 +77,18 @@ def save(
     says another. Raises `InvalidError` naming the file and field, or the files that the format misses.
     """
     name = _tagged(reference)
-    config = _described(directory, created)
-    formats.check_layout(config.format, directory / _MODEL)
+    metadata = _described(directory, created)
+    formats.check_layout(metadata.format, directory / _MODEL)
     with layout.adding():
-        manifest = DIALECTS[mediatypes.ORMB_CONFIG].build(directory, config, layout, progress)
+        manifest = dialect.build(directory, metadata, layout, progress)
         return _record(name, manifest, layout)
 
 
-def rewrite(reference: Reference, layout: Layout, config: ModelConfig) -> SavedModel:
+def rewrite(reference: Reference, layout: Layout, metadata: ModelMetadata) -> SavedModel:
     """Give a model in the layout other metadata; its content stays."""
     with layout.adding():
         manifest = Manifest.parse(layout.read(layout.resolve(str(_named(reference)))))
-        changed = dialect_of(manifest, str(reference)).with_config(manifest, config, layout)
+        changed = detect(manifest, str(reference)).with_metadata(manifest, metadata, layout)
         return _record(_named(reference), changed, layout)
 
 
@@ -130,7 +139,7 @@ def pull(
     with layout.adding():
         fetched = client.get_manifest(name.repository, name.target)
         manifest = Manifest.parse(fetched.content, str(name))
-        dialect_of(manifest, str(name)).content(manifest)
+        detect(manifest, str(name)).content_layers(manifest)
         blobs = (manifest.config, *manifest.layers)
         total = _Total(sum(blob.size for blob in blobs), progress)
         for blob in blobs:
@@ -152,8 +161,8 @@ def export(
     if not replace and (directory / _MODEL).exists():
         raise AlreadyExistsError(f"{directory / _MODEL} exists already", reason="MODEL_EXPORTED")
 
-    def place(unpacked: Path, config: ModelConfig) -> None:
-        ormbfile.write_ormbfile(unpacked / ormbfile.NAME, config.document)
+    def place(unpacked: Path, metadata: ModelMetadata) -> None:
+        ormbfile.write_ormbfile(unpacked / ormbfile.NAME, metadata)
         for name in (_MODEL, ormbfile.NAME):
             _replace(unpacked / name, directory / name)
 
@@ -177,8 +186,8 @@ def pull_and_export(
     if not relayout:
         return export(reference, layout, directory, replace=True)
 
-    def place(unpacked: Path, config: ModelConfig) -> None:
-        if config.format != "MLflow":
+    def place(unpacked: Path, metadata: ModelMetadata) -> None:
+        if metadata.format != "MLflow":
             _replace(unpacked / _MODEL, directory / _VERSION)
             return
         for entry in (unpacked / _MODEL).iterdir():
@@ -210,16 +219,16 @@ def remove(reference: Reference, layout: Layout) -> None:
     layout.collect()
 
 
-def _described(directory: Path, created: datetime) -> ModelConfig:
+def _described(directory: Path, created: datetime) -> ModelMetadata:
     path = directory / ormbfile.NAME
     if not directory.is_dir():
         raise NotFoundError(f"{directory} is not a directory")
-    fields: dict[str, Any] = ormbfile.read_ormbfile(path) or {}
-    if "format" not in fields:
-        fields["format"] = formats.detect(directory / _MODEL)
+    metadata = ormbfile.read_ormbfile(path) or ModelMetadata()
+    if not metadata.format:
+        metadata = dataclasses.replace(metadata, format=formats.detect(directory / _MODEL))
     if not path.exists():
-        ormbfile.write_ormbfile(path, fields)
-    return ModelConfig.of(fields).with_fields({"created": fields.get("created") or format_time(created)})
+        ormbfile.write_ormbfile(path, metadata)
+    return dataclasses.replace(metadata, created=metadata.created or format_time(created))
 
 
 def _record(name: Reference, manifest: Manifest, layout: Layout) -> SavedModel:
@@ -230,10 +239,17 @@ def _record(name: Reference, manifest: Manifest, layout: Layout) -> SavedModel:
 
 def _inspect(name: Reference, descriptor: Descriptor, layout: Layout, *, newer: bool = True) -> SavedModel:
     manifest = Manifest.parse(layout.read(descriptor), str(name))
-    dialect = dialect_of(manifest, str(name))
-    content = dialect.content(manifest)
-    config = dialect.read_config(manifest, layout)
-    return SavedModel(name, content.digest, content.size, len(manifest.layers), config, descriptor, newer)
+    dialect = detect(manifest, str(name))
+    return SavedModel(
+        reference=name,
+        digest=dialect.content(manifest),
+        size=sum(layer.size for layer in dialect.content_layers(manifest)),
+        layers=len(manifest.layers),
+        metadata=dialect.read_metadata(manifest, layout),
+        metadata_size=manifest.config.size,
+        manifest=descriptor,
+        newer=newer,
+    )
 
 
 def _fetch(name: Reference, blob: Descriptor, layout: Layout, client: RegistryClient, progress: Progress) -> None:
@@ -249,7 +265,7 @@ def _export(
     reference: Reference,
     layout: Layout,
     directory: Path,
-    place: Callable[[Path, ModelConfig], None],
+    place: Callable[[Path, ModelMetadata], None],
     limits: Limits,
 ) -> SavedModel:
     saved = inspect(reference, layout)
@@ -257,8 +273,8 @@ def _export(
     with disk_errors(directory):
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".export-", dir=directory) as unpacked:
-            dialect_of(manifest, str(reference)).unpack(manifest, layout, Path(unpacked), limits)
-            place(Path(unpacked), saved.config)
+            detect(manifest, str(reference)).unpack(manifest, layout, Path(unpacked), limits)
+            place(Path(unpacked), saved.metadata)
     return saved
 
 

@@ -1,20 +1,21 @@
-"""`ormbfile.yaml`: what a user says of a model, beside its `model/` directory.
+"""`ormbfile.yaml`: the metadata that a user writes beside the `model/` directory.
 
-Its fields are those of the config (`klever.artifacts.config`). The original reads it with Go's yaml.v2: names match
-without regard to case, and a scalar where text belongs is text as it stands (`value: 0.10` is "0.10", not 0.1).
+Its fields are those of the ORMB document (`klever.artifacts.document`). The original reads it with Go's yaml.v2: names
+match without regard to case, and a scalar where text belongs is text as it stands (`value: 0.10` is "0.10", not 0.1).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import yaml
 
 from klever.api.documents import read_document
-from klever.artifacts.config import known_fields, normalize
+from klever.artifacts import document
+from klever.artifacts.metadata import ModelMetadata
+from klever.artifacts.schema import normalize
 from klever.disk import disk_errors, replace_file
 from klever.errors import FieldViolation, InvalidError
 
@@ -23,11 +24,10 @@ __all__ = ["NAME", "read_ormbfile", "write_ormbfile"]
 NAME: Final = "ormbfile.yaml"
 _MAX_BYTES: Final = 1 << 20
 _LINE_BREAKS: Final = frozenset("\x85\u2028\u2029")  # PyYAML leaves them bare, and reads them back as something else
-_DERIVED: Final = "directoryStructure"
 
 
-def read_ormbfile(path: Path) -> dict[str, Any] | None:
-    """The config's fields that the file gives; None if there is no file.
+def read_ormbfile(path: Path) -> ModelMetadata | None:
+    """Return the metadata in the file; None if there is no file.
 
     Raises `InvalidError` that names file and field (`…/ormbfile.yaml: signature.inputs[0].size: must be a list`).
     """
@@ -37,19 +37,16 @@ def read_ormbfile(path: Path) -> dict[str, Any] | None:
         content = file.read(_MAX_BYTES + 1)
     if len(content) > _MAX_BYTES:
         raise InvalidError(f"{path} is larger than {_MAX_BYTES} bytes")
-    document = read_document(content, str(path), text=True, aliases=False)
+    written = read_document(content, str(path), text=True, aliases=False)
     try:
-        return normalize(document or {}, fold=True)
+        return document.decode(normalize(written or {}, fold=True))
     except InvalidError as error:
         raise _located(path, error) from error
 
 
-def write_ormbfile(path: Path, document: Mapping[str, Any]) -> None:
-    """Write the config's fields that the file may give: not what follows from the files, or what a newer tool added.
-
-    The file is there whole, or as it was.
-    """
-    fields = {name: value for name, value in known_fields(document).items() if name != _DERIVED}
+def write_ormbfile(path: Path, metadata: ModelMetadata) -> None:
+    """Write the metadata without `files`, which follow from the directory. A failure leaves the file as it was."""
+    fields = document.encode(replace(metadata, files=()))
     text = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
     if not _LINE_BREAKS.isdisjoint(text):
         text = yaml.safe_dump(fields, sort_keys=False)

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from klever.artifacts.config import ModelConfig
-from klever.artifacts.dialects import dialect_of
+from klever.artifacts.dialects import detect
+from klever.artifacts.metadata import ModelMetadata
 from klever.catalog.cache import VersionCache
 from klever.errors import NotFoundError
 from klever.formats.bounds import check_bounds
@@ -43,7 +43,7 @@ class Version:
     digest: Digest
     content: Digest
     size: int
-    config: ModelConfig
+    metadata: ModelMetadata
     dialect: str
     config_bytes: int = 0
 
@@ -104,15 +104,15 @@ class Catalogue:
 
     def _parse(self, client: RegistryClient, reference: Reference, fetched: FetchedManifest) -> Version:
         manifest = Manifest.parse(fetched.content, str(reference))
-        dialect = dialect_of(manifest, str(reference))
-        content = dialect.content(manifest).digest
+        dialect = detect(manifest, str(reference))
+        content = dialect.content(manifest)
         self._limits.check("config_bytes", manifest.config.size, f"the metadata of {reference}")
         self._fetch(client, reference.repository, manifest.config)
-        config = dialect.read_config(manifest, self._metadata)
-        if config.signature is not None:
-            check_bounds(config.signature, self._limits)
+        metadata = dialect.read_metadata(manifest, self._metadata)
+        if metadata.signature is not None:
+            check_bounds(metadata.signature, self._limits)
         size = manifest.config.size + sum(layer.size for layer in manifest.layers)
-        return Version(reference, fetched.digest, content, size, config, dialect.name, manifest.config.size)
+        return Version(reference, fetched.digest, content, size, metadata, dialect.name, manifest.config.size)
 
     def _fetch(self, client: RegistryClient, repository: str, blob: Descriptor) -> None:
         if self._metadata.has(blob):

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from klever.api.text import parse_time
-from klever.artifacts.dialects import DIALECTS
+from klever.artifacts.dialects import config_media_types
 from klever.catalog.catalogue import Catalogue, Version
 from klever.errors import InvalidError, KleverError, NotFoundError
 from klever.limits import DEFAULTS, Limits
@@ -84,7 +84,9 @@ class PlatformCatalogue(Catalogue):
         A version whose metadata cannot be read is None. Raises `NotFoundError` for an unknown repository.
         """
         self._check_known(repository)
-        tags = self._registry.tagged(repository, DIALECTS, containing=containing, offset=offset, limit=limit + 1)
+        tags = self._registry.tagged(
+            repository, config_media_types(), containing=containing, offset=offset, limit=limit + 1
+        )
         page: list[Version | None] = []
         left = _PAGE_BYTES
         for start in range(0, min(limit, len(tags)), _CHUNK):
@@ -103,7 +105,7 @@ class PlatformCatalogue(Catalogue):
         """
         self._check_known(repository)
         most = self._limits.versions_by_time
-        tags = self._registry.tagged(repository, DIALECTS, containing=containing, offset=0, limit=most + 1)
+        tags = self._registry.tagged(repository, config_media_types(), containing=containing, offset=0, limit=most + 1)
         if len(tags) > most:
             count = max(self.count(repository), most + 1)
             self._limits.check("versions_by_time", count, f"the model {repository}", "order_by")
@@ -116,7 +118,7 @@ class PlatformCatalogue(Catalogue):
 
     async def latest(self, repository: str) -> Version | None:
         """Return the version that was created last among those pushed last; None if none of these is a model."""
-        tags = self._registry.newest(repository, DIALECTS, limit=_CANDIDATES)
+        tags = self._registry.newest(repository, config_media_types(), limit=_CANDIDATES)
         known = self._latest.get(repository)
         if known is not None and known[0] == tags:
             return (await self._read_all(repository, [known[1]]))[0] if known[1] else None
@@ -172,6 +174,6 @@ class PlatformCatalogue(Catalogue):
 def created_at(version: Version) -> datetime:
     """Return when a version was created, as its metadata says; the beginning of time if it does not."""
     try:
-        return parse_time(version.config.created)
+        return parse_time(version.metadata.created)
     except ValueError:
         return _NEVER

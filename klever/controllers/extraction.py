@@ -58,9 +58,9 @@ CONTENT_ANNOTATION = "kleveross.io/content-digest"
 
 def lacks_signature(version: Version) -> bool:
     """Say whether a version's signature can be read and has not been."""
-    if version.config.signature is not None:
+    if version.metadata.signature is not None:
         return False
-    return version.config.format in formats.names() and formats.get(version.config.format).extractable
+    return version.metadata.format in formats.names() and formats.get(version.metadata.format).extractable
 
 
 def wants_extraction(version: Version, inspection: Object | None) -> bool:
@@ -68,7 +68,7 @@ def wants_extraction(version: Version, inspection: Object | None) -> bool:
 
     A version of an unknown format is not inspected: it is code.
     """
-    return lacks_signature(version) or (inspection is None and version.config.format in formats.names())
+    return lacks_signature(version) or (inspection is None and version.metadata.format in formats.names())
 
 
 def extraction_name(version: Version) -> str:
@@ -160,8 +160,8 @@ def _job(key: Key, version: Version) -> Object:
         "spec": {
             **_references(version),
             "extraction": {
-                "format": version.config.format,
-                **({"inspectOnly": True} if version.config.signature is not None else {}),
+                "format": version.metadata.format,
+                **({"inspectOnly": True} if version.metadata.signature is not None else {}),
             },
             "ttlSecondsAfterFinished": _KEEP_SECONDS,
         },

@@ -13,10 +13,6 @@ IMAGE_CONFIG: Final = "application/vnd.oci.image.config.v1+json"
 DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_MANIFEST_LIST: Final = "application/vnd.docker.distribution.manifest.list.v2+json"
 
-# kleveross/ormb, docs/spec-v1alpha1.md.
-ORMB_CONFIG: Final = "application/vnd.caicloud.model.config.v1alpha1+json"
-ORMB_LAYER: Final = "application/tar+gzip"
-
 OCTET_STREAM: Final = "application/octet-stream"
 
 # OCI image layout 1.1: the name that an index entry goes by.

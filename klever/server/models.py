@@ -156,7 +156,7 @@ class ModelHandlers:
         """Return a version with what the platform itself found in it."""
         message = _version(version)
         inspection = await inspection_of(self._seen, version.content)
-        message.trust = trust_as(inspection, version.config.format) or ""
+        message.trust = trust_as(inspection, version.metadata.format) or ""
         if inspection is not None:
             message.inspection.CopyFrom(from_object(inspection, ModelInspection).spec)
         return message
@@ -217,7 +217,7 @@ def _project(obj: Object, models: int) -> pb.Project:
 
 
 def _version(version: Version) -> pb.ModelVersion:
-    config, reference = version.config, version.reference
+    metadata, reference = version.metadata, version.reference
     return pb.ModelVersion(
         project=reference.project,
         model=reference.model,
@@ -225,25 +225,25 @@ def _version(version: Version) -> pb.ModelVersion:
         digest=str(version.digest),
         content_digest=str(version.content),
         size=version.size,
-        create_time=_time(config.created),
-        author=config.author,
-        description=config.description,
-        format=config.format,
-        framework=config.framework,
-        labels=dict(config.labels),
-        tags=list(config.tags),
+        create_time=_time(metadata.created),
+        author=metadata.author,
+        description=metadata.description,
+        format=metadata.format,
+        framework=metadata.framework,
+        labels=dict(metadata.labels),
+        tags=list(metadata.tags),
         signature=_signature(version),
-        metrics=[pb.NamedValue(name=n, value=v) for n, v in config.metrics],
-        hyper_parameters=[pb.NamedValue(name=n, value=v) for n, v in config.hyper_parameters],
-        training=pb.GitSource(repository=config.training.repository, revision=config.training.revision),
-        dataset=pb.GitSource(repository=config.dataset.repository, revision=config.dataset.revision),
+        metrics=[pb.NamedValue(name=n, value=v) for n, v in metadata.metrics],
+        hyper_parameters=[pb.NamedValue(name=n, value=v) for n, v in metadata.hyper_parameters],
+        training=pb.GitSource(repository=metadata.training.repository, revision=metadata.training.revision),
+        dataset=pb.GitSource(repository=metadata.dataset.repository, revision=metadata.dataset.revision),
         dialect=version.dialect,
         reference=str(reference),
     )
 
 
 def _signature(version: Version) -> pb.Signature | None:
-    signature = version.config.signature
+    signature = version.metadata.signature
     if signature is None:
         return None
 

@@ -7,13 +7,14 @@ of it: it may be the model's own.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from klever import formats
-from klever.artifacts import model, ormbfile
-from klever.artifacts.config import ModelConfig
+from klever.artifacts import document, model, ormbfile
+from klever.artifacts.metadata import ModelMetadata
 from klever.errors import InvalidError
 from klever.inspection.inspector import inspect
 from klever.oci.client import RegistryClient
@@ -23,8 +24,6 @@ from klever.tasks.job import Job, Step, StepError, patiently, step
 __all__ = ["fetch", "push"]
 
 _MODEL = "model"
-_OF_THE_SOURCE = ("format", "signature", "created")
-"""Fields of the metadata that the converted model does not inherit."""
 
 
 def fetch(job: Job) -> dict[str, Any]:
@@ -45,7 +44,7 @@ def fetch(job: Job) -> dict[str, Any]:
     request = {
         "model": str(directory / _MODEL),
         "output": str(job.work / "output" / _MODEL),
-        "metadata": dict(pulled.config.document),
+        "metadata": document.encode(pulled.metadata),
     }
     (directory / "request.json").write_text(json.dumps(request))
     job.say(f"converting {job.format} to {job.into}")
@@ -59,10 +58,12 @@ def push(job: Job) -> dict[str, Any]:
         converted = _take(job)
         inspect(converted / _MODEL, job.limits)
         formats.check_layout(job.into, converted / _MODEL)
-        config = _metadata(job, model.inspect(job.model, layout).config, converted)
+        metadata = _metadata(job, model.inspect(job.model, layout).metadata, converted)
     with step(Step.SAVE):
-        ormbfile.write_ormbfile(converted / ormbfile.NAME, config.document)
+        ormbfile.write_ormbfile(converted / ormbfile.NAME, metadata)
         saved = model.save(converted, job.target, layout, created=datetime.now(UTC))
+    with step(Step.RUN):
+        job.limits.check("config_bytes", saved.metadata_size, "the metadata with the signature")
     with RegistryClient(job.registries.resolve(job.target)) as client, step(Step.PUSH):
         job.say(f"pushing {job.target}")
         patiently(job.target, lambda: model.push(job.target, layout, client), job.say)
@@ -82,14 +83,11 @@ def _take(job: Job) -> Path:
     return converted
 
 
-def _metadata(job: Job, source: ModelConfig, converted: Path) -> ModelConfig:
+def _metadata(job: Job, source: ModelMetadata, converted: Path) -> ModelMetadata:
     """Return the source's metadata with the format and the signature of the converted model."""
-    kept = {name: value for name, value in source.document.items() if name not in _OF_THE_SOURCE}
-    config = ModelConfig.of({**kept, "format": job.into})
     format_ = formats.get(job.into)
-    if not format_.extractable:
-        return config
-    job.say(f"reading the signature of {job.into}")
-    config = config.with_signature(format_.read_signature(converted / _MODEL, job.limits))
-    job.limits.check("config_bytes", len(config.encode()), "the metadata with the signature")
-    return config
+    signature = None
+    if format_.extractable:
+        job.say(f"reading the signature of {job.into}")
+        signature = format_.read_signature(converted / _MODEL, job.limits)
+    return replace(source, format=job.into, signature=signature, created="", files=())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -72,15 +73,14 @@ def _extract(job: Job, layout: Layout, pulled: model.SavedModel, directory: Path
 def _write(job: Job, layout: Layout, pulled: model.SavedModel, signature: formats.Signature) -> dict[str, Any]:
     report = f"inputs: {len(signature.inputs)}, outputs: {len(signature.outputs)}, operators: {len(signature.layers)}"
     same_target = job.target == job.model
-    if same_target and pulled.config.signature == signature:
+    if same_target and pulled.metadata.signature == signature:
         job.say("the signature is there already")
         return {"digest": str(pulled.manifest.digest), "report": report}
     with step(Step.SAVE):
-        config = pulled.config.with_signature(signature)
-        job.limits.check("config_bytes", len(config.encode()), "the metadata with the signature")
         if not same_target:
             model.tag(job.model, job.target, layout)
-        saved = model.rewrite(job.target, layout, config)
+        saved = model.rewrite(job.target, layout, replace(pulled.metadata, signature=signature))
+        job.limits.check("config_bytes", saved.metadata_size, "the metadata with the signature")
     job.say(f"pushing {job.target}")
     target_client = RegistryClient(job.registries.resolve(job.target))
     try:

@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
+from klever.artifacts.dialects import ormb
 from klever.oci import mediatypes
 from tests.e2e.platform import Platform
 
@@ -33,8 +34,8 @@ def push(platform: Platform, repository: str, config: Mapping[str, Any] | bytes,
     content = config if isinstance(config, bytes) else json.dumps(config).encode()
     manifest = {
         "schemaVersion": 2,
-        "config": _upload(platform, repository, mediatypes.ORMB_CONFIG, content),
-        "layers": [_upload(platform, repository, mediatypes.ORMB_LAYER, layer)],
+        "config": _upload(platform, repository, ormb.CONFIG, content),
+        "layers": [_upload(platform, repository, ormb.LAYER, layer)],
     }
     path = f"/v2/{repository}/manifests/v1"
     _send(platform, "PUT", path, json.dumps(manifest).encode(), mediatypes.IMAGE_MANIFEST)

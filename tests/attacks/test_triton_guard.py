@@ -215,3 +215,4 @@ async def test_generated_requests(echo: Platform) -> None:
     assert outcome.ends["HTTP 200"] > 100
     assert outcome.ends["HTTP 400"] > 100
     assert outcome.ends["gRPC StatusCode.INVALID_ARGUMENT"] > 100
+    assert not outcome.ends.keys() & {"HTTP 500", "gRPC StatusCode.INTERNAL"}, outcome.ends

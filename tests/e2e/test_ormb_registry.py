@@ -12,12 +12,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from klever.artifacts import model
+from klever.artifacts.dialects import ormb
 from klever.errors import ConflictError
 from klever.oci import mediatypes
 from klever.oci.client import RegistryClient
@@ -209,10 +210,10 @@ def test_the_tag_of_a_job_is_only_moved_if_nobody_else_moved_it(user: User) -> N
     client = RegistryClient(Endpoint("", f"http://{user.registry}", Credentials(token=TOKEN)))
     layout, ref = Layout(user.home / ".ormb/cache"), Reference.parse("home/cas:v1")
     before = model.inspect(ref, layout)
-    mine = model.rewrite(ref, layout, before.config.with_fields({"description": "mine"}))
+    mine = model.rewrite(ref, layout, replace(before.metadata, description="mine"))
     for _ in range(2):  # the answer to the first may have been lost
         model.push(ref, layout, client, expected=before.manifest.digest)
-    model.rewrite(ref, layout, before.config.with_fields({"description": "too late"}))
+    model.rewrite(ref, layout, replace(before.metadata, description="too late"))
     with pytest.raises(ConflictError, match=f"names {mine.manifest.digest}"):
         model.push(ref, layout, client, expected=before.manifest.digest)
     assert client.get_digest("home/cas", "v1") == mine.manifest.digest
@@ -365,5 +366,5 @@ def test_a_push_announces_exactly_what_was_saved(user: User) -> None:
     assert fetched.media_type == mediatypes.IMAGE_MANIFEST
     document = json.loads(fetched.content)
     assert list(document) == ["schemaVersion", "config", "layers"]
-    assert document["config"]["mediaType"] == mediatypes.ORMB_CONFIG
-    assert [Descriptor.from_json(x, "layer").media_type for x in document["layers"]] == [mediatypes.ORMB_LAYER]
+    assert document["config"]["mediaType"] == ormb.CONFIG
+    assert [Descriptor.from_json(x, "layer").media_type for x in document["layers"]] == [ormb.LAYER]

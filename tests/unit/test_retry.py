@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.slow
 
 XDIST = ("-p", "xdist", "-n2", "--dist=loadfile", "--max-worker-restart=1")
 CONFTEST = """

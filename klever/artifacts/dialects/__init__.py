@@ -1,53 +1,22 @@
-"""Dialects: the ways in which tools pack a model as an artifact. One module each, and a row in `DIALECTS`."""
+"""The table of dialects: one module here and one row each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-from klever.artifacts.config import ModelConfig
-from klever.artifacts.dialects import ormb
+from klever.artifacts.dialect import Dialect
+from klever.artifacts.dialects.ormb import Ormb
 from klever.errors import InvalidError
-from klever.limits import Limits
-from klever.oci import mediatypes
-from klever.oci.layout import Layout
-from klever.oci.manifest import Descriptor, Manifest
-from klever.oci.progress import Progress
+from klever.oci.manifest import Manifest
 
-__all__ = ["DIALECTS", "Dialect", "dialect_of"]
+__all__ = ["DEFAULT", "DIALECTS", "config_media_types", "detect"]
 
+DEFAULT: Final[Dialect] = Ormb()
+"""The dialect that models are saved in."""
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
-    """One dialect, recognised by the media type of its config.
+DIALECTS: Final[dict[str, Dialect]] = {dialect.name: dialect for dialect in (DEFAULT,)}
 
-    `build(directory, config, layout, progress)` stores a model directory's content and returns its manifest.
-    `read_config(manifest, layout)` gives the metadata, `with_config(manifest, config, layout)` the manifest of the
-    same content under other metadata. `content(manifest)` is the descriptor by which content is known: versions that
-    differ in metadata only share it. `unpack(manifest, layout, target, limits)` writes the files, `model/…`.
-    """
-
-    name: str
-    config_media_type: str
-    build: Callable[[Path, ModelConfig, Layout, Progress], Manifest]
-    read_config: Callable[[Manifest, Layout], ModelConfig]
-    with_config: Callable[[Manifest, ModelConfig, Layout], Manifest]
-    content: Callable[[Manifest], Descriptor]
-    unpack: Callable[[Manifest, Layout, Path, Limits], list[str]]
-
-
-DIALECTS: Final[Mapping[str, Dialect]] = {
-    dialect.config_media_type: dialect
-    for dialect in (
-        Dialect(
-            "ormb", mediatypes.ORMB_CONFIG, ormb.build, ormb.read_config, ormb.with_config, ormb.content, ormb.unpack
-        ),
-    )
-}
-
-# What else turns up in a registry, to say what it is.
+# Other artifacts that a registry holds, for messages: the prefix of the config's media type and a name.
 _OTHERS: Final = (
     ("application/vnd.cncf.model.", "a ModelPack artifact"),
     ("application/vnd.cnai.model.", "a ModelPack artifact of an early draft"),
@@ -58,14 +27,19 @@ _OTHERS: Final = (
 )
 
 
-def dialect_of(manifest: Manifest, what: str) -> Dialect:
-    """The dialect that wrote `manifest`; raises `InvalidError` that says what `what` is instead of a model."""
+def config_media_types() -> tuple[str, ...]:
+    """Return the media types of the configs of all dialects."""
+    return tuple(media_type for dialect in DIALECTS.values() for media_type in dialect.config_media_types)
+
+
+def detect(manifest: Manifest, what: str) -> Dialect:
+    """Return the dialect of `manifest`; raises `InvalidError` that says what `what` is instead of a model."""
+    for dialect in DIALECTS.values():
+        if dialect.detect(manifest):
+            return dialect
     media_type = manifest.config.media_type
-    dialect = DIALECTS.get(media_type)
-    if dialect is not None:
-        return dialect
-    kind = next((kind for prefix, kind in _OTHERS if media_type.startswith(prefix)), "no model that Klever knows")
+    kind = next((kind for prefix, kind in _OTHERS if media_type.startswith(prefix)), "not a model that Klever knows")
     raise InvalidError(
-        f"{what} is {kind} (config media type {media_type or 'missing'}); models packed by ormb can be used here",
+        f"{what} is {kind} (config media type {media_type or 'missing'}); supported dialects: {', '.join(DIALECTS)}",
         reason="NOT_A_MODEL",
     )

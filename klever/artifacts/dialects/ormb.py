@@ -1,78 +1,75 @@
 """The ORMB dialect (kleveross/ormb, docs/spec-v1alpha1.md), as the original tool writes it.
 
-One config blob, one layer: a gzip'd tar of the regular files, named `model/…`. The manifest carries no mediaType and
-no annotations; the order of names and the JSON are Go's, so that equal input gives an equal config.
+One config blob and one layer: a gzip'd tar of the regular files, named `model/…`. The manifest has no mediaType and no
+annotations. The order of names and the JSON are Go's, so that equal input gives an equal config.
 """
 
 from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from klever.artifacts import archive
-from klever.artifacts.config import MAX_CONFIG, ModelConfig
+from klever.artifacts import archive, document
+from klever.artifacts.dialect import Dialect
+from klever.artifacts.metadata import ModelMetadata
 from klever.disk import disk_errors
 from klever.errors import InvalidError
 from klever.limits import Limits
-from klever.oci import mediatypes
+from klever.oci.encoding import encode_json
 from klever.oci.layout import Layout
 from klever.oci.manifest import Descriptor, Manifest
 from klever.oci.progress import Progress
 
-__all__ = ["build", "content", "read_config", "unpack", "with_config"]
+__all__ = ["CONFIG", "LAYER", "Ormb"]
+
+CONFIG: Final = "application/vnd.caicloud.model.config.v1alpha1+json"
+LAYER: Final = "application/tar+gzip"
 
 _MODEL: Final = "model"
 
 
-def build(directory: Path, config: ModelConfig, layout: Layout, progress: Progress) -> Manifest:
-    """Store the files of `directory`/model and `config` with their names in it.
+class Ormb(Dialect):
+    """Kleveross ORMB, spec v1alpha1."""
 
-    Raises `InvalidError` where there are no files, or where one is no regular file.
-    """
-    names = list(_files(directory, _MODEL))
-    if not names:
-        raise InvalidError(f"{directory / _MODEL} holds no files", reason="MODEL_EMPTY")
-    with layout.writer() as writer:
-        archive.pack(directory, names, writer.write, progress=progress)
-        layer = Descriptor(mediatypes.ORMB_LAYER, writer.commit(), writer.written)
-    described = config.with_fields({"directoryStructure": names})
-    return Manifest(layout.put(mediatypes.ORMB_CONFIG, described.encode()), (layer,))
+    name = "ormb"
+    config_media_types = (CONFIG,)
 
+    def decode(self, config: bytes) -> ModelMetadata:
+        return document.decode(document.parse(config))
 
-def read_config(manifest: Manifest, layout: Layout) -> ModelConfig:
-    """The metadata; raises `InvalidError` if it is none."""
-    return ModelConfig.parse(layout.read(manifest.config, limit=MAX_CONFIG))
+    def encode(self, metadata: ModelMetadata, previous: bytes = b"") -> bytes:
+        known = document.parse(previous) if previous else {}
+        if previous and document.decode(known) == metadata:
+            return previous
+        return encode_json(document.encode(metadata, known))
 
+    def content_layers(self, manifest: Manifest) -> tuple[Descriptor, ...]:
+        if len(manifest.layers) != 1 or manifest.layers[0].media_type != LAYER:
+            raise InvalidError(f"an ORMB artifact must have exactly one layer, of {LAYER}", reason="NOT_A_MODEL")
+        return manifest.layers
 
-def with_config(manifest: Manifest, config: ModelConfig, layout: Layout) -> Manifest:
-    """`manifest` with `config` for its own; whatever else it carries stays."""
-    descriptor = layout.put(mediatypes.ORMB_CONFIG, config.encode())
-    return Manifest(descriptor, manifest.layers, manifest.media_type, manifest.artifact_type, manifest.annotations)
+    def build(self, directory: Path, metadata: ModelMetadata, layout: Layout, progress: Progress) -> Manifest:
+        names = list(_files(directory, _MODEL))
+        if not names:
+            raise InvalidError(f"{directory / _MODEL} holds no files", reason="MODEL_EMPTY")
+        with layout.writer() as writer:
+            archive.pack(directory, names, writer.write, progress=progress)
+            layer = Descriptor(LAYER, writer.commit(), writer.written)
+        return Manifest(layout.put(CONFIG, self.encode(replace(metadata, files=tuple(names)))), (layer,))
 
-
-def content(manifest: Manifest) -> Descriptor:
-    """The one layer; raises `InvalidError` unless there is exactly one of the right type."""
-    if len(manifest.layers) != 1 or manifest.layers[0].media_type != mediatypes.ORMB_LAYER:
-        raise InvalidError(f"an ORMB artifact has one layer of {mediatypes.ORMB_LAYER}", reason="NOT_A_MODEL")
-    return manifest.layers[0]
-
-
-def unpack(manifest: Manifest, layout: Layout, target: Path, limits: Limits) -> list[str]:
-    """Unpack into the directory `target`; returns the names of the files.
-
-    Raises `InvalidError` for an unsafe or foreign archive, `IntegrityError` if the blob has changed on disk.
-    """
-    layer = content(manifest)
-    with layout.verified(layer.digest) as source:
-        names = archive.unpack(source.read, target, limits=limits)
-    if not names:
-        raise InvalidError("the archive holds no files", reason="MODEL_EMPTY")
-    stray = next((name for name in names if not name.startswith(f"{_MODEL}/")), None)
-    if stray is not None:
-        raise InvalidError(f"archive entry {stray!r} is not below {_MODEL}/", reason="NOT_A_MODEL")
-    return names
+    def unpack(self, manifest: Manifest, layout: Layout, target: Path, limits: Limits) -> list[str]:
+        (layer,) = self.content_layers(manifest)
+        with layout.verified(layer.digest) as source:
+            names = archive.unpack(source.read, target, limits=limits)
+        if not names:
+            raise InvalidError("the archive holds no files", reason="MODEL_EMPTY")
+        stray = next((name for name in names if not name.startswith(f"{_MODEL}/")), None)
+        if stray is not None:
+            raise InvalidError(f"archive entry {stray!r} is not below {_MODEL}/", reason="NOT_A_MODEL")
+        return names
 
 
 def _files(directory: Path, name: str) -> Iterator[str]:

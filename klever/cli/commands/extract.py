@@ -26,8 +26,8 @@ def run(args: argparse.Namespace) -> int:
     directory = args.directory / "model"
     if not directory.is_dir():
         raise InvalidError(f"{args.directory} has no model/ in it: put the model's files there")
-    described = read_ormbfile(args.directory / NAME) or {}
-    name = args.format or described.get("format") or formats.detect(directory)
+    described = read_ormbfile(args.directory / NAME)
+    name = args.format or (described and described.format) or formats.detect(directory)
     formats.check_layout(name, directory)
     signature = formats.get(name).read_signature(directory)
     if args.output != "table":

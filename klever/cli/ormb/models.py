@@ -31,6 +31,6 @@ def _row(found: model.SavedModel) -> tuple[str, ...]:
         reference.tag or "<none>",
         found.format,
         found.digest.hex[:12],
-        found.config.created,
+        found.metadata.created,
         human_size(found.size),
     )

@@ -84,14 +84,14 @@ class ModelResolver:
 
     async def _wanted(self, version: Version, runtime: str) -> str:
         """Return what a job must find out before the version can be served; empty for nothing."""
-        if version.config.format in names() and await inspection_of(self._store, version.content) is None:
+        if version.metadata.format in names() and await inspection_of(self._store, version.content) is None:
             return "the inspection"
         return "the signature" if lacks_signature(version) and not self._runs_commands(runtime) else ""
 
     async def _trust(self, version: Version | None, runtime: str) -> Trust | None:
         if version is None or self._runs_commands(runtime):
             return Trust.CODE
-        return trust_as(await inspection_of(self._store, version.content), version.config.format)
+        return trust_as(await inspection_of(self._store, version.content), version.metadata.format)
 
     async def _denied(
         self, namespace: str, trust: Trust | None, version: Version | None, runtime: str
@@ -101,7 +101,7 @@ class ModelResolver:
         if version is None or self._runs_commands(runtime):
             what = "a command is code"
         else:
-            what = f"{version.reference} is code (format {version.config.format or 'unknown'})"
+            what = f"{version.reference} is code (format {version.metadata.format or 'unknown'})"
         message = f"{what}, and the project {namespace} does not allow code: run `klever allow-code {namespace}`"
         return ResolvedModel(Resolution.DENIED, message, runtime=runtime, reason="CodeNotAllowed", trust=trust)
 
@@ -112,7 +112,7 @@ class ModelResolver:
             return ResolvedModel(Resolution.SIGNATURE_PENDING, "its content has not been inspected")
         if denied := await self._denied(namespace, trust, version, runtime):
             return denied
-        runtime = runtime or default_runtime(self._runtimes, version.config.format if version else "")
+        runtime = runtime or default_runtime(self._runtimes, version.metadata.format if version else "")
         protocol = self._runtimes[runtime].protocol
         return ResolvedModel(Resolution.RESOLVED, version=version, runtime=runtime, protocol=protocol, trust=trust)
 

@@ -130,7 +130,7 @@ def _predictor(snapshot: Snapshot, plan: Plan, predictor: PredictorPlan, spec: d
         "observedGeneration": snapshot.serving["metadata"]["generation"],
     }
     if model.version is not None and model.state is Resolution.RESOLVED:
-        status |= {"digest": str(model.version.digest), "format": model.version.config.format}
+        status |= {"digest": str(model.version.digest), "format": model.version.metadata.format}
     elif model.reason != "ModelNotFound":  # a registry that is away takes no pin: the tag may have moved meanwhile
         status |= pin_of(snapshot.serving, spec)
     if not predictor.headers:

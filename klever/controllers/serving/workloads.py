@@ -43,7 +43,7 @@ def workload_of(predictor: dict[str, Any], model: ResolvedModel) -> PredictorWor
         "runtime": model.runtime,
         "model": str(version.pinned) if version else "",
         "content": str(version.content) if version else "",
-        "format": version.config.format if version else "",
+        "format": version.metadata.format if version else "",
         "env": tuple(predictor.get("env", ())),
         "command": tuple(predictor.get("command", ())),
         "probe_path": predictor.get("probePath", ""),
@@ -55,7 +55,7 @@ def workload_of(predictor: dict[str, Any], model: ResolvedModel) -> PredictorWor
         predictor=predictor["name"],
         revision=hashlib.sha256(identity).hexdigest()[:10],
         replicas=predictor.get("replicas", 1),
-        signature=version.config.signature if version else None,
+        signature=version.metadata.signature if version else None,
         trust=model.trust or Trust.CODE,
         **fields,
     )

@@ -39,9 +39,9 @@ def event_position(engine: Engine, table: Table, version: str) -> int:
     Raises `ExpiredError` for one that is too old, or from a future that a restored backup knows nothing of.
     """
     if not version.isdecimal():
-        raise InvalidError(violations=(FieldViolation("resource_version", f"{version!r} was not given by this store"),))
+        raise InvalidError(violations=(FieldViolation("resource_version", f"invalid resource version {version!r}"),))
     if int(version) > engine.revision:
-        raise ExpiredError(f"resource version {version} is not reached yet ({engine.revision} is): list again")
+        raise ExpiredError(f"resource version {version} is newer than the store's, {engine.revision}; list again")
     return table.history.place(int(version))
 
 
@@ -64,7 +64,7 @@ async def following(
         if chunk:
             seen = chunk[-1].revision
         if engine.closed:
-            raise UnavailableError("the store is closed")
+            raise UnavailableError("the store is closed", reason="STORE_CLOSED")
         if place == table.history.end:
             await table.changed()
         else:

@@ -91,7 +91,7 @@ async def test_a_damaged_config_is_fetched_by_a_pull_alone(client: RegistryClien
     await asyncio.to_thread(model.push, REF, layout, client)
     flip(config(layout))
     pulled = await asyncio.to_thread(model.pull, REF, layout, client)
-    assert pulled.config.format == "ONNX"
+    assert pulled.metadata.format == "ONNX"
 
 
 async def test_a_damaged_blob_is_not_pushed(client: RegistryClient, layout: Layout) -> None:

@@ -7,6 +7,7 @@ import io
 import os
 import shutil
 import tarfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from klever.artifacts import model
-from klever.artifacts.config import ModelConfig
+from klever.artifacts.dialects import ormb
 from klever.errors import AlreadyExistsError, ExhaustedError, InvalidError, NotFoundError
 from klever.formats import Signature, Tensor
 from klever.oci import mediatypes
@@ -45,7 +46,7 @@ def save(directory: Path, layout: Layout, reference: Reference = REF) -> model.S
 
 def test_saved_and_exported_is_the_same(directory: Path, layout: Layout, tmp_path: Path) -> None:
     saved = save(directory, layout)
-    assert (saved.format, saved.config.created, saved.layers) == ("ONNX", "2024-05-01T12:00:00Z", 1)
+    assert (saved.format, saved.metadata.created, saved.layers) == ("ONNX", "2024-05-01T12:00:00Z", 1)
     exported = model.export(REF, layout, tmp_path / "out")
     assert exported == saved
     assert (tmp_path / "out/model/model.onnx").read_bytes() == (directory / "model/model.onnx").read_bytes()
@@ -81,13 +82,13 @@ def test_any_files_and_labels_come_back(
     fields = {"format": "Others", "labels": labels}
     (base / "in/ormbfile.yaml").write_text(yaml.safe_dump(fields), encoding="utf-8")
     layout = Layout(base / "cache")
-    config = save(base / "in", layout).config
-    assert dict(config.labels) == labels
+    metadata = save(base / "in", layout).metadata
+    assert dict(metadata.labels) == labels
     model.export(REF, layout, base / "out")
     found = {str(x.relative_to(base / "out")): x.read_bytes() for x in (base / "out/model").rglob("*") if x.is_file()}
     assert found == kept
     again = save(base / "out", layout, Reference.parse("vision/add:again"))
-    assert again.config == config
+    assert again.metadata == metadata
 
 
 def test_without_ormbfile_the_format_is_recognised_and_written(directory: Path, layout: Layout) -> None:
@@ -129,11 +130,11 @@ def test_no_tag_means_latest_and_no_digest_can_be_chosen(directory: Path, layout
 def test_a_rewritten_config_keeps_content_and_everything_else(directory: Path, layout: Layout) -> None:
     saved = save(directory, layout)
     signature = Signature((Tensor("X", (1, 5), "float32"),), (Tensor("Z", (1, 5), "float32"),), {"Add": 1})
-    changed = model.rewrite(REF, layout, saved.config.with_signature(signature))
+    changed = model.rewrite(REF, layout, replace(saved.metadata, signature=signature))
     assert changed.digest == saved.digest
     assert changed.manifest != saved.manifest
-    assert model.inspect(REF, layout).config.signature == signature
-    assert changed.config.with_fields({"signature": None}).encode() == saved.config.encode()
+    assert model.inspect(REF, layout).metadata.signature == signature
+    assert replace(changed.metadata, signature=None) == saved.metadata
 
 
 def test_names_are_listed_given_and_taken(directory: Path, layout: Layout) -> None:
@@ -166,8 +167,8 @@ def test_a_failed_export_leaves_what_was_there(layout: Layout, tmp_path: Path) -
     with tarfile.open(fileobj=archive, mode="w:gz") as tar:
         tar.addfile(tarfile.TarInfo("model/good"))
         tar.addfile(tarfile.TarInfo("../evil"))
-    layer = layout.put(mediatypes.ORMB_LAYER, archive.getvalue())
-    manifest = Manifest(layout.put(mediatypes.ORMB_CONFIG, ModelConfig.of({"format": "ONNX"}).encode()), (layer,))
+    layer = layout.put(ormb.LAYER, archive.getvalue())
+    manifest = Manifest(layout.put(ormb.CONFIG, b'{"format":"ONNX"}'), (layer,))
     layout.tag(str(REF), layout.put(mediatypes.IMAGE_MANIFEST, manifest.encode()))
     (tmp_path / "out/model").mkdir(parents=True)
     (tmp_path / "out/model/mine").write_bytes(b"mine")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from klever.artifacts.metadata import ModelMetadata
 from klever.artifacts.ormbfile import NAME, read_ormbfile
 from klever.errors import InvalidError
 
@@ -39,7 +40,7 @@ def test_aliases_are_refused(tmp_path: Path, text: str) -> None:
 
 def test_an_anchor_alone_is_harmless(tmp_path: Path) -> None:
     (tmp_path / NAME).write_text("format: &format ONNX")
-    assert read_ormbfile(tmp_path / NAME) == {"format": "ONNX"}
+    assert read_ormbfile(tmp_path / NAME) == ModelMetadata(format="ONNX")
 
 
 @pytest.mark.parametrize(

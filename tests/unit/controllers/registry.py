@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from klever.artifacts.config import ModelConfig
+from klever.artifacts.metadata import ModelMetadata
 from klever.catalog.catalogue import Version
 from klever.errors import NotFoundError
 from klever.formats import Signature
@@ -24,10 +24,9 @@ class Registry:
     def push(
         self, digest: str, content: str = "content", *, signature: Signature | None = None, format_: str = "ONNX"
     ) -> Digest:
-        config = ModelConfig.of({"format": format_})
-        config = config.with_signature(signature) if signature else config
+        metadata = ModelMetadata(format=format_, signature=signature)
         reference = Reference.parse("team/digits:v1")
-        version = Version(reference, Digest.of(digest.encode()), Digest.of(content.encode()), 1, config, "ormb")
+        version = Version(reference, Digest.of(digest.encode()), Digest.of(content.encode()), 1, metadata, "ormb")
         self.version = self.by_digest[version.digest] = version
         return version.digest
 

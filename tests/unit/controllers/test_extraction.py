@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from klever.artifacts.config import ModelConfig
+from klever.artifacts.metadata import ModelMetadata
 from klever.catalog.catalogue import Version
 from klever.controllers.extraction import _job
 from klever.oci.digest import Digest
@@ -30,8 +30,7 @@ def test_a_content_that_is_named_by_its_digest_is_the_one_that_is_read(
     reference: str, *, read: bool, model: str, target: str | None
 ) -> None:
     """A tag that has moved would have another content inspected, again and again, or served in its place."""
-    config = ModelConfig.of({"format": "ONNX"})
-    config = config.with_signature(READ) if read else config
-    version = Version(Reference.parse(reference), MANIFEST, CONTENT, 1, config, "ormb")
+    metadata = ModelMetadata(format="ONNX", signature=READ if read else None)
+    version = Version(Reference.parse(reference), MANIFEST, CONTENT, 1, metadata, "ormb")
     spec = _job(Key("team", "j"), version)["spec"]
     assert (spec["model"], spec.get("desiredTag")) == (model, target)

@@ -24,6 +24,8 @@ from klever.errors import (
 )
 from tests.unit.conftest import MakeDisk
 
+pytestmark = pytest.mark.slow
+
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 

@@ -21,6 +21,8 @@ from klever.process.record import Run
 from tests.contract.executor import COMMAND, ExecutorContract, ended, running, task
 from tests.unit.conftest import MakeDisk
 
+pytestmark = pytest.mark.slow
+
 ENV = {"PATH": "/usr/bin:/bin"}
 
 

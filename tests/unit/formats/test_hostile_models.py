@@ -630,6 +630,7 @@ def test_external_data_inside_the_model_is_accepted(tmp_path: Path, reader: Read
     assert reader.read("ONNX", tmp_path)["outcome"] == "signature"
 
 
+@pytest.mark.slow
 def test_locations_are_collected_and_those_outside_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(external("weights/w.bin"))

@@ -14,6 +14,8 @@ from hack.kubernetes.cluster import COMPONENTS, Cluster
 from tests.conftest import install_crds
 from tests.kubectl import Given, one_file
 
+pytestmark = pytest.mark.cluster
+
 ROOT = Path(__file__).parents[3]
 MODEL_JOBS = Path(__file__).parents[2] / "data" / "modeljobs"
 

@@ -192,6 +192,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_is_unsafe_and_takes_little_memory(name: str) -> None:
     content = BOMBS[name]()

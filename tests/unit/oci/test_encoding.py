@@ -10,6 +10,8 @@ import pytest
 from klever.errors import InvalidError
 from klever.oci.encoding import decode_object
 
+pytestmark = pytest.mark.slow
+
 DESCRIPTOR = {"mediaType": "application/octet-stream", "digest": f"sha256:{'a' * 64}", "size": 1}
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from klever.artifacts.dialects import ormb
 from klever.errors import InvalidError
 from klever.oci import mediatypes
 from klever.oci.manifest import Descriptor, Manifest
 
-LAYER = Descriptor.of(mediatypes.ORMB_LAYER, b"layer")
-CONFIG = Descriptor.of(mediatypes.ORMB_CONFIG, b"{}")
+LAYER = Descriptor.of(ormb.LAYER, b"layer")
+CONFIG = Descriptor.of(ormb.CONFIG, b"{}")
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ from klever.process import Confinement, ProcessManager, ProcessSpec, ProcessStat
 from klever.process.cgroups import Cgroups, find, group_name
 from klever.process.sandbox.choose import available
 
+pytestmark = pytest.mark.slow
+
 Ended = Callable[[ProcessManager, str], Awaitable[ProcessState]]
 Eventually = Callable[[Callable[[], bool]], Awaitable[None]]
 

@@ -234,6 +234,7 @@ async def test_backs_off_while_a_child_keeps_failing(processes: ProcessManager, 
     assert state.phase == "Exited"
 
 
+@pytest.mark.slow
 async def test_runs_many(processes: ProcessManager) -> None:
     names = [f"p{number:02}" for number in range(20)]
     await asyncio.gather(*(processes.start(shell("exec sleep 60", name)) for name in names))

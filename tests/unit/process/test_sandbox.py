@@ -21,6 +21,8 @@ from klever.process.sandbox import NET_ABI
 from klever.process.sandbox.choose import available, choose
 from klever.process.sandbox.restrict import abi_version
 
+pytestmark = pytest.mark.slow
+
 Ended = Callable[[ProcessManager, str], Awaitable[ProcessState]]
 
 CONFINED = [confinement for confinement in available(bubblewraps()) if confinement.level is not Level.NONE]
@@ -209,6 +211,7 @@ async def test_it_makes_no_privileged_call(cell: Cell, ended: Ended) -> None:
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
 
 
+@pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a process as another user")
 async def test_it_is_another_user_and_sees_no_other_process(cell: Cell, ended: Ended) -> None:
     others = {"user": "os.getuid()", "signal": f"os.kill({os.getpid()}, 0)"}

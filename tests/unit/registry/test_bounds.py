@@ -17,6 +17,8 @@ from klever.oci.digest import Digest
 from klever.registry import requests, uploads
 from tests.unit.registry.client import TOKEN, Client, Served, serving
 
+pytestmark = pytest.mark.slow
+
 SESSIONS = 1000
 CONTENT = Random(7).randbytes(100_000)
 DIGEST = Digest.of(CONTENT)

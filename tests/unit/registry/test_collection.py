@@ -14,6 +14,8 @@ from klever.oci.digest import Digest
 from klever.registry import content
 from tests.unit.registry.client import Client, Served, manifest, serving
 
+pytestmark = pytest.mark.slow
+
 GRACE = 0.3
 ROUNDS = 25
 PUSHERS = 4

@@ -25,6 +25,8 @@ from klever.registry.content import Content, Reader
 from klever.registry.verification import Verifier
 from tests.unit.registry.client import TOKEN, Client, Served, manifest, serving
 
+pytestmark = pytest.mark.slow
+
 LARGE = Random(11).randbytes(3 << 20)
 SMALL = Random(12).randbytes(5000)
 

@@ -25,6 +25,8 @@ from klever.registry.index import _SCHEMAS
 from klever.registry.registry import Registry
 from tests.unit.registry.client import Client, Process, Served, manifest, serving, session
 
+pytestmark = pytest.mark.slow
+
 KILLS = 8
 PUSHERS = 6
 MIB = 1 << 20

@@ -14,6 +14,8 @@ from klever.oci import mediatypes
 from klever.registry.memory import Budget
 from tests.unit.registry.client import Client, Process, session
 
+pytestmark = pytest.mark.slow
+
 MIB = 1 << 20
 ROOM = 120 * MIB
 """What a burst may leave behind: without a release it leaves some 225 MiB."""

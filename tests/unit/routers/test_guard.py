@@ -23,6 +23,7 @@ from klever.runtimes import Guard
 from klever.runtimes.protocols import OPEN_INFERENCE
 from tests.unit.routers.test_envoy import BINARY, DESCRIPTORS, free_port
 
+pytestmark = pytest.mark.envoy
 REQUEST_BYTES = 2 << 20
 GUARDED = (("seldon", "guarded"), ("namespace", "team"))
 MODEL_INFER = "/inference.GRPCInferenceService/ModelInfer"
@@ -135,6 +136,9 @@ GOOD_JSON = {
     "quotes and backslashes in data": infer_json([1], ['"\\"\\\\', "\\", '\\\\"classification": 1']),
     "a name with an escape": json.dumps({"inputs": [], "parameters": {'é"\\\n': 1}}),
     "60 levels": nested(60),
+    "1,000 members of one object": json.dumps({"parameters": dict.fromkeys(map(str, range(1_000)), 0)}),
+    "10,000 objects of few members": json.dumps({"inputs": [{"name": "X", "datatype": "FP32", "data": [1]}] * 10_000}),
+    "many colons in a string": json.dumps({"inputs": [":" * 10_000, '":' * 10_000]}),
     "not JSON": "hello",
     "a shape that is not an array": '{"shape": 7}',
 }
@@ -155,6 +159,10 @@ BAD_JSON = {
     "65 levels": nested(65),
     "deep": "[" * 100_000,
     "deep objects": '{"a":' * 100_000,
+    "1,001 members of one object": json.dumps({"parameters": dict.fromkeys(map(str, range(1_001)), 0)}),
+    "1,500 members that are shapes": '{"inputs": [{' + '"shape": [1], ' * 1_500 + '"name": "X"}]}',
+    "members around and after objects": '{"p": {' + ", ".join(f'"{n}": {{"a": 0}}' for n in range(1_500)) + "}}",
+    "3 objects of 999 members": json.dumps({"inputs": [dict.fromkeys(map(str, range(999)), 0)] * 3}),
     "deep behind a string with quotes": '["\\\\", "\\"", ' + "[" * 100,
     "classification": json.dumps({"outputs": [{"name": "Z", "parameters": {"classification": 1}}]}),
     "classification and a space": '{"classification" \n: 1}',

@@ -14,6 +14,8 @@ from klever.process import ProcessManager
 from klever.routers.envoy import EnvoyRouter, Gateway
 from tests.unit.routers.test_envoy import BINARY, DESCRIPTORS, free_port
 
+pytestmark = pytest.mark.envoy
+
 
 async def _echo(request: web.Request) -> web.Response:
     return web.json_response({name.lower(): value for name, value in request.headers.items()})

@@ -19,6 +19,8 @@ from tests.unit.routers.test_envoy import BINARY
 from tests.unit.routers.test_golden import gateway
 from tests.unit.store.validation.test_admission import MAIN, admit, serving
 
+pytestmark = pytest.mark.envoy
+
 _CLASS = "".join(chr(code) for code in range(33, 127, 2) if chr(code) not in "[]\\^-")
 LARGE = (
     "(" + f"[{_CLASS}]{{99}}" * 4 + "){9}",

@@ -16,6 +16,8 @@ from klever.routers.envoy import EnvoyRouter, Gateway, Tls
 from tests.e2e.platform import until
 from tests.unit.routers.test_envoy import BINARY, DESCRIPTORS, free_port
 
+pytestmark = pytest.mark.envoy
+
 
 @pytest.fixture
 def certificate(tmp_path: Path, own_address: str) -> Tls:

@@ -6,15 +6,18 @@ import asyncio
 
 import pytest
 
-from klever.artifacts.config import ModelConfig
+from klever.artifacts.dialects import ormb
 from klever.errors import InvalidError
 from klever.oci import mediatypes
 from klever.oci.client import RegistryClient
+from klever.oci.encoding import encode_json
 from klever.oci.manifest import Manifest
 from klever.registry.registry import Registry
 from klever.server.models import ModelHandlers
 from klever.v1alpha1 import model_service_pb2 as pb
 from tests.unit.server.conftest import Author
+
+pytestmark = pytest.mark.slow
 
 COUNT = 24
 LARGE = 1_000_000
@@ -23,8 +26,8 @@ LARGE = 1_000_000
 async def push(registry: Registry, author: Author, repository: str, number: int) -> None:
     def blobs() -> Manifest:
         document = {"format": "ONNX", "description": f"{number:09}" + "x" * LARGE}
-        layer = author.layout.put(mediatypes.ORMB_LAYER, b"x")
-        config = author.layout.put(mediatypes.ORMB_CONFIG, ModelConfig.of(document).encode())
+        layer = author.layout.put(ormb.LAYER, b"x")
+        config = author.layout.put(ormb.CONFIG, encode_json(document))
         with RegistryClient(author.endpoint) as client:
             for blob in (layer, config):
                 client.put_blob(repository, blob, author.layout.blob_path(blob.digest))

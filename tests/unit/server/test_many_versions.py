@@ -7,15 +7,18 @@ from typing import Any
 
 import pytest
 
-from klever.artifacts.config import ModelConfig
+from klever.artifacts.dialects import ormb
 from klever.errors import InvalidError, NotFoundError
 from klever.oci import mediatypes
 from klever.oci.client import RegistryClient
+from klever.oci.encoding import encode_json
 from klever.oci.manifest import Descriptor, Manifest
 from klever.registry.registry import Registry
 from klever.server.models import ModelHandlers
 from klever.v1alpha1 import model_service_pb2 as pb
 from tests.unit.server.conftest import Author
+
+pytestmark = pytest.mark.slow
 
 TAGS = 3_000
 PAGE = 50
@@ -40,8 +43,8 @@ async def fill(registry: Registry, author: Author, repository: str, count: int, 
 
 
 def push_blobs(author: Author, repository: str) -> tuple[Descriptor, Descriptor]:
-    document = ModelConfig.of({"format": "ONNX"}).with_fields({"directoryStructure": ["model/x"]}).encode()
-    layer, config = author.layout.put(mediatypes.ORMB_LAYER, b"x"), author.layout.put(mediatypes.ORMB_CONFIG, document)
+    document = encode_json({"format": "ONNX", "directoryStructure": ["model/x"]})
+    layer, config = author.layout.put(ormb.LAYER, b"x"), author.layout.put(ormb.CONFIG, document)
     with RegistryClient(author.endpoint) as client:
         for blob in (layer, config):
             client.put_blob(repository, blob, author.layout.blob_path(blob.digest))
@@ -69,7 +72,7 @@ def versions(**fields: Any) -> pb.ListModelVersionsRequest:
 async def test_a_page_reads_its_own_manifests(
     models: ModelHandlers, author: Author, registry: Registry, reads: list[str]
 ) -> None:
-    await fill(registry, author, "team/many", TAGS - 1, mediatypes.ORMB_CONFIG)
+    await fill(registry, author, "team/many", TAGS - 1, ormb.CONFIG)
     await author.push("team/many:w-newest")
     reads.clear()
     names = [*sorted(f"v{number}" for number in range(TAGS - 1)), "w-newest"]
@@ -136,7 +139,7 @@ async def test_a_version_that_cannot_be_read_is_left_out(
 ) -> None:
     await author.push("team/many:good")
     layer, _ = await asyncio.to_thread(push_blobs, author, "team/many")
-    broken = Manifest(Descriptor(mediatypes.ORMB_CONFIG, layer.digest, layer.size), (layer,))
+    broken = Manifest(Descriptor(ormb.CONFIG, layer.digest, layer.size), (layer,))
     await registry.put_manifest("team/many", "broken", broken.encode(), mediatypes.IMAGE_MANIFEST)
     page = await models.list_model_versions(versions())
     assert [version.tag for version in page.items] == ["good"]

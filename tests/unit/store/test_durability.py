@@ -22,6 +22,8 @@ from klever.store.validation import SchemaAdmission
 from tests.contract.store import job
 from tests.unit.disk import attached, cut_power, is_deleted, lost
 
+pytestmark = pytest.mark.slow
+
 KILLS = 30
 POWER_LOSSES = 60
 WRITERS = 8

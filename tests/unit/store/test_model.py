@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -19,6 +20,8 @@ from klever.store import Key, Page, WatchEvent
 from klever.store.sqlite import SqliteStore
 from klever.store.validation import SchemaAdmission
 from tests.unit.store.model import Address, Model, Spec, Thing, owner_reference, spec_of, thing_of
+
+pytestmark = pytest.mark.slow
 
 T = TypeVar("T")
 

@@ -6,9 +6,13 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from klever.backends import InstancePhase
 from tests.contract.backend import KEY, all_ready, until, until_ready, workload
 from tests.unit.backends.local.machine import Machine, adder, command, get, infer
+
+pytestmark = pytest.mark.triton
 
 
 async def test_what_runs_is_ready_at_once_and_left_alone(machine: Machine) -> None:

@@ -12,6 +12,8 @@ from tests.contract.backend import BackendContract
 from tests.unit.backends.local import machine as local
 from tests.unit.backends.local.machine import Machine
 
+pytestmark = pytest.mark.triton
+
 
 class Local(BackendContract):
     @pytest.fixture(autouse=True)

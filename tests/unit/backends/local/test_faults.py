@@ -23,6 +23,7 @@ from klever.process.sandbox.choose import choose
 from tests.contract.backend import KEY, until, until_ready, workload
 from tests.unit.backends.local.machine import Machine, adder, command, get, infer
 
+pytestmark = pytest.mark.triton
 LAZY = """
 import os, time
 from http.server import BaseHTTPRequestHandler, HTTPServer

@@ -21,6 +21,7 @@ from klever.formats.onnx import read_signature
 from tests.contract.backend import KEY, until_ready, workload
 from tests.unit.backends.local.machine import Machine, adder, session_of
 
+pytestmark = pytest.mark.triton
 Value = tuple[str, int, list[int | str]]
 
 

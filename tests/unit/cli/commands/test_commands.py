@@ -23,6 +23,8 @@ from klever.server.binding import STREAM_DEADLINE
 from klever.v1alpha1.serving_pb2 import Serving
 from tests.unit.cli.costs import least_seconds, slowness
 
+pytestmark = pytest.mark.slow
+
 DATA = Path(__file__).parents[3] / "data"
 KLEVER = Path(sys.executable).parent / "klever"
 

@@ -22,6 +22,8 @@ from klever.oci.registries import Credentials
 from klever.oci.responses import TransientError
 from tests.unit.cli.costs import least_seconds, slowness
 
+pytestmark = pytest.mark.slow
+
 ORMB = Path(sys.executable).parent / "ormb"
 PATH_ONLY = {"PATH": os.environ["PATH"]}
 

@@ -1,15 +1,18 @@
-"""The ORMB config and ormbfile.yaml: Go's JSON byte for byte, unknown fields kept, wrong ones named."""
+"""The ORMB document and ormbfile.yaml: Go's JSON byte for byte, unknown fields kept, wrong ones named."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from klever.artifacts.config import GitSource, ModelConfig
+from klever.artifacts import document
+from klever.artifacts.dialects.ormb import Ormb
+from klever.artifacts.metadata import GitSource, ModelMetadata
 from klever.artifacts.ormbfile import read_ormbfile, write_ormbfile
 from klever.errors import InvalidError
 from klever.formats import Signature, Tensor
@@ -38,11 +41,16 @@ FULL = {
 
 def ormbfile(tmp_path: Path, text: str) -> dict[str, Any] | None:
     (tmp_path / "ormbfile.yaml").write_text(text, encoding="latin-1")
-    return read_ormbfile(tmp_path / "ormbfile.yaml")
+    metadata = read_ormbfile(tmp_path / "ormbfile.yaml")
+    return None if metadata is None else document.encode(metadata)
+
+
+def decoded(config: bytes) -> ModelMetadata:
+    return document.decode(document.parse(config))
 
 
 def test_every_field_is_read() -> None:
-    config = ModelConfig.parse(json.dumps(FULL).encode())
+    config = decoded(json.dumps(FULL).encode())
     assert (config.author, config.format, config.framework, config.gpu_type) == (
         "Ce Gao <gaoce@caicloud.io>", "SavedModel", "TensorFlow", "T4",
     )  # fmt: skip
@@ -53,7 +61,7 @@ def test_every_field_is_read() -> None:
     )
     assert config.training == GitSource("git@x:y.git", "22f1d8406d464b0c0874075539c1f2e96c253775")
     assert (config.tags, config.labels) == (("demo",), {"a": "1", "b": "2"})
-    assert config.directory_structure == ("model/saved_model.pb",)
+    assert config.files == ("model/saved_model.pb",)
 
 
 @pytest.mark.parametrize(
@@ -68,19 +76,19 @@ def test_every_field_is_read() -> None:
 )
 def test_what_no_client_could_be_told_is_no_config(fields: dict[str, Any], field: str, said: str) -> None:
     with pytest.raises(InvalidError) as caught:
-        ModelConfig.parse(json.dumps({**FULL, **fields}).encode())
+        decoded(json.dumps({**FULL, **fields}).encode())
     (violation,) = caught.value.violations
     assert violation.field == field
     assert said in violation.description
 
 
 def test_a_count_of_layers_may_be_missing() -> None:
-    config = ModelConfig.parse(json.dumps({**FULL, "signature": {"layers": {"Add": None}}}).encode())
+    config = decoded(json.dumps({**FULL, "signature": {"layers": {"Add": None}}}).encode())
     assert config.signature == Signature((), (), {"Add": 0})
 
 
 def test_an_empty_config_has_empty_fields() -> None:
-    config = ModelConfig.parse(b'{"labels":null,"signature":{}}')
+    config = decoded(b'{"labels":null,"signature":{}}')
     assert (config.author, config.signature, config.labels, config.training) == ("", None, {}, GitSource())
 
 
@@ -92,19 +100,19 @@ def test_a_signature_written_back_leaves_every_other_byte() -> None:
     signature = Signature(
         (Tensor("X", (1, 5), "float32"), Tensor("s", (), "int64")), (Tensor("Z"),), {"Mul": 2, "Add": 1}
     )
-    after = ModelConfig.parse(before).with_signature(signature)
+    after = Ormb().encode(replace(decoded(before), signature=signature), before)
     added = (
         b'"signature":{"inputs":[{"name":"X","size":[1,5],"dType":"float32"},{"name":"s","size":[],"dType":"int64"}],'
         b'"outputs":[{"name":"Z"}],"layers":{"Add":1,"Mul":2}},'
     )
-    assert after.encode().replace(added, b"") == before
-    assert after.encode().index(added) < after.encode().index(b'"directoryStructure"')
-    assert after.signature == signature
-    assert after.with_signature(signature).encode() == after.encode()
+    assert after.replace(added, b"") == before
+    assert after.index(added) < after.index(b'"directoryStructure"')
+    assert decoded(after).signature == signature
+    assert Ormb().encode(decoded(after), after) == after
 
 
 @pytest.mark.parametrize(
-    ("document", "message"),
+    ("text", "message"),
     [
         ("[]", "not a JSON object"),
         ("{", "not JSON"),
@@ -118,9 +126,9 @@ def test_a_signature_written_back_leaves_every_other_byte() -> None:
         ('{"created": "2024-13-01T00:00:00Z"}', "created"),
     ],
 )
-def test_a_wrong_field_is_named(document: str, message: str) -> None:
+def test_a_wrong_field_is_named(text: str, message: str) -> None:
     with pytest.raises(InvalidError, match=message):
-        ModelConfig.parse(document.encode())
+        decoded(text.encode())
 
 
 def test_ormbfile_is_text_and_names_fold(tmp_path: Path) -> None:
@@ -175,13 +183,17 @@ def test_no_ormbfile_or_an_empty_one(tmp_path: Path) -> None:
 
 def test_what_is_written_reads_back(tmp_path: Path) -> None:
     path = tmp_path / "ormbfile.yaml"
-    write_ormbfile(path, FULL)
-    assert read_ormbfile(path) == {name: value for name, value in FULL.items() if name != "directoryStructure"}
+    metadata = document.decode(FULL)
+    write_ormbfile(path, metadata)
+    assert read_ormbfile(path) == replace(metadata, files=())
     assert yaml.safe_load(path.read_text())["metrics"]["set"][0]["value"] == "0.90"
 
 
 def test_what_a_newer_tool_added_is_not_written(tmp_path: Path) -> None:
     path = tmp_path / "ormbfile.yaml"
     tensor = {"name": "x", "size": None, "quantised": True}
-    write_ormbfile(path, {"format": "ONNX", "later": 1, "labels": {"any": "a"}, "signature": {"inputs": [tensor]}})
-    assert read_ormbfile(path) == {"labels": {"any": "a"}, "format": "ONNX", "signature": {"inputs": [{"name": "x"}]}}
+    newer = {"format": "ONNX", "later": 1, "labels": {"any": "a"}, "signature": {"inputs": [tensor]}}
+    write_ormbfile(path, document.decode(newer))
+    assert yaml.safe_load(path.read_text()) == {
+        "labels": {"any": "a"}, "format": "ONNX", "signature": {"inputs": [{"name": "x"}]},
+    }  # fmt: skip

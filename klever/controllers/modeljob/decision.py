@@ -1,0 +1,184 @@
+"""The next step of a job, and what its status says. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from klever.api.kinds import Object
+from klever.api.text import format_time, parse_time
+from klever.controllers.extraction import CONTENT_ANNOTATION
+from klever.executors import TaskState
+from klever.reconcile.conditions import Condition, merge_conditions
+from klever.reconcile.finalizers import is_held
+
+__all__ = ["CANCEL_ANNOTATION", "FINALIZER", "LOST", "MAX_LOSSES", "Decision", "Snapshot", "decide", "status_of"]
+
+FINALIZER = "kleveross.io/modeljob"
+CANCEL_ANNOTATION = "kleveross.io/cancel"
+"""Annotation of a ModelJob whose task is to be ended. It is not in the spec, which is immutable."""
+
+LOST = "Lost"
+"""Reason of a task whose machine or supervisor went down. Tasks can be run twice, so it is run again."""
+MAX_LOSSES = 5
+"""How often one control plane runs a lost task again before its job fails."""
+
+_MAX_REPORT = 1024
+"""Characters of a task's report that are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that deciding needs.
+
+    `refusal` is why the job can never run, empty if it can; `losses` how often its task was lost before.
+    """
+
+    job: Object
+    task: TaskState | None
+    refusal: str
+    now: datetime
+    losses: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    type: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do, in this order. `status` None leaves it as it is."""
+
+    add_finalizer: bool = False
+    start: bool = False
+    end_task: bool = False
+    status: dict[str, Any] | None = None
+    events: tuple[Event, ...] = field(default=())
+    inspection: Any = None
+    """What the task found in the content, as it says."""
+    release: bool = False
+    """Take the finalizer away: nothing of the job is left."""
+    delete: bool = False
+    requeue_after: float | None = None
+
+
+def decide(snapshot: Snapshot) -> Decision:
+    """Return the next step of a job. Pure."""
+    metadata = snapshot.job["metadata"]
+    if "deletionTimestamp" in metadata:
+        return _deleting(snapshot)
+    status = snapshot.job.get("status", {})
+    if status.get("phase") in ("Succeeded", "Failed"):
+        return _ended(snapshot)
+    if not is_held(snapshot.job, FINALIZER):
+        return Decision(add_finalizer=True, requeue_after=0)
+    if metadata.get("annotations", {}).get(CANCEL_ANNOTATION) and not _has_succeeded(snapshot.task):
+        return Decision(
+            end_task=True,
+            status=status_of(snapshot, "Failed", "Cancelled", "cancelled before it ended"),
+            events=(Event("Normal", "Cancelled", "the task was ended on request"),),
+        )
+    if snapshot.refusal:
+        return Decision(
+            status=status_of(snapshot, "Failed", "Invalid", snapshot.refusal),
+            events=(Event("Warning", "Invalid", snapshot.refusal),),
+        )
+    return _progress(snapshot)
+
+
+def _has_succeeded(task: TaskState | None) -> bool:
+    return task is not None and task.phase == "Succeeded"
+
+
+def _deleting(snapshot: Snapshot) -> Decision:
+    if not is_held(snapshot.job, FINALIZER):
+        return Decision()
+    has_ended = snapshot.job.get("status", {}).get("phase") in ("Succeeded", "Failed")
+    status = None if has_ended else status_of(snapshot, "Deleting", "Deleting", "its task is ended")
+    return Decision(end_task=True, release=True, status=status)
+
+
+def _ended(snapshot: Snapshot) -> Decision:
+    """A finished job keeps its log until its time to live is over."""
+    ttl = snapshot.job["spec"].get("ttlSecondsAfterFinished")
+    completed = snapshot.job["status"].get("completionTime")
+    if ttl is None or completed is None:
+        return Decision()
+    left = (parse_time(completed) + timedelta(seconds=ttl) - snapshot.now).total_seconds()
+    return Decision(delete=True) if left <= 0 else Decision(requeue_after=left)
+
+
+def _progress(snapshot: Snapshot) -> Decision:
+    task = snapshot.task
+    if task is None:
+        return Decision(start=True, status=status_of(snapshot, "Pending", "Starting", ""), requeue_after=0)
+    if task.phase == "Pending":
+        return Decision(start=True, status=status_of(snapshot, "Pending", "Waiting", task.message))
+    if task.phase == "Running":
+        first = snapshot.job.get("status", {}).get("phase") != "Running"
+        started = (Event("Normal", "Started", "the task runs"),) if first else ()
+        return Decision(status=status_of(snapshot, "Running", "Running", task.message), events=started)
+    if task.phase == "Succeeded":
+        report = str(task.result.get("report") or "done")[:_MAX_REPORT]
+        return Decision(
+            inspection=_inspection(snapshot.job, task),
+            status=status_of(snapshot, "Succeeded", "Completed", report),
+            events=(Event("Normal", "Completed", report),),
+        )
+    reason = task.reason or "Error"
+    if reason == LOST and snapshot.losses < MAX_LOSSES:
+        again = Event("Warning", "Restarted", "the task was lost with what supervised it: it is run again")
+        return Decision(
+            end_task=True, status=status_of(snapshot, "Pending", "Restarting", ""), events=(again,), requeue_after=0
+        )
+    return Decision(
+        inspection=_inspection(snapshot.job, task),
+        status=status_of(snapshot, "Failed", reason, task.message),
+        events=(Event("Warning", reason, task.message),),
+    )
+
+
+def _inspection(job: Object, task: TaskState) -> Any:
+    """Return what a task found, whether or not it could go on; None where its environment is not the platform's.
+
+    A task is believed for the content that its job was made for alone: a model that takes a task over speaks for no
+    other.
+    """
+    found = task.result.get("inspection")
+    if job["spec"].get("env"):
+        return None
+    content = job["metadata"].get("annotations", {}).get(CONTENT_ANNOTATION)
+    return None if isinstance(found, dict) and found.get("content", content) != content else found
+
+
+def status_of(snapshot: Snapshot, phase: str, reason: str, message: str) -> dict[str, Any]:
+    old = snapshot.job.get("status", {})
+    now = format_time(snapshot.now)
+    status: dict[str, Any] = {"phase": phase, "message": message}
+    if phase in ("Running", "Succeeded") or (snapshot.task is not None and snapshot.task.started_at is not None):
+        started = snapshot.task.started_at if snapshot.task else None
+        status["startTime"] = old.get("startTime") or (format_time(started) if started else now)
+    if phase in ("Succeeded", "Failed"):
+        status["completionTime"] = now
+        status["conditions"] = merge_conditions(
+            old.get("conditions", []),
+            (
+                Condition("Complete", "True" if phase == "Succeeded" else "False", reason, message),
+                Condition("Failed", "True" if phase == "Failed" else "False", reason, message),
+            ),
+            generation=snapshot.job["metadata"]["generation"],
+            now=snapshot.now,
+        )
+    if phase == "Succeeded" and snapshot.task is not None:
+        result = snapshot.task.result
+        spec = snapshot.job["spec"]
+        status["result"] = {
+            "model": spec.get("desiredTag") or spec["model"],
+            "digest": str(result.get("digest", "")),
+            "report": str(result.get("report", "")),
+        }
+    return status

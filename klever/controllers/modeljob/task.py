@@ -1,0 +1,46 @@
+"""The task of a job."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from klever import tasks
+from klever.api.kinds import Object
+from klever.executors import RegistryAccess, Task
+from klever.formats import Trust, trust_of
+from klever.limits import Limits
+from klever.oci.reference import Reference
+
+__all__ = ["make_task"]
+
+
+def make_task(job: Object, limits: Limits, *, allow_code: bool) -> Task:
+    """Return the task of a job that `tasks.check` passed; raises `InvalidError` for an invalid reference."""
+    spec, metadata = job["spec"], job["metadata"]
+    seconds = limits.task_seconds
+    converter = tasks.conversion(spec)
+    inputs = {name: spec.get(name) for name in ("model", "desiredTag", "extraction", "conversion")}
+    return Task(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        module=tasks.module(spec),
+        inputs={**inputs, "limits": asdict(limits), "allowCode": allow_code},
+        registries=_registries(spec),
+        environment=converter.environment if converter else "",
+        program=str(converter.program) if converter else "",
+        trust=trust_of(converter.source) if converter else Trust.DATA,
+        env=tuple(spec.get("env", ())),
+        init_containers=tuple(spec.get("initContainer", ())),
+        timeout_s=float(min(spec.get("activeDeadlineSeconds", seconds), seconds)),
+        memory_bytes=limits.task_memory_bytes,
+    )
+
+
+def _registries(spec: dict[str, Any]) -> tuple[RegistryAccess, ...]:
+    """Return what the task reaches: it reads the model, and writes the desired tag, or the model if there is none."""
+    model = Reference.parse(spec["model"])
+    target = Reference.parse(spec["desiredTag"]) if spec.get("desiredTag") else model
+    write = RegistryAccess(target.host, target.repository, push=True)
+    return (RegistryAccess(model.host, model.repository), write)

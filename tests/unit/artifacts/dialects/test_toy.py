@@ -1,0 +1,15 @@
+"""A dialect of several layers needs one module and one row."""
+
+from __future__ import annotations
+
+import pytest
+
+from klever.artifacts.dialect import Dialect
+from tests.contract.dialect import DialectContract
+from tests.unit.artifacts.dialects.toy import Toy
+
+
+class TestToy(DialectContract):
+    @pytest.fixture
+    def dialect(self) -> Dialect:
+        return Toy()
