@@ -15,7 +15,7 @@ from klever.store.sqlite.encoding import decode
 from klever.store.sqlite.engine import Engine, Table
 from klever.store.sqlite.history import Change
 
-__all__ = ["bookmark", "existing", "following", "heartbeat", "place_of"]
+__all__ = ["bookmark", "event_position", "existing", "following", "heartbeat"]
 
 _CHUNK = 500
 _CHUNK_BYTES = 64 << 10
@@ -33,7 +33,7 @@ async def existing(table: Table, namespace: str, selector: Selector) -> AsyncIte
             await asyncio.sleep(0)
 
 
-def place_of(engine: Engine, table: Table, version: str) -> int:
+def event_position(engine: Engine, table: Table, version: str) -> int:
     """Return the place after a resource version.
 
     Raises `ExpiredError` for one that is too old, or from a future that a restored backup knows nothing of.
