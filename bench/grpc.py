@@ -248,6 +248,7 @@ def main() -> None:
 async def serve(root: Path) -> None:
     """The API, its store and the gateway, without controllers: each create would begin a job."""
     from klever.api.kinds import MODEL_JOB, NAMESPACE  # noqa: PLC0415 - of this one process alone
+    from klever.auth.token import token_access  # noqa: PLC0415
     from klever.cmd.data import DataDirectory  # noqa: PLC0415
     from klever.cmd.local import gateway_of  # noqa: PLC0415
     from klever.cmd.options import Options  # noqa: PLC0415
@@ -257,7 +258,6 @@ async def serve(root: Path) -> None:
     from klever.process import ProcessManager  # noqa: PLC0415
     from klever.routers.envoy import EnvoyRouter  # noqa: PLC0415
     from klever.server.app import JOBS, make_server  # noqa: PLC0415
-    from klever.server.auth import TokenAuthenticator  # noqa: PLC0415
     from klever.server.binding import Binder  # noqa: PLC0415
     from klever.server.calls import RpcMetrics  # noqa: PLC0415
     from klever.server.jobs import JobHandlers  # noqa: PLC0415
@@ -283,7 +283,7 @@ async def serve(root: Path) -> None:
     processes = ProcessManager(data.processes)
     executor = LocalExecutor(processes, (), env={}, environments=EnvironmentManager(processes.root))
     handlers = JobHandlers(store, executor)
-    authenticator = TokenAuthenticator(data.token(), guard_reads=False)
+    authenticator = token_access(data.token(), anonymous=True)
     server = await make_server(Binder(authenticator, RpcMetrics(CollectorRegistry())), ((JOBS, handlers),))
     server.add_insecure_port(f"unix:{gateway.api}")
     await server.start()

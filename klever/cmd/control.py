@@ -18,7 +18,15 @@ from klever.controllers.serving.models import ModelResolver
 from klever.errors import NotFoundError
 from klever.executors import Executor
 from klever.limits import Limits
-from klever.reconcile.runner import Controller, ReconcileMetrics, Result, Source, changes_of, key_of, objects_of
+from klever.reconcile.runner import (
+    Controller,
+    ReconcileMetrics,
+    Result,
+    Source,
+    change_source,
+    object_key,
+    object_source,
+)
 from klever.store import Key, Store
 from klever.store.events import EventRecorder
 
@@ -52,7 +60,7 @@ class ControlLoops:
             EventRecorder(store, "kleveross.io/modeljob"),
             limits=self.limits,
         )
-        jobs = (objects_of(store, MODEL_JOB), task_changes(store, platform.executor))
+        jobs = (object_source(store, MODEL_JOB), task_changes(store, platform.executor))
         async with asyncio.TaskGroup() as group:
             group.create_task(_controller("modeljob", job.reconcile, jobs, self.metrics).run())
             servings = _serving_sources(store, platform.backend)
@@ -61,7 +69,7 @@ class ControlLoops:
 
 async def run_pushes(pushes: PushReconciler, metrics: ReconcileMetrics) -> None:
     """Run until cancelled."""
-    await _controller("push", pushes.reconcile, (changes_of(pushes.watch),), metrics).run()
+    await _controller("push", pushes.reconcile, (change_source(pushes.watch),), metrics).run()
 
 
 def _controller(
@@ -84,7 +92,7 @@ def task_changes(store: Store, executor: Executor) -> Source:
             else:  # somebody took the finalizer away, or an older state of the cluster was restored
                 await executor.delete(uid)
 
-    return changes_of(keys)
+    return change_source(keys)
 
 
 async def _uid(store: Store, key: Key) -> str:
@@ -103,10 +111,10 @@ def _serving_sources(store: Store, backend: Backend) -> tuple[Source, ...]:
             yield Key(key.namespace, key.name)
 
     return (
-        objects_of(store, SERVING),
-        changes_of(instances),
-        changes_of(partial(_waiting_for_jobs, store)),
-        changes_of(partial(_of_projects, store)),
+        object_source(store, SERVING),
+        change_source(instances),
+        change_source(partial(_waiting_for_jobs, store)),
+        change_source(partial(_of_projects, store)),
     )
 
 
@@ -117,7 +125,7 @@ async def _waiting_for_jobs(store: Store) -> AsyncIterator[Key]:
         if ended and event.type == "MODIFIED":
             for serving in (await store.list(SERVING)).items:
                 if concerns(event.object, serving):
-                    yield key_of(serving)
+                    yield object_key(serving)
 
 
 async def _of_projects(store: Store) -> AsyncIterator[Key]:
@@ -125,4 +133,4 @@ async def _of_projects(store: Store) -> AsyncIterator[Key]:
     async for event in store.watch(NAMESPACE):
         if event.type in ("ADDED", "MODIFIED"):
             for serving in (await store.list(SERVING, event.object["metadata"]["name"])).items:
-                yield key_of(serving)
+                yield object_key(serving)

@@ -10,6 +10,8 @@ from urllib.parse import quote
 import grpc
 from prometheus_client import CollectorRegistry
 
+from klever.auth import Access
+from klever.auth.token import token_access
 from klever.catalog.catalogue import Catalogue
 from klever.catalog.embedded import EmbeddedCatalogue, Pushes
 from klever.catalog.oci import OciCatalogue
@@ -29,13 +31,11 @@ from klever.oci.registries import Credentials, Endpoint, Registries
 from klever.oci.table import read_table
 from klever.reconcile.runner import ReconcileMetrics
 from klever.registry.app import application
-from klever.registry.auth import authorize_by_token
 from klever.registry.metrics import Metrics as RegistryMetrics
 from klever.registry.registry import Registry
 from klever.registry.server import RegistryServer
 from klever.routers.envoy import Gateway
 from klever.server.app import JOBS, MODELS, SERVINGS, Services, make_server
-from klever.server.auth import TokenAuthenticator
 from klever.server.binding import Binder
 from klever.server.calls import RpcMetrics
 from klever.server.jobs import JobHandlers
@@ -137,9 +137,12 @@ class Embedded:
         self.metrics_url = await server.start(self._options.metrics_port)
         self._stack.push_async_callback(server.stop)
 
+    def _access(self) -> Access:
+        """The rule of the API and the registry; on loopback everybody may read."""
+        return token_access(self._token, anonymous=not self._gateway.beyond_loopback)
+
     async def _serve_registry(self, registry: Registry, metrics: CollectorRegistry) -> None:
-        authorize = authorize_by_token(self._token, reads=self._gateway.beyond_loopback)
-        app = application(registry, authorize, RegistryMetrics(metrics), limits=self._options.limits)
+        app = application(registry, self._access(), RegistryMetrics(metrics), limits=self._options.limits)
         server = RegistryServer(registry, app)
         await server.start(self._gateway.registry)
         self._stack.push_async_callback(server.stop)
@@ -169,8 +172,7 @@ class Embedded:
             (JOBS, JobHandlers(stores.api, platform.executor)),
             (SERVINGS, ServingHandlers(stores.api, platform.backend, renderer)),
         )
-        authenticator = TokenAuthenticator(self._token, guard_reads=self._gateway.beyond_loopback)
-        binder = Binder(authenticator, RpcMetrics(metrics), limits)
+        binder = Binder(self._access(), RpcMetrics(metrics), limits)
         server = await make_server(binder, services, limits)
         self._gateway.api.unlink(missing_ok=True)
         server.add_insecure_port(f"unix:{quote(str(self._gateway.api))}")  # read as a URI: `%` has a meaning

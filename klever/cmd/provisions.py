@@ -10,11 +10,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from klever.auth.task_tokens import Grant, derive_key, sign
 from klever.executors import Task
 from klever.executors.local import Provision
 from klever.limits import Limits
 from klever.process import Network
-from klever.registry.tokens import Grant, derive_key, sign
 
 __all__ = ["EmbeddedRegistry", "PlatformRegistry", "Provisions", "RemoteRegistry"]
 

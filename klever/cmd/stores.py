@@ -16,7 +16,8 @@ from klever.cmd.data import DataDirectory
 from klever.cmd.options import StoreOptions
 from klever.cmd.preflight import Right, check_kinds, check_rights
 from klever.errors import UnavailableError
-from klever.kube import Election, KubeClient, KubeConfig
+from klever.kube import KubeClient, KubeConfig
+from klever.reconcile.election import Election
 from klever.store import Store
 from klever.store.kubernetes import CachedStore, KubernetesStore
 from klever.store.sqlite import SqliteStore

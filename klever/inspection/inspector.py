@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lzma
 import os
+import posixpath
 import re
 import stat
 import struct
@@ -28,6 +29,8 @@ from klever.limits import DEFAULTS, Limits
 __all__ = ["Finding", "Inspection", "inspect"]
 
 _HEAD: Final = 512
+_KERAS_CONFIG: Final = "config.json"
+"""In a .keras file: what Keras makes the model from."""
 _MAX_FINDINGS: Final = 10_000
 _MAX_NESTED: Final = 3
 _MAX_READ: Final = 4 << 20
@@ -219,8 +222,13 @@ class _Inspector:
                     self.found.add(path, "an archive without an end")
                 return
             with zipfile.ZipFile(_Bounded(file, self._budget)) as archive:
+                names: set[str] = set()
                 for member in archive.infolist():
                     self._budget.member()
+                    name = posixpath.normpath(member.filename).lower()
+                    if name in names:  # readers differ in which one they take
+                        self.found.add(f"{path}!{member.filename}", "a member whose name stands twice")
+                    names.add(name)
                     if not member.is_dir():
                         self._member(f"{path}!{member.filename}", archive, member)
         except _UNREADABLE as error:
@@ -236,8 +244,19 @@ class _Inspector:
         if head.startswith((_ZIP, hdf5.SIGNATURE)):
             self.found.add(path, "an archive or HDF5 file inside an archive, which is not looked into")
             return
+        if posixpath.basename(path.rpartition("!")[2]).lower() == _KERAS_CONFIG:
+            self._keras_config(path, archive, member)
         with ExitStack() as stack:
             self._stream(path, lambda: stack.enter_context(archive.open(member)), 1)
+
+    def _keras_config(self, path: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+        with archive.open(member) as file:
+            config = file.read(keras.MAX_CONFIG + 1)
+        self._budget.read(len(config))
+        if len(config) > keras.MAX_CONFIG:
+            self.found.add(path, "a configuration that is too long")
+        elif why := keras.code_in_config(config):
+            self.found.add(path, f"a Keras model with {why}")
 
 
 class _Rest:

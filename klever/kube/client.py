@@ -16,7 +16,7 @@ import orjson
 from klever.api.kinds import Kind, Object
 from klever.errors import ExhaustedError, FieldViolation, InvalidError, UnavailableError
 from klever.kube.config import KubeConfig
-from klever.kube.responses import error_of, no_api_server
+from klever.kube.responses import no_api_server, response_error
 from klever.kube.transport import Transport
 
 __all__ = ["MANAGER", "WATCH_SECONDS", "KubeClient"]
@@ -138,7 +138,7 @@ class KubeClient:
                 if type_ == "ERROR":
                     code = obj.get("code")
                     what = f"watch {path} at {self.config.server}"
-                    raise error_of(code if isinstance(code, int) else 500, obj, what)
+                    raise response_error(code if isinstance(code, int) else 500, obj, what)
                 yield type_, _named(kind, obj)
 
     async def _object(

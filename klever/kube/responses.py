@@ -26,7 +26,7 @@ from klever.errors import (
     UnavailableError,
 )
 
-__all__ = ["error_of", "no_api_server"]
+__all__ = ["no_api_server", "response_error"]
 
 _BY_REASON: dict[str, type[KleverError]] = {
     "AlreadyExists": AlreadyExistsError,
@@ -62,7 +62,7 @@ _SERVERS_OWN = (UnavailableError, DeadlineError, ExhaustedError)
 _SHOWN = 200
 
 
-def error_of(code: int, body: bytes | dict[str, Any], what: str) -> KleverError:
+def response_error(code: int, body: bytes | dict[str, Any], what: str) -> KleverError:
     """Return the error of an answer that is no success; `what` says what was asked of which server."""
     status = body if isinstance(body, dict) else _parsed(body)
     if status is None:

@@ -16,7 +16,7 @@ from yarl import URL
 from klever.errors import DeadlineError, FailedPreconditionError, KleverError, UnavailableError
 from klever.kube.config import KubeConfig
 from klever.kube.credentials import Credentials, CredentialSource
-from klever.kube.responses import error_of, no_api_server
+from klever.kube.responses import no_api_server, response_error
 from klever.kube.sessions import Sessions
 from klever.kube.throttle import Throttle
 
@@ -161,7 +161,7 @@ class Transport:
         return parsed
 
     def _refused(self, request: _Request, response: aiohttp.ClientResponse, answer: bytes) -> KleverError:
-        error = error_of(response.status, answer, self._what(request))
+        error = response_error(response.status, answer, self._what(request))
         after = response.headers.get("Retry-After", "")
         if after.isdecimal():
             error.metadata["retry_after"] = after

@@ -33,7 +33,7 @@ def decode_object(content: bytes, what: str) -> dict[str, Any]:
     if sum(map(content.count, _STARTS)) > _MOST_VALUES:
         raise InvalidError(f"{what} has more than {_MOST_VALUES} values")
     try:
-        document = json.loads(content)
+        document = json.loads(content.decode())  # RFC 8259, section 8.1: UTF-8; json guesses other encodings
     except (ValueError, RecursionError) as error:
         raise InvalidError(f"{what} is not JSON: {error}") from error
     if not isinstance(document, dict):

@@ -92,8 +92,9 @@ class Run:
     """What a shim starts for a process: the process itself, or the sandbox that runs it.
 
     `termination` is the file of the termination message. `write`, `write_bytes` and `processes` are the sandbox's
-    limits. `user` is the user id of the payload, None where it is the platform's; `level` is empty without a sandbox.
-    `groups` are its cgroups by controller: the shim watches the limits that have none.
+    limits; no file, on disk or in memory, grows beyond the larger of its limits of disk and memory. `user` is the user
+    id of the payload, None where it is the platform's; `level` is empty without a sandbox. `groups` are its cgroups by
+    controller: the shim watches the limits that have none.
     """
 
     command: Command
@@ -113,6 +114,7 @@ class Run:
             "termination": self.termination,
             "write": [str(path) for path in self.sandbox.write] if self.sandbox else [],
             "write_bytes": self.sandbox.write_bytes if self.sandbox else 0,
+            "file_bytes": max(self.sandbox.write_bytes, self.sandbox.memory_bytes) if self.sandbox else 0,
             "processes": self.sandbox.processes if self.sandbox else 0,
             "user": self.user,
             "level": self.level,

@@ -88,7 +88,7 @@ _MAX_BACKOFF_S = 30.0
 _STEADY_S = 60.0
 """A child that ran this long before it ended is started again as if it had never failed."""
 _PR_SET_PDEATHSIG = 1
-_RLIMIT_CORE, _RLIMIT_NPROC = 4, 6
+_RLIMIT_FSIZE, _RLIMIT_CORE, _RLIMIT_NPROC = 1, 4, 6
 _MADV_DONTNEED = 4
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -226,6 +226,10 @@ class Shim:
     def _lower(self) -> None:
         """In the child: leave no core dumps, write files for this user alone, and end before the platform does."""
         _bound(self.libc, _RLIMIT_CORE, 0)
+        if self.run["file_bytes"]:
+            _bound(
+                self.libc, _RLIMIT_FSIZE, self.run["file_bytes"]
+            )  # fallocate(2) fills a disk between two looks at it
         if self.run["user"]:  # nobody else's tasks count
             tasks = self.run["processes"] * TASKS_PER_PROCESS
             _bound(self.libc, _RLIMIT_NPROC, tasks)

@@ -16,7 +16,7 @@ from klever.errors import ExpiredError, KleverError
 from klever.reconcile.queue import WorkQueue
 from klever.store import Key, Store
 
-__all__ = ["Controller", "ReconcileMetrics", "Result", "Source", "changes_of", "key_of", "objects_of"]
+__all__ = ["Controller", "ReconcileMetrics", "Result", "Source", "change_source", "object_key", "object_source"]
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ class Controller:
         log.warning("%s %s: %s; again in %.3f s", self.name, key, what, delay, exc_info=None if expected else error)
 
 
-def objects_of(store: Store, kind: Kind, keys: Callable[[Object], Iterable[Key]] | None = None) -> Source:
+def object_source(store: Store, kind: Kind, keys: Callable[[Object], Iterable[Key]] | None = None) -> Source:
     """A source that names every object of a kind once, and again whenever it changes.
 
     `keys` maps an object to the keys to look at (its owners, say); by default its own.
@@ -138,7 +138,7 @@ def objects_of(store: Store, kind: Kind, keys: Callable[[Object], Iterable[Key]]
                 async for event in store.watch(kind, resource_version=version, bookmarks=True):
                     version = event.resource_version
                     if event.type != "BOOKMARK":
-                        for key in keys(event.object) if keys else (key_of(event.object),):
+                        for key in keys(event.object) if keys else (object_key(event.object),):
                             add(key)
             except ExpiredError:
                 version = ""
@@ -146,7 +146,7 @@ def objects_of(store: Store, kind: Kind, keys: Callable[[Object], Iterable[Key]]
     return source
 
 
-def changes_of(watch: Callable[[], AsyncIterator[Key]]) -> Source:
+def change_source(watch: Callable[[], AsyncIterator[Key]]) -> Source:
     """A source of keys that something else than the store tells of."""
 
     async def source(add: Callable[[Key], None]) -> None:
@@ -156,6 +156,6 @@ def changes_of(watch: Callable[[], AsyncIterator[Key]]) -> Source:
     return source
 
 
-def key_of(obj: Object) -> Key:
+def object_key(obj: Object) -> Key:
     metadata = obj["metadata"]
     return Key(metadata.get("namespace", ""), metadata["name"])

@@ -10,9 +10,11 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from klever.auth import Access
+from klever.auth.headers import parse_authorization
 from klever.errors import KleverError
 from klever.limits import DEFAULTS, Limits
-from klever.registry.auth import Authorize, Verb, credentials_of
+from klever.registry.auth import Verb, repository_resource
 from klever.registry.errors import error_response, status_of
 from klever.registry.handlers_blobs import BlobHandlers
 from klever.registry.handlers_lists import ListHandlers
@@ -46,10 +48,10 @@ class Route:
 
 
 def routes(
-    registry: Registry, authorize: Authorize, metrics: Metrics, max_blob: int, limits: Limits = DEFAULTS
+    registry: Registry, access: Access, metrics: Metrics, max_blob: int, limits: Limits = DEFAULTS
 ) -> list[Route]:
     """Everything that the registry answers."""
-    uploads = UploadHandlers(registry.blobs, authorize, metrics, max_blob)
+    uploads = UploadHandlers(registry.blobs, access, metrics, max_blob)
     blobs = BlobHandlers(registry.blobs)
     manifests = ManifestHandlers(registry, metrics, limits)
     lists = ListHandlers(registry, limits)
@@ -74,12 +76,12 @@ def routes(
 
 
 def application(
-    registry: Registry, authorize: Authorize, metrics: Metrics, *, max_blob: int = MAX_BLOB, limits: Limits = DEFAULTS
+    registry: Registry, access: Access, metrics: Metrics, *, max_blob: int = MAX_BLOB, limits: Limits = DEFAULTS
 ) -> web.Application:
     """The application; its handlers run on the plain asyncio loop, where files are sent by the kernel."""
     app = web.Application(middlewares=[_errors])
-    for route in routes(registry, authorize, metrics, max_blob, limits):
-        app.router.add_route(route.method, route.path, _guarded(route, authorize))
+    for route in routes(registry, access, metrics, max_blob, limits):
+        app.router.add_route(route.method, route.path, _guarded(route, access))
 
     async def finish(request: web.Request, response: web.StreamResponse) -> None:
         response.headers["Docker-Distribution-API-Version"] = "registry/2.0"
@@ -93,13 +95,14 @@ def application(
     return app
 
 
-def _guarded(route: Route, authorize: Authorize) -> Handler:
+def _guarded(route: Route, access: Access) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         name = request.match_info.get("name", "")
         repository = check_repository(name) if name else ""
-        credentials = credentials_of(request.headers.get("Authorization", ""))
-        authorize(credentials, route.verb, repository)
-        return await route.handler(request, Caller(credentials.user if credentials else "", repository))
+        credentials = parse_authorization(request.headers.get("Authorization", ""))
+        identity = access.authenticate(credentials)
+        access.require(identity, route.verb, repository_resource(repository))
+        return await route.handler(request, Caller(credentials.user if credentials else "", repository, identity))
 
     return handle
 

@@ -7,10 +7,11 @@ from typing import Final
 
 from aiohttp import web
 
+from klever.auth import Access
 from klever.errors import ExhaustedError, InvalidError, KleverError, PermissionDeniedError, UnauthenticatedError
 from klever.oci.digest import Digest
 from klever.oci.reference import is_repository
-from klever.registry.auth import Authorize, credentials_of
+from klever.registry.auth import repository_resource
 from klever.registry.blobs import Blobs
 from klever.registry.metrics import Metrics
 from klever.registry.requests import Caller, body_parts, digest_of
@@ -24,9 +25,9 @@ _CONTENT_RANGE: Final = re.compile(r"(?:bytes[ =])?(\d{1,19})-(\d{1,19})(?:/.*)?
 class UploadHandlers:
     """The handlers of /v2/NAME/blobs/uploads/; a blob has `limit` bytes at the most."""
 
-    def __init__(self, blobs: Blobs, authorize: Authorize, metrics: Metrics, limit: int) -> None:
+    def __init__(self, blobs: Blobs, access: Access, metrics: Metrics, limit: int) -> None:
         self._blobs = blobs
-        self._authorize = authorize
+        self._access = access
         self._metrics = metrics
         self._limit = limit
 
@@ -74,7 +75,7 @@ class UploadHandlers:
         if not is_repository(source):
             return False
         try:
-            self._authorize(credentials_of(request.headers.get("Authorization", "")), "pull", source)
+            self._access.require(caller.identity, "pull", repository_resource(source))
         except (UnauthenticatedError, PermissionDeniedError):
             return False
         return await self._blobs.mount(source, caller.repository, digest)

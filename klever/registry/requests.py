@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from aiohttp import ClientPayloadError, web
 from prometheus_client import Counter
 
+from klever import auth
 from klever.errors import DeadlineError, InvalidError, UnavailableError
 from klever.oci.digest import Digest
 from klever.registry.uploads import Parts
@@ -27,6 +28,7 @@ class Caller:
 
     actor: str
     repository: str
+    identity: auth.Caller
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,11 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc_status import rpc_status
 
 from klever.api.bounds import check_bounds
+from klever.auth import ANONYMOUS, Access, Caller, Resource
+from klever.auth.headers import parse_bearer
 from klever.errors import DeadlineError, InvalidError, UnavailableError
 from klever.limits import DEFAULTS, Limits
-from klever.server.auth import TokenAuthenticator
+from klever.server.auth import Action
 from klever.server.calls import REQUEST_ID, Call, Context, RpcMetrics
 from klever.server.errors import code_of, to_status
 
@@ -41,8 +43,8 @@ Stream = Callable[[Any], AsyncGenerator[Message | bytes, None]]
 class Binder:
     """Makes gRPC handlers of plain ones."""
 
-    def __init__(self, authenticator: TokenAuthenticator, metrics: RpcMetrics, limits: Limits = DEFAULTS) -> None:
-        self._authenticator = authenticator
+    def __init__(self, access: Access, metrics: RpcMetrics, limits: Limits = DEFAULTS) -> None:
+        self._access = access
         self._metrics = metrics
         self._limits = limits
         self._streams: set[asyncio.Timeout] = set()
@@ -69,13 +71,14 @@ class Binder:
         return make(wrap, response_serializer=_serialized)
 
     def _unary(self, method: MethodDescriptor, handler: Unary) -> Any:
-        read = _reader(method)
+        read, action = _reader(method), Action.parse(method)
 
         async def call(content: bytes, context: Context) -> Message:
             call = Call(method, context)
             try:
-                call.user = self._authenticator.check(method.name, call.metadata)
+                caller = self._authenticate(call, action)
                 request = read(content)
+                self._access.require(caller, action.verb, action.resource(request))
                 async with asyncio.timeout(context.time_remaining() or DEADLINE):
                     response = await handler(request)
             except asyncio.CancelledError:
@@ -89,13 +92,14 @@ class Binder:
         return call
 
     def _stream(self, method: MethodDescriptor, handler: Stream) -> Any:
-        read = _reader(method)
+        read, action = _reader(method), Action.parse(method)
 
         async def call(content: bytes, context: Context) -> None:
             call = Call(method, context)
             try:
-                call.user = self._authenticator.check(method.name, call.metadata)
+                caller = self._authenticate(call, action)
                 request = read(content)
+                self._access.require(caller, action.verb, action.resource(request))
                 async with (
                     self._open(method.name, context.time_remaining() or STREAM_DEADLINE),
                     aclosing(handler(request)) as responses,
@@ -110,6 +114,19 @@ class Binder:
             self._ended(call, grpc.StatusCode.OK)
 
         return call
+
+    def _authenticate(self, call: Call, action: Action) -> Caller:
+        """Return who calls. An anonymous caller that may not use the verb at all is refused before its message is read.
+
+        Whoever has a name is authorized once the message tells the object.
+        """
+        given = call.metadata.get("authorization", "")
+        header = given.decode(errors="replace") if isinstance(given, bytes) else given
+        caller = self._access.authenticate(parse_bearer(header))
+        call.user = caller.name
+        if caller == ANONYMOUS:
+            self._access.require(caller, action.verb, Resource(action.kind, subresource=action.subresource))
+        return caller
 
     @asynccontextmanager
     async def _open(self, method: str, seconds: float) -> AsyncIterator[None]:

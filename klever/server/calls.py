@@ -12,7 +12,8 @@ import grpc
 from google.protobuf.descriptor import MethodDescriptor
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from klever.server.auth import ANONYMOUS, is_read
+from klever.auth import ANONYMOUS
+from klever.server.auth import is_read
 
 __all__ = ["REQUEST_ID", "Call", "Context", "RpcMetrics"]
 
@@ -70,7 +71,7 @@ class Call:
         self._started = time.perf_counter()
         self.method = method
         self.metadata: dict[str, str | bytes] = dict(context.invocation_metadata() or ())
-        self.user = ANONYMOUS
+        self.user = ANONYMOUS.name
         given = str(self.metadata.get(REQUEST_ID, ""))
         self.id = given if _GIVEN_ID.fullmatch(given) else f"{_numbers.getrandbits(128):032x}"
         context.set_trailing_metadata(((REQUEST_ID, self.id),))

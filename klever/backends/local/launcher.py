@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -29,6 +30,8 @@ from klever.process.variables import variables
 from klever.runtimes import Launch, Model, Placement, Runtime
 
 __all__ = ["Launcher", "Parts"]
+
+log = logging.getLogger(__name__)
 
 _LABEL: Final = "serving"
 """Label of the processes that are replicas; its value is the Serving's key, for people."""
@@ -149,6 +152,14 @@ class Launcher:
         )
         memory_bytes = read_resources(predictor.resources).memory_bytes
         return replace(sandbox, memory_bytes=memory_bytes) if memory_bytes else sandbox
+
+    async def empty_work(self, slot: Slot) -> None:
+        """Remove what an ended process wrote, so that it does not fill the disk until the next start."""
+        directory = self.directory(slot.process) / "work"
+        try:
+            await asyncio.to_thread(remove_tree, directory)
+        except OSError as error:
+            log.warning("cannot remove %s: %s", directory, error)
 
     async def remove(self, slot: Slot, *, grace_s: float) -> None:
         """Stop the process, if it runs, and remove what was laid out for it, logs included."""

@@ -169,6 +169,7 @@ class Replica:
                 await self._stay_ready(record)
             except _EndedError:
                 await self._launcher.processes.stop(self.slot.process, grace_s=self._timing.hung_grace_s)
+                await self._launcher.empty_work(self.slot)
                 raise
 
     async def _assigned(self) -> PredictorWorkload:

@@ -11,6 +11,7 @@ local byte, find = string.byte, string.find
 
 local SERVICE = "/inference.GRPCInferenceService/"
 local MAX_DEPTH = 64
+local MAX_MEMBERS = 1000
 local EXTRA_ELEMENTS = 1048576
 local EMPTY_MESSAGE = "\0\0\0\0\0"
 local MINUS_ONE = "^" .. ("\255"):rep(9) .. "\1"
@@ -30,6 +31,27 @@ local function counter(bytes)
       refuse("invalid shape: the shapes have more elements than the request has data")
     end
   end
+end
+
+-- Returns functions to call at the start of an object or array, and at each of its keys. Triton looks members up by
+-- name, one after another, so the members of an object cost their square. One object may have MAX_MEMBERS, and all
+-- objects of a request together may cost what two of that size cost.
+local function member_counter()
+  local members, left = {}, MAX_MEMBERS * (MAX_MEMBERS + 1)
+  local function open(depth)
+    members[depth] = 0
+  end
+  local function add(depth)
+    local count = (members[depth] or 0) + 1
+    members[depth] = count
+    left = left - count
+    if count > MAX_MEMBERS then
+      refuse("invalid JSON: an object has more than " .. MAX_MEMBERS .. " members")
+    elseif left < 0 then
+      refuse("invalid JSON: too many objects have many members: at most two may have " .. MAX_MEMBERS)
+    end
+  end
+  return open, add
 end
 
 -- JSON ---------------------------------------------------------------------------------------------------------------
@@ -97,6 +119,7 @@ end
 -- Checks `text` up to `last`. The keys of an infer request mean something; those of generate are names of tensors.
 local function check_json(text, last, infer)
   local count = counter(#text)
+  local open, add_member = member_counter()
   local depth, position = 0, 1
   while position <= last do
     local c = byte(text, position)
@@ -105,7 +128,11 @@ local function check_json(text, last, infer)
       local first = position
       local stop, hidden = string_end(text, first, last)
       position = after_space(text, stop + 1)
-      if infer and position <= last and byte(text, position) == 58 then -- a colon: it is a key
+      local key = position <= last and byte(text, position) == 58 -- a colon
+      if key then
+        add_member(depth)
+      end
+      if key and infer then
         if hidden then
           refuse("invalid key: letters must not be escaped")
         elseif stop - first == 14 and find(text, "^classification", first) then
@@ -121,6 +148,7 @@ local function check_json(text, last, infer)
       if depth > MAX_DEPTH then
         refuse("invalid JSON: nested more than " .. MAX_DEPTH .. " levels deep")
       end
+      open(depth)
     elseif c == 93 or c == 125 then
       depth = depth - 1
     end

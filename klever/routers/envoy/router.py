@@ -283,7 +283,7 @@ class EnvoyRouter:
         self._processes.check(PROCESS_ID)
         self._gateway.admin.unlink(missing_ok=True)
         config = str(self._directory / "bootstrap.json")
-        flags = ("--use-dynamic-base-id", "--concurrency", "2", "--log-level", "warn", "--drain-time-s", "5")
+        flags = ("--disable-hot-restart", "--concurrency", "2", "--log-level", "warn", "--drain-time-s", "5")
         spec = ProcessSpec(
             id=PROCESS_ID,
             argv=(str(self._binary), "-c", config, *flags),

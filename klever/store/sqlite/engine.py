@@ -153,7 +153,7 @@ class Engine:
     def write(self, table: Table, row: Row, change: Change) -> Commit:
         """Make a change the head of its object; of a deletion `row` is what goes. It counts when the commit is done."""
         if self._closed:
-            raise UnavailableError("the store is closed")
+            raise UnavailableError("the store is closed", reason="STORE_CLOSED")
         if len(self._queued) >= MAX_PENDING or self._queued_bytes > MAX_PENDING_BYTES:
             raise ExhaustedError("too many writes wait for the disk: try again later", reason="WRITE_QUEUE_FULL")
         if self._flying_commit is None:

@@ -61,7 +61,9 @@ class History:
     def place(self, revision: int) -> int:
         """Return the place after a revision. Raises `ExpiredError` if changes since then are gone."""
         if revision < self.complete_from:
-            raise ExpiredError(f"resource version {revision} is too old ({self.complete_from} is kept): list again")
+            raise ExpiredError(
+                f"resource version {revision} is too old: the oldest kept is {self.complete_from}; list again"
+            )
         return self._dropped + bisect_right(self._changes, revision, key=lambda change: change.revision)
 
     def read(self, place: int, max_changes: int, max_bytes: int) -> list[Change]:
@@ -70,7 +72,7 @@ class History:
         Raises `ExpiredError` if the place is gone.
         """
         if place < self._dropped:
-            raise ExpiredError("the watch did not keep up with the changes: list again")
+            raise ExpiredError("the watch fell behind the changes; list again")
         chunk: list[Change] = []
         size = 0
         first = place - self._dropped

@@ -61,9 +61,11 @@ class Pages:
         """
         rest = self._pinned.get(token)
         if rest is None or rest.until < time.monotonic():
-            raise ExpiredError("the page token is too old: begin the list again")
+            raise ExpiredError("the page token has expired; start the list again")
         if rest.question != question:
-            raise InvalidError(violations=(FieldViolation("page_token", "was given for another list"),))
+            raise InvalidError(
+                violations=(FieldViolation("page_token", "belongs to another list; start again without a token"),)
+            )
         return rest
 
     def _pin(self, rest: Rest) -> str:

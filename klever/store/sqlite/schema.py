@@ -68,12 +68,15 @@ def check_not_lost(path: Path) -> None:
     """Raise `IntegrityError` if a store was at `path` and is gone: a new one must not take its place unnoticed."""
     if path.exists():
         if path.stat().st_size < SMALLEST:
-            raise IntegrityError(f"{path} is empty: restore a backup, or remove the file to start without objects")
+            raise IntegrityError(
+                f"{path} is empty: restore a backup, or remove the file to start without objects", reason="STORE_LOST"
+            )
         return
     journal = path.with_name(f"{path.name}-wal")
     if journal.exists() and journal.stat().st_size:
         raise IntegrityError(
-            f"{path} is missing, and {journal} is not: restore a backup, or remove {journal} to start without objects"
+            f"{path} is missing, but {journal} exists: restore a backup, or remove {journal} to start without objects",
+            reason="STORE_LOST",
         )
 
 
@@ -94,11 +97,11 @@ def prepare(connection: apsw.Connection, path: Path) -> None:
     version = int(connection.pragma("user_version"))
     if version > len(MIGRATIONS):
         raise FailedPreconditionError(
-            f"{path} has schema version {version}, this Klever knows up to {len(MIGRATIONS)}: use a newer Klever",
+            f"{path} has schema version {version}; this Klever supports up to {len(MIGRATIONS)}: use a newer Klever",
             reason="SCHEMA_TOO_NEW",
         )
     if int(connection.pragma("application_id")) != APPLICATION_ID and (version or _tables(connection)):
-        raise IntegrityError(f"{path} is no store of Klever's: another program wrote it")
+        raise IntegrityError(f"{path} is not a Klever store: another program wrote it", reason="NOT_A_STORE")
     for number in range(version, len(MIGRATIONS)):
         log.info("%s: schema version %d becomes %d", path, number, number + 1)
         with connection:
@@ -143,7 +146,9 @@ def failure(error: apsw.Error | OSError, path: Path) -> KleverError:
     if _no_space(error):
         return ExhaustedError(f"the disk is full: {path} cannot grow", reason="DISK_FULL")
     if isinstance(error, apsw.NotADBError | apsw.CorruptError):
-        return IntegrityError(f"{path} is damaged, or no database ({error}): restore a backup")
+        return IntegrityError(
+            f"{path} is damaged or not a database ({error}): restore a backup", reason="STORE_DAMAGED"
+        )
     if isinstance(error, apsw.BusyError | apsw.LockedError):
         return UnavailableError(f"{path} is locked by another program")
     return UnavailableError(f"{path}: {error}")

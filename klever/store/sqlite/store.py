@@ -26,7 +26,7 @@ from klever.store.sqlite.gc import Collector
 from klever.store.sqlite.history import History
 from klever.store.sqlite.pages import Pages, Rest
 from klever.store.sqlite.schema import Row, check_not_lost, connect, failure, lock, prepare, revision, rows
-from klever.store.sqlite.watching import bookmark, existing, following, heartbeat, place_of
+from klever.store.sqlite.watching import bookmark, event_position, existing, following, heartbeat
 from klever.store.sqlite.writer import Writer
 from klever.store.sqlite.writes import Writes, not_found
 
@@ -120,7 +120,7 @@ class SqliteStore:
             if bookmarks:
                 yield bookmark(kind, at)
         else:
-            place = place_of(self._engine, table, resource_version)
+            place = event_position(self._engine, table, resource_version)
         async for event in following(self._engine, table, place, namespace, selector, bookmarks=bookmarks):
             yield event
 

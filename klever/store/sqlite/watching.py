@@ -15,7 +15,7 @@ from klever.store.sqlite.encoding import decode
 from klever.store.sqlite.engine import Engine, Table
 from klever.store.sqlite.history import Change
 
-__all__ = ["bookmark", "existing", "following", "heartbeat", "place_of"]
+__all__ = ["bookmark", "event_position", "existing", "following", "heartbeat"]
 
 _CHUNK = 500
 _CHUNK_BYTES = 64 << 10
@@ -33,15 +33,15 @@ async def existing(table: Table, namespace: str, selector: Selector) -> AsyncIte
             await asyncio.sleep(0)
 
 
-def place_of(engine: Engine, table: Table, version: str) -> int:
+def event_position(engine: Engine, table: Table, version: str) -> int:
     """Return the place after a resource version.
 
     Raises `ExpiredError` for one that is too old, or from a future that a restored backup knows nothing of.
     """
     if not version.isdecimal():
-        raise InvalidError(violations=(FieldViolation("resource_version", f"{version!r} was not given by this store"),))
+        raise InvalidError(violations=(FieldViolation("resource_version", f"invalid resource version {version!r}"),))
     if int(version) > engine.revision:
-        raise ExpiredError(f"resource version {version} is not reached yet ({engine.revision} is): list again")
+        raise ExpiredError(f"resource version {version} is newer than the store's, {engine.revision}; list again")
     return table.history.place(int(version))
 
 
@@ -64,7 +64,7 @@ async def following(
         if chunk:
             seen = chunk[-1].revision
         if engine.closed:
-            raise UnavailableError("the store is closed")
+            raise UnavailableError("the store is closed", reason="STORE_CLOSED")
         if place == table.history.end:
             await table.changed()
         else:

@@ -10,7 +10,7 @@ from klever.errors import FieldViolation, InvalidError
 from klever.store.admission import Subresource
 from klever.store.validation.check import BlockingFault, check
 from klever.store.validation.rules import check_rules
-from klever.store.validation.schemas import Node, Schema, schema_of
+from klever.store.validation.schemas import Node, Schema, load_schema
 from klever.store.validation.shape import fill_defaults, prune
 
 __all__ = ["SchemaAdmission"]
@@ -54,7 +54,7 @@ def _faults(node: Node, new: Object, old: Object | None) -> list[FieldViolation]
 
 @cache
 def _nodes(kind: Kind) -> _Nodes | None:
-    schema = schema_of(kind)
+    schema = load_schema(kind)
     if schema is None:
         return None
     return _Nodes(Node(schema), Node(_without(schema, "status")), Node(_without(schema, "spec")))

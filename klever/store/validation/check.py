@@ -62,8 +62,8 @@ def _list(node: Node, value: list[Any], path: str, faults: Faults) -> None:
         faults.append(FieldViolation(path, f"must have at least {node.min_items} items, not {len(value)}"))
     if len(value) > node.max_items:
         faults.append(BlockingFault(path, f"must have at most {node.max_items} items, not {len(value)}"))
-        return
-    if node.items is not None:
+        value = value[: int(node.max_items)]  # an API server looks for duplicates in a list that is too long as well
+    elif node.items is not None:
         for index, item in enumerate(value):
             _check(node.items, item, f"{path}[{index}]", faults)
     if node.keys:

@@ -13,7 +13,7 @@ import yaml
 
 from klever.api.kinds import KINDS, Kind
 
-__all__ = ["Node", "Rule", "Rules", "Schema", "schema_of"]
+__all__ = ["Node", "Rule", "Rules", "Schema", "load_schema"]
 
 Schema = dict[str, Any]
 """An openAPIV3Schema."""
@@ -30,7 +30,7 @@ _FORMATS = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 
 
 @cache
-def schema_of(kind: Kind) -> Schema | None:
+def load_schema(kind: Kind) -> Schema | None:
     """Return the kind's openAPIV3Schema; None for kinds of Kubernetes' own."""
     if kind not in KINDS or not kind.group:
         return None

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from klever.auth.task_tokens import derive_key, verify
 from klever.cmd.provisions import EmbeddedRegistry, Provisions
 from klever.executors import RegistryAccess, Task
 from klever.limits import DEFAULTS
 from klever.process import Network
-from klever.registry.tokens import derive_key, verify
 
 NOW = datetime.now(UTC)
 TABLE = {"harbor.example": {"url": "https://harbor.example"}, "other.example": {"url": "https://other.example"}}

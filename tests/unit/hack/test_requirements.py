@@ -60,6 +60,7 @@ def test_pods_need_ip(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         require_machine()
 
 
+@pytest.mark.root
 def test_pods_need_the_right_to_make_namespaces(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     for name in ("ip", "nsenter", "mount"):

@@ -28,6 +28,7 @@ DATA = Path(__file__).parents[2] / "data"
 FIXTURES = DATA / "inspection"
 HEADER = b"{'descr': '|O', 'fortran_order': False,'shape':()}"
 EVIL = b"cos\nmkdir\n(S'/nonexistent/ran'\ntR."
+LAMBDA = b'{"module": "keras.layers", "class_name": "Lambda", "config": {"function": {"class_name": "__lambda__"}}}'
 TOO_DEEP = gzip.compress(gzip.compress(gzip.compress(gzip.compress(EVIL))))
 DIGEST = f"sha256:{'0' * 64}"
 
@@ -83,6 +84,10 @@ CODE: dict[str, tuple[str, bytes]] = {
     "gzip in gzip in gzip in gzip in gzip": ("weights", TOO_DEEP),
     "a pickle in the second member of a gzip": ("weights.pkl", gzip.compress(b"") + gzip.compress(EVIL)),
     "a pickle in a zip": ("weights", zipped({"a/data": EVIL})),
+    "a Lambda layer in a .keras file": ("m.keras", zipped({"config.json": LAMBDA, "metadata.json": b"{}"})),
+    "a Lambda layer in another case": ("m.keras", zipped({"Config.JSON": LAMBDA})),
+    "a configuration that is not JSON": ("m.keras", zipped({"config.json": b"{"})),
+    "a configuration that stands twice": ("m.keras", zipped({"config.json": b"{}", "./config.json": b"{}"})),
     "a pickle in a zip, stored": ("weights", zipped({"a/data": EVIL}, compression=zipfile.ZIP_STORED)),
     "a zip behind other bytes": ("weights", b"\0" * 5000 + zipped({"x.py": b"pass"})),
     "a pickle with a zip behind it": ("weights", EVIL + zipped({"notes": b"x"})),
@@ -211,3 +216,8 @@ def test_damaged_files_end_no_inspection(seed: int, tmp_path: Path) -> None:
             content[rng.randrange(len(content))] = rng.randrange(256)
         (tmp_path / path.name).write_bytes(content[: rng.randrange(len(content))] if seed % 3 == 0 else content)
     assert inspect(tmp_path).files
+
+
+def test_a_keras_file_of_kerass_own_layers_holds_no_code(tmp_path: Path) -> None:
+    config = b'{"module": "keras", "class_name": "Sequential", "config": {"name": "s", "layers": []}}'
+    assert not found_in(tmp_path, {"m.keras": zipped({"config.json": config, "metadata.json": b"{}"})}).findings

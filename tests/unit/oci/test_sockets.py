@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from klever.auth.task_tokens import derive_key, sign
+from klever.auth.token import token_access
 from klever.errors import InvalidError, NotFoundError, PermissionDeniedError, UnavailableError
 from klever.oci import mediatypes
 from klever.oci.client import RegistryClient
@@ -18,11 +20,9 @@ from klever.oci.layout import Layout
 from klever.oci.manifest import Descriptor, Manifest
 from klever.oci.registries import Credentials, Endpoint, Registries
 from klever.registry.app import application
-from klever.registry.auth import authorize_by_token
 from klever.registry.metrics import Metrics
 from klever.registry.registry import Registry
 from klever.registry.server import RegistryServer
-from klever.registry.tokens import derive_key, sign
 
 CONTENT = os.urandom(3 << 20)
 BLOB = Descriptor.of(mediatypes.OCTET_STREAM, CONTENT)
@@ -32,7 +32,7 @@ BLOB = Descriptor.of(mediatypes.OCTET_STREAM, CONTENT)
 async def socket(tmp_path: Path) -> AsyncIterator[Path]:
     """The real registry, listening on a socket."""
     registry = await Registry.open(tmp_path / "registry")
-    app = application(registry, authorize_by_token("secret", reads=True), Metrics(CollectorRegistry()))
+    app = application(registry, token_access("secret", anonymous=False), Metrics(CollectorRegistry()))
     server = RegistryServer(registry, app)
     yield Path(await server.start(tmp_path / "registry.sock", drain=0.1))
     await server.stop()

@@ -250,6 +250,19 @@ async def test_what_fills_the_disk_is_ended(cell: Cell, ended: Ended) -> None:
     assert (await ended(cell.processes, "p")).reason == "DiskFull"
 
 
+async def test_no_file_grows_beyond_the_limits(cell: Cell, ended: Ended) -> None:
+    """One call could fill the disk before anybody looks."""
+    results = await cell.attempt(
+        ended,
+        {
+            "small": "os.posix_fallocate(os.open('a', os.O_RDWR | os.O_CREAT), 0, 16 << 20)",
+            "large": "os.posix_fallocate(os.open('b', os.O_RDWR | os.O_CREAT), 0, 2 << 30)",
+        },
+    )
+    assert results["small"][0]
+    assert "File too large" in results["large"][1]
+
+
 async def test_what_forks_without_end_is_ended(cell: Cell, ended: Ended) -> None:
     script = "for i in $(seq 200); do sleep 60 & done; wait"
     await cell.processes.start(cell.spec(("sh", "-c", script), processes=50))

@@ -19,12 +19,13 @@ from prometheus_client import CollectorRegistry
 from yarl import URL
 
 from klever.artifacts.dialects import ormb
+from klever.auth import Access
+from klever.auth.token import token_access
 from klever.limits import DEFAULTS, Limits
 from klever.oci import mediatypes
 from klever.oci.digest import Digest
 from klever.oci.manifest import Descriptor, Manifest
 from klever.registry.app import MAX_BLOB, application
-from klever.registry.auth import Authorize, authorize_by_token
 from klever.registry.events import Listener
 from klever.registry.metrics import Metrics
 from klever.registry.registry import Registry
@@ -32,7 +33,7 @@ from klever.registry.server import RegistryServer
 
 TOKEN = "secret"
 HOUR = 3600.0
-BY_TOKEN = authorize_by_token(TOKEN, reads=False)
+BY_TOKEN = token_access(TOKEN, anonymous=True)
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ class Served:
 async def serving(
     root: Path,
     *,
-    authorize: Authorize = BY_TOKEN,
+    access: Access = BY_TOKEN,
     listener: Listener | None = None,
     grace: float = HOUR,
     clock: Callable[[], float] = time.time,
@@ -139,7 +140,7 @@ async def serving(
     limits: Limits = DEFAULTS,
 ) -> AsyncIterator[Served]:
     registry = await Registry.open(root, listener=listener, grace=grace, clock=clock, limits=limits)
-    app = application(registry, authorize, Metrics(CollectorRegistry()), max_blob=max_blob, limits=limits)
+    app = application(registry, access, Metrics(CollectorRegistry()), max_blob=max_blob, limits=limits)
     server = RegistryServer(registry, app, upkeep=HOUR)
     address = await server.start(("127.0.0.1", 0), drain=drain)
     try:

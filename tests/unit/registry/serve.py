@@ -12,8 +12,8 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from klever.auth.token import token_access
 from klever.registry.app import application
-from klever.registry.auth import authorize_by_token
 from klever.registry.metrics import Metrics
 from klever.registry.registry import Registry
 from klever.registry.server import RegistryServer
@@ -21,7 +21,7 @@ from klever.registry.server import RegistryServer
 
 async def serve(root: Path) -> None:
     registry = await Registry.open(root)
-    app = application(registry, authorize_by_token("secret", reads=False), Metrics(CollectorRegistry()))
+    app = application(registry, token_access("secret", anonymous=True), Metrics(CollectorRegistry()))
     server = RegistryServer(registry, app)
     print(await server.start(("127.0.0.1", 0)), flush=True)
     stopped = asyncio.Event()

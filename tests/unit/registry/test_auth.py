@@ -12,9 +12,10 @@ from typing import Final, Literal
 import pytest
 from prometheus_client import CollectorRegistry
 
+from klever.auth.token import token_access
 from klever.oci.digest import Digest
 from klever.registry.app import application, routes
-from klever.registry.auth import Verb, authorize_by_token
+from klever.registry.auth import Verb
 from klever.registry.metrics import Metrics
 from tests.unit.registry.client import BY_TOKEN, TOKEN, Client, Served, manifest, serving
 
@@ -77,7 +78,7 @@ def reads(request: pytest.FixtureRequest) -> bool:
 
 @pytest.mark.parametrize("identity", ["nobody", "a stranger", "the owner"])
 async def test_every_route_asks_who_is_there(tmp_path: Path, reads: bool, identity: Identity) -> None:
-    async with serving(tmp_path / "registry", authorize=authorize_by_token(TOKEN, reads=reads)) as served:
+    async with serving(tmp_path / "registry", access=token_access(TOKEN, anonymous=not reads)) as served:
         token = {"nobody": "", "a stranger": TOKEN + "x", "the owner": TOKEN}[identity]
         caller = Client(served.client.http, served.client.address, token)
         for (method, _), rule in RULES.items():

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from klever.errors import PermissionDeniedError
+from klever.auth import Access, Caller, Credentials, Decision, Resource
 from klever.oci.digest import Digest
-from klever.registry.auth import Credentials, Verb
-from tests.unit.registry.client import BY_TOKEN, Client, Served, serving
+from tests.unit.registry.client import Client, Served, serving
 
 CONTENT = Random(1).randbytes(3 << 20) + b"end"
 DIGEST = Digest.of(CONTENT)
@@ -104,12 +103,18 @@ async def test_a_mount_of_nothing_becomes_an_upload(client: Client, source: str)
 
 
 async def test_no_mount_from_a_repository_that_the_caller_must_not_read(served: Served) -> None:
-    def authorize(credentials: Credentials | None, verb: Verb, repository: str) -> None:
-        BY_TOKEN(credentials, verb, repository)
-        if repository == "private/a" and credentials and credentials.user != "owner":
-            raise PermissionDeniedError("this is not yours")
+    class ByUser:
+        """Knows everybody by the name given, and keeps `private/a` for its owner."""
 
-    async with serving(served.root.parent / "guarded", authorize=authorize) as guarded:
+        def authenticate(self, credentials: Credentials | None) -> Caller:
+            return Caller(credentials.user if credentials else "")
+
+        def check(self, caller: Caller, verb: str, resource: Resource) -> Decision:
+            return Decision(resource.name != "private/a" or caller.name == "owner", "it is not yours")
+
+    access = Access(ByUser(), ByUser())
+
+    async with serving(served.root.parent / "guarded", access=access) as guarded:
         owner: dict[str, Any] = {"Authorization": "Basic b3duZXI6c2VjcmV0"}  # owner:secret
         path = "/v2/{}/blobs/uploads/?"
         pushed = await guarded.client.ask("POST", path.format("private/a") + f"digest={DIGEST}", CONTENT, **owner)

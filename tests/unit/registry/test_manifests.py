@@ -90,7 +90,7 @@ def descriptor(**fields: Any) -> dict[str, Any]:
         changed(layers=[descriptor(size=10**30)]), changed(layers=[descriptor(digest="sha256:../../x")]),
         changed(mediaType=mediatypes.IMAGE_INDEX), changed(mediaType=7), changed(annotations={"a": 1}),
         changed(artifactType=7), changed(artifactType="\ud800"), changed(config=descriptor(mediaType="\ud800")),
-        changed(subject={"digest": "x"}),
+        changed(subject={"digest": "x"}), changed().decode().encode("utf-16"), b"\xef\xbb\xbf" + changed(),
     ],
     ids=lambda content: content[:60],
 )  # fmt: skip

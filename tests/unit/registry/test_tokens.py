@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 
+from klever.auth import Credentials
+from klever.auth.task_tokens import derive_key, sign, verify
+from klever.auth.token import token_access
 from klever.errors import InvalidError, KleverError, PermissionDeniedError, UnauthenticatedError
 from klever.oci.digest import Digest
-from klever.registry.auth import Credentials, Verb, authorize_by_token
-from klever.registry.tokens import derive_key, sign, verify
+from klever.registry.auth import Verb, repository_resource
 from tests.unit.registry.client import TOKEN, Client, Served, manifest, serving
 from tests.unit.registry.test_auth import RULES, basic, prepare
 
@@ -30,7 +32,8 @@ BOTH = sign(KEY, {"a/b": {"pull", "push"}}, LATER)
 def decision(token: str, verb: Verb, repository: str, now: datetime = NOW) -> type[KleverError] | None:
     """The error that a token meets, where everybody may read."""
     try:
-        authorize_by_token(TOKEN, reads=False, clock=lambda: now)(Credentials(token=token), verb, repository)
+        access = token_access(TOKEN, anonymous=True, clock=lambda: now)
+        access.require(access.authenticate(Credentials(token=token)), verb, repository_resource(repository))
     except KleverError as error:
         return type(error)
     return None
@@ -65,9 +68,9 @@ def test_a_token_allows_what_it_grants(
 
 @pytest.mark.parametrize("reads", [False, True])
 def test_the_platforms_own_token_allows_everything(reads: bool) -> None:
-    authorize = authorize_by_token(TOKEN, reads=reads)
+    access = token_access(TOKEN, anonymous=not reads)
     for verb in ("login", "pull", "push", "delete"):
-        authorize(Credentials(token=TOKEN), verb, "a/b")
+        access.require(access.authenticate(Credentials(token=TOKEN)), verb, repository_resource("a/b"))
 
 
 def test_it_expires_to_the_second() -> None:
@@ -166,7 +169,7 @@ def test_equal_grants_make_equal_tokens() -> None:
 
 @pytest.fixture(params=[False, True], ids=["open reads", "guarded reads"])
 async def guarded(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Served]:
-    async with serving(tmp_path / "registry", authorize=authorize_by_token(TOKEN, reads=request.param)) as served:
+    async with serving(tmp_path / "registry", access=token_access(TOKEN, anonymous=not request.param)) as served:
         yield served
 
 

@@ -141,7 +141,7 @@ class TestEnvoy(RouterContract):
     async def test_draining_takes_no_longer_for_many_than_for_one(
         self, router: EnvoyRouter, upstreams: tuple[Upstream, Upstream], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("klever.routers.envoy.router._DRAIN_SECONDS", 1.0)
+        monkeypatch.setattr("klever.routers.envoy.router._DRAIN_SECONDS", 5.0)
         looks: list[str] = []
 
         async def busy(_admin: Admin, pattern: str) -> dict[str, str]:
@@ -155,7 +155,7 @@ class TestEnvoy(RouterContract):
             patched.setattr(Admin, "stats", _unless("rq_active", Admin.stats, busy))
             began = time.monotonic()
             await router.withdraw(KEY)
-            assert time.monotonic() - began < 1.9
+            assert time.monotonic() - began < 9.5  # one after the other would take 10 s
         assert len(set(looks)) == 2
 
     async def test_what_could_not_be_drained_is_drained_when_it_is_tried_again(

@@ -14,6 +14,7 @@ from aiohttp.typedefs import Handler
 from prometheus_client import CollectorRegistry
 
 from klever.artifacts import model
+from klever.auth.token import token_access
 from klever.catalog.catalogue import Catalogue
 from klever.catalog.embedded import EmbeddedCatalogue, Pushes
 from klever.catalog.oci import OciCatalogue
@@ -24,7 +25,6 @@ from klever.oci.layout import Layout
 from klever.oci.reference import Reference
 from klever.oci.registries import Credentials, Endpoint, Registries
 from klever.registry.app import application
-from klever.registry.auth import authorize_by_token
 from klever.registry.metrics import Metrics
 from klever.registry.registry import Registry
 from klever.registry.server import RegistryServer
@@ -96,7 +96,7 @@ async def endpoint(registry: Registry, awake: asyncio.Event) -> AsyncIterator[En
         await awake.wait()
         return await handler(request)
 
-    app = application(registry, authorize_by_token("secret", reads=False), Metrics(CollectorRegistry()))
+    app = application(registry, token_access("secret", anonymous=True), Metrics(CollectorRegistry()))
     app.middlewares.append(wait)
     server = RegistryServer(registry, app)
     address = await server.start(("127.0.0.1", 0))

@@ -14,13 +14,14 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry
 
+from klever.auth.token import token_access
 from klever.cmd.logs import JsonFormatter
 from klever.controllers.pushes import ensure_namespace
 from klever.errors import NotFoundError
 from klever.limits import Limits
 from klever.server import binding
 from klever.server.app import JOBS, make_server
-from klever.server.auth import TokenAuthenticator, is_read
+from klever.server.auth import is_read
 from klever.server.binding import Binder
 from klever.server.calls import RpcMetrics
 from klever.server.jobs import JobHandlers
@@ -59,7 +60,7 @@ def metrics() -> CollectorRegistry:
 
 @pytest.fixture
 def binder(metrics: CollectorRegistry) -> Binder:
-    return Binder(TokenAuthenticator("secret", guard_reads=False), RpcMetrics(metrics))
+    return Binder(token_access("secret", anonymous=True), RpcMetrics(metrics))
 
 
 @pytest.fixture

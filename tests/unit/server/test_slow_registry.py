@@ -12,6 +12,7 @@ import grpc
 import pytest
 from prometheus_client import CollectorRegistry
 
+from klever.auth.token import token_access
 from klever.catalog.oci import OciCatalogue
 from klever.environments import EnvironmentManager
 from klever.executors.local import LocalExecutor
@@ -20,7 +21,6 @@ from klever.oci.registries import Registries
 from klever.process import ProcessManager
 from klever.server import binding
 from klever.server.app import JOBS, MODELS, make_server
-from klever.server.auth import TokenAuthenticator
 from klever.server.binding import Binder
 from klever.server.calls import RpcMetrics
 from klever.server.jobs import JobHandlers
@@ -67,7 +67,7 @@ def catalogue(registries: Registries, tmp_path: Path) -> OciCatalogue:
 
 @pytest.fixture
 async def platform(models: ModelHandlers, store: SqliteStore, processes: ProcessManager) -> AsyncIterator[Platform]:
-    binder = Binder(TokenAuthenticator("secret", guard_reads=False), RpcMetrics(CollectorRegistry()))
+    binder = Binder(token_access("secret", anonymous=True), RpcMetrics(CollectorRegistry()))
     async with LocalExecutor(processes, COMMAND, env={}, environments=EnvironmentManager(processes.root)) as executor:
         server = await make_server(binder, ((MODELS, models), (JOBS, JobHandlers(store, executor))))
         port = server.add_insecure_port("127.0.0.1:0")

@@ -14,6 +14,7 @@ from klever.store import Key
 from klever.store.sqlite import SqliteStore, backup
 from klever.store.validation import SchemaAdmission
 from tests.contract.store import job
+from tests.errors import because
 from tests.unit.conftest import MakeDisk
 
 BALLAST = 24 << 20
@@ -62,7 +63,7 @@ async def test_the_store_goes_on_when_there_is_room_again(small_disk: Path, stor
     acknowledged = await fill(store, "first")
     assert await names(store) == acknowledged
     version = (await store.list(MODEL_JOB)).resource_version
-    with pytest.raises(ExhaustedError, match="disk is full"):
+    with pytest.raises(ExhaustedError, check=because("DISK_FULL")):
         await store.create(MODEL_JOB, job("n", "too-late", annotations=NOTE))
 
     (small_disk / "ballast").unlink()
@@ -97,7 +98,7 @@ async def test_a_store_that_finds_a_full_disk_can_be_read(small_disk: Path, stor
 
 async def test_a_backup_without_room_leaves_nothing(small_disk: Path, store: SqliteStore) -> None:
     await fill(store, "j")
-    with pytest.raises(ExhaustedError, match="disk is full"):
+    with pytest.raises(ExhaustedError, check=because("DISK_FULL")):
         await asyncio.to_thread(backup, small_disk / "klever.db", small_disk / "copy.db")
     assert not leftovers(small_disk)
     await store.close()

@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 import klever
 from klever.api.kinds import MODEL_JOB, Object
 from klever.artifacts import model
+from klever.auth.token import token_access
 from klever.cmd.programs import bubblewraps
 from klever.cmd.provisions import EmbeddedRegistry, Provisions
 from klever.controllers.modeljob import ModelJobReconciler
@@ -33,7 +34,6 @@ from klever.oci.registries import Credentials, Endpoint
 from klever.process import Level, ProcessManager
 from klever.process.sandbox.choose import choose
 from klever.registry.app import application
-from klever.registry.auth import authorize_by_token
 from klever.registry.metrics import Metrics
 from klever.registry.registry import Registry
 from klever.registry.server import RegistryServer
@@ -115,7 +115,7 @@ async def world(
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     environments = EnvironmentManager(tmp_path / "environments", {"toy": Environment("toy", "a test", (python,), lock)})
     registry = await Registry.open(tmp_path / "registry")
-    app = application(registry, authorize_by_token("secret", reads=True), Metrics(CollectorRegistry()))
+    app = application(registry, token_access("secret", anonymous=False), Metrics(CollectorRegistry()))
     server = RegistryServer(registry, app)
     (tmp_path / "sockets").mkdir()
     socket = Path(await server.start(tmp_path / "sockets" / "registry.sock", drain=0.1))

@@ -91,6 +91,13 @@ async def test_what_cannot_start_waits_longer_each_time(backend: LocalBackend) -
         assert "no luck" in (await in_phase(backend, InstancePhase.BACK_OFF, f"tried again in {delay}")).message
 
 
+async def test_what_a_process_wrote_is_gone_when_it_has_ended(machine: Machine) -> None:
+    backend = await machine.backend()
+    await backend.ensure(workload(replace(command(), command=("/bin/sh", "-c", "echo x > written; exit 7"))))
+    await in_phase(backend, InstancePhase.BACK_OFF, "tried again in")
+    assert not await asyncio.to_thread(lambda: list(machine.root.rglob("written")))
+
+
 async def test_what_does_not_get_ready_tells_its_answers(backend: LocalBackend) -> None:
     await backend.ensure(workload(replace(command(), probe_path="/missing")))
     await in_phase(backend, InstancePhase.STARTING, "not ready yet: HTTP 404 from /missing: nothing here")

@@ -10,7 +10,7 @@ from cel_expr_python import cel
 
 from klever.api.kinds import KINDS
 from klever.store.validation.rules import check_rules
-from klever.store.validation.schemas import Node, schema_of
+from klever.store.validation.schemas import Node, load_schema
 from tests.unit.api.test_environment import HARMLESS, HOSTILE, PLATFORM
 
 TEXTS = (
@@ -35,7 +35,7 @@ def test_a_literal_pattern_matches_as_in_re2() -> None:
 
 
 def all_rules() -> list[str]:
-    return [rule for kind in KINDS for rule in _rules(schema_of(kind))]
+    return [rule for kind in KINDS for rule in _rules(load_schema(kind))]
 
 
 def _rules(schema: Any) -> list[str]:

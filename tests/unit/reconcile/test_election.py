@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from klever.errors import FailedPreconditionError, PermissionDeniedError, UnavailableError
-from klever.kube import Election, KubeClient
+from klever.kube import KubeClient
+from klever.reconcile.election import Election
 from tests.unit.kube.faulty import eventually
 
 RETRY = 0.1

@@ -40,10 +40,6 @@ class TaskToken:
     grants: Mapping[str, AbstractSet[str]]
     expires: datetime
 
-    def allows(self, verb: str, repository: str) -> bool:
-        """Whether the token is good for `verb` on `repository`; never for an empty one, which stands for all."""
-        return bool(repository) and verb in self.grants.get(repository, frozenset())
-
 
 def derive_key(secret: str) -> bytes:
     """The signing key that belongs to the platform's token `secret`, which itself signs nothing."""
