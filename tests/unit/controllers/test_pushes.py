@@ -107,6 +107,10 @@ class World:
     async def clear(self) -> None:
         """Delete the project, and return when it is gone."""
         await self.store.delete(MODEL_JOB, Key("team", (await self.job())["metadata"]["name"]))
+        await self.clear_project()
+
+    async def clear_project(self) -> None:
+        """Delete the project, which has no jobs, and return when it is gone."""
         with suppress(NotFoundError):
             await self.store.delete(NAMESPACE, Key("", "team"))
             async with asyncio.timeout(5):
@@ -415,6 +419,7 @@ async def test_where_projects_are_not_made_a_push_waits_for_its_project(world: W
     catalogue: Any = world.registry
     pushes = PushReconciler(world.store, world.store, catalogue, makes_projects=False)
     world.registry.push("one")
+    await world.clear_project()
     await pushes.reconcile(KEY)
     assert world.store.made == []
     await ensure_namespace(world.store, "team")
