@@ -1,42 +1,29 @@
-"""The catalogue: what a registry holds, read as models and versions."""
+"""The contract of a catalogue: what registries hold, read as projects, models and versions."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
 
-from klever.artifacts.dialects import detect
+from klever.api.text import parse_time
 from klever.artifacts.metadata import ModelMetadata
-from klever.catalog.cache import VersionCache
-from klever.errors import NotFoundError
-from klever.formats.bounds import check_bounds
-from klever.limits import DEFAULTS, Limits
-from klever.oci.client import FetchedManifest, RegistryClient
 from klever.oci.digest import Digest
-from klever.oci.layout import Layout
-from klever.oci.manifest import Descriptor, Manifest
 from klever.oci.reference import Reference
-from klever.oci.registries import Registries
 
-__all__ = ["Catalogue", "Version"]
+__all__ = ["Catalogue", "Push", "Version"]
 
-T = TypeVar("T")
-
-_THREADS = 32
-"""Calls at a time: the rest waits for those."""
-_PATIENCE = 10.0
-"""Seconds of silence: what is read here is small, and somebody waits for it."""
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One artifact that is a model. `reference` is as it was asked for; `size` is in bytes, config and layers.
+    """One artifact that is a model. `reference` is as the caller gave it; `size` is in bytes, config and layers.
 
-    `config_bytes` is the size of the config alone. `content` is the digest by which versions that differ in metadata
-    only are equal.
+    `config_bytes` is the size of the config alone. `content` is the identity of the content: versions that differ only
+    in metadata have the same.
     """
 
     reference: Reference
@@ -52,87 +39,82 @@ class Version:
         """The reference that names exactly this version for ever."""
         return self.reference.with_digest(self.digest)
 
+    @property
+    def created(self) -> datetime:
+        """The time of creation that the metadata gives; the beginning of time if it gives none."""
+        try:
+            return parse_time(self.metadata.created)
+        except ValueError:
+            return _NEVER
 
-class Catalogue:
-    """Reads and tags what is in registries. Calls block nothing: the clients work in threads of the catalogue's own.
 
-    The loop's are few, and needed by all other parts: a registry that does not answer would take them all.
+@dataclass(frozen=True, slots=True)
+class Push:
+    """A tag that names a manifest. `new` is False if it was there when the catalogue began to watch.
+
+    The media types are empty where the catalogue does not know them without reading the manifest.
     """
 
-    def __init__(self, registries: Registries, metadata: Layout, limits: Limits = DEFAULTS) -> None:
-        self._registries = registries
-        self._metadata = metadata
-        self._limits = limits
-        self._versions = VersionCache()
-        self._threads = ThreadPoolExecutor(_THREADS, "catalogue")
+    repository: str
+    tag: str
+    digest: Digest
+    media_type: str = ""
+    config_media_type: str = ""
+    new: bool = True
 
-    async def resolve(self, reference: Reference) -> Version:
-        """Return what a tag or digest names now.
 
-        Raises `NotFoundError`, `InvalidError` if it is no model, `UnavailableError` if the registry does not answer.
+class Catalogue(ABC):
+    """Reads, tags and deletes what registries hold.
+
+    A repository is `PROJECT/MODEL`, without a host: it is in the platform's registry. A `Reference` with a host names a
+    version in another registry, which `resolve` and `tag` reach as well. Listings hold models only; a version whose
+    metadata cannot be read is None in them.
+
+    Calls raise `NotFoundError` (reason MODEL_NOT_FOUND), `InvalidError` for an artifact that is not a model or is
+    beyond the platform's limits, `UnavailableError` if the registry does not answer. They do not block the event loop.
+    """
+
+    @abstractmethod
+    async def projects(self) -> dict[str, int]:
+        """Return the number of models of each project that has any."""
+
+    @abstractmethod
+    async def models(self, project: str = "") -> list[str]:
+        """Return the repositories in order, those of one project if it is given."""
+
+    @abstractmethod
+    async def count(self, repository: str) -> int:
+        """Return the number of tags of a repository; 0 if it is unknown."""
+
+    @abstractmethod
+    async def versions(
+        self, repository: str, *, containing: str = "", offset: int, limit: int
+    ) -> tuple[list[Version | None], bool]:
+        """Return at most `limit` versions in the order of their tags, from `offset` on, and whether more follow.
+
+        Only tags that contain the text `containing` count. A page is shorter where metadata is large, but not empty.
         """
-        if reference.digest is not None and (known := self._known(reference, reference.digest)):
-            return known
-        return await self._with(reference, lambda client: self._read(client, reference))
 
+    @abstractmethod
+    async def versions_by_time(self, repository: str, *, containing: str = "") -> list[Version]:
+        """Return all versions, the oldest first; raises `InvalidError` beyond the limit `versions_by_time`."""
+
+    @abstractmethod
+    async def latest(self, repository: str) -> Version | None:
+        """Return the newest version by time of creation; None if the repository holds no model."""
+
+    @abstractmethod
+    async def resolve(self, reference: Reference) -> Version:
+        """Return the version, with its metadata, that a tag or digest names now."""
+
+    @abstractmethod
     async def tag(self, version: Version, tag: str, expected: Digest | None) -> None:
-        """Let `tag` name the version too; `expected` is what it must name now (`ConflictError`)."""
+        """Let `tag` name the version; raises `ConflictError` if it does not name `expected`, where that is given."""
 
-        def write(client: RegistryClient) -> None:
-            repository = version.reference.repository
-            fetched = client.get_manifest(repository, str(version.digest))
-            client.put_manifest(repository, tag, fetched.content, fetched.media_type, expected=expected)
+    @abstractmethod
+    async def delete(self, reference: Reference) -> None:
+        """Delete a tag, or a manifest by its digest together with all its tags."""
 
-        await self._with(version.reference, write)
-
-    async def untag(self, repository: str, target: str) -> None:
-        await self._with(Reference(repository), lambda client: client.delete_manifest(repository, target))
-
-    def _known(self, reference: Reference, digest: Digest) -> Version | None:
-        version = self._versions.get(reference.repository, digest)
-        return replace(version, reference=reference) if version else None
-
-    def _read(self, client: RegistryClient, reference: Reference) -> Version:
-        fetched = client.get_manifest(reference.repository, str(reference.digest or reference.tag or "latest"))
-        return self._known(reference, fetched.digest) or self._add(client, reference, fetched)
-
-    def _add(self, client: RegistryClient, reference: Reference, fetched: FetchedManifest) -> Version:
-        """Read a version's metadata and remember it; raises as `resolve`."""
-        version = self._parse(client, reference, fetched)
-        self._versions.add(reference.repository, version)
-        return version
-
-    def _parse(self, client: RegistryClient, reference: Reference, fetched: FetchedManifest) -> Version:
-        manifest = Manifest.parse(fetched.content, str(reference))
-        dialect = detect(manifest, str(reference))
-        content = dialect.content(manifest)
-        self._limits.check("config_bytes", manifest.config.size, f"the metadata of {reference}")
-        self._fetch(client, reference.repository, manifest.config)
-        metadata = dialect.read_metadata(manifest, self._metadata)
-        if metadata.signature is not None:
-            check_bounds(metadata.signature, self._limits)
-        size = manifest.config.size + sum(layer.size for layer in manifest.layers)
-        return Version(reference, fetched.digest, content, size, metadata, dialect.name, manifest.config.size)
-
-    def _fetch(self, client: RegistryClient, repository: str, blob: Descriptor) -> None:
-        if self._metadata.has(blob):
-            return
-        with self._metadata.writer(expected=blob.digest, size=blob.size) as writer:
-            client.get_blob(repository, blob, writer)
-            writer.commit()
-
-    async def _with(self, reference: Reference, call: Callable[[RegistryClient], T]) -> T:
-        endpoint = self._registries.resolve(reference)
-
-        def run() -> T:
-            client = RegistryClient(endpoint, timeout=_PATIENCE)
-            try:
-                return call(client)
-            except NotFoundError as error:
-                raise NotFoundError(
-                    f"{reference} is not in the registry: {error.message}", reason="MODEL_NOT_FOUND"
-                ) from error
-            finally:
-                client.close()
-
-        return await asyncio.get_running_loop().run_in_executor(self._threads, run)
+    @abstractmethod
+    def notifications(self) -> AsyncIterator[Push]:
+        """Yield each version that is there, then each push, for ever. One reader at a time."""

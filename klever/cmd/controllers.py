@@ -18,8 +18,8 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from klever.catalog.catalogue import Catalogue
-from klever.cmd.control import ControlLoops
+from klever.catalog.oci import OciCatalogue
+from klever.cmd.control import ControlLoops, run_pushes
 from klever.cmd.data import DataDirectory
 from klever.cmd.local import gateway_of, local_platform
 from klever.cmd.logs import add_log_flags, set_up_logging
@@ -27,6 +27,7 @@ from klever.cmd.options import Options, StoreOptions, add_machine_flags, add_sto
 from klever.cmd.preflight import CONTROLLERS
 from klever.cmd.provisions import Provisions, RemoteRegistry
 from klever.cmd.stores import Stores, open_stores
+from klever.controllers.pushes import PushReconciler
 from klever.controllers.serving.models import ModelResolver
 from klever.limits import Limits
 from klever.oci.layout import Layout
@@ -122,7 +123,7 @@ async def _serve(data: DataDirectory, options: Options, store: StoreOptions, sou
 async def _work(data: DataDirectory, options: Options, stores: Stores, source: _Source) -> None:
     """Take over what runs here, and look after it."""
     registries = Registries.parse(source.table, platform=source.endpoint())
-    catalogue = Catalogue(registries, Layout(data.metadata), options.limits)
+    catalogue = OciCatalogue(registries, Layout(data.metadata), options.limits)
     gateway = gateway_of(data, options)
     async with local_platform(
         data, options, gateway, registries, catalogue, provisions=source.provisions(), may_act=stores.leads
@@ -135,6 +136,9 @@ async def _work(data: DataDirectory, options: Options, stores: Stores, source: _
             metrics = ReconcileMetrics(registry)
             resolver = ModelResolver(stores.controllers, platform.catalogue, platform.runtimes)
             loops = ControlLoops(stores.controllers, platform, resolver, metrics, options.limits)
-            await loops.run()
+            pushes = PushReconciler(stores.controllers, stores.controllers, catalogue, makes_projects=False)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(run_pushes(pushes, metrics))
+                group.create_task(loops.run())
         finally:
             await server.stop()

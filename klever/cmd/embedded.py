@@ -12,7 +12,9 @@ from prometheus_client import CollectorRegistry
 
 from klever.auth import Access
 from klever.auth.token import token_access
-from klever.catalog.listing import PlatformCatalogue
+from klever.catalog.catalogue import Catalogue
+from klever.catalog.embedded import EmbeddedCatalogue, Pushes
+from klever.catalog.oci import OciCatalogue
 from klever.cmd.control import ControlLoops, run_pushes
 from klever.cmd.data import DataDirectory
 from klever.cmd.local import gateway_of, local_platform
@@ -29,7 +31,6 @@ from klever.oci.registries import Credentials, Endpoint, Registries
 from klever.oci.table import read_table
 from klever.reconcile.runner import ReconcileMetrics
 from klever.registry.app import application
-from klever.registry.events import DeleteEvent, PushEvent
 from klever.registry.metrics import Metrics as RegistryMetrics
 from klever.registry.registry import Registry
 from klever.registry.server import RegistryServer
@@ -98,14 +99,11 @@ class Embedded:
         stores = await self._stack.enter_async_context(open_stores(self._store, self._data, (*SERVER, *CONTROLLERS)))
         await ensure_namespace(stores.api, DEFAULT_NAMESPACE)
 
-        async def notify(event: PushEvent | DeleteEvent) -> None:
-            if isinstance(event, PushEvent):
-                await pushes.notify(event.repository, event.tag)
-
-        registry = await Registry.open(self._data.registry, listener=notify, limits=self._options.limits)
+        pushed = Pushes()
+        registry = await Registry.open(self._data.registry, listener=pushed.listen, limits=self._options.limits)
         self._stack.push_async_callback(registry.close)
-        metadata = Layout(self._data.metadata)
-        catalogue = PlatformCatalogue(self._registries, metadata, registry, limits=self._options.limits)
+        remote = OciCatalogue(self._registries, Layout(self._data.metadata), self._options.limits)
+        catalogue = EmbeddedCatalogue(registry, pushed, remote, limits=self._options.limits)
         pushes = PushReconciler(stores.api, stores.controllers, catalogue)
         await self._serve_registry(registry, metrics)
         may_act = partial(self._may_act, stores)
@@ -157,7 +155,7 @@ class Embedded:
         self,
         stores: Stores,
         platform: Platform,
-        catalogue: PlatformCatalogue,
+        catalogue: Catalogue,
         resolver: ModelResolver,
         metrics: CollectorRegistry,
     ) -> None:

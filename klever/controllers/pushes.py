@@ -6,15 +6,14 @@ lost notification heals.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from klever.api.kinds import NAMESPACE, Object
 from klever.api.text import parse_time
-from klever.catalog.catalogue import Version
-from klever.catalog.listing import PlatformCatalogue
+from klever.artifacts.dialects import config_media_types
+from klever.catalog.catalogue import Catalogue, Push, Version
 from klever.controllers.extraction import (
     RETRY_SECONDS,
     Extraction,
@@ -32,52 +31,56 @@ from klever.store import Key, Store
 
 __all__ = ["PushReconciler", "ensure_namespace"]
 
-_WAITING = 10_000
 _LOOK_SECONDS = 2.0
 
 
 class PushReconciler:
-    """Writes to `store`; `seen` is where it finds out, without a call, what jobs there are."""
+    """Writes to `store`, and reads jobs from `seen`, which answers without a call.
+
+    With `makes_projects` the project of a pushed model is made if it is missing. Otherwise the models of a missing
+    project wait until it exists and they are pushed again, or until the process restarts.
+    """
 
     def __init__(
         self,
         store: Store,
         seen: Store,
-        catalogue: PlatformCatalogue,
+        catalogue: Catalogue,
         *,
+        makes_projects: bool = True,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._store = store
         self._seen = seen
         self._catalogue = catalogue
+        self._makes_projects = makes_projects
         self._clock = clock
-        self._queue: asyncio.Queue[Key] = asyncio.Queue(_WAITING)
-        self._pushed: dict[Key, object] = {}
-        """A mark for each that was pushed and not looked at since: a job that ended before was for an earlier push."""
+        self._pushed: dict[Key, Push] = {}
+        """Pushes that were not looked at yet: a job that ended before one of them was for an earlier push."""
         self._projects: set[str] = set()
         """Those that are known to be there."""
 
-    async def notify(self, repository: str, tag: str) -> None:
-        """Take a notification; waits where very many do."""
-        if "/" in repository and tag:
-            key = _key(repository, tag)
+    def notify(self, push: Push) -> Key | None:
+        """Take a notification; returns the key to reconcile, None for what is not a model."""
+        if "/" not in push.repository or push.config_media_type not in ("", *config_media_types()):
+            return None
+        key = _key(push.repository, push.tag)
+        if push.new:
             self._projects.discard(key.namespace)  # it may have been deleted since the last push
-            self._pushed[key] = object()
-            await self._queue.put(key)
+            self._pushed[key] = push
+        return key
 
     async def watch(self) -> AsyncIterator[Key]:
         """Yield each version that is there, then each that is pushed."""
-        for repository in await self._catalogue.models():
-            for tag in await self._catalogue.tags(repository):
-                yield _key(repository, tag)
-        while True:
-            yield await self._queue.get()
+        async for push in self._catalogue.notifications():
+            if key := self.notify(push):
+                yield key
 
     async def reconcile(self, key: Key) -> Result:
         """Have a version inspected and its signature read, until it has both or cannot have them."""
-        mark = self._pushed.get(key)
-        result = await self._look(key, pushed=mark is not None)
-        if self._pushed.get(key) is mark:  # else it was pushed again meanwhile
+        push = self._pushed.get(key)
+        result = await self._look(key, pushed=push is not None)
+        if self._pushed.get(key) is push:  # else it was pushed again meanwhile
             self._pushed.pop(key, None)
         return result
 
@@ -87,7 +90,8 @@ class PushReconciler:
             version = await self._catalogue.resolve(reference)
         except (NotFoundError, InvalidError):
             return Result()  # gone again, or no model
-        await self._ensure_project(key.namespace)
+        if not await self._has_project(key.namespace):
+            return Result()
         if not wants_extraction(version, await inspection_of(self._seen, version.content)):
             return Result()
         try:
@@ -109,10 +113,18 @@ class PushReconciler:
             return Result()
         return Result(_LOOK_SECONDS)
 
-    async def _ensure_project(self, name: str) -> None:
-        if name not in self._projects:
+    async def _has_project(self, name: str) -> bool:
+        if name in self._projects:
+            return True
+        if self._makes_projects:
             await ensure_namespace(self._store, name)
             self._projects.add(name)
+            return True
+        try:
+            await self._seen.get(NAMESPACE, Key("", name))
+        except NotFoundError:
+            return False
+        return True
 
     async def _is_outdated(self, version: Version, pushed: bool, job: Object) -> bool:
         status = job["status"]

@@ -18,6 +18,7 @@ from klever.errors import ConflictError, IntegrityError, NotFoundError, Unavaila
 from klever.oci import mediatypes
 from klever.oci.blobs import BlobWriter
 from klever.oci.digest import Digest
+from klever.oci.encoding import decode_object
 from klever.oci.manifest import Descriptor
 from klever.oci.progress import Progress, no_progress
 from klever.oci.provider import Provider
@@ -124,7 +125,7 @@ class RegistryClient:
         while True:
             last = f"&last={found[-1]}" if found else ""
             answer = self._call("GET", f"{self._provider.base}/v2/_catalog?n=1000{last}", 200)
-            page = answer.json().get("repositories") or []
+            page = decode_object(answer.content, f"the catalog of {self._provider.base}").get("repositories") or []
             found += page
             if not page or "Link" not in answer.headers:
                 return found

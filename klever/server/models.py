@@ -15,8 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from klever.api.codec import from_object
 from klever.api.kinds import NAMESPACE, Object
 from klever.api.text import parse_time
-from klever.catalog.catalogue import Version
-from klever.catalog.listing import PlatformCatalogue
+from klever.catalog.catalogue import Catalogue, Version
 from klever.controllers.inspections import ALLOW_CODE, code_is_allowed, inspection_of, trust_as
 from klever.errors import AlreadyExistsError, FieldViolation, InvalidError, NotFoundError
 from klever.oci.digest import Digest
@@ -39,7 +38,7 @@ _CHUNK = 8
 class ModelHandlers:
     """`seen` is where inspections are read, without a call for each version of a list; by default it is `store`."""
 
-    def __init__(self, store: Store, catalogue: PlatformCatalogue, seen: Store | None = None) -> None:
+    def __init__(self, store: Store, catalogue: Catalogue, seen: Store | None = None) -> None:
         self._store = store
         self._catalogue = catalogue
         self._seen = seen or store
@@ -57,7 +56,7 @@ class ModelHandlers:
         _check_order(request.order_by, "name")
         found = [o for o in (await self._store.list(NAMESPACE)).items if request.filter in o["metadata"]["name"]]
         page, token = _page(found, request.page_size, request.page_token)
-        counts = await self._counts()
+        counts = await self._catalogue.projects()
         items = [_project(o, counts.get(o["metadata"]["name"], 0)) for o in page]
         return pb.ListProjectsResponse(items=items, next_page_token=token)
 
@@ -66,7 +65,7 @@ class ModelHandlers:
             obj = await self._store.get(NAMESPACE, Key("", required("name", request.name)))
         except NotFoundError as error:
             raise _no_project(request.name) from error
-        return _project(obj, (await self._counts()).get(request.name, 0))
+        return _project(obj, (await self._catalogue.projects()).get(request.name, 0))
 
     async def update_project(self, request: pb.UpdateProjectRequest) -> pb.Project:
         name = required("name", request.name)
@@ -79,7 +78,7 @@ class ModelHandlers:
             obj = await self._store.patch(NAMESPACE, Key("", name), {"metadata": {"labels": labels}})
         except NotFoundError as error:
             raise _no_project(name) from error
-        return _project(obj, (await self._counts()).get(name, 0))
+        return _project(obj, (await self._catalogue.projects()).get(name, 0))
 
     async def list_models(self, request: pb.ListModelsRequest) -> pb.ListModelsResponse:
         _check_order(request.order_by, "name")
@@ -133,8 +132,8 @@ class ModelHandlers:
         return await self._message(await self._resolve(request.project, request.model, request.tag))
 
     async def delete_model_version(self, request: pb.DeleteModelVersionRequest) -> Empty:
-        await self._resolve(request.project, request.model, request.version)
-        await self._catalogue.untag(_repository(request.project, request.model), request.version)
+        version = await self._resolve(request.project, request.model, request.version)
+        await self._catalogue.delete(version.reference)
         return Empty()
 
     async def _resolve(self, project: str, model: str, version: str) -> Version:
@@ -149,7 +148,7 @@ class ModelHandlers:
         if latest is None:
             return None
         project, _, name = repository.partition("/")
-        count = self._catalogue.count(repository)
+        count = await self._catalogue.count(repository)
         return pb.Model(project=project, name=name, version_count=count, latest=await self._message(latest))
 
     async def _message(self, version: Version) -> pb.ModelVersion:
@@ -160,13 +159,6 @@ class ModelHandlers:
         if inspection is not None:
             message.inspection.CopyFrom(from_object(inspection, ModelInspection).spec)
         return message
-
-    async def _counts(self) -> dict[str, int]:
-        counts: dict[str, int] = {}
-        for name in await self._catalogue.models():
-            project = name.partition("/")[0]
-            counts[project] = counts.get(project, 0) + 1
-        return counts
 
 
 def _repository(project: str, model: str) -> str:

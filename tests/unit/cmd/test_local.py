@@ -14,7 +14,7 @@ import pytest
 
 from klever.artifacts import model
 from klever.backends import PredictorWorkload, ServingKey, Workload
-from klever.catalog.catalogue import Catalogue
+from klever.catalog.oci import OciCatalogue
 from klever.cmd.data import DataDirectory
 from klever.cmd.local import gateway_of, local_platform
 from klever.cmd.options import Options
@@ -52,7 +52,7 @@ def open_it(tmp_path: Path, data: DataDirectory) -> Open:
     )
     registries = Registries.parse({"registries": {}}, platform=Endpoint("", "http://127.0.0.1:1"))
     provisions = Provisions(EmbeddedRegistry(tmp_path / "registry.sock", "secret"), {}, Limits())
-    catalogue = Catalogue(registries, Layout(data.metadata))
+    catalogue = OciCatalogue(registries, Layout(data.metadata))
     gateway = gateway_of(data, options)
     return lambda: local_platform(data, options, gateway, registries, catalogue, provisions=provisions)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ import pytest
 
 from klever.api.kinds import MODEL_INSPECTION, MODEL_JOB, NAMESPACE, Kind, Object
 from klever.api.text import format_time
-from klever.catalog.catalogue import Version
+from klever.artifacts.dialects import ormb
+from klever.catalog.catalogue import Push, Version
 from klever.controllers.extraction import CONTENT_ANNOTATION, apply_extraction, concerns
 from klever.controllers.inspections import ALLOW_CODE, inspection_of, record_inspection
 from klever.controllers.pushes import PushReconciler, ensure_namespace
@@ -31,6 +33,7 @@ from klever.store.validation import SchemaAdmission
 from tests.unit.controllers.registry import READ, Registry
 
 KEY = Key("team", "digits:v1")
+PUSH = Push("team/digits", "v1", Digest.of(b"pushed"))
 PREDICTOR = {"name": "main", "model": "team/digits:v1"}
 SERVING = {"metadata": {"namespace": "team", "generation": 1}, "spec": {"predictors": [PREDICTOR]}}
 
@@ -66,7 +69,7 @@ class World:
 
     async def push(self, digest: str, content: str = "content") -> None:
         self.registry.push(digest, content)
-        await self.pushes.notify("team/digits", "v1")
+        self.pushes.notify(PUSH)
         await self.pushes.reconcile(KEY)
 
     async def jobs(self) -> list[Object]:
@@ -104,6 +107,10 @@ class World:
     async def clear(self) -> None:
         """Delete the project, and return when it is gone."""
         await self.store.delete(MODEL_JOB, Key("team", (await self.job())["metadata"]["name"]))
+        await self.clear_project()
+
+    async def clear_project(self) -> None:
+        """Delete the project, which has no jobs, and return when it is gone."""
         with suppress(NotFoundError):
             await self.store.delete(NAMESPACE, Key("", "team"))
             async with asyncio.timeout(5):
@@ -309,12 +316,12 @@ async def test_a_push_that_comes_while_the_one_before_is_looked_at_is_looked_at_
     async def resolve(reference: Reference) -> Version:
         version = await look(reference)
         world.registry.push("a")
-        await world.pushes.notify("team/digits", "v1")
+        world.pushes.notify(PUSH)
         monkeypatch.undo()
         return version
 
     world.registry.push("b", signature=READ)
-    await world.pushes.notify("team/digits", "v1")
+    world.pushes.notify(PUSH)
     monkeypatch.setattr(world.registry, "resolve", resolve)
     await world.pushes.reconcile(KEY)
     await world.pushes.reconcile(KEY)
@@ -406,3 +413,22 @@ async def test_content_that_an_older_version_inspected_is_inspected_again(world:
     await world.end("Succeeded", digest="a")
     spec = (await world.store.get(MODEL_INSPECTION, key))["spec"]
     assert (spec["inspectorVersion"], spec.get("codeFormats"), spec.get("files")) == (VERSION, None, None)
+
+
+async def test_where_projects_are_not_made_a_push_waits_for_its_project(world: World) -> None:
+    catalogue: Any = world.registry
+    pushes = PushReconciler(world.store, world.store, catalogue, makes_projects=False)
+    world.registry.push("one")
+    await world.clear_project()
+    await pushes.reconcile(KEY)
+    assert world.store.made == []
+    await ensure_namespace(world.store, "team")
+    world.store.made.clear()
+    await pushes.reconcile(KEY)
+    assert world.store.made == [MODEL_JOB]
+
+
+def test_a_push_that_is_not_a_model_sets_nothing_off(world: World) -> None:
+    image = replace(PUSH, config_media_type="application/vnd.oci.image.config.v1+json")
+    assert world.pushes.notify(image) is None
+    assert world.pushes.notify(replace(PUSH, config_media_type=ormb.CONFIG)) == KEY

@@ -15,7 +15,9 @@ from prometheus_client import CollectorRegistry
 
 from klever.artifacts import model
 from klever.auth.token import token_access
-from klever.catalog.listing import PlatformCatalogue
+from klever.catalog.catalogue import Catalogue
+from klever.catalog.embedded import EmbeddedCatalogue, Pushes
+from klever.catalog.oci import OciCatalogue
 from klever.controllers.pushes import ensure_namespace
 from klever.oci import mediatypes
 from klever.oci.client import RegistryClient
@@ -76,8 +78,13 @@ def awake() -> asyncio.Event:
 
 
 @pytest.fixture
-async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
-    registry = await Registry.open(tmp_path / "registry")
+def pushes() -> Pushes:
+    return Pushes()
+
+
+@pytest.fixture
+async def registry(tmp_path: Path, pushes: Pushes) -> AsyncIterator[Registry]:
+    registry = await Registry.open(tmp_path / "registry", listener=pushes.listen)
     yield registry
     await registry.close()
 
@@ -107,9 +114,18 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
 
 
 @pytest.fixture
-def models(tmp_path: Path, store: SqliteStore, registry: Registry, endpoint: Endpoint) -> ModelHandlers:
-    registries = Registries.parse({"registries": {}}, platform=endpoint)
-    return ModelHandlers(store, PlatformCatalogue(registries, Layout(tmp_path / "metadata"), registry))
+def registries(endpoint: Endpoint) -> Registries:
+    return Registries.parse({"registries": {}}, platform=endpoint)
+
+
+@pytest.fixture
+def catalogue(tmp_path: Path, registry: Registry, pushes: Pushes, registries: Registries) -> EmbeddedCatalogue:
+    return EmbeddedCatalogue(registry, pushes, OciCatalogue(registries, Layout(tmp_path / "metadata")))
+
+
+@pytest.fixture
+def models(store: SqliteStore, catalogue: Catalogue) -> ModelHandlers:
+    return ModelHandlers(store, catalogue)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from klever.artifacts.dialects import ormb
+from klever.catalog.embedded import EmbeddedCatalogue
 from klever.errors import InvalidError
 from klever.oci import mediatypes
 from klever.oci.client import RegistryClient
@@ -37,7 +38,9 @@ async def push(registry: Registry, author: Author, repository: str, number: int)
     await registry.put_manifest(repository, f"v{number:03}", manifest.encode(), mediatypes.IMAGE_MANIFEST)
 
 
-async def test_versions_come_in_pages_that_fit(models: ModelHandlers, author: Author, registry: Registry) -> None:
+async def test_versions_come_in_pages_that_fit(
+    models: ModelHandlers, catalogue: EmbeddedCatalogue, author: Author, registry: Registry
+) -> None:
     for number in range(COUNT):
         await push(registry, author, "team/large", number)
     token, tags = "", list[str]()
@@ -49,7 +52,7 @@ async def test_versions_come_in_pages_that_fit(models: ModelHandlers, author: Au
         if not (token := page.next_page_token):
             break
     assert tags == [f"v{number:03}" for number in range(COUNT)]
-    assert models._catalogue._versions._bytes <= 8 << 20
+    assert catalogue._reader._versions._bytes <= 8 << 20
 
 
 async def test_too_much_metadata_is_not_sorted(models: ModelHandlers, author: Author, registry: Registry) -> None:

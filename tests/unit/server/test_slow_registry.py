@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -12,8 +13,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from klever.auth.token import token_access
+from klever.catalog.oci import OciCatalogue
 from klever.environments import EnvironmentManager
 from klever.executors.local import LocalExecutor
+from klever.oci.layout import Layout
+from klever.oci.registries import Registries
 from klever.process import ProcessManager
 from klever.server import binding
 from klever.server.app import JOBS, MODELS, make_server
@@ -53,6 +57,12 @@ class Platform:
             await ended(self.executor, made.metadata.uid)
             line = await self.jobs.StreamLogs(StreamLogsRequest(namespace="team", name="read")).read()
         assert line.text == "done"
+
+
+@pytest.fixture
+def catalogue(registries: Registries, tmp_path: Path) -> OciCatalogue:
+    """The catalogue of a registry elsewhere, which can be slow."""
+    return OciCatalogue(registries, Layout(tmp_path / "metadata"))
 
 
 @pytest.fixture

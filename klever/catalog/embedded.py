@@ -1,0 +1,218 @@
+"""The catalogue of the embedded registry, which it reads and writes in process.
+
+A page of versions costs the manifests of that page, however many versions a model has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+from klever.artifacts.dialects import config_media_types
+from klever.catalog.catalogue import Catalogue, Push, Version
+from klever.catalog.reader import VersionReader
+from klever.disk import disk_errors
+from klever.errors import KleverError, NotFoundError
+from klever.limits import DEFAULTS, Limits
+from klever.oci.digest import Digest
+from klever.oci.manifest import Descriptor
+from klever.oci.reference import Reference
+from klever.registry.events import Event, PushEvent
+from klever.registry.records import Precondition, StoredManifest, Tag
+from klever.registry.registry import Registry
+
+__all__ = ["EmbeddedCatalogue", "Pushes"]
+
+_PAGE: Final = 1000
+"""Names that are read in one go; other tasks run in between."""
+_CHUNK: Final = 8
+"""Versions that are read at a time."""
+_PAGE_BYTES: Final = 4 << 20
+"""Metadata of the versions of a page: a message holds no more."""
+_CANDIDATES: Final = 4
+"""Tags, the last pushed ones, among which a model's latest version is looked for."""
+_CACHED_LATEST: Final = 4096
+_WAITING: Final = 10_000
+
+
+class Pushes:
+    """Keeps the registry's pushes until the catalogue's reader takes them; `listen` waits while 10,000 are kept."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[Push] = asyncio.Queue(_WAITING)
+
+    async def listen(self, event: Event) -> None:
+        """Take an event; pass this as the listener of a `Registry`."""
+        if isinstance(event, PushEvent) and event.tag:
+            push = Push(event.repository, event.tag, event.digest, event.media_type, event.config_media_type)
+            await self._queue.put(push)
+
+    async def next(self) -> Push:
+        return await self._queue.get()
+
+
+class EmbeddedCatalogue(Catalogue):
+    """Reads `registry` and takes the `pushes` that it is told of. `remote` reads references with a host."""
+
+    def __init__(self, registry: Registry, pushes: Pushes, remote: Catalogue, *, limits: Limits = DEFAULTS) -> None:
+        self._registry = registry
+        self._pushes = pushes
+        self._remote = remote
+        self._limits = limits
+        self._reader = VersionReader(limits)
+        self._latest: OrderedDict[str, tuple[list[Tag], Tag | None]] = OrderedDict()
+
+    async def projects(self) -> dict[str, int]:
+        return dict(Counter(name.partition("/")[0] for name in await self.models()))
+
+    async def models(self, project: str = "") -> list[str]:
+        prefix = f"{project}/" if project else ""
+        names, after = [], prefix
+        while page := self._registry.repositories(after=after, limit=_PAGE):
+            names += [name for name in page if name.startswith(prefix) and "/" in name]
+            after = page[-1]
+            if not after.startswith(prefix):
+                break
+            await asyncio.sleep(0)
+        return names
+
+    async def count(self, repository: str) -> int:
+        return self._registry.count_tags(repository)
+
+    async def versions(
+        self, repository: str, *, containing: str = "", offset: int, limit: int
+    ) -> tuple[list[Version | None], bool]:
+        """Return at most `limit` versions whose tags contain a text, by tag, from `offset` on, and if more follow.
+
+        There are fewer where their metadata is large, but at least one.
+
+        A version whose metadata cannot be read is None. Raises `NotFoundError` for an unknown repository.
+        """
+        self._check_known(repository)
+        tags = self._registry.tagged(
+            repository, config_media_types(), containing=containing, offset=offset, limit=limit + 1
+        )
+        page: list[Version | None] = []
+        left = _PAGE_BYTES
+        for start in range(0, min(limit, len(tags)), _CHUNK):
+            for version in await self._read_all(repository, tags[start : min(start + _CHUNK, limit)]):
+                left -= version.config_bytes if version else 0
+                if left < 0 and page:
+                    return page, True
+                page.append(version)
+            await asyncio.sleep(0)  # versions that are known are read without waiting
+        return page, len(tags) > limit
+
+    async def versions_by_time(self, repository: str, *, containing: str = "") -> list[Version]:
+        """Return all versions whose tags contain a text, the one that was created first first.
+
+        Every version must be read for that: raises `InvalidError` beyond the limit `versions_by_time`.
+        """
+        self._check_known(repository)
+        most = self._limits.versions_by_time
+        tags = self._registry.tagged(repository, config_media_types(), containing=containing, offset=0, limit=most + 1)
+        if len(tags) > most:
+            count = max(await self.count(repository), most + 1)
+            self._limits.check("versions_by_time", count, f"the model {repository}", "order_by")
+        found: list[Version] = []
+        for start in range(0, len(tags), _CHUNK):
+            found += filter(None, await self._read_all(repository, tags[start : start + _CHUNK]))
+            used = sum(version.config_bytes for version in found)
+            self._limits.check("listed_bytes", used, f"the metadata of the versions of {repository}", "order_by")
+        return sorted(found, key=lambda version: version.created)
+
+    async def latest(self, repository: str) -> Version | None:
+        """Return the version that was created last among those pushed last; None if none of these is a model."""
+        tags = self._registry.newest(repository, config_media_types(), limit=_CANDIDATES)
+        known = self._latest.get(repository)
+        if known is not None and known[0] == tags:
+            return (await self._read_all(repository, [known[1]]))[0] if known[1] else None
+        versions = zip(await self._read_all(repository, tags), tags, strict=True)
+        found = [(version, tag) for version, tag in versions if version is not None]
+        latest, tag = max(found, key=lambda pair: pair[0].created) if found else (None, None)
+        self._latest[repository] = (tags, tag)
+        if len(self._latest) > _CACHED_LATEST:
+            self._latest.popitem(last=False)
+        return latest
+
+    async def resolve(self, reference: Reference) -> Version:
+        if reference.host:
+            return await self._remote.resolve(reference)
+        if reference.digest is not None and (known := self._reader.known(reference, reference.digest)):
+            return known
+        return await self._read(reference, self._manifest(reference))
+
+    async def tag(self, version: Version, tag: str, expected: Digest | None) -> None:
+        if version.reference.host:
+            return await self._remote.tag(version, tag, expected)
+        manifest = self._manifest(version.pinned)
+        precondition = Precondition(expected)
+        repository = version.reference.repository
+        await self._registry.put_manifest(
+            repository, tag, manifest.content, manifest.media_type, precondition=precondition
+        )
+        return None
+
+    async def delete(self, reference: Reference) -> None:
+        if reference.host:
+            return await self._remote.delete(reference)
+        try:
+            return await self._registry.delete(reference.repository, reference.target)
+        except NotFoundError as error:
+            raise _missing(reference) from error
+
+    async def notifications(self) -> AsyncIterator[Push]:
+        types = config_media_types()
+        for repository in await self.models():
+            offset = 0
+            while tags := self._registry.tagged(repository, types, offset=offset, limit=_PAGE):
+                for tag in tags:
+                    yield Push(repository, tag.name, tag.digest, new=False)
+                offset += len(tags)
+        while True:
+            yield await self._pushes.next()
+
+    def _check_known(self, repository: str) -> None:
+        try:
+            self._registry.tags(repository, limit=0)
+        except NotFoundError as error:
+            raise NotFoundError(f"there is no model {repository}", reason="MODEL_NOT_FOUND") from error
+
+    async def _read_all(self, repository: str, tags: Sequence[Tag]) -> list[Version | None]:
+        """Return what each tag names; None where that cannot be read."""
+        return [await self._readable(Reference(repository, tag=tag.name), tag.digest) for tag in tags]
+
+    async def _readable(self, reference: Reference, digest: Digest) -> Version | None:
+        """Return the version that a tag named when the tags were listed; it may have moved since."""
+        try:
+            version = await self.resolve(reference.with_digest(digest))
+        except KleverError:  # damaged, deleted since, or beyond a limit
+            return None
+        return replace(version, reference=reference)
+
+    def _manifest(self, reference: Reference) -> StoredManifest:
+        try:
+            return self._registry.manifest(reference.repository, reference.target)
+        except NotFoundError as error:
+            raise _missing(reference) from error
+
+    async def _read(self, reference: Reference, stored: StoredManifest) -> Version:
+        if known := self._reader.known(reference, stored.digest):
+            return known
+        manifest = self._reader.parse(reference, stored.content)
+        config = await self._config(reference.repository, manifest.config)
+        return await asyncio.to_thread(self._reader.read, reference, stored.digest, manifest, config)
+
+    async def _config(self, repository: str, config: Descriptor) -> bytes:
+        blob = await self._registry.blobs.find(repository, config.digest)
+        if blob.size != config.size or (blob.check is not None and not await asyncio.shield(blob.check)):
+            raise NotFoundError(f"the config {config.digest} of {repository} is damaged: push it again")
+        with disk_errors(blob.path):
+            return await asyncio.to_thread(blob.path.read_bytes)
+
+
+def _missing(reference: Reference) -> NotFoundError:
+    return NotFoundError(f"{reference} is not in the registry", reason="MODEL_NOT_FOUND")

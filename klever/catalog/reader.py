@@ -1,0 +1,48 @@
+"""Reads a version from its manifest and config, and remembers it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from klever.artifacts.dialects import detect
+from klever.catalog.cache import VersionCache
+from klever.catalog.catalogue import Version
+from klever.formats.bounds import check_bounds
+from klever.limits import Limits
+from klever.oci.digest import Digest
+from klever.oci.manifest import Manifest
+from klever.oci.reference import Reference
+
+__all__ = ["VersionReader"]
+
+
+class VersionReader:
+    """Threads may use it at the same time."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._versions = VersionCache()
+
+    def known(self, reference: Reference, digest: Digest) -> Version | None:
+        """Return a version that was read before."""
+        version = self._versions.get(reference.repository, digest)
+        return replace(version, reference=reference) if version else None
+
+    def parse(self, reference: Reference, content: bytes) -> Manifest:
+        """Return the manifest of a model; raises `InvalidError` also for a config beyond the limit `config_bytes`."""
+        manifest = Manifest.parse(content, str(reference))
+        detect(manifest, str(reference)).content_layers(manifest)
+        self._limits.check("config_bytes", manifest.config.size, f"the metadata of {reference}")
+        return manifest
+
+    def read(self, reference: Reference, digest: Digest, manifest: Manifest, config: bytes) -> Version:
+        """Return the version of a manifest that `parse` returned, and remember it. Raises `InvalidError`."""
+        dialect = detect(manifest, str(reference))
+        metadata = dialect.decode(config)
+        if metadata.signature is not None:
+            check_bounds(metadata.signature, self._limits)
+        size = manifest.config.size + sum(layer.size for layer in manifest.layers)
+        content, config_bytes = dialect.content(manifest), manifest.config.size
+        version = Version(reference, digest, content, size, metadata, dialect.name, config_bytes)
+        self._versions.add(reference.repository, version)
+        return version
