@@ -45,6 +45,7 @@ class Limits:
     example_bytes: int = _limit(64 << 20, "bytes", "an example request, and the health probe made from a signature")
     message_bytes: int = _limit(4 << 20, "bytes", "a message that a caller of the API sends")
     open_streams: int = _limit(500, "streams", "the watches and followed logs of all callers at a time")
+    anonymous_streams: int = _limit(400, "streams", "those of callers without a token, so that others get some as well")
     task_memory_bytes: int = _limit(2 << 30, "bytes", "the resident memory of a job's task")
     task_seconds: int = _limit(3600, "seconds", "the run time of a job's task, whatever its spec allows")
     concurrent_renders: int = _limit(4, "renders", "the calls of RenderServing at a time")
