@@ -95,7 +95,9 @@ class UploadHandlers:
         if upload.offset + (request.content_length or 0) > self._limit:
             raise ExhaustedError(f"a blob has {self._limit} bytes at the most", reason="TOO_LARGE")
         with self._metrics.uploads.track_inprogress():
-            await upload.append(body_parts(request, self._metrics.received), self._limit)
+            admit = self._blobs.room(upload.repository)
+            admit(request.content_length or 0)  # before the body comes
+            await upload.append(body_parts(request, self._metrics.received), self._limit, admit)
 
 
 def _check_range(request: web.Request, upload: Upload) -> None:
