@@ -25,7 +25,7 @@ from klever.oci.digest import Digest
 from klever.registry.content import hash_file
 from klever.registry.threads import Threads
 
-__all__ = ["Parts", "Upload", "Uploads", "project_of"]
+__all__ = ["Parts", "Upload", "Uploads", "project_of", "too_large"]
 
 Parts = Sequence[bytes]
 """Pieces of a body, some 512 KiB together, written and hashed in one go."""
@@ -74,7 +74,7 @@ class Upload:
                     await writing
                 size = sum(map(len, parts))
                 if self.offset + size > limit:
-                    raise ExhaustedError(f"the blob has more than the {limit} bytes allowed here", reason="TOO_LARGE")
+                    raise too_large(limit)
                 admit(size)
                 writing = self._threads.submit(self._write, parts)
         finally:
@@ -193,6 +193,15 @@ def _file_errors(path: Path) -> Iterator[None]:
             yield
         except FileNotFoundError as error:
             raise NotFoundError("the upload has ended", reason="BLOB_UPLOAD_UNKNOWN") from error
+
+
+def too_large(limit: int) -> ExhaustedError:
+    """Return the error of a blob with more bytes than the limit."""
+    return ExhaustedError(
+        f"the blob has more than {limit} bytes, the limit blob_bytes: push smaller blobs, or start the platform with a "
+        "larger --limit blob_bytes=BYTES",
+        reason="TOO_LARGE",
+    )
 
 
 def project_of(repository: str) -> str:

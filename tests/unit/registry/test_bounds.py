@@ -116,7 +116,7 @@ async def test_a_project_has_a_largest_size_in_all_its_repositories(tmp_path: Pa
 
 @pytest.mark.parametrize("body", [lambda: bytes(1001), lambda: streamed(bytes(1000), b"x")], ids=["sized", "stream"])
 async def test_a_blob_has_a_largest_size(tmp_path: Path, body: Callable[[], bytes]) -> None:
-    async with serving(tmp_path / "registry", max_blob=1000) as served:
+    async with serving(tmp_path / "registry", limits=Limits(blob_bytes=1000)) as served:
         client = served.client
         path = f"/v2/a/b/blobs/uploads/?digest={Digest.of(bytes(1001))}"
         assert (await client.ask("POST", path, body())).refusal == (413, "TOO_LARGE")
@@ -131,7 +131,7 @@ async def test_a_blob_has_a_largest_size(tmp_path: Path, body: Callable[[], byte
 
 
 async def test_a_large_body_is_refused_before_it_comes(tmp_path: Path) -> None:
-    async with serving(tmp_path / "registry", max_blob=1000) as served:
+    async with serving(tmp_path / "registry", limits=Limits(blob_bytes=1000)) as served:
         path = f"/v2/a/b/blobs/uploads/?digest={DIGEST}"
         async with half_sent(served.client, "POST", path, b"", 1 << 40) as reader:
             assert await status(reader) == 413
