@@ -45,6 +45,7 @@ class Limits:
     example_bytes: int = _limit(64 << 20, "bytes", "an example request, and the health probe made from a signature")
     message_bytes: int = _limit(4 << 20, "bytes", "a message that a caller of the API sends")
     open_streams: int = _limit(500, "streams", "the watches and followed logs of all callers at a time")
+    anonymous_streams: int = _limit(400, "streams", "those of callers without a token, so that others get some as well")
     task_memory_bytes: int = _limit(2 << 30, "bytes", "the resident memory of a job's task")
     task_seconds: int = _limit(3600, "seconds", "the run time of a job's task, whatever its spec allows")
     concurrent_renders: int = _limit(4, "renders", "the calls of RenderServing at a time")
@@ -59,9 +60,12 @@ class Limits:
     versions_by_time: int = _limit(1_000, "versions", "the versions of a model that are listed by their time")
     tags_per_page: int = _limit(1_000, "tags", "a page of the registry's lists")
     manifest_bytes: int = _limit(4 << 20, "bytes", "a manifest that is pushed to the registry")
+    blob_bytes: int = _limit(1 << 40, "bytes", "a blob that is pushed to the registry")
+    project_bytes: int = _limit(1 << 40, "bytes", "the blobs of a project in the embedded registry, uploads included")
     upload_sessions: int = _limit(1_000, "uploads", "the blob uploads that are open at a time")
     upload_sessions_per_repository: int = _limit(500, "uploads", "the blob uploads that are open for one repository")
     request_bytes: int = _limit(64 << 20, "bytes", "an inference request, and a message of an inference stream")
+    gateway_connections: int = _limit(10_000, "connections", "the connections of all clients to the gateway")
     gateway_bytes: int = _limit(
         2 << 30, "bytes", "the gateway's memory: it holds an inference request until it is whole"
     )

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, NoReturn
 
+from klever.cli.terminal import Terminal, escaped
 from klever.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -66,7 +67,7 @@ def run_verb(program: str, verb: Callable[[], int], hint: Callable[[KleverError]
     except KleverError as error:
         advice = hint(error)
         line = " ".join(str(error).split()) or f"{error.reason} and no more was said: this is a bug of ours"
-        print(f"{program}: {line}{f'; {advice}' if advice else ''}", file=sys.stderr)
+        print(escaped(f"{program}: {line}{f'; {advice}' if advice else ''}"), file=sys.stderr)
         return exit_code(error)
     except BrokenPipeError:
         # Who read our output has gone, `head` for one: that is no error, and nothing is left to say.
@@ -74,7 +75,7 @@ def run_verb(program: str, verb: Callable[[], int], hint: Callable[[KleverError]
         return 0
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        print(f"{program}: {where}{error.strerror or str(error) or type(error).__name__}", file=sys.stderr)
+        print(escaped(f"{program}: {where}{error.strerror or str(error) or type(error).__name__}"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
@@ -83,11 +84,19 @@ def run_verb(program: str, verb: Callable[[], int], hint: Callable[[KleverError]
 
 
 def _open_streams() -> None:
-    """Let every character be printed, as an escape where the terminal lacks it; a closed stream swallows all."""
+    """Let every character be printed, as an escape where it would control the terminal, or where the terminal lacks it.
+
+    A closed stream swallows all.
+    """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+    if not isinstance(sys.stdout, io.TextIOWrapper):
+        return
+    if sys.stdout.isatty() and not isinstance(sys.stdout, Terminal):
+        encoding, errors = sys.stdout.encoding, sys.stdout.errors
+        sys.stdout = Terminal(sys.stdout.detach(), encoding=encoding, errors=errors, line_buffering=True)
+    if sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")
 
 

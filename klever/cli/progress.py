@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from klever.cli.terminal import escaped
+
 __all__ = ["bytes_progress", "status_line"]
 
 
@@ -48,4 +50,4 @@ def status_line(title: str) -> Iterator[Callable[[str], None]]:
     )
     with progress.Progress(*columns, console=Console(stderr=True), transient=True) as line:
         task = line.add_task(title, total=None)
-        yield lambda text: line.update(task, description=" ".join(f"{title}: {text}".split()))
+        yield lambda text: line.update(task, description=escaped(" ".join(f"{title}: {text}".split())))

@@ -24,10 +24,8 @@ from klever.registry.metrics import Metrics
 from klever.registry.registry import Registry, check_repository
 from klever.registry.requests import Caller
 
-__all__ = ["MAX_BLOB", "Route", "application", "routes"]
+__all__ = ["Route", "application", "routes"]
 
-MAX_BLOB: Final = 1 << 40
-"""Bytes of a blob that are taken at the most."""
 
 _NAME: Final = "/v2/{name:.+}"
 _UPLOAD: Final = _NAME + "/blobs/uploads/{upload:[^/]+}"
@@ -47,11 +45,9 @@ class Route:
     handler: Callable[[web.Request, Caller], Awaitable[web.StreamResponse]]
 
 
-def routes(
-    registry: Registry, access: Access, metrics: Metrics, max_blob: int, limits: Limits = DEFAULTS
-) -> list[Route]:
+def routes(registry: Registry, access: Access, metrics: Metrics, limits: Limits = DEFAULTS) -> list[Route]:
     """Everything that the registry answers."""
-    uploads = UploadHandlers(registry.blobs, access, metrics, max_blob)
+    uploads = UploadHandlers(registry.blobs, access, metrics, limits)
     blobs = BlobHandlers(registry.blobs)
     manifests = ManifestHandlers(registry, metrics, limits)
     lists = ListHandlers(registry, limits)
@@ -75,12 +71,10 @@ def routes(
     ]
 
 
-def application(
-    registry: Registry, access: Access, metrics: Metrics, *, max_blob: int = MAX_BLOB, limits: Limits = DEFAULTS
-) -> web.Application:
+def application(registry: Registry, access: Access, metrics: Metrics, *, limits: Limits = DEFAULTS) -> web.Application:
     """The application; its handlers run on the plain asyncio loop, where files are sent by the kernel."""
     app = web.Application(middlewares=[_errors])
-    for route in routes(registry, access, metrics, max_blob, limits):
+    for route in routes(registry, access, metrics, limits):
         app.router.add_route(route.method, route.path, _guarded(route, access))
 
     async def finish(request: web.Request, response: web.StreamResponse) -> None:

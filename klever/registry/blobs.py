@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 from weakref import WeakValueDictionary
 
-from klever.errors import KleverError, NotFoundError
+from klever.errors import ExhaustedError, KleverError, NotFoundError
 from klever.limits import DEFAULTS, Limits
 from klever.oci.digest import Digest
 from klever.oci.manifest import Descriptor
@@ -21,7 +21,7 @@ from klever.registry.content import Content
 from klever.registry.index import Index
 from klever.registry.records import Link
 from klever.registry.threads import Threads
-from klever.registry.uploads import Upload, Uploads
+from klever.registry.uploads import Upload, Uploads, project_of
 from klever.registry.verification import Verifier
 
 __all__ = ["Blob", "Blobs", "Collected"]
@@ -77,6 +77,7 @@ class Blobs:
         limits: Limits = DEFAULTS,
     ) -> None:
         self.uploads = Uploads(root, threads, limits)
+        self._limits = limits
         self._content = Content(root)
         self._index = index
         self._threads = threads
@@ -138,12 +139,37 @@ class Blobs:
         self.uploads.forget(upload)
         return upload.offset
 
+    def room(self, repository: str) -> Callable[[int], None]:
+        """Return a function that raises `ExhaustedError` if the project has no room for a number of bytes more.
+
+        It reads what the project has stored once, and what its uploads have received at each call.
+        """
+        project, most = project_of(repository), self._limits.project_bytes
+        stored = self._index.project_bytes(project)
+
+        def admit(size: int) -> None:
+            used = stored + self.uploads.project_bytes(project)
+            if used + size > most:
+                raise ExhaustedError(
+                    f"project {project} holds {used} bytes in the registry, and the limit project_bytes is {most}: "
+                    "delete versions, or start the platform with a larger --limit project_bytes=BYTES",
+                    reason="DENIED",
+                    metadata={"limit": "project_bytes"},
+                )
+
+        return admit
+
     async def mount(self, source: str, repository: str, digest: Digest) -> bool:
-        """Let `repository` read a blob of `source`; returns whether there is one."""
+        """Let `repository` read a blob of `source`; returns whether there is one.
+
+        Raises `ExhaustedError` if the project has no room for it.
+        """
         try:
-            await self._find_verified(source, digest)
+            found = await self._find_verified(source, digest)
         except NotFoundError:
             return False
+        if project_of(source) != project_of(repository):
+            self.room(repository)(found.size)
         return await self._index.mount(source, repository, digest)
 
     async def delete(self, repository: str, digest: Digest) -> None:

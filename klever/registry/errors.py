@@ -27,6 +27,7 @@ __all__ = ["error_response", "status_of"]
 
 _STATUS_BY_REASON: Final[Mapping[str, int]] = {
     "BLOB_IN_USE": 405,
+    "DENIED": 403,
     "DIGEST_INVALID": 400,
     "BLOB_UPLOAD_INVALID": 416,
     "TOO_LARGE": 413,

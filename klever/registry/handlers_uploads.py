@@ -8,14 +8,15 @@ from typing import Final
 from aiohttp import web
 
 from klever.auth import Access
-from klever.errors import ExhaustedError, InvalidError, KleverError, PermissionDeniedError, UnauthenticatedError
+from klever.errors import InvalidError, KleverError, PermissionDeniedError, UnauthenticatedError
+from klever.limits import Limits
 from klever.oci.digest import Digest
 from klever.oci.reference import is_repository
 from klever.registry.auth import repository_resource
 from klever.registry.blobs import Blobs
 from klever.registry.metrics import Metrics
 from klever.registry.requests import Caller, body_parts, digest_of
-from klever.registry.uploads import Upload
+from klever.registry.uploads import Upload, too_large
 
 __all__ = ["UploadHandlers"]
 
@@ -23,13 +24,13 @@ _CONTENT_RANGE: Final = re.compile(r"(?:bytes[ =])?(\d{1,19})-(\d{1,19})(?:/.*)?
 
 
 class UploadHandlers:
-    """The handlers of /v2/NAME/blobs/uploads/; a blob has `limit` bytes at the most."""
+    """The handlers of /v2/NAME/blobs/uploads/."""
 
-    def __init__(self, blobs: Blobs, access: Access, metrics: Metrics, limit: int) -> None:
+    def __init__(self, blobs: Blobs, access: Access, metrics: Metrics, limits: Limits) -> None:
         self._blobs = blobs
         self._access = access
         self._metrics = metrics
-        self._limit = limit
+        self._limit = limits.blob_bytes
 
     async def start(self, request: web.Request, caller: Caller) -> web.Response:
         """POST: mount a blob of another repository, take a whole blob, or open a session."""
@@ -93,9 +94,11 @@ class UploadHandlers:
     async def _receive(self, request: web.Request, upload: Upload) -> None:
         _check_range(request, upload)
         if upload.offset + (request.content_length or 0) > self._limit:
-            raise ExhaustedError(f"a blob has {self._limit} bytes at the most", reason="TOO_LARGE")
+            raise too_large(self._limit)
         with self._metrics.uploads.track_inprogress():
-            await upload.append(body_parts(request, self._metrics.received), self._limit)
+            admit = self._blobs.room(upload.repository)
+            admit(request.content_length or 0)  # before the body comes
+            await upload.append(body_parts(request, self._metrics.received), self._limit, admit)
 
 
 def _check_range(request: web.Request, upload: Upload) -> None:

@@ -86,6 +86,15 @@ class Index:
         sql = "SELECT repository FROM links WHERE digest = ? ORDER BY repository LIMIT ?"
         return [row[0] for row in self._database.read(sql, digest, limit)]
 
+    def project_bytes(self, project: str) -> int:
+        """Return the size of the blobs that the repositories of a project have, each counted once."""
+        sql = (
+            "SELECT coalesce(sum(size), 0) FROM (SELECT DISTINCT digest, size FROM links"
+            " WHERE repository = ?1 OR (repository > ?1 || '/' AND repository < ?1 || '0'))"  # 0 follows / in ASCII
+        )
+        size: int = self._database.read(sql, project)[0][0]
+        return size
+
     def knows(self, repository: str) -> bool:
         """Whether anything was ever pushed there and is still kept."""
         sql = (

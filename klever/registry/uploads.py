@@ -12,7 +12,7 @@ import os
 import re
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -25,7 +25,7 @@ from klever.oci.digest import Digest
 from klever.registry.content import hash_file
 from klever.registry.threads import Threads
 
-__all__ = ["Parts", "Upload", "Uploads"]
+__all__ = ["Parts", "Upload", "Uploads", "project_of", "too_large"]
 
 Parts = Sequence[bytes]
 """Pieces of a body, some 512 KiB together, written and hashed in one go."""
@@ -36,8 +36,9 @@ _ID: Final = re.compile(r"[0-9a-f]{32}")
 class Upload:
     """One session. `offset` is the number of bytes that are there; `lock` is held by who changes it."""
 
-    def __init__(self, identifier: str, path: Path, offset: int, threads: Threads) -> None:
+    def __init__(self, identifier: str, repository: str, path: Path, offset: int, threads: Threads) -> None:
         self.identifier = identifier
+        self.repository = repository
         self.path = path
         self.offset = offset
         self.lock = asyncio.Lock()
@@ -45,15 +46,16 @@ class Upload:
         self._sha256 = hashlib.sha256()
         self._hashed = 0  # bytes that went through _sha256; it counts only while it equals `offset`
 
-    async def append(self, blocks: AsyncIterator[Parts], limit: int) -> None:
+    async def append(self, blocks: AsyncIterator[Parts], limit: int, admit: Callable[[int], None]) -> None:
         """Write `blocks` at the end; the next one is received while one is hashed and written.
 
-        What came before a connection was cut stays. Raises `ExhaustedError` on a full disk or beyond `limit` bytes
-        in all, and leaves nothing of these blocks then.
+        `admit` raises an error if the project has no room for a number of bytes more. What came before a connection
+        was cut stays. Raises `ExhaustedError` on a full disk or beyond `limit` bytes in all, and leaves nothing of
+        these blocks after these errors.
         """
         start = self.offset
         try:
-            await self._write_all(blocks, limit)
+            await self._write_all(blocks, limit, admit)
         except ExhaustedError:
             await self._threads.submit(self._truncate, start)
             raise
@@ -64,14 +66,16 @@ class Upload:
         if found != digest:
             raise IntegrityError(f"the content's digest is {found}, not {digest}", reason="DIGEST_INVALID")
 
-    async def _write_all(self, blocks: AsyncIterator[Parts], limit: int) -> None:
+    async def _write_all(self, blocks: AsyncIterator[Parts], limit: int, admit: Callable[[int], None]) -> None:
         writing: asyncio.Future[None] | None = None
         try:
             async for parts in blocks:
                 if writing is not None:
                     await writing
-                if self.offset + sum(map(len, parts)) > limit:
-                    raise ExhaustedError(f"the blob has more than the {limit} bytes allowed here", reason="TOO_LARGE")
+                size = sum(map(len, parts))
+                if self.offset + size > limit:
+                    raise too_large(limit)
+                admit(size)
                 writing = self._threads.submit(self._write, parts)
         finally:
             if writing is not None:
@@ -116,7 +120,7 @@ class Uploads:
     async def start(self, repository: str) -> Upload:
         """A new session; raises `ExhaustedError` if the disk is full, or too many are open."""
         identifier = uuid.uuid4().hex
-        upload = Upload(identifier, self._path(repository, identifier), 0, self._threads)
+        upload = Upload(identifier, repository, self._path(repository, identifier), 0, self._threads)
         self._check_room(repository, upload.path.suffix)
         self._open[upload.path] = upload  # counted before the others that start meanwhile look
         try:
@@ -133,8 +137,12 @@ class Uploads:
             size = await self._threads.submit(_size, path) if _ID.fullmatch(identifier) else None
             if size is None:
                 raise NotFoundError(f"{repository} has no upload {identifier}", reason="BLOB_UPLOAD_UNKNOWN")
-            self._open.setdefault(path, Upload(identifier, path, size, self._threads))
+            self._open.setdefault(path, Upload(identifier, repository, path, size, self._threads))
         return self._open[path]
+
+    def project_bytes(self, project: str) -> int:
+        """Return what the open sessions of a project have received."""
+        return sum(upload.offset for upload in self._open.values() if project_of(upload.repository) == project)
 
     def forget(self, upload: Upload) -> None:
         """Its file has become a blob."""
@@ -185,6 +193,20 @@ def _file_errors(path: Path) -> Iterator[None]:
             yield
         except FileNotFoundError as error:
             raise NotFoundError("the upload has ended", reason="BLOB_UPLOAD_UNKNOWN") from error
+
+
+def too_large(limit: int) -> ExhaustedError:
+    """Return the error of a blob with more bytes than the limit."""
+    return ExhaustedError(
+        f"the blob has more than {limit} bytes, the limit blob_bytes: push smaller blobs, or start the platform with a "
+        "larger --limit blob_bytes=BYTES",
+        reason="TOO_LARGE",
+    )
+
+
+def project_of(repository: str) -> str:
+    """Return the project of a repository: its first component."""
+    return repository.partition("/")[0]
 
 
 def _create(path: Path) -> None:

@@ -47,7 +47,7 @@ class Binder:
         self._access = access
         self._metrics = metrics
         self._limits = limits
-        self._streams: set[asyncio.Timeout] = set()
+        self._streams: dict[asyncio.Timeout, Caller] = {}
         self._stopping = False
 
     def end_streams(self) -> None:
@@ -101,7 +101,7 @@ class Binder:
                 request = read(content)
                 self._access.require(caller, action.verb, action.resource(request))
                 async with (
-                    self._open(method.name, context.time_remaining() or STREAM_DEADLINE),
+                    self._open(method.name, caller, context.time_remaining() or STREAM_DEADLINE),
                     aclosing(handler(request)) as responses,
                 ):
                     async for response in responses:
@@ -129,15 +129,17 @@ class Binder:
         return caller
 
     @asynccontextmanager
-    async def _open(self, method: str, seconds: float) -> AsyncIterator[None]:
+    async def _open(self, method: str, caller: Caller, seconds: float) -> AsyncIterator[None]:
         """Limit the time of a stream, which `end_streams` can end. Raises `ExhaustedError` while too many are open."""
         self._limits.admit("open_streams", len(self._streams), method)
+        if caller == ANONYMOUS:
+            self._limits.admit("anonymous_streams", list(self._streams.values()).count(ANONYMOUS), method)
         async with asyncio.timeout(seconds) as limit:
-            self._streams.add(limit)
+            self._streams[limit] = caller
             try:
                 yield
             finally:
-                self._streams.discard(limit)
+                del self._streams[limit]
 
     async def _fail(self, call: Call, error: Exception, context: Context) -> NoReturn:
         if isinstance(error, TimeoutError):

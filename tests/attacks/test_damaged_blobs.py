@@ -83,21 +83,3 @@ def test_a_push_repairs_what_was_damaged_before_the_start(platform: Platform, da
     platform.start()
     platform.run("ormb", "push", "team/add:v1")
     assert {path: path.read_bytes() for path in blobs(platform)} == sound
-
-
-def listed(platform: Platform) -> list[tuple[str, str]]:
-    return [(version["tag"], version["format"]) for version in platform.get("versions", "team/add")["items"]]
-
-
-@pytest.mark.parametrize("damage", [flip, empty])
-def test_damaged_metadata_is_fetched_again(platform: Platform, damage: Callable[[Path], None]) -> None:
-    platform.start()
-    platform.push("team/add:v1")
-    assert listed(platform) == [("v1", "ONNX")]
-    platform.end()
-    cached = sorted((platform.data / "metadata/blobs/sha256").iterdir())
-    assert cached
-    for path in cached:
-        damage(path)
-    platform.start()
-    assert listed(platform) == [("v1", "ONNX")]

@@ -10,12 +10,11 @@ __all__ = ["overload_manager"]
 
 _HEAP: Final = "envoy.resource_monitors.fixed_heap"
 _MESSAGES: Final = "type.googleapis.com/envoy.extensions.resource_monitors"
-_MAX_CONNECTIONS: Final = 10_000
 _TIMERS: Final = {
     "@type": "type.googleapis.com/envoy.config.overload.v3.ScaleTimersOverloadActionConfig",
     "timer_scale_factors": [{"timer": "HTTP_DOWNSTREAM_STREAM_IDLE", "min_timeout": "5s"}],
 }
-"""Who holds a request half sent holds it no longer than this when memory is short."""
+"""A client may hold a request that is half sent no longer than this when memory is short."""
 
 
 def overload_manager(limits: Limits) -> dict[str, Any]:
@@ -29,7 +28,7 @@ def overload_manager(limits: Limits) -> dict[str, Any]:
                 "name": "envoy.resource_monitors.global_downstream_max_connections",
                 "typed_config": {
                     "@type": f"{_MESSAGES}.downstream_connections.v3.DownstreamConnectionsConfig",
-                    "max_active_downstream_connections": _MAX_CONNECTIONS,
+                    "max_active_downstream_connections": limits.gateway_connections,
                 },
             },
             {

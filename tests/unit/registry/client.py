@@ -25,7 +25,7 @@ from klever.limits import DEFAULTS, Limits
 from klever.oci import mediatypes
 from klever.oci.digest import Digest
 from klever.oci.manifest import Descriptor, Manifest
-from klever.registry.app import MAX_BLOB, application
+from klever.registry.app import application
 from klever.registry.events import Listener
 from klever.registry.metrics import Metrics
 from klever.registry.registry import Registry
@@ -135,12 +135,11 @@ async def serving(
     listener: Listener | None = None,
     grace: float = HOUR,
     clock: Callable[[], float] = time.time,
-    max_blob: int = MAX_BLOB,
     drain: float = 1.0,
     limits: Limits = DEFAULTS,
 ) -> AsyncIterator[Served]:
     registry = await Registry.open(root, listener=listener, grace=grace, clock=clock, limits=limits)
-    app = application(registry, access, Metrics(CollectorRegistry()), max_blob=max_blob, limits=limits)
+    app = application(registry, access, Metrics(CollectorRegistry()), limits=limits)
     server = RegistryServer(registry, app, upkeep=HOUR)
     address = await server.start(("127.0.0.1", 0), drain=drain)
     try:

@@ -95,9 +95,28 @@ async def streamed(*blocks: bytes) -> AsyncIterator[bytes]:
         yield block
 
 
+async def test_a_project_has_a_largest_size_in_all_its_repositories(tmp_path: Path) -> None:
+    async with serving(tmp_path / "registry", limits=Limits(project_bytes=1000)) as served:
+        client = served.client
+        assert (await client.put_blob("team/a", bytes(400))).status == 201
+        assert (await client.put_blob("team/b", bytes(400))).status == 201  # the same blob takes no space again
+        open_session = await client.start_upload("team/b")
+        assert (await client.ask("PATCH", open_session, b"x" * 500)).status == 202
+        for body in (b"y" * 200, streamed(b"y" * 50, b"y" * 150)):
+            digest = Digest.of(b"y" * 200)
+            refused = await client.ask("POST", f"/v2/team/c/blobs/uploads/?digest={digest}", body)
+            assert refused.refusal == (403, "DENIED")
+            assert "--limit project_bytes" in refused.json["errors"][0]["message"]
+        assert (await client.put_blob("team-2/c", b"y" * 200)).status == 201
+        mount = f"/v2/team/c/blobs/uploads/?mount={digest}&from=team-2/c"
+        assert (await client.ask("POST", mount)).refusal == (403, "DENIED")
+        await client.ask("DELETE", open_session)
+        assert (await client.ask("POST", mount)).status == 201
+
+
 @pytest.mark.parametrize("body", [lambda: bytes(1001), lambda: streamed(bytes(1000), b"x")], ids=["sized", "stream"])
 async def test_a_blob_has_a_largest_size(tmp_path: Path, body: Callable[[], bytes]) -> None:
-    async with serving(tmp_path / "registry", max_blob=1000) as served:
+    async with serving(tmp_path / "registry", limits=Limits(blob_bytes=1000)) as served:
         client = served.client
         path = f"/v2/a/b/blobs/uploads/?digest={Digest.of(bytes(1001))}"
         assert (await client.ask("POST", path, body())).refusal == (413, "TOO_LARGE")
@@ -112,7 +131,7 @@ async def test_a_blob_has_a_largest_size(tmp_path: Path, body: Callable[[], byte
 
 
 async def test_a_large_body_is_refused_before_it_comes(tmp_path: Path) -> None:
-    async with serving(tmp_path / "registry", max_blob=1000) as served:
+    async with serving(tmp_path / "registry", limits=Limits(blob_bytes=1000)) as served:
         path = f"/v2/a/b/blobs/uploads/?digest={DIGEST}"
         async with half_sent(served.client, "POST", path, b"", 1 << 40) as reader:
             assert await status(reader) == 413

@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from klever.limits import Limits
 from klever.oci.digest import Digest
 from tests.unit.registry.client import Answer, Client, Served, serving
 
@@ -172,7 +173,7 @@ async def test_what_a_cut_line_brought_is_kept(served: Served) -> None:
 
 
 async def test_bytes_of_a_refused_chunk_count_for_no_digest(tmp_path: Path) -> None:
-    async with serving(tmp_path / "registry", max_blob=MIB + 9) as served:
+    async with serving(tmp_path / "registry", limits=Limits(blob_bytes=MIB + 9)) as served:
         client = served.client
         sender = Sender(client, "PATCH", location := await client.start_upload("a/b"))
         sender.send(CONTENT[:MIB])

@@ -108,6 +108,19 @@ async def test_streams_beyond_the_limit_are_refused(jobs: Any, binder: Binder) -
     watch.cancel()
 
 
+async def test_anonymous_streams_leave_some_to_callers_with_a_token(jobs: Any, binder: Binder) -> None:
+    binder._limits = Limits(open_streams=2, anonymous_streams=1)
+    await jobs.CreateModelJob(job("it"), metadata=TOKEN)
+    watch = jobs.WatchModelJobs(pb.WatchModelJobsRequest())
+    await watch.read()
+    code, *_ = await failure(jobs.WatchModelJobs(pb.WatchModelJobsRequest()).read())
+    assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    mine = jobs.WatchModelJobs(pb.WatchModelJobsRequest(), metadata=TOKEN)
+    assert (await mine.read()).object.metadata.name == "it"
+    watch.cancel()
+    mine.cancel()
+
+
 def status_of(error: Any) -> Any:
     """What an error's details say; an `AioRpcError` has what a call has, though not by its type."""
     return rpc_status.from_call(error)
