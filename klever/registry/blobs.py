@@ -21,7 +21,8 @@ from klever.registry.content import Content
 from klever.registry.index import Index
 from klever.registry.records import Link
 from klever.registry.threads import Threads
-from klever.registry.uploads import Upload, Uploads, project_of
+from klever.registry.uploads import Upload, Uploads
+from klever.registry.usage import Usage, project_of
 from klever.registry.verification import Verifier
 
 __all__ = ["Blob", "Blobs", "Collected"]
@@ -78,6 +79,7 @@ class Blobs:
     ) -> None:
         self.uploads = Uploads(root, threads, limits)
         self._limits = limits
+        self._usage = Usage(index.project_bytes)
         self._content = Content(root)
         self._index = index
         self._threads = threads
@@ -137,18 +139,18 @@ class Blobs:
                 await self._remove_if_unlinked(digest)
                 raise
         self.uploads.forget(upload)
+        self._usage.add(repository, upload.offset)
         return upload.offset
 
     def room(self, repository: str) -> Callable[[int], None]:
-        """Return a function that raises `ExhaustedError` if the project has no room for a number of bytes more.
-
-        It reads what the project has stored once, and what its uploads have received at each call.
-        """
+        """Return a function that raises `ExhaustedError` if the project has no room for a number of bytes more."""
         project, most = project_of(repository), self._limits.project_bytes
-        stored = self._index.project_bytes(project)
 
         def admit(size: int) -> None:
-            used = stored + self.uploads.project_bytes(project)
+            received = self.uploads.project_bytes(project)
+            if self._usage.bound(project) + received + size <= most:
+                return
+            used = self._usage.exact(project) + received
             if used + size > most:
                 raise ExhaustedError(
                     f"project {project} holds {used} bytes in the registry, and the limit project_bytes is {most}: "
@@ -170,6 +172,7 @@ class Blobs:
             return False
         if project_of(source) != project_of(repository):
             self.room(repository)(found.size)
+            self._usage.add(repository, found.size)
         return await self._index.mount(source, repository, digest)
 
     async def delete(self, repository: str, digest: Digest) -> None:
@@ -179,11 +182,13 @@ class Blobs:
         """
         async with self._lock(digest):
             await self._index.remove_link(repository, digest)
+            self._usage.removed()
             await self._remove_if_unlinked(digest)
 
     async def collect(self) -> Collected:
         """Remove what is out of its grace and needed by no manifest. Pushes and pulls go on meanwhile."""
         links = await self._index.drop_links(self._clock() - self._grace)
+        self._usage.removed()
         blobs = size = 0
         for digests in _batches(await self._threads.submit(self._content.digests)):
             for digest in await self._index.unlinked(digests):

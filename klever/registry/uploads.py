@@ -24,8 +24,9 @@ from klever.oci.blobs import write_all
 from klever.oci.digest import Digest
 from klever.registry.content import hash_file
 from klever.registry.threads import Threads
+from klever.registry.usage import project_of
 
-__all__ = ["Parts", "Upload", "Uploads", "project_of", "too_large"]
+__all__ = ["Parts", "Upload", "Uploads", "too_large"]
 
 Parts = Sequence[bytes]
 """Pieces of a body, some 512 KiB together, written and hashed in one go."""
@@ -202,11 +203,6 @@ def too_large(limit: int) -> ExhaustedError:
         "larger --limit blob_bytes=BYTES",
         reason="TOO_LARGE",
     )
-
-
-def project_of(repository: str) -> str:
-    """Return the project of a repository: its first component."""
-    return repository.partition("/")[0]
 
 
 def _create(path: Path) -> None:

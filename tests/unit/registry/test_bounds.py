@@ -96,6 +96,7 @@ async def streamed(*blocks: bytes) -> AsyncIterator[bytes]:
 
 
 async def test_a_project_has_a_largest_size_in_all_its_repositories(tmp_path: Path) -> None:
+    """Blobs count once, however many repositories of the project have them, and no longer when they are deleted."""
     async with serving(tmp_path / "registry", limits=Limits(project_bytes=1000)) as served:
         client = served.client
         assert (await client.put_blob("team/a", bytes(400))).status == 201
@@ -112,6 +113,10 @@ async def test_a_project_has_a_largest_size_in_all_its_repositories(tmp_path: Pa
         assert (await client.ask("POST", mount)).refusal == (403, "DENIED")
         await client.ask("DELETE", open_session)
         assert (await client.ask("POST", mount)).status == 201
+        assert (await client.put_blob("team/a", b"z" * 500)).refusal == (403, "DENIED")
+        for repository in ("team/a", "team/b"):
+            await client.ask("DELETE", f"/v2/{repository}/blobs/{Digest.of(bytes(400))}")
+        assert (await client.put_blob("team/a", b"z" * 500)).status == 201
 
 
 @pytest.mark.parametrize("body", [lambda: bytes(1001), lambda: streamed(bytes(1000), b"x")], ids=["sized", "stream"])
