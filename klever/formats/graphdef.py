@@ -14,14 +14,13 @@ from klever.api.wire import Walk, content, text
 from klever.errors import InvalidError
 from klever.formats.files import map_file, only_match
 from klever.formats.signature import Signature, Tensor
-from klever.formats.tensorflow import Shape, count_graph, dtype_name, read_shape
+from klever.formats.tensorflow import Shape, count_graph, dtype_name, map_entry, read_shape
 
 __all__ = ["read_signature"]
 
 _LIMIT: Final = 2 << 30
 _GRAPH_NODE: Final = 1
 _NODE_NAME, _NODE_OPERATOR, _NODE_INPUT, _NODE_ATTRIBUTE = 1, 2, 3, 5
-_ENTRY_KEY, _ENTRY_VALUE = 1, 2
 _VALUE_LIST, _VALUE_SHAPE, _LIST_SHAPE = 1, 7, 7
 _OUTPUT_TYPES: Final = ("dtype", "DstT", "output_type", "out_type", "Tout", "T")
 """Attributes that hold the type of an operator's first output, the most specific first."""
@@ -96,12 +95,7 @@ def _source(reference: str) -> str:
 
 
 def _attribute(walk: Walk, entry: memoryview, node: _Node) -> None:
-    key, value = "", memoryview(b"")
-    for number, part in walk.fields(entry):
-        if number == _ENTRY_KEY:
-            key = text(part)
-        elif number == _ENTRY_VALUE:
-            value = content(number, part)
+    key, value = map_entry(walk, entry)
     if key in _OUTPUT_TYPES:
         node.types.update((key, part) for _, part in walk.fields(value) if isinstance(part, int))  # the type alone
     elif key == "shape" and node.operator.startswith("Placeholder"):

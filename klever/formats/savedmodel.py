@@ -16,11 +16,11 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
-from klever.api.wire import Walk, content, text
+from klever.api.wire import Walk, text
 from klever.errors import InvalidError
 from klever.formats.files import check_path, map_file, only_match, size_inside
 from klever.formats.signature import Signature, Tensor
-from klever.formats.tensorflow import count_graph, dtype_name
+from klever.formats.tensorflow import count_graph, dtype_name, map_entry
 
 __all__ = ["read_signature"]
 
@@ -42,7 +42,6 @@ _SCHEMA: Final[dict[str, tuple[tuple[str, int, str, bool], ...]]] = {
 _MODEL_GRAPH: Final = 2
 _META_INFO, _META_GRAPH, _META_SIGNATURE, _META_ASSET = 1, 2, 5, 6
 _INFO_TAG: Final = 4
-_ENTRY_KEY, _ENTRY_VALUE = 1, 2
 _ASSET_FILE: Final = 2
 
 
@@ -83,12 +82,7 @@ def _signature(walk: Walk, graph: memoryview) -> memoryview:
     """Return the SignatureDef `serving_default`; raises `InvalidError` that names those which there are."""
     names: list[str] = []
     for entry in walk.messages(graph, _META_SIGNATURE):
-        name, value = "", memoryview(b"")
-        for number, field in walk.fields(entry):
-            if number == _ENTRY_KEY:
-                name = text(field)
-            elif number == _ENTRY_VALUE:
-                value = content(number, field)
+        name, value = map_entry(walk, entry)
         if name == _SERVING:
             if len(value) > _MAX_SIGNATURE:
                 raise InvalidError(

@@ -12,12 +12,13 @@ from typing import Final
 from klever.api.wire import Walk, content, text
 from klever.errors import InvalidError
 
-__all__ = ["Shape", "count_graph", "dtype_name", "read_shape"]
+__all__ = ["Shape", "count_graph", "dtype_name", "map_entry", "read_shape"]
 
 Shape = tuple[int, ...] | None
 
 _GRAPH_NODE, _GRAPH_LIBRARY, _LIBRARY_FUNCTION, _FUNCTION_NODE = 1, 2, 1, 3
 _NODE_OPERATOR: Final = 2
+_ENTRY_KEY, _ENTRY_VALUE = 1, 2
 _SHAPE_DIM, _SHAPE_UNKNOWN_RANK, _DIM_SIZE = 2, 3, 1
 _MAX_OPERATORS: Final = 10_000
 
@@ -45,6 +46,17 @@ def read_shape(walk: Walk, shape: memoryview) -> Shape:
                     size = dim
             dims.append(-1 if size >= 1 << 63 else size)
     return tuple(dims)
+
+
+def map_entry(walk: Walk, entry: memoryview) -> tuple[str, memoryview]:
+    """Return key and value of an entry of a `map<string, MESSAGE>`."""
+    key, value = "", memoryview(b"")
+    for number, field in walk.fields(entry):
+        if number == _ENTRY_KEY:
+            key = text(field)
+        elif number == _ENTRY_VALUE:
+            value = content(number, field)
+    return key, value
 
 
 def count_graph(walk: Walk, graph: memoryview, layers: Counter[str]) -> None:

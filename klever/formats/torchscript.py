@@ -16,7 +16,7 @@ from zipfile import ZipFile
 from klever.errors import InvalidError
 from klever.formats.files import only_match
 from klever.formats.signature import Signature, Tensor
-from klever.formats.zips import open_zip, read_member
+from klever.formats.zips import open_zip, read_head, read_member
 
 __all__ = ["read_signature"]
 
@@ -52,8 +52,7 @@ def _read(archive: ZipFile) -> Signature:
     code = [name for name in names if name.startswith(f"{root}code/") and name.endswith(".py")]
     if not code:
         raise InvalidError("it holds a pickle of torch.save(): convert the model with torch.jit.script() or trace()")
-    with archive.open(f"{root}data.pkl") as file:
-        found = _CLASS.match(file.read(_HEAD))
+    found = _CLASS.match(read_head(archive, f"{root}data.pkl", _HEAD))
     if not found:
         raise InvalidError("its data.pkl does not begin with a module")
     module, class_name = found[1].decode(), found[2].decode()

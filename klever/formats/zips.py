@@ -13,7 +13,7 @@ from typing import BinaryIO, Final
 
 from klever.errors import InvalidError
 
-__all__ = ["open_zip", "read_member"]
+__all__ = ["open_zip", "read_head", "read_member"]
 
 _MAX_DIRECTORY: Final = 8 << 20
 _END, _END_64 = b"PK\x05\x06", b"PK\x06\x06"
@@ -22,28 +22,40 @@ _UNREADABLE: Final = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, EOFError, OSError, ValueError,
     struct.error, KeyError,
 )  # fmt: skip
-"""What zipfile raises for damaged, encrypted and unsupported members."""
+"""The errors of zipfile for damaged (most of them), encrypted (RuntimeError) and unsupported members."""
 
 
 @contextmanager
 def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
     """Open a zip file; raises `InvalidError` if it is not one, or if its directory has more than 8 MiB."""
-    try:
-        with path.open("rb") as file:
-            _check_directory(file)
-            with zipfile.ZipFile(file) as archive:
-                yield archive
-    except _UNREADABLE as error:
-        raise InvalidError(f"{path.name} is not a readable zip file: {error}") from error
+    with path.open("rb") as file:
+        _check_directory(file)
+        with _readable(path.name):
+            archive = zipfile.ZipFile(file)
+        with archive:
+            yield archive
+
+
+def read_head(archive: zipfile.ZipFile, name: str, size: int) -> bytes:
+    """Return at most `size` bytes of a member, from its beginning; raises `InvalidError` if it cannot be read."""
+    with _readable(name), archive.open(name) as member:
+        return member.read(size)
 
 
 def read_member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
-    """Return a member's content; raises `InvalidError` if it has more than `limit` bytes."""
-    with archive.open(name) as member:
-        content = member.read(limit + 1)
+    """Return a member's content; raises `InvalidError` if it cannot be read, or has more than `limit` bytes."""
+    content = read_head(archive, name, limit + 1)
     if len(content) > limit:
         raise InvalidError(f"{name[:80]} has more than {limit} bytes")
     return content
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    try:
+        yield
+    except _UNREADABLE as error:
+        raise InvalidError(f"{name[:80]} cannot be read: {error}") from error
 
 
 def _check_directory(file: BinaryIO) -> None:
