@@ -10,6 +10,7 @@ from typing import Any
 from klever.api.text import format_size
 from klever.cli.commands.flags import add_output
 from klever.cli.commands.output import print_objects, print_table
+from klever.cli.terminal import escaped
 from klever.cmd.data import default_cache
 from klever.environments import EnvironmentManager
 
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "list":
         _list(manager, args.output)
     elif args.action == "install":
-        path = asyncio.run(manager.ensure(args.name, lambda line: print(line, file=sys.stderr, flush=True)))
+        path = asyncio.run(manager.ensure(args.name, lambda line: print(escaped(line), file=sys.stderr, flush=True)))
         print(f"{args.name} is ready: {path}")
     else:
         asyncio.run(manager.remove(args.name))

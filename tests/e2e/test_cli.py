@@ -90,7 +90,7 @@ def test_a_description_has_three_forms(platform: Platform, kind: str, name: str,
     ("kind", "name", "code", "said"),
     [
         ("model", "empty", 6, "'empty' is not PROJECT/MODEL"),
-        ("model", "team/none", 3, "there is no model team/none"),
+        ("model", "team/none", 3, "model team/none not found"),
         ("version", "team/adder", 6, "names no version: PROJECT/MODEL:TAG"),
         ("project", "none", 3, "there is no project none"),
     ],
@@ -250,7 +250,7 @@ def test_a_deployment_of_a_tag_that_has_moved_says_so(platform: Platform) -> Non
     assert platform.run(*deploy).stderr == ""
     assert platform.run(*deploy).stderr == ""
     platform.push("team/moving:v1", "pmml")
-    assert "team/moving:v1 names another version by now, sha256:" in platform.run(*deploy).stderr
+    assert "team/moving:v1 now names another version, sha256:" in platform.run(*deploy).stderr
     platform.run("klever", "delete", "version", "team/moving:v1")
     assert platform.run(*deploy).stderr == ""
     platform.run("klever", "delete", "serving", "moving")

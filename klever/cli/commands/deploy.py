@@ -15,6 +15,7 @@ from klever.cli.commands.resources import find
 from klever.cli.commands.stored import SERVINGS, refuse_deleting
 from klever.cli.commands.versions import get_version
 from klever.cli.commands.wait import wait_for
+from klever.cli.terminal import escaped
 from klever.errors import InvalidError, KleverError
 from klever.oci.reference import Reference
 from klever.traffic.shares import read_shares
@@ -80,8 +81,10 @@ def _tell_if_moved(api: Api, serving: Any, text: str) -> None:
         return  # the tag may be gone, or its registry silent: what was asked for is done all the same
     if digest not in pins:
         print(
-            f"warning: {text} names another version by now, {digest}; what is served was pinned before: "
-            f"to serve the new one deploy {reference.repository}@{digest}, or another tag",
+            escaped(
+                f"warning: {text} now names another version, {digest}; the Serving keeps the version that it pinned: "
+                f"to serve the new version, deploy {reference.repository}@{digest} or another tag"
+            ),
             file=sys.stderr,
         )
 

@@ -15,6 +15,7 @@ from klever.cli.commands.client import Api, connect
 from klever.cli.commands.flags import add_server, add_wait
 from klever.cli.commands.output import seconds
 from klever.cli.commands.stored import SERVINGS
+from klever.cli.terminal import escaped
 from klever.errors import FailedPreconditionError, InvalidError, KleverError, NotFoundError, UnavailableError
 from klever.limits import DEFAULTS
 from klever.runtimes.openinference import example, infer_path, model_path, read_inputs
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     model = Model(api, serving, headers, timeout)
     body = _example(model.ask("GET", model_path(args.name))) if args.example else _read(args.input)
     if args.show_request:
-        print(body.decode(), file=sys.stderr)
+        print(escaped(body.decode()), file=sys.stderr)
     print(model.ask("POST", infer_path(args.name), body))
     return 0
 
