@@ -248,21 +248,21 @@ def main() -> None:
 async def serve(root: Path) -> None:
     """The API, its store and the gateway, without controllers: each create would begin a job."""
     from klever.api.kinds import MODEL_JOB, NAMESPACE  # noqa: PLC0415 - of this one process alone
-    from klever.auth.token import token_access  # noqa: PLC0415
-    from klever.cmd.data import DataDirectory  # noqa: PLC0415
-    from klever.cmd.local import gateway_of  # noqa: PLC0415
-    from klever.cmd.options import Options  # noqa: PLC0415
-    from klever.cmd.programs import envoy_binary  # noqa: PLC0415
-    from klever.environments import EnvironmentManager  # noqa: PLC0415
-    from klever.executors.local import LocalExecutor  # noqa: PLC0415
-    from klever.process import ProcessManager  # noqa: PLC0415
-    from klever.routers.envoy import EnvoyRouter  # noqa: PLC0415
-    from klever.server.app import JOBS, make_server  # noqa: PLC0415
-    from klever.server.binding import Binder  # noqa: PLC0415
-    from klever.server.calls import RpcMetrics  # noqa: PLC0415
-    from klever.server.jobs import JobHandlers  # noqa: PLC0415
-    from klever.store.sqlite import SqliteStore  # noqa: PLC0415
-    from klever.store.validation import SchemaAdmission  # noqa: PLC0415
+    from klever.auth.token import token_access  # noqa: PLC0415 - as above
+    from klever.cmd.data import DataDirectory  # noqa: PLC0415 - as above
+    from klever.cmd.local import gateway_of  # noqa: PLC0415 - as above
+    from klever.cmd.options import Options  # noqa: PLC0415 - as above
+    from klever.cmd.programs import envoy_binary  # noqa: PLC0415 - as above
+    from klever.environments import EnvironmentManager  # noqa: PLC0415 - as above
+    from klever.executors.local import LocalExecutor  # noqa: PLC0415 - as above
+    from klever.process import ProcessManager  # noqa: PLC0415 - as above
+    from klever.routers.envoy import EnvoyRouter  # noqa: PLC0415 - as above
+    from klever.server.app import JOBS, make_server  # noqa: PLC0415 - as above
+    from klever.server.binding import Binder  # noqa: PLC0415 - as above
+    from klever.server.calls import RpcMetrics  # noqa: PLC0415 - as above
+    from klever.server.jobs import JobHandlers  # noqa: PLC0415 - as above
+    from klever.store.sqlite import SqliteStore  # noqa: PLC0415 - as above
+    from klever.store.validation import SchemaAdmission  # noqa: PLC0415 - as above
 
     data = DataDirectory(root / "data")
     data.prepare()

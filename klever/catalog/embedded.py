@@ -179,7 +179,7 @@ class EmbeddedCatalogue(Catalogue):
         try:
             self._registry.tags(repository, limit=0)
         except NotFoundError as error:
-            raise NotFoundError(f"there is no model {repository}", reason="MODEL_NOT_FOUND") from error
+            raise NotFoundError(f"model {repository} not found", reason="MODEL_NOT_FOUND") from error
 
     async def _read_all(self, repository: str, tags: Sequence[Tag]) -> list[Version | None]:
         """Return what each tag names; None where that cannot be read."""

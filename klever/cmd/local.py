@@ -53,7 +53,7 @@ async def local_platform(
     provisions: Provisions,
     may_act: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[Platform]:
-    """Start the parts and adopt what runs already; with `options.keep_serving` it goes on running afterwards.
+    """Start the parts and adopt what runs already; with `options.keep_serving` they keep running afterwards.
 
     Processes are started and ended only while `may_act`.
     """

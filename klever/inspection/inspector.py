@@ -227,7 +227,7 @@ class _Inspector:
                     self._budget.member()
                     name = posixpath.normpath(member.filename).lower()
                     if name in names:  # readers differ in which one they take
-                        self.found.add(f"{path}!{member.filename}", "a member whose name stands twice")
+                        self.found.add(f"{path}!{member.filename}", "a second member of the same name")
                     names.add(name)
                     if not member.is_dir():
                         self._member(f"{path}!{member.filename}", archive, member)

@@ -98,7 +98,7 @@ class ModelHandlers:
         repository = _repository(request.project, request.model)
         model = await self._model(repository)
         if model is None:
-            raise NotFoundError(f"there is no model {repository}", reason="MODEL_NOT_FOUND")
+            raise NotFoundError(f"model {repository} not found", reason="MODEL_NOT_FOUND")
         return model
 
     async def list_model_versions(self, request: pb.ListModelVersionsRequest) -> pb.ListModelVersionsResponse:

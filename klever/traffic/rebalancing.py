@@ -30,7 +30,7 @@ def rebalance(weights: Mapping[str, int], up: AbstractSet[str]) -> dict[str, int
 def inherit(weights: Mapping[str, int], share: int) -> dict[str, int]:
     """Return weights of predictors that leave, which divide `share` in proportion until their successors are up.
 
-    Each gets at least 1, or the whole result is empty if there is no share to take.
+    Each predictor gets at least 1. The result is empty if no predictor has a share to give.
     """
     total = sum(weights.values())
     return {name: max(weight * share // total, 1) for name, weight in weights.items()} if share else {}

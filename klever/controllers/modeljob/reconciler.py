@@ -95,7 +95,7 @@ class ModelJobReconciler:
         return ""
 
     async def _start(self, key: Key, snapshot: Snapshot) -> str:
-        """Start the task, and return why it can never be, empty if it can. What passes is said, and raised."""
+        """Start the task. Return why it can never start, or an empty string; report and raise errors that may pass."""
         job = snapshot.job
         try:
             await self._executor.start(await self._task(job))

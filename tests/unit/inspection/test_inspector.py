@@ -87,7 +87,7 @@ CODE: dict[str, tuple[str, bytes]] = {
     "a Lambda layer in a .keras file": ("m.keras", zipped({"config.json": LAMBDA, "metadata.json": b"{}"})),
     "a Lambda layer in another case": ("m.keras", zipped({"Config.JSON": LAMBDA})),
     "a configuration that is not JSON": ("m.keras", zipped({"config.json": b"{"})),
-    "a configuration that stands twice": ("m.keras", zipped({"config.json": b"{}", "./config.json": b"{}"})),
+    "a configuration that occurs twice": ("m.keras", zipped({"config.json": b"{}", "./config.json": b"{}"})),
     "a pickle in a zip, stored": ("weights", zipped({"a/data": EVIL}, compression=zipfile.ZIP_STORED)),
     "a zip behind other bytes": ("weights", b"\0" * 5000 + zipped({"x.py": b"pass"})),
     "a pickle with a zip behind it": ("weights", EVIL + zipped({"notes": b"x"})),
