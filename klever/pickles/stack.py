@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from klever.inspection.names import Pickle
-from klever.inspection.streams import DamagedError, Reader
+from klever.pickles.names import Pickle
+from klever.pickles.streams import DamagedError, Reader
 
 __all__ = ["MAX_ITEMS", "OPAQUE", "Global", "Made", "Stack"]
 

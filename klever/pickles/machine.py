@@ -1,4 +1,4 @@
-"""The machine of `klever.inspection.pickles`: one pickle's opcodes on a stack of symbols."""
+"""The machine of `klever.pickles.reader`: one pickle's opcodes on a stack of symbols."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import struct
 from collections.abc import Callable
 from typing import Any, Final
 
-from klever.inspection.arrays import ARRAY_WRAPPER, Array, array_of
-from klever.inspection.names import Pickle
-from klever.inspection.stack import MAX_ITEMS, OPAQUE, Global, Made, Stack
-from klever.inspection.streams import Budget, Reader
+from klever.pickles.arrays import ARRAY_WRAPPER, Array, array_of
+from klever.pickles.names import Pickle
+from klever.pickles.stack import MAX_ITEMS, OPAQUE, Global, Made, Stack
+from klever.pickles.streams import Budget, Reader
 
 __all__ = ["Machine"]
 

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from klever.inspection.names import Pickle
-from klever.inspection.pickles import read_pickle
-from klever.inspection.streams import Budget
+from klever.pickles.names import Pickle
+from klever.pickles.reader import read_pickle
+from klever.pickles.streams import Budget
 from klever.limits import Limits
 
 LIMITS = Limits(inspected_bytes=64 << 20, inspected_opcodes=200_000)
