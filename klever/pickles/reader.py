@@ -20,10 +20,9 @@ def read_pickle(source: Source, budget: Budget) -> Pickle:
     found = Pickle()
     reader = Reader(source, budget)
     try:
-        while True:
+        found.value = Machine(reader, budget, found).run()
+        while not reader.ended():
             Machine(reader, budget, found).run()
-            if reader.ended():
-                return found
     except DamagedError as error:
         found.damaged = str(error)
     except BudgetError as error:
