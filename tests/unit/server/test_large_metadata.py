@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from klever.artifacts.dialects import ormb
+from klever.artifacts.metadata import ModelMetadata
 from klever.catalog.embedded import EmbeddedCatalogue
 from klever.errors import InvalidError
 from klever.oci import mediatypes
@@ -90,7 +91,12 @@ async def test_a_second_list_decodes_nothing(
         await push(registry, author, "team/large", number)
     decoded = list[bytes]()
     decode = ormb.Ormb.decode
-    monkeypatch.setattr(ormb.Ormb, "decode", lambda self, config: decoded.append(config) or decode(self, config))
+
+    def counted(self: ormb.Ormb, config: bytes) -> ModelMetadata:
+        decoded.append(config)
+        return decode(self, config)
+
+    monkeypatch.setattr(ormb.Ormb, "decode", counted)
     request = pb.ListModelVersionsRequest(project="team", model="large")
     assert len(await every_version(models, request)) == COUNT
     assert len(set(decoded)) == len(decoded) == COUNT
