@@ -5,6 +5,8 @@ A format is a row of `klever.formats.table`; one that can be read has a module h
 """
 
 from klever.formats.signature import Signature, Tensor
-from klever.formats.table import Format, Trust, check_layout, detect, get, names, trust_of
+from klever.formats.table import FORMATS, Format, Trust, check_layout, detect, get, names, trust_of
 
-__all__ = ["Format", "Signature", "Tensor", "Trust", "check_layout", "detect", "get", "names", "trust_of"]
+__all__ = [
+    "FORMATS", "Format", "Signature", "Tensor", "Trust", "check_layout", "detect", "get", "names", "trust_of",
+]  # fmt: skip
