@@ -70,6 +70,9 @@ class ServingSpec(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PREDICTORS_FIELD_NUMBER: _builtins.int
+    REVISION_HISTORY_LIMIT_FIELD_NUMBER: _builtins.int
+    revision_history_limit: _builtins.int
+    """How many ServingRevisions are kept beside the one that serves. 10 by default."""
     @_builtins.property
     def predictors(self) -> _containers.RepeatedCompositeFieldContainer[Global___Predictor]:
         """The models and their shares of the traffic. Names are unique."""
@@ -78,12 +81,15 @@ class ServingSpec(_message.Message):
         self,
         *,
         predictors: _abc.Iterable[Global___Predictor] | None = ...,
+        revision_history_limit: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_revision_history_limit", b"_revision_history_limit", "revision_history_limit", b"revision_history_limit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["predictors", b"predictors"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_revision_history_limit", b"_revision_history_limit", "predictors", b"predictors", "revision_history_limit", b"revision_history_limit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__revision_history_limit: _TypeAlias = _typing.Literal["revision_history_limit"]  # noqa: Y015
+    _WhichOneofArgType__revision_history_limit: _TypeAlias = _typing.Literal["_revision_history_limit", b"_revision_history_limit"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__revision_history_limit) -> _WhichOneofReturnType__revision_history_limit | None: ...
 
 Global___ServingSpec: _TypeAlias = ServingSpec  # noqa: Y015
 
@@ -274,6 +280,7 @@ class ServingStatus(_message.Message):
     OBSERVED_GENERATION_FIELD_NUMBER: _builtins.int
     PREDICTORS_FIELD_NUMBER: _builtins.int
     REPLICAS_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
     phase: _builtins.str
     """Pending, Deploying, Ready, Degraded, Failed or Deleting."""
     url: _builtins.str
@@ -284,6 +291,8 @@ class ServingStatus(_message.Message):
     """Generation of the spec that this status speaks of."""
     replicas: _builtins.str
     """How many processes take requests and how many are wanted, e.g. `2/2`."""
+    revision: _builtins.int
+    """Number of the ServingRevision that was Ready last. It serves until a newer spec is Ready. 0 until one was."""
     @_builtins.property
     def conditions(self) -> _containers.RepeatedCompositeFieldContainer[_meta_pb2.Condition]:
         """Ready; ModelResolved, SignaturePending and RoutesReady say what Ready waits for."""
@@ -302,10 +311,11 @@ class ServingStatus(_message.Message):
         observed_generation: _builtins.int = ...,
         predictors: _abc.Iterable[Global___PredictorStatus] | None = ...,
         replicas: _builtins.str = ...,
+        revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "observed_generation", b"observed_generation", "phase", b"phase", "predictors", b"predictors", "replicas", b"replicas", "traffic", b"traffic", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "observed_generation", b"observed_generation", "phase", b"phase", "predictors", b"predictors", "replicas", b"replicas", "revision", b"revision", "traffic", b"traffic", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -322,7 +332,7 @@ class PredictorStatus(_message.Message):
     DIGEST_FIELD_NUMBER: _builtins.int
     FORMAT_FIELD_NUMBER: _builtins.int
     RUNTIME_FIELD_NUMBER: _builtins.int
-    REVISION_FIELD_NUMBER: _builtins.int
+    WORKLOAD_FIELD_NUMBER: _builtins.int
     REPLICAS_FIELD_NUMBER: _builtins.int
     READY_REPLICAS_FIELD_NUMBER: _builtins.int
     TRAFFIC_FIELD_NUMBER: _builtins.int
@@ -339,12 +349,12 @@ class PredictorStatus(_message.Message):
     """The model's format, e.g. `ONNX`."""
     runtime: _builtins.str
     """The runtime that was chosen."""
-    revision: _builtins.str
-    """Revision (a short hash of what is run) that gets the traffic."""
+    workload: _builtins.str
+    """Workload (a short hash of what is run) that takes the requests."""
     replicas: _builtins.int
     """Processes that are wanted."""
     ready_replicas: _builtins.int
-    """Processes that answered an inference, of the revision that gets the requests (the old one until all of the new one
+    """Processes that answered an inference, of the workload that takes the requests (the old one until all of the new one
     are ready).
     """
     traffic: _builtins.int
@@ -363,7 +373,7 @@ class PredictorStatus(_message.Message):
         digest: _builtins.str = ...,
         format: _builtins.str = ...,
         runtime: _builtins.str = ...,
-        revision: _builtins.str = ...,
+        workload: _builtins.str = ...,
         replicas: _builtins.int = ...,
         ready_replicas: _builtins.int = ...,
         traffic: _builtins.int | None = ...,
@@ -373,7 +383,7 @@ class PredictorStatus(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_traffic", b"_traffic", "traffic", b"traffic"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_traffic", b"_traffic", "digest", b"digest", "format", b"format", "message", b"message", "model", b"model", "name", b"name", "observed_generation", b"observed_generation", "ready_replicas", b"ready_replicas", "replicas", b"replicas", "revision", b"revision", "runtime", b"runtime", "traffic", b"traffic", "trust", b"trust"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_traffic", b"_traffic", "digest", b"digest", "format", b"format", "message", b"message", "model", b"model", "name", b"name", "observed_generation", b"observed_generation", "ready_replicas", b"ready_replicas", "replicas", b"replicas", "runtime", b"runtime", "traffic", b"traffic", "trust", b"trust", "workload", b"workload"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__traffic: _TypeAlias = _typing.Literal["traffic"]  # noqa: Y015
     _WhichOneofArgType__traffic: _TypeAlias = _typing.Literal["_traffic", b"_traffic"]  # noqa: Y015
