@@ -11,6 +11,7 @@ from klever.runtimes.protocols import OPEN_INFERENCE
 
 __all__ = ["ToyRuntime"]
 
+_ENVIRONMENT = "toy"
 _PROGRAM = Path(__file__).parent / "programs" / "serve.py"
 
 
@@ -19,7 +20,6 @@ class ToyRuntime:
 
     name = "toy"
     protocol = OPEN_INFERENCE
-    environment = "toy"
     formats = frozenset({"Toy"})
     runs_commands = False
     uses_ports = False
@@ -29,26 +29,21 @@ class ToyRuntime:
         if model.format not in self.formats or model.signature is None:
             raise InvalidError(f"the runtime toy needs a Toy model with a signature, not {model.format or 'no format'}")
 
+    def environments(self, model: Model) -> tuple[str, ...]:
+        return (_ENVIRONMENT,)
+
     def launch(self, model: Model, at: Placement) -> Launch:
         self.check(model)
+        python = f"{at.environments[_ENVIRONMENT]}/bin/python3"
         address = f"unix:{at.sockets}/http.sock" if at.sockets else f"{at.host}:{at.http_port}"
-        file = next(file for file in model.files if file.endswith(".toy"))
+        path = openinference.infer_path(model.name)
         return Launch(
-            argv=(
-                f"{at.environment}/bin/python3",
-                "-I",
-                f"{at.store}/serve.py",
-                model.name,
-                f"{at.store}/model.toy",
-                address,
-            ),
+            argv=(python, "-I", f"{at.store}/serve.py", model.name, f"{at.store}/model.toy", address),
             env=at.env,
-            health=Probe(
-                openinference.infer_path(model.name), "POST", self.example(model), {"Content-Type": "application/json"}
-            ),
+            health=Probe(path, "POST", self.example(model), {"Content-Type": "application/json"}),
             http=address,
             files={"serve.py": _PROGRAM.read_bytes()},
-            links={"model.toy": file},
+            links={"model.toy": next(file for file in model.files if file.endswith(".toy"))},
         )
 
     def example(self, model: Model) -> bytes:
