@@ -37,8 +37,8 @@ class Details:
     `format_version` and `producer` are as the format writes them (`opset 17`, `pytorch 2.1`). `parameters` counts the
     elements of the weights, `parameter_bytes` the bytes that they take in the files. `memory_bytes` estimates what it
     takes to serve the model at its full context length. `classes` are those of a classifier, in the order of its
-    scores. `warnings` say what could not be read, and name code outside of what the format needs. `feature_names` are those
-    of the columns of an input that has one row for each example.
+    scores. `warnings` say what could not be read, and name code outside of what the format needs. `feature_names` are
+    those of the columns of an input that has one row for each example.
     """
 
     format_version: str = ""

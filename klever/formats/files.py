@@ -22,18 +22,19 @@ def entries(model: Path) -> list[Path]:
 def only_match(model: Path, pattern: str, limit: int) -> Path:
     """Return the file that matches; raises `InvalidError` if there is none, or beyond `limit` bytes.
 
-    `model` is a model directory, or one of its files, which is then the only one.
+    `pattern` may have several, with `|` between. `model` is a model directory, or one of its files, which is then the
+    only one.
     """
     path = any_match(model, pattern, limit)
     if path is None:
-        raise InvalidError(f"{pattern} is missing in {model}", reason="LAYOUT")
+        raise InvalidError(f"{pattern.replace('|', ' or ')} is missing in {model}", reason="LAYOUT")
     return path
 
 
 def any_match(model: Path, pattern: str, limit: int) -> Path | None:
     """Return the file that matches as `only_match` does; None if there is none."""
     # Hidden files do not belong to the model: macOS leaves `._model.onnx` beside what it packs.
-    found = [path for path in entries(model) if fnmatchcase(path.name, pattern)]
+    found = [path for path in entries(model) if any(fnmatchcase(path.name, p) for p in pattern.split("|"))]
     if not found:
         return None
     path = min(found)
