@@ -13,6 +13,7 @@ __all__ = ["COMMANDS", "RUNTIMES", "create", "create_all", "default_runtime"]
 
 RUNTIMES: Final[Mapping[str, str]] = {
     "custom": "klever.runtimes.custom:CustomRuntime",
+    "llamacpp": "klever.runtimes.llamacpp:LlamaCppRuntime",
     "triton": "klever.runtimes.triton:TritonRuntime",
 }
 """Name -> the class, as module:Class."""
