@@ -42,14 +42,14 @@ async def test_it_answers_as_openai_does(speaker: Instance) -> None:
     assert status == 200, text
     answer = json.loads(text)
     assert (answer["model"], answer["choices"][0]["message"]["content"]) == (KEY.name, " this is version one")
-    status, text = await post(speaker, "completions", {"prompt": "x", "max_tokens": 2, "temperature": 0})
+    _, text = await post(speaker, "completions", {"prompt": "x", "max_tokens": 2, "temperature": 0})
     assert json.loads(text)["choices"][0]["text"] == " this is"
-    status, text = await post(speaker, "embeddings", {"input": ["this", "version one"]})
+    _, text = await post(speaker, "embeddings", {"input": ["this", "version one"]})
     assert [len(row["embedding"]) for row in json.loads(text)["data"]] == [384, 384]
 
 
 async def test_it_streams_and_counts(speaker: Instance) -> None:
-    status, text = await post(speaker, "chat/completions", {**CHAT, "stream": True})
+    _, text = await post(speaker, "chat/completions", {**CHAT, "stream": True})
     events = [line.removeprefix("data: ") for line in text.splitlines() if line]
     assert events[-1] == "[DONE]"
     deltas = [json.loads(event)["choices"][0]["delta"] for event in events[:-1]]
