@@ -21,6 +21,7 @@ from klever.errors import AlreadyExistsError, FieldViolation, InvalidError, NotF
 from klever.oci.digest import Digest
 from klever.oci.reference import Reference, is_tag
 from klever.server.objects import MAX_PAGE_BYTES, page_size, required
+from klever.server.signatures import signature_message
 from klever.store import Key, Store
 from klever.v1alpha1 import model_service_pb2 as pb
 from klever.v1alpha1.inspection_pb2 import ModelInspection
@@ -224,7 +225,7 @@ def _version(version: Version) -> pb.ModelVersion:
         framework=metadata.framework,
         labels=dict(metadata.labels),
         tags=list(metadata.tags),
-        signature=_signature(version),
+        signature=signature_message(metadata.signature),
         metrics=[pb.NamedValue(name=n, value=v) for n, v in metadata.metrics],
         hyper_parameters=[pb.NamedValue(name=n, value=v) for n, v in metadata.hyper_parameters],
         training=pb.GitSource(repository=metadata.training.repository, revision=metadata.training.revision),
@@ -232,27 +233,6 @@ def _version(version: Version) -> pb.ModelVersion:
         dialect=version.dialect,
         reference=str(reference),
     )
-
-
-def _signature(version: Version) -> pb.Signature | None:
-    signature = version.metadata.signature
-    if signature is None:
-        return None
-
-    def tensors(side: str) -> list[pb.Tensor]:
-        return [
-            pb.Tensor(
-                name=t.name,
-                size=list(t.size or ()),
-                has_size=t.size is not None,
-                dtype=t.dtype,
-                op_type=t.op_type,
-                values=list(t.values),
-            )
-            for t in getattr(signature, side)
-        ]
-
-    return pb.Signature(inputs=tensors("inputs"), outputs=tensors("outputs"), layers=dict(signature.layers))
 
 
 def _time(text: str) -> Timestamp | None:

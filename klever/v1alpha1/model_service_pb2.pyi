@@ -502,6 +502,7 @@ class Signature(_message.Message):
     INPUTS_FIELD_NUMBER: _builtins.int
     OUTPUTS_FIELD_NUMBER: _builtins.int
     LAYERS_FIELD_NUMBER: _builtins.int
+    DETAILS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tensor]:
         """In the model's order."""
@@ -512,7 +513,11 @@ class Signature(_message.Message):
 
     @_builtins.property
     def layers(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """Operators and how often each occurs."""
+        """Operators and how often each occurs. `function/OPERATOR` is one within a function of a TensorFlow library."""
+
+    @_builtins.property
+    def details(self) -> Global___ModelDetails:
+        """What else the files say about the model."""
 
     def __init__(
         self,
@@ -520,14 +525,118 @@ class Signature(_message.Message):
         inputs: _abc.Iterable[Global___Tensor] | None = ...,
         outputs: _abc.Iterable[Global___Tensor] | None = ...,
         layers: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        details: Global___ModelDetails | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["details", b"details"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["inputs", b"inputs", "layers", b"layers", "outputs", b"outputs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["details", b"details", "inputs", b"inputs", "layers", b"layers", "outputs", b"outputs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Signature: _TypeAlias = Signature  # noqa: Y015
+
+@_typing.final
+class ModelDetails(_message.Message):
+    """What the files of a model say about it. A field that the files do not give is absent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FORMAT_VERSION_FIELD_NUMBER: _builtins.int
+    PRODUCER_FIELD_NUMBER: _builtins.int
+    PARAMETERS_FIELD_NUMBER: _builtins.int
+    PARAMETER_BYTES_FIELD_NUMBER: _builtins.int
+    MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    CLASSES_FIELD_NUMBER: _builtins.int
+    LANGUAGE_MODEL_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    format_version: _builtins.str
+    """As the format writes it, e.g. `opset 17`."""
+    producer: _builtins.str
+    """What wrote the files, e.g. `pytorch 2.1`."""
+    parameters: _builtins.int
+    """Elements of the weights."""
+    parameter_bytes: _builtins.int
+    """Bytes of the weights in the files."""
+    memory_bytes: _builtins.int
+    """Estimate of the memory to serve the model, for a language model at its full context length, in bytes."""
+    @_builtins.property
+    def classes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Classes of a classifier, in the order of its scores."""
+
+    @_builtins.property
+    def language_model(self) -> Global___LanguageModel:
+        """Absent for other models."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What could not be read."""
+
+    def __init__(
+        self,
+        *,
+        format_version: _builtins.str = ...,
+        producer: _builtins.str = ...,
+        parameters: _builtins.int | None = ...,
+        parameter_bytes: _builtins.int | None = ...,
+        memory_bytes: _builtins.int | None = ...,
+        classes: _abc.Iterable[_builtins.str] | None = ...,
+        language_model: Global___LanguageModel | None = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_memory_bytes", b"_memory_bytes", "_parameter_bytes", b"_parameter_bytes", "_parameters", b"_parameters", "language_model", b"language_model", "memory_bytes", b"memory_bytes", "parameter_bytes", b"parameter_bytes", "parameters", b"parameters"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_memory_bytes", b"_memory_bytes", "_parameter_bytes", b"_parameter_bytes", "_parameters", b"_parameters", "classes", b"classes", "format_version", b"format_version", "language_model", b"language_model", "memory_bytes", b"memory_bytes", "parameter_bytes", b"parameter_bytes", "parameters", b"parameters", "producer", b"producer", "warnings", b"warnings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__memory_bytes: _TypeAlias = _typing.Literal["memory_bytes"]  # noqa: Y015
+    _WhichOneofArgType__memory_bytes: _TypeAlias = _typing.Literal["_memory_bytes", b"_memory_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__parameter_bytes: _TypeAlias = _typing.Literal["parameter_bytes"]  # noqa: Y015
+    _WhichOneofArgType__parameter_bytes: _TypeAlias = _typing.Literal["_parameter_bytes", b"_parameter_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__parameters: _TypeAlias = _typing.Literal["parameters"]  # noqa: Y015
+    _WhichOneofArgType__parameters: _TypeAlias = _typing.Literal["_parameters", b"_parameters"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_bytes) -> _WhichOneofReturnType__memory_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__parameter_bytes) -> _WhichOneofReturnType__parameter_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__parameters) -> _WhichOneofReturnType__parameters | None: ...
+
+Global___ModelDetails: _TypeAlias = ModelDetails  # noqa: Y015
+
+@_typing.final
+class LanguageModel(_message.Message):
+    """What a runtime for language models needs to know."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARCHITECTURE_FIELD_NUMBER: _builtins.int
+    QUANTIZATION_FIELD_NUMBER: _builtins.int
+    CONTEXT_LENGTH_FIELD_NUMBER: _builtins.int
+    CHAT_TEMPLATE_FIELD_NUMBER: _builtins.int
+    architecture: _builtins.str
+    """E.g. `llama`."""
+    quantization: _builtins.str
+    """E.g. `Q4_K_M`, or the type of the weights."""
+    context_length: _builtins.int
+    """In tokens."""
+    chat_template: _builtins.str
+    """A Jinja template that makes a prompt of messages."""
+    def __init__(
+        self,
+        *,
+        architecture: _builtins.str = ...,
+        quantization: _builtins.str = ...,
+        context_length: _builtins.int | None = ...,
+        chat_template: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_context_length", b"_context_length", "context_length", b"context_length"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_context_length", b"_context_length", "architecture", b"architecture", "chat_template", b"chat_template", "context_length", b"context_length", "quantization", b"quantization"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__context_length: _TypeAlias = _typing.Literal["context_length"]  # noqa: Y015
+    _WhichOneofArgType__context_length: _TypeAlias = _typing.Literal["_context_length", b"_context_length"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__context_length) -> _WhichOneofReturnType__context_length | None: ...
+
+Global___LanguageModel: _TypeAlias = LanguageModel  # noqa: Y015
 
 @_typing.final
 class Tensor(_message.Message):

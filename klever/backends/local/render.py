@@ -31,7 +31,7 @@ def render(runtime: Runtime, model: Model, predictor: PredictorWorkload) -> Rend
     ready = Instance(
         name=predictor.predictor,
         predictor=predictor.predictor,
-        revision=predictor.revision,
+        workload=predictor.id,
         phase=InstancePhase.READY,
         http=launch.http,
         grpc=launch.grpc,
