@@ -26,16 +26,6 @@ __all__ = [
     "object_key",
     "object_source",
 ]
-    "Controller",
-    "ReconcileMetrics",
-    "Related",
-    "Result",
-    "Source",
-    "change_source",
-    "object_key",
-    "object_source",
-]
-
 log = logging.getLogger(__name__)
 
 _LIVED_SECONDS = 5.0
