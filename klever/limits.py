@@ -46,6 +46,7 @@ class Limits:
     warnings: int = _limit(100, "warnings", "the warnings of what read a model")
     example_bytes: int = _limit(64 << 20, "bytes", "an example request, and the health probe made from a signature")
     message_bytes: int = _limit(4 << 20, "bytes", "a message that a caller of the API sends")
+    response_bytes: int = _limit(4 << 20, "bytes", "an answer of the API: a gRPC client takes 4 MiB by default")
     open_streams: int = _limit(500, "streams", "the watches and followed logs of all callers at a time")
     anonymous_streams: int = _limit(400, "streams", "those of callers without a token, so that others get some as well")
     task_memory_bytes: int = _limit(2 << 30, "bytes", "the resident memory of a job's task")

@@ -35,5 +35,11 @@ ENVIRONMENTS: Final[Mapping[str, Environment]] = {
             pythons=("3.11", "3.12"),
             lock=_LOCKS / "triton.txt",
         ),
+        Environment(
+            name="tabular",
+            description="scikit-learn, XGBoost, LightGBM, MLflow and Spark MLlib models, for Triton's Python backend",
+            pythons=("3.11", "3.12"),
+            lock=_LOCKS / "tabular.txt",
+        ),
     )
 }

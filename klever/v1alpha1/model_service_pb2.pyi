@@ -248,6 +248,7 @@ class ListModelsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     ORDER_BY_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
     project: _builtins.str
     """All projects where it is empty or `-`."""
     page_size: _builtins.int
@@ -258,6 +259,10 @@ class ListModelsRequest(_message.Message):
     """Substring of the name."""
     order_by: _builtins.str
     """`name` (default)."""
+    view: _builtins.str
+    """How much each `latest` shows: `basic` (default) or `full`. `basic` leaves out signature, metrics and
+    hyper_parameters.
+    """
     def __init__(
         self,
         *,
@@ -266,10 +271,11 @@ class ListModelsRequest(_message.Message):
         page_token: _builtins.str = ...,
         filter: _builtins.str = ...,
         order_by: _builtins.str = ...,
+        view: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "project", b"project"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "project", b"project", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -377,6 +383,8 @@ class ModelVersion(_message.Message):
     REFERENCE_FIELD_NUMBER: _builtins.int
     TRUST_FIELD_NUMBER: _builtins.int
     INSPECTION_FIELD_NUMBER: _builtins.int
+    INPUT_COUNT_FIELD_NUMBER: _builtins.int
+    OUTPUT_COUNT_FIELD_NUMBER: _builtins.int
     project: _builtins.str
     """Name of its project."""
     model: _builtins.str
@@ -403,6 +411,10 @@ class ModelVersion(_message.Message):
     """The reference that pulls exactly this version, without a host."""
     trust: _builtins.str
     """What loading it can do: `data` or `code`. Empty until the platform has inspected the content."""
+    input_count: _builtins.int
+    """Number of inputs in the signature. Absent without a signature."""
+    output_count: _builtins.int
+    """Number of outputs in the signature. Absent without a signature."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the artifact was made, as its metadata says."""
@@ -464,12 +476,21 @@ class ModelVersion(_message.Message):
         reference: _builtins.str = ...,
         trust: _builtins.str = ...,
         inspection: _inspection_pb2.ModelInspectionSpec | None = ...,
+        input_count: _builtins.int | None = ...,
+        output_count: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "dataset", b"dataset", "inspection", b"inspection", "signature", b"signature", "training", b"training"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_input_count", b"_input_count", "_output_count", b"_output_count", "create_time", b"create_time", "dataset", b"dataset", "input_count", b"input_count", "inspection", b"inspection", "output_count", b"output_count", "signature", b"signature", "training", b"training"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "content_digest", b"content_digest", "create_time", b"create_time", "dataset", b"dataset", "description", b"description", "dialect", b"dialect", "digest", b"digest", "format", b"format", "framework", b"framework", "hyper_parameters", b"hyper_parameters", "inspection", b"inspection", "labels", b"labels", "metrics", b"metrics", "model", b"model", "project", b"project", "reference", b"reference", "signature", b"signature", "size", b"size", "tag", b"tag", "tags", b"tags", "training", b"training", "trust", b"trust"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_input_count", b"_input_count", "_output_count", b"_output_count", "author", b"author", "content_digest", b"content_digest", "create_time", b"create_time", "dataset", b"dataset", "description", b"description", "dialect", b"dialect", "digest", b"digest", "format", b"format", "framework", b"framework", "hyper_parameters", b"hyper_parameters", "input_count", b"input_count", "inspection", b"inspection", "labels", b"labels", "metrics", b"metrics", "model", b"model", "output_count", b"output_count", "project", b"project", "reference", b"reference", "signature", b"signature", "size", b"size", "tag", b"tag", "tags", b"tags", "training", b"training", "trust", b"trust"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__input_count: _TypeAlias = _typing.Literal["input_count"]  # noqa: Y015
+    _WhichOneofArgType__input_count: _TypeAlias = _typing.Literal["_input_count", b"_input_count"]  # noqa: Y015
+    _WhichOneofReturnType__output_count: _TypeAlias = _typing.Literal["output_count"]  # noqa: Y015
+    _WhichOneofArgType__output_count: _TypeAlias = _typing.Literal["_output_count", b"_output_count"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__input_count) -> _WhichOneofReturnType__input_count | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__output_count) -> _WhichOneofReturnType__output_count | None: ...
 
 Global___ModelVersion: _TypeAlias = ModelVersion  # noqa: Y015
 
@@ -748,6 +769,7 @@ class ListModelVersionsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     ORDER_BY_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
     project: _builtins.str
     """Name of the project. Required."""
     model: _builtins.str
@@ -762,6 +784,10 @@ class ListModelVersionsRequest(_message.Message):
     """
     filter: _builtins.str
     """Substring of the tag."""
+    view: _builtins.str
+    """How much each version shows: `basic` (default) or `full`. `basic` leaves out signature, metrics and
+    hyper_parameters.
+    """
     def __init__(
         self,
         *,
@@ -771,10 +797,11 @@ class ListModelVersionsRequest(_message.Message):
         page_token: _builtins.str = ...,
         order_by: _builtins.str = ...,
         filter: _builtins.str = ...,
+        view: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "model", b"model", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "project", b"project"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "model", b"model", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "project", b"project", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
