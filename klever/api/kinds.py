@@ -18,9 +18,21 @@ from klever.v1alpha1 import job_service_pb2, schema_pb2, serving_service_pb2
 from klever.v1alpha1.inspection_pb2 import ModelInspection
 from klever.v1alpha1.meta_pb2 import Event
 from klever.v1alpha1.modeljob_pb2 import ModelJob
+from klever.v1alpha1.revision_pb2 import ServingRevision
 from klever.v1alpha1.serving_pb2 import Serving
 
-__all__ = ["EVENT", "GROUP", "KINDS", "MODEL_INSPECTION", "MODEL_JOB", "NAMESPACE", "SERVING", "Kind", "Object"]
+__all__ = [
+    "EVENT",
+    "GROUP",
+    "KINDS",
+    "MODEL_INSPECTION",
+    "MODEL_JOB",
+    "NAMESPACE",
+    "SERVING",
+    "SERVING_REVISION",
+    "Kind",
+    "Object",
+]
 
 GROUP: Final = "kleveross.io"
 _VERSION: Final = "v1alpha1"
@@ -52,7 +64,7 @@ class Kind:
     controllers: tuple[str, ...] = ()
     """The controllers that reconcile something whenever an object of this kind changes."""
     controller_verbs: tuple[str, ...] = ()
-    """The Kubernetes verbs that the controllers need on its objects. With `patch` they also write the status."""
+    """The Kubernetes verbs that the controllers need on its objects. They also patch the status of Klever's kinds."""
     server_verbs: tuple[str, ...] = ()
     """The Kubernetes verbs that the API server of Klever needs on its objects."""
 
@@ -101,10 +113,6 @@ class Kind:
         """Whether it is one of Klever's kinds, with a CustomResourceDefinition, and not one of Kubernetes."""
         return self.group == GROUP
 
-    @property
-    def controllers_write_status(self) -> bool:
-        return self.has_status and self.is_own and "patch" in self.controller_verbs
-
     @cached_property
     def has_phase(self) -> bool:
         """Whether its status has a phase."""
@@ -136,6 +144,11 @@ SERVING: Final = Kind.describe(
     controller_verbs=("list", "watch", "patch"),
     server_verbs=_EDIT,
 )
+SERVING_REVISION: Final = Kind.describe(
+    ServingRevision,
+    controller_verbs=("create", "list", "watch", "delete"),
+    server_verbs=("get", "list"),
+)
 MODEL_INSPECTION: Final = Kind.describe(ModelInspection, controller_verbs=("create", "list", "watch", "patch"))
 EVENT: Final = Kind(
     "",
@@ -158,4 +171,4 @@ NAMESPACE: Final = Kind(
     server_verbs=("create", "get", "list", "patch"),
 )
 
-KINDS: Final[tuple[Kind, ...]] = (MODEL_JOB, SERVING, MODEL_INSPECTION, EVENT, NAMESPACE)
+KINDS: Final[tuple[Kind, ...]] = (MODEL_JOB, SERVING, SERVING_REVISION, MODEL_INSPECTION, EVENT, NAMESPACE)

@@ -40,7 +40,7 @@ class Right:
 
 CONTROLLERS = (
     *(Right(kind.group, kind.plural, verb) for kind in KINDS for verb in kind.controller_verbs),
-    *(Right(kind.group, f"{kind.plural}/status", "patch") for kind in KINDS if kind.controllers_write_status),
+    *(Right(kind.group, f"{kind.plural}/status", "patch") for kind in KINDS if kind.is_own and kind.has_status),
 )
 """The rights that the control loops need, apart from those on the Lease: the role klever-controllers."""
 SERVER = tuple(Right(kind.group, kind.plural, verb) for kind in KINDS for verb in kind.server_verbs)
