@@ -10,9 +10,21 @@ from google.protobuf.message import Message
 from klever.v1alpha1.inspection_pb2 import ModelInspection
 from klever.v1alpha1.meta_pb2 import Event
 from klever.v1alpha1.modeljob_pb2 import ModelJob
+from klever.v1alpha1.revision_pb2 import ServingRevision
 from klever.v1alpha1.serving_pb2 import Serving
 
-__all__ = ["EVENT", "GROUP", "KINDS", "MODEL_INSPECTION", "MODEL_JOB", "NAMESPACE", "SERVING", "Kind", "Object"]
+__all__ = [
+    "EVENT",
+    "GROUP",
+    "KINDS",
+    "MODEL_INSPECTION",
+    "MODEL_JOB",
+    "NAMESPACE",
+    "SERVING",
+    "SERVING_REVISION",
+    "Kind",
+    "Object",
+]
 
 GROUP = "kleveross.io"
 
@@ -50,6 +62,7 @@ class Kind:
 
 MODEL_JOB = Kind(GROUP, "v1alpha1", "ModelJob", "modeljobs", message=ModelJob)
 SERVING = Kind(GROUP, "v1alpha1", "Serving", "servings", message=Serving)
+SERVING_REVISION = Kind(GROUP, "v1alpha1", "ServingRevision", "servingrevisions", message=ServingRevision)
 MODEL_INSPECTION = Kind(
     GROUP,
     "v1alpha1",
@@ -62,4 +75,4 @@ MODEL_INSPECTION = Kind(
 EVENT = Kind("", "v1", "Event", "events", has_status=False, message=Event)
 NAMESPACE = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
 
-KINDS: tuple[Kind, ...] = (MODEL_JOB, SERVING, MODEL_INSPECTION, EVENT, NAMESPACE)
+KINDS: tuple[Kind, ...] = (MODEL_JOB, SERVING, SERVING_REVISION, MODEL_INSPECTION, EVENT, NAMESPACE)
