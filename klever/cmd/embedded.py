@@ -167,6 +167,7 @@ class Embedded:
             platform.router,
             admission=SchemaAdmission(),
             limits=limits,
+            hosts=frozenset(self._table["registries"]),
         )
         services: Services = (
             (MODELS, ModelHandlers(stores.api, catalogue, stores.controllers)),
