@@ -22,6 +22,7 @@ from klever.cmd.data import DataDirectory
 from klever.cmd.local import gateway_of, local_platform
 from klever.cmd.options import Options, StoreOptions
 from klever.cmd.platform import Platform
+from klever.cmd.plugins import plugin_directories
 from klever.cmd.preflight import CONTROLLERS, SERVER
 from klever.cmd.provisions import EmbeddedRegistry, Provisions
 from klever.cmd.stores import Stores, open_stores
@@ -152,7 +153,7 @@ class Embedded:
 
     def _provisions(self) -> Provisions:
         registry = EmbeddedRegistry(self._gateway.registry, self._token)
-        return Provisions(registry, self._table["registries"], self._options.limits)
+        return Provisions(registry, self._table["registries"], self._options.limits, plugins=plugin_directories())
 
     async def _start_api(
         self,
@@ -169,6 +170,7 @@ class Embedded:
             platform.router,
             admission=SchemaAdmission(),
             limits=limits,
+            hosts=frozenset(self._table["registries"]),
         )
         objects: dict[Kind, Objects[Any]] = {kind: Objects(stores.api, kind) for kind in KINDS if kind.service}
         custom = {

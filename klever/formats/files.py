@@ -5,17 +5,38 @@ from __future__ import annotations
 import mmap
 import os
 import stat
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from klever.errors import InvalidError
 
-__all__ = ["check_path", "map_file", "only_match", "size_inside"]
+__all__ = ["any_match", "check_path", "entries", "map_file", "only_match", "size_inside"]
 
 
-def only_match(model_dir: Path, pattern: str, limit: int) -> Path:
-    """Return the one file that matches; raises `InvalidError` beyond `limit` bytes."""
+def entries(model: Path) -> list[Path]:
+    """Return what stands at the top of a model directory, without hidden files; for a file, that file alone."""
+    found = model.iterdir() if model.is_dir() else [model]
+    return [path for path in found if not path.name.startswith(".")]
+
+
+def only_match(model: Path, pattern: str, limit: int) -> Path:
+    """Return the file that matches; raises `InvalidError` if there is none, or beyond `limit` bytes.
+
+    `model` is a model directory, or one of its files, which is then the only one.
+    """
+    path = any_match(model, pattern, limit)
+    if path is None:
+        raise InvalidError(f"{pattern} is missing in {model}", reason="LAYOUT")
+    return path
+
+
+def any_match(model: Path, pattern: str, limit: int) -> Path | None:
+    """Return the file that matches as `only_match` does; None if there is none."""
     # Hidden files do not belong to the model: macOS leaves `._model.onnx` beside what it packs.
-    path = min(path for path in model_dir.glob(pattern) if not path.name.startswith("."))
+    found = [path for path in entries(model) if fnmatchcase(path.name, pattern)]
+    if not found:
+        return None
+    path = min(found)
     size = _size(path, path.name)
     if size > limit:
         raise InvalidError(f"{path.name} has {size} bytes, and at most {limit} are read")
