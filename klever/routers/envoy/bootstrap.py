@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from klever.api.kinds import KINDS
+from klever.routers.envoy.firsttoken import first_token_histogram
 from klever.routers.envoy.gateway import Gateway
 from klever.routers.envoy.guard import guard_filters, guard_replies
 from klever.routers.envoy.overload import overload_manager
@@ -87,6 +88,7 @@ def _connection_manager(gateway: Gateway, directory: Path) -> dict[str, Any]:
         "http2_protocol_options": {"max_concurrent_streams": 1000},
         "local_reply_config": guard_replies(gateway.limits),
         "rds": {"route_config_name": ROUTES, "config_source": _watched(directory, ROUTES_FILE)},
+        "access_log": [first_token_histogram()],
         "http_filters": [
             _filter("grpc_web", "v3.GrpcWeb", {}),
             _filter("grpc_json_transcoder", "v3.GrpcJsonTranscoder", _transcoder(gateway)),
