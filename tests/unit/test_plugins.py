@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import logging
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -111,3 +113,12 @@ def test_nothing_is_looked_for_before_the_first_look_up(root: Path) -> None:
     rows = table()
     install(root, "plugged_late", GOOD, "one = plugged_late.row:ROW")
     assert list(rows) == ["first"]
+
+
+def test_without_plugins_a_look_up_costs_no_import() -> None:
+    program = (
+        "import sys; from klever.artifacts.dialects import DIALECTS; assert 'ormb' in DIALECTS;"
+        "print('importlib.metadata' in sys.modules)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stdout == "False\n"
