@@ -1,4 +1,4 @@
-"""The formats that there are, and what a model directory of each must hold (ormb's rules, kleveross/ormb)."""
+"""The table of formats, and what a model directory of each must hold (ormb's rules, kleveross/ormb)."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from klever.errors import InvalidError
 from klever.formats.bounds import check_bounds
 from klever.formats.signature import Signature
 from klever.limits import DEFAULTS, Limits
+from klever.plugins import Table
 
-__all__ = ["Format", "Trust", "check_layout", "detect", "get", "names", "trust_of"]
+__all__ = ["FORMATS", "Format", "Trust", "check_layout", "detect", "get", "names", "trust_of"]
 
 
 class Trust(StrEnum):
@@ -62,7 +63,13 @@ class Format:
         return signature
 
 
-_FORMATS: Final = {
+def _claims(row: Any) -> tuple[str]:
+    if not isinstance(row, Format):
+        raise TypeError(f"expected a klever.formats.Format, not {row!r}")
+    return (row.name,)
+
+
+_BUILT_IN: Final = {
     row.name: row
     for row in (
         Format("SavedModel", "TensorFlow", ("saved_model.pb",), reader="klever.formats.savedmodel"),
@@ -86,30 +93,33 @@ _FORMATS: Final = {
     )
 }
 
+FORMATS: Final = Table[str, Format]("klever.formats", _BUILT_IN, _claims)
+"""The formats by their names, with those of plugins."""
+
 
 def names() -> tuple[str, ...]:
-    return tuple(_FORMATS)
+    return tuple(FORMATS)
 
 
 def get(name: str) -> Format:
     """Return a format; raises `InvalidError` for an unknown name (they are case-sensitive)."""
     try:
-        return _FORMATS[name]
+        return FORMATS[name]
     except KeyError as error:
         raise InvalidError(
-            f"{name!r} is no known format; there are: {', '.join(_FORMATS)}", reason="UNKNOWN_FORMAT"
+            f"{name!r} is no known format; there are: {', '.join(FORMATS)}", reason="UNKNOWN_FORMAT"
         ) from error
 
 
 def trust_of(name: str) -> Trust:
     """Return the least class of a format; a format that is unknown is code."""
-    return _FORMATS[name].trust if name in _FORMATS else Trust.CODE
+    return FORMATS[name].trust if name in FORMATS else Trust.CODE
 
 
 def detect(model_dir: Path) -> str:
     """Infer the format from the files; raises `InvalidError` where none or several fit."""
     entries = _entries(model_dir)
-    fitting = [f.name for f in _FORMATS.values() if f.files and not _faults(f, entries)]
+    fitting = [f.name for f in FORMATS.values() if f.files and not _faults(f, entries)]
     if len(fitting) == 1:
         return fitting[0]
     found = ", ".join(sorted(entries)[:10]) or "nothing"
