@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from klever.errors import InvalidError
+from klever.formats.files import entries
 
-__all__ = ["Layout", "entries", "faults", "recognise"]
+__all__ = ["Layout", "faults", "recognise", "top_names"]
 
 _HEAD: Final = 512
 _SHOWN: Final = 10
@@ -24,6 +25,8 @@ class Layout(Protocol):
     @property
     def files(self) -> tuple[str, ...]: ...
     @property
+    def several(self) -> bool: ...
+    @property
     def alone(self) -> bool: ...
     @property
     def leads(self) -> bool: ...
@@ -34,11 +37,11 @@ class Layout(Protocol):
 Row = TypeVar("Row", bound=Layout)
 
 
-def entries(model_dir: Path) -> list[str]:
+def top_names(model_dir: Path) -> list[str]:
     """Return the names at the top of a model directory; raises `InvalidError` if it is not a directory."""
     if not model_dir.is_dir():
         raise InvalidError(f"{model_dir} is not a directory: the files of a model must be in model/")
-    return [path.name for path in model_dir.iterdir() if not path.name.startswith(".")]
+    return [path.name for path in entries(model_dir)]
 
 
 def faults(row: Layout, names: list[str]) -> list[str]:
@@ -50,7 +53,7 @@ def faults(row: Layout, names: list[str]) -> list[str]:
         shown = _shown(pattern)
         if not fitting:
             found.append(f"{shown} is missing")
-        elif len(fitting) > 1:
+        elif len(fitting) > 1 and not row.several:
             found.append(f"{shown} must be one file, not {', '.join(sorted(fitting))}")
     extra = sorted(set(names) - matched)
     if row.alone and extra:
@@ -61,7 +64,7 @@ def faults(row: Layout, names: list[str]) -> list[str]:
 def recognise(rows: Iterable[Row], model_dir: Path) -> Row:
     """Return the format that fits a model directory; raises `InvalidError` if none or several do."""
     known = [row for row in rows if row.files]
-    names = entries(model_dir)
+    names = top_names(model_dir)
     named = [row for row in known if not faults(row, names)]
     fitting = [row for row in named if not _unmarked(row, names, model_dir)]
     leading = [row for row in fitting if row.leads]

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from klever.errors import InvalidError
 from klever.formats.bounds import check_bounds
-from klever.formats.detection import entries, faults, recognise
+from klever.formats.detection import faults, recognise, top_names
 from klever.formats.signature import Signature
 from klever.limits import DEFAULTS, Limits
 from klever.plugins import Table
@@ -33,16 +33,18 @@ class Trust(StrEnum):
 class Format:
     """A format. Each pattern of `files` must match exactly one entry at the top of the model directory.
 
-    `alone`: nothing else may be there. `leads`: its files describe the others, which may fit a format of their own.
-    `markers`: what the first 512 bytes of a file must match, by the pattern of its name, where only some files of that
-    name are of the format. `reader` is the module that reads the signature, empty where none does.
-    `trust` is the least class: a content may be found to be code in a format that is data (`klever.inspection`).
+    `several`: each may match more than one, the parts of one file. `alone`: nothing else may be there. `leads`: its
+    files describe the others, which may fit a format of their own. `markers`: what the first 512 bytes of a file must
+    match, by the pattern of its name, where only some files of that name are of the format. `reader` is the module that
+    reads the signature, empty where none does. `trust` is the least class: a content may be found to be code in a
+    format that is data (`klever.inspection`).
     """
 
     name: str
     framework: str = ""
     files: tuple[str, ...] = ()
     alone: bool = False
+    several: bool = False
     leads: bool = False
     markers: Mapping[str, bytes] = field(default_factory=dict)
     reader: str = ""
@@ -101,6 +103,8 @@ _BUILT_IN: Final = {
         Format("MLflow", "MLflow", ("MLmodel",), leads=True, trust=Trust.CODE),
         Format("Pickle", "", ("*.pkl|*.pickle",), reader="klever.formats.anypickle", trust=Trust.CODE),
         Format("MLlib", "Spark", ("metadata", "data")),
+        Format("GGUF", "llama.cpp", ("*.gguf",), several=True, reader="klever.formats.gguf"),
+        Format("SafeTensors", "", ("*.safetensors",), several=True, reader="klever.formats.safetensors"),
         Format("Others"),
     )
 }
@@ -135,6 +139,6 @@ def detect(model_dir: Path) -> str:
 
 def check_layout(name: str, model_dir: Path) -> None:
     """Raise `InvalidError` naming the files that a format needs and the directory does not hold."""
-    found = faults(get(name), entries(model_dir))
+    found = faults(get(name), top_names(model_dir))
     if found:
         raise InvalidError(f"{model_dir} is not a {name} model: {'; '.join(found)}", reason="LAYOUT")
