@@ -1,19 +1,14 @@
-"""Binds a service's handlers to grpc.aio: what every RPC needs, once.
-
-A handler object has a method in snake case for each RPC of the service descriptor; one that is missing is an error at
-start-up, not at the first call.
-"""
+"""Binds the handlers of services to grpc.aio: authentication, authorization, deadlines, statuses and metrics."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final, NoReturn
 
 import grpc
-from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from grpc_status import rpc_status
@@ -21,11 +16,12 @@ from grpc_status import rpc_status
 from klever.api.bounds import check_bounds
 from klever.auth import ANONYMOUS, Access, Caller, Resource
 from klever.auth.headers import parse_bearer
-from klever.errors import DeadlineError, InvalidError, UnavailableError
+from klever.errors import DeadlineError, ExhaustedError, InvalidError, UnavailableError
 from klever.limits import DEFAULTS, Limits
 from klever.server.auth import Action
 from klever.server.calls import REQUEST_ID, Call, Context, RpcMetrics
 from klever.server.errors import code_of, to_status
+from klever.server.services import Service
 
 __all__ = ["Binder"]
 
@@ -57,30 +53,32 @@ class Binder:
             if not limit.expired():
                 limit.reschedule(0.0)
 
-    def bind(self, service: ServiceDescriptor, handlers: object) -> grpc.GenericRpcHandler[Any, Any]:
-        """Return the handler of a whole service. Raises AttributeError if `handlers` lacks an RPC."""
-        methods = {m.name: self._method(m, getattr(handlers, _snake(m.name))) for m in service.methods}
-        return grpc.method_handlers_generic_handler(service.full_name, methods)
+    def bind(self, service: Service) -> grpc.GenericRpcHandler[Any, Any]:
+        """Return the handler of a whole service. Raises `AttributeError` if an RPC has no handler."""
+        methods = {method.name: self._method(service, method) for method in service.descriptor.methods}
+        return grpc.method_handlers_generic_handler(service.descriptor.full_name, methods)
 
-    def _method(self, method: MethodDescriptor, handler: Any) -> grpc.RpcMethodHandler[Any, Any]:
+    def _method(self, service: Service, method: MethodDescriptor) -> grpc.RpcMethodHandler[Any, Any]:
+        handler, action = service.handler(method), service.action(method)
         wrap, make = (
-            (self._stream(method, handler), grpc.unary_stream_rpc_method_handler)
+            (self._stream(method, action, handler), grpc.unary_stream_rpc_method_handler)
             if method.server_streaming
-            else (self._unary(method, handler), grpc.unary_unary_rpc_method_handler)
+            else (self._unary(method, action, handler), grpc.unary_unary_rpc_method_handler)
         )
         return make(wrap, response_serializer=_serialized)
 
-    def _unary(self, method: MethodDescriptor, handler: Unary) -> Any:
-        read, action = _reader(method), Action.parse(method)
+    def _unary(self, method: MethodDescriptor, action: Action, handler: Unary) -> Any:
+        read = _reader(method)
 
-        async def call(content: bytes, context: Context) -> Message:
+        async def call(content: bytes, context: Context) -> bytes:
             call = Call(method, context)
             try:
                 caller = self._authenticate(call, action)
                 request = read(content)
                 self._access.require(caller, action.verb, action.resource(request))
                 async with asyncio.timeout(context.time_remaining() or DEADLINE):
-                    response = await handler(request)
+                    response = (await handler(request)).SerializeToString()
+                self._check_size(response, method.name)
             except asyncio.CancelledError:
                 self._ended(call, grpc.StatusCode.CANCELLED)  # its caller has gone, or waits no longer
                 raise
@@ -91,8 +89,8 @@ class Binder:
 
         return call
 
-    def _stream(self, method: MethodDescriptor, handler: Stream) -> Any:
-        read, action = _reader(method), Action.parse(method)
+    def _stream(self, method: MethodDescriptor, action: Action, handler: Stream) -> Any:
+        read = _reader(method)
 
         async def call(content: bytes, context: Context) -> None:
             call = Call(method, context)
@@ -141,6 +139,16 @@ class Binder:
             finally:
                 del self._streams[limit]
 
+    def _check_size(self, response: bytes, method: str) -> None:
+        most = self._limits.response_bytes
+        if len(response) > most:
+            raise ExhaustedError(
+                f"the answer of {method} has {len(response)} bytes, and the limit response_bytes is {most}: ask for "
+                f"less, or start the platform with --limit response_bytes={len(response)}",
+                reason="LIMIT_EXCEEDED",
+                metadata={"limit": "response_bytes"},
+            )
+
     async def _fail(self, call: Call, error: Exception, context: Context) -> NoReturn:
         if isinstance(error, TimeoutError):
             name = call.method.name
@@ -176,7 +184,3 @@ def _reader(method: MethodDescriptor) -> Callable[[bytes], Message]:
 def _serialized(response: Message | bytes) -> bytes:
     """A watch serializes an event once for all who hear of it."""
     return response if isinstance(response, bytes) else response.SerializeToString()
-
-
-def _snake(name: str) -> str:
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()

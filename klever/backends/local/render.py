@@ -22,7 +22,7 @@ def render(runtime: Runtime, model: Model, predictor: PredictorWorkload) -> Rend
         store=PurePosixPath("/mnt"),
         work=PurePosixPath("/tmp"),  # noqa: S108 - of a container
         model=PurePosixPath("/models"),
-        environment=PurePosixPath("/environment"),
+        environments={name: PurePosixPath("/environments", name) for name in runtime.environments(model)},
         env=variables(predictor.env),
         command=predictor.command,
         probe_path=predictor.probe_path,

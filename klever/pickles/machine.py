@@ -1,0 +1,360 @@
+"""The machine of `klever.pickles.reader`: one pickle's opcodes on a stack of symbols."""
+
+from __future__ import annotations
+
+import codecs
+import pickle
+import pickletools
+import struct
+from collections.abc import Callable
+from typing import Any, Final
+
+from klever.pickles.arrays import ARRAY_WRAPPER, Array, array_of, itemsize
+from klever.pickles.names import Pickle
+from klever.pickles.stack import MAX_ITEMS, OPAQUE, Global, Made, Stack
+from klever.pickles.streams import Budget, Reader
+
+__all__ = ["Machine"]
+
+_MAX_NAME: Final = 1024
+"""Characters of a module or a name."""
+_MAX_TEXT: Final = 1 << 16
+"""Bytes of a text, or of the content of an array, that are kept."""
+_MAX_NUMBER: Final = 16
+"""Bytes of a number that is kept."""
+_DTYPE: Final = "numpy.dtype"
+_MAX_DEPTH: Final = 20
+"""Pickles inside arrays of pickles."""
+_HIGHEST_PROTOCOL: Final = 5
+
+
+class Machine(Stack):
+    """Follows one pickle from `reader` and tells `found` what it names."""
+
+    def __init__(self, reader: Reader, budget: Budget, found: Pickle, depth: int = 0) -> None:
+        super().__init__(reader, found)
+        self._budget = budget
+        self._depth = depth
+
+    def run(self) -> object:
+        """Return what the pickle makes. Raises `DamagedError` where every unpickler fails, and `BudgetError`."""
+        while True:
+            self._budget.opcode()
+            code = self._reader.read(1)
+            if code == pickle.STOP:
+                return self._pop()
+            if code not in _OPCODES:
+                raise self._damaged(f"unknown opcode {code!r}")
+            step, argument = _OPCODES[code]
+            step(self, self._argument(argument) if argument else b"")
+            self._check()
+
+    # Arguments
+
+    def _argument(self, kind: pickletools.ArgumentDescriptor) -> Any:
+        """Read an opcode's argument: bytes, None for what is too long to keep, or lines for those in text."""
+        if kind.n >= 0:
+            return self._reader.read(kind.n)
+        if kind.n == pickletools.UP_TO_NEWLINE:
+            first = self._reader.line(_MAX_TEXT)
+            return (first, self._reader.line(_MAX_TEXT)) if kind.name == "stringnl_noescape_pair" else first
+        size = struct.unpack(*_SIZES[kind.n](self._reader))[0]
+        if size < 0:
+            raise self._damaged(f"a length is {size}")
+        if size <= _MAX_TEXT:
+            return self._reader.read(size)
+        self._reader.skip(size)
+        return None
+
+    # Opcodes
+
+    def opaque(self, _argument: object) -> None:
+        self._push(OPAQUE)
+
+    def none(self, _argument: object) -> None:
+        self._push(None)
+
+    def nothing(self, _argument: object) -> None:
+        """The argument is all there is to it."""
+
+    def proto(self, argument: bytes) -> None:
+        if argument[0] > _HIGHEST_PROTOCOL:
+            raise self._damaged(f"protocol {argument[0]} is not supported")
+
+    def boolean(self, argument: object) -> None:
+        self._push(argument)
+
+    def number(self, argument: bytes | None) -> None:
+        """INT and LONG. Only sizes of arrays matter, and `01` (True) is none."""
+        try:
+            self._push(int((argument or b"").rstrip(b"L")))
+        except ValueError:
+            self._push(OPAQUE)
+
+    def binary_number(self, argument: bytes) -> None:
+        self._push(int.from_bytes(argument, "little", signed=len(argument) == 4))
+
+    def long(self, argument: bytes | None) -> None:
+        is_kept = argument is not None and len(argument) <= _MAX_NUMBER
+        self._push(int.from_bytes(argument or b"", "little", signed=True) if is_kept else OPAQUE)
+
+    def float_(self, argument: bytes | None) -> None:
+        try:
+            self._push(float(argument or b""))
+        except ValueError:
+            self._push(OPAQUE)
+
+    def binary_float(self, argument: bytes) -> None:
+        self._push(struct.unpack(">d", argument)[0])
+
+    def raw(self, argument: bytes | None) -> None:
+        self._push(OPAQUE if argument is None or not self._has_room(len(argument)) else argument)
+
+    def text(self, argument: bytes | None) -> None:
+        try:
+            self._push(OPAQUE if argument is None else self._keep(argument.decode("utf-8", "surrogatepass")))
+        except UnicodeDecodeError as error:
+            raise self._damaged("a string is not UTF-8") from error
+
+    def latin(self, argument: bytes | None) -> None:
+        self._push(OPAQUE if argument is None else self._keep(argument.decode("latin-1")))
+
+    def quoted(self, argument: bytes | None) -> None:
+        if argument is None:
+            self._push(OPAQUE)
+            return
+        if len(argument) < 2 or argument[:1] not in (b"'", b'"') or argument[:1] != argument[-1:]:
+            raise self._damaged("a string is not quoted")
+        try:
+            decoded = codecs.escape_decode(argument[1:-1])[0]
+        except ValueError as error:
+            raise self._damaged("a string is not one") from error
+        self._push(self._keep(decoded.decode("latin-1")))
+
+    def escaped(self, argument: bytes | None) -> None:
+        try:
+            self._push(OPAQUE if argument is None else self._keep(argument.decode("raw-unicode-escape")))
+        except UnicodeDecodeError as error:
+            raise self._damaged("a string is not one") from error
+
+    def mark(self, _argument: object) -> None:
+        self._marks.append(len(self._stack))
+
+    def pop(self, _argument: object) -> None:
+        if self._marks and self._marks[-1] == len(self._stack):
+            self._marks.pop()
+        else:
+            self._pop()
+
+    def pop_mark(self, _argument: object) -> None:
+        self._pop_to_mark()
+
+    def dup(self, _argument: object) -> None:
+        self._push(self._top())
+
+    def tuple_(self, _argument: object) -> None:
+        items = self._pop_to_mark()
+        self._push(tuple(items) if len(items) <= MAX_ITEMS else OPAQUE)
+
+    def list_(self, _argument: object) -> None:
+        items: list[object] = []
+        self._extend(items, self._pop_to_mark())
+        self._push(items)
+
+    def frozen_set(self, _argument: object) -> None:
+        self._pop_to_mark()
+        self._push(OPAQUE)
+
+    def dict_(self, _argument: object) -> None:
+        entries: dict[object, object] = {}
+        self._set(entries, self._pop_to_mark())
+        self._push(entries)
+
+    def empty_list(self, _argument: object) -> None:
+        self._push([])
+
+    def empty_dict(self, _argument: object) -> None:
+        self._push({})
+
+    def touch(self, _argument: object) -> None:
+        self._top()
+
+    def append(self, _argument: object) -> None:
+        value = self._pop()
+        self._extend(self._top(), [value])
+
+    def extend(self, _argument: object) -> None:
+        items = self._pop_to_mark()
+        self._extend(self._top(), items)
+
+    def set_item(self, _argument: object) -> None:
+        value, key = self._pop(), self._pop()
+        self._set(self._top(), [key, value])
+
+    def set_items(self, _argument: object) -> None:
+        items = self._pop_to_mark()
+        self._set(self._top(), items)
+
+    def tuples(self, count: int) -> None:
+        items = [self._pop() for _ in range(count)]
+        self._push(tuple(reversed(items)))
+
+    # Globals, and what is made with them
+
+    def global_(self, argument: tuple[bytes | None, bytes | None]) -> None:
+        self._push(self._named(*argument))
+
+    def _named(self, module: bytes | None, name: bytes | None) -> Global:
+        if module is None or name is None:
+            self._found.suspect("(a global with a long name)")
+            return Global("?")
+        return self._global(module.decode("utf-8", "replace"), name.decode("utf-8", "replace"))
+
+    def _global(self, module: str, name: str) -> Global:
+        if max(len(module), len(name)) > _MAX_NAME:
+            return self._named(None, None)
+        named = Global(f"{module}.{name}")
+        self._found.add(named.name)
+        return named
+
+    def stack_global(self, _argument: object) -> None:
+        name, module = self._pop(), self._pop()
+        if not isinstance(name, str) or not isinstance(module, str):
+            self._found.suspect("(a global whose name is computed)")
+            self._push(Global("?"))
+            return
+        self._push(self._global(module, name))
+
+    def extension(self, argument: bytes) -> None:
+        self._found.suspect(f"(extension {int.from_bytes(argument, 'little')})")
+        self._push(Global("?"))
+
+    def persistent(self, _argument: object) -> None:
+        self._found.suspect("(persistent id)")
+        self._push(OPAQUE)
+
+    def binary_persistent(self, argument: object) -> None:
+        self._pop()
+        self.persistent(argument)
+
+    def _make(self, called: object, arguments: object) -> None:
+        if not isinstance(called, Global):
+            self._found.suspect("(a call of what is computed)")
+        self._push(Made(called.name if isinstance(called, Global) else "?", arguments))
+
+    def reduce(self, _argument: object) -> None:
+        arguments, called = self._pop(), self._pop()
+        self._make(called, arguments)
+
+    def new(self, _argument: object) -> None:
+        self.reduce(_argument)
+
+    def new_with_keywords(self, _argument: object) -> None:
+        self._pop()
+        self.reduce(_argument)
+
+    def instance(self, argument: tuple[bytes | None, bytes | None]) -> None:
+        items = self._pop_to_mark()
+        self._make(self._named(*argument), tuple(items[:MAX_ITEMS]))
+
+    def object_(self, _argument: object) -> None:
+        items = self._pop_to_mark()
+        if not items:
+            raise self._damaged("the stack is empty")
+        self._make(items[0], tuple(items[1:MAX_ITEMS]))
+
+    def build(self, _argument: object) -> None:
+        state, target = self._pop(), self._top()
+        if not isinstance(target, Made):
+            self._found.suspect("(a state of what is computed)")
+            return
+        target.state = state
+        if target.of == ARRAY_WRAPPER:
+            target.content = self._array(array_of(state))
+        if target.of == _DTYPE and itemsize(target) is None:
+            self._found.suspect("(a numpy.dtype of an unknown layout)")
+
+    def _array(self, array: Array | None) -> object:
+        """Return the content of an array that joblib wrote here, or pass over a large one."""
+        if array is None:
+            raise self._lost("an array of unknown size")
+        if array.is_pickled:
+            if self._depth == _MAX_DEPTH:
+                raise self._lost("it is nested too deep")
+            return Machine(self._reader, self._budget, self._found, self._depth + 1).run()
+        if array.is_padded:
+            self._reader.skip(self._reader.read(1)[0])
+        if array.size <= _MAX_TEXT and self._has_room(array.size):
+            return self._reader.read(array.size)
+        self._reader.skip(array.size)
+        return OPAQUE
+
+
+_SIZES: Final[dict[int, Callable[[Reader], tuple[str, bytes]]]] = {
+    pickletools.TAKEN_FROM_ARGUMENT1: lambda reader: ("<B", reader.read(1)),
+    pickletools.TAKEN_FROM_ARGUMENT4: lambda reader: ("<i", reader.read(4)),
+    pickletools.TAKEN_FROM_ARGUMENT4U: lambda reader: ("<I", reader.read(4)),
+    pickletools.TAKEN_FROM_ARGUMENT8U: lambda reader: ("<Q", reader.read(8)),
+}
+
+_STEPS: Final[dict[str, Callable[[Machine, Any], None]]] = {
+    "PROTO": Machine.proto,
+    "FRAME": Machine.nothing,
+    "NONE": Machine.none,
+    "NEWTRUE": lambda machine, _: machine.boolean(True),
+    "NEWFALSE": lambda machine, _: machine.boolean(False),
+    "INT": Machine.number,
+    "LONG": Machine.number,
+    **dict.fromkeys(("BININT", "BININT1", "BININT2"), Machine.binary_number),
+    **dict.fromkeys(("LONG1", "LONG4"), Machine.long),
+    "FLOAT": Machine.float_,
+    "BINFLOAT": Machine.binary_float,
+    **dict.fromkeys(("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"), Machine.raw),
+    **dict.fromkeys(("EMPTY_SET", "NEXT_BUFFER"), Machine.opaque),
+    "EMPTY_LIST": Machine.empty_list,
+    "READONLY_BUFFER": Machine.touch,
+    **dict.fromkeys(("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"), Machine.text),
+    **dict.fromkeys(("BINSTRING", "SHORT_BINSTRING"), Machine.latin),
+    "STRING": Machine.quoted,
+    "UNICODE": Machine.escaped,
+    "MARK": Machine.mark,
+    "POP": Machine.pop,
+    "POP_MARK": Machine.pop_mark,
+    "DUP": Machine.dup,
+    "EMPTY_TUPLE": lambda machine, _: machine.tuples(0),
+    "TUPLE1": lambda machine, _: machine.tuples(1),
+    "TUPLE2": lambda machine, _: machine.tuples(2),
+    "TUPLE3": lambda machine, _: machine.tuples(3),
+    "TUPLE": Machine.tuple_,
+    "LIST": Machine.list_,
+    "FROZENSET": Machine.frozen_set,
+    "DICT": Machine.dict_,
+    "EMPTY_DICT": Machine.empty_dict,
+    "APPEND": Machine.append,
+    **dict.fromkeys(("APPENDS", "ADDITEMS"), Machine.extend),
+    "SETITEM": Machine.set_item,
+    "SETITEMS": Machine.set_items,
+    "PUT": Machine.put,
+    "GET": Machine.get,
+    "MEMOIZE": Machine.memoize,
+    **dict.fromkeys(("BINPUT", "LONG_BINPUT"), Machine.binary_put),
+    **dict.fromkeys(("BINGET", "LONG_BINGET"), Machine.binary_get),
+    "GLOBAL": Machine.global_,
+    "STACK_GLOBAL": Machine.stack_global,
+    **dict.fromkeys(("EXT1", "EXT2", "EXT4"), Machine.extension),
+    "PERSID": Machine.persistent,
+    "BINPERSID": Machine.binary_persistent,
+    "REDUCE": Machine.reduce,
+    "NEWOBJ": Machine.new,
+    "NEWOBJ_EX": Machine.new_with_keywords,
+    "INST": Machine.instance,
+    "OBJ": Machine.object_,
+    "BUILD": Machine.build,
+}
+"""What each opcode does; STOP aside."""
+
+_OPCODES: Final = {
+    opcode.code.encode("latin-1"): (_STEPS[opcode.name], opcode.arg)
+    for opcode in pickletools.opcodes
+    if opcode.name != "STOP"
+}

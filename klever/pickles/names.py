@@ -1,0 +1,56 @@
+"""What a pickle names: the globals that it looks up, and which of them are plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+__all__ = ["PLAIN", "Pickle"]
+
+_MAX_NAMES: Final = 1000
+"""Different names that are kept of one pickle."""
+
+
+@dataclass(slots=True)
+class Pickle:
+    """What one file of pickles names and does.
+
+    `globals` are all names, `unsafe` those that are not plain data, with whatever else cannot be judged safe. `damaged`
+    says where reading ended, if it did not end where the pickle does.
+    """
+
+    globals: set[str] = field(default_factory=set)
+    unsafe: set[str] = field(default_factory=set)
+    damaged: str = ""
+    value: object = None
+    """What the first pickle makes, in symbols."""
+
+    def add(self, name: str) -> None:
+        if len(self.globals) < _MAX_NAMES:
+            self.globals.add(name)
+        if name not in PLAIN:
+            self.suspect(name)
+
+    def suspect(self, what: str) -> None:
+        if len(self.unsafe) < _MAX_NAMES:
+            self.unsafe.add(what)
+
+
+_ARRAYS: Final = ("numpy.core", "numpy._core")
+PLAIN: Final = frozenset((
+    *(f"{module}.{name}" for module in ("builtins", "__builtin__") for name in (
+        "bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "int", "list", "range", "set", "slice",
+        "str", "tuple",
+    )),
+    *(f"{package}.multiarray.{name}" for package in _ARRAYS for name in ("_reconstruct", "scalar")),
+    *(f"{package}.numeric._frombuffer" for package in _ARRAYS),
+    "_codecs.encode",
+    "collections.OrderedDict",
+    "datetime.date",
+    "datetime.datetime",
+    "datetime.timedelta",
+    "joblib.numpy_pickle.NumpyArrayWrapper",
+    "numpy.dtype",
+    "numpy.ndarray",
+))  # fmt: skip
+"""Globals that are plain data, whatever they are called with: no other name is."""

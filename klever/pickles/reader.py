@@ -1,0 +1,30 @@
+"""Reads pickles without executing them: which globals they name, and what they do with them.
+
+The opcodes of protocols 0 to 5 (CPython's `pickletools`, `Modules/_pickle.c`) run on a machine whose values are
+symbols: names are text, everything else is opaque. Nothing is imported or called. What the machine cannot follow, such
+as a global whose name is computed, counts as unsafe. Arrays that joblib writes between the opcodes
+(`joblib.numpy_pickle.NumpyArrayWrapper`) are passed over where their size is certain.
+"""
+
+from __future__ import annotations
+
+from klever.pickles.machine import Machine
+from klever.pickles.names import Pickle
+from klever.pickles.streams import Budget, BudgetError, DamagedError, Reader, Source
+
+__all__ = ["Pickle", "read_pickle"]
+
+
+def read_pickle(source: Source, budget: Budget) -> Pickle:
+    """Read the pickles that a stream holds, one after the other. Raises `BudgetError` with nothing lost but the end."""
+    found = Pickle()
+    reader = Reader(source, budget)
+    try:
+        found.value = Machine(reader, budget, found).run()
+        while not reader.ended():
+            Machine(reader, budget, found).run()
+    except DamagedError as error:
+        found.damaged = str(error)
+    except BudgetError as error:
+        found.suspect(f"({error})")
+    return found
