@@ -10,6 +10,7 @@ from functools import partial
 from klever.api.kinds import MODEL_JOB, NAMESPACE, SERVING
 from klever.backends import Backend
 from klever.cmd.platform import Platform
+from klever.controllers.collection import InspectionCollector
 from klever.controllers.extraction import concerns
 from klever.controllers.modeljob import ModelJobReconciler
 from klever.controllers.pushes import PushReconciler
@@ -63,6 +64,7 @@ class ControlLoops:
         jobs = (object_source(store, MODEL_JOB), task_changes(store, platform.executor))
         async with asyncio.TaskGroup() as group:
             group.create_task(_controller("modeljob", job.reconcile, jobs, self.metrics).run())
+            group.create_task(InspectionCollector(store, platform.catalogue).run())
             servings = _serving_sources(store, platform.backend)
             group.create_task(_controller("serving", serving.reconcile, servings, self.metrics).run())
 

@@ -43,7 +43,7 @@ CONTROLLERS = (
     *(Right(GROUP, "servings", verb) for verb in ("list", "watch", "patch")),
     *(Right(GROUP, f"{plural}/status", "patch") for plural in ("modeljobs", "servings", "servingrevisions")),
     *(Right(GROUP, "servingrevisions", verb) for verb in ("create", "list", "watch", "delete")),
-    *(Right(GROUP, "modelinspections", verb) for verb in ("create", "list", "watch", "patch")),
+    *(Right(GROUP, "modelinspections", verb) for verb in ("create", "list", "watch", "patch", "delete")),
     *(Right("", _NAMESPACES, verb) for verb in ("list", "watch")),
     *(Right("", "events", verb) for verb in ("create", "patch")),
 )
