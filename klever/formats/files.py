@@ -10,11 +10,14 @@ from pathlib import Path, PurePosixPath
 
 from klever.errors import InvalidError
 
-__all__ = ["any_match", "check_path", "entries", "map_file", "only_match", "size_inside"]
+__all__ = ["all_matches", "any_match", "check_path", "entries", "map_file", "only_match", "size_inside"]
 
 
 def entries(model: Path) -> list[Path]:
-    """Return what stands at the top of a model directory, without hidden files; for a file, that file alone."""
+    """Return what stands at the top of a model directory, without hidden files; for a file, that file alone.
+
+    Hidden files do not belong to the model: macOS leaves `._model.onnx` beside what it packs.
+    """
     found = model.iterdir() if model.is_dir() else [model]
     return [path for path in found if not path.name.startswith(".")]
 
@@ -32,15 +35,17 @@ def only_match(model: Path, pattern: str, limit: int) -> Path:
 
 def any_match(model: Path, pattern: str, limit: int) -> Path | None:
     """Return the file that matches as `only_match` does; None if there is none."""
-    # Hidden files do not belong to the model: macOS leaves `._model.onnx` beside what it packs.
-    found = [path for path in entries(model) if fnmatchcase(path.name, pattern)]
-    if not found:
-        return None
-    path = min(found)
-    size = _size(path, path.name)
-    if size > limit:
-        raise InvalidError(f"{path.name} has {size} bytes, and at most {limit} are read")
-    return path
+    return next(iter(all_matches(model, pattern, limit)), None)
+
+
+def all_matches(model: Path, pattern: str, limit: int) -> list[Path]:
+    """Return the files that match, by name; raises `InvalidError` if one has more than `limit` bytes."""
+    found = sorted(path for path in entries(model) if fnmatchcase(path.name, pattern))
+    for path in found:
+        size = _size(path, path.name)
+        if size > limit:
+            raise InvalidError(f"{path.name} has {size} bytes, and at most {limit} are read")
+    return found
 
 
 def map_file(path: Path) -> memoryview:

@@ -31,14 +31,16 @@ class Trust(StrEnum):
 class Format:
     """A format. Each pattern of `files` must match exactly one entry at the top of the model directory.
 
-    `alone`: nothing else may be there. `reader` is the module that reads the signature, empty where none does.
-    `trust` is the least class: a content may be found to be code in a format that is data (`klever.inspection`).
+    `several`: each may match more than one, the parts of one file. `alone`: nothing else may be there. `reader` is the
+    module that reads the signature, empty where none does. `trust` is the least class: a content may be found to be
+    code in a format that is data (`klever.inspection`).
     """
 
     name: str
     framework: str = ""
     files: tuple[str, ...] = ()
     alone: bool = False
+    several: bool = False
     reader: str = ""
     trust: Trust = Trust.DATA
 
@@ -85,6 +87,8 @@ _BUILT_IN: Final = {
         Format("MLflow", "MLflow", ("MLmodel",), trust=Trust.CODE),
         Format("Pickle", "", ("*.pickle",), trust=Trust.CODE),
         Format("MLlib", "Spark", ("metadata", "data")),
+        Format("GGUF", "llama.cpp", ("*.gguf",), several=True, reader="klever.formats.gguf"),
+        Format("SafeTensors", "", ("*.safetensors",), several=True, reader="klever.formats.safetensors"),
         Format("Others"),
     )
 }
@@ -147,7 +151,7 @@ def _faults(row: Format, entries: list[str]) -> list[str]:
         shown = pattern.replace("|", " or ")
         if not found:
             faults.append(f"{shown} is missing")
-        elif len(found) > 1:
+        elif len(found) > 1 and not row.several:
             faults.append(f"{shown} must be one file, not {', '.join(sorted(found))}")
     extra = sorted(set(entries) - matched)
     if row.alone and extra:
