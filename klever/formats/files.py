@@ -25,11 +25,12 @@ def entries(model: Path) -> list[Path]:
 def only_match(model: Path, pattern: str, limit: int) -> Path:
     """Return the file that matches; raises `InvalidError` if there is none, or beyond `limit` bytes.
 
-    `model` is a model directory, or one of its files, which is then the only one.
+    `pattern` may have several, with `|` between. `model` is a model directory, or one of its files, which is then the
+    only one.
     """
     path = any_match(model, pattern, limit)
     if path is None:
-        raise InvalidError(f"{pattern} is missing in {model}", reason="LAYOUT")
+        raise InvalidError(f"{pattern.replace('|', ' or ')} is missing in {model}", reason="LAYOUT")
     return path
 
 
@@ -40,7 +41,7 @@ def any_match(model: Path, pattern: str, limit: int) -> Path | None:
 
 def all_matches(model: Path, pattern: str, limit: int) -> list[Path]:
     """Return the files that match, by name; raises `InvalidError` if one has more than `limit` bytes."""
-    found = sorted(path for path in entries(model) if fnmatchcase(path.name, pattern))
+    found = sorted(path for path in entries(model) if any(fnmatchcase(path.name, p) for p in pattern.split("|")))
     for path in found:
         size = _size(path, path.name)
         if size > limit:
