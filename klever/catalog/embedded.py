@@ -152,7 +152,7 @@ class EmbeddedCatalogue(Catalogue):
         try:
             return await self._registry.delete(reference.repository, reference.target)
         except NotFoundError as error:
-            raise _missing(reference) from error
+            raise _missing(reference, error) from error
 
     async def notifications(self) -> AsyncIterator[Push]:
         types = config_media_types()
@@ -189,7 +189,7 @@ class EmbeddedCatalogue(Catalogue):
         try:
             return self._registry.manifest(reference.repository, reference.target)
         except NotFoundError as error:
-            raise _missing(reference) from error
+            raise _missing(reference, error) from error
 
     async def _read(self, reference: Reference, stored: StoredManifest) -> Version:
         if known := self._reader.known(reference, stored.digest):
@@ -206,5 +206,5 @@ class EmbeddedCatalogue(Catalogue):
             return await asyncio.to_thread(blob.path.read_bytes)
 
 
-def _missing(reference: Reference) -> NotFoundError:
-    return NotFoundError(f"{reference} is not in the registry", reason="MODEL_NOT_FOUND")
+def _missing(reference: Reference, error: NotFoundError) -> NotFoundError:
+    return NotFoundError(f"{reference} is not in the registry: {error.message}", reason="MODEL_NOT_FOUND")

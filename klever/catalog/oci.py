@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from klever.catalog.catalogue import Catalogue, Push, Version
 from klever.catalog.reader import VersionReader
-from klever.errors import InvalidError, NotFoundError
+from klever.errors import IntegrityError, InvalidError, NotFoundError
 from klever.limits import DEFAULTS, Limits
 from klever.oci.client import RegistryClient
 from klever.oci.digest import Digest
@@ -125,7 +125,7 @@ class OciCatalogue(Catalogue):
     async def _readable(self, repository: str, tag: str) -> Version | None:
         try:
             return (await self.resolve(Reference(repository, tag=tag))).summary
-        except (InvalidError, NotFoundError):
+        except (IntegrityError, InvalidError, NotFoundError):
             return None
 
     async def _tags(self, repository: str) -> list[str]:
