@@ -10,6 +10,7 @@ from functools import partial
 from klever.api.kinds import KINDS, MODEL_JOB, NAMESPACE, SERVING, Kind
 from klever.backends import Backend
 from klever.cmd.platform import Platform
+from klever.controllers.collection import InspectionCollector
 from klever.controllers.extraction import concerns
 from klever.controllers.modeljob import ModelJobReconciler
 from klever.controllers.pushes import PushReconciler
@@ -66,6 +67,7 @@ class ControlLoops:
         servings = (*_watches("serving", store, related), _instance_changes(platform.backend))
         async with asyncio.TaskGroup() as group:
             group.create_task(_controller("modeljob", job.reconcile, jobs, self.metrics).run())
+            group.create_task(InspectionCollector(store, platform.catalogue).run())
             group.create_task(_controller("serving", serving.reconcile, servings, self.metrics).run())
 
 
