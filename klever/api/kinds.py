@@ -155,7 +155,10 @@ SERVING_REVISION: Final = Kind.describe(
     controller_verbs=("create", "list", "watch", "delete"),
     server_verbs=("get", "list"),
 )
-MODEL_INSPECTION: Final = Kind.describe(ModelInspection, controller_verbs=("create", "list", "watch", "patch"))
+MODEL_INSPECTION: Final = Kind.describe(
+    ModelInspection,
+    controller_verbs=("create", "list", "watch", "patch", "delete"),
+)
 EVENT: Final = Kind(
     "",
     "v1",

@@ -9,6 +9,7 @@ import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from klever.artifacts.dialects import config_media_types
@@ -154,16 +155,31 @@ class EmbeddedCatalogue(Catalogue):
         except NotFoundError as error:
             raise _missing(reference, error) from error
 
+    async def contents(self) -> AsyncIterator[Digest]:
+        async for repository, tag in self._tags():
+            reference = Reference(repository, tag=tag.name).with_digest(tag.digest)
+            try:
+                content = self._reader.content(reference, tag.digest, partial(self._manifest_bytes, reference))
+            except KleverError:  # damaged, deleted since, or beyond a limit
+                continue
+            yield content
+            await asyncio.sleep(0)  # nothing above waits: others get their turn
+
     async def notifications(self) -> AsyncIterator[Push]:
+        async for repository, tag in self._tags():
+            yield Push(repository, tag.name, tag.digest, new=False)
+        while True:
+            yield await self._pushes.next()
+
+    async def _tags(self) -> AsyncIterator[tuple[str, Tag]]:
+        """Yield every tag that names a model, with its repository."""
         types = config_media_types()
         for repository in await self.models():
             offset = 0
             while tags := self._registry.tagged(repository, types, offset=offset, limit=_PAGE):
                 for tag in tags:
-                    yield Push(repository, tag.name, tag.digest, new=False)
+                    yield repository, tag
                 offset += len(tags)
-        while True:
-            yield await self._pushes.next()
 
     def _check_known(self, repository: str) -> None:
         try:
@@ -190,6 +206,9 @@ class EmbeddedCatalogue(Catalogue):
             return self._registry.manifest(reference.repository, reference.target)
         except NotFoundError as error:
             raise _missing(reference, error) from error
+
+    def _manifest_bytes(self, reference: Reference) -> bytes:
+        return self._manifest(reference).content
 
     async def _read(self, reference: Reference, stored: StoredManifest) -> Version:
         if known := self._reader.known(reference, stored.digest):

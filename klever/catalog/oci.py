@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final, TypeVar
 
 from klever.catalog.catalogue import Catalogue, Push, Version
@@ -94,6 +95,16 @@ class OciCatalogue(Catalogue):
     async def delete(self, reference: Reference) -> None:
         await self._with(reference, lambda client: client.delete_manifest(reference.repository, reference.target))
 
+    async def contents(self) -> AsyncIterator[Digest]:
+        for repository in await self.models():
+            for tag, digest in await self._digests(repository):
+                reference = Reference(repository, tag=tag).with_digest(digest)
+                try:
+                    content = await self._with(reference, partial(self._content, reference, digest))
+                except (IntegrityError, InvalidError, NotFoundError):
+                    continue
+                yield content
+
     async def notifications(self) -> AsyncIterator[Push]:
         known: dict[tuple[str, str], Digest] = {}
         new = False
@@ -106,6 +117,11 @@ class OciCatalogue(Catalogue):
                         yield Push(repository, tag, digest, new=new)
             known, new = current, True
             await asyncio.sleep(self._poll)
+
+    def _content(self, reference: Reference, digest: Digest, client: RegistryClient) -> Digest:
+        return self._reader.content(
+            reference, digest, lambda: client.get_manifest(reference.repository, str(digest)).content
+        )
 
     def _read(self, client: RegistryClient, reference: Reference) -> Version:
         fetched = client.get_manifest(reference.repository, reference.target)

@@ -10,6 +10,7 @@ from functools import partial
 from klever.api.kinds import KINDS, MODEL_JOB, NAMESPACE, SERVING, Kind
 from klever.backends import Backend
 from klever.cmd.platform import Platform
+from klever.controllers.collection import InspectionCollector
 from klever.controllers.extraction import concerns
 from klever.controllers.modeljob import ModelJobReconciler
 from klever.controllers.pushes import PushReconciler
@@ -66,6 +67,7 @@ class ControlLoops:
         servings = (*_watches("serving", store, related), _instance_changes(platform.backend))
         async with asyncio.TaskGroup() as group:
             group.create_task(_controller("modeljob", job.reconcile, jobs, self.metrics).run())
+            group.create_task(InspectionCollector(store, platform.catalogue).run())
             group.create_task(_controller("serving", serving.reconcile, servings, self.metrics).run())
 
 
@@ -85,14 +87,14 @@ def task_changes(store: Store, executor: Executor) -> Source:
 
     async def keys() -> AsyncIterator[Key]:
         async for uid in executor.watch():
-            state = await executor.get(uid)
+            state = await executor.observe(uid)
             if state is None:
                 continue
             key = Key(state.namespace, state.name)
             if await _uid(store, key) == uid:
                 yield key
             else:  # somebody took the finalizer away, or an older state of the cluster was restored
-                await executor.delete(uid)
+                await executor.remove(uid)
 
     return change_source(keys)
 

@@ -36,6 +36,7 @@ VERBS: Final = {
     "wait": (_CLI, "wait until a condition holds"),
     "traffic": (_CLI, "set the shares of predictors"),
     "predict": (_CLI, "send an inference request"),
+    "chat": (_CLI, "talk with a language model"),
     "logs": (_CLI, "print log lines of a Serving or ModelJob"),
     "events": (_CLI, "list what happened"),
     "create": (_CLI, "create a project"),

@@ -43,6 +43,12 @@ _BUILT_IN: Final = {
             lock=_LOCKS / "triton.txt",
         ),
         Environment(
+            name="llamacpp",
+            description="llama.cpp with its HTTP server, for language models in GGUF",
+            pythons=("3.11", "3.12"),
+            lock=_LOCKS / "llamacpp.txt",
+        ),
+        Environment(
             name="tabular",
             description="scikit-learn, XGBoost, LightGBM, MLflow and Spark MLlib models, for Triton's Python backend",
             pythons=("3.11", "3.12"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from importlib import import_module
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 from klever.errors import InvalidError
 from klever.formats.bounds import check_bounds
+from klever.formats.detection import faults, recognise, top_names
 from klever.formats.signature import Signature
 from klever.limits import DEFAULTS, Limits
 from klever.plugins import Table
@@ -31,14 +33,20 @@ class Trust(StrEnum):
 class Format:
     """A format. Each pattern of `files` must match exactly one entry at the top of the model directory.
 
-    `alone`: nothing else may be there. `reader` is the module that reads the signature, empty where none does.
-    `trust` is the least class: a content may be found to be code in a format that is data (`klever.inspection`).
+    `several`: each may match more than one, the parts of one file. `alone`: nothing else may be there. `leads`: its
+    files describe the others, which may fit a format of their own. `markers`: what the first 512 bytes of a file must
+    match, by the pattern of its name, where only some files of that name are of the format. `reader` is the module that
+    reads the signature, empty where none does. `trust` is the least class: a content may be found to be code in a
+    format that is data (`klever.inspection`).
     """
 
     name: str
     framework: str = ""
     files: tuple[str, ...] = ()
     alone: bool = False
+    several: bool = False
+    leads: bool = False
+    markers: Mapping[str, bytes] = field(default_factory=dict)
     reader: str = ""
     trust: Trust = Trust.DATA
 
@@ -67,6 +75,9 @@ def _claims(row: Any) -> tuple[str]:
     return (row.name,)
 
 
+_ESTIMATOR: Final = rb"\A(?:\x80.(?:\x95.{8})?)?(?:ccopy_reg\n_reconstructor\n(?:p0\n|q\x00)?\()?(?:c|\x8c.)sklearn\."
+"""How a pickle begins that holds an estimator of scikit-learn: with its class."""
+
 _BUILT_IN: Final = {
     row.name: row
     for row in (
@@ -80,11 +91,33 @@ _BUILT_IN: Final = {
         Format("TorchScript", "PyTorch", ("*.pt",), reader="klever.formats.torchscript", trust=Trust.CODE),
         Format("GraphDef", "TensorFlow", ("*.graphdef",), reader="klever.formats.graphdef"),
         Format("TensorRT", "TensorRT", ("*.plan|*.engine",)),
-        Format("SKLearn", "SKLearn", ("*.joblib",), trust=Trust.CODE),
-        Format("XGBoost", "XGBoost", ("*.xgboost",)),
-        Format("MLflow", "MLflow", ("MLmodel",), trust=Trust.CODE),
-        Format("Pickle", "", ("*.pickle",), trust=Trust.CODE),
+        Format(
+            "SKLearn",
+            "SKLearn",
+            ("*.joblib|*.pkl|*.pickle",),
+            markers=dict.fromkeys(("*.pkl", "*.pickle"), _ESTIMATOR),
+            reader="klever.formats.sklearn",
+            trust=Trust.CODE,
+        ),
+        Format(
+            "XGBoost",
+            "XGBoost",
+            ("*.xgboost|*.ubj|*.bst|*.xgb|model.json",),
+            markers={"*.json": rb'"learner"'},
+            reader="klever.formats.xgboost",
+        ),
+        Format(
+            "LightGBM",
+            "LightGBM",
+            ("*.txt|*.lightgbm|*.lgb|model.json",),
+            markers={"*.txt": rb"\Atree\s", "*.json": rb'"name": ?"tree"'},
+            reader="klever.formats.lightgbm",
+        ),
+        Format("MLflow", "MLflow", ("MLmodel",), leads=True, trust=Trust.CODE),
+        Format("Pickle", "", ("*.pkl|*.pickle",), reader="klever.formats.anypickle", trust=Trust.CODE),
         Format("MLlib", "Spark", ("metadata", "data")),
+        Format("GGUF", "llama.cpp", ("*.gguf",), several=True, reader="klever.formats.gguf"),
+        Format("SafeTensors", "", ("*.safetensors",), several=True, reader="klever.formats.safetensors"),
         Format("Others"),
     )
 }
@@ -113,43 +146,12 @@ def trust_of(name: str) -> Trust:
 
 
 def detect(model_dir: Path) -> str:
-    """Infer the format from the files; raises `InvalidError` where none or several fit."""
-    entries = _entries(model_dir)
-    fitting = [f.name for f in FORMATS.values() if f.files and not _faults(f, entries)]
-    if len(fitting) == 1:
-        return fitting[0]
-    found = ", ".join(sorted(entries)[:10]) or "nothing"
-    what = f"fits {' and '.join(fitting)}" if fitting else "fits no format"
-    raise InvalidError(
-        f"{model_dir} {what} (it holds {found}): name the format in ormbfile.yaml (format: …)",
-        reason="FORMAT_UNKNOWN",
-    )
+    """Return the name of the format that the files fit; raises `InvalidError` if none or several do."""
+    return recognise(FORMATS.values(), model_dir).name
 
 
 def check_layout(name: str, model_dir: Path) -> None:
     """Raise `InvalidError` naming the files that a format needs and the directory does not hold."""
-    faults = _faults(get(name), _entries(model_dir))
-    if faults:
-        raise InvalidError(f"{model_dir} is no {name} model: {'; '.join(faults)}", reason="LAYOUT")
-
-
-def _entries(model_dir: Path) -> list[str]:
-    if not model_dir.is_dir():
-        raise InvalidError(f"{model_dir} is no directory: a model's files stand in model/")
-    return [p.name for p in model_dir.iterdir() if not p.name.startswith(".")]
-
-
-def _faults(row: Format, entries: list[str]) -> list[str]:
-    faults, matched = [], set()
-    for pattern in row.files:
-        found = [e for e in entries if any(fnmatchcase(e, p) for p in pattern.split("|"))]
-        matched.update(found)
-        shown = pattern.replace("|", " or ")
-        if not found:
-            faults.append(f"{shown} is missing")
-        elif len(found) > 1:
-            faults.append(f"{shown} must be one file, not {', '.join(sorted(found))}")
-    extra = sorted(set(entries) - matched)
-    if row.alone and extra:
-        faults.append(f"nothing else may be there, but there is {', '.join(extra)}")
-    return faults
+    found = faults(get(name), top_names(model_dir))
+    if found:
+        raise InvalidError(f"{model_dir} is not a {name} model: {'; '.join(found)}", reason="LAYOUT")

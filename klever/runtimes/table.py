@@ -21,6 +21,7 @@ def _claims(row: Any) -> tuple[str]:
 
 _BUILT_IN: Final[Mapping[str, str]] = {
     "custom": "klever.runtimes.custom:CustomRuntime",
+    "llamacpp": "klever.runtimes.llamacpp:LlamaCppRuntime",
     "triton": "klever.runtimes.triton:TritonRuntime",
 }
 """Name -> the class, as module:Class."""

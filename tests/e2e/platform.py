@@ -47,6 +47,9 @@ class Terminal:
         self._handle = handle
         self.seen = ""
 
+    def type(self, text: str) -> None:
+        os.write(self._handle, text.encode())
+
     def read(self, wanted: str, seconds: float = 30.0) -> None:
         """Read on until a text is there; colours are left out."""
         deadline = time.monotonic() + seconds
