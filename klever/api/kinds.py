@@ -124,6 +124,12 @@ class Kind:
         field: Any = self.message.DESCRIPTOR.fields_by_name.get("status") if self.message else None
         return field.message_type if field is not None else None
 
+    def field_of(self, request: Descriptor) -> str:
+        """Return the name of the field of a request that holds an object of this kind; empty if there is none."""
+        wanted: Any = self.message.DESCRIPTOR if self.message else None
+        fields: Any = request.fields
+        return next((field.name for field in fields if wanted is not None and field.message_type is wanted), "")
+
     def __str__(self) -> str:
         return self.kind
 
