@@ -140,17 +140,25 @@ class ProcessManager:
 
     # What it says
 
-    def logs(self, process_id: str, *, tail: int | None = None, follow: bool = False) -> AsyncIterator[str]:
+    def logs(
+        self,
+        process_id: str,
+        *,
+        tail: int | None = None,
+        follow: bool = False,
+        ended: Callable[[ProcessState], bool] = lambda state: state.phase == "Exited",
+    ) -> AsyncIterator[str]:
         """Yield lines of output, the last `tail` ones (None: all that is kept).
 
-        With `follow` new lines come as they are written, until the process has ended. Raises `NotFoundError`.
+        With `follow` new lines come as they are written, until `ended` is true of the process, or it was removed.
+        Raises `NotFoundError`.
         """
         if self._record(process_id) is None:
             raise NotFoundError(f"no process is named {process_id!r}")
 
         def running() -> bool:
             state = self.get(process_id)
-            return follow and state is not None and state.phase != "Exited"
+            return follow and state is not None and not ended(state)
 
         return read_log(self.directory(process_id), tail=tail, running=running)
 
