@@ -129,7 +129,7 @@ INVALID = {
     "a merge of itself": "flavors: &a\n  <<: *a",
     "a signature that is not JSON": "flavors: {a: {}}\nsignature: {inputs: '[{'}",
     "a signature that is a number": "flavors: {a: {}}\nsignature: {inputs: '5'}",
-    "a shape that is text": 'flavors: {a: {}}\nsignature:\n  inputs: \'[{"tensor-spec": {"dtype": "x", "shape": ["y"]}}]\'',
+    "a shape of text": 'flavors: {a: {}}\nsignature:\n inputs: \'[{"tensor-spec": {"dtype": "x", "shape": "y"}}]\'',
     "a signature that is nested": f"flavors: {{a: {{}}}}\nsignature: {{inputs: '{'[' * 50_000}'}}",
     "a control character": "flavors: \0",
     "bytes that are not text": "\udcff",
