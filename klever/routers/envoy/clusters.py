@@ -15,7 +15,8 @@ API = "klever-api"
 REGISTRY = "klever-registry"
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-_LIMITS = {"max_connections": 4096, "max_pending_requests": 8192, "max_requests": 16384, "max_retries": 3}
+_LIMITS = {"max_connections": 4096, "max_pending_requests": 8192, "max_retries": 3}
+_MOST_REQUESTS = 16384
 
 
 def http_cluster(key: RouteKey, target: Target) -> str:
@@ -28,8 +29,9 @@ def grpc_cluster(key: RouteKey, target: Target) -> str:
 
 
 def fixed_clusters(gateway: Gateway) -> list[dict[str, Any]]:
+    limits = gateway.limits
     return [
-        _cluster(API, [_pipe(gateway.api)], http2=True),
+        _cluster(API, [_pipe(gateway.api)], http2=True, requests=limits.open_streams + limits.api_requests),
         _cluster(REGISTRY, [_pipe(gateway.registry)], http2=False),
     ]
 
@@ -44,7 +46,9 @@ def clusters_of(key: RouteKey, target: Target) -> list[dict[str, Any]]:
     return clusters
 
 
-def _cluster(name: str, addresses: list[dict[str, Any]], *, http2: bool) -> dict[str, Any]:
+def _cluster(
+    name: str, addresses: list[dict[str, Any]], *, http2: bool, requests: int = _MOST_REQUESTS
+) -> dict[str, Any]:
     protocol: dict[str, Any] = {"http2_protocol_options": {}} if http2 else {"http_protocol_options": {}}
     return {
         "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
@@ -52,7 +56,7 @@ def _cluster(name: str, addresses: list[dict[str, Any]], *, http2: bool) -> dict
         "type": "STATIC",
         "connect_timeout": "2s",
         "lb_policy": "LEAST_REQUEST",
-        "circuit_breakers": {"thresholds": [_LIMITS]},
+        "circuit_breakers": {"thresholds": [{**_LIMITS, "max_requests": min(requests, _MOST_REQUESTS)}]},
         "load_assignment": {
             "cluster_name": name,
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": a}} for a in addresses]}],
