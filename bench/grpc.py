@@ -290,7 +290,7 @@ async def serve(root: Path) -> None:
     server = await make_server(Binder(authenticator, RpcMetrics(CollectorRegistry())), services)
     server.add_insecure_port(f"unix:{gateway.api}")
     await server.start()
-    router = EnvoyRouter(data.envoy, gateway, processes, envoy_binary())
+    router = EnvoyRouter(data.envoy, gateway, processes, envoy_binary(), ())
     await router.start()
     print(gateway.url, flush=True)
     stop = asyncio.Event()

@@ -124,6 +124,12 @@ class Kind:
         field: Any = self.message.DESCRIPTOR.fields_by_name.get("status") if self.message else None
         return field.message_type if field is not None else None
 
+    def field_of(self, request: Descriptor) -> str:
+        """Return the name of the field of a request that holds an object of this kind; empty if there is none."""
+        wanted: Any = self.message.DESCRIPTOR if self.message else None
+        fields: Any = request.fields
+        return next((field.name for field in fields if wanted is not None and field.message_type is wanted), "")
+
     def __str__(self) -> str:
         return self.kind
 
@@ -134,6 +140,7 @@ MODEL_JOB: Final = Kind.describe(
     ModelJob,
     service=job_service_pb2.DESCRIPTOR.services_by_name["JobService"],
     controllers=("modeljob", "serving"),
+    # create: for a missing signature or inspection; patch: finalizers; delete: after ttlSecondsAfterFinished
     controller_verbs=("create", "list", "watch", "patch", "delete"),
     server_verbs=_EDIT,
 )
@@ -146,12 +153,12 @@ SERVING: Final = Kind.describe(
 )
 SERVING_REVISION: Final = Kind.describe(
     ServingRevision,
-    controller_verbs=("create", "list", "watch", "delete"),
+    controller_verbs=("create", "list", "watch", "delete"),  # delete: beyond spec.revisionHistoryLimit
     server_verbs=("get", "list"),
 )
 MODEL_INSPECTION: Final = Kind.describe(
     ModelInspection,
-    controller_verbs=("create", "list", "watch", "patch", "delete"),
+    controller_verbs=("create", "list", "watch", "patch", "delete"),  # delete: of content that is no longer used
 )
 EVENT: Final = Kind(
     "",
@@ -160,7 +167,7 @@ EVENT: Final = Kind(
     "events",
     has_status=False,
     message=Event,
-    controller_verbs=("create", "patch"),
+    controller_verbs=("create", "patch"),  # patch: an Event that is repeated is counted
     server_verbs=("list",),
 )
 NAMESPACE: Final = Kind(
@@ -170,8 +177,8 @@ NAMESPACE: Final = Kind(
     "namespaces",
     namespaced=False,
     controllers=("serving",),
-    controller_verbs=("list", "watch"),
-    server_verbs=("create", "get", "list", "patch"),
+    controller_verbs=("list", "watch"),  # the label kleveross.io/allow-code
+    server_verbs=("create", "get", "list", "patch"),  # projects are namespaces; patch: the same label
 )
 
 KINDS: Final[tuple[Kind, ...]] = (MODEL_JOB, SERVING, SERVING_REVISION, MODEL_INSPECTION, EVENT, NAMESPACE)

@@ -14,6 +14,7 @@ from typing import Final
 
 from klever.artifacts.dialects import config_media_types
 from klever.catalog.catalogue import Catalogue, Push, Version
+from klever.catalog.pages import read_by_time, read_page
 from klever.catalog.reader import VersionReader
 from klever.disk import disk_errors
 from klever.errors import KleverError, NotFoundError
@@ -31,8 +32,6 @@ _PAGE: Final = 1000
 """Names that are read in one go; other tasks run in between."""
 _CHUNK: Final = 8
 """Versions that are read at a time."""
-_PAGE_BYTES: Final = 4 << 20
-"""Metadata of the versions of a page: a message holds no more."""
 _CANDIDATES: Final = 4
 """Tags, the last pushed ones, among which a model's latest version is looked for."""
 _CACHED_LATEST: Final = 4096
@@ -90,16 +89,8 @@ class EmbeddedCatalogue(Catalogue):
         tags = self._registry.tagged(
             repository, config_media_types(), containing=containing, offset=offset, limit=limit + 1
         )
-        page: list[Version | None] = []
-        left = _PAGE_BYTES
-        for start in range(0, min(limit, len(tags)), _CHUNK):
-            for version in await self._read_all(repository, tags[start : min(start + _CHUNK, limit)]):
-                left -= version.config_bytes if version else 0
-                if left < 0 and page:
-                    return page, True
-                page.append(version)
-            await asyncio.sleep(0)  # versions that are known are read without waiting
-        return page, len(tags) > limit
+        page = await read_page(tags[:limit], partial(self._read_all, repository), chunk=_CHUNK)
+        return page, len(tags) > len(page)
 
     async def versions_by_time(self, repository: str, *, containing: str = "") -> list[Version]:
         self._check_known(repository)
@@ -108,12 +99,7 @@ class EmbeddedCatalogue(Catalogue):
         if len(tags) > most:
             count = max(await self.count(repository), most + 1)
             self._limits.check("versions_by_time", count, f"the model {repository}", "order_by")
-        found: list[Version] = []
-        for start in range(0, len(tags), _CHUNK):
-            found += filter(None, await self._read_all(repository, tags[start : start + _CHUNK]))
-            used = sum(version.config_bytes for version in found)
-            self._limits.check("listed_bytes", used, f"the metadata of the versions of {repository}", "order_by")
-        return sorted(found, key=lambda version: version.created)
+        return await read_by_time(tags, partial(self._read_all, repository), repository, self._limits, chunk=_CHUNK)
 
     async def latest(self, repository: str) -> Version | None:
         """Return the version that was created last among those pushed last; None if none of these is a model."""

@@ -87,14 +87,14 @@ def task_changes(store: Store, executor: Executor) -> Source:
 
     async def keys() -> AsyncIterator[Key]:
         async for uid in executor.watch():
-            state = await executor.get(uid)
+            state = await executor.observe(uid)
             if state is None:
                 continue
             key = Key(state.namespace, state.name)
             if await _uid(store, key) == uid:
                 yield key
             else:  # somebody took the finalizer away, or an older state of the cluster was restored
-                await executor.delete(uid)
+                await executor.remove(uid)
 
     return change_source(keys)
 

@@ -12,7 +12,6 @@ from google.protobuf.descriptor import MethodDescriptor
 from klever.api.kinds import Kind
 from klever.auth import Resource
 from klever.server.objects import DEFAULT_NAMESPACE
-from klever.server.standard import object_field
 
 __all__ = ["Action", "is_read"]
 
@@ -59,7 +58,7 @@ class Action:
 
     @classmethod
     def _about(cls, kind: Kind | None, name: str, method: MethodDescriptor, verb: str, subresource: str) -> Action:
-        field = object_field(method, kind) if kind else ""
+        field = kind.field_of(method.input_type) if kind else ""
         return cls(verb, name, subresource, field, kind is None or kind.namespaced)
 
     def resource(self, request: Any) -> Resource:

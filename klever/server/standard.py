@@ -13,20 +13,12 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from klever.api.kinds import Kind
 from klever.server.objects import Objects
 from klever.v1alpha1.common_pb2 import ListEventsRequest, ListEventsResponse
 
-__all__ = ["StandardMethods", "object_field"]
+__all__ = ["StandardMethods"]
 
 Handler = Callable[[Any], Any]
-
-
-def object_field(method: MethodDescriptor, kind: Kind) -> str:
-    """Return the name of the request's field that holds an object of the kind; empty if it has none."""
-    fields: Any = method.input_type.fields
-    wanted = kind.message.DESCRIPTOR if kind.message else None
-    return next((field.name for field in fields if field.message_type is wanted and wanted is not None), "")
 
 
 class StandardMethods:
@@ -54,7 +46,7 @@ class StandardMethods:
         return bind(method) if bind else None
 
     def _create(self, method: MethodDescriptor) -> Handler:
-        field = object_field(method, self.kind)
+        field = self.kind.field_of(method.input_type)
 
         async def create(request: Any) -> Message:
             return await self._objects.create(getattr(request, field), _namespace(request))
@@ -62,7 +54,7 @@ class StandardMethods:
         return create
 
     def _apply(self, method: MethodDescriptor) -> Handler:
-        field = object_field(method, self.kind)
+        field = self.kind.field_of(method.input_type)
 
         async def apply(request: Any) -> Message:
             return await self._objects.apply(getattr(request, field), _namespace(request), request.name)
@@ -85,7 +77,7 @@ class StandardMethods:
         return list_
 
     def _update(self, method: MethodDescriptor) -> Handler:
-        field = object_field(method, self.kind)
+        field = self.kind.field_of(method.input_type)
 
         async def update(request: Any) -> Message:
             paths = request.update_mask.paths

@@ -52,6 +52,8 @@ class Upstream:
     def __init__(self, name: str) -> None:
         self.name = name
         self.address = ""
+        self.headers: dict[str, str] = {}
+        """Of the last request."""
         self.asked = asyncio.Event()
         self.answers = asyncio.Event()
         self.answers.set()
@@ -67,6 +69,7 @@ class Upstream:
         return runner
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
+        self.headers = dict(request.headers)
         self.asked.set()
         if request.path.startswith("/openai/"):
             return await self._stream(request)
@@ -114,6 +117,11 @@ class RouterContract(ABC):
         async with aiohttp.ClientSession() as session:
             yield session
 
+    def test_a_match_on_a_header_that_never_arrives_is_not_supported(self, router: Router) -> None:
+        assert router.check((HeaderMatch("x-user", "me"), HeaderMatch("cookie", "a", MatchType.PREFIX))) == ()
+        found = router.check((HeaderMatch("x-user", "me"), HeaderMatch("te", "b"), HeaderMatch("upgrade", "c")))
+        assert [violation.field for violation in found] == ["match.headers[1].name", "match.headers[2].name"]
+
     async def test_shares(
         self, router: Router, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
     ) -> None:
@@ -142,6 +150,15 @@ class RouterContract(ABC):
     ) -> None:
         await router.publish(route(target("main", 100, *upstreams)))
         assert {await who(router, http) for _ in range(50)} == {"a", "b"}
+
+    async def test_a_model_gets_the_headers_of_a_request_but_not_its_token(
+        self, router: Router, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
+    ) -> None:
+        await router.publish(route(target("main", 100, upstreams[0])))
+        assert await who(router, http, {"x-mine": "kept", "Authorization": "Bearer secret"}) == "a"
+        sent = {name.lower(): value for name, value in upstreams[0].headers.items()}
+        assert sent["x-mine"] == "kept"
+        assert "authorization" not in sent
 
     async def test_only_allow_listed_paths_are_published(
         self, router: Router, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from klever.api.kinds import KINDS
+from klever.routers.envoy.authorization import access_filters, access_replies
 from klever.routers.envoy.firsttoken import first_token_histogram
 from klever.routers.envoy.gateway import Gateway
 from klever.routers.envoy.guard import guard_filters, guard_replies
@@ -32,7 +33,7 @@ _SERVICES = (_MODELS, *dict.fromkeys(kind.service.full_name for kind in KINDS if
 
 
 def bootstrap(gateway: Gateway, directory: Path) -> dict[str, Any]:
-    """Return the configuration that Envoy is started with. It holds no token: the routes file does."""
+    """Return the configuration that Envoy is started with. It holds no token."""
     return {
         "node": {"id": "klever", "cluster": "klever"},
         "admin": {"address": {"pipe": {"path": str(gateway.admin), "mode": 0o600}}},
@@ -86,11 +87,12 @@ def _connection_manager(gateway: Gateway, directory: Path) -> dict[str, Any]:
         "always_set_request_id_in_response": True,
         "common_http_protocol_options": {"idle_timeout": "3600s"},
         "http2_protocol_options": {"max_concurrent_streams": 1000},
-        "local_reply_config": guard_replies(gateway.limits),
+        "local_reply_config": {"mappers": [*access_replies(gateway), *guard_replies(gateway.limits)]},
         "rds": {"route_config_name": ROUTES, "config_source": _watched(directory, ROUTES_FILE)},
         "access_log": [first_token_histogram()],
         "http_filters": [
             _filter("grpc_web", "v3.GrpcWeb", {}),
+            *access_filters(gateway),
             _filter("grpc_json_transcoder", "v3.GrpcJsonTranscoder", _transcoder(gateway)),
             *guard_filters(gateway.limits),
             _filter("router", "v3.Router", {}),

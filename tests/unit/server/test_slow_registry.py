@@ -57,7 +57,7 @@ class Platform:
         request.model_job.spec.extraction.format = "ONNX"
         async with asyncio.timeout(10):
             made = await self.jobs.CreateModelJob(request, metadata=TOKEN)
-            await self.executor.start(task(uid=made.metadata.uid, lines=["done"]))
+            await self.executor.ensure(task(uid=made.metadata.uid, lines=["done"]))
             await ended(self.executor, made.metadata.uid)
             line = await self.jobs.StreamLogs(StreamLogsRequest(namespace="team", name="read")).read()
         assert line.text == "done"

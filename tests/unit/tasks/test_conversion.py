@@ -136,7 +136,7 @@ async def world(
         await asyncio.to_thread(world.push)
         yield world
         for state in await executor.list():
-            await executor.delete(state.uid)
+            await executor.remove(state.uid)
     await store.close()
     await server.stop()
     await registry.close()
