@@ -1,6 +1,6 @@
-"""The catalogue of the embedded registry, which it reads and writes in process.
+"""The catalogue of the embedded registry, read and written in process.
 
-A page of versions costs the manifests of that page, however many versions a model has.
+A page of versions costs the manifests of the page, however many versions a model has.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Final
 
 from klever.artifacts.dialects import config_media_types
 from klever.catalog.catalogue import Catalogue, Push, Version
+from klever.catalog.pages import read_by_time, read_page
 from klever.catalog.reader import VersionReader
 from klever.disk import disk_errors
 from klever.errors import KleverError, NotFoundError
@@ -28,19 +29,17 @@ from klever.registry.registry import Registry
 __all__ = ["EmbeddedCatalogue", "Pushes"]
 
 _PAGE: Final = 1000
-"""Names that are read in one go; other tasks run in between."""
+"""Names that are read at once. Other tasks run in between."""
 _CHUNK: Final = 8
 """Versions that are read at a time."""
-_PAGE_BYTES: Final = 4 << 20
-"""Metadata of the versions of a page: a message holds no more."""
 _CANDIDATES: Final = 4
-"""Tags, the last pushed ones, among which a model's latest version is looked for."""
+"""The tags, pushed last, among which the latest version of a model is searched."""
 _CACHED_LATEST: Final = 4096
 _WAITING: Final = 10_000
 
 
 class Pushes:
-    """Keeps the registry's pushes until the catalogue's reader takes them; `listen` waits while 10,000 are kept."""
+    """Keeps the registry's pushes until the catalogue takes them. `listen` waits while 10,000 are kept."""
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[Push] = asyncio.Queue(_WAITING)
@@ -56,7 +55,7 @@ class Pushes:
 
 
 class EmbeddedCatalogue(Catalogue):
-    """Reads `registry` and takes the `pushes` that it is told of. `remote` reads references with a host."""
+    """Reads `registry`, and yields its `pushes`. `remote` reads references with a host."""
 
     def __init__(self, registry: Registry, pushes: Pushes, remote: Catalogue, *, limits: Limits = DEFAULTS) -> None:
         self._registry = registry
@@ -90,16 +89,8 @@ class EmbeddedCatalogue(Catalogue):
         tags = self._registry.tagged(
             repository, config_media_types(), containing=containing, offset=offset, limit=limit + 1
         )
-        page: list[Version | None] = []
-        left = _PAGE_BYTES
-        for start in range(0, min(limit, len(tags)), _CHUNK):
-            for version in await self._read_all(repository, tags[start : min(start + _CHUNK, limit)]):
-                left -= version.config_bytes if version else 0
-                if left < 0 and page:
-                    return page, True
-                page.append(version)
-            await asyncio.sleep(0)  # versions that are known are read without waiting
-        return page, len(tags) > limit
+        page = await read_page(tags[:limit], partial(self._read_all, repository), chunk=_CHUNK)
+        return page, len(tags) > len(page)
 
     async def versions_by_time(self, repository: str, *, containing: str = "") -> list[Version]:
         self._check_known(repository)
@@ -108,15 +99,10 @@ class EmbeddedCatalogue(Catalogue):
         if len(tags) > most:
             count = max(await self.count(repository), most + 1)
             self._limits.check("versions_by_time", count, f"the model {repository}", "order_by")
-        found: list[Version] = []
-        for start in range(0, len(tags), _CHUNK):
-            found += filter(None, await self._read_all(repository, tags[start : start + _CHUNK]))
-            used = sum(version.config_bytes for version in found)
-            self._limits.check("listed_bytes", used, f"the metadata of the versions of {repository}", "order_by")
-        return sorted(found, key=lambda version: version.created)
+        return await read_by_time(tags, partial(self._read_all, repository), repository, self._limits, chunk=_CHUNK)
 
     async def latest(self, repository: str) -> Version | None:
-        """Return the version that was created last among those pushed last; None if none of these is a model."""
+        """Return the newest of the versions that were pushed last; None if none of these is a model."""
         tags = self._registry.newest(repository, config_media_types(), limit=_CANDIDATES)
         known = self._latest.get(repository)
         if known is not None and known[0] == tags:
@@ -163,7 +149,7 @@ class EmbeddedCatalogue(Catalogue):
             except KleverError:  # damaged, deleted since, or beyond a limit
                 continue
             yield content
-            await asyncio.sleep(0)  # nothing above waits: others get their turn
+            await asyncio.sleep(0)  # nothing above waits: let other tasks run
 
     async def notifications(self) -> AsyncIterator[Push]:
         async for repository, tag in self._tags():
@@ -188,7 +174,7 @@ class EmbeddedCatalogue(Catalogue):
             raise NotFoundError(f"model {repository} not found", reason="MODEL_NOT_FOUND") from error
 
     async def _read_all(self, repository: str, tags: Sequence[Tag]) -> list[Version | None]:
-        """Return what each tag names; None where that cannot be read."""
+        """Return what each tag names, None if that cannot be read."""
         return [await self._readable(Reference(repository, tag=tag.name), tag.digest) for tag in tags]
 
     async def _readable(self, reference: Reference, digest: Digest) -> Version | None:

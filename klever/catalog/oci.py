@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections import ChainMap, Counter
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final, TypeVar
 
 from klever.catalog.catalogue import Catalogue, Push, Version
+from klever.catalog.pages import read_by_time, read_page
 from klever.catalog.reader import VersionReader
 from klever.errors import IntegrityError, InvalidError, NotFoundError
 from klever.limits import DEFAULTS, Limits
@@ -26,16 +27,21 @@ T = TypeVar("T")
 
 _THREADS: Final = 32
 """Calls at a time; further calls wait."""
+_CLIENTS: Final = 8
+"""Clients that read one list at a time."""
+_CHUNK: Final = 4 * _CLIENTS
+"""Versions that are read before the size of their metadata is looked at."""
 _PATIENCE: Final = 10.0
-"""Seconds of silence: what is read here is small, and a caller waits for it."""
+"""Seconds without an answer. Documents are small, and a caller waits for them."""
 _POLL_SECONDS: Final = 60.0
 
 
 class OciCatalogue(Catalogue):
     """Asks the registries of the table, and keeps configs in the layout `metadata`.
 
-    Clients run in threads of the catalogue's own: a registry that does not answer would take all of the loop's.
-    A listing costs one call per tag that was not read before. `notifications` asks every `poll` seconds.
+    Clients run in threads of the catalogue alone: a registry that does not answer would use up those of the event loop.
+    A list costs one request per tag, and one per config that was not read before. `notifications` asks every `poll`
+    seconds.
     """
 
     def __init__(
@@ -66,14 +72,12 @@ class OciCatalogue(Catalogue):
         self, repository: str, *, containing: str = "", offset: int, limit: int
     ) -> tuple[list[Version | None], bool]:
         tags = [tag for tag in await self._tags(repository) if containing in tag]
-        page = [await self._readable(repository, tag) for tag in tags[offset : offset + limit]]
-        return page, len(tags) > offset + limit
+        page = await read_page(tags[offset : offset + limit], partial(self._read_all, repository), chunk=_CHUNK)
+        return page, len(tags) > offset + len(page)
 
     async def versions_by_time(self, repository: str, *, containing: str = "") -> list[Version]:
         tags = [tag for tag in await self._tags(repository) if containing in tag]
-        self._limits.check("versions_by_time", len(tags), f"the model {repository}", "order_by")
-        found = [await self._readable(repository, tag) for tag in tags]
-        return sorted((version for version in found if version), key=lambda version: version.created)
+        return await read_by_time(tags, partial(self._read_all, repository), repository, self._limits, chunk=_CHUNK)
 
     async def latest(self, repository: str) -> Version | None:
         found = await self.versions_by_time(repository)
@@ -138,26 +142,38 @@ class OciCatalogue(Catalogue):
                 writer.commit()
         return self._metadata.read(blob)
 
-    async def _readable(self, repository: str, tag: str) -> Version | None:
-        try:
-            return (await self.resolve(Reference(repository, tag=tag))).summary
-        except (IntegrityError, InvalidError, NotFoundError):
-            return None
+    async def _read_all(self, repository: str, tags: Sequence[str]) -> list[Version | None]:
+        """Return the summary of what each tag names, None if that cannot be read."""
+
+        def read(client: RegistryClient, tag: str) -> Version | None:
+            try:
+                return self._read(client, Reference(repository, tag=tag)).summary
+            except (IntegrityError, InvalidError, NotFoundError):
+                return None
+
+        return await self._each(repository, tags, read)
 
     async def _tags(self, repository: str) -> list[str]:
         return sorted(await self._with(Reference(repository), lambda client: client.tags(repository)))
 
     async def _digests(self, repository: str) -> list[tuple[str, Digest]]:
-        """Return each tag with what it names; nothing for a repository that was deleted meanwhile."""
-
-        def ask(client: RegistryClient) -> list[tuple[str, Digest]]:
-            digests = [(tag, client.get_digest(repository, tag)) for tag in client.tags(repository)]
-            return [(tag, digest) for tag, digest in digests if digest is not None]
-
+        """Return each tag with its digest; nothing for a repository that was deleted meanwhile."""
         try:
-            return await self._with(Reference(repository), ask)
+            tags = await self._tags(repository)
+            digests = await self._each(repository, tags, lambda client, tag: client.get_digest(repository, tag))
         except NotFoundError:
             return []
+        return [(tag, digest) for tag, digest in zip(tags, digests, strict=True) if digest is not None]
+
+    async def _each(self, repository: str, tags: Sequence[str], ask: Callable[[RegistryClient, str], T]) -> list[T]:
+        """Return what `ask` returns for each tag. The tags are divided among a few clients that run at a time."""
+
+        async def answers(part: Sequence[str]) -> dict[str, T]:
+            return await self._with(Reference(repository), lambda client: {tag: ask(client, tag) for tag in part})
+
+        parts = [tags[start::_CLIENTS] for start in range(min(_CLIENTS, len(tags)))]
+        found = dict(ChainMap(*await asyncio.gather(*map(answers, parts))))
+        return [found[tag] for tag in tags]
 
     async def _with(self, reference: Reference, call: Callable[[RegistryClient], T]) -> T:
         try:

@@ -87,7 +87,7 @@ class ServingRenderer:
     async def _snapshot(self, serving: Object) -> Snapshot:
         self._check_hosts(serving)
         models = await self._models.resolve(serving)
-        violations = violations_of(serving["spec"]["predictors"], models, self._backend.check)
+        violations = violations_of(serving["spec"]["predictors"], models, self._backend.check, self._router.check)
         snapshot = Snapshot(serving, models, (), None, "", datetime.now(UTC), violations)
         _check(serving, snapshot)
         return snapshot

@@ -117,6 +117,11 @@ class RouterContract(ABC):
         async with aiohttp.ClientSession() as session:
             yield session
 
+    def test_a_match_on_a_header_that_never_arrives_is_not_supported(self, router: Router) -> None:
+        assert router.check((HeaderMatch("x-user", "me"), HeaderMatch("cookie", "a", MatchType.PREFIX))) == ()
+        found = router.check((HeaderMatch("x-user", "me"), HeaderMatch("te", "b"), HeaderMatch("upgrade", "c")))
+        assert [violation.field for violation in found] == ["match.headers[1].name", "match.headers[2].name"]
+
     async def test_shares(
         self, router: Router, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
     ) -> None:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from klever.errors import ExhaustedError, InvalidError, KleverError, UnavailableError
+from klever.errors import ExhaustedError, FieldViolation, InvalidError, KleverError, UnavailableError
 from klever.process import ProcessManager
 from klever.routers import Route, RouteKey
 from klever.routers.envoy.admin import ANSWER_SECONDS, Admin
@@ -19,8 +19,10 @@ from klever.routers.envoy.changes import Change, RouteChanges
 from klever.routers.envoy.clusters import clusters_of
 from klever.routers.envoy.files import GatewayFiles, encode
 from klever.routers.envoy.gateway import Gateway
+from klever.routers.envoy.headers import check_headers
 from klever.routers.envoy.processes import PROCESS_ID, AccessProcess, EnvoyProcess
 from klever.routers.envoy.routes import ROUTES, serving_routes
+from klever.traffic.matches import HeaderMatch
 from klever.traffic.shares import check_sum
 
 __all__ = ["EnvoyRouter"]
@@ -101,8 +103,12 @@ class EnvoyRouter:
                 log.warning("cannot restart the gateway (Envoy): %s", error)
             silent = 0
 
+    def check(self, headers: tuple[HeaderMatch, ...]) -> tuple[FieldViolation, ...]:
+        return tuple(check_headers(headers))
+
     async def publish(self, route: Route) -> None:
-        _check(route)
+        if route.shares:
+            check_sum(route.shares)
         await self._changes.make(route.key, route)
 
     async def withdraw(self, key: RouteKey) -> None:
@@ -228,8 +234,3 @@ class EnvoyRouter:
         version = str(self._version)
         self._files.write_routes(version, self._sorted())
         return version
-
-
-def _check(route: Route) -> None:
-    if route.shares:
-        check_sum(route.shares)

@@ -20,9 +20,8 @@ class ModelFiles:
     """The files of one format.
 
     `names` maps the suffix (or whole name) of each file that the server opens to the name by which it opens it; `|`
-    separates several, of which the model has one. With
-    `directory` the server gets the whole model directory by that name; if there are `names` too, it is told which of
-    them to open there, because that file names others beside it.
+    separates several, of which the model has one. With `directory` the server gets the whole model directory by that
+    name; if there are `names` too, it is told which of them to open there, because that file names others beside it.
     """
 
     names: Mapping[str, str] = field(default_factory=dict)

@@ -36,7 +36,7 @@ def test_several_files_are_one(tmp_path: Path) -> None:
     environ = {"KUBECONFIG": os.pathsep.join(map(str, files))}
     assert load_config(environ=environ).server == "https://a:1"
     assert load_config(context="two", environ=environ).server == "https://b:2"
-    with pytest.raises(FailedPreconditionError, match="'three' does not exist: .* one, two"):
+    with pytest.raises(FailedPreconditionError, match=r"'three' does not exist: .* one, two"):
         load_config(context="three", environ=environ)
 
 
