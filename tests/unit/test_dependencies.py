@@ -12,7 +12,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[2]
-_IN_ENVIRONMENTS = "klever/runtimes/triton/files"
+_IN_ENVIRONMENTS = re.compile(r"klever/runtimes/\w+/files/")
 """Programs that run in an environment of their own, with its packages."""
 _OWN = ("klever", "shim")
 """The shim, which starts without `klever` on its path, is a top-level package to itself."""
@@ -25,7 +25,7 @@ def test_every_direct_import_is_declared() -> None:
     missing = {
         f"{path.relative_to(_ROOT)}: {name}"
         for path in (_ROOT / "klever").rglob("*.py")
-        if not str(path.relative_to(_ROOT)).startswith(_IN_ENVIRONMENTS)
+        if not _IN_ENVIRONMENTS.match(str(path.relative_to(_ROOT)))
         for name in _imported(path)
         if not declared & {_normal(distribution) for distribution in known.get(name, (name,))}
     }
