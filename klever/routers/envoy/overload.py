@@ -1,4 +1,4 @@
-"""What Envoy does when its memory or connections run out: it refuses what is new, and ends the largest requests."""
+"""Envoy's overload manager: without memory or connections, it refuses new requests and ends the largest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TIMERS: Final = {
     "@type": "type.googleapis.com/envoy.config.overload.v3.ScaleTimersOverloadActionConfig",
     "timer_scale_factors": [{"timer": "HTTP_DOWNSTREAM_STREAM_IDLE", "min_timeout": "5s"}],
 }
-"""A client may hold a request that is half sent no longer than this when memory is short."""
+"""When memory is short, a client may hold a half-sent request no longer than this."""
 
 
 def overload_manager(limits: Limits) -> dict[str, Any]:
