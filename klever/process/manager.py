@@ -7,6 +7,7 @@ import os
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +28,7 @@ __all__ = ["ProcessManager"]
 _START_S: Final = 20.0
 _BUSY_POLL_S: Final = 0.02
 _TERMINATION: Final = "termination"
+_LOG_BYTES: Final = 10 << 20
 _USERS: Final = range(61184, 65520)
 """User ids that belong to nobody: systemd's range for dynamic users."""
 _STOP_SLACK_S: Final = 5.0
@@ -37,7 +39,8 @@ class ProcessManager:
     """The processes whose records are below `root`. One manager of a data directory acts.
 
     If several take turns, `may_act` returns whether it is this one's turn. `confinement` enforces sandboxes, and
-    `cgroups` limits. Without cgroups the shims enforce limits, as far as watching can.
+    `cgroups` limits. Without cgroups the shims enforce limits, as far as watching can. A log is rotated at `log_bytes`,
+    unless its process has a size of its own.
     """
 
     def __init__(
@@ -46,10 +49,12 @@ class ProcessManager:
         may_act: Callable[[], bool] = lambda: True,
         confinement: Confinement | None = None,
         cgroups: Cgroups | None = None,
+        log_bytes: int = _LOG_BYTES,
     ) -> None:
         self.root = root.absolute()
         self.confinement = confinement or Unconfined()
         self.cgroups = cgroups
+        self._log_bytes = log_bytes
         self._may_act = may_act
         self._watcher = Watcher()
 
@@ -93,6 +98,7 @@ class ProcessManager:
         no room for the record, `UnavailableError` or `DeadlineError` if the shim does not start.
         """
         self.check(spec.id)
+        spec = replace(spec, log_bytes=spec.log_bytes or self._log_bytes)
         record = self._record(spec.id)
         if record and not record.exited:
             if record.shim:
