@@ -35,5 +35,11 @@ ENVIRONMENTS: Final[Mapping[str, Environment]] = {
             pythons=("3.11", "3.12"),
             lock=_LOCKS / "triton.txt",
         ),
+        Environment(
+            name="onnx",
+            description="ONNX and ONNX Runtime, for conversions of MXNet, Caffe and Caffe2 models and for quantization",
+            pythons=("3.11", "3.12"),
+            lock=_LOCKS / "onnx.txt",
+        ),
     )
 }

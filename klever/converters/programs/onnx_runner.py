@@ -1,0 +1,51 @@
+"""Runs an ONNX model with ONNX Runtime, on as many threads as the job has CPUs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from .compare import Feeds, Runner
+from .errors import ConversionError
+from .tensors import Tensor
+
+__all__ = ["inputs", "runner"]
+
+
+def runner(model: Path) -> Runner:
+    """Return a runner of the one *.onnx file in a directory; raises `ConversionError` if it does not load."""
+    session = _session(model)
+    names = [output.name for output in session.get_outputs()]
+
+    def run(feeds: Feeds) -> dict[str, NDArray[Any]]:
+        return dict(zip(names, map(np.asarray, session.run(names, dict(feeds))), strict=True))
+
+    return run
+
+
+def inputs(model: Path) -> list[Tensor]:
+    """Return the inputs as the model states them."""
+    return [
+        Tensor(value.name, tuple(dim if isinstance(dim, int) else -1 for dim in value.shape), _dtype(value.type))
+        for value in _session(model).get_inputs()
+    ]
+
+
+def _session(model: Path) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    path = next(model.glob("*.onnx"))
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime has no common class of its errors
+        raise ConversionError(f"ONNX Runtime does not load {path.name}: {error}") from error
+
+
+def _dtype(name: str) -> str:
+    """Return numpy's name of a type such as `tensor(float)`."""
+    element = name.removeprefix("tensor(").removesuffix(")")
+    return {"float": "float32", "double": "float64"}.get(element, element)
