@@ -32,12 +32,22 @@ class Graph:
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[str, onnx.TensorProto] = {}
         self._taken = {tensor.name for tensor in self._inputs}
+        self._types = {t.name: helper.make_tensor_type_proto(t.element, t.dims()) for t in self._inputs}
 
     def constant(self, array: NDArray[Any], name: str = "constant") -> str:
         """Add a constant and return its name, which is `name` if no other value has it."""
         name = self._free(name)
-        self._constants[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
+        tensor = numpy_helper.from_array(np.ascontiguousarray(array), name)
+        self._constants[name] = tensor
+        self._types[name] = helper.make_tensor_type_proto(tensor.data_type, array.shape)
         return name
+
+    def rank(self, value: str) -> int:
+        """Return how many dimensions a value has; raises `ConversionError` if that is not known."""
+        kind = self._types.get(value)
+        if kind is None or not kind.tensor_type.HasField("shape"):
+            raise ConversionError(f"the number of dimensions of {value!r} is not known")
+        return len(kind.tensor_type.shape.dim)
 
     def add(self, op: str, *inputs: str, name: str = "", **attributes: Any) -> str:
         """Add a node with one output, and return the name of its output."""
@@ -47,8 +57,21 @@ class Graph:
         """Add a node with an output for each of `names`, and return the names given to them."""
         outputs = [self._free(name or op.lower()) for name in names]
         given = {key: value for key, value in attributes.items() if value is not None}
-        self._nodes.append(helper.make_node(op, list(inputs), outputs, name=outputs[0], **given))
+        node = helper.make_node(op, list(inputs), outputs, name=outputs[0], **given)
+        self._types |= self._inferred(node)
+        self._nodes.append(node)
         return outputs
+
+    def _inferred(self, node: onnx.NodeProto) -> dict[str, onnx.TypeProto]:
+        """Return the types of a node's outputs; raises `ConversionError` that names the node if ONNX forbids it."""
+        schema = onnx.defs.get_schema(node.op_type, OPSET)
+        types = {name: self._types[name] for name in node.input if name in self._types}
+        data = {name: self._constants[name] for name in node.input if self._is_shape(name)}
+        opset = [helper.make_opsetid("", OPSET)]
+        try:
+            return onnx.shape_inference.infer_node_outputs(schema, node, types, data, opset_imports=opset)
+        except onnx.shape_inference.InferenceError as error:
+            raise ConversionError(f"{node.op_type} that writes {node.output[0]!r}: {error}") from error
 
     def save(self, path: Path, outputs: Mapping[str, str]) -> None:
         """Check the model and write it. `outputs` maps the names of the model's outputs to values.
@@ -70,6 +93,11 @@ class Graph:
         opset = helper.make_opsetid("", OPSET)
         model = helper.make_model(graph, producer_name="klever", opset_imports=[opset], ir_version=_IR_VERSION)
         _write(_typed(model), path)
+
+    def _is_shape(self, name: str) -> bool:
+        """Say whether a value is a constant that may decide on the shape of another."""
+        constant = self._constants.get(name)
+        return constant is not None and constant.data_type == TensorProto.INT64 and len(constant.dims) == 1
 
     def _free(self, name: str) -> str:
         free, number = name, 0
