@@ -13,7 +13,7 @@ from typing import Any, Final
 from klever.artifacts.metadata import GitSource, ModelMetadata
 from klever.artifacts.schema import FIELDS, normalize
 from klever.errors import InvalidError
-from klever.formats import Signature, Tensor
+from klever.formats import Details, LanguageModel, Signature, Tensor
 from klever.oci.encoding import decode_object
 
 __all__ = ["decode", "encode", "parse"]
@@ -108,6 +108,30 @@ def _signature(document: Mapping[str, Any] | None) -> Signature | None:
         inputs=tuple(_tensor(tensor) for tensor in document.get("inputs") or ()),
         outputs=tuple(_tensor(tensor) for tensor in document.get("outputs") or ()),
         layers={name: count or 0 for name, count in (document.get("layers") or {}).items()},
+        details=_details(document.get("details") or _NOTHING),
+    )
+
+
+def _details(document: Mapping[str, Any]) -> Details:
+    language_model = document.get("languageModel")
+    return Details(
+        format_version=document.get("formatVersion") or "",
+        producer=document.get("producer") or "",
+        parameters=document.get("parameters"),
+        parameter_bytes=document.get("parameterBytes"),
+        memory_bytes=document.get("memoryBytes"),
+        classes=tuple(document.get("classes") or ()),
+        language_model=_language_model(language_model) if language_model else None,
+        warnings=tuple(document.get("warnings") or ()),
+    )
+
+
+def _language_model(document: Mapping[str, Any]) -> LanguageModel:
+    return LanguageModel(
+        architecture=document.get("architecture") or "",
+        quantization=document.get("quantization") or "",
+        context_length=document.get("contextLength"),
+        chat_template=document.get("chatTemplate") or "",
     )
 
 

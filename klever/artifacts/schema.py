@@ -17,6 +17,17 @@ _INT64: Final = range(-(2**63), 2**63)
 _TENSOR: Final = {"name": str, "size": [_INT64], "dType": str, "opType": str, "values": [str]}
 _NAMED_VALUE: Final = {"name": str, "value": str}
 _GIT: Final = {"git": {"repository": str, "revision": str}}
+_DETAILS: Final = {
+    "formatVersion": str,
+    "producer": str,
+    "parameters": _INT64,
+    "parameterBytes": _INT64,
+    "memoryBytes": _INT64,
+    "classes": [str],
+    "languageModel": {"architecture": str, "quantization": str, "contextLength": _INT64, "chatTemplate": str},
+    "warnings": [str],
+}
+"""Klever's own: the original ormb ignores them."""
 FIELDS: Final[Mapping[str, Any]] = {
     "author": str,
     "created": str,
@@ -28,7 +39,7 @@ FIELDS: Final[Mapping[str, Any]] = {
     "framework": str,
     "metrics": {"set": [_NAMED_VALUE]},
     "hyperParameters": [_NAMED_VALUE],
-    "signature": {"inputs": [_TENSOR], "outputs": [_TENSOR], "layers": {"*": _INT32}},
+    "signature": {"inputs": [_TENSOR], "outputs": [_TENSOR], "layers": {"*": _INT32}, "details": _DETAILS},
     "training": _GIT,
     "dataset": _GIT,
     "directoryStructure": [str],

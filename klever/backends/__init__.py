@@ -31,17 +31,17 @@ class ServingKey:
 
 @dataclass(frozen=True, slots=True)
 class PredictorWorkload:
-    """One revision of one predictor.
+    """What the replicas of one predictor run.
 
-    `revision` is a short hash of everything below except `replicas`, `signature` and `trust`: a changed revision is a
-    new set of replicas beside the old one. `model` is a reference pinned by manifest digest, empty for a command
+    `id` is a short hash of everything below except `replicas`, `signature` and `trust`: another id is another set of
+    replicas, beside the old one. `model` is a reference pinned by manifest digest, empty for a command
     without a model. `content` is the content layer's digest (the key of the unpacked model). `env` (Kubernetes' EnvVar
     objects) and `resources` (quantities by the names `cpu`, `memory` and `gpu`) are as the spec has them. `trust` says
     what running it can do.
     """
 
     predictor: str
-    revision: str
+    id: str
     replicas: int
     runtime: str
     model: str = ""
@@ -59,7 +59,7 @@ class PredictorWorkload:
 class Workload:
     """Everything of one Serving that shall run.
 
-    `keep` names revisions that run already and are left as they are: they still carry traffic. `shares` are the
+    `keep` names workloads that run already and are left as they are: they still carry traffic. `shares` are the
     percentages of the requests without a header match, by predictor, for a backend that routes them itself.
     """
 
@@ -94,7 +94,7 @@ class Instance:
 
     name: str
     predictor: str
-    revision: str
+    workload: str
     phase: InstancePhase
     reason: str = ""
     message: str = ""
@@ -135,7 +135,7 @@ class Backend(Protocol):
         """
 
     async def ensure(self, workload: Workload) -> None:
-        """Make exactly these predictor revisions exist. Returns before they are ready; watch tells of progress.
+        """Make exactly these predictor workloads exist. Returns before they are ready; watch tells of progress.
 
         Revisions and replicas that are named neither there nor in `keep` are stopped gracefully and removed.
         """

@@ -1,4 +1,4 @@
-"""Versions that were read, as many as fit: whoever pushes a version writes its metadata, and decides how much it is."""
+"""Versions that were read, as many as fit: whoever pushes a version writes its metadata, and decides its size."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ class VersionCache:
     """Versions by repository and digest. Threads may use it at the same time."""
 
     def __init__(self) -> None:
-        self._versions: OrderedDict[tuple[str, Digest], Version] = OrderedDict()
+        self._versions: OrderedDict[tuple[str, Digest], tuple[Version, int]] = OrderedDict()
         self._bytes = 0
         self._lock = Lock()
 
     def get(self, repository: str, digest: Digest) -> Version | None:
-        return self._versions.get((repository, digest))
+        version, _ = self._versions.get((repository, digest), (None, 0))
+        return version
 
-    def add(self, repository: str, version: Version) -> None:
-        """Keep a version, and drop the oldest ones if there is no room."""
+    def add(self, repository: str, version: Version, size: int) -> None:
+        """Keep a version whose metadata has `size` bytes as JSON, and drop the oldest ones if there is no room."""
         with self._lock:
             if (repository, version.digest) in self._versions:
                 return
-            self._versions[repository, version.digest] = version
-            self._bytes += version.config_bytes
+            self._versions[repository, version.digest] = (version, size)
+            self._bytes += size
             while len(self._versions) > _MOST_VERSIONS or self._bytes > _MOST_BYTES:
-                self._bytes -= self._versions.popitem(last=False)[1].config_bytes
+                self._bytes -= self._versions.popitem(last=False)[1][1]

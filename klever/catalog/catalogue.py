@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -23,7 +23,7 @@ class Version:
     """One artifact that is a model. `reference` is as the caller gave it; `size` is in bytes, config and layers.
 
     `config_bytes` is the size of the config alone. `content` is the identity of the content: versions that differ only
-    in metadata have the same.
+    in metadata have the same. `tensors` are the numbers of inputs and outputs of the signature, None without one.
     """
 
     reference: Reference
@@ -33,6 +33,13 @@ class Version:
     metadata: ModelMetadata
     dialect: str
     config_bytes: int = 0
+    tensors: tuple[int, int] | None = None
+
+    @property
+    def summary(self) -> Version:
+        """The version without the long parts of its metadata: signature, metrics, hyperparameters, files."""
+        metadata = replace(self.metadata, signature=None, metrics=(), hyper_parameters=(), files=())
+        return replace(self, metadata=metadata)
 
     @property
     def pinned(self) -> Reference:
@@ -67,8 +74,8 @@ class Catalogue(ABC):
     """Reads, tags and deletes what registries hold.
 
     A repository is `PROJECT/MODEL`, without a host: it is in the platform's registry. A `Reference` with a host names a
-    version in another registry, which `resolve` and `tag` reach as well. Listings hold models only; a version whose
-    metadata cannot be read is None in them.
+    version in another registry, which `resolve` and `tag` reach as well. Listings hold summaries of models only; a
+    version whose metadata cannot be read is None in them.
 
     Calls raise `NotFoundError` (reason MODEL_NOT_FOUND), `InvalidError` for an artifact that is not a model or is
     beyond the platform's limits, `UnavailableError` if the registry does not answer. They do not block the event loop.

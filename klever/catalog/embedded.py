@@ -85,12 +85,6 @@ class EmbeddedCatalogue(Catalogue):
     async def versions(
         self, repository: str, *, containing: str = "", offset: int, limit: int
     ) -> tuple[list[Version | None], bool]:
-        """Return at most `limit` versions whose tags contain a text, by tag, from `offset` on, and if more follow.
-
-        There are fewer where their metadata is large, but at least one.
-
-        A version whose metadata cannot be read is None. Raises `NotFoundError` for an unknown repository.
-        """
         self._check_known(repository)
         tags = self._registry.tagged(
             repository, config_media_types(), containing=containing, offset=offset, limit=limit + 1
@@ -107,10 +101,6 @@ class EmbeddedCatalogue(Catalogue):
         return page, len(tags) > limit
 
     async def versions_by_time(self, repository: str, *, containing: str = "") -> list[Version]:
-        """Return all versions whose tags contain a text, the one that was created first first.
-
-        Every version must be read for that: raises `InvalidError` beyond the limit `versions_by_time`.
-        """
         self._check_known(repository)
         most = self._limits.versions_by_time
         tags = self._registry.tagged(repository, config_media_types(), containing=containing, offset=0, limit=most + 1)
@@ -186,12 +176,14 @@ class EmbeddedCatalogue(Catalogue):
         return [await self._readable(Reference(repository, tag=tag.name), tag.digest) for tag in tags]
 
     async def _readable(self, reference: Reference, digest: Digest) -> Version | None:
-        """Return the version that a tag named when the tags were listed; it may have moved since."""
+        """Return the summary of the version that a tag named when the tags were listed; it may have moved since."""
+        if known := self._reader.summary(reference, digest):
+            return known
         try:
             version = await self.resolve(reference.with_digest(digest))
         except KleverError:  # damaged, deleted since, or beyond a limit
             return None
-        return replace(version, reference=reference)
+        return replace(version.summary, reference=reference)
 
     def _manifest(self, reference: Reference) -> StoredManifest:
         try:

@@ -124,7 +124,7 @@ class OciCatalogue(Catalogue):
 
     async def _readable(self, repository: str, tag: str) -> Version | None:
         try:
-            return await self.resolve(Reference(repository, tag=tag))
+            return (await self.resolve(Reference(repository, tag=tag))).summary
         except (InvalidError, NotFoundError):
             return None
 

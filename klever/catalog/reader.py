@@ -22,10 +22,16 @@ class VersionReader:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._versions = VersionCache()
+        self._summaries = VersionCache()
 
     def known(self, reference: Reference, digest: Digest) -> Version | None:
         """Return a version that was read before."""
         version = self._versions.get(reference.repository, digest)
+        return replace(version, reference=reference) if version else None
+
+    def summary(self, reference: Reference, digest: Digest) -> Version | None:
+        """Return the summary of a version that was read before. Far more of them are kept than of whole versions."""
+        version = self._summaries.get(reference.repository, digest)
         return replace(version, reference=reference) if version else None
 
     def parse(self, reference: Reference, content: bytes) -> Manifest:
@@ -43,6 +49,10 @@ class VersionReader:
             check_bounds(metadata.signature, self._limits)
         size = manifest.config.size + sum(layer.size for layer in manifest.layers)
         content, config_bytes = dialect.content(manifest), manifest.config.size
-        version = Version(reference, digest, content, size, metadata, dialect.name, config_bytes)
-        self._versions.add(reference.repository, version)
+        signature = metadata.signature
+        tensors = (len(signature.inputs), len(signature.outputs)) if signature else None
+        version = Version(reference, digest, content, size, metadata, dialect.name, config_bytes, tensors)
+        self._versions.add(reference.repository, version, config_bytes)
+        summary = version.summary
+        self._summaries.add(reference.repository, summary, len(dialect.encode(summary.metadata)))
         return version

@@ -15,15 +15,16 @@ from klever.cmd.data import default_cache
 from klever.environments import EnvironmentManager
 
 EXAMPLES = """  klever env list
-  klever env install triton
-  klever env remove triton"""
+  klever env install triton tabular
+  klever env remove tabular"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     add_output(_action(verbs, "list", "list the environments, made or not", "list -o json"))
     for name in ("install", "remove"):
-        _action(verbs, name, f"{name} one", f"{name} triton").add_argument("name", metavar="NAME")
+        action = _action(verbs, name, f"{name} environments", f"{name} triton tabular")
+        action.add_argument("names", metavar="NAME", nargs="+")
 
 
 def _action(verbs: Any, name: str, summary: str, example: str) -> argparse.ArgumentParser:
@@ -41,13 +42,20 @@ def run(args: argparse.Namespace) -> int:
     manager = EnvironmentManager(default_cache() / "environments")
     if args.action == "list":
         _list(manager, args.output)
-    elif args.action == "install":
-        path = asyncio.run(manager.ensure(args.name, lambda line: print(escaped(line), file=sys.stderr, flush=True)))
-        print(f"{args.name} is ready: {path}")
-    else:
-        asyncio.run(manager.remove(args.name))
-        print(f"{args.name} removed")
+        return 0
+    for name in args.names:
+        asyncio.run((_install if args.action == "install" else _remove)(manager, name))
     return 0
+
+
+async def _install(manager: EnvironmentManager, name: str) -> None:
+    path = await manager.ensure(name, lambda line: print(escaped(line), file=sys.stderr, flush=True))
+    print(f"{name} is ready: {path}")
+
+
+async def _remove(manager: EnvironmentManager, name: str) -> None:
+    await manager.remove(name)
+    print(f"{name} removed")
 
 
 def _list(manager: EnvironmentManager, output: str) -> None:

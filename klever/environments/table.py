@@ -40,6 +40,10 @@ ENVIRONMENTS: Final[Mapping[str, Environment]] = {
             description="ONNX and ONNX Runtime, for conversions of MXNet, Caffe and Caffe2 models and for quantization",
             pythons=("3.11", "3.12"),
             lock=_LOCKS / "onnx.txt",
+            name="tabular",
+            description="scikit-learn, XGBoost, LightGBM, MLflow and Spark MLlib models, for Triton's Python backend",
+            pythons=("3.11", "3.12"),
+            lock=_LOCKS / "tabular.txt",
         ),
     )
 }

@@ -4,7 +4,21 @@ A format is a row of `klever.formats.table`; one that can be read has a module h
 `read_signature(model_dir) -> Signature`, imported on use: the table must be cheap to import.
 """
 
+from klever.formats.details import NO_DETAILS, Details, LanguageModel
 from klever.formats.signature import Signature, Tensor
 from klever.formats.table import Format, Trust, check_layout, detect, get, names, trust_of
 
-__all__ = ["Format", "Signature", "Tensor", "Trust", "check_layout", "detect", "get", "names", "trust_of"]
+__all__ = [
+    "NO_DETAILS",
+    "Details",
+    "Format",
+    "LanguageModel",
+    "Signature",
+    "Tensor",
+    "Trust",
+    "check_layout",
+    "detect",
+    "get",
+    "names",
+    "trust_of",
+]

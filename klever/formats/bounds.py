@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from klever.formats.details import Details
 from klever.formats.signature import Signature, Tensor
 from klever.limits import Limits
 
@@ -26,6 +27,7 @@ def check_bounds(signature: Signature, limits: Limits) -> None:
     limits.check("operators", len(signature.layers), "signature.layers", "signature.layers")
     for operator in signature.layers:
         limits.check("name_length", len(operator), "the name of an operator", "signature.layers")
+    _check_details(signature.details, limits)
     used = sum(elements(tensor) * _element_bytes(tensor) for tensor in signature.inputs)
     limits.check("example_bytes", min(used, _MOST), "an example request", "signature.inputs")
 
@@ -45,6 +47,18 @@ def _check_tensor(tensor: Tensor, path: str, limits: Limits) -> None:
     limits.check("tensor_values", len(tensor.values), what, f"{path}.values")
     limits.check("tensor_rank", len(tensor.size or ()), what, f"{path}.size")
     limits.check("tensor_elements", elements(tensor), what, f"{path}.size")
+
+
+def _check_details(details: Details, limits: Limits) -> None:
+    path = "signature.details"
+    limits.check("tensor_values", len(details.classes), "the list of classes", f"{path}.classes")
+    limits.check("warnings", len(details.warnings), "the signature", f"{path}.warnings")
+    texts = [details.format_version, details.producer, *details.classes, *details.warnings]
+    if (model := details.language_model) is not None:
+        texts += [model.architecture, model.quantization]
+        limits.check("chat_template_length", len(model.chat_template), "the chat template", f"{path}.languageModel")
+    for text in texts:
+        limits.check("name_length", len(text), "a text of the details", path)
 
 
 def _element_bytes(tensor: Tensor) -> int:

@@ -1,10 +1,12 @@
-"""What a model takes and gives."""
+"""What a model takes and returns."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from klever.formats.details import NO_DETAILS, Details
 
 __all__ = ["Signature", "Tensor"]
 
@@ -39,16 +41,22 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """Inputs, outputs, and how often each operator (PMML: model element) occurs."""
+    """Inputs, outputs, how often each operator (PMML: model element) occurs, and what else the files say.
+
+    An operator within a function of a TensorFlow library is counted as `function/OPERATOR`.
+    """
 
     inputs: tuple[Tensor, ...] = ()
     outputs: tuple[Tensor, ...] = ()
     layers: Mapping[str, int] = field(default_factory=dict)
+    details: Details = NO_DETAILS
 
     def to_json(self) -> dict[str, Any]:
-        """Return it under the ORMB config's field names."""
-        return {
+        """Return it under the ORMB config's field names. `details` are Klever's own, and absent if they are empty."""
+        document: dict[str, Any] = {
             "inputs": [t.to_json() for t in self.inputs],
             "outputs": [t.to_json() for t in self.outputs],
             "layers": dict(self.layers),
         }
+        details = self.details.to_json()
+        return document | {"details": details} if details else document

@@ -9,5 +9,5 @@ from typing import Final
 
 __all__ = ["VERSION"]
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the inspection: a content that an older one has looked at is looked at again."""

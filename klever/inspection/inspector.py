@@ -21,10 +21,10 @@ from klever.errors import InvalidError
 from klever.formats import Trust, hdf5
 from klever.formats.onnx import external_data
 from klever.inspection import files, keras
-from klever.inspection.names import Pickle
-from klever.inspection.pickles import read_pickle
-from klever.inspection.streams import CODECS, Budget, BudgetError, DamagedError, Inflated, Reader, Source
 from klever.limits import DEFAULTS, Limits
+from klever.pickles.names import Pickle
+from klever.pickles.reader import read_pickle
+from klever.pickles.streams import CODECS, Budget, BudgetError, DamagedError, Inflated, Reader, Source
 
 __all__ = ["Finding", "Inspection", "inspect"]
 

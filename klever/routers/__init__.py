@@ -28,14 +28,14 @@ class RouteKey:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The endpoints of one predictor revision. `weight` is a percentage over the targets without `headers`.
+    """The endpoints of one predictor workload. `weight` is a percentage over the targets without `headers`.
 
     A target with `headers` gets the requests that match all of them, before weights are looked at. `http` and `grpc`
     are `HOST:PORT` or `unix:PATH`; `grpc` is empty where the runtime speaks HTTP only.
     """
 
     predictor: str
-    revision: str
+    workload: str
     protocol: WireProtocol
     weight: int
     http: tuple[str, ...]
@@ -68,8 +68,8 @@ class Router(Protocol):
     async def withdraw(self, key: RouteKey) -> None:
         """Remove the route; its URL answers 404 afterwards. Unknown keys are no error."""
 
-    async def drain(self, key: RouteKey, revision: str) -> None:
-        """Return when no request is under way to that revision any more, or after the drain deadline."""
+    async def drain(self, key: RouteKey, workload: str) -> None:
+        """Return when no request is under way to that workload any more, or after the drain deadline."""
 
     async def routes(self) -> tuple[Route, ...]:
         """Return every published route (known again after a restart)."""

@@ -46,9 +46,9 @@ class Placement:
     """Where a replica runs: the addresses and directories that a backend chose for it.
 
     `store` is MODEL_STORE (`Launch.files` and `Launch.links` are laid out in it, read-only), `work` the directory in
-    which the replica writes, `model` the unpacked model directory (read-only, shared), `environment` the runtime's
-    prepared environment (None where it needs none). The replica listens on Unix sockets in `sockets`; where that is
-    None, or the runtime has `uses_ports`, it listens on the ports of `host`.
+    which the replica writes, `model` the unpacked model directory (read-only, shared), `environments` the directories
+    of `Runtime.environments`, by name. The replica listens on Unix sockets in `sockets`; where that is None, or the
+    runtime has `uses_ports`, it listens on the ports of `host`.
     """
 
     host: str
@@ -59,7 +59,7 @@ class Placement:
     grpc_port: int = 0
     metrics_port: int = 0
     sockets: PurePosixPath | None = None
-    environment: PurePosixPath | None = None
+    environments: Mapping[str, PurePosixPath] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
     command: tuple[str, ...] = ()
     probe_path: str = ""
@@ -102,7 +102,7 @@ class Launch:
     files: Mapping[str, bytes] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
     read: tuple[PurePosixPath, ...] = ()
-    """Directories of this machine that the replica reads beside the environment, the store and the model."""
+    """Directories of this machine that the replica reads beside the environments, the store and the model."""
     guard: Guard = Guard.NONE
     shared_memory: str = ""
     """Begins the names of the replica's POSIX shared memory, which outlives a killed process; empty for none."""
@@ -113,8 +113,6 @@ class Runtime(Protocol):
 
     name: str
     protocol: WireProtocol
-    environment: str
-    """Name of the environment (see `klever.environments`) that must be ready before a launch; empty for none."""
     formats: frozenset[str]
     """Formats that it serves by default where its parts for them are installed; `check` says whether they are."""
     runs_commands: bool
@@ -124,6 +122,9 @@ class Runtime(Protocol):
 
     def check(self, model: Model) -> None:
         """Raise `InvalidError` if the model can never be served, naming the tensor, file or format at fault."""
+
+    def environments(self, model: Model) -> tuple[str, ...]:
+        """Return the names of the environments (see `klever.environments`) that a launch of the model needs."""
 
     def launch(self, model: Model, at: Placement) -> Launch:
         """Say what to write and run. Pure: equal arguments give equal results."""

@@ -26,13 +26,16 @@ class CustomRuntime:
 
     name = "custom"
     protocol = ANY
-    environment = ""
     formats: frozenset[str] = frozenset()
     runs_commands = True
     uses_ports = True
 
     def check(self, model: Model) -> None:
         """Any model will do: only the command knows what it serves."""
+
+    def environments(self, model: Model) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's signature
+        """None: the command brings what it needs."""
+        return ()
 
     def launch(self, model: Model, at: Placement) -> Launch:
         """Run the command; raises `InvalidError` if there is none."""

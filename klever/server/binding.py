@@ -21,7 +21,7 @@ from grpc_status import rpc_status
 from klever.api.bounds import check_bounds
 from klever.auth import ANONYMOUS, Access, Caller, Resource
 from klever.auth.headers import parse_bearer
-from klever.errors import DeadlineError, InvalidError, UnavailableError
+from klever.errors import DeadlineError, ExhaustedError, InvalidError, UnavailableError
 from klever.limits import DEFAULTS, Limits
 from klever.server.auth import Action
 from klever.server.calls import REQUEST_ID, Call, Context, RpcMetrics
@@ -73,14 +73,15 @@ class Binder:
     def _unary(self, method: MethodDescriptor, handler: Unary) -> Any:
         read, action = _reader(method), Action.parse(method)
 
-        async def call(content: bytes, context: Context) -> Message:
+        async def call(content: bytes, context: Context) -> bytes:
             call = Call(method, context)
             try:
                 caller = self._authenticate(call, action)
                 request = read(content)
                 self._access.require(caller, action.verb, action.resource(request))
                 async with asyncio.timeout(context.time_remaining() or DEADLINE):
-                    response = await handler(request)
+                    response = (await handler(request)).SerializeToString()
+                self._check_size(response, method.name)
             except asyncio.CancelledError:
                 self._ended(call, grpc.StatusCode.CANCELLED)  # its caller has gone, or waits no longer
                 raise
@@ -140,6 +141,16 @@ class Binder:
                 yield
             finally:
                 del self._streams[limit]
+
+    def _check_size(self, response: bytes, method: str) -> None:
+        most = self._limits.response_bytes
+        if len(response) > most:
+            raise ExhaustedError(
+                f"the answer of {method} has {len(response)} bytes, and the limit response_bytes is {most}: ask for "
+                f"less, or start the platform with --limit response_bytes={len(response)}",
+                reason="LIMIT_EXCEEDED",
+                metadata={"limit": "response_bytes"},
+            )
 
     async def _fail(self, call: Call, error: Exception, context: Context) -> NoReturn:
         if isinstance(error, TimeoutError):

@@ -13,7 +13,7 @@ __all__ = ["Exposition"]
 
 _SAMPLE: Final = re.compile(r"([a-zA-Z_:][\w:]*)(?:\{(.*)\})?\s+(\S.*)")
 _CLUSTER: Final = re.compile(r'envoy_cluster_name="([^"|]*)\|([^"|]*)\|([^"|]*)\|([^"|]*)\|([^"|]*)"')
-_LABELS: Final = r'namespace="\1",serving="\2",predictor="\3",revision="\4",protocol="\5"'
+_LABELS: Final = r'namespace="\1",serving="\2",predictor="\3",workload="\4",protocol="\5"'
 """What the gateway's cluster names consist of."""
 
 

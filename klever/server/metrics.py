@@ -1,6 +1,6 @@
 """Metrics for Prometheus, on a loopback port of their own: ours, the gateway's, and each replica's.
 
-The gateway's and the replicas' carry the labels namespace, serving, predictor and revision.
+The gateway's and the replicas' carry the labels namespace, serving, predictor and workload.
 """
 
 from __future__ import annotations
@@ -124,6 +124,6 @@ def _labels(key: ServingKey, instance: Instance) -> dict[str, str]:
         "namespace": key.namespace,
         "serving": key.name,
         "predictor": instance.predictor,
-        "revision": instance.revision,
+        "workload": instance.workload,
         "instance_name": instance.name,
     }

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TypeVar
 
 from google.protobuf.empty_pb2 import Empty
-from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from klever.api.codec import from_object
@@ -20,19 +19,19 @@ from klever.controllers.inspections import ALLOW_CODE, code_is_allowed, inspecti
 from klever.errors import AlreadyExistsError, FieldViolation, InvalidError, NotFoundError
 from klever.oci.digest import Digest
 from klever.oci.reference import Reference, is_tag
-from klever.server.objects import MAX_PAGE_BYTES, page_size, required
+from klever.server.objects import page_size, required
+from klever.server.pages import PageSize, parse_token, slice_page
+from klever.server.signatures import signature_message
 from klever.store import Key, Store
 from klever.v1alpha1 import model_service_pb2 as pb
 from klever.v1alpha1.inspection_pb2 import ModelInspection
 
 __all__ = ["ModelHandlers"]
 
-T = TypeVar("T")
-M = TypeVar("M", bound=Message)
-
 _ESCAPED_SLASH = re.compile("%2f", re.IGNORECASE)
 _CHUNK = 8
-"""Models that are read at a time: their metadata is in memory until it is known whether it fits into a message."""
+"""Models whose latest versions are read at a time."""
+_VIEWS = ("basic", "full")
 
 
 class ModelHandlers:
@@ -55,7 +54,7 @@ class ModelHandlers:
     async def list_projects(self, request: pb.ListProjectsRequest) -> pb.ListProjectsResponse:
         _check_order(request.order_by, "name")
         found = [o for o in (await self._store.list(NAMESPACE)).items if request.filter in o["metadata"]["name"]]
-        page, token = _page(found, request.page_size, request.page_token)
+        page, token = slice_page(found, request.page_size, request.page_token)
         counts = await self._catalogue.projects()
         items = [_project(o, counts.get(o["metadata"]["name"], 0)) for o in page]
         return pb.ListProjectsResponse(items=items, next_page_token=token)
@@ -84,40 +83,44 @@ class ModelHandlers:
         _check_order(request.order_by, "name")
         project = "" if request.project == "-" else request.project
         names = [n for n in await self._catalogue.models(project) if request.filter in n.partition("/")[2]]
-        page, token = _page(names, request.page_size, request.page_token)
-        models: list[pb.Model | None] = []
+        full = _is_full(request.view)
+        page, token = slice_page(names, request.page_size, request.page_token)
+        size = PageSize(parse_token(request.page_token))
+        items = list[pb.Model]()
         for start in range(0, len(page), _CHUNK):
-            models += await asyncio.gather(*(self._model(name) for name in page[start : start + _CHUNK]))
-            if sum(model.ByteSize() for model in models if model is not None) > MAX_PAGE_BYTES:
-                token = str(_start(request.page_token) + len(models))  # the rest would not fit
-                break
-        items, token = _fitting(models, request.page_token, token)
+            chunk = page[start : start + _CHUNK]
+            for latest, model in await asyncio.gather(*(self._latest(name, full) for name in chunk)):
+                if not size.admits(latest, model):
+                    return pb.ListModelsResponse(items=items, next_page_token=size.token)
+                items += [model] if model else []
         return pb.ListModelsResponse(items=items, next_page_token=token)
 
     async def get_model(self, request: pb.GetModelRequest) -> pb.Model:
         repository = _repository(request.project, request.model)
-        model = await self._model(repository)
+        _, model = await self._latest(repository, full=True)
         if model is None:
             raise NotFoundError(f"model {repository} not found", reason="MODEL_NOT_FOUND")
         return model
 
     async def list_model_versions(self, request: pb.ListModelVersionsRequest) -> pb.ListModelVersionsResponse:
         _check_order(request.order_by, "tag", "created", "created desc")
-        repository = _repository(request.project, request.model)
+        repository, full = _repository(request.project, request.model), _is_full(request.view)
         if request.order_by.startswith("created"):
             found = await self._catalogue.versions_by_time(repository, containing=request.filter)
             ordered = found[::-1] if request.order_by.endswith("desc") else found
-            page, token = _page(list[Version | None](ordered), request.page_size, request.page_token)
+            page, token = slice_page(list[Version | None](ordered), request.page_size, request.page_token)
         else:
-            start, size = _start(request.page_token), page_size(request.page_size)
-            page, more = await self._catalogue.versions(repository, containing=request.filter, offset=start, limit=size)
+            start, most = parse_token(request.page_token), page_size(request.page_size)
+            page, more = await self._catalogue.versions(repository, containing=request.filter, offset=start, limit=most)
             token = str(start + len(page)) if more else ""
-        messages: list[pb.ModelVersion | None] = []
-        for number, version in enumerate(page, 1):
-            messages.append(await self._message(version) if version else None)
-            if number % _CHUNK == 0:
-                await asyncio.sleep(0)  # nothing above waits: others get their turn
-        items, token = _fitting(messages, request.page_token, token)
+        size = PageSize(parse_token(request.page_token))
+        items = list[pb.ModelVersion]()
+        for version in page:
+            message = await self._listed(version, full) if version else None
+            if not size.admits(version, message):
+                return pb.ListModelVersionsResponse(items=items, next_page_token=size.token)
+            items += [message] if message else []
+            await asyncio.sleep(0)  # nothing above waits: others get their turn
         return pb.ListModelVersionsResponse(items=items, next_page_token=token)
 
     async def get_model_version(self, request: pb.GetModelVersionRequest) -> pb.ModelVersion:
@@ -142,14 +145,22 @@ class ModelHandlers:
         separator = "@" if ":" in version else ":"
         return await self._catalogue.resolve(Reference.parse(f"{repository}{separator}{version}"))
 
-    async def _model(self, repository: str) -> pb.Model | None:
-        """Return a model with its latest version; None if no tag of the repository names a model."""
+    async def _latest(self, repository: str, full: bool) -> tuple[Version | None, pb.Model | None]:
+        """Return the latest version and its model; None if no tag of the repository names a model."""
         latest = await self._catalogue.latest(repository)
         if latest is None:
-            return None
+            return None, None
         project, _, name = repository.partition("/")
-        count = await self._catalogue.count(repository)
-        return pb.Model(project=project, name=name, version_count=count, latest=await self._message(latest))
+        count, message = await self._catalogue.count(repository), await self._listed(latest, full)
+        return latest, pb.Model(project=project, name=name, version_count=count, latest=message)
+
+    async def _listed(self, summary: Version, full: bool) -> pb.ModelVersion:
+        """Return a version of a list. One that was deleted since it was listed stays a summary."""
+        if full:
+            with suppress(NotFoundError):
+                version = await self._catalogue.resolve(summary.pinned)
+                return await self._message(replace(version, reference=summary.reference))
+        return await self._message(summary)
 
     async def _message(self, version: Version) -> pb.ModelVersion:
         """Return a version with what the platform itself found in it."""
@@ -172,26 +183,10 @@ def _check_order(asked: str, *known: str) -> None:
         raise InvalidError(violations=(FieldViolation("order_by", f"{asked!r} is none of: {names}"),))
 
 
-def _start(token: str) -> int:
-    if token and not (token.isascii() and token.isdecimal() and len(token) < 10):
-        raise InvalidError(violations=(FieldViolation("page_token", "was not given by this server"),))
-    return int(token or 0)
-
-
-def _page(items: list[T], size: int, token: str) -> tuple[list[T], str]:
-    start = _start(token)
-    end = start + page_size(size)
-    return items[start:end], str(end) if end < len(items) else ""
-
-
-def _fitting(items: Sequence[M | None], token: str, following: str) -> tuple[list[M], str]:
-    """Return the first items of a page, as many as fit into a message, and the token of what follows."""
-    size = 0
-    for index, item in enumerate(items):
-        size += item.ByteSize() if item is not None else 0
-        if index and size > MAX_PAGE_BYTES:
-            return [i for i in items[:index] if i is not None], str(int(token or 0) + index)
-    return [i for i in items if i is not None], following
+def _is_full(view: str) -> bool:
+    if view not in ("", *_VIEWS):
+        raise InvalidError(violations=(FieldViolation("view", f"{view!r} must be one of {', '.join(_VIEWS)}"),))
+    return view == "full"
 
 
 def _no_project(name: str) -> NotFoundError:
@@ -224,35 +219,16 @@ def _version(version: Version) -> pb.ModelVersion:
         framework=metadata.framework,
         labels=dict(metadata.labels),
         tags=list(metadata.tags),
-        signature=_signature(version),
+        signature=signature_message(metadata.signature),
         metrics=[pb.NamedValue(name=n, value=v) for n, v in metadata.metrics],
         hyper_parameters=[pb.NamedValue(name=n, value=v) for n, v in metadata.hyper_parameters],
         training=pb.GitSource(repository=metadata.training.repository, revision=metadata.training.revision),
         dataset=pb.GitSource(repository=metadata.dataset.repository, revision=metadata.dataset.revision),
         dialect=version.dialect,
         reference=str(reference),
+        input_count=version.tensors[0] if version.tensors else None,
+        output_count=version.tensors[1] if version.tensors else None,
     )
-
-
-def _signature(version: Version) -> pb.Signature | None:
-    signature = version.metadata.signature
-    if signature is None:
-        return None
-
-    def tensors(side: str) -> list[pb.Tensor]:
-        return [
-            pb.Tensor(
-                name=t.name,
-                size=list(t.size or ()),
-                has_size=t.size is not None,
-                dtype=t.dtype,
-                op_type=t.op_type,
-                values=list(t.values),
-            )
-            for t in getattr(signature, side)
-        ]
-
-    return pb.Signature(inputs=tensors("inputs"), outputs=tensors("outputs"), layers=dict(signature.layers))
 
 
 def _time(text: str) -> Timestamp | None:

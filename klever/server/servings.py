@@ -196,7 +196,7 @@ def _instance(instance: Instance) -> serving_service_pb2.Instance:
     return serving_service_pb2.Instance(
         name=instance.name,
         predictor=instance.predictor,
-        revision=instance.revision,
+        workload=instance.workload,
         phase=instance.phase,
         reason=instance.reason,
         message=instance.message,

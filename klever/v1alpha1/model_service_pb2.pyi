@@ -248,6 +248,7 @@ class ListModelsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     ORDER_BY_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
     project: _builtins.str
     """All projects where it is empty or `-`."""
     page_size: _builtins.int
@@ -258,6 +259,10 @@ class ListModelsRequest(_message.Message):
     """Substring of the name."""
     order_by: _builtins.str
     """`name` (default)."""
+    view: _builtins.str
+    """How much each `latest` shows: `basic` (default) or `full`. `basic` leaves out signature, metrics and
+    hyper_parameters.
+    """
     def __init__(
         self,
         *,
@@ -266,10 +271,11 @@ class ListModelsRequest(_message.Message):
         page_token: _builtins.str = ...,
         filter: _builtins.str = ...,
         order_by: _builtins.str = ...,
+        view: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "project", b"project"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "project", b"project", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -377,6 +383,8 @@ class ModelVersion(_message.Message):
     REFERENCE_FIELD_NUMBER: _builtins.int
     TRUST_FIELD_NUMBER: _builtins.int
     INSPECTION_FIELD_NUMBER: _builtins.int
+    INPUT_COUNT_FIELD_NUMBER: _builtins.int
+    OUTPUT_COUNT_FIELD_NUMBER: _builtins.int
     project: _builtins.str
     """Name of its project."""
     model: _builtins.str
@@ -403,6 +411,10 @@ class ModelVersion(_message.Message):
     """The reference that pulls exactly this version, without a host."""
     trust: _builtins.str
     """What loading it can do: `data` or `code`. Empty until the platform has inspected the content."""
+    input_count: _builtins.int
+    """Number of inputs in the signature. Absent without a signature."""
+    output_count: _builtins.int
+    """Number of outputs in the signature. Absent without a signature."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the artifact was made, as its metadata says."""
@@ -464,12 +476,21 @@ class ModelVersion(_message.Message):
         reference: _builtins.str = ...,
         trust: _builtins.str = ...,
         inspection: _inspection_pb2.ModelInspectionSpec | None = ...,
+        input_count: _builtins.int | None = ...,
+        output_count: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "dataset", b"dataset", "inspection", b"inspection", "signature", b"signature", "training", b"training"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_input_count", b"_input_count", "_output_count", b"_output_count", "create_time", b"create_time", "dataset", b"dataset", "input_count", b"input_count", "inspection", b"inspection", "output_count", b"output_count", "signature", b"signature", "training", b"training"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "content_digest", b"content_digest", "create_time", b"create_time", "dataset", b"dataset", "description", b"description", "dialect", b"dialect", "digest", b"digest", "format", b"format", "framework", b"framework", "hyper_parameters", b"hyper_parameters", "inspection", b"inspection", "labels", b"labels", "metrics", b"metrics", "model", b"model", "project", b"project", "reference", b"reference", "signature", b"signature", "size", b"size", "tag", b"tag", "tags", b"tags", "training", b"training", "trust", b"trust"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_input_count", b"_input_count", "_output_count", b"_output_count", "author", b"author", "content_digest", b"content_digest", "create_time", b"create_time", "dataset", b"dataset", "description", b"description", "dialect", b"dialect", "digest", b"digest", "format", b"format", "framework", b"framework", "hyper_parameters", b"hyper_parameters", "input_count", b"input_count", "inspection", b"inspection", "labels", b"labels", "metrics", b"metrics", "model", b"model", "output_count", b"output_count", "project", b"project", "reference", b"reference", "signature", b"signature", "size", b"size", "tag", b"tag", "tags", b"tags", "training", b"training", "trust", b"trust"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__input_count: _TypeAlias = _typing.Literal["input_count"]  # noqa: Y015
+    _WhichOneofArgType__input_count: _TypeAlias = _typing.Literal["_input_count", b"_input_count"]  # noqa: Y015
+    _WhichOneofReturnType__output_count: _TypeAlias = _typing.Literal["output_count"]  # noqa: Y015
+    _WhichOneofArgType__output_count: _TypeAlias = _typing.Literal["_output_count", b"_output_count"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__input_count) -> _WhichOneofReturnType__input_count | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__output_count) -> _WhichOneofReturnType__output_count | None: ...
 
 Global___ModelVersion: _TypeAlias = ModelVersion  # noqa: Y015
 
@@ -502,6 +523,7 @@ class Signature(_message.Message):
     INPUTS_FIELD_NUMBER: _builtins.int
     OUTPUTS_FIELD_NUMBER: _builtins.int
     LAYERS_FIELD_NUMBER: _builtins.int
+    DETAILS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tensor]:
         """In the model's order."""
@@ -512,7 +534,11 @@ class Signature(_message.Message):
 
     @_builtins.property
     def layers(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """Operators and how often each occurs."""
+        """Operators and how often each occurs. `function/OPERATOR` is one within a function of a TensorFlow library."""
+
+    @_builtins.property
+    def details(self) -> Global___ModelDetails:
+        """What else the files say about the model."""
 
     def __init__(
         self,
@@ -520,14 +546,118 @@ class Signature(_message.Message):
         inputs: _abc.Iterable[Global___Tensor] | None = ...,
         outputs: _abc.Iterable[Global___Tensor] | None = ...,
         layers: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        details: Global___ModelDetails | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["details", b"details"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["inputs", b"inputs", "layers", b"layers", "outputs", b"outputs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["details", b"details", "inputs", b"inputs", "layers", b"layers", "outputs", b"outputs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Signature: _TypeAlias = Signature  # noqa: Y015
+
+@_typing.final
+class ModelDetails(_message.Message):
+    """What the files of a model say about it. A field that the files do not give is absent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FORMAT_VERSION_FIELD_NUMBER: _builtins.int
+    PRODUCER_FIELD_NUMBER: _builtins.int
+    PARAMETERS_FIELD_NUMBER: _builtins.int
+    PARAMETER_BYTES_FIELD_NUMBER: _builtins.int
+    MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    CLASSES_FIELD_NUMBER: _builtins.int
+    LANGUAGE_MODEL_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    format_version: _builtins.str
+    """As the format writes it, e.g. `opset 17`."""
+    producer: _builtins.str
+    """What wrote the files, e.g. `pytorch 2.1`."""
+    parameters: _builtins.int
+    """Elements of the weights."""
+    parameter_bytes: _builtins.int
+    """Bytes of the weights in the files."""
+    memory_bytes: _builtins.int
+    """Estimate of the memory to serve the model, for a language model at its full context length, in bytes."""
+    @_builtins.property
+    def classes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Classes of a classifier, in the order of its scores."""
+
+    @_builtins.property
+    def language_model(self) -> Global___LanguageModel:
+        """Absent for other models."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What could not be read."""
+
+    def __init__(
+        self,
+        *,
+        format_version: _builtins.str = ...,
+        producer: _builtins.str = ...,
+        parameters: _builtins.int | None = ...,
+        parameter_bytes: _builtins.int | None = ...,
+        memory_bytes: _builtins.int | None = ...,
+        classes: _abc.Iterable[_builtins.str] | None = ...,
+        language_model: Global___LanguageModel | None = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_memory_bytes", b"_memory_bytes", "_parameter_bytes", b"_parameter_bytes", "_parameters", b"_parameters", "language_model", b"language_model", "memory_bytes", b"memory_bytes", "parameter_bytes", b"parameter_bytes", "parameters", b"parameters"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_memory_bytes", b"_memory_bytes", "_parameter_bytes", b"_parameter_bytes", "_parameters", b"_parameters", "classes", b"classes", "format_version", b"format_version", "language_model", b"language_model", "memory_bytes", b"memory_bytes", "parameter_bytes", b"parameter_bytes", "parameters", b"parameters", "producer", b"producer", "warnings", b"warnings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__memory_bytes: _TypeAlias = _typing.Literal["memory_bytes"]  # noqa: Y015
+    _WhichOneofArgType__memory_bytes: _TypeAlias = _typing.Literal["_memory_bytes", b"_memory_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__parameter_bytes: _TypeAlias = _typing.Literal["parameter_bytes"]  # noqa: Y015
+    _WhichOneofArgType__parameter_bytes: _TypeAlias = _typing.Literal["_parameter_bytes", b"_parameter_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__parameters: _TypeAlias = _typing.Literal["parameters"]  # noqa: Y015
+    _WhichOneofArgType__parameters: _TypeAlias = _typing.Literal["_parameters", b"_parameters"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_bytes) -> _WhichOneofReturnType__memory_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__parameter_bytes) -> _WhichOneofReturnType__parameter_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__parameters) -> _WhichOneofReturnType__parameters | None: ...
+
+Global___ModelDetails: _TypeAlias = ModelDetails  # noqa: Y015
+
+@_typing.final
+class LanguageModel(_message.Message):
+    """What a runtime for language models needs to know."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARCHITECTURE_FIELD_NUMBER: _builtins.int
+    QUANTIZATION_FIELD_NUMBER: _builtins.int
+    CONTEXT_LENGTH_FIELD_NUMBER: _builtins.int
+    CHAT_TEMPLATE_FIELD_NUMBER: _builtins.int
+    architecture: _builtins.str
+    """E.g. `llama`."""
+    quantization: _builtins.str
+    """E.g. `Q4_K_M`, or the type of the weights."""
+    context_length: _builtins.int
+    """In tokens."""
+    chat_template: _builtins.str
+    """A Jinja template that makes a prompt of messages."""
+    def __init__(
+        self,
+        *,
+        architecture: _builtins.str = ...,
+        quantization: _builtins.str = ...,
+        context_length: _builtins.int | None = ...,
+        chat_template: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_context_length", b"_context_length", "context_length", b"context_length"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_context_length", b"_context_length", "architecture", b"architecture", "chat_template", b"chat_template", "context_length", b"context_length", "quantization", b"quantization"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__context_length: _TypeAlias = _typing.Literal["context_length"]  # noqa: Y015
+    _WhichOneofArgType__context_length: _TypeAlias = _typing.Literal["_context_length", b"_context_length"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__context_length) -> _WhichOneofReturnType__context_length | None: ...
+
+Global___LanguageModel: _TypeAlias = LanguageModel  # noqa: Y015
 
 @_typing.final
 class Tensor(_message.Message):
@@ -639,6 +769,7 @@ class ListModelVersionsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     ORDER_BY_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
     project: _builtins.str
     """Name of the project. Required."""
     model: _builtins.str
@@ -653,6 +784,10 @@ class ListModelVersionsRequest(_message.Message):
     """
     filter: _builtins.str
     """Substring of the tag."""
+    view: _builtins.str
+    """How much each version shows: `basic` (default) or `full`. `basic` leaves out signature, metrics and
+    hyper_parameters.
+    """
     def __init__(
         self,
         *,
@@ -662,10 +797,11 @@ class ListModelVersionsRequest(_message.Message):
         page_token: _builtins.str = ...,
         order_by: _builtins.str = ...,
         filter: _builtins.str = ...,
+        view: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "model", b"model", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "project", b"project"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "model", b"model", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "project", b"project", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -45,11 +45,11 @@ class ModelServiceStub:
     UpdateProject: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.UpdateProjectRequest, _model_service_pb2.Project]
     """Changes a project. NOT_FOUND if there is none."""
     ListModels: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ListModelsRequest, _model_service_pb2.ListModelsResponse]
-    """Lists the models of a project, or of all, in pages."""
+    """Lists the models of a project, or of all, in pages. A page is shorter than asked for where metadata is large."""
     GetModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.GetModelRequest, _model_service_pb2.Model]
     """Returns one model with its latest version. NOT_FOUND if it has no version."""
     ListModelVersions: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ListModelVersionsRequest, _model_service_pb2.ListModelVersionsResponse]
-    """Lists the versions of a model in pages."""
+    """Lists the versions of a model in pages. A page is shorter than asked for where metadata is large."""
     GetModelVersion: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.GetModelVersionRequest, _model_service_pb2.ModelVersion]
     """Returns one version by tag or digest. NOT_FOUND if there is none."""
     TagModelVersion: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.TagModelVersionRequest, _model_service_pb2.ModelVersion]
@@ -75,11 +75,11 @@ class ModelServiceAsyncStub(ModelServiceStub):
     UpdateProject: _aio.UnaryUnaryMultiCallable[_model_service_pb2.UpdateProjectRequest, _model_service_pb2.Project]  # type: ignore[assignment]
     """Changes a project. NOT_FOUND if there is none."""
     ListModels: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ListModelsRequest, _model_service_pb2.ListModelsResponse]  # type: ignore[assignment]
-    """Lists the models of a project, or of all, in pages."""
+    """Lists the models of a project, or of all, in pages. A page is shorter than asked for where metadata is large."""
     GetModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.GetModelRequest, _model_service_pb2.Model]  # type: ignore[assignment]
     """Returns one model with its latest version. NOT_FOUND if it has no version."""
     ListModelVersions: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ListModelVersionsRequest, _model_service_pb2.ListModelVersionsResponse]  # type: ignore[assignment]
-    """Lists the versions of a model in pages."""
+    """Lists the versions of a model in pages. A page is shorter than asked for where metadata is large."""
     GetModelVersion: _aio.UnaryUnaryMultiCallable[_model_service_pb2.GetModelVersionRequest, _model_service_pb2.ModelVersion]  # type: ignore[assignment]
     """Returns one version by tag or digest. NOT_FOUND if there is none."""
     TagModelVersion: _aio.UnaryUnaryMultiCallable[_model_service_pb2.TagModelVersionRequest, _model_service_pb2.ModelVersion]  # type: ignore[assignment]
@@ -132,7 +132,7 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.ListModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.ListModelsResponse, _abc.Awaitable[_model_service_pb2.ListModelsResponse]]:
-        """Lists the models of a project, or of all, in pages."""
+        """Lists the models of a project, or of all, in pages. A page is shorter than asked for where metadata is large."""
 
     @_abc_1.abstractmethod
     def GetModel(
@@ -148,7 +148,7 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.ListModelVersionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.ListModelVersionsResponse, _abc.Awaitable[_model_service_pb2.ListModelVersionsResponse]]:
-        """Lists the versions of a model in pages."""
+        """Lists the versions of a model in pages. A page is shorter than asked for where metadata is large."""
 
     @_abc_1.abstractmethod
     def GetModelVersion(

@@ -322,7 +322,7 @@ class PredictorStatus(_message.Message):
     DIGEST_FIELD_NUMBER: _builtins.int
     FORMAT_FIELD_NUMBER: _builtins.int
     RUNTIME_FIELD_NUMBER: _builtins.int
-    REVISION_FIELD_NUMBER: _builtins.int
+    WORKLOAD_FIELD_NUMBER: _builtins.int
     REPLICAS_FIELD_NUMBER: _builtins.int
     READY_REPLICAS_FIELD_NUMBER: _builtins.int
     TRAFFIC_FIELD_NUMBER: _builtins.int
@@ -339,12 +339,12 @@ class PredictorStatus(_message.Message):
     """The model's format, e.g. `ONNX`."""
     runtime: _builtins.str
     """The runtime that was chosen."""
-    revision: _builtins.str
-    """Revision (a short hash of what is run) that gets the traffic."""
+    workload: _builtins.str
+    """Workload (a short hash of what is run) that takes the requests."""
     replicas: _builtins.int
     """Processes that are wanted."""
     ready_replicas: _builtins.int
-    """Processes that answered an inference, of the revision that gets the requests (the old one until all of the new one
+    """Processes that answered an inference, of the workload that takes the requests (the old one until all of the new one
     are ready).
     """
     traffic: _builtins.int
@@ -363,7 +363,7 @@ class PredictorStatus(_message.Message):
         digest: _builtins.str = ...,
         format: _builtins.str = ...,
         runtime: _builtins.str = ...,
-        revision: _builtins.str = ...,
+        workload: _builtins.str = ...,
         replicas: _builtins.int = ...,
         ready_replicas: _builtins.int = ...,
         traffic: _builtins.int | None = ...,
@@ -373,7 +373,7 @@ class PredictorStatus(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_traffic", b"_traffic", "traffic", b"traffic"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_traffic", b"_traffic", "digest", b"digest", "format", b"format", "message", b"message", "model", b"model", "name", b"name", "observed_generation", b"observed_generation", "ready_replicas", b"ready_replicas", "replicas", b"replicas", "revision", b"revision", "runtime", b"runtime", "traffic", b"traffic", "trust", b"trust"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_traffic", b"_traffic", "digest", b"digest", "format", b"format", "message", b"message", "model", b"model", "name", b"name", "observed_generation", b"observed_generation", "ready_replicas", b"ready_replicas", "replicas", b"replicas", "runtime", b"runtime", "traffic", b"traffic", "trust", b"trust", "workload", b"workload"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__traffic: _TypeAlias = _typing.Literal["traffic"]  # noqa: Y015
     _WhichOneofArgType__traffic: _TypeAlias = _typing.Literal["_traffic", b"_traffic"]  # noqa: Y015

@@ -418,7 +418,7 @@ class Instance(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     PREDICTOR_FIELD_NUMBER: _builtins.int
-    REVISION_FIELD_NUMBER: _builtins.int
+    WORKLOAD_FIELD_NUMBER: _builtins.int
     PHASE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
@@ -426,11 +426,11 @@ class Instance(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     SANDBOX_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Unique in its namespace: Serving, predictor, revision, number."""
+    """Unique in its namespace: Serving, predictor, workload, number."""
     predictor: _builtins.str
     """Name of its predictor."""
-    revision: _builtins.str
-    """Revision that it runs."""
+    workload: _builtins.str
+    """Workload that it runs, as in PredictorStatus."""
     phase: _builtins.str
     """Pending, Starting, Ready, BackOff or Failed."""
     reason: _builtins.str
@@ -450,7 +450,7 @@ class Instance(_message.Message):
         *,
         name: _builtins.str = ...,
         predictor: _builtins.str = ...,
-        revision: _builtins.str = ...,
+        workload: _builtins.str = ...,
         phase: _builtins.str = ...,
         reason: _builtins.str = ...,
         message: _builtins.str = ...,
@@ -460,7 +460,7 @@ class Instance(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "name", b"name", "phase", b"phase", "predictor", b"predictor", "reason", b"reason", "restarts", b"restarts", "revision", b"revision", "sandbox", b"sandbox", "start_time", b"start_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "name", b"name", "phase", b"phase", "predictor", b"predictor", "reason", b"reason", "restarts", b"restarts", "sandbox", b"sandbox", "start_time", b"start_time", "workload", b"workload"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

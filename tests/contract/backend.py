@@ -64,7 +64,7 @@ class BackendContract(ABC):
     async def test_a_declared_replica_gets_ready_and_answers(self, backend: Backend) -> None:
         await backend.ensure(workload(self.predictor()))
         (instance,) = await until_ready(backend, 1)
-        assert (instance.predictor, instance.revision) == ("main", self.predictor().revision)
+        assert (instance.predictor, instance.workload) == ("main", self.predictor().id)
         assert instance.restarts == 0
         assert instance.started_at is not None
         assert await self.ask(instance)
@@ -74,7 +74,7 @@ class BackendContract(ABC):
         rendering = await backend.render(KEY, self.predictor())
         assert rendering.files
         instance = rendering.instance
-        assert (instance.predictor, instance.revision) == ("main", self.predictor().revision)
+        assert (instance.predictor, instance.workload) == ("main", self.predictor().id)
         assert (instance.phase, bool(instance.http)) == (InstancePhase.READY, True)
         assert await backend.list() == ()
 
@@ -101,18 +101,18 @@ class BackendContract(ABC):
         await backend.ensure(workload(replace(self.predictor(), replicas=0)))
         assert await until_ready(backend, 0) == ()
 
-    async def test_a_new_revision_runs_beside_the_one_that_is_kept(self, backend: Backend) -> None:
-        old, new = self.predictor(), replace(self.predictor(), revision="other")
+    async def test_a_new_workload_runs_beside_the_one_that_is_kept(self, backend: Backend) -> None:
+        old, new = self.predictor(), replace(self.predictor(), id="other")
         await backend.ensure(workload(old))
         (first,) = await until_ready(backend, 1)
-        await backend.ensure(workload(new, keep=frozenset({old.revision})))
+        await backend.ensure(workload(new, keep=frozenset({old.id})))
         both = await until_ready(backend, 2)
         assert first in both
         for instance in both:
             assert await self.ask(instance)
         await backend.ensure(workload(new))
         (last,) = await until_ready(backend, 1)
-        assert last.revision == "other"
+        assert last.workload == "other"
 
     async def test_a_removed_serving_is_gone_and_may_come_back(self, backend: Backend) -> None:
         await backend.ensure(workload(self.predictor()))

@@ -14,7 +14,7 @@ from klever.artifacts.dialect import Dialect
 from klever.artifacts.dialects import DIALECTS
 from klever.artifacts.metadata import GitSource, ModelMetadata
 from klever.errors import IntegrityError, InvalidError
-from klever.formats import Signature, Tensor
+from klever.formats import Details, LanguageModel, Signature, Tensor
 from klever.limits import Limits
 from klever.oci import mediatypes
 from klever.oci.layout import Layout
@@ -23,7 +23,19 @@ from klever.oci.progress import no_progress
 from klever.oci.reference import Reference
 
 SIGNATURE = Signature(
-    (Tensor("x", (-1, 3), "float32"), Tensor("s", (), "int64")), (Tensor("y", None, "int64"),), {"Add": 1}
+    (Tensor("x", (-1, 3), "float32"), Tensor("s", (), "int64")),
+    (Tensor("y", None, "int64"),),
+    {"Add": 1},
+    Details(
+        format_version="3",
+        producer="llama.cpp",
+        parameters=0,
+        parameter_bytes=1 << 40,
+        memory_bytes=1 << 41,
+        classes=("cat", ""),
+        language_model=LanguageModel("llama", "Q4_K_M", 8192, "{% for m in messages %}\n{% endfor %}"),
+        warnings=("the tokenizer is missing",),
+    ),
 )
 METADATA = ModelMetadata(
     author="me",

@@ -70,10 +70,10 @@ class Upstream:
 
 
 def target(
-    predictor: str, weight: int, *upstreams: Upstream, headers: tuple[HeaderMatch, ...] = (), revision: str = ""
+    predictor: str, weight: int, *upstreams: Upstream, headers: tuple[HeaderMatch, ...] = (), workload: str = ""
 ) -> Target:
     addresses = tuple(upstream.address for upstream in upstreams)
-    return Target(predictor, revision or f"r-{predictor}", OPEN_INFERENCE, weight, addresses, (), headers)
+    return Target(predictor, workload or f"r-{predictor}", OPEN_INFERENCE, weight, addresses, (), headers)
 
 
 def route(*targets: Target, key: RouteKey = KEY) -> Route:
@@ -237,7 +237,7 @@ class RouterContract(ABC):
         a.answers.clear()
         slow = asyncio.create_task(who(router, http))
         await a.asked.wait()
-        await router.publish(route(target("main", 100, b, revision="r-new")))
+        await router.publish(route(target("main", 100, b, workload="r-new")))
         assert await who(router, http) == "b"
         draining = asyncio.create_task(router.drain(KEY, "r-main"))
         await asyncio.wait([draining], timeout=0.3)
@@ -262,7 +262,7 @@ class RouterContract(ABC):
 
         clients = [asyncio.create_task(load()) for _ in range(8)]
         for index in range(30):
-            await router.publish(route(target("main", 60, a, revision=f"r{index}"), target("canary", 40, b)))
+            await router.publish(route(target("main", 60, a, workload=f"r{index}"), target("canary", 40, b)))
             await router.drain(KEY, f"r{index - 1}")
         stop.set()
         await asyncio.gather(*clients)

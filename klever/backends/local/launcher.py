@@ -41,12 +41,12 @@ _SOCKETS_NAME: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a replica stands on; `model_path` and `environment` are None where it needs none."""
+    """What a replica stands on. `model_path` is None where it has no model; `environments` are by name."""
 
     runtime: Runtime
     model: Model
     model_path: Path | None
-    environment: Path | None
+    environments: Mapping[str, Path]
 
 
 class Launcher:
@@ -95,11 +95,11 @@ class Launcher:
             model_path, files = await self.unpack(predictor)
         model = Model(slot.key.name, predictor.format, files, predictor.signature)
         runtime.check(model)
-        environment = None
-        if runtime.environment:
-            say(f"preparing the environment {runtime.environment}")
-            environment = await self._environments.ensure(runtime.environment, say)
-        return Parts(runtime, model, model_path, environment)
+        environments = {}
+        for name in runtime.environments(model):
+            say(f"preparing the environment {name}")
+            environments[name] = await self._environments.ensure(name, say)
+        return Parts(runtime, model, model_path, environments)
 
     async def unpack(self, predictor: PredictorWorkload) -> tuple[Path, tuple[str, ...]]:
         """The predictor's model directory and the files below it; raises as `prepare`."""
@@ -140,8 +140,8 @@ class Launcher:
         read = [directory / "store", *map(Path, launch.read)]
         if parts.model_path:
             read.append(parts.model_path)
-        if parts.environment:
-            read += [parts.environment, Path(sys.base_prefix)]
+        if parts.environments:
+            read += [*parts.environments.values(), Path(sys.base_prefix)]
         if predictor.command:
             read += self._commands.shown(launch.argv[0])
         sandbox = Sandbox(
@@ -227,7 +227,7 @@ class Launcher:
             store=PurePosixPath(directory / "store"),
             work=PurePosixPath(directory / "work"),
             model=PurePosixPath(parts.model_path or "/nonexistent"),
-            environment=PurePosixPath(parts.environment) if parts.environment else None,
+            environments={name: PurePosixPath(path) for name, path in parts.environments.items()},
             env=variables(predictor.env),
             command=predictor.command,
             probe_path=predictor.probe_path,

@@ -22,7 +22,7 @@ def render(runtime: Runtime, model: Model, predictor: PredictorWorkload) -> Rend
         store=PurePosixPath("/mnt"),
         work=PurePosixPath("/tmp"),  # noqa: S108 - of a container
         model=PurePosixPath("/models"),
-        environment=PurePosixPath("/environment"),
+        environments={name: PurePosixPath("/environments", name) for name in runtime.environments(model)},
         env=variables(predictor.env),
         command=predictor.command,
         probe_path=predictor.probe_path,
@@ -31,7 +31,7 @@ def render(runtime: Runtime, model: Model, predictor: PredictorWorkload) -> Rend
     ready = Instance(
         name=predictor.predictor,
         predictor=predictor.predictor,
-        revision=predictor.revision,
+        workload=predictor.id,
         phase=InstancePhase.READY,
         http=launch.http,
         grpc=launch.grpc,

@@ -89,7 +89,7 @@ class Replica:
     ) -> None:
         self.slot = slot
         trust = record.trust if record else Trust.CODE
-        self.instance = Instance(slot.name, slot.predictor, slot.revision, InstancePhase.PENDING, trust=trust)
+        self.instance = Instance(slot.name, slot.predictor, slot.workload, InstancePhase.PENDING, trust=trust)
         self._launcher = launcher
         self._prober = prober
         self._timing = timing

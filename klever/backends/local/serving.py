@@ -46,15 +46,15 @@ class LocalServing:
         return replica
 
     def declare(self, workload: Workload | None) -> None:
-        """Make these predictor revisions exist, leave those to keep, end all others; None for nothing at all."""
+        """Make these predictor workloads exist, leave those to keep, end all others; None for nothing at all."""
         keep = workload.keep if workload else frozenset[str]()
         self._wanted = {
-            Slot(self.key, predictor.predictor, predictor.revision, index): predictor
+            Slot(self.key, predictor.predictor, predictor.id, index): predictor
             for predictor in (workload.predictors if workload else ())
             for index in range(predictor.replicas)
         }
         for slot in self._replicas.keys() - self._wanted.keys():
-            if slot.revision not in keep:
+            if slot.workload not in keep:
                 self._end(slot)
         for slot, predictor in self._wanted.items():
             if slot in self._replicas:

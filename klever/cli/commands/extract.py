@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from klever import formats
 from klever.artifacts.ormbfile import NAME, read_ormbfile
+from klever.cli.commands.details import describe
 from klever.cli.commands.flags import add_output
 from klever.cli.commands.output import print_objects, print_table
+from klever.cli.terminal import escaped
 from klever.errors import InvalidError
 from klever.formats import Tensor
 
@@ -34,9 +37,13 @@ def run(args: argparse.Namespace) -> int:
         print_objects([{"format": name, "signature": signature.to_json()}], args.output, single=True)
         return 0
     print(f"format: {name}")
+    for label, text in describe(signature.details):
+        print(f"{label}: {text}")
     rows = [("input", *_row(t)) for t in signature.inputs] + [("output", *_row(t)) for t in signature.outputs]
     print_table(("", "NAME", "TYPE", "SHAPE"), rows)
     print("operators: " + ", ".join(f"{op} {count}" for op, count in signature.layers.items()))
+    for warning in signature.details.warnings:
+        print(escaped(f"warning: {warning}"), file=sys.stderr)
     return 0
 
 

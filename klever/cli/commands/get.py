@@ -39,8 +39,10 @@ def run(args: argparse.Namespace) -> int:
     if args.watch:
         _watch(args, api, resource, namespace)
         return 0
-    items = list(resource.list(api, namespace, args.name, args.selector))
-    if args.output in ("json", "yaml"):
+    as_object = args.output in ("json", "yaml")
+    listed = resource.list_full if as_object and resource.list_full else resource.list
+    items = list(listed(api, namespace, args.name, args.selector))
+    if as_object:
         print_objects([resource.to_json(i) for i in items], args.output, single=resource.one(args.name))
     elif items:
         print_table(*_table(resource, items, namespaces=args.all_namespaces, wide=args.output == "wide"))

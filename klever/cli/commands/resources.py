@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from klever.api.codec import to_object
@@ -40,6 +41,8 @@ class Resource:
     """Whether a name means one object: without a tag that of a model means all its versions."""
     wide: Mapping[str, Callable[[Any], object]] = field(default_factory=dict)
     """Further columns of `-o wide`."""
+    list_full: Callable[[Api, str, str, str], Iterator[Any]] | None = None
+    """Lists every field, where `list` leaves some out."""
 
 
 def find(kind: str) -> Resource:
@@ -97,6 +100,7 @@ RESOURCES: Final = (
         header=("NAME", "VERSIONS", "LATEST", "FORMAT", "SIZE", "AGE"),
         get=versions.get_model,
         list=versions.list_models,
+        list_full=partial(versions.list_models, view="full"),
         row=lambda m: (
             f"{m.project}/{m.name}",
             m.version_count,
@@ -114,10 +118,11 @@ RESOURCES: Final = (
         header=("REFERENCE", "FORMAT", "SIGNATURE", "SIZE", "DIGEST", "AGE"),
         get=versions.get_version,
         list=versions.list_versions,
+        list_full=partial(versions.list_versions, view="full"),
         row=lambda v: (
             v.reference,
             v.format,
-            f"{len(v.signature.inputs)} in, {len(v.signature.outputs)} out" if v.HasField("signature") else "",
+            f"{v.input_count} in, {v.output_count} out" if v.HasField("input_count") else "",
             format_size(v.size),
             v.digest[:19],
             _created_at(v),

@@ -47,25 +47,26 @@ def list_projects(api: Api, _project: str, name: str, _labels: str) -> Iterator[
     yield from _pages(api, api.models.ListProjects, pb.ListProjectsRequest)
 
 
-def list_models(api: Api, project: str, name: str, _labels: str) -> Iterator[Any]:
+def list_models(api: Api, project: str, name: str, _labels: str, view: str = "basic") -> Iterator[Any]:
     """`name` is one model's, or a project's."""
     if "/" in name:
         yield get_model(api, "", name)
         return
-    yield from _pages(api, api.models.ListModels, pb.ListModelsRequest, project=name or project)
+    yield from _pages(api, api.models.ListModels, pb.ListModelsRequest, project=name or project, view=view)
 
 
-def list_versions(api: Api, project: str, name: str, _labels: str) -> Iterator[Any]:
+def list_versions(api: Api, project: str, name: str, _labels: str, view: str = "basic") -> Iterator[Any]:
     """`name` is one version's, or a model's, whose versions they all are."""
     if not name:
         for model in list_models(api, project, "", ""):
-            yield from list_versions(api, "", f"{model.project}/{model.name}", "")
+            yield from list_versions(api, "", f"{model.project}/{model.name}", "", view)
         return
     if is_version(name):
         yield get_version(api, "", name)
         return
     project, model, _ = model_parts(name)
-    yield from _pages(api, api.models.ListModelVersions, pb.ListModelVersionsRequest, project=project, model=model)
+    request = pb.ListModelVersionsRequest
+    yield from _pages(api, api.models.ListModelVersions, request, project=project, model=model, view=view)
 
 
 def get_project(api: Api, _project: str, name: str) -> Any:

@@ -20,7 +20,7 @@ __all__ = ["Plan", "PredictorPlan", "make_plan"]
 
 @dataclass(frozen=True, slots=True)
 class PredictorPlan:
-    """One predictor. `wanted` is what its spec asks for, `live` the revision that gets its requests ("" for none)."""
+    """One predictor. `wanted` is what its spec asks for, `live` the workload that gets its requests ("" for none)."""
 
     name: str
     wanted: PredictorWorkload | None
@@ -29,9 +29,9 @@ class PredictorPlan:
     """Percent of the requests that the spec gives it; None for a predictor with a header match."""
     headers: tuple[HeaderMatch, ...]
     ready: int
-    """Replicas of the wanted revision that are Ready."""
+    """Replicas of the wanted workload that are Ready."""
     serving: int
-    """Replicas of the live revision that are Ready."""
+    """Replicas of the live workload that are Ready."""
     message: str
     failed: bool
 
@@ -41,7 +41,7 @@ class Plan:
     predictors: tuple[PredictorPlan, ...]
     route: Route
     keep: frozenset[str]
-    """Old revisions that still get requests: to be left as they are."""
+    """Old workloads that still get requests: to be left as they are."""
     retired: tuple[str, ...]
     """Revisions that the published route names and the new one does not: to be drained."""
     trouble: str = ""
@@ -64,9 +64,9 @@ def make_plan(snapshot: Snapshot) -> Plan:
     shares = read_shares(spec["predictors"])
     predictors = tuple(_predictor(snapshot, p, shares.get(p["name"])) for p in spec["predictors"])
     route = _route(snapshot, predictors)
-    wanted = {p.wanted.revision for p in predictors if p.wanted is not None}
-    live = {t.revision for t in route.targets if t.http}
-    before = {t.revision for t in snapshot.route.targets if t.http} if snapshot.route else set()
+    wanted = {p.wanted.id for p in predictors if p.wanted is not None}
+    live = {t.workload for t in route.targets if t.http}
+    before = {t.workload for t in snapshot.route.targets if t.http} if snapshot.route else set()
     return Plan(predictors, route, frozenset(live - wanted), tuple(sorted(before - live)))
 
 
@@ -79,12 +79,12 @@ def _predictor(snapshot: Snapshot, predictor: dict[str, Any], share: int | None)
     elif model.state is Resolution.RESOLVED:
         wanted = workload_of(predictor, model)
     instances = [i for i in snapshot.instances if i.predictor == name]
-    mine = [i for i in instances if wanted is not None and i.revision == wanted.revision]
+    mine = [i for i in instances if wanted is not None and i.workload == wanted.id]
     ready = sum(i.phase is InstancePhase.READY for i in mine)
     if wanted is not None and ready < wanted.replicas:
         message, failed = _trouble(mine), any(i.phase is InstancePhase.FAILED for i in mine)
-    live = _live_revision(snapshot, name, wanted, instances)
-    serving = sum(i.phase is InstancePhase.READY for i in instances if i.revision == live)
+    live = _live_workload(snapshot, name, wanted, instances)
+    serving = sum(i.phase is InstancePhase.READY for i in instances if i.workload == live)
     return PredictorPlan(name, wanted, live, share, header_matches(predictor), ready, serving, message, failed)
 
 
@@ -98,22 +98,22 @@ def _trouble(instances: list[Instance]) -> str:
     return "waiting for its processes"
 
 
-def _live_revision(snapshot: Snapshot, name: str, wanted: PredictorWorkload | None, instances: list[Instance]) -> str:
-    """Choose the revision that gets the requests: the new one once it is all ready, the old one until then."""
+def _live_workload(snapshot: Snapshot, name: str, wanted: PredictorWorkload | None, instances: list[Instance]) -> str:
+    """Choose the workload that gets the requests: the new one once it is all ready, the old one until then."""
     ready: dict[str, int] = {}
     for instance in instances:
         if instance.phase is InstancePhase.READY:
-            ready[instance.revision] = ready.get(instance.revision, 0) + 1
+            ready[instance.workload] = ready.get(instance.workload, 0) + 1
     old = next(
-        (t.revision for t in (snapshot.route.targets if snapshot.route else ()) if t.predictor == name and t.http), ""
+        (t.workload for t in (snapshot.route.targets if snapshot.route else ()) if t.predictor == name and t.http), ""
     )
     if wanted is not None:
-        enough = wanted.replicas if ready.get(old) and old != wanted.revision else 1
-        if wanted.replicas == 0 or ready.get(wanted.revision, 0) >= enough:
-            return wanted.revision
+        enough = wanted.replicas if ready.get(old) and old != wanted.id else 1
+        if wanted.replicas == 0 or ready.get(wanted.id, 0) >= enough:
+            return wanted.id
     if ready.get(old):
         return old
-    return wanted.revision if wanted is not None and ready.get(wanted.revision) else ""
+    return wanted.id if wanted is not None and ready.get(wanted.id) else ""
 
 
 def _route(snapshot: Snapshot, predictors: tuple[PredictorPlan, ...]) -> Route:
@@ -142,7 +142,7 @@ def _departing(snapshot: Snapshot, named: set[str], share: int) -> list[Target]:
 def _target(snapshot: Snapshot, predictor: PredictorPlan) -> Target:
     target = Target(
         predictor=predictor.name,
-        revision=predictor.live,
+        workload=predictor.live,
         protocol=_protocol(snapshot, predictor),
         weight=predictor.share or 0,
         http=(),
@@ -152,18 +152,18 @@ def _target(snapshot: Snapshot, predictor: PredictorPlan) -> Target:
 
 
 def _protocol(snapshot: Snapshot, predictor: PredictorPlan) -> WireProtocol:
-    """Return what the live revision speaks: an older one keeps what it was published with."""
+    """Return what the live workload speaks: an older one keeps what it was published with."""
     wanted = snapshot.models[predictor.name].protocol
-    if predictor.wanted is not None and predictor.live == predictor.wanted.revision:
+    if predictor.wanted is not None and predictor.live == predictor.wanted.id:
         return wanted
     published = snapshot.route.targets if snapshot.route else ()
     live = (predictor.name, predictor.live)
-    return next((t.protocol for t in published if (t.predictor, t.revision) == live), wanted)
+    return next((t.protocol for t in published if (t.predictor, t.workload) == live), wanted)
 
 
 def _reached(snapshot: Snapshot, target: Target) -> Target:
     """Return the target with the endpoints of its replicas that are ready. Replicas may share one."""
-    slots = (i for i in snapshot.instances if (i.predictor, i.revision) == (target.predictor, target.revision))
+    slots = (i for i in snapshot.instances if (i.predictor, i.workload) == (target.predictor, target.workload))
     ready = [i for i in slots if i.phase is InstancePhase.READY]
     http, grpc = {i.http for i in ready if i.http}, {i.grpc for i in ready if i.grpc}
     guard = next((i.guard for i in ready if i.guard), Guard.NONE)

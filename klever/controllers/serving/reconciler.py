@@ -116,9 +116,9 @@ class ServingReconciler:
         else:
             await self._backend.ensure(workload)
             await self._router.publish(plan.route)
-        for revision in plan.retired:
-            await self._router.drain(plan.route.key, revision)
-        if retired - {w.revision for w in plan.wanted}:
+        for retiring in plan.retired:
+            await self._router.drain(plan.route.key, retiring)
+        if retired - {w.id for w in plan.wanted}:
             await self._backend.ensure(replace(workload, keep=plan.keep))
         for model in snapshot.models.values():
             if model.extraction is not None:

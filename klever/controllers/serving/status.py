@@ -56,7 +56,7 @@ def _wanted(spec: dict[str, Any]) -> int:
 
 def _is_ready(predictor: PredictorPlan) -> bool:
     wanted = predictor.wanted
-    return wanted is not None and predictor.live == wanted.revision and predictor.ready >= wanted.replicas
+    return wanted is not None and predictor.live == wanted.id and predictor.ready >= wanted.replicas
 
 
 def _serves(plan: Plan) -> bool:
@@ -123,7 +123,7 @@ def _predictor(snapshot: Snapshot, plan: Plan, predictor: PredictorPlan, spec: d
         "model": spec.get("model", ""),
         "runtime": model.runtime,
         "trust": model.trust or "",
-        "revision": predictor.live,
+        "workload": predictor.live,
         "replicas": _wanted(spec),
         "readyReplicas": predictor.serving,
         "message": predictor.message[:4096],

@@ -53,7 +53,7 @@ def workload_of(predictor: dict[str, Any], model: ResolvedModel) -> PredictorWor
     identity = json.dumps(fields | {"predictor": predictor["name"]}, sort_keys=True).encode()
     return PredictorWorkload(
         predictor=predictor["name"],
-        revision=hashlib.sha256(identity).hexdigest()[:10],
+        id=hashlib.sha256(identity).hexdigest()[:10],
         replicas=predictor.get("replicas", 1),
         signature=version.metadata.signature if version else None,
         trust=model.trust or Trust.CODE,

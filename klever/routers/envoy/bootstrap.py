@@ -21,6 +21,9 @@ _PROGRAM_SIZE = "re2.max_program_size.error_level"
 """Above what a header match of an admitted Serving compiles to: serving.proto bounds its repetitions."""
 _HEADERS_KB = 8
 """All headers of a request: at least one fewer byte in each than the 8,190 that aiohttp takes in one."""
+_JSON_RATIO = 8
+"""An answer in JSON has at most 6 times the bytes of its message (control characters), and the names of its fields."""
+_MOST_BYTES = (1 << 32) - 1
 _SERVICES = ("ModelService", "JobService", "ServingService")
 
 
@@ -102,4 +105,5 @@ def _transcoder(gateway: Gateway) -> dict[str, Any]:
         "request_validation_options": {"reject_unknown_method": True, "reject_unknown_query_parameters": True},
         "convert_grpc_status": True,
         "print_options": {"stream_newline_delimited": True},
+        "max_response_body_size": min(gateway.limits.response_bytes * _JSON_RATIO, _MOST_BYTES),
     }

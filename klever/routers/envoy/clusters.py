@@ -1,4 +1,4 @@
-"""Envoy's clusters: the control plane, the registry, and one per predictor revision and protocol."""
+"""Envoy's clusters: the control plane, the registry, and one per predictor workload and protocol."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _LIMITS = {"max_connections": 4096, "max_pending_requests": 8192, "max_requests"
 
 def http_cluster(key: RouteKey, target: Target) -> str:
     """Name of a target's HTTP cluster; its parts become metric labels."""
-    return f"{key.namespace}|{key.serving}|{target.predictor}|{target.revision}|http"
+    return f"{key.namespace}|{key.serving}|{target.predictor}|{target.workload}|http"
 
 
 def grpc_cluster(key: RouteKey, target: Target) -> str:
-    return f"{key.namespace}|{key.serving}|{target.predictor}|{target.revision}|grpc"
+    return f"{key.namespace}|{key.serving}|{target.predictor}|{target.workload}|grpc"
 
 
 def fixed_clusters(gateway: Gateway) -> list[dict[str, Any]]:

@@ -128,12 +128,12 @@ class EnvoyRouter:
         if key in self._routes:
             await self._changes.make(key, None)
         prefix = f"{key.namespace}|{key.serving}|"  # also of an earlier try, which did not come to its end
-        revisions = {name.split("|")[3] for name in self._retiring if name.startswith(prefix)}
-        await asyncio.gather(*(self.drain(key, revision) for revision in revisions))
+        workloads = {name.split("|")[3] for name in self._retiring if name.startswith(prefix)}
+        await asyncio.gather(*(self.drain(key, workload) for workload in workloads))
 
-    async def drain(self, key: RouteKey, revision: str) -> None:
+    async def drain(self, key: RouteKey, workload: str) -> None:
         prefix = f"{key.namespace}|{key.serving}|"
-        names = [n for n in self._retiring if n.startswith(prefix) and n.split("|")[3] == revision]
+        names = [n for n in self._retiring if n.startswith(prefix) and n.split("|")[3] == workload]
         await asyncio.gather(*(self._idle(f"cluster.{name}.upstream_rq_active") for name in names))
         async with self._lock:
             for name in names:

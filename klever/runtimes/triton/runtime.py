@@ -1,7 +1,7 @@
 """NVIDIA Triton Inference Server: the one of the environment `triton`, or one that is installed here.
 
-The environment's server has the Python backend only, so ONNX runs in it through `files/model.py`. An installed server
-runs what its own backends can.
+An installed server runs the formats of its own backends. The environment's server has the Python backend only, which
+runs the programs of `programs.py`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Iterator, Mapping
-from importlib import resources
-from pathlib import PurePosixPath
 from typing import Final
 
 from klever.errors import InvalidError
@@ -18,101 +16,78 @@ from klever.formats import Signature
 from klever.formats.bounds import check_bounds
 from klever.limits import DEFAULTS, Limits
 from klever.runtimes import Launch, Model, Placement, Probe, openinference
-from klever.runtimes.openinference import datatype
 from klever.runtimes.protocols import OPEN_INFERENCE
-from klever.runtimes.triton.config import check_signature, model_config
+from klever.runtimes.triton.config import check_signature
 from klever.runtimes.triton.installed import InstalledTriton
-from klever.runtimes.triton.layouts import LAYOUTS, Layout
-from klever.runtimes.triton.versions import ENVIRONMENT_VERSION, guard_of
+from klever.runtimes.triton.platforms import PLATFORMS
+from klever.runtimes.triton.programs import PROGRAMS
+from klever.runtimes.triton.servers import EnvironmentServer, InstalledServer, Server
+from klever.runtimes.triton.versions import guard_of
 
 __all__ = ["TritonRuntime"]
 
-_VERSION: Final = "1"
-_LINK: Final = "model/model.onnx"
-"""Below the store: where files/model.py finds the model, in a directory that Python imports nothing from."""
 _EXIT_S: Final = 5
 """How long a stopping server waits for requests under way, and for idle connections that their clients keep open."""
 _RESTRICTED: Final = "model-repository,shared-memory,trace,logging"
-_OWN_ERRORS: Final = (b"ONNX Runtime: ", b"onnx runtime error")
-"""What begins an error of the model itself, in files/model.py and in Triton's own ONNX Runtime backend."""
+_OWN_ERRORS: Final = (b"ONNX Runtime: ", b"onnx runtime error", b"model error: ")
+"""What begins an error of the model itself: in `files/`, and in Triton's own ONNX Runtime backend."""
 
 
 class TritonRuntime:
     """Serves one model per server, under the Serving's name.
 
-    `installed` is a tritonserver found on this machine, None for the environment's. `key` is what Triton's control,
-    shared memory, trace and log interfaces ask for; nothing of Klever uses it. `limits` bounds the signature, which the
-    pusher of the model wrote.
+    `installed` is a tritonserver found on this machine; the environment's runs what that has no backend for. `key` is
+    what Triton's control, shared memory, trace and log interfaces ask for; nothing of Klever uses it. `limits` bounds
+    the signature, which the pusher of the model wrote.
     """
 
     name = "triton"
     protocol = OPEN_INFERENCE
-    formats = frozenset(LAYOUTS)
+    formats = frozenset({*PLATFORMS, *PROGRAMS})
     runs_commands = False
     uses_ports = False
 
     def __init__(self, installed: InstalledTriton | None = None, *, key: str = "", limits: Limits = DEFAULTS) -> None:
-        self._installed = installed
+        self._servers: tuple[Server, ...] = (*([InstalledServer(installed)] if installed else []), EnvironmentServer())
         self._limits = limits
         self._key = key
-        self.environment = "" if installed else "triton"
 
     def check(self, model: Model) -> None:
         """Raise `InvalidError` if the model can never be served here."""
-        layout = LAYOUTS.get(model.format)
-        if layout is None:
-            raise InvalidError(f"Triton does not serve {model.format or 'a model without a format'}: {self._offer()}")
-        if not self._runs(layout):
-            raise InvalidError(f"{model.format} needs Triton's {layout.backend} backend: {self._offer()}")
-        signature = _signature(model)
+        server, signature = self._server(model.format), _signature(model)
         check_bounds(signature, self._limits)
         check_signature(signature)
         for tensor in (*signature.inputs, *signature.outputs):
-            if self._installed is None and datatype(tensor) == "BF16":
-                raise InvalidError(f"tensor {tensor.name!r} is bfloat16, which needs Triton's own onnxruntime backend")
-            if self._installed and tensor.size == ():
-                raise InvalidError(f"tensor {tensor.name!r} is a scalar, which Triton's own backends do not take")
-        layout.find(model.files)
+            server.check(tensor)
+        server.model_files(model.format).find(model.files)
+
+    def environments(self, model: Model) -> tuple[str, ...]:
+        return self._server(model.format).environments(model.format)
 
     def launch(self, model: Model, at: Placement) -> Launch:
         """Lay out a repository of the one model in `STORE/models`, and start a server of its own on it."""
         self.check(model)
-        layout, version = LAYOUTS[model.format], f"models/{model.name}/{_VERSION}"
-        files = {f"models/{model.name}/config.pbtxt": self.config(model, max(1, at.threads)).encode()}
-        if self._installed is None:
-            files |= {f"{version}/model.py": _file("model.py"), "launch.py": _file("launch.py")}
-            links = {_LINK: layout.find(model.files)[layout.main]}
-        else:
-            links = {f"{version}/{path}": target for path, target in layout.links(model.files).items()}
+        server = self._server(model.format)
+        config = self.config(model, max(1, at.threads)).encode()
         http, grpc, metrics = _addresses(at)
         shared_memory = f"klever-{hashlib.sha256(str(at.store).encode()).hexdigest()[:16]}-"
         return Launch(
-            argv=(*self._program(at), *self._flags(at, shared_memory)),
+            argv=(*server.argv(model.format, at), *self._flags(at, shared_memory)),
             env=_environment(model, at),
             health=self.probe(model),
             http=http,
             grpc=grpc,
             metrics=metrics,
-            files=files,
-            links=links,
-            read=(PurePosixPath(self._installed.root),) if self._installed else (),
-            guard=guard_of(self._installed.version if self._installed else ENVIRONMENT_VERSION),
+            files={f"models/{model.name}/config.pbtxt": config, **server.files(model)},
+            links=server.links(model),
+            read=server.read,
+            guard=guard_of(server.version),
             shared_memory=shared_memory,
         )
 
     def config(self, model: Model, threads: int = 1) -> str:
         """The config.pbtxt of a model that `check` passed."""
-        layout, signature = LAYOUTS[model.format], _signature(model)
-        parameters = {"intra_op_thread_count": str(threads)} if layout.backend == "onnxruntime" else {}
-        if self._installed is None:
-            return model_config(model.name, signature, backend="python", parameters=parameters)
-        return model_config(
-            model.name,
-            signature,
-            platform=layout.platform,
-            file=layout.file(model.files),
-            parameters=parameters,
-        )
+        return self._server(model.format).config(model, _signature(model), threads)
 
     def probe(self, model: Model) -> Probe:
         """Return an inference of zeros. A model that refuses them has answered: it runs."""
@@ -121,21 +96,20 @@ class TritonRuntime:
     def example(self, model: Model) -> bytes:
         return openinference.example(_signature(model).inputs, self._limits)
 
-    def _runs(self, layout: Layout) -> bool:
-        if self._installed is None:
-            return layout.backend == "onnxruntime"
-        return layout.backend in self._installed.backends
-
-    def _offer(self) -> str:
-        where = f"the tritonserver in {self._installed.root}" if self._installed else "the environment's tritonserver"
-        served = sorted(name for name, layout in LAYOUTS.items() if self._runs(layout))
-        return f"{where} serves {', '.join(served) or 'nothing'}"
-
-    def _program(self, at: Placement) -> tuple[str, ...]:
-        if self._installed:
-            root = self._installed.root
-            return (f"{root}/bin/tritonserver", f"--backend-directory={root}/backends")
-        return (f"{at.environment}/bin/python3", "-I", f"{at.store}/launch.py", f"{at.work}/backends")
+    def _server(self, format_: str) -> Server:
+        """Return the first server that runs the format; raises `InvalidError` that says what is missing for it."""
+        for server in self._servers:
+            if server.runs(format_):
+                return server
+        served = ", ".join(sorted(name for name in self.formats if any(s.runs(name) for s in self._servers)))
+        if format_ not in PLATFORMS:
+            raise InvalidError(f"Triton does not serve {format_ or 'a model without a format'}: it serves {served}")
+        platform = PLATFORMS[format_]
+        gpu = "a GPU and " if platform.needs_gpu else ""
+        raise InvalidError(
+            f"{format_} needs {gpu}a Triton in /opt/tritonserver with the {platform.backend} backend, "
+            f"and this machine has none: without it, Triton serves {served}"
+        )
 
     def _flags(self, at: Placement, shared_memory: str) -> tuple[str, ...]:
         # A key of each server's own, which nobody keeps: what it guards is never to be used.
@@ -184,6 +158,7 @@ def _listeners(at: Placement) -> Iterator[str]:
 def _environment(model: Model, at: Placement) -> Mapping[str, str]:
     return {
         "NVIDIA_VISIBLE_DEVICES": "",
+        "OMP_NUM_THREADS": str(max(1, at.threads)),
         **at.env,
         "MODEL_STORE": f"{at.store}/models",
         "SERVING_NAME": model.name,
@@ -194,7 +169,3 @@ def _environment(model: Model, at: Placement) -> Mapping[str, str]:
         # One arena per core and thread is most of a small server's memory.
         "MALLOC_ARENA_MAX": "2",
     }
-
-
-def _file(name: str) -> bytes:
-    return resources.files("klever.runtimes.triton").joinpath("files", name).read_bytes()

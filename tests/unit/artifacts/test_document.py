@@ -15,7 +15,7 @@ from klever.artifacts.dialects.ormb import Ormb
 from klever.artifacts.metadata import GitSource, ModelMetadata
 from klever.artifacts.ormbfile import read_ormbfile, write_ormbfile
 from klever.errors import InvalidError
-from klever.formats import Signature, Tensor
+from klever.formats import Details, LanguageModel, Signature, Tensor
 
 FULL = {
     "author": "Ce Gao <gaoce@caicloud.io>",
@@ -32,6 +32,7 @@ FULL = {
         "inputs": [{"name": "x", "size": [-1, 3], "dType": "float32", "opType": "continuous", "values": ["1"]}],
         "outputs": [{"name": "y", "dType": "int64"}],
         "layers": {"Add": 1},
+        "details": {"producer": "tf", "parameters": 0, "languageModel": {"architecture": "llama"}},
     },
     "training": {"git": {"repository": "git@x:y.git", "revision": "22f1d8406d464b0c0874075539c1f2e96c253775"}},
     "dataset": {"git": {"repository": "git@x:z.git"}},
@@ -57,8 +58,9 @@ def test_every_field_is_read() -> None:
     assert config.metrics == (("accuracy", "0.90"),)
     assert config.hyper_parameters == (("rate", "1e-3"),)
     assert config.signature == Signature(
-        (Tensor("x", (-1, 3), "float32", "continuous", ("1",)),), (Tensor("y", None, "int64"),), {"Add": 1}
-    )
+        (Tensor("x", (-1, 3), "float32", "continuous", ("1",)),), (Tensor("y", None, "int64"),), {"Add": 1},
+        Details(producer="tf", parameters=0, language_model=LanguageModel("llama")),
+    )  # fmt: skip
     assert config.training == GitSource("git@x:y.git", "22f1d8406d464b0c0874075539c1f2e96c253775")
     assert (config.tags, config.labels) == (("demo",), {"a": "1", "b": "2"})
     assert config.files == ("model/saved_model.pb",)
@@ -70,6 +72,7 @@ def test_every_field_is_read() -> None:
         ({"signature": {"layers": {"Add": 2**31}}}, "signature.layers.Add", "is not within -2147483648..2147483647"),
         ({"signature": {"inputs": [{"name": "x", "size": [2**63]}]}}, "signature.inputs[0].size[0]", "is not within"),
         ({"signature": {"inputs": [None]}}, "signature.inputs[0]", "must not be null"),
+        ({"signature": {"details": {"memoryBytes": 2**63}}}, "signature.details.memoryBytes", "is not within"),
         ({"author": "\ud800"}, "author", "holds half of a character"),
         ({"labels": {"\udfff": "x"}}, "labels", "a name holds half of a character"),
     ],

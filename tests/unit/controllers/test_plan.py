@@ -36,14 +36,14 @@ def seen(
     return Snapshot(serving, {p["name"]: model for p in predictors}, instances, route, "http://host/x", NOW)
 
 
-def revision(predictor: dict[str, Any]) -> str:
-    return make_plan(seen({**predictor, "traffic": 100})).wanted[0].revision
+def workload(predictor: dict[str, Any]) -> str:
+    return make_plan(seen({**predictor, "traffic": 100})).wanted[0].id
 
 
 def instance(predictor: dict[str, Any], phase: InstancePhase = InstancePhase.READY, number: int = 0) -> Instance:
     name = f"{predictor['name']}-{number}"
     address = f"127.0.0.1:{9000 + number}"
-    return Instance(name, predictor["name"], revision(predictor), phase, message=f"{name} is {phase}", http=address)
+    return Instance(name, predictor["name"], workload(predictor), phase, message=f"{name} is {phase}", http=address)
 
 
 def weights(plan: Plan) -> dict[str, int]:
@@ -77,18 +77,18 @@ def test_shares_stay_whole_and_sum_to_a_hundred() -> None:
     assert weights(plan) == {"a": 49, "b": 0, "c": 51}
 
 
-def test_an_old_revision_serves_until_the_new_one_is_ready() -> None:
+def test_an_old_workload_serves_until_the_new_one_is_ready() -> None:
     old, new = {**MAIN, "traffic": 100}, {**MAIN, "traffic": 100, "command": ["serve", "better"]}
     route = make_plan(seen(old, instances=(instance(old),))).route
     snapshot = seen(new, instances=(instance(old), instance(new, InstancePhase.STARTING)), route=route, phase="Ready")
     starting = make_plan(snapshot)
     assert starting.route == route
-    assert starting.keep == {revision(old)}
+    assert starting.keep == {workload(old)}
     status = status_of(snapshot, starting)
     assert (status["phase"], status["replicas"], status["predictors"][0]["readyReplicas"]) == ("Degraded", "1/1", 1)
     ready = make_plan(seen(new, instances=(instance(old), instance(new)), route=route))
-    assert ready.route.targets[0].revision == revision(new)
-    assert ready.retired == (revision(old),)
+    assert ready.route.targets[0].workload == workload(new)
+    assert ready.retired == (workload(old),)
     assert not ready.keep
 
 
@@ -109,7 +109,7 @@ def test_a_predictor_that_the_backend_does_not_support_runs_nothing_and_names_th
     assert "resources.memory" in status["predictors"][0]["message"]
 
 
-def test_a_revision_keeps_its_protocol_while_its_successors_model_is_unknown() -> None:
+def test_a_workload_keeps_its_protocol_while_its_successors_model_is_unknown() -> None:
     old, new = {**MAIN, "traffic": 100}, {**MAIN, "traffic": 100, "command": ["serve", "better"]}
     snapshot = seen(old, instances=(instance(old),))
     known = replace(snapshot.models["main"], protocol=ANY)
@@ -127,10 +127,10 @@ def test_predictors_that_swap_what_they_run_go_on_until_the_new_processes_are_re
     route = make_plan(seen(*before, instances=running)).route
     starting = make_plan(seen(*after, instances=running, route=route))
     assert starting.route == route
-    assert starting.keep == {revision(p) for p in before}
+    assert starting.keep == {workload(p) for p in before}
     ready = make_plan(seen(*after, instances=(*running, *(instance(p) for p in after)), route=route))
     assert {t.predictor: t.weight for t in ready.route.targets} == shares
-    assert set(ready.retired) == {revision(p) for p in before}
+    assert set(ready.retired) == {workload(p) for p in before}
     assert not ready.keep
 
 
@@ -140,11 +140,11 @@ def test_a_predictor_that_is_named_no_longer_serves_until_another_can() -> None:
     snapshot = seen(new, instances=(instance(old), instance(new, InstancePhase.STARTING)), route=route, phase="Ready")
     starting = make_plan(snapshot)
     assert weights(starting) == {"main": 100, "stable": 0}
-    assert starting.keep == {revision(old)}
+    assert starting.keep == {workload(old)}
     assert status_of(snapshot, starting)["traffic"] == "main=100"
     ready = make_plan(seen(new, instances=(instance(old), instance(new)), route=starting.route))
     assert weights(ready) == {"stable": 100}
-    assert ready.retired == (revision(old),)
+    assert ready.retired == (workload(old),)
     assert not ready.keep
 
 
@@ -162,7 +162,7 @@ def test_a_predictor_that_is_named_no_longer_takes_the_share_of_its_successor_al
     assert weights(none_wanted) == {"stable": 100}
 
 
-def test_a_new_revision_that_fails_leaves_the_old_one_serving_and_says_so() -> None:
+def test_a_new_workload_that_fails_leaves_the_old_one_serving_and_says_so() -> None:
     old, new = {**MAIN, "traffic": 100}, {**MAIN, "traffic": 100, "command": ["serve", "worse"]}
     route = make_plan(seen(old, instances=(instance(old),))).route
     snapshot = seen(new, instances=(instance(old), instance(new, InstancePhase.FAILED)), route=route, phase="Ready")
@@ -173,9 +173,9 @@ def test_a_new_revision_that_fails_leaves_the_old_one_serving_and_says_so() -> N
     assert status["conditions"][0]["reason"] == "PredictorFailed"
 
 
-def test_a_revision_moves_with_what_is_run_and_not_with_its_share() -> None:
-    assert revision(MAIN) == revision({**MAIN, "traffic": 1, "replicas": 5})
-    assert revision(MAIN) != revision({**MAIN, "env": [{"name": "A", "value": "1"}]})
+def test_a_workload_moves_with_what_is_run_and_not_with_its_share() -> None:
+    assert workload(MAIN) == workload({**MAIN, "traffic": 1, "replicas": 5})
+    assert workload(MAIN) != workload({**MAIN, "env": [{"name": "A", "value": "1"}]})
 
 
 def test_nothing_ready_publishes_a_route_without_endpoints() -> None:

@@ -139,7 +139,7 @@ class Running(Nothing):
         self.calls.append("publish")
         self.route = route
 
-    async def drain(self, key: object, revision: str) -> None: ...
+    async def drain(self, key: object, workload: str) -> None: ...
 
     async def routes(self) -> Any:
         return (self.route,) if self.route else ()
@@ -147,7 +147,7 @@ class Running(Nothing):
     async def observe(self, key: object) -> Any:
         predictors = self.workload.predictors if self.workload else ()
         return tuple(
-            Instance(p.predictor, p.predictor, p.revision, InstancePhase.READY, http="127.0.0.1:1", trust=p.trust)
+            Instance(p.predictor, p.predictor, p.id, InstancePhase.READY, http="127.0.0.1:1", trust=p.trust)
             for p in predictors
         )
 
@@ -193,7 +193,7 @@ async def test_a_model_that_is_code_replaces_no_data_where_it_is_denied(store: S
     await store.patch(SERVING, KEY, {"spec": {"predictors": [{"name": "main", "command": ["serve"]}]}})
     await serving.reconcile(KEY)
     assert not running.workload.predictors
-    assert running.workload.keep == {before.revision}
+    assert running.workload.keep == {before.id}
 
 
 async def test_a_backend_that_routes_shares_is_given_them_after_the_routes_of_matches(store: SqliteStore) -> None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from klever.errors import InvalidError
-from klever.formats import Signature, Tensor
+from klever.formats import Details, LanguageModel, Signature, Tensor
 from klever.formats.bounds import check_bounds, elements
 from klever.limits import DEFAULTS, Limits
 
 SMALL = Signature((Tensor("x", (-1, 3), "float32"),), (Tensor("y", None, "string"),), {"Add": 1})
+
+
+def with_details(**fields: Any) -> Signature:
+    return replace(SMALL, details=Details(**fields))
 
 
 def with_input(tensor: Tensor) -> Signature:
@@ -55,6 +60,20 @@ def test_a_signature_within_the_limits_passes(signature: Signature) -> None:
         (with_input(Tensor("x", values=("v",) * 10_001)), "tensor_values", "signature.inputs[0].values"),
         (replace(SMALL, layers={f"op{n}": 1 for n in range(10_001)}), "operators", "signature.layers"),
         (replace(SMALL, layers={"o" * 1_025: 1}), "name_length", "signature.layers"),
+        (with_details(classes=("c",) * 10_001), "tensor_values", "signature.details.classes"),
+        (with_details(classes=("c" * 1_025,)), "name_length", "signature.details"),
+        (with_details(producer="p" * 1_025), "name_length", "signature.details"),
+        (with_details(warnings=("w",) * 101), "warnings", "signature.details.warnings"),
+        (
+            with_details(language_model=LanguageModel(architecture="a" * 1_025)),
+            "name_length",
+            "signature.details",
+        ),
+        (
+            with_details(language_model=LanguageModel(chat_template="t" * ((1 << 16) + 1))),
+            "chat_template_length",
+            "signature.details.languageModel",
+        ),
     ],
 )
 def test_a_signature_beyond_a_limit_is_refused_by_its_name(signature: Signature, limit: str, field: str) -> None:

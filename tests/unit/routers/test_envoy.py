@@ -100,11 +100,11 @@ class TestEnvoy(RouterContract):
         await stopped.publish(route(target("main", 100, a)))
         term.acts = 1
         with pytest.raises(UnavailableError, match="leads no longer"):
-            await stopped.publish(route(target("main", 100, b, revision="never")))
+            await stopped.publish(route(target("main", 100, b, workload="never")))
         other = await self.restarted()
         await other.publish(route(target("main", 100, b)))
         files = self.files()
-        for change in (stopped.publish(route(target("main", 100, a, revision="late"))), stopped.withdraw(KEY)):
+        for change in (stopped.publish(route(target("main", 100, a, workload="late"))), stopped.withdraw(KEY)):
             with pytest.raises(UnavailableError, match="leads no longer"):
                 await change
         assert self.files() == files

@@ -98,6 +98,14 @@ async def test_compressed_messages_are_refused(jobs: Any) -> None:
     assert (await failure(sent))[0] is grpc.StatusCode.INVALID_ARGUMENT
 
 
+async def test_an_answer_beyond_the_limit_is_refused(jobs: Any, binder: Binder) -> None:
+    await jobs.CreateModelJob(job("it", model=f"team/{'m' * 1000}"), metadata=TOKEN)
+    binder._limits = Limits(response_bytes=1000)
+    request = pb.GetModelJobRequest(namespace="default", name="it")
+    code, _, reason, _ = await failure(jobs.GetModelJob(request))
+    assert (code, reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED")
+
+
 async def test_streams_beyond_the_limit_are_refused(jobs: Any, binder: Binder) -> None:
     binder._limits = Limits(open_streams=1)
     watch = jobs.WatchModelJobs(pb.WatchModelJobsRequest())

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from klever.artifacts.dialects import ormb
+from klever.artifacts.metadata import ModelMetadata
 from klever.catalog.embedded import EmbeddedCatalogue
 from klever.errors import InvalidError
 from klever.oci import mediatypes
@@ -21,12 +22,12 @@ from tests.unit.server.conftest import Author
 pytestmark = pytest.mark.slow
 
 COUNT = 24
-LARGE = 1_000_000
 
 
 async def push(registry: Registry, author: Author, repository: str, number: int) -> None:
     def blobs() -> Manifest:
-        document = {"format": "ONNX", "description": f"{number:09}" + "x" * LARGE}
+        inputs = [{"name": f"{number:09}{n}" + "x" * 900, "size": [1], "dType": "float32"} for n in range(1_000)]
+        document = {"format": "ONNX", "signature": {"inputs": inputs, "outputs": inputs[:1]}}
         layer = author.layout.put(ormb.LAYER, b"x")
         config = author.layout.put(ormb.CONFIG, encode_json(document))
         with RegistryClient(author.endpoint) as client:
@@ -77,3 +78,46 @@ async def test_models_come_in_pages_that_fit(models: ModelHandlers, author: Auth
             if not (token := page.next_page_token):
                 break
         assert names == [f"m{number:03}" for number in range(COUNT)]
+
+
+async def test_a_second_list_decodes_nothing(
+    models: ModelHandlers,
+    catalogue: EmbeddedCatalogue,
+    author: Author,
+    registry: Registry,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number in range(COUNT):
+        await push(registry, author, "team/large", number)
+    decoded = list[bytes]()
+    decode = ormb.Ormb.decode
+
+    def counted(self: ormb.Ormb, config: bytes) -> ModelMetadata:
+        decoded.append(config)
+        return decode(self, config)
+
+    monkeypatch.setattr(ormb.Ormb, "decode", counted)
+    request = pb.ListModelVersionsRequest(project="team", model="large")
+    assert len(await every_version(models, request)) == COUNT
+    assert len(set(decoded)) == len(decoded) == COUNT
+    for version in await every_version(models, request):
+        assert (version.input_count, version.output_count, version.HasField("signature")) == (1_000, 1, False)
+        assert version.ByteSize() < 1_000
+    await models.list_models(pb.ListModelsRequest())
+    assert len(decoded) == COUNT
+    request.view = "full"
+    assert all(len(version.signature.inputs) == 1_000 for version in await every_version(models, request))
+    request.view = "half"
+    with pytest.raises(InvalidError):
+        await models.list_model_versions(request)
+
+
+async def every_version(models: ModelHandlers, request: pb.ListModelVersionsRequest) -> list[pb.ModelVersion]:
+    found = list[pb.ModelVersion]()
+    while True:
+        page = await models.list_model_versions(request)
+        assert 0 < page.ByteSize() < 4 << 20
+        found += page.items
+        request.page_token = page.next_page_token
+        if not request.page_token:
+            return found

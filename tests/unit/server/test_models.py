@@ -61,7 +61,7 @@ async def test_what_is_listed_fits_into_a_message(
         await author.push(f"team/{tag}:v1")
     await author.push_image("team/bb:v1")
     most = 2 * (await models.get_model(pb.GetModelRequest(project="team", model="digits"))).ByteSize()
-    monkeypatch.setattr("klever.server.models.MAX_PAGE_BYTES", most)
+    monkeypatch.setattr("klever.server.pages.MAX_PAGE_BYTES", most)
 
     async def pages(call: Any, request: Any, **fields: str) -> list[str]:
         found, token, first = [], "", True

@@ -1,8 +1,8 @@
-"""Becomes the tritonserver of the environment whose Python runs this: `ENV/bin/python3 launch.py BACKENDS FLAGS…`.
+"""Becomes the tritonserver of the environment of this Python: `ENV/bin/python3 launch.py BACKENDS PROGRAMS FLAGS…`.
 
 Only this Python knows where the environment keeps its packages and libpython, so it makes the backend directory
 BACKENDS (the wheel has the parts of it in three places) and the library path, and replaces itself by the server.
-Standard library only.
+PROGRAMS is the environment in which the server's Python backend runs. Standard library only.
 """
 
 import ctypes
@@ -62,12 +62,12 @@ def forbid_links() -> None:
 def main() -> None:
     packages = Path(sysconfig.get_path("purelib"))
     triton = packages / "pytriton" / "tritonserver"
-    backends, *flags = sys.argv[1:]
+    backends, programs, *flags = sys.argv[1:]
     link_backend(triton, Path(backends, "python"))
     environment = {
         **os.environ,
-        # The stub runs the first python3 on the path: this environment's, whatever the user's own variables say.
-        "PATH": f"{sys.prefix}/bin:/usr/local/bin:/usr/bin:/bin",
+        # The stub runs the first python3 on the path, whatever the user's own variables say.
+        "PATH": f"{programs}/bin:/usr/local/bin:/usr/bin:/bin",
         "LD_LIBRARY_PATH": os.pathsep.join(
             filter(None, [str(packages / "nvidia_pytriton.libs"), libpython_directory()])
         ),

@@ -30,7 +30,7 @@ AT = Placement(
     PurePosixPath("/data/work"),
     PurePosixPath("/cache/model"),
     sockets=PurePosixPath("/data/sockets/1"),
-    environment=PurePosixPath("/environments/triton"),
+    environments={name: PurePosixPath("/environments", name) for name in ("triton", "tabular")},
 )
 FILES = {
     "ONNX": ("digits.onnx", "weights/w.bin"),
@@ -86,7 +86,7 @@ def test_every_type_and_any_name_is_written_as_triton_reads_it(golden: Golden) -
 )
 def test_an_installed_server_runs_formats_by_its_own_backends(golden: Golden, format_: str, platform: str) -> None:
     runtime = TritonRuntime(INSTALLED, key="secret")
-    assert runtime.environment == ""
+    assert runtime.environments(model(format_=format_)) == ()
     launch = runtime.launch(model(format_=format_), AT)
     config = parsed(launch.files["models/digits/config.pbtxt"].decode())
     assert (config.platform, config.backend) == (platform, "")
@@ -117,7 +117,7 @@ def test_without_directories_for_sockets_it_listens_on_ports() -> None:
 
 def test_the_environments_server_is_started_for_one_model(golden: Golden) -> None:
     runtime = TritonRuntime(key="secret")
-    assert runtime.environment == "triton"
+    assert runtime.environments(model()) == ("triton",)
     launch = runtime.launch(model(), replace(AT, env={"SIZE": "7", "MODEL_STORE": "mine"}, threads=2))
     variables = "\n".join(f"{name}={value}" for name, value in sorted(launch.env.items()))
     links = "\n".join(f"{path} -> {target}" for path, target in sorted(launch.links.items()))
@@ -169,7 +169,7 @@ def with_input(tensor: Tensor) -> Signature:
         (model(with_input(Tensor("", (1,), "float32"))), "has no name"),
         (model(format_="PMML"), "does not serve PMML"),
         (model(format_=""), "a model without a format"),
-        (model(format_="SavedModel"), "SavedModel needs Triton's tensorflow backend"),
+        (model(format_="NetDef"), "NetDef needs a Triton in /opt/tritonserver with the caffe2 backend"),
         (replace(model(), files=("readme.txt",)), "no file for Triton's model.onnx: .onnx is missing"),
         (replace(model(), files=("a.onnx", "b.onnx")), "several files for Triton's model.onnx: a.onnx, b.onnx"),
     ],
@@ -179,9 +179,32 @@ def test_what_triton_cannot_serve_is_refused_by_name(bad: Model, words: str) -> 
         TritonRuntime().check(bad)
 
 
-def test_an_installed_server_without_the_backend_says_what_it_serves() -> None:
-    with pytest.raises(InvalidError, match="tensorrt backend: the tritonserver in /opt/tritonserver serves"):
-        TritonRuntime(INSTALLED).check(model(format_="TensorRT"))
+@pytest.mark.parametrize("installed", [None, INSTALLED])
+def test_tensorrt_without_a_gpu_and_its_backend_says_what_it_needs(installed: InstalledTriton | None) -> None:
+    with pytest.raises(InvalidError, match="needs a GPU and a Triton in /opt/tritonserver with the tensorrt backend"):
+        TritonRuntime(installed).check(model(format_="TensorRT"))
+
+
+def test_the_environments_server_runs_what_the_installed_one_has_no_backend_for() -> None:
+    runtime = TritonRuntime(replace(INSTALLED, backends=frozenset({"tensorflow"})))
+    assert runtime.environments(model()) == ("triton",)
+    assert runtime.launch(model(), AT).argv[0] == "/environments/triton/bin/python3"
+
+
+@pytest.mark.parametrize(
+    ("format_", "file"), [("SKLearn", "m.joblib"), ("Pickle", "m.pickle"), ("XGBoost", "m.xgboost")]
+)
+def test_a_format_of_a_framework_runs_in_an_environment_of_its_own(format_: str, file: str) -> None:
+    served = replace(model(format_=format_), files=(file, "model.py", "framework.py"))
+    runtime = TritonRuntime()
+    assert runtime.environments(served) == ("triton", "tabular")
+    launch = runtime.launch(served, AT)
+    assert launch.argv[:5] == (
+        *("/environments/triton/bin/python3", "-I", "/data/store/launch.py"),
+        *("/data/work/backends", "/environments/tabular"),
+    )
+    assert launch.links == {f"model/model{PurePosixPath(file).suffix}": file}
+    assert {"models/digits/1/model.py", "models/digits/1/framework.py"} < launch.files.keys()
 
 
 def test_an_installation_is_found_by_its_server_and_backends(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The machine of `klever.inspection.pickles`: one pickle's opcodes on a stack of symbols."""
+"""The machine of `klever.pickles.reader`: one pickle's opcodes on a stack of symbols."""
 
 from __future__ import annotations
 
@@ -9,15 +9,20 @@ import struct
 from collections.abc import Callable
 from typing import Any, Final
 
-from klever.inspection.arrays import ARRAY_WRAPPER, Array, array_of
-from klever.inspection.names import Pickle
-from klever.inspection.stack import MAX_ITEMS, OPAQUE, Global, Made, Stack
-from klever.inspection.streams import Budget, Reader
+from klever.pickles.arrays import ARRAY_WRAPPER, Array, array_of, itemsize
+from klever.pickles.names import Pickle
+from klever.pickles.stack import MAX_ITEMS, OPAQUE, Global, Made, Stack
+from klever.pickles.streams import Budget, Reader
 
 __all__ = ["Machine"]
 
-_MAX_TEXT: Final = 1024
-"""Bytes of a text or number that is kept: names are shorter."""
+_MAX_NAME: Final = 1024
+"""Characters of a module or a name."""
+_MAX_TEXT: Final = 1 << 16
+"""Bytes of a text, or of the content of an array, that are kept."""
+_MAX_NUMBER: Final = 16
+"""Bytes of a number that is kept."""
+_DTYPE: Final = "numpy.dtype"
 _MAX_DEPTH: Final = 20
 """Pickles inside arrays of pickles."""
 _HIGHEST_PROTOCOL: Final = 5
@@ -31,14 +36,13 @@ class Machine(Stack):
         self._budget = budget
         self._depth = depth
 
-    def run(self) -> None:
-        """Return after STOP. Raises `DamagedError` where every unpickler fails, and `BudgetError`."""
+    def run(self) -> object:
+        """Return what the pickle makes. Raises `DamagedError` where every unpickler fails, and `BudgetError`."""
         while True:
             self._budget.opcode()
             code = self._reader.read(1)
             if code == pickle.STOP:
-                self._pop()
-                return
+                return self._pop()
             if code not in _OPCODES:
                 raise self._damaged(f"unknown opcode {code!r}")
             step, argument = _OPCODES[code]
@@ -91,7 +95,20 @@ class Machine(Stack):
         self._push(int.from_bytes(argument, "little", signed=len(argument) == 4))
 
     def long(self, argument: bytes | None) -> None:
-        self._push(OPAQUE if argument is None else int.from_bytes(argument, "little", signed=True))
+        is_kept = argument is not None and len(argument) <= _MAX_NUMBER
+        self._push(int.from_bytes(argument or b"", "little", signed=True) if is_kept else OPAQUE)
+
+    def float_(self, argument: bytes | None) -> None:
+        try:
+            self._push(float(argument or b""))
+        except ValueError:
+            self._push(OPAQUE)
+
+    def binary_float(self, argument: bytes) -> None:
+        self._push(struct.unpack(">d", argument)[0])
+
+    def raw(self, argument: bytes | None) -> None:
+        self._push(OPAQUE if argument is None or not self._has_room(len(argument)) else argument)
 
     def text(self, argument: bytes | None) -> None:
         try:
@@ -140,6 +157,11 @@ class Machine(Stack):
         self._push(tuple(items) if len(items) <= MAX_ITEMS else OPAQUE)
 
     def list_(self, _argument: object) -> None:
+        items: list[object] = []
+        self._extend(items, self._pop_to_mark())
+        self._push(items)
+
+    def frozen_set(self, _argument: object) -> None:
         self._pop_to_mark()
         self._push(OPAQUE)
 
@@ -148,6 +170,9 @@ class Machine(Stack):
         self._set(entries, self._pop_to_mark())
         self._push(entries)
 
+    def empty_list(self, _argument: object) -> None:
+        self._push([])
+
     def empty_dict(self, _argument: object) -> None:
         self._push({})
 
@@ -155,12 +180,12 @@ class Machine(Stack):
         self._top()
 
     def append(self, _argument: object) -> None:
-        self._pop()
-        self._top()
+        value = self._pop()
+        self._extend(self._top(), [value])
 
     def extend(self, _argument: object) -> None:
-        self._pop_to_mark()
-        self._top()
+        items = self._pop_to_mark()
+        self._extend(self._top(), items)
 
     def set_item(self, _argument: object) -> None:
         value, key = self._pop(), self._pop()
@@ -186,17 +211,19 @@ class Machine(Stack):
         return self._global(module.decode("utf-8", "replace"), name.decode("utf-8", "replace"))
 
     def _global(self, module: str, name: str) -> Global:
+        if max(len(module), len(name)) > _MAX_NAME:
+            return self._named(None, None)
         named = Global(f"{module}.{name}")
         self._found.add(named.name)
         return named
 
     def stack_global(self, _argument: object) -> None:
         name, module = self._pop(), self._pop()
-        if isinstance(name, str) and isinstance(module, str):
-            self._push(self._global(module, name))
+        if not isinstance(name, str) or not isinstance(module, str):
+            self._found.suspect("(a global whose name is computed)")
+            self._push(Global("?"))
             return
-        self._found.suspect("(a global whose name is computed)")
-        self._push(Global("?"))
+        self._push(self._global(module, name))
 
     def extension(self, argument: bytes) -> None:
         self._found.suspect(f"(extension {int.from_bytes(argument, 'little')})")
@@ -243,20 +270,24 @@ class Machine(Stack):
             return
         target.state = state
         if target.of == ARRAY_WRAPPER:
-            self._array(array_of(state))
+            target.content = self._array(array_of(state))
+        if target.of == _DTYPE and itemsize(target) is None:
+            self._found.suspect("(a numpy.dtype of an unknown layout)")
 
-    def _array(self, array: Array | None) -> None:
-        """Pass over an array that joblib wrote here."""
+    def _array(self, array: Array | None) -> object:
+        """Return the content of an array that joblib wrote here, or pass over a large one."""
         if array is None:
             raise self._lost("an array of unknown size")
         if array.is_pickled:
             if self._depth == _MAX_DEPTH:
                 raise self._lost("it is nested too deep")
-            Machine(self._reader, self._budget, self._found, self._depth + 1).run()
-            return
+            return Machine(self._reader, self._budget, self._found, self._depth + 1).run()
         if array.is_padded:
             self._reader.skip(self._reader.read(1)[0])
+        if array.size <= _MAX_TEXT and self._has_room(array.size):
+            return self._reader.read(array.size)
         self._reader.skip(array.size)
+        return OPAQUE
 
 
 _SIZES: Final[dict[int, Callable[[Reader], tuple[str, bytes]]]] = {
@@ -276,8 +307,11 @@ _STEPS: Final[dict[str, Callable[[Machine, Any], None]]] = {
     "LONG": Machine.number,
     **dict.fromkeys(("BININT", "BININT1", "BININT2"), Machine.binary_number),
     **dict.fromkeys(("LONG1", "LONG4"), Machine.long),
-    **dict.fromkeys(("FLOAT", "BINFLOAT", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"), Machine.opaque),
-    **dict.fromkeys(("EMPTY_LIST", "EMPTY_SET", "NEXT_BUFFER"), Machine.opaque),
+    "FLOAT": Machine.float_,
+    "BINFLOAT": Machine.binary_float,
+    **dict.fromkeys(("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"), Machine.raw),
+    **dict.fromkeys(("EMPTY_SET", "NEXT_BUFFER"), Machine.opaque),
+    "EMPTY_LIST": Machine.empty_list,
     "READONLY_BUFFER": Machine.touch,
     **dict.fromkeys(("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"), Machine.text),
     **dict.fromkeys(("BINSTRING", "SHORT_BINSTRING"), Machine.latin),
@@ -292,7 +326,8 @@ _STEPS: Final[dict[str, Callable[[Machine, Any], None]]] = {
     "TUPLE2": lambda machine, _: machine.tuples(2),
     "TUPLE3": lambda machine, _: machine.tuples(3),
     "TUPLE": Machine.tuple_,
-    **dict.fromkeys(("LIST", "FROZENSET"), Machine.list_),
+    "LIST": Machine.list_,
+    "FROZENSET": Machine.frozen_set,
     "DICT": Machine.dict_,
     "EMPTY_DICT": Machine.empty_dict,
     "APPEND": Machine.append,

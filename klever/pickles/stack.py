@@ -5,15 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from klever.inspection.names import Pickle
-from klever.inspection.streams import DamagedError, Reader
+from klever.pickles.names import Pickle
+from klever.pickles.streams import DamagedError, Reader
 
-__all__ = ["MAX_ITEMS", "OPAQUE", "Global", "Made", "Stack"]
+__all__ = ["MAX_ITEMS", "OPAQUE", "Global", "Made", "Opaque", "Stack"]
 
 MAX_ITEMS: Final = 32
-"""Items of a tuple or dictionary that are kept: those that describe an array have fewer."""
-_MAX_KEPT: Final = 16 << 20
-"""Bytes of text that are kept of one pickle."""
+"""Items of a tuple or dictionary that are always kept: those that describe an array have fewer."""
+_MAX_ENTRIES: Final = 512
+"""Entries of a dictionary that are kept: those of an object's state are fewer."""
+_MAX_LIST: Final = 10_000
+"""Items of a list that are kept."""
+_MAX_TEXTS: Final = 16 << 20
+"""Characters of text that are kept of one pickle."""
+_MAX_CONTENT: Final = 16 << 20
+"""Bytes of arrays, lists and larger dictionaries that are kept of one pickle."""
+_ITEM: Final = 64
+"""Bytes that an item counts."""
 _MAX_STACK: Final = 1 << 18
 _MAX_MEMO: Final = 1 << 18
 
@@ -38,6 +46,8 @@ class Made:
     of: str
     args: object
     state: object = None
+    content: object = None
+    """What followed the state in the stream: the bytes of a small array, or the value that a pickle there made."""
 
 
 class Stack:
@@ -50,7 +60,8 @@ class Stack:
         self._marks: list[int] = []
         """How high the stack was at each mark that is open."""
         self._memo: dict[int, Any] = {}
-        self._kept = 0
+        self._texts = self._content = 0
+        """What is kept."""
 
     def _check(self) -> None:
         if len(self._stack) > _MAX_STACK or len(self._marks) > _MAX_STACK or len(self._memo) > _MAX_MEMO:
@@ -86,19 +97,37 @@ class Stack:
         del self._stack[mark:]
         return items
 
+    def _has_room(self, size: int) -> bool:
+        """Say whether there is room for so many bytes of content, and count them if there is."""
+        if self._content + size > _MAX_CONTENT:
+            return False
+        self._content += size
+        return True
+
     def _keep(self, text: str | None) -> object:
         """Return a text, as long as texts do not fill the memory."""
         if text is None:
             return OPAQUE
-        self._kept += len(text)
-        return text if self._kept <= _MAX_KEPT else OPAQUE
+        self._texts += len(text)
+        return text if self._texts <= _MAX_TEXTS else OPAQUE
+
+    def _extend(self, target: object, items: list[Any]) -> None:
+        if not isinstance(target, list) or len(target) > _MAX_LIST:
+            return
+        kept = items[: _MAX_LIST - len(target)]
+        if not self._has_room(len(kept) * _ITEM):
+            kept = []
+        target.extend(kept)
+        if len(kept) < len(items):
+            target.append(OPAQUE)  # something follows that is not known
 
     def _set(self, target: object, items: list[Any]) -> None:
         if not isinstance(target, dict):
             return
         for key, value in zip(items[::2], items[1::2], strict=False):
             target[key if isinstance(key, str) else OPAQUE] = value
-            if len(target) > MAX_ITEMS:
+            size = len(target)
+            if size > MAX_ITEMS and (size > _MAX_ENTRIES or not self._has_room(_ITEM)):
                 target.clear()
                 target[OPAQUE] = OPAQUE  # whatever was in it is not known any more
 

@@ -8,9 +8,9 @@ as a global whose name is computed, counts as unsafe. Arrays that joblib writes 
 
 from __future__ import annotations
 
-from klever.inspection.machine import Machine
-from klever.inspection.names import Pickle
-from klever.inspection.streams import Budget, BudgetError, DamagedError, Reader, Source
+from klever.pickles.machine import Machine
+from klever.pickles.names import Pickle
+from klever.pickles.streams import Budget, BudgetError, DamagedError, Reader, Source
 
 __all__ = ["Pickle", "read_pickle"]
 
@@ -20,10 +20,9 @@ def read_pickle(source: Source, budget: Budget) -> Pickle:
     found = Pickle()
     reader = Reader(source, budget)
     try:
-        while True:
+        found.value = Machine(reader, budget, found).run()
+        while not reader.ended():
             Machine(reader, budget, found).run()
-            if reader.ended():
-                return found
     except DamagedError as error:
         found.damaged = str(error)
     except BudgetError as error:

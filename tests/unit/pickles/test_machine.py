@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from klever.inspection.names import Pickle
-from klever.inspection.pickles import read_pickle
-from klever.inspection.streams import Budget
 from klever.limits import Limits
+from klever.pickles.names import Pickle
+from klever.pickles.reader import read_pickle
+from klever.pickles.stack import Opaque
+from klever.pickles.streams import Budget
 
 LIMITS = Limits(inspected_bytes=64 << 20, inspected_opcodes=200_000)
 
@@ -50,6 +51,34 @@ def line(text: str) -> bytes:
 
 def unicode4(text: str) -> bytes:
     return b"X" + struct.pack("<I", len(text)) + text.encode()
+
+
+def dtype(code: str, *state: bytes, copy: bytes = b"\x89\x88") -> bytes:
+    """A pickled numpy.dtype; `copy` are its arguments `align` and `copy`."""
+    return b"cnumpy\ndtype\n" + short(code) + copy + b"\x87R(" + b"".join(state) + b"tb"
+
+
+def flags(number: int, size: int = -1) -> tuple[bytes, ...]:
+    """The state of a dtype without fields."""
+    return (int4(3), short("<"), b"N", b"N", b"N", int4(size), int4(size), int4(number))
+
+
+def structure(size: int, field: bytes) -> bytes:
+    """A dtype of so many bytes with one field."""
+    fields = b"}" + short("a") + field + b"K\0\x86s"
+    state = (int4(3), short("|"), b"N", short("a") + b"\x85", fields, int4(size), int4(8), int4(144))
+    return dtype(f"V{size}", *state)
+
+
+def int4(number: int) -> bytes:
+    return b"J" + struct.pack("<i", number)
+
+
+def array(dtype: bytes, length: int) -> bytes:
+    """What joblib writes before the content of an array."""
+    state = short("shape") + int4(length) + b"\x85" + short("order") + short("C") + short("dtype") + dtype
+    wrapper = short("joblib.numpy_pickle") + short("NumpyArrayWrapper")
+    return b"\x80\x04" + wrapper + b"\x93)\x81}(" + state + b"ub"
 
 
 MKDIR = b"cos\nmkdir\n"
@@ -141,6 +170,13 @@ HOSTILE: dict[str, bytes] = {
     + b"\x93)\x81}b" + MKDIR,
     "an array wrapper with two shapes": b"\x80\x04" + short("joblib.numpy_pickle") + short("NumpyArrayWrapper")
     + b"\x93)\x81}(" + b"".join(short(f"k{i}") + b"N" for i in range(60)) + short("shape") + b"Nub.",
+    "an array of numbers whose type says that it holds objects": array(dtype("i8", *flags(63)), 4) + MKDIR + b"(V"
+    + b"x" * 17 + b"\ntR..",
+    "an array of objects whose type says it holds none": array(dtype("O8", *flags(0)), 1) + b"N." + bytes(6) + b".",
+    "a type that others share": array(dtype("i8", *flags(0), copy=b"\x89\x89"), 1) + bytes(8) + b".",
+    "a text type without a size": array(dtype("S4", *flags(0, -1)), 1) + bytes(4) + b".",
+    "a structure with objects in it": array(structure(8, dtype("O8", *flags(63))), 1) + bytes(8) + b".",
+    "a structure that is too small": array(structure(4, dtype("i8", *flags(0))), 1) + bytes(8) + b".",
 }  # fmt: skip
 
 
@@ -240,3 +276,22 @@ def test_a_registered_extension_is_not_looked_up(tmp_path: Path) -> None:
     finally:
         copyreg.remove_extension("os", "mkdir", 0x7F000001)
     assert not (tmp_path / "ran").exists()
+
+
+def test_structured_arrays_of_joblib_are_passed_over() -> None:
+    layout = structure(16, dtype("f8", *flags(0)))
+    found = read(array(layout, 100) + bytes(1600) + b".")
+    assert (found.unsafe, found.damaged) == (set(), "")
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_plain_values_are_rebuilt(protocol: int) -> None:
+    plain = {"numbers": [1, -7, 2.5, True, None], "texts": ["x", "ß\n"], "pair": ("a", 1), "inner": {"b": []}}
+    assert read(pickle.dumps(plain, protocol)).value == plain
+
+
+def test_values_beyond_the_limits_are_opaque() -> None:
+    value = read(pickle.dumps({"long": list(range(300_000)), "next": "a"}), Limits()).value
+    assert isinstance(value, dict)
+    assert isinstance(value["long"][-1], Opaque)
+    assert value["next"] == "a"

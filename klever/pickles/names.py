@@ -22,6 +22,8 @@ class Pickle:
     globals: set[str] = field(default_factory=set)
     unsafe: set[str] = field(default_factory=set)
     damaged: str = ""
+    value: object = None
+    """What the first pickle makes, in symbols."""
 
     def add(self, name: str) -> None:
         if len(self.globals) < _MAX_NAMES:

@@ -1,0 +1,14 @@
+"""Loads a LightGBM model from its text format."""
+
+import lightgbm
+
+
+def load(directory):
+    """The outputs of the booster: the prediction as its objective gives it, and the raw score before that."""
+    (path,) = directory.iterdir()
+    booster = lightgbm.Booster(model_file=str(path))
+
+    def raw_score(rows):
+        return booster.predict(rows, raw_score=True)
+
+    return {"predict": booster.predict, "raw_score": raw_score}

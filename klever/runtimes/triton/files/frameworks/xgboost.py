@@ -1,0 +1,18 @@
+"""Loads an XGBoost model from JSON or UBJSON."""
+
+import xgboost
+
+
+def load(directory):
+    """The outputs of the booster: the prediction as its objective gives it, and the margin before that."""
+    (path,) = directory.iterdir()
+    booster = xgboost.Booster()
+    booster.load_model(bytearray(path.read_bytes()))  # the name's suffix would decide the format
+
+    def predict(rows):
+        return booster.inplace_predict(rows)
+
+    def margin(rows):
+        return booster.inplace_predict(rows, predict_type="margin")
+
+    return {"predict": predict, "margin": margin}

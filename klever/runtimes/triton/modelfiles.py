@@ -1,0 +1,60 @@
+"""Which files of a model a server opens, and by which names.
+
+Only these are laid out for a server: whatever else a model holds must not lie where a backend, or the interpreter of
+one, could load it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from klever.errors import InvalidError
+
+__all__ = ["ModelFiles"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """The files of one format.
+
+    `names` maps the suffix (or whole name) of each file that the server opens to the name by which it opens it. With
+    `directory` the server gets the whole model directory by that name; if there are `names` too, it is told which of
+    them to open there, because that file names others beside it.
+    """
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    directory: str = ""
+
+    def find(self, files: tuple[str, ...]) -> dict[str, str]:
+        """Return the model's file for each name.
+
+        Raises `InvalidError` if a file that the server opens is missing, or if there are several candidates for it.
+        """
+        found: dict[str, str] = {}
+        for kind, name in self.names.items():
+            candidates = [file for file in files if self._kind(file) == kind]
+            if not candidates:
+                raise InvalidError(f"the model has no file for Triton's {name}: {kind} is missing")
+            if len(candidates) > 1:
+                raise InvalidError(f"the model has several files for Triton's {name}: {', '.join(candidates)}")
+            found[name] = candidates[0]
+        return found
+
+    def links(self, files: tuple[str, ...]) -> dict[str, str]:
+        """Return links from the server's names to paths below the model directory; raises as `find`."""
+        found = self.find(files)
+        return {self.directory: ""} if self.directory else found
+
+    def main(self, files: tuple[str, ...]) -> str:
+        """Return the path that the server opens if it has another name than the server's own; raises as `find`."""
+        found = self.find(files)
+        return f"{self.directory}/{next(iter(found.values()))}" if self.directory and found else ""
+
+    def _kind(self, file: str) -> str:
+        """Return the key of `names` for a file at the top of the model, by its name, then its suffix; else empty."""
+        path = PurePosixPath(file)
+        if path.name.startswith(".") or len(path.parts) > 1:
+            return ""
+        return next((kind for kind in (path.name, path.suffix) if kind in self.names), "")

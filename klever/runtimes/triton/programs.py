@@ -1,0 +1,44 @@
+"""How the Python backend of the environment's Triton runs each format: by a program of ours, in an environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Final
+
+from klever.runtimes.triton.modelfiles import ModelFiles
+
+__all__ = ["PROGRAMS", "Program", "source"]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One format.
+
+    `environment` has the packages that the program imports, `sources` are its files below `files/` by their names in
+    the version directory, and `files` those of the model in STORE/model.
+    """
+
+    environment: str
+    sources: Mapping[str, str]
+    files: ModelFiles
+
+
+def source(name: str) -> bytes:
+    """Return a file of `files/`."""
+    return resources.files("klever.runtimes.triton").joinpath("files", name).read_bytes()
+
+
+def _tabular(framework: str, suffix: str) -> Program:
+    sources = {"model.py": "tabular.py", "framework.py": f"frameworks/{framework}.py"}
+    return Program("tabular", sources, ModelFiles({suffix: f"model{suffix}"}))
+
+
+PROGRAMS: Final[Mapping[str, Program]] = {
+    "ONNX": Program("triton", {"model.py": "onnx.py"}, ModelFiles({".onnx": "model.onnx"})),
+    "SKLearn": _tabular("sklearn", ".joblib"),
+    "Pickle": _tabular("sklearn", ".pickle"),
+    "XGBoost": _tabular("xgboost", ".xgboost"),
+    "LightGBM": _tabular("lightgbm", ".txt"),
+}

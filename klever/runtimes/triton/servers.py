@@ -1,0 +1,147 @@
+"""The two Tritons: one that is installed on this machine, and the one of the environment `triton`.
+
+An installed server runs the formats of its own backends. The environment's server has the Python backend only, which
+runs the programs of `klever.runtimes.triton.programs`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Final, Protocol
+
+from klever.errors import InvalidError
+from klever.formats import Signature, Tensor
+from klever.runtimes import Model, Placement
+from klever.runtimes.openinference import datatype
+from klever.runtimes.triton.config import model_config
+from klever.runtimes.triton.installed import InstalledTriton
+from klever.runtimes.triton.modelfiles import ModelFiles
+from klever.runtimes.triton.platforms import PLATFORMS
+from klever.runtimes.triton.programs import PROGRAMS, source
+from klever.runtimes.triton.versions import ENVIRONMENT_VERSION
+
+__all__ = ["EnvironmentServer", "InstalledServer", "Server"]
+
+_VERSION: Final = "1"
+_ENVIRONMENT: Final = "triton"
+_MODEL: Final = "model"
+"""Below the store: where a program finds the model's files, in a directory that Python imports nothing from."""
+
+
+class Server(Protocol):
+    """A tritonserver. The methods with a format or a model take one that it runs."""
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def read(self) -> tuple[PurePosixPath, ...]:
+        """Directories of this machine that it reads."""
+
+    def runs(self, format_: str) -> bool: ...
+
+    def check(self, tensor: Tensor) -> None:
+        """Raise `InvalidError` for a tensor that it cannot take, naming it."""
+
+    def environments(self, format_: str) -> tuple[str, ...]:
+        """Return the environments that it needs, its own first."""
+
+    def argv(self, format_: str, at: Placement) -> tuple[str, ...]:
+        """Return the program and the arguments that come before the flags of every tritonserver."""
+
+    def model_files(self, format_: str) -> ModelFiles: ...
+
+    def config(self, model: Model, signature: Signature, threads: int) -> str:
+        """Return the config.pbtxt."""
+
+    def files(self, model: Model) -> dict[str, bytes]:
+        """Return what lies below the store beside config.pbtxt."""
+
+    def links(self, model: Model) -> dict[str, str]:
+        """Return links from paths below the store to paths below the model directory."""
+
+
+class InstalledServer:
+    def __init__(self, installed: InstalledTriton) -> None:
+        self._root = installed.root
+        self._backends = installed.backends
+        self.version = installed.version
+        self.read = (PurePosixPath(installed.root),)
+
+    def runs(self, format_: str) -> bool:
+        return format_ in PLATFORMS and PLATFORMS[format_].backend in self._backends
+
+    def check(self, tensor: Tensor) -> None:
+        if tensor.size == ():
+            raise InvalidError(f"tensor {tensor.name!r} is a scalar, which Triton's own backends do not take")
+
+    def environments(self, format_: str) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's signature
+        return ()
+
+    def argv(self, format_: str, at: Placement) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's signature
+        return (f"{self._root}/bin/tritonserver", f"--backend-directory={self._root}/backends")
+
+    def model_files(self, format_: str) -> ModelFiles:
+        return PLATFORMS[format_].files
+
+    def config(self, model: Model, signature: Signature, threads: int) -> str:
+        platform = PLATFORMS[model.format]
+        return model_config(
+            model.name,
+            signature,
+            platform=platform.name,
+            file=platform.files.main(model.files),
+            parameters=_parameters(threads) if platform.backend == "onnxruntime" else {},
+        )
+
+    def files(self, model: Model) -> dict[str, bytes]:  # noqa: ARG002 - the protocol's signature
+        return {}
+
+    def links(self, model: Model) -> dict[str, str]:
+        links = PLATFORMS[model.format].files.links(model.files)
+        return {f"{_version(model)}/{path}": target for path, target in links.items()}
+
+
+class EnvironmentServer:
+    version: Final = ENVIRONMENT_VERSION
+    read: Final[tuple[PurePosixPath, ...]] = ()
+
+    def runs(self, format_: str) -> bool:
+        return format_ in PROGRAMS
+
+    def check(self, tensor: Tensor) -> None:
+        if datatype(tensor) == "BF16":
+            raise InvalidError(f"tensor {tensor.name!r} is bfloat16, which needs Triton's own onnxruntime backend")
+
+    def environments(self, format_: str) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((_ENVIRONMENT, PROGRAMS[format_].environment)))
+
+    def argv(self, format_: str, at: Placement) -> tuple[str, ...]:
+        server, programs = at.environments[_ENVIRONMENT], at.environments[PROGRAMS[format_].environment]
+        return (f"{server}/bin/python3", "-I", f"{at.store}/launch.py", f"{at.work}/backends", str(programs))
+
+    def model_files(self, format_: str) -> ModelFiles:
+        return PROGRAMS[format_].files
+
+    def config(self, model: Model, signature: Signature, threads: int) -> str:
+        return model_config(model.name, signature, backend="python", parameters=_parameters(threads))
+
+    def files(self, model: Model) -> dict[str, bytes]:
+        sources: Mapping[str, str] = PROGRAMS[model.format].sources
+        return {
+            "launch.py": source("launch.py"),
+            **{f"{_version(model)}/{name}": source(file) for name, file in sources.items()},
+        }
+
+    def links(self, model: Model) -> dict[str, str]:
+        links = PROGRAMS[model.format].files.links(model.files)
+        return {f"{_MODEL}/{path}" if path else _MODEL: target for path, target in links.items()}
+
+
+def _version(model: Model) -> str:
+    return f"models/{model.name}/{_VERSION}"
+
+
+def _parameters(threads: int) -> dict[str, str]:
+    return {"intra_op_thread_count": str(threads)}

@@ -1,0 +1,41 @@
+"""A model of each format goes the whole way: saved, pushed, inspected, deployed, and asked as its framework was."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.platform import Platform, until
+
+CASES = Path(__file__).parents[1] / "data" / "serving"
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    platform = Platform(tmp_path_factory.mktemp("platform"))
+    platform.start()
+    platform.run("klever", "allow-code", "default")
+    yield platform
+    platform.clean_up()
+
+
+@pytest.mark.parametrize("case", ["sklearn", "columns", "pickle", "xgboost"])
+def test_a_model_is_served_with_its_frameworks_answers(platform: Platform, case: str) -> None:
+    recorded = json.loads((CASES / case / "case.json").read_text())
+    platform.push(f"team/{case}:v1", f"serving/{case}")
+    until(lambda: platform.get("versions", "-n", "team")["items"])
+    platform.run("klever", "deploy", f"team/{case}:v1", "--name", case, "--wait", "--timeout", "80s")
+    request = json.dumps({"inputs": recorded["inputs"]})
+    answer = json.loads(platform.run("klever", "predict", case, "--input", "-", stdin=request).stdout)
+    outputs = {output["name"]: output for output in answer["outputs"]}
+    for wanted in recorded["outputs"]:
+        output = outputs[wanted["name"]]
+        assert (output["datatype"], output["shape"]) == (wanted["datatype"], wanted["shape"])
+        exact = wanted["datatype"] == "BYTES"
+        assert output["data"] == (wanted["data"] if exact else pytest.approx(wanted["data"], rel=1e-6))
+    example = json.loads(platform.run("klever", "predict", case, "--example").stdout)
+    assert {output["name"] for output in example["outputs"]} == outputs.keys()
+    platform.run("klever", "delete", "serving", case)

@@ -1,0 +1,59 @@
+"""Signatures as messages of the API."""
+
+from __future__ import annotations
+
+from klever.api.codec import to_object
+from klever.formats import Details, LanguageModel, Signature, Tensor
+from klever.server.signatures import signature_message
+
+
+def test_every_field_reaches_the_message() -> None:
+    signature = Signature(
+        (Tensor("x", (-1, 3), "float32", "continuous", ("1",)), Tensor("s", ())),
+        (Tensor("y", None, "int64"),),
+        {"Add": 1},
+        Details(
+            format_version="opset 17",
+            producer="pytorch 2.1",
+            parameters=0,
+            parameter_bytes=1 << 40,
+            memory_bytes=5,
+            classes=("a", "b"),
+            language_model=LanguageModel("llama", "Q4_K_M", 8192, "{{ messages }}"),
+            warnings=("w",),
+        ),
+    )
+    message = signature_message(signature)
+    assert message is not None
+    assert (message.inputs[1].has_size, message.outputs[0].has_size) == (True, False)
+    assert to_object(message) == {
+        "inputs": [
+            {
+                "name": "x", "size": [-1, 3], "hasSize": True, "dtype": "float32", "opType": "continuous",
+                "values": ["1"],
+            },
+            {"name": "s", "hasSize": True},
+        ],
+        "outputs": [{"name": "y", "dtype": "int64"}],
+        "layers": {"Add": 1},
+        "details": {
+            "formatVersion": "opset 17",
+            "producer": "pytorch 2.1",
+            "parameters": 0,
+            "parameterBytes": 1 << 40,
+            "memoryBytes": 5,
+            "classes": ["a", "b"],
+            "languageModel": {
+                "architecture": "llama", "quantization": "Q4_K_M", "contextLength": 8192,
+                "chatTemplate": "{{ messages }}",
+            },
+            "warnings": ["w"],
+        },
+    }  # fmt: skip
+
+
+def test_what_is_not_known_is_absent() -> None:
+    message = signature_message(Signature())
+    assert message is not None
+    assert to_object(message) == {}
+    assert signature_message(None) is None
