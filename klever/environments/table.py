@@ -40,6 +40,20 @@ ENVIRONMENTS: Final[Mapping[str, Environment]] = {
             description="ONNX and ONNX Runtime, for conversions of MXNet, Caffe and Caffe2 models and for quantization",
             pythons=("3.11", "3.12"),
             lock=_LOCKS / "onnx.txt",
+        ),
+        Environment(
+            name="tensorflow",
+            description="TensorFlow 2.21 with Keras 2 and 3, and tf2onnx, for conversions of TensorFlow models",
+            pythons=("3.11", "3.12"),
+            lock=_LOCKS / "tensorflow.txt",
+        ),
+        Environment(
+            name="tabular-onnx",
+            description="scikit-learn, XGBoost and LightGBM with skl2onnx, for conversions of their models to ONNX",
+            pythons=("3.11", "3.12"),
+            lock=_LOCKS / "tabular-onnx.txt",
+        ),
+        Environment(
             name="tabular",
             description="scikit-learn, XGBoost, LightGBM, MLflow and Spark MLlib models, for Triton's Python backend",
             pythons=("3.11", "3.12"),

@@ -11,10 +11,9 @@ from .errors import ConversionError
 from .graph import Graph
 from .mxnet_operators import OPERATORS, Node
 from .mxnet_params import read_params
-from .structure import check
 from .tensors import given
 
-__all__ = ["convert", "verify"]
+__all__ = ["convert"]
 
 def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[str, str]) -> None:
     """Write `model.onnx` into `output`; raises `ConversionError`."""
@@ -49,8 +48,3 @@ def _add(graph: Graph, node: Mapping[str, Any], inputs: Sequence[str], params: M
 def _name(node: Mapping[str, Any], index: int) -> str:
     """Return the name that MXNet gives to an output: a variable's own, or the operator's with its number."""
     return str(node["name"]) if node["op"] == "null" else f"{node['name']}_output{index or ''}"
-
-
-def verify(model: Path, output: Path, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Check the structure: no MXNet is maintained that could run the source."""
-    return check(output, "MXNet")

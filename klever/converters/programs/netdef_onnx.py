@@ -15,10 +15,9 @@ from .caffe2_operators import OPERATORS, Node
 from .caffe2_schema import NetDef, arguments
 from .errors import ConversionError
 from .graph import Graph
-from .structure import check
 from .tensors import Tensor, given
 
-__all__ = ["convert", "verify"]
+__all__ = ["convert"]
 
 _FILLS: Final = {
     "GivenTensorFill": np.float32,
@@ -46,11 +45,6 @@ def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[
     if missing:
         raise ConversionError(f"predict_net.pb: no operator writes the output {missing[0]!r}")
     graph.save(output / "model.onnx", {name: values[name] for name in predict.external_output})
-
-
-def verify(model: Path, output: Path, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Check the structure: no Caffe2 is maintained that could run the source."""
-    return check(output, "Caffe2")
 
 
 def _add(graph: Graph, net: Any, values: dict[str, str], constants: Mapping[str, NDArray[Any]]) -> None:

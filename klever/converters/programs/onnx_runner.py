@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +14,26 @@ from .compare import Feeds, Runner
 from .errors import ConversionError
 from .tensors import Tensor
 
-__all__ = ["inputs", "runner"]
+__all__ = ["load"]
 
 
-def runner(model: Path) -> Runner:
-    """Return a runner of the one *.onnx file in a directory; raises `ConversionError` if it does not load."""
+def load(model: Path, request: Mapping[str, Any]) -> tuple[Runner, list[Tensor]]:
+    """Return a runner of the one *.onnx file in a directory, and its inputs; raises `ConversionError`."""
     session = _session(model)
     names = [output.name for output in session.get_outputs()]
+    inputs = [
+        Tensor(value.name, tuple(dim if isinstance(dim, int) else -1 for dim in value.shape), _dtype(value.type))
+        for value in session.get_inputs()
+    ]
 
     def run(feeds: Feeds) -> dict[str, NDArray[Any]]:
-        return dict(zip(names, map(np.asarray, session.run(names, dict(feeds))), strict=True))
+        try:
+            results = session.run(names, {tensor.name: feeds[tensor.name] for tensor in inputs})
+        except Exception as error:  # ONNX Runtime has no common class of its errors
+            raise ConversionError(f"ONNX Runtime does not run the model: {error}") from error
+        return dict(zip(names, map(np.asarray, results), strict=True))
 
-    return run
-
-
-def inputs(model: Path) -> list[Tensor]:
-    """Return the inputs as the model states them."""
-    return [
-        Tensor(value.name, tuple(dim if isinstance(dim, int) else -1 for dim in value.shape), _dtype(value.type))
-        for value in _session(model).get_inputs()
-    ]
+    return run, inputs
 
 
 def _session(model: Path) -> Any:

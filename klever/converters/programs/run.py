@@ -1,4 +1,4 @@
-"""The steps of every conversion: convert, compare, report."""
+"""The steps of every conversion: convert, run both models, report how far they differ."""
 
 from __future__ import annotations
 
@@ -8,36 +8,64 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from .compare import check, compare
 from .errors import ConversionError
 
 __all__ = ["convert"]
 
+_MAX_MESSAGE: Final = 1000
+
 
 def convert(request: Mapping[str, Any], env: Mapping[str, str]) -> None:
-    """Write the converted model to the request's `output` and the report beside it, to `report.json`.
+    """Write the converted model to the request's `output`, and the report of both models to `report`.
 
     Exits with a message if the model cannot be converted, or if its outputs differ by more than the tolerance.
     """
+    model, output = Path(request["model"]), Path(request["output"])
     try:
-        report = _convert(request, env)
+        begin = time.monotonic()
+        _steps(model, output, request, env)
+        print(f"converted in {time.monotonic() - begin:.1f} s", flush=True)
+        report = _compare(model, output, request)
     except ConversionError as error:
-        sys.exit(str(error))
+        sys.exit(_shortened(str(error)))
     Path(request["report"]).write_text(json.dumps(report))
-    if not report.get("passed", True):
+    if not report["passed"]:
         sys.exit(_failure(report))
 
 
-def _convert(request: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, Any]:
-    pair = importlib.import_module(f".{request['program']}", __package__)
-    output = Path(request["output"])
-    output.mkdir(parents=True)
-    begin = time.monotonic()
-    pair.convert(Path(request["model"]), output, request, env)
-    print(f"converted in {time.monotonic() - begin:.1f} s", flush=True)
-    report: dict[str, Any] = pair.verify(Path(request["model"]), output, request)
-    return report
+def _steps(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[str, str]) -> None:
+    """Run each pair's module. What a step but the last one writes is beside the output."""
+    steps = request["steps"]
+    for index, step in enumerate(steps):
+        target = output if index == len(steps) - 1 else output.with_name(f"step{index}")
+        target.mkdir(parents=True)
+        importlib.import_module(f".{step}", __package__).convert(model, target, request, env)
+        model = target
+
+
+def _compare(model: Path, output: Path, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the report. A side without a runner cannot run any more."""
+    source, target = request["runner"], request["target_runner"]
+    if not target:
+        return {"samples": [], "outputs": {}, "passed": True, "not_compared": request["not_compared"]}
+    run, inputs = _load(target, output, request)
+    if not source:
+        return check(inputs, run) | {"not_compared": request["not_compared"]}
+    expected, _ = _load(source, model, request)
+    return compare(inputs, expected, run, request["tolerance"])
+
+
+def _load(name: str, model: Path, request: Mapping[str, Any]) -> Any:
+    """Return a function that runs the model, and the model's inputs."""
+    return importlib.import_module(f".{name}", __package__).load(model, request)
+
+
+def _shortened(message: str) -> str:
+    """Return the beginning of a message: some tools put the whole model into theirs."""
+    return message if len(message) <= _MAX_MESSAGE else f"{message[:_MAX_MESSAGE]}…"
 
 
 def _failure(report: Mapping[str, Any]) -> str:

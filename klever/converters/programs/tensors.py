@@ -12,7 +12,7 @@ from onnx import helper
 
 from .errors import ConversionError
 
-__all__ = ["Tensor", "given"]
+__all__ = ["Tensor", "given", "signature"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def given(names: Iterable[str], request: Mapping[str, Any], env: Mapping[str, st
     INPUTS of the job counts before the signature, unless USING_ORMBFILE is set: so the original's jobs do. Raises
     `ConversionError` if a shape is missing.
     """
-    known = {tensor.name: tensor for tensor in _signature(request)}
+    known = {tensor.name: tensor for tensor in signature(request, "inputs")}
     if env.get("INPUTS") and not env.get("USING_ORMBFILE"):
         known |= {tensor.name: tensor for tensor in _tensors(_parsed(env["INPUTS"]), "INPUTS")}
     return [_known(name, known) for name in names]
@@ -60,9 +60,10 @@ def _known(name: str, known: Mapping[str, Tensor]) -> Tensor:
     return known[name]
 
 
-def _signature(request: Mapping[str, Any]) -> list[Tensor]:
-    signature = (request.get("metadata") or {}).get("signature") or {}
-    return _tensors(signature.get("inputs") or [], "the signature")
+def signature(request: Mapping[str, Any], side: str) -> list[Tensor]:
+    """Return the `inputs` or `outputs` of the model's signature; empty if it has none."""
+    found = (request.get("metadata") or {}).get("signature") or {}
+    return _tensors(found.get(side) or [], "the signature")
 
 
 def _parsed(text: str) -> Any:
