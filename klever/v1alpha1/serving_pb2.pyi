@@ -70,6 +70,9 @@ class ServingSpec(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PREDICTORS_FIELD_NUMBER: _builtins.int
+    REVISION_HISTORY_LIMIT_FIELD_NUMBER: _builtins.int
+    revision_history_limit: _builtins.int
+    """How many ServingRevisions are kept beside the one that serves. 10 by default."""
     @_builtins.property
     def predictors(self) -> _containers.RepeatedCompositeFieldContainer[Global___Predictor]:
         """The models and their shares of the traffic. Names are unique."""
@@ -78,12 +81,15 @@ class ServingSpec(_message.Message):
         self,
         *,
         predictors: _abc.Iterable[Global___Predictor] | None = ...,
+        revision_history_limit: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_revision_history_limit", b"_revision_history_limit", "revision_history_limit", b"revision_history_limit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["predictors", b"predictors"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_revision_history_limit", b"_revision_history_limit", "predictors", b"predictors", "revision_history_limit", b"revision_history_limit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__revision_history_limit: _TypeAlias = _typing.Literal["revision_history_limit"]  # noqa: Y015
+    _WhichOneofArgType__revision_history_limit: _TypeAlias = _typing.Literal["_revision_history_limit", b"_revision_history_limit"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__revision_history_limit) -> _WhichOneofReturnType__revision_history_limit | None: ...
 
 Global___ServingSpec: _TypeAlias = ServingSpec  # noqa: Y015
 
@@ -274,6 +280,7 @@ class ServingStatus(_message.Message):
     OBSERVED_GENERATION_FIELD_NUMBER: _builtins.int
     PREDICTORS_FIELD_NUMBER: _builtins.int
     REPLICAS_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
     phase: _builtins.str
     """Pending, Deploying, Ready, Degraded, Failed or Deleting."""
     url: _builtins.str
@@ -284,6 +291,8 @@ class ServingStatus(_message.Message):
     """Generation of the spec that this status speaks of."""
     replicas: _builtins.str
     """How many processes take requests and how many are wanted, e.g. `2/2`."""
+    revision: _builtins.int
+    """Number of the ServingRevision that was Ready last. It serves until a newer spec is Ready. 0 until one was."""
     @_builtins.property
     def conditions(self) -> _containers.RepeatedCompositeFieldContainer[_meta_pb2.Condition]:
         """Ready; ModelResolved, SignaturePending and RoutesReady say what Ready waits for."""
@@ -302,10 +311,11 @@ class ServingStatus(_message.Message):
         observed_generation: _builtins.int = ...,
         predictors: _abc.Iterable[Global___PredictorStatus] | None = ...,
         replicas: _builtins.str = ...,
+        revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "observed_generation", b"observed_generation", "phase", b"phase", "predictors", b"predictors", "replicas", b"replicas", "traffic", b"traffic", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "observed_generation", b"observed_generation", "phase", b"phase", "predictors", b"predictors", "replicas", b"replicas", "revision", b"revision", "traffic", b"traffic", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

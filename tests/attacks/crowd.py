@@ -79,7 +79,8 @@ def _run(platform: Platform, attack: str, seconds: float) -> Counter[str]:
 
 def seed(platform: Platform) -> None:
     """Push what the attacks use."""
-    push(platform, LARGEST, signature(tensor(1 << 26)), layer_of({"model.onnx": MODEL}))
+    files = {"directoryStructure": ["model/model.onnx"]}  # a render reads the names there
+    push(platform, LARGEST, signature(tensor(1 << 26)) | files, layer_of({"model.onnx": MODEL}))
     push(platform, TAGGED, signature(tensor(1)), layer_of({"model.onnx": MODEL}))
     _, manifest = _ask(platform, "GET", f"/v2/{TAGGED}/manifests/v1", Accept=mediatypes.IMAGE_MANIFEST)
 

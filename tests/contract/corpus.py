@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from klever.api.kinds import MODEL_INSPECTION, MODEL_JOB, NAMESPACE, SERVING, Kind, Object
+from klever.api.kinds import MODEL_INSPECTION, MODEL_JOB, NAMESPACE, SERVING, SERVING_REVISION, Kind, Object
 from klever.errors import InvalidError
 from klever.store import Key, Store
 
@@ -39,7 +39,7 @@ def expanded(value: Any) -> Any:
 
 def object_of(kind: Kind, case: Case, namespace: str) -> Object:
     parts = expanded({key: case[key] for key in ("spec", "predictor", "metadata", "object") if key in case})
-    named = {"name": "it", "namespace": namespace} if kind.namespaced else {"name": f"sha256-{uuid.uuid4().hex * 2}"}
+    named = {"name": "it-1", "namespace": namespace} if kind.namespaced else {"name": f"sha256-{uuid.uuid4().hex * 2}"}
     metadata = named | parts.get("metadata", {})
     obj: Object = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata} | parts.get("object", {})
     if "predictor" in parts:
@@ -50,7 +50,9 @@ def object_of(kind: Kind, case: Case, namespace: str) -> Object:
 
 
 class CorpusContract:
-    @pytest.mark.parametrize(("kind", "case"), [*cases(MODEL_JOB), *cases(SERVING), *cases(MODEL_INSPECTION)])
+    @pytest.mark.parametrize(
+        ("kind", "case"), [*cases(MODEL_JOB), *cases(SERVING), *cases(SERVING_REVISION), *cases(MODEL_INSPECTION)]
+    )
     async def test_the_verdict(self, store: Store, kind: Kind, case: Case) -> None:
         namespace = f"t-{uuid.uuid4().hex[:10]}"
         await store.create(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -50,13 +50,20 @@ class ModelResolver:
     async def resolve(self, serving: Object) -> dict[str, ResolvedModel]:
         """Return what became of each predictor's model, by predictor name. Errors are in the result.
 
-        It only reads: a job that is missing is in the result, too.
+        A tag that this generation pinned stays pinned. It only reads: a job that is missing is in the result, too.
         """
-        return {p["name"]: await self._predictor(serving, p) for p in serving["spec"]["predictors"]}
+        predictors = [_pinned(p, pin_of(serving, p).get("digest", "")) for p in serving["spec"]["predictors"]]
+        return await self.resolve_predictors(serving["metadata"]["namespace"], predictors)
 
-    async def _predictor(self, serving: Object, predictor: dict[str, Any]) -> ResolvedModel:
+    async def resolve_predictors(
+        self, namespace: str, predictors: Iterable[dict[str, Any]]
+    ) -> dict[str, ResolvedModel]:
+        """Return what became of each predictor's model, by predictor name. Errors are in the result."""
+        return {p["name"]: await self._predictor(namespace, p) for p in predictors}
+
+    async def _predictor(self, namespace: str, predictor: dict[str, Any]) -> ResolvedModel:
         try:
-            return await self._resolve(serving, predictor)
+            return await self._resolve(namespace, predictor)
         except InvalidError as error:
             return ResolvedModel(Resolution.FAILED, error.message, reason=_UNUSABLE)
         except NotFoundError as error:
@@ -65,16 +72,13 @@ class ModelResolver:
             message = f"{predictor.get('model', '')}: {error.message}"
             return ResolvedModel(Resolution.WAITING, message, reason="RegistryUnavailable")
 
-    async def _resolve(self, serving: Object, predictor: dict[str, Any]) -> ResolvedModel:
+    async def _resolve(self, namespace: str, predictor: dict[str, Any]) -> ResolvedModel:
         runtime = predictor.get("runtime") or (COMMANDS if predictor.get("command") else "")
         if runtime and runtime not in self._runtimes:
             raise InvalidError(f"no runtime is named {runtime!r}; there are: {', '.join(sorted(self._runtimes))}")
-        namespace = serving["metadata"]["namespace"]
         if not predictor.get("model"):
             return await self._admit(namespace, None, runtime)
         reference = Reference.parse(predictor["model"])
-        if digest := pin_of(serving, predictor).get("digest"):
-            reference = reference.with_digest(Digest.parse(digest))
         version = await self._catalogue.resolve(reference)
         if denied := await self._denied(namespace, await self._trust(version, runtime), version, runtime):
             return denied
@@ -146,6 +150,13 @@ class ModelResolver:
             return await inspection_of(self._store, version.content) is None
         ended = parse_time(job["status"]["completionTime"])
         return is_retried(job) and self._clock() - ended > timedelta(seconds=RETRY_SECONDS)
+
+
+def _pinned(predictor: dict[str, Any], digest: str) -> dict[str, Any]:
+    """Return the predictor with its model pinned to a digest, if there is one."""
+    if not digest:
+        return predictor
+    return {**predictor, "model": str(Reference.parse(predictor["model"]).with_digest(Digest.parse(digest)))}
 
 
 def _unread(job: Object, what: str) -> ResolvedModel:

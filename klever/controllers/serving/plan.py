@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,8 +41,10 @@ class PredictorPlan:
 class Plan:
     predictors: tuple[PredictorPlan, ...]
     route: Route
+    fallbacks: tuple[PredictorWorkload, ...]
+    """What the last good revision runs in place of predictors whose wanted workload does not take requests yet."""
     keep: frozenset[str]
-    """Old workloads that still get requests: to be left as they are."""
+    """Other workloads that still get requests: to be left as they are."""
     retired: tuple[str, ...]
     """Revisions that the published route names and the new one does not: to be drained."""
     trouble: str = ""
@@ -53,6 +56,11 @@ class Plan:
     def wanted(self) -> tuple[PredictorWorkload, ...]:
         return tuple(p.wanted for p in self.predictors if p.wanted is not None)
 
+    @property
+    def running(self) -> tuple[PredictorWorkload, ...]:
+        """Everything that shall run, beside `keep`."""
+        return (*self.wanted, *self.fallbacks)
+
     def failed(self, snapshot: Snapshot, why: str, *, refused: bool = False) -> Plan:
         """Return the plan that was not applied: what is published is still what it was."""
         return replace(self, route=snapshot.route or Route(self.route.key, ()), trouble=why, refused=refused)
@@ -63,11 +71,14 @@ def make_plan(snapshot: Snapshot) -> Plan:
     spec = snapshot.serving["spec"]
     shares = read_shares(spec["predictors"])
     predictors = tuple(_predictor(snapshot, p, shares.get(p["name"])) for p in spec["predictors"])
-    route = _route(snapshot, predictors)
-    wanted = {p.wanted.id for p in predictors if p.wanted is not None}
+    targets = [_target(snapshot, p) for p in predictors]
+    awaited = sum(t.weight for p, t in zip(predictors, targets, strict=True) if _is_awaited(p, t))
+    route = _route(snapshot, [*targets, *_departing(snapshot, {p.name for p in predictors}, awaited)])
+    fallbacks = tuple(_fallbacks(snapshot, predictors, awaited))
+    running = {p.wanted.id for p in predictors if p.wanted is not None} | {w.id for w in fallbacks}
     live = {t.workload for t in route.targets if t.http}
     before = {t.workload for t in snapshot.route.targets if t.http} if snapshot.route else set()
-    return Plan(predictors, route, frozenset(live - wanted), tuple(sorted(before - live)))
+    return Plan(predictors, route, fallbacks, frozenset(live - running), tuple(sorted(before - live)))
 
 
 def _predictor(snapshot: Snapshot, predictor: dict[str, Any], share: int | None) -> PredictorPlan:
@@ -98,8 +109,23 @@ def _trouble(instances: list[Instance]) -> str:
     return "waiting for its processes"
 
 
+def _fallbacks(snapshot: Snapshot, predictors: tuple[PredictorPlan, ...], awaited: int) -> Iterator[PredictorWorkload]:
+    """Yield what the last good revision runs for predictors that do not serve as they shall yet.
+
+    A predictor that the spec does not name any more runs on while a share is awaited.
+    """
+    serving = {p.name for p in predictors if p.wanted is not None and p.live == p.wanted.id}
+    named = {p.name for p in predictors}
+    for name, fallback in snapshot.last_good.items():
+        if name not in serving if name in named else awaited and fallback.share is not None:
+            yield fallback.workload
+
+
 def _live_workload(snapshot: Snapshot, name: str, wanted: PredictorWorkload | None, instances: list[Instance]) -> str:
-    """Choose the workload that gets the requests: the new one once it is all ready, the old one until then."""
+    """Choose the workload that gets the requests: the new one once it is all ready, the old one until then.
+
+    The old one is what is published, or else what the last good revision runs.
+    """
     ready: dict[str, int] = {}
     for instance in instances:
         if instance.phase is InstancePhase.READY:
@@ -107,6 +133,9 @@ def _live_workload(snapshot: Snapshot, name: str, wanted: PredictorWorkload | No
     old = next(
         (t.workload for t in (snapshot.route.targets if snapshot.route else ()) if t.predictor == name and t.http), ""
     )
+    fallback = snapshot.last_good.get(name)
+    if not ready.get(old) and fallback is not None:
+        old = fallback.workload.id
     if wanted is not None:
         enough = wanted.replicas if ready.get(old) and old != wanted.id else 1
         if wanted.replicas == 0 or ready.get(wanted.id, 0) >= enough:
@@ -116,11 +145,8 @@ def _live_workload(snapshot: Snapshot, name: str, wanted: PredictorWorkload | No
     return wanted.id if wanted is not None and ready.get(wanted.id) else ""
 
 
-def _route(snapshot: Snapshot, predictors: tuple[PredictorPlan, ...]) -> Route:
+def _route(snapshot: Snapshot, targets: list[Target]) -> Route:
     metadata = snapshot.serving["metadata"]
-    targets = [_target(snapshot, p) for p in predictors]
-    awaited = sum(t.weight for p, t in zip(predictors, targets, strict=True) if _is_awaited(p, t))
-    targets += _departing(snapshot, {p.name for p in predictors}, awaited)
     return Route(RouteKey(metadata["namespace"], metadata["name"]), _rebalanced(targets))
 
 
@@ -131,10 +157,17 @@ def _is_awaited(predictor: PredictorPlan, target: Target) -> bool:
 
 
 def _departing(snapshot: Snapshot, named: set[str], share: int) -> list[Target]:
-    """Return what is published of predictors that the spec names no longer: they take the share of those awaited."""
+    """Return the targets of predictors that the spec does not name any more: they take the share of those awaited.
+
+    They are published, or the last good revision runs them.
+    """
     published = snapshot.route.targets if snapshot.route else ()
     left = [t for t in published if t.predictor not in named and not t.headers and t.weight > 0]
     able = [t for t in (_reached(snapshot, t) for t in left) if t.http]
+    for name, last in snapshot.last_good.items():
+        if name not in named and last.share and name not in {t.predictor for t in able}:
+            target = _reached(snapshot, Target(name, last.workload.id, last.protocol, last.share, ()))
+            able += [target] if target.http else []
     weights = inherit({t.predictor: t.weight for t in able}, share)
     return [replace(t, weight=weights[t.predictor]) for t in able if t.predictor in weights]
 
@@ -156,6 +189,9 @@ def _protocol(snapshot: Snapshot, predictor: PredictorPlan) -> WireProtocol:
     wanted = snapshot.models[predictor.name].protocol
     if predictor.wanted is not None and predictor.live == predictor.wanted.id:
         return wanted
+    fallback = snapshot.last_good.get(predictor.name)
+    if fallback is not None and predictor.live == fallback.workload.id:
+        return fallback.protocol
     published = snapshot.route.targets if snapshot.route else ()
     live = (predictor.name, predictor.live)
     return next((t.protocol for t in published if (t.predictor, t.workload) == live), wanted)

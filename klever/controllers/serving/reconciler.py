@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,14 +10,16 @@ from typing import Any
 
 from klever.api.kinds import SERVING, Object
 from klever.backends import Backend, InstancePhase, ServingKey, Workload
+from klever.catalog.catalogue import Version
 from klever.controllers.extraction import apply_extraction
 from klever.controllers.inspections import allows_code
 from klever.controllers.report import report
+from klever.controllers.serving.history import RevisionHistory, is_revision, pinned_predictors
 from klever.controllers.serving.models import ModelResolver
 from klever.controllers.serving.plan import Plan, make_plan
-from klever.controllers.serving.snapshot import Resolution, Snapshot
+from klever.controllers.serving.snapshot import Fallback, Resolution, ResolvedModel, Snapshot
 from klever.controllers.serving.status import deleting_status, status_of
-from klever.controllers.serving.workloads import violations_of
+from klever.controllers.serving.workloads import violations_of, workload_of
 from klever.errors import AlreadyExistsError, InvalidError, KleverError, NotFoundError
 from klever.formats import Trust
 from klever.reconcile.finalizers import hold, is_held, release
@@ -25,6 +27,7 @@ from klever.reconcile.runner import Result
 from klever.routers import RouteKey, Router
 from klever.store import Key, Store
 from klever.store.events import EventRecorder
+from klever.traffic.shares import read_shares
 
 __all__ = ["FINALIZER", "ServingReconciler"]
 
@@ -48,6 +51,7 @@ class ServingReconciler:
         self._backend = backend
         self._router = router
         self._events = events
+        self._history = RevisionHistory(store)
         self._clock = clock
 
     async def reconcile(self, key: Key) -> Result:
@@ -80,11 +84,28 @@ class ServingReconciler:
             if not refused:
                 raise  # to be tried again
             return Result()
-        await self._report(key, serving, status_of(snapshot, plan))
+        await self._report(key, serving, await self._recorded(snapshot, status_of(snapshot, plan)))
         await self._tell_crashes(snapshot)
         # What waits for a job looks again, too: it may be deleted, or end while nobody watches.
         waiting = any(m.state in (Resolution.WAITING, Resolution.SIGNATURE_PENDING) for m in snapshot.models.values())
         return Result(_ASK_AGAIN_SECONDS if waiting else None)
+
+    async def _recorded(self, snapshot: Snapshot, status: dict[str, Any]) -> dict[str, Any]:
+        """Keep the spec as a revision if it is Ready; returns the status with the revision that was Ready last."""
+        serving = snapshot.serving
+        if status["phase"] != "Ready":
+            return status
+        number = await self._history.record(serving, _versions(snapshot.models), snapshot.now)
+        return status | {"revision": number}
+
+    async def _last_good(self, serving: Object, models: Mapping[str, ResolvedModel]) -> dict[str, Fallback]:
+        """Return what the last good revision runs, unless the spec and its pinned models are that revision's."""
+        revision = await self._history.last_good(serving)
+        if revision is None or is_revision(revision, serving["spec"], _versions(models)):
+            return {}
+        predictors = pinned_predictors(revision)
+        resolved = await self._models.resolve_predictors(serving["metadata"]["namespace"], predictors)
+        return dict(_fallbacks(predictors, resolved))
 
     async def _gather(self, key: Key, serving: Object) -> Snapshot:
         route_key = RouteKey(key.namespace, key.name)
@@ -96,18 +117,19 @@ class ServingReconciler:
         return Snapshot(
             serving=serving,
             models=models,
-            violations=violations_of(serving["spec"]["predictors"], models, self._backend.check),
+            violations=violations_of(serving["spec"]["predictors"], models, self._backend.check, self._router.check),
             instances=instances,
             route=next((r for r in routes if r.key == route_key), None),
             url=self._router.url(route_key),
             now=self._clock(),
+            last_good=await self._last_good(serving, models),
         )
 
     async def _apply(self, key: Key, snapshot: Snapshot, plan: Plan) -> None:
         uid = snapshot.serving["metadata"]["uid"]
         retired = frozenset(plan.retired)
         workload = Workload(
-            ServingKey(key.namespace, key.name), uid, plan.wanted, plan.keep | retired, plan.route.shares
+            ServingKey(key.namespace, key.name), uid, plan.running, plan.keep | retired, plan.route.shares
         )
         if self._backend.routes_shares:  # where both match a request, the older route wins
             matches = tuple(t for t in plan.route.targets if t.headers)
@@ -118,7 +140,7 @@ class ServingReconciler:
             await self._router.publish(plan.route)
         for retiring in plan.retired:
             await self._router.drain(plan.route.key, retiring)
-        if retired - {w.id for w in plan.wanted}:
+        if retired - {w.id for w in plan.running}:
             await self._backend.ensure(replace(workload, keep=plan.keep))
         for model in snapshot.models.values():
             if model.extraction is not None:
@@ -143,6 +165,18 @@ class ServingReconciler:
     async def _remove(self, key: Key) -> None:
         await self._router.withdraw(RouteKey(key.namespace, key.name))
         await self._backend.remove(ServingKey(key.namespace, key.name))
+
+
+def _fallbacks(predictors: list[dict[str, Any]], models: Mapping[str, ResolvedModel]) -> Iterator[tuple[str, Fallback]]:
+    shares = read_shares(predictors)
+    for predictor in predictors:
+        name, model = predictor["name"], models[predictor["name"]]
+        if model.state is Resolution.RESOLVED:
+            yield name, Fallback(workload_of(predictor, model), model.protocol, shares.get(name))
+
+
+def _versions(models: Mapping[str, ResolvedModel]) -> dict[str, Version | None]:
+    return {name: model.version for name, model in models.items()}
 
 
 def _crashes(snapshot: Snapshot, old: dict[str, Any]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from klever.api.kinds import Object
-from klever.backends import Instance
+from klever.backends import Instance, PredictorWorkload
 from klever.catalog.catalogue import Version
 from klever.controllers.extraction import Extraction
 from klever.errors import FieldViolation
@@ -17,7 +17,7 @@ from klever.formats import Trust
 from klever.routers import Route
 from klever.runtimes.protocols import OPEN_INFERENCE, WireProtocol
 
-__all__ = ["Resolution", "ResolvedModel", "Snapshot", "pin_of"]
+__all__ = ["Fallback", "Resolution", "ResolvedModel", "Snapshot", "pin_of"]
 
 
 class Resolution(StrEnum):
@@ -55,6 +55,15 @@ class ResolvedModel:
 
 
 @dataclass(frozen=True, slots=True)
+class Fallback:
+    """What the last good revision runs as one predictor. `share` is None for a predictor with a header match."""
+
+    workload: PredictorWorkload
+    protocol: WireProtocol
+    share: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """`models` by predictor name; `instances` are those that may run; `route` is what is published now."""
 
@@ -66,6 +75,8 @@ class Snapshot:
     now: datetime
     violations: Mapping[str, tuple[FieldViolation, ...]] = field(default_factory=dict)
     """Why predictors whose models are resolved cannot run as their specs ask, by predictor name."""
+    last_good: Mapping[str, Fallback] = field(default_factory=dict)
+    """What the last revision that was Ready runs, by predictor name. Empty if the spec is that revision's."""
 
 
 def pin_of(serving: Object, predictor: dict[str, Any]) -> dict[str, str]:

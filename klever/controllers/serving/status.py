@@ -24,6 +24,7 @@ def status_of(snapshot: Snapshot, plan: Plan) -> dict[str, Any]:
         "url": snapshot.url,
         "traffic": _traffic(plan),
         "replicas": f"{sum(p.serving for p in plan.predictors)}/{sum(_wanted(p) for p in specs.values())}",
+        "revision": snapshot.serving.get("status", {}).get("revision", 0),
         "observedGeneration": metadata["generation"],
         "conditions": merge_conditions(
             snapshot.serving.get("status", {}).get("conditions", []),

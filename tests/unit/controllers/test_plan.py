@@ -8,7 +8,7 @@ from typing import Any
 
 from klever.backends import Instance, InstancePhase
 from klever.controllers.serving.plan import Plan, make_plan
-from klever.controllers.serving.snapshot import Resolution, ResolvedModel, Snapshot
+from klever.controllers.serving.snapshot import Fallback, Resolution, ResolvedModel, Snapshot
 from klever.controllers.serving.status import status_of
 from klever.errors import FieldViolation
 from klever.routers import Route
@@ -90,6 +90,36 @@ def test_an_old_workload_serves_until_the_new_one_is_ready() -> None:
     assert ready.route.targets[0].workload == workload(new)
     assert ready.retired == (workload(old),)
     assert not ready.keep
+
+
+def fallback(predictor: dict[str, Any]) -> dict[str, Fallback]:
+    workload = make_plan(seen({**predictor, "traffic": 100})).wanted[0]
+    return {predictor["name"]: Fallback(workload, ANY, predictor.get("traffic"))}
+
+
+def test_the_last_good_revision_serves_until_the_new_workload_is_ready_also_when_nothing_is_published() -> None:
+    old, new = {**MAIN, "traffic": 100}, {**MAIN, "traffic": 100, "command": ["serve", "better"]}
+    last_good = fallback(old)
+    nothing = make_plan(replace(seen(new), last_good=last_good))
+    assert [w.id for w in nothing.running] == [workload(new), workload(old)]
+    one = make_plan(replace(seen(new, instances=(instance(old),)), last_good=last_good))
+    assert (one.route.targets[0].workload, one.route.targets[0].protocol) == (workload(old), ANY)
+    both = make_plan(replace(seen(new, instances=(instance(old), instance(new)), route=one.route), last_good=last_good))
+    assert [w.id for w in both.running] == [workload(new)]
+    assert both.retired == (workload(old),)
+    unknown = make_plan(replace(seen(new, state=Resolution.WAITING), last_good=last_good))
+    assert [w.id for w in unknown.running] == [workload(old)]
+
+
+def test_the_last_good_revision_serves_in_place_of_predictors_that_it_does_not_name() -> None:
+    old, new = {**MAIN, "traffic": 100}, {**MAIN, "name": "stable", "traffic": 100}
+    last_good = fallback(old)
+    starting = make_plan(replace(seen(new, instances=(instance(old),)), last_good=last_good))
+    assert weights(starting) == {"main": 100, "stable": 0}
+    assert [w.predictor for w in starting.running] == ["stable", "main"]
+    ready = make_plan(replace(seen(new, instances=(instance(old), instance(new))), last_good=last_good))
+    assert weights(ready) == {"stable": 100}
+    assert [w.predictor for w in ready.running] == ["stable"]
 
 
 def test_replicas_behind_one_endpoint_are_one_target() -> None:

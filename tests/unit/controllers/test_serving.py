@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from klever.api.kinds import MODEL_JOB, NAMESPACE, SERVING
+from klever.api.kinds import MODEL_JOB, NAMESPACE, SERVING, SERVING_REVISION
 from klever.backends import Instance, InstancePhase, Workload
 from klever.catalog.catalogue import Version
 from klever.controllers.inspections import ALLOW_CODE, record_inspection
 from klever.controllers.modeljob import FINALIZER
 from klever.controllers.pushes import ensure_namespace
 from klever.controllers.serving import ServingReconciler
+from klever.controllers.serving.history import AUTHOR
 from klever.controllers.serving.models import ModelResolver
 from klever.errors import UnavailableError
 from klever.inspection import VERSION
@@ -192,8 +193,104 @@ async def test_a_model_that_is_code_replaces_no_data_where_it_is_denied(store: S
     (before,) = running.workload.predictors
     await store.patch(SERVING, KEY, {"spec": {"predictors": [{"name": "main", "command": ["serve"]}]}})
     await serving.reconcile(KEY)
-    assert not running.workload.predictors
-    assert running.workload.keep == {before.id}
+    assert running.workload.predictors == (before,)
+
+
+async def inspected(store: SqliteStore, *contents: bytes) -> None:
+    for content in contents:
+        found = {"content": str(Digest.of(content)), "inspectorVersion": VERSION}
+        await record_inspection(store, found, datetime.now(UTC))
+
+
+async def set_model(store: SqliteStore, model: str) -> None:
+    await store.patch(SERVING, KEY, {"spec": {"predictors": [{"name": "main", "model": model}]}})
+
+
+async def reconciled(serving: ServingReconciler, times: int = 3) -> None:
+    for _ in range(times):
+        await serving.reconcile(KEY)
+
+
+async def revisions(store: SqliteStore) -> dict[int, tuple[str, list[bool]]]:
+    """Return, by number, the digest of each revision's model, and whether each of its intervals has ended."""
+    items = (await store.list(SERVING_REVISION, KEY.namespace)).items
+    return {
+        r["spec"]["number"]: (r["spec"]["models"][0]["digest"], ["endTime" in i for i in r["status"]["served"]])
+        for r in items
+    }
+
+
+async def test_the_last_good_revision_serves_after_a_restart_while_the_spec_names_a_model_that_is_missing(
+    store: SqliteStore,
+) -> None:
+    registry = Registry()
+    registry.push("a", signature=READ)
+    await inspected(store, b"content")
+    before = Running()
+    await reconciled(reconciler(store, registry, before))
+    assert before.workload is not None
+    registry.version = None  # of every tag; the digest is still there
+    await set_model(store, "team/digits:v9")
+    restarted = Running()  # nothing runs, and nothing is published
+    await reconciled(reconciler(store, registry, restarted))
+    assert restarted.workload is not None
+    assert restarted.workload.predictors == before.workload.predictors
+    assert restarted.route is not None
+    assert [(t.predictor, t.weight, bool(t.http)) for t in restarted.route.targets] == [("main", 100, True)]
+    status = (await store.get(SERVING, KEY))["status"]
+    assert (status["phase"], status["revision"]) == ("Degraded", 1)
+
+
+async def test_each_spec_that_was_ready_is_a_revision_and_a_return_to_it_is_another_interval(
+    store: SqliteStore,
+) -> None:
+    registry, running = Registry(), Running()
+    first = str(registry.push("a", signature=READ))
+    await inspected(store, b"content", b"other content")
+    await store.patch(SERVING, KEY, {"metadata": {"annotations": {AUTHOR: "jane"}}})
+    serving = reconciler(store, registry, running)
+    await reconciled(serving, 4)
+    second = str(registry.push("b", "other content", signature=READ))
+    await set_model(store, f"team/digits@{second}")
+    await reconciled(serving)
+    assert await revisions(store) == {1: (first, [True]), 2: (second, [False])}
+    await set_model(store, f"team/digits@{first}")
+    await reconciled(serving)
+    assert await revisions(store) == {1: (first, [True, False]), 2: (second, [True])}
+    one = await store.get(SERVING_REVISION, Key(KEY.namespace, f"{KEY.name}-1"))
+    assert (one["spec"]["author"], one["spec"]["template"]["predictors"][0]["model"]) == ("jane", "team/digits:v1")
+    assert (await store.get(SERVING, KEY))["status"]["revision"] == 1
+
+
+async def test_revisions_beyond_the_limit_go_and_the_one_that_serves_stays(store: SqliteStore) -> None:
+    registry, running = Registry(), Running()
+    digests = [str(registry.push(name, signature=READ)) for name in ("a", "b", "c")]
+    await inspected(store, b"content")
+    await store.patch(SERVING, KEY, {"spec": {"revisionHistoryLimit": 1}})
+    serving = reconciler(store, registry, running)
+    for digest in digests:
+        await set_model(store, f"team/digits@{digest}")
+        await reconciled(serving)
+    assert sorted(await revisions(store)) == [2, 3]
+    await store.patch(SERVING, KEY, {"spec": {"revisionHistoryLimit": 0}})
+    await set_model(store, f"team/digits@{digests[0]}")
+    await reconciled(serving)
+    assert await revisions(store) == {4: (digests[0], [False])}  # no number is given twice
+
+
+async def test_the_last_good_revision_is_found_when_the_status_was_lost(store: SqliteStore) -> None:
+    registry, running = Registry(), Running()
+    registry.push("a", signature=READ)
+    await inspected(store, b"content")
+    await reconciled(reconciler(store, registry, running))
+    registry.version = None
+    status = dict.fromkeys((await store.get(SERVING, KEY))["status"])
+    await store.patch(SERVING, KEY, {"status": status}, subresource="status")
+    await set_model(store, "team/digits:v9")
+    restarted = Running()
+    await reconciled(reconciler(store, registry, restarted), 1)
+    assert restarted.workload is not None
+    assert [p.predictor for p in restarted.workload.predictors] == ["main"]
 
 
 async def test_a_backend_that_routes_shares_is_given_them_after_the_routes_of_matches(store: SqliteStore) -> None:

@@ -14,17 +14,20 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry
 
+from klever.api.kinds import MODEL_JOB
 from klever.auth.token import token_access
 from klever.cmd.logs import JsonFormatter
 from klever.controllers.pushes import ensure_namespace
 from klever.errors import NotFoundError
 from klever.limits import Limits
 from klever.server import binding
-from klever.server.app import JOBS, make_server
+from klever.server.app import make_server
 from klever.server.auth import is_read
 from klever.server.binding import Binder
 from klever.server.calls import RpcMetrics
 from klever.server.jobs import JobHandlers
+from klever.server.objects import Objects
+from klever.server.services import JOBS, make_services
 from klever.store.sqlite import SqliteStore
 from klever.store.validation import SchemaAdmission
 from klever.v1alpha1 import job_service_pb2 as pb
@@ -67,7 +70,8 @@ def binder(metrics: CollectorRegistry) -> Binder:
 async def channel(tmp_path: Path, executor: Any, binder: Binder) -> AsyncIterator[grpc.aio.Channel]:
     store = await SqliteStore.open(tmp_path / "klever.db", SchemaAdmission())
     await ensure_namespace(store, "default")
-    server = await make_server(binder, ((JOBS, JobHandlers(store, executor)),))
+    jobs = Objects[ModelJob](store, MODEL_JOB)
+    server = await make_server(binder, make_services([jobs], {JOBS: JobHandlers(jobs, executor)}))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
