@@ -41,7 +41,9 @@ class Net:
         top = f'layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ {dims} }} }} }}'
         return "\n".join([top, *self.layers])
 
-    def add(self, kind: str, *bottoms: str, parameters: str = "", channels: int = 0, blobs: Any = (), top: str = "") -> str:
+    def add(
+        self, kind: str, *bottoms: str, parameters: str = "", channels: int = 0, blobs: Any = (), top: str = ""
+    ) -> str:
         name = f"{kind.lower()}{len(self.layers)}"
         top = top or name
         reads = " ".join(f'bottom: "{bottom}"' for bottom in bottoms)
@@ -50,18 +52,24 @@ class Net:
         self.channels[top] = channels or self.channels[bottoms[0]]
         return top
 
-    def conv(self, x: str, filters: int, kernel: int, stride: int = 1, pad: int = 0, group: int = 1, extra: str = "") -> str:
+    def conv(
+        self, x: str, filters: int, kernel: int, stride: int = 1, pad: int = 0, *, group: int = 1, extra: str = ""
+    ) -> str:
         size = (filters, self.channels[x] // group, kernel, kernel)
         numbers = f"num_output: {filters} kernel_size: {kernel} stride: {stride} pad: {pad} group: {group} {extra}"
         blobs = [size] if "bias_term: false" in extra else [size, (filters,)]
-        return self.add("Convolution", x, parameters=f"convolution_param {{ {numbers} }}", channels=filters, blobs=blobs)
+        return self.add(
+            "Convolution", x, parameters=f"convolution_param {{ {numbers} }}", channels=filters, blobs=blobs
+        )
 
     def relu(self, x: str) -> str:
         return self.add("ReLU", x, top=x)
 
     def norm(self, x: str) -> str:
         channels = (self.channels[x],)
-        x = self.add("BatchNorm", x, parameters="batch_norm_param { eps: 0.001 }", blobs=[channels, channels, (1,)], top=x)
+        x = self.add(
+            "BatchNorm", x, parameters="batch_norm_param { eps: 0.001 }", blobs=[channels, channels, (1,)], top=x
+        )
         return self.add("Scale", x, parameters="scale_param { bias_term: true }", blobs=[channels, channels], top=x)
 
     def pool(self, x: str, parameters: str) -> str:
@@ -69,7 +77,9 @@ class Net:
 
     def full(self, x: str, outputs: int, inputs: int) -> str:
         parameters = f"inner_product_param {{ num_output: {outputs} }}"
-        return self.add("InnerProduct", x, parameters=parameters, channels=outputs, blobs=[(outputs, inputs), (outputs,)])
+        return self.add(
+            "InnerProduct", x, parameters=parameters, channels=outputs, blobs=[(outputs, inputs), (outputs,)]
+        )
 
     def concat(self, *bottoms: str) -> str:
         return self.add("Concat", *bottoms, channels=sum(self.channels[bottom] for bottom in bottoms))
@@ -88,11 +98,20 @@ def layers() -> Iterator[tuple[str, Net]]:
     single("convolution_grouped").conv("data", 8, 3, group=4, extra="bias_term: false")
     single("convolution_dilated").conv("data", 2, 3, pad=2, extra="dilation: 2")
     net = single("convolution_rectangular")
-    net.add("Convolution", "data", channels=3, blobs=[(3, 4, 3, 2), (3,)],
-            parameters="convolution_param { num_output: 3 kernel_h: 3 kernel_w: 2 stride_h: 2 stride_w: 1 pad_h: 1 pad_w: 0 }")
+    net.add(
+        "Convolution",
+        "data",
+        channels=3,
+        blobs=[(3, 4, 3, 2), (3,)],
+        parameters="convolution_param { num_output: 3 kernel_h: 3 kernel_w: 2 stride_h: 2 stride_w: 1 pad_h: 1 }",
+    )
     net = single("deconvolution")
-    net.add("Deconvolution", "data", parameters="convolution_param { num_output: 3 kernel_size: 4 stride: 2 pad: 1 }",
-            blobs=[(4, 3, 4, 4), (3,)])
+    net.add(
+        "Deconvolution",
+        "data",
+        parameters="convolution_param { num_output: 3 kernel_size: 4 stride: 2 pad: 1 }",
+        blobs=[(4, 3, 4, 4), (3,)],
+    )
     single("pool_max").pool("data", "pool: MAX kernel_size: 3 stride: 2")
     single("pool_max_ceil").pool("data", "pool: MAX kernel_size: 2 stride: 2")
     single("pool_max_clipped", (1, 2, 8, 8)).pool("data", "pool: MAX kernel_size: 3 stride: 2 pad: 1")
@@ -217,10 +236,20 @@ def densenet() -> Net:
 def inception() -> Net:
     net = Net((2, 3, 35, 35))
     x = net.relu(net.norm(net.conv("data", 8, 3, 2)))
-    tall = net.add("Convolution", x, channels=8, blobs=[(8, 8, 7, 1), (8,)],
-                   parameters="convolution_param { num_output: 8 kernel_h: 7 kernel_w: 1 pad_h: 3 pad_w: 0 }")
-    wide = net.add("Convolution", tall, channels=8, blobs=[(8, 8, 1, 7), (8,)],
-                   parameters="convolution_param { num_output: 8 kernel_h: 1 kernel_w: 7 pad_h: 0 pad_w: 3 }")
+    tall = net.add(
+        "Convolution",
+        x,
+        channels=8,
+        blobs=[(8, 8, 7, 1), (8,)],
+        parameters="convolution_param { num_output: 8 kernel_h: 7 kernel_w: 1 pad_h: 3 pad_w: 0 }",
+    )
+    wide = net.add(
+        "Convolution",
+        tall,
+        channels=8,
+        blobs=[(8, 8, 1, 7), (8,)],
+        parameters="convolution_param { num_output: 8 kernel_h: 1 kernel_w: 7 pad_h: 0 pad_w: 3 }",
+    )
     pooled = net.pool(x, "pool: AVE kernel_size: 3 stride: 1 pad: 1")
     x = net.concat(net.relu(wide), net.relu(net.conv(pooled, 8, 1)), net.relu(net.conv(x, 8, 1)))
     net.full(net.pool(x, "pool: AVE global_pooling: true"), 10, 24)
@@ -283,7 +312,7 @@ def answer(net: Net) -> Any:
 def main() -> None:
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    models = {}
+    models: dict[str, dict[str, Any]] = {}
     for kind, nets in (("layers", dict(layers())), ("networks", {name: make() for name, make in NETWORKS.items()})):
         models[kind] = {}
         for name, net in nets.items():

@@ -26,14 +26,18 @@ Case = Callable[[Any], Any]
 
 OPERATORS: dict[str, tuple[Case, tuple[int, ...]]] = {
     "convolution": (lambda x: SYM.Convolution(x, kernel=(3, 3), num_filter=6, stride=(2, 2), pad=(1, 1)), IMAGE),
-    "convolution_grouped": (lambda x: SYM.Convolution(x, kernel=(3, 3), num_filter=4, num_group=4, no_bias=True), IMAGE),
-    "convolution_dilated": (lambda x: SYM.Convolution(x, kernel=(3, 3), num_filter=2, dilate=(2, 2), pad=(2, 2)), IMAGE),
+    "convolution_grouped": (
+        lambda x: SYM.Convolution(x, kernel=(3, 3), num_filter=4, num_group=4, no_bias=True), IMAGE,
+    ),
+    "convolution_dilated": (
+        lambda x: SYM.Convolution(x, kernel=(3, 3), num_filter=2, dilate=(2, 2), pad=(2, 2)), IMAGE,
+    ),
     "convolution_1d": (lambda x: SYM.Convolution(x, kernel=(3,), num_filter=2), (2, 3, 10)),
     "deconvolution": (lambda x: SYM.Deconvolution(x, kernel=(4, 4), num_filter=3, stride=(2, 2), pad=(1, 1)), IMAGE),
     "deconvolution_adjusted": (
         lambda x: SYM.Deconvolution(x, kernel=(3, 3), num_filter=3, stride=(2, 2), adj=(1, 1), no_bias=False), IMAGE,
     ),
-    "batch_norm_fixed": (lambda x: SYM.BatchNorm(x), IMAGE),
+    "batch_norm_fixed": (SYM.BatchNorm, IMAGE),
     "batch_norm": (lambda x: SYM.BatchNorm(x, fix_gamma=False, eps=1e-5), IMAGE),
     "pool_max": (lambda x: SYM.Pooling(x, kernel=(3, 3), stride=(2, 2), pool_type="max"), IMAGE),
     "pool_max_full": (
@@ -54,15 +58,18 @@ OPERATORS: dict[str, tuple[Case, tuple[int, ...]]] = {
     "fully_connected_last_unbiased": (
         lambda x: SYM.FullyConnected(x, num_hidden=5, flatten=False, no_bias=True), (2, 3, 7),
     ),
-    **{f"activation_{kind}": (lambda x, kind=kind: SYM.Activation(x, act_type=kind), IMAGE)
-       for kind in ("relu", "sigmoid", "tanh", "softrelu", "softsign")},
+    "relu": (lambda x: SYM.Activation(x, act_type="relu"), IMAGE),
+    "sigmoid": (lambda x: SYM.Activation(x, act_type="sigmoid"), IMAGE),
+    "tanh": (lambda x: SYM.Activation(x, act_type="tanh"), IMAGE),
+    "softrelu": (lambda x: SYM.Activation(x, act_type="softrelu"), IMAGE),
+    "softsign": (lambda x: SYM.Activation(x, act_type="softsign"), IMAGE),
     "leaky_relu": (lambda x: SYM.LeakyReLU(x, slope=0.1), IMAGE),
     "elu": (lambda x: SYM.LeakyReLU(x, act_type="elu", slope=0.5), IMAGE),
     "prelu": (lambda x: SYM.LeakyReLU(x, act_type="prelu"), IMAGE),
-    "softmax": (lambda x: SYM.softmax(x), (3, 5)),
+    "softmax": (SYM.softmax, (3, 5)),
     "softmax_axis": (lambda x: SYM.softmax(x, axis=1), IMAGE),
     "softmax_output": (lambda x: SYM.SoftmaxOutput(x, name="softmax"), (3, 5)),
-    "softmax_activation": (lambda x: SYM.SoftmaxActivation(x), (3, 5)),
+    "softmax_activation": (SYM.SoftmaxActivation, (3, 5)),
     "softmax_activation_channel": (lambda x: SYM.SoftmaxActivation(x, mode="channel"), IMAGE),
     "logistic_output": (lambda x: SYM.LogisticRegressionOutput(x, name="out"), (3, 5)),
     "linear_output": (lambda x: SYM.LinearRegressionOutput(x, name="out"), (3, 5)),
@@ -70,11 +77,13 @@ OPERATORS: dict[str, tuple[Case, tuple[int, ...]]] = {
     "clip": (lambda x: SYM.clip(x, a_min=-0.5, a_max=0.5), IMAGE),
     "reshape": (lambda x: SYM.reshape(x, shape=(0, -1, 3)), IMAGE),
     "transpose": (lambda x: SYM.transpose(x, axes=(0, 2, 3, 1)), IMAGE),
-    "transpose_reversed": (lambda x: SYM.transpose(x), (2, 3, 4)),
-    "flatten": (lambda x: SYM.Flatten(x), IMAGE),
+    "transpose_reversed": (SYM.transpose, (2, 3, 4)),
+    "flatten": (SYM.Flatten, IMAGE),
     "concat": (lambda x: SYM.Concat(x, SYM.Activation(x, act_type="relu"), dim=1), IMAGE),
     "add": (lambda x: x + SYM.relu(x), IMAGE),
-    "broadcast_multiply": (lambda x: SYM.broadcast_mul(x, SYM.sigmoid(SYM.Pooling(x, global_pool=True, pool_type="avg", kernel=(1, 1)))), IMAGE),
+    "broadcast_multiply": (
+        lambda x: SYM.broadcast_mul(x, SYM.Pooling(x, global_pool=True, pool_type="avg", kernel=(1, 1))), IMAGE,
+    ),
     "add_n": (lambda x: SYM.add_n(x, SYM.relu(x), SYM.tanh(x)), IMAGE),
     "scalars": (lambda x: (2 - (x * 3 + 1 - 0.5) / 4) ** 2, IMAGE),
     "reverse_divide": (lambda x: 1 / (SYM.exp(x) + 1), IMAGE),
@@ -83,7 +92,9 @@ OPERATORS: dict[str, tuple[Case, tuple[int, ...]]] = {
     "sum": (lambda x: SYM.sum(x, axis=1), IMAGE),
     "max": (lambda x: SYM.max(x, axis=1), IMAGE),
     "split": (lambda x: SYM.Group(list(SYM.SliceChannel(x, num_outputs=2))), IMAGE),
-    "split_squeezed": (lambda x: SYM.Group(list(SYM.SliceChannel(x, num_outputs=3, axis=1, squeeze_axis=True))), (2, 3)),
+    "split_squeezed": (
+        lambda x: SYM.Group(list(SYM.SliceChannel(x, num_outputs=3, axis=1, squeeze_axis=True))), (2, 3),
+    ),
     "slice_axis": (lambda x: SYM.slice_axis(x, axis=1, begin=1, end=3), IMAGE),
     "slice_axis_open": (lambda x: SYM.slice_axis(x, axis=2, begin=-3, end=None), IMAGE),
     "expand_dims": (lambda x: SYM.expand_dims(x, axis=1), (2, 3)),
@@ -134,7 +145,7 @@ def synthetic(shape: tuple[int, ...], sizes: dict[str, tuple[int, ...]]) -> tupl
     data, params = random.random(shape, np.float32), {}
     for name in sorted(sizes):
         size = tuple(sizes[name])
-        spread = (3 / max(np.prod(size[1:]), 1)) ** 0.5 if len(size) > 1 else 0.1
+        spread = float(3 / np.prod(size[1:])) ** 0.5 if len(size) > 1 else 0.1
         low, high = (0.5, 1.5) if name.endswith(("var", "gamma")) else (-spread, spread)
         params[name] = (random.random(size, np.float32) * np.float32(high - low) + np.float32(low)).astype("f4")
     return data, params

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from klever.converters import Converter
 from klever.errors import FieldViolation, InvalidError
 
 __all__ = ["BUILT_IN", "BuiltIn"]
@@ -50,15 +51,16 @@ class BuiltIn:
         if env.get("TOLERANCE") and not _NUMBER.fullmatch(env["TOLERANCE"]):
             raise InvalidError(violations=(FieldViolation("spec.env[TOLERANCE]", "must be a number such as 1e-4"),))
 
-    def request(self, env: Mapping[str, str]) -> dict[str, Any]:
-        """Return what the program needs to know beside the model."""
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """What the program needs to know: its steps, and how to run both models."""
         runner, target = _RUNNERS.get(self.source, ""), _RUNNERS.get(self.target, "")
         missing = " and ".join(name for name, found in ((self.source, runner), (self.target, target)) if not found)
         return {
             "steps": list(self.steps),
             "runner": runner,
             "target_runner": target,
-            "tolerance": float(env.get("TOLERANCE") or self.tolerance),
+            "tolerance": self.tolerance,
             "not_compared": f"no maintained framework runs {missing} models" if missing else "",
         }
 
@@ -101,10 +103,11 @@ def _chained(pairs: tuple[BuiltIn, ...]) -> Mapping[tuple[str, str], BuiltIn]:
         first.then(second)
         for first in pairs
         for second in pairs
-        if first.target == second.source != first.source and first.environment == second.environment
+        if first.target == second.source != first.source
+        and first.environment == second.environment
         and second.source != second.target
     )
     return {(one.source, one.target): one for one in (*chains, *pairs)}
 
 
-BUILT_IN: Final = _chained(_PAIRS)
+BUILT_IN: Final[Mapping[tuple[str, str], Converter | str]] = _chained(_PAIRS)

@@ -9,8 +9,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ConversionError
-from .graph import Graph
+from klever.converters.programs.errors import ConversionError
+from klever.converters.programs.graph import Graph
 
 __all__ = ["OPERATORS", "Node"]
 
@@ -21,7 +21,7 @@ _CHANNELS: Final = 1
 
 @dataclass(frozen=True)
 class Node:
-    """An operator of the net. `constants` are the tensors that init_net fills, by the name that they have in the graph."""
+    """An operator of the net. `constants` are the tensors that init_net fills, by their names."""
 
     graph: Graph
     op: str
@@ -107,7 +107,9 @@ def _pool(node: Node) -> list[str]:
             strides=node.pair("strides", "stride", "stride", 1),
             pads=node.pads(),
             ceil_mode=int(legacy == _CAFFE_LEGACY_POOLING),
-            count_include_pad=int(bool(node.get("count_include_pad", legacy == _CAFFE_LEGACY_POOLING))) if average else None,
+            count_include_pad=int(bool(node.get("count_include_pad", legacy == _CAFFE_LEGACY_POOLING)))
+            if average
+            else None,
         )
     ]
 
@@ -167,8 +169,10 @@ def _softmax(node: Node) -> list[str]:
 
 def _lrn(node: Node) -> list[str]:
     node.images_only()
-    values = {name: float(node.get(name, default)) for name, default in (("alpha", 1e-4), ("beta", 0.75), ("bias", 1.0))}
-    return [node.add("LRN", node.inputs[0], size=node.get("size", 5), **values)]
+    values = {
+        name: float(node.get(name, default)) for name, default in (("alpha", 1e-4), ("beta", 0.75), ("bias", 1.0))
+    }
+    return [node.add("LRN", node.inputs[0], final=True, size=node.get("size", 5), **values)]
 
 
 def _reshape(node: Node) -> list[str]:
@@ -206,13 +210,18 @@ def _transpose(node: Node) -> list[str]:
 def _resize(node: Node) -> list[str]:
     scales = [1.0, 1.0, float(node.get("height_scale", 1.0)), float(node.get("width_scale", 1.0))]
     mode = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-    return [node.add("Resize", node.inputs[0], "", node.constant(scales), **mode)]
+    return [node.add("Resize", node.inputs[0], "", node.constant(scales), final=True, **mode)]
 
 
 def _reduce_mean(node: Node) -> list[str]:
     axes = node.get("axes", [])
     return [
-        node.add("ReduceMean", node.inputs[0], *([node.constant(axes, np.int64)] if axes else []), keepdims=node.get("keepdims", 1))
+        node.add(
+            "ReduceMean",
+            node.inputs[0],
+            *([node.constant(axes, np.int64)] if axes else []),
+            keepdims=node.get("keepdims", 1),
+        )
     ]
 
 

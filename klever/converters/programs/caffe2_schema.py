@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .messages import messages
+from klever.converters.programs.messages import messages
 
 __all__ = ["Argument", "NetDef", "OperatorDef", "arguments", "fill", "operator"]
 
@@ -58,4 +58,6 @@ def _value(argument: Any) -> Any:
         if argument.HasField(field):
             value = getattr(argument, field)
             return value.decode(errors="replace") if field == "s" else value
-    return next((list(getattr(argument, field)) for field in ("floats", "ints", "strings") if getattr(argument, field)), [])
+    return next(
+        (list(getattr(argument, field)) for field in ("floats", "ints", "strings") if getattr(argument, field)), []
+    )

@@ -9,9 +9,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .caffe2_schema import fill, operator
-from .caffe_net import Layer
-from .errors import ConversionError
+from klever.converters.programs.caffe2_schema import fill, operator
+from klever.converters.programs.caffe_net import Layer
+from klever.converters.programs.errors import ConversionError
 
 __all__ = ["Translation"]
 
@@ -57,7 +57,6 @@ class Translation:
         if index >= len(self.layer.blobs):
             raise self.error(f"the caffemodel has {len(self.layer.blobs)} blobs of it, and {index + 1} are needed")
         return self.layer.blobs[index]
-
 
     def translate(self) -> None:
         """Append the layer's operators; raises `ConversionError` that names the layer."""
@@ -128,7 +127,11 @@ def _inner_product(t: Translation) -> None:
     if parameters.axis != 1:
         raise t.error("an axis other than 1 is not supported")
     weight = t.blob(0)
-    weight = weight.reshape(-1, parameters.num_output).T if parameters.transpose else weight.reshape(parameters.num_output, -1)
+    weight = (
+        weight.reshape(-1, parameters.num_output).T
+        if parameters.transpose
+        else weight.reshape(parameters.num_output, -1)
+    )
     bias = t.blob(1).ravel() if parameters.bias_term else np.zeros(parameters.num_output, np.float32)
     t.add("FC", [t.bottom, t.constant("w", weight), t.constant("b", bias)])
 
@@ -166,7 +169,9 @@ def _eltwise(t: Translation) -> None:
     elif parameters.operation == _MAXIMUM:
         t.add("Max", bottoms)
     else:
-        t.add("Sum", [_weighted(t, *pair) for pair in zip(bottoms, parameters.coeff or [1.0] * len(bottoms), strict=True)])
+        t.add(
+            "Sum", [_weighted(t, *pair) for pair in zip(bottoms, parameters.coeff or [1.0] * len(bottoms), strict=True)]
+        )
 
 
 def _weighted(t: Translation, bottom: str, coefficient: float) -> str:

@@ -12,8 +12,8 @@ from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
-from .caffe_schema import V1_TYPES, NetParameter
-from .errors import ConversionError
+from klever.converters.programs.caffe_schema import V1_TYPES, NetParameter
+from klever.converters.programs.errors import ConversionError
 
 __all__ = ["Layer", "Net", "read_net"]
 

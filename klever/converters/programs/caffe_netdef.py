@@ -8,11 +8,11 @@ from typing import Any
 
 from google.protobuf import text_format
 
-from .caffe2_schema import NetDef, fill, operator
-from .caffe_layers import Translation
-from .caffe_net import Net, read_net
-from .errors import ConversionError
-from .tensors import given
+from klever.converters.programs.caffe2_schema import NetDef, operator
+from klever.converters.programs.caffe_layers import Translation
+from klever.converters.programs.caffe_net import Net, read_net
+from klever.converters.programs.errors import ConversionError
+from klever.converters.programs.tensors import given
 
 __all__ = ["convert"]
 

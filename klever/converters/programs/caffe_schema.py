@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from .messages import messages
+from klever.converters.programs.messages import messages
 
 __all__ = ["V1_TYPES", "NetParameter"]
 
 _LAYER: Final = {
-    "name": (1, "string"), "type": (2, "string"), "bottom": (3, "string*"), "top": (4, "string*"), "blobs": (7, "Blob*"),
-    "include": (8, "Rule*"), "exclude": (9, "Rule*"), "concat_param": (104, "Concat"),
+    "name": (1, "string"), "type": (2, "string"), "bottom": (3, "string*"), "top": (4, "string*"),
+    "blobs": (7, "Blob*"),    "include": (8, "Rule*"), "exclude": (9, "Rule*"), "concat_param": (104, "Concat"),
     "convolution_param": (106, "Convolution"), "dropout_param": (108, "Empty"), "eltwise_param": (110, "Eltwise"),
-    "exp_param": (111, "Power"), "inner_product_param": (117, "InnerProduct"), "lrn_param": (118, "LRN"),
+    "inner_product_param": (117, "InnerProduct"), "lrn_param": (118, "LRN"),
     "pooling_param": (121, "Pooling"), "power_param": (122, "Power"), "relu_param": (123, "ReLU"),
     "softmax_param": (125, "Softmax"), "slice_param": (126, "Slice"), "prelu_param": (131, "PReLU"),
     "reshape_param": (133, "Reshape"), "flatten_param": (135, "Flatten"), "batch_norm_param": (139, "BatchNorm"),
-    "elu_param": (140, "ELU"), "bias_param": (141, "Scale"), "scale_param": (142, "Scale"), "input_param": (143, "Input"),
+    "elu_param": (140, "ELU"), "bias_param": (141, "Scale"), "scale_param": (142, "Scale"),
+    "input_param": (143, "Input"),
 }  # fmt: skip
 _V1_NUMBERS: Final = {
-    "bottom": 2, "top": 3, "name": 4, "blobs": 6, "include": 32, "exclude": 33, "concat_param": 9, "convolution_param": 10,
-    "dropout_param": 12, "inner_product_param": 17, "lrn_param": 18, "pooling_param": 19, "power_param": 21,
+    "bottom": 2, "top": 3, "name": 4, "blobs": 6, "include": 32, "exclude": 33, "concat_param": 9,
+    "convolution_param": 10, "dropout_param": 12, "inner_product_param": 17, "lrn_param": 18, "pooling_param": 19,
+    "power_param": 21,
     "eltwise_param": 24, "relu_param": 30, "slice_param": 31, "softmax_param": 39,
 }  # fmt: skip
 _V1_LAYER: Final = {
@@ -37,8 +39,9 @@ _SCHEMA: Final = {
     "Rule": {"phase": (1, "Phase")},
     "Concat": {"axis": (2, "int32=1"), "concat_dim": (1, "uint32=1")},
     "Convolution": {
-        "num_output": (1, "uint32"), "bias_term": (2, "bool=true"), "pad": (3, "uint32*"), "kernel_size": (4, "uint32*"),
-        "group": (5, "uint32=1"), "stride": (6, "uint32*"), "pad_h": (9, "uint32"), "pad_w": (10, "uint32"),
+        "num_output": (1, "uint32"), "bias_term": (2, "bool=true"), "pad": (3, "uint32*"),
+        "kernel_size": (4, "uint32*"), "group": (5, "uint32=1"), "stride": (6, "uint32*"), "pad_h": (9, "uint32"),
+        "pad_w": (10, "uint32"),
         "kernel_h": (11, "uint32"), "kernel_w": (12, "uint32"), "stride_h": (13, "uint32"), "stride_w": (14, "uint32"),
         "axis": (16, "int32=1"), "dilation": (18, "uint32*"),
     },

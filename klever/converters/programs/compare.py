@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ConversionError
-from .tensors import Tensor
+from klever.converters.programs.errors import ConversionError
+from klever.converters.programs.tensors import Tensor
 
 __all__ = ["Feeds", "Runner", "check", "compare"]
 

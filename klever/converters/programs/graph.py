@@ -11,8 +11,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from .errors import ConversionError
-from .tensors import Tensor
+from klever.converters.programs.errors import ConversionError
+from klever.converters.programs.tensors import Tensor
 
 __all__ = ["Graph"]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from tensorflow.core.framework.graph_pb2 import GraphDef
 
-from .tensorflow_runner import graph_tensors
-from .tf2onnx_command import tf2onnx
+from klever.converters.programs.tensorflow_runner import graph_tensors
+from klever.converters.programs.tf2onnx_command import tf2onnx
 
 __all__ = ["convert"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .keras_runner import load_model
+from klever.converters.programs.keras_runner import load_model
 
 __all__ = ["convert"]
 

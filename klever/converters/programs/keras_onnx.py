@@ -8,8 +8,8 @@ from typing import Any
 
 import onnx
 
-from .errors import ConversionError
-from .keras_runner import load_model
+from klever.converters.programs.errors import ConversionError
+from klever.converters.programs.keras_runner import load_model
 
 __all__ = ["convert"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .compare import Feeds, Runner
-from .errors import ConversionError
-from .tensors import Tensor
+from klever.converters.programs.compare import Feeds, Runner
+from klever.converters.programs.errors import ConversionError
+from klever.converters.programs.tensors import Tensor
 
 __all__ = ["load", "load_model"]
 
@@ -37,7 +36,6 @@ def load(model: Path, request: Mapping[str, Any]) -> tuple[Runner, list[Tensor]]
 
 def load_model(model: Path) -> Any:
     """Return the model; raises `ConversionError` if Keras does not load it."""
-    os.environ["KERAS_BACKEND"] = "tensorflow"
     old = list(model.glob("*.h5"))
     try:
         if old:

@@ -9,9 +9,9 @@ from typing import Any
 from onnxmltools import convert_lightgbm
 from onnxmltools.convert.common.data_types import FloatTensorType
 
-from .errors import ConversionError
-from .lightgbm_runner import load_model
-from .tabular import columns, write
+from klever.converters.programs.errors import ConversionError
+from klever.converters.programs.lightgbm_runner import load_model
+from klever.converters.programs.tabular import columns, write
 
 __all__ = ["convert"]
 

@@ -13,7 +13,7 @@ __all__ = ["Schema", "messages"]
 Schema = Mapping[str, Mapping[str, tuple[int, str]]]
 """Message -> field -> (number, type).
 
-A type is `int32`, `float`, … or the name of another message; `*` behind it means repeated, and `**` repeated and packed.
+A type is `int32`, `float`, … or the name of another message; `*` means repeated, and `**` repeated and packed.
 A text behind `=` is the default, as in `float=0.75`.
 """
 _NONE: Final[Mapping[str, Sequence[str]]] = MappingProxyType({})
@@ -35,9 +35,7 @@ def messages(package: str, schema: Schema, enums: Mapping[str, Sequence[str]] = 
             _add(message.field.add(name=field, number=number), kind, package, enums)
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    return {
-        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}")) for name in schema
-    }
+    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}")) for name in schema}
 
 
 def _add(field: Any, kind: str, package: str, enums: Mapping[str, Sequence[str]]) -> None:

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .errors import ConversionError
-from .graph import Graph
-from .mxnet_operators import OPERATORS, Node
-from .mxnet_params import read_params
-from .tensors import given
+from klever.converters.programs.errors import ConversionError
+from klever.converters.programs.graph import Graph
+from klever.converters.programs.mxnet_operators import OPERATORS, Node
+from klever.converters.programs.mxnet_params import read_params
+from klever.converters.programs.tensors import given
 
 __all__ = ["convert"]
+
 
 def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[str, str]) -> None:
     """Write `model.onnx` into `output`; raises `ConversionError`."""

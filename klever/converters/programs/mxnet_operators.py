@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ConversionError
-from .graph import Graph
+from klever.converters.programs.errors import ConversionError
+from klever.converters.programs.graph import Graph
 
 __all__ = ["OPERATORS", "Node"]
 
@@ -259,7 +259,17 @@ def _up_sampling(node: Node) -> list[str]:
         raise node.error("only sample_type=nearest of one input is supported")
     scale = node.get("scale", 1)
     scales = node.constant([1, 1, scale, scale])
-    return [node.add("Resize", node.inputs[0], "", scales, mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor")]
+    return [
+        node.add(
+            "Resize",
+            node.inputs[0],
+            "",
+            scales,
+            mode="nearest",
+            coordinate_transformation_mode="asymmetric",
+            nearest_mode="floor",
+        )
+    ]
 
 
 def _l2_normalization(node: Node) -> list[str]:

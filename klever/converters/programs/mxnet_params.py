@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ConversionError
+from klever.converters.programs.errors import ConversionError
 
 __all__ = ["read_params"]
 

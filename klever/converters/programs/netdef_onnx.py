@@ -11,11 +11,11 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
-from .caffe2_operators import OPERATORS, Node
-from .caffe2_schema import NetDef, arguments
-from .errors import ConversionError
-from .graph import Graph
-from .tensors import Tensor, given
+from klever.converters.programs.caffe2_operators import OPERATORS, Node
+from klever.converters.programs.caffe2_schema import NetDef, arguments
+from klever.converters.programs.errors import ConversionError
+from klever.converters.programs.graph import Graph
+from klever.converters.programs.tensors import given
 
 __all__ = ["convert"]
 
@@ -53,7 +53,9 @@ def _add(graph: Graph, net: Any, values: dict[str, str], constants: Mapping[str,
     for index, op in enumerate(net.op):
         unknown = [name for name in op.input if name not in values]
         if unknown:
-            raise ConversionError(f"predict_net.pb: operator {index} ({op.type}) reads {unknown[0]!r} before it is written")
+            raise ConversionError(
+                f"predict_net.pb: operator {index} ({op.type}) reads {unknown[0]!r}, which is not written yet"
+            )
         if op.type not in OPERATORS:
             raise ConversionError(f"predict_net.pb: operator {index} ({op.type}) is not supported")
         writes.subtract(op.output)
@@ -63,7 +65,7 @@ def _add(graph: Graph, net: Any, values: dict[str, str], constants: Mapping[str,
 
 
 def _free(net: Any, init: Any) -> list[str]:
-    """Return the inputs. Exporters let init_net fill them too, with a constant or one value; weights have many values."""
+    """Return the inputs: exporters let init_net fill them too, with a constant or one value, but weights have many."""
     read = {name for op in net.op for name in op.input}
     kinds = {name: _is_input(op) for op in init.op for name in op.output}
     names = [name for name in net.external_input if name in read]

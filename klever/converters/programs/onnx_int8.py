@@ -8,7 +8,7 @@ from typing import Any
 
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from .errors import ConversionError
+from klever.converters.programs.errors import ConversionError
 
 __all__ = ["convert"]
 

@@ -10,9 +10,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from .compare import Feeds, Runner
-from .errors import ConversionError
-from .tensors import Tensor
+from klever.converters.programs.compare import Feeds, Runner
+from klever.converters.programs.errors import ConversionError
+from klever.converters.programs.tensors import Tensor
 
 __all__ = ["load"]
 

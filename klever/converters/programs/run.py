@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from .compare import check, compare
-from .errors import ConversionError
+from klever.converters.programs.compare import check, compare
+from klever.converters.programs.errors import ConversionError
 
 __all__ = ["convert"]
 
@@ -28,7 +28,7 @@ def convert(request: Mapping[str, Any], env: Mapping[str, str]) -> None:
         begin = time.monotonic()
         _steps(model, output, request, env)
         print(f"converted in {time.monotonic() - begin:.1f} s", flush=True)
-        report = _compare(model, output, request)
+        report = _compare(model, output, request, float(env.get("TOLERANCE") or request["options"]["tolerance"]))
     except ConversionError as error:
         sys.exit(_shortened(str(error)))
     Path(request["report"]).write_text(json.dumps(report))
@@ -38,7 +38,7 @@ def convert(request: Mapping[str, Any], env: Mapping[str, str]) -> None:
 
 def _steps(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[str, str]) -> None:
     """Run each pair's module. What a step but the last one writes is beside the output."""
-    steps = request["steps"]
+    steps = request["options"]["steps"]
     for index, step in enumerate(steps):
         target = output if index == len(steps) - 1 else output.with_name(f"step{index}")
         target.mkdir(parents=True)
@@ -46,16 +46,17 @@ def _steps(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[s
         model = target
 
 
-def _compare(model: Path, output: Path, request: Mapping[str, Any]) -> dict[str, Any]:
+def _compare(model: Path, output: Path, request: Mapping[str, Any], tolerance: float) -> dict[str, Any]:
     """Return the report. A side without a runner cannot run any more."""
-    source, target = request["runner"], request["target_runner"]
+    options = request["options"]
+    source, target = options["runner"], options["target_runner"]
     if not target:
-        return {"samples": [], "outputs": {}, "passed": True, "not_compared": request["not_compared"]}
+        return {"samples": [], "outputs": {}, "passed": True, "not_compared": options["not_compared"]}
     run, inputs = _load(target, output, request)
     if not source:
-        return check(inputs, run) | {"not_compared": request["not_compared"]}
+        return check(inputs, run) | {"not_compared": options["not_compared"]}
     expected, _ = _load(source, model, request)
-    return compare(inputs, expected, run, request["tolerance"])
+    return compare(inputs, expected, run, tolerance)
 
 
 def _load(name: str, model: Path, request: Mapping[str, Any]) -> Any:

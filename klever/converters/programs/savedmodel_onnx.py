@@ -8,9 +8,9 @@ from typing import Any
 
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from .errors import ConversionError
-from .tensorflow_runner import signature_key
-from .tf2onnx_command import tf2onnx
+from klever.converters.programs.errors import ConversionError
+from klever.converters.programs.tensorflow_runner import signature_key
+from klever.converters.programs.tf2onnx_command import tf2onnx
 
 __all__ = ["convert"]
 

@@ -10,10 +10,10 @@ from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringTensorType
 from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
 
-from .errors import ConversionError
-from .sklearn_runner import load_model, methods
-from .tabular import OPSETS, columns, write
-from .tensors import Tensor, signature
+from klever.converters.programs.errors import ConversionError
+from klever.converters.programs.sklearn_runner import load_model, methods
+from klever.converters.programs.tabular import OPSETS, columns, write
+from klever.converters.programs.tensors import Tensor, signature
 
 __all__ = ["convert"]
 
@@ -33,7 +33,9 @@ def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[
         raise ConversionError(f"skl2onnx does not convert {type(estimator).__name__}: {error}") from error
     names = dict(zip(("predict", "predict_proba"), (value.name for value in converted.graph.output), strict=False))
     outputs = {names[method]: name for name, method in methods(estimator, request).items()}
-    matrices = {tensor.name for tensor in signature(request, "outputs") if tensor.size is not None and len(tensor.size) > 1}
+    matrices = {
+        tensor.name for tensor in signature(request, "outputs") if tensor.size is not None and len(tensor.size) > 1
+    }
     vectors = [] if outputs[names["predict"]] in matrices else [names["predict"]]
     write(converted, output / "model.onnx", outputs, vectors=vectors)
 

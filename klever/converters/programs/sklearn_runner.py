@@ -11,10 +11,10 @@ import joblib
 import numpy as np
 from numpy.typing import NDArray
 
-from .compare import Feeds, Runner
-from .errors import ConversionError
-from .tabular import columns, only_file, rows
-from .tensors import Tensor, signature
+from klever.converters.programs.compare import Feeds, Runner
+from klever.converters.programs.errors import ConversionError
+from klever.converters.programs.tabular import columns, only_file, rows
+from klever.converters.programs.tensors import Tensor, signature
 
 __all__ = ["load", "load_model", "methods"]
 
@@ -56,4 +56,5 @@ def methods(estimator: Any, request: Mapping[str, Any]) -> dict[str, str]:
 def _version_warning() -> type[Warning]:
     from sklearn.exceptions import InconsistentVersionWarning  # noqa: PLC0415 - sklearn takes a second to import
 
-    return InconsistentVersionWarning
+    kind: type[Warning] = InconsistentVersionWarning
+    return kind

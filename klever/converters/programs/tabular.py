@@ -9,9 +9,9 @@ from typing import Any, Final
 import onnx
 from onnx import TensorProto, helper
 
-from .compare import Feeds
-from .errors import ConversionError
-from .tensors import Tensor, signature
+from klever.converters.programs.compare import Feeds
+from klever.converters.programs.errors import ConversionError
+from klever.converters.programs.tensors import Tensor, signature
 
 __all__ = ["OPSETS", "columns", "only_file", "rows", "write"]
 
@@ -23,7 +23,9 @@ def only_file(model: Path) -> Path:
     """Return the one file of the model; raises `ConversionError`."""
     files = [path for path in model.iterdir() if path.is_file() and not path.name.startswith(".")]
     if len(files) != 1:
-        raise ConversionError(f"the model must be one file, not {len(files)}: {', '.join(sorted(p.name for p in files))}")
+        raise ConversionError(
+            f"the model must be one file, not {len(files)}: {', '.join(sorted(p.name for p in files))}"
+        )
     return files[0]
 
 

@@ -11,9 +11,9 @@ import tensorflow as tf
 import tf_keras  # registers what SavedModels of Keras 2 need when they are loaded
 from numpy.typing import NDArray
 
-from .compare import Feeds, Runner
-from .errors import ConversionError
-from .tensors import Tensor
+from klever.converters.programs.compare import Feeds, Runner
+from klever.converters.programs.errors import ConversionError
+from klever.converters.programs.tensors import Tensor
 
 __all__ = ["graph_tensors", "load", "signature_key"]
 
@@ -41,14 +41,18 @@ def signature_key(signatures: Mapping[str, Any]) -> str:
     names = [name for name in signatures if not name.startswith("__saved_model")]
     if _SIGNATURE in names or len(names) == 1:
         return _SIGNATURE if _SIGNATURE in names else names[0]
-    raise ConversionError(f"the SavedModel has the signatures {names}, and none is {_SIGNATURE}: export it with that one")
+    raise ConversionError(
+        f"the SavedModel has the signatures {names}, and none is {_SIGNATURE}: export it with that one"
+    )
 
 
 def graph_tensors(graph: Any) -> tuple[list[Tensor], list[str]]:
     """Return the inputs and the names of the outputs of a GraphDef: its placeholders, and what no node reads."""
     read = {source.partition(":")[0].lstrip("^") for node in graph.node for source in node.input}
     inputs = [_placeholder(node) for node in graph.node if node.op == "Placeholder"]
-    outputs = [n.name for n in graph.node if n.name not in read and n.op not in ("Placeholder", "NoOp", "Const", "Assert")]
+    outputs = [
+        n.name for n in graph.node if n.name not in read and n.op not in ("Placeholder", "NoOp", "Const", "Assert")
+    ]
     return inputs, outputs
 
 

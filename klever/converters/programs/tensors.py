@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from onnx import helper
 
-from .errors import ConversionError
+from klever.converters.programs.errors import ConversionError
 
 __all__ = ["Tensor", "given", "signature"]
 
@@ -55,7 +55,8 @@ def _known(name: str, known: Mapping[str, Tensor]) -> Tensor:
     if name not in known or known[name].size is None:
         raise ConversionError(
             f"the shape of input {name!r} is not known: name it in the variable INPUTS of the job, for example "
-            f'[{{"name": "{name}", "dType": "float32", "size": [-1, 3, 224, 224]}}], or in the signature of ormbfile.yaml'
+            f'[{{"name": "{name}", "dType": "float32", "size": [-1, 3, 224, 224]}}], or in the signature of '
+            "ormbfile.yaml"
         )
     return known[name]
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from .errors import ConversionError
+from klever.converters.programs.errors import ConversionError
 
 __all__ = ["tf2onnx"]
 
@@ -23,4 +23,6 @@ def tf2onnx(output: Path, *arguments: str) -> None:
     )
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines()[-_LAST_LINES:]
-        raise ConversionError(f"tf2onnx does not convert the model: {' / '.join(lines) or f'it exited with {done.returncode}'}")
+        raise ConversionError(
+            f"tf2onnx does not convert the model: {' / '.join(lines) or f'it exited with {done.returncode}'}"
+        )

@@ -10,9 +10,9 @@ from typing import Any, Final
 from onnxmltools import convert_xgboost
 from onnxmltools.convert.common.data_types import FloatTensorType
 
-from .errors import ConversionError
-from .tabular import columns, write
-from .xgboost_runner import load_model
+from klever.converters.programs.errors import ConversionError
+from klever.converters.programs.tabular import columns, write
+from klever.converters.programs.xgboost_runner import load_model
 
 __all__ = ["convert"]
 

@@ -10,10 +10,10 @@ import numpy as np
 import xgboost
 from numpy.typing import NDArray
 
-from .compare import Feeds, Runner
-from .errors import ConversionError
-from .tabular import columns, only_file, rows
-from .tensors import Tensor
+from klever.converters.programs.compare import Feeds, Runner
+from klever.converters.programs.errors import ConversionError
+from klever.converters.programs.tabular import columns, only_file, rows
+from klever.converters.programs.tensors import Tensor
 
 __all__ = ["load", "load_model"]
 
