@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from klever.errors import InvalidError
+from klever.formats.classes import numbered
 from klever.formats.details import Details
 from klever.formats.files import only_match
 from klever.formats.json_stream import JsonError, read_json
@@ -81,7 +82,7 @@ def _signature(header: Mapping[str, Any], names: tuple[str, ...], trees: int, wa
     details = Details(
         format_version=str(header["version"]),
         producer="lightgbm",
-        classes=tuple(map(str, range(classes))) if classes > 1 else (),
+        classes=numbered(classes) if classes > 1 else (),
         warnings=warnings,
         feature_names=names,
     )

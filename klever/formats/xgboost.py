@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from klever.errors import InvalidError
+from klever.formats.classes import numbered
 from klever.formats.details import Details
 from klever.formats.files import only_match
 from klever.formats.json_stream import JsonError, read_json
@@ -42,7 +43,7 @@ def read_signature(model: Path) -> Signature:
             raise InvalidError(f"{path.name} is not an XGBoost model: {_what_else(head)}")
         try:
             return _signature(_document(file, head))
-        except (JsonError, UbjsonError) as error:
+        except (InvalidError, JsonError, UbjsonError) as error:
             raise InvalidError(f"{path.name} is not an XGBoost model: {error}; copy it again") from error
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise InvalidError(
@@ -70,15 +71,10 @@ def _signature(document: Any) -> Signature:
     details = Details(
         format_version=objective,
         producer=f"xgboost {version}".strip(),
-        classes=_classes(objective, classes),
+        classes=numbered(classes) if objective.startswith("multi:") else (),
         feature_names=names,
     )
     return Signature((Tensor("x", (-1, features), "float32"),), (output,), _layers(booster), details)
-
-
-def _classes(objective: str, count: int) -> tuple[str, ...]:
-    """Return the classes, which XGBoost numbers."""
-    return tuple(map(str, range(count if objective.startswith("multi:") else 0)))
 
 
 def _layers(booster: Any) -> dict[str, int]:

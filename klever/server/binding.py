@@ -150,6 +150,10 @@ class Binder:
             )
 
     async def _fail(self, call: Call, error: Exception, context: Context) -> NoReturn:
+        """End a call with the status of an error. Raises `CancelledError` if its caller has gone."""
+        if isinstance(error, grpc.aio.InternalError):  # of a write: grpc has not heard yet that the caller has gone
+            self._ended(call, grpc.StatusCode.CANCELLED)
+            raise asyncio.CancelledError from error
         if isinstance(error, TimeoutError):
             name = call.method.name
             stopping = UnavailableError(f"{name} ends, as the server stops")
@@ -157,7 +161,10 @@ class Binder:
         self._ended(call, code_of(error), error)
         status = rpc_status.to_status(to_status(error, call.id))
         trailing = (*status.trailing_metadata, (REQUEST_ID, call.id))
-        await context.abort(status.code, status.details, trailing)
+        try:
+            await context.abort(status.code, status.details, trailing)
+        except grpc.aio.InternalError as gone:  # which grpc would log with a traceback
+            raise asyncio.CancelledError from gone
         raise AssertionError("abort raises")
 
     def _ended(self, call: Call, code: grpc.StatusCode, error: Exception | None = None) -> None:

@@ -18,6 +18,7 @@ REGISTRY = "klever-registry"
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _LIMITS = {"max_connections": 4096, "max_pending_requests": 8192, "max_requests": 16384, "max_retries": 3}
+_MOST_REQUESTS = (1 << 32) - 1
 _ACCESS_LIMITS = {"max_connections": 64, "max_pending_requests": 8192, "max_retries": 8192}
 """The access server answers one request at a time. All that it was asked when it ended are asked again."""
 
@@ -32,8 +33,9 @@ def grpc_cluster(key: RouteKey, target: Target) -> str:
 
 
 def fixed_clusters(gateway: Gateway) -> list[dict[str, Any]]:
+    requests = min(gateway.limits.open_streams + gateway.limits.api_requests, _MOST_REQUESTS)
     return [
-        _cluster(API, [_pipe(gateway.api)], http2=True),
+        _cluster(API, [_pipe(gateway.api)], http2=True, limits={**_LIMITS, "max_requests": requests}),
         _cluster(REGISTRY, [_pipe(gateway.registry)], http2=False),
         _cluster(ACCESS, [_pipe(gateway.access)], http2=False, limits=_ACCESS_LIMITS),
     ]
