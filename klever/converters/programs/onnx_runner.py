@@ -16,6 +16,9 @@ from klever.converters.programs.tensors import Tensor
 
 __all__ = ["load"]
 
+_ERRORS = 3
+onnxruntime.set_default_logger_severity(_ERRORS)
+
 
 def load(model: Path, request: Mapping[str, Any]) -> tuple[Runner, list[Tensor]]:
     """Return a runner of the one *.onnx file in a directory, and its inputs; raises `ConversionError`."""
@@ -38,7 +41,7 @@ def load(model: Path, request: Mapping[str, Any]) -> tuple[Runner, list[Tensor]]
 
 def _session(model: Path) -> Any:
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = _ERRORS
     path = next(model.glob("*.onnx"))
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
