@@ -59,9 +59,9 @@ def test_fixtures_of_joblib_and_keras(path: Path, tmp_path: Path) -> None:
         assert found.code_formats == (["H5"] if path.name.startswith("code-") else [])
 
 
-@pytest.mark.parametrize("model", ["onnx", "pmml", "savedmodel"])
+@pytest.mark.parametrize("model", ["onnx/model", "pmml/model", "savedmodel/model", "boosters", "mllib"])
 def test_a_model_that_is_data_holds_no_code(model: str) -> None:
-    found = inspect(DATA / model / "model")
+    found = inspect(DATA / model)
     assert found.files
     assert (found.findings, found.code_formats, found.unsafe_globals) == ([], [], set())
 
