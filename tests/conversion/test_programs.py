@@ -44,7 +44,7 @@ def convert(source: str, target: str, model: Path, root: Path, **env: str) -> Co
         "options": dict(found.options),
     }
     (root / "request.json").write_text(json.dumps(request))
-    argv = [python_of(found.environment), "-I", found.program, root / "request.json"]
+    argv = [str(python_of(found.environment)), "-I", str(found.program), str(root / "request.json")]
     done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=500, check=False)
     report = root / "report.json"
     return Conversion(
