@@ -12,7 +12,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[2]
-_IN_ENVIRONMENTS = re.compile(r"klever/runtimes/\w+/files/")
+_IN_ENVIRONMENTS = re.compile(r"klever/(runtimes/\w+/files|converters/programs)/")
 """Programs that run in an environment of their own, with its packages."""
 _OWN = ("klever", "shim")
 """The shim, which starts without `klever` on its path, is a top-level package to itself."""
