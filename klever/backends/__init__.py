@@ -88,7 +88,8 @@ class Instance:
 
     `http`, `grpc` and `metrics` are endpoints, `HOST:PORT` or `unix:PATH`, empty until the replica takes requests.
     Replicas that share a load balancer, such as a Service of Kubernetes, have the same endpoint. Metrics are at the
-    path `/metrics`. `sandbox` is the level of the replica's sandbox, empty until it runs. `trust` is that of the
+    path `/metrics`. `sandbox` is the level of the replica's sandbox, empty until it runs; `sandbox_gaps`
+    says what that does not enforce because the kernel is too old. `trust` is that of the
     workload that it runs.
     """
 
@@ -103,6 +104,7 @@ class Instance:
     grpc: str = ""
     metrics: str = ""
     sandbox: str = ""
+    sandbox_gaps: tuple[str, ...] = ()
     guard: Guard = Guard.NONE
     started_at: datetime | None = None
     trust: Trust = Trust.CODE

@@ -23,6 +23,7 @@ __all__ = ["FILES", "read_signature"]
 FILES: Final = "*.txt|*.lightgbm|*.lgb|model.json"
 _LIMIT: Final = 64 << 30
 _MAX_HEADER: Final = 16 << 20
+_MAX_LINES: Final = 1000
 _PASSED_OVER: Final = (
     "tree_info", "feature_infos", "monotone_constraints", "feature_importances", "pandas_categorical",
 )  # fmt: skip
@@ -63,8 +64,8 @@ def _of_text(file: BinaryIO) -> Signature:
     left = _MAX_HEADER
     while (line := file.readline(left)).strip():
         left -= len(line)
-        if left <= 0:
-            raise InvalidError(f"its header has more than {_MAX_HEADER} bytes")
+        if left <= 0 or len(header) > _MAX_LINES:
+            raise InvalidError(f"its header has more than {_MAX_HEADER} bytes or {_MAX_LINES} lines")
         name, _, value = line.decode(errors="replace").rstrip("\r\n").partition("=")
         header[name] = value
     sizes = [int(size) for size in header.get("tree_sizes", "").split()]

@@ -69,12 +69,12 @@ def _signature(document: Any) -> Signature:
     output = Tensor("predict", (-1, columns) if columns > 1 else (-1,), "float32")
     version = ".".join(str(int(part)) for part in document.get("version") or ())
     details = Details(
-        format_version=objective,
         producer=f"xgboost {version}".strip(),
         classes=numbered(classes) if objective.startswith("multi:") else (),
         feature_names=names,
     )
-    return Signature((Tensor("x", (-1, features), "float32"),), (output,), _layers(booster), details)
+    layers = _layers(booster) | {objective: 1}
+    return Signature((Tensor("x", (-1, features), "float32"),), (output,), layers, details)
 
 
 def _layers(booster: Any) -> dict[str, int]:

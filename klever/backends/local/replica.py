@@ -269,6 +269,10 @@ class Replica:
             raise _EndedError(state.reason, state.message or "the process ended by itself, with exit code 0")
         return state
 
+    def _gaps(self, state: ProcessState) -> tuple[str, ...]:
+        confinement = self._launcher.processes.confinement
+        return confinement.gaps if state.level is confinement.level else ()
+
     def _show(self, phase: InstancePhase, reason: str = "", message: str = "", *, record: Record | None = None) -> None:
         addresses = record.addresses if record else Addresses("")
         state = self._state() if record else None
@@ -282,6 +286,7 @@ class Replica:
             metrics=addresses.metrics,
             guard=record.guard if record else Guard.NONE,
             sandbox=(state.level or "") if state else "",
+            sandbox_gaps=self._gaps(state) if state else (),
             started_at=state.started_at if state else None,
         )
         if instance != self.instance:

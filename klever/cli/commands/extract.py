@@ -40,12 +40,12 @@ def run(args: argparse.Namespace) -> int:
         return 0
     print(f"format: {name}")
     for label, text in describe(signature.details):
-        print(f"{label}: {text}")
+        print(escaped(f"{label}: {text}"))
     rows = [("input", *_row(t)) for t in signature.inputs] + [("output", *_row(t)) for t in signature.outputs]
     if rows:
         print_table(("", "NAME", "TYPE", "SHAPE"), rows)
     if signature.layers:
-        print("operators: " + ", ".join(f"{op} {count}" for op, count in signature.layers.items()))
+        print(escaped("operators: " + ", ".join(f"{op} {count}" for op, count in signature.layers.items())))
     for warning in signature.details.warnings:
         print(escaped(f"warning: {warning}"), file=sys.stderr)
     return 0
