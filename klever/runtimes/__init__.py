@@ -116,11 +116,14 @@ class Runtime(Protocol):
     name: str
     protocol: WireProtocol
     formats: frozenset[str]
-    """Formats that it serves by default where its parts for them are installed; `check` says whether they are."""
+    """Formats that it serves by default where its parts for them are installed; `serves` says whether they are."""
     runs_commands: bool
     """Whether it runs a command of the user's: that is code, and needs no signature of the model."""
     uses_ports: bool
     """Whether it listens on ports wherever it runs: it may not know Unix sockets."""
+
+    def serves(self, format_: str) -> bool:
+        """Report whether its parts for a format are installed here."""
 
     def check(self, model: Model) -> None:
         """Raise `InvalidError`, which names the tensor, file or format at fault, if the model can never be served."""

@@ -30,6 +30,10 @@ class CustomRuntime:
     runs_commands = True
     uses_ports = True
 
+    def serves(self, format_: str) -> bool:
+        """Report whether it serves a format: without a command none."""
+        return format_ in self.formats
+
     def check(self, model: Model) -> None:
         """Any model will do: only the command knows what it serves."""
 

@@ -52,6 +52,10 @@ class TritonRuntime:
         self._limits = limits
         self._key = key
 
+    def serves(self, format_: str) -> bool:
+        """Report whether a server for the format is installed here."""
+        return any(server.runs(format_) for server in self._servers)
+
     def check(self, model: Model) -> None:
         """Raise `InvalidError` if the model can never be served here."""
         server, signature = self._server(model.format), _signature(model)
@@ -101,7 +105,7 @@ class TritonRuntime:
         for server in self._servers:
             if server.runs(format_):
                 return server
-        served = ", ".join(sorted(name for name in self.formats if any(s.runs(name) for s in self._servers)))
+        served = ", ".join(sorted(name for name in self.formats if self.serves(name)))
         if format_ not in PLATFORMS:
             raise InvalidError(f"Triton does not serve {format_ or 'a model without a format'}: it serves {served}")
         platform = PLATFORMS[format_]
