@@ -31,8 +31,10 @@ def source(name: str) -> bytes:
 
 
 def _tabular(framework: str, *suffixes: str) -> Program:
+    """The model of a framework; without suffixes it is a directory. Its name says nothing to the program."""
     sources = {"model.py": "tabular.py", "framework.py": f"frameworks/{framework}.py"}
-    return Program("tabular", sources, ModelFiles({"|".join(suffixes): f"model{suffixes[0]}"}))
+    files = ModelFiles({"|".join(suffixes): "model"}) if suffixes else ModelFiles(directory="model")
+    return Program("tabular", sources, files)
 
 
 PROGRAMS: Final[Mapping[str, Program]] = {
@@ -41,4 +43,5 @@ PROGRAMS: Final[Mapping[str, Program]] = {
     "Pickle": _tabular("sklearn", ".pickle", ".pkl"),
     "XGBoost": _tabular("xgboost", ".xgboost", ".ubj", ".bst", ".xgb", "model.json"),
     "LightGBM": _tabular("lightgbm", ".txt", ".lightgbm", ".lgb"),
+    "MLflow": _tabular("mlflow"),
 }

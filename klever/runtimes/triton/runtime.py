@@ -159,6 +159,8 @@ def _environment(model: Model, at: Placement) -> Mapping[str, str]:
     return {
         "NVIDIA_VISIBLE_DEVICES": "",
         "OMP_NUM_THREADS": str(max(1, at.threads)),
+        # The sandbox's user has none, and some frameworks look for it when they are imported.
+        "HOME": str(at.work),
         **at.env,
         "MODEL_STORE": f"{at.store}/models",
         "SERVING_NAME": model.name,

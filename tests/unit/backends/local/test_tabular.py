@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from klever.artifacts.ormbfile import read_ormbfile
+from klever import formats
 from klever.backends import Instance
 from tests.contract.backend import until_ready, workload
 from tests.unit.backends.local.machine import Machine, adder, session_of
@@ -25,10 +25,10 @@ async def deploy(machine: Machine, case: str) -> Instance:
     def fetch(reference: str, content: str, into: Path) -> None:
         shutil.copytree(CASES / case / "model", into / "model")
 
-    metadata = read_ormbfile(CASES / case / "ormbfile.yaml")
-    assert metadata is not None
+    format_ = formats.get(formats.detect(CASES / case / "model"))
+    signature = format_.read_signature(CASES / case / "model")
     backend = await machine.backend(fetch=fetch)
-    await backend.ensure(workload(replace(adder(), format=metadata.format, signature=metadata.signature)))
+    await backend.ensure(workload(replace(adder(), format=format_.name, signature=signature)))
     (instance,) = await until_ready(backend, 1)
     return instance
 
@@ -39,7 +39,7 @@ async def infer(instance: Instance, inputs: list[dict[str, Any]]) -> tuple[int, 
         return response.status, json.loads(await response.text())
 
 
-@pytest.mark.parametrize("case", ["sklearn", "columns", "old-sklearn", "pickle", "xgboost", "lightgbm"])
+@pytest.mark.parametrize("case", ["sklearn", "columns", "old-sklearn", "pickle", "xgboost", "lightgbm", "mlflow"])
 async def test_a_model_answers_as_its_framework_does(machine: Machine, case: str) -> None:
     recorded = json.loads((CASES / case / "case.json").read_text())
     status, answer = await infer(await deploy(machine, case), recorded["inputs"])
