@@ -141,7 +141,7 @@ def test_a_name_that_is_not_the_platforms_is_said(shared: Platform) -> None:
     for command in (("get", "servings"), ("get", "models"), ("logs", "serving", "x"), ("predict", "x", "--example")):
         done = shared.run("klever", *command, "--server", wrong, check=False)
         assert done.returncode == 1
-        assert done.stderr.startswith("klever: this is not a name of the platform: start it with --name")
+        assert done.stderr.startswith("klever: unknown host name: start the platform with --name")
     pulled = shared.run("ormb", "pull", "team/adder:v1", check=False, KLEVER_SERVER=wrong)
     assert (pulled.returncode, "is called by a name that is not its own" in pulled.stderr) == (3, True)
 
