@@ -57,7 +57,7 @@ def labels() -> None:
 
 def columns() -> None:
     """Columns by name, of different types."""
-    table = pd.DataFrame({"city": ["Zug", "Ulm", "Zug", "Graz"] * 5, "rooms": np.arange(20, dtype=np.int64)})
+    table = pd.DataFrame({"city": ["Zug", "Ulm", "Zug", "Graz"] * 5, "rooms": np.arange(20.0)})
     encoder = ColumnTransformer([("city", OneHotEncoder(handle_unknown="ignore"), ["city"])], remainder="passthrough")
     model = make_pipeline(encoder, LinearRegression()).fit(table, np.arange(20.0) * 3)
     asked = table[:3]

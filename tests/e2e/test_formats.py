@@ -22,12 +22,12 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     platform.clean_up()
 
 
-@pytest.mark.parametrize("case", ["sklearn", "columns", "pickle", "xgboost"])
+@pytest.mark.parametrize("case", ["sklearn", "columns", "pickle", "xgboost", "lightgbm", "mlflow"])
 def test_a_model_is_served_with_its_frameworks_answers(platform: Platform, case: str) -> None:
     recorded = json.loads((CASES / case / "case.json").read_text())
     platform.push(f"team/{case}:v1", f"serving/{case}")
     until(lambda: platform.get("versions", "-n", "team")["items"])
-    platform.run("klever", "deploy", f"team/{case}:v1", "--name", case, "--wait", "--timeout", "80s")
+    platform.run("klever", "deploy", f"team/{case}:v1", "--name", case, "--wait", "--timeout", "85s")
     request = json.dumps({"inputs": recorded["inputs"]})
     answer = json.loads(platform.run("klever", "predict", case, "--input", "-", stdin=request).stdout)
     outputs = {output["name"]: output for output in answer["outputs"]}

@@ -28,6 +28,8 @@ __all__ = ["TritonRuntime"]
 
 _EXIT_S: Final = 5
 """How long a stopping server waits for requests under way, and for idle connections that their clients keep open."""
+_LOAD_S: Final = 240
+"""How long a program of the Python backend may take to load its model."""
 _RESTRICTED: Final = "model-repository,shared-memory,trace,logging"
 _OWN_ERRORS: Final = (b"ONNX Runtime: ", b"onnx runtime error", b"model error: ")
 """What begins an error of the model itself: in `files/`, and in Triton's own ONNX Runtime backend."""
@@ -128,6 +130,8 @@ class TritonRuntime:
             "--allow-cpu-metrics=false",
             "--pinned-memory-pool-byte-size=0",
             f"--backend-config=python,shm-region-prefix-name={shared_memory}",
+            # Importing a large framework on a busy machine takes longer than the backend's 30 s.
+            f"--backend-config=python,stub-timeout-seconds={_LOAD_S}",
             f"--exit-timeout-secs={_EXIT_S}",
             "--log-format=ISO8601",
             # Tables of settings: they would push the reason of a failure out of the last lines.

@@ -39,7 +39,7 @@ async def infer(instance: Instance, inputs: list[dict[str, Any]]) -> tuple[int, 
         return response.status, json.loads(await response.text())
 
 
-@pytest.mark.parametrize("case", ["sklearn", "columns", "old-sklearn", "pickle", "xgboost", "lightgbm", "mlflow"])
+@pytest.mark.parametrize("case", ["sklearn", "columns", "old-sklearn", "pickle", "xgboost", "lightgbm"])
 async def test_a_model_answers_as_its_framework_does(machine: Machine, case: str) -> None:
     recorded = json.loads((CASES / case / "case.json").read_text())
     status, answer = await infer(await deploy(machine, case), recorded["inputs"])
