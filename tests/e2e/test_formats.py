@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,3 +40,16 @@ def test_a_model_is_served_with_its_frameworks_answers(platform: Platform, case:
     example = json.loads(platform.run("klever", "predict", case, "--example").stdout)
     assert {output["name"] for output in example["outputs"]} == outputs.keys()
     platform.run("klever", "delete", "serving", case)
+
+
+@pytest.mark.skipif(shutil.which("java") is None, reason="needs a Java runtime")
+def test_pmml_answers_as_openscoring_does(platform: Platform) -> None:
+    platform.push("team/cars:v1", "pmml")
+    platform.run("klever", "deploy", "team/cars:v1", "--name", "cars", "--wait", "--timeout", "85s")
+    path = "/seldon/default/cars/openscoring/model/cars"
+    request = {"id": "a", "arguments": {"displ": 1.8, "year": 1999, "cyl": 4, "class": "compact"}}
+    status, answer = platform.http("POST", path, json.dumps(request), **{"Content-Type": "application/json"})
+    assert (status, json.loads(answer)["results"]["drv"]) == (200, "f")
+    assert platform.http("DELETE", path)[0] == 403
+    example = json.loads(platform.run("klever", "predict", "cars", "--example").stdout)
+    assert example["results"].keys() == json.loads(answer)["results"].keys()
