@@ -15,7 +15,6 @@ from typing import Any
 
 import joblib
 import lightgbm
-import mlflow.sklearn
 import numpy as np
 import pandas as pd
 import sklearn.base
@@ -109,22 +108,8 @@ def boosted() -> None:
     )
 
 
-def tracked() -> None:
-    """MLflow: columns by name, checked by its own signature."""
-    table = pd.DataFrame(IRIS.data, columns=["sepal_length", "sepal_width", "petal_length", "petal_width"])
-    model = LogisticRegression(max_iter=500).fit(table, IRIS.target)
-    asked = table[::30]
-    signature = mlflow.models.infer_signature(asked, model.predict(asked))
-
-    def save(to: Path) -> None:
-        to.rmdir()
-        mlflow.sklearn.save_model(model, to, signature=signature, serialization_format="cloudpickle")
-
-    write("mlflow", save, {name: asked[name].to_numpy() for name in table}, {"predict": model.predict(asked)})
-
-
 def main() -> None:
-    for case in (tracked, labels, columns, other_version, pickled, boosted):
+    for case in (labels, columns, other_version, pickled, boosted):
         case()
 
 

@@ -74,7 +74,7 @@ _BUILT_IN: Final = {
         ),
         Environment(
             name="tabular",
-            description="scikit-learn, XGBoost, LightGBM, MLflow and Spark MLlib models, for Triton's Python backend",
+            description="scikit-learn, XGBoost and LightGBM models, for Triton's Python backend",
             pythons=("3.11", "3.12"),
             lock=_LOCKS / "tabular.txt",
         ),

@@ -29,7 +29,7 @@ def deploy(platform: Platform, reference: str, name: str) -> None:
     until(lambda: platform.get("servings", name).get("status", {}).get("phase") == "Ready", 240)
 
 
-@pytest.mark.parametrize("case", ["sklearn", "columns", "pickle", "xgboost", "lightgbm", "mlflow"])
+@pytest.mark.parametrize("case", ["sklearn", "columns", "pickle", "xgboost", "lightgbm"])
 def test_a_model_is_served_with_its_frameworks_answers(platform: Platform, case: str) -> None:
     recorded = json.loads((CASES / case / "case.json").read_text())
     platform.push(f"team/{case}:v1", f"serving/{case}")

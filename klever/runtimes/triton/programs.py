@@ -1,4 +1,4 @@
-"""How the Python backend of the environment's Triton runs each format: by a program of ours, in an environment."""
+"""How the Python backend of the environment's Triton runs each format: by one of our programs, in an environment."""
 
 from __future__ import annotations
 
@@ -31,10 +31,9 @@ def source(name: str) -> bytes:
 
 
 def _tabular(framework: str, *suffixes: str) -> Program:
-    """The model of a framework; without suffixes it is a directory. Its name says nothing to the program."""
+    """The one file of a framework's model. Its name says nothing to the program."""
     sources = {"model.py": "tabular.py", "framework.py": f"frameworks/{framework}.py"}
-    files = ModelFiles({"|".join(suffixes): "model"}) if suffixes else ModelFiles(directory="model")
-    return Program("tabular", sources, files)
+    return Program("tabular", sources, ModelFiles({"|".join(suffixes): "model"}))
 
 
 PROGRAMS: Final[Mapping[str, Program]] = {
@@ -43,5 +42,4 @@ PROGRAMS: Final[Mapping[str, Program]] = {
     "Pickle": _tabular("sklearn", ".pickle", ".pkl"),
     "XGBoost": _tabular("xgboost", ".xgboost", ".ubj", ".bst", ".xgb", "model.json"),
     "LightGBM": _tabular("lightgbm", ".txt", ".lightgbm", ".lgb"),
-    "MLflow": _tabular("mlflow"),
 }
