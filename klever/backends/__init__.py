@@ -31,10 +31,11 @@ class ServingKey:
 
 @dataclass(frozen=True, slots=True)
 class PredictorWorkload:
-    """What the replicas of one predictor run.
+    """Replicas that run the same.
 
     `id` is a short hash of everything below except `replicas`, `signature` and `trust`: another id is another set of
-    replicas, beside the old one. `model` is a reference pinned by manifest digest, empty for a command
+    replicas, beside the old one. `predictor` is who uses it, the first if several do; it may change while the replicas
+    run. `model` is a reference pinned by manifest digest, empty for a command
     without a model. `content` is the content layer's digest (the key of the unpacked model). `env` (Kubernetes' EnvVar
     objects) and `resources` (quantities by the names `cpu`, `memory` and `gpu`) are as the spec has them. `trust` says
     what running it can do.
@@ -59,8 +60,9 @@ class PredictorWorkload:
 class Workload:
     """Everything of one Serving that shall run.
 
-    `keep` names workloads that run already and are left as they are: they still carry traffic. `shares` are the
-    percentages of the requests without a header match, by predictor, for a backend that routes them itself.
+    `predictors` have different ids. `keep` names workloads that run already and are left as they are: they still carry
+    traffic. `shares` are the percentages of the requests without a header match, by predictor, for a backend that
+    routes them itself.
     """
 
     key: ServingKey
@@ -89,7 +91,8 @@ class Instance:
     `http`, `grpc` and `metrics` are endpoints, `HOST:PORT` or `unix:PATH`, empty until requests are taken there.
     Replicas that share a load balancer, such as a Service of Kubernetes, have the same endpoint. Metrics are at the
     path `/metrics`. `sandbox` is the level of the sandbox that it runs in, empty until it runs.
-    `trust` is that of the workload that it was started for.
+    `trust` is that of the workload that it was started for. `index` numbers the replicas of a workload from 0: a
+    workload that gets fewer replicas loses those with the highest ones. `predictor` is empty until `ensure` names it.
     """
 
     name: str
@@ -106,6 +109,7 @@ class Instance:
     guard: Guard = Guard.NONE
     started_at: datetime | None = None
     trust: Trust = Trust.CODE
+    index: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +139,9 @@ class Backend(Protocol):
         """
 
     async def ensure(self, workload: Workload) -> None:
-        """Make exactly these predictor workloads exist. Returns before they are ready; watch tells of progress.
+        """Make exactly these workloads exist. Returns before they are ready; watch tells of progress.
 
-        Revisions and replicas that are named neither there nor in `keep` are stopped gracefully and removed.
+        Workloads and replicas that are named neither there nor in `keep` are stopped gracefully and removed.
         """
 
     async def observe(self, key: ServingKey) -> tuple[Instance, ...]:

@@ -55,7 +55,7 @@ SERVER = (
         for verb in ("create", "get", "list", "watch", "patch", "delete")
     ),
     *(Right("", _NAMESPACES, verb) for verb in ("create", "get", "list", "patch")),
-    *(Right(GROUP, "servingrevisions", verb) for verb in ("get", "list")),
+    Right(GROUP, "servingrevisions", "list"),
     Right("", "events", "list"),
 )
 """What the API's callers do through it: those of config/rbac/server.yaml."""

@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 
 from klever.api.codec import from_object, to_object
 from klever.api.kinds import EVENT, Kind, Object
-from klever.errors import ExpiredError, FieldViolation, InvalidError
+from klever.errors import ExpiredError, FailedPreconditionError, FieldViolation, InvalidError
 from klever.server.ordering import by_time, created, last_seen
 from klever.store import Key, Page, Store, WatchEvent
 from klever.v1alpha1.common_pb2 import (
@@ -117,13 +117,23 @@ class Objects(Generic[M]):
         return self.read(await self.store.create(self.kind, self.write(message, namespace)))
 
     async def apply(self, message: Message, namespace: str, name: str) -> M:
-        return self.read(await self.store.apply(self.kind, self.write(message, namespace, name)))
+        return self._changed(await self.store.apply(self.kind, self.write(message, namespace, name)))
 
     async def get(self, namespace: str, name: str) -> M:
         return self.read(await self.store.get(self.kind, self.key(namespace, name)))
 
     async def patch(self, key: Key, patch: dict[str, Any]) -> M:
-        return self.read(await self.store.patch(self.kind, key, patch))
+        return self._changed(await self.store.patch(self.kind, key, patch))
+
+    def _changed(self, obj: Object) -> M:
+        """Return what was written; raises `FailedPreconditionError` if it is being deleted, the change with it."""
+        metadata = obj["metadata"]
+        if "deletionTimestamp" in metadata:
+            raise FailedPreconditionError(
+                f"{self.kind.kind.lower()} {metadata['name']} is being deleted: wait until it is gone, then create it",
+                reason="BEING_DELETED",
+            )
+        return self.read(obj)
 
     async def delete(self, namespace: str, name: str, resource_version: str) -> None:
         await self.store.delete(self.kind, self.key(namespace, name), resource_version=resource_version)

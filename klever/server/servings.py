@@ -9,11 +9,14 @@ from typing import Any
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from klever.api.kinds import SERVING
+from klever.api.kinds import SERVING, Object
 from klever.backends import Backend, Instance, ServingKey
 from klever.controllers.render import ServingRenderer
+from klever.controllers.serving.history import AUTHOR
 from klever.errors import FailedPreconditionError, FieldViolation, InvalidError
-from klever.server.objects import Objects, required, tail_of
+from klever.server.calls import CALLER
+from klever.server.objects import required, tail_of
+from klever.server.rollouts import RolloutHandlers
 from klever.store import Store
 from klever.traffic.shares import check_shares, format_shares, parse_shares, read_shares, set_shares
 from klever.v1alpha1 import common_pb2, serving_service_pb2
@@ -29,17 +32,17 @@ _UPDATABLE = ("spec", "spec.predictors", "metadata.labels", "metadata.annotation
 """What an update mask may name."""
 
 
-class ServingHandlers:
+class ServingHandlers(RolloutHandlers):
     def __init__(self, store: Store, backend: Backend, renderer: ServingRenderer) -> None:
-        self._servings = Objects(store, SERVING, Serving)
+        super().__init__(store)
         self._backend = backend
         self._renderer = renderer
 
     async def create_serving(self, request: serving_service_pb2.CreateServingRequest) -> Serving:
-        return await self._servings.create(request.serving, request.namespace)
+        return await self._servings.create(_signed(request.serving), request.namespace)
 
     async def apply_serving(self, request: serving_service_pb2.ApplyServingRequest) -> Serving:
-        return await self._servings.apply(request.serving, request.namespace, request.name)
+        return await self._servings.apply(_signed(request.serving), request.namespace, request.name)
 
     async def get_serving(self, request: serving_service_pb2.GetServingRequest) -> Serving:
         return await self._servings.get(request.namespace, request.name)
@@ -63,6 +66,8 @@ class ServingHandlers:
         version = obj["metadata"].get("resourceVersion")
         if version:
             patch.setdefault("metadata", {})["resourceVersion"] = version
+        if "spec" in patch:
+            _annotate(patch, AUTHOR, CALLER.get())
         return await self._servings.patch(self._servings.key(request.namespace, request.name), patch)
 
     async def delete_serving(self, request: serving_service_pb2.DeleteServingRequest) -> Empty:
@@ -73,22 +78,18 @@ class ServingHandlers:
         return self._servings.watch(request.namespace, request.options, serving_service_pb2.WatchServingsResponse)
 
     async def set_traffic(self, request: serving_service_pb2.SetTrafficRequest) -> Serving:
-        key = self._servings.key(request.namespace, request.name)
-        obj = await self._servings.store.get(SERVING, key)
-        serving = self._servings.read(obj)
         if request.undo and request.traffic:
             raise InvalidError(violations=(FieldViolation("traffic", "must be empty with undo"),))
-        predictors = obj["spec"]["predictors"]  # with what a newer version may have put into them
-        shares = _previous(serving) if request.undo else dict(request.traffic)
-        check_shares(shares, predictors)
-        patch = {
-            "metadata": {
-                "resourceVersion": request.resource_version or serving.metadata.resource_version,
-                "annotations": {PREVIOUS_TRAFFIC: format_shares(read_shares(predictors), ",")},
-            },
-            "spec": {"predictors": set_shares(predictors, shares)},
-        }
-        return await self._servings.patch(key, patch)
+
+        async def change(serving: Object) -> dict[str, Any]:
+            predictors = serving["spec"]["predictors"]
+            shares = _previous(serving) if request.undo else dict(request.traffic)
+            check_shares(shares, predictors)
+            before = None if request.undo else format_shares(read_shares(predictors), ",")
+            annotations = {PREVIOUS_TRAFFIC: before, AUTHOR: CALLER.get()}
+            return {"metadata": {"annotations": annotations}, "spec": {"predictors": set_shares(predictors, shares)}}
+
+        return await self._change(request, change)
 
     async def list_instances(
         self, request: serving_service_pb2.ListInstancesRequest
@@ -179,11 +180,26 @@ def _keep_unknown(predictors: list[dict[str, Any]], stored: list[dict[str, Any]]
         predictor |= {name: value for name, value in before.items() if name not in known}
 
 
-def _previous(serving: Serving) -> dict[str, int]:
-    text = serving.metadata.annotations.get(PREVIOUS_TRAFFIC, "")
+def _signed(serving: Serving) -> Serving:
+    """Return the Serving with the caller as the author of its spec."""
+    signed = Serving()
+    signed.CopyFrom(serving)
+    signed.metadata.annotations[AUTHOR] = CALLER.get()
+    return signed
+
+
+def _annotate(patch: dict[str, Any], name: str, value: str) -> None:
+    metadata = patch.setdefault("metadata", {})
+    metadata["annotations"] = {**(metadata.get("annotations") or {}), name: value}
+
+
+def _previous(serving: Object) -> dict[str, int]:
+    """Return the shares before the last change, which can be undone once."""
+    metadata = serving["metadata"]
+    text = metadata.get("annotations", {}).get(PREVIOUS_TRAFFIC, "")
     if not text:
         raise FailedPreconditionError(
-            f"the traffic of serving {serving.metadata.name} was never changed: nothing to undo",
+            f"the last change of the traffic of serving {metadata['name']} is not known: nothing to undo",
             reason="NOTHING_TO_UNDO",
         )
     return parse_shares(text.split(","))

@@ -45,7 +45,7 @@ def test_logs(platform: Platform, job: str) -> None:
     assert lines[0] == "pulling team/adder:v1"
     assert lines[-1] == "inputs: 2, outputs: 1, operators: 1"
     assert out(platform, "logs", "-f", "modeljob", job, "-n", "team").splitlines() == lines
-    assert all(line.startswith("adder-main-") for line in out(platform, "logs", "serving", "adder").splitlines())
+    assert all(line.startswith("adder-") for line in out(platform, "logs", "serving", "adder").splitlines())
 
 
 def test_describe(platform: Platform, job: str) -> None:

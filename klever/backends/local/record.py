@@ -35,19 +35,18 @@ class Slot:
     """The place of one replica: what names it, whatever runs there."""
 
     key: ServingKey
-    predictor: str
     workload: str
     index: int
 
     @property
     def process(self) -> str:
         """The process's id: the parts are DNS labels, so the dots keep them apart."""
-        return f"{PROCESS_PREFIX}{self.key.namespace}.{self.key.name}.{self.predictor}.{self.workload}.{self.index}"
+        return f"{PROCESS_PREFIX}{self.key.namespace}.{self.key.name}.{self.workload}.{self.index}"
 
     @property
     def name(self) -> str:
         """The name that people see, unique in its namespace."""
-        return f"{self.key.name}-{self.predictor}-{self.workload}-{self.index}"
+        return f"{self.key.name}-{self.workload}-{self.index}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,10 +46,10 @@ class LocalServing:
         return replica
 
     def declare(self, workload: Workload | None) -> None:
-        """Make these predictor workloads exist, leave those to keep, end all others; None for nothing at all."""
+        """Make these workloads exist, leave those to keep, end all others; None for nothing at all."""
         keep = workload.keep if workload else frozenset[str]()
         self._wanted = {
-            Slot(self.key, predictor.predictor, predictor.id, index): predictor
+            Slot(self.key, predictor.id, index): predictor
             for predictor in (workload.predictors if workload else ())
             for index in range(predictor.replicas)
         }
