@@ -257,10 +257,12 @@ async def serve(root: Path) -> None:
     from klever.executors.local import LocalExecutor  # noqa: PLC0415 - as above
     from klever.process import ProcessManager  # noqa: PLC0415 - as above
     from klever.routers.envoy import EnvoyRouter  # noqa: PLC0415 - as above
-    from klever.server.app import JOBS, make_server  # noqa: PLC0415 - as above
+    from klever.server.app import make_server  # noqa: PLC0415 - as above
     from klever.server.binding import Binder  # noqa: PLC0415 - as above
     from klever.server.calls import RpcMetrics  # noqa: PLC0415 - as above
     from klever.server.jobs import JobHandlers  # noqa: PLC0415 - as above
+    from klever.server.objects import Objects  # noqa: PLC0415 - as above
+    from klever.server.services import JOBS, make_services  # noqa: PLC0415 - as above
     from klever.store.sqlite import SqliteStore  # noqa: PLC0415 - as above
     from klever.store.validation import SchemaAdmission  # noqa: PLC0415 - as above
 
@@ -282,12 +284,13 @@ async def serve(root: Path) -> None:
     )
     processes = ProcessManager(data.processes)
     executor = LocalExecutor(processes, (), env={}, environments=EnvironmentManager(processes.root))
-    handlers = JobHandlers(store, executor)
+    jobs = Objects[ModelJob](store, MODEL_JOB)
+    services = make_services([jobs], {JOBS: JobHandlers(jobs, executor)})
     authenticator = token_access(data.token(), anonymous=True)
-    server = await make_server(Binder(authenticator, RpcMetrics(CollectorRegistry())), ((JOBS, handlers),))
+    server = await make_server(Binder(authenticator, RpcMetrics(CollectorRegistry())), services)
     server.add_insecure_port(f"unix:{gateway.api}")
     await server.start()
-    router = EnvoyRouter(data.envoy, gateway, processes, envoy_binary())
+    router = EnvoyRouter(data.envoy, gateway, processes, envoy_binary(), ())
     await router.start()
     print(gateway.url, flush=True)
     stop = asyncio.Event()

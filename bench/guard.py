@@ -57,10 +57,9 @@ async def gateway(directory: Path, triton: str) -> AsyncIterator[str]:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
     descriptors = Path(str(files("klever.v1alpha1") / "descriptor.binpb"))
-    paths = (directory / name for name in ("api.sock", "registry.sock", "admin.sock"))
-    api, registry, admin = paths
-    config = Gateway("127.0.0.1", port, api, registry, admin, descriptors, "secret")
-    router = EnvoyRouter(directory / "envoy", config, ProcessManager(directory / "processes"), envoy_binary())
+    api, registry, admin, access = (directory / f"{name}.sock" for name in ("api", "registry", "admin", "access"))
+    config = Gateway("127.0.0.1", port, api, registry, admin, access, descriptors)
+    router = EnvoyRouter(directory / "envoy", config, ProcessManager(directory / "processes"), envoy_binary(), ())
     await router.start()
     try:
         for namespace, guard in (("guarded", Guard.TRITON), ("bare", Guard.NONE)):

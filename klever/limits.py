@@ -49,6 +49,7 @@ class Limits:
     response_bytes: int = _limit(4 << 20, "bytes", "an answer of the API: a gRPC client takes 4 MiB by default")
     open_streams: int = _limit(500, "streams", "the watches and followed logs of all callers at a time")
     anonymous_streams: int = _limit(400, "streams", "those of callers without a token, so that others get some as well")
+    api_requests: int = _limit(500, "requests", "the requests to the API at a time, beside open streams")
     task_memory_bytes: int = _limit(2 << 30, "bytes", "the resident memory of a job's task")
     task_seconds: int = _limit(3600, "seconds", "the run time of a job's task, whatever its spec allows")
     concurrent_renders: int = _limit(4, "renders", "the calls of RenderServing at a time")

@@ -1,12 +1,20 @@
-"""The kinds that a store holds: a table. Adding a kind is adding a proto message and a row."""
+"""The table of kinds: everything that holds for one kind and not for another is in its row.
+
+To add a kind, write its proto message and its service, its controller, and one row of `KINDS`. The API, the command
+line, the stores, the metrics and the RBAC roles follow from the row.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Final
 
+from google.protobuf.descriptor import Descriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
+from klever.api.columns import Column
+from klever.v1alpha1 import job_service_pb2, schema_pb2, serving_service_pb2
 from klever.v1alpha1.inspection_pb2 import ModelInspection
 from klever.v1alpha1.meta_pb2 import Event
 from klever.v1alpha1.modeljob_pb2 import ModelJob
@@ -26,18 +34,16 @@ __all__ = [
     "Object",
 ]
 
-GROUP = "kleveross.io"
+GROUP: Final = "kleveross.io"
+_VERSION: Final = "v1alpha1"
 
 Object = dict[str, Any]
 """One object as Kubernetes JSON. Treated as immutable once a store has returned it."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Kind:
-    """A kind and how it is addressed. `message` is None where no API message exists.
-
-    Each is one object, equal to itself alone: they are keys wherever objects are looked up.
-    """
+    """One row. A kind equals itself alone, so that it can be a key."""
 
     group: str
     version: str
@@ -46,6 +52,52 @@ class Kind:
     namespaced: bool = True
     has_status: bool = True
     message: type[Message] | None = None
+    """None for a kind that the API does not show as an object."""
+    names: tuple[str, ...] = ()
+    """What the command line calls it: the plural, the singular, then short names."""
+    columns: tuple[Column, ...] = ()
+    """What tables show beside the name."""
+    service: ServiceDescriptor | None = None
+    """The gRPC service with the kind's methods, such as GetServing and ListServings."""
+    leads_service: bool = True
+    """Whether methods that name no kind, such as StreamLogs, are about this one."""
+    controllers: tuple[str, ...] = ()
+    """The controllers that reconcile something whenever an object of this kind changes."""
+    controller_verbs: tuple[str, ...] = ()
+    """The Kubernetes verbs that the controllers need on its objects. They also patch the status of Klever's kinds."""
+    server_verbs: tuple[str, ...] = ()
+    """The Kubernetes verbs that the API server of Klever needs on its objects."""
+
+    @classmethod
+    def describe(
+        cls,
+        message: type[Message],
+        *,
+        service: ServiceDescriptor | None = None,
+        leads_service: bool = True,
+        controllers: tuple[str, ...] = (),
+        controller_verbs: tuple[str, ...] = (),
+        server_verbs: tuple[str, ...] = (),
+    ) -> Kind:
+        """Return the row of one of Klever's own kinds. Its names and columns are options of its message."""
+        descriptor: Any = message.DESCRIPTOR
+        resource = descriptor.GetOptions().Extensions[schema_pb2.message_schema].resource
+        return cls(
+            GROUP,
+            _VERSION,
+            descriptor.name,
+            resource.plural,
+            namespaced=not resource.cluster_scoped,
+            has_status="status" in descriptor.fields_by_name,
+            message=message,
+            names=(resource.plural, resource.singular, *resource.short_names),
+            columns=tuple(Column(c.name, c.json_path, c.type, wide=c.priority > 0) for c in resource.columns),
+            service=service,
+            leads_service=leads_service,
+            controllers=controllers,
+            controller_verbs=controller_verbs,
+            server_verbs=server_verbs,
+        )
 
     @property
     def api_version(self) -> str:
@@ -53,26 +105,80 @@ class Kind:
 
     @property
     def resource(self) -> str:
-        """Plural with the group, as in messages of Kubernetes: `servings.kleveross.io`."""
+        """Plural with the group, as in Kubernetes' messages: `servings.kleveross.io`."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is one of Klever's kinds, with a CustomResourceDefinition, and not one of Kubernetes."""
+        return self.group == GROUP
+
+    @cached_property
+    def has_phase(self) -> bool:
+        """Whether its status has a phase."""
+        status: Any = self._status
+        return status is not None and "phase" in status.fields_by_name
+
+    @property
+    def _status(self) -> Descriptor | None:
+        field: Any = self.message.DESCRIPTOR.fields_by_name.get("status") if self.message else None
+        return field.message_type if field is not None else None
+
+    def field_of(self, request: Descriptor) -> str:
+        """Return the name of the field of a request that holds an object of this kind; empty if there is none."""
+        wanted: Any = self.message.DESCRIPTOR if self.message else None
+        fields: Any = request.fields
+        return next((field.name for field in fields if wanted is not None and field.message_type is wanted), "")
 
     def __str__(self) -> str:
         return self.kind
 
 
-MODEL_JOB = Kind(GROUP, "v1alpha1", "ModelJob", "modeljobs", message=ModelJob)
-SERVING = Kind(GROUP, "v1alpha1", "Serving", "servings", message=Serving)
-SERVING_REVISION = Kind(GROUP, "v1alpha1", "ServingRevision", "servingrevisions", message=ServingRevision)
-MODEL_INSPECTION = Kind(
-    GROUP,
-    "v1alpha1",
-    "ModelInspection",
-    "modelinspections",
-    namespaced=False,
-    has_status=False,
-    message=ModelInspection,
-)
-EVENT = Kind("", "v1", "Event", "events", has_status=False, message=Event)
-NAMESPACE = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
+_EDIT: Final = ("create", "get", "list", "watch", "patch", "delete")
 
-KINDS: tuple[Kind, ...] = (MODEL_JOB, SERVING, SERVING_REVISION, MODEL_INSPECTION, EVENT, NAMESPACE)
+MODEL_JOB: Final = Kind.describe(
+    ModelJob,
+    service=job_service_pb2.DESCRIPTOR.services_by_name["JobService"],
+    controllers=("modeljob", "serving"),
+    # create: for a missing signature or inspection; patch: finalizers; delete: after ttlSecondsAfterFinished
+    controller_verbs=("create", "list", "watch", "patch", "delete"),
+    server_verbs=_EDIT,
+)
+SERVING: Final = Kind.describe(
+    Serving,
+    service=serving_service_pb2.DESCRIPTOR.services_by_name["ServingService"],
+    controllers=("serving",),
+    controller_verbs=("list", "watch", "patch"),
+    server_verbs=_EDIT,
+)
+SERVING_REVISION: Final = Kind.describe(
+    ServingRevision,
+    controller_verbs=("create", "list", "watch", "delete"),  # delete: beyond spec.revisionHistoryLimit
+    server_verbs=("list",),
+)
+MODEL_INSPECTION: Final = Kind.describe(
+    ModelInspection,
+    controller_verbs=("create", "list", "watch", "patch", "delete"),  # delete: of content that is no longer used
+)
+EVENT: Final = Kind(
+    "",
+    "v1",
+    "Event",
+    "events",
+    has_status=False,
+    message=Event,
+    controller_verbs=("create", "patch"),  # patch: an Event that is repeated is counted
+    server_verbs=("list",),
+)
+NAMESPACE: Final = Kind(
+    "",
+    "v1",
+    "Namespace",
+    "namespaces",
+    namespaced=False,
+    controllers=("serving",),
+    controller_verbs=("list", "watch"),  # the label kleveross.io/allow-code
+    server_verbs=("create", "get", "list", "patch"),  # projects are namespaces; patch: the same label
+)
+
+KINDS: Final[tuple[Kind, ...]] = (MODEL_JOB, SERVING, SERVING_REVISION, MODEL_INSPECTION, EVENT, NAMESPACE)

@@ -11,7 +11,7 @@ from typing import Final
 
 from klever.errors import InvalidError
 
-__all__ = ["Field", "Walk", "content", "text", "varints"]
+__all__ = ["Field", "Walk", "content", "text", "varint", "varints"]
 
 Field = int | memoryview
 """A field's value: a number of a varint or of a fixed width, or the content of a string, bytes or message."""
@@ -37,16 +37,16 @@ class Walk:
             self._left -= 1
             if self._left < 0:
                 raise InvalidError(f"it has more than {self._most} fields")
-            key, at = _varint(message, at)
+            key, at = varint(message, at)
             number, kind = key >> 3, key & 7
             if not number:
                 raise InvalidError(f"a field has the number 0 at byte {at}")
             if kind == _VARINT:
-                value, at = _varint(message, at)
+                value, at = varint(message, at)
                 yield number, value
                 continue
             if kind == _LENGTH:
-                size, at = _varint(message, at)
+                size, at = varint(message, at)
             elif kind in _WIDTHS:
                 size = _WIDTHS[kind]
             else:
@@ -92,14 +92,14 @@ def varints(value: Field, most: int) -> Iterator[int]:
     for _ in range(most):
         if at >= len(value):
             return
-        number, at = _varint(value, at)
+        number, at = varint(value, at)
         yield number
     if at < len(value):
         raise InvalidError(f"a list has more than {most} numbers")
 
 
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    """Return the number at a position, and the position behind it."""
+def varint(message: memoryview, at: int) -> tuple[int, int]:
+    """Return the number at a position, and the position behind it; raises `InvalidError` if it does not end."""
     try:
         byte = message[at]
         if byte < 0x80:

@@ -123,6 +123,7 @@ def _details(document: Mapping[str, Any]) -> Details:
         classes=tuple(document.get("classes") or ()),
         language_model=_language_model(language_model) if language_model else None,
         warnings=tuple(document.get("warnings") or ()),
+        feature_names=tuple(document.get("featureNames") or ()),
     )
 
 

@@ -26,6 +26,7 @@ _DETAILS: Final = {
     "classes": [str],
     "languageModel": {"architecture": str, "quantization": str, "contextLength": _INT64, "chatTemplate": str},
     "warnings": [str],
+    "featureNames": [str],
 }
 """Klever's own: the original ormb ignores them."""
 FIELDS: Final[Mapping[str, Any]] = {

@@ -1,8 +1,8 @@
-"""Identity and authorization: two questions that the API and the registry ask of the same two parts.
+"""Identity and authorization: two questions that the API, the registry and the gateway ask of the same two parts.
 
 An `Authenticator` says who sent a request. An `Authorizer` says whether that caller may do what the request asks for.
-The API and the registry authenticate before they read a body, and authorize once they know the object. Implementations
-are chosen by `klever.cmd` alone.
+All three authenticate before they read a body. The API and the registry authorize once they know the object. The
+gateway authorizes inference, whose object is in the path or the metadata. `klever.cmd` alone chooses implementations.
 """
 
 from __future__ import annotations
@@ -74,8 +74,9 @@ class Authorizer(Protocol):
     def check(self, caller: Caller, verb: str, resource: Resource) -> Decision:
         """Decide whether the caller may do this.
 
-        Verbs of the API are Kubernetes' (get, list, watch, create, patch, update, delete); verbs of the registry are
-        pull, push, delete, and login, which asks whether the credentials are good.
+        Verbs of the API are Kubernetes' (get, list, watch, create, patch, update, delete). Verbs of the registry are
+        pull, push, delete, and login, which asks whether the credentials are good. The gateway asks for infer, of a
+        Serving.
         """
 
 

@@ -17,7 +17,7 @@ __all__ = ["OWNER", "TokenAuthenticator", "TokenAuthorizer", "token_access"]
 OWNER: Final = Caller("owner", frozenset({"owners"}))
 """Whoever has the one token."""
 
-_READS: Final = frozenset({"get", "list", "watch", "pull"})
+_READS: Final = frozenset({"get", "list", "watch", "pull", "infer"})
 """Verbs that change nothing."""
 
 

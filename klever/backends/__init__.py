@@ -7,7 +7,7 @@ and tells of every change through `watch`; it never touches routes. Implementati
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -132,10 +132,11 @@ class Backend(Protocol):
     def check(self, predictor: PredictorWorkload) -> tuple[FieldViolation, ...]:
         """Return what this backend does not support, by field path below the predictor; empty if it can run. Pure."""
 
-    async def render(self, key: ServingKey, predictor: PredictorWorkload) -> Rendering:
-        """Return what would be created for a predictor that `check` passed; nothing is.
+    async def render(self, key: ServingKey, predictor: PredictorWorkload, files: Sequence[str]) -> Rendering:
+        """Return what would be created for a predictor that `check` passed; nothing is, and no model is pulled.
 
-        Raises `InvalidError` for a model that cannot be served, and other `KleverError` if it cannot be pulled now.
+        `files` are the names of the model's files, as its metadata lists them; empty if it lists none. Raises
+        `InvalidError` for a model that cannot be served, `FailedPreconditionError` if its files are not known.
         """
 
     async def ensure(self, workload: Workload) -> None:

@@ -123,5 +123,9 @@ class Catalogue(ABC):
         """Delete a tag, or a manifest by its digest together with all its tags."""
 
     @abstractmethod
+    def contents(self) -> AsyncIterator[Digest]:
+        """Yield the content of each version that a tag names now; a version that cannot be read is left out."""
+
+    @abstractmethod
     def notifications(self) -> AsyncIterator[Push]:
         """Yield each version that is there, then each push, for ever. One reader at a time."""

@@ -9,10 +9,12 @@ import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from klever.artifacts.dialects import config_media_types
 from klever.catalog.catalogue import Catalogue, Push, Version
+from klever.catalog.pages import read_by_time, read_page
 from klever.catalog.reader import VersionReader
 from klever.disk import disk_errors
 from klever.errors import KleverError, NotFoundError
@@ -30,8 +32,6 @@ _PAGE: Final = 1000
 """Names that are read in one go; other tasks run in between."""
 _CHUNK: Final = 8
 """Versions that are read at a time."""
-_PAGE_BYTES: Final = 4 << 20
-"""Metadata of the versions of a page: a message holds no more."""
 _CANDIDATES: Final = 4
 """Tags, the last pushed ones, among which a model's latest version is looked for."""
 _CACHED_LATEST: Final = 4096
@@ -89,16 +89,8 @@ class EmbeddedCatalogue(Catalogue):
         tags = self._registry.tagged(
             repository, config_media_types(), containing=containing, offset=offset, limit=limit + 1
         )
-        page: list[Version | None] = []
-        left = _PAGE_BYTES
-        for start in range(0, min(limit, len(tags)), _CHUNK):
-            for version in await self._read_all(repository, tags[start : min(start + _CHUNK, limit)]):
-                left -= version.config_bytes if version else 0
-                if left < 0 and page:
-                    return page, True
-                page.append(version)
-            await asyncio.sleep(0)  # versions that are known are read without waiting
-        return page, len(tags) > limit
+        page = await read_page(tags[:limit], partial(self._read_all, repository), chunk=_CHUNK)
+        return page, len(tags) > len(page)
 
     async def versions_by_time(self, repository: str, *, containing: str = "") -> list[Version]:
         self._check_known(repository)
@@ -107,12 +99,7 @@ class EmbeddedCatalogue(Catalogue):
         if len(tags) > most:
             count = max(await self.count(repository), most + 1)
             self._limits.check("versions_by_time", count, f"the model {repository}", "order_by")
-        found: list[Version] = []
-        for start in range(0, len(tags), _CHUNK):
-            found += filter(None, await self._read_all(repository, tags[start : start + _CHUNK]))
-            used = sum(version.config_bytes for version in found)
-            self._limits.check("listed_bytes", used, f"the metadata of the versions of {repository}", "order_by")
-        return sorted(found, key=lambda version: version.created)
+        return await read_by_time(tags, partial(self._read_all, repository), repository, self._limits, chunk=_CHUNK)
 
     async def latest(self, repository: str) -> Version | None:
         """Return the version that was created last among those pushed last; None if none of these is a model."""
@@ -152,18 +139,33 @@ class EmbeddedCatalogue(Catalogue):
         try:
             return await self._registry.delete(reference.repository, reference.target)
         except NotFoundError as error:
-            raise _missing(reference) from error
+            raise _missing(reference, error) from error
+
+    async def contents(self) -> AsyncIterator[Digest]:
+        async for repository, tag in self._tags():
+            reference = Reference(repository, tag=tag.name).with_digest(tag.digest)
+            try:
+                content = self._reader.content(reference, tag.digest, partial(self._manifest_bytes, reference))
+            except KleverError:  # damaged, deleted since, or beyond a limit
+                continue
+            yield content
+            await asyncio.sleep(0)  # nothing above waits: others get their turn
 
     async def notifications(self) -> AsyncIterator[Push]:
+        async for repository, tag in self._tags():
+            yield Push(repository, tag.name, tag.digest, new=False)
+        while True:
+            yield await self._pushes.next()
+
+    async def _tags(self) -> AsyncIterator[tuple[str, Tag]]:
+        """Yield every tag that names a model, with its repository."""
         types = config_media_types()
         for repository in await self.models():
             offset = 0
             while tags := self._registry.tagged(repository, types, offset=offset, limit=_PAGE):
                 for tag in tags:
-                    yield Push(repository, tag.name, tag.digest, new=False)
+                    yield repository, tag
                 offset += len(tags)
-        while True:
-            yield await self._pushes.next()
 
     def _check_known(self, repository: str) -> None:
         try:
@@ -189,7 +191,10 @@ class EmbeddedCatalogue(Catalogue):
         try:
             return self._registry.manifest(reference.repository, reference.target)
         except NotFoundError as error:
-            raise _missing(reference) from error
+            raise _missing(reference, error) from error
+
+    def _manifest_bytes(self, reference: Reference) -> bytes:
+        return self._manifest(reference).content
 
     async def _read(self, reference: Reference, stored: StoredManifest) -> Version:
         if known := self._reader.known(reference, stored.digest):
@@ -206,5 +211,5 @@ class EmbeddedCatalogue(Catalogue):
             return await asyncio.to_thread(blob.path.read_bytes)
 
 
-def _missing(reference: Reference) -> NotFoundError:
-    return NotFoundError(f"{reference} is not in the registry", reason="MODEL_NOT_FOUND")
+def _missing(reference: Reference, error: NotFoundError) -> NotFoundError:
+    return NotFoundError(f"{reference} is not in the registry: {error.message}", reason="MODEL_NOT_FOUND")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections import ChainMap, Counter
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final, TypeVar
 
 from klever.catalog.catalogue import Catalogue, Push, Version
+from klever.catalog.pages import read_by_time, read_page
 from klever.catalog.reader import VersionReader
-from klever.errors import InvalidError, NotFoundError
+from klever.errors import IntegrityError, InvalidError, NotFoundError
 from klever.limits import DEFAULTS, Limits
 from klever.oci.client import RegistryClient
 from klever.oci.digest import Digest
@@ -25,6 +27,10 @@ T = TypeVar("T")
 
 _THREADS: Final = 32
 """Calls at a time; further calls wait."""
+_CLIENTS: Final = 8
+"""Clients that read one list at a time."""
+_CHUNK: Final = 4 * _CLIENTS
+"""Versions that are read before the size of their metadata is looked at."""
 _PATIENCE: Final = 10.0
 """Seconds of silence: what is read here is small, and a caller waits for it."""
 _POLL_SECONDS: Final = 60.0
@@ -65,14 +71,12 @@ class OciCatalogue(Catalogue):
         self, repository: str, *, containing: str = "", offset: int, limit: int
     ) -> tuple[list[Version | None], bool]:
         tags = [tag for tag in await self._tags(repository) if containing in tag]
-        page = [await self._readable(repository, tag) for tag in tags[offset : offset + limit]]
-        return page, len(tags) > offset + limit
+        page = await read_page(tags[offset : offset + limit], partial(self._read_all, repository), chunk=_CHUNK)
+        return page, len(tags) > offset + len(page)
 
     async def versions_by_time(self, repository: str, *, containing: str = "") -> list[Version]:
         tags = [tag for tag in await self._tags(repository) if containing in tag]
-        self._limits.check("versions_by_time", len(tags), f"the model {repository}", "order_by")
-        found = [await self._readable(repository, tag) for tag in tags]
-        return sorted((version for version in found if version), key=lambda version: version.created)
+        return await read_by_time(tags, partial(self._read_all, repository), repository, self._limits, chunk=_CHUNK)
 
     async def latest(self, repository: str) -> Version | None:
         found = await self.versions_by_time(repository)
@@ -94,6 +98,16 @@ class OciCatalogue(Catalogue):
     async def delete(self, reference: Reference) -> None:
         await self._with(reference, lambda client: client.delete_manifest(reference.repository, reference.target))
 
+    async def contents(self) -> AsyncIterator[Digest]:
+        for repository in await self.models():
+            for tag, digest in await self._digests(repository):
+                reference = Reference(repository, tag=tag).with_digest(digest)
+                try:
+                    content = await self._with(reference, partial(self._content, reference, digest))
+                except (IntegrityError, InvalidError, NotFoundError):
+                    continue
+                yield content
+
     async def notifications(self) -> AsyncIterator[Push]:
         known: dict[tuple[str, str], Digest] = {}
         new = False
@@ -106,6 +120,11 @@ class OciCatalogue(Catalogue):
                         yield Push(repository, tag, digest, new=new)
             known, new = current, True
             await asyncio.sleep(self._poll)
+
+    def _content(self, reference: Reference, digest: Digest, client: RegistryClient) -> Digest:
+        return self._reader.content(
+            reference, digest, lambda: client.get_manifest(reference.repository, str(digest)).content
+        )
 
     def _read(self, client: RegistryClient, reference: Reference) -> Version:
         fetched = client.get_manifest(reference.repository, reference.target)
@@ -122,26 +141,38 @@ class OciCatalogue(Catalogue):
                 writer.commit()
         return self._metadata.read(blob)
 
-    async def _readable(self, repository: str, tag: str) -> Version | None:
-        try:
-            return (await self.resolve(Reference(repository, tag=tag))).summary
-        except (InvalidError, NotFoundError):
-            return None
+    async def _read_all(self, repository: str, tags: Sequence[str]) -> list[Version | None]:
+        """Return the summary of what each tag names; None if that cannot be read."""
+
+        def read(client: RegistryClient, tag: str) -> Version | None:
+            try:
+                return self._read(client, Reference(repository, tag=tag)).summary
+            except (IntegrityError, InvalidError, NotFoundError):
+                return None
+
+        return await self._each(repository, tags, read)
 
     async def _tags(self, repository: str) -> list[str]:
         return sorted(await self._with(Reference(repository), lambda client: client.tags(repository)))
 
     async def _digests(self, repository: str) -> list[tuple[str, Digest]]:
         """Return each tag with what it names; nothing for a repository that was deleted meanwhile."""
-
-        def ask(client: RegistryClient) -> list[tuple[str, Digest]]:
-            digests = [(tag, client.get_digest(repository, tag)) for tag in client.tags(repository)]
-            return [(tag, digest) for tag, digest in digests if digest is not None]
-
         try:
-            return await self._with(Reference(repository), ask)
+            tags = await self._tags(repository)
+            digests = await self._each(repository, tags, lambda client, tag: client.get_digest(repository, tag))
         except NotFoundError:
             return []
+        return [(tag, digest) for tag, digest in zip(tags, digests, strict=True) if digest is not None]
+
+    async def _each(self, repository: str, tags: Sequence[str], ask: Callable[[RegistryClient, str], T]) -> list[T]:
+        """Return what `ask` returns for each tag. The tags are divided among a few clients that run at a time."""
+
+        async def answers(part: Sequence[str]) -> dict[str, T]:
+            return await self._with(Reference(repository), lambda client: {tag: ask(client, tag) for tag in part})
+
+        parts = [tags[start::_CLIENTS] for start in range(min(_CLIENTS, len(tags)))]
+        found = dict(ChainMap(*await asyncio.gather(*map(answers, parts))))
+        return [found[tag] for tag in tags]
 
     async def _with(self, reference: Reference, call: Callable[[RegistryClient], T]) -> T:
         try:

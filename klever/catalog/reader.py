@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from klever.artifacts.dialects import detect
@@ -33,6 +34,16 @@ class VersionReader:
         """Return the summary of a version that was read before. Far more of them are kept than of whole versions."""
         version = self._summaries.get(reference.repository, digest)
         return replace(version, reference=reference) if version else None
+
+    def content(self, reference: Reference, digest: Digest, read: Callable[[], bytes]) -> Digest:
+        """Return the identity of a version's content. `read` returns the manifest, if the version is not known.
+
+        Raises `InvalidError`, and what `read` raises.
+        """
+        if known := self.summary(reference, digest):
+            return known.content
+        manifest = self.parse(reference, read())
+        return detect(manifest, str(reference)).content(manifest)
 
     def parse(self, reference: Reference, content: bytes) -> Manifest:
         """Return the manifest of a model; raises `InvalidError` also for a config beyond the limit `config_bytes`."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from klever.api.kinds import MODEL_JOB, NAMESPACE, SERVING
+from klever.api.kinds import KINDS, MODEL_JOB, NAMESPACE, SERVING, Kind
 from klever.backends import Backend
 from klever.cmd.platform import Platform
+from klever.controllers.collection import InspectionCollector
 from klever.controllers.extraction import concerns
 from klever.controllers.modeljob import ModelJobReconciler
 from klever.controllers.pushes import PushReconciler
@@ -21,13 +22,14 @@ from klever.limits import Limits
 from klever.reconcile.runner import (
     Controller,
     ReconcileMetrics,
+    Related,
     Result,
     Source,
     change_source,
     object_key,
     object_source,
 )
-from klever.store import Key, Store
+from klever.store import Key, Store, WatchEvent
 from klever.store.events import EventRecorder
 
 __all__ = ["ControlLoops", "run_pushes", "task_changes"]
@@ -60,10 +62,12 @@ class ControlLoops:
             EventRecorder(store, "kleveross.io/modeljob"),
             limits=self.limits,
         )
-        jobs = (object_source(store, MODEL_JOB), task_changes(store, platform.executor))
+        jobs = (*_watches("modeljob", store, {}), task_changes(store, platform.executor))
+        related = {MODEL_JOB: partial(_waiting_servings, store), NAMESPACE: partial(_servings_of_project, store)}
+        servings = (*_watches("serving", store, related), _instance_changes(platform.backend))
         async with asyncio.TaskGroup() as group:
             group.create_task(_controller("modeljob", job.reconcile, jobs, self.metrics).run())
-            servings = _serving_sources(store, platform.backend)
+            group.create_task(InspectionCollector(store, platform.catalogue).run())
             group.create_task(_controller("serving", serving.reconcile, servings, self.metrics).run())
 
 
@@ -79,18 +83,18 @@ def _controller(
 
 
 def task_changes(store: Store, executor: Executor) -> Source:
-    """Jobs whose tasks changed; at first of all that are known. Tasks of jobs that are gone, or others by now, end."""
+    """Jobs whose tasks changed; at first all that have tasks. A task whose job is gone, or was recreated, ends."""
 
     async def keys() -> AsyncIterator[Key]:
         async for uid in executor.watch():
-            state = await executor.get(uid)
+            state = await executor.observe(uid)
             if state is None:
                 continue
             key = Key(state.namespace, state.name)
             if await _uid(store, key) == uid:
                 yield key
             else:  # somebody took the finalizer away, or an older state of the cluster was restored
-                await executor.delete(uid)
+                await executor.remove(uid)
 
     return change_source(keys)
 
@@ -103,34 +107,39 @@ async def _uid(store: Store, key: Key) -> str:
         return ""
 
 
-def _serving_sources(store: Store, backend: Backend) -> tuple[Source, ...]:
-    async def instances() -> AsyncIterator[Key]:
+def _instance_changes(backend: Backend) -> Source:
+    """Servings whose replicas changed; at first all that have replicas."""
+
+    async def keys() -> AsyncIterator[Key]:
         for key in await backend.list():
             yield Key(key.namespace, key.name)
         async for key in backend.watch():
             yield Key(key.namespace, key.name)
 
-    return (
-        object_source(store, SERVING),
-        change_source(instances),
-        change_source(partial(_waiting_for_jobs, store)),
-        change_source(partial(_of_projects, store)),
-    )
+    return change_source(keys)
 
 
-async def _waiting_for_jobs(store: Store) -> AsyncIterator[Key]:
-    """A job that ends may be what a Serving of any namespace waits for; all are looked at first anyway."""
-    async for event in store.watch(MODEL_JOB):
-        ended = event.object.get("status", {}).get("phase") in ("Succeeded", "Failed")
-        if ended and event.type == "MODIFIED":
-            for serving in (await store.list(SERVING)).items:
-                if concerns(event.object, serving):
-                    yield object_key(serving)
+def _watches(controller: str, store: Store, related: Mapping[Kind, Related]) -> Iterator[Source]:
+    """Yield a source for each kind whose row names the controller.
+
+    `related` finds the keys to reconcile for a change of a kind that is not the controller's own.
+    """
+    for kind in KINDS:
+        if controller in kind.controllers:
+            yield object_source(store, kind, related.get(kind))
 
 
-async def _of_projects(store: Store) -> AsyncIterator[Key]:
-    """Whether a project allows code decides what its Servings may run."""
-    async for event in store.watch(NAMESPACE):
-        if event.type in ("ADDED", "MODIFIED"):
-            for serving in (await store.list(SERVING, event.object["metadata"]["name"])).items:
+async def _waiting_servings(store: Store, event: WatchEvent) -> AsyncIterator[Key]:
+    """A job that ends may be what a Serving of any namespace waits for. Each Serving is reconciled at first anyway."""
+    job = event.object
+    if event.type == "MODIFIED" and job.get("status", {}).get("phase") in ("Succeeded", "Failed"):
+        for serving in (await store.list(SERVING)).items:
+            if concerns(job, serving):
                 yield object_key(serving)
+
+
+async def _servings_of_project(store: Store, event: WatchEvent) -> AsyncIterator[Key]:
+    """Whether a project allows code decides what its Servings may run."""
+    if event.type in ("ADDED", "MODIFIED"):
+        for serving in (await store.list(SERVING, event.object["metadata"]["name"])).items:
+            yield object_key(serving)

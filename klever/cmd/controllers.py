@@ -24,6 +24,7 @@ from klever.cmd.data import DataDirectory
 from klever.cmd.local import gateway_of, local_platform
 from klever.cmd.logs import add_log_flags, set_up_logging
 from klever.cmd.options import Options, StoreOptions, add_machine_flags, add_store_flags, machine_options, store_options
+from klever.cmd.plugins import log_plugins, plugin_directories
 from klever.cmd.preflight import CONTROLLERS
 from klever.cmd.provisions import Provisions, RemoteRegistry
 from klever.cmd.stores import Stores, open_stores
@@ -57,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     set_up_logging(args)
+    log_plugins()
     options = machine_options(args, keep_serving=True)
     table = read_table(options.registries or args.data / "registries.yaml")
     source = _Source(
@@ -95,7 +97,7 @@ class _Source:
 
     def provisions(self) -> Provisions:
         registry = RemoteRegistry(self.url, self._token, self.ca, self.plaintext)
-        return Provisions(registry, self.table["registries"], self.limits)
+        return Provisions(registry, self.table["registries"], self.limits, plugins=plugin_directories())
 
     def _token(self) -> str:
         return self.token_file.read_text().strip() if self.token_file else ""

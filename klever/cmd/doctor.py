@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from klever.cli.commands.output import print_table
 from klever.cmd.data import default_cache, default_data
 from klever.cmd.options import port
+from klever.cmd.plugins import find_plugins
 from klever.cmd.programs import bubblewraps, envoy_binary
 from klever.environments import EnvironmentManager
 from klever.process import Level, cgroups
@@ -63,11 +64,20 @@ def _checks(number: int) -> Iterator[Check]:
         name = status.environment.name
         found = "ready" if status.ready else "not installed"
         yield Check(f"environment {name}", status.ready, found, f"klever env install {name} (or let `deploy` do it)")
+    yield from _plugins()
     yield _port(number)
     base = next(p for p in (default_data(), *default_data().parents) if p.exists())
     usage = os.statvfs(base)
     free = usage.f_bavail * usage.f_frsize
     yield Check("disk", free > _FREE_BYTES, f"{free >> 30} GiB free in {base}", "free some space")
+
+
+def _plugins() -> Iterator[Check]:
+    advice = "install a version that works, or uninstall the package"
+    for plugin in find_plugins():
+        name = f"plugin {plugin.group.removeprefix('klever.')}/{plugin.name}"
+        found = f"{plugin.package}, disabled: {plugin.trouble}" if plugin.trouble else plugin.package
+        yield Check(name, not plugin.trouble, found, advice)
 
 
 def _port(number: int) -> Check:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from functools import partial
+from typing import Any
 from urllib.parse import quote
 
 import grpc
 from prometheus_client import CollectorRegistry
 
+from klever.api.kinds import KINDS, MODEL_JOB, SERVING, Kind
 from klever.auth import Access
 from klever.auth.token import token_access
 from klever.catalog.catalogue import Catalogue
@@ -20,6 +22,7 @@ from klever.cmd.data import DataDirectory
 from klever.cmd.local import gateway_of, local_platform
 from klever.cmd.options import Options, StoreOptions
 from klever.cmd.platform import Platform
+from klever.cmd.plugins import plugin_directories
 from klever.cmd.preflight import CONTROLLERS, SERVER
 from klever.cmd.provisions import EmbeddedRegistry, Provisions
 from klever.cmd.stores import Stores, open_stores
@@ -35,13 +38,15 @@ from klever.registry.metrics import Metrics as RegistryMetrics
 from klever.registry.registry import Registry
 from klever.registry.server import RegistryServer
 from klever.routers.envoy import Gateway
-from klever.server.app import JOBS, MODELS, SERVINGS, Services, make_server
+from klever.server.app import make_server
+from klever.server.authored import AuthoredObjects
 from klever.server.binding import Binder
 from klever.server.calls import RpcMetrics
 from klever.server.jobs import JobHandlers
 from klever.server.metrics import MetricsServer
 from klever.server.models import ModelHandlers
-from klever.server.objects import DEFAULT_NAMESPACE
+from klever.server.objects import DEFAULT_NAMESPACE, Objects
+from klever.server.services import JOBS, MODELS, SERVINGS, make_services
 from klever.server.servings import ServingHandlers
 from klever.store.validation import SchemaAdmission
 
@@ -149,7 +154,7 @@ class Embedded:
 
     def _provisions(self) -> Provisions:
         registry = EmbeddedRegistry(self._gateway.registry, self._token)
-        return Provisions(registry, self._table["registries"], self._options.limits)
+        return Provisions(registry, self._table["registries"], self._options.limits, plugins=plugin_directories())
 
     async def _start_api(
         self,
@@ -166,14 +171,17 @@ class Embedded:
             platform.router,
             admission=SchemaAdmission(),
             limits=limits,
+            hosts=frozenset(self._table["registries"]),
         )
-        services: Services = (
-            (MODELS, ModelHandlers(stores.api, catalogue, stores.controllers)),
-            (JOBS, JobHandlers(stores.api, platform.executor)),
-            (SERVINGS, ServingHandlers(stores.api, platform.backend, renderer)),
-        )
+        objects: dict[Kind, Objects[Any]] = {kind: Objects(stores.api, kind) for kind in KINDS if kind.service}
+        objects[SERVING] = AuthoredObjects(stores.api, SERVING)
+        custom = {
+            MODELS: ModelHandlers(stores.api, catalogue, stores.controllers),
+            JOBS: JobHandlers(objects[MODEL_JOB], platform.executor),
+            SERVINGS: ServingHandlers(objects[SERVING], platform.backend, renderer),
+        }
         binder = Binder(self._access(), RpcMetrics(metrics), limits)
-        server = await make_server(binder, services, limits)
+        server = await make_server(binder, make_services(objects.values(), custom), limits)
         self._gateway.api.unlink(missing_ok=True)
         server.add_insecure_port(f"unix:{quote(str(self._gateway.api))}")  # read as a URI: `%` has a meaning
         await server.start()

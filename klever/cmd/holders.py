@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from klever.errors import DeadlineError, PermissionDeniedError
-from klever.process.shim import start_ticks
+from klever.process.shim.proc import start_ticks
 
 __all__ = ["end_holders", "recorded"]
 

@@ -63,7 +63,9 @@ async def local_platform(
     triton = {"installed": find_triton(Path("/opt/tritonserver")), "limits": options.limits}
     runtimes = create_all(triton=triton)
     async with AsyncExitStack() as stack:
-        router = EnvoyRouter(data.envoy, gateway, processes, envoy_binary())
+        data.token()  # makes the file, which the access server reads
+        access = (sys.executable, "-I", "-m", "klever.cmd.access", str(gateway.access), str(data.token_file))
+        router = EnvoyRouter(data.envoy, gateway, processes, envoy_binary(), access)
         await router.start()
         if not options.keep_serving:
             # Called once nothing looks after the gateway and replicas any more: it would start them again.
@@ -106,7 +108,7 @@ def gateway_of(data: DataDirectory, options: Options) -> Gateway:
         registry=data.sockets / "registry" / "registry.sock",
         admin=data.sockets / "envoy.sock",
         descriptors=Path(str(files("klever.v1alpha1") / "descriptor.binpb")),
-        token=data.token(),
+        access=data.sockets / "access.sock",
         names=(*options.names, *(own_names() if options.host == "0.0.0.0" else ())),  # noqa: S104 - compared
         limits=options.limits,
     )

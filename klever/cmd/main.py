@@ -9,10 +9,13 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from importlib import import_module
 from types import ModuleType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from klever.cli.errors import run_verb
 from klever.errors import KleverError
+
+if TYPE_CHECKING:
+    from klever.api.kinds import Kind
 
 __all__ = ["VERBS", "build_parser", "main"]
 
@@ -27,7 +30,7 @@ VERBS: Final = {
     "backup": (_CMD, "copy the objects of a data directory to a file, while it runs"),
     "env": (_CMD, "list, install and remove the environments of runtimes"),
     "login": (_CLI, "keep the token of a server, and use that server"),
-    "get": (_CLI, "list models, versions, modeljobs, servings or projects"),
+    "get": (_CLI, "list the objects of a kind"),
     "describe": (_CLI, "show everything of one object"),
     "deploy": (_CLI, "serve a model"),
     "wait": (_CLI, "wait until a condition holds"),
@@ -38,6 +41,7 @@ VERBS: Final = {
     "scale": (_CLI, "change the number of processes of a Serving"),
     "traffic": (_CLI, "set the shares of predictors"),
     "predict": (_CLI, "send an inference request"),
+    "chat": (_CLI, "talk with a language model"),
     "logs": (_CLI, "print log lines of a Serving or ModelJob"),
     "events": (_CLI, "list what happened"),
     "create": (_CLI, "create a project"),
@@ -59,10 +63,13 @@ _HINTS: Final = {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line `arguments` (the process's own by default); returns the exit code."""
+def main(arguments: Sequence[str] | None = None, kinds: Sequence[Kind] = ()) -> int:
+    """Run the command line `arguments` (the process's own by default) and return the exit code.
+
+    `kinds` are further rows for the table of kinds.
+    """
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # an error is one line, and ours
-    return run_verb("klever", partial(_run, sys.argv[1:] if arguments is None else arguments), _hint)
+    return run_verb("klever", partial(_run, sys.argv[1:] if arguments is None else arguments, kinds), _hint)
 
 
 def build_parser(verbs: Iterable[str]) -> argparse.ArgumentParser:
@@ -84,9 +91,9 @@ def build_parser(verbs: Iterable[str]) -> argparse.ArgumentParser:
     return parser
 
 
-def _run(arguments: Sequence[str]) -> int:
+def _run(arguments: Sequence[str], kinds: Sequence[Kind]) -> int:
     called = [argument for argument in arguments[:1] if argument in VERBS]
-    args = build_parser(called).parse_args(arguments)
+    args = build_parser(called).parse_args(arguments, argparse.Namespace(kinds=kinds))
     code: int = _module(args.verb).run(args)
     return code
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from klever.api.kinds import GROUP, MODEL_INSPECTION, MODEL_JOB, SERVING, SERVING_REVISION, Kind
+from klever.api.kinds import GROUP, KINDS, Kind
 from klever.errors import FailedPreconditionError, KleverError, PermissionDeniedError
 from klever.kube import KubeClient
 
@@ -39,34 +39,18 @@ class Right:
 
 
 CONTROLLERS = (
-    *(Right(GROUP, "modeljobs", verb) for verb in ("create", "list", "watch", "patch", "delete")),
-    *(Right(GROUP, "servings", verb) for verb in ("list", "watch", "patch")),
-    *(Right(GROUP, f"{plural}/status", "patch") for plural in ("modeljobs", "servings", "servingrevisions")),
-    *(Right(GROUP, "servingrevisions", verb) for verb in ("create", "list", "watch", "delete")),
-    *(Right(GROUP, "modelinspections", verb) for verb in ("create", "list", "watch", "patch")),
-    *(Right("", _NAMESPACES, verb) for verb in ("list", "watch")),
-    *(Right("", "events", verb) for verb in ("create", "patch")),
+    *(Right(kind.group, kind.plural, verb) for kind in KINDS for verb in kind.controller_verbs),
+    *(Right(kind.group, f"{kind.plural}/status", "patch") for kind in KINDS if kind.is_own and kind.has_status),
 )
-"""Without which the control loops do not work: those of config/rbac/controllers.yaml, the Lease's aside."""
-SERVER = (
-    *(
-        Right(GROUP, plural, verb)
-        for plural in ("modeljobs", "servings")
-        for verb in ("create", "get", "list", "watch", "patch", "delete")
-    ),
-    *(Right("", _NAMESPACES, verb) for verb in ("create", "get", "list", "patch")),
-    Right(GROUP, "servingrevisions", "list"),
-    Right("", "events", "list"),
-)
-"""What the API's callers do through it: those of config/rbac/server.yaml."""
+"""The rights that the control loops need, apart from those on the Lease: the role klever-controllers."""
+SERVER = tuple(Right(kind.group, kind.plural, verb) for kind in KINDS for verb in kind.server_verbs)
+"""The rights that the API needs for its callers: the role klever-server."""
 
 
 async def check_kinds(client: KubeClient) -> None:
     """Raise `FailedPreconditionError` that says of each kind what is wrong with it, if anything is."""
     served = await _served(client)
-    wrong = [
-        said for kind in (MODEL_JOB, SERVING, SERVING_REVISION, MODEL_INSPECTION) if (said := _complaint(kind, served))
-    ]
+    wrong = [said for kind in KINDS if kind.is_own and (said := _complaint(kind, served))]
     if wrong:
         raise FailedPreconditionError(f"{'; '.join(wrong)}: {_INSTALL}", reason=_NO_KIND)
 

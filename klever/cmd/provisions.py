@@ -67,12 +67,16 @@ class RemoteRegistry:
 
 @dataclass(frozen=True, slots=True)
 class Provisions:
-    """`table` is the table of further registries, by host, with their passwords."""
+    """`table` is the table of further registries, by host, with their passwords. `plugins` are directories of plugins.
+
+    Tasks read the directories of plugins too, wherever they are installed.
+    """
 
     registry: PlatformRegistry
     table: Mapping[str, Any]
     limits: Limits
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    plugins: tuple[Path, ...] = ()
 
     def __call__(self, task: Task) -> Provision:
         """Return what a task gets when it starts."""
@@ -88,7 +92,7 @@ class Provisions:
         local = not hosts and self.registry.socket is not None
         return Provision(
             secrets=registry,
-            read=tuple(_paths(self.registry.socket if grants else None, (own or {}, *entries.values()))),
+            read=(*self.plugins, *_paths(self.registry.socket if grants else None, (own or {}, *entries.values()))),
             network=Network.LOCAL if local else Network.FULL,
         )
 

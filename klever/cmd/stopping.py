@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from klever.process import ProcessManager
-from klever.routers.envoy.router import PROCESS_ID
+from klever.routers.envoy.processes import PROCESS_ID
 
 __all__ = ["stop_processes"]
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from klever.api.kinds import MODEL_INSPECTION, MODEL_JOB, SERVING, SERVING_REVISION
+from klever.api.kinds import KINDS
 from klever.cmd.data import DataDirectory
 from klever.cmd.options import StoreOptions
 from klever.cmd.preflight import Right, check_kinds, check_rights
@@ -109,7 +109,7 @@ async def _kubernetes(
         await check_kinds(client)
         await check_rights(client, rights, options.lease_namespace)
         direct = KubernetesStore(client, SchemaAdmission())
-        for kind in (MODEL_JOB, SERVING, SERVING_REVISION, MODEL_INSPECTION):
+        for kind in filter(lambda kind: kind.is_own, KINDS):
             await direct.list(kind, limit=1)  # not all that a server lacks shows before it reads
         place = f"{socket.gethostname()}:{data.root}"
         election = Election(apart, namespace=options.lease_namespace, name=LEASE, identity=identity, place=place)

@@ -21,6 +21,7 @@ from klever.cmd.options import (
     machine_options,
     store_options,
 )
+from klever.cmd.plugins import log_plugins
 from klever.disk import disk_errors
 from klever.errors import KleverError
 
@@ -46,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     set_up_logging(args)
+    log_plugins()
     options = machine_options(args, keep_serving=args.keep_serving)
     store = store_options(args, kubernetes=args.store == "kubernetes")
     data = DataDirectory(args.data.absolute())

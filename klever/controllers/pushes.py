@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from klever.api.kinds import NAMESPACE, Object
@@ -56,7 +57,7 @@ class PushReconciler:
         self._makes_projects = makes_projects
         self._clock = clock
         self._pushed: dict[Key, Push] = {}
-        """Pushes that were not looked at yet: a job that ended before one of them was for an earlier push."""
+        """Notifications that were not looked at yet. A job that ended before a push was for an earlier one."""
         self._projects: set[str] = set()
         """Those that are known to be there."""
 
@@ -65,9 +66,9 @@ class PushReconciler:
         if "/" not in push.repository or push.config_media_type not in ("", *config_media_types()):
             return None
         key = _key(push.repository, push.tag)
+        self._pushed[key] = push
         if push.new:
             self._projects.discard(key.namespace)  # it may have been deleted since the last push
-            self._pushed[key] = push
         return key
 
     async def watch(self) -> AsyncIterator[Key]:
@@ -79,17 +80,17 @@ class PushReconciler:
     async def reconcile(self, key: Key) -> Result:
         """Have a version inspected and its signature read, until it has both or cannot have them."""
         push = self._pushed.get(key)
-        result = await self._look(key, pushed=push is not None)
+        result = await self._look(key, push)
         if self._pushed.get(key) is push:  # else it was pushed again meanwhile
             self._pushed.pop(key, None)
         return result
 
-    async def _look(self, key: Key, *, pushed: bool) -> Result:
-        reference = Reference.parse(f"{key.namespace}/{key.name}")
+    async def _look(self, key: Key, push: Push | None) -> Result:
         try:
-            version = await self._catalogue.resolve(reference)
+            version = await self._resolve(key, push)
         except (NotFoundError, InvalidError):
-            return Result()  # gone again, or no model
+            return Result()  # deleted since, or not a model
+        pushed = push is not None and push.new
         if not await self._has_project(key.namespace):
             return Result()
         if not wants_extraction(version, await inspection_of(self._seen, version.content)):
@@ -101,6 +102,13 @@ class PushReconciler:
         except NotFoundError:
             self._projects.discard(key.namespace)
             raise
+
+    async def _resolve(self, key: Key, push: Push | None) -> Version:
+        """Return what was pushed; at a later look, what the tag names now."""
+        reference = Reference.parse(f"{key.namespace}/{key.name}")
+        if push is None:
+            return await self._catalogue.resolve(reference)
+        return replace(await self._catalogue.resolve(reference.with_digest(push.digest)), reference=reference)
 
     async def _extract(self, version: Version, seen: Store, *, pushed: bool) -> Result:
         """Have the job run, a new one if the last is outdated."""

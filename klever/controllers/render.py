@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ from klever.controllers.serving.snapshot import Resolution, Snapshot
 from klever.controllers.serving.workloads import violations_of
 from klever.errors import FailedPreconditionError, FieldViolation, InvalidError
 from klever.limits import Limits
+from klever.oci.reference import Reference
 from klever.routers import Router
 from klever.store.admission import Admission
 
@@ -23,7 +24,10 @@ __all__ = ["ServingRenderer"]
 
 
 class ServingRenderer:
-    """Whoever may read may render, so `admission` refuses what the store would, and `limits` bounds how many do."""
+    """Whoever may read may render, so `admission` refuses what the store would, and `limits` bounds how many do.
+
+    A render pulls no model, and asks no registry but the platform's and the `hosts` that the operator has configured.
+    """
 
     def __init__(
         self,
@@ -33,12 +37,14 @@ class ServingRenderer:
         *,
         admission: Admission,
         limits: Limits,
+        hosts: Collection[str],
     ) -> None:
         self._models = models
         self._backend = backend
         self._router = router
         self._admission = admission
         self._limits = limits
+        self._hosts = hosts
         self._rendering = 0
 
     async def render(self, read: Callable[[], Object]) -> dict[str, str]:
@@ -68,16 +74,29 @@ class ServingRenderer:
         finally:
             self._rendering -= 1
 
+    def _check_hosts(self, serving: Object) -> None:
+        for predictor in serving["spec"]["predictors"]:
+            host = Reference.parse(predictor["model"]).host if predictor.get("model") else ""
+            if host and host not in self._hosts:
+                raise FailedPreconditionError(
+                    f"spec.predictors[{predictor['name']}].model: a render asks configured registries alone: name "
+                    f"{host} in the registries table, or push the model to the platform",
+                    reason="REGISTRY_NOT_CONFIGURED",
+                )
+
     async def _snapshot(self, serving: Object) -> Snapshot:
+        self._check_hosts(serving)
         models = await self._models.resolve(serving)
-        violations = violations_of(serving["spec"]["predictors"], models, self._backend.check)
+        violations = violations_of(serving["spec"]["predictors"], models, self._backend.check, self._router.check)
         snapshot = Snapshot(serving, models, (), None, "", datetime.now(UTC), violations)
         _check(serving, snapshot)
         return snapshot
 
     async def _render(self, snapshot: Snapshot, workload: PredictorWorkload) -> Rendering:
         metadata = snapshot.serving["metadata"]
-        return await self._backend.render(ServingKey(metadata["namespace"], metadata["name"]), workload)
+        version = snapshot.models[workload.predictor].version
+        files = [name.removeprefix("model/") for name in version.metadata.files] if version else []
+        return await self._backend.render(ServingKey(metadata["namespace"], metadata["name"]), workload, files)
 
     def _route(self, snapshot: Snapshot, renderings: list[Rendering]) -> dict[str, str]:
         ready = tuple(rendering.instance for rendering in renderings)

@@ -1,11 +1,12 @@
-"""The environments that there are: adding one is a lock file and a row here."""
+"""The table of environments: an environment is a lock file and a row here, or one of a plugin."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from klever.plugins import Table
 
 __all__ = ["ENVIRONMENTS", "Environment"]
 
@@ -26,7 +27,13 @@ class Environment:
     lock: Path
 
 
-ENVIRONMENTS: Final[Mapping[str, Environment]] = {
+def _claims(row: Any) -> tuple[str]:
+    if not isinstance(row, Environment):
+        raise TypeError(f"expected a klever.environments.Environment, not {row!r}")
+    return (row.name,)
+
+
+_BUILT_IN: Final = {
     row.name: row
     for row in (
         Environment(
@@ -36,6 +43,12 @@ ENVIRONMENTS: Final[Mapping[str, Environment]] = {
             lock=_LOCKS / "triton.txt",
         ),
         Environment(
+            name="llamacpp",
+            description="llama.cpp with its HTTP server, for language models in GGUF",
+            pythons=("3.11", "3.12"),
+            lock=_LOCKS / "llamacpp.txt",
+        ),
+        Environment(
             name="tabular",
             description="scikit-learn, XGBoost, LightGBM, MLflow and Spark MLlib models, for Triton's Python backend",
             pythons=("3.11", "3.12"),
@@ -43,3 +56,6 @@ ENVIRONMENTS: Final[Mapping[str, Environment]] = {
         ),
     )
 }
+
+ENVIRONMENTS: Final = Table[str, Environment]("klever.environments", _BUILT_IN, _claims)
+"""The environments by their names, with those of plugins."""

@@ -36,7 +36,7 @@ class RegistryAccess:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What to run, and for which job; `uid` is the job's, and identifies the task for ever.
+    """What to run, and for which job. `uid` is the job's, and identifies the task for ever.
 
     The platform's program imports `module` and calls its `run` with `inputs`. If the task has a `program`, it calls
     `fetch` instead, then the program runs in the Python of `environment`, without network and secrets, and then `push`
@@ -75,9 +75,10 @@ class TaskPhase(StrEnum):
 class TaskState:
     """A task as it is now.
 
-    `reason` of a failed task is the outcome's own, or Error, OOMKilled, DeadlineExceeded, Killed (ended from outside),
-    StartError (the command cannot be started) or Lost (the machine or its supervisor went down: it may be run again).
-    `exit_code` is the outcome's, which may be above 255, else the process's. `result` is what a task that ended left.
+    `reason` of a failed task is the outcome's own, or Error, OOMKilled, DeadlineExceeded, Killed (cancelled, or ended
+    from outside), StartError (the command cannot be started) or Lost (the machine or its supervisor went down: it may
+    run again). `exit_code` is the outcome's, which may be above 255, else the process's. `result` is what a task that
+    ended left.
     """
 
     uid: str
@@ -93,34 +94,40 @@ class TaskState:
 
 
 class Executor(Protocol):
-    """Runs tasks. A restart of the control plane changes nothing for those that run or have ended."""
+    """Runs tasks. A restart of the control plane changes nothing for tasks that run or have ended."""
 
     def check(self, task: Task) -> tuple[FieldViolation, ...]:
         """Return what this executor does not support, by field path below the job's spec; empty if it can run. Pure."""
 
-    async def start(self, task: Task) -> None:
-        """Run the task as soon as there is a place for it; a `uid` that is known changes nothing.
+    async def ensure(self, task: Task) -> None:
+        """Run the task once, as soon as there is a place for it. A known `uid` changes nothing.
 
-        A waiting task is forgotten if the control plane restarts: `get` returns None then, and its owner starts it
+        A restart of the control plane forgets a waiting task: `observe` then returns None, and its owner ensures it
         again. Raises `InvalidError` for a task that can never run, and `ExhaustedError` (disk full), `UnavailableError`
-        or `DeadlineError` for one that cannot run now; the task is not known then. A waiting task that cannot start
-        when its turn comes stays Pending, and `watch` yields it: `start` then raises the reason.
+        or `DeadlineError` for one that cannot run now; the task is unknown then. A waiting task that cannot start
+        when its turn comes stays Pending, and `watch` yields it: `ensure` then raises the reason.
         """
 
-    async def get(self, uid: str) -> TaskState | None:
-        """The task as it is now; None if it is not known."""
+    async def observe(self, uid: str) -> TaskState | None:
+        """Return the task as it is now; None for an unknown one."""
 
     async def list(self) -> tuple[TaskState, ...]:
-        """All tasks that are known, also the ended ones, by uid (for finding those whose job is gone)."""
+        """Return all known tasks by uid, with those that have ended (for finding those whose job is gone)."""
 
-    async def delete(self, uid: str) -> None:
-        """End the task and remove its log and everything else; returns when nothing is left. Unknown is no error."""
+    async def cancel(self, uid: str) -> None:
+        """End the task and return when nothing of it runs. Its log and its state, now Failed, stay.
+
+        A task that has not started is forgotten. An unknown or ended task is no error.
+        """
+
+    async def remove(self, uid: str) -> None:
+        """End the task and remove its log and everything else. Return when nothing is left. Unknown is no error."""
 
     def logs(self, uid: str, *, tail: int | None = None, follow: bool = False) -> AsyncIterator[str]:
-        """Yield lines of output, the last `tail` ones, and with `follow` those to come until it has ended.
+        """Yield lines of output, the last `tail` ones, and with `follow` further ones until the task has ended.
 
-        Raises `NotFoundError` for a task that is not known or has not started.
+        Raises `NotFoundError` for a task that is unknown or has not started.
         """
 
     def watch(self) -> AsyncIterator[str]:
-        """Yield the uid of each task that changed, at first of each that is known; never ends by itself."""
+        """Yield the uid of each known task, then of each that changes. Never ends by itself."""

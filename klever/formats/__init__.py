@@ -6,9 +6,10 @@ A format is a row of `klever.formats.table`; one that can be read has a module h
 
 from klever.formats.details import NO_DETAILS, Details, LanguageModel
 from klever.formats.signature import Signature, Tensor
-from klever.formats.table import Format, Trust, check_layout, detect, get, names, trust_of
+from klever.formats.table import FORMATS, Format, Trust, check_layout, detect, get, names, trust_of
 
 __all__ = [
+    "FORMATS",
     "NO_DETAILS",
     "Details",
     "Format",

@@ -52,8 +52,9 @@ def _check_tensor(tensor: Tensor, path: str, limits: Limits) -> None:
 def _check_details(details: Details, limits: Limits) -> None:
     path = "signature.details"
     limits.check("tensor_values", len(details.classes), "the list of classes", f"{path}.classes")
+    limits.check("tensor_values", len(details.feature_names), "the list of features", f"{path}.featureNames")
     limits.check("warnings", len(details.warnings), "the signature", f"{path}.warnings")
-    texts = [details.format_version, details.producer, *details.classes, *details.warnings]
+    texts = [details.format_version, details.producer, *details.classes, *details.feature_names, *details.warnings]
     if (model := details.language_model) is not None:
         texts += [model.architecture, model.quantization]
         limits.check("chat_template_length", len(model.chat_template), "the chat template", f"{path}.languageModel")

@@ -37,7 +37,8 @@ class Details:
     `format_version` and `producer` are as the format writes them (`opset 17`, `pytorch 2.1`). `parameters` counts the
     elements of the weights, `parameter_bytes` the bytes that they take in the files. `memory_bytes` estimates what it
     takes to serve the model at its full context length. `classes` are those of a classifier, in the order of its
-    scores. `warnings` say what could not be read.
+    scores. `warnings` say what could not be read, and name code outside of what the format needs. `feature_names` are
+    those of the columns of an input that has one row for each example.
     """
 
     format_version: str = ""
@@ -48,6 +49,7 @@ class Details:
     classes: tuple[str, ...] = ()
     language_model: LanguageModel | None = None
     warnings: tuple[str, ...] = ()
+    feature_names: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields that have a value, under the names of the ORMB config."""
@@ -60,6 +62,7 @@ class Details:
             "classes": list(self.classes),
             "languageModel": self.language_model.to_json() if self.language_model else None,
             "warnings": list(self.warnings),
+            "featureNames": list(self.feature_names),
         })  # fmt: skip
 
 

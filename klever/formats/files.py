@@ -5,21 +5,48 @@ from __future__ import annotations
 import mmap
 import os
 import stat
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from klever.errors import InvalidError
 
-__all__ = ["check_path", "map_file", "only_match", "size_inside"]
+__all__ = ["all_matches", "any_match", "check_path", "entries", "map_file", "only_match", "size_inside"]
 
 
-def only_match(model_dir: Path, pattern: str, limit: int) -> Path:
-    """Return the one file that matches; raises `InvalidError` beyond `limit` bytes."""
-    # Hidden files do not belong to the model: macOS leaves `._model.onnx` beside what it packs.
-    path = min(path for path in model_dir.glob(pattern) if not path.name.startswith("."))
-    size = _size(path, path.name)
-    if size > limit:
-        raise InvalidError(f"{path.name} has {size} bytes, and at most {limit} are read")
+def entries(model: Path) -> list[Path]:
+    """Return what stands at the top of a model directory, without hidden files; for a file, that file alone.
+
+    Hidden files do not belong to the model: macOS leaves `._model.onnx` beside what it packs.
+    """
+    found = model.iterdir() if model.is_dir() else [model]
+    return [path for path in found if not path.name.startswith(".")]
+
+
+def only_match(model: Path, pattern: str, limit: int) -> Path:
+    """Return the file that matches; raises `InvalidError` if there is none, or beyond `limit` bytes.
+
+    `pattern` may have several, with `|` between. `model` is a model directory, or one of its files, which is then the
+    only one.
+    """
+    path = any_match(model, pattern, limit)
+    if path is None:
+        raise InvalidError(f"{pattern.replace('|', ' or ')} is missing in {model}", reason="LAYOUT")
     return path
+
+
+def any_match(model: Path, pattern: str, limit: int) -> Path | None:
+    """Return the file that matches as `only_match` does; None if there is none."""
+    return next(iter(all_matches(model, pattern, limit)), None)
+
+
+def all_matches(model: Path, pattern: str, limit: int) -> list[Path]:
+    """Return the files that match, by name; raises `InvalidError` if one has more than `limit` bytes."""
+    found = sorted(path for path in entries(model) if any(fnmatchcase(path.name, p) for p in pattern.split("|")))
+    for path in found:
+        size = _size(path, path.name)
+        if size > limit:
+            raise InvalidError(f"{path.name} has {size} bytes, and at most {limit} are read")
+    return found
 
 
 def map_file(path: Path) -> memoryview:

@@ -12,21 +12,26 @@ from typing import Final
 
 from klever.api.wire import Walk, content, text
 from klever.errors import InvalidError
+from klever.formats.details import Details
 from klever.formats.files import map_file, only_match
 from klever.formats.signature import Signature, Tensor
-from klever.formats.tensorflow import Shape, count_graph, dtype_name, map_entry, read_shape
+from klever.formats.tensorflow import Shape, count_graph, dtype_bits, dtype_name, map_entry, read_shape
+from klever.formats.weights import Weights, elements
 
 __all__ = ["read_signature"]
 
 _LIMIT: Final = 2 << 30
-_GRAPH_NODE: Final = 1
+_GRAPH_NODE, _GRAPH_VERSIONS, _VERSIONS_PRODUCER = 1, 4, 1
 _NODE_NAME, _NODE_OPERATOR, _NODE_INPUT, _NODE_ATTRIBUTE = 1, 2, 3, 5
-_VALUE_LIST, _VALUE_SHAPE, _LIST_SHAPE = 1, 7, 7
+_VALUE_LIST, _VALUE_SHAPE, _VALUE_TENSOR, _LIST_SHAPE = 1, 7, 8, 7
+_TENSOR_TYPE, _TENSOR_SHAPE = 1, 2
 _OUTPUT_TYPES: Final = ("dtype", "DstT", "output_type", "out_type", "Tout", "T")
 """Attributes that hold the type of an operator's first output, the most specific first."""
 _BOOLEAN: Final = frozenset(
     {"Equal", "NotEqual", "Less", "LessEqual", "Greater", "GreaterEqual", "IsNan", "IsInf", "IsFinite", "InTopKV2"}
 )
+_NOT_WEIGHTS: Final = frozenset({3, 9, 10})
+"""DT_INT32, DT_INT64, DT_BOOL: constants of these types are shapes, axes and flags."""
 _NOT_OUTPUTS: Final = frozenset({"NoOp", "Assert", "Const", "Placeholder", "PlaceholderWithDefault"})
 """Operators whose results no caller fetches."""
 
@@ -47,6 +52,8 @@ class _Node:
     inputs: list[str] = field(default_factory=list)
     types: dict[str, int] = field(default_factory=dict)
     shape: Shape = None
+    constant: memoryview | None = None
+    """The TensorProto of a Const."""
 
     def tensor(self) -> Tensor:
         if self.operator in _BOOLEAN:
@@ -56,13 +63,15 @@ class _Node:
 
 
 def _read(graph: memoryview) -> Signature:
-    walk = Walk()
+    walk, weights = Walk(), Weights()
     inputs: list[Tensor] = []
     results: dict[str, Tensor] = {}
     read: set[str] = set()
     for message in walk.messages(graph, _GRAPH_NODE):
         node = _node(walk, message)
         read.update(node.inputs)
+        if node.constant is not None:
+            _count(walk, node.constant, weights)
         if node.operator in ("Placeholder", "PlaceholderWithDefault"):
             inputs.append(node.tensor())
         elif node.operator not in _NOT_OUTPUTS:
@@ -72,7 +81,34 @@ def _read(graph: memoryview) -> Signature:
     layers: Counter[str] = Counter()
     count_graph(walk, graph, layers)
     outputs = tuple(tensor for name, tensor in results.items() if name not in read)
-    return Signature(tuple(inputs), outputs, dict(sorted(layers.items())))
+    return Signature(tuple(inputs), outputs, dict(sorted(layers.items())), _details(walk, graph, weights))
+
+
+def _details(walk: Walk, graph: memoryview, weights: Weights) -> Details:
+    versions = (
+        number
+        for message in walk.messages(graph, _GRAPH_VERSIONS)
+        for field, number in walk.fields(message)
+        if field == _VERSIONS_PRODUCER
+    )
+    version = next(versions, None)
+    return Details(
+        format_version=f"graph version {version}" if isinstance(version, int) else "",
+        parameters=weights.parameters,
+        parameter_bytes=weights.bytes,
+    )
+
+
+def _count(walk: Walk, tensor: memoryview, weights: Weights) -> None:
+    """Count a constant, unless its type is one of shapes and axes."""
+    kind, count = 0, 0
+    for number, value in walk.fields(tensor):
+        if number == _TENSOR_TYPE and isinstance(value, int):
+            kind = value
+        elif number == _TENSOR_SHAPE:
+            count = elements(read_shape(walk, content(number, value)) or ())
+    if kind not in _NOT_WEIGHTS and dtype_bits(kind):
+        weights.add(count, dtype_bits(kind))
 
 
 def _node(walk: Walk, message: memoryview) -> _Node:
@@ -101,6 +137,8 @@ def _attribute(walk: Walk, entry: memoryview, node: _Node) -> None:
     elif key == "shape" and node.operator.startswith("Placeholder"):
         shape = next(walk.messages(value, _VALUE_SHAPE), None)
         node.shape = None if shape is None else read_shape(walk, shape)
+    elif key == "value" and node.operator == "Const":
+        node.constant = next(walk.messages(value, _VALUE_TENSOR), None)
     elif key == "_output_shapes":
         listed = next(walk.messages(value, _VALUE_LIST), memoryview(b""))
         shape = next(walk.messages(listed, _LIST_SHAPE), None)

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from klever.api.wire import Field, Walk, content, text, varints
 from klever.errors import InvalidError
-from klever.formats.files import map_file, only_match
+from klever.formats.details import Details
+from klever.formats.files import any_match, map_file, only_match
 from klever.formats.signature import Signature, Tensor
+from klever.formats.weights import Weights, elements
 
 __all__ = ["read_signature"]
 
@@ -30,6 +34,8 @@ _DTYPES: Final = {
     10: "int64", 12: "float16", 13: "float64",
 }  # fmt: skip
 """TensorProto.DataType"""
+_BITS: Final = {"GivenTensorInt64Fill": 64, "GivenTensorDoubleFill": 64, "GivenTensorByteStringToUInt8Fill": 8}
+"""Bits of an element that an operator fills, where it is not a float."""
 
 
 def read_signature(model_dir: Path) -> Signature:
@@ -38,19 +44,30 @@ def read_signature(model_dir: Path) -> Signature:
     Exporters let init_net fill the inputs as well, with a constant or with one value; these count as inputs if no
     other input is left.
     """
-    init = only_match(model_dir, "init_net.pb", _LIMIT)
+    init = any_match(model_dir, "init_net.pb", _LIMIT)
     predict = only_match(model_dir, "predict_net.pb", _LIMIT)
-    walk = Walk()
-    with_name = init.name
+    walk, fills = Walk(), _Fills()
+    if init:
+        with _named(init):
+            fills.read(walk, map_file(init))
+    with _named(predict):
+        signature = _read(walk, map_file(predict), fills)
+    if not init:
+        return signature
+    weights = fills.weights
+    return replace(signature, details=Details(parameters=weights.parameters, parameter_bytes=weights.bytes))
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Name the file in the errors of what is not a net."""
     try:
-        filled, weights = _filled(walk, map_file(init))
-        with_name = predict.name
-        return _read(walk, map_file(predict), filled, weights)
+        yield
     except InvalidError as error:
-        raise InvalidError(f"{with_name} is not a Caffe2 net: {error.message}", reason=error.reason) from error
+        raise InvalidError(f"{path.name} is not a Caffe2 net: {error.message}", reason=error.reason) from error
 
 
-def _read(walk: Walk, net: memoryview, filled: dict[str, Tensor], weights: set[str]) -> Signature:
+def _read(walk: Walk, net: memoryview, fills: _Fills) -> Signature:
     inputs, outputs, layers = [], [], Counter[str]()
     for number, value in walk.fields(net):
         if number == _NET_INPUT:
@@ -63,21 +80,32 @@ def _read(walk: Walk, net: memoryview, filled: dict[str, Tensor], weights: set[s
                 raise InvalidError(f"it has more than {_MAX_OPERATORS} kinds of operators")
     if not layers:
         raise InvalidError("it has no operators")
-    given = [name for name in inputs if name not in weights]
-    free = [name for name in given if name not in filled] or given
+    given = [name for name in inputs if name not in fills.names]
+    free = [name for name in given if name not in fills.tensors] or given
     return Signature(
-        tuple(filled.get(name, Tensor(name)) for name in free),
+        tuple(fills.tensors.get(name, Tensor(name)) for name in free),
         tuple(map(Tensor, outputs)),
         dict(sorted(layers.items())),
     )
 
 
-def _filled(walk: Walk, net: memoryview) -> tuple[dict[str, Tensor], set[str]]:
-    """Return what init_net fills: the tensors that may be inputs, and the names of weights."""
-    filled, weights = {}, set()
-    for operator in walk.messages(net, _NET_OPERATOR):
+class _Fills:
+    """What the operators of init_net fill."""
+
+    def __init__(self) -> None:
+        self.tensors: dict[str, Tensor] = {}
+        """Those that may be inputs."""
+        self.names: set[str] = set()
+        """Those of weights."""
+        self.weights = Weights()
+
+    def read(self, walk: Walk, net: memoryview) -> None:
+        for operator in walk.messages(net, _NET_OPERATOR):
+            self._fill(walk, operator)
+
+    def _fill(self, walk: Walk, operator: memoryview) -> None:
         name = next((text(value) for value in walk.messages(operator, _OPERATOR_OUTPUT)), "")
-        constant = _type(walk, operator) == "ConstantFill"
+        kind = _type(walk, operator)
         size: tuple[int, ...] | None = None
         dtype, values = 1, 0
         for key, number, value in _arguments(walk, operator):
@@ -87,12 +115,16 @@ def _filled(walk: Walk, net: memoryview) -> tuple[dict[str, Tensor], set[str]]:
                 dtype = value
             elif key == "values" and number == _ARGUMENT_FLOATS:
                 values += 1 if isinstance(value, int) else len(value) // _FLOAT_BYTES
-        if constant or values == 1:
+        if kind == "ConstantFill" or values == 1:
             # One value stands for an input of any shape.
-            filled[name] = Tensor(name, size if constant else None, _DTYPES.get(dtype, f"caffe2({dtype})"))
+            self.tensors[name] = Tensor(name, size if kind == "ConstantFill" else None, _dtype(dtype))
         else:
-            weights.add(name)
-    return filled, weights
+            self.names.add(name)
+            self.weights.add(elements(size) if size else values, _BITS.get(kind, 8 * _FLOAT_BYTES))
+
+
+def _dtype(number: int) -> str:
+    return _DTYPES.get(number, f"caffe2({number})")
 
 
 def _arguments(walk: Walk, operator: memoryview) -> Iterator[tuple[str, int, Field]]:

@@ -20,6 +20,7 @@ from klever.api.wire import Walk, content, text
 from klever.errors import InvalidError
 from klever.formats.external import locations_of
 from klever.formats.files import map_file, only_match
+from klever.formats.onnx_facts import CLASSES, Facts
 from klever.formats.signature import Signature, Tensor
 
 __all__ = ["external_data", "read_signature"]
@@ -37,6 +38,7 @@ _TRAINING_GRAPHS: Final = (1, 2)
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT, _GRAPH_SPARSE = 1, 5, 11, 12, 15
 _NODE_OPERATOR, _NODE_ATTRIBUTE = 4, 5
 _FUNCTION_NODE, _FUNCTION_ATTRIBUTE = 7, 11
+_ATTRIBUTE_NAME: Final = 1
 _ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS, _ATTRIBUTE_SPARSE = (5, 10), (6, 11), (22, 23)
 _SPARSE_VALUES, _SPARSE_INDICES = 1, 2
 _TENSOR_NAME: Final = 8
@@ -86,6 +88,7 @@ class _Reader:
         self._model_dir = model_dir
         self._layers: Counter[str] = Counter()
         self._walk = Walk()
+        self._facts = Facts(self._walk)
         self.locations: set[str] = set()
 
     def read(self, model: memoryview) -> Signature:
@@ -97,6 +100,7 @@ class _Reader:
             inputs=tuple(_tensor(value) for value in inputs if value.name not in initial),
             outputs=tuple(map(_tensor, outputs)),
             layers=dict(sorted(self._layers.items())),
+            details=self._facts.details(),
         )
 
     def walk(self, model: memoryview, wanted: set[str]) -> set[str]:
@@ -111,6 +115,8 @@ class _Reader:
                         self._graph(graph, set(), 0)
             elif number == _MODEL_FUNCTION:
                 self._function(content(number, value))
+            else:
+                self._facts.field(number, value)
         return names
 
     def _values(self, model: memoryview) -> tuple[list[ValueInfoProto], list[ValueInfoProto]]:
@@ -139,6 +145,7 @@ class _Reader:
                 self._node(content(number, value), depth)
             elif number == _GRAPH_INITIALIZER:
                 name = self._tensor(content(number, value))
+                self._facts.initializer(content(number, value))
             elif number == _GRAPH_SPARSE:
                 name = self._sparse(content(number, value))
             if name in wanted:
@@ -164,13 +171,20 @@ class _Reader:
             raise InvalidError(f"it has more than {_MAX_OPERATORS} kinds of operators")
 
     def _attribute(self, attribute: memoryview, depth: int) -> None:
+        name = ""
+        labels: list[str] = []
         for number, value in self._walk.fields(attribute):
-            if number in _ATTRIBUTE_TENSORS:
+            if number == _ATTRIBUTE_NAME:
+                name = text(value)
+            elif name in CLASSES:
+                labels += self._facts.labels(number, value)
+            elif number in _ATTRIBUTE_TENSORS:
                 self._tensor(content(number, value))
             elif number in _ATTRIBUTE_GRAPHS:
                 self._graph(content(number, value), set(), depth + 1)
             elif number in _ATTRIBUTE_SPARSE:
                 self._sparse(content(number, value))
+        self._facts.classes = self._facts.classes or labels
 
     def _tensor(self, tensor: memoryview) -> str:
         """Check where the tensor's data is, and return its name."""

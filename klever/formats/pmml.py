@@ -16,6 +16,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
 
 from klever.errors import InvalidError
+from klever.formats.details import Details
 from klever.formats.files import only_match
 from klever.formats.signature import Signature, Tensor
 
@@ -31,6 +32,8 @@ _MAX_DEPTH: Final = 10_000
 _MAX_KEPT: Final = 4 << 20
 _FIELD_COST: Final = 64
 """Characters that a field counts beside its texts."""
+_TARGETS: Final = {"target", "predicted"}
+"""Since PMML 4.2, and before."""
 _NO_MODELS: Final = {"Header", "MiningBuildTask", "DataDictionary", "TransformationDictionary", "Extension"}
 
 
@@ -65,9 +68,13 @@ class _Document:
     """Those of the open DataField."""
     _usage: list[tuple[str, str]] = field(default_factory=list)
     _outputs: list[Tensor] = field(default_factory=list)
+    _version: str = ""
+    _producer: list[str] = field(default_factory=list)
     _models: Counter[str] = field(default_factory=Counter)
     _in_first: bool = False
     """Whether the model that is open, or was open last, is the first one, whose fields count."""
+    _function: str = ""
+    """What the first model does, e.g. `classification`."""
     _left: int = _MAX_KEPT
 
     def expect(self, size: int) -> None:
@@ -78,8 +85,10 @@ class _Document:
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         name = tag.rpartition("}")[2]
-        if not self._path and name != "PMML":
-            raise InvalidError(f"its root element is {name[:80]}")
+        if not self._path:
+            if name != "PMML":
+                raise InvalidError(f"its root element is {name[:80]}")
+            self._version = self._kept(attributes.get("version", ""), attributes)
         if len(self._path) == _MAX_DEPTH:
             raise InvalidError(f"it is nested more than {_MAX_DEPTH} levels deep")
         self._silent = 0
@@ -102,9 +111,13 @@ class _Document:
         if not self._models:
             raise InvalidError("it holds no model element")
         inputs = tuple(self._fields.get(name, Tensor(name)) for name, kind in self._usage if kind == "active")
-        targets = (name for name, kind in self._usage if kind in ("target", "predicted"))
-        outputs = (*(self._fields.get(name, Tensor(name)) for name in targets), *self._outputs)
-        return Signature(inputs, outputs, dict(self._models))
+        targets = [self._fields.get(name, Tensor(name)) for name, kind in self._usage if kind in _TARGETS]
+        details = Details(
+            format_version=f"PMML {self._version}" if self._version else "",
+            producer=" ".join(self._producer),
+            classes=targets[0].values if self._function == "classification" and targets else (),
+        )
+        return Signature(inputs, (*targets, *self._outputs), dict(self._models), details)
 
     def _element(self, path: tuple[str, ...], attributes: Mapping[str, str]) -> None:
         """Keep what the signature needs of an element; `path` is that below the root."""
@@ -112,10 +125,15 @@ class _Document:
             case ("DataDictionary", "DataField"):
                 self._open, self._values = attributes.get("name", ""), []
                 self._fields[self._open] = self._kept(_tensor(attributes), attributes)
-            case ("DataDictionary", "DataField", "Value"):
+            case ("DataDictionary", "DataField", "Value") if attributes.get("property", "valid") == "valid":
                 self._values.append(self._kept(attributes.get("value", ""), attributes))
+            case ("Header", "Application"):
+                written = (attributes.get("name", ""), attributes.get("version", ""))
+                self._producer = self._kept([part for part in written if part], attributes)
             case (name,) if name not in _NO_MODELS:
                 self._in_first = not self._models
+                if self._in_first:
+                    self._function = attributes.get("functionName", "")
                 self._models[self._kept(name, {"": name})] += 1
             case (name, "MiningSchema", "MiningField") if self._in_first and name not in _NO_MODELS:
                 usage = (attributes.get("name", ""), attributes.get("usageType", "active"))

@@ -6,8 +6,10 @@ tensorflow/core/protobuf/{saved_model,meta_graph}.proto.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +20,8 @@ from google.protobuf.message_factory import GetMessageClass
 
 from klever.api.wire import Walk, text
 from klever.errors import InvalidError
+from klever.formats.checkpoint import count_variables
+from klever.formats.details import Details
 from klever.formats.files import check_path, map_file, only_match, size_inside
 from klever.formats.signature import Signature, Tensor
 from klever.formats.tensorflow import count_graph, dtype_name, map_entry
@@ -27,7 +31,12 @@ __all__ = ["read_signature"]
 _LIMIT: Final = 2 << 30
 _MAX_SIGNATURE: Final = 4 << 20
 _MAX_TAGS: Final = 100
+_MAX_SIGNATURES: Final = 1000
+_MAX_WARNING: Final = 500
 _SERVING: Final = "serving_default"
+_NO_SERVING: Final = frozenset({"__saved_model_init_op", "__saved_model_train_op"})
+_VARIABLES: Final = "variables/variables.index"
+_MAX_INDEX: Final = 256 << 20
 
 _Field = descriptor_pb2.FieldDescriptorProto
 _SCHEMA: Final[dict[str, tuple[tuple[str, int, str, bool], ...]]] = {
@@ -39,21 +48,25 @@ _SCHEMA: Final[dict[str, tuple[tuple[str, int, str, bool], ...]]] = {
 }
 """Message -> its fields: name, number, type, repeated. Maps are read as their repeated entries."""
 
-_MODEL_GRAPH: Final = 2
+_MODEL_VERSION, _MODEL_GRAPH = 1, 2
 _META_INFO, _META_GRAPH, _META_SIGNATURE, _META_ASSET = 1, 2, 5, 6
-_INFO_TAG: Final = 4
+_INFO_TAG, _INFO_VERSION = 4, 5
 _ASSET_FILE: Final = 2
 
 
 def read_signature(model_dir: Path) -> Signature:
-    """Read `serving_default` of the graph tagged `serve`; TF2 keeps its operators in functions: they count too."""
+    """Read `serving_default` of the graph tagged `serve`, or its first signature for inference.
+
+    TF2 keeps its operators in functions: they count too.
+    """
     path = only_match(model_dir, "saved_model.pb", _LIMIT)
     try:
-        return _read(map_file(path), model_dir)
+        signature = _read(map_file(path), path.parent)
     except DecodeError as error:
         raise InvalidError(f"{path.name} is not a SavedModel: {error}") from error
     except InvalidError as error:
         raise InvalidError(f"{path.name} is not a SavedModel: {error.message}", reason=error.reason) from error
+    return replace(signature, details=_with_variables(signature.details, path.parent))
 
 
 def _read(model: memoryview, model_dir: Path) -> Signature:
@@ -62,15 +75,49 @@ def _read(model: memoryview, model_dir: Path) -> Signature:
     if graph is None:
         raise InvalidError("it has no graph tagged serve")
     for asset in walk.messages(graph, _META_ASSET):
-        for name in walk.messages(asset, _ASSET_FILE):
-            location = f"assets/{text(name)}"
+        for file in walk.messages(asset, _ASSET_FILE):
+            location = f"assets/{text(file)}"
             check_path(location, "an asset")
             size_inside(model_dir, location, "an asset")
-    signature = _message_class().FromString(bytes(_signature(walk, graph)))
+    signatures = _signatures(walk, graph)
+    name = _SERVING if _SERVING in signatures else min(signatures)
+    signature = _message_class().FromString(bytes(signatures[name]))
     layers: Counter[str] = Counter()
     for definition in walk.messages(graph, _META_GRAPH):
         count_graph(walk, definition, layers)
-    return Signature(_tensors(signature.inputs), _tensors(signature.outputs), dict(sorted(layers.items())))
+    return Signature(
+        _tensors(signature.inputs),
+        _tensors(signature.outputs),
+        dict(sorted(layers.items())),
+        _details(walk, model, graph, [] if name == _SERVING else [name, *sorted(set(signatures) - {name})]),
+    )
+
+
+def _details(walk: Walk, model: memoryview, graph: memoryview, signatures: list[str]) -> Details:
+    """Return what the messages say; `signatures` are the one that was read and the others, if it is no default."""
+    schema = next((value for number, value in walk.fields(model) if number == _MODEL_VERSION), 0)
+    versions = [text(v) for info in walk.messages(graph, _META_INFO) for v in walk.messages(info, _INFO_VERSION)]
+    others = f", and not {', '.join(signatures[1:])[:_MAX_WARNING]}" if signatures[1:] else ""
+    return Details(
+        format_version=f"schema {schema}" if isinstance(schema, int) and schema else "",
+        producer=f"TensorFlow {versions[0]}" if versions else "",
+        warnings=(f"{_SERVING} is missing: the signature {signatures[0]} was read{others}",) if signatures else (),
+    )
+
+
+def _with_variables(details: Details, model_dir: Path) -> Details:
+    """Count the variables, if the model has any."""
+    index = model_dir / _VARIABLES
+    if not os.path.lexists(index):
+        return details
+    size = size_inside(model_dir, _VARIABLES, "the index of the variables")
+    if size > _MAX_INDEX:
+        raise InvalidError(f"{_VARIABLES} has {size} bytes, and at most {_MAX_INDEX} are read")
+    try:
+        weights = count_variables(map_file(index))
+    except InvalidError as error:
+        raise InvalidError(f"{_VARIABLES} is not an index of variables: {error.message}") from error
+    return replace(details, parameters=weights.parameters, parameter_bytes=weights.bytes)
 
 
 def _tags(walk: Walk, graph: memoryview) -> set[str]:
@@ -78,20 +125,21 @@ def _tags(walk: Walk, graph: memoryview) -> set[str]:
     return {text(tag) for info in infos for tag in islice(walk.messages(info, _INFO_TAG), _MAX_TAGS)}
 
 
-def _signature(walk: Walk, graph: memoryview) -> memoryview:
-    """Return the SignatureDef `serving_default`; raises `InvalidError` that names those which there are."""
-    names: list[str] = []
+def _signatures(walk: Walk, graph: memoryview) -> dict[str, memoryview]:
+    """Return the SignatureDefs that serve; raises `InvalidError` if there are none."""
+    found: dict[str, memoryview] = {}
     for entry in walk.messages(graph, _META_SIGNATURE):
         name, value = map_entry(walk, entry)
-        if name == _SERVING:
-            if len(value) > _MAX_SIGNATURE:
-                raise InvalidError(
-                    f"the signature {_SERVING} has {len(value)} bytes: at most {_MAX_SIGNATURE} are read"
-                )
-            return value
-        if len(names) < _MAX_TAGS:
-            names.append(name)
-    raise InvalidError(f"it has no signature {_SERVING}, only: {', '.join(sorted(names)) or 'none'}")
+        if name in _NO_SERVING:
+            continue
+        if len(value) > _MAX_SIGNATURE:
+            raise InvalidError(f"the signature {name} has {len(value)} bytes: at most {_MAX_SIGNATURE} are read")
+        found[name] = value
+        if len(found) > _MAX_SIGNATURES:
+            raise InvalidError(f"it has more than {_MAX_SIGNATURES} signatures")
+    if not found:
+        raise InvalidError("it has no signature: save the model with signatures")
+    return found
 
 
 def _tensors(entries: Iterable[Any]) -> tuple[Tensor, ...]:

@@ -1,20 +1,23 @@
-"""The formats that there are, and what a model directory of each must hold (ormb's rules, kleveross/ormb)."""
+"""The table of formats, and what a model directory of each must hold (ormb's rules, kleveross/ormb)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from klever.errors import InvalidError
 from klever.formats.bounds import check_bounds
+from klever.formats.detection import faults, recognise, top_names
 from klever.formats.signature import Signature
 from klever.limits import DEFAULTS, Limits
+from klever.plugins import Table
 
-__all__ = ["Format", "Trust", "check_layout", "detect", "get", "names", "trust_of"]
+__all__ = ["FORMATS", "Format", "Trust", "check_layout", "detect", "get", "names", "trust_of"]
 
 
 class Trust(StrEnum):
@@ -30,14 +33,20 @@ class Trust(StrEnum):
 class Format:
     """A format. Each pattern of `files` must match exactly one entry at the top of the model directory.
 
-    `alone`: nothing else may be there. `reader` is the module that reads the signature, empty where none does.
-    `trust` is the least class: a content may be found to be code in a format that is data (`klever.inspection`).
+    `several`: each may match more than one, the parts of one file. `alone`: nothing else may be there. `leads`: its
+    files describe the others, which may fit a format of their own. `markers`: what the first 512 bytes of a file must
+    match, by the pattern of its name, where only some files of that name are of the format. `reader` is the module that
+    reads the signature, empty where none does. `trust` is the least class: a content may be found to be code in a
+    format that is data (`klever.inspection`).
     """
 
     name: str
     framework: str = ""
     files: tuple[str, ...] = ()
     alone: bool = False
+    several: bool = False
+    leads: bool = False
+    markers: Mapping[str, bytes] = field(default_factory=dict)
     reader: str = ""
     trust: Trust = Trust.DATA
 
@@ -60,7 +69,16 @@ class Format:
         return signature
 
 
-_FORMATS: Final = {
+def _claims(row: Any) -> tuple[str]:
+    if not isinstance(row, Format):
+        raise TypeError(f"expected a klever.formats.Format, not {row!r}")
+    return (row.name,)
+
+
+_ESTIMATOR: Final = rb"\A(?:\x80.(?:\x95.{8})?)?(?:ccopy_reg\n_reconstructor\n(?:p0\n|q\x00)?\()?(?:c|\x8c.)sklearn\."
+"""How a pickle begins that holds an estimator of scikit-learn: with its class."""
+
+_BUILT_IN: Final = {
     row.name: row
     for row in (
         Format("SavedModel", "TensorFlow", ("saved_model.pb",), reader="klever.formats.savedmodel"),
@@ -73,73 +91,67 @@ _FORMATS: Final = {
         Format("TorchScript", "PyTorch", ("*.pt",), reader="klever.formats.torchscript", trust=Trust.CODE),
         Format("GraphDef", "TensorFlow", ("*.graphdef",), reader="klever.formats.graphdef"),
         Format("TensorRT", "TensorRT", ("*.plan|*.engine",)),
-        Format("SKLearn", "SKLearn", ("*.joblib",), trust=Trust.CODE),
-        Format("XGBoost", "XGBoost", ("*.xgboost",)),
-        Format("MLflow", "MLflow", ("MLmodel",), trust=Trust.CODE),
-        Format("Pickle", "", ("*.pickle",), trust=Trust.CODE),
-        Format("MLlib", "Spark", ("metadata", "data")),
+        Format(
+            "SKLearn",
+            "SKLearn",
+            ("*.joblib|*.pkl|*.pickle",),
+            markers=dict.fromkeys(("*.pkl", "*.pickle"), _ESTIMATOR),
+            reader="klever.formats.sklearn",
+            trust=Trust.CODE,
+        ),
+        Format(
+            "XGBoost",
+            "XGBoost",
+            ("*.xgboost|*.ubj|*.bst|*.xgb|model.json",),
+            markers={"*.json": rb'"learner"'},
+            reader="klever.formats.xgboost",
+        ),
+        Format(
+            "LightGBM",
+            "LightGBM",
+            ("*.txt|*.lightgbm|*.lgb|model.json",),
+            markers={"*.txt": rb"\Atree\s", "*.json": rb'"name": ?"tree"'},
+            reader="klever.formats.lightgbm",
+        ),
+        Format("MLflow", "MLflow", ("MLmodel",), leads=True, reader="klever.formats.mlflow", trust=Trust.CODE),
+        Format("Pickle", "", ("*.pkl|*.pickle",), reader="klever.formats.anypickle", trust=Trust.CODE),
+        Format("MLlib", "Spark", ("metadata", "data|stages"), reader="klever.formats.mllib"),
+        Format("GGUF", "llama.cpp", ("*.gguf",), several=True, reader="klever.formats.gguf"),
+        Format("SafeTensors", "", ("*.safetensors",), several=True, reader="klever.formats.safetensors"),
         Format("Others"),
     )
 }
 
+FORMATS: Final = Table[str, Format]("klever.formats", _BUILT_IN, _claims)
+"""The formats by their names, with those of plugins."""
+
 
 def names() -> tuple[str, ...]:
-    return tuple(_FORMATS)
+    return tuple(FORMATS)
 
 
 def get(name: str) -> Format:
     """Return a format; raises `InvalidError` for an unknown name (they are case-sensitive)."""
     try:
-        return _FORMATS[name]
+        return FORMATS[name]
     except KeyError as error:
         raise InvalidError(
-            f"{name!r} is no known format; there are: {', '.join(_FORMATS)}", reason="UNKNOWN_FORMAT"
+            f"{name!r} is no known format; there are: {', '.join(FORMATS)}", reason="UNKNOWN_FORMAT"
         ) from error
 
 
 def trust_of(name: str) -> Trust:
     """Return the least class of a format; a format that is unknown is code."""
-    return _FORMATS[name].trust if name in _FORMATS else Trust.CODE
+    return FORMATS[name].trust if name in FORMATS else Trust.CODE
 
 
 def detect(model_dir: Path) -> str:
-    """Infer the format from the files; raises `InvalidError` where none or several fit."""
-    entries = _entries(model_dir)
-    fitting = [f.name for f in _FORMATS.values() if f.files and not _faults(f, entries)]
-    if len(fitting) == 1:
-        return fitting[0]
-    found = ", ".join(sorted(entries)[:10]) or "nothing"
-    what = f"fits {' and '.join(fitting)}" if fitting else "fits no format"
-    raise InvalidError(
-        f"{model_dir} {what} (it holds {found}): name the format in ormbfile.yaml (format: …)",
-        reason="FORMAT_UNKNOWN",
-    )
+    """Return the name of the format that the files fit; raises `InvalidError` if none or several do."""
+    return recognise(FORMATS.values(), model_dir).name
 
 
 def check_layout(name: str, model_dir: Path) -> None:
     """Raise `InvalidError` naming the files that a format needs and the directory does not hold."""
-    faults = _faults(get(name), _entries(model_dir))
-    if faults:
-        raise InvalidError(f"{model_dir} is no {name} model: {'; '.join(faults)}", reason="LAYOUT")
-
-
-def _entries(model_dir: Path) -> list[str]:
-    if not model_dir.is_dir():
-        raise InvalidError(f"{model_dir} is no directory: a model's files stand in model/")
-    return [p.name for p in model_dir.iterdir() if not p.name.startswith(".")]
-
-
-def _faults(row: Format, entries: list[str]) -> list[str]:
-    faults, matched = [], set()
-    for pattern in row.files:
-        found = [e for e in entries if any(fnmatchcase(e, p) for p in pattern.split("|"))]
-        matched.update(found)
-        shown = pattern.replace("|", " or ")
-        if not found:
-            faults.append(f"{shown} is missing")
-        elif len(found) > 1:
-            faults.append(f"{shown} must be one file, not {', '.join(sorted(found))}")
-    extra = sorted(set(entries) - matched)
-    if row.alone and extra:
-        faults.append(f"nothing else may be there, but there is {', '.join(extra)}")
-    return faults
+    found = faults(get(name), top_names(model_dir))
+    if found:
+        raise InvalidError(f"{model_dir} is not a {name} model: {'; '.join(found)}", reason="LAYOUT")

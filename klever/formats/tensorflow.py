@@ -12,7 +12,7 @@ from typing import Final
 from klever.api.wire import Walk, content, text
 from klever.errors import InvalidError
 
-__all__ = ["Shape", "count_graph", "dtype_name", "map_entry", "read_shape"]
+__all__ = ["Shape", "count_graph", "dtype_bits", "dtype_name", "map_entry", "read_shape"]
 
 Shape = tuple[int, ...] | None
 
@@ -26,11 +26,20 @@ _DTYPES: Final = {
     1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 7: "string", 8: "complex64",
     9: "int64", 10: "bool", 14: "bfloat16", 17: "uint16", 18: "complex128", 19: "float16", 22: "uint32", 23: "uint64",
 }  # fmt: skip
+_BITS: Final = {
+    1: 32, 2: 64, 3: 32, 4: 8, 5: 16, 6: 8, 8: 64, 9: 64, 10: 8, 11: 8, 12: 8, 13: 32, 14: 16, 15: 16, 16: 16, 17: 16,
+    18: 128, 19: 16, 22: 32, 23: 64, 24: 8, 25: 8,
+}  # fmt: skip
 
 
 def dtype_name(number: int) -> str:
     """Return the numpy name of a DataType, or `tensorflow(NUMBER)`."""
     return _DTYPES.get(number, f"tensorflow({number})")
+
+
+def dtype_bits(number: int) -> int:
+    """Return the bits of an element of a DataType; 0 for one that is not a number."""
+    return _BITS.get(number, 0)
 
 
 def read_shape(walk: Walk, shape: memoryview) -> Shape:

@@ -14,8 +14,10 @@ from typing import Final
 from zipfile import ZipFile
 
 from klever.errors import InvalidError
+from klever.formats.details import Details
 from klever.formats.files import only_match
 from klever.formats.signature import Signature, Tensor
+from klever.formats.torch_storages import count_storages
 from klever.formats.zips import open_zip, read_head, read_member
 
 __all__ = ["read_signature"]
@@ -25,6 +27,8 @@ _HEAD: Final = 1024
 _MAX_CODE: Final = 16 << 20
 """Of one file, and of all together."""
 _MAX_OPERATORS: Final = 10_000
+_MAX_PICKLE: Final = 16 << 20
+_MAX_VERSION: Final = 20
 _CLASS: Final = re.compile(rb"\x80.c(__torch__[\w.]*)\n(\w+)\n", re.DOTALL)
 """The first opcodes of data.pkl: PROTO, then GLOBAL with module and name."""
 _OPERATOR: Final = re.compile(r"\btorch\.([a-z_]\w*(?:\.\w+)?)\(|\bops\.(\w+)\.(\w+)\(")
@@ -68,7 +72,18 @@ def _read(archive: ZipFile) -> Signature:
             raise InvalidError(f"it has more than {_MAX_OPERATORS} kinds of operators")
         if name == f"{root}code/{module.replace('.', '/')}.py":
             inputs, outputs = _forward(_body(text, class_name))
-    return Signature(inputs, outputs, dict(sorted(layers.items())))
+    return Signature(inputs, outputs, dict(sorted(layers.items())), _details(archive, root))
+
+
+def _details(archive: ZipFile, root: str) -> Details:
+    version = next((name for name in archive.namelist() if name in (f"{root}version", f"{root}.data/version")), None)
+    written = read_head(archive, version, _MAX_VERSION).decode(errors="replace").strip() if version else ""
+    weights = count_storages(read_member(archive, f"{root}data.pkl", _MAX_PICKLE))
+    return Details(
+        format_version=f"file format {written}" if written else "",
+        parameters=weights.parameters,
+        parameter_bytes=weights.bytes,
+    )
 
 
 def _operators(code: str) -> Iterator[str]:

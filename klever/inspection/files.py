@@ -28,7 +28,6 @@ _MAGIC: Final = (
     (b"\xca\xfe\xba\xbe", "Java code"),
     (b"\0asm", "WebAssembly"),
     (b"#!", "a script"),
-    (b"\x04\x22\x4d\x18", "a compressed stream that is not looked into"),
     (b"\x28\xb5\x2f\xfd", "a compressed stream that is not looked into"),
     (b"7z\xbc\xaf\x27\x1c", "an archive that is not looked into"),
     (b"Rar!", "an archive that is not looked into"),

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+import lz4.frame
+
 from klever.limits import Limits
 
 __all__ = ["CODECS", "Budget", "BudgetError", "DamagedError", "Inflated", "Reader", "Source"]
@@ -151,6 +153,27 @@ class _Zlib:
         return self._inflate.decompress(self._inflate.unconsumed_tail + data, max_length)
 
 
+class _Lz4:
+    """LZ4 frames, in the manner of `bz2` and `lzma`."""
+
+    def __init__(self) -> None:
+        self._frame = lz4.frame.LZ4FrameDecompressor()
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._frame.eof)
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._frame.unused_data or b""
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        try:
+            return bytes(self._frame.decompress(data, max_length))
+        except RuntimeError as error:
+            raise ValueError(str(error)) from error
+
+
 def _xz() -> _Decompressor:
     return lzma.LZMADecompressor(memlimit=_XZ_MEMORY)
 
@@ -164,8 +187,9 @@ CODECS: Final[tuple[tuple[bytes, Callable[[], _Decompressor]], ...]] = (
     (b"BZh", bz2.BZ2Decompressor),
     (b"\xfd7zXZ\x00", _xz),
     (b"\x5d\x00\x00", _xz),
+    (b"\x04\x22\x4d\x18", _Lz4),
 )
-"""How compressed streams begin (joblib's zlib, gzip, bz2, xz and lzma), and what reads them."""
+"""How compressed streams begin (joblib's zlib, gzip, bz2, xz, lzma and lz4), and what reads them."""
 
 
 class Inflated:

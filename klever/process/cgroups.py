@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from klever.process.shim import TASKS_PER_PROCESS
+from klever.process.shim.names import TASKS_PER_PROCESS
 
 __all__ = ["Cgroups", "Group", "find", "group_name", "members", "remove"]
 

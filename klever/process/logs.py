@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from klever.process.shim import LOG, OLD_LOG
+from klever.process.shim.names import LOG, OLD_LOG
 
 __all__ = ["read_log"]
 

@@ -22,11 +22,12 @@ from klever.process.orphans import end_orphans
 from klever.process.record import ProcessSpec, ProcessState, Record, Run, check_id, spec_to_json
 from klever.process.removal import remove_tree
 from klever.process.sandbox import Command, Confinement, Payload, Unconfined
+from klever.process.shim.names import GRACE, OWNER, TERMINATION_LOG
 from klever.process.watch import Watcher, end_shim
 
 __all__ = ["ProcessManager"]
 
-_SHIM: Final = Path(shim.__file__)
+_SHIM: Final = Path(shim.__file__).with_name("__main__.py")
 _START_S: Final = 20.0
 _BUSY_POLL_S: Final = 0.02
 _TERMINATION: Final = "termination"
@@ -101,7 +102,7 @@ class ProcessManager:
         directory = self.directory(spec.id)
         with disk_errors(directory):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            (directory / shim.GRACE).unlink(missing_ok=True)
+            (directory / GRACE).unlink(missing_ok=True)
         try:
             async with asyncio.timeout(_START_S):
                 record = await self._launch(spec, directory)
@@ -123,7 +124,7 @@ class ProcessManager:
             return
         grace_s = record.state().spec.grace_s if grace_s is None else grace_s
         with suppress(OSError):  # on a full disk the specification's grace time counts
-            (record.directory / shim.GRACE).write_text(str(grace_s))
+            (record.directory / GRACE).write_text(str(grace_s))
         await end_shim(record, grace_s + _STOP_SLACK_S)
         newer = self._record(process_id)
         if newer and not newer.exited:
@@ -139,17 +140,25 @@ class ProcessManager:
 
     # What it says
 
-    def logs(self, process_id: str, *, tail: int | None = None, follow: bool = False) -> AsyncIterator[str]:
+    def logs(
+        self,
+        process_id: str,
+        *,
+        tail: int | None = None,
+        follow: bool = False,
+        ended: Callable[[ProcessState], bool] = lambda state: state.phase == "Exited",
+    ) -> AsyncIterator[str]:
         """Yield lines of output, the last `tail` ones (None: all that is kept).
 
-        With `follow` new lines come as they are written, until the process has ended. Raises `NotFoundError`.
+        With `follow` new lines come as they are written, until `ended` is true of the process, or it was removed.
+        Raises `NotFoundError`.
         """
         if self._record(process_id) is None:
             raise NotFoundError(f"no process is named {process_id!r}")
 
         def running() -> bool:
             state = self.get(process_id)
-            return follow and state is not None and state.phase != "Exited"
+            return follow and state is not None and not ended(state)
 
         return read_log(self.directory(process_id), tail=tail, running=running)
 
@@ -191,7 +200,7 @@ class ProcessManager:
         """Return what the shim starts, with the directories that the sandboxed process owns made ready."""
         if spec.sandbox is None:
             termination = f"{directory}/{_TERMINATION}"
-            env = {**spec.env, shim.OWNER: str(directory), shim.TERMINATION_LOG: termination}
+            env = {**spec.env, OWNER: str(directory), TERMINATION_LOG: termination}
             return Run(Command(spec.argv, env), termination, groups=self._groups(spec, directory))
         sandbox = spec.sandbox
         termination = str(sandbox.write[0] / _TERMINATION)
@@ -199,7 +208,7 @@ class ProcessManager:
         with disk_errors(directory):
             for path in sandbox.write:
                 _own(path, os.geteuid() if user is None else user)
-        env = {**spec.env, shim.OWNER: str(directory), shim.TERMINATION_LOG: termination}
+        env = {**spec.env, OWNER: str(directory), TERMINATION_LOG: termination}
         payload = Payload(spec.argv, env, spec.cwd or Path("/"))
         command = self.confinement.command(payload, sandbox, user)
         return Run(command, termination, sandbox, user, self.confinement.level, self._groups(spec, directory))
@@ -232,7 +241,7 @@ def _own(directory: Path, user: int) -> None:
 
 
 async def _run_shim(spec: ProcessSpec, run: Run, directory: Path) -> str:
-    """Start a shim and return what it says (see `klever.process.shim.main`)."""
+    """Start a shim and return what it says (see `klever.process.shim.main.main`)."""
     try:
         starter = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", str(_SHIM), str(directory)),

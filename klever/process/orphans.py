@@ -15,7 +15,7 @@ from pathlib import Path
 
 from klever.process import cgroups
 from klever.process.record import Record
-from klever.process.shim import OWNER
+from klever.process.shim.names import OWNER
 
 __all__ = ["end_orphans"]
 

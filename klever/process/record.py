@@ -13,7 +13,8 @@ from typing import Any, Final, Literal
 from klever.errors import InvalidError
 from klever.process.cgroups import Group
 from klever.process.sandbox import Command, Level, Network, Sandbox
-from klever.process.shim import STATE, start_ticks
+from klever.process.shim.names import STATE
+from klever.process.shim.proc import start_ticks
 
 __all__ = ["Phase", "ProcessSpec", "ProcessState", "Reason", "Record", "Run", "check_id", "spec_to_json"]
 

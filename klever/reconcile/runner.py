@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -14,10 +14,18 @@ from klever.api.kinds import Kind, Object
 from klever.backoff import Backoff
 from klever.errors import ExpiredError, KleverError
 from klever.reconcile.queue import WorkQueue
-from klever.store import Key, Store
+from klever.store import Key, Store, WatchEvent
 
-__all__ = ["Controller", "ReconcileMetrics", "Result", "Source", "change_source", "object_key", "object_source"]
-
+__all__ = [
+    "Controller",
+    "ReconcileMetrics",
+    "Related",
+    "Result",
+    "Source",
+    "change_source",
+    "object_key",
+    "object_source",
+]
 log = logging.getLogger(__name__)
 
 _LIVED_SECONDS = 5.0
@@ -125,10 +133,14 @@ class Controller:
         log.warning("%s %s: %s; again in %.3f s", self.name, key, what, delay, exc_info=None if expected else error)
 
 
-def object_source(store: Store, kind: Kind, keys: Callable[[Object], Iterable[Key]] | None = None) -> Source:
-    """A source that names every object of a kind once, and again whenever it changes.
+Related = Callable[[WatchEvent], AsyncIterator[Key]]
+"""Yields the keys that a change of another object concerns."""
 
-    `keys` maps an object to the keys to look at (its owners, say); by default its own.
+
+def object_source(store: Store, kind: Kind, related: Related | None = None) -> Source:
+    """Return a source that names every object of a kind once, and again whenever it changes.
+
+    With `related` the source names what that yields for each change instead.
     """
 
     async def source(add: Callable[[Key], None]) -> None:
@@ -137,9 +149,13 @@ def object_source(store: Store, kind: Kind, keys: Callable[[Object], Iterable[Ke
             try:
                 async for event in store.watch(kind, resource_version=version, bookmarks=True):
                     version = event.resource_version
-                    if event.type != "BOOKMARK":
-                        for key in keys(event.object) if keys else (object_key(event.object),):
-                            add(key)
+                    if event.type == "BOOKMARK":
+                        continue
+                    if related is None:
+                        add(object_key(event.object))
+                        continue
+                    async for key in related(event):
+                        add(key)
             except ExpiredError:
                 version = ""
 

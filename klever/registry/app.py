@@ -22,7 +22,7 @@ from klever.registry.handlers_manifests import ManifestHandlers
 from klever.registry.handlers_uploads import UploadHandlers
 from klever.registry.metrics import Metrics
 from klever.registry.registry import Registry, check_repository
-from klever.registry.requests import Caller
+from klever.registry.requests import Call
 
 __all__ = ["Route", "application", "routes"]
 
@@ -42,7 +42,7 @@ class Route:
     method: str
     path: str
     verb: Verb
-    handler: Callable[[web.Request, Caller], Awaitable[web.StreamResponse]]
+    handler: Callable[[web.Request, Call], Awaitable[web.StreamResponse]]
 
 
 def routes(registry: Registry, access: Access, metrics: Metrics, limits: Limits = DEFAULTS) -> list[Route]:
@@ -94,9 +94,9 @@ def _guarded(route: Route, access: Access) -> Handler:
         name = request.match_info.get("name", "")
         repository = check_repository(name) if name else ""
         credentials = parse_authorization(request.headers.get("Authorization", ""))
-        identity = access.authenticate(credentials)
-        access.require(identity, route.verb, repository_resource(repository))
-        return await route.handler(request, Caller(credentials.user if credentials else "", repository, identity))
+        caller = access.authenticate(credentials)
+        access.require(caller, route.verb, repository_resource(repository))
+        return await route.handler(request, Call(credentials.user if credentials else "", repository, caller))
 
     return handle
 

@@ -8,7 +8,7 @@ from klever.oci import mediatypes
 from klever.oci.digest import Digest
 from klever.registry.blob_response import BlobResponse
 from klever.registry.blobs import Blobs
-from klever.registry.requests import Caller
+from klever.registry.requests import Call
 
 __all__ = ["BlobHandlers"]
 
@@ -19,19 +19,19 @@ class BlobHandlers:
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
 
-    async def head(self, request: web.Request, caller: Caller) -> web.Response:
+    async def head(self, request: web.Request, call: Call) -> web.Response:
         digest = _digest(request)
-        blob = await self._blobs.find_to_keep(caller.repository, digest)
+        blob = await self._blobs.find_to_keep(call.repository, digest)
         headers = _headers(digest) | {"Content-Length": str(blob.size), "Accept-Ranges": "bytes"}
         return web.Response(headers=headers)
 
-    async def get(self, request: web.Request, caller: Caller) -> web.FileResponse:
+    async def get(self, request: web.Request, call: Call) -> web.FileResponse:
         """The file, or the Range of it."""
         digest = _digest(request)
-        return BlobResponse(await self._blobs.find(caller.repository, digest), _headers(digest))
+        return BlobResponse(await self._blobs.find(call.repository, digest), _headers(digest))
 
-    async def delete(self, request: web.Request, caller: Caller) -> web.Response:
-        await self._blobs.delete(caller.repository, _digest(request))
+    async def delete(self, request: web.Request, call: Call) -> web.Response:
+        await self._blobs.delete(call.repository, _digest(request))
         return web.Response(status=202)
 
 

@@ -9,7 +9,7 @@ from klever.oci import mediatypes
 from klever.oci.digest import Digest
 from klever.oci.encoding import encode_json
 from klever.registry.registry import Registry
-from klever.registry.requests import Caller, page_of
+from klever.registry.requests import Call, page_of
 
 __all__ = ["ListHandlers"]
 
@@ -23,35 +23,35 @@ class ListHandlers:
         self._registry = registry
         self._limits = limits
 
-    async def base(self, _request: web.Request, _caller: Caller) -> web.Response:
+    async def base(self, _request: web.Request, _call: Call) -> web.Response:
         """Who gets here speaks to a registry, with credentials that it takes."""
         return _json({})
 
-    async def catalog(self, request: web.Request, _caller: Caller) -> web.Response:
+    async def catalog(self, request: web.Request, _call: Call) -> web.Response:
         page = page_of(request, self._limits.tags_per_page)
         names = self._registry.repositories(after=page.after, limit=page.limit + 1)
         more = page.link("/v2/_catalog", names[page.limit - 1]) if 0 < page.limit < len(names) else {}
         return _json({"repositories": names[: page.limit]}, more)
 
-    async def tags(self, request: web.Request, caller: Caller) -> web.Response:
+    async def tags(self, request: web.Request, call: Call) -> web.Response:
         page = page_of(request, self._limits.tags_per_page)
-        names = self._registry.tags(caller.repository, after=page.after, limit=page.limit + 1)
-        path = f"/v2/{caller.repository}/tags/list"
+        names = self._registry.tags(call.repository, after=page.after, limit=page.limit + 1)
+        path = f"/v2/{call.repository}/tags/list"
         more = page.link(path, names[page.limit - 1]) if 0 < page.limit < len(names) else {}
-        return _json({"name": caller.repository, "tags": names[: page.limit]}, more)
+        return _json({"name": call.repository, "tags": names[: page.limit]}, more)
 
-    async def referrers(self, request: web.Request, caller: Caller) -> web.Response:
+    async def referrers(self, request: web.Request, call: Call) -> web.Response:
         """An index of the manifests about a digest, of one artifact type if the query names it."""
         subject = Digest.parse(request.match_info["digest"])
         artifact_type = request.query.get("artifactType", "")
         page = page_of(request, _REFERRERS)
         found = self._registry.referrers(
-            caller.repository, subject, artifact_type=artifact_type, after=page.after, limit=page.limit + 1
+            call.repository, subject, artifact_type=artifact_type, after=page.after, limit=page.limit + 1
         )
         headers = {"OCI-Filters-Applied": "artifactType"} if artifact_type else {}
         if 0 < page.limit < len(found):
             query = {"artifactType": artifact_type} if artifact_type else {}
-            path = f"/v2/{caller.repository}/referrers/{subject}"
+            path = f"/v2/{call.repository}/referrers/{subject}"
             headers |= page.link(path, found[page.limit - 1].digest, **query)
         manifests = [manifest.referrer() for manifest in found[: page.limit]]
         index = {"schemaVersion": 2, "mediaType": mediatypes.IMAGE_INDEX, "manifests": manifests}

@@ -15,7 +15,7 @@ from klever.registry.memory import Budget
 from klever.registry.metrics import Metrics
 from klever.registry.records import Precondition, StoredManifest
 from klever.registry.registry import Registry
-from klever.registry.requests import Caller, read_body
+from klever.registry.requests import Call, read_body
 
 __all__ = ["ManifestHandlers"]
 
@@ -33,37 +33,37 @@ class ManifestHandlers:
         self._limits = limits
         self._bodies = Budget(max(_BODIES, limits.manifest_bytes))
 
-    async def head(self, request: web.Request, caller: Caller) -> web.Response:
-        manifest = self._manifest(request, caller)
+    async def head(self, request: web.Request, call: Call) -> web.Response:
+        manifest = self._manifest(request, call)
         return web.Response(headers=_headers(manifest) | {"Content-Length": str(len(manifest.content))})
 
-    async def get(self, request: web.Request, caller: Caller) -> web.Response:
-        manifest = self._manifest(request, caller)
+    async def get(self, request: web.Request, call: Call) -> web.Response:
+        manifest = self._manifest(request, call)
         return web.Response(body=manifest.content, headers=_headers(manifest))
 
-    async def put(self, request: web.Request, caller: Caller) -> web.Response:
+    async def put(self, request: web.Request, call: Call) -> web.Response:
         """Keep a manifest. `If-Match: "DIGEST"` and `If-None-Match: *` make it a compare-and-swap (412 if it loses)."""
         precondition = _precondition(request)
         with self._bodies.held() as take:
             content = await read_body(request, self._metrics.received, self._bounded(take))
             manifest = await self._registry.put_manifest(
-                caller.repository,
+                call.repository,
                 request.match_info["target"],
                 content,
                 request.content_type if "Content-Type" in request.headers else "",
                 precondition=precondition,
-                actor=caller.actor,
+                actor=call.actor,
             )
         headers = {
-            "Location": f"/v2/{caller.repository}/manifests/{manifest.digest}",
+            "Location": f"/v2/{call.repository}/manifests/{manifest.digest}",
             "Docker-Content-Digest": manifest.digest,
         }
         if manifest.subject:
             headers["OCI-Subject"] = manifest.subject
         return web.Response(status=201, headers=headers)
 
-    async def delete(self, request: web.Request, caller: Caller) -> web.Response:
-        await self._registry.delete(caller.repository, request.match_info["target"], actor=caller.actor)
+    async def delete(self, request: web.Request, call: Call) -> web.Response:
+        await self._registry.delete(call.repository, request.match_info["target"], actor=call.actor)
         return web.Response(status=202)
 
     def _bounded(self, take: Callable[[int], None]) -> Callable[[int], None]:
@@ -83,8 +83,8 @@ class ManifestHandlers:
 
         return take_part
 
-    def _manifest(self, request: web.Request, caller: Caller) -> StoredManifest:
-        return self._registry.manifest(caller.repository, request.match_info["target"])
+    def _manifest(self, request: web.Request, call: Call) -> StoredManifest:
+        return self._registry.manifest(call.repository, request.match_info["target"])
 
 
 def _headers(manifest: StoredManifest) -> dict[str, str]:

@@ -15,7 +15,7 @@ from klever.oci.reference import is_repository
 from klever.registry.auth import repository_resource
 from klever.registry.blobs import Blobs
 from klever.registry.metrics import Metrics
-from klever.registry.requests import Caller, body_parts, digest_of
+from klever.registry.requests import Call, body_parts, digest_of
 from klever.registry.uploads import Upload, too_large
 
 __all__ = ["UploadHandlers"]
@@ -32,64 +32,64 @@ class UploadHandlers:
         self._metrics = metrics
         self._limit = limits.blob_bytes
 
-    async def start(self, request: web.Request, caller: Caller) -> web.Response:
+    async def start(self, request: web.Request, call: Call) -> web.Response:
         """POST: mount a blob of another repository, take a whole blob, or open a session."""
         if "mount" in request.query:
             digest = Digest.parse(request.query["mount"])
-            if await self._mount(request, caller, digest):
-                return _created(caller.repository, digest)
+            if await self._mount(request, call, digest):
+                return _created(call.repository, digest)
         elif "digest" in request.query:
-            return await self._receive_whole(request, caller, digest_of(request))
-        return _state(202, caller.repository, await self._blobs.uploads.start(caller.repository))
+            return await self._receive_whole(request, call, digest_of(request))
+        return _state(202, call.repository, await self._blobs.uploads.start(call.repository))
 
-    async def status(self, request: web.Request, caller: Caller) -> web.Response:
+    async def status(self, request: web.Request, call: Call) -> web.Response:
         """GET: how far the session is."""
-        return _state(204, caller.repository, await self._find(request, caller))
+        return _state(204, call.repository, await self._find(request, call))
 
-    async def append(self, request: web.Request, caller: Caller) -> web.Response:
+    async def append(self, request: web.Request, call: Call) -> web.Response:
         """PATCH: one chunk more."""
-        upload = await self._find(request, caller)
+        upload = await self._find(request, call)
         async with upload.lock:
             await self._receive(request, upload)
-        return _state(202, caller.repository, upload)
+        return _state(202, call.repository, upload)
 
-    async def finish(self, request: web.Request, caller: Caller) -> web.Response:
+    async def finish(self, request: web.Request, call: Call) -> web.Response:
         """PUT: the last chunk, if there is one, and the digest of all."""
         digest = digest_of(request)
-        upload = await self._find(request, caller)
+        upload = await self._find(request, call)
         async with upload.lock:
             await self._receive(request, upload)
-            await self._blobs.finish(caller.repository, upload, digest)
-        return _created(caller.repository, digest)
+            await self._blobs.finish(call.repository, upload, digest)
+        return _created(call.repository, digest)
 
-    async def cancel(self, request: web.Request, caller: Caller) -> web.Response:
+    async def cancel(self, request: web.Request, call: Call) -> web.Response:
         """DELETE: give the session up."""
-        await self._blobs.uploads.discard(await self._find(request, caller))
+        await self._blobs.uploads.discard(await self._find(request, call))
         return web.Response(status=204)
 
-    async def _find(self, request: web.Request, caller: Caller) -> Upload:
-        return await self._blobs.uploads.find(caller.repository, request.match_info["upload"])
+    async def _find(self, request: web.Request, call: Call) -> Upload:
+        return await self._blobs.uploads.find(call.repository, request.match_info["upload"])
 
-    async def _mount(self, request: web.Request, caller: Caller, digest: Digest) -> bool:
+    async def _mount(self, request: web.Request, call: Call, digest: Digest) -> bool:
         """Only from a repository that is named and that the caller may read: no blob is found by its digest alone."""
         source = request.query.get("from", "")
         if not is_repository(source):
             return False
         try:
-            self._access.require(caller.identity, "pull", repository_resource(source))
+            self._access.require(call.caller, "pull", repository_resource(source))
         except (UnauthenticatedError, PermissionDeniedError):
             return False
-        return await self._blobs.mount(source, caller.repository, digest)
+        return await self._blobs.mount(source, call.repository, digest)
 
-    async def _receive_whole(self, request: web.Request, caller: Caller, digest: Digest) -> web.Response:
-        upload = await self._blobs.uploads.start(caller.repository)
+    async def _receive_whole(self, request: web.Request, call: Call, digest: Digest) -> web.Response:
+        upload = await self._blobs.uploads.start(call.repository)
         try:
             await self._receive(request, upload)
         except KleverError:
             await self._blobs.uploads.discard(upload)
             raise
-        await self._blobs.finish(caller.repository, upload, digest)
-        return _created(caller.repository, digest)
+        await self._blobs.finish(call.repository, upload, digest)
+        return _created(call.repository, digest)
 
     async def _receive(self, request: web.Request, upload: Upload) -> None:
         _check_range(request, upload)

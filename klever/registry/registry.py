@@ -99,7 +99,7 @@ class Registry:
         return self._index.newest(check_repository(repository), config_media_types, limit)
 
     def manifest(self, repository: str, target: str) -> StoredManifest:
-        """The manifest that `target` names; raises `NotFoundError`, or `IntegrityError` if it is damaged."""
+        """The manifest that `target` names; raises `NotFoundError`, also for one that is damaged: a push repairs it."""
         check_repository(repository)
         tag, wanted = split_target(target)
         digest = self._index.tag(repository, tag) if tag else wanted
@@ -107,15 +107,22 @@ class Registry:
         if manifest is None:
             raise NotFoundError(f"{repository} has no manifest {target}", reason="MANIFEST_UNKNOWN")
         if not _is_intact(manifest.digest, manifest.content):
-            raise IntegrityError(f"manifest {manifest.digest} of {repository} is damaged: push it again")
+            raise NotFoundError(
+                f"manifest {manifest.digest} of {repository} is damaged: push it again", reason="MANIFEST_UNKNOWN"
+            )
         return manifest
 
     def referrers(
         self, repository: str, subject: Digest, *, artifact_type: str = "", after: str = "", limit: int = _PAGE
     ) -> list[PushedManifest]:
-        """At most `limit` manifests about `subject`, in the order of their digests, beyond `after`."""
-        stored = self._index.referrers(check_repository(repository), subject, artifact_type, after, limit)
-        return [PushedManifest.parse(manifest.content, manifest.media_type, manifest.digest) for manifest in stored]
+        """At most `limit` manifests about `subject`, in the order of their digests, beyond `after`; no damaged ones."""
+        check_repository(repository)
+        found = list[PushedManifest]()
+        while rows := self._index.referrers(repository, subject, artifact_type, after, limit - len(found)):
+            intact = [row for row in rows if _is_intact(row.digest, row.content)]
+            found += [PushedManifest.parse(row.content, row.media_type, row.digest) for row in intact]
+            after = rows[-1].digest
+        return found
 
     # Writing
 

@@ -11,24 +11,24 @@ from urllib.parse import urlencode
 from aiohttp import ClientPayloadError, web
 from prometheus_client import Counter
 
-from klever import auth
+from klever.auth import Caller
 from klever.errors import DeadlineError, InvalidError, UnavailableError
 from klever.oci.digest import Digest
 from klever.registry.uploads import Parts
 
-__all__ = ["Caller", "Page", "body_parts", "digest_of", "page_of", "read_body"]
+__all__ = ["Call", "Page", "body_parts", "digest_of", "page_of", "read_body"]
 
 _IDLE: Final = 60.0  # seconds that a client may send nothing in the middle of a body
 _BLOCK: Final = 512 << 10
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
-    """An authorized call: who (empty with a bearer token), and on which repository (empty where on none)."""
+class Call:
+    """An authorized call. `actor` is empty with a bearer token, `repository` for a call that names none."""
 
     actor: str
     repository: str
-    identity: auth.Caller
+    caller: Caller
 
 
 @dataclass(frozen=True, slots=True)

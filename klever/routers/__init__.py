@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from klever.errors import FieldViolation
 from klever.runtimes import Guard
 from klever.runtimes.protocols import WireProtocol
 from klever.traffic.matches import HeaderMatch
@@ -57,6 +58,11 @@ class Route:
 
 
 class Router(Protocol):
+    """Publishes the routes of Servings."""
+
+    def check(self, headers: tuple[HeaderMatch, ...]) -> tuple[FieldViolation, ...]:
+        """Return the matches of a predictor that this router does not support, by field path below it. Pure."""
+
     async def publish(self, route: Route) -> None:
         """Make the route live; returns when it is. Publishing an equal route again costs nothing.
 

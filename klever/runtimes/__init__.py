@@ -73,7 +73,8 @@ class Probe:
 
     Health is an inference: a runtime whose model died may still call itself ready. An answer of another status that
     holds one of `own_errors` is healthy too: the model itself refused these values, so it runs. The request's body is
-    `body`, then `zeros` zero bytes, which nobody has to hold in memory.
+    `body`, then `zeros` zero bytes, which nobody has to hold in memory. It is sent to `address`, or to `Launch.http`
+    where that is empty.
     """
 
     path: str
@@ -82,6 +83,7 @@ class Probe:
     headers: Mapping[str, str] = field(default_factory=dict)
     own_errors: tuple[bytes, ...] = ()
     zeros: int = 0
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["ANY", "OPEN_INFERENCE", "WireProtocol"]
+__all__ = ["ANY", "OPENAI", "OPEN_INFERENCE", "WireProtocol"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,9 @@ OPEN_INFERENCE: Final = WireProtocol(
     stream="/inference.GRPCInferenceService/ModelStreamInfer",
 )
 """The Open Inference Protocol v2 over HTTP and gRPC, without the control interfaces of its servers."""
+
+OPENAI: Final = WireProtocol("openai", r"/openai/v1/(chat/completions|completions|embeddings|models)")
+"""OpenAI's API for language models: HTTP only; answers are streamed where the request says so."""
 
 ANY: Final = WireProtocol("any", r"(/.*)?", OPEN_INFERENCE.methods, OPEN_INFERENCE.stream)
 """A user's own command: every path below the Serving's URL."""

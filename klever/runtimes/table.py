@@ -1,21 +1,33 @@
-"""The runtimes that there are: adding one is a package and a row here."""
+"""The table of runtimes: a runtime is a module or package and a row here, or one of a plugin."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from importlib import import_module
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from klever.errors import InvalidError
+from klever.plugins import Table
 from klever.runtimes import Runtime
 
 __all__ = ["COMMANDS", "RUNTIMES", "create", "create_all", "default_runtime"]
 
-RUNTIMES: Final[Mapping[str, str]] = {
+
+def _claims(row: Any) -> tuple[str]:
+    name = getattr(row, "name", None)
+    if not isinstance(row, type) or not isinstance(name, str):
+        raise TypeError(f"expected a class with a name, not {row!r}")
+    return (name,)
+
+
+_BUILT_IN: Final[Mapping[str, str]] = {
     "custom": "klever.runtimes.custom:CustomRuntime",
+    "llamacpp": "klever.runtimes.llamacpp:LlamaCppRuntime",
     "triton": "klever.runtimes.triton:TritonRuntime",
 }
 """Name -> the class, as module:Class."""
+
+RUNTIMES: Final = Table[str, Callable[..., Runtime]]("klever.runtimes", _BUILT_IN, _claims)
+"""The classes by the names of their runtimes, with those of plugins."""
 
 COMMANDS: Final = "custom"
 """The runtime of a predictor that names none and has a command."""
@@ -24,11 +36,10 @@ COMMANDS: Final = "custom"
 def create(name: str, **options: Any) -> Runtime:
     """Make a runtime with the options of its class; raises `InvalidError` if the table has no such name."""
     try:
-        module, _, attribute = RUNTIMES[name].partition(":")
+        make = RUNTIMES[name]
     except KeyError as error:
         raise InvalidError(f"no runtime is named {name!r}; there are: {', '.join(sorted(RUNTIMES))}") from error
-    runtime: Runtime = getattr(import_module(module), attribute)(**options)
-    return runtime
+    return make(**options)
 
 
 def create_all(**options: Mapping[str, Any]) -> dict[str, Runtime]:

@@ -7,23 +7,16 @@ from typing import Any
 
 import grpc
 from google.protobuf import descriptor_pool
-from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import FileDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from klever.limits import DEFAULTS, Limits
 from klever.server.binding import Binder
-from klever.v1alpha1 import job_service_pb2, model_service_pb2, serving_service_pb2
+from klever.server.services import Service
 
-__all__ = ["JOBS", "MODELS", "SERVINGS", "Services", "make_server"]
-
-MODELS: ServiceDescriptor = model_service_pb2.DESCRIPTOR.services_by_name["ModelService"]
-JOBS: ServiceDescriptor = job_service_pb2.DESCRIPTOR.services_by_name["JobService"]
-SERVINGS: ServiceDescriptor = serving_service_pb2.DESCRIPTOR.services_by_name["ServingService"]
-
-Services = Sequence[tuple[ServiceDescriptor, object]]
-"""Services with their handlers."""
+__all__ = ["make_server"]
 
 _OPTIONS = (
     ("grpc.so_reuseport", 0),
@@ -62,15 +55,15 @@ class _Symbols:
         return getattr(self._pool, name)
 
 
-async def make_server(binder: Binder, services: Services, limits: Limits = DEFAULTS) -> grpc.aio.Server:
-    """Return a server of these services with reflection and health; ports are the caller's to add."""
+async def make_server(binder: Binder, services: Sequence[Service], limits: Limits = DEFAULTS) -> grpc.aio.Server:
+    """Return a server of these services, with reflection and health. The caller adds its ports and starts it."""
     server = grpc.aio.server(
         options=(*_OPTIONS, ("grpc.max_receive_message_length", min(limits.message_bytes, _MOST_BYTES))),
     )
-    server.add_generic_rpc_handlers([binder.bind(service, handlers) for service, handlers in services])
+    server.add_generic_rpc_handlers([binder.bind(service) for service in services])
     health = HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
-    names = [service.full_name for service, _ in services]
+    names = [service.descriptor.full_name for service in services]
     for name in ("", *names):
         await health.set(name, health_pb2.HealthCheckResponse.SERVING)
     symbols: Any = _Symbols()

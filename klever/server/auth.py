@@ -1,13 +1,15 @@
-"""What an RPC asks for: the verb and the object, for the Authorizer."""
+"""What an RPC does, in the terms of the Authorizer: a verb and an object."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from google.protobuf.descriptor import MethodDescriptor
 
+from klever.api.kinds import Kind
 from klever.auth import Resource
 from klever.server.objects import DEFAULT_NAMESPACE
 
@@ -19,10 +21,9 @@ _VERBS: Final = {
 }  # fmt: skip
 """By the first word of an RPC; any other word updates a part of an object."""
 _PLAIN: Final = frozenset({"Get", "List", "Watch", "Create", "Apply", "Update", "Delete"})
-_OWN_KIND: Final = {"JobService": "ModelJob", "ServingService": "Serving", "ModelService": "Model"}
-_OBJECTS: Final = {"ModelJob": "model_job", "Serving": "serving"}
-"""The field of a request that holds the object, by kind."""
-_KINDS: Final = frozenset({"ModelJob", "Serving", "Project", "Model", "ModelVersion"})
+_PROJECT: Final = "Project"
+_MODELS: Final = ("Model", "ModelVersion")
+"""What ModelService has instead of kinds of objects."""
 
 
 def is_read(method: str) -> bool:
@@ -37,31 +38,45 @@ class Action:
     verb: str
     kind: str
     subresource: str
+    object_field: str = ""
+    """The request's field that holds the object; empty if the request has none."""
+    namespaced: bool = True
 
     @classmethod
-    def parse(cls, method: MethodDescriptor) -> Action:
-        """Read it from the RPC's name: `WatchServings`, `CancelModelJob`, `SetTraffic`, `StreamLogs`."""
+    def parse(cls, method: MethodDescriptor, kinds: Sequence[Kind]) -> Action:
+        """Read it from the RPC's name: `WatchServings`, `CancelModelJob`, `SetTraffic`, `StreamLogs`.
+
+        `kinds` are those of the service.
+        """
         word, noun = _words(method.name)
-        verb, kind = _VERBS.get(word, "update"), noun.removesuffix("s")
-        if kind in _KINDS:
-            return cls(verb, kind, "" if word in _PLAIN else word.lower())
-        return cls(verb, _OWN_KIND[method.containing_service.name], noun.lower())
+        verb, name = _VERBS.get(word, "update"), noun.removesuffix("s")
+        named = {kind.kind: kind for kind in kinds}
+        if name in named or name in (_PROJECT, *_MODELS):
+            return cls._about(named.get(name), name, method, verb, "" if word in _PLAIN else word.lower())
+        leader = next((kind for kind in kinds if kind.leads_service), None)
+        return cls._about(leader, str(leader or _MODELS[0]), method, verb, noun.lower())
+
+    @classmethod
+    def _about(cls, kind: Kind | None, name: str, method: MethodDescriptor, verb: str, subresource: str) -> Action:
+        field = kind.field_of(method.input_type) if kind else ""
+        return cls(verb, name, subresource, field, kind is None or kind.namespaced)
 
     def resource(self, request: Any) -> Resource:
         """Return the object that a request addresses."""
-        if self.kind == "Project":
+        if self.kind == _PROJECT:
             return Resource(self.kind, "", getattr(request, "name", ""), self.subresource)
-        if self.kind in ("Model", "ModelVersion"):
+        if self.kind in _MODELS:
             model = getattr(request, "model", "")
             return Resource(self.kind, request.project, model, self.subresource)
         return Resource(self.kind, self._namespace(request), getattr(request, "name", ""), self.subresource)
 
     def _namespace(self, request: Any) -> str:
         """Return the namespace that the handler will use: the request's, or the object's, or the default."""
+        if not self.namespaced:
+            return ""
         if self.verb in ("list", "watch") and not self.subresource:
             return "" if request.namespace == "-" else str(request.namespace)
-        written = getattr(request, _OBJECTS[self.kind], None)
-        own = written.metadata.namespace if written is not None else ""
+        own = getattr(request, self.object_field).metadata.namespace if self.object_field else ""
         return request.namespace or own or DEFAULT_NAMESPACE
 
 

@@ -1,19 +1,14 @@
-"""Binds a service's handlers to grpc.aio: what every RPC needs, once.
-
-A handler object has a method in snake case for each RPC of the service descriptor; one that is missing is an error at
-start-up, not at the first call.
-"""
+"""Binds the handlers of services to grpc.aio: authentication, authorization, deadlines, statuses and metrics."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final, NoReturn
 
 import grpc
-from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from grpc_status import rpc_status
@@ -26,6 +21,7 @@ from klever.limits import DEFAULTS, Limits
 from klever.server.auth import Action
 from klever.server.calls import CALLER, REQUEST_ID, Call, Context, RpcMetrics
 from klever.server.errors import code_of, to_status
+from klever.server.services import Service
 
 __all__ = ["Binder"]
 
@@ -57,21 +53,22 @@ class Binder:
             if not limit.expired():
                 limit.reschedule(0.0)
 
-    def bind(self, service: ServiceDescriptor, handlers: object) -> grpc.GenericRpcHandler[Any, Any]:
-        """Return the handler of a whole service. Raises AttributeError if `handlers` lacks an RPC."""
-        methods = {m.name: self._method(m, getattr(handlers, _snake(m.name))) for m in service.methods}
-        return grpc.method_handlers_generic_handler(service.full_name, methods)
+    def bind(self, service: Service) -> grpc.GenericRpcHandler[Any, Any]:
+        """Return the handler of a whole service. Raises `AttributeError` if an RPC has no handler."""
+        methods = {method.name: self._method(service, method) for method in service.descriptor.methods}
+        return grpc.method_handlers_generic_handler(service.descriptor.full_name, methods)
 
-    def _method(self, method: MethodDescriptor, handler: Any) -> grpc.RpcMethodHandler[Any, Any]:
+    def _method(self, service: Service, method: MethodDescriptor) -> grpc.RpcMethodHandler[Any, Any]:
+        handler, action = service.handler(method), service.action(method)
         wrap, make = (
-            (self._stream(method, handler), grpc.unary_stream_rpc_method_handler)
+            (self._stream(method, action, handler), grpc.unary_stream_rpc_method_handler)
             if method.server_streaming
-            else (self._unary(method, handler), grpc.unary_unary_rpc_method_handler)
+            else (self._unary(method, action, handler), grpc.unary_unary_rpc_method_handler)
         )
         return make(wrap, response_serializer=_serialized)
 
-    def _unary(self, method: MethodDescriptor, handler: Unary) -> Any:
-        read, action = _reader(method), Action.parse(method)
+    def _unary(self, method: MethodDescriptor, action: Action, handler: Unary) -> Any:
+        read = _reader(method)
 
         async def call(content: bytes, context: Context) -> bytes:
             call = Call(method, context)
@@ -92,8 +89,8 @@ class Binder:
 
         return call
 
-    def _stream(self, method: MethodDescriptor, handler: Stream) -> Any:
-        read, action = _reader(method), Action.parse(method)
+    def _stream(self, method: MethodDescriptor, action: Action, handler: Stream) -> Any:
+        read = _reader(method)
 
         async def call(content: bytes, context: Context) -> None:
             call = Call(method, context)
@@ -154,6 +151,10 @@ class Binder:
             )
 
     async def _fail(self, call: Call, error: Exception, context: Context) -> NoReturn:
+        """End a call with the status of an error. Raises `CancelledError` if its caller has gone."""
+        if isinstance(error, grpc.aio.InternalError):  # of a write: grpc has not heard yet that the caller has gone
+            self._ended(call, grpc.StatusCode.CANCELLED)
+            raise asyncio.CancelledError from error
         if isinstance(error, TimeoutError):
             name = call.method.name
             stopping = UnavailableError(f"{name} ends, as the server stops")
@@ -161,7 +162,10 @@ class Binder:
         self._ended(call, code_of(error), error)
         status = rpc_status.to_status(to_status(error, call.id))
         trailing = (*status.trailing_metadata, (REQUEST_ID, call.id))
-        await context.abort(status.code, status.details, trailing)
+        try:
+            await context.abort(status.code, status.details, trailing)
+        except grpc.aio.InternalError as gone:  # which grpc would log with a traceback
+            raise asyncio.CancelledError from gone
         raise AssertionError("abort raises")
 
     def _ended(self, call: Call, code: grpc.StatusCode, error: Exception | None = None) -> None:
@@ -188,7 +192,3 @@ def _reader(method: MethodDescriptor) -> Callable[[bytes], Message]:
 def _serialized(response: Message | bytes) -> bytes:
     """A watch serializes an event once for all who hear of it."""
     return response if isinstance(response, bytes) else response.SerializeToString()
-
-
-def _snake(name: str) -> str:
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()

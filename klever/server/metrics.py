@@ -15,7 +15,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from klever.api.kinds import MODEL_JOB, SERVING
+from klever.api.kinds import KINDS
 from klever.backends import Backend, Instance, ServingKey
 from klever.errors import FailedPreconditionError, KleverError
 from klever.runtimes import unix_path
@@ -94,7 +94,7 @@ class MetricsServer:
 
     async def _phases(self) -> str:
         registry = CollectorRegistry()
-        for kind in (MODEL_JOB, SERVING):
+        for kind in filter(lambda kind: kind.has_phase, KINDS):
             gauge = Gauge(f"klever_{kind.plural}", f"{kind.kind}s by phase", ["phase"], registry=registry)
             page = await self._store.list(kind)
             for obj in page.items:

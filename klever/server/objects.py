@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
@@ -12,6 +12,7 @@ from klever.api.codec import from_object, to_object
 from klever.api.kinds import EVENT, Kind, Object
 from klever.errors import ExpiredError, FailedPreconditionError, FieldViolation, InvalidError
 from klever.server.ordering import by_time, created, last_seen
+from klever.server.updates import keep_unknown, select
 from klever.store import Key, Page, Store, WatchEvent
 from klever.v1alpha1.common_pb2 import (
     ListEventsRequest,
@@ -23,7 +24,7 @@ from klever.v1alpha1.common_pb2 import (
 )
 from klever.v1alpha1.meta_pb2 import Event
 
-__all__ = ["DEFAULT_NAMESPACE", "MAX_PAGE_BYTES", "Objects", "page_size", "required", "tail_of"]
+__all__ = ["DEFAULT_NAMESPACE", "MAX_PAGE_BYTES", "M_co", "Objects", "page_size", "required", "tail_of"]
 
 DEFAULT_NAMESPACE = "default"
 _PAGE_SIZE = 500
@@ -34,8 +35,7 @@ MAX_ENCODED = 4096
 MAX_EVENTS = 256
 """Events that are kept: those who watch hear of them at about the same time."""
 
-M = TypeVar("M", bound=Message)
-R = TypeVar("R", bound=Message)
+M_co = TypeVar("M_co", bound=Message, covariant=True)
 
 
 def required(field: str, value: str) -> str:
@@ -61,17 +61,19 @@ def tail_of(request: StreamLogsRequest) -> int | None:
     return request.tail
 
 
-class Objects(Generic[M]):
-    """One kind over the store, in messages."""
+class Objects(Generic[M_co]):
+    """The objects of one kind, as messages of type M_co."""
 
-    def __init__(self, store: Store, kind: Kind, message: type[M]) -> None:
+    def __init__(self, store: Store, kind: Kind) -> None:
+        if kind.message is None:
+            raise ValueError(f"{kind} has no message")
         self.store = store
         self.kind = kind
-        self._message = message
+        self._message: type[Any] = kind.message
         self._encoded: OrderedDict[tuple[str, str], bytes] = OrderedDict()
         self._events: OrderedDict[tuple[str, str, str], bytes] = OrderedDict()
 
-    def read(self, obj: Object) -> M:
+    def read(self, obj: Object) -> M_co:
         """Return an object as a message, the caller's own.
 
         Reading the JSON takes twenty times as long as reading the message's bytes, which are kept for a while: many
@@ -80,9 +82,11 @@ class Objects(Generic[M]):
         metadata = obj["metadata"]
         state = (metadata.get("uid", ""), metadata.get("resourceVersion", ""))
         known = self._encoded.get(state)
+        message: M_co
         if known is not None:
             self._encoded.move_to_end(state)
-            return self._message.FromString(known)
+            message = self._message.FromString(known)
+            return message
         message = from_object(obj, self._message)
         if all(state):
             self._encoded[state] = message.SerializeToString()
@@ -97,7 +101,9 @@ class Objects(Generic[M]):
         self._default(obj, "apiVersion", self.kind.api_version)
         self._default(obj, "kind", self.kind.kind)
         metadata = obj.setdefault("metadata", {})
-        self._default(metadata, "namespace", namespace or metadata.get("namespace", DEFAULT_NAMESPACE), "metadata.")
+        if self.kind.namespaced:
+            named = namespace or metadata.get("namespace", DEFAULT_NAMESPACE)
+            self._default(metadata, "namespace", named, "metadata.")
         if name:
             self._default(metadata, "name", name, "metadata.")
         return obj
@@ -109,23 +115,34 @@ class Objects(Generic[M]):
                 violations=(FieldViolation(path + field, f"is {target[field]!r}, but the request says {value!r}"),)
             )
 
-    @staticmethod
-    def key(namespace: str, name: str) -> Key:
-        return Key(namespace or DEFAULT_NAMESPACE, required("name", name))
+    def key(self, namespace: str, name: str) -> Key:
+        """Return the address of an object. Raises `InvalidError` without a name."""
+        return Key((namespace or DEFAULT_NAMESPACE) if self.kind.namespaced else "", required("name", name))
 
-    async def create(self, message: Message, namespace: str) -> M:
+    async def create(self, message: Message, namespace: str) -> M_co:
         return self.read(await self.store.create(self.kind, self.write(message, namespace)))
 
-    async def apply(self, message: Message, namespace: str, name: str) -> M:
+    async def apply(self, message: Message, namespace: str, name: str) -> M_co:
         return self._changed(await self.store.apply(self.kind, self.write(message, namespace, name)))
 
-    async def get(self, namespace: str, name: str) -> M:
+    async def get(self, namespace: str, name: str) -> M_co:
         return self.read(await self.store.get(self.kind, self.key(namespace, name)))
 
-    async def patch(self, key: Key, patch: dict[str, Any]) -> M:
+    async def update(self, message: Message, namespace: str, name: str, paths: Iterable[str]) -> M_co:
+        """Replace the parts that the paths of a field mask name. A resource version in the message must be current."""
+        obj = self.write(message, namespace, name)
+        patch = select(obj, paths, self._message.DESCRIPTOR)
+        key = self.key(namespace, name)
+        if patch.get("spec"):
+            keep_unknown(patch, await self.store.get(self.kind, key), self._message.DESCRIPTOR)
+        if version := obj["metadata"].get("resourceVersion"):
+            patch.setdefault("metadata", {})["resourceVersion"] = version
+        return await self.patch(key, patch)
+
+    async def patch(self, key: Key, patch: dict[str, Any]) -> M_co:
         return self._changed(await self.store.patch(self.kind, key, patch))
 
-    def _changed(self, obj: Object) -> M:
+    def _changed(self, obj: Object) -> M_co:
         """Return what was written; raises `FailedPreconditionError` if it is being deleted, the change with it."""
         metadata = obj["metadata"]
         if "deletionTimestamp" in metadata:
@@ -138,7 +155,7 @@ class Objects(Generic[M]):
     async def delete(self, namespace: str, name: str, resource_version: str) -> None:
         await self.store.delete(self.kind, self.key(namespace, name), resource_version=resource_version)
 
-    async def page(self, namespace: str, options: ListOptions) -> tuple[list[M], Page]:
+    async def page(self, namespace: str, options: ListOptions) -> tuple[list[M_co], Page]:
         """Return the page that is asked for, or a shorter one if it would not fit into a message."""
         size = page_size(options.page_size, "options.page_size")
         while True:

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from klever.api.codec import from_object
 from klever.api.kinds import SERVING, SERVING_REVISION, Object
-from klever.controllers.serving.history import AUTHOR
 from klever.controllers.serving.revisions import (
     earlier,
     is_owned,
@@ -18,9 +17,8 @@ from klever.controllers.serving.revisions import (
     with_digest,
 )
 from klever.errors import ConflictError, FailedPreconditionError, FieldViolation, InvalidError, NotFoundError
-from klever.server.calls import CALLER
 from klever.server.objects import Objects, page_size
-from klever.store import Page, Store
+from klever.store import Page
 from klever.traffic.rollouts import CANARY, abort, find, primary, promote, scale
 from klever.v1alpha1 import serving_service_pb2 as pb
 from klever.v1alpha1.revision_pb2 import ServingRevision
@@ -36,8 +34,8 @@ Change = Callable[[Object], Awaitable[dict[str, Any]]]
 
 
 class RolloutHandlers:
-    def __init__(self, store: Store) -> None:
-        self._servings = Objects(store, SERVING, Serving)
+    def __init__(self, servings: Objects[Serving]) -> None:
+        self._servings = servings
 
     async def list_serving_revisions(self, request: pb.ListServingRevisionsRequest) -> pb.ListServingRevisionsResponse:
         serving = await self._get(request)
@@ -50,7 +48,7 @@ class RolloutHandlers:
             revision = await self._target(serving, request.number)
             return _predictors(restored_predictors(revision))
 
-        return await self._change(request, change)
+        return await self.change(request, change)
 
     async def promote_serving(self, request: pb.PromoteServingRequest) -> Serving:
         name = request.predictor or CANARY
@@ -64,13 +62,13 @@ class RolloutHandlers:
             ]
             return _predictors(promote(pinned, name))
 
-        return await self._change(request, change)
+        return await self.change(request, change)
 
     async def abort_serving(self, request: pb.AbortServingRequest) -> Serving:
         async def change(serving: Object) -> dict[str, Any]:
             return _predictors(abort(serving["spec"]["predictors"], request.predictor or CANARY))
 
-        return await self._change(request, change)
+        return await self.change(request, change)
 
     async def scale_serving(self, request: pb.ScaleServingRequest) -> Serving:
         if request.replicas < 0:
@@ -81,12 +79,12 @@ class RolloutHandlers:
             name = request.predictor or primary(predictors)["name"]
             return _predictors(scale(predictors, name, request.replicas))
 
-        return await self._change(request, change)
+        return await self.change(request, change)
 
     async def _get(self, request: Any) -> Object:
         return await self._servings.store.get(SERVING, self._servings.key(request.namespace, request.name))
 
-    async def _change(self, request: Any, change: Change) -> Serving:
+    async def change(self, request: Any, change: Change) -> Serving:
         """Change a Serving as it is now; raises `ConflictError` if the request gives another version."""
         key = self._servings.key(request.namespace, request.name)
         for attempt in range(1, _ATTEMPTS + 1):
@@ -130,7 +128,7 @@ class RolloutHandlers:
 
 
 def _predictors(predictors: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"metadata": {"annotations": {AUTHOR: CALLER.get()}}, "spec": {"predictors": predictors}}
+    return {"spec": {"predictors": predictors}}
 
 
 def _check_ready(serving: Object, predictor: dict[str, Any]) -> None:

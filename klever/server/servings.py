@@ -1,4 +1,4 @@
-"""ServingService."""
+"""The RPCs of ServingService that other services do not have."""
 
 from __future__ import annotations
 
@@ -6,21 +6,17 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from google.protobuf.empty_pb2 import Empty
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from klever.api.kinds import SERVING, Object
+from klever.api.kinds import Object
 from klever.backends import Backend, Instance, ServingKey
 from klever.controllers.render import ServingRenderer
-from klever.controllers.serving.history import AUTHOR
 from klever.errors import FailedPreconditionError, FieldViolation, InvalidError
-from klever.server.calls import CALLER
-from klever.server.objects import required, tail_of
+from klever.server.objects import Objects, required, tail_of
 from klever.server.rollouts import RolloutHandlers
-from klever.store import Store
 from klever.traffic.shares import check_shares, format_shares, parse_shares, read_shares, set_shares
 from klever.v1alpha1 import common_pb2, serving_service_pb2
-from klever.v1alpha1.serving_pb2 import Predictor, Serving
+from klever.v1alpha1.serving_pb2 import Serving
 
 __all__ = ["ServingHandlers"]
 
@@ -28,54 +24,11 @@ PREVIOUS_TRAFFIC = "kleveross.io/previous-traffic"
 """On a Serving: the shares before the last SetTraffic, as `main=80,canary=20`."""
 
 
-_UPDATABLE = ("spec", "spec.predictors", "metadata.labels", "metadata.annotations")
-"""What an update mask may name."""
-
-
 class ServingHandlers(RolloutHandlers):
-    def __init__(self, store: Store, backend: Backend, renderer: ServingRenderer) -> None:
-        super().__init__(store)
+    def __init__(self, servings: Objects[Serving], backend: Backend, renderer: ServingRenderer) -> None:
+        super().__init__(servings)
         self._backend = backend
         self._renderer = renderer
-
-    async def create_serving(self, request: serving_service_pb2.CreateServingRequest) -> Serving:
-        return await self._servings.create(_signed(request.serving), request.namespace)
-
-    async def apply_serving(self, request: serving_service_pb2.ApplyServingRequest) -> Serving:
-        return await self._servings.apply(_signed(request.serving), request.namespace, request.name)
-
-    async def get_serving(self, request: serving_service_pb2.GetServingRequest) -> Serving:
-        return await self._servings.get(request.namespace, request.name)
-
-    async def list_servings(
-        self, request: serving_service_pb2.ListServingsRequest
-    ) -> serving_service_pb2.ListServingsResponse:
-        items, page = await self._servings.page(request.namespace, request.options)
-        return serving_service_pb2.ListServingsResponse(
-            items=items,
-            next_page_token=page.next_token,
-            resource_version=page.resource_version,
-        )
-
-    async def update_serving(self, request: serving_service_pb2.UpdateServingRequest) -> Serving:
-        obj = self._servings.write(request.serving, request.namespace, request.name)
-        patch = _masked(obj, list(request.update_mask.paths) or ["spec", "metadata.labels", "metadata.annotations"])
-        if predictors := (patch.get("spec") or {}).get("predictors"):
-            key = self._servings.key(request.namespace, request.name)
-            _keep_unknown(predictors, (await self._servings.store.get(SERVING, key))["spec"]["predictors"])
-        version = obj["metadata"].get("resourceVersion")
-        if version:
-            patch.setdefault("metadata", {})["resourceVersion"] = version
-        if "spec" in patch:
-            _annotate(patch, AUTHOR, CALLER.get())
-        return await self._servings.patch(self._servings.key(request.namespace, request.name), patch)
-
-    async def delete_serving(self, request: serving_service_pb2.DeleteServingRequest) -> Empty:
-        await self._servings.delete(request.namespace, request.name, request.resource_version)
-        return Empty()
-
-    def watch_servings(self, request: serving_service_pb2.WatchServingsRequest) -> AsyncGenerator[bytes, None]:
-        return self._servings.watch(request.namespace, request.options, serving_service_pb2.WatchServingsResponse)
 
     async def set_traffic(self, request: serving_service_pb2.SetTrafficRequest) -> Serving:
         if request.undo and request.traffic:
@@ -86,10 +39,10 @@ class ServingHandlers(RolloutHandlers):
             shares = _previous(serving) if request.undo else dict(request.traffic)
             check_shares(shares, predictors)
             before = None if request.undo else format_shares(read_shares(predictors), ",")
-            annotations = {PREVIOUS_TRAFFIC: before, AUTHOR: CALLER.get()}
+            annotations = {PREVIOUS_TRAFFIC: before}
             return {"metadata": {"annotations": annotations}, "spec": {"predictors": set_shares(predictors, shares)}}
 
-        return await self._change(request, change)
+        return await self.change(request, change)
 
     async def list_instances(
         self, request: serving_service_pb2.ListInstancesRequest
@@ -97,9 +50,6 @@ class ServingHandlers(RolloutHandlers):
         await self._servings.get(request.namespace, request.name)
         instances = await self._backend.observe(self._key(request.namespace, request.name))
         return serving_service_pb2.ListInstancesResponse(items=[_instance(i) for i in instances])
-
-    async def list_events(self, request: common_pb2.ListEventsRequest) -> common_pb2.ListEventsResponse:
-        return await self._servings.events(request)
 
     async def stream_logs(self, request: common_pb2.StreamLogsRequest) -> AsyncGenerator[common_pb2.LogLine, None]:
         await self._servings.get(request.namespace, request.name)
@@ -154,43 +104,6 @@ class ServingHandlers(RolloutHandlers):
     def _key(self, namespace: str, name: str) -> ServingKey:
         key = self._servings.key(namespace, name)
         return ServingKey(key.namespace, key.name)
-
-
-def _masked(obj: dict[str, Any], paths: list[str]) -> dict[str, Any]:
-    """Return the parts of an object that the mask names, as a merge patch; a named part that is absent is removed."""
-    patch: dict[str, Any] = {}
-    for path in paths:
-        if path not in _UPDATABLE:
-            known = ", ".join(_UPDATABLE)
-            raise InvalidError(violations=(FieldViolation("update_mask", f"{path!r} is none of: {known}"),))
-        *parents, last = path.split(".")
-        source, target = obj, patch
-        for name in parents:
-            source, target = source.get(name, {}), target.setdefault(name, {})
-        target[last] = source.get(last)
-    return patch
-
-
-def _keep_unknown(predictors: list[dict[str, Any]], stored: list[dict[str, Any]]) -> None:
-    """Give predictors back what a newer version put into them: a list is written whole, and no message has that."""
-    by_name = {predictor["name"]: predictor for predictor in stored}
-    known = {field.json_name for field in Predictor.DESCRIPTOR.fields}
-    for predictor in predictors:
-        before = by_name.get(predictor.get("name", ""), {})
-        predictor |= {name: value for name, value in before.items() if name not in known}
-
-
-def _signed(serving: Serving) -> Serving:
-    """Return the Serving with the caller as the author of its spec."""
-    signed = Serving()
-    signed.CopyFrom(serving)
-    signed.metadata.annotations[AUTHOR] = CALLER.get()
-    return signed
-
-
-def _annotate(patch: dict[str, Any], name: str, value: str) -> None:
-    metadata = patch.setdefault("metadata", {})
-    metadata["annotations"] = {**(metadata.get("annotations") or {}), name: value}
 
 
 def _previous(serving: Object) -> dict[str, int]:

@@ -41,6 +41,7 @@ def _details(details: Details) -> pb.ModelDetails:
         classes=details.classes,
         language_model=_language_model(details.language_model) if details.language_model else None,
         warnings=details.warnings,
+        feature_names=details.feature_names,
     )
 
 

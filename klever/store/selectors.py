@@ -14,14 +14,12 @@ from typing import Any
 from klever.api.kinds import EVENT, NAMESPACE, Kind, Object
 from klever.errors import FieldViolation, InvalidError
 from klever.store.meta import LABEL_VALUE, qualified_name
-from klever.v1alpha1 import schema_pb2
 
 __all__ = ["Selector", "selectable"]
 
 _Labels = dict[str, str]
 _Requirement = Callable[[_Labels], bool]
 
-_PLAIN_PATH = re.compile(r"(?:\.[A-Za-z]\w*)+")
 _REQUIREMENT = re.compile(
     r"\s*(?:(?P<absent>!)\s*)?(?P<key>[^\s,=!<>()]+)"
     r"(?:\s*(?P<op>==|=|!=|<|>)\s*(?P<value>[^\s,=!<>()]*)"
@@ -66,10 +64,7 @@ def selectable(kind: Kind) -> tuple[str, ...]:
         paths += _EVENT_PATHS
     elif kind == NAMESPACE:
         paths.append("status.phase")
-    elif kind.message is not None:
-        resource = kind.message.DESCRIPTOR.GetOptions().Extensions[schema_pb2.message_schema].resource
-        columns = (c.json_path for c in resource.columns if c.type != "date")
-        paths += [path[1:] for path in columns if _PLAIN_PATH.fullmatch(path)]
+    paths += [column.path[1:] for column in kind.columns if column.is_plain and column.type != "date"]
     return tuple(paths)
 
 

@@ -570,6 +570,7 @@ class ModelDetails(_message.Message):
     CLASSES_FIELD_NUMBER: _builtins.int
     LANGUAGE_MODEL_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    FEATURE_NAMES_FIELD_NUMBER: _builtins.int
     format_version: _builtins.str
     """As the format writes it, e.g. `opset 17`."""
     producer: _builtins.str
@@ -590,7 +591,11 @@ class ModelDetails(_message.Message):
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What could not be read."""
+        """What could not be read, and code that the files name."""
+
+    @_builtins.property
+    def feature_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the columns of an input that has one row for each example, in order."""
 
     def __init__(
         self,
@@ -603,10 +608,11 @@ class ModelDetails(_message.Message):
         classes: _abc.Iterable[_builtins.str] | None = ...,
         language_model: Global___LanguageModel | None = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
+        feature_names: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_memory_bytes", b"_memory_bytes", "_parameter_bytes", b"_parameter_bytes", "_parameters", b"_parameters", "language_model", b"language_model", "memory_bytes", b"memory_bytes", "parameter_bytes", b"parameter_bytes", "parameters", b"parameters"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_memory_bytes", b"_memory_bytes", "_parameter_bytes", b"_parameter_bytes", "_parameters", b"_parameters", "classes", b"classes", "format_version", b"format_version", "language_model", b"language_model", "memory_bytes", b"memory_bytes", "parameter_bytes", b"parameter_bytes", "parameters", b"parameters", "producer", b"producer", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_memory_bytes", b"_memory_bytes", "_parameter_bytes", b"_parameter_bytes", "_parameters", b"_parameters", "classes", b"classes", "feature_names", b"feature_names", "format_version", b"format_version", "language_model", b"language_model", "memory_bytes", b"memory_bytes", "parameter_bytes", b"parameter_bytes", "parameters", b"parameters", "producer", b"producer", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__memory_bytes: _TypeAlias = _typing.Literal["memory_bytes"]  # noqa: Y015
     _WhichOneofArgType__memory_bytes: _TypeAlias = _typing.Literal["_memory_bytes", b"_memory_bytes"]  # noqa: Y015

@@ -79,7 +79,8 @@ def _run(platform: Platform, attack: str, seconds: float) -> Counter[str]:
 
 def seed(platform: Platform) -> None:
     """Push what the attacks use."""
-    push(platform, LARGEST, signature(tensor(1 << 26)), layer_of({"model.onnx": MODEL}))
+    files = {"directoryStructure": ["model/model.onnx"]}  # a render reads the names there
+    push(platform, LARGEST, signature(tensor(1 << 26)) | files, layer_of({"model.onnx": MODEL}))
     push(platform, TAGGED, signature(tensor(1)), layer_of({"model.onnx": MODEL}))
     _, manifest = _ask(platform, "GET", f"/v2/{TAGGED}/manifests/v1", Accept=mediatypes.IMAGE_MANIFEST)
 
@@ -235,6 +236,16 @@ def watches(platform: Platform) -> str:
         return ",".join(sorted({stream.code().name for stream in streams}))
 
 
+def short_watches(platform: Platform) -> str:
+    """Open 100 watches and leave them at once: with all clients, 800 at full speed."""
+    with grpc.insecure_channel(f"127.0.0.1:{platform.port}") as channel:
+        stub = ServingServiceStub(channel)
+        streams = [stub.WatchServings(WatchServingsRequest(namespace="default"), timeout=10) for _ in range(100)]
+        for stream in streams:
+            stream.cancel()  # type: ignore[no-untyped-call]  # grpc's stubs
+    return "left"
+
+
 @dataclass(frozen=True)
 class Attack:
     """What one client does, over and over, and what may come of it."""
@@ -263,6 +274,7 @@ ATTACKS = {
         _attack(hostile_expressions, "400"),
         _attack(unicode_expressions, "400", "429"),
         _attack(empty_items, "400", "429"),
+        _attack(short_watches, "left"),
         _attack(watches, "DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED,RESOURCE_EXHAUSTED", "RESOURCE_EXHAUSTED"),
     )
 }

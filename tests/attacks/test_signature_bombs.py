@@ -95,7 +95,8 @@ def test_the_largest_example_is_probed_without_being_held(shared_platform: Platf
 def test_renders_by_strangers_take_no_memory_and_hold_up_no_read(shared_platform: Platform) -> None:
     assert shared_platform.process is not None
     repository = f"bombs/m{uuid.uuid4().hex[:10]}"
-    large = push(shared_platform, repository, signature(tensor(1 << 26)), layer_of({"model.onnx": MODEL}))
+    config = signature(tensor(1 << 26)) | {"directoryStructure": ["model/model.onnx"]}
+    large = push(shared_platform, repository, config, layer_of({"model.onnx": MODEL}))
     huge = push(shared_platform, f"{repository}-2", BOMBS["2 GiB"], layer_of({"model.onnx": MODEL}))
     reset_peak(shared_platform.process.pid)
 

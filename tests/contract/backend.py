@@ -14,6 +14,7 @@ from klever.errors import NotFoundError
 
 KEY = ServingKey("team", "adder")
 OTHER = ServingKey("team-b", "adder")
+FILES = ("adder.onnx",)
 
 
 def workload(*predictors: PredictorWorkload, key: ServingKey = KEY, keep: frozenset[str] = frozenset()) -> Workload:
@@ -71,7 +72,7 @@ class BackendContract(ABC):
         assert await backend.list() == (KEY,)
 
     async def test_a_rendering_is_what_would_run_and_runs_nothing(self, backend: Backend) -> None:
-        rendering = await backend.render(KEY, self.predictor())
+        rendering = await backend.render(KEY, self.predictor(), FILES)
         assert rendering.files
         instance = rendering.instance
         assert (instance.predictor, instance.workload) == ("main", self.predictor().id)

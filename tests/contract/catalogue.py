@@ -103,6 +103,16 @@ class CatalogueContract:
             await catalogue.delete(Reference(REPOSITORY, tag="v1"))
         assert missing.value.reason == "MODEL_NOT_FOUND"
 
+    async def test_the_contents_of_tagged_versions_are_told(self, catalogue: Catalogue, author: Author) -> None:
+        await author.push("team/digits:v1")
+        await author.push("team/other:v1", 2025)  # differs in metadata alone
+        await author.push_image("team/digits:image")
+        version = await catalogue.resolve(Reference(REPOSITORY, tag="v1"))
+        assert {content async for content in catalogue.contents()} == {version.content}
+        for repository in (REPOSITORY, "team/other"):
+            await catalogue.delete(Reference(repository, tag="v1"))
+        assert [content async for content in catalogue.contents()] == []
+
     async def test_versions_and_then_pushes_are_told(self, catalogue: Catalogue, author: Author) -> None:
         await author.push("team/digits:v1")
         pushes = catalogue.notifications()

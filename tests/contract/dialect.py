@@ -137,7 +137,7 @@ class DialectContract:
     def test_the_table_row_is_all_that_the_commands_need(
         self, dialect: Dialect, layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setitem(DIALECTS, dialect.name, dialect)
+        monkeypatch.setattr("klever.artifacts.dialects.DIALECTS", {**DIALECTS, dialect.name: dialect})
         name = Reference.parse("team/m:v1")
         write(tmp_path / "in", FILES)
         (tmp_path / "in" / "ormbfile.yaml").write_text("format: Others\nauthor: me\n")

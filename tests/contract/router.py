@@ -14,7 +14,7 @@ from yarl import URL
 
 from klever.errors import InvalidError
 from klever.routers import Route, RouteKey, Router, Target
-from klever.runtimes.protocols import ANY, OPEN_INFERENCE
+from klever.runtimes.protocols import ANY, OPEN_INFERENCE, OPENAI
 from klever.traffic.matches import HeaderMatch, MatchType
 
 __all__ = ["KEY", "RouterContract", "Upstream", "route", "target"]
@@ -44,11 +44,16 @@ MATCHES = (
 
 
 class Upstream:
-    """Answers every path with its own name and the path that it was asked for, while it does not hold."""
+    """Answers every path with its own name and the path that it was asked for, while it does not hold.
+
+    To OpenAI's API it streams: a first piece at once, and a last one when it does not hold.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.address = ""
+        self.headers: dict[str, str] = {}
+        """Of the last request."""
         self.asked = asyncio.Event()
         self.answers = asyncio.Event()
         self.answers.set()
@@ -63,10 +68,21 @@ class Upstream:
         self.address = f"{host}:{port}"
         return runner
 
-    async def _answer(self, request: web.Request) -> web.Response:
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        self.headers = dict(request.headers)
         self.asked.set()
+        if request.path.startswith("/openai/"):
+            return await self._stream(request)
         await self.answers.wait()
         return web.json_response({"who": self.name, "path": request.path})
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b"data: first\n\n")
+        await self.answers.wait()
+        await response.write(b"data: last\n\n")
+        return response
 
 
 def target(
@@ -101,6 +117,11 @@ class RouterContract(ABC):
         async with aiohttp.ClientSession() as session:
             yield session
 
+    def test_a_match_on_a_header_that_never_arrives_is_not_supported(self, router: Router) -> None:
+        assert router.check((HeaderMatch("x-user", "me"), HeaderMatch("cookie", "a", MatchType.PREFIX))) == ()
+        found = router.check((HeaderMatch("x-user", "me"), HeaderMatch("te", "b"), HeaderMatch("upgrade", "c")))
+        assert [violation.field for violation in found] == ["match.headers[1].name", "match.headers[2].name"]
+
     async def test_shares(
         self, router: Router, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
     ) -> None:
@@ -130,6 +151,15 @@ class RouterContract(ABC):
         await router.publish(route(target("main", 100, *upstreams)))
         assert {await who(router, http) for _ in range(50)} == {"a", "b"}
 
+    async def test_a_model_gets_the_headers_of_a_request_but_not_its_token(
+        self, router: Router, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
+    ) -> None:
+        await router.publish(route(target("main", 100, upstreams[0])))
+        assert await who(router, http, {"x-mine": "kept", "Authorization": "Bearer secret"}) == "a"
+        sent = {name.lower(): value for name, value in upstreams[0].headers.items()}
+        assert sent["x-mine"] == "kept"
+        assert "authorization" not in sent
+
     async def test_only_allow_listed_paths_are_published(
         self, router: Router, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
     ) -> None:
@@ -138,6 +168,17 @@ class RouterContract(ABC):
             assert await status(router, http, path) == 200, path
         for path in REFUSED:
             assert await status(router, http, path) == 404, path
+
+    async def test_an_answer_is_passed_on_piece_by_piece(
+        self, router: Router, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
+    ) -> None:
+        one, _ = upstreams
+        await router.publish(route(replace(target("one", 100, one), protocol=OPENAI)))
+        one.answers.clear()
+        async with http.post(router.url(KEY) + "/openai/v1/chat/completions") as response:
+            assert await response.content.readline() == b"data: first\n"
+            one.answers.set()
+            assert (await response.content.read()).endswith(b"data: last\n\n")
 
     async def test_a_predictor_that_publishes_every_path_opens_none_of_anothers(
         self, router: Router, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession

@@ -43,7 +43,7 @@ def infer(platform: Platform, *metadata: tuple[str, str]) -> Any:
 
 
 @contextmanager
-def under_load(platform: Platform, name: str) -> Iterator[list[float]]:
+def under_load(platform: Platform, name: str, **headers: str) -> Iterator[list[float]]:
     """Ask a Serving one request after the other while the body runs; afterwards none may have failed, or hung.
 
     Yields the moments of the answers, a list that grows. An error of the body itself is told rather than theirs.
@@ -56,7 +56,7 @@ def under_load(platform: Platform, name: str) -> Iterator[list[float]]:
         while not stop.wait(_PAUSE_SECONDS):
             begun = time.monotonic()
             try:
-                status, body = platform.infer(name)
+                status, body = platform.infer(name, **headers)
             except OSError as error:
                 status, body = 0, str(error)
             took = time.monotonic() - begun

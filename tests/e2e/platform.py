@@ -47,6 +47,9 @@ class Terminal:
         self._handle = handle
         self.seen = ""
 
+    def type(self, text: str) -> None:
+        os.write(self._handle, text.encode())
+
     def read(self, wanted: str, seconds: float = 30.0) -> None:
         """Read on until a text is there; colours are left out."""
         deadline = time.monotonic() + seconds
@@ -78,10 +81,11 @@ def at_a_terminal(command: Sequence[str], environment: Mapping[str, str]) -> Ite
 class Platform:
     """One data directory and one port; `start` and `kill` as often as a test wants."""
 
-    def __init__(self, root: Path, flags: tuple[str, ...] = ()) -> None:
-        """`flags` are for `klever up`."""
+    def __init__(self, root: Path, flags: tuple[str, ...] = (), programs: Path = BIN) -> None:
+        """`flags` are for `klever up`. `programs` is the directory of the commands."""
         self.root = root
         self.flags = flags
+        self.programs = programs
         self.data = root / "data"
         self.log = root / "up.log"
         with socket.socket() as sock:
@@ -109,7 +113,7 @@ class Platform:
 
     def begin(self, *flags: str, data: Path | None = None, log: IO[str] | None = None) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [str(BIN / "klever"), "up", "--data", str(data or self.data), *self.flags, *flags],
+            [str(self.programs / "klever"), "up", "--data", str(data or self.data), *self.flags, *flags],
             env=self.env,
             text=True,
             stdout=subprocess.PIPE,
@@ -133,7 +137,7 @@ class Platform:
         self, *command: str, stdin: str | bytes = "", check: bool = True, **environ: str
     ) -> subprocess.CompletedProcess[str]:
         ended = subprocess.run(
-            [str(BIN / command[0]), *command[1:]],
+            [str(self.programs / command[0]), *command[1:]],
             env={**self.env, **environ},
             input=stdin.encode() if isinstance(stdin, str) else stdin,
             capture_output=True,
@@ -146,7 +150,7 @@ class Platform:
 
     def watched(self, *command: str) -> AbstractContextManager[Terminal]:
         """Run `klever` at a terminal."""
-        return at_a_terminal([str(BIN / "klever"), *command], self.env)
+        return at_a_terminal([str(self.programs / "klever"), *command], self.env)
 
     def get(self, *what: str) -> dict[str, Any]:
         result: dict[str, Any] = json.loads(self.run("klever", "get", *what, "-o", "json").stdout)

@@ -224,6 +224,7 @@ def test_a_job_is_cancelled(platform: Platform) -> None:
     platform.run("klever", "cancel", "modeljob", "endless")
     until(lambda: platform.get("modeljobs", "endless")["status"]["phase"] == "Failed")
     assert "cancel" in json.dumps(platform.get("modeljobs", "endless")["status"]).lower()
+    assert "again in" in platform.run("klever", "logs", "modeljob", "endless").stdout
 
 
 def test_predict_by_example_and_by_file(platform: Platform, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections.abc import Iterator
 
@@ -9,8 +10,8 @@ import grpc
 import pytest
 
 from tests.e2e.conftest import Objects
-from tests.e2e.inference import infer, served
-from tests.e2e.platform import Platform
+from tests.e2e.inference import infer, served, under_load
+from tests.e2e.platform import Platform, until
 
 READY = "/seldon/default/adder/v2/models/adder/ready"
 SERVINGS = "/api/v1alpha1/namespaces/default/servings"
@@ -37,6 +38,18 @@ def test_where_others_reach_it_everything_needs_the_token(public: Platform) -> N
     assert caught.value.code() == grpc.StatusCode.UNAUTHENTICATED
     named = (("seldon", "adder"), ("namespace", "default"), ("authorization", f"Bearer {public.token}"))
     assert infer(public, *named).model_name == "adder"
+
+
+def test_a_killed_control_plane_costs_a_caller_with_the_token_no_request(public: Platform) -> None:
+    bearer = {"Authorization": f"Bearer {public.token}"}
+    with under_load(public, "adder", **bearer) as answered:
+        public.end(signal.SIGKILL)
+        seen = len(answered)
+        until(lambda: len(answered) > seen + 20)
+        assert public.http("GET", READY)[0] == 401
+        public.start()
+        seen = len(answered)
+        until(lambda: len(answered) > seen + 20)
 
 
 def test_it_answers_to_the_names_of_its_machine(public: Platform) -> None:

@@ -1,20 +1,31 @@
-"""The table of dialects: one module here and one row each."""
+"""The table of dialects: a dialect is a module and a row here, or one of a plugin."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from klever.artifacts.dialect import Dialect
 from klever.artifacts.dialects.ormb import Ormb
 from klever.errors import InvalidError
 from klever.oci.manifest import Manifest
+from klever.plugins import Table
 
-__all__ = ["DEFAULT", "DIALECTS", "config_media_types", "detect"]
+__all__ = ["DEFAULT", "DIALECTS", "config_media_types", "detect", "get"]
 
 DEFAULT: Final[Dialect] = Ormb()
 """The dialect that models are saved in."""
 
-DIALECTS: Final[dict[str, Dialect]] = {dialect.name: dialect for dialect in (DEFAULT,)}
+
+def _claims(row: Any) -> tuple[str, ...]:
+    if not isinstance(row, Dialect):
+        raise TypeError(f"expected a klever.artifacts.dialect.Dialect, not {row!r}")
+    return (row.name, *row.config_media_types)
+
+
+_BUILT_IN: Final = {dialect.name: dialect for dialect in (DEFAULT,)}
+
+DIALECTS: Final = Table[str, Dialect]("klever.dialects", _BUILT_IN, _claims)
+"""The dialects by their names, with those of plugins. No two of them share a media type."""
 
 # Other artifacts that a registry holds, for messages: the prefix of the config's media type and a name.
 _OTHERS: Final = (
@@ -25,6 +36,14 @@ _OTHERS: Final = (
     ("application/vnd.docker.container.image.", "a container image"),
     ("application/vnd.cncf.helm.config.", "a Helm chart"),
 )
+
+
+def get(name: str) -> Dialect:
+    """Return a dialect; raises `InvalidError` for an unknown name."""
+    try:
+        return DIALECTS[name]
+    except KeyError as error:
+        raise InvalidError(f"unknown dialect {name!r}: must be one of {', '.join(DIALECTS)}") from error
 
 
 def config_media_types() -> tuple[str, ...]:

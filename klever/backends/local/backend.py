@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from klever.backends.local.resources import check_resources
 from klever.backends.local.serving import LocalServing
 from klever.changes import Broadcast
 from klever.environments import EnvironmentManager
-from klever.errors import FieldViolation, NotFoundError
+from klever.errors import FailedPreconditionError, FieldViolation, NotFoundError
 from klever.process import ProcessManager
 from klever.process.variables import check_variables
 from klever.runtimes import Model, Runtime
@@ -93,10 +93,16 @@ class LocalBackend:
     def check(self, predictor: PredictorWorkload) -> tuple[FieldViolation, ...]:
         return (*check_variables(predictor.env), *check_resources(predictor.resources))
 
-    async def render(self, key: ServingKey, predictor: PredictorWorkload) -> Rendering:
+    async def render(self, key: ServingKey, predictor: PredictorWorkload, files: Sequence[str]) -> Rendering:
         with self._cache.hold(predictor.content):
-            files = (await self._launcher.unpack(predictor))[1] if predictor.content else ()
-        model = Model(key.name, predictor.format, files, predictor.signature)
+            names = await self._launcher.known_files(predictor) or tuple(sorted(files))
+        if predictor.content and not names:
+            raise FailedPreconditionError(
+                f"the files of {predictor.model} are not known: its metadata does not list them, and it was not pulled "
+                "here",
+                reason="MODEL_NOT_PULLED",
+            )
+        model = Model(key.name, predictor.format, names, predictor.signature)
         runtime = self._launcher.runtime(predictor)
         return await asyncio.to_thread(render, runtime, model, predictor)  # a signature may be large
 

@@ -80,6 +80,11 @@ class ModelCache:
             self._users[content] -= 1
             self._users += Counter()  # forgets zeros
 
+    def known(self, content: str) -> Path | None:
+        """Return the directory of a model that is here; None for one that would have to be fetched."""
+        entry = self._entries.get(content)
+        return entry.path / "model" if entry else None
+
     async def path(self, reference: str, content: str) -> Path:
         """The unpacked model directory, fetched first if it is missing; the caller holds it.
 

@@ -106,6 +106,11 @@ class Launcher:
         path = await self.cache.path(predictor.model, predictor.content)
         return path, await asyncio.to_thread(_files, path)
 
+    async def known_files(self, predictor: PredictorWorkload) -> tuple[str, ...]:
+        """Return the files of the predictor's model if it is here; nothing is fetched."""
+        path = self.cache.known(predictor.content)
+        return await asyncio.to_thread(_files, path) if path else ()
+
     async def start(self, slot: Slot, predictor: PredictorWorkload, parts: Parts) -> Record:
         """Lay out the replica anew, with free ports, and start its process; one that still runs is ended first."""
         await self.processes.stop(slot.process, grace_s=0)

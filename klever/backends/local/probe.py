@@ -44,6 +44,7 @@ class Prober:
 
     async def ask(self, address: str, probe: Probe, *, timeout_s: float) -> Health:
         """Probe the server at `HOST:PORT` or `unix:PATH`; every failure is an unhealthy answer, none is raised."""
+        address = probe.address or address
         clock = asyncio.get_running_loop().time
         began = clock()
         try:

@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from klever.api.codec import from_object
 from klever.api.documents import read_documents
-from klever.api.kinds import MODEL_JOB, SERVING, Kind
-from klever.cli.commands.client import Api, connect
+from klever.cli.commands.client import connect
 from klever.cli.commands.flags import add_server
-from klever.cli.commands.stored import refuse_deleting
+from klever.cli.commands.resources import Resources
+from klever.cli.commands.stored import StoredKind, refuse_deleting
 from klever.errors import FieldViolation, InvalidError, KleverError
-from klever.v1alpha1.job_service_pb2 import ApplyModelJobRequest
-from klever.v1alpha1.modeljob_pb2 import ModelJob
-from klever.v1alpha1.serving_pb2 import Serving
-from klever.v1alpha1.serving_service_pb2 import ApplyServingRequest
 
 EXAMPLES = """  klever apply -f serving.yaml
   cat *.yaml | klever apply -f -"""
-
-Apply = Callable[[Api, Any, str, str], Any]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,16 +28,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     source = "standard input" if args.filename == "-" else args.filename
     content = sys.stdin.buffer.read() if args.filename == "-" else Path(args.filename).read_bytes()
-    objects = list(_objects(content, source))
+    kinds = Resources(args.kinds).supporting("Apply")
+    objects = list(_objects(content, source, kinds))
     if not objects:
         raise InvalidError(f"{source} holds no object")
     api = connect(args)
     for where, kind, message in objects:
         metadata = message.metadata
         with _Named(where):
-            applied = _APPLY[kind](api, message, metadata.namespace or api.namespace, metadata.name)
-            refuse_deleting(f"{kind.kind.lower()} {metadata.name}", applied)
-        print(f"{kind.kind.lower()} {metadata.name} applied")
+            applied = kind.apply(api, message, metadata.namespace or api.namespace)
+            refuse_deleting(f"{kind.singular} {metadata.name}", applied)
+        print(f"{kind.singular} {metadata.name} applied")
     return 0
 
 
@@ -61,12 +56,12 @@ class _Named:
             error.message = f"{self._where}: {error.message}"
 
 
-def _objects(content: bytes, source: str) -> Iterator[tuple[str, Kind, Any]]:
+def _objects(content: bytes, source: str, kinds: list[StoredKind]) -> Iterator[tuple[str, StoredKind, Any]]:
     """Yield each object's place, kind and message; every one is checked before the first is sent."""
     for document_place, document in read_documents(content, source):
         for where, item in _items(document_place, document):
             with _Named(where):
-                yield where, *_check(item)
+                yield where, *_check(item, kinds)
 
 
 def _items(where: str, document: Any) -> Iterator[tuple[str, Any]]:
@@ -79,30 +74,18 @@ def _items(where: str, document: Any) -> Iterator[tuple[str, Any]]:
         yield f"{where}: items[{index}]", item
 
 
-def _check(document: Any) -> tuple[Kind, Any]:
+def _check(document: Any, kinds: list[StoredKind]) -> tuple[StoredKind, Any]:
     if not isinstance(document, dict):
-        raise InvalidError("is no object")
+        raise InvalidError("must be an object")
     named = (document.get("apiVersion"), document.get("kind"))
-    kind = next((kind for kind in _APPLY if named == (kind.api_version, kind.kind)), None)
-    if kind is None:
-        known = " and ".join(f"{kind.kind} ({kind.api_version})" for kind in _APPLY)
-        raise InvalidError(f"kind {named[1]!r} of apiVersion {named[0]!r} cannot be applied; {known} can")
+    stored = next((stored for stored in kinds if named == (stored.kind.api_version, stored.kind.kind)), None)
+    if stored is None or stored.kind.message is None:
+        known = ", ".join(f"{stored.kind} ({stored.kind.api_version})" for stored in kinds)
+        raise InvalidError(f"cannot apply kind {named[1]!r} of apiVersion {named[0]!r}: expected one of {known}")
     try:
-        message = from_object(document, _MESSAGES[kind], strict=True)
+        message: Any = from_object(document, stored.kind.message, strict=True)
     except RecursionError as error:
-        raise InvalidError("holds an alias of what it is itself a part of") from error
+        raise InvalidError("contains an alias of an object that it is itself a part of") from error
     if not message.metadata.name:
         raise InvalidError(violations=(FieldViolation("metadata.name", "is required"),))
-    return kind, message
-
-
-def _job(api: Api, job: ModelJob, namespace: str, name: str) -> Any:
-    return api.call(api.jobs.ApplyModelJob, ApplyModelJobRequest(namespace=namespace, name=name, model_job=job))
-
-
-def _serving(api: Api, serving: Serving, namespace: str, name: str) -> Any:
-    return api.call(api.servings.ApplyServing, ApplyServingRequest(namespace=namespace, name=name, serving=serving))
-
-
-_MESSAGES: dict[Kind, Any] = {MODEL_JOB: ModelJob, SERVING: Serving}
-_APPLY: dict[Kind, Apply] = {MODEL_JOB: _job, SERVING: _serving}
+    return stored, message

@@ -10,6 +10,8 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import grpc
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message_factory import GetMessageClass
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
@@ -59,6 +61,7 @@ class Api:
         settings.check()
         self.settings = settings
         channel = _channel(settings)
+        self._channel = channel
         self.models: Any = model_service_pb2_grpc.ModelServiceStub(channel)
         self.jobs: Any = job_service_pb2_grpc.JobServiceStub(channel)
         self.servings: Any = serving_service_pb2_grpc.ServingServiceStub(channel)
@@ -67,6 +70,15 @@ class Api:
     @property
     def namespace(self) -> str:
         return self.settings.namespace
+
+    def method(self, method: MethodDescriptor) -> Any:
+        """Return the stub of an RPC."""
+        make = self._channel.unary_stream if method.server_streaming else self._channel.unary_unary
+        return make(
+            f"/{method.containing_service.full_name}/{method.name}",
+            request_serializer=GetMessageClass(method.input_type).SerializeToString,
+            response_deserializer=GetMessageClass(method.output_type).FromString,
+        )
 
     def call(self, method: Any, request: Any, timeout: float = DEADLINE) -> Any:
         """Make a unary call; raises the error of `klever.errors` that the status stands for."""

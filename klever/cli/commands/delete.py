@@ -8,9 +8,8 @@ import time
 from klever.cli.commands.client import connect
 from klever.cli.commands.flags import add_server, add_wait
 from klever.cli.commands.output import seconds
-from klever.cli.commands.resources import find
+from klever.cli.commands.resources import Resources
 from klever.cli.commands.wait import wait_for
-from klever.errors import InvalidError
 
 EXAMPLES = """  klever delete serving digits
   klever delete modeljob extract-digits-v1 --no-wait
@@ -26,15 +25,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    resource = find(args.kind)
+    resources = Resources(args.kinds)
+    resource = resources.find(args.kind)
     if resource.delete is None:
-        raise InvalidError(f"{resource.names[0]} cannot be deleted; modeljobs, servings and versions can")
+        raise resources.unsupported(resource, "deletion", lambda other: other.delete is not None)
     deadline = time.monotonic() + seconds(args.timeout)
     api = connect(args)
     for name in args.names:
         resource.delete(api, name)
     for name in args.names:
         if resource.stored is not None and not args.no_wait:
-            wait_for(api, resource, name, "delete", max(deadline - time.monotonic(), 0.0))
+            wait_for(api, resource.stored, name, "delete", max(deadline - time.monotonic(), 0.0))
         print(f"{resource.names[1]} {name} deleted")
     return 0

@@ -11,7 +11,6 @@ from klever.api.kinds import SERVING
 from klever.cli.commands.client import Api, connect
 from klever.cli.commands.flags import add_server, add_wait
 from klever.cli.commands.output import seconds
-from klever.cli.commands.resources import find
 from klever.cli.commands.stored import SERVINGS, refuse_deleting
 from klever.cli.commands.versions import get_version
 from klever.cli.commands.wait import wait_for
@@ -58,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     refuse_deleting(f"serving {args.name}", serving)
     print(f"serving {args.name} applied")
     if args.wait:
-        serving = wait_for(api, find("serving"), args.name, "condition=Ready", seconds(args.timeout))
+        serving = wait_for(api, SERVINGS, args.name, "condition=Ready", seconds(args.timeout))
         print(f"serving {args.name} is Ready: {serving.status.url}/v2/models/{args.name}")
     _tell_if_moved(api, serving, args.reference)
     return 0

@@ -11,7 +11,7 @@ from klever.cli.commands.client import Api, connect
 from klever.cli.commands.events import list_events, print_events
 from klever.cli.commands.flags import add_output, add_server
 from klever.cli.commands.output import print_objects, print_table
-from klever.cli.commands.resources import find
+from klever.cli.commands.resources import Resources
 from klever.cli.commands.stored import SERVINGS
 from klever.v1alpha1 import serving_service_pb2
 
@@ -28,11 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    resource = find(args.kind)
+    resource = Resources(args.kinds).find(args.kind)
     api = connect(args)
     obj = resource.to_json(resource.get(api, api.namespace, args.name))
-    instances = _instances(api, args.name) if resource.stored is SERVINGS else None
-    events = list_events(api, resource.stored, api.namespace, args.name) if resource.stored is not None else None
+    instances = _instances(api, args.name) if resource.stored == SERVINGS else None
+    told = resource.stored if resource.supports("ListEvents") else None
+    events = list_events(api, told, api.namespace, args.name) if told else None
     if args.output != "table":
         parts = {"instances": instances, "events": events}
         found = {name: [to_object(item) for item in items] for name, items in parts.items() if items is not None}

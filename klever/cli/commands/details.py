@@ -10,7 +10,8 @@ from klever.formats import Details, LanguageModel
 
 __all__ = ["describe"]
 
-_SHOWN_CLASSES: Final = 10
+_SHOWN: Final = 10
+"""Names of a list."""
 
 
 def describe(details: Details) -> Iterator[tuple[str, str]]:
@@ -26,10 +27,16 @@ def describe(details: Details) -> Iterator[tuple[str, str]]:
     if details.memory_bytes is not None:
         yield "memory to serve", f"about {format_size(details.memory_bytes)}"
     if details.classes:
-        more = ", …" if len(details.classes) > _SHOWN_CLASSES else ""
-        yield "classes", f"{len(details.classes)} ({', '.join(details.classes[:_SHOWN_CLASSES])}{more})"
+        yield "classes", _listed(details.classes)
+    if details.feature_names:
+        yield "features", _listed(details.feature_names)
     if details.language_model is not None:
         yield from _language_model(details.language_model)
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    more = ", …" if len(names) > _SHOWN else ""
+    return f"{len(names)} ({', '.join(names[:_SHOWN])}{more})"
 
 
 def _language_model(model: LanguageModel) -> Iterator[tuple[str, str]]:

@@ -9,10 +9,8 @@ from klever.api.codec import to_object
 from klever.cli.commands.client import Api, connect
 from klever.cli.commands.flags import add_output, add_server
 from klever.cli.commands.output import age, print_objects, print_table
-from klever.cli.commands.resources import find
-from klever.cli.commands.stored import JOBS, SERVINGS, StoredKind
-from klever.errors import InvalidError
-from klever.v1alpha1.common_pb2 import ListEventsRequest
+from klever.cli.commands.resources import Resources
+from klever.cli.commands.stored import StoredKind
 
 EXAMPLES = """  klever events
   klever events serving digits
@@ -30,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     api = connect(args)
     namespace = "-" if args.all_namespaces else api.namespace
-    found = {kind.plural: list_events(api, kind, namespace, args.name) for kind in _kinds(args.kind)}
+    kinds = _kinds(args.kind, Resources(args.kinds))
+    found = {kind.plural: list_events(api, kind, namespace, args.name) for kind in kinds}
     if args.output != "table":
         print_objects([to_object(e) for events in found.values() for e in events], args.output, single=False)
         return 0
@@ -41,23 +40,19 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _kinds(kind: str) -> tuple[StoredKind, ...]:
+def _kinds(kind: str, resources: Resources) -> list[StoredKind]:
     """Return the kind that was named, or all that have events."""
-    if not kind:
-        return (JOBS, SERVINGS)
-    resource = find(kind)
-    if resource.stored is None:
-        raise InvalidError(f"{resource.names[0]} have no events; modeljobs and servings do")
-    return (resource.stored,)
+    if kind:
+        return [resources.stored(kind, "ListEvents", "events")]
+    return resources.supporting("ListEvents")
 
 
 def list_events(api: Api, kind: StoredKind, namespace: str, name: str) -> list[Any]:
     """Return what happened to one object, or to all of the kind; oldest first."""
-    method = kind.calls(api).ListEvents
     events: list[Any] = []
     token, first = "", True
     while token or first:
-        page = api.call(method, ListEventsRequest(namespace=namespace, name=name, page_token=token))
+        page = kind.call(api, "ListEvents", namespace=namespace, name=name, page_token=token)
         events += page.items
         token, first = page.next_page_token, False
     return events

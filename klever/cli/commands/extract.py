@@ -40,8 +40,10 @@ def run(args: argparse.Namespace) -> int:
     for label, text in describe(signature.details):
         print(f"{label}: {text}")
     rows = [("input", *_row(t)) for t in signature.inputs] + [("output", *_row(t)) for t in signature.outputs]
-    print_table(("", "NAME", "TYPE", "SHAPE"), rows)
-    print("operators: " + ", ".join(f"{op} {count}" for op, count in signature.layers.items()))
+    if rows:
+        print_table(("", "NAME", "TYPE", "SHAPE"), rows)
+    if signature.layers:
+        print("operators: " + ", ".join(f"{op} {count}" for op, count in signature.layers.items()))
     for warning in signature.details.warnings:
         print(escaped(f"warning: {warning}"), file=sys.stderr)
     return 0

@@ -8,8 +8,10 @@ from typing import Any
 from klever.cli.commands.client import Api, connect
 from klever.cli.commands.flags import add_output, add_server
 from klever.cli.commands.output import print_objects, print_table
-from klever.cli.commands.resources import Resource, find
-from klever.errors import ExpiredError, InvalidError
+from klever.cli.commands.resource import Resource
+from klever.cli.commands.resources import Resources
+from klever.cli.commands.stored import StoredKind
+from klever.errors import ExpiredError
 
 EXAMPLES = """  klever get servings
   klever get modeljobs -w
@@ -30,14 +32,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    resource = find(args.kind)
-    if args.selector and resource.stored is None:
-        raise InvalidError(f"{resource.names[0]} are not selected by labels; modeljobs and servings are")
+    resources = Resources(args.kinds)
+    resource = resources.find(args.kind)
+    if args.selector:
+        resources.stored(args.kind, "List", "label selectors")
     api = connect(args)
     here = api.namespace if resource.namespaced else args.namespace or ""
     namespace = "-" if args.all_namespaces else here
     if args.watch:
-        _watch(args, api, resource, namespace)
+        _watch(args, api, resource, resources.stored(args.kind, "Watch", "watches"), namespace)
         return 0
     as_object = args.output in ("json", "yaml")
     listed = resource.list_full if as_object and resource.list_full else resource.list
@@ -63,10 +66,8 @@ def _table(
     return header, rows
 
 
-def _watch(args: argparse.Namespace, api: Api, resource: Resource, namespace: str) -> None:
-    if resource.stored is None:
-        raise InvalidError(f"{resource.names[0]} cannot be watched; modeljobs and servings can")
-    for event in resource.stored.watch(api, namespace, args.name, args.selector):
+def _watch(args: argparse.Namespace, api: Api, resource: Resource, stored: StoredKind, namespace: str) -> None:
+    for event in stored.watch(api, namespace, args.name, args.selector):
         if event.type == "ERROR":
             raise ExpiredError(f"the watch ended: {event.error.message}")
         if args.output == "yaml":

@@ -6,9 +6,7 @@ import argparse
 
 from klever.cli.commands.client import connect
 from klever.cli.commands.flags import add_server
-from klever.cli.commands.resources import find
-from klever.errors import InvalidError
-from klever.v1alpha1.common_pb2 import StreamLogsRequest
+from klever.cli.commands.resources import Resources
 
 EXAMPLES = """  klever logs serving digits -f
   klever logs modeljob extract-digits-v1 --tail 20"""
@@ -33,13 +31,9 @@ def _lines(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    resource = find(args.kind)
-    if resource.stored is None:
-        raise InvalidError(f"{resource.names[0]} have no logs; modeljobs and servings do")
+    stored = Resources(args.kinds).stored(args.kind, "StreamLogs", "logs")
     api = connect(args)
-    request = StreamLogsRequest(
-        namespace=api.namespace, name=args.name, instance=args.instance, tail=args.tail, follow=args.follow
-    )
-    for line in api.stream(resource.stored.calls(api).StreamLogs, request):
+    fields = {"name": args.name, "instance": args.instance, "tail": args.tail, "follow": args.follow}
+    for line in stored.stream(api, "StreamLogs", namespace=api.namespace, **fields):
         print(f"{line.instance}: {line.text}" if line.instance and not args.instance else line.text, flush=True)
     return 0

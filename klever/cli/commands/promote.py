@@ -8,7 +8,6 @@ from klever.cli.commands.changes import print_changes
 from klever.cli.commands.client import connect
 from klever.cli.commands.flags import add_server, add_wait
 from klever.cli.commands.output import seconds
-from klever.cli.commands.resources import find
 from klever.cli.commands.stored import SERVINGS
 from klever.cli.commands.wait import wait_for
 from klever.v1alpha1.serving_service_pb2 import PromoteServingRequest
@@ -31,5 +30,5 @@ def run(args: argparse.Namespace) -> int:
     request = PromoteServingRequest(namespace=api.namespace, name=args.name, predictor=args.predictor)
     print_changes(before, api.call(api.servings.PromoteServing, request))
     if args.wait:
-        wait_for(api, find("serving"), args.name, "condition=Ready", seconds(args.timeout))
+        wait_for(api, SERVINGS, args.name, "condition=Ready", seconds(args.timeout))
     return 0

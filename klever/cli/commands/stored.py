@@ -1,39 +1,56 @@
-"""Calls for the kinds that a store holds: their services are alike but for the kind's name in each call."""
+"""Calls for the objects of a store: the services of kinds are alike but for the kind's name in each RPC."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any, Final
 
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message_factory import GetMessageClass
+
+from klever.api.kinds import SERVING, Kind
 from klever.cli.commands.client import Api
 from klever.errors import FailedPreconditionError
-from klever.v1alpha1 import job_service_pb2, serving_service_pb2
 from klever.v1alpha1.common_pb2 import ListOptions, WatchOptions
 
-__all__ = ["JOBS", "SERVINGS", "StoredKind", "refuse_deleting"]
+__all__ = ["SERVINGS", "StoredKind", "refuse_deleting"]
 
 
 @dataclass(frozen=True, slots=True)
 class StoredKind:
-    """`service` is the attribute of `Api`, `module` holds the requests' messages, `name` is as in `GetServing`."""
+    """The calls of one kind. RPCs are named by their first word, such as `Get`, or as a whole, such as `StreamLogs`."""
 
-    service: str
-    module: ModuleType
-    name: str
+    kind: Kind
 
     @property
     def plural(self) -> str:
-        return f"{self.name.lower()}s"
+        return self.kind.names[0]
 
-    def calls(self, api: Api) -> Any:
-        """Return the service's stub."""
-        return getattr(api, self.service)
+    @property
+    def singular(self) -> str:
+        return self.kind.names[1]
+
+    def supports(self, rpc: str) -> bool:
+        return self._find(rpc) is not None
+
+    def method(self, rpc: str) -> MethodDescriptor:
+        """Return the descriptor of an RPC. Raises `KeyError` if the service lacks it."""
+        found = self._find(rpc)
+        if found is None:
+            raise KeyError(f"{self.kind} has no {rpc}")
+        return found
+
+    def _find(self, rpc: str) -> MethodDescriptor | None:
+        if self.kind.service is None:
+            return None
+        names = (f"{rpc}{self.kind}", f"{rpc}{self.kind}s", *((rpc,) if self.kind.leads_service else ()))
+        methods = self.kind.service.methods_by_name
+        return next((methods[name] for name in names if name in methods), None)
 
     def get(self, api: Api, namespace: str, name: str) -> Any:
         """Return one object; raises `NotFoundError`."""
-        return self._call(api, "Get", "", namespace=namespace, name=name)
+        return self.call(api, "Get", namespace=namespace, name=name)
 
     def list(self, api: Api, namespace: str, name: str, labels: str) -> Iterator[Any]:
         """Yield objects, in all pages; one alone where it is named."""
@@ -43,7 +60,7 @@ class StoredKind:
         token = ""
         while True:
             options = ListOptions(labels=labels, page_token=token)
-            page = self._call(api, "List", "s", namespace=namespace, options=options)
+            page = self.call(api, "List", namespace=namespace, options=options)
             yield from page.items
             token = page.next_page_token
             if not token:
@@ -51,8 +68,7 @@ class StoredKind:
 
     def look(self, api: Api, namespace: str, name: str) -> tuple[Any, str]:
         """Return one object, None if it is not there, and the version to watch from so that no change is missed."""
-        options = ListOptions(filter=f"metadata.name={name}")
-        page = self._call(api, "List", "s", namespace=namespace, options=options)
+        page = self.call(api, "List", namespace=namespace, options=ListOptions(filter=f"metadata.name={name}"))
         return (page.items[0] if page.items else None), page.resource_version
 
     def watch(
@@ -68,24 +84,34 @@ class StoredKind:
         """Yield changes, of one object where it is named; without a version what exists comes first."""
         fields = f"metadata.name={name}" if name else ""
         options = WatchOptions(labels=labels, filter=fields, resource_version=resource_version)
-        request = self._request("Watch", "s", namespace=namespace, options=options)
-        return api.stream(self._method(api, "Watch", "s"), request, timeout)
+        return self.stream(api, "Watch", timeout, namespace=namespace, options=options)
+
+    def apply(self, api: Api, message: Any, namespace: str) -> Any:
+        """Declare an object, and return it as it is stored."""
+        field = self.kind.field_of(self.method("Apply").input_type)
+        return self.call(api, "Apply", namespace=namespace, name=message.metadata.name, **{field: message})
 
     def delete(self, api: Api, name: str) -> None:
-        self._call(api, "Delete", "", namespace=api.namespace, name=name)
+        self.call(api, "Delete", namespace=api.namespace, name=name)
 
-    def _call(self, api: Api, verb: str, plural: str, **fields: Any) -> Any:
-        return api.call(self._method(api, verb, plural), self._request(verb, plural, **fields))
+    def call(self, api: Api, rpc: str, **fields: Any) -> Any:
+        """Call a unary RPC with these fields of its request."""
+        method = self.method(rpc)
+        return api.call(api.method(method), _request(method, fields))
 
-    def _method(self, api: Api, verb: str, plural: str) -> Any:
-        return getattr(self.calls(api), f"{verb}{self.name}{plural}")
+    def stream(self, api: Api, rpc: str, timeout: float | None = None, **fields: Any) -> Iterator[Any]:
+        """Call a streaming RPC with these fields of its request."""
+        method = self.method(rpc)
+        return api.stream(api.method(method), _request(method, fields), timeout)
 
-    def _request(self, verb: str, plural: str, **fields: Any) -> Any:
-        return getattr(self.module, f"{verb}{self.name}{plural}Request")(**fields)
+
+def _request(method: MethodDescriptor, fields: dict[str, Any]) -> Any:
+    """Return a request. One for a kind without namespaces has no such field."""
+    known = method.input_type.fields_by_name
+    return GetMessageClass(method.input_type)(**{name: value for name, value in fields.items() if name in known})
 
 
-JOBS: Final = StoredKind("jobs", job_service_pb2, "ModelJob")
-SERVINGS: Final = StoredKind("servings", serving_service_pb2, "Serving")
+SERVINGS: Final = StoredKind(SERVING)
 
 
 def refuse_deleting(what: str, obj: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from klever.cli.commands.client import Api, connect
 from klever.cli.commands.flags import add_server, add_wait
 from klever.cli.commands.output import seconds
-from klever.cli.commands.resources import Resource, find
+from klever.cli.commands.resources import Resources
 from klever.cli.commands.stored import StoredKind
 from klever.cli.progress import status_line
 from klever.errors import DeadlineError, FailedPreconditionError, InvalidError, NotFoundError
@@ -33,29 +33,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    resource = find(args.kind)
+    stored = Resources(args.kinds).stored(args.kind, "Watch", "waiting")
     api = connect(args)
-    wait_for(api, resource, args.name, args.condition, seconds(args.timeout))
-    print(f"{resource.names[1]} {args.name}: {args.condition} met")
+    wait_for(api, stored, args.name, args.condition, seconds(args.timeout))
+    print(f"{stored.singular} {args.name}: {args.condition} met")
     return 0
 
 
-def wait_for(api: Api, resource: Resource, name: str, condition: str, timeout: float) -> Any:
+def wait_for(api: Api, kind: StoredKind, name: str, condition: str, timeout: float) -> Any:
     """Return the object once the condition holds; for `delete` as it was seen last, None if it was gone already.
 
     Raises `NotFoundError` if it is not there, or goes meanwhile; `FailedPreconditionError` as soon as the condition can
     no longer hold; `DeadlineError` with the object's last message if it does not in time.
     """
-    if resource.stored is None:
-        raise InvalidError(f"{resource.names[0]} cannot be waited for; modeljobs and servings can")
     wanted, status = _parse(condition)
-    what = f"{resource.names[1]} {name}"
+    what = f"{kind.singular} {name}"
     last = None
     with status_line(what) as show, suppress(DeadlineError):  # that is said below, with the object's last message
-        for obj in _states(api, resource.stored, name, time.monotonic() + timeout):
+        for obj in _states(api, kind, name, time.monotonic() + timeout):
             if obj is None and wanted:
                 where = f"-n {api.namespace}"
-                raise NotFoundError(f"{what} is not there: `klever get {resource.names[0]} {where}` lists what is")
+                raise NotFoundError(f"{what} is not there: `klever get {kind.plural} {where}` lists what is")
             if obj is None:
                 return last
             last = obj

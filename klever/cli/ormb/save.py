@@ -6,7 +6,7 @@ import argparse
 from datetime import UTC, datetime
 from pathlib import Path
 
-from klever.artifacts import model
+from klever.artifacts import dialects, model
 from klever.cli.ormb import context
 from klever.cli.ormb.output import print_model
 from klever.cli.progress import bytes_progress
@@ -25,12 +25,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="holds model/ with the model's files, and ormbfile.yaml (written if it is missing)",
     )
     parser.add_argument("reference", metavar="REF", help="[HOST/]PROJECT/MODEL[:TAG]; no host: the platform's registry")
+    parser.add_argument(
+        "--dialect", default="ormb", metavar="NAME", help="how the artifact is packed (default %(default)s)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    reference = Reference.parse(args.reference)
+    reference, dialect = Reference.parse(args.reference), dialects.get(args.dialect)
     with bytes_progress("packing") as progress:
-        saved = model.save(args.directory, reference, context.layout(), created=datetime.now(UTC), progress=progress)
+        saved = model.save(
+            args.directory, reference, context.layout(), created=datetime.now(UTC), dialect=dialect, progress=progress
+        )
     print_model(saved)
     print(f"{saved.reference.tag}: saved")
     return 0

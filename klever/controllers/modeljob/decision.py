@@ -55,7 +55,9 @@ class Decision:
 
     add_finalizer: bool = False
     start: bool = False
-    end_task: bool = False
+    cancel_task: bool = False
+    """End the task, and keep its log."""
+    remove_task: bool = False
     status: dict[str, Any] | None = None
     events: tuple[Event, ...] = field(default=())
     inspection: Any = None
@@ -78,7 +80,7 @@ def decide(snapshot: Snapshot) -> Decision:
         return Decision(add_finalizer=True, requeue_after=0)
     if metadata.get("annotations", {}).get(CANCEL_ANNOTATION) and not _has_succeeded(snapshot.task):
         return Decision(
-            end_task=True,
+            cancel_task=True,
             status=status_of(snapshot, "Failed", "Cancelled", "cancelled before it ended"),
             events=(Event("Normal", "Cancelled", "the task was ended on request"),),
         )
@@ -99,7 +101,7 @@ def _deleting(snapshot: Snapshot) -> Decision:
         return Decision()
     has_ended = snapshot.job.get("status", {}).get("phase") in ("Succeeded", "Failed")
     status = None if has_ended else status_of(snapshot, "Deleting", "Deleting", "its task is ended")
-    return Decision(end_task=True, release=True, status=status)
+    return Decision(remove_task=True, release=True, status=status)
 
 
 def _ended(snapshot: Snapshot) -> Decision:
@@ -133,7 +135,7 @@ def _progress(snapshot: Snapshot) -> Decision:
     if reason == LOST and snapshot.losses < MAX_LOSSES:
         again = Event("Warning", "Restarted", "the task was lost with what supervised it: it is run again")
         return Decision(
-            end_task=True, status=status_of(snapshot, "Pending", "Restarting", ""), events=(again,), requeue_after=0
+            remove_task=True, status=status_of(snapshot, "Pending", "Restarting", ""), events=(again,), requeue_after=0
         )
     return Decision(
         inspection=_inspection(snapshot.job, task),

@@ -52,7 +52,7 @@ class ModelJobReconciler:
         except NotFoundError:
             self._losses.pop(key, None)
             return Result()
-        task = await self._executor.get(job["metadata"]["uid"])
+        task = await self._executor.observe(job["metadata"]["uid"])
         if job.get("status", {}).get("phase") in ("Succeeded", "Failed"):
             self._losses.pop(key, None)
         snapshot = Snapshot(job, task, await self._refusal(job), self._clock(), self._losses[key])
@@ -67,10 +67,7 @@ class ModelJobReconciler:
         if refusal:
             refused = replace(snapshot, refusal=refusal)
             return await self._apply(key, refused, decide(refused))
-        if decision.end_task:
-            await self._executor.delete(uid)
-            if snapshot.task is not None and snapshot.task.reason == LOST:
-                self._losses[key] += 1
+        await self._end_task(key, snapshot, decision)
         if decision.status is not None and _changes(job, decision.status):
             if not await report(self._store, MODEL_JOB, key, uid, decision.status, deleting=decision.release):
                 return Result()
@@ -81,6 +78,15 @@ class ModelJobReconciler:
         if decision.delete:
             await self._store.delete(MODEL_JOB, key, uid=uid)
         return Result(decision.requeue_after)
+
+    async def _end_task(self, key: Key, snapshot: Snapshot, decision: Decision) -> None:
+        uid = snapshot.job["metadata"]["uid"]
+        if decision.cancel_task:
+            await self._executor.cancel(uid)
+        if decision.remove_task:
+            await self._executor.remove(uid)
+            if snapshot.task is not None and snapshot.task.reason == LOST:
+                self._losses[key] += 1
 
     async def _record(self, inspection: Any) -> str:
         """Keep what a task found, and return why it cannot be kept, empty if it was. A task's words are not trusted."""
@@ -98,7 +104,7 @@ class ModelJobReconciler:
         """Start the task. Return why it can never start, or an empty string; report and raise errors that may pass."""
         job = snapshot.job
         try:
-            await self._executor.start(await self._task(job))
+            await self._executor.ensure(await self._task(job))
         except InvalidError as error:
             return error.message
         except KleverError as error:

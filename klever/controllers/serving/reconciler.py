@@ -120,7 +120,7 @@ class ServingReconciler:
         return Snapshot(
             serving=serving,
             models=models,
-            violations=violations_of(serving["spec"]["predictors"], models, self._backend.check),
+            violations=violations_of(serving["spec"]["predictors"], models, self._backend.check, self._router.check),
             instances=instances,
             route=next((r for r in routes if r.key == route_key), None),
             url=self._router.url(route_key),

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from itertools import islice
 from types import TracebackType
 from typing import Final, Self
 
@@ -24,6 +22,7 @@ from klever.errors import (
     NotFoundError,
 )
 from klever.executors import Task, TaskPhase, TaskState
+from klever.executors.local.queue import Queue
 from klever.executors.local.states import identify, is_task, process_id, task_state
 from klever.executors.local.steps import Provision, Steps
 from klever.formats import Trust
@@ -33,13 +32,11 @@ from klever.process.variables import check_variables
 
 __all__ = ["LocalExecutor"]
 
-_COUNTED: Final = 20
-"""Waiting tasks whose place in the queue is shown. It changes with each start, and each change is a write."""
 _STEP_RETRY_S: Final = 2.0
 
 
 class LocalExecutor:
-    """Tasks among the processes of `processes`; `async with` it, for waiting tasks start only inside.
+    """Runs tasks among the processes of `processes`. Use it as a context: waiting tasks start only inside.
 
     `command` runs with the path of the task's document as its last argument, in an empty directory that is removed when
     the task has ended, with the task's own variables and `env`, which wins. `provide` resolves a task's secrets when it
@@ -61,17 +58,14 @@ class LocalExecutor:
         self._processes = processes
         self._steps = Steps(processes, command, env, provide, environments, write_bytes)
         self._slots = slots or len(os.sched_getaffinity(0))
-        self._waiting: OrderedDict[str, Task] = OrderedDict()
+        self._waiting = Queue()
         self._put_aside: dict[str, Task] = {}
-        """Those that could not be started when their turn came: their owners start them again, and see why."""
-        self._turn = 0
-        self._turns: dict[str, int] = {}
-        """When each namespace had its last turn."""
+        """Tasks that could not start when their turn came. Their owners ensure them again, and see why."""
         self._running: set[str] = set()
         self._advancing: dict[str, asyncio.Task[None]] = {}
-        """Those between two steps."""
+        """The tasks between two steps."""
         self._notes: dict[str, str] = {}
-        """What they wait for."""
+        """What the tasks between two steps wait for."""
         self._failed: dict[str, str] = {}
         """Why the next step of a task can never start."""
         self._starting = asyncio.Lock()
@@ -89,7 +83,7 @@ class LocalExecutor:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the tasks that run to whoever comes next."""
+        """Leave the running tasks to the next executor."""
         ending = [*self._advancing.values(), *([self._follower] if self._follower else [])]
         for task in ending:
             task.cancel()
@@ -103,19 +97,19 @@ class LocalExecutor:
             violations += (FieldViolation("conversion", "needs a sandbox; this machine has none: see `klever doctor`"),)
         return violations
 
-    async def start(self, task: Task) -> None:
+    async def ensure(self, task: Task) -> None:
         async with self._starting:
             self._put_aside.pop(task.uid, None)
             known = task.uid in self._waiting
             if not known:
                 if self._processes.get(process_id(task.uid)):
                     return
-                self._waiting[task.uid] = task
+                self._waiting.add(task)
             await self._fill(task.uid)
-            if not known:  # its owner asks for it again whenever it is told of it
+            if not known:  # the owner ensures the task again after each change that it sees
                 self._tell(task.uid)
 
-    async def get(self, uid: str) -> TaskState | None:
+    async def observe(self, uid: str) -> TaskState | None:
         if uid in self._waiting:
             return self._waiting_state(uid)
         if uid in self._put_aside:
@@ -126,29 +120,29 @@ class LocalExecutor:
     async def list(self) -> tuple[TaskState, ...]:
         states = await asyncio.to_thread(self._processes.list)
         known = {identify(state.spec.id): self._state(state) for state in states if is_task(state.spec.id)}
-        known |= {uid: self._waiting_state(uid) for uid in self._waiting}
+        known |= {uid: self._waiting_state(uid) for uid in self._waiting.uids()}
         known |= {uid: self._aside_state(uid) for uid in self._put_aside}
         return tuple(known[uid] for uid in sorted(known))
 
-    async def delete(self, uid: str) -> None:
-        async with self._starting:  # it is either waiting or started, and nothing in between
-            self._waiting.pop(uid, None)
-            self._put_aside.pop(uid, None)
-        if (advancing := self._advancing.get(uid)) is not None:
-            advancing.cancel()
-            await asyncio.wait([advancing])
-            self._advancing.pop(uid, None)  # one that had not begun does not leave by itself
+    async def cancel(self, uid: str) -> None:
+        await self._hold_back(uid)
+        await self._processes.stop(process_id(uid))
+        await self._leave(uid)
+
+    async def remove(self, uid: str) -> None:
+        await self._hold_back(uid)
         await self._processes.remove(process_id(uid))
         self._failed.pop(uid, None)
-        self._running.discard(uid)
-        self._tell(uid)
-        async with self._starting:
-            await self._fill()
+        await self._leave(uid)
 
     def logs(self, uid: str, *, tail: int | None = None, follow: bool = False) -> AsyncIterator[str]:
         if uid in self._waiting:
             raise NotFoundError(f"task {uid} has not started")
-        return self._processes.logs(process_id(uid), tail=tail, follow=follow)
+
+        def ended(state: ProcessState) -> bool:
+            return self._state(state).phase is not TaskPhase.RUNNING
+
+        return self._processes.logs(process_id(uid), tail=tail, follow=follow, ended=ended)
 
     async def watch(self) -> AsyncIterator[str]:
         with self._changes.subscribe() as changes:
@@ -157,15 +151,34 @@ class LocalExecutor:
             while True:
                 yield await changes.next()
 
+    async def _hold_back(self, uid: str) -> None:
+        """Start no process of the task from now on."""
+        self._processes.check(process_id(uid))
+        async with self._starting:  # a task is either waiting or started, and nothing in between
+            self._waiting.remove(uid)
+            self._put_aside.pop(uid, None)
+            await asyncio.to_thread(self._steps.end, process_id(uid))
+            advancing = self._advancing.get(uid)
+        if advancing is not None:
+            advancing.cancel()
+            await asyncio.wait([advancing])
+            self._advancing.pop(uid, None)  # one that had not begun does not leave by itself
+
+    async def _leave(self, uid: str) -> None:
+        """Give the place of a task that has ended to another."""
+        self._running.discard(uid)
+        self._tell(uid)
+        async with self._starting:
+            await self._fill()
+
     def _tell(self, *uids: str) -> None:
         for uid in uids:
             self._changes.tell(uid)
 
     def _waiting_state(self, uid: str) -> TaskState:
         task = self._waiting[uid]
-        first = list(islice(self._waiting, _COUNTED))
-        ahead = first.index(uid) if uid in first else f"at least {_COUNTED}"
-        message = f"waiting: {len(self._running)} of {self._slots} jobs are running, {ahead} ahead"
+        running = f"{len(self._running)} of {self._slots} jobs are running"
+        message = f"waiting: {running}, {self._waiting.place(uid)} ahead"
         return TaskState(uid, task.namespace, task.name, TaskPhase.PENDING, message=message)
 
     def _aside_state(self, uid: str) -> TaskState:
@@ -173,7 +186,7 @@ class LocalExecutor:
         return TaskState(uid, task.namespace, task.name, TaskPhase.PENDING)
 
     async def _follow(self) -> None:
-        """Clean up after what ends, and fill its place."""
+        """Clean up after tasks that end, and fill their places."""
         async for process in self._processes.watch():
             uid = identify(process)
             if not is_task(process):
@@ -185,7 +198,7 @@ class LocalExecutor:
             self._tell(uid)
 
     async def _lives(self, uid: str) -> bool:
-        """Say whether the task runs; its next step starts, or its working directory goes, when a process has ended."""
+        """Report whether the task runs. If a process has ended, start the next step or remove the working directory."""
         async with self._starting:  # which lays out working directories
             state = self._processes.get(process_id(uid))
             if state is None or state.phase != "Exited":
@@ -199,7 +212,7 @@ class LocalExecutor:
             return False
 
     async def _advance(self, uid: str) -> None:
-        """Start the next step; what may pass is tried again until the task is deleted."""
+        """Start the next step. Errors that may pass are retried until the task is removed."""
         try:
             while (state := self._processes.get(process_id(uid))) is not None:
                 try:
@@ -222,12 +235,9 @@ class LocalExecutor:
 
     async def _fail(self, uid: str, why: str) -> None:
         self._failed[uid] = why
-        self._running.discard(uid)
         with suppress(OSError):  # it goes with the task's record
             await asyncio.to_thread(remove_tree, self._steps.work(process_id(uid)))
-        async with self._starting:
-            await self._fill()
-        self._tell(uid)
+        await self._leave(uid)
 
     def _state(self, state: ProcessState) -> TaskState:
         known, uid = task_state(state), identify(state.spec.id)
@@ -236,38 +246,30 @@ class LocalExecutor:
         if self._steps.remain(state):
             note = self._notes.get(uid, "")
             return replace(known, phase=TaskPhase.RUNNING, reason="", message=note, result={}, finished_at=None)
+        if self._steps.are_cut(state):
+            return replace(known, phase=TaskPhase.FAILED, reason="Killed", message="", result={})
         return known
 
     async def _fill(self, asked: str = "") -> None:
         """Start waiting tasks while there are places; the caller holds the lock.
 
-        Raises why `asked` cannot be started. Its owner is not told of that once more: it would try again at once.
+        Raises the reason why `asked` cannot start. `watch` does not yield it then: its owner would try again at once.
         """
         while self._waiting and len(self._running) < self._slots:
-            task = self._next()
+            task = self._waiting.take_turn()
             uid = task.uid
             try:
                 spec = await asyncio.to_thread(self._steps.first, process_id(uid), task)
                 await self._processes.start(spec)
             except KleverError as error:
-                del self._waiting[uid]
-                if isinstance(error, DeadlineError):  # what came too late was ended, and left its record
+                self._waiting.remove(uid)
+                if isinstance(error, DeadlineError):  # the process that came too late was ended, and left its record
                     with suppress(KleverError):
                         await self._processes.remove(process_id(uid))
                 if uid == asked:
                     raise
                 self._put_aside[uid] = task
             else:
-                del self._waiting[uid]
+                self._waiting.remove(uid)
                 self._running.add(uid)
-            self._tell(uid, *islice(self._waiting, _COUNTED))
-
-    def _next(self) -> Task:
-        """Return the task whose turn it is: the namespace that waits longest for one comes first, in order within.
-
-        A project that pushes hundreds of models delays the others by one task.
-        """
-        task = min(self._waiting.values(), key=lambda task: self._turns.get(task.namespace, 0))
-        self._turn += 1
-        self._turns[task.namespace] = self._turn
-        return task
+            self._tell(uid, *self._waiting.first())

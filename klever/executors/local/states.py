@@ -25,7 +25,7 @@ def identify(process: str) -> str:
 
 
 def is_task(process: str) -> bool:
-    """Say whether a process id is that of a task."""
+    """Report whether a process id is that of a task."""
     return process.startswith(_PREFIX)
 
 
@@ -35,7 +35,7 @@ def step(state: ProcessState) -> str:
 
 
 def succeeded(state: ProcessState) -> bool:
-    """Say whether a process that has ended did what its step is for."""
+    """Report whether a process that has ended did what its step is for."""
     return state.exit_code == 0 and _outcome(state).exit_code == 0
 
 

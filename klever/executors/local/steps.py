@@ -64,16 +64,26 @@ class Steps:
 
     def first(self, process: str, task: Task) -> ProcessSpec:
         """Return the process of the first step."""
-        directory = self.processes.directory(process) / "task"
-        with disk_errors(directory):
-            directory.mkdir(parents=True, exist_ok=True)
-            (directory / "task.json").write_text(json.dumps(asdict(task)))
+        document = self._document(process)
+        with disk_errors(document):
+            document.parent.mkdir(parents=True, exist_ok=True)
+            document.write_text(json.dumps(asdict(task)))
         deadline = str(time.time() + task.timeout_s) if task.timeout_s else ""
         return self._step(process, task, "fetch" if task.program else "run", deadline)
 
     def remain(self, state: ProcessState) -> bool:
-        """Say whether a process that has ended is followed by another step."""
-        return state.phase == "Exited" and step(state) in ("fetch", "work") and succeeded(state)
+        """Report whether a process that has ended is followed by another step."""
+        return _is_unfinished(state) and self._document(state.spec.id).exists()
+
+    def are_cut(self, state: ProcessState) -> bool:
+        """Report whether `end` kept the next step of a process from following."""
+        return _is_unfinished(state) and not self._document(state.spec.id).exists()
+
+    def end(self, process: str) -> None:
+        """Let no step follow, also after a restart."""
+        document = self._document(process)
+        with disk_errors(document):
+            document.unlink(missing_ok=True)
 
     async def next(self, state: ProcessState, say: Callable[[str], None]) -> ProcessSpec:
         """Return the process of the step after one that has ended; `say` gets the progress of making its environment.
@@ -81,11 +91,14 @@ class Steps:
         Raises what `EnvironmentManager.ensure` does.
         """
         process, deadline = state.spec.id, state.spec.labels[_DEADLINE]
-        task = _read(self.processes.directory(process) / "task" / "task.json")
+        task = _read(self._document(process))
         if step(state) == "work":
             return self._step(process, task, "push", deadline)
         environment = await self.environments.ensure(task.environment, say)
         return self._program(process, task, environment, deadline)
+
+    def _document(self, process: str) -> Path:
+        return self.processes.directory(process) / "task" / "task.json"
 
     def _step(self, process: str, task: Task, name: str, deadline: str) -> ProcessSpec:
         """Return a process of the platform's own program."""
@@ -134,6 +147,10 @@ class Steps:
                 if entry.name not in _KEPT:
                     remove_tree(entry)
         return work
+
+
+def _is_unfinished(state: ProcessState) -> bool:
+    return state.phase == "Exited" and step(state) in ("fetch", "work") and succeeded(state)
 
 
 def _read(path: Path) -> Task:

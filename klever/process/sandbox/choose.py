@@ -14,7 +14,7 @@ from klever.process.sandbox.bubblewrap import Bubblewrap
 from klever.process.sandbox.landlock import Landlock
 from klever.process.sandbox.privileges import SETPRIV
 from klever.process.sandbox.restrict import abi_version
-from klever.process.shim import open_input
+from klever.process.shim.files import open_input
 
 __all__ = ["available", "choose"]
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from klever.api.kinds import KINDS
+from klever.routers.envoy.authorization import access_filters, access_replies
+from klever.routers.envoy.firsttoken import first_token_histogram
 from klever.routers.envoy.gateway import Gateway
 from klever.routers.envoy.guard import guard_filters, guard_replies
 from klever.routers.envoy.overload import overload_manager
@@ -19,16 +22,18 @@ ROUTES_FILE = "routes.json"
 _FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
 _PROGRAM_SIZE = "re2.max_program_size.error_level"
 """Above what a header match of an admitted Serving compiles to: serving.proto bounds its repetitions."""
+_MODELS = "klever.v1alpha1.ModelService"
 _HEADERS_KB = 8
 """All headers of a request: at least one fewer byte in each than the 8,190 that aiohttp takes in one."""
 _JSON_RATIO = 8
 """An answer in JSON has at most 6 times the bytes of its message (control characters), and the names of its fields."""
 _MOST_BYTES = (1 << 32) - 1
-_SERVICES = ("ModelService", "JobService", "ServingService")
+_SERVICES = (_MODELS, *dict.fromkeys(kind.service.full_name for kind in KINDS if kind.service))
+"""The services that are also served as JSON."""
 
 
 def bootstrap(gateway: Gateway, directory: Path) -> dict[str, Any]:
-    """Return the configuration that Envoy is started with. It holds no token: the routes file does."""
+    """Return the configuration that Envoy is started with. It holds no token."""
     return {
         "node": {"id": "klever", "cluster": "klever"},
         "admin": {"address": {"pipe": {"path": str(gateway.admin), "mode": 0o600}}},
@@ -82,10 +87,12 @@ def _connection_manager(gateway: Gateway, directory: Path) -> dict[str, Any]:
         "always_set_request_id_in_response": True,
         "common_http_protocol_options": {"idle_timeout": "3600s"},
         "http2_protocol_options": {"max_concurrent_streams": 1000},
-        "local_reply_config": guard_replies(gateway.limits),
+        "local_reply_config": {"mappers": [*access_replies(gateway), *guard_replies(gateway.limits)]},
         "rds": {"route_config_name": ROUTES, "config_source": _watched(directory, ROUTES_FILE)},
+        "access_log": [first_token_histogram()],
         "http_filters": [
             _filter("grpc_web", "v3.GrpcWeb", {}),
+            *access_filters(gateway),
             _filter("grpc_json_transcoder", "v3.GrpcJsonTranscoder", _transcoder(gateway)),
             *guard_filters(gateway.limits),
             _filter("router", "v3.Router", {}),
@@ -100,7 +107,7 @@ def _filter(name: str, message: str, config: dict[str, Any]) -> dict[str, Any]:
 def _transcoder(gateway: Gateway) -> dict[str, Any]:
     return {
         "proto_descriptor": str(gateway.descriptors),
-        "services": [f"klever.v1alpha1.{name}" for name in _SERVICES],
+        "services": list(_SERVICES),
         "match_incoming_request_route": True,
         "request_validation_options": {"reject_unknown_method": True, "reject_unknown_query_parameters": True},
         "convert_grpc_status": True,

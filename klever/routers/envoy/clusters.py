@@ -1,7 +1,8 @@
-"""Envoy's clusters: the control plane, the registry, and one per predictor workload and protocol."""
+"""Envoy's clusters: the API, the registry, the access server, and one per predictor's workload and protocol."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,17 @@ from klever.routers import RouteKey, Target
 from klever.routers.envoy.gateway import Gateway
 from klever.runtimes import unix_path
 
-__all__ = ["API", "REGISTRY", "clusters_of", "fixed_clusters", "grpc_cluster", "http_cluster"]
+__all__ = ["ACCESS", "API", "REGISTRY", "clusters_of", "fixed_clusters", "grpc_cluster", "http_cluster"]
 
+ACCESS = "klever-access"
 API = "klever-api"
 REGISTRY = "klever-registry"
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _LIMITS = {"max_connections": 4096, "max_pending_requests": 8192, "max_requests": 16384, "max_retries": 3}
+_MOST_REQUESTS = (1 << 32) - 1
+_ACCESS_LIMITS = {"max_connections": 64, "max_pending_requests": 8192, "max_retries": 8192}
+"""The access server answers one request at a time. All that it was asked when it ended are asked again."""
 
 
 def http_cluster(key: RouteKey, target: Target) -> str:
@@ -28,9 +33,11 @@ def grpc_cluster(key: RouteKey, target: Target) -> str:
 
 
 def fixed_clusters(gateway: Gateway) -> list[dict[str, Any]]:
+    requests = min(gateway.limits.open_streams + gateway.limits.api_requests, _MOST_REQUESTS)
     return [
-        _cluster(API, [_pipe(gateway.api)], http2=True),
+        _cluster(API, [_pipe(gateway.api)], http2=True, limits={**_LIMITS, "max_requests": requests}),
         _cluster(REGISTRY, [_pipe(gateway.registry)], http2=False),
+        _cluster(ACCESS, [_pipe(gateway.access)], http2=False, limits=_ACCESS_LIMITS),
     ]
 
 
@@ -44,7 +51,9 @@ def clusters_of(key: RouteKey, target: Target) -> list[dict[str, Any]]:
     return clusters
 
 
-def _cluster(name: str, addresses: list[dict[str, Any]], *, http2: bool) -> dict[str, Any]:
+def _cluster(
+    name: str, addresses: list[dict[str, Any]], *, http2: bool, limits: Mapping[str, int] = _LIMITS
+) -> dict[str, Any]:
     protocol: dict[str, Any] = {"http2_protocol_options": {}} if http2 else {"http_protocol_options": {}}
     return {
         "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
@@ -52,7 +61,7 @@ def _cluster(name: str, addresses: list[dict[str, Any]], *, http2: bool) -> dict
         "type": "STATIC",
         "connect_timeout": "2s",
         "lb_policy": "LEAST_REQUEST",
-        "circuit_breakers": {"thresholds": [_LIMITS]},
+        "circuit_breakers": {"thresholds": [limits]},
         "load_assignment": {
             "cluster_name": name,
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": a}} for a in addresses]}],

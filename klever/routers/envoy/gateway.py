@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -29,9 +29,10 @@ class Tls:
 class Gateway:
     """`host` and `port` are bound; `names` are further host names that clients may use.
 
-    `api` and `registry` are Unix sockets, `descriptors` the descriptor set of the API, `admin` the Unix socket of
-    Envoy's administration. Beyond loopback every request needs `token`, and, with `tls`, TLS. Loopback always takes
-    plain HTTP: clients of this machine need no certificate.
+    `api`, `registry`, `access` and `admin` are Unix sockets: of the API, the registry, the access server and Envoy's
+    administration. `descriptors` is the descriptor set of the API. Beyond loopback the access server is asked about
+    every request, and, with `tls`, requests need TLS. Loopback always takes plain HTTP: clients of this machine need no
+    certificate.
     """
 
     host: str
@@ -40,8 +41,8 @@ class Gateway:
     api: Path
     registry: Path
     admin: Path
+    access: Path
     descriptors: Path
-    token: str = field(repr=False)
     names: tuple[str, ...] = ()
     tls: Tls | None = None
     limits: Limits = DEFAULTS

@@ -40,8 +40,8 @@ def guard_filters(limits: Limits) -> list[dict[str, Any]]:
     ]
 
 
-def guard_replies(limits: Limits) -> dict[str, Any]:
-    """Return the local replies: what the buffer filter says of a request that is too large, in the words of its client.
+def guard_replies(limits: Limits) -> list[dict[str, Any]]:
+    """Return the local replies to requests that are too large for the buffer filter.
 
     HTTP clients of the Open Inference Protocol read `{"error": …}`. Envoy itself would say UNKNOWN over gRPC.
     """
@@ -50,20 +50,18 @@ def guard_replies(limits: Limits) -> dict[str, Any]:
         "send less, or start the platform with a larger --limit request_bytes=BYTES"
     )
     status = {"header": {"key": "grpc-status", "value": "8"}}  # RESOURCE_EXHAUSTED
-    return {
-        "mappers": [
-            {
-                "filter": _too_large("/inference.GRPCInferenceService/"),
-                "body": {"inline_string": message},
-                "headers_to_add": [status],
-            },
-            {
-                "filter": _too_large("/seldon/"),
-                "body": {"inline_string": message},
-                "body_format_override": {"json_format": {"error": "%LOCAL_REPLY_BODY%"}},
-            },
-        ]
-    }
+    return [
+        {
+            "filter": _too_large("/inference.GRPCInferenceService/"),
+            "body": {"inline_string": message},
+            "headers_to_add": [status],
+        },
+        {
+            "filter": _too_large("/seldon/"),
+            "body": {"inline_string": message},
+            "body_format_override": {"json_format": {"error": "%LOCAL_REPLY_BODY%"}},
+        },
+    ]
 
 
 def _too_large(prefix: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from klever.routers import Route, RouteKey, Target
+from klever.routers.envoy.authorization import EXEMPT
 from klever.routers.envoy.clusters import API, REGISTRY, grpc_cluster, http_cluster
 from klever.routers.envoy.gateway import Gateway
 from klever.routers.envoy.guard import REQUEST_GUARD, STREAM_GUARD
@@ -38,10 +39,8 @@ _UNTRANSCODED: dict[str, Any] = {
 
 def route_configuration(gateway: Gateway, routes: Iterable[Route]) -> dict[str, Any]:
     """Return the whole RouteConfiguration."""
-    entries = [_foreign_origin(gateway), _registry()]
-    if gateway.beyond_loopback:
-        entries.append(_unauthenticated(gateway))
-    entries += [*_api(), *(entry for route in routes for entry in serving_routes(route)), *_rest()]
+    servings = (entry for route in routes for entry in serving_routes(route))
+    entries = [_foreign_origin(gateway), _registry(), *_api(), *servings, *_rest()]
     return {
         "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
         "name": ROUTES,
@@ -84,11 +83,6 @@ def _foreign_origin(gateway: Gateway) -> dict[str, Any]:
     return _refuse({"prefix": "/", "headers": headers}, 403, "requests from pages of another origin are refused")
 
 
-def _unauthenticated(gateway: Gateway) -> dict[str, Any]:
-    token = _unless("authorization", _regex(f"[Bb][Ee][Aa][Rr][Ee][Rr] +{re.escape(gateway.token)}"))
-    return _refuse({"prefix": "/", "headers": [token]}, 401, "a token is needed: send `authorization: Bearer TOKEN`")
-
-
 _PEER: dict[str, Any] = {
     "request_headers_to_add": [
         {
@@ -102,8 +96,8 @@ _PEER: dict[str, Any] = {
 
 def _registry() -> dict[str, Any]:
     return {
-        **_UNTRANSCODED,
         **_PEER,
+        "typed_per_filter_config": {**_UNTRANSCODED["typed_per_filter_config"], **EXEMPT},
         "match": _regex(_REGISTRY_PATHS),
         "route": {"cluster": REGISTRY, "timeout": "0s", "idle_timeout": "300s"},
     }
@@ -191,7 +185,12 @@ def _weighted(
     clusters = [{"name": name, "weight": weight} for name, weight in shares.items()]
     route = {"weighted_clusters": {"clusters": clusters}, "timeout": _TIMEOUT, **rewrite}
     filters = {**_UNTRANSCODED["typed_per_filter_config"], **guard}
-    return {"match": match, "route": route, "typed_per_filter_config": filters}
+    return {
+        "match": match,
+        "route": route,
+        "typed_per_filter_config": filters,
+        "request_headers_to_remove": ["authorization"],  # the token of the platform is not the model's to know
+    }
 
 
 def _header(header: HeaderMatch) -> dict[str, Any]:

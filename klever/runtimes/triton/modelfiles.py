@@ -19,9 +19,9 @@ __all__ = ["ModelFiles"]
 class ModelFiles:
     """The files of one format.
 
-    `names` maps the suffix (or whole name) of each file that the server opens to the name by which it opens it. With
-    `directory` the server gets the whole model directory by that name; if there are `names` too, it is told which of
-    them to open there, because that file names others beside it.
+    `names` maps the suffix (or whole name) of each file that the server opens to the name by which it opens it; `|`
+    separates several, of which the model has one. With `directory` the server gets the whole model directory by that
+    name; if there are `names` too, it is told which of them to open there, because that file names others beside it.
     """
 
     names: Mapping[str, str] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class ModelFiles:
         for kind, name in self.names.items():
             candidates = [file for file in files if self._kind(file) == kind]
             if not candidates:
-                raise InvalidError(f"the model has no file for Triton's {name}: {kind} is missing")
+                raise InvalidError(f"the model has no file for Triton's {name}: {kind.replace('|', ' or ')} is missing")
             if len(candidates) > 1:
                 raise InvalidError(f"the model has several files for Triton's {name}: {', '.join(candidates)}")
             found[name] = candidates[0]
@@ -57,4 +57,5 @@ class ModelFiles:
         path = PurePosixPath(file)
         if path.name.startswith(".") or len(path.parts) > 1:
             return ""
-        return next((kind for kind in (path.name, path.suffix) if kind in self.names), "")
+        kinds = {part: kind for kind in self.names for part in kind.split("|")}
+        return kinds.get(path.name) or kinds.get(path.suffix, "")

@@ -30,15 +30,15 @@ def source(name: str) -> bytes:
     return resources.files("klever.runtimes.triton").joinpath("files", name).read_bytes()
 
 
-def _tabular(framework: str, suffix: str) -> Program:
+def _tabular(framework: str, *suffixes: str) -> Program:
     sources = {"model.py": "tabular.py", "framework.py": f"frameworks/{framework}.py"}
-    return Program("tabular", sources, ModelFiles({suffix: f"model{suffix}"}))
+    return Program("tabular", sources, ModelFiles({"|".join(suffixes): f"model{suffixes[0]}"}))
 
 
 PROGRAMS: Final[Mapping[str, Program]] = {
     "ONNX": Program("triton", {"model.py": "onnx.py"}, ModelFiles({".onnx": "model.onnx"})),
-    "SKLearn": _tabular("sklearn", ".joblib"),
-    "Pickle": _tabular("sklearn", ".pickle"),
-    "XGBoost": _tabular("xgboost", ".xgboost"),
-    "LightGBM": _tabular("lightgbm", ".txt"),
+    "SKLearn": _tabular("sklearn", ".joblib", ".pkl", ".pickle"),
+    "Pickle": _tabular("sklearn", ".pickle", ".pkl"),
+    "XGBoost": _tabular("xgboost", ".xgboost", ".ubj", ".bst", ".xgb", "model.json"),
+    "LightGBM": _tabular("lightgbm", ".txt", ".lightgbm", ".lgb"),
 }

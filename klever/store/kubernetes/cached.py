@@ -9,7 +9,7 @@ from typing import Any, Literal, Self, cast
 
 import orjson
 
-from klever.api.kinds import MODEL_INSPECTION, MODEL_JOB, NAMESPACE, SERVING, SERVING_REVISION, Kind, Object
+from klever.api.kinds import KINDS, Kind, Object
 from klever.errors import NotFoundError, UnavailableError
 from klever.kube import KubeClient, Reflector
 from klever.store import EventType, Key, Page, Store, WatchEvent
@@ -17,7 +17,7 @@ from klever.store.selectors import Selector
 
 __all__ = ["CachedStore"]
 
-_REFLECTED = (MODEL_JOB, SERVING, SERVING_REVISION, MODEL_INSPECTION, NAMESPACE)
+_REFLECTED = tuple(kind for kind in KINDS if "watch" in kind.controller_verbs)
 
 
 class CachedStore:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Protocol
 
-from klever.api.kinds import KINDS, NAMESPACE, Kind
+from klever.api.kinds import NAMESPACE, Kind
 from klever.errors import ConflictError, KleverError, NotFoundError
 from klever.store import Key
 from klever.store.sqlite.encoding import decode, is_deleting
@@ -29,7 +29,6 @@ _CHUNK = 500
 """Deletions at once: they share transactions."""
 
 _RETRY_SECONDS = 1.0
-_KINDS = {(kind.api_version, kind.kind): kind for kind in KINDS}
 
 
 class Remover(Protocol):
@@ -47,6 +46,7 @@ class Collector:
 
     def __init__(self, engine: Engine, remover: Remover) -> None:
         self._engine = engine
+        self._kinds = {(kind.api_version, kind.kind): kind for kind in engine.tables}
         self._remover = remover
         self._owners = Owners()
         self._suspects: set[Node] = set()
@@ -107,7 +107,7 @@ class Collector:
         return bool(owners) and not any(self._there(owner, node.namespace) for owner in owners)
 
     def _there(self, owner: Owner, namespace: str) -> bool:
-        kind = _KINDS.get((owner.api_version, owner.kind))
+        kind = self._kinds.get((owner.api_version, owner.kind))
         if kind is None or (kind.namespaced and not namespace):
             return True
         row = self._engine.tables[kind].rows.get((namespace if kind.namespaced else "", owner.name))

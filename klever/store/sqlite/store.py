@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -49,9 +49,13 @@ class SqliteStore:
 
     @classmethod
     async def open(
-        cls, path: Path, admission: Admission, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        cls,
+        path: Path,
+        admission: Admission,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        kinds: Iterable[Kind] = KINDS,
     ) -> SqliteStore:
-        """Open or make a store.
+        """Open the store of these kinds, or make it.
 
         Raises `FailedPreconditionError` (in use, or newer), `IntegrityError`, `ExhaustedError`.
         """
@@ -61,7 +65,7 @@ class SqliteStore:
         except KleverError:
             os.close(held)
             raise
-        engine, writer = _start(connection, path, stored, last)
+        engine, writer = _start(connection, path, kinds, stored, last)
         writes = Writes(engine, admission, clock)
         tasks = [
             asyncio.create_task(Collector(engine, writes).run(), name="store collector"),
@@ -183,13 +187,15 @@ def _read(path: Path) -> tuple[apsw.Connection, list[Row], int]:
         raise failure(error, path) from error
 
 
-def _start(connection: apsw.Connection, path: Path, stored: list[Row], last: int) -> tuple[Engine, Writer]:
+def _start(
+    connection: apsw.Connection, path: Path, kinds: Iterable[Kind], stored: list[Row], last: int
+) -> tuple[Engine, Writer]:
     """Make the engine and the thread that writes for it, which answers on this loop."""
     loop = asyncio.get_running_loop()
     by_kind: dict[str, list[Row]] = {}
     for row in stored:
         by_kind.setdefault(row.kind, []).append(row)
-    tables = {kind: Table(kind, by_kind.get(kind.resource, ()), History(last)) for kind in KINDS}
+    tables = {kind: Table(kind, by_kind.get(kind.resource, ()), History(last)) for kind in kinds}
 
     def answer(error: KleverError | None) -> None:
         if not loop.is_closed():

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from klever.api.kinds import KINDS, Kind
+from klever.api.kinds import Kind
 
 __all__ = ["Node", "Rule", "Rules", "Schema", "load_schema"]
 
@@ -32,9 +32,10 @@ _FORMATS = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 @cache
 def load_schema(kind: Kind) -> Schema | None:
     """Return the kind's openAPIV3Schema; None for kinds of Kubernetes' own."""
-    if kind not in KINDS or not kind.group:
+    if not kind.is_own or kind.message is None:
         return None
-    crd = files("klever.v1alpha1") / "crd" / f"{kind.resource}.yaml"
+    package, _, _ = kind.message.__module__.rpartition(".")  # the CRD lies beside the generated message
+    crd = files(package) / "crd" / f"{kind.resource}.yaml"
     document = yaml.load(crd.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     version = next(v for v in document["spec"]["versions"] if v["name"] == kind.version)
     schema: Schema = version["schema"]["openAPIV3Schema"]

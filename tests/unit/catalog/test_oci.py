@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from klever.catalog.catalogue import Catalogue
 from klever.catalog.oci import OciCatalogue
+from klever.oci.client import RegistryClient
 from klever.oci.layout import Layout
 from klever.oci.reference import Reference
 from klever.oci.registries import Registries
@@ -32,3 +35,21 @@ class TestOci(CatalogueContract):
         for path in kept:
             path.write_bytes(damage)
         assert await OciCatalogue(registries, Layout(tmp_path / "metadata")).resolve(reference) == known
+
+    async def test_a_list_is_read_by_eight_clients_at_a_time(
+        self, catalogue: Catalogue, author: Author, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for number in range(16):
+            await author.push(f"team/digits:v{number:02}", 2000 + number)
+        together = threading.Barrier(8, timeout=30)
+        real = RegistryClient.get_manifest
+
+        def wait(client: RegistryClient, *arguments: Any) -> Any:
+            together.wait()
+            return real(client, *arguments)
+
+        monkeypatch.setattr(RegistryClient, "get_manifest", wait)
+        page, more = await catalogue.versions("team/digits", offset=0, limit=16)
+        assert [version.reference.tag for version in page if version] == [f"v{number:02}" for number in range(16)]
+        assert not more
+        assert not together.n_waiting

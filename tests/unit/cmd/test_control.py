@@ -35,7 +35,7 @@ async def test_tasks_of_jobs_that_are_gone_end(tmp_path: Path, processes: Proces
         processes, COMMAND, env={"PATH": "/usr/bin:/bin"}, environments=EnvironmentManager(tmp_path), slots=2
     ) as executor:
         for name, of in (("there", uid), ("there", "earlier"), ("gone", "g"), ("gone-and-waiting", "w")):
-            await executor.start(Task("team", name, of, "module", {"seconds": 60}, timeout_s=60))
+            await executor.ensure(Task("team", name, of, "module", {"seconds": 60}, timeout_s=60))
         looks = asyncio.ensure_future(task_changes(store, executor)(seen.add))
         async with asyncio.timeout(20):
             while [state.uid for state in await executor.list()] != [uid]:  # noqa: ASYNC110 - no end is told
@@ -43,6 +43,6 @@ async def test_tasks_of_jobs_that_are_gone_end(tmp_path: Path, processes: Proces
         looks.cancel()
         with suppress(asyncio.CancelledError):
             await looks
-        await executor.delete(uid)
+        await executor.remove(uid)
     await store.close()
     assert seen == {Key("team", "there")}

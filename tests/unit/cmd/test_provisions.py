@@ -39,3 +39,9 @@ def test_reading_and_writing_one_repository_is_one_grant() -> None:
 
 def test_a_task_of_another_registry_is_told_of_that_alone() -> None:
     assert provide(RegistryAccess("harbor.example", "team/m", push=True)) == ({}, {"harbor.example"}, Network.FULL)
+
+
+def test_a_task_reads_plugins_wherever_they_are_installed() -> None:
+    registry = EmbeddedRegistry(Path("/run/registry.sock"), "secret")
+    provisions = Provisions(registry, TABLE, DEFAULTS, lambda: NOW, plugins=(Path("/src/toy"),))
+    assert Path("/src/toy") in provisions(Task("team", "job", "uid", "module", {})).read

@@ -17,6 +17,7 @@ from klever.controllers.modeljob import FINALIZER, MAX_LOSSES, ModelJobReconcile
 from klever.controllers.pushes import ensure_namespace
 from klever.errors import ExhaustedError, FieldViolation, InvalidError
 from klever.executors import Executor, Task, TaskPhase, TaskState
+from klever.inspection import VERSION
 from klever.store import Key
 from klever.store.events import EventRecorder
 from klever.store.sqlite import SqliteStore
@@ -73,7 +74,7 @@ def test_a_task_that_failed_is_not_tried_again() -> None:
 
 def test_a_task_that_was_lost_is_run_again() -> None:
     decision = decide(seen(task(TaskPhase.FAILED, reason="Lost", message="lost")))
-    assert decision.end_task
+    assert decision.remove_task
     assert decision.requeue_after == 0
     assert decision.status is not None
     assert decision.status["phase"] == "Pending"
@@ -97,7 +98,7 @@ def test_what_can_never_run_is_refused_before_it_starts() -> None:
 
 def test_a_cancelled_job_ends_its_task() -> None:
     decision = decide(seen(task(TaskPhase.RUNNING), metadata={"annotations": {"kleveross.io/cancel": "true"}}))
-    assert decision.end_task
+    assert decision.cancel_task
     assert decision.status is not None
     assert decision.status["conditions"][1]["reason"] == "Cancelled"
 
@@ -111,7 +112,7 @@ def test_a_task_that_has_succeeded_is_not_cancelled_any_more() -> None:
 
 def test_a_deleted_job_goes_after_its_task() -> None:
     decision = decide(seen(metadata={"deletionTimestamp": format_time(NOW)}))
-    assert (decision.end_task, decision.release) == (True, True)
+    assert (decision.remove_task, decision.release) == (True, True)
     assert decision.status is not None
     assert decision.status["phase"] == "Deleting"
 
@@ -140,10 +141,10 @@ class Refusing:
     def check(self, task: Task) -> tuple[FieldViolation, ...]:
         return self.violations
 
-    async def get(self, uid: str) -> TaskState | None:
+    async def observe(self, uid: str) -> TaskState | None:
         return None
 
-    async def start(self, task: Task) -> None:
+    async def ensure(self, task: Task) -> None:
         self.asked += 1
         raise self.error
 
@@ -207,12 +208,17 @@ class Ended(Refusing):
         super().__init__(InvalidError("it is not started again"))
         self.state = task(phase, reason="PushFailed", result={"digest": DIGEST, "inspection": inspection})
 
-    async def get(self, uid: str) -> TaskState | None:
+    async def observe(self, uid: str) -> TaskState | None:
         return self.state
 
 
 DIGEST = f"sha256:{'1' * 64}"
-FOUND = {"content": DIGEST, "inspectorVersion": 1, "files": 2, "codeFiles": [{"path": "x.py", "why": "Python code"}]}
+FOUND = {
+    "content": DIGEST,
+    "inspectorVersion": VERSION,
+    "files": 2,
+    "codeFiles": [{"path": "x.py", "why": "Python code"}],
+}
 
 
 async def kept(store: SqliteStore) -> list[Any]:
@@ -232,7 +238,7 @@ async def test_what_a_task_found_is_kept_by_the_content_s_digest(store: SqliteSt
 INVALID: dict[str, Any] = {
     "not an object": "data",
     "a list": [FOUND],
-    "no content": {"inspectorVersion": 1},
+    "no content": {"inspectorVersion": VERSION},
     "no version": {"content": DIGEST},
     "a version of the past": {**FOUND, "inspectorVersion": 0},
     "files that are a list": {**FOUND, "files": [1]},

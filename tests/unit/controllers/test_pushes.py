@@ -68,8 +68,7 @@ class World:
         self.models = ModelResolver(self.store, catalogue, create_all(), clock=lambda: self.now)
 
     async def push(self, digest: str, content: str = "content") -> None:
-        self.registry.push(digest, content)
-        self.pushes.notify(PUSH)
+        self.pushes.notify(replace(PUSH, digest=self.registry.push(digest, content)))
         await self.pushes.reconcile(KEY)
 
     async def jobs(self) -> list[Object]:
@@ -315,13 +314,11 @@ async def test_a_push_that_comes_while_the_one_before_is_looked_at_is_looked_at_
 
     async def resolve(reference: Reference) -> Version:
         version = await look(reference)
-        world.registry.push("a")
-        world.pushes.notify(PUSH)
+        world.pushes.notify(replace(PUSH, digest=world.registry.push("a")))
         monkeypatch.undo()
         return version
 
-    world.registry.push("b", signature=READ)
-    world.pushes.notify(PUSH)
+    world.pushes.notify(replace(PUSH, digest=world.registry.push("b", signature=READ)))
     monkeypatch.setattr(world.registry, "resolve", resolve)
     await world.pushes.reconcile(KEY)
     await world.pushes.reconcile(KEY)
@@ -432,3 +429,12 @@ def test_a_push_that_is_not_a_model_sets_nothing_off(world: World) -> None:
     image = replace(PUSH, config_media_type="application/vnd.oci.image.config.v1+json")
     assert world.pushes.notify(image) is None
     assert world.pushes.notify(replace(PUSH, config_media_type=ormb.CONFIG)) == KEY
+
+
+async def test_a_job_is_for_the_digest_that_was_pushed(world: World) -> None:
+    pushed = world.registry.push("pushed", "its content")
+    world.registry.push("pushed by digest since", "another content")
+    world.pushes.notify(replace(PUSH, digest=pushed))
+    await world.pushes.reconcile(KEY)
+    content = (await world.job())["metadata"]["annotations"][CONTENT_ANNOTATION]
+    assert content == str(Digest.of(b"its content"))

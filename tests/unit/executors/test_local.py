@@ -20,6 +20,7 @@ from klever.process import ProcessManager, ProcessSpec, manager
 from klever.process.record import Run
 from tests.contract.executor import COMMAND, ExecutorContract, ended, running, task
 from tests.unit.conftest import MakeDisk
+from tests.unit.executors.toy import toy_environments
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +28,7 @@ ENV = {"PATH": "/usr/bin:/bin"}
 
 
 def local(processes: ProcessManager, slots: int = 3, command: tuple[str, ...] = COMMAND) -> LocalExecutor:
-    environments = EnvironmentManager(processes.root)
+    environments = toy_environments(processes.root)
     return LocalExecutor(processes, command, env=ENV, environments=environments, slots=slots)
 
 
@@ -39,7 +40,7 @@ class TestLocalExecutor(ExecutorContract):
 
 
 async def message(executor: LocalExecutor, uid: str) -> str:
-    state = await executor.get(uid)
+    state = await executor.observe(uid)
     assert state is not None
     return state.message
 
@@ -48,35 +49,35 @@ async def test_one_that_waits_and_is_asked_for_again_is_not_told_of_again(proces
     """Its owner asks for it whenever it is told: they would keep each other busy."""
     async with local(processes, slots=1) as executor:
         for uid in "ab":
-            await executor.start(task(seconds=60, uid=uid))
+            await executor.ensure(task(seconds=60, uid=uid))
         changes = executor.watch()
         assert {await anext(changes) for _ in "ab"} == set("ab")
-        await executor.start(task(seconds=60, uid="b"))
-        await executor.start(task(seconds=60, uid="c"))
+        await executor.ensure(task(seconds=60, uid="b"))
+        await executor.ensure(task(seconds=60, uid="c"))
         assert await anext(changes) == "c"
         for uid in "cba":
-            await executor.delete(uid)
+            await executor.remove(uid)
 
 
 async def test_a_start_is_told_to_the_next_waiting_tasks_alone(processes: ProcessManager) -> None:
     """Each task that is told of writes its job: thousands of waiting ones would keep the platform busy."""
     async with local(processes, slots=1) as executor:
         uids = [f"w{number:02}" for number in range(40)]
-        await executor.start(task(seconds=60, uid="first"))
+        await executor.ensure(task(seconds=60, uid="first"))
         for uid in uids:
-            await executor.start(task(seconds=60, uid=uid))
+            await executor.ensure(task(seconds=60, uid=uid))
         assert (await message(executor, "w19")).endswith(", 19 ahead")
         assert (await message(executor, "w20")).endswith(", at least 20 ahead")
         changes = executor.watch()
         assert {await anext(changes) for _ in range(41)} == {"first", *uids}
-        await executor.delete("first")
-        await executor.start(task(seconds=60, uid="last"))
+        await executor.remove("first")
+        await executor.ensure(task(seconds=60, uid="last"))
         told = set()
         while "last" not in told:
             told.add(await anext(changes))
         assert told == {"first", *uids[:21], "last"}
         for uid in ["last", *reversed(uids)]:
-            await executor.delete(uid)
+            await executor.remove(uid)
 
 
 @pytest.fixture
@@ -102,11 +103,11 @@ async def test_what_could_not_be_started_in_time_is_not_known(processes: Process
     async with local(processes) as executor:
         late.add("task-a")
         with pytest.raises(DeadlineError):
-            await executor.start(task(seconds=60, uid="a"))
-        assert await executor.get("a") is None
-        await executor.start(task(seconds=60, uid="a"))
+            await executor.ensure(task(seconds=60, uid="a"))
+        assert await executor.observe("a") is None
+        await executor.ensure(task(seconds=60, uid="a"))
         await running(executor, "a")
-        await executor.delete("a")
+        await executor.remove("a")
 
 
 async def test_what_could_not_be_started_when_its_turn_came_is_when_it_is_asked_for_again(
@@ -115,15 +116,15 @@ async def test_what_could_not_be_started_when_its_turn_came_is_when_it_is_asked_
     async with local(processes, slots=1) as executor:
         late.add("task-b")
         second = task(seconds=60, uid="b")
-        await executor.start(task(seconds=0.1, uid="a"))
-        await executor.start(second)
+        await executor.ensure(task(seconds=0.1, uid="a"))
+        await executor.ensure(second)
         async with asyncio.timeout(20):
             async for _ in executor.watch():
                 if not (await message(executor, "b")).startswith("waiting"):
                     break
-        await executor.start(second)
+        await executor.ensure(second)
         await running(executor, "b")
-        await executor.delete("b")
+        await executor.remove("b")
 
 
 async def test_a_start_that_its_owner_gave_up_is_made_good(processes: ProcessManager, late: set[str]) -> None:
@@ -131,38 +132,38 @@ async def test_a_start_that_its_owner_gave_up_is_made_good(processes: ProcessMan
         late.add("task-a")
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.5):
-                await executor.start(task(seconds=60, uid="a"))
-        await executor.start(task(seconds=60, uid="a"))
+                await executor.ensure(task(seconds=60, uid="a"))
+        await executor.ensure(task(seconds=60, uid="a"))
         await running(executor, "a")
-        await executor.delete("a")
+        await executor.remove("a")
 
 
 async def test_the_rest_waits_in_order_and_says_so(processes: ProcessManager) -> None:
     async with local(processes, slots=2) as executor:
         works = [task(seconds=60, uid=name) for name in "abcd"]
         for work in works:
-            await executor.start(work)
+            await executor.ensure(work)
         states = {state.uid: state for state in await executor.list()}
         assert [states[name].phase for name in "abcd"] == ["Running", "Running", "Pending", "Pending"]
         assert states["c"].message == "waiting: 2 of 2 jobs are running, 0 ahead"
         assert states["d"].message == "waiting: 2 of 2 jobs are running, 1 ahead"
         changes = executor.watch()
         assert {await anext(changes) for _ in "abcd"} == set("abcd")
-        await executor.delete("a")
+        await executor.remove("a")
         await running(executor, "c")
         assert await message(executor, "d") == "waiting: 2 of 2 jobs are running, 0 ahead"
         async with asyncio.timeout(10):
             seen: set[str] = set()
             while not {"a", "c", "d"} <= seen:  # also of the one whose place in the queue moved
                 seen.add(await anext(changes))
-        await executor.delete("d")
-        assert await executor.get("d") is None
+        await executor.remove("d")
+        assert await executor.observe("d") is None
 
 
 async def test_fills_the_place_of_a_task_that_ended(processes: ProcessManager) -> None:
     async with local(processes, slots=1) as executor:
         works = [task(lines=[name], uid=name) for name in "abcde"]
-        await asyncio.gather(*map(executor.start, works))
+        await asyncio.gather(*map(executor.ensure, works))
         for work in works:
             assert (await ended(executor, work.uid)).phase is TaskPhase.SUCCEEDED
         started = [state.started_at for state in await executor.list()]
@@ -177,13 +178,13 @@ async def test_a_task_has_an_empty_directory_until_it_ends(processes: ProcessMan
         processes, (sys.executable, "-c", program), env=ENV, environments=EnvironmentManager(processes.root)
     ) as executor:
         work = task()
-        await executor.start(work)
+        await executor.ensure(work)
         await ended(executor, work.uid)
         assert [line async for line in executor.logs(work.uid)] == ["True", "['spec.json']", "0o600"]
-        await executor.start(task(uid="next"))  # it is cleaned up after before others start
+        await executor.ensure(task(uid="next"))  # it is cleaned up after before others start
         await ended(executor, "next")
         assert not (processes.directory(f"task-{work.uid}") / "work").exists()
-        await executor.delete(work.uid)
+        await executor.remove(work.uid)
         assert not processes.directory(f"task-{work.uid}").exists()
 
 
@@ -191,7 +192,7 @@ async def test_a_command_that_is_missing_fails_the_task(processes: ProcessManage
     async with LocalExecutor(
         processes, ("/no/such/command",), env=ENV, environments=EnvironmentManager(processes.root)
     ) as executor:
-        await executor.start(task(uid="a"))
+        await executor.ensure(task(uid="a"))
         state = await ended(executor, "a")
         assert (state.phase, state.reason) == (TaskPhase.FAILED, "StartError")
         assert "/no/such/command" in state.message
@@ -201,16 +202,16 @@ async def test_a_restart_adopts_what_runs_and_starts_nothing_twice(processes: Pr
     works = [task(seconds=60, uid="a"), task(lines=["once"], uid="b"), task(uid="c")]
     async with local(processes, slots=1) as before:
         for work in works:
-            await before.start(work)
-        first = await before.get("a")
+            await before.ensure(work)
+        first = await before.observe("a")
     async with local(ProcessManager(processes.root), slots=1) as after:
-        assert await after.get("a") == first
-        assert await after.get("b") is None  # it waited, and its owner starts it again
+        assert await after.observe("a") == first
+        assert await after.observe("b") is None  # it waited, and its owner starts it again
         for work in works:
-            await after.start(work)
-        assert await after.get("a") == first
+            await after.ensure(work)
+        assert await after.observe("a") == first
         assert await message(after, "c") == "waiting: 1 of 1 jobs are running, 1 ahead"
-        await after.delete("a")
+        await after.remove("a")
         assert (await ended(after, "b")).phase is TaskPhase.SUCCEEDED
         assert (await ended(after, "c")).phase is TaskPhase.SUCCEEDED
         assert [line async for line in after.logs("b")] == ["once"]
@@ -229,7 +230,7 @@ async def main():
     environments = EnvironmentManager(processes.root)
     async with LocalExecutor(processes, COMMAND, env={}, environments=environments, slots=1) as executor:
         outcome = {"exitCode": 0, "result": {"n": 1}}
-        await executor.start(task(uid="a", lines=["up"], until=sys.argv[2], outcome=outcome))
+        await executor.ensure(task(uid="a", lines=["up"], until=sys.argv[2], outcome=outcome))
         print("up", flush=True)
         await asyncio.sleep(60)
 
@@ -256,8 +257,8 @@ async def test_a_task_outlives_a_killed_control_plane(processes: ProcessManager,
 
 async def test_a_task_whose_shim_was_killed_is_lost(processes: ProcessManager) -> None:
     async with local(processes, slots=1) as executor:
-        await executor.start(task(uid="a", seconds=60))
-        await executor.start(task(uid="b"))
+        await executor.ensure(task(uid="a", seconds=60))
+        await executor.ensure(task(uid="b"))
         process = processes.get("task-a")
         assert process is not None
         os.kill(_parent(process.pid), signal.SIGKILL)
@@ -274,7 +275,7 @@ async def test_other_processes_are_none_of_its_own(processes: ProcessManager) ->
     await processes.start(ProcessSpec("envoy", ("sleep", "60"), ENV))
     async with local(processes, slots=1) as executor:
         assert await executor.list() == ()
-        await executor.start(task(uid="a"))
+        await executor.ensure(task(uid="a"))
         assert (await ended(executor, "a")).phase is TaskPhase.SUCCEEDED
 
 
@@ -285,44 +286,44 @@ async def test_a_full_disk_is_told_to_the_owner(make_disk: MakeDisk) -> None:
         with suppress(OSError):
             filler.write_bytes(b"\0" * (1 << 20))
         with pytest.raises(ExhaustedError):
-            await executor.start(task(uid="a"))
-        assert await executor.get("a") is None
+            await executor.ensure(task(uid="a"))
+        assert await executor.observe("a") is None
         filler.unlink()
-        await executor.start(task(uid="a"))
+        await executor.ensure(task(uid="a"))
         assert (await ended(executor, "a")).phase is TaskPhase.SUCCEEDED
-        await executor.delete("a")
+        await executor.remove("a")
 
 
 async def test_one_that_cannot_be_started_when_its_turn_comes_is_its_owners(processes: ProcessManager) -> None:
     async with local(processes, slots=1) as executor:
-        await executor.start(task(uid="a", seconds=60))
+        await executor.ensure(task(uid="a", seconds=60))
         bad = task(uid="bad", env={"X": "\0"})
-        await executor.start(bad)
-        await executor.start(task(uid="c", seconds=60))
-        await executor.delete("a")
+        await executor.ensure(bad)
+        await executor.ensure(task(uid="c", seconds=60))
+        await executor.remove("a")
         await running(executor, "c")
-        state = await executor.get("bad")
+        state = await executor.observe("bad")
         assert state is not None
         assert (state.phase, state.name) == (TaskPhase.PENDING, bad.name)
         changes = executor.watch()
         async with asyncio.timeout(10):
             while await anext(changes) != "bad":
                 pass
-        await executor.delete("c")
+        await executor.remove("c")
         with pytest.raises(InvalidError):
-            await executor.start(bad)
-        assert await executor.get("bad") is None
+            await executor.ensure(bad)
+        assert await executor.observe("bad") is None
 
 
 async def test_who_asks_and_is_refused_hears_of_no_change(processes: ProcessManager) -> None:
     """It would be asked again at once, and again."""
     async with local(processes) as executor:
         changes = executor.watch()
-        await executor.start(task(uid="a", seconds=60))
+        await executor.ensure(task(uid="a", seconds=60))
         assert await anext(changes) == "a"
         with pytest.raises(InvalidError):
-            await executor.start(task(uid="bad", env={"X": "\0"}))
-        await executor.delete("a")
+            await executor.ensure(task(uid="bad", env={"X": "\0"}))
+        await executor.remove("a")
         async with asyncio.timeout(10):
             assert await anext(changes) == "a"
 
@@ -330,11 +331,11 @@ async def test_who_asks_and_is_refused_hears_of_no_change(processes: ProcessMana
 async def test_a_namespace_with_many_tasks_delays_the_others_by_one(processes: ProcessManager) -> None:
     async with local(processes, slots=1) as executor:
         for uid in ("a1", "a2", "a3"):
-            await executor.start(task(uid=uid, seconds=60))
-        await executor.start(replace(task(uid="b1", seconds=60), namespace="other"))
-        await executor.delete("a1")
+            await executor.ensure(task(uid=uid, seconds=60))
+        await executor.ensure(replace(task(uid="b1", seconds=60), namespace="other"))
+        await executor.remove("a1")
         await running(executor, "b1")
-        await executor.delete("b1")
+        await executor.remove("b1")
         await running(executor, "a2")
         for uid in ("a2", "a3"):
-            await executor.delete(uid)
+            await executor.remove(uid)

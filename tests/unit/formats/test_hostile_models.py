@@ -20,14 +20,12 @@ import pytest
 
 from klever.errors import InvalidError
 from klever.formats.onnx import external_data
+from tests.unit.formats.hostile_files import Build, beside, sparse
+from tests.unit.formats.hostile_weights import GGUF, SAFE_TENSORS
 
 DATA = Path(__file__).parents[2] / "data"
 MOST_MIB = 300
 """The reader with what it imports takes 100."""
-
-Build = bytes | Callable[[Path], None]
-"""The file's content, or what makes everything in the model directory."""
-
 
 # Protobuf's wire format, written by hand
 
@@ -320,11 +318,6 @@ PMML: dict[str, Build] = {
 }
 
 
-def sparse(path: Path, size: int) -> None:
-    with path.open("wb") as file:
-        file.truncate(size)
-
-
 def large(path: Path) -> None:
     """A model with one tensor of almost 2 GiB, which is a hole."""
     size = (2 << 30) - 4096
@@ -352,16 +345,6 @@ def zipped() -> bytes:
 
 
 ONNX["a zip"] = zipped()
-
-
-def beside(name: str, content: bytes, other: str, rest: bytes) -> Callable[[Path], None]:
-    """Make two files of a model in two."""
-
-    def make(directory: Path) -> None:
-        (directory / name).write_bytes(content)
-        (directory / other).write_bytes(rest)
-
-    return make
 
 
 def graph(*attributes: bytes) -> bytes:
@@ -558,6 +541,8 @@ KERAS: dict[str, Build] = {
 }
 
 FILES = {
+    "SafeTensors": "m.safetensors",
+    "GGUF": "m.gguf",
     "ONNX": "m.onnx",
     "SavedModel": "saved_model.pb",
     "PMML": "m.pmml",
@@ -574,6 +559,8 @@ CASES = [
     *(pytest.param("NetDef", build, "", id=f"NetDef: {case}") for case, build in NET_DEF.items()),
     *(pytest.param("TorchScript", build, "", id=f"TorchScript: {case}") for case, build in TORCHSCRIPT.items()),
     *(pytest.param("H5", build, "", id=f"H5: {case}") for case, build in KERAS.items()),
+    *(pytest.param("SafeTensors", build, "", id=f"SafeTensors: {case}") for case, build in SAFE_TENSORS.items()),
+    *(pytest.param("GGUF", build, "", id=f"GGUF: {case}") for case, build in GGUF.items()),
     *(pytest.param("MXNetParams", build, "", id=f"MXNetParams: {case}") for case, build in MXNET.items()),
 ]
 

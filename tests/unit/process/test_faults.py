@@ -18,7 +18,7 @@ import pytest
 from klever.errors import DeadlineError, ExhaustedError
 from klever.process import ProcessManager, ProcessSpec, ProcessState, manager
 from klever.process.record import Run
-from klever.process.shim import start_ticks
+from klever.process.shim.proc import start_ticks
 
 Ended = Callable[[ProcessManager, str], Awaitable[ProcessState]]
 Eventually = Callable[[Callable[[], bool]], Awaitable[None]]

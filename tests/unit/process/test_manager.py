@@ -15,7 +15,7 @@ import pytest
 from klever.errors import InvalidError, NotFoundError
 from klever.process import ProcessManager, ProcessSpec, ProcessState
 from klever.process.logs import _Log
-from klever.process.shim import start_ticks
+from klever.process.shim.proc import start_ticks
 
 Ended = Callable[[ProcessManager, str], Awaitable[ProcessState]]
 Eventually = Callable[[Callable[[], bool]], Awaitable[None]]

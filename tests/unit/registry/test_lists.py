@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from random import Random
 from urllib.parse import parse_qs, urlsplit
 
+import apsw
 import pytest
 
 from klever.oci import mediatypes
 from klever.oci.digest import Digest
-from tests.unit.registry.client import Answer, Client, manifest
+from tests.unit.registry.client import Answer, Client, manifest, serving
 
 CONFIG = b"{}"
 TAGS = sorted([f"v{n}" for n in range(20)] + ["latest", "_a", "A"])
@@ -137,3 +139,19 @@ async def test_nothing_about_a_digest_is_an_empty_index(client: Client, name: st
     answer = await client.ask("GET", f"/v2/{name}/referrers/{Digest.of(b'x')}")
     assert (answer.status, answer.json["manifests"]) == (200, [])
     assert (await client.ask("GET", f"/v2/{name}/referrers/x")).refusal == (400, "DIGEST_INVALID")
+
+
+async def test_damaged_referrers_hide_no_others(tmp_path: Path) -> None:
+    subject = Digest.of(manifest(CONFIG))
+    async with serving(tmp_path / "registry") as served:
+        await served.client.put_blob("a/b", CONFIG)
+        contents = [about(subject, "x/card", number) for number in range(6)]
+        for number, content in enumerate(contents):
+            await served.client.put_manifest("a/b", f"r{number}", content)
+    *damaged, last = sorted(map(Digest.of, contents))
+    with apsw.Connection(str(tmp_path / "registry" / "registry.db")) as db:
+        db.executemany("UPDATE manifests SET content = x'7b7d' WHERE digest = ?", [(one,) for one in damaged])
+    db.close()
+    async with serving(tmp_path / "registry") as served:
+        answers = await pages(served.client, f"/v2/a/b/referrers/{subject}?n=2")
+        assert [x["digest"] for answer in answers for x in answer.json["manifests"]] == [last]

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib.resources import files
@@ -32,6 +33,13 @@ def free_port() -> int:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
         return port
+
+
+def access_command(socket: Path, token_file: Path) -> tuple[str, ...]:
+    """Return the command of the checkout's access server."""
+    checkout = str(Path(__file__).parents[3])
+    program = f"import sys; sys.path.insert(0, {checkout!r}); from klever.cmd.access import main; main()"
+    return (sys.executable, "-c", program, str(socket), str(token_file))
 
 
 class Term:
@@ -63,7 +71,7 @@ class TestEnvoy(RouterContract):
             registry=tmp_path / "registry.sock",
             admin=tmp_path / "admin.sock",
             descriptors=DESCRIPTORS,
-            token="secret",
+            access=tmp_path / "access.sock",
         )
 
     @pytest.fixture(autouse=True)
@@ -79,7 +87,7 @@ class TestEnvoy(RouterContract):
         return ProcessManager(self.directory / "processes", may_act)
 
     def candidate(self, processes: ProcessManager | None = None) -> EnvoyRouter:
-        return EnvoyRouter(self.directory / "envoy", self.config, processes or self.processes, BINARY)
+        return EnvoyRouter(self.directory / "envoy", self.config, processes or self.processes, BINARY, ())
 
     async def restarted(self) -> EnvoyRouter:
         before = self.processes.get("gateway")

@@ -27,7 +27,7 @@ RUN = Path("/run/klever")
 
 def gateway(host: str) -> Gateway:
     return Gateway(
-        host, 8080, RUN / "api", RUN / "registry", RUN / "admin", RUN / "descriptors", "secret", ("m.example",)
+        host, 8080, RUN / "api", RUN / "registry", RUN / "admin", RUN / "access", RUN / "descriptors", ("m.example",)
     )
 
 

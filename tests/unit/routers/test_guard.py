@@ -105,10 +105,10 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
         registry=tmp_path / "registry.sock",
         admin=tmp_path / "admin.sock",
         descriptors=DESCRIPTORS,
-        token="secret",
+        access=tmp_path / "access.sock",
         limits=Limits(request_bytes=REQUEST_BYTES),
     )
-    router = EnvoyRouter(tmp_path / "envoy", gateway, ProcessManager(tmp_path / "processes"), BINARY)
+    router = EnvoyRouter(tmp_path / "envoy", gateway, ProcessManager(tmp_path / "processes"), BINARY, ())
     async with _upstreams() as (http, rpc), aiohttp.ClientSession() as session:
         await router.start()
         for name, guard in (("guarded", Guard.TRITON), ("bare", Guard.NONE)):

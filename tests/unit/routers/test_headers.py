@@ -1,4 +1,4 @@
-"""What the gateway does with the headers of requests to the platform itself."""
+"""What the gateway does with the headers of requests, on loopback."""
 
 from __future__ import annotations
 
@@ -24,15 +24,14 @@ async def _echo(request: web.Request) -> web.Response:
 @pytest.fixture
 async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
     """A gateway whose registry answers with the headers that it got."""
-    paths = (tmp_path / name for name in ("api.sock", "registry.sock", "admin.sock"))
-    api, registry, admin = paths
-    config = Gateway("127.0.0.1", free_port(), api, registry, admin, DESCRIPTORS, "secret")
+    api, registry, admin, access = (tmp_path / f"{name}.sock" for name in ("api", "registry", "admin", "access"))
+    config = Gateway("127.0.0.1", free_port(), api, registry, admin, access, DESCRIPTORS)
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", _echo)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.UnixSite(runner, str(registry)).start()
-    router = EnvoyRouter(tmp_path / "envoy", config, ProcessManager(tmp_path / "processes"), BINARY)
+    router = EnvoyRouter(tmp_path / "envoy", config, ProcessManager(tmp_path / "processes"), BINARY, ())
     await router.start()
     yield config
     await router.stop()

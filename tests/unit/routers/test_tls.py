@@ -14,7 +14,7 @@ from klever.cmd.certificates import self_signed
 from klever.process import ProcessManager
 from klever.routers.envoy import EnvoyRouter, Gateway, Tls
 from tests.e2e.platform import until
-from tests.unit.routers.test_envoy import BINARY, DESCRIPTORS, free_port
+from tests.unit.routers.test_envoy import BINARY, DESCRIPTORS, access_command, free_port
 
 pytestmark = pytest.mark.envoy
 
@@ -33,10 +33,12 @@ async def gateway(tmp_path: Path, own_address: str, certificate: Tls) -> AsyncIt
         registry=tmp_path / "registry.sock",
         admin=tmp_path / "admin.sock",
         descriptors=DESCRIPTORS,
-        token="secret",
+        access=tmp_path / "access.sock",
         tls=certificate,
     )
-    router = EnvoyRouter(tmp_path / "envoy", gateway, ProcessManager(tmp_path / "processes"), BINARY)
+    (tmp_path / "token").write_text("secret")
+    command = access_command(gateway.access, tmp_path / "token")
+    router = EnvoyRouter(tmp_path / "envoy", gateway, ProcessManager(tmp_path / "processes"), BINARY, command)
     await router.start()
     yield gateway
     await router.stop()

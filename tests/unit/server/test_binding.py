@@ -14,17 +14,20 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry
 
+from klever.api.kinds import MODEL_JOB
 from klever.auth.token import token_access
 from klever.cmd.logs import JsonFormatter
 from klever.controllers.pushes import ensure_namespace
 from klever.errors import NotFoundError
 from klever.limits import Limits
 from klever.server import binding
-from klever.server.app import JOBS, make_server
+from klever.server.app import make_server
 from klever.server.auth import is_read
 from klever.server.binding import Binder
 from klever.server.calls import RpcMetrics
 from klever.server.jobs import JobHandlers
+from klever.server.objects import Objects
+from klever.server.services import JOBS, Service, make_services
 from klever.store.sqlite import SqliteStore
 from klever.store.validation import SchemaAdmission
 from klever.v1alpha1 import job_service_pb2 as pb
@@ -64,16 +67,22 @@ def binder(metrics: CollectorRegistry) -> Binder:
 
 
 @pytest.fixture
-async def channel(tmp_path: Path, executor: Any, binder: Binder) -> AsyncIterator[grpc.aio.Channel]:
+async def services(tmp_path: Path, executor: Any) -> AsyncIterator[list[Service]]:
     store = await SqliteStore.open(tmp_path / "klever.db", SchemaAdmission())
     await ensure_namespace(store, "default")
-    server = await make_server(binder, ((JOBS, JobHandlers(store, executor)),))
+    jobs = Objects[ModelJob](store, MODEL_JOB)
+    yield make_services([jobs], {JOBS: JobHandlers(jobs, executor)})
+    await store.close()
+
+
+@pytest.fixture
+async def channel(services: list[Service], binder: Binder) -> AsyncIterator[grpc.aio.Channel]:
+    server = await make_server(binder, services)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         yield channel
     await server.stop(None)
-    await store.close()
 
 
 @pytest.fixture
@@ -104,6 +113,43 @@ async def test_an_answer_beyond_the_limit_is_refused(jobs: Any, binder: Binder) 
     request = pb.GetModelJobRequest(namespace="default", name="it")
     code, _, reason, _ = await failure(jobs.GetModelJob(request))
     assert (code, reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED")
+
+
+class Gone:
+    """The context of a call whose caller has gone, before grpc has heard of it: nothing can be sent."""
+
+    code = None
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        return ()
+
+    def set_trailing_metadata(self, _metadata: object) -> None:
+        return
+
+    def time_remaining(self) -> None:
+        return None
+
+    def peer(self) -> str:
+        return "ipv4:127.0.0.1:1"
+
+    async def write(self, _response: object) -> None:
+        raise grpc.aio.InternalError("Failed grpc_call_start_batch")
+
+    async def abort(self, *_status: object) -> None:
+        raise grpc.aio.InternalError("Failed grpc_call_start_batch")
+
+
+@pytest.mark.parametrize("method", ["WatchModelJobs", "GetModelJob"])
+async def test_a_caller_that_has_gone_ends_its_call(
+    binder: Binder, services: list[Service], jobs: Any, method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Anything but a cancellation would be logged by grpc with a traceback."""
+    await jobs.CreateModelJob(job("it"), metadata=TOKEN)
+    handler = binder._method(services[0], JOBS.methods_by_name[method])
+    call: Any = handler.unary_stream or handler.unary_unary
+    with pytest.raises(asyncio.CancelledError):
+        await call(pb.GetModelJobRequest(namespace="default", name="none").SerializeToString(), Gone())
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 async def test_streams_beyond_the_limit_are_refused(jobs: Any, binder: Binder) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from klever.artifacts.dialects import ormb
@@ -146,6 +148,24 @@ async def test_a_version_that_cannot_be_read_is_left_out(
     for order in ("created", "created desc"):
         page = await models.list_model_versions(versions(order_by=order))
         assert [version.tag for version in page.items] == ["good"]
+
+
+async def test_a_damaged_manifest_hides_no_other_version(
+    models: ModelHandlers, author: Author, registry: Registry, tmp_path: Path
+) -> None:
+    for year, name in enumerate(("team/many:good", "team/many:broken", "team/one:good"), 2025):
+        await author.push(name, year)
+    digest = registry.manifest("team/many", "broken").digest
+    with apsw.Connection(str(tmp_path / "registry" / "registry.db")) as db:
+        db.execute("UPDATE manifests SET content = substr(content, 2) WHERE digest = ?", (digest,))
+    db.close()
+    for order in ("", "created"):
+        page = await models.list_model_versions(versions(order_by=order))
+        assert [version.tag for version in page.items] == ["good"]
+    found = await models.list_models(pb.ListModelsRequest())
+    assert [(model.name, model.latest.tag) for model in found.items] == [("many", "good"), ("one", "good")]
+    with pytest.raises(NotFoundError, match=digest):
+        await models.get_model_version(pb.GetModelVersionRequest(project="team", model="many", version="broken"))
 
 
 async def test_an_unknown_model_has_no_versions(models: ModelHandlers) -> None:

@@ -34,7 +34,7 @@ async def jobs(tmp_path: Path) -> AsyncIterator[Objects[ModelJob]]:
     await store.create(NAMESPACE, {"metadata": {"name": "n"}})
     for name in NAMES:
         await store.create(MODEL_JOB, job("n", name))
-    yield Objects(store, MODEL_JOB, ModelJob)
+    yield Objects(store, MODEL_JOB)
     await store.close()
 
 

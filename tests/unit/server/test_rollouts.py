@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -14,15 +14,18 @@ from klever.api.kinds import SERVING, Object
 from klever.artifacts.metadata import ModelMetadata
 from klever.catalog.catalogue import Version
 from klever.controllers.pushes import ensure_namespace
-from klever.controllers.serving.history import RevisionHistory
+from klever.controllers.serving.history import AUTHOR, RevisionHistory
 from klever.errors import ConflictError, FailedPreconditionError, InvalidError, NotFoundError
 from klever.oci.digest import Digest
 from klever.oci.reference import Reference
+from klever.server.authored import AuthoredObjects
+from klever.server.calls import CALLER
 from klever.server.servings import ServingHandlers
 from klever.store import Key
 from klever.store.sqlite import SqliteStore
 from klever.store.validation import SchemaAdmission
 from klever.v1alpha1 import serving_service_pb2 as pb
+from klever.v1alpha1.serving_pb2 import Serving
 
 KEY = Key("default", "digits")
 MAIN: dict[str, Any] = {"name": "main", "model": "team/digits:v1", "replicas": 2, "traffic": 80}
@@ -34,7 +37,8 @@ class World:
 
     def __init__(self, store: SqliteStore) -> None:
         self.store = store
-        self.api = ServingHandlers(store, cast("Any", None), cast("Any", None))
+        nothing: Any = None  # nobody is asked for what runs
+        self.api = ServingHandlers(AuthoredObjects[Serving](store, SERVING), nothing, nothing)
         self.now = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
     async def declare(self, *predictors: dict[str, Any]) -> Object:
@@ -168,6 +172,13 @@ async def test_scaling_changes_one_number(world: World) -> None:
     assert await world.predictors() == [{**MAIN, "replicas": 5}, {**CANARY, "replicas": 0}]
     with pytest.raises(InvalidError):
         await world.api.scale_serving(pb.ScaleServingRequest(name=KEY.name, replicas=-1))
+
+
+async def test_the_caller_who_changes_a_spec_is_its_author(world: World) -> None:
+    await world.declare(MAIN, CANARY)
+    CALLER.set("jane")
+    changed = await world.api.abort_serving(pb.AbortServingRequest(name=KEY.name))
+    assert changed.metadata.annotations[AUTHOR] == "jane"
 
 
 async def test_a_change_of_another_version_is_refused(world: World) -> None:

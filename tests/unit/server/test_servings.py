@@ -9,12 +9,15 @@ from typing import Any, cast
 
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
 
+from klever.api.kinds import SERVING
 from klever.backends import Backend, ServingKey
 from klever.controllers.pushes import ensure_namespace
-from klever.controllers.render import ServingRenderer
 from klever.errors import ConflictError, FailedPreconditionError, InvalidError
-from klever.server.servings import ServingHandlers, _keep_unknown
+from klever.server.objects import Objects
+from klever.server.services import SERVINGS, make_services
+from klever.server.servings import ServingHandlers
 from klever.store.sqlite import SqliteStore
 from klever.store.validation import SchemaAdmission
 from klever.v1alpha1 import common_pb2
@@ -22,12 +25,33 @@ from klever.v1alpha1 import serving_service_pb2 as pb
 from klever.v1alpha1.serving_pb2 import Serving
 
 
+class Servings:
+    """ServingService, called without a channel."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        nothing: Any = None  # nobody is asked for what runs
+        objects = Objects[Serving](store, SERVING)
+        (self._service,) = make_services([objects], {SERVINGS: ServingHandlers(objects, nothing, nothing)})
+
+    async def call(self, method: str, request: Message) -> Serving:
+        answer: Serving = await self._service.handler(SERVINGS.methods_by_name[method])(request)
+        return answer
+
+    async def create_serving(self, request: pb.CreateServingRequest) -> Serving:
+        return await self.call("CreateServing", request)
+
+    async def update_serving(self, request: pb.UpdateServingRequest) -> Serving:
+        return await self.call("UpdateServing", request)
+
+    async def set_traffic(self, request: pb.SetTrafficRequest) -> Serving:
+        return await self.call("SetTraffic", request)
+
+
 @pytest.fixture
-async def servings(tmp_path: Path) -> AsyncIterator[ServingHandlers]:
+async def servings(tmp_path: Path) -> AsyncIterator[Servings]:
     store = await SqliteStore.open(tmp_path / "klever.db", SchemaAdmission())
     await ensure_namespace(store, "default")
-    nothing = cast("Any", None)  # nobody is asked for what runs
-    yield ServingHandlers(store, cast("Backend", nothing), cast("ServingRenderer", nothing))
+    yield Servings(store)
     await store.close()
 
 
@@ -40,7 +64,7 @@ def serving(**shares: int) -> Serving:
     return made
 
 
-async def create(servings: ServingHandlers, **shares: int) -> Serving:
+async def create(servings: Servings, **shares: int) -> Serving:
     return await servings.create_serving(pb.CreateServingRequest(serving=serving(**shares)))
 
 
@@ -56,7 +80,7 @@ def shares(serving: Serving) -> dict[str, int]:
     return {p.name: p.traffic for p in serving.spec.predictors}
 
 
-async def test_an_update_changes_what_its_mask_names(servings: ServingHandlers) -> None:
+async def test_an_update_changes_what_its_mask_names(servings: Servings) -> None:
     await create(servings, main=100)
     other = serving(main=60, canary=40)
     other.metadata.labels["team"] = "speech"
@@ -71,13 +95,13 @@ async def test_an_update_changes_what_its_mask_names(servings: ServingHandlers) 
 
 
 @pytest.mark.parametrize("path", ["spec.nope", "status", "metadata.name", "metadata.labels.team", "metadata", ""])
-async def test_a_mask_that_names_something_else_is_refused(servings: ServingHandlers, path: str) -> None:
+async def test_a_mask_that_names_something_else_is_refused(servings: Servings, path: str) -> None:
     await create(servings, main=100)
     with pytest.raises(InvalidError, match="update_mask: "):
         await servings.update_serving(update(serving(main=100), path))
 
 
-async def test_an_update_of_an_old_state_is_refused(servings: ServingHandlers) -> None:
+async def test_an_update_of_an_old_state_is_refused(servings: Servings) -> None:
     stale = await create(servings, main=100)
     await servings.set_traffic(traffic({"main": 100}, resource_version=stale.metadata.resource_version))
     with pytest.raises(ConflictError):
@@ -86,7 +110,7 @@ async def test_an_update_of_an_old_state_is_refused(servings: ServingHandlers) -
         await servings.set_traffic(traffic({"main": 100}, resource_version=stale.metadata.resource_version))
 
 
-async def test_shares_are_set_together_and_taken_back(servings: ServingHandlers) -> None:
+async def test_shares_are_set_together_and_taken_back(servings: Servings) -> None:
     await create(servings, main=80, canary=20)
     with pytest.raises(InvalidError, match="must sum to 100, not 90"):
         await servings.set_traffic(traffic({"main": 90}))
@@ -98,13 +122,6 @@ async def test_shares_are_set_together_and_taken_back(servings: ServingHandlers)
     assert shares(await servings.set_traffic(traffic({}, undo=True))) == {"main": 80, "canary": 20}
     with pytest.raises(FailedPreconditionError, match="nothing to undo"):
         await servings.set_traffic(traffic({}, undo=True))
-
-
-def test_what_a_newer_version_put_into_a_predictor_stays() -> None:
-    stored = [{"name": "main", "model": "a", "replicas": 2, "novel": {"kept": True}}, {"name": "gone", "novel": 1}]
-    changed = [{"name": "main", "model": "b"}, {"name": "new", "model": "c"}]
-    _keep_unknown(changed, stored)
-    assert changed == [{"name": "main", "model": "b", "novel": {"kept": True}}, {"name": "new", "model": "c"}]
 
 
 class Talkative:

@@ -21,6 +21,7 @@ def test_every_field_reaches_the_message() -> None:
             classes=("a", "b"),
             language_model=LanguageModel("llama", "Q4_K_M", 8192, "{{ messages }}"),
             warnings=("w",),
+            feature_names=("f",),
         ),
     )
     message = signature_message(signature)
@@ -48,6 +49,7 @@ def test_every_field_reaches_the_message() -> None:
                 "chatTemplate": "{{ messages }}",
             },
             "warnings": ["w"],
+            "featureNames": ["f"],
         },
     }  # fmt: skip
 

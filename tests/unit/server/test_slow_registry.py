@@ -12,6 +12,7 @@ import grpc
 import pytest
 from prometheus_client import CollectorRegistry
 
+from klever.api.kinds import MODEL_JOB
 from klever.auth.token import token_access
 from klever.catalog.oci import OciCatalogue
 from klever.environments import EnvironmentManager
@@ -20,17 +21,20 @@ from klever.oci.layout import Layout
 from klever.oci.registries import Registries
 from klever.process import ProcessManager
 from klever.server import binding
-from klever.server.app import JOBS, MODELS, make_server
+from klever.server.app import make_server
 from klever.server.binding import Binder
 from klever.server.calls import RpcMetrics
 from klever.server.jobs import JobHandlers
 from klever.server.models import ModelHandlers
+from klever.server.objects import Objects
+from klever.server.services import JOBS, MODELS, make_services
 from klever.store.sqlite import SqliteStore
 from klever.v1alpha1 import job_service_pb2 as jobs_pb
 from klever.v1alpha1 import model_service_pb2 as pb
 from klever.v1alpha1.common_pb2 import StreamLogsRequest
 from klever.v1alpha1.job_service_pb2_grpc import JobServiceStub
 from klever.v1alpha1.model_service_pb2_grpc import ModelServiceStub
+from klever.v1alpha1.modeljob_pb2 import ModelJob
 from tests.contract.executor import COMMAND, ended, task
 from tests.unit.server.conftest import Author
 
@@ -53,7 +57,7 @@ class Platform:
         request.model_job.spec.extraction.format = "ONNX"
         async with asyncio.timeout(10):
             made = await self.jobs.CreateModelJob(request, metadata=TOKEN)
-            await self.executor.start(task(uid=made.metadata.uid, lines=["done"]))
+            await self.executor.ensure(task(uid=made.metadata.uid, lines=["done"]))
             await ended(self.executor, made.metadata.uid)
             line = await self.jobs.StreamLogs(StreamLogsRequest(namespace="team", name="read")).read()
         assert line.text == "done"
@@ -68,8 +72,9 @@ def catalogue(registries: Registries, tmp_path: Path) -> OciCatalogue:
 @pytest.fixture
 async def platform(models: ModelHandlers, store: SqliteStore, processes: ProcessManager) -> AsyncIterator[Platform]:
     binder = Binder(token_access("secret", anonymous=True), RpcMetrics(CollectorRegistry()))
+    jobs = Objects[ModelJob](store, MODEL_JOB)
     async with LocalExecutor(processes, COMMAND, env={}, environments=EnvironmentManager(processes.root)) as executor:
-        server = await make_server(binder, ((MODELS, models), (JOBS, JobHandlers(store, executor))))
+        server = await make_server(binder, make_services([jobs], {MODELS: models, JOBS: JobHandlers(jobs, executor)}))
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

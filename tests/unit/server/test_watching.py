@@ -28,6 +28,6 @@ class Restored:
 
 async def test_objects_of_one_version_are_told_apart() -> None:
     store: Any = Restored()
-    told = Objects(store, MODEL_JOB, ModelJob).watch("team", WatchOptions(), WatchModelJobsResponse)
+    told = Objects[ModelJob](store, MODEL_JOB).watch("team", WatchOptions(), WatchModelJobsResponse)
     names = [WatchModelJobsResponse.FromString(event).object.metadata.name async for event in told]
     assert names == ["before", "after"]

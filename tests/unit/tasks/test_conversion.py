@@ -41,6 +41,7 @@ from klever.store import Key
 from klever.store.events import EventRecorder
 from klever.store.sqlite import SqliteStore
 from klever.store.validation import SchemaAdmission
+from tests.unit.tasks.toy import Doubler
 
 KEY = Key("team", "convert")
 SOURCE, TARGET = (Reference.parse(f"team/adder:{tag}") for tag in ("v1", "v2"))
@@ -106,7 +107,7 @@ class World:
 async def world(
     tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[World]:
-    monkeypatch.setattr("klever.converters.table.CONVERTERS", {("ONNX", "ONNX"): "tests.unit.tasks.toy:Doubler"})
+    monkeypatch.setattr("klever.converters.table.CONVERTERS", {("ONNX", "ONNX"): Doubler})
     confinement = choose(bubblewraps(), request.param)
     if confinement.level is not request.param:
         pytest.skip(f"this machine does not offer the level {request.param}")
@@ -135,7 +136,7 @@ async def world(
         await asyncio.to_thread(world.push)
         yield world
         for state in await executor.list():
-            await executor.delete(state.uid)
+            await executor.remove(state.uid)
     await store.close()
     await server.stop()
     await registry.close()

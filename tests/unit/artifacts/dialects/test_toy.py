@@ -6,10 +6,10 @@ import pytest
 
 from klever.artifacts.dialect import Dialect
 from tests.contract.dialect import DialectContract
-from tests.unit.artifacts.dialects.toy import Toy
+from tests.plugin.klever_toy.dialect import TOY
 
 
 class TestToy(DialectContract):
     @pytest.fixture
     def dialect(self) -> Dialect:
-        return Toy()
+        return TOY

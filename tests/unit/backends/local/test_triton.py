@@ -17,8 +17,9 @@ from onnx import TensorProto, helper
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from klever.backends import Instance
+from klever.errors import FailedPreconditionError
 from klever.formats.onnx import read_signature
-from tests.contract.backend import KEY, until_ready, workload
+from tests.contract.backend import FILES, KEY, until_ready, workload
 from tests.unit.backends.local.machine import Machine, adder, session_of
 
 pytestmark = pytest.mark.triton
@@ -197,7 +198,18 @@ async def test_it_counts_its_inferences(served: Instance) -> None:
 
 async def test_a_model_is_rendered_without_serving_it(machine: Machine) -> None:
     backend = await machine.backend()
-    rendering = await backend.render(KEY, adder())
+    rendering = await backend.render(KEY, adder(), FILES)
     assert set(rendering.files) == {"command", "models/adder/config.pbtxt"}
     assert rendering.instance.grpc
     assert await backend.list() == ()
+    assert machine.fetched == []
+
+
+async def test_a_model_whose_files_are_not_known_is_not_rendered(machine: Machine) -> None:
+    backend = await machine.backend()
+    with pytest.raises(FailedPreconditionError) as refused:
+        await backend.render(KEY, adder(), ())
+    assert (refused.value.reason, machine.fetched) == ("MODEL_NOT_PULLED", [])
+    await backend.ensure(workload(adder()))
+    await until_ready(backend, 1)
+    assert (await backend.render(KEY, adder(), ())).files

@@ -1,4 +1,4 @@
-"""A dialect of one raw layer per file, as ModelPack has it: it shows what the contract leaves open."""
+"""The dialect toy: one raw layer per file, as ModelPack has it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from klever.artifacts import document
 from klever.artifacts.dialect import Dialect
 from klever.artifacts.metadata import ModelMetadata
 from klever.errors import InvalidError
+from klever.formats.files import check_path
 from klever.limits import Limits
 from klever.oci import mediatypes
 from klever.oci.encoding import decode_object
@@ -18,12 +19,16 @@ from klever.oci.layout import Layout
 from klever.oci.manifest import Descriptor, Manifest
 from klever.oci.progress import Progress
 
+__all__ = ["TOY", "ToyDialect"]
+
 CONFIG = "application/vnd.toy.model.config.v1+json"
 LAYER = "application/vnd.toy.model.file.v1"
 PATH = "toy.path"
 
 
-class Toy(Dialect):
+class ToyDialect(Dialect):
+    """A layer names its file in an annotation. The config has the metadata in the field `model`."""
+
     name = "toy"
     config_media_types = (CONFIG,)
 
@@ -50,11 +55,18 @@ class Toy(Dialect):
         return Manifest(layout.put(CONFIG, self.encode(metadata)), tuple(layers), mediatypes.IMAGE_MANIFEST, "toy")
 
     def unpack(self, manifest: Manifest, layout: Layout, target: Path, limits: Limits) -> list[str]:
-        layers = self.content_layers(manifest)
-        limits.check("model_files", len(layers), "the artifact")
-        for layer in layers:
-            path = target / layer.annotations[PATH]
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with layout.verified(layer.digest) as source:
-                path.write_bytes(source.read(layer.size))
-        return [layer.annotations[PATH] for layer in layers]
+        files = {layer.annotations[PATH]: layer for layer in self.content_layers(manifest)}
+        limits.check("model_files", len(files), "the artifact")
+        limits.check("model_bytes", sum(layer.size for layer in files.values()), "the artifact")
+        for name, layer in files.items():
+            check_path(name, f"layer {layer.digest}")  # whoever pushed the artifact chose the names
+            if not name.startswith("model/"):
+                raise InvalidError(f"layer {layer.digest} is the file {name!r}: must be below model/")
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            with layout.verified(layer.digest) as source, (target / name).open("wb") as file:
+                while chunk := source.read(1 << 20):
+                    file.write(chunk)
+        return list(files)
+
+
+TOY = ToyDialect()

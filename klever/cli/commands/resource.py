@@ -1,0 +1,42 @@
+"""What the verbs know of a kind: its names, its columns and its calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from klever.cli.commands.client import Api
+from klever.cli.commands.stored import StoredKind
+
+__all__ = ["Resource"]
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One kind: `get` returns the message of one name, `list` yields those of a name or of all.
+
+    Both are told the namespace; where `namespaced` is false, only one that was asked for by name. `row` returns the
+    cells of one object. `stored` is None for what is not an object of a store.
+    """
+
+    names: tuple[str, ...]
+    """The plural, the singular, then short names."""
+    header: tuple[str, ...]
+    get: Callable[[Api, str, str], Any]
+    list: Callable[[Api, str, str, str], Iterator[Any]]
+    row: Callable[[Any], Sequence[object]]
+    to_json: Callable[[Any], dict[str, Any]]
+    stored: StoredKind | None = None
+    delete: Callable[[Api, str], None] | None = None
+    namespaced: bool = True
+    one: Callable[[str], bool] = bool
+    """Whether a name means one object: without a tag that of a model means all its versions."""
+    wide: Mapping[str, Callable[[Any], object]] = field(default_factory=dict)
+    """Further columns of `-o wide`."""
+    list_full: Callable[[Api, str, str, str], Iterator[Any]] | None = None
+    """Lists every field, where `list` leaves some out."""
+
+    def supports(self, rpc: str) -> bool:
+        """Return whether its service has an RPC such as `Watch` or `StreamLogs` for it."""
+        return self.stored is not None and self.stored.supports(rpc)

@@ -1,0 +1,28 @@
+"""Any pickled object: that of an estimator is read as scikit-learn's, for others the class is all that is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from klever.formats.details import Details
+from klever.formats.estimator_signature import signature
+from klever.formats.files import only_match
+from klever.formats.pickled import read_file, warnings_of
+from klever.formats.signature import Signature
+from klever.pickles.values import class_name
+
+__all__ = ["read_signature"]
+
+_LIMIT: Final = 64 << 30
+_UNKNOWN: Final = "the file does not say what the object takes and returns: write the signature into ormbfile.yaml"
+
+
+def read_signature(model: Path) -> Signature:
+    """Read it; the layers of what is no estimator are its class."""
+    found = read_file(only_match(model, "*.pkl|*.pickle", _LIMIT))
+    known = signature(found)
+    if known is not None and known.outputs:
+        return known
+    name = class_name(found.value) or type(found.value).__name__
+    return Signature(layers={name: 1}, details=Details(warnings=(_UNKNOWN, *warnings_of(found))))

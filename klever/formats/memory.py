@@ -1,0 +1,38 @@
+"""Estimates the memory that a language model takes when it is served."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["Cache", "memory_to_serve"]
+
+_CACHED_BYTES: Final = 2
+"""Of an element of the cache: runtimes hold it as float16."""
+_BATCH: Final = 512
+"""Tokens that a runtime evaluates at a time, and has scores of the whole vocabulary for, as float32."""
+_SCORE_BYTES: Final = 4
+_MOST: Final = (1 << 63) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """What the cache of keys and values holds for each token of the context.
+
+    `heads` counts those of all layers that have keys and values, `head_size` the elements of a key and a value.
+    """
+
+    context_length: int = 0
+    heads: int = 0
+    head_size: int = 0
+    vocabulary: int = 0
+
+    @property
+    def bytes(self) -> int:
+        cached = self.context_length * self.heads * self.head_size * _CACHED_BYTES
+        return cached + _BATCH * self.vocabulary * _SCORE_BYTES
+
+
+def memory_to_serve(weights: int, cache: Cache) -> int:
+    """Return the bytes of the weights, and of one full context."""
+    return min(weights + max(0, cache.bytes), _MOST)

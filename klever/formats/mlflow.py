@@ -1,0 +1,145 @@
+"""MLflow: the file MLmodel with the model's signature, its flavors and the files that they name.
+
+Source: mlflow's documentation, "MLflow Models" (storage format), and mlflow/types/schema.py. Nothing of the model is
+loaded; without a signature in MLmodel, a pickled estimator of scikit-learn is read as data.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from klever.api.documents import read_document
+from klever.errors import InvalidError
+from klever.formats.details import Details
+from klever.formats.estimator_signature import signature
+from klever.formats.files import check_path, only_match, size_inside
+from klever.formats.pickled import read_file, warnings_of
+from klever.formats.signature import Signature, Tensor
+
+__all__ = ["read_signature"]
+
+_MAX_FILE: Final = 1 << 20
+_FUNCTION: Final = "python_function"
+_PATHS: Final = ("data", "model_path", "model_data", "pickled_model", "python_model")
+"""Keys of a flavor that name a file or directory of the model."""
+_PICKLES: Final = (".pkl", ".pickle", ".joblib")
+_NO_SIGNATURE: Final = "MLmodel has no signature: save the model with signature=mlflow.models.infer_signature(…)"
+_TYPES: Final = {
+    "boolean": "bool", "integer": "int32", "long": "int64", "float": "float32", "double": "float64", "string": "string",
+    "binary": "bytes", "datetime": "datetime64",
+}  # fmt: skip
+"""numpy's types for those of columns."""
+_TEXTS: Final = ("str", "object", "bytes")
+"""numpy's types of tensors that hold text."""
+
+
+def read_signature(model: Path) -> Signature:
+    """Read it; raises `InvalidError` if MLmodel is not valid, or names a file that is missing or outside the model."""
+    path = only_match(model, "MLmodel", _MAX_FILE)
+    document = read_document(path.read_bytes(), path.name, aliases=False)
+    try:
+        return _read(document, model)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise InvalidError(f"MLmodel is not valid: {type(error).__name__} {str(error)[:100]}") from error
+
+
+def _read(document: Any, model: Path) -> Signature:
+    flavors = document["flavors"]
+    if not flavors:
+        raise InvalidError("MLmodel names no flavor: save the model with mlflow.FLAVOR.save_model()")
+    paths = list(dict.fromkeys(_paths(flavors)))
+    warnings = tuple(_code(flavors))
+    if model.is_dir():
+        for location in paths:
+            _check_inside(model, location)
+    else:
+        warnings = (*warnings, "the files that MLmodel names were not read")
+    pickled = _pickled(model, paths)
+    found = _declared(document.get("signature")) or pickled
+    if not found.inputs:
+        warnings = (*warnings, _NO_SIGNATURE)
+    details = replace(
+        pickled.details,
+        format_version=f"mlflow {document.get('mlflow_version', '')}".strip(),
+        producer=pickled.details.producer or _producer(flavors),
+        warnings=(*warnings, *pickled.details.warnings),
+    )
+    return replace(found, layers={name: 1 for name in sorted(map(str, flavors)) if name != _FUNCTION}, details=details)
+
+
+def _paths(flavors: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the paths that flavors name."""
+    for flavor in flavors.values():
+        for key in _PATHS:
+            if isinstance(flavor, dict) and isinstance(flavor.get(key), str):
+                check_path(flavor[key], f"MLmodel: {key}")
+                yield flavor[key]
+
+
+def _check_inside(model: Path, location: str) -> None:
+    """Raise `InvalidError` unless the location is a regular file or a directory of the model."""
+    place = model
+    for name in Path(location).parts:
+        place /= name
+        if place.is_symlink():
+            raise InvalidError(f"MLmodel names {location[:80]!r}: {name} must not be a link", reason="UNSAFE_PATH")
+    if not place.is_dir():
+        size_inside(model, location, "the model that MLmodel names")
+
+
+def _code(flavors: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a warning for Python code that the model brings, and for a loader that is not MLflow's."""
+    for name, flavor in flavors.items():
+        if isinstance(flavor, dict) and flavor.get("code"):
+            yield f"the flavor {str(name)[:80]} loads Python code from {str(flavor['code'])[:80]!r}"
+        loader = flavor.get("loader_module") if isinstance(flavor, dict) else None
+        if loader and not str(loader).startswith("mlflow."):
+            yield f"the flavor {str(name)[:80]} is loaded by the module {str(loader)[:80]!r}"
+
+
+def _producer(flavors: Mapping[str, Any]) -> str:
+    """Return the framework of the first flavor that states its version: `sklearn_version`, `xgb_version`, …"""
+    for name, flavor in flavors.items():
+        for key, value in flavor.items() if isinstance(flavor, dict) and name != _FUNCTION else ():
+            if str(key).endswith("_version") and value:
+                return f"{name} {value}"
+    return ""
+
+
+def _declared(declared: Any) -> Signature | None:
+    """Return the signature that MLmodel states; None if it states none."""
+    if not declared or not declared.get("inputs"):
+        return None
+    inputs, outputs = (json.loads(declared.get(side) or "[]") for side in ("inputs", "outputs"))
+    return Signature(tuple(_tensors(inputs, "x")), tuple(_tensors(outputs, "predict")))
+
+
+def _tensors(specs: list[Any], unnamed: str) -> Iterator[Tensor]:
+    for index, spec in enumerate(specs):
+        name = str(spec.get("name") or (unnamed if len(specs) == 1 else f"{unnamed}_{index}"))
+        tensor = spec.get("tensor-spec")
+        if tensor is None:
+            yield Tensor(name, (-1,), _column_type(spec))
+        else:
+            dtype = str(tensor["dtype"])
+            yield Tensor(name, tuple(map(int, tensor["shape"])), "string" if dtype in _TEXTS else dtype)
+
+
+def _column_type(spec: Mapping[str, Any]) -> str:
+    """Return the type of a column; that of objects and arrays as MLflow writes it."""
+    kind = str(spec["type"])
+    items = spec.get("items")
+    return f"{kind}({_column_type(items)})" if isinstance(items, dict) else _TYPES.get(kind, kind)
+
+
+def _pickled(model: Path, paths: list[str]) -> Signature:
+    """Return the signature of the estimator in a pickle that a flavor names; empty if there is none."""
+    for location in paths:
+        if model.is_dir() and location.endswith(_PICKLES):
+            found = read_file(model / location)
+            return signature(found) or Signature(details=Details(warnings=warnings_of(found)))
+    return Signature()

@@ -1,0 +1,55 @@
+"""Spark MLlib: the columns that a saved model or pipeline takes and adds.
+
+spark.ml names its columns in its parameters. Models of spark.mllib (metadata version 1.0,
+mllib/util/modelSaveLoad.scala) have no columns.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+from klever.errors import InvalidError
+from klever.formats.details import Details
+from klever.formats.signature import Signature, Tensor
+from klever.formats.spark import Stage, read_stages
+
+__all__ = ["read_signature"]
+
+_OLD: Final = "org.apache.spark.mllib."
+_MAX_CLASSES: Final = 1000
+
+
+def read_signature(model: Path) -> Signature:
+    """Read it: inputs are the columns that no stage makes, outputs those that the last stage adds."""
+    try:
+        stages = list(read_stages(model))
+        if not stages:
+            raise InvalidError("the pipeline has no stages")
+        return _old(stages[0]) if stages[0].name.startswith(_OLD) else _signature(stages)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise InvalidError(f"its metadata is not that of Spark: {type(error).__name__} {str(error)[:100]}") from error
+
+
+def _signature(stages: list[Stage]) -> Signature:
+    inputs: dict[str, Tensor] = {}
+    made: set[str] = set()
+    for stage in stages:
+        inputs.update((tensor.name, tensor) for tensor in stage.reads() if tensor.name not in {*made, *inputs})
+        made.update(tensor.name for tensor in stage.writes())
+    last = stages[-1]
+    details = Details(
+        format_version="spark.ml",
+        producer=f"spark {last.metadata.get('sparkVersion', '')}".strip(),
+        classes=tuple(map(str, range(min(last.count("numClasses") or 0, _MAX_CLASSES)))),
+    )
+    layers = Counter(stage.short for stage in stages)
+    return Signature(tuple(inputs.values()), tuple(last.writes()), dict(sorted(layers.items())), details)
+
+
+def _old(model: Stage) -> Signature:
+    """Return the signature of a model of spark.mllib, whose `predict` takes vectors."""
+    details = Details(format_version=f"spark.mllib {model.metadata.get('version', '')}".strip(), producer="spark")
+    vector = Tensor("features", (-1, model.features()), "float64")
+    return Signature((vector,), (Tensor("prediction", (-1,), "float64"),), {model.short: 1}, details)

@@ -1,0 +1,112 @@
+"""The standard methods: Create, Apply, Get, List, Update, Delete, Watch and ListEvents, the same for every kind.
+
+A service declares the methods that it has. Their requests and responses are alike but for the kind's own message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from klever.server.objects import Objects
+from klever.v1alpha1.common_pb2 import ListEventsRequest, ListEventsResponse
+
+__all__ = ["StandardMethods"]
+
+Handler = Callable[[Any], Any]
+
+
+class StandardMethods:
+    """The standard methods of one kind."""
+
+    def __init__(self, objects: Objects[Message]) -> None:
+        self._objects = objects
+        self.kind = objects.kind
+
+    def find(self, method: MethodDescriptor) -> Handler | None:
+        """Return the handler of an RPC such as GetServing or ListServings; None if it is not a standard one."""
+        name = self.kind.kind
+        binders: dict[str, Callable[[MethodDescriptor], Handler]] = {
+            f"Create{name}": self._create,
+            f"Apply{name}": self._apply,
+            f"Get{name}": self._get,
+            f"List{name}s": self._list,
+            f"Update{name}": self._update,
+            f"Delete{name}": self._delete,
+            f"Watch{name}s": self._watch,
+        }
+        if self.kind.leads_service:
+            binders["ListEvents"] = self._events
+        bind = binders.get(method.name)
+        return bind(method) if bind else None
+
+    def _create(self, method: MethodDescriptor) -> Handler:
+        field = self.kind.field_of(method.input_type)
+
+        async def create(request: Any) -> Message:
+            return await self._objects.create(getattr(request, field), _namespace(request))
+
+        return create
+
+    def _apply(self, method: MethodDescriptor) -> Handler:
+        field = self.kind.field_of(method.input_type)
+
+        async def apply(request: Any) -> Message:
+            return await self._objects.apply(getattr(request, field), _namespace(request), request.name)
+
+        return apply
+
+    def _get(self, _method: MethodDescriptor) -> Handler:
+        async def get(request: Any) -> Message:
+            return await self._objects.get(_namespace(request), request.name)
+
+        return get
+
+    def _list(self, method: MethodDescriptor) -> Handler:
+        response = GetMessageClass(method.output_type)
+
+        async def list_(request: Any) -> Message:
+            items, page = await self._objects.page(_namespace(request), request.options)
+            return response(items=items, next_page_token=page.next_token, resource_version=page.resource_version)
+
+        return list_
+
+    def _update(self, method: MethodDescriptor) -> Handler:
+        field = self.kind.field_of(method.input_type)
+
+        async def update(request: Any) -> Message:
+            paths = request.update_mask.paths
+            return await self._objects.update(getattr(request, field), _namespace(request), request.name, paths)
+
+        return update
+
+    def _delete(self, _method: MethodDescriptor) -> Handler:
+        async def delete(request: Any) -> Empty:
+            await self._objects.delete(_namespace(request), request.name, request.resource_version)
+            return Empty()
+
+        return delete
+
+    def _watch(self, method: MethodDescriptor) -> Handler:
+        response = GetMessageClass(method.output_type)
+
+        def watch(request: Any) -> AsyncGenerator[bytes, None]:
+            return self._objects.watch(_namespace(request), request.options, response)
+
+        return watch
+
+    def _events(self, _method: MethodDescriptor) -> Handler:
+        async def events(request: ListEventsRequest) -> ListEventsResponse:
+            return await self._objects.events(request)
+
+        return events
+
+
+def _namespace(request: Any) -> str:
+    """Return the namespace that a request names. Requests for a kind without namespaces have no such field."""
+    return str(getattr(request, "namespace", ""))
