@@ -22,7 +22,8 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from hack.kubernetes.cluster import Cluster
 from klever.api.kinds import MODEL_JOB, SERVING
-from klever.kube import KubeClient, KubeConfig
+from klever.kube import KubeClient
+from klever.kube.kubeconfig import load_config
 from klever.store import Key
 from klever.store.kubernetes import KubernetesStore
 from klever.store.validation import SchemaAdmission
@@ -124,7 +125,7 @@ def measure(root: Path, cluster: Cluster, registry: str) -> list[Row]:
 
     def fill_with(jobs: range, servings: range) -> None:
         async def run() -> None:
-            client = await KubeClient.open(KubeConfig.load(cluster.kubeconfig), qps=1e6, burst=10_000)
+            client = await KubeClient.open(load_config(cluster.kubeconfig), qps=1e6, burst=10_000)
             await fill(KubernetesStore(client, SchemaAdmission()), jobs, servings)
             await client.close()
 

@@ -16,7 +16,8 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from hack.kubernetes.cluster import Cluster
 from klever.api.kinds import MODEL_JOB, NAMESPACE
-from klever.kube import KubeClient, KubeConfig
+from klever.kube import KubeClient
+from klever.kube.kubeconfig import load_config
 from klever.store import Store
 from klever.store.kubernetes import KubernetesStore
 from klever.store.sqlite import SqliteStore
@@ -101,7 +102,7 @@ async def both(directory: Path, cluster: Cluster) -> list[tuple[str, float, floa
     sqlite = await SqliteStore.open(directory / "klever.db", SchemaAdmission())
     ours = await measure(sqlite)
     await sqlite.close()
-    client = await KubeClient.open(KubeConfig.load(cluster.kubeconfig), qps=1e6, burst=10_000, connections=64)
+    client = await KubeClient.open(load_config(cluster.kubeconfig), qps=1e6, burst=10_000, connections=64)
     theirs = await measure(KubernetesStore(client, SchemaAdmission()))
     await client.close()
     names = ("creates/s, 1 writer", "creates/s, 16 writers", "list of 10,000, ms", "fan-out to 100, p99 ms")

@@ -53,6 +53,7 @@ class Limits:
     task_memory_bytes: int = _limit(2 << 30, "bytes", "the resident memory of a job's task")
     task_seconds: int = _limit(3600, "seconds", "the run time of a job's task, whatever its spec allows")
     concurrent_renders: int = _limit(4, "renders", "the calls of RenderServing at a time")
+    log_bytes: int = _limit(10 << 20, "bytes", "the log of a replica, task or part; one older part is kept beside it")
     model_files: int = _limit(100_000, "files", "the files of a model, and the members of an archive in one")
     model_bytes: int = _limit(1 << 40, "bytes", "the files of a model, unpacked")
     archive_ratio: int = _limit(300, "times", "the size of a model of more than 256 MiB, over that of its archive")

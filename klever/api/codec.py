@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from datetime import UTC
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -205,7 +205,7 @@ class _Reader:
 
     def _timestamp(self, value: object, path: str) -> dict[str, int] | None:
         try:
-            return {"seconds": math.floor(parse_time(str(value)).timestamp())}
+            return {"seconds": _seconds(str(value))}
         except ValueError:
             self.violations.append(FieldViolation(path, f"{value!r} is not a time as in 2026-01-31T12:00:00Z"))
             return None
@@ -253,6 +253,12 @@ class _Reader:
 
     def _wrong(self, path: str, value: object, wanted: str) -> None:
         self.violations.append(FieldViolation(path, f"must be {wanted}, not {_describe(value)}"))
+
+
+@lru_cache(maxsize=1024)
+def _seconds(text: str) -> int:
+    """Return a time as seconds since 1970. Many objects are of the same second."""
+    return math.floor(parse_time(text).timestamp())
 
 
 def _under(path: str, name: object) -> str:

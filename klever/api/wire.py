@@ -11,7 +11,7 @@ from typing import Final
 
 from klever.errors import InvalidError
 
-__all__ = ["Field", "Walk", "content", "text", "varint", "varints"]
+__all__ = ["Field", "Walk", "content", "embed", "text", "varint", "varints"]
 
 Field = int | memoryview
 """A field's value: a number of a varint or of a fixed width, or the content of a string, bytes or message."""
@@ -96,6 +96,20 @@ def varints(value: Field, most: int) -> Iterator[int]:
         yield number
     if at < len(value):
         raise InvalidError(f"a list has more than {most} numbers")
+
+
+def embed(number: int, content: bytes) -> bytes:
+    """Return a message's encoding as the field of another one."""
+    return _written_varint(number << 3 | _LENGTH) + _written_varint(len(content)) + content
+
+
+def _written_varint(value: int) -> bytes:
+    written = bytearray()
+    while value > 0x7F:
+        written.append(value & 0x7F | 0x80)
+        value >>= 7
+    written.append(value)
+    return bytes(written)
 
 
 def varint(message: memoryview, at: int) -> tuple[int, int]:

@@ -1,8 +1,7 @@
 """Gzip'd tar archives of model files, written reproducibly and unpacked without trust.
 
-Unpacking makes regular files and directories only, walks through directory descriptors without following links, and
-bounds bytes, files, names and expansion: an archive can at worst be refused. What follows the end of the tar is not
-read as entries.
+Unpacking makes regular files and directories only, opens directories without following links, and bounds bytes, files,
+names and expansion: the worst that an archive achieves is a refusal. Bytes after the end of the tar are not entries.
 """
 
 from __future__ import annotations
@@ -29,19 +28,19 @@ _PROBE: Final = 1 << 20
 _WORTH_COMPRESSING: Final = 0.9
 _MAX_NAME: Final = 255
 _RATIO_FROM: Final = 256 << 20
-"""Bytes, from which on the ratio counts: small files of zeros are common."""
+"""Bytes from which the ratio counts. Small files of zeros are common."""
 _MEMBERS: Final = 1000
 _MEMBER: Final = 4096
-"""Bytes of content that each gzip member must have on average, after the first 1,000."""
+"""Bytes of content that each gzip member must have on average, after the first 1,000 members."""
 
 
 def pack(
     directory: Path, names: list[str], write: Callable[[bytes], None], *, progress: Progress = no_progress
 ) -> None:
-    """Write the files `names` of `directory` as one gzip'd tar, piece by piece to `write`.
+    """Write the files `names` of `directory` as one gzip'd tar, in pieces, to `write`.
 
-    Equal names and contents give equal bytes. Content that does not shrink (trained weights) is only stored: reading
-    it back then costs next to nothing, and packing runs at the speed of the checksum.
+    Equal names and contents give equal bytes. Content that does not shrink, such as trained weights, is stored
+    uncompressed: reading it back is cheap, and packing runs at the speed of the checksum.
     """
     with disk_errors(directory):
         sizes = {name: (directory / name).stat().st_size for name in names}
@@ -58,12 +57,12 @@ def pack(
 
 
 def unpack(read: Callable[[int], bytes], target: Path, *, limits: Limits = DEFAULTS) -> list[str]:
-    """Unpack a gzip'd tar into the directory `target`; returns the names of the files, as they came.
+    """Unpack a gzip'd tar into the directory `target`. Return the names of the files in their order.
 
-    `read(n)` yields at most n bytes of the archive, none at its end.
+    `read(n)` returns at most n bytes of the archive, none at its end.
 
     Raises `InvalidError` that names the entry if the archive is damaged, unsafe or beyond `limits`, and
-    `ExhaustedError` on a full disk. What was unpacked until then stays: unpack into a directory of your own.
+    `ExhaustedError` on a full disk. Files that were unpacked before stay: unpack into a directory of your own.
     """
     names = []
     stream = _Inflater(read, limits)
@@ -80,19 +79,19 @@ def unpack(read: Callable[[int], bytes], target: Path, *, limits: Limits = DEFAU
                 tree.write(parts, entry)
                 names.append("/".join(parts))
     while stream.read(BLOCK):
-        pass  # to the end, so that gzip's own checksum is verified
+        pass  # read to the end, to verify gzip's own checksum
     return names
 
 
 def _level(largest: Path) -> int:
-    """1 if the file begins with what compresses, else 0."""
+    """Return the level of compression: 1 if the beginning of the file shrinks, else 0."""
     with disk_errors(largest), largest.open("rb") as file:
         probe = file.read(_PROBE)
     return 1 if len(zlib.compress(probe, 1)) < _WORTH_COMPRESSING * len(probe) else 0
 
 
 def _blocks(path: Path, size: int) -> Iterator[bytes]:
-    """The file's content; raises `InvalidError` unless it is `size` bytes still."""
+    """Yield the file's content. Raises `InvalidError` unless it still has `size` bytes."""
     left = size
     with disk_errors(path), path.open("rb", buffering=0) as file:
         while block := file.read(BLOCK):
@@ -101,7 +100,7 @@ def _blocks(path: Path, size: int) -> Iterator[bytes]:
                 break
             yield block
     if left:
-        raise InvalidError(f"{path} changed while it was read: save again when it is complete")
+        raise InvalidError(f"{path} changed while it was read: save it again when no program writes it")
 
 
 class _Inflater:
@@ -116,7 +115,7 @@ class _Inflater:
         self._members = 1
 
     def read(self, count: int) -> bytes:
-        """At most `count` bytes; none at the end."""
+        """Return at most `count` bytes, none at the end."""
         while True:
             if self._member.eof:
                 self._rest = self._member.unused_data.lstrip(b"\0") or self._source(BLOCK).lstrip(b"\0")
@@ -131,11 +130,11 @@ class _Inflater:
         if not self._rest:
             self._rest = self._source(BLOCK)
             if not self._rest:
-                raise InvalidError("archive is cut short", reason="ARCHIVE_DAMAGED")
+                raise InvalidError("the archive is cut short", reason="ARCHIVE_DAMAGED")
         try:
             block = self._member.decompress(self._rest, count)
         except zlib.error as error:
-            raise InvalidError(f"archive is not gzip, or damaged: {error}", reason="ARCHIVE_DAMAGED") from error
+            raise InvalidError(f"the archive is damaged or is not gzip: {error}", reason="ARCHIVE_DAMAGED") from error
         left = self._member.unconsumed_tail
         self._taken += len(self._rest) - len(left) - len(self._member.unused_data)
         self._given += len(block)
@@ -146,7 +145,9 @@ class _Inflater:
     def _next_member(self) -> None:
         self._members += 1
         if self._members > _MEMBERS + self._given // _MEMBER:
-            raise InvalidError(f"archive has {self._members} gzip members of next to nothing", reason="ARCHIVE_UNSAFE")
+            raise InvalidError(
+                f"the archive has {self._members} gzip members, most of them almost empty", reason="ARCHIVE_UNSAFE"
+            )
         self._member = zlib.decompressobj(_GZIP)
 
     def _check(self) -> None:
@@ -157,12 +158,12 @@ class _Inflater:
 
 
 def _safe_parts(name: str, limits: Limits) -> list[str]:
-    """The components of an entry's name, none for the directory itself."""
+    """Return the components of an entry's name, none for the directory itself."""
     if name.startswith("/"):
         raise _unsafe(name, "has an absolute name")
     parts = [part for part in name.split("/") if part not in {"", "."}]
     if ".." in parts or "\0" in name:
-        raise _unsafe(name, "leads out of its directory")
+        raise _unsafe(name, "is outside the directory of the archive")
     encoded = os.fsencode(name)
     if not _is_utf8(encoded):
         raise _unsafe(name, "has a name that is not UTF-8")
@@ -184,7 +185,7 @@ def _is_utf8(name: bytes) -> bool:
 
 
 class _Tree:
-    """What an archive unpacks to, below the open directory `root`. Entries and directories count as files."""
+    """The tree below the open directory `root` that an archive unpacks to. Entries and directories count as files."""
 
     def __init__(self, root: int, limits: Limits) -> None:
         self._root = root
@@ -197,24 +198,24 @@ class _Tree:
             raise self._limits.exceeded("model_files", "the archive")
 
     def make(self, parts: list[str]) -> None:
-        """Make the directory `parts` where it is missing."""
+        """Make the directory `parts` if it is missing."""
         with ExitStack() as stack:
             self._enter(parts, stack)
 
     def write(self, parts: list[str], entry: tar.Entry) -> None:
-        """Write the file `parts`, which must not be there yet."""
+        """Write the file `parts`, which must not exist yet."""
         with ExitStack() as stack:
             parent = self._enter(parts[:-1], stack)
             try:
                 handle = os.open(parts[-1], os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644, dir_fd=parent)
             except FileExistsError as error:
-                raise _unsafe(entry.name, "is there twice") from error
+                raise _unsafe(entry.name, "occurs twice") from error
             with FileIO(handle, "wb") as file:
                 while block := entry.read(BLOCK):
                     write_all(file, block)
 
     def _enter(self, parts: list[str], stack: ExitStack) -> int:
-        """A descriptor of the directory `parts`, made where it is missing; closed by `stack`."""
+        """Return a descriptor of the directory `parts`, made if it is missing. `stack` closes the descriptor."""
         handle = self._root
         for part in parts:
             with suppress(FileExistsError):

@@ -1,7 +1,7 @@
 """The ORMB document (kleveross/ormb, docs/spec-v1alpha1.md): an artifact's config as JSON, and `ormbfile.yaml`.
 
-`decode` and `encode` convert between a document and `ModelMetadata`. A document may hold fields that Klever does not
-know: `encode` keeps them, so that an artifact of a newer tool survives a change of its metadata.
+`decode` and `encode` convert between a document and `ModelMetadata`. `encode` keeps the fields of a document that
+Klever does not know, so that an artifact of a newer tool survives a change of its metadata.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def encode(metadata: ModelMetadata, previous: Mapping[str, Any] = _NOTHING) -> d
 
 
 def _fields(metadata: ModelMetadata) -> dict[str, Any]:
-    """Return the value of every field, None for those that are left out."""
+    """Return the value of every field, None for fields to leave out."""
     normal = normalize({
         "author": metadata.author,
         "created": metadata.created,
@@ -92,7 +92,7 @@ def _fields(metadata: ModelMetadata) -> dict[str, Any]:
 
 
 def _insert(document: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
-    """Return `document` with `name` at its place, or before the first field that Go writes after it."""
+    """Return `document` with `name` in its place: before the first field that Go writes after it."""
     if name in document:
         return document | {name: value}
     later = list(FIELDS)[list(FIELDS).index(name) + 1 :]

@@ -1,4 +1,4 @@
-"""What a model says about itself, in the same words for every dialect."""
+"""The metadata of a model, the same for every dialect."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class ModelMetadata:
     """The metadata of a model. A field that the author left out is empty.
 
     `created` is an RFC 3339 time; the original ormb writes `0001-01-01T00:00:00Z` for an unknown one. `metrics` and
-    `hyper_parameters` are (name, value) pairs of text. `signature` is None until somebody has read it. `files` names
-    the model's files, `model/…`, where the dialect records them.
+    `hyper_parameters` are (name, value) pairs of text. `signature` is None until a job has read it. `files` names
+    the model's files, `model/…`, if the dialect records them.
     """
 
     author: str = ""

@@ -1,6 +1,6 @@
-"""What `ormb` and the jobs do with models: save, tag, push, pull, export, list, remove.
+"""Operations of `ormb` and of jobs on models: save, tag, push, pull, export, list, remove.
 
-Everything here blocks; asynchronous callers run it in a thread. References without a tag or digest mean `latest`.
+Every function blocks; asynchronous callers use a thread. A reference without a tag or digest means `latest`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from klever.oci.manifest import Descriptor, Manifest
 from klever.oci.progress import Progress, no_progress
 from klever.oci.reference import Reference
 
-if TYPE_CHECKING:  # what stays at home need not load an HTTP client
+if TYPE_CHECKING:  # local operations do not load an HTTP client
     from klever.oci.client import RegistryClient
 
 __all__ = [
@@ -44,8 +44,8 @@ _VERSION: Final = "1"
 class SavedModel:
     """A model in a layout.
 
-    `digest` is the content's identity, `size` the bytes of its layers. `manifest` is what a registry knows the version
-    by. `newer` is False after a pull that found nothing new.
+    `digest` is the content's identity, `size` the bytes of its layers. `manifest` is the descriptor by which a
+    registry knows the version. `newer` is False after a pull that found nothing new.
     """
 
     reference: Reference
@@ -73,8 +73,8 @@ def save(
 ) -> SavedModel:
     """Pack the model directory (`ormbfile.yaml` beside `model/`) into the layout as `reference`.
 
-    Without ormbfile.yaml the format is recognised and the file written. `created` (aware) is recorded unless the file
-    says another. Raises `InvalidError` naming the file and field, or the files that the format misses.
+    Without ormbfile.yaml, detect the format and write the file. `created` is a time with a time zone; the file may name
+    another. Raises `InvalidError` naming the file and field, or the files that the format misses.
     """
     name = _tagged(reference)
     metadata = _described(directory, created)
@@ -85,7 +85,7 @@ def save(
 
 
 def rewrite(reference: Reference, layout: Layout, metadata: ModelMetadata) -> SavedModel:
-    """Give a model in the layout other metadata; its content stays."""
+    """Replace the metadata of a model in the layout. Its content stays."""
     with layout.adding():
         manifest = Manifest.parse(layout.read(layout.resolve(str(_named(reference)))))
         changed = detect(manifest, str(reference)).with_metadata(manifest, metadata, layout)
@@ -93,7 +93,7 @@ def rewrite(reference: Reference, layout: Layout, metadata: ModelMetadata) -> Sa
 
 
 def tag(source: Reference, target: Reference, layout: Layout) -> SavedModel:
-    """Let `target` name what `source` names; raises `NotFoundError` if that is nothing."""
+    """Let `target` name the model that `source` names. Raises `NotFoundError` if there is none."""
     layout.tag(str(_tagged(target)), layout.resolve(str(_named(source))))
     return inspect(target, layout)
 
@@ -108,8 +108,8 @@ def push(
 ) -> SavedModel:
     """Send a model of the layout to its registry.
 
-    With `expected` only while the tag still names that manifest there, or this one already: the answer to an earlier
-    try may have been lost. Raises `ConflictError` if it has moved.
+    With `expected`, push only while the tag in the registry still names that manifest, or this one already: the answer
+    to an earlier try may have been lost. Raises `ConflictError` if the tag has moved.
     """
     saved = inspect(reference, layout)
     content = layout.read(saved.manifest)
@@ -120,7 +120,7 @@ def push(
         try:
             client.put_blob(reference.repository, blob, layout.blob_path(blob.digest), progress=total.part(blob.size))
         except IntegrityError:
-            layout.verify(blob.digest)  # the registry refuses what is damaged here
+            layout.verify(blob.digest)  # the registry refuses a blob that is damaged here
             raise
     media_type = manifest.media_type or mediatypes.IMAGE_MANIFEST
     try:
@@ -134,7 +134,7 @@ def push(
 def pull(
     reference: Reference, layout: Layout, client: RegistryClient, *, progress: Progress = no_progress
 ) -> SavedModel:
-    """Fetch a model into the layout; raises `InvalidError` that says what it is, if it is no model."""
+    """Fetch a model into the layout. Raises `InvalidError`, which names the kind of artifact, if it is not a model."""
     name = _named(reference)
     with layout.adding():
         fetched = client.get_manifest(name.repository, name.target)
@@ -155,8 +155,8 @@ def export(
 ) -> SavedModel:
     """Write `model/` and `ormbfile.yaml` into `directory`, which is made if it is missing.
 
-    Raises `AlreadyExistsError` if there is a `model/` and not `replace`. Unpacks beside it and moves it into place at
-    the end, so that a failure leaves what was there.
+    Raises `AlreadyExistsError` if `model/` exists, unless `replace`. Unpacks beside it and moves it into place at
+    the end, so that a failure leaves the old files.
     """
     if not replace and (directory / _MODEL).exists():
         raise AlreadyExistsError(f"{directory / _MODEL} exists already", reason="MODEL_EXPORTED")
@@ -178,9 +178,9 @@ def pull_and_export(
     relayout: bool = True,
     progress: Progress = no_progress,
 ) -> SavedModel:
-    """What a serving's storage initializer does: the model's files in `directory`, replacing older ones.
+    """Write the model's files into `directory` and replace older ones, as the storage initializer of a serving does.
 
-    With `relayout` as model servers want them: in the version directory `1`, for MLflow in `directory` itself.
+    With `relayout` they are where model servers expect them: in the version directory `1`, for MLflow in `directory`.
     """
     pull(reference, layout, client, progress=progress)
     if not relayout:
@@ -197,24 +197,26 @@ def pull_and_export(
 
 
 def inspect(reference: Reference, layout: Layout) -> SavedModel:
-    """The model that `reference` names in the layout; raises `NotFoundError`, or `InvalidError` if it is none."""
+    """Return the model that `reference` names in the layout. Raises `NotFoundError`, or `InvalidError` for another
+    artifact.
+    """
     name = _named(reference)
     return _inspect(name, layout.resolve(str(name)), layout)
 
 
 def models(layout: Layout) -> list[SavedModel]:
-    """The models in the layout, by name. Entries that are no models, or damaged, are left out."""
+    """Return the models in the layout, by name. Other artifacts and damaged ones are left out."""
     found = []
     for name, descriptor in layout.entries():
         try:
             found.append(_inspect(Reference.parse(name), descriptor, layout))
         except KleverError:
-            continue  # another tool's entry: it stays usable for that tool, and is none of ours to list
+            continue  # an entry of another tool
     return sorted(found, key=lambda model: str(model.reference))
 
 
 def remove(reference: Reference, layout: Layout) -> None:
-    """Forget a model, and delete the content that no other name leads to."""
+    """Remove a model, and the content that no other name uses."""
     layout.untag(str(_named(reference)))
     layout.collect()
 
@@ -279,7 +281,7 @@ def _export(
 
 
 def _replace(source: Path, target: Path) -> None:
-    """Move `source` to `target`; what was there goes beside `source`, and away with its temporary directory."""
+    """Move `source` to `target`. An old target moves beside `source`, and is removed with its temporary directory."""
     old = source.with_name(f"old-{target.name}")
     if target.exists():
         target.rename(old)
@@ -299,12 +301,14 @@ def _named(reference: Reference) -> Reference:
 
 def _tagged(reference: Reference) -> Reference:
     if reference.digest:
-        raise InvalidError(f"{reference}: name a tag; the digest follows from the content", reason="REFERENCE_INVALID")
+        raise InvalidError(
+            f"{reference}: give a tag instead of a digest, which follows from the content", reason="REFERENCE_INVALID"
+        )
     return _named(reference)
 
 
 class _Total:
-    """Adds the progress of several blobs up."""
+    """Adds up the progress of several blobs."""
 
     def __init__(self, total: int, progress: Progress) -> None:
         self._total = total

@@ -1,7 +1,7 @@
 """`ormbfile.yaml`: the metadata that a user writes beside the `model/` directory.
 
 Its fields are those of the ORMB document (`klever.artifacts.document`). The original reads it with Go's yaml.v2: names
-match without regard to case, and a scalar where text belongs is text as it stands (`value: 0.10` is "0.10", not 0.1).
+match without regard to case, and a scalar in the place of text is the text as written (`value: 0.10` is "0.10").
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ __all__ = ["NAME", "read_ormbfile", "write_ormbfile"]
 
 NAME: Final = "ormbfile.yaml"
 _MAX_BYTES: Final = 1 << 20
-_LINE_BREAKS: Final = frozenset("\x85\u2028\u2029")  # PyYAML leaves them bare, and reads them back as something else
+_LINE_BREAKS: Final = frozenset("\x85\u2028\u2029")  # PyYAML writes them as they are, and reads them as line breaks
 
 
 def read_ormbfile(path: Path) -> ModelMetadata | None:
-    """Return the metadata in the file; None if there is no file.
+    """Return the metadata in the file, None if there is no file.
 
     Raises `InvalidError` that names file and field (`…/ormbfile.yaml: signature.inputs[0].size: must be a list`).
     """
@@ -45,7 +45,7 @@ def read_ormbfile(path: Path) -> ModelMetadata | None:
 
 
 def write_ormbfile(path: Path, metadata: ModelMetadata) -> None:
-    """Write the metadata without `files`, which follow from the directory. A failure leaves the file as it was."""
+    """Write the metadata without `files`, which follow from the directory. A failure leaves the old file."""
     fields = document.encode(replace(metadata, files=()))
     text = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
     if not _LINE_BREAKS.isdisjoint(text):

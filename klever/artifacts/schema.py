@@ -1,4 +1,4 @@
-"""The fields of the ORMB document, and the check that a document has them in their types."""
+"""The fields of the ORMB document, and a check of their types."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _DETAILS: Final = {
     "warnings": [str],
     "featureNames": [str],
 }
-"""Klever's own: the original ormb ignores them."""
+"""Fields of Klever alone. The original ormb ignores them."""
 FIELDS: Final[Mapping[str, Any]] = {
     "author": str,
     "created": str,
@@ -58,7 +58,7 @@ def normalize(document: Mapping[str, Any], *, fold: bool = False) -> dict[str, A
     normal: dict[str, Any] = _normal(document, FIELDS, "", fold)
     created = normal.get("created", "")
     if created and not _is_rfc3339(created):
-        raise _violation("created", f"{created!r} is not an RFC 3339 time such as 2024-05-01T12:00:00Z")
+        raise _violation("created", f"invalid time {created!r}: must be RFC 3339, such as 2024-05-01T12:00:00Z")
     return normal
 
 
@@ -88,7 +88,7 @@ def _normal_object(value: Mapping[str, Any], kind: Mapping[str, Any], path: str,
     known = _folded(value, kind, prefix) if fold and "*" not in kind else value
     if "*" in kind:
         if not all(map(_is_text, known)):
-            raise _violation(path, "a name holds half of a character")
+            raise _violation(path, "a name contains half of a surrogate pair")
         return {name: _normal(known[name], kind["*"], prefix + name, fold) for name in sorted(known)}
     ordered = [name for name in kind if name in known] + [name for name in known if name not in kind]
     normal = {
@@ -98,15 +98,15 @@ def _normal_object(value: Mapping[str, Any], kind: Mapping[str, Any], path: str,
 
 
 def _folded(value: Mapping[str, Any], kind: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """Return `value` under the names of `kind`, each of which may be written in one way alone."""
+    """Return `value` under the names of `kind`. A name must not occur twice, in two spellings."""
     names = {name.casefold(): name for name in kind}
     known: dict[str, Any] = {}
     for written, item in value.items():
         name = names.get(written.casefold())
         if name is None:
-            raise _violation(prefix + written, f"unknown field; there are {', '.join(kind)}")
+            raise _violation(prefix + written, f"unknown field: must be one of {', '.join(kind)}")
         if name in known:
-            raise _violation(prefix + written, f"is {name} once more: leave one out")
+            raise _violation(prefix + written, f"duplicate of {name}: leave one out")
         known[name] = item
     return known
 
@@ -117,7 +117,7 @@ def _normal_scalar(value: Any, kind: type[str] | range, path: str, fold: bool) -
     if not isinstance(value, str):
         raise _violation(path, "must be text")
     if not _is_text(value):
-        raise _violation(path, "holds half of a character")
+        raise _violation(path, "contains half of a surrogate pair")
     return value
 
 
@@ -126,16 +126,16 @@ def _normal_number(value: Any, within: range, path: str, fold: bool) -> int:
         try:
             value = int(value)
         except ValueError as error:
-            raise _violation(path, f"{value[:80]!r} is not a whole number") from error
+            raise _violation(path, f"invalid number {value[:80]!r}: must be a whole number") from error
     if not isinstance(value, int) or isinstance(value, bool):
         raise _violation(path, "must be a whole number")
     if value not in within:
-        raise _violation(path, f"is not within {within[0]}..{within[-1]}")
+        raise _violation(path, f"must be within {within[0]}..{within[-1]}")
     return value
 
 
 def _is_text(value: str) -> bool:
-    """JSON can spell surrogates that stand alone: nothing that speaks UTF-8 takes them."""
+    """Report whether text contains a surrogate alone. JSON can spell one; UTF-8 cannot."""
     return value.isprintable() or not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 

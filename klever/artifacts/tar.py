@@ -1,7 +1,7 @@
-"""Tar headers: written as POSIX.1-2001 (pax), read in every common dialect, with bounds on what a header may cost.
+"""Tar headers: written as POSIX.1-2001 (pax), read in every common dialect, with bounds on the cost of a header.
 
-`tarfile` reads extended headers of any size into memory and follows what they say; this reader takes regular files
-and directories, and refuses everything else by name.
+`tarfile` reads extended headers of any size into memory and obeys them. This reader accepts regular files and
+directories, and refuses every other entry by name.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _RECORD: Final = 512
 _MAX_EXTENDED: Final = 64 << 10
 _MAX_DIGITS: Final = 18
 _MAX_HEADERS: Final = 16
-"""Extended headers in a row: writers put at most three or four before an entry."""
+"""Extended headers in a row. Writers put at most three or four before an entry."""
 END: Final = bytes(2 * _RECORD)
-"""What ends an archive."""
+"""The end of an archive."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A regular file or a directory. `read(n)` yields its next bytes; what is left unread is skipped."""
+    """A regular file or a directory. `read(n)` returns its next bytes; unread ones are skipped."""
 
     name: str
     is_directory: bool
@@ -35,19 +35,19 @@ class Entry:
 
 
 def header(name: str, size: int) -> bytes:
-    """The header of a regular file: mode 0644, owner 0, time 0, so that equal files make equal archives."""
+    """Return the header of a regular file: mode 0644, owner 0, time 0, so that equal files make equal archives."""
     info = tarfile.TarInfo(name)
     info.size, info.mode = size, 0o644
     return info.tobuf(tarfile.PAX_FORMAT)
 
 
 def padding(size: int) -> bytes:
-    """Zeros that fill the last record of a file of `size` bytes."""
+    """Return the zeros that fill the last record of a file of `size` bytes."""
     return bytes(-size % _RECORD)
 
 
 def read_entries(read: Callable[[int], bytes]) -> Iterator[Entry]:
-    """The entries of the tar stream behind `read` (n -> at most n bytes, empty at its end), one after the other.
+    """Yield the entries of the tar stream behind `read` (n -> at most n bytes, empty at its end).
 
     Raises `InvalidError` on a damaged header, a truncated stream, a link, device or sparse file, naming the entry.
     """
@@ -105,7 +105,7 @@ def _next_header(read: Callable[[int], bytes], extended: dict[str, str]) -> tarf
 
 
 def _extended_header(read: Callable[[int], bytes], info: tarfile.TarInfo, extended: dict[str, str]) -> dict[str, str]:
-    """What an extended header says of the entry after it; global headers say nothing that we use."""
+    """Return what an extended header says of the next entry. Klever uses nothing of global headers."""
     if info.size > _MAX_EXTENDED:
         raise InvalidError(f"archive has an extended header of {info.size} bytes", reason="ARCHIVE_UNSAFE")
     content = _read_exactly(read, info.size + len(padding(info.size)), info.name)[: info.size]
@@ -117,7 +117,7 @@ def _extended_header(read: Callable[[int], bytes], info: tarfile.TarInfo, extend
 
 
 def _pax_records(content: bytes) -> Iterator[tuple[str, str]]:
-    """Records `LENGTH KEY=VALUE\\n` (POSIX.1-2001, pax Extended Header)."""
+    """Yield the records `LENGTH KEY=VALUE\\n` (POSIX.1-2001, pax Extended Header)."""
     while content:
         length, _, _ = content.partition(b" ")
         if not length.isdigit() or len(length) > _MAX_DIGITS or not len(length) < int(length) <= len(content):

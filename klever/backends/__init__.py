@@ -1,8 +1,8 @@
 """Backends: where a Serving's replicas run.
 
-The contract is declarative: `ensure` names everything of one Serving that shall exist, and what is not named goes.
-A backend pulls the pinned model, prepares the runtime's environment, starts, probes and restarts replicas on its own
-and tells of every change through `watch`; it never touches routes. Implementations are chosen by `klever.cmd` alone.
+The contract is declarative: `ensure` names everything of one Serving that must exist, and the backend removes the rest.
+A backend pulls the pinned model, prepares the runtime's environments, and starts, probes and restarts replicas on its
+own. `watch` yields every change. A backend never touches routes. Only `klever.cmd` chooses implementations.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ServingKey:
 class PredictorWorkload:
     """Replicas that run the same.
 
-    `id` is a short hash of everything below except `replicas`, `signature` and `trust`: another id is another set of
+    `id` is a short hash of everything below except `replicas`, `signature` and `trust`. Another id means another set of
     replicas, beside the old one. `predictor` is who uses it, the first if several do; it may change while the replicas
     run. `model` is a reference pinned by manifest digest, empty for a command
     without a model. `content` is the content layer's digest (the key of the unpacked model). `env` (Kubernetes' EnvVar
@@ -58,10 +58,10 @@ class PredictorWorkload:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Everything of one Serving that shall run.
+    """Everything of one Serving that must run.
 
-    `predictors` have different ids. `keep` names workloads that run already and are left as they are: they still carry
-    traffic. `shares` are the percentages of the requests without a header match, by predictor, for a backend that
+    `predictors` have different ids. `keep` names workloads that run already and stay as they are, because they still
+    carry traffic. `shares` are the percentages of the requests without a header match, by predictor, for a backend that
     routes them itself.
     """
 
@@ -77,22 +77,23 @@ class InstancePhase(StrEnum):
     """Not started: the model is being pulled or the environment prepared; the message says which, and how far."""
     STARTING = "Starting"
     READY = "Ready"
-    """The last health check, an inference, was answered; a message tells how, if the model refused its zeros."""
+    """The replica answered the last health check, an inference. The message says how a model refused the zeros."""
     BACK_OFF = "BackOff"
-    """Ended or hung, and waits to be started again; the message says why, with the last log lines."""
+    """Ended or hung, and waits for its next start; the message says why, with the last log lines."""
     FAILED = "Failed"
-    """Cannot work as it is (the model does not unpack, the runtime refuses it): not tried again until it changes."""
+    """Cannot work as it is: the model does not unpack, or the runtime refuses it. Only a change retries it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
     """One replica as it is now.
 
-    `http`, `grpc` and `metrics` are endpoints, `HOST:PORT` or `unix:PATH`, empty until requests are taken there.
+    `http`, `grpc` and `metrics` are endpoints, `HOST:PORT` or `unix:PATH`, empty until the replica takes requests.
     Replicas that share a load balancer, such as a Service of Kubernetes, have the same endpoint. Metrics are at the
-    path `/metrics`. `sandbox` is the level of the sandbox that it runs in, empty until it runs.
-    `trust` is that of the workload that it was started for. `index` numbers the replicas of a workload from 0: a
-    workload that gets fewer replicas loses those with the highest ones. `predictor` is empty until `ensure` names it.
+    path `/metrics`. `sandbox` is the level of the replica's sandbox, empty until it runs; `sandbox_gaps`
+    says what that does not enforce because the kernel is too old. `trust` is that of the
+    workload that it runs. `index` numbers the replicas of a workload from 0: a workload that gets fewer replicas loses
+    those with the highest ones. `predictor` is empty until `ensure` names it.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Instance:
     grpc: str = ""
     metrics: str = ""
     sandbox: str = ""
+    sandbox_gaps: tuple[str, ...] = ()
     guard: Guard = Guard.NONE
     started_at: datetime | None = None
     trust: Trust = Trust.CODE
@@ -114,14 +116,14 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """What a backend would create for a predictor: generated files by path, and an instance as it would be Ready."""
+    """What a backend would create for a predictor: the generated files by path, and a Ready instance."""
 
     files: Mapping[str, str]
     instance: Instance
 
 
 class Backend(Protocol):
-    """Runs the replicas of Servings. Safe to call again at any time with the same or newer arguments."""
+    """Runs the replicas of Servings. Every call is safe to repeat, with the same or newer arguments."""
 
     routes_shares: bool
     """Whether `ensure` routes the requests without a header match, by `Workload.shares`.
@@ -133,29 +135,29 @@ class Backend(Protocol):
         """Return what this backend does not support, by field path below the predictor; empty if it can run. Pure."""
 
     async def render(self, key: ServingKey, predictor: PredictorWorkload, files: Sequence[str]) -> Rendering:
-        """Return what would be created for a predictor that `check` passed; nothing is, and no model is pulled.
+        """Return what `ensure` would create for a predictor that `check` passed. Create nothing, and pull no model.
 
         `files` are the names of the model's files, as its metadata lists them; empty if it lists none. Raises
-        `InvalidError` for a model that cannot be served, `FailedPreconditionError` if its files are not known.
+        `InvalidError` for a model that cannot be served, `FailedPreconditionError` if its files are unknown.
         """
 
     async def ensure(self, workload: Workload) -> None:
-        """Make exactly these workloads exist. Returns before they are ready; watch tells of progress.
+        """Make exactly these workloads exist. Returns before they are ready; `watch` yields their progress.
 
-        Workloads and replicas that are named neither there nor in `keep` are stopped gracefully and removed.
+        Replicas of other workloads, unless `keep` names them, are stopped gracefully and removed.
         """
 
     async def observe(self, key: ServingKey) -> tuple[Instance, ...]:
         """Return the Serving's replicas as they are now, sorted by name; empty if there are none."""
 
     async def remove(self, key: ServingKey) -> None:
-        """Stop and remove everything of the Serving; returns when nothing of it runs. Unknown keys are no error."""
+        """Stop and remove everything of the Serving. Return when nothing of it runs. An unknown key is not an error."""
 
     async def list(self) -> tuple[ServingKey, ...]:
-        """Return every Serving that has replicas here (for finding orphans after a restart)."""
+        """Return every Serving that has replicas here, to find orphans after a restart."""
 
     def logs(self, key: ServingKey, instance: str, *, tail: int | None, follow: bool) -> AsyncIterator[str]:
-        """Yield log lines of one replica. Raises `NotFoundError`."""
+        """Yield log lines of one replica. Raises `NotFoundError` for an unknown one."""
 
     def watch(self) -> AsyncIterator[ServingKey]:
-        """Yield every Serving that has replicas, then each whose instances changed; never ends by itself."""
+        """Yield every Serving that has replicas, then each whose instances change. Never ends by itself."""

@@ -1,1 +1,1 @@
-"""Projects, models and versions over an OCI registry, the platform's own or another."""
+"""Projects, models and versions in an OCI registry, the platform's own or another."""

@@ -1,4 +1,4 @@
-"""Versions that were read, as many as fit: whoever pushes a version writes its metadata, and decides its size."""
+"""A cache of versions, bounded by bytes: whoever pushes a version decides how large its metadata is."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["VersionCache"]
 
 _MOST_VERSIONS: Final = 4096
 _MOST_BYTES: Final = 8 << 20
-"""Of metadata as JSON, which takes up to ten times as much in memory."""
+"""Bytes of metadata as JSON, which takes up to ten times as much in memory."""
 
 
 class VersionCache:
-    """Versions by repository and digest. Threads may use it at the same time."""
+    """Versions by repository and digest. Threads may share it."""
 
     def __init__(self) -> None:
         self._versions: OrderedDict[tuple[str, Digest], tuple[Version, int]] = OrderedDict()

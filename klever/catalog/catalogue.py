@@ -1,4 +1,4 @@
-"""The contract of a catalogue: what registries hold, read as projects, models and versions."""
+"""The contract of a catalogue: registries as projects, models and versions."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class Version:
 
     @property
     def pinned(self) -> Reference:
-        """The reference that names exactly this version for ever."""
+        """The reference that always names exactly this version."""
         return self.reference.with_digest(self.digest)
 
     @property
     def created(self) -> datetime:
-        """The time of creation that the metadata gives; the beginning of time if it gives none."""
+        """The time of creation in the metadata, the beginning of time if it names none."""
         try:
             return parse_time(self.metadata.created)
         except ValueError:
@@ -59,7 +59,7 @@ class Version:
 class Push:
     """A tag that names a manifest. `new` is False if it was there when the catalogue began to watch.
 
-    The media types are empty where the catalogue does not know them without reading the manifest.
+    The media types are empty if the catalogue would have to read the manifest for them.
     """
 
     repository: str
@@ -71,9 +71,9 @@ class Push:
 
 
 class Catalogue(ABC):
-    """Reads, tags and deletes what registries hold.
+    """Reads, tags and deletes artifacts in registries.
 
-    A repository is `PROJECT/MODEL`, without a host: it is in the platform's registry. A `Reference` with a host names a
+    A repository is `PROJECT/MODEL` without a host, in the platform's registry. A `Reference` with a host names a
     version in another registry, which `resolve` and `tag` reach as well. Listings hold summaries of models only; a
     version whose metadata cannot be read is None in them.
 
@@ -99,7 +99,7 @@ class Catalogue(ABC):
     ) -> tuple[list[Version | None], bool]:
         """Return at most `limit` versions in the order of their tags, from `offset` on, and whether more follow.
 
-        Only tags that contain the text `containing` count. A page is shorter where metadata is large, but not empty.
+        Only tags that contain the text `containing` count. A page is shorter if its metadata is large, but never empty.
         """
 
     @abstractmethod
@@ -116,7 +116,7 @@ class Catalogue(ABC):
 
     @abstractmethod
     async def tag(self, version: Version, tag: str, expected: Digest | None) -> None:
-        """Let `tag` name the version; raises `ConflictError` if it does not name `expected`, where that is given."""
+        """Let `tag` name the version. With `expected`, raises `ConflictError` if the tag names another digest."""
 
     @abstractmethod
     async def delete(self, reference: Reference) -> None:
@@ -124,8 +124,8 @@ class Catalogue(ABC):
 
     @abstractmethod
     def contents(self) -> AsyncIterator[Digest]:
-        """Yield the content of each version that a tag names now; a version that cannot be read is left out."""
+        """Yield the content of each version that a tag names now. Leave out versions that cannot be read."""
 
     @abstractmethod
     def notifications(self) -> AsyncIterator[Push]:
-        """Yield each version that is there, then each push, for ever. One reader at a time."""
+        """Yield each version that exists, then each push. Never ends by itself. One reader at a time."""

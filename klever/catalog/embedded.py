@@ -1,6 +1,6 @@
-"""The catalogue of the embedded registry, which it reads and writes in process.
+"""The catalogue of the embedded registry, read and written in process.
 
-A page of versions costs the manifests of that page, however many versions a model has.
+A page of versions costs the manifests of the page, however many versions a model has.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from klever.registry.registry import Registry
 __all__ = ["EmbeddedCatalogue", "Pushes"]
 
 _PAGE: Final = 1000
-"""Names that are read in one go; other tasks run in between."""
+"""Names that are read at once. Other tasks run in between."""
 _CHUNK: Final = 8
 """Versions that are read at a time."""
 _CANDIDATES: Final = 4
-"""Tags, the last pushed ones, among which a model's latest version is looked for."""
+"""The tags, pushed last, among which the latest version of a model is searched."""
 _CACHED_LATEST: Final = 4096
 _WAITING: Final = 10_000
 
 
 class Pushes:
-    """Keeps the registry's pushes until the catalogue's reader takes them; `listen` waits while 10,000 are kept."""
+    """Keeps the registry's pushes until the catalogue takes them. `listen` waits while 10,000 are kept."""
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[Push] = asyncio.Queue(_WAITING)
@@ -55,7 +55,7 @@ class Pushes:
 
 
 class EmbeddedCatalogue(Catalogue):
-    """Reads `registry` and takes the `pushes` that it is told of. `remote` reads references with a host."""
+    """Reads `registry`, and yields its `pushes`. `remote` reads references with a host."""
 
     def __init__(self, registry: Registry, pushes: Pushes, remote: Catalogue, *, limits: Limits = DEFAULTS) -> None:
         self._registry = registry
@@ -102,7 +102,7 @@ class EmbeddedCatalogue(Catalogue):
         return await read_by_time(tags, partial(self._read_all, repository), repository, self._limits, chunk=_CHUNK)
 
     async def latest(self, repository: str) -> Version | None:
-        """Return the version that was created last among those pushed last; None if none of these is a model."""
+        """Return the newest of the versions that were pushed last; None if none of these is a model."""
         tags = self._registry.newest(repository, config_media_types(), limit=_CANDIDATES)
         known = self._latest.get(repository)
         if known is not None and known[0] == tags:
@@ -149,7 +149,7 @@ class EmbeddedCatalogue(Catalogue):
             except KleverError:  # damaged, deleted since, or beyond a limit
                 continue
             yield content
-            await asyncio.sleep(0)  # nothing above waits: others get their turn
+            await asyncio.sleep(0)  # nothing above waits: let other tasks run
 
     async def notifications(self) -> AsyncIterator[Push]:
         async for repository, tag in self._tags():
@@ -174,7 +174,7 @@ class EmbeddedCatalogue(Catalogue):
             raise NotFoundError(f"model {repository} not found", reason="MODEL_NOT_FOUND") from error
 
     async def _read_all(self, repository: str, tags: Sequence[Tag]) -> list[Version | None]:
-        """Return what each tag names; None where that cannot be read."""
+        """Return what each tag names, None if that cannot be read."""
         return [await self._readable(Reference(repository, tag=tag.name), tag.digest) for tag in tags]
 
     async def _readable(self, reference: Reference, digest: Digest) -> Version | None:

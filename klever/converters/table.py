@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 from klever.converters import Converter
+from klever.converters.builtin import BUILT_IN
 from klever.errors import InvalidError
 from klever.plugins import Table
 
@@ -13,22 +13,19 @@ __all__ = ["CONVERTERS", "converter"]
 
 
 def _claims(row: Any) -> tuple[tuple[str, str]]:
-    if not isinstance(row, type) or not hasattr(row, "source") or not hasattr(row, "target"):
-        raise TypeError(f"expected a class with source and target, not {row!r}")
+    if isinstance(row, type) or not all(hasattr(row, name) for name in ("source", "target", "program", "options")):
+        raise TypeError(f"expected an object with the members of klever.converters.Converter, not {row!r}")
     return ((row.source, row.target),)
 
 
-_BUILT_IN: Final[Mapping[tuple[str, str], str]] = {}
-"""Source and target format -> the class, as module:Class."""
-
-CONVERTERS: Final = Table[tuple[str, str], type[Converter]]("klever.converters", _BUILT_IN, _claims)
-"""The classes by source and target format, with those of plugins."""
+CONVERTERS: Final = Table[tuple[str, str], Converter]("klever.converters", BUILT_IN, _claims)
+"""The converters by source and target format, with those of plugins."""
 
 
 def converter(source: str, target: str) -> Converter:
     """Return the converter of a pair; raises `InvalidError` if the table has none."""
     try:
-        return CONVERTERS[source, target]()
+        return CONVERTERS[source, target]
     except KeyError as error:
         pairs = ", ".join(f"{one} to {other}" for one, other in sorted(CONVERTERS)) or "none"
         raise InvalidError(

@@ -43,6 +43,24 @@ _BUILT_IN: Final = {
             lock=_LOCKS / "triton.txt",
         ),
         Environment(
+            name="onnx",
+            description="ONNX and ONNX Runtime, for conversions of MXNet, Caffe and Caffe2 models and for quantization",
+            pythons=("3.11", "3.12"),
+            lock=_LOCKS / "onnx.txt",
+        ),
+        Environment(
+            name="tensorflow",
+            description="TensorFlow 2.21 with Keras 2 and 3, and tf2onnx, for conversions of TensorFlow models",
+            pythons=("3.11", "3.12"),
+            lock=_LOCKS / "tensorflow.txt",
+        ),
+        Environment(
+            name="tabular-onnx",
+            description="scikit-learn, XGBoost and LightGBM with skl2onnx, for conversions of their models to ONNX",
+            pythons=("3.11", "3.12"),
+            lock=_LOCKS / "tabular-onnx.txt",
+        ),
+        Environment(
             name="llamacpp",
             description="llama.cpp with its HTTP server, for language models in GGUF",
             pythons=("3.11", "3.12"),

@@ -37,11 +37,11 @@ class Layout(Protocol):
 Row = TypeVar("Row", bound=Layout)
 
 
-def top_names(model_dir: Path) -> list[str]:
-    """Return the names at the top of a model directory; raises `InvalidError` if it is not a directory."""
-    if not model_dir.is_dir():
-        raise InvalidError(f"{model_dir} is not a directory: the files of a model must be in model/")
-    return [path.name for path in entries(model_dir)]
+def top_names(model: Path) -> list[str]:
+    """Return the names at the top of a model directory, or that of a file; raises `InvalidError` for another path."""
+    if not model.is_dir() and not model.is_file():
+        raise InvalidError(f"{model} is not a directory: the files of a model must be in model/")
+    return [path.name for path in entries(model)]
 
 
 def faults(row: Layout, names: list[str]) -> list[str]:
@@ -61,12 +61,12 @@ def faults(row: Layout, names: list[str]) -> list[str]:
     return found
 
 
-def recognise(rows: Iterable[Row], model_dir: Path) -> Row:
-    """Return the format that fits a model directory; raises `InvalidError` if none or several do."""
+def recognise(rows: Iterable[Row], model: Path) -> Row:
+    """Return the format that fits a model directory, or a file; raises `InvalidError` if none or several do."""
     known = [row for row in rows if row.files]
-    names = top_names(model_dir)
+    names = top_names(model)
     named = [row for row in known if not faults(row, names)]
-    fitting = [row for row in named if not _unmarked(row, names, model_dir)]
+    fitting = [row for row in named if not _unmarked(row, entries(model))]
     leading = [row for row in fitting if row.leads]
     marked = [row for row in fitting if _is_marked(row, names)]
     for preferred in (leading, marked, fitting):
@@ -80,7 +80,7 @@ def recognise(rows: Iterable[Row], model_dir: Path) -> Row:
         what = "fits no format"
         needs = "; ".join(f"{row.name} needs {' and '.join(map(_shown, row.files))}" for row in known)
         how = f"name the format in ormbfile.yaml (format: …), or the files as one of these: {needs}"
-    raise InvalidError(f"{model_dir} {what} (it holds {found}): {how}", reason="FORMAT_UNKNOWN")
+    raise InvalidError(f"{model} {what} (it holds {found}): {how}", reason="FORMAT_UNKNOWN")
 
 
 def _fits(name: str, pattern: str) -> bool:
@@ -96,12 +96,12 @@ def _is_marked(row: Layout, names: list[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in row.markers for name in names)
 
 
-def _unmarked(row: Layout, names: list[str], model_dir: Path) -> bool:
+def _unmarked(row: Layout, paths: list[Path]) -> bool:
     """Say whether a file does not begin as the format needs it."""
     return any(
-        fnmatchcase(name, pattern) and not re.search(marker, _head(model_dir / name), re.DOTALL)
+        fnmatchcase(path.name, pattern) and not re.search(marker, _head(path), re.DOTALL)
         for pattern, marker in row.markers.items()
-        for name in names
+        for path in paths
     )
 
 

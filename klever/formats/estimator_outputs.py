@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from klever.formats.classes import numbered
 from klever.formats.estimators import Estimator, estimator
 from klever.formats.signature import Tensor
 from klever.pickles.values import NumpyArray, numpy_array
@@ -47,7 +48,7 @@ def classes(last: Estimator) -> tuple[str, ...]:
     if last.short in _CLUSTERS or last.name.startswith(_TRANSFORMERS):
         return ()
     count = last.count("n_classes_") if last.library == "xgboost" else None  # which numbers its classes
-    return last.texts("classes_", "_classes") or tuple(str(number) for number in range(count or 0))
+    return last.texts("classes_", "_classes") or numbered(count or 0)
 
 
 def outputs(last: Estimator) -> tuple[Tensor, ...]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection
 from typing import Any, BinaryIO, Final, NoReturn
+
+import orjson
 
 __all__ = ["JsonError", "read_json"]
 
 _CHUNK: Final = 1 << 18
 _MAX_TOKEN: Final = 1 << 20
-_MAX_KEPT: Final = 16 << 20
+_MAX_KEPT: Final = 8 << 20
 """Bytes of the values that are kept."""
 _MAX_DEPTH: Final = 100
-_ITEM: Final = 16
+_MAX_PASSED_DEPTH: Final = 10_000
+"""Of what is passed over, such as a tree."""
+_ITEM: Final = 32
 """Bytes that a value counts beside its text."""
 _SPACE: Final = re.compile(rb"[ \t\r\n]*+")
 _STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
@@ -91,8 +94,8 @@ class _Text:
         if self._left < 0:
             self._fail(f"what is kept has more than {_MAX_KEPT} bytes")
         try:
-            return json.loads(token)
-        except (ValueError, RecursionError) as error:
+            return orjson.loads(token)
+        except ValueError as error:
             raise JsonError(f"{token[:40]!r} is not a value, before byte {self._position()}") from error
 
     def _pass_over(self) -> int:
@@ -113,6 +116,8 @@ class _Text:
                 continue
             self._at += 1
             depth += 1 if found in _OPENING else -1
+            if depth > _MAX_PASSED_DEPTH:
+                self._fail(f"it is nested more than {_MAX_PASSED_DEPTH} levels deep")
             objects += depth == 2 and found == _BRACE
         return objects
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from klever.errors import InvalidError
+from klever.formats.classes import numbered
 from klever.formats.details import Details
 from klever.formats.files import only_match
 from klever.formats.json_stream import JsonError, read_json
@@ -22,6 +23,7 @@ __all__ = ["FILES", "read_signature"]
 FILES: Final = "*.txt|*.lightgbm|*.lgb|model.json"
 _LIMIT: Final = 64 << 30
 _MAX_HEADER: Final = 16 << 20
+_MAX_LINES: Final = 1000
 _PASSED_OVER: Final = (
     "tree_info", "feature_infos", "monotone_constraints", "feature_importances", "pandas_categorical",
 )  # fmt: skip
@@ -62,8 +64,8 @@ def _of_text(file: BinaryIO) -> Signature:
     left = _MAX_HEADER
     while (line := file.readline(left)).strip():
         left -= len(line)
-        if left <= 0:
-            raise InvalidError(f"its header has more than {_MAX_HEADER} bytes")
+        if left <= 0 or len(header) > _MAX_LINES:
+            raise InvalidError(f"its header has more than {_MAX_HEADER} bytes or {_MAX_LINES} lines")
         name, _, value = line.decode(errors="replace").rstrip("\r\n").partition("=")
         header[name] = value
     sizes = [int(size) for size in header.get("tree_sizes", "").split()]
@@ -81,7 +83,7 @@ def _signature(header: Mapping[str, Any], names: tuple[str, ...], trees: int, wa
     details = Details(
         format_version=str(header["version"]),
         producer="lightgbm",
-        classes=tuple(map(str, range(classes))) if classes > 1 else (),
+        classes=numbered(classes) if classes > 1 else (),
         warnings=warnings,
         feature_names=names,
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from klever.errors import InvalidError
+from klever.formats.classes import numbered
 from klever.formats.details import Details
 from klever.formats.signature import Signature, Tensor
 from klever.formats.spark import Stage, read_stages
@@ -18,7 +19,6 @@ from klever.formats.spark import Stage, read_stages
 __all__ = ["read_signature"]
 
 _OLD: Final = "org.apache.spark.mllib."
-_MAX_CLASSES: Final = 1000
 
 
 def read_signature(model: Path) -> Signature:
@@ -42,7 +42,7 @@ def _signature(stages: list[Stage]) -> Signature:
     details = Details(
         format_version="spark.ml",
         producer=f"spark {last.metadata.get('sparkVersion', '')}".strip(),
-        classes=tuple(map(str, range(min(last.count("numClasses") or 0, _MAX_CLASSES)))),
+        classes=numbered(last.count("numClasses") or 0),
     )
     layers = Counter(stage.short for stage in stages)
     return Signature(tuple(inputs.values()), tuple(last.writes()), dict(sorted(layers.items())), details)

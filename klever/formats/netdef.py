@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -25,9 +26,13 @@ _LIMIT: Final = 2 << 30
 _MAX_OPERATORS: Final = 10_000
 _MAX_RANK: Final = 64
 _NET_OPERATOR, _NET_INPUT, _NET_OUTPUT = 2, 7, 8
-_OPERATOR_OUTPUT, _OPERATOR_TYPE, _OPERATOR_ARGUMENT = 2, 4, 5
+_OPERATOR_INPUT, _OPERATOR_OUTPUT, _OPERATOR_TYPE, _OPERATOR_ARGUMENT = 1, 2, 4, 5
 _ARGUMENT_NAME, _ARGUMENT_INT, _ARGUMENT_FLOATS, _ARGUMENT_INTS = 1, 3, 5, 6
 _FLOAT_BYTES: Final = 4
+_WITH_WEIGHTS: Final = frozenset(
+    {"Conv", "ConvTranspose", "FC", "InstanceNorm", "Int8Conv", "Int8FC", "LayerNorm", "PRelu", "SpatialBN"}
+)
+"""Operators whose inputs but for the first are weights: they tell weights from inputs where init_net is missing."""
 
 _DTYPES: Final = {
     1: "float32", 2: "int32", 3: "uint8", 4: "string", 5: "bool", 6: "uint8", 7: "int8", 8: "uint16", 9: "int16",
@@ -68,19 +73,22 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def _read(walk: Walk, net: memoryview, fills: _Fills) -> Signature:
-    inputs, outputs, layers = [], [], Counter[str]()
+    inputs, outputs, layers, weights = [], [], Counter[str](), set[str]()
     for number, value in walk.fields(net):
         if number == _NET_INPUT:
             inputs.append(text(value))
         elif number == _NET_OUTPUT:
             outputs.append(text(value))
         elif number == _NET_OPERATOR:
-            layers[_type(walk, content(number, value))] += 1
+            kind = _type(walk, content(number, value))
+            layers[kind] += 1
+            if kind in _WITH_WEIGHTS and not fills.names:
+                weights.update(map(text, islice(walk.messages(content(number, value), _OPERATOR_INPUT), 1, None)))
             if len(layers) > _MAX_OPERATORS:
                 raise InvalidError(f"it has more than {_MAX_OPERATORS} kinds of operators")
     if not layers:
         raise InvalidError("it has no operators")
-    given = [name for name in inputs if name not in fills.names]
+    given = [name for name in inputs if name not in fills.names and name not in weights]
     free = [name for name in given if name not in fills.tensors] or given
     return Signature(
         tuple(fills.tensors.get(name, Tensor(name)) for name in free),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from importlib import import_module
@@ -33,7 +33,8 @@ class Trust(StrEnum):
 class Format:
     """A format. Each pattern of `files` must match exactly one entry at the top of the model directory.
 
-    `several`: each may match more than one, the parts of one file. `alone`: nothing else may be there. `leads`: its
+    `weights`: those of `files` that hold weights alone, without which a signature can be read. `several`: each may
+    match more than one, the parts of one file. `alone`: nothing else may be there. `leads`: its
     files describe the others, which may fit a format of their own. `markers`: what the first 512 bytes of a file must
     match, by the pattern of its name, where only some files of that name are of the format. `reader` is the module that
     reads the signature, empty where none does. `trust` is the least class: a content may be found to be code in a
@@ -43,6 +44,7 @@ class Format:
     name: str
     framework: str = ""
     files: tuple[str, ...] = ()
+    weights: tuple[str, ...] = ()
     alone: bool = False
     several: bool = False
     leads: bool = False
@@ -59,14 +61,29 @@ class Format:
     def extractable(self) -> bool:
         return bool(self.reader)
 
-    def read_signature(self, model_dir: Path, limits: Limits = DEFAULTS) -> Signature:
-        """Read the signature; raises `InvalidError` that names the file and what is wrong with it, or the limit."""
+    def read_signature(self, model: Path, limits: Limits = DEFAULTS, *, partial: bool = False) -> Signature:
+        """Read the signature of a model directory; raises `InvalidError` that names the file or limit that is wrong.
+
+        With `partial`, `model` may be one file, and files of weights may be missing: each that is gives a warning.
+        """
         if not self.reader:
             raise InvalidError(f"the signature of {self.name} models cannot be read yet; write it into ormbfile.yaml")
-        check_layout(self.name, model_dir)
-        signature: Signature = import_module(self.reader).read_signature(model_dir)
+        row = self.without_weights() if partial else self
+        _check(row, model)
+        signature: Signature = import_module(self.reader).read_signature(model)
+        missing = faults(self, top_names(model)) if partial else []
+        if missing:
+            warnings = (
+                *signature.details.warnings,
+                *(f"{fault}: the signature was read without it" for fault in missing),
+            )
+            signature = replace(signature, details=replace(signature.details, warnings=warnings))
         check_bounds(signature, limits)
         return signature
+
+    def without_weights(self) -> Format:
+        """Return the format of a model whose files of weights are missing."""
+        return replace(self, files=tuple(pattern for pattern in self.files if pattern not in self.weights))
 
 
 def _claims(row: Any) -> tuple[str]:
@@ -85,9 +102,9 @@ _BUILT_IN: Final = {
         Format("ONNX", "ONNX", ("*.onnx",), reader="klever.formats.onnx"),
         Format("H5", "Keras", ("*.h5",), reader="klever.formats.keras"),
         Format("PMML", "PMML", ("*.pmml",), alone=True, reader="klever.formats.pmml"),
-        Format("CaffeModel", "Caffe", ("*.caffemodel", "*.prototxt")),
-        Format("NetDef", "Caffe2", ("init_net.pb", "predict_net.pb"), reader="klever.formats.netdef"),
-        Format("MXNetParams", "MXNet", ("*symbol.json", "*.params"), reader="klever.formats.mxnet"),
+        Format("CaffeModel", "Caffe", ("*.caffemodel", "*.prototxt"), ("*.caffemodel",), reader="klever.formats.caffe"),
+        Format("NetDef", "Caffe2", ("init_net.pb", "predict_net.pb"), ("init_net.pb",), reader="klever.formats.netdef"),
+        Format("MXNetParams", "MXNet", ("*symbol.json", "*.params"), ("*.params",), reader="klever.formats.mxnet"),
         Format("TorchScript", "PyTorch", ("*.pt",), reader="klever.formats.torchscript", trust=Trust.CODE),
         Format("GraphDef", "TensorFlow", ("*.graphdef",), reader="klever.formats.graphdef"),
         Format("TensorRT", "TensorRT", ("*.plan|*.engine",)),
@@ -145,13 +162,25 @@ def trust_of(name: str) -> Trust:
     return FORMATS[name].trust if name in FORMATS else Trust.CODE
 
 
-def detect(model_dir: Path) -> str:
-    """Return the name of the format that the files fit; raises `InvalidError` if none or several do."""
-    return recognise(FORMATS.values(), model_dir).name
+def detect(model: Path, *, partial: bool = False) -> str:
+    """Return the name of the format that the files fit; raises `InvalidError` if none or several do.
+
+    With `partial`, `model` may be one file, and files of weights may be missing.
+    """
+    if partial:
+        names = top_names(model)
+        whole = any(row.files and not faults(row, names) for row in FORMATS.values())
+        rows = FORMATS.values() if whole else [row.without_weights() for row in FORMATS.values()]
+        return recognise(rows, model).name
+    return recognise(FORMATS.values(), model).name
 
 
 def check_layout(name: str, model_dir: Path) -> None:
     """Raise `InvalidError` naming the files that a format needs and the directory does not hold."""
-    found = faults(get(name), top_names(model_dir))
+    _check(get(name), model_dir)
+
+
+def _check(row: Format, model: Path) -> None:
+    found = faults(row, top_names(model))
     if found:
-        raise InvalidError(f"{model_dir} is not a {name} model: {'; '.join(found)}", reason="LAYOUT")
+        raise InvalidError(f"{model} is not a {row.name} model: {'; '.join(found)}", reason="LAYOUT")

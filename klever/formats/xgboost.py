@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from klever.errors import InvalidError
+from klever.formats.classes import numbered
 from klever.formats.details import Details
 from klever.formats.files import only_match
 from klever.formats.json_stream import JsonError, read_json
@@ -42,7 +43,7 @@ def read_signature(model: Path) -> Signature:
             raise InvalidError(f"{path.name} is not an XGBoost model: {_what_else(head)}")
         try:
             return _signature(_document(file, head))
-        except (JsonError, UbjsonError) as error:
+        except (InvalidError, JsonError, UbjsonError) as error:
             raise InvalidError(f"{path.name} is not an XGBoost model: {error}; copy it again") from error
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise InvalidError(
@@ -68,17 +69,12 @@ def _signature(document: Any) -> Signature:
     output = Tensor("predict", (-1, columns) if columns > 1 else (-1,), "float32")
     version = ".".join(str(int(part)) for part in document.get("version") or ())
     details = Details(
-        format_version=objective,
         producer=f"xgboost {version}".strip(),
-        classes=_classes(objective, classes),
+        classes=numbered(classes) if objective.startswith("multi:") else (),
         feature_names=names,
     )
-    return Signature((Tensor("x", (-1, features), "float32"),), (output,), _layers(booster), details)
-
-
-def _classes(objective: str, count: int) -> tuple[str, ...]:
-    """Return the classes, which XGBoost numbers."""
-    return tuple(map(str, range(count if objective.startswith("multi:") else 0)))
+    layers = _layers(booster) | {objective: 1}
+    return Signature((Tensor("x", (-1, features), "float32"),), (output,), layers, details)
 
 
 def _layers(booster: Any) -> dict[str, int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import suppress
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -22,20 +23,19 @@ from klever.kube.transport import Transport
 __all__ = ["MANAGER", "WATCH_SECONDS", "KubeClient"]
 
 MANAGER = "klever"
-"""The field manager of all that we write."""
+"""The field manager of everything that Klever writes."""
 
 _SECONDS = 25.0
-"""Less than our API's clients wait (30 s): they shall hear which server does not answer."""
+"""Less than the clients of Klever's API wait (30 s): they should learn which server does not answer."""
 WATCH_SECONDS = (240, 300)
-"""The server ends a watch after a time between these: many begun together do not end together."""
+"""The server ends a watch after a time between these, so that many that began together do not end together."""
 _SILENCE_SECONDS = 120.0
-"""Bookmarks come every minute: what is silent for longer is dead."""
+"""Bookmarks come every minute: a watch that is silent for longer is dead."""
 _MAX_LINE = 16 << 20
-_JSON = "application/json"
 _MERGE = "application/merge-patch+json"
 _APPLY = "application/apply-patch+yaml"
 
-_Query = dict[str, str]
+_WRITE = {"fieldManager": MANAGER}
 
 
 class KubeClient:
@@ -47,7 +47,7 @@ class KubeClient:
 
     @classmethod
     async def open(cls, config: KubeConfig, *, qps: float = 50.0, burst: int = 100, connections: int = 32) -> Self:
-        """Connects with the first call."""
+        """Return a client, which connects at its first call."""
         return cls(Transport(config, qps=qps, burst=burst, connections=connections), config)
 
     async def close(self) -> None:
@@ -57,17 +57,11 @@ class KubeClient:
         return await self._object("GET", kind, namespace, name)
 
     async def list(
-        self,
-        kind: Kind,
-        namespace: str = "",
-        *,
-        labels: str = "",
-        fields: str = "",
-        limit: int = 0,
-        token: str = "",
+        self, kind: Kind, namespace: str = "", *, labels: str = "", fields: str = "", limit: int = 0, token: str = ""
     ) -> Object:
         """Return the List: `metadata.resourceVersion`, `metadata.continue`, `items`."""
-        query = _selection(labels, fields) | _given({"limit": str(limit or ""), "continue": token})
+        limits = {"limit": str(limit or ""), "continue": token}
+        query = _given({"labelSelector": labels, "fieldSelector": fields, **limits})
         path = _path(kind, namespace)
         found: Object = await self.raw("GET", path, query=query)
         items = found.get("items") or []
@@ -77,14 +71,14 @@ class KubeClient:
         return found
 
     async def reach(self, kind: Kind, namespace: str = "", *, resource_version: str) -> None:
-        """Raise `ExpiredError` if all that the server has is older: its data was restored from a backup."""
+        """Raise `ExpiredError` if everything that the server has is older: its data was restored from a backup."""
         query = {"limit": "1", "resourceVersion": resource_version, "resourceVersionMatch": "NotOlderThan"}
         await self.raw("GET", _path(kind, namespace), query=query)
 
     async def create(self, kind: Kind, obj: Object) -> Object:
         namespace = obj["metadata"].get("namespace", "")
         body = _named(kind, dict(obj))
-        created: Object = await self.raw("POST", _path(kind, namespace), body=body, query=_manager())
+        created: Object = await self.raw("POST", _path(kind, namespace), body=body, query=_WRITE)
         return created
 
     async def patch(
@@ -92,11 +86,11 @@ class KubeClient:
     ) -> Object:
         """Apply a JSON merge patch (RFC 7386)."""
         return await self._object(
-            "PATCH", kind, namespace, name, subresource, body=patch, query=_manager(), content_type=_MERGE
+            "PATCH", kind, namespace, name, subresource, body=patch, query=_WRITE, content_type=_MERGE
         )
 
     async def apply(self, kind: Kind, obj: Object, *, force: bool = True) -> Object:
-        """Server-side apply; with `force` what others manage of the named fields becomes ours."""
+        """Apply on the server. With `force`, named fields that others manage become Klever's."""
         metadata = obj["metadata"]
         return await self._object(
             "PATCH",
@@ -104,12 +98,12 @@ class KubeClient:
             metadata.get("namespace", ""),
             metadata["name"],
             body=_named(kind, dict(obj)),
-            query=_manager() | {"force": str(force).lower()},
+            query=_WRITE | {"force": str(force).lower()},
             content_type=_APPLY,
         )
 
     async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str = "", resource_version: str = "") -> None:
-        """Delete in the background: dependents go after it."""
+        """Delete an object; the server deletes its dependents afterwards."""
         options = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
@@ -123,14 +117,11 @@ class KubeClient:
     ) -> AsyncGenerator[tuple[str, Object], None]:
         """Yield event types and objects after `resource_version`, bookmarks among them; ends when the server ends it.
 
-        Raises `ExpiredError` if the version is too old, `UnavailableError` where the stream is cut or silent.
+        Raises `ExpiredError` if the version is too old, `UnavailableError` if the stream is cut or silent.
         """
-        query = _selection(labels, fields) | {
-            "watch": "1",
-            "allowWatchBookmarks": "true",
-            "resourceVersion": resource_version,
-            "timeoutSeconds": str(random.randint(*WATCH_SECONDS)),  # noqa: S311 - spreads load
-        }
+        query = _given({"labelSelector": labels, "fieldSelector": fields, "resourceVersion": resource_version})
+        seconds = random.randint(*WATCH_SECONDS)  # noqa: S311 - spreads load
+        query |= {"watch": "1", "allowWatchBookmarks": "true", "timeoutSeconds": str(seconds)}
         path = _path(kind, namespace)
         async with self._transport.stream(path, query=query, first=_SECONDS) as content:
             async for line in _lines(content):
@@ -144,7 +135,7 @@ class KubeClient:
     async def _object(
         self, method: str, kind: Kind, namespace: str, name: str, subresource: str = "", **request: Any
     ) -> Object:
-        """Call for one object, never for the collection that a path without a name would be."""
+        """Call for one object, never for a collection, whose path has no name."""
         if not name or (kind.namespaced and not namespace):
             missing = "metadata.namespace" if name else "metadata.name"
             raise InvalidError(violations=(FieldViolation(missing, "is required"),))
@@ -152,10 +143,9 @@ class KubeClient:
         return obj
 
     def _event(self, path: str, line: bytes) -> tuple[str, Object]:
-        try:
+        event = None
+        with suppress(orjson.JSONDecodeError):
             event = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
-            raise self._strange("watch", path, line) from error
         type_, obj = (event.get("type"), event.get("object")) if isinstance(event, dict) else (None, None)
         if not isinstance(type_, str) or not isinstance(obj, dict) or (type_ != "ERROR" and not _is_object(obj)):
             raise self._strange("watch", path, line)
@@ -164,24 +154,13 @@ class KubeClient:
     def _strange(self, method: str, path: str, told: Any) -> UnavailableError:
         return no_api_server(f"{method} {path} at {self.config.server}", told)
 
-    async def raw(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: Any = None,
-        query: Mapping[str, str] | None = None,
-        content_type: str = _JSON,
-        deadline: float = _SECONDS,
-    ) -> Any:
-        """Send a request to any path; returns its JSON."""
-        return await self._transport.call(
-            method, path, query=query or {}, body=body, content_type=content_type, deadline=deadline
-        )
+    async def raw(self, method: str, path: str, *, deadline: float = _SECONDS, **request: Any) -> Any:
+        """Send a request to any path; returns the JSON of the answer. See `Transport.call`."""
+        return await self._transport.call(method, path, deadline=deadline, **request)
 
 
 async def _lines(content: Any) -> AsyncIterator[bytes]:
-    """Yield the lines of a stream; half a line at its end is dropped, for what it told comes again."""
+    """Yield the lines of a stream. Half a line at its end is dropped: its event comes again."""
     rest = b""
     while True:
         async with asyncio.timeout(_SILENCE_SECONDS):
@@ -208,26 +187,18 @@ def _path(kind: Kind, namespace: str, *rest: str) -> str:
 
 
 def _segment(value: str) -> str:
-    """Refuse what would lead elsewhere in a path (Kubernetes: IsValidPathSegmentName)."""
+    """Quote a name. Refuse one that would lead elsewhere in a path (Kubernetes: IsValidPathSegmentName)."""
     if value in (".", "..") or "/" in value or "%" in value:
-        raise InvalidError(violations=(FieldViolation("metadata.name", f"{value!r} can be no name"),))
+        raise InvalidError(violations=(FieldViolation("metadata.name", f"invalid name {value!r}"),))
     return quote(value, safe="")
 
 
 def _named(kind: Kind, obj: Object) -> Object:
-    """Lists do not repeat what kind their items are."""
+    """Add what lists leave out of their items: the kind."""
     obj.setdefault("apiVersion", kind.api_version)
     obj.setdefault("kind", kind.kind)
     return obj
 
 
-def _selection(labels: str, fields: str) -> _Query:
-    return _given({"labelSelector": labels, "fieldSelector": fields})
-
-
-def _manager() -> _Query:
-    return {"fieldManager": MANAGER}
-
-
-def _given(query: _Query) -> _Query:
+def _given(query: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in query.items() if value}

@@ -1,180 +1,192 @@
-"""kubeconfig files as sections that know where they stand, so that what is wrong is named by file and field.
+"""Loads the configuration of a cluster as kubectl does, by the loaders of the `kubernetes` package.
 
-Source: kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig ("Merging kubeconfig files").
+The package takes half a second to import, so import this module only to speak to a cluster. What the package leaves to
+do is here: which context is current, what errors may show, and when files are read again.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType, SimpleNamespace
+from typing import Any
 
 import yaml
+from kubernetes.config import ConfigException
+from kubernetes.config.incluster_config import InClusterConfigLoader
+from kubernetes.config.kube_config import ConfigNode, FileOrData, KubeConfigMerger
 
 from klever.errors import FailedPreconditionError
+from klever.kube.addresses import environment_proxy, url
+from klever.kube.config import Credentials, KubeConfig, check_header
+from klever.kube.impersonation import impersonation_headers
+from klever.kube.plugin import Plugin
 
-__all__ = ["Merged", "Section", "failure", "is_plain", "merged", "read_file", "read_token"]
+__all__ = ["load_config"]
 
-
-def failure(message: str) -> FailedPreconditionError:
-    return FailedPreconditionError(message, reason="KUBECONFIG")
-
-
-class Section:
-    """A mapping of a kubeconfig. Null is as good as absent; what has another type than it must have is refused."""
-
-    def __init__(self, value: object, file: Path, path: str = "") -> None:
-        self.file = file
-        self._path = path
-        if value is not None and not isinstance(value, dict):
-            raise failure(f"{self}: must be a mapping, not {_kind(value)}")
-        self._value: dict[object, object] = value or {}
-
-    def __str__(self) -> str:
-        return f"kubeconfig {self.file}" + (f": {self._path}" if self._path else "")
-
-    def wrong(self, field: str, why: str) -> FailedPreconditionError:
-        return failure(f"kubeconfig {self.file}: {self._below(field)}: {why}")
-
-    def has(self, field: str) -> bool:
-        return self._value.get(field) is not None
-
-    def fields(self) -> list[str]:
-        return [str(field) for field in self._value]
-
-    def text(self, field: str) -> str:
-        value = self._value.get(field)
-        if value is None:
-            return ""
-        if not isinstance(value, str):
-            raise self.wrong(field, f"must be text, not {_kind(value)}: put it in quotes")
-        return value
-
-    def line(self, field: str) -> str:
-        """Return text that a header can carry."""
-        value = self.text(field)
-        if not is_plain(value):
-            raise self.wrong(field, "must be one line of text")
-        return value
-
-    def required(self, field: str) -> str:
-        if not (value := self.line(field)):
-            raise self.wrong(field, "is required")
-        return value
-
-    def flag(self, field: str) -> bool:
-        value = self._value.get(field)
-        if not isinstance(value, bool | None):
-            raise self.wrong(field, f"must be true or false, not {_kind(value)}")
-        return bool(value)
-
-    def section(self, field: str) -> Section:
-        return Section(self._value.get(field), self.file, self._below(field))
-
-    def sections(self, field: str) -> list[Section]:
-        return [
-            Section(item, self.file, f"{self._below(field)}[{index}]") for index, item in enumerate(self._items(field))
-        ]
-
-    def texts(self, field: str) -> tuple[str, ...]:
-        items = self._items(field)
-        if not all(isinstance(item, str) for item in items):
-            raise self.wrong(field, "must be a list of texts")
-        return tuple(map(str, items))
-
-    def path(self, field: str) -> Path | None:
-        """Return the path of a file, which may be relative to that of the kubeconfig."""
-        name = self.text(field)
-        return self.file.absolute().parent / name if name else None
-
-    def content(self, field: str) -> bytes:
-        """Return what FIELD-data holds, or else the file that FIELD names."""
-        encoded = f"{field}-data"
-        if data := self.text(encoded):
-            try:
-                return base64.b64decode("".join(data.split()), validate=True)  # in several lines it is as good
-            except ValueError as error:
-                raise self.wrong(encoded, f"is not base64: {error}") from error
-        path = self.path(field)
-        if path is None:
-            return b""
-        if not (content := read_file(path, f"kubeconfig {self.file}: {self._below(field)}")):
-            raise self.wrong(field, f"{path} is empty")
-        return content
-
-    def _items(self, field: str) -> Sequence[object]:
-        value = self._value.get(field)
-        if not isinstance(value, list | None):
-            raise self.wrong(field, f"must be a list, not {_kind(value)}")
-        return value or ()
-
-    def _below(self, field: str) -> str:
-        return f"{self._path}.{field}" if self._path else field
+_SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_FILE_SECONDS = 60.0
+"""How long the content of a file is used before it is read again. It is renewed long before it expires."""
+_FILES = ("tokenFile", "client-certificate", "client-key", "certificate-authority")
+_WRONG = (ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, LookupError, AttributeError)
+"""What the package raises for a file that it cannot use."""
 
 
-@dataclass(frozen=True, slots=True)
-class Merged:
-    """Several files as one: what stands first wins."""
+def load_config(
+    path: Path | None = None,
+    context: str = "",
+    *,
+    environ: Mapping[str, str] = MappingProxyType({}),
+    account: Path = _SERVICE_ACCOUNT,
+) -> KubeConfig:
+    """Read `path`; else the files of $KUBECONFIG, else ~/.kube/config, else the service account of a pod.
 
-    origin: str
-    current: str
-    sections: dict[str, dict[str, Section]]
-
-    def names(self, section: str) -> str:
-        return ", ".join(sorted(self.sections[section])) or "it has none"
-
-    def entry(self, section: str, name: str) -> Section:
-        entry = self.sections[section].get(name)
-        if entry is None:
-            raise failure(f"kubeconfig {self.origin}: {section[:-1]} {name!r} does not exist ({self.names(section)})")
-        return entry
-
-
-def merged(files: list[Path]) -> Merged:
-    """Raises `FailedPreconditionError` for what is no kubeconfig."""
-    current = ""
-    sections: dict[str, dict[str, Section]] = {"clusters": {}, "contexts": {}, "users": {}}
-    for file in files:
-        document = _read(file)
-        current = current or document.text("current-context")
-        for section, entries in sections.items():
-            for item in document.sections(section):
-                entries.setdefault(item.text("name"), item.section(section[:-1]))
-    return Merged(", ".join(map(str, files)), current, sections)
+    `environ` has these variables and those that name proxies. Raises `FailedPreconditionError`.
+    """
+    files = [path] if path else _files(environ)
+    found = [file for file in files if path or file.is_file()]
+    if not found and not context and (account / "token").is_file():
+        return _in_cluster(account, environ)
+    origin = f"kubeconfig {', '.join(map(str, found or files))}"
+    if not found:
+        raise _failure(f"{origin} does not exist: give --kubeconfig or set KUBECONFIG")
+    merger = _merged(found, origin)
+    with _errors(origin):
+        return _config(merger, context, origin, environ)
 
 
-def read_file(path: Path, where: str) -> bytes:
+def _files(environ: Mapping[str, str]) -> list[Path]:
+    given = [Path(part) for part in environ.get("KUBECONFIG", "").split(os.pathsep) if part]
+    return given or [Path(environ.get("HOME") or Path.home()) / ".kube" / "config"]
+
+
+def _merged(files: list[Path], origin: str) -> KubeConfigMerger:
+    merger = KubeConfigMerger("")
     try:
-        return path.read_bytes()
+        for file in files:
+            merger.load_config(str(file))
+        merger.config.name = "it"
+        for section in ("clusters", "contexts", "users"):
+            for entry in merger.config[section].value:
+                entry.name = f"{section}[{entry.value['name']}]"  # errors would show the whole entry, tokens included
     except OSError as error:
-        raise failure(f"{where}: {path} cannot be read: {error.strerror}") from error
+        raise _failure(f"{origin} cannot be read: {error}") from error
+    except ConfigException:
+        raise _failure(f"{origin} is empty, or an entry has no name") from None  # the words may hold a token
+    except _WRONG as error:
+        raise _failure(f"{origin} is not a valid kubeconfig: {error}") from error
+    return merger
 
 
-def read_token(path: Path, where: str) -> str:
-    """Return the token that a file holds."""
-    content = read_file(path, where).strip()
-    if not content or not content.isascii() or not is_plain(content.decode("ascii")):
-        raise failure(f"{where}: {path} holds no token: one line of ASCII is one")
-    return content.decode("ascii")
+def _config(merger: KubeConfigMerger, context: str, origin: str, environ: Mapping[str, str]) -> KubeConfig:
+    currents = (document.get("current-context") for document in merger.config_files.values())
+    context = context or next(filter(None, currents), "")  # the first file's, as for kubectl
+    names = [entry.value["name"] for entry in merger.config["contexts"].value]
+    if context not in names:
+        raise ValueError(f"context {context!r} does not exist: give --context, one of {', '.join(names) or 'none'}")
+    chosen = _entry(merger, "contexts", context)
+    cluster = _entry(merger, "clusters", chosen["cluster"])
+    user = _entry(merger, "users", chosen["user"]) if "user" in chosen else {}
+    if "auth-provider" in user and "exec" not in user:
+        raise ValueError("auth-provider is not supported: use an exec plugin")
+    authority, insecure = _content(cluster, "certificate-authority"), cluster.get("insecure-skip-tls-verify", False)
+    if not isinstance(insecure, bool) or (insecure and authority):
+        raise ValueError("insecure-skip-tls-verify: must be true or false, and false with a certificate-authority")
+    _own(user, 0.0)  # a file that cannot be used is an error now, not at the first request
+    server = url("server", cluster["server"])
+    told = {"server": server, "insecure-skip-tls-verify": insecure} | (
+        {"certificate-authority-data": base64.b64encode(authority).decode()} if authority else {}
+    )
+    plugin = Plugin(user["exec"], user["directory"], told) if "exec" in user else None
+    return KubeConfig(
+        server=server,
+        authority=authority,
+        insecure=insecure,
+        tls_server_name=cluster.get("tls-server-name", ""),
+        proxy=url("proxy-url", cluster["proxy-url"]) if "proxy-url" in cluster else environment_proxy(server, environ),
+        namespace=chosen.get("namespace", "default"),
+        credentials=partial(_credentials, user, plugin, origin),
+        renewable=plugin is not None or any(name in user for name in _FILES),
+        impersonation=impersonation_headers(user),
+        context=context,
+        origin=origin,
+    )
 
 
-def is_plain(text: str) -> bool:
-    """Whether a header can carry it."""
-    return not any(ord(char) < 32 or ord(char) == 127 for char in text)
+def _entry(merger: KubeConfigMerger, section: str, name: str) -> dict[str, Any]:
+    """Return a context, cluster or user and its file's directory, with absolute paths and without null fields."""
+    node: ConfigNode = merger.config[section].get_with_name(name)
+    directory = str(Path(node.path).absolute().parent)
+    given = {field: value for field, value in (node.value.get(section[:-1]) or {}).items() if value is not None}
+    files = {field: os.path.join(directory, given[field]) for field in _FILES if field in given}  # noqa: PTH118 - text
+    return {**given, **files, "directory": directory}
 
 
-def _read(file: Path) -> Section:
+def _credentials(user: Mapping[str, Any], plugin: Plugin | None, origin: str, now: float) -> Credentials:
+    """See `KubeConfig.credentials`. The user's own token has precedence over the plugin's."""
+    with _errors(origin):
+        own = _own(user, now)
+    return own if plugin is None or own.authorization else plugin.run(own)
+
+
+def _own(user: Mapping[str, Any], now: float) -> Credentials:
+    authorization = ""
+    if "tokenFile" in user:  # before the token, because it changes
+        authorization = f"Bearer {FileOrData(user, 'tokenFile', 'none', base64_file_content=False).as_data().strip()}"
+    elif "token" in user:
+        authorization = f"Bearer {user['token']}"
+    elif "username" in user:
+        pair = f"{user['username']}:{user.get('password', '')}"
+        authorization = "Basic " + base64.b64encode(pair.encode()).decode()
+    expires = now + _FILE_SECONDS if any(name in user for name in _FILES) else float("inf")
+    certificate, key = _content(user, "client-certificate"), _content(user, "client-key")
+    return Credentials(check_header(authorization), certificate, key, expires)
+
+
+def _content(entry: Mapping[str, Any], name: str) -> bytes:
+    """Return the content of NAME-data, or of the file NAME."""
+    content = base64.b64decode(FileOrData(entry, name).as_data() or b"")
+    if not content and (name in entry or f"{name}-data" in entry):
+        raise ValueError(f"{name} is empty")
+    return content
+
+
+def _in_cluster(account: Path, environ: Mapping[str, str]) -> KubeConfig:
+    origin = "the service account of this pod"
+
+    def settings() -> SimpleNamespace:
+        loaded = SimpleNamespace(api_key={})
+        with _errors(origin):
+            InClusterConfigLoader(account / "token", account / "ca.crt", False, environ).load_and_set(loaded)
+            loaded.authorization = check_header(loaded.api_key["BearerToken"].strip())
+        return loaded
+
+    host, namespace = settings().host, account / "namespace"
+    return KubeConfig(
+        server=host,
+        authority=(account / "ca.crt").read_bytes(),
+        proxy=environment_proxy(host, environ),
+        namespace=namespace.read_text().strip() if namespace.exists() else "default",
+        credentials=lambda now: Credentials(settings().authorization, expires=now + _FILE_SECONDS),
+        renewable=True,
+        context="in-cluster",
+        origin=origin,
+    )
+
+
+@contextmanager
+def _errors(origin: str) -> Iterator[None]:
     try:
-        document = yaml.safe_load(read_file(file, "kubeconfig"))
-    except (yaml.YAMLError, ValueError) as error:
-        raise failure(f"kubeconfig {file} is no YAML: {error}") from error
-    if not isinstance(document, dict):
-        raise failure(f"kubeconfig {file} holds no configuration")
-    return Section(document, file)
+        yield
+    except (TypeError, AttributeError) as error:
+        raise _failure(f"{origin}: a field has the wrong type ({error})") from error
+    except _WRONG as error:
+        raise _failure(f"{origin}: {f'{error} is missing' if isinstance(error, KeyError) else error}") from error
 
 
-def _kind(value: object) -> str:
-    """Say what it is, not what it holds: it may be secret."""
-    kinds = {dict: "a mapping", list: "a list", str: "text", bool: "true or false"}
-    return kinds.get(type(value), "a number or date")
+def _failure(message: str) -> FailedPreconditionError:
+    return FailedPreconditionError(message, reason="KUBECONFIG")

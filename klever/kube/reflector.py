@@ -1,4 +1,4 @@
-"""A cache of all objects of a kind, kept equal to the API server by one list and one watch (client-go: Reflector)."""
+"""A cache of all objects of a kind, kept up to date by one list and one watch (client-go: Reflector)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Address = tuple[str, str]
 
 
 class Subscription:
-    """Changes that wait for one reader: the last of each object, so that the number of objects bounds it."""
+    """Changes that wait for one reader: the last of each object, so their number is bounded."""
 
     def __init__(self) -> None:
         self._waiting: dict[Address, tuple[str, Object]] = {}
@@ -58,7 +58,7 @@ class Reflector:
         self._subscriptions: set[Subscription] = set()
 
     async def run(self) -> None:
-        """List, then watch, until cancelled: whatever fails is logged and tried again, for nobody else would."""
+        """List, then watch, until cancelled. What fails is logged and tried again: nobody else would."""
         backoff = Backoff()
         while True:
             began = time.monotonic()
@@ -85,13 +85,13 @@ class Reflector:
         return [self._objects[address] for address in sorted(addresses)]
 
     def note(self, obj: Object) -> None:
-        """Take in what a write returned, so that it is read back; the watch tells it as well, later."""
+        """Add what a write returned, so that it can be read back before the watch tells it."""
         if _newer(obj["metadata"]["resourceVersion"], self._version):
             self._put(obj)
 
     @contextmanager
     def subscribe(self) -> Iterator[Subscription]:
-        """Hear of every object that there is, as ADDED, then of each change."""
+        """Subscribe to every object that there is, as ADDED, and then to each change."""
         subscription = Subscription()
         for address, obj in sorted(self._objects.items()):
             subscription.add(address, "ADDED", obj)
@@ -102,10 +102,10 @@ class Reflector:
             self._subscriptions.discard(subscription)
 
     async def _list(self) -> None:
-        """Make the cache what a list says: what is not in it was deleted while nobody watched.
+        """Make the cache equal to a list. What the list lacks was deleted while nobody watched.
 
-        What we wrote since then stays, except where the server's data was restored from a backup: a list that is older
-        than what was seen before.
+        What Klever wrote since then stays, unless the list is older than what was seen before: then the server's data
+        was restored from a backup.
         """
         seen: set[Address] = set()
         token = ""
@@ -139,19 +139,16 @@ class Reflector:
                 self._version = version
 
     def _failed(self, error: Exception, delay: float) -> None:
+        what = f"{self.kind.resource} at {self._client.config.server}: {str(error) or type(error).__name__}"
         unexpected = None if isinstance(error, KleverError) else error
-        words = str(error) or type(error).__name__
-        server = self._client.config.server
-        log.warning(
-            "%s at %s: %s; listing again in %.1f s", self.kind.resource, server, words, delay, exc_info=unexpected
-        )
+        log.warning("%s; listing again in %.1f s", what, delay, exc_info=unexpected)
 
     def _knows_newer(self, address: Address, version: str) -> bool:
         known = self._objects.get(address)
         return known is not None and _newer(known["metadata"]["resourceVersion"], version)
 
     def _put(self, obj: Object) -> None:
-        """Take in an object, unless we know a newer one."""
+        """Add an object, unless a newer one is known."""
         if not self._knows_newer(_address(obj), obj["metadata"]["resourceVersion"]):
             self._set(obj)
 

@@ -1,4 +1,4 @@
-"""A watch that goes on where it was cut: servers end every watch, and restart."""
+"""A watch that continues where it was cut: servers end every watch, and restart."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["LIVED_SECONDS", "follow"]
 log = logging.getLogger(__name__)
 
 LIVED_SECONDS = 5.0
-"""A watch that lasted so long was a good one, even if it told nothing."""
+"""A watch that lasted this long was a good one, even without an event."""
 _PASSING = (UnavailableError, DeadlineError, ExhaustedError)
 
 
@@ -31,31 +31,26 @@ class _Pace:
         self._patience = patience
         self._level = level
         self._backoff = Backoff()
-        self._failing: float | None = None
-        """Since when nothing worked."""
+        self._failing_since: float | None = None
 
     def after(self, lived: float, heard: bool, failure: KleverError | None) -> float:
-        """Return the seconds to wait after a watch that lasted `lived` seconds."""
+        """Return the seconds to wait after a watch that lasted `lived` seconds. Raises `UnavailableError`."""
         well = heard or (failure is None and lived > LIVED_SECONDS)
         if well:
             self._backoff.reset()
-            self._failing = None
+            self._failing_since = None
         if failure is not None:
-            self._check(failure)
+            now = time.monotonic()
+            self._failing_since = self._failing_since or now
+            if (lasted := now - self._failing_since) > self._patience:
+                message = f"the API server {self._server} has not answered for {lasted:.0f} s: {failure}"
+                raise UnavailableError(message) from failure
         elif well:
             return 0.0
         delay = self._backoff.next(failure)
         said = failure or "the server ended it at once"
         log.log(self._level, "watch of %s at %s: %s; again in %.1f s", self._what, self._server, said, delay)
         return delay
-
-    def _check(self, failure: KleverError) -> None:
-        now = time.monotonic()
-        self._failing = now if self._failing is None else self._failing
-        lasted = now - self._failing
-        if lasted > self._patience:
-            message = f"the API server {self._server} does not answer, for {lasted:.0f} s: {failure}"
-            raise UnavailableError(message) from failure
 
 
 async def follow(
@@ -71,25 +66,24 @@ async def follow(
 ) -> AsyncGenerator[tuple[str, Object], None]:
     """Yield event types and objects after `resource_version`, bookmarks among them; never ends by itself.
 
-    What passes is waited for, each time longer, and logged at `level`; `UnavailableError` once it has lasted for
-    `patience` seconds. Raises `ExpiredError` where the version is too old, or newer than all that the server has.
+    A failure that may pass is logged at `level`, and the watch begins again, each time later. Raises `UnavailableError`
+    once that has lasted for `patience` seconds, and `ExpiredError` if the version is too old, or newer than all that
+    the server has.
     """
     pace = _Pace(kind.resource, client.config.server, patience, level)
     version = resource_version
     cut = False
     while True:
-        began = time.monotonic()
-        heard = False
+        began, heard = time.monotonic(), False
         failure: KleverError | None = None
         try:
             if cut:
-                # A server that comes back may be one restored from a backup: it would tell nothing until it gets there.
+                # A server that was restored from a backup would tell nothing until it gets to this version.
                 await client.reach(kind, namespace, resource_version=version)
             watch = client.watch(kind, namespace, labels=labels, fields=fields, resource_version=version)
             async with aclosing(watch) as events:
                 async for type_, obj in events:
-                    heard = True
-                    version = obj["metadata"]["resourceVersion"]
+                    heard, version = True, obj["metadata"]["resourceVersion"]
                     yield type_, obj
         except _PASSING as error:
             failure = error

@@ -1,4 +1,4 @@
-"""Connections to one API server, and the TLS they speak."""
+"""Connections to one API server, and their TLS."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from klever.errors import FailedPreconditionError
-from klever.kube.config import KubeConfig
-from klever.kube.credentials import Credentials
+from klever.kube.config import Credentials, KubeConfig
 
 __all__ = ["Sessions"]
 
@@ -30,7 +29,7 @@ class _Session:
     retired: bool = False
 
     async def retire(self) -> None:
-        """Close it once nobody uses it any more."""
+        """Close it once nobody uses it."""
         self.retired = True
         if not self.users:
             await self.client.close()
@@ -39,23 +38,23 @@ class _Session:
 class Sessions:
     """Calls and watches have connections of their own, so that neither starves the other.
 
-    A new client certificate takes new ones; what was begun with the old ends with it.
+    A new client certificate opens new connections. Requests that use the old ones end with them.
     """
 
     def __init__(self, config: KubeConfig, connections: int) -> None:
         self._config = config
         self._connections = connections
         self._offered: tuple[bytes, bytes] = (b"", b"")
-        self._current: tuple[_Session, _Session] | None = None
+        self._current: tuple[_Session, ...] = ()
 
     async def close(self) -> None:
-        for session in self._current or ():
+        for session in self._current:
             await session.client.close()
-        self._current = None
+        self._current = ()
 
     @asynccontextmanager
     async def use(self, credentials: Credentials, *, watch: bool) -> AsyncIterator[aiohttp.ClientSession]:
-        """Raises `FailedPreconditionError` for certificates that are none."""
+        """Raises `FailedPreconditionError` for an invalid certificate."""
         session = (await self._opened(credentials))[watch]
         session.users += 1
         try:
@@ -65,33 +64,30 @@ class Sessions:
             if session.retired:
                 await session.retire()
 
-    async def _opened(self, credentials: Credentials) -> tuple[_Session, _Session]:
+    async def _opened(self, credentials: Credentials) -> tuple[_Session, ...]:
         offered = (credentials.certificate, credentials.key)
-        if self._current is not None and offered == self._offered:
+        if self._current and offered == self._offered:
             return self._current
         try:
             context = _tls(self._config, credentials)
         except FailedPreconditionError as error:
-            if self._current is None:
+            if not self._current:
                 raise
-            # Of the two files one may be new already.
-            log.warning("the client certificate stays as it was: %s", error)
+            # One of the two files may be new already, and the other not yet.
+            log.warning("keeping the old client certificate: %s", error)
             self._offered = offered
             return self._current
-        old, opened = self._current, (_session(context, self._connections), _session(context, _WATCHES))
-        self._current, self._offered = opened, offered
-        for session in old or ():
+        old, self._offered = self._current, offered
+        self._current = tuple(_session(context, limit) for limit in (self._connections, _WATCHES))
+        for session in old:
             await session.retire()
-        return opened
+        return self._current
 
 
 def _session(context: ssl.SSLContext, connections: int) -> _Session:
-    return _Session(
-        aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=connections, ssl=context, ttl_dns_cache=60),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
-        )
-    )
+    connector = aiohttp.TCPConnector(limit=connections, ssl=context, ttl_dns_cache=60)
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
+    return _Session(aiohttp.ClientSession(connector=connector, timeout=timeout))
 
 
 def _tls(config: KubeConfig, credentials: Credentials) -> ssl.SSLContext:
@@ -101,21 +97,14 @@ def _tls(config: KubeConfig, credentials: Credentials) -> ssl.SSLContext:
         if config.insecure:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-        if credentials.certificate:
+        if credentials.certificate or credentials.key:
             field = "client-certificate or client-key"
-            # OpenSSL's binding loads from files alone.
+            # The ssl module loads from files only.
             with tempfile.NamedTemporaryFile() as file:
                 file.write(credentials.certificate + b"\n" + credentials.key)
                 file.flush()
-                context.load_cert_chain(file.name, password=_no_password)
+                context.load_cert_chain(file.name, password=bytes)  # an encrypted key fails: nobody can be asked
     except (ssl.SSLError, ValueError) as error:
-        raise FailedPreconditionError(
-            f"{config.origin}: {field} (or its -data) is no certificate in PEM, or no key that belongs to it: {error}",
-            reason="KUBECONFIG",
-        ) from error
+        message = f"{config.origin}: {field} (or its -data) must be a certificate in PEM with its key: {error}"
+        raise FailedPreconditionError(message, reason="KUBECONFIG") from error
     return context
-
-
-def _no_password() -> bytes:
-    """Nobody is there to be asked for it."""
-    return b""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import aiohttp
@@ -14,16 +16,15 @@ import orjson
 from yarl import URL
 
 from klever.errors import DeadlineError, FailedPreconditionError, KleverError, UnavailableError
-from klever.kube.config import KubeConfig
-from klever.kube.credentials import Credentials, CredentialSource
+from klever.kube.config import Credentials, KubeConfig
+from klever.kube.credentials import CredentialSource
 from klever.kube.responses import no_api_server, response_error
 from klever.kube.sessions import Sessions
-from klever.kube.throttle import Throttle
 
 __all__ = ["Transport"]
 
 _BUSY = frozenset((429, 503))
-"""Answers of a server that did nothing: the request may be sent again, whatever it is."""
+"""Statuses of a server that did nothing: any request may be sent again."""
 _FIRST_DELAY = 0.1
 _MAX_DELAY = 5.0
 
@@ -32,7 +33,7 @@ _MAX_DELAY = 5.0
 class _Request:
     method: str
     path: str
-    """Encoded already."""
+    """Percent-encoded."""
     query: Mapping[str, str]
     data: bytes | None = None
     content_type: str = ""
@@ -40,8 +41,21 @@ class _Request:
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
 
-    def url(self, server: str) -> URL:
-        return URL(server + self.path, encoded=True).with_query(self.query)
+
+class _Throttle:
+    """At most `qps` requests a second in the long run, and `burst` at once (client-go's token bucket)."""
+
+    def __init__(self, qps: float, burst: int) -> None:
+        self._interval = 1.0 / qps
+        self._capacity = burst * self._interval
+        self._next = 0.0
+
+    async def wait(self) -> None:
+        """Take a token; wait for one if there is none. Callers wait in order."""
+        now = time.monotonic()
+        self._next = max(self._next, now - self._capacity) + self._interval
+        if self._next > now:
+            await asyncio.sleep(self._next - now)
 
 
 class Transport:
@@ -50,7 +64,7 @@ class Transport:
     def __init__(self, config: KubeConfig, *, qps: float, burst: int, connections: int) -> None:
         self._config = config
         self._source = CredentialSource(config)
-        self._throttle = Throttle(qps, burst)
+        self._throttle = _Throttle(qps, burst)
         self._sessions = Sessions(config, connections)
 
     async def close(self) -> None:
@@ -61,15 +75,15 @@ class Transport:
         method: str,
         path: str,
         *,
-        query: Mapping[str, str],
+        query: Mapping[str, str] = MappingProxyType({}),
         body: Any = None,
         content_type: str = "application/json",
         deadline: float,
     ) -> dict[str, Any]:
         """Send a request and return the answer's JSON.
 
-        Repeated within `deadline` seconds are a GET, and whatever the server has not begun with. Raises the error that
-        the answer means, `UnavailableError` where none came or none of an API server, `DeadlineError`.
+        A GET, and a request that the server has not begun, is repeated within `deadline` seconds. Raises the error that
+        the answer means, `UnavailableError` without an answer of an API server, or `DeadlineError`.
         """
         request = _Request(method, path, query, None if body is None else orjson.dumps(body), content_type)
         ends = asyncio.get_running_loop().time() + deadline
@@ -77,7 +91,7 @@ class Transport:
             async with asyncio.timeout_at(ends):
                 return await self._tried(request, ends)
         except TimeoutError as error:
-            raise DeadlineError(f"{request}: no answer of {self._config.server} within {deadline:g} s") from error
+            raise DeadlineError(f"{request}: no answer from {self._config.server} within {deadline:g} s") from error
 
     async def _tried(self, request: _Request, ends: float) -> dict[str, Any]:
         delay = _FIRST_DELAY
@@ -90,7 +104,7 @@ class Transport:
             except aiohttp.ClientError as error:
                 failure = self._unreachable(error, request)
                 cause: Exception | None = error
-                again = _may_go_again(error, request)
+                again = _may_repeat(error, request)
             else:
                 if 200 <= response.status < 300:
                     return self._parsed(request, answer)
@@ -104,7 +118,7 @@ class Transport:
 
     @asynccontextmanager
     async def stream(self, path: str, *, query: Mapping[str, str], first: float) -> AsyncIterator[aiohttp.StreamReader]:
-        """Open a stream, whose headers come within `first` seconds; one attempt."""
+        """Open a stream, once. Its headers must come within `first` seconds."""
         request = _Request("GET", path, query)
         await self._throttle.wait()
         try:
@@ -119,18 +133,18 @@ class Transport:
         except aiohttp.ClientError as error:
             raise self._unreachable(error, request) from error
         except TimeoutError as error:
-            raise UnavailableError(f"{request}: silence of {self._config.server}") from error
+            raise UnavailableError(f"{request}: {self._config.server} is silent") from error
 
     @asynccontextmanager
     async def _sent(self, request: _Request, *, watch: bool) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send a request; once more where the credentials are refused and can be had anew."""
+        """Send a request; once more if the server refuses the credentials and there may be others."""
         for last in (False, True):
             credentials = await self._source.get()
             async with (
                 self._sessions.use(credentials, watch=watch) as session,
                 session.request(
                     request.method,
-                    request.url(self._config.server),
+                    URL(self._config.server + request.path, encoded=True).with_query(request.query),
                     data=request.data,
                     headers=self._headers(request, credentials),
                     proxy=self._config.proxy or None,
@@ -152,16 +166,13 @@ class Transport:
         return headers
 
     def _parsed(self, request: _Request, answer: bytes) -> dict[str, Any]:
-        try:
-            parsed = orjson.loads(answer)
-        except orjson.JSONDecodeError as error:
-            raise no_api_server(self._what(request), answer) from error
-        if not isinstance(parsed, dict):
-            raise no_api_server(self._what(request), answer)
-        return parsed
+        with suppress(orjson.JSONDecodeError):
+            if isinstance(parsed := orjson.loads(answer), dict):
+                return parsed
+        raise no_api_server(f"{request} at {self._config.server}", answer)
 
     def _refused(self, request: _Request, response: aiohttp.ClientResponse, answer: bytes) -> KleverError:
-        error = response_error(response.status, answer, self._what(request))
+        error = response_error(response.status, answer, f"{request} at {self._config.server}")
         after = response.headers.get("Retry-After", "")
         if after.isdecimal():
             error.metadata["retry_after"] = after
@@ -169,24 +180,18 @@ class Transport:
 
     def _unreachable(self, error: aiohttp.ClientError, request: _Request) -> KleverError:
         if isinstance(error, aiohttp.ClientConnectorCertificateError):
-            return FailedPreconditionError(
-                f"{self._config.server} is not whom {self._config.origin} trusts: {error}", reason="KUBECONFIG"
-            )
-        return UnavailableError(
-            f"{request}: {self._config.server} does not answer: {str(error) or type(error).__name__}"
-        )
-
-    def _what(self, request: _Request) -> str:
-        return f"{request} at {self._config.server}"
+            message = f"{self._config.origin} does not trust {self._config.server}: {error}"
+            return FailedPreconditionError(message, reason="KUBECONFIG")
+        words = str(error) or type(error).__name__
+        return UnavailableError(f"{request}: {self._config.server} does not answer: {words}")
 
 
-def _may_go_again(error: aiohttp.ClientError, request: _Request) -> bool:
+def _may_repeat(error: aiohttp.ClientError, request: _Request) -> bool:
     unsent = isinstance(error, aiohttp.ClientConnectorError)
     return not isinstance(error, aiohttp.ClientSSLError) and (unsent or request.method == "GET")
 
 
 def _cut(response: aiohttp.ClientResponse) -> None:
-    """End a stream's connection at once: a TLS farewell, which nobody waits for, would outlive the event loop."""
-    transport = response.connection.transport if response.connection is not None else None
-    if transport is not None:
-        transport.abort()
+    """End a stream's connection at once: a TLS close, for which nobody waits, would outlive the event loop."""
+    if response.connection is not None and response.connection.transport is not None:
+        response.connection.transport.abort()

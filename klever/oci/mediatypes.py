@@ -8,6 +8,7 @@ from typing import Final
 IMAGE_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
 IMAGE_INDEX: Final = "application/vnd.oci.image.index.v1+json"
 IMAGE_CONFIG: Final = "application/vnd.oci.image.config.v1+json"
+EMPTY: Final = "application/vnd.oci.empty.v1+json"
 
 # Docker image manifest version 2, schema 2.
 DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"

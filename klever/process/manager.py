@@ -10,6 +10,7 @@ import random
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +32,7 @@ _SHIM: Final = Path(shim.__file__).with_name("__main__.py")
 _START_S: Final = 20.0
 _BUSY_POLL_S: Final = 0.02
 _TERMINATION: Final = "termination"
+_LOG_BYTES: Final = 10 << 20
 _USERS: Final = range(61184, 65520)
 """User ids that belong to nobody: systemd's range for dynamic users."""
 _STOP_SLACK_S: Final = 5.0
@@ -41,7 +43,8 @@ class ProcessManager:
     """The processes whose records are below `root`; one manager per data directory acts.
 
     Where several take turns, `may_act` says whether it is this one's. `confinement` enforces the sandboxes of processes
-    that have one, `cgroups` the limits; without cgroups the shims do, as far as they can by watching.
+    that have one, `cgroups` the limits; without cgroups the shims do, as far as they can by watching. A log is rotated
+    at `log_bytes`, unless its process has a size of its own.
     """
 
     def __init__(
@@ -50,10 +53,12 @@ class ProcessManager:
         may_act: Callable[[], bool] = lambda: True,
         confinement: Confinement | None = None,
         cgroups: Cgroups | None = None,
+        log_bytes: int = _LOG_BYTES,
     ) -> None:
         self.root = root.absolute()
         self.confinement = confinement or Unconfined()
         self.cgroups = cgroups
+        self._log_bytes = log_bytes
         self._may_act = may_act
         self._watcher = Watcher()
 
@@ -94,6 +99,7 @@ class ProcessManager:
         room for the record, `UnavailableError` or `DeadlineError` if the shim does not start.
         """
         self.check(spec.id)
+        spec = replace(spec, log_bytes=spec.log_bytes or self._log_bytes)
         record = self._record(spec.id)
         if record and not record.exited:
             if record.shim:

@@ -36,7 +36,8 @@ class ProcessSpec:
     process after a restart. With `restart` the shim starts an ended child again, with backoff. `grace_s` is the time
     from SIGTERM to SIGKILL, `timeout_s` the wall-clock limit in seconds, `memory_bytes` the limit of resident memory
     of the child with its descendants, `cpu` the limit of CPU time in cores, `log_bytes` the size at which the log is
-    rotated (one older part is kept). `sandbox` says what the process may see; None is for parts of the platform itself.
+    rotated (one older part is kept), None for that of the manager. `sandbox` says what the process may see; None is for
+    parts of the platform itself.
     """
 
     id: str
@@ -49,14 +50,14 @@ class ProcessSpec:
     timeout_s: float | None = None
     memory_bytes: int | None = None
     cpu: float | None = None
-    log_bytes: int = 10 << 20
+    log_bytes: int | None = None
     sandbox: Sandbox | None = None
 
     def __post_init__(self) -> None:
         check_id(self.id)
         if not self.argv:
             raise InvalidError(f"process {self.id}: argv is empty")
-        if self.log_bytes <= 0:
+        if self.log_bytes is not None and self.log_bytes <= 0:
             raise InvalidError(f"process {self.id}: log_bytes {self.log_bytes} is not positive")
         if self.cpu is not None and self.cpu <= 0:
             raise InvalidError(f"process {self.id}: cpu {self.cpu:g} is not positive")
@@ -93,7 +94,7 @@ class Run:
     """What a shim starts for a process: the process itself, or the sandbox that runs it.
 
     `termination` is the file of the termination message. `write`, `write_bytes` and `processes` are the sandbox's
-    limits; no file, on disk or in memory, grows beyond the larger of its limits of disk and memory. `user` is the user
+    limits; no file, on disk or in memory, grows beyond that of disk. `user` is the user
     id of the payload, None where it is the platform's; `level` is empty without a sandbox. `groups` are its cgroups by
     controller: the shim watches the limits that have none.
     """
@@ -115,7 +116,6 @@ class Run:
             "termination": self.termination,
             "write": [str(path) for path in self.sandbox.write] if self.sandbox else [],
             "write_bytes": self.sandbox.write_bytes if self.sandbox else 0,
-            "file_bytes": max(self.sandbox.write_bytes, self.sandbox.memory_bytes) if self.sandbox else 0,
             "processes": self.sandbox.processes if self.sandbox else 0,
             "user": self.user,
             "level": self.level,

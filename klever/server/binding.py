@@ -30,9 +30,12 @@ DEADLINE: Final = 30.0
 STREAM_DEADLINE: Final = 3600.0
 """Seconds that a stream may last where its caller sets no deadline: who watches goes on from the last version."""
 
+_SMALL: Final = 8 << 10
+"""Bytes of a request that is parsed at once: whatever it holds becomes a megabyte at most, and no free-form field is
+too large. Lists that have too many items are refused when the object is admitted."""
 _GZIP: Final = b"\x1f\x8b"
 
-Unary = Callable[[Any], Awaitable[Message]]
+Unary = Callable[[Any], Awaitable[Message | bytes]]
 Stream = Callable[[Any], AsyncGenerator[Message | bytes, None]]
 
 
@@ -65,7 +68,7 @@ class Binder:
             if method.server_streaming
             else (self._unary(method, action, handler), grpc.unary_unary_rpc_method_handler)
         )
-        return make(wrap, response_serializer=_serialized)
+        return make(wrap)
 
     def _unary(self, method: MethodDescriptor, action: Action, handler: Unary) -> Any:
         read = _reader(method)
@@ -77,7 +80,7 @@ class Binder:
                 request = read(content)
                 self._access.require(caller, action.verb, action.resource(request))
                 async with asyncio.timeout(context.time_remaining() or DEADLINE):
-                    response = (await handler(request)).SerializeToString()
+                    response = _serialized(await handler(request))
                 self._check_size(response, method.name)
             except asyncio.CancelledError:
                 self._ended(call, grpc.StatusCode.CANCELLED)  # its caller has gone, or waits no longer
@@ -103,7 +106,7 @@ class Binder:
                     aclosing(handler(request)) as responses,
                 ):
                     async for response in responses:
-                        await context.write(response)
+                        await context.write(_serialized(response))
             except asyncio.CancelledError:
                 self._ended(call, grpc.StatusCode.CANCELLED)  # its caller has gone, or waits no longer
                 raise
@@ -180,7 +183,8 @@ def _reader(method: MethodDescriptor) -> Callable[[bytes], Message]:
     def read(content: bytes) -> Message:
         if content.startswith(_GZIP):
             raise InvalidError("the request is compressed: send it without compression")
-        check_bounds(content, method.input_type)
+        if len(content) > _SMALL:
+            check_bounds(content, method.input_type)
         try:
             return message.FromString(content)
         except DecodeError as error:
@@ -190,5 +194,5 @@ def _reader(method: MethodDescriptor) -> Callable[[bytes], Message]:
 
 
 def _serialized(response: Message | bytes) -> bytes:
-    """A watch serializes an event once for all who hear of it."""
+    """Return a response as bytes. Some handlers return bytes that they made for several calls."""
     return response if isinstance(response, bytes) else response.SerializeToString()

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
 
 from klever.api.codec import from_object, to_object
 from klever.api.kinds import EVENT, Kind, Object
+from klever.api.wire import embed
 from klever.errors import ExpiredError, FailedPreconditionError, FieldViolation, InvalidError
 from klever.server.ordering import by_time, created, last_seen
+from klever.server.recent import Recent
 from klever.server.updates import keep_unknown, select
 from klever.store import Key, Page, Store, WatchEvent
 from klever.v1alpha1.common_pb2 import (
@@ -70,29 +71,27 @@ class Objects(Generic[M_co]):
         self.store = store
         self.kind = kind
         self._message: type[Any] = kind.message
-        self._encoded: OrderedDict[tuple[str, str], bytes] = OrderedDict()
-        self._events: OrderedDict[tuple[str, str, str], bytes] = OrderedDict()
+        self._encoded: Recent[tuple[str, str]] = Recent(MAX_ENCODED)
+        self._events: Recent[tuple[str, str, str]] = Recent(MAX_EVENTS)
 
     def read(self, obj: Object) -> M_co:
-        """Return an object as a message, the caller's own.
-
-        Reading the JSON takes twenty times as long as reading the message's bytes, which are kept for a while: many
-        watchers hear of the same change, and what was just written is read.
-        """
-        metadata = obj["metadata"]
-        state = (metadata.get("uid", ""), metadata.get("resourceVersion", ""))
-        known = self._encoded.get(state)
-        message: M_co
-        if known is not None:
-            self._encoded.move_to_end(state)
-            message = self._message.FromString(known)
-            return message
-        message = from_object(obj, self._message)
-        if all(state):
-            self._encoded[state] = message.SerializeToString()
-            if len(self._encoded) > MAX_ENCODED:
-                self._encoded.popitem(last=False)
+        """Return an object as a message, the caller's own."""
+        message: M_co = self._message.FromString(self.encode(obj))
         return message
+
+    def encode(self, obj: Object) -> bytes:
+        """Return an object as the bytes of its message.
+
+        Reading the JSON takes far longer than all else. So the bytes are kept for a while: what was just written is
+        read, and those who watch hear of it.
+        """
+        state = _state(obj)
+        known = self._encoded.find(state)
+        if known is None:
+            known = from_object(obj, self._message).SerializeToString()
+            if all(state):
+                self._encoded.keep(state, known)
+        return known
 
     def write(self, message: Message, namespace: str, name: str = "") -> Object:
         """Return a request's object, addressed as the request says. Raises `InvalidError` where the two differ."""
@@ -119,16 +118,20 @@ class Objects(Generic[M_co]):
         """Return the address of an object. Raises `InvalidError` without a name."""
         return Key((namespace or DEFAULT_NAMESPACE) if self.kind.namespaced else "", required("name", name))
 
-    async def create(self, message: Message, namespace: str) -> M_co:
-        return self.read(await self.store.create(self.kind, self.write(message, namespace)))
+    async def create(self, message: Message, namespace: str) -> bytes:
+        return self.encode(await self.store.create(self.kind, self.write(message, namespace)))
 
-    async def apply(self, message: Message, namespace: str, name: str) -> M_co:
-        return self._changed(await self.store.apply(self.kind, self.write(message, namespace, name)))
+    async def apply(self, message: Message, namespace: str, name: str) -> bytes:
+        applied = await self.store.apply(self.kind, self.write(message, namespace, name))
+        return self.encode(self._lasting(applied))
+
+    async def get_encoded(self, namespace: str, name: str) -> bytes:
+        return self.encode(await self.store.get(self.kind, self.key(namespace, name)))
 
     async def get(self, namespace: str, name: str) -> M_co:
         return self.read(await self.store.get(self.kind, self.key(namespace, name)))
 
-    async def update(self, message: Message, namespace: str, name: str, paths: Iterable[str]) -> M_co:
+    async def update(self, message: Message, namespace: str, name: str, paths: Iterable[str]) -> bytes:
         """Replace the parts that the paths of a field mask name. A resource version in the message must be current."""
         obj = self.write(message, namespace, name)
         patch = select(obj, paths, self._message.DESCRIPTOR)
@@ -137,12 +140,15 @@ class Objects(Generic[M_co]):
             keep_unknown(patch, await self.store.get(self.kind, key), self._message.DESCRIPTOR)
         if version := obj["metadata"].get("resourceVersion"):
             patch.setdefault("metadata", {})["resourceVersion"] = version
-        return await self.patch(key, patch)
+        return self.encode(await self.patched(key, patch))
 
     async def patch(self, key: Key, patch: dict[str, Any]) -> M_co:
-        return self._changed(await self.store.patch(self.kind, key, patch))
+        return self.read(await self.patched(key, patch))
 
-    def _changed(self, obj: Object) -> M_co:
+    async def patched(self, key: Key, patch: dict[str, Any]) -> Object:
+        return self._lasting(await self.store.patch(self.kind, key, patch))
+
+    def _lasting(self, obj: Object) -> Object:
         """Return what was written; raises `FailedPreconditionError` if it is being deleted, the change with it."""
         metadata = obj["metadata"]
         if "deletionTimestamp" in metadata:
@@ -150,7 +156,7 @@ class Objects(Generic[M_co]):
                 f"{self.kind.kind.lower()} {metadata['name']} is being deleted: wait until it is gone, then create it",
                 reason="BEING_DELETED",
             )
-        return self.read(obj)
+        return obj
 
     async def delete(self, namespace: str, name: str, resource_version: str) -> None:
         await self.store.delete(self.kind, self.key(namespace, name), resource_version=resource_version)
@@ -185,9 +191,7 @@ class Objects(Generic[M_co]):
             token=token,
         )
 
-    async def watch(
-        self, namespace: str, options: WatchOptions, response: Callable[..., Message]
-    ) -> AsyncGenerator[bytes, None]:
+    async def watch(self, namespace: str, options: WatchOptions, response: type[Any]) -> AsyncGenerator[bytes, None]:
         """Yield responses of `{type, object, error}`, serialized; the error is in-band and ends the stream."""
         try:
             async for event in self.store.watch(
@@ -203,14 +207,17 @@ class Objects(Generic[M_co]):
             told = response(type="ERROR", error=WatchError(reason=error.reason, message=error.message))
             yield told.SerializeToString()
 
-    def _told(self, event: WatchEvent, response: Callable[..., Message]) -> bytes:
-        """Serialize an event once for all who hear of it."""
+    def _told(self, event: WatchEvent, response: type[Any]) -> bytes:
+        """Return an event as the bytes of a response, which are made once for all who hear of it."""
         state = (event.type, event.uid, event.resource_version)
-        known = self._events.get(state)
+        known = self._events.find(state)
         if known is None:
-            known = self._events[state] = response(type=event.type, object=self.read(event.object)).SerializeToString()
-            if len(self._events) > MAX_EVENTS:
-                self._events.popitem(last=False)
+            obj = self._encoded.find(state[1:])
+            if obj is None:
+                obj = self.encode(event.object)
+            field = response.DESCRIPTOR.fields_by_name["object"].number
+            known = response(type=event.type).SerializeToString() + embed(field, obj)
+            self._events.keep(state, known)
         return known
 
     async def events(self, request: ListEventsRequest) -> ListEventsResponse:
@@ -229,6 +236,12 @@ class Objects(Generic[M_co]):
         )
         items = [from_object(event, Event) for event in page.items]
         return ListEventsResponse(items=items, next_page_token=page.next_token)
+
+
+def _state(obj: Object) -> tuple[str, str]:
+    """Return what tells a state of an object from every other. It is empty in part for an object not yet stored."""
+    metadata = obj["metadata"]
+    return metadata.get("uid", ""), metadata.get("resourceVersion", "")
 
 
 def _all(namespace: str) -> str:

@@ -131,5 +131,6 @@ def _instance(instance: Instance) -> serving_service_pb2.Instance:
         message=instance.message,
         restarts=instance.restarts,
         sandbox=instance.sandbox,
+        sandbox_gaps=instance.sandbox_gaps,
         start_time=started if instance.started_at is not None else None,
     )

@@ -48,7 +48,7 @@ class StandardMethods:
     def _create(self, method: MethodDescriptor) -> Handler:
         field = self.kind.field_of(method.input_type)
 
-        async def create(request: Any) -> Message:
+        async def create(request: Any) -> bytes:
             return await self._objects.create(getattr(request, field), _namespace(request))
 
         return create
@@ -56,14 +56,14 @@ class StandardMethods:
     def _apply(self, method: MethodDescriptor) -> Handler:
         field = self.kind.field_of(method.input_type)
 
-        async def apply(request: Any) -> Message:
+        async def apply(request: Any) -> bytes:
             return await self._objects.apply(getattr(request, field), _namespace(request), request.name)
 
         return apply
 
     def _get(self, _method: MethodDescriptor) -> Handler:
-        async def get(request: Any) -> Message:
-            return await self._objects.get(_namespace(request), request.name)
+        async def get(request: Any) -> bytes:
+            return await self._objects.get_encoded(_namespace(request), request.name)
 
         return get
 
@@ -79,7 +79,7 @@ class StandardMethods:
     def _update(self, method: MethodDescriptor) -> Handler:
         field = self.kind.field_of(method.input_type)
 
-        async def update(request: Any) -> Message:
+        async def update(request: Any) -> bytes:
             paths = request.update_mask.paths
             return await self._objects.update(getattr(request, field), _namespace(request), request.name, paths)
 

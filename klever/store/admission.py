@@ -17,8 +17,8 @@ class Admission(Protocol):
     def admit(self, kind: Kind, new: Object, old: Object | None, subresource: Subresource) -> Object:
         """Return the object to keep: unknown fields pruned, defaults filled in.
 
-        `new` is a private copy, whole (metadata, spec and status), and may be changed in place; `old` is what it
-        replaces, None for a new object. `subresource` says which part the writer may change.
+        `new` is whole (metadata, spec and status), and is not changed; `old` is what it replaces, None for a new
+        object. `subresource` says which part the writer may change.
         Raises `InvalidError` with a violation for each field that is wrong.
         """
         ...

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 import re
-import uuid
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
@@ -100,12 +99,19 @@ def begin(kind: Kind, obj: Object, now: datetime) -> None:
         metadata.pop(field, None)
     if metadata.get("generateName") and "name" not in metadata:
         metadata["name"] = metadata["generateName"][:58] + "".join(_numbers.choice(_ALPHABET) for _ in range(5))
-    metadata["uid"] = str(uuid.UUID(int=_numbers.getrandbits(128), version=4))
+    metadata["uid"] = _new_uid()
     metadata["creationTimestamp"] = format_time(now)
     if kind.has_status:
         obj.pop("status", None)
         metadata["generation"] = 1
     _namespace_defaults(kind, obj)
+
+
+def _new_uid() -> str:
+    """Return a random UUID (RFC 9562, version 4)."""
+    digits = f"{_numbers.getrandbits(128):032x}"
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 def carry_over(kind: Kind, old: Object, new: Object) -> None:
@@ -213,8 +219,8 @@ def _namespace_defaults(kind: Kind, obj: Object) -> None:
     if kind == NAMESPACE:
         metadata = obj["metadata"]
         if metadata.get("name"):
-            metadata.setdefault("labels", {})["kubernetes.io/metadata.name"] = metadata["name"]
-        obj.setdefault("status", {}).setdefault("phase", PHASE_ACTIVE)
+            metadata["labels"] = {**metadata.get("labels", {}), "kubernetes.io/metadata.name": metadata["name"]}
+        obj["status"] = {"phase": PHASE_ACTIVE, **obj.get("status", {})}
 
 
 def _content(obj: Object) -> Object:

@@ -19,6 +19,7 @@ from klever.errors import InvalidError
 from klever.inspection.inspector import inspect
 from klever.oci.client import RegistryClient
 from klever.oci.layout import Layout
+from klever.tasks import report
 from klever.tasks.job import Job, Step, StepError, patiently, step
 
 __all__ = ["fetch", "push"]
@@ -44,7 +45,9 @@ def fetch(job: Job) -> dict[str, Any]:
     request = {
         "model": str(directory / _MODEL),
         "output": str(job.work / "output" / _MODEL),
+        "report": str(job.work / "output" / report.NAME),
         "metadata": document.encode(pulled.metadata),
+        "options": dict(job.options),
     }
     (directory / "request.json").write_text(json.dumps(request))
     job.say(f"converting {job.format} to {job.into}")
@@ -55,10 +58,12 @@ def push(job: Job) -> dict[str, Any]:
     """Pack and push what the program wrote; returns `{digest, report}`. Raises `StepError`."""
     layout = Layout(job.work / "layout")
     with step(Step.RUN):
+        compared = report.read(job.work / "output" / report.NAME)
         converted = _take(job)
         inspect(converted / _MODEL, job.limits)
         formats.check_layout(job.into, converted / _MODEL)
-        metadata = _metadata(job, model.inspect(job.model, layout).metadata, converted)
+        source = model.inspect(job.model, layout)
+        metadata = _metadata(job, source.metadata, converted)
     with step(Step.SAVE):
         ormbfile.write_ormbfile(converted / ormbfile.NAME, metadata)
         saved = model.save(converted, job.target, layout, created=datetime.now(UTC))
@@ -67,7 +72,13 @@ def push(job: Job) -> dict[str, Any]:
     with RegistryClient(job.registries.resolve(job.target)) as client, step(Step.PUSH):
         job.say(f"pushing {job.target}")
         patiently(job.target, lambda: model.push(job.target, layout, client), job.say)
-    return {"digest": str(saved.manifest.digest), "report": f"converted {job.model} from {job.format} to {job.into}"}
+        if compared:
+            patiently(job.target, lambda: report.attach(compared, source, saved, layout, client), job.say)
+    summary = f"; {report.summarize(compared)}" if compared else ""
+    return {
+        "digest": str(saved.manifest.digest),
+        "report": f"converted {job.model} from {job.format} to {job.into}{summary}",
+    }
 
 
 def _take(job: Job) -> Path:

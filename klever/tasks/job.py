@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -59,7 +59,7 @@ class Job:
     """`target` is what is written: the desired tag, or the model itself. `say` prints a line of progress.
 
     With `inspect_only` nothing is written. A conversion goes from `format` to `into`; with `allow_code` the model may
-    hold code.
+    hold code. `options` are those of its converter.
     """
 
     model: Reference
@@ -72,6 +72,7 @@ class Job:
     inspect_only: bool = False
     into: str = ""
     allow_code: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def patiently(registry: Reference, call: Callable[[], T], say: Callable[[str], None]) -> T:

@@ -630,6 +630,7 @@ class Instance(_message.Message):
     RESTARTS_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     SANDBOX_FIELD_NUMBER: _builtins.int
+    SANDBOX_GAPS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Unique in its namespace: Serving, workload, number."""
     predictor: _builtins.str
@@ -650,6 +651,10 @@ class Instance(_message.Message):
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When its process began; absent before."""
 
+    @_builtins.property
+    def sandbox_gaps(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the sandbox does not enforce because the kernel is too old. Empty on Linux 6.12 or later."""
+
     def __init__(
         self,
         *,
@@ -662,10 +667,11 @@ class Instance(_message.Message):
         restarts: _builtins.int = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         sandbox: _builtins.str = ...,
+        sandbox_gaps: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "name", b"name", "phase", b"phase", "predictor", b"predictor", "reason", b"reason", "restarts", b"restarts", "sandbox", b"sandbox", "start_time", b"start_time", "workload", b"workload"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "name", b"name", "phase", b"phase", "predictor", b"predictor", "reason", b"reason", "restarts", b"restarts", "sandbox", b"sandbox", "sandbox_gaps", b"sandbox_gaps", "start_time", b"start_time", "workload", b"workload"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,49 @@ def echo(platform: Platform) -> Platform:
     platform.start()
     deploy_echo(platform)
     return platform
+
+
+async def _hold(platform: Platform, until_: float) -> None:
+    """Send a large request, hold it with a byte now and then, and send it again if it is ended."""
+    head = f"POST /seldon/default/{NAME}/v2/models/{NAME}/infer HTTP/1.1\r\nhost: localhost:{platform.port}\r\n"
+    while time.monotonic() < until_:
+        with suppress(OSError):
+            reader, writer = await asyncio.open_connection("127.0.0.1", platform.port)
+            writer.write(f"{head}content-length: {SIZE}\r\n\r\n".encode())
+            for _ in range(SIZE // len(PIECE) - 1):
+                writer.write(PIECE)
+                await writer.drain()
+            while time.monotonic() < until_ and not reader.at_eof():
+                await asyncio.sleep(0.5)
+                writer.write(b"x")
+                await writer.drain()
+            writer.transport.abort()
+
+
+async def _succeeded(platform: Platform, until_: float) -> float:
+    """Return the share of small requests that succeed meanwhile, once large ones are under way."""
+    await asyncio.sleep(3)  # what comes meanwhile is not of interest
+    results = list[bool]()
+
+    def ask() -> bool:
+        try:
+            infer(platform)
+            return platform.http("GET", "/api/v1alpha1/namespaces/default/servings")[0] == 200
+        except (AssertionError, KeyError, OSError, HTTPException):  # refused, or ended
+            return False
+
+    while time.monotonic() < until_:
+        results.append(await asyncio.to_thread(ask))
+    return sum(results) / len(results)
+
+
+def test_small_requests_pass_while_large_ones_are_held(echo: Platform) -> None:
+    async def attack() -> float:
+        end = time.monotonic() + 14
+        shares = await asyncio.gather(_succeeded(echo, end), *(_hold(echo, end) for _ in range(24)))
+        return float(shares[0] or 0)
+
+    assert asyncio.run(attack()) > 0.8
 
 
 @pytest.mark.parametrize("how", ["HTTP", "ModelInfer", "ModelStreamInfer"])

@@ -73,7 +73,7 @@ def test_inference_goes_on_while_the_api_server_does_not(platform: Platform, own
             count = len(answered)
             until(lambda: len(answered) > count + 20)
             silent = platform.run("klever", "get", "servings", check=False)
-            assert "no answer of https://" in silent.stderr
+            assert "no answer from https://" in silent.stderr
             own_cluster.resume("kube-apiserver")
             for component in ("kube-apiserver", "etcd"):
                 own_cluster.kill(component)
@@ -181,7 +181,7 @@ def test_a_kind_that_is_served_in_another_version_for_a_while(
             patch_crd(own_cluster, op="replace", path="/spec/versions/0/served", value=False)
             until(lambda: len(log.lines("servings.kleveross.io")) > 3)
             refused = platform.run("klever", "get", "servings", check=False)
-            assert "the server knows no such kind" in refused.stderr
+            assert "the server does not have this kind" in refused.stderr
         finally:
             apply_crds(own_cluster)
         make_ready(own_cluster, "later")

@@ -77,7 +77,7 @@ def test_credentials_that_have_ended(start: Start, tmp_path: Path, own_cluster: 
     def token(config: Any) -> None:
         config["users"][0]["user"] = {"token": "it.was.good"}
 
-    said = "credentials for nobody's (expired?): renew them"
+    said = "rejected the credentials of the kubeconfig"
     assert said in start(rewritten(own_cluster.kubeconfig, tmp_path / "kubeconfig", token))
     assert said in start(own_cluster.user("yesterdays", days=-1))
 
@@ -148,7 +148,7 @@ def test_a_context_is_chosen_by_its_name(tmp_path: Path, own_cluster: Cluster) -
     kubeconfig = rewritten(own_cluster.kubeconfig, tmp_path / "kubeconfig", two)
     store = (*Objects(own_cluster).fresh()[:2], "--kubeconfig", str(kubeconfig))
     wrong = Platform(tmp_path / "wrong").begin(*store, "--context", "nope")
-    assert "context 'nope' does not exist (other, test)" in wrong.communicate(timeout=30)[1]
+    assert "context 'nope' does not exist: give --context, one of other, test" in wrong.communicate(timeout=30)[1]
     platform = Platform(tmp_path / "platform", (*store, "--context", "test"))
     platform.start()
     try:

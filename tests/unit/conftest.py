@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from klever.kube import KubeClient, KubeConfig
+from klever.kube import KubeClient
+from klever.kube.kubeconfig import load_config
 from klever.process import ProcessManager
 
 __all__ = ["MakeDisk"]
@@ -46,6 +47,6 @@ async def processes(tmp_path: Path) -> AsyncIterator[ProcessManager]:
 @pytest.fixture
 async def kube_client(kubeconfig: Path) -> AsyncIterator[KubeClient]:
     """The administrator of a real API server, in a hurry."""
-    client = await KubeClient.open(KubeConfig.load(kubeconfig), qps=500, burst=500)
+    client = await KubeClient.open(load_config(kubeconfig), qps=500, burst=500)
     yield client
     await client.close()

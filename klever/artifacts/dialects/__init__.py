@@ -27,7 +27,7 @@ _BUILT_IN: Final = {dialect.name: dialect for dialect in (DEFAULT,)}
 DIALECTS: Final = Table[str, Dialect]("klever.dialects", _BUILT_IN, _claims)
 """The dialects by their names, with those of plugins. No two of them share a media type."""
 
-# Other artifacts that a registry holds, for messages: the prefix of the config's media type and a name.
+# Kinds of other artifacts, for messages: the prefix of the config's media type, and a name.
 _OTHERS: Final = (
     ("application/vnd.cncf.model.", "a ModelPack artifact"),
     ("application/vnd.cnai.model.", "a ModelPack artifact of an early draft"),

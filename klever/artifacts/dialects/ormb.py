@@ -73,7 +73,7 @@ class Ormb(Dialect):
 
 
 def _files(directory: Path, name: str) -> Iterator[str]:
-    """Names of the files below `name`, in the order of Go's filepath.Walk: each directory's entries by name."""
+    """Yield the files below `name` in the order of Go's filepath.Walk: the entries of each directory by name."""
     if not (directory / name).is_dir():
         raise InvalidError(f"{directory / name} is missing: the model's files belong there", reason="MODEL_EMPTY")
     with disk_errors(directory / name):
@@ -82,13 +82,13 @@ def _files(directory: Path, name: str) -> Iterator[str]:
         child = f"{name}/{entry}"
         mode = (directory / child).lstat().st_mode
         if not _is_utf8(entry):
-            raise InvalidError(f"{child!r} has a name that is not UTF-8")
+            raise InvalidError(f"the name of {child!r} is not UTF-8: rename the file")
         if stat.S_ISDIR(mode):
             yield from _files(directory, child)
         elif stat.S_ISREG(mode):
             yield child
         else:
-            raise InvalidError(f"{directory / child} is neither a file nor a directory: put the file itself there")
+            raise InvalidError(f"{directory / child} must be a file or a directory: replace a link by its file")
 
 
 def _is_utf8(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Servings as processes of this machine."""
+"""Runs Servings as processes of this machine."""
 
 from __future__ import annotations
 

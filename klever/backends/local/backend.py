@@ -28,10 +28,10 @@ __all__ = ["LocalBackend"]
 
 
 class LocalBackend:
-    """Implements `klever.backends.Backend` on this machine; used from one event loop, between `start` and `close`.
+    """Implements `klever.backends.Backend` on this machine. Use it from one event loop, between `start` and `close`.
 
     Models are unpacked below `models`, in at most `cache_bytes` in all; `fetch` pulls one. Replicas listen on Unix
-    sockets below `sockets`. Users' own commands use what `commands` gives them.
+    sockets below `sockets`. `commands` says what users' own commands may use of this machine.
     """
 
     routes_shares = False
@@ -65,12 +65,12 @@ class LocalBackend:
         self._servings: dict[ServingKey, LocalServing] = {}
         self._pump: asyncio.Task[None] | None = None
 
-    # Its own life
+    # Start and end
 
     async def start(self) -> None:
-        """Find the replicas that a control plane before this one started, and look after them from now on.
+        """Adopt the replicas that an earlier control plane started.
 
-        When it returns, those that answer are Ready.
+        On return, those that answer are Ready.
         """
         await self._cache.start()
         records = await self._launcher.find()
@@ -81,7 +81,7 @@ class LocalBackend:
         self._pump = asyncio.create_task(self._tell_replicas(), name="process changes")
 
     async def close(self) -> None:
-        """Look after nothing any more. What runs runs on: `remove` the Servings first, to end it."""
+        """Stop supervising. The replicas keep running; call `remove` first to end them."""
         if self._pump:
             self._pump.cancel()
             await asyncio.gather(self._pump, return_exceptions=True)
@@ -98,8 +98,7 @@ class LocalBackend:
             names = await self._launcher.known_files(predictor) or tuple(sorted(files))
         if predictor.content and not names:
             raise FailedPreconditionError(
-                f"the files of {predictor.model} are not known: its metadata does not list them, and it was not pulled "
-                "here",
+                f"the files of {predictor.model} are unknown: its metadata does not list them, and it is not cached",
                 reason="MODEL_NOT_PULLED",
             )
         model = Model(key.name, predictor.format, names, predictor.signature)
@@ -129,14 +128,14 @@ class LocalBackend:
         serving = self._servings.get(key)
         process = serving.process(instance) if serving else None
         if process is None:
-            raise NotFoundError(f"the Serving {key} has no instance {instance!r}")
+            raise NotFoundError(f"serving {key} has no replica {instance!r}")
         return self._processes.logs(process, tail=tail, follow=follow)
 
     def watch(self) -> AsyncIterator[ServingKey]:
-        """Yield every Serving that has replicas, then each whose instances changed; never ends by itself."""
+        """Yield every Serving that has replicas, then each whose instances change. Never ends by itself."""
         return self._changes.watch(tuple(self._servings))
 
-    # Within
+    # Internals
 
     def _serving(self, key: ServingKey) -> LocalServing:
         if key not in self._servings:

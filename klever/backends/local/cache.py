@@ -1,9 +1,9 @@
-"""Models unpacked once per content digest, shared by all replicas, bounded on disk.
+"""A cache of unpacked models: one per content digest, shared by all replicas, bounded on disk.
 
     ROOT/sha256-HEX/     an unpacked model; its modification time is its last use
-    ROOT/.partial-…      the rest of an interrupted fetch or removal: deleted at start
+    ROOT/.partial-…      what an interrupted fetch or removal left; removed at start
 
-What is in use is never evicted; what is not goes, least recently used first, when room is needed.
+Models in use are never evicted. When room is needed, the least recently used of the others is.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from klever.errors import ExhaustedError, InvalidError
 __all__ = ["Fetch", "ModelCache"]
 
 Fetch = Callable[[str, str, Path], None]
-"""`fetch(reference, content, into)` unpacks the content layer into an empty directory (`into/model/…`); it blocks.
+"""`fetch(reference, content, into)` unpacks the content layer into an empty directory (`into/model/…`). It blocks.
 
-Raises `InvalidError` for a model that can never be unpacked, other `KleverError` for what may pass.
+Raises `InvalidError` for a model that can never be unpacked, another `KleverError` for errors that may pass.
 """
 
 _PARTIAL: Final = ".partial-"
 _THREADS: Final = 8
-"""Pulls at a time; others wait for their turn."""
+"""Pulls at a time; further ones wait."""
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ class _Entry:
 class ModelCache:
     """The models below `root`, of at most `max_bytes` in all.
 
-    Used from one event loop; what blocks runs in threads.
+    Use it from one event loop. Blocking work runs in threads.
     """
 
     def __init__(self, root: Path, fetch: Fetch, *, max_bytes: int) -> None:
@@ -59,20 +59,20 @@ class ModelCache:
         self._users: Counter[str] = Counter()
         self._fetches: dict[str, asyncio.Task[None]] = {}
         self._threads = ThreadPoolExecutor(_THREADS, "models")
-        """Its own: a pull takes minutes, and the loop's are few and needed by all other parts."""
+        """Threads of the cache alone: a pull takes minutes, and all other parts share the few threads of the loop."""
 
     async def start(self) -> None:
-        """Find what is there from before, and remove what was not finished."""
+        """Find the models from before, and remove unfinished ones."""
         self._entries = await asyncio.to_thread(self._scan)
 
     async def close(self) -> None:
-        """Wait for fetches under way: a thread cannot be cancelled."""
+        """Wait for the fetches in progress: a thread cannot be cancelled."""
         await asyncio.gather(*self._fetches.values(), return_exceptions=True)
         self._threads.shutdown()
 
     @contextmanager
     def hold(self, content: str) -> Iterator[None]:
-        """Keep a model from being evicted; it need not be there."""
+        """Keep a model from being evicted, whether or not it is in the cache yet."""
         self._users[content] += 1
         try:
             yield
@@ -81,12 +81,12 @@ class ModelCache:
             self._users += Counter()  # forgets zeros
 
     def known(self, content: str) -> Path | None:
-        """Return the directory of a model that is here; None for one that would have to be fetched."""
+        """Return the directory of a cached model, None for another."""
         entry = self._entries.get(content)
         return entry.path / "model" if entry else None
 
     async def path(self, reference: str, content: str) -> Path:
-        """The unpacked model directory, fetched first if it is missing; the caller holds it.
+        """Return the directory of the unpacked model, fetched first if it is missing. The caller must hold the model.
 
         `content` is the content layer's digest, the key. Concurrent callers share one fetch. Raises what `fetch`
         raises, and `ExhaustedError` if the disk is full or the bound is reached by models in use.
@@ -97,7 +97,7 @@ class ModelCache:
             entry = self._entries[content]
             try:
                 entry.used_ns = await asyncio.to_thread(_touch, entry.path)
-            except FileNotFoundError:  # removed by somebody else: fetched again
+            except FileNotFoundError:  # removed by hand: fetch it again
                 if self._entries.get(content) is entry:
                     del self._entries[content]
                 continue
@@ -114,10 +114,10 @@ class ModelCache:
     def _fetched(self, content: str, task: asyncio.Task[None]) -> None:
         del self._fetches[content]
         if not task.cancelled():
-            task.exception()  # whoever still waits gets it; nobody may be left
+            task.exception()  # marks the error as seen: every caller may have been cancelled
 
     async def _add(self, reference: str, content: str) -> None:
-        """Fetch with room made before and after: the size is known only then."""
+        """Fetch, and make room before and after: the size is known only afterwards."""
         await self._evict(0)
         fetch = partial(asyncio.get_running_loop().run_in_executor, self._threads, self._unpack, reference, content)
         try:
@@ -131,13 +131,13 @@ class ModelCache:
         if content in self._entries and (total := self._size()) > self._max_bytes:
             await self._drop(content)
             raise ExhaustedError(
-                f"the model cache is full: {reference} has {entry.size} bytes, and with the models in use that makes "
+                f"the model cache is full: {reference} has {entry.size} bytes; with the models in use it needs "
                 f"{total} of {self._max_bytes}",
                 reason="MODEL_CACHE_FULL",
             )
 
     async def _evict(self, room: int) -> bool:
-        """Drop unused models, the longest unused first, until `room` bytes are left; False if none was dropped."""
+        """Remove unused models, the oldest use first, until `room` bytes are left. Return whether any was removed."""
         dropped = False
         for content in sorted(self._entries, key=lambda key: self._entries[key].used_ns):
             if self._size() + room <= self._max_bytes:
@@ -148,9 +148,9 @@ class ModelCache:
         return dropped
 
     async def _drop(self, content: str) -> None:
-        """Forget and delete; at once out of the way, for it may be fetched again while its files still go."""
+        """Remove a model. Rename it first: it may be fetched again while its files are deleted."""
         path = self._entries.pop(content).path
-        with disk_errors(path), suppress(FileNotFoundError):  # removed by somebody else
+        with disk_errors(path), suppress(FileNotFoundError):  # removed by hand
             doomed = path.rename(path.with_name(f"{_PARTIAL}{path.name}-{time.monotonic_ns()}"))
             await asyncio.to_thread(shutil.rmtree, doomed)
 
@@ -165,16 +165,16 @@ class ModelCache:
             return {path.name.replace("-", ":", 1): _entry(path) for path in self._root.iterdir()}
 
     def _unpack(self, reference: str, content: str) -> _Entry:
-        """Fetch beside the entries and move into place what is complete and durable."""
+        """Fetch beside the entries, and move a complete and durable model into place."""
         path = self._root / content.replace(":", "-", 1)
         with disk_errors(self._root):
-            self._root.mkdir(parents=True, exist_ok=True)  # somebody may have removed it
+            self._root.mkdir(parents=True, exist_ok=True)  # it may have been removed by hand
             partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=self._root))
             try:
                 self._fetch(reference, content, partial)
                 _check_model(reference, partial)
                 _settle(partial)
-                if path.exists():  # what is left of a model that somebody removed
+                if path.exists():  # the rest of a model that was removed by hand
                     shutil.rmtree(path)
                 partial.replace(path)
             except BaseException:
@@ -185,7 +185,7 @@ class ModelCache:
 
 def _check_model(reference: str, directory: Path) -> None:
     if not (directory / "model").is_dir():
-        raise InvalidError(f"{reference} has no directory model/", reason="MODEL_EMPTY")
+        raise InvalidError(f"{reference} is not a model: it has no directory model/", reason="MODEL_EMPTY")
 
 
 def _entry(path: Path) -> _Entry:
@@ -194,7 +194,7 @@ def _entry(path: Path) -> _Entry:
 
 
 def _touch(path: Path) -> int:
-    """Set the last use of an entry; returns it. Raises `FileNotFoundError` if the model is not there any more."""
+    """Set and return the last use of an entry. Raises `FileNotFoundError` if the model is gone."""
     (path / "model").stat()
     now = time.time_ns()  # the file system's own clock is too coarse to order two uses
     os.utime(path, ns=(now, now))

@@ -12,9 +12,9 @@ __all__ = ["Commands"]
 
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """`path` is the PATH on which commands are found; `directories` are shown to all of them, read-only.
+    """`path` is the PATH on which commands are found. All commands see `directories`, read-only.
 
-    With `network` they make connections; without it they only listen.
+    With `network` they may make connections; without it they only listen.
     """
 
     path: str
@@ -30,7 +30,7 @@ class Commands:
 
 
 def _installations(program: Path) -> Iterator[Path]:
-    """Yield the program, and the virtual environment and the Python that it is of; never a directory of other kinds."""
+    """Yield the program, its virtual environment and that one's Python; never a directory of another kind."""
     yield program
     for file in (program, program.resolve()):
         prefix = file.parent.parent

@@ -1,4 +1,4 @@
-"""Gets one replica's parts together and starts its process."""
+"""Prepares the parts of a replica and starts its process."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ __all__ = ["Launcher", "Parts"]
 log = logging.getLogger(__name__)
 
 _LABEL: Final = "serving"
-"""Label of the processes that are replicas; its value is the Serving's key, for people."""
+"""Label of processes that are replicas. Its value is the Serving's key, for people."""
 _SOCKETS_NAME: Final = 10
-"""Characters of the name of a directory of sockets: enough to tell processes apart."""
+"""Characters in the name of a directory of sockets. They tell processes apart."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a replica stands on. `model_path` is None where it has no model; `environments` are by name."""
+    """The parts of a replica. `model_path` is None if it has no model; `environments` are by name."""
 
     runtime: Runtime
     model: Model
@@ -52,8 +52,8 @@ class Parts:
 class Launcher:
     """Starts and removes processes of replicas, with their files in the directories of the processes.
 
-    `sockets` holds a directory of Unix sockets for each process; its path is short, for the kernel bounds that of a
-    socket. `commands` is what users' own commands may use of this machine.
+    `sockets` holds a directory of Unix sockets for each process; its path is short, because the kernel bounds the path
+    of a socket. `commands` says what users' own commands may use of this machine.
     """
 
     def __init__(
@@ -75,17 +75,17 @@ class Launcher:
         self._ports: dict[str, frozenset[int]] = {}
 
     def directory(self, process: str) -> Path:
-        """Where a replica's record and store are."""
+        """Return the directory of a replica's record and store."""
         return self.processes.directory(process) / "replica"
 
     def sockets(self, process: str) -> Path:
-        """Where a replica listens."""
+        """Return the directory of a replica's sockets."""
         return self._sockets / hashlib.sha256(process.encode()).hexdigest()[:_SOCKETS_NAME]
 
     async def prepare(self, slot: Slot, predictor: PredictorWorkload, say: Callable[[str], None]) -> Parts:
-        """Pull the model and make the environment; `say` gets the progress.
+        """Pull the model and make the environments. `say` receives the progress.
 
-        Raises `InvalidError` for what can never work here, other `KleverError` for what may pass.
+        Raises `InvalidError` for a replica that can never work here, another `KleverError` for errors that may pass.
         """
         runtime = self.runtime(predictor)
         model_path: Path | None = None
@@ -102,17 +102,17 @@ class Launcher:
         return Parts(runtime, model, model_path, environments)
 
     async def unpack(self, predictor: PredictorWorkload) -> tuple[Path, tuple[str, ...]]:
-        """The predictor's model directory and the files below it; raises as `prepare`."""
+        """Return the predictor's model directory and the files below it. Raises the same errors as `prepare`."""
         path = await self.cache.path(predictor.model, predictor.content)
         return path, await asyncio.to_thread(_files, path)
 
     async def known_files(self, predictor: PredictorWorkload) -> tuple[str, ...]:
-        """Return the files of the predictor's model if it is here; nothing is fetched."""
+        """Return the files of the predictor's model if it is cached. Fetch nothing."""
         path = self.cache.known(predictor.content)
         return await asyncio.to_thread(_files, path) if path else ()
 
     async def start(self, slot: Slot, predictor: PredictorWorkload, parts: Parts) -> Record:
-        """Lay out the replica anew, with free ports, and start its process; one that still runs is ended first."""
+        """Lay out the replica with free ports, and start its process. End an older process first."""
         await self.processes.stop(slot.process, grace_s=0)
         at = self._place(slot, predictor, parts)
         launch = parts.runtime.launch(parts.model, at)
@@ -137,7 +137,7 @@ class Launcher:
         return record
 
     def _environment(self, predictor: PredictorWorkload) -> Mapping[str, str]:
-        """Return the variables that a process has beside those of its runtime and its predictor."""
+        """Return the variables of a process beside those of its runtime and its predictor."""
         return {"PATH": self._commands.path if predictor.command else os.defpath}
 
     def _sandbox(self, slot: Slot, predictor: PredictorWorkload, parts: Parts, launch: Launch) -> Sandbox:
@@ -167,7 +167,7 @@ class Launcher:
             log.warning("cannot remove %s: %s", directory, error)
 
     async def remove(self, slot: Slot, *, grace_s: float) -> None:
-        """Stop the process, if it runs, and remove what was laid out for it, logs included."""
+        """Stop the process, and remove its files and logs."""
         directory = self.directory(slot.process)
         record = await asyncio.to_thread(read_record, directory)
         await self.processes.stop(slot.process, grace_s=grace_s)
@@ -178,7 +178,7 @@ class Launcher:
         self._ports.pop(slot.process, None)
 
     async def find(self) -> list[Record]:
-        """The replicas that were started before and not removed; what cannot be told is ended and removed."""
+        """Return the replicas that were started before and not removed. Remove those without a readable record."""
         found: list[Record] = []
         for directory in await asyncio.to_thread(lambda: sorted(self.processes.root.glob(f"{PROCESS_PREFIX}*"))):
             record = await asyncio.to_thread(read_record, directory / "replica")
@@ -191,7 +191,7 @@ class Launcher:
         return found
 
     def _keep_sockets(self, processes: set[str]) -> None:
-        """Remove the socket directories of other processes: a replica that was lost leaves its own behind."""
+        """Remove the socket directories of other processes: a lost replica leaves its own behind."""
         kept = {self.sockets(process) for process in processes}
         for directory in self._sockets.iterdir() if self._sockets.is_dir() else ():
             if directory not in kept:
@@ -207,14 +207,14 @@ class Launcher:
         """Return the predictor's runtime; raises `InvalidError` if it cannot run here."""
         if predictor.trust is Trust.CODE and self.processes.confinement.level is Level.NONE:
             raise InvalidError(
-                "it is code, which runs only in a sandbox, and this machine offers none: see `klever doctor`",
+                "the model or command is code, which needs a sandbox; this machine has none: see `klever doctor`",
                 reason="NO_SANDBOX",
             )
         try:
             return self._runtimes[predictor.runtime]
         except KeyError as error:
             known = ", ".join(sorted(self._runtimes))
-            raise InvalidError(f"no runtime is named {predictor.runtime!r}; there are: {known}") from error
+            raise InvalidError(f"unknown runtime {predictor.runtime!r}: must be one of {known}") from error
 
     def _place(self, slot: Slot, predictor: PredictorWorkload, parts: Parts) -> Placement:
         self._ports.pop(slot.process, None)
@@ -253,7 +253,7 @@ def _record(slot: Slot, predictor: PredictorWorkload, launch: Launch) -> Record:
 
 
 def _empty(directory: Path) -> None:
-    """Make an empty directory: a server takes a socket that is left there for one in use."""
+    """Make an empty directory: a server would take a leftover socket for one in use."""
     remove_tree(directory)
     directory.mkdir(parents=True, mode=0o700)
 

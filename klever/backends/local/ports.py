@@ -1,8 +1,8 @@
 """Ports of the loopback interface: free ones, and whether a server listens beyond it.
 
 Free ports are taken from below the range that the kernel hands to outgoing connections (net.ipv4.ip_local_port_range,
-32768 and up by default), so that none takes one between our look and the server's bind. What still can is another
-server: whoever starts a process tries again with other ports when it cannot bind.
+32768 and up by default), so that no connection takes one between our look and the server's bind. Another server
+still can: the caller then starts the process again with other ports.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def free_ports(count: int, taken: Collection[int] = ()) -> tuple[int, ...]:
             found.append(port)
             if len(found) == count:
                 return tuple(found)
-    raise ExhaustedError(f"no {count} free ports between {_RANGE.start} and {_RANGE.stop - 1} on {LOOPBACK}")
+    raise ExhaustedError(
+        f"fewer than {count} ports between {_RANGE.start} and {_RANGE.stop - 1} are free on {LOOPBACK}"
+    )
 
 
 def address_beyond_loopback(port: int) -> str:
@@ -62,7 +64,7 @@ def _address(text: str) -> IPv4Address | IPv6Address:
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        # As servers do: what a closed connection left in TIME_WAIT does not count.
+        # As servers do: a closed connection in TIME_WAIT does not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))

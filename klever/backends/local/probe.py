@@ -1,4 +1,4 @@
-"""Asks a replica whether it is healthy."""
+"""Probes the health of a replica."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["Health", "Prober"]
 
 _MAX_ANSWER: Final = 64 << 10
 _MAX_READ: Final = 512 << 20
-"""Bytes of an answer that are read: an endless one would keep the event loop busy until the time is over."""
+"""Bytes of an answer that are read. An endless answer would keep the event loop busy until the deadline."""
 _CHUNK: Final = 256 << 10
 _ZEROS: Final = bytes(64 << 10)
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What one probe found; `message` says why a replica is not healthy, or with what it refused the probe's values.
+    """The result of a probe. `message` says why the replica is unhealthy, or how it refused the probe's values.
 
     `seconds` is how long the answer took.
     """
@@ -34,23 +34,23 @@ class Health:
 
 
 class Prober:
-    """Sends probes. No connection outlives its answer: servers wait for open ones when they stop.
+    """Sends probes. No connection outlives its answer: a server that stops waits for open connections.
 
-    A server at a port of loopback must not listen beyond it, where the gateway does not guard it, unless `exposed`.
+    Unless `exposed`, a server at a port of loopback must not listen beyond it, where the gateway does not guard it.
     """
 
     def __init__(self, *, exposed: bool = False) -> None:
         self._exposed = exposed
 
     async def ask(self, address: str, probe: Probe, *, timeout_s: float) -> Health:
-        """Probe the server at `HOST:PORT` or `unix:PATH`; every failure is an unhealthy answer, none is raised."""
+        """Probe the server at `HOST:PORT` or `unix:PATH`. A failure is an unhealthy result, never an exception."""
         address = probe.address or address
         clock = asyncio.get_running_loop().time
         began = clock()
         try:
             if not (self._exposed or unix_path(address)):
                 await _check_listener(int(address.rpartition(":")[2]))
-                began = clock()  # that was our own work
+                began = clock()  # do not count our own work
             async with asyncio.timeout(timeout_s):
                 message = await (self._request(address, probe) if probe.path else _connect(address))
             return Health(healthy=True, message=message, seconds=clock() - began)
@@ -96,7 +96,7 @@ def _session(address: str) -> aiohttp.ClientSession:
 
 async def _check_listener(port: int) -> None:
     if found := await asyncio.to_thread(address_beyond_loopback, port):
-        raise _UnhealthyError(f"the command listens on {found}:{port}, beyond loopback: let it listen on $HOST:$PORT")
+        raise _UnhealthyError(f"the command listens on {found}:{port}, beyond loopback: it must listen on $HOST:$PORT")
 
 
 async def _body(probe: Probe) -> AsyncIterator[bytes]:
@@ -106,7 +106,7 @@ async def _body(probe: Probe) -> AsyncIterator[bytes]:
 
 
 class _UnhealthyError(Exception):
-    """The replica is not healthy; `str` says why."""
+    """The replica is unhealthy; the message says why."""
 
 
 async def _connect(address: str) -> str:

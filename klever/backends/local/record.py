@@ -1,4 +1,4 @@
-"""What a restarted control plane must know of a replica that runs, kept beside it as `replica.json`.
+"""The record of a running replica, which a restarted control plane reads.
 
 DIRECTORY/replica.json   this record
 DIRECTORY/store/         MODEL_STORE: the files and links of the launch, which the replica reads
@@ -23,7 +23,7 @@ from klever.runtimes import Guard, Launch, Probe, unix_path
 __all__ = ["PROCESS_PREFIX", "Addresses", "Record", "Slot", "lay_out", "read_record", "wipe"]
 
 PROCESS_PREFIX: Final = "serving."
-"""Begins the ids of processes that are replicas."""
+"""Begins the ids of the processes of replicas."""
 
 _RECORD: Final = "replica.json"
 _MAX_RECORD: Final = 16 << 20
@@ -32,7 +32,7 @@ _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - where POSIX shared memo
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """The place of one replica: what names it, whatever runs there."""
+    """The identity of one replica, whatever runs there."""
 
     key: ServingKey
     workload: str
@@ -40,18 +40,18 @@ class Slot:
 
     @property
     def process(self) -> str:
-        """The process's id: the parts are DNS labels, so the dots keep them apart."""
+        """The id of the process. The parts are DNS labels, so dots keep them apart."""
         return f"{PROCESS_PREFIX}{self.key.namespace}.{self.key.name}.{self.workload}.{self.index}"
 
     @property
     def name(self) -> str:
-        """The name that people see, unique in its namespace."""
+        """The name that people see. It is unique in its namespace."""
         return f"{self.key.name}-{self.workload}-{self.index}"
 
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """`HOST:PORT` or `unix:PATH` each; empty where the replica does not listen."""
+    """Addresses `HOST:PORT` or `unix:PATH`, empty for a protocol on which the replica does not listen."""
 
     http: str
     grpc: str = ""
@@ -65,7 +65,7 @@ class Addresses:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One replica as it was started. `content` is the digest of the model that it uses, empty for none."""
+    """One replica as it was started. `content` is the digest of its model, empty for none."""
 
     slot: Slot
     content: str
@@ -77,7 +77,7 @@ class Record:
 
 
 def lay_out(directory: Path, launch: Launch, model: Path | None, record: Record) -> None:
-    """Write everything of a launch into `directory`, emptied first. Raises `OSError`."""
+    """Empty `directory`, and write everything of a launch into it. Raises `OSError`."""
     wipe(directory, record.shared_memory)
     store, work = directory / "store", directory / "work"
     for made in (store, work):
@@ -98,12 +98,12 @@ def wipe(directory: Path, shared_memory: str) -> None:
     remove_tree(directory)
     if shared_memory:
         for segment in _SHARED_MEMORY.glob(f"{shared_memory}*"):
-            with suppress(FileNotFoundError, IsADirectoryError):  # a directory is another payload's, in the way of ours
+            with suppress(FileNotFoundError, IsADirectoryError):  # another payload's directory of the same name
                 segment.unlink()
 
 
 def read_record(directory: Path) -> Record | None:
-    """The record of a replica directory, None if there is none that can be read."""
+    """Return the record of a replica directory, None if it is missing or cannot be read."""
     try:
         with (directory / _RECORD).open("rb") as file:
             return _decode(json.loads(file.read(_MAX_RECORD)))

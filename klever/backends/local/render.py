@@ -1,4 +1,4 @@
-"""What would run for a predictor, with the directories and ports of a container: where it runs is not known yet."""
+"""Renders what would run for a predictor, with the directories and ports of a container as placeholders."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""One replica, from nothing to Ready and back again: prepared, started, probed, started again.
+"""The life of one replica: prepare, start, probe, start again.
 
     Pending -> Starting -> Ready
        ^           |         |
-       '-------- BackOff <---'     ended, or hung: waits longer each time
-    Failed                         can never work as it is
+       '-------- BackOff <---'     ended or hung; each wait is longer
+    Failed                         cannot work as it is
 
-A replica's life is one task, so its steps are in order. What it shows is one `Instance`, replaced at each change.
+A replica's life is one task, so its steps are in order. It shows one `Instance`, which each change replaces.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _MAX_PROBE_S: Final = 300.0
 class Timing:
     """Seconds, and how many probes in a row must fail.
 
-    A probe is an inference: it is asked so seldom that it takes at most a twentieth of the replica's time, and may
-    take ten times as long as the slowest so far, which is forgotten by a tenth each time.
+    A probe is an inference. Probes take at most a twentieth of the replica's time. A probe may take ten times as long
+    as the slowest one so far, which counts a tenth less with each probe.
     """
 
     first_probe_s: float = 0.05
@@ -51,19 +51,19 @@ class Timing:
     failures: int = 3
     start_s: float = 600.0
     quiet_s: float = 3.0
-    """From then on a replica that starts says why it is not ready yet."""
+    """After this time a starting replica says why it is not ready yet."""
     backoff_s: float = 0.5
     max_backoff_s: float = 60.0
     full_backoff_s: float = 5.0
-    """The longest wait where space is what is missing: somebody may just have made some."""
+    """The longest wait while space is missing: somebody may free some at any time."""
     steady_s: float = 60.0
-    """A replica that was Ready this long has its failures forgotten."""
+    """After this time as Ready, earlier failures no longer count."""
     grace_s: float = 10.0
     hung_grace_s: float = 2.0
 
 
 class _EndedError(Exception):
-    """The replica's process ended or is given up; `reason` is one word."""
+    """The replica's process has ended or is given up. `reason` is one word."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -72,9 +72,9 @@ class _EndedError(Exception):
 
 
 class Replica:
-    """Keeps one replica running until it is stopped or left.
+    """Keeps one replica running until `stop` or `leave`.
 
-    `record` is that of a process that was started before. `changed` is called at each change of `instance`.
+    `record` describes a process that was started before. `changed` is called at each change of `instance`.
     """
 
     def __init__(
@@ -105,39 +105,39 @@ class Replica:
         self._task = asyncio.create_task(self._run(), name=f"replica {self.slot.process}")
 
     def assign(self, workload: PredictorWorkload) -> None:
-        """Say what it runs; one that runs already needs it only to start again."""
+        """Set what the replica runs. A running replica uses it at its next start only."""
         if not self._workload.done():
             self._workload.set_result(workload)
         self.instance = replace(self.instance, predictor=workload.predictor, trust=workload.trust)
 
     def wake(self) -> None:
-        """Its process may have changed."""
+        """Notice that the process may have changed."""
         self._process_changed.set()
 
     async def look(self) -> None:
-        """Probe a process from before once, so that what serves is known to be Ready from the beginning."""
+        """Probe an adopted process once, so that a replica that serves is Ready from the beginning."""
         if self._record is None:
             return
         try:
             health = await self._ask(self._record, _LOOK_S)
         except _EndedError:
-            return  # its life begins with finding that out
+            return  # the first step of its life finds that out
         phase = InstancePhase.READY if health.healthy else InstancePhase.STARTING
         self._show(phase, message=health.message, record=self._record)
 
     async def stop(self) -> None:
-        """End the process gracefully and remove everything of it."""
+        """End the process gracefully, and remove its files."""
         await self.leave()
         await self._launcher.remove(self.slot, grace_s=self._timing.grace_s)
 
     async def leave(self) -> None:
-        """Look after the process no more; it runs on."""
+        """Stop supervising the process, which keeps running."""
         if self._task:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
 
-    # Its life
+    # The steps of its life
 
     async def _run(self) -> None:
         while True:
@@ -152,12 +152,12 @@ class Replica:
             except KleverError as error:
                 full = isinstance(error, ExhaustedError)
                 await self._back_off(InstancePhase.PENDING, error.reason, error.message, full=full)
-            except Exception as error:  # a bug must not leave a Serving without anyone who looks after it
+            except Exception as error:  # a bug must not leave a replica without supervision
                 log.exception("replica %s", self.slot.process)
                 await self._back_off(InstancePhase.PENDING, "INTERNAL", f"{type(error).__name__}: {error}")
 
     async def _live(self) -> NoReturn:
-        """Prepare, start and probe until it ends; raises how, with nothing left running."""
+        """Prepare, start and probe the replica until it ends. Raises how it ended; nothing of it runs then."""
         record, self._record = self._record, None
         content = record.content if record else (await self._assigned()).content
         with self._launcher.cache.hold(content):
@@ -176,7 +176,7 @@ class Replica:
         return await asyncio.shield(self._workload)
 
     async def _begin(self, workload: PredictorWorkload) -> Record:
-        """Start the process and wait until it is Ready, on other ports if somebody took one of them meanwhile."""
+        """Start the process, and wait until it is Ready. Use other ports if one was taken meanwhile."""
         self._show(InstancePhase.PENDING)
         parts = await self._launcher.prepare(
             self.slot, workload, lambda line: self._show(InstancePhase.PENDING, message=line)
@@ -199,7 +199,7 @@ class Replica:
         began = clock()
         deadline = began + self._timing.start_s
         while True:
-            # The first inference may do in seconds what later ones do in milliseconds: it may take all the time.
+            # The first inference may take seconds where later ones take milliseconds: it has all the time.
             health = await self._ask(record, deadline - clock())
             if health.healthy:
                 self._show(InstancePhase.READY, message=health.message, record=record)
@@ -228,7 +228,7 @@ class Replica:
                 self._backoff_s = 0.0
 
     async def _ask(self, record: Record, timeout_s: float) -> Health:
-        """Probe a running process; raises `_EndedError` as soon as it has ended, for then somebody else may answer."""
+        """Probe a running process. Raises `_EndedError` as soon as it has ended: another process may answer then."""
         probe = asyncio.create_task(self._prober.ask(record.addresses.http, record.probe, timeout_s=timeout_s))
         probe.add_done_callback(lambda _: self.wake())
         try:
@@ -241,7 +241,7 @@ class Replica:
             probe.cancel()
         health = probe.result()
         if health.healthy:
-            self._slowest_s = max(self._slowest_s * 0.9, health.seconds)  # the first may be far slower than all others
+            self._slowest_s = max(self._slowest_s * 0.9, health.seconds)  # the first may be far slower than the others
         return health
 
     async def _back_off(self, phase: InstancePhase, reason: str, message: str, *, full: bool = False) -> None:
@@ -252,7 +252,7 @@ class Replica:
         await asyncio.sleep(delay_s)
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, but not longer than until something happens to the process."""
+        """Wait, at most until something happens to the process."""
         try:
             async with asyncio.timeout(seconds):
                 await self._process_changed.wait()
@@ -261,13 +261,17 @@ class Replica:
         self._process_changed.clear()
 
     def _state(self) -> ProcessState:
-        """The process while it runs; raises `_EndedError`."""
+        """Return the process while it runs. Raises `_EndedError`."""
         state = self._launcher.processes.get(self.slot.process)
         if state is None:
-            raise _EndedError("Lost", "its process is gone without a trace")
+            raise _EndedError("Lost", "the process is gone, and its record is missing")
         if state.phase == "Exited":
-            raise _EndedError(state.reason, state.message or "ended by itself, with exit code 0")
+            raise _EndedError(state.reason, state.message or "the process ended by itself, with exit code 0")
         return state
+
+    def _gaps(self, state: ProcessState) -> tuple[str, ...]:
+        confinement = self._launcher.processes.confinement
+        return confinement.gaps if state.level is confinement.level else ()
 
     def _show(self, phase: InstancePhase, reason: str = "", message: str = "", *, record: Record | None = None) -> None:
         addresses = record.addresses if record else Addresses("")
@@ -282,6 +286,7 @@ class Replica:
             metrics=addresses.metrics,
             guard=record.guard if record else Guard.NONE,
             sandbox=(state.level or "") if state else "",
+            sandbox_gaps=self._gaps(state) if state else (),
             started_at=state.started_at if state else None,
         )
         if instance != self.instance:

@@ -1,4 +1,4 @@
-"""A predictor's resources, as limits of a process of this machine."""
+"""The resources of a predictor, as limits of a process of this machine."""
 
 from __future__ import annotations
 
@@ -31,21 +31,23 @@ class Resources:
 
 
 def read_resources(resources: Mapping[str, Any]) -> Resources:
-    """Return the limits of resources in which `check_resources` finds nothing wrong."""
+    """Return the limits of resources that `check_resources` passed."""
     return Resources(_number(resources, "cpu") or 0.0, int(_number(resources, "memory") or 0))
 
 
 def check_resources(resources: Mapping[str, Any]) -> Iterator[FieldViolation]:
-    """Yield what is not a Kubernetes quantity, and what processes here are not given."""
+    """Yield a violation for each invalid quantity, and for resources that processes here cannot have."""
     for name in _SUFFIXES:
         if _number(resources, name) is None:
-            yield FieldViolation(f"resources.{name}", f"{resources[name]!r} is not a quantity")
+            yield FieldViolation(
+                f"resources.{name}", f"invalid quantity {resources[name]!r}: must be a number such as 500m or 512Mi"
+            )
     if int(resources.get("gpu") or 0):
         yield FieldViolation("resources.gpu", "must be 0: processes on this machine have no access to GPUs")
 
 
 def _number(resources: Mapping[str, Any], name: str) -> float | None:
-    """Return a quantity such as `500m` or `512Mi` in cores or bytes, 0 if it is not set, None if it is invalid."""
+    """Return a quantity such as `500m` or `512Mi` in cores or bytes; 0 if it is unset, None if it is invalid."""
     text = str(resources.get(name, ""))
     if not text:
         return 0.0

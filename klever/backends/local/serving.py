@@ -1,4 +1,4 @@
-"""One Serving's replicas, brought to what is declared by one worker."""
+"""The replicas of one Serving. One worker makes them what was declared."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _RETRY_S: Final = 5.0
 
 
 class LocalServing:
-    """The replicas of `key`. `make` makes the one of a slot, with the record of what runs there already.
+    """The replicas of `key`. `make` makes the replica of a slot, with the record of a process that runs there already.
 
-    Creating one is instant (it works on by itself); ending one takes seconds and happens beside everything else. A
-    replica that is being ended is no longer shown, and its name is free when it has gone.
+    Making a replica is instant: it starts by itself. Ending one takes seconds, and happens in the background. A
+    replica that ends is no longer shown; its name is free when it is gone.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class LocalServing:
         return replica
 
     def declare(self, workload: Workload | None) -> None:
-        """Make these workloads exist, leave those to keep, end all others; None for nothing at all."""
+        """Make these workloads exist, leave those to keep, and end all others. None ends everything."""
         keep = workload.keep if workload else frozenset[str]()
         self._wanted = {
             Slot(self.key, predictor.id, index): predictor
@@ -66,22 +66,22 @@ class LocalServing:
         return tuple(sorted((replica.instance for replica in self._replicas.values()), key=lambda one: one.name))
 
     def process(self, instance: str) -> str | None:
-        """The id of an instance's process."""
+        """Return the id of an instance's process."""
         return next((slot.process for slot in self._replicas if slot.name == instance), None)
 
     def wake(self, process: str) -> None:
-        """A process changed; it may be one of ours."""
+        """Notice that a process changed. It may belong to another Serving."""
         for slot, replica in self._replicas.items():
             if slot.process == process:
                 replica.wake()
 
     async def settled(self) -> None:
-        """Return when nothing is being ended any more."""
+        """Return when no replica is ending."""
         while self._ending:
             await asyncio.wait(self._ending.values())
 
     async def leave(self) -> None:
-        """Look after nothing any more; what runs runs on."""
+        """Stop supervising. The replicas keep running."""
         for task in self._ending.values():
             task.cancel()
         await asyncio.gather(*self._ending.values(), return_exceptions=True)
@@ -105,7 +105,7 @@ class LocalServing:
             try:
                 await replica.stop()
             except KleverError as error:
-                log.warning("cannot end replica %s, trying again: %s", replica.slot.process, error)
+                log.warning("cannot end replica %s, retrying: %s", replica.slot.process, error)
                 await asyncio.sleep(_RETRY_S)
             else:
                 return

@@ -74,3 +74,5 @@ def _print_instances(items: list[Any]) -> None:
         return
     rows = [(i.name, i.predictor, i.phase, i.restarts, i.sandbox, i.message.partition("\n")[0]) for i in items]
     print_table(("NAME", "PREDICTOR", "PHASE", "RESTARTS", "SANDBOX", "MESSAGE"), rows)
+    for gap in sorted({gap for item in items for gap in item.sandbox_gaps}):
+        print(f"not enforced by the sandbox: {gap}")

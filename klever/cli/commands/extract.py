@@ -1,4 +1,4 @@
-"""`klever extract MODEL_DIR`: read a signature without a server."""
+"""`klever extract MODEL`: read a signature without a server."""
 
 from __future__ import annotations
 
@@ -16,34 +16,36 @@ from klever.errors import InvalidError
 from klever.formats import Tensor
 
 EXAMPLES = """  klever extract ./digits
-  klever extract ./digits -o json"""
+  klever extract ./digits -o json
+  klever extract ./deploy.prototxt"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("directory", metavar="MODEL_DIR", type=Path, help="holds model/, as for `ormb save`")
+    parser.add_argument(
+        "model", metavar="MODEL", type=Path, help="a directory that holds model/, as for `ormb save`, or one file"
+    )
     parser.add_argument("--format", default="", help="the format, instead of what ormbfile.yaml or the files say")
     add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    directory = args.directory / "model"
-    if not directory.is_dir():
-        raise InvalidError(f"{args.directory} has no model/ in it: put the model's files there")
-    described = read_ormbfile(args.directory / NAME)
-    name = args.format or (described and described.format) or formats.detect(directory)
-    formats.check_layout(name, directory)
-    signature = formats.get(name).read_signature(directory)
+    model = args.model if args.model.is_file() else args.model / "model"
+    if not model.exists():
+        raise InvalidError(f"{args.model} has no model/ in it: put the model's files there")
+    described = read_ormbfile(args.model / NAME) if args.model.is_dir() else None
+    name = args.format or (described and described.format) or formats.detect(model, partial=True)
+    signature = formats.get(name).read_signature(model, partial=True)
     if args.output != "table":
         print_objects([{"format": name, "signature": signature.to_json()}], args.output, single=True)
         return 0
     print(f"format: {name}")
     for label, text in describe(signature.details):
-        print(f"{label}: {text}")
+        print(escaped(f"{label}: {text}"))
     rows = [("input", *_row(t)) for t in signature.inputs] + [("output", *_row(t)) for t in signature.outputs]
     if rows:
         print_table(("", "NAME", "TYPE", "SHAPE"), rows)
     if signature.layers:
-        print("operators: " + ", ".join(f"{op} {count}" for op, count in signature.layers.items()))
+        print(escaped("operators: " + ", ".join(f"{op} {count}" for op, count in signature.layers.items())))
     for warning in signature.details.warnings:
         print(escaped(f"warning: {warning}"), file=sys.stderr)
     return 0

@@ -9,12 +9,12 @@ from typing import Any, Final
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
-from klever.api.kinds import SERVING, Kind
+from klever.api.kinds import MODEL_JOB, SERVING, Kind
 from klever.cli.commands.client import Api
 from klever.errors import FailedPreconditionError
 from klever.v1alpha1.common_pb2 import ListOptions, WatchOptions
 
-__all__ = ["SERVINGS", "StoredKind", "refuse_deleting"]
+__all__ = ["MODEL_JOBS", "SERVINGS", "StoredKind", "refuse_deleting"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +111,7 @@ def _request(method: MethodDescriptor, fields: dict[str, Any]) -> Any:
     return GetMessageClass(method.input_type)(**{name: value for name, value in fields.items() if name in known})
 
 
+MODEL_JOBS: Final = StoredKind(MODEL_JOB)
 SERVINGS: Final = StoredKind(SERVING)
 
 

@@ -26,7 +26,12 @@ def make_task(job: Object, limits: Limits, *, allow_code: bool) -> Task:
         name=metadata["name"],
         uid=metadata["uid"],
         module=tasks.module(spec),
-        inputs={**inputs, "limits": asdict(limits), "allowCode": allow_code},
+        inputs={
+            **inputs,
+            "limits": asdict(limits),
+            "allowCode": allow_code,
+            "options": dict(converter.options) if converter else {},
+        },
         registries=_registries(spec),
         environment=converter.environment if converter else "",
         program=str(converter.program) if converter else "",

@@ -21,6 +21,7 @@ from typing import Final, Protocol
 
 __all__ = [
     "NET_ABI",
+    "PORT_GAP",
     "SECCOMP_FD",
     "SETTINGS_FD",
     "Command",
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 NET_ABI: Final = 4
+PORT_GAP: Final = "a command can bind other IPv4 ports than its own (before Linux 6.7)"
 """The version of Landlock (Linux 6.7) from which it restricts TCP ports."""
 SECCOMP_FD: Final = 8
 """The descriptor by which a sandbox reads its seccomp filter."""
@@ -113,6 +115,10 @@ class Confinement(Protocol):
     def description(self) -> str:
         """What enforces it, for people."""
 
+    @property
+    def gaps(self) -> tuple[str, ...]:
+        """What it does not enforce because the kernel is too old, each with the version of Linux that can."""
+
     def uses_another_user(self, sandbox: Sandbox) -> bool:
         """Return whether the payload runs as a user of its own, which then owns `Sandbox.write`."""
 
@@ -125,6 +131,7 @@ class Unconfined:
 
     level: Final = Level.NONE
     description: Final = "this machine offers neither bubblewrap nor Landlock"
+    gaps: Final[tuple[str, ...]] = ()
 
     def uses_another_user(self, sandbox: Sandbox) -> bool:  # noqa: ARG002 - the protocol's signature
         return False

@@ -8,7 +8,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from klever.process.sandbox import NET_ABI, SECCOMP_FD, SETTINGS_FD, Command, Level, Network, Payload, Sandbox, restrict
+from klever.process.sandbox import (
+    NET_ABI,
+    PORT_GAP,
+    SECCOMP_FD,
+    SETTINGS_FD,
+    Command,
+    Level,
+    Network,
+    Payload,
+    Sandbox,
+    restrict,
+)
 from klever.process.sandbox.paths import NETWORK_FILES, parents, system_links, with_targets
 from klever.process.sandbox.privileges import as_user
 from klever.process.sandbox.seccomp import program
@@ -38,6 +49,10 @@ class Bubblewrap:
     @property
     def description(self) -> str:
         return f"bubblewrap ({self._binary})"
+
+    @property
+    def gaps(self) -> tuple[str, ...]:
+        return () if self._abi >= NET_ABI else (PORT_GAP,)
 
     def uses_another_user(self, sandbox: Sandbox) -> bool:  # noqa: ARG002 - the protocol's signature
         return self._root

@@ -7,7 +7,18 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from klever.process.sandbox import NET_ABI, SECCOMP_FD, SETTINGS_FD, Command, Level, Network, Payload, Sandbox, restrict
+from klever.process.sandbox import (
+    NET_ABI,
+    PORT_GAP,
+    SECCOMP_FD,
+    SETTINGS_FD,
+    Command,
+    Level,
+    Network,
+    Payload,
+    Sandbox,
+    restrict,
+)
 from klever.process.sandbox.paths import NETWORK_FILES, is_open_to_all, with_targets
 from klever.process.sandbox.privileges import as_root_without_capabilities, as_user
 from klever.process.sandbox.seccomp import program
@@ -18,6 +29,15 @@ _SYSTEM: Final = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc/alternatives"
 _READ: Final = ("/proc", "/sys/devices/system", "/dev/urandom", "/dev/zero", "/etc/ld.so.cache", "/etc/localtime")
 _WRITE: Final = ("/dev/shm", "/dev/null")  # noqa: S108 - shared by the machine's processes, as docs/security.md says
 _TEMPORARY: Final = "/tmp"  # noqa: S108 - Triton's Python backend makes and removes directories there, and aborts if it cannot
+
+
+_GAPS: Final = (
+    (3, "a process can truncate files that its user may write (before Linux 6.2)"),
+    (NET_ABI, PORT_GAP),
+    (5, "a process can make any ioctl on /dev/null, /dev/zero and /dev/urandom (before Linux 6.10)"),
+    (6, "a process can signal other processes of its user (before Linux 6.12)"),
+)
+"""What Landlock cannot enforce before a version (landlock(7), "VERSIONS"). Version 2 closes nothing more."""
 
 
 class Landlock:
@@ -36,6 +56,10 @@ class Landlock:
     @property
     def description(self) -> str:
         return f"Landlock, version {self._abi}"
+
+    @property
+    def gaps(self) -> tuple[str, ...]:
+        return tuple(gap for abi, gap in _GAPS if self._abi < abi)
 
     def uses_another_user(self, sandbox: Sandbox) -> bool:
         paths = (Path(sys.executable), *sandbox.read, *sandbox.write)

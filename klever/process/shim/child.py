@@ -85,8 +85,8 @@ class Child:
     def _lower(self) -> None:
         """In the child: leave no core dumps, write files for this user alone, and end before the platform does."""
         self._bound(_RLIMIT_CORE, 0)
-        if self._run["file_bytes"]:
-            self._bound(_RLIMIT_FSIZE, self._run["file_bytes"])  # fallocate(2) fills a disk between two looks at it
+        if self._run["write_bytes"]:
+            self._bound(_RLIMIT_FSIZE, self._run["write_bytes"])  # fallocate(2) fills a disk between two looks at it
         if self._run["user"]:  # nobody else's tasks count
             self._bound(_RLIMIT_NPROC, self._run["processes"] * TASKS_PER_PROCESS)
         os.umask(0o077)

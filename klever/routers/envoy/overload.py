@@ -1,4 +1,4 @@
-"""What Envoy does when its memory or connections run out: it refuses what is new, and ends the largest requests."""
+"""What Envoy does when its memory or connections run out: it ends large requests, and refuses what is new at last."""
 
 from __future__ import annotations
 
@@ -15,6 +15,14 @@ _TIMERS: Final = {
     "timer_scale_factors": [{"timer": "HTTP_DOWNSTREAM_STREAM_IDLE", "min_timeout": "5s"}],
 }
 """A client may hold a request that is half sent no longer than this when memory is short."""
+
+
+_SHED: Final = {"scaled": {"scaling_threshold": 0.6, "saturation_threshold": 0.95}}
+"""Above 60 % of the heap requests are ended at random, the more the higher.
+
+For HTTP/1 the lot is drawn whenever some bytes arrive: thousands of times for a large request, once for a small one. So
+large requests end long before small ones, health checks and calls of the API are in danger.
+"""
 
 
 def overload_manager(limits: Limits) -> dict[str, Any]:
@@ -42,10 +50,10 @@ def overload_manager(limits: Limits) -> dict[str, Any]:
         "actions": [
             _trigger("overload_actions.shrink_heap", _above(0.5)),
             _trigger("overload_actions.reduce_timeouts", _between(0.6, 0.9)) | {"typed_config": _TIMERS},
-            _trigger("overload_actions.stop_accepting_requests", _above(0.8)),
-            _trigger("overload_actions.reset_high_memory_stream", _between(0.8, 0.9)),  # HTTP/2 alone has it
+            _trigger("overload_actions.reset_high_memory_stream", _SHED),  # HTTP/2 alone has it
+            _trigger("overload_actions.stop_accepting_requests", _above(0.95)),
         ],
-        "loadshed_points": [_trigger("load_shed_points.http1_server_abort_dispatch", _above(0.9))],
+        "loadshed_points": [_trigger("load_shed_points.http1_server_abort_dispatch", _SHED)],
     }
 
 

@@ -131,8 +131,10 @@ class SqliteStore:
     # Writing
 
     async def create(self, kind: Kind, obj: Object) -> Object:
-        new = copied(obj)
-        meta.check_envelope(kind, new)
+        if not isinstance(obj, dict):
+            raise InvalidError(f"expected an object, not {type(obj).__name__}")
+        new = dict(obj)
+        meta.check_envelope(kind, new)  # which makes new metadata
         return await self._writes.create(kind, new)
 
     async def patch(

@@ -47,7 +47,10 @@ class Writes:
         self._clock = clock
 
     async def create(self, kind: Kind, new: Object, applied: bytes = b"") -> Object:
-        """Store a new object; `new` is the callee's. `applied` is what an apply named, for the next one."""
+        """Store a new object. `new` and its metadata are the callee's, what is in them is not.
+
+        `applied` is what an apply named, for the next one.
+        """
         meta.begin(kind, new, self._clock())
         _refuse(tuple(meta.violations(kind, new)))
         metadata = new["metadata"]

@@ -11,7 +11,7 @@ from klever.store.admission import Subresource
 from klever.store.validation.check import BlockingFault, check
 from klever.store.validation.rules import check_rules
 from klever.store.validation.schemas import Node, Schema, load_schema
-from klever.store.validation.shape import fill_defaults, prune
+from klever.store.validation.shape import shaped
 
 __all__ = ["SchemaAdmission"]
 
@@ -34,9 +34,8 @@ class SchemaAdmission:
         if nodes is None:
             return new
         body = {name: value for name, value in new.items() if name not in _ENVELOPE}
-        prune(nodes.whole, body)
-        fill_defaults(nodes.whole, body)
-        admitted = {name: new[name] for name in _ENVELOPE if name in new} | body
+        shape: Object = shaped(nodes.whole, body)
+        admitted = {name: new[name] for name in _ENVELOPE if name in new} | shape
         part = nodes.without_spec if subresource == "status" else nodes.without_status
         violations = _faults(part, admitted, old)
         if violations:

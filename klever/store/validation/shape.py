@@ -7,45 +7,43 @@ from typing import Any
 
 from klever.store.validation.schemas import Node
 
-__all__ = ["fill_defaults", "prune"]
+__all__ = ["shaped"]
 
 _ANYTHING = Node({})
 _NESTED = (dict, list)
 
 
-def prune(node: Node, value: Any) -> None:
-    """Remove, in place, fields that the schema does not know, and nulls where a field cannot be null."""
-    if isinstance(value, dict) and not node.keeps_unknown:
-        doubtful = [name for name, field in value.items() if field is None or name not in node.properties]
-        for name in doubtful:
-            if not _stays(node, name, value[name]):
-                del value[name]
-        for name, field in value.items():
-            if type(field) in _NESTED:
-                prune(node.properties.get(name) or node.others or _ANYTHING, field)
-    elif isinstance(value, list):
-        for item in value:
-            prune(node.items or _ANYTHING, item)
+def shaped(node: Node, value: Any) -> Any:
+    """Return a value without what its schema does not know, and with the defaults of absent fields.
 
-
-def _stays(node: Node, name: str, field: Any) -> bool:
-    known = node.properties.get(name)
-    if field is None:
-        return known is not None and known.nullable
-    return known is not None or node.others is not None or not node.properties
-
-
-def fill_defaults(node: Node, value: Any) -> None:
-    """Fill in, in place, the defaults of absent fields of objects that are there."""
-    if not node.has_defaults:
-        return
+    Nulls go as well, where a field cannot be null. The value is not changed, and the result shares nothing with it that
+    a write could change: objects and lists are new ones.
+    """
     if isinstance(value, dict):
-        for name, default in node.defaults.items():
-            if name not in value:
-                value[name] = copy.deepcopy(default)
-        for name, part in node.with_defaults.items():
-            if name in value:
-                fill_defaults(part, value[name])
-    elif isinstance(value, list) and node.items:
-        for item in value:
-            fill_defaults(node.items, item)
+        return copy.deepcopy(value) if node.keeps_unknown and not node.properties else _shaped_object(node, value)
+    if isinstance(value, list):
+        return [shaped(node.items or _ANYTHING, item) for item in value]
+    return value
+
+
+def _shaped_object(node: Node, value: dict[str, Any]) -> dict[str, Any]:
+    properties = node.properties
+    result = {}
+    for name, field in value.items():
+        part = properties.get(name)
+        if (part is None or field is None) and not node.keeps_unknown and not _stays(node, part, field):
+            continue
+        if type(field) in _NESTED:
+            result[name] = shaped(part or node.others or _ANYTHING, field)
+        else:
+            result[name] = field
+    for name, default in node.defaults.items():
+        if name not in result:
+            result[name] = shaped(properties[name], default)
+    return result
+
+
+def _stays(node: Node, part: Node | None, field: Any) -> bool:
+    if field is None:
+        return part is not None and part.nullable
+    return part is not None or node.others is not None or not node.properties

@@ -16,6 +16,7 @@ from klever.artifacts.metadata import GitSource, ModelMetadata
 from klever.artifacts.ormbfile import read_ormbfile, write_ormbfile
 from klever.errors import InvalidError
 from klever.formats import Details, LanguageModel, Signature, Tensor
+from tests.errors import because
 
 FULL = {
     "author": "Ce Gao <gaoce@caicloud.io>",
@@ -67,22 +68,19 @@ def test_every_field_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "field", "said"),
+    ("fields", "field"),
     [
-        ({"signature": {"layers": {"Add": 2**31}}}, "signature.layers.Add", "is not within -2147483648..2147483647"),
-        ({"signature": {"inputs": [{"name": "x", "size": [2**63]}]}}, "signature.inputs[0].size[0]", "is not within"),
-        ({"signature": {"inputs": [None]}}, "signature.inputs[0]", "must not be null"),
-        ({"signature": {"details": {"memoryBytes": 2**63}}}, "signature.details.memoryBytes", "is not within"),
-        ({"author": "\ud800"}, "author", "holds half of a character"),
-        ({"labels": {"\udfff": "x"}}, "labels", "a name holds half of a character"),
+        ({"signature": {"layers": {"Add": 2**31}}}, "signature.layers.Add"),
+        ({"signature": {"inputs": [{"name": "x", "size": [2**63]}]}}, "signature.inputs[0].size[0]"),
+        ({"signature": {"inputs": [None]}}, "signature.inputs[0]"),
+        ({"signature": {"details": {"memoryBytes": 2**63}}}, "signature.details.memoryBytes"),
+        ({"author": "\ud800"}, "author"),
+        ({"labels": {"\udfff": "x"}}, "labels"),
     ],
 )
-def test_what_no_client_could_be_told_is_no_config(fields: dict[str, Any], field: str, said: str) -> None:
-    with pytest.raises(InvalidError) as caught:
+def test_values_that_no_client_can_receive_are_refused(fields: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidError, check=because("CONFIG_INVALID", field)):
         decoded(json.dumps({**FULL, **fields}).encode())
-    (violation,) = caught.value.violations
-    assert violation.field == field
-    assert said in violation.description
 
 
 def test_a_count_of_layers_may_be_missing() -> None:
@@ -114,23 +112,27 @@ def test_a_signature_written_back_leaves_every_other_byte() -> None:
     assert Ormb().encode(decoded(after), after) == after
 
 
+@pytest.mark.parametrize("text", ["[]", "{"])
+def test_a_config_that_is_not_a_json_object_is_refused(text: str) -> None:
+    with pytest.raises(InvalidError):
+        decoded(text.encode())
+
+
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "field"),
     [
-        ("[]", "not a JSON object"),
-        ("{", "not JSON"),
-        ('{"author": 1}', "author: must be text"),
-        ('{"tags": "a"}', "tags: must be a list"),
-        ('{"metrics": {"set": [{"value": 0.9}]}}', r"metrics.set\[0\].value: must be text"),
-        ('{"signature": {"inputs": [{"size": ["1"]}]}}', r"signature.inputs\[0\].size\[0\]: must be a whole number"),
-        ('{"signature": {"layers": {"Add": true}}}', "signature.layers.Add: must be a whole number"),
-        ('{"training": {"git": []}}', "training.git: must be an object"),
-        ('{"created": "yesterday"}', "created: 'yesterday' is not an RFC 3339 time"),
+        ('{"author": 1}', "author"),
+        ('{"tags": "a"}', "tags"),
+        ('{"metrics": {"set": [{"value": 0.9}]}}', "metrics.set[0].value"),
+        ('{"signature": {"inputs": [{"size": ["1"]}]}}', "signature.inputs[0].size[0]"),
+        ('{"signature": {"layers": {"Add": true}}}', "signature.layers.Add"),
+        ('{"training": {"git": []}}', "training.git"),
+        ('{"created": "yesterday"}', "created"),
         ('{"created": "2024-13-01T00:00:00Z"}', "created"),
     ],
 )
-def test_a_wrong_field_is_named(text: str, message: str) -> None:
-    with pytest.raises(InvalidError, match=message):
+def test_a_wrong_field_is_named(text: str, field: str) -> None:
+    with pytest.raises(InvalidError, check=because("CONFIG_INVALID", field)):
         decoded(text.encode())
 
 
@@ -158,24 +160,27 @@ def test_ormbfile_is_text_and_names_fold(tmp_path: Path) -> None:
     assert list(fields) == ["created", "labels", "format", "metrics", "signature"]
 
 
+@pytest.mark.parametrize("text", ["format: [a", "author: \xff", "format: ONNX\nformat: PMML"])
+def test_an_ormbfile_that_is_not_good_yaml_is_named(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InvalidError, match=r"ormbfile\.yaml"):
+        ormbfile(tmp_path, text)
+
+
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "field"),
     [
-        ("format: [a", "is not YAML"),
-        ("just text", "must be an object"),
-        ("format: [ONNX]", r"ormbfile.yaml: format: must be text"),
-        ("signature: {inputs: [{size: [1, two]}]}", r"ormbfile.yaml: signature.inputs\[0\].size\[1\]: 'two' is not a"),
-        ("created: 2024-05-01", "is not an RFC 3339 time"),
-        ("labels: &a {a: *a}", "ormbfile.yaml"),
-        ("author: \xff", "ormbfile.yaml is not UTF-8 text"),
-        ("formt: ONNX", "ormbfile.yaml: formt: unknown field; there are author, created"),
-        ("signature: {inputs: [{nmae: x}]}", r"signature.inputs\[0\].nmae: unknown field; there are name, size, dType"),
-        ("format: ONNX\nformat: PMML", "ormbfile.yaml: format: stands twice"),
-        ("format: ONNX\nFormat: PMML", "ormbfile.yaml: Format: is format once more"),
+        ("just text", ""),
+        ("format: [ONNX]", "format"),
+        ("signature: {inputs: [{size: [1, two]}]}", "signature.inputs[0].size[1]"),
+        ("created: 2024-05-01", "created"),
+        ("formt: ONNX", "formt"),
+        ("signature: {inputs: [{nmae: x}]}", "signature.inputs[0].nmae"),
+        ("format: ONNX\nFormat: PMML", "Format"),
     ],
 )
-def test_a_wrong_ormbfile_is_named_with_its_path(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(InvalidError, match=message):
+def test_a_wrong_field_of_an_ormbfile_is_named_with_its_path(tmp_path: Path, text: str, field: str) -> None:
+    path = tmp_path / "ormbfile.yaml"
+    with pytest.raises(InvalidError, check=because("CONFIG_INVALID", f"{path}: {field}" if field else str(path))):
         ormbfile(tmp_path, text)
 
 

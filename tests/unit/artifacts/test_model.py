@@ -24,6 +24,7 @@ from klever.oci import mediatypes
 from klever.oci.layout import Layout
 from klever.oci.manifest import Manifest
 from klever.oci.reference import Reference
+from tests.errors import because
 
 SHARED = Path(os.environ.get("KLEVER_SHARED", Path(__file__).parents[3].parent / "shared"))
 NOW = datetime(2024, 5, 1, 12, 0, 0, tzinfo=UTC)
@@ -123,7 +124,7 @@ def test_no_tag_means_latest_and_no_digest_can_be_chosen(directory: Path, layout
     saved = save(directory, layout, Reference.parse("vision/add"))
     assert str(saved.reference) == "vision/add:latest"
     assert model.inspect(Reference.parse("vision/add"), layout) == saved
-    with pytest.raises(InvalidError, match="name a tag"):
+    with pytest.raises(InvalidError, check=because("REFERENCE_INVALID")):
         save(directory, layout, REF.with_digest(saved.manifest.digest))
 
 
@@ -172,7 +173,7 @@ def test_a_failed_export_leaves_what_was_there(layout: Layout, tmp_path: Path) -
     layout.tag(str(REF), layout.put(mediatypes.IMAGE_MANIFEST, manifest.encode()))
     (tmp_path / "out/model").mkdir(parents=True)
     (tmp_path / "out/model/mine").write_bytes(b"mine")
-    with pytest.raises(InvalidError, match=r"'\.\./evil' leads out"):
+    with pytest.raises(InvalidError, check=because("ARCHIVE_UNSAFE")):
         model.export(REF, layout, tmp_path / "out", replace=True)
     assert [str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*")] == [
         "model",

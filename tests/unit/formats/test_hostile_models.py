@@ -20,6 +20,7 @@ import pytest
 
 from klever.errors import InvalidError
 from klever.formats.onnx import external_data
+from tests.unit.formats.hostile_caffe import CAFFE
 from tests.unit.formats.hostile_files import Build, beside, sparse
 from tests.unit.formats.hostile_weights import GGUF, SAFE_TENSORS
 
@@ -541,6 +542,7 @@ KERAS: dict[str, Build] = {
 }
 
 FILES = {
+    "CaffeModel": "m.prototxt",
     "SafeTensors": "m.safetensors",
     "GGUF": "m.gguf",
     "ONNX": "m.onnx",
@@ -560,6 +562,7 @@ CASES = [
     *(pytest.param("TorchScript", build, "", id=f"TorchScript: {case}") for case, build in TORCHSCRIPT.items()),
     *(pytest.param("H5", build, "", id=f"H5: {case}") for case, build in KERAS.items()),
     *(pytest.param("SafeTensors", build, "", id=f"SafeTensors: {case}") for case, build in SAFE_TENSORS.items()),
+    *(pytest.param("CaffeModel", build, "", id=f"CaffeModel: {case}") for case, build in CAFFE.items()),
     *(pytest.param("GGUF", build, "", id=f"GGUF: {case}") for case, build in GGUF.items()),
     *(pytest.param("MXNetParams", build, "", id=f"MXNetParams: {case}") for case, build in MXNET.items()),
 ]

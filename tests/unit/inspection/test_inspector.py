@@ -14,6 +14,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import lz4.frame
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
@@ -59,9 +60,9 @@ def test_fixtures_of_joblib_and_keras(path: Path, tmp_path: Path) -> None:
         assert found.code_formats == (["H5"] if path.name.startswith("code-") else [])
 
 
-@pytest.mark.parametrize("model", ["onnx", "pmml", "savedmodel"])
+@pytest.mark.parametrize("model", ["onnx/model", "pmml/model", "savedmodel/model", "boosters", "mllib"])
 def test_a_model_that_is_data_holds_no_code(model: str) -> None:
-    found = inspect(DATA / model / "model")
+    found = inspect(DATA / model)
     assert found.files
     assert (found.findings, found.code_formats, found.unsafe_globals) == ([], [], set())
 
@@ -97,7 +98,7 @@ CODE: dict[str, tuple[str, bytes]] = {
                             + zipped({"notes": b"x"})[-22:]),
     "a zip without an end": ("weights", zipped({"notes": b"x" * 99})[:60]),
     "an array of objects": ("x.npy", b"\x93NUMPY\x01\0" + bytes([len(HEADER), 0]) + HEADER + EVIL),
-    "lz4": ("weights", b"\x04\x22\x4d\x18" + bytes(20)),
+    "a pickle behind LZ4": ("weights", lz4.frame.compress(EVIL)),
     "zstd": ("weights", b"\x28\xb5\x2f\xfd" + bytes(20)),
     "tar": ("weights", bytes(257) + b"ustar\0" + bytes(250)),
     "a damaged joblib": ("x.joblib", b"ZF0x10" + bytes(20)),

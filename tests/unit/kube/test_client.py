@@ -140,7 +140,7 @@ async def test_another_servers_watches_are_said(handler: Handler) -> None:
 @pytest.mark.parametrize("headers", [True, False], ids=["headers", "body"])
 async def test_an_answer_that_comes_too_late(headers: bool) -> None:
     async with FaultyServer(slow(headers=headers)) as server:
-        with pytest.raises(DeadlineError, match=f"GET /x: no answer of {server.url} within 0.2 s"):
+        with pytest.raises(DeadlineError, match=f"GET /x: no answer from {server.url} within 0.2 s"):
             await server.client.raw("GET", "/x", deadline=0.2)
 
 

@@ -131,7 +131,7 @@ async def test_a_watch_comes_back_when_it_was_asked_to() -> None:
 async def test_a_server_that_stays_away_is_said() -> None:
     client = await KubeClient.open(KubeConfig(server="http://127.0.0.1:1"))
     try:
-        with pytest.raises(UnavailableError, match=r"the API server http://127.0.0.1:1 does not answer, for \d s"):
+        with pytest.raises(UnavailableError, match=r"the API server http://127.0.0.1:1 has not answered for \d s"):
             await told(watch(client, patience=0.5), 1)
     finally:
         await client.close()

@@ -6,6 +6,7 @@ import asyncio
 import re
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from klever.process import ProcessManager, ProcessSpec, ProcessState
 
@@ -71,6 +72,14 @@ async def test_rotates_the_log(processes: ProcessManager, ended: Ended) -> None:
     assert len(numbers) > 100_000 // 11
     assert [line async for line in processes.logs("job", tail=2)] == lines[-2:]
     assert [line async for line in processes.logs("job", tail=0)] == []
+
+
+async def test_a_log_without_a_size_of_its_own_has_that_of_the_manager(tmp_path: Path, ended: Ended) -> None:
+    processes = ProcessManager(tmp_path / "others", log_bytes=50_000)
+    await processes.start(python("for n in range(20000): print(f'line {n:05}')"))
+    await ended(processes, "job")
+    sizes = [(processes.directory("job") / name).stat().st_size for name in ("log", "log.1")]
+    assert 0 < max(sizes) <= 50_000
 
 
 async def test_follows_across_rotation(processes: ProcessManager) -> None:

@@ -163,7 +163,7 @@ def test_refuses_a_specification_that_cannot_work(spec: dict[str, object]) -> No
 
 async def test_another_manager_finds_the_same(processes: ProcessManager) -> None:
     spec = ProcessSpec(
-        "job", ("sleep", "60"), PATH, Path("/"), {"serving": "default/digits"}, True, 3.0, 90.0, 1 << 40, 1 << 20
+        "job", ("sleep", "60"), PATH, Path("/"), {"serving": "default/digits"}, True, 3.0, 90.0, 1 << 40, 2.0, 1 << 20
     )
     started = await processes.start(spec)
     assert started.spec == spec

@@ -250,14 +250,15 @@ async def test_what_fills_the_disk_is_ended(cell: Cell, ended: Ended) -> None:
     assert (await ended(cell.processes, "p")).reason == "DiskFull"
 
 
-async def test_no_file_grows_beyond_the_limits(cell: Cell, ended: Ended) -> None:
+async def test_no_file_grows_beyond_the_limit_of_the_disk(cell: Cell, ended: Ended) -> None:
     """One call could fill the disk before anybody looks."""
     results = await cell.attempt(
         ended,
         {
             "small": "os.posix_fallocate(os.open('a', os.O_RDWR | os.O_CREAT), 0, 16 << 20)",
-            "large": "os.posix_fallocate(os.open('b', os.O_RDWR | os.O_CREAT), 0, 2 << 30)",
+            "large": "os.posix_fallocate(os.open('b', os.O_RDWR | os.O_CREAT), 0, 96 << 20)",
         },
+        write_bytes=64 << 20,
     )
     assert results["small"][0]
     assert "File too large" in results["large"][1]
@@ -330,20 +331,23 @@ async def test_a_task_reaches_a_socket_that_it_is_shown_and_no_network(cell: Cel
 
 
 HOLDERS = {
-    "a file without a name": """
-file = os.open("file", os.O_RDWR | os.O_CREAT)
-os.unlink("file")
-hold(file)""",
-    "a file that is mapped alone": """
-file = os.open("file", os.O_RDWR | os.O_CREAT)
-os.unlink("file")
-os.ftruncate(file, 64 << 20)
-mapped = mmap.mmap(file, 64 << 20)
-hold(file)
-os.close(file)""",
+    "files without a name": """
+for _ in range(4):
+    file = os.open("file", os.O_RDWR | os.O_CREAT)
+    os.unlink("file")
+    hold(file)""",
+    "files that are mapped alone": """
+mapped = []
+for _ in range(4):
+    file = os.open("file", os.O_RDWR | os.O_CREAT)
+    os.unlink("file")
+    os.ftruncate(file, 16 << 20)
+    mapped.append(mmap.mmap(file, 16 << 20))
+    hold(file)
+    os.close(file)""",
     "a path that is too long": """
 for _ in range(30): os.mkdir("d" * 200); os.chdir("d" * 200)
-hold(os.open("file", os.O_RDWR | os.O_CREAT))""",
+for number in range(4): hold(os.open(str(number), os.O_RDWR | os.O_CREAT))""",
 }
 
 
@@ -351,7 +355,7 @@ hold(os.open("file", os.O_RDWR | os.O_CREAT))""",
 async def test_disk_space_is_counted_wherever_it_is(cell: Cell, holder: str, ended: Ended) -> None:
     program = (
         "import mmap, os, time\n"
-        "def hold(file): [os.write(file, bytes(1 << 20)) for _ in range(64)]\n"
+        "def hold(file): [os.write(file, bytes(1 << 20)) for _ in range(16)]\n"
         f"{holder}\ntime.sleep(600)"
     )
     await cell.processes.start(cell.spec((PYTHON, "-I", "-c", program), write_bytes=32 << 20))

@@ -34,8 +34,8 @@ class Servings:
         (self._service,) = make_services([objects], {SERVINGS: ServingHandlers(objects, nothing, nothing)})
 
     async def call(self, method: str, request: Message) -> Serving:
-        answer: Serving = await self._service.handler(SERVINGS.methods_by_name[method])(request)
-        return answer
+        answer = await self._service.handler(SERVINGS.methods_by_name[method])(request)
+        return answer if isinstance(answer, Serving) else Serving.FromString(answer)
 
     async def create_serving(self, request: pb.CreateServingRequest) -> Serving:
         return await self.call("CreateServing", request)

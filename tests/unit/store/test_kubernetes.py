@@ -8,7 +8,8 @@ import pytest
 
 from klever.api.kinds import NAMESPACE, SERVING, Kind, Object
 from klever.errors import ConflictError
-from klever.kube import KubeClient, KubeConfig
+from klever.kube import KubeClient
+from klever.kube.kubeconfig import load_config
 from klever.store import Key
 from klever.store.admission import Subresource
 from klever.store.kubernetes import KubernetesStore
@@ -45,7 +46,7 @@ class Contended(KubeClient):
 
 @pytest.mark.parametrize("writes", [0, 1, 8])
 async def test_apply_goes_through_beside_writes_of_the_status(kubeconfig: Path, namespace: str, writes: int) -> None:
-    client = await Contended.open(KubeConfig.load(kubeconfig), qps=500, burst=500)
+    client = await Contended.open(load_config(kubeconfig), qps=500, burst=500)
     try:
         store = KubernetesStore(client, SchemaAdmission())
         await store.create(SERVING, serving(namespace, "a", replicas=3))  # which the apply must take over

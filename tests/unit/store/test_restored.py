@@ -12,7 +12,8 @@ import pytest
 from hack.kubernetes.cluster import COMPONENTS, Cluster
 from klever.api.kinds import MODEL_JOB
 from klever.errors import ExpiredError
-from klever.kube import KubeClient, KubeConfig
+from klever.kube import KubeClient
+from klever.kube.kubeconfig import load_config
 from klever.store import Key, WatchEvent
 from klever.store.kubernetes import CachedStore, KubernetesStore
 from klever.store.validation import SchemaAdmission
@@ -37,7 +38,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 @pytest.fixture
 async def client(cluster: Cluster) -> AsyncIterator[KubeClient]:
-    client = await KubeClient.open(KubeConfig.load(cluster.kubeconfig))
+    client = await KubeClient.open(load_config(cluster.kubeconfig))
     yield client
     await client.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import sys
@@ -10,6 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -29,6 +31,7 @@ from klever.executors.local import LocalExecutor, Provision
 from klever.limits import DEFAULTS
 from klever.oci.client import RegistryClient
 from klever.oci.layout import Layout
+from klever.oci.manifest import Manifest
 from klever.oci.reference import Reference
 from klever.oci.registries import Credentials, Endpoint
 from klever.process import Level, ProcessManager
@@ -41,6 +44,7 @@ from klever.store import Key
 from klever.store.events import EventRecorder
 from klever.store.sqlite import SqliteStore
 from klever.store.validation import SchemaAdmission
+from klever.tasks import report
 from tests.unit.tasks.toy import Doubler
 
 KEY = Key("team", "convert")
@@ -54,6 +58,7 @@ PROGRAM = f"import sys; sys.path.insert(0, {ROOT!r}); from klever.cmd.task impor
 class World:
     store: SqliteStore
     executor: LocalExecutor
+    registry: Registry
     socket: Path
     root: Path
 
@@ -98,6 +103,17 @@ class World:
         with self.client() as client:
             model.push(SOURCE, layout, client)
 
+    def report(self, digest: str) -> Any:
+        """Return the report that is the one layer of an artifact."""
+        layout = Layout(self.root / "reports")
+        with self.client() as client:
+            fetched = client.get_manifest(TARGET.repository, digest)
+            (layer,) = Manifest.parse(fetched.content).layers
+            with layout.writer(expected=layer.digest, size=layer.size) as writer:
+                client.get_blob(TARGET.repository, layer, writer)
+                writer.commit()
+        return json.loads(layout.read(layer))
+
     def pulled(self) -> model.SavedModel:
         with self.client() as client:
             return model.pull(TARGET, Layout(self.root / "pulled"), client)
@@ -107,7 +123,7 @@ class World:
 async def world(
     tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[World]:
-    monkeypatch.setattr("klever.converters.table.CONVERTERS", {("ONNX", "ONNX"): Doubler})
+    monkeypatch.setattr("klever.converters.table.CONVERTERS", {("ONNX", "ONNX"): Doubler()})
     confinement = choose(bubblewraps(), request.param)
     if confinement.level is not request.param:
         pytest.skip(f"this machine does not offer the level {request.param}")
@@ -132,7 +148,7 @@ async def world(
     command = (sys.executable, "-I", "-c", PROGRAM)
     env = {"PATH": os.defpath}
     async with LocalExecutor(processes, command, env=env, environments=environments, provide=provide) as executor:
-        world = World(store, executor, socket, tmp_path)
+        world = World(store, executor, registry, socket, tmp_path)
         await asyncio.to_thread(world.push)
         yield world
         for state in await executor.list():
@@ -155,6 +171,23 @@ async def test_a_model_is_pulled_converted_and_pushed_with_its_metadata_and_sign
     assert metadata.signature.inputs
     assert any(line.startswith(f"python {world.root}/environments/toy/") for line in log)
     assert not [line for line in log if line.startswith(("sees", "reaches"))]
+
+
+async def test_the_differences_of_both_models_are_in_the_result_and_beside_the_new_version(world: World) -> None:
+    job = await world.convert()
+    assert "largest relative difference 0.25 (Z)" in job["status"]["result"]["report"]
+    pulled = await asyncio.to_thread(world.pulled)
+    (found,) = world.registry.referrers(TARGET.repository, pulled.manifest.digest, artifact_type=report.TYPE)
+    written = await asyncio.to_thread(world.report, str(found.digest))
+    assert written["outputs"] == {"Z": {"absolute": 0.5, "relative": 0.25}}
+    assert written["source"]["reference"] == str(SOURCE)
+
+
+@pytest.mark.parametrize("wish", ["[]", "{", '{"samples": [], "outputs": {"Z": 1}, "passed": true}', '{"passed": 0}'])
+async def test_a_report_that_the_program_did_not_write_as_agreed_fails_the_job(world: World, wish: str) -> None:
+    job = await world.convert(REPORT=wish)
+    assert job["status"]["phase"] == "Failed"
+    assert "report" in job["status"]["message"]
 
 
 @pytest.mark.parametrize(("wish", "words"), [("nothing", "operator that is not known"), ("link", "directory")])

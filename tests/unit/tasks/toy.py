@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from klever.errors import FieldViolation, InvalidError
 
@@ -15,6 +17,7 @@ class Doubler:
     target = "ONNX"
     environment = "toy"
     program = Path(__file__).with_name("doubler.py")
+    options: Mapping[str, Any] = MappingProxyType({"factor": 2})
 
     def check(self, env: Mapping[str, str]) -> None:
         if not env.get("INPUTS"):

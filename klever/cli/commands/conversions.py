@@ -1,0 +1,59 @@
+"""The conversion of a version in a registry: a ModelJob."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from klever.api.codec import from_object
+from klever.api.kinds import MODEL_JOB
+from klever.cli.commands.client import Api
+from klever.cli.commands.stored import MODEL_JOBS
+from klever.cli.commands.versions import get_version
+from klever.cli.commands.wait import wait_for
+from klever.errors import InvalidError
+from klever.oci.reference import Reference
+from klever.v1alpha1.job_service_pb2 import CreateModelJobRequest
+from klever.v1alpha1.modeljob_pb2 import ModelJob
+
+__all__ = ["convert_version"]
+
+_NOT_A_NAME = re.compile(r"[^a-z0-9]+")
+_MAX_NAME = 50
+
+
+def convert_version(
+    api: Api, text: str, target: str, *, tag: str, variables: Mapping[str, str], quantize: bool, timeout: float
+) -> str:
+    """Create the job, wait for it, and return a line about its result. `tag` is that of the new version.
+
+    Raises `InvalidError` for a reference without a tag, and for a version that has the format already unless `quantize`
+    is set; and what `wait_for` raises.
+    """
+    reference = Reference.parse(text)
+    if not reference.tag:
+        raise InvalidError(f"{text} has no tag: name a version as PROJECT/MODEL:TAG")
+    desired = reference.with_tag(tag or f"{reference.tag}-{'int8' if quantize else target.lower()}")
+    source = get_version(api, "", text).format
+    if source == target and not quantize:
+        raise InvalidError(f"{text} is {target} already; --quantize int8 stores its weights in 8 bits")
+    obj = {
+        "apiVersion": MODEL_JOB.api_version,
+        "kind": MODEL_JOB.kind,
+        "metadata": {"generateName": _prefix(reference), "namespace": api.namespace},
+        "spec": {
+            "model": text,
+            "desiredTag": str(desired),
+            "conversion": {"mmdnn": {"from": source, "to": target}},
+            "env": [{"name": name, "value": value} for name, value in variables.items()],
+        },
+    }
+    request = CreateModelJobRequest(namespace=api.namespace, model_job=from_object(obj, ModelJob))
+    created = api.call(api.jobs.CreateModelJob, request)
+    done = wait_for(api, MODEL_JOBS, created.metadata.name, "condition=Complete", timeout)
+    return f"{desired}: {done.status.result.report}"
+
+
+def _prefix(reference: Reference) -> str:
+    words = _NOT_A_NAME.sub("-", f"convert-{reference.repository.rpartition('/')[2]}-{reference.tag}".lower())
+    return f"{words[:_MAX_NAME].strip('-')}-"

@@ -1,0 +1,112 @@
+"""Runs the model and what it was converted to on the same inputs, and measures how far their outputs differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from klever.converters.programs.errors import ConversionError
+from klever.converters.programs.tensors import Tensor
+
+__all__ = ["Feeds", "Runner", "check", "compare"]
+
+Feeds = Mapping[str, NDArray[Any]]
+Runner = Callable[[Feeds], Mapping[str, NDArray[Any]]]
+"""Runs a model: inputs by name -> outputs by name."""
+
+_SEED: Final = 20
+_DYNAMIC: Final = 4
+"""The size of a dynamic dimension but the first, which takes each of `_BATCHES`."""
+_BATCHES: Final = (1, 3)
+_MAX_ELEMENTS: Final = 1 << 27
+_WORDS: Final = ("", "a", "Klever", "0", "\u00e4")
+
+
+def _feeds(inputs: Sequence[Tensor]) -> Iterator[tuple[str, Feeds]]:
+    """Yield named sets of inputs: random ones for each batch size, all zeros, all ones, and large values."""
+    random = np.random.default_rng(_SEED)
+    batches = _BATCHES if any(tensor.size and tensor.size[0] < 0 for tensor in inputs) else _BATCHES[:1]
+    for batch in batches:
+        yield f"random, batch {batch}", {t.name: _random(t, batch, random) for t in inputs}
+    for name, value in (("zeros", 0.0), ("ones", 1.0), ("large", 100.0)):
+        yield name, {t.name: _filled(t, batches[0], value) for t in inputs}
+
+
+def compare(inputs: Sequence[Tensor], source: Runner, target: Runner, tolerance: float) -> dict[str, Any]:
+    """Return the report of all feeds; its `passed` says whether no relative difference is above `tolerance`.
+
+    The absolute difference is the largest of any element. The relative one is that over the largest absolute value of
+    the source's output, so that an element near zero does not count more than the others. Raises `ConversionError` if
+    the outputs have other names or shapes.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    samples = []
+    for name, feed in _feeds(inputs):
+        samples.append(name)
+        expected, actual = source(feed), target(feed)
+        if set(expected) != set(actual):
+            raise ConversionError(
+                f"the outputs changed: the model has {sorted(expected)}, and the converted model has {sorted(actual)}"
+            )
+        for output, value in expected.items():
+            _measure(found.setdefault(output, {"absolute": 0.0, "relative": 0.0}), output, value, actual[output])
+    passed = all(difference["relative"] <= tolerance for difference in found.values())
+    return {"samples": samples, "tolerance": tolerance, "outputs": found, "passed": passed}
+
+
+def check(inputs: Sequence[Tensor], target: Runner) -> dict[str, Any]:
+    """Run a converted model whose source cannot run; raises `ConversionError` for outputs that are not numbers."""
+    samples = []
+    for name, feed in _feeds(inputs):
+        samples.append(name)
+        for output, value in target(feed).items():
+            if value.dtype.kind == "f" and np.isnan(value).any() and name.startswith("random"):
+                raise ConversionError(f"output {output}: it is not a number for {name}")
+    return {"samples": samples, "outputs": {}, "passed": True}
+
+
+def _measure(found: dict[str, Any], name: str, expected: NDArray[Any], actual: NDArray[Any]) -> None:
+    if expected.shape != actual.shape:
+        raise ConversionError(f"output {name}: the shape was {list(expected.shape)} and is {list(actual.shape)}")
+    if expected.dtype.kind not in "fiub" or expected.size == 0:
+        found["different"] = found.get("different", 0) + int((expected != actual).sum())
+        found["relative"] = max(found["relative"], float(found["different"] > 0))
+        return
+    wide, other = expected.astype(np.float64), actual.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # infinity minus infinity
+        apart = np.where((wide == other) | (np.isnan(wide) & np.isnan(other)), 0.0, np.abs(wide - other))
+    absolute = float(np.nan_to_num(apart, nan=np.inf).max())
+    finite = np.abs(wide[np.isfinite(wide)])
+    scale = float(finite.max()) if finite.size and finite.max() > 0 else 1.0
+    found["absolute"] = max(found["absolute"], absolute)
+    found["relative"] = max(found["relative"], absolute / scale)
+
+
+def _shape(tensor: Tensor, batch: int) -> tuple[int, ...]:
+    if tensor.size is None:
+        return (batch,)
+    shape = tuple((batch if axis == 0 else _DYNAMIC) if dim < 0 else dim for axis, dim in enumerate(tensor.size))
+    if np.prod(shape, dtype=np.float64) > _MAX_ELEMENTS:
+        raise ConversionError(f"input {tensor.name}: {list(shape)} has more than {_MAX_ELEMENTS} elements")
+    return shape
+
+
+def _random(tensor: Tensor, batch: int, random: np.random.Generator) -> NDArray[Any]:
+    shape = _shape(tensor, batch)
+    if tensor.dtype == "string":
+        return random.choice(np.array(_WORDS, object), shape)
+    kind = np.dtype(tensor.dtype)
+    if kind.kind == "f":
+        return random.standard_normal(shape).astype(kind)
+    return random.integers(0, 2, shape).astype(kind)  # an index or a mask: 0 and 1 are valid for most models
+
+
+def _filled(tensor: Tensor, batch: int, value: float) -> NDArray[Any]:
+    shape = _shape(tensor, batch)
+    if tensor.dtype == "string":
+        return np.full(shape, _WORDS[int(bool(value))], object)
+    kind = np.dtype(tensor.dtype)
+    return np.full(shape, value if kind.kind == "f" else min(value, 1.0), kind)

@@ -1,0 +1,27 @@
+"""A frozen TensorFlow graph to ONNX with tf2onnx."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tensorflow.core.framework.graph_pb2 import GraphDef
+
+from klever.converters.programs.tensorflow_runner import graph_tensors
+from klever.converters.programs.tf2onnx_command import tf2onnx
+
+__all__ = ["convert"]
+
+
+def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[str, str]) -> None:
+    """Write `model.onnx` into `output`; raises `ConversionError`."""
+    path = next(model.glob("*.graphdef"))
+    inputs, outputs = graph_tensors(GraphDef.FromString(path.read_bytes()))
+    names = [tensor.name for tensor in inputs]
+    tf2onnx(
+        output,
+        *("--graphdef", str(path)),
+        *("--inputs", ",".join(f"{name}:0" for name in names), "--rename-inputs", ",".join(names)),
+        *("--outputs", ",".join(f"{name}:0" for name in outputs), "--rename-outputs", ",".join(outputs)),
+    )

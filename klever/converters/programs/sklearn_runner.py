@@ -1,0 +1,60 @@
+"""Runs scikit-learn models. Loading one runs code of its author: it happens in the sandbox alone."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import joblib
+import numpy as np
+from numpy.typing import NDArray
+
+from klever.converters.programs.compare import Feeds, Runner
+from klever.converters.programs.errors import ConversionError
+from klever.converters.programs.tabular import columns, only_file, rows
+from klever.converters.programs.tensors import Tensor, signature
+
+__all__ = ["load", "load_model", "methods"]
+
+_METHODS: Final = ("predict", "predict_proba")
+
+
+def load(model: Path, request: Mapping[str, Any]) -> tuple[Runner, list[Tensor]]:
+    """Return a runner of the model's file, and its inputs; raises `ConversionError`."""
+    estimator = load_model(model)
+    named = methods(estimator, request)
+
+    def run(feeds: Feeds) -> dict[str, NDArray[Any]]:
+        table = rows(feeds)
+        return {name: np.asarray(getattr(estimator, method)(table)) for name, method in named.items()}
+
+    return run, columns(request, getattr(estimator, "n_features_in_", -1))
+
+
+def load_model(model: Path) -> Any:
+    """Return the estimator; raises `ConversionError` if it does not load, or is one of another version."""
+    path = only_file(model)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", category=_version_warning())
+            return joblib.load(path)
+    except Exception as error:  # whatever the model raises
+        raise ConversionError(f"{path.name} does not load: {type(error).__name__}: {error}") from error
+
+
+def methods(estimator: Any, request: Mapping[str, Any]) -> dict[str, str]:
+    """Return the outputs by name with the method that computes each: those of the signature, or all there are."""
+    names = [tensor.name for tensor in signature(request, "outputs")]
+    found = [method for method in _METHODS if hasattr(estimator, method)]
+    if not names:
+        return {method: method for method in found}
+    return {name: name if name in found else found[0] for name in names}
+
+
+def _version_warning() -> type[Warning]:
+    from sklearn.exceptions import InconsistentVersionWarning  # noqa: PLC0415 - sklearn takes a second to import
+
+    kind: type[Warning] = InconsistentVersionWarning
+    return kind

@@ -1,0 +1,38 @@
+"""An XGBoost model to ONNX with onnxmltools; the output is what `Booster.predict` returns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from onnxmltools import convert_xgboost
+from onnxmltools.convert.common.data_types import FloatTensorType
+
+from klever.converters.programs.errors import ConversionError
+from klever.converters.programs.tabular import columns, write
+from klever.converters.programs.xgboost_runner import load_model
+
+__all__ = ["convert"]
+
+_BINARY: Final = ("binary:logistic", "reg:logistic")
+
+
+def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[str, str]) -> None:
+    """Write `model.onnx` into `output`; raises `ConversionError`."""
+    booster = load_model(model)
+    table = columns(request, booster.num_features())[0]
+    booster.feature_names = None  # onnxmltools wants f0, f1, …
+    objective = json.loads(booster.save_config())["learner"]["objective"]["name"]
+    types = [(table.name, FloatTensorType([None, booster.num_features()]))]
+    try:
+        converted = convert_xgboost(booster, initial_types=types)
+    except (RuntimeError, ValueError, KeyError, NotImplementedError) as error:
+        raise ConversionError(f"onnxmltools does not convert a model of the objective {objective}: {error}") from error
+    outputs = [value.name for value in converted.graph.output]
+    probable = objective == "multi:softprob" or objective in _BINARY
+    chosen = outputs[-1] if probable else outputs[0]
+    positive = [chosen] if objective in _BINARY else []
+    vectors = [] if probable else [chosen]
+    write(converted, output / "model.onnx", {chosen: "predict"}, positive=positive, vectors=vectors)

@@ -1,0 +1,18 @@
+"""Classes of models that number them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from klever.errors import InvalidError
+
+__all__ = ["numbered"]
+
+_MOST: Final = 10_000
+
+
+def numbered(count: int) -> tuple[str, ...]:
+    """Return the names of so many classes: `0`, `1`, …; raises `InvalidError` beyond 10,000."""
+    if count > _MOST:
+        raise InvalidError(f"it has more than {_MOST} classes")
+    return tuple(map(str, range(count)))

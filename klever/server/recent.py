@@ -1,0 +1,31 @@
+"""Bytes that were needed a short while ago, and may be needed again."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+__all__ = ["Recent"]
+
+K = TypeVar("K", bound=Hashable)
+
+
+class Recent(Generic[K]):
+    """At most `most` entries. The one that was used least recently goes first."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._entries: OrderedDict[K, bytes] = OrderedDict()
+
+    def find(self, key: K) -> bytes | None:
+        """Return an entry, None if there is none."""
+        found = self._entries.get(key)
+        if found is not None:
+            self._entries.move_to_end(key)
+        return found
+
+    def keep(self, key: K, content: bytes) -> None:
+        self._entries[key] = content
+        if len(self._entries) > self._most:
+            self._entries.popitem(last=False)
