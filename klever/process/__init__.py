@@ -2,8 +2,8 @@
 
     ROOT/ID/state.json …    one directory per process, kept by its shim (`klever.process.shim` lists the files)
 
-A control plane that was killed and starts again lists the records: that is all there is to adoption. Nothing here
-knows what a process is for; the owner puts that into labels.
+A control plane that starts again lists the records, and so adopts what runs. Nothing here knows the purpose of a
+process: its owner puts that into labels.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The cgroups that limit processes: memory, CPU time and the number of tasks.
 
-Only groups of our own are made and removed; what exists stays as it is. A group of version 1 is made below the
-platform's own, so that the limits above hold for it too. Version 2 allows no groups beside processes: there root makes
-them at the top, and another user in the nearest group above the platform's that is delegated to it.
+Klever makes and removes groups of its own, and changes no other. It makes a group of version 1 below the platform's,
+so that the limits above hold too. Version 2 allows no groups beside processes: there root makes them at the top, and
+another user in the nearest group above the platform's that is delegated to it.
 Source: cgroups(7), the kernel's admin-guide/cgroup-v1 and admin-guide/cgroup-v2.
 """
 
@@ -35,7 +35,7 @@ _REMOVE_POLL_S: Final = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A group of one controller: its directory, and what its files are set to.
+    """A group of one controller: its directory, and the values of its files.
 
     The first file is the limit; the kernel may lack the others.
     """
@@ -44,13 +44,13 @@ class Group:
     files: Mapping[str, str]
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as the shim takes it."""
+        """Return the JSON that the shim reads."""
         return {"path": str(self.path), "files": dict(self.files)}
 
 
 @dataclass(frozen=True, slots=True)
 class Cgroups:
-    """Where groups are made: `parents` are directories by controller, for those controllers that work here."""
+    """Where groups are made. `parents` has a directory for each controller that works on this machine."""
 
     version: int
     parents: Mapping[str, Path]
@@ -62,7 +62,7 @@ class Cgroups:
     def groups(
         self, name: str, *, memory_bytes: int | None = None, cpu: float | None = None, processes: int | None = None
     ) -> dict[str, Group]:
-        """Return the groups, by controller, that set these limits; `cpu` is in cores; None and 0 set no limit."""
+        """Return the groups, by controller, that set these limits. `cpu` is in cores. None and 0 set no limit."""
         settings: dict[str, dict[str, str]] = {}
         if memory_bytes:
             settings["memory"] = self._memory(memory_bytes)
@@ -88,15 +88,15 @@ class Cgroups:
 
 
 def group_name(directory: Path) -> str:
-    """Return the name of the groups of the process in a directory: unique on the machine, and always the same."""
+    """Return the name of the groups of a process, by its directory: unique on the machine, and always the same."""
     return f"klever-{hashlib.sha256(os.fsencode(directory.parent)).hexdigest()[:8]}-{directory.name}"
 
 
 def find(root: Path = _ROOT, own: Path = _OWN) -> Cgroups | None:
-    """Return where this process may make groups, None if nowhere.
+    """Return where this process may make groups; None if it may nowhere.
 
-    `root` is where the hierarchies are mounted, `own` lists the groups of this process. Each place is tried with a
-    group that a process joins.
+    `root` is where the hierarchies are mounted, `own` lists the groups of this process. A process joins a group at
+    each place to try it.
     """
     paths = _own_groups(own)
     if (root / "cgroup.controllers").exists():
@@ -126,7 +126,7 @@ def _own_groups(file: Path) -> dict[str, str]:
 
 
 def _below(mount: Path, path: str) -> Path:
-    """Return where a group is; in a container the mount may show this very group, under another name."""
+    """Return the directory of a group. In a container the mount itself may be that group."""
     group = mount / path.lstrip("/")
     return group if group.is_dir() else mount
 
@@ -144,12 +144,12 @@ def _works(parent: Path) -> bool:
 
 
 def members(groups: Iterable[Path]) -> set[int]:
-    """Return the processes in groups; those that this namespace does not see are listed as 0."""
+    """Return the processes in groups, without those that are invisible here, which the kernel lists as 0."""
     return {int(number) for group in groups for number in _read(group / "cgroup.procs").split()} - {0}
 
 
 def remove(groups: Iterable[Path]) -> None:
-    """Remove groups whose processes have ended or are about to end; one that the kernel keeps stays. Blocks.
+    """Remove groups whose processes have ended or are about to end. One that the kernel keeps stays. Blocks.
 
     It polls, because the kernel does not announce when a group of version 1 can be removed.
     """
@@ -165,7 +165,7 @@ def remove(groups: Iterable[Path]) -> None:
 
 
 def _read(file: Path) -> str:
-    """Return what a file holds; nothing if the kernel does not have it: that controller is not used then."""
+    """Return the content of a file; "" if the kernel does not have it, and then its controller is not used."""
     try:
         return file.read_text()
     except OSError:

@@ -17,13 +17,13 @@ __all__ = ["read_log"]
 
 _POLL_S: Final = 0.1
 _CHUNK: Final = 65536
-"""Bytes read at a time; a longer line comes in pieces of at least this size."""
+"""Bytes read at a time. A longer line is yielded in pieces of at least this size."""
 
 
 async def read_log(directory: Path, *, tail: int | None, running: Callable[[], bool]) -> AsyncIterator[str]:
-    """Yield the last `tail` lines of both parts (None: all), and while `running` says so the lines that follow.
+    """Yield the last `tail` lines of both parts (None: all), and the lines that follow while `running` returns True.
 
-    A reader that is slower than two rotations misses what fell out in between.
+    A reader that is slower than two rotations misses lines.
     """
     log = _Log(directory)
     try:
@@ -57,15 +57,15 @@ class _Log:
         self._lock = threading.Lock()
         self._closed = False
         self.partial = b""
-        """What stands after the last line break so far."""
+        """The bytes after the last line break."""
 
     def read(self) -> list[str]:
-        """Some lines that were not read yet; empty at the end as it is now."""
+        """Return some lines that were not read yet; none at the current end."""
         with self._lock:
             return [] if self._closed else self._lines()
 
     def close(self) -> None:
-        """Close the files; a thread that still reads for a caller who has gone opens none afterwards."""
+        """Close the files. A thread that still reads, for a caller that has gone, opens none afterwards."""
         with self._lock:
             self._closed = True
             for file in self._files:
@@ -95,7 +95,7 @@ class _Log:
         return b""
 
     def _open(self) -> bool:
-        """Open the parts that there are; the newer first, so that a rotation in between loses none."""
+        """Open the existing parts, the newer first, so that a rotation loses none; returns whether any is open."""
         for path in (self._current, self._old):
             with suppress(FileNotFoundError):
                 file = path.open("rb", buffering=0)
@@ -106,7 +106,7 @@ class _Log:
         return bool(self._files)
 
     def _rotated(self) -> bool:
-        """Whether there is a newer part than the one being read; it is opened then."""
+        """Open the part that is newer than the one being read; returns whether there is one."""
         with suppress(FileNotFoundError):
             newer = self._current.open("rb", buffering=0)
             if not _same(newer, self._files[0]):

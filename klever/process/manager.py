@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import json
 import os
 import random
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -15,12 +12,12 @@ from pathlib import Path
 from typing import Final
 
 from klever.disk import disk_errors
-from klever.errors import DeadlineError, ExhaustedError, NotFoundError, UnavailableError
-from klever.process import shim
+from klever.errors import DeadlineError, NotFoundError, UnavailableError
 from klever.process.cgroups import Cgroups, Group, group_name
+from klever.process.launch import run_shim, start_error
 from klever.process.logs import read_log
 from klever.process.orphans import end_orphans
-from klever.process.record import ProcessSpec, ProcessState, Record, Run, check_id, spec_to_json
+from klever.process.record import ProcessSpec, ProcessState, Record, Run, check_id
 from klever.process.removal import remove_tree
 from klever.process.sandbox import Command, Confinement, Payload, Unconfined
 from klever.process.shim.names import GRACE, OWNER, TERMINATION_LOG
@@ -28,7 +25,6 @@ from klever.process.watch import Watcher, end_shim
 
 __all__ = ["ProcessManager"]
 
-_SHIM: Final = Path(shim.__file__).with_name("__main__.py")
 _START_S: Final = 20.0
 _BUSY_POLL_S: Final = 0.02
 _TERMINATION: Final = "termination"
@@ -36,15 +32,15 @@ _LOG_BYTES: Final = 10 << 20
 _USERS: Final = range(61184, 65520)
 """User ids that belong to nobody: systemd's range for dynamic users."""
 _STOP_SLACK_S: Final = 5.0
-"""What a shim may take beyond the grace time to end its descendants, before it is killed itself."""
+"""Seconds beyond the grace time that a shim may take to end its descendants, before it is killed itself."""
 
 
 class ProcessManager:
-    """The processes whose records are below `root`; one manager per data directory acts.
+    """The processes whose records are below `root`. One manager of a data directory acts.
 
-    Where several take turns, `may_act` says whether it is this one's. `confinement` enforces the sandboxes of processes
-    that have one, `cgroups` the limits; without cgroups the shims do, as far as they can by watching. A log is rotated
-    at `log_bytes`, unless its process has a size of its own.
+    If several take turns, `may_act` returns whether it is this one's turn. `confinement` enforces sandboxes, and
+    `cgroups` limits. Without cgroups the shims enforce limits, as far as watching can. A log is rotated at `log_bytes`,
+    unless its process has a size of its own.
     """
 
     def __init__(
@@ -62,41 +58,44 @@ class ProcessManager:
         self._may_act = may_act
         self._watcher = Watcher()
 
-    # What there is
+    # Reading
 
     def directory(self, process_id: str) -> Path:
-        """The process's own directory, there from `start` to `remove`; files of the owner go into subdirectories.
+        """Return the process's own directory, which exists from `start` to `remove`.
 
-        The owner may make it before the start. Raises `InvalidError` for an id that is no name.
+        Files of the owner go into subdirectories. The owner may make it before the start. Raises `InvalidError` for an
+        invalid id.
         """
         check_id(process_id)
         return self.root / process_id
 
     def get(self, process_id: str) -> ProcessState | None:
-        """The process as it is now, from its record."""
+        """Return the process as it is now, from its record."""
         record = self._record(process_id)
         return record.state() if record else None
 
     def list(self) -> list[ProcessState]:
-        """All processes that have a record, by id."""
+        """Return all processes that have a record, by id."""
         return [record.state() for record in self._records()]
 
-    # What shall be
+    # Changes
 
     def check(self, process_id: str) -> None:
-        """Raise `UnavailableError` where the process is another's to look after, and so are its owner's files.
+        """Raise `UnavailableError` if another control plane looks after the process and its owner's files.
 
-        One that stood still while another took over finds it out here, before it changes anything.
+        A control plane that stood still while another took over notices here, before it changes anything.
         """
         if not self._may_act():
-            raise UnavailableError(f"process {process_id} is another's to look after: this one leads no longer")
+            raise UnavailableError(
+                f"process {process_id} belongs to another control plane: this one is no longer the leader"
+            )
 
     async def start(self, spec: ProcessSpec) -> ProcessState:
-        """Start the process, unless it lives: then nothing happens, whatever the specification says now.
+        """Start the process, unless it runs already, with whatever specification.
 
-        Returns when it runs, or with phase Exited and reason StartError if the program cannot be started. An ended
-        process is started anew in the same directory, and its log goes on. Raises `ExhaustedError` if the disk has no
-        room for the record, `UnavailableError` or `DeadlineError` if the shim does not start.
+        Return when it runs, or with phase Exited and reason StartError if the program cannot be started. A process that
+        has ended is started again in the same directory, and its log continues. Raises `ExhaustedError` if the disk has
+        no room for the record, `UnavailableError` or `DeadlineError` if the shim does not start.
         """
         self.check(spec.id)
         spec = replace(spec, log_bytes=spec.log_bytes or self._log_bytes)
@@ -120,9 +119,9 @@ class ProcessManager:
         return record.state()
 
     async def stop(self, process_id: str, *, grace_s: float | None = None) -> None:
-        """End the process with all that descends from it, and return when nothing of it runs; its record stays.
+        """End the process with all its descendants, and return when none of them runs. Its record stays.
 
-        `grace_s` replaces the specification's. A process that has ended, or is not known, is no error.
+        `grace_s` replaces the specification's. Nothing happens if the process has ended, or is unknown.
         """
         self.check(process_id)
         record = self._record(process_id)
@@ -137,14 +136,14 @@ class ProcessManager:
             await end_orphans(record)
 
     async def remove(self, process_id: str) -> None:
-        """Stop the process and delete its directory: record, logs, and the owner's files."""
+        """Stop the process and delete its directory with its record, its logs, and the owner's files."""
         await self.stop(process_id)
         directory = self.directory(process_id)
         with disk_errors(directory):
             await asyncio.to_thread(remove_tree, directory)
         self._watcher.tell(process_id)
 
-    # What it says
+    # Output and events
 
     def logs(
         self,
@@ -154,13 +153,13 @@ class ProcessManager:
         follow: bool = False,
         ended: Callable[[ProcessState], bool] = lambda state: state.phase == "Exited",
     ) -> AsyncIterator[str]:
-        """Yield lines of output, the last `tail` ones (None: all that is kept).
+        """Yield the last `tail` lines of output (None: all that are kept).
 
-        With `follow` new lines come as they are written, until `ended` is true of the process, or it was removed.
-        Raises `NotFoundError`.
+        With `follow`, also yield new lines, until `ended` is true of the process or it is removed. Raises
+        `NotFoundError`.
         """
         if self._record(process_id) is None:
-            raise NotFoundError(f"no process is named {process_id!r}")
+            raise NotFoundError(f"process {process_id!r} does not exist")
 
         def running() -> bool:
             state = self.get(process_id)
@@ -171,8 +170,8 @@ class ProcessManager:
     async def watch(self) -> AsyncIterator[str]:
         """Yield the ids of processes that were started or removed, or that ended; never ends by itself.
 
-        It begins with every id that there is. An id stands for any number of changes: look at its state. What a lost
-        shim left is ended before its id comes.
+        It begins with all ids. An id stands for any number of changes: read the state of the process. What a lost shim
+        left behind is ended before its id is yielded.
         """
         with self._watcher.subscribe() as changes:
             for record in self._records():
@@ -189,21 +188,21 @@ class ProcessManager:
                 yield record
 
     async def _launch(self, spec: ProcessSpec, directory: Path) -> Record:
-        """Start a shim, unless one has the directory; returns the record of whichever lives."""
+        """Start a shim, unless one has the directory; returns the record of the one that lives."""
         run = await asyncio.to_thread(self._run, spec, directory)
         while True:
-            answer = await _run_shim(spec, run, directory)
+            answer = await run_shim(spec, run, directory)
             record = self._record(spec.id)
             if answer == "started" and record:
                 return record
             if answer != "busy":
-                raise _start_error(spec.id, answer)
+                raise start_error(spec.id, answer)
             if record and record.shim and not record.exited:
                 return record
             await asyncio.sleep(_BUSY_POLL_S)  # a shim that is about to write its record, or has recorded the end
 
     def _run(self, spec: ProcessSpec, directory: Path) -> Run:
-        """Return what the shim starts, with the directories that the sandboxed process owns made ready."""
+        """Return what the shim starts. Make the directories that a sandboxed process owns."""
         if spec.sandbox is None:
             termination = f"{directory}/{_TERMINATION}"
             env = {**spec.env, OWNER: str(directory), TERMINATION_LOG: termination}
@@ -228,50 +227,19 @@ class ProcessManager:
         )
 
     def _user(self, spec: ProcessSpec) -> int:
-        """Return a user id that no other process of ours has; a process that starts again keeps its own."""
+        """Return a user id that no other process of Klever has. A process that starts again keeps its own."""
         known = self._record(spec.id)
         if known and known.user:
             return known.user
         taken = {record.user for record in self._records()}
-        return random.choice([user for user in _USERS if user not in taken])  # noqa: S311 - no secret
+        return random.choice([user for user in _USERS if user not in taken])  # noqa: S311 - not a secret
 
 
 def _own(directory: Path, user: int) -> None:
-    """Make a directory, and everything in it, a user's own."""
+    """Make a directory that a user owns, with everything in it."""
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o711)  # a sandbox's root without capabilities enters it; the directory above is closed to others
     for top, directories, files in os.walk(directory):
         for path in (top, *(f"{top}/{name}" for name in (*directories, *files))):
             if os.lstat(path).st_uid != user:
                 os.chown(path, user, user, follow_symlinks=False)
-
-
-async def _run_shim(spec: ProcessSpec, run: Run, directory: Path) -> str:
-    """Start a shim and return what it says (see `klever.process.shim.main.main`)."""
-    try:
-        starter = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", str(_SHIM), str(directory)),
-            env={},
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-    except OSError as error:
-        raise UnavailableError(f"process {spec.id}: cannot start {sys.executable}: {error.strerror}") from error
-    try:
-        settings = {"spec": spec_to_json(spec), "run": run.to_json()}
-        output, _ = await starter.communicate(json.dumps(settings).encode())
-    except BaseException:
-        with suppress(ProcessLookupError):
-            starter.kill()
-        raise
-    return output.decode(errors="replace").strip()
-
-
-def _start_error(process_id: str, answer: str) -> UnavailableError | ExhaustedError:
-    word, _, number = answer.partition(" ")
-    if word != "error" or not number.isdecimal():
-        return UnavailableError(f"process {process_id}: its shim failed:\n{answer}")
-    if int(number) in {errno.ENOSPC, errno.EDQUOT}:
-        return ExhaustedError(f"process {process_id}: no room for its record: the disk is full", reason="DISK_FULL")
-    return UnavailableError(f"process {process_id}: {os.strerror(int(number))}")

@@ -1,4 +1,4 @@
-"""What a process is to be and what it is, and how both stand in the record that its shim keeps."""
+"""The specification and the state of a process, and the record of both that its shim keeps."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ Reason = Literal[
     "", "Completed", "Error", "OOMKilled", "DiskFull", "TooManyProcesses", "DeadlineExceeded", "Killed", "StartError"
 ]
 
-_LOST: Final = "lost: its shim is gone and left no record of the end"
+_LOST: Final = "lost: its shim has gone and left no record of the end"
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
-    """A process to run; everything it gets is here, nothing is inherited but the resource limits.
+    """A process to run. It gets everything from here, and inherits nothing but resource limits.
 
     `id` names the process and its directory: letters, digits, `.`, `_` and `-`, at most 200, the first one a letter or
     digit. `argv[0]` is looked up on PATH of `env`. `cwd` None is `/`. `labels` are for the owner, to recognise the
     process after a restart. With `restart` the shim starts an ended child again, with backoff. `grace_s` is the time
     from SIGTERM to SIGKILL, `timeout_s` the wall-clock limit in seconds, `memory_bytes` the limit of resident memory
     of the child with its descendants, `cpu` the limit of CPU time in cores, `log_bytes` the size at which the log is
-    rotated (one older part is kept), None for that of the manager. `sandbox` says what the process may see; None is for
-    parts of the platform itself.
+    rotated (one older part is kept), None for the manager's. `sandbox` says what the process may see; None for parts of
+    the platform itself.
     """
 
     id: str
@@ -68,12 +68,12 @@ class ProcessSpec:
 
 @dataclass(frozen=True, slots=True)
 class ProcessState:
-    """A process as its record tells.
+    """A process as its record describes it.
 
     `exit_code` is 128 + N after signal N. `message` is what the process wrote to the file named by its variable
     KLEVER_TERMINATION_LOG (the first 4 KiB), else how it failed and the last lines of its log. A process whose shim
-    is gone without a record of the end reads as Exited, reason Error, message "lost: …". While `restart` waits to start
-    the child again the phase is Starting, and the last exit is kept.
+    has gone without a record of the end is Exited, with reason Error and message "lost: …". While a process with
+    `restart` waits to be started again, its phase is Starting, and its last exit is kept.
     """
 
     spec: ProcessSpec
@@ -94,8 +94,8 @@ class Run:
     """What a shim starts for a process: the process itself, or the sandbox that runs it.
 
     `termination` is the file of the termination message. `write`, `write_bytes` and `processes` are the sandbox's
-    limits; no file, on disk or in memory, grows beyond that of disk. `user` is the user
-    id of the payload, None where it is the platform's; `level` is empty without a sandbox. `groups` are its cgroups by
+    limits; no file, on disk or in memory, grows beyond its limit of disk. `user` is the user id of the payload, None
+    for the platform's; `level` is empty without a sandbox. `groups` are its cgroups by
     controller: the shim watches the limits that have none.
     """
 
@@ -107,7 +107,7 @@ class Run:
     groups: Mapping[str, Group] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as the shim takes it."""
+        """Return the JSON that the shim reads."""
         return {
             "argv": list(self.command.argv),
             "env": dict(self.command.env),
@@ -132,7 +132,7 @@ class Record:
 
     @classmethod
     def read(cls, directory: Path) -> Record | None:
-        """The record in a directory; None if there is none, or if it was damaged by a power loss."""
+        """Return the record in a directory, None if there is none, or if a power loss damaged it."""
         try:
             content = json.loads((directory / STATE).read_bytes())
         except (OSError, ValueError):
@@ -147,7 +147,7 @@ class Record:
 
     @property
     def user(self) -> int | None:
-        """The user id of the payload, None where it is the platform's."""
+        """The user id of the payload, None for the platform's."""
         user: int | None = self.content.get("user")
         return user
 
@@ -162,7 +162,7 @@ class Record:
         return bool(self.content["phase"] == "Exited")
 
     def state(self) -> ProcessState:
-        """What the record says; a process of a shim that is gone cannot run."""
+        """Return the state of the process, which cannot run if its shim has gone."""
         values = self.content
         spec = spec_from_json(values["spec"])
         started_at, exited_at = _time(values["started_at"]), _time(values["exited_at"])
@@ -190,11 +190,13 @@ class Record:
 def check_id(process_id: str) -> None:
     """Raise `InvalidError` unless the id can be a directory's name."""
     if not _ID.fullmatch(process_id):
-        raise InvalidError(f"{process_id!r} is no process id: letters, digits, '.', '_' and '-', at most 200")
+        raise InvalidError(
+            f"invalid process id {process_id!r}: expected letters, digits, '.', '_' and '-', at most 200"
+        )
 
 
 def spec_to_json(spec: ProcessSpec) -> dict[str, Any]:
-    """The specification as the shim takes it."""
+    """Return the JSON of a specification, for the shim and the record."""
     return {
         "id": spec.id,
         "argv": list(spec.argv),
@@ -212,7 +214,7 @@ def spec_to_json(spec: ProcessSpec) -> dict[str, Any]:
 
 
 def spec_from_json(values: Mapping[str, Any]) -> ProcessSpec:
-    """The inverse of `spec_to_json`."""
+    """Return the specification of `spec_to_json`'s JSON."""
     cwd = Path(values["cwd"]) if values["cwd"] else None
     sandbox = _sandbox_from_json(values["sandbox"]) if values.get("sandbox") else None
     return ProcessSpec(**{**values, "argv": tuple(values["argv"]), "cwd": cwd, "sandbox": sandbox})

@@ -1,4 +1,4 @@
-"""Deletes directories in which a payload wrote: their depth, and the modes of what is in them, are the payload's."""
+"""Deletes directories in which a payload wrote. It chose their depth, and the modes of what is in them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TIMEOUT_S: Final = 600.0
 
 
 def remove_tree(directory: Path) -> None:
-    """Delete a directory, if there is one, with everything in it; links are not followed. Raises `OSError`.
+    """Delete a directory with everything in it, if it exists. Links are not followed. Raises `OSError`.
 
     `shutil.rmtree` raises `RecursionError` for a deep tree; rm(1) has no such limit.
     """

@@ -19,7 +19,7 @@ _KILL_S = 5.0
 
 
 class Watcher:
-    """Tells its subscribers of changes; it looks at shims only while there are any subscribers."""
+    """Tells subscribers which processes changed. Without subscribers it watches no shim."""
 
     def __init__(self) -> None:
         self._subscribers: Broadcast[str] = Broadcast()
@@ -38,11 +38,11 @@ class Watcher:
                     self._close(process_id)
 
     def tell(self, process_id: str) -> None:
-        """Something changed."""
+        """Tell that a process changed."""
         self._subscribers.tell(process_id)
 
     def add(self, record: Record) -> None:
-        """Tell of the process now, and again when its shim has ended."""
+        """Tell that a process changed, now and when its shim has ended."""
         if not self._subscribers:
             return
         process_id = record.directory.name
@@ -80,9 +80,9 @@ class Watcher:
 
 
 async def end_shim(record: Record, timeout_s: float) -> None:
-    """Send SIGTERM to the record's shim and wait for its end; after `timeout_s` it is killed.
+    """Send SIGTERM to the record's shim and wait for its end. Kill it after `timeout_s` seconds.
 
-    A shim that has ended is no error; one that survives SIGKILL is an `UnavailableError`.
+    Nothing happens if it has ended. Raises `UnavailableError` if it survives SIGKILL.
     """
     handle = _open_shim(record)
     if handle is None:
@@ -99,13 +99,13 @@ async def end_shim(record: Record, timeout_s: float) -> None:
 
 
 def _reap(record: Record) -> None:
-    """Take the exit status of an ended shim where there is no init but us (in a container, as its first process)."""
+    """Take the exit status of an ended shim, if this process is init (the first process of a container)."""
     with suppress(ChildProcessError):
         os.waitpid(record.content["shim_pid"], os.WNOHANG)
 
 
 def _open_shim(record: Record) -> int | None:
-    """A pidfd of the record's shim, None if it has ended."""
+    """Return a pidfd of the record's shim, None if it has ended."""
     pid = record.shim
     if pid is None:
         return None
@@ -125,7 +125,7 @@ def _signal(handle: int, number: signal.Signals) -> None:
 
 
 async def _wait(handle: int, timeout_s: float) -> bool:
-    """Whether the process ended in time."""
+    """Return whether the process ended in time."""
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     loop.add_reader(handle, ended.set)

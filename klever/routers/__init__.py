@@ -1,8 +1,9 @@
 """Routers: how inference traffic reaches replicas.
 
-A router publishes whole routes, one per Serving, and guarantees make-before-break: `publish` returns when the new
-route is live, and requests under way on targets that it no longer names go on until `drain` returns. It publishes an
-allow-list of paths per protocol, nothing else. Implementations are chosen by `klever.cmd` alone.
+A router publishes whole routes, one for each Serving, and makes before it breaks: `publish` returns when the new route
+is live, and requests under way on targets that the route no longer names continue until `drain` returns. It publishes
+the paths of each target's protocol and no others, and no request's `Authorization` header. `klever.cmd` alone chooses
+implementations.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Target:
     """The endpoints of one predictor workload. `weight` is a percentage over the targets without `headers`.
 
     A target with `headers` gets the requests that match all of them, before weights are looked at. `http` and `grpc`
-    are `HOST:PORT` or `unix:PATH`; `grpc` is empty where the runtime speaks HTTP only.
+    are `HOST:PORT` or `unix:PATH`; `grpc` is empty if the runtime speaks HTTP only.
     """
 
     predictor: str
@@ -43,7 +44,7 @@ class Target:
     grpc: tuple[str, ...] = ()
     headers: tuple[HeaderMatch, ...] = ()
     guard: Guard = Guard.NONE
-    """What the requests must be checked for, because one of the endpoints does not withstand it."""
+    """How requests must be checked, because one of the endpoints does not withstand all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Router(Protocol):
         """Return the matches of a predictor that this router does not support, by field path below it. Pure."""
 
     async def publish(self, route: Route) -> None:
-        """Make the route live; returns when it is. Publishing an equal route again costs nothing.
+        """Make the route live, and return when it is. Publishing an equal route again costs nothing.
 
         Raises `InvalidError` if the weights of targets without headers do not sum to 100, or the gateway refuses the
         route, `UnavailableError` if it does not take the change in time, `ExhaustedError` if the disk is full. The old
@@ -72,13 +73,13 @@ class Router(Protocol):
         """
 
     async def withdraw(self, key: RouteKey) -> None:
-        """Remove the route; its URL answers 404 afterwards. Unknown keys are no error."""
+        """Remove the route, if there is one. Its URL answers 404 afterwards."""
 
     async def drain(self, key: RouteKey, workload: str) -> None:
-        """Return when no request is under way to that workload any more, or after the drain deadline."""
+        """Return when no request is under way to that workload, or after the drain deadline."""
 
     async def routes(self) -> tuple[Route, ...]:
-        """Return every published route (known again after a restart)."""
+        """Return every published route, also after a restart."""
 
     def render(self, route: Route) -> dict[str, str]:
         """Return what publishing the route would write, by file name. Pure."""

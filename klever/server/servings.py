@@ -35,7 +35,7 @@ class ServingHandlers(RolloutHandlers):
             raise InvalidError(violations=(FieldViolation("traffic", "must be empty with undo"),))
 
         async def change(serving: Object) -> dict[str, Any]:
-            predictors = serving["spec"]["predictors"]
+            predictors = serving["spec"]["predictors"]  # with the fields that a newer version may have added
             shares = _previous(serving) if request.undo else dict(request.traffic)
             check_shares(shares, predictors)
             before = None if request.undo else format_shares(read_shares(predictors), ",")
@@ -57,7 +57,7 @@ class ServingHandlers(RolloutHandlers):
         names = [i.name for i in await self._backend.observe(key) if request.instance in ("", i.name)]
         if not names:
             wanted = f"instance {request.instance!r}" if request.instance else "instance"
-            raise FailedPreconditionError(f"serving {request.name} has no {wanted} now", reason="NO_LOG")
+            raise FailedPreconditionError(f"serving {request.name} has no {wanted} at the moment", reason="NO_LOG")
         async for line in self._lines(key, names, request):
             yield line
 
@@ -80,7 +80,7 @@ class ServingHandlers(RolloutHandlers):
                         group.create_task(read(name))
             except ExceptionGroup as errors:  # raised below; of several at once the first speaks for all
                 failed = errors.exceptions[0]
-            await queue.put(None)  # not if it is cancelled: nobody reads any more, and there may be no room
+            await queue.put(None)  # not if it is cancelled: the queue may be full, and nothing reads it any more
             if failed is not None:
                 raise failed
 
@@ -112,7 +112,7 @@ def _previous(serving: Object) -> dict[str, int]:
     text = metadata.get("annotations", {}).get(PREVIOUS_TRAFFIC, "")
     if not text:
         raise FailedPreconditionError(
-            f"the last change of the traffic of serving {metadata['name']} is not known: nothing to undo",
+            f"nothing to undo: the traffic of serving {metadata['name']} has not changed since",
             reason="NOTHING_TO_UNDO",
         )
     return parse_shares(text.split(","))

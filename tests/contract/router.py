@@ -206,7 +206,7 @@ class RouterContract(ABC):
         await router.publish(before)
         broken = HeaderMatch("x-user", "(", MatchType.REGEX)
         async with asyncio.timeout(5):  # it is told, not waited for in vain
-            with pytest.raises(InvalidError, match="refuses"):
+            with pytest.raises(InvalidError, match="rejects"):
                 await router.publish(route(target("main", 100, b), target("beta", 0, b, headers=(broken,))))
         assert await who(router, http) == "a"
         other = route(target("main", 100, b), key=RouteKey("team-b", KEY.serving))

@@ -85,6 +85,8 @@ class Platform:
         """`flags` are for `klever up`. `programs` is the directory of the commands."""
         self.root = root
         self.flags = flags
+        self.prefix: tuple[str, ...] = ()
+        """What starts its commands, for example as another user."""
         self.programs = programs
         self.data = root / "data"
         self.log = root / "up.log"
@@ -113,7 +115,7 @@ class Platform:
 
     def begin(self, *flags: str, data: Path | None = None, log: IO[str] | None = None) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [str(self.programs / "klever"), "up", "--data", str(data or self.data), *self.flags, *flags],
+            [*self.prefix, str(self.programs / "klever"), "up", "--data", str(data or self.data), *self.flags, *flags],
             env=self.env,
             text=True,
             stdout=subprocess.PIPE,
@@ -137,7 +139,7 @@ class Platform:
         self, *command: str, stdin: str | bytes = "", check: bool = True, **environ: str
     ) -> subprocess.CompletedProcess[str]:
         ended = subprocess.run(
-            [str(self.programs / command[0]), *command[1:]],
+            [*self.prefix, str(self.programs / command[0]), *command[1:]],
             env={**self.env, **environ},
             input=stdin.encode() if isinstance(stdin, str) else stdin,
             capture_output=True,

@@ -62,5 +62,5 @@ def test_a_name_that_is_not_its_own_is_refused(public: Platform) -> None:
     bearer = {"Authorization": f"Bearer {public.token}"}
     status, body = public.http("GET", SERVINGS, Host="evil.example", **bearer)
     assert status == 404
-    assert "start it with --name" in body
+    assert "start the platform with --name" in body
     assert public.http("GET", SERVINGS, Origin="http://evil.example", **bearer)[0] == 403

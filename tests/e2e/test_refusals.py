@@ -53,7 +53,7 @@ def test_a_wrong_manifest_is_refused_with_its_field(shared: Platform, predictors
         (b"metadata: x", "metadata: must be an object, not 'x'"),
         (b"metadata: {name: 5}", "metadata.name: must be a string, not 5"),
         (b"metadata: {namespace: x}", "metadata.name: is required"),
-        (b"metadata: {name: x, name: y}", "standard input: metadata.name: stands twice"),
+        (b"metadata: {name: x, name: y}", "standard input: metadata.name: duplicate key"),
         (b"metadata: {name: \xff}", "standard input is not UTF-8 text"),
         (b"spec: " + b"[" * 100_000, "standard input is nested more than 200 deep"),
     ],
@@ -143,7 +143,7 @@ def test_a_name_that_is_not_the_platforms_is_said(shared: Platform) -> None:
     for command in (("get", "servings"), ("get", "models"), ("logs", "serving", "x"), ("predict", "x", "--example")):
         done = shared.run("klever", *command, "--server", wrong, check=False)
         assert done.returncode == 1
-        assert done.stderr.startswith("klever: this is not a name of the platform: start it with --name")
+        assert done.stderr.startswith("klever: unknown host name: start the platform with --name")
     pulled = shared.run("ormb", "pull", "team/adder:v1", check=False, KLEVER_SERVER=wrong)
     assert (pulled.returncode, "is called by a name that is not its own" in pulled.stderr) == (3, True)
 

@@ -1,6 +1,6 @@
 """The router on one machine: Envoy, configured by files that it watches.
 
-The files are the truth: Envoy reads them again when it restarts, and a restarted control plane reads the routes back.
+Envoy reads the files again when it restarts. A restarted control plane reads the routes from them.
 """
 
 from klever.routers.envoy.gateway import Gateway, Tls

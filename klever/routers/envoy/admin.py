@@ -25,7 +25,7 @@ class Admin:
         return await self._ask("GET", path)
 
     async def drain_listeners(self) -> None:
-        """Have Envoy take no more connections; requests under way go on."""
+        """Have Envoy accept no more connections. Requests under way continue."""
         await self._ask("POST", "/drain_listeners")
 
     async def _ask(self, method: str, path: str) -> str:
@@ -55,25 +55,25 @@ class Admin:
         return {name: value.strip('"') for name, _, value in pairs}
 
     async def rejections(self, subscription: str) -> int:
-        """Return how often Envoy has refused what a subscription told it."""
+        """Return how often Envoy has rejected an update of a subscription."""
         name = f"{subscription}.update_rejected"
         return int((await self.stats(_exactly(name))).get(name, "0"))
 
     async def wait_for(self, subscription: str, version: str, rejections: int, timeout: float) -> None:
         """Return when a subscription has a version.
 
-        Raises `InvalidError` if it is refused (more than `rejections` by then), `UnavailableError` if Envoy does not
-        take it in time.
+        Raises `InvalidError` if Envoy rejects it (it then counts more than `rejections`), `UnavailableError` if Envoy
+        does not apply it in time.
         """
         name = f"{subscription}.version_text"
         try:
             async with asyncio.timeout(timeout):
                 while (await self.stats(_exactly(name))).get(name) != version:
                     if await self.rejections(subscription) > rejections:
-                        raise InvalidError(f"the gateway refuses the change of {subscription}")
+                        raise InvalidError(f"the gateway rejects the change of {subscription}")
                     await asyncio.sleep(0.003)
         except TimeoutError as error:
-            raise UnavailableError(f"the gateway did not take the change within {timeout:g} s ({name})") from error
+            raise UnavailableError(f"the gateway did not apply the change within {timeout:g} s ({name})") from error
 
 
 def _exactly(name: str) -> str:

@@ -21,10 +21,10 @@ ROUTES_FILE = "routes.json"
 
 _FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
 _PROGRAM_SIZE = "re2.max_program_size.error_level"
-"""Above what a header match of an admitted Serving compiles to: serving.proto bounds its repetitions."""
+"""More than a header match of an admitted Serving compiles to: serving.proto bounds its repetitions."""
 _MODELS = "klever.v1alpha1.ModelService"
 _HEADERS_KB = 8
-"""All headers of a request: at least one fewer byte in each than the 8,190 that aiohttp takes in one."""
+"""All headers of a request. Each then has fewer bytes than the 8,190 that aiohttp accepts."""
 _JSON_RATIO = 8
 """An answer in JSON has at most 6 times the bytes of its message (control characters), and the names of its fields."""
 _MOST_BYTES = (1 << 32) - 1

@@ -1,4 +1,4 @@
-"""Changes of routes that come while one is being made go live together: each costs as much as all at once."""
+"""Changes of routes that wait for another one go live together: one costs as much as all of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Change:
-    """What shall become of a route: `after`, or None for its removal."""
+    """A change of a route to `after`; None removes it."""
 
     key: RouteKey
     after: Route | None
@@ -25,7 +25,7 @@ class Change:
 
 
 class RouteChanges:
-    """Hands changes to `apply`, all that wait at a time; if that refuses them (`InvalidError`), each alone."""
+    """Hands all changes that wait to `apply` at once; if that raises `InvalidError`, each alone."""
 
     def __init__(self, apply: Callable[[Sequence[Change]], Awaitable[None]]) -> None:
         self._apply = apply
@@ -33,9 +33,9 @@ class RouteChanges:
         self._work: asyncio.Task[None] | None = None
 
     async def make(self, key: RouteKey, after: Route | None) -> None:
-        """Return when the change is live; raises what `apply` does.
+        """Return when the change is live. Raises what `apply` raises.
 
-        One that is cancelled may be made all the same: what is under way is never left half done.
+        A change that is cancelled may be made all the same: a change under way is never left half done.
         """
         change = Change(key, after, asyncio.get_running_loop().create_future())
         self._waiting.append(change)
@@ -58,10 +58,10 @@ class RouteChanges:
                     await self._together((change,))
                 return
             error = refused
-        except Exception as failed:  # noqa: BLE001 - those who wait get it, else it is logged
+        except Exception as failed:  # noqa: BLE001 - callers that wait get it, or it is logged
             error = failed
         for change in batch:
-            if change.live.done():  # nobody waits any more
+            if change.live.done():  # nobody waits
                 if error is not None:
                     log.warning("the route of %s was not changed: %s", change.key, error)
             elif error is None:

@@ -24,7 +24,7 @@ _ACCESS_LIMITS = {"max_connections": 64, "max_pending_requests": 8192, "max_retr
 
 
 def http_cluster(key: RouteKey, target: Target) -> str:
-    """Name of a target's HTTP cluster; its parts become metric labels."""
+    """Return the name of a target's HTTP cluster. Its parts become labels of metrics."""
     return f"{key.namespace}|{key.serving}|{target.predictor}|{target.workload}|http"
 
 
@@ -42,7 +42,7 @@ def fixed_clusters(gateway: Gateway) -> list[dict[str, Any]]:
 
 
 def clusters_of(key: RouteKey, target: Target) -> list[dict[str, Any]]:
-    """Return the clusters of a target's endpoints; none where it has none."""
+    """Return the clusters of a target's endpoints, one for each protocol that it has endpoints for."""
     clusters = []
     if target.http:
         clusters.append(_cluster(http_cluster(key, target), list(map(_address, target.http)), http2=False))

@@ -1,4 +1,4 @@
-"""What the gateway is: its one port and what stands behind it."""
+"""The gateway's settings: its one port, and what is behind it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Gateway:
 
     @property
     def authorities(self) -> tuple[str, ...]:
-        """Every value of the Host header that the gateway answers."""
+        """Every value of the Host header that the gateway accepts."""
         bare = self.hosts if self.port in _DEFAULT_PORTS else ()
         return (*(f"{name}:{self.port}" for name in self.hosts), *bare)
 
@@ -77,7 +77,7 @@ class Gateway:
 
     @property
     def url(self) -> str:
-        """The URL that users are told."""
+        """The URL for users."""
         if not self.beyond_loopback or self.host in _EVERYWHERE:
             return self.local_url
         return f"{'https' if self.tls else 'http'}://{_bracketed(self.host)}:{self.port}"

@@ -1,4 +1,4 @@
-"""The guard in front of inference servers that do not withstand every request: two filters, which routes switch on.
+"""The guard of inference servers that do not withstand every request: two filters, which routes enable.
 
 The buffer filter holds a request until it is whole and sends it on with its length. `guard.lua` then reads it once.
 """
@@ -19,7 +19,7 @@ _ENABLED: Final = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterCon
 
 
 def guard_filters(limits: Limits) -> list[dict[str, Any]]:
-    """Return the filters, which do nothing on a route that does not name them. They belong before the router."""
+    """Return the filters, which belong before the router. They do nothing on a route that does not enable them."""
     code = (files("klever.routers.envoy") / "guard.lua").read_text()
     memory = limits.gateway_bytes // 4  # for each of two threads; the other half is Envoy's heap
     source = f"local REQUEST_BYTES, MEMORY_BYTES = {limits.request_bytes}, {memory}\n{code}"
@@ -75,7 +75,7 @@ def _too_large(prefix: str) -> dict[str, Any]:
 
 
 REQUEST_GUARD: Final[dict[str, Any]] = {_BUFFER: _ENABLED, _LUA: _ENABLED}
-"""Of a route's `typed_per_filter_config`: a request is held until it is whole."""
+"""Part of a route's `typed_per_filter_config`: a request is held until it is whole."""
 
 STREAM_GUARD: Final[dict[str, Any]] = {_LUA: _ENABLED}
-"""Of a stream's route: its messages are held one by one."""
+"""The same for the route of a stream: its messages are held one by one."""

@@ -1,4 +1,4 @@
-"""What Envoy does when its memory or connections run out: it ends large requests, and refuses what is new at last."""
+"""Envoy's overload manager: without memory or connections, it ends large requests, and at last refuses new ones."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _TIMERS: Final = {
     "@type": "type.googleapis.com/envoy.config.overload.v3.ScaleTimersOverloadActionConfig",
     "timer_scale_factors": [{"timer": "HTTP_DOWNSTREAM_STREAM_IDLE", "min_timeout": "5s"}],
 }
-"""A client may hold a request that is half sent no longer than this when memory is short."""
+"""When memory is short, a client may hold a half-sent request no longer than this."""
 
 
 _SHED: Final = {"scaled": {"scaling_threshold": 0.6, "saturation_threshold": 0.95}}
 """Above 60 % of the heap requests are ended at random, the more the higher.
 
-For HTTP/1 the lot is drawn whenever some bytes arrive: thousands of times for a large request, once for a small one. So
-large requests end long before small ones, health checks and calls of the API are in danger.
+HTTP/1 takes a chance whenever some bytes arrive: thousands of times for a large request, once for a small one. So large
+requests end long before small ones, health checks and calls of the API are in danger.
 """
 
 

@@ -1,4 +1,4 @@
-"""Envoy's routes: an allow-list, top to bottom, everything else is refused."""
+"""Envoy's routes: an allow-list from top to bottom. Everything else is refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TIMEOUT = "300s"
 _NAME = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*"
 _REGISTRY_PATHS = rf"/v2/(_catalog|{_NAME}/(blobs|manifests|tags|referrers)/.+)?"
 
-_FOREIGN_NAME = "this is not a name of the platform: start it with --name, or use one that `klever up` printed"
+_FOREIGN_NAME = "unknown host name: start the platform with --name, or use a name that `klever up` printed"
 
 _UNTRANSCODED: dict[str, Any] = {
     "typed_per_filter_config": {
@@ -34,7 +34,7 @@ _UNTRANSCODED: dict[str, Any] = {
         }
     }
 }
-"""Of every route but those of the API, whose transcoder answers 404 to what is no method."""
+"""Part of every route but those of the API, whose transcoder answers 404 to everything but methods."""
 
 
 def route_configuration(gateway: Gateway, routes: Iterable[Route]) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def _regex(pattern: str) -> dict[str, Any]:
 
 
 def _unless(header: str, matches: dict[str, Any]) -> dict[str, Any]:
-    """Match what has not this header with this value; a header that is missing would match nothing, inverted or not."""
+    """Match requests without this header and value. A missing header would match nothing, inverted or not."""
     return {"name": header, "string_match": matches, "invert_match": True, "treat_missing_header_as_empty": True}
 
 
@@ -80,7 +80,7 @@ def _foreign_origin(gateway: Gateway) -> dict[str, Any]:
         {"name": "origin", "present_match": True},
         {"name": "origin", "string_match": _regex(f"https?://({own})"), "invert_match": True},
     ]
-    return _refuse({"prefix": "/", "headers": headers}, 403, "requests from pages of another origin are refused")
+    return _refuse({"prefix": "/", "headers": headers}, 403, "requests from pages of another origin are not allowed")
 
 
 _PEER: dict[str, Any] = {
@@ -91,7 +91,7 @@ _PEER: dict[str, Any] = {
         }
     ]
 }
-"""Of routes to the platform itself: who connected. Envoy alone appends this machine's address for loopback clients."""
+"""Part of routes to the platform itself: who connected. Envoy would append its own address for loopback clients."""
 
 
 def _registry() -> dict[str, Any]:
@@ -121,7 +121,7 @@ def _api() -> list[dict[str, Any]]:
 
 
 def serving_routes(route: Route) -> list[dict[str, Any]]:
-    """Return one Serving's entries: those of header matches first."""
+    """Return the entries of one Serving, those of header matches first."""
     shared = tuple(t for t in route.targets if not t.headers)
     groups = [(t,) for t in route.targets if t.headers] + ([shared] if shared else [])
     return [entry for targets in groups for entry in _entries(route.key, targets)]
@@ -130,7 +130,7 @@ def serving_routes(route: Route) -> list[dict[str, Any]]:
 def _entries(key: RouteKey, targets: tuple[Target, ...]) -> Iterator[dict[str, Any]]:
     """Yield the entries of targets that share requests.
 
-    A path goes to the targets that publish it: one that publishes every path widens no other's allow-list.
+    A path goes to the targets that publish it. One that publishes every path does not widen another's allow-list.
     """
     protocols = sorted({t.protocol for t in targets}, key=lambda protocol: (protocol == ANY, protocol.name))
     for protocol in protocols:
@@ -215,6 +215,6 @@ def _rest() -> list[dict[str, Any]]:
                 "body": {"inline_string": '{"service": "klever", "api": "/api/v1alpha1", "registry": "/v2/"}\n'},
             },
         },
-        _refuse({"prefix": "/seldon/"}, 404, "no Serving publishes this path"),
-        _refuse({"prefix": "/"}, 404, "nothing is here"),
+        _refuse({"prefix": "/seldon/"}, 404, "no Serving has this path"),
+        _refuse({"prefix": "/"}, 404, "not found"),
     ]

@@ -1,4 +1,4 @@
-"""The published routes on disk, so that a restart forgets nobody's."""
+"""The published routes on disk, so that a restart forgets none."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def encode_routes(routes: list[Route]) -> bytes:
 
 
 def decode_routes(content: bytes) -> list[Route]:
-    """Raises ValueError, KeyError or TypeError for what `encode_routes` did not write."""
+    """Return the routes. Raises ValueError, KeyError or TypeError for what `encode_routes` did not write."""
     return [Route(RouteKey(**r["key"]), tuple(_target(t) for t in r["targets"])) for r in orjson.loads(content)]
 
 
@@ -32,12 +32,12 @@ def _target(fields: dict[str, Any]) -> Target:
             "http": tuple(fields["http"]),
             "grpc": tuple(fields["grpc"]),
             "headers": headers,
-            "guard": Guard(fields.get("guard", "")),  # routes that an older version published have none
+            "guard": Guard(fields.get("guard", "")),  # an older version published none
         }
     )
 
 
 def _protocol(fields: dict[str, str] | str) -> WireProtocol:
-    if isinstance(fields, str):  # an older version published its name only
+    if isinstance(fields, str):  # an older version published only the name
         return OPEN_INFERENCE if fields == OPEN_INFERENCE.name else ANY
     return WireProtocol(**fields)

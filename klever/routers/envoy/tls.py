@@ -1,4 +1,4 @@
-"""TLS of Envoy's listener: a certificate that is read again when it is replaced, and plain HTTP on loopback only."""
+"""TLS of Envoy's listener. A replaced certificate is read again. Plain HTTP works on loopback only."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _INSPECTOR: Final = "type.googleapis.com/envoy.extensions.filters.listener.tls_i
 
 
 def tls_listener(filters: list[dict[str, Any]], secret: dict[str, Any]) -> dict[str, Any]:
-    """Return the part of a listener that ends TLS before `filters`; `secret` is the source of `CERTIFICATE_FILE`.
+    """Return the part of a listener that ends TLS before `filters`. `secret` is the source of `CERTIFICATE_FILE`.
 
     A connection that matches no chain is closed: plain HTTP from beyond loopback.
     """
     inspector = {"name": "envoy.filters.listener.tls_inspector", "typed_config": {"@type": _INSPECTOR}}
-    # Envoy settles the destination before the protocol, and does not return: loopback stands in both.
+    # Envoy chooses by destination first, and does not reconsider: both chains need loopback.
     encrypted = {**_chain("tls", (*_EVERYWHERE, *_LOOPBACK), filters), "transport_socket": _transport_socket(secret)}
     return {"listener_filters": [inspector], "filter_chains": [encrypted, _chain("raw_buffer", _LOOPBACK, filters)]}
 
 
 def certificate_secret(tls: Tls) -> dict[str, Any]:
-    """Return the listener's secret. Envoy reads the files again when one moves into the certificate's directory."""
+    """Return the listener's secret. Envoy reads the files again when a file is moved into their directory."""
     return {
         "@type": f"{_TLS}.Secret",
         "name": _NAME,

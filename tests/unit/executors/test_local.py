@@ -16,7 +16,7 @@ from klever.environments import EnvironmentManager
 from klever.errors import DeadlineError, ExhaustedError, InvalidError
 from klever.executors import TaskPhase
 from klever.executors.local import LocalExecutor
-from klever.process import ProcessManager, ProcessSpec, manager
+from klever.process import ProcessManager, ProcessSpec, launch, manager
 from klever.process.record import Run
 from tests.contract.executor import COMMAND, ExecutorContract, ended, running, task
 from tests.unit.conftest import MakeDisk
@@ -84,7 +84,7 @@ async def test_a_start_is_told_to_the_next_waiting_tasks_alone(processes: Proces
 def late(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Processes whose shim answers too late, once."""
     ids: set[str] = set()
-    run_shim = manager._run_shim
+    run_shim = launch.run_shim
 
     async def run(spec: ProcessSpec, what: Run, directory: Path) -> str:
         answer = await run_shim(spec, what, directory)
@@ -94,7 +94,7 @@ def late(monkeypatch: pytest.MonkeyPatch) -> set[str]:
         return answer
 
     monkeypatch.setattr(manager, "_START_S", 2.0)
-    monkeypatch.setattr(manager, "_run_shim", run)
+    monkeypatch.setattr(manager, "run_shim", run)
     return ids
 
 

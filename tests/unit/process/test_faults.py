@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from klever.errors import DeadlineError, ExhaustedError
-from klever.process import ProcessManager, ProcessSpec, ProcessState, manager
+from klever.process import ProcessManager, ProcessSpec, ProcessState, launch, manager
 from klever.process.record import Run
 from klever.process.shim.proc import start_ticks
 
@@ -183,14 +183,14 @@ async def test_a_shim_that_hangs_is_killed(processes: ProcessManager, monkeypatc
 async def test_nothing_runs_of_a_start_that_took_too_long(
     processes: ProcessManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_shim = manager._run_shim
+    run_shim = launch.run_shim
 
     async def answer_nothing(spec: ProcessSpec, run: Run, directory: Path) -> str:
         assert await run_shim(spec, run, directory) == "started"
         await asyncio.Event().wait()
         return ""
 
-    monkeypatch.setattr(manager, "_run_shim", answer_nothing)
+    monkeypatch.setattr(manager, "run_shim", answer_nothing)
     monkeypatch.setattr(manager, "_START_S", 3.0)
     with pytest.raises(DeadlineError, match="did not start within 3 s"):
         await processes.start(ProcessSpec("p", ("sleep", "60"), PATH))
