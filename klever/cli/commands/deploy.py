@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final
 
 from klever.api.codec import from_object, to_object
 from klever.api.kinds import SERVING
+from klever.artifacts.metadata import SOURCE_LABEL
 from klever.cli.commands.changes import print_changes
 from klever.cli.commands.client import Api, connect
 from klever.cli.commands.flags import add_server, add_wait
 from klever.cli.commands.output import seconds
-from klever.cli.commands.stored import SERVINGS
+from klever.cli.commands.stored import SERVINGS, refuse_deleting
 from klever.cli.commands.versions import get_version, list_versions
 from klever.cli.commands.wait import wait_for
 from klever.cli.rollout import Wish, changed_predictors
@@ -93,6 +96,9 @@ def _change(api: Api, name: str, wish: Wish) -> tuple[Any, Any]:
             before = SERVINGS.get(api, api.namespace, name)
         except NotFoundError:
             return None, SERVINGS.call(api, "Create", namespace=api.namespace, serving=_serving(api, name, wish))
+        refuse_deleting(f"serving {name}", before)
+        if wish.digest in _sources(api, before, wish):
+            wish = replace(wish, digest="")
         changed = to_object(before)
         changed["spec"]["predictors"] = changed_predictors(changed, wish)
         if changed == to_object(before):
@@ -103,6 +109,17 @@ def _change(api: Api, name: str, wish: Wish) -> tuple[Any, Any]:
         except ConflictError:
             continue
     raise ConflictError(f"serving {name} is changed by others all the time: try again")
+
+
+def _sources(api: Api, serving: Any, wish: Wish) -> set[str]:
+    """Return the digests of the versions that the pins of the wished model were converted from."""
+    pins = {p.digest for p in serving.status.predictors if p.model == wish.model and p.digest not in ("", wish.digest)}
+    repository = Reference.parse(wish.model).repository
+    found = set()
+    for pin in pins if wish.digest else ():
+        with suppress(KleverError):  # it is gone
+            found.add(str(get_version(api, "", f"{repository}@{pin}").labels.get(SOURCE_LABEL, "")))
+    return found
 
 
 def _declare(api: Api, name: str, wish: Wish) -> tuple[Any, Any]:

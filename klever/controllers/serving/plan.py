@@ -167,7 +167,7 @@ def _live_workload(snapshot: Snapshot, replicas: Replicas, name: str, wanted: Pr
 
 def _route(snapshot: Snapshot, targets: list[Target]) -> Route:
     metadata = snapshot.serving["metadata"]
-    return Route(RouteKey(metadata["namespace"], metadata["name"]), _rebalanced(targets))
+    return Route(RouteKey(metadata["namespace"], metadata["name"]), _rebalanced(snapshot, targets))
 
 
 def _is_awaited(predictor: PredictorPlan, target: Target) -> bool:
@@ -232,9 +232,23 @@ class _Endpoints:
         return replace(target, http=tuple(sorted(http)), grpc=tuple(sorted(grpc)), guard=guard)
 
 
-def _rebalanced(targets: list[Target]) -> tuple[Target, ...]:
+def _rebalanced(snapshot: Snapshot, targets: list[Target]) -> tuple[Target, ...]:
     """Return the targets with live shares: a canary that crashes, or is not up yet, costs no request."""
     weights = {t.predictor: t.weight for t in targets if not t.headers}
     up = {t.predictor for t in targets if not t.headers and t.http}
+    if not any(weights[name] for name in up):
+        weights = _earlier_weights(snapshot, weights, up)
     shares = rebalance(weights, up)
     return tuple(t if t.headers else replace(t, weight=shares[t.predictor]) for t in targets)
+
+
+def _earlier_weights(snapshot: Snapshot, weights: dict[str, int], up: set[str]) -> dict[str, int]:
+    """Return the shares that predictors had before: those that shall have all requests are not up.
+
+    The weights stay as they are if none that is up had a share.
+    """
+    published = snapshot.route.targets if snapshot.route else ()
+    before = {name: last.share or 0 for name, last in snapshot.last_good.items()}
+    before |= {t.predictor: t.weight for t in published if not t.headers and t.weight}
+    earlier = {name: before.get(name, 0) for name in weights}
+    return earlier if any(earlier[name] for name in up) else weights
