@@ -177,7 +177,20 @@ def _run(*arguments: str) -> float:
     return float(done.stdout)
 
 
-def measure(root: Path, url: str) -> list[tuple[str, ...]]:
+def _cpu(pid: int) -> float:
+    """Return the seconds of processor time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _cost(pid: int, target: str, token: str, prefix: str) -> float:
+    """Return microseconds of a server's processor time for a create: unlike a rate, it hardly feels other programs."""
+    before = _cpu(pid)
+    rate = _run("creates", target, token, "16", prefix)
+    return (_cpu(pid) - before) / (rate * SECONDS) * 1e6
+
+
+def measure(root: Path, url: str, pid: int) -> list[tuple[str, ...]]:
     api = f"unix:{root}/data/sockets/api.sock"
     peer = f"unix:{root}/{BARE}"
     token = (root / "data" / "token").read_text().strip()
@@ -194,6 +207,7 @@ def measure(root: Path, url: str) -> list[tuple[str, ...]]:
             ]
             for n in range(ROUNDS)
         ]
+        costs = [[_cost(p, t, token, f"c{n}") for p, t in ((server.pid, peer), (pid, api))] for n in range(ROUNDS)]
         fans = [[asyncio.run(fan_out(target, token, space)) for target in (peer, api)] for space in FANS]
     finally:
         server.terminate()
@@ -204,7 +218,13 @@ def measure(root: Path, url: str) -> list[tuple[str, ...]]:
     ]
     return [
         ("Get, calls/s", *_shares(reads), ">= 0.5 of bare"),
-        ("creates/s, 16 writers", *_shares(writes), ">= 2,000"),
+        ("creates/s, 16 writers", *_shares(writes), ">= 0.6 of bare"),
+        (
+            "processor time of the server for a create, µs",
+            *(f"{median(c):.0f}" for c in zip(*costs, strict=True)),
+            "",
+            "",
+        ),
         (f"fan-out to {WATCHERS} watchers, sent to last, p50 / p99 ms", *delays, "", "p99 < 15"),
     ]
 
@@ -236,7 +256,7 @@ def main() -> None:
         try:
             assert server.stdout is not None
             url = server.stdout.readline().strip()
-            rows = measure(root, url)
+            rows = measure(root, url, server.pid)
         finally:
             server.terminate()
             server.wait()

@@ -38,21 +38,21 @@ _PLAIN = {FieldDescriptor.CPPTYPE_STRING: str, FieldDescriptor.CPPTYPE_BOOL: boo
 
 
 class _Field(NamedTuple):
-    """What the walks ask of a field: asking its descriptor takes longer than all the rest."""
+    """What the conversions need to know of a field. To ask its descriptor each time takes longer than all the rest."""
 
     name: str
     json_name: str
     is_repeated: bool
     message: Descriptor | None
-    """Of what its values are messages."""
+    """The type of its values, if they are messages."""
     cpp_type: int
     int_or_string: bool
     plain: type | None
-    """The one type of its value, where nothing else of it is to be checked."""
+    """The Python type of its value, if nothing else needs a check."""
     values: _Field | None
-    """Of a map: the field of its values."""
+    """The field of the values, for a map."""
     to_json: Callable[[Any], Any] | None
-    """Makes JSON of its value; None where the value is JSON already."""
+    """Converts its value to JSON; None if the value already is JSON."""
 
 
 def _described(field: FieldDescriptor) -> _Field:
@@ -93,7 +93,7 @@ def _numbered(message: Descriptor) -> dict[int, _Field]:
 
 
 def to_object(message: Message) -> Object:
-    """Return a message as Kubernetes JSON; fields that are not set are absent."""
+    """Return a message as Kubernetes JSON, without the fields that are not set."""
     fields = _numbered(message.DESCRIPTOR)
     obj: Object = {}
     for descriptor, value in message.ListFields():
@@ -105,8 +105,8 @@ def to_object(message: Message) -> Object:
 def from_object(obj: Object, message: type[M], *, strict: bool = False) -> M:
     """Read Kubernetes JSON into a message.
 
-    With `strict` a field that the message does not know is an error; without, it is passed over (a newer version's,
-    or another tool's). Raises `InvalidError` with a violation per field of a wrong type.
+    A field that the message lacks is an error with `strict`, and ignored without: a newer version or another tool may
+    have written it. Raises `InvalidError` with a violation for each field of a wrong type.
     """
     reader = _Reader(strict=strict)
     descriptor: Any = message.DESCRIPTOR  # of either of two types, says its stub
@@ -116,14 +116,14 @@ def from_object(obj: Object, message: type[M], *, strict: bool = False) -> M:
     try:
         return message(**made)
     except UnicodeEncodeError as error:
-        raise InvalidError(f"the object holds what is no text: {error}") from error
+        raise InvalidError(f"invalid text in the object: {error}") from error
 
 
 def _time_to_json(value: Timestamp) -> str:
     try:
         return format_time(value.ToDatetime(UTC))
     except (ValueError, OverflowError) as error:
-        raise InvalidError(f"{value.seconds} s and {value.nanos} ns after 1970 is no time: {error}") from error
+        raise InvalidError(f"invalid time {value.seconds} s and {value.nanos} ns after 1970: {error}") from error
 
 
 def _struct_to_json(value: Struct | ListValue | Value) -> Any:
@@ -149,7 +149,7 @@ _WELL_KNOWN: dict[str, Callable[[Any], Any]] = {
 class _Reader:
     """Collects every violation instead of stopping at the first.
 
-    What it returns of a message is what the message's constructor takes, which makes it and all below it in one step.
+    It returns what the constructor of the message takes, which makes the whole message in one step.
     """
 
     def __init__(self, *, strict: bool) -> None:
@@ -207,7 +207,9 @@ class _Reader:
         try:
             return {"seconds": _seconds(str(value))}
         except ValueError:
-            self.violations.append(FieldViolation(path, f"{value!r} is not a time as in 2026-01-31T12:00:00Z"))
+            self.violations.append(
+                FieldViolation(path, f"invalid time {value!r}: expected a time such as 2026-01-31T12:00:00Z")
+            )
             return None
 
     def _struct(self, value: object, path: str) -> Struct | None:
@@ -218,7 +220,7 @@ class _Reader:
         try:
             struct.update(value)
         except (ValueError, TypeError, OverflowError) as error:
-            self.violations.append(FieldViolation(path, f"is not JSON: {error}"))
+            self.violations.append(FieldViolation(path, f"invalid JSON: {error}"))
             return None
         return struct
 

@@ -1,6 +1,6 @@
-"""YAML as people write it, read so that nothing of it is lost: a key that stands twice is an error, not the last word.
+"""YAML files as people write them. A duplicate key is an error, so that nothing is lost.
 
-As in Kubernetes, what looks like a date is text, and so is every key.
+As in Kubernetes, a value that looks like a date is text, and so is every key.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from klever.errors import FieldViolation, InvalidError
 __all__ = ["read_document", "read_documents"]
 
 _MAX_DEPTH: Final = 200
-"""The C parser has no bound of its own: it overruns the stack."""
+"""The C parser has no limit of its own, and overruns the stack."""
 
 
 _TEXT: Final = "tag:yaml.org,2002:str"
@@ -31,13 +31,13 @@ class _Loader(yaml.CSafeLoader):
 
 
 class _TextLoader(yaml.CBaseLoader):
-    """Scalars are text as it stands."""
+    """Reads every scalar as text."""
 
 
 def read_documents(content: bytes, what: str) -> Iterator[tuple[str, Any]]:
-    """Yield each document that is not empty, with its place: `what`, or `what[INDEX]` where there are several.
+    """Yield each document that is not empty, with its place: `what`, or `what[INDEX]` if there are several.
 
-    Raises `InvalidError` for what is not UTF-8 or not YAML, and for a key that stands twice, with its path.
+    Raises `InvalidError` for text that is not UTF-8 or not YAML, and for a duplicate key, with its path.
     """
     nodes = _compose(content, what, _Loader)
     for index, (loader, node) in enumerate(nodes):
@@ -50,11 +50,11 @@ def read_documents(content: bytes, what: str) -> Iterator[tuple[str, Any]]:
 def read_document(content: bytes, what: str, *, text: bool = False, aliases: bool = True) -> Any:
     """Return the one document, None if it is empty; with `text` all scalars are text.
 
-    Without `aliases` none may stand in it: a few lines of them stand for gigabytes. Raises as `read_documents`.
+    With `aliases` false an alias is an error: a few lines of them can stand for gigabytes. Raises as `read_documents`.
     """
     nodes = _compose(content, what, _TextLoader if text else _Loader, aliases=aliases)
     if len(nodes) > 1:
-        raise InvalidError(f"{what} holds {len(nodes)} documents: one is wanted")
+        raise InvalidError(f"{what} has {len(nodes)} documents: expected one")
     return _construct(*nodes[0], what) if nodes else None
 
 
@@ -94,7 +94,7 @@ def _check_events(source: str, what: str, kind: type[_Loader | _TextLoader], *, 
 def _construct(loader: Any, node: yaml.Node, where: str) -> Any:
     twice = _read_keys(node)
     if twice:
-        raise InvalidError(violations=(FieldViolation(f"{where}: {twice}", "stands twice: leave one out"),))
+        raise InvalidError(violations=(FieldViolation(f"{where}: {twice}", "duplicate key: remove one of the two"),))
     try:
         return loader.construct_document(node)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -102,7 +102,7 @@ def _construct(loader: Any, node: yaml.Node, where: str) -> Any:
 
 
 def _read_keys(root: yaml.Node) -> str:
-    """Make every key text; return the path of the first that stands twice in its object, empty if none does."""
+    """Make every key text. Return the path of the first duplicate key, empty if there is none."""
     waiting = deque([(root, "")])
     seen = set()
     while waiting:

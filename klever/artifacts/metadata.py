@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from klever.formats import Signature
 
-__all__ = ["GitSource", "ModelMetadata"]
+__all__ = ["SOURCE_LABEL", "GitSource", "ModelMetadata"]
+
+SOURCE_LABEL: Final = "kleveross.io/converted-from"
+"""Label of a version that was converted: the manifest digest of its source, in the same repository."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,31 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 
 from klever import formats
 from klever.api.kinds import MODEL_JOB, Object
 from klever.catalog.catalogue import Version
-from klever.errors import InvalidError, NotFoundError
+from klever.controllers.jobs import KEEP_SECONDS
+from klever.errors import InvalidError
 from klever.oci.reference import Reference
-from klever.store import Key, Store
 
-__all__ = [
-    "CONTENT_ANNOTATION",
-    "RETRY_SECONDS",
-    "Extraction",
-    "apply_extraction",
-    "concerns",
-    "extraction_name",
-    "find_extraction",
-    "has_ended",
-    "is_retried",
-    "lacks_signature",
-    "reason_of",
-    "wants_extraction",
-]
+__all__ = ["CONTENT_ANNOTATION", "Extraction", "concerns", "extraction_name", "lacks_signature", "wants_extraction"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +31,26 @@ class Extraction:
     def name(self) -> str:
         return extraction_name(self.version)
 
+    def body(self, namespace: str) -> Object:
+        """Return the ModelJob."""
+        version = self.version
+        inspect_only = {"inspectOnly": True} if version.metadata.signature is not None else {}
+        return {
+            "apiVersion": MODEL_JOB.api_version,
+            "kind": MODEL_JOB.kind,
+            "metadata": {
+                "name": self.name,
+                "namespace": namespace,
+                "annotations": {CONTENT_ANNOTATION: str(version.content)},
+            },
+            "spec": {
+                **_references(version),
+                "extraction": {"format": version.metadata.format, **inspect_only},
+                "ttlSecondsAfterFinished": KEEP_SECONDS,
+            },
+        }
 
-_KEEP_SECONDS = 86_400
-"""Whoever comes in the morning sees why it failed; and a model that cannot be read is tried once a day, not more."""
-RETRY_SECONDS = 30.0
-"""From the end of a job that failed for no fault of the model's to the next one."""
-_FINAL = frozenset(("TaskFailed", "Invalid", "OOMKilled", "DeadlineExceeded", "Cancelled"))
-"""Reasons for which a job would fail again, or shall not be tried again by itself."""
+
 CONTENT_ANNOTATION = "kleveross.io/content-digest"
 
 
@@ -80,22 +78,6 @@ def extraction_name(version: Version) -> str:
     return f"extract-{readable}-{digest}"
 
 
-def has_ended(job: Object) -> bool:
-    """Say whether a job has ended, and is not being deleted: one that is makes room for another."""
-    return "deletionTimestamp" not in job["metadata"] and bool(job.get("status", {}).get("completionTime"))
-
-
-def reason_of(job: Object) -> str:
-    """Return why a job failed; empty if it did not."""
-    conditions = job.get("status", {}).get("conditions", [])
-    return next((c["reason"] for c in conditions if c["type"] == "Failed" and c["status"] == "True"), "")
-
-
-def is_retried(job: Object) -> bool:
-    """Say whether a job failed in a way that may pass: the registry was away, the disk full, the tag moved."""
-    return bool(reason_of(job)) and reason_of(job) not in _FINAL
-
-
 def concerns(job: Object, serving: Object) -> bool:
     """Say whether a job reads, or may have read, what a Serving waits for: both name one repository."""
     try:
@@ -118,51 +100,3 @@ def _references(version: Version) -> dict[str, str]:
         return {"model": str(reference)}
     target = reference.with_tag(f"signature-{version.content.hex[:12]}")
     return {"model": str(version.pinned), "desiredTag": str(target)}
-
-
-async def find_extraction(seen: Store, namespaces: Iterable[str], version: Version) -> Object | None:
-    """Return the job of the version in the first of the namespaces that has it; None if none has."""
-    for namespace in namespaces:
-        try:
-            return await seen.get(MODEL_JOB, Key(namespace, extraction_name(version)))
-        except NotFoundError:
-            continue
-    return None
-
-
-async def apply_extraction(store: Store, extraction: Extraction) -> None:
-    """Create the job in the first of its namespaces that exists, or delete the one that makes room for it.
-
-    Raises `NotFoundError` if none of the namespaces exists, `AlreadyExistsError` if the job does.
-    """
-    if extraction.outdated is not None:
-        metadata = extraction.outdated["metadata"]
-        with suppress(NotFoundError):
-            await store.delete(MODEL_JOB, Key(metadata["namespace"], metadata["name"]), uid=metadata["uid"])
-        return
-    *others, last = (_job(Key(namespace, extraction.name), extraction.version) for namespace in extraction.namespaces)
-    for job in others:
-        with suppress(NotFoundError):
-            await store.create(MODEL_JOB, job)
-            return
-    await store.create(MODEL_JOB, last)
-
-
-def _job(key: Key, version: Version) -> Object:
-    return {
-        "apiVersion": MODEL_JOB.api_version,
-        "kind": MODEL_JOB.kind,
-        "metadata": {
-            "name": key.name,
-            "namespace": key.namespace,
-            "annotations": {CONTENT_ANNOTATION: str(version.content)},
-        },
-        "spec": {
-            **_references(version),
-            "extraction": {
-                "format": version.metadata.format,
-                **({"inspectOnly": True} if version.metadata.signature is not None else {}),
-            },
-            "ttlSecondsAfterFinished": _KEEP_SECONDS,
-        },
-    }

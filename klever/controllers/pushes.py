@@ -15,16 +15,9 @@ from klever.api.kinds import NAMESPACE, Object
 from klever.api.text import parse_time
 from klever.artifacts.dialects import config_media_types
 from klever.catalog.catalogue import Catalogue, Push, Version
-from klever.controllers.extraction import (
-    RETRY_SECONDS,
-    Extraction,
-    apply_extraction,
-    find_extraction,
-    has_ended,
-    is_retried,
-    wants_extraction,
-)
+from klever.controllers.extraction import Extraction, extraction_name, wants_extraction
 from klever.controllers.inspections import inspection_of
+from klever.controllers.jobs import RETRY_SECONDS, apply_job, find_job, has_ended, is_retried
 from klever.errors import AlreadyExistsError, InvalidError, NotFoundError
 from klever.oci.reference import Reference
 from klever.reconcile.runner import Result
@@ -113,10 +106,10 @@ class PushReconciler:
     async def _extract(self, version: Version, seen: Store, *, pushed: bool) -> Result:
         """Have the job run, a new one if the last is outdated."""
         namespaces = (version.reference.project,)
-        job = await find_extraction(seen, namespaces, version)
+        job = await find_job(seen, namespaces, extraction_name(version))
         outdated = job is not None and has_ended(job) and await self._is_outdated(version, pushed, job)
         if job is None or outdated:
-            await apply_extraction(self._store, Extraction(version, namespaces, job))
+            await apply_job(self._store, Extraction(version, namespaces, job))
         elif has_ended(job) and not is_retried(job):
             return Result()
         return Result(_LOOK_SECONDS)

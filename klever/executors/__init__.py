@@ -1,8 +1,8 @@
 """Executors: where the task of a job runs.
 
-An executor runs the task's program once, apart from the control plane and within limits of time and memory. The
-program reads a JSON document, `{"module", "step", "inputs", "secrets"}`, whose path is its last argument, and leaves an
-`Outcome` in the file that its environment variable KLEVER_TERMINATION_LOG names. Only `klever.cmd` chooses
+An executor runs the task's program once, apart from the control plane, within limits of time and memory. The program
+reads a JSON document, `{"module", "step", "inputs", "secrets"}`, whose path is its last argument. It writes an
+`Outcome` to the file that its environment variable KLEVER_TERMINATION_LOG names. Only `klever.cmd` chooses
 implementations.
 """
 
@@ -36,11 +36,11 @@ class RegistryAccess:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What to run, and for which job. `uid` is the job's, and identifies the task for ever.
+    """What to run, and for which job. `uid` is the job's, and identifies the task.
 
-    The platform's program imports `module` and calls its `run` with `inputs`. If the task has a `program`, it calls
-    `fetch` instead, then the program runs in the Python of `environment`, without network and secrets, and then `push`
-    is called. The three steps share a directory: the program gets the path of `input/request.json`, which `fetch`
+    The platform's program imports `module` and calls its `run` with `inputs`. If the task has a `program`, it runs
+    in three steps: the platform's `fetch`, the program in the Python of `environment`, without network and secrets, and
+    the platform's `push`. The steps share a directory: the program gets the path of `input/request.json`, which `fetch`
     wrote, and writes to its working directory, `output`. The task's result is that of the last step.
 
     `env` and `init_containers` are Kubernetes' EnvVar and Container objects as the job's spec has them. `trust` says
@@ -112,16 +112,16 @@ class Executor(Protocol):
         """Return the task as it is now; None for an unknown one."""
 
     async def list(self) -> tuple[TaskState, ...]:
-        """Return all known tasks by uid, with those that have ended (for finding those whose job is gone)."""
+        """Return all known tasks by uid, with those that have ended. It finds tasks whose job is gone."""
 
     async def cancel(self, uid: str) -> None:
         """End the task and return when nothing of it runs. Its log and its state, now Failed, stay.
 
-        A task that has not started is forgotten. An unknown or ended task is no error.
+        A task that has not started is forgotten. An unknown or ended task is not an error.
         """
 
     async def remove(self, uid: str) -> None:
-        """End the task and remove its log and everything else. Return when nothing is left. Unknown is no error."""
+        """End the task, and remove its log and everything else. An unknown task is not an error."""
 
     def logs(self, uid: str, *, tail: int | None = None, follow: bool = False) -> AsyncIterator[str]:
         """Yield lines of output, the last `tail` ones, and with `follow` further ones until the task has ended.

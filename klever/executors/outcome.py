@@ -1,7 +1,7 @@
-"""What a task says at its end: its termination message.
+"""The outcome of a task, in its termination message.
 
-A process's exit code has 8 bits, the codes of the original's tasks are 10000 and above, and a result has to travel as
-well. So the truth is a JSON object, bounded by Kubernetes' limit for termination messages:
+An exit code has 8 bits, the codes of the original's tasks are 10000 and above, and a task has a result as well. The
+outcome is therefore a JSON object, bounded by Kubernetes' limit for termination messages:
 
     {"exitCode": 10001, "reason": "PullFailed", "message": "cannot pull …", "result": {"digest": "sha256:…"}}
 """
@@ -34,7 +34,7 @@ class Outcome:
     result: Mapping[str, Any] = field(default_factory=dict)
 
     def encode(self) -> bytes:
-        """As a termination message; a message that is too long for it is cut. Raises `InvalidError` for the result."""
+        """Return the termination message, with `message` cut if it is long. Raises `InvalidError` for a long result."""
         message = self.message
         while True:
             content = {"exitCode": self.exit_code, "reason": self.reason, "message": message, "result": self.result}
@@ -43,14 +43,18 @@ class Outcome:
             if excess <= 0:
                 return encoded
             if not message:
-                raise InvalidError(f"the task's result has {len(encoded)} bytes, more than a termination message holds")
-            message = message[: -max(1, excess // 6)]  # at most 6 bytes a character: it never cuts more than needed
+                raise InvalidError(
+                    f"the task's result has {len(encoded)} bytes: a termination message holds {MAX_OUTCOME}"
+                )
+            message = message[
+                : -max(1, excess // 6)
+            ]  # a character has at most 6 bytes: this never cuts more than needed
 
     @classmethod
     def parse(cls, message: str) -> Outcome | None:
-        """An outcome from a termination message; None where it is something else.
+        """Return the outcome in a termination message, None if there is none.
 
-        The message is the task's own word: it may be deeper than the stack, or hold what no store can keep.
+        The message is not trusted: it may be nested deeper than the stack, or hold values that no store can keep.
         """
         try:
             content = json.loads(message)

@@ -10,7 +10,7 @@ from klever.formats.estimator_signature import signature
 from klever.formats.files import only_match
 from klever.formats.pickled import read_file, warnings_of
 from klever.formats.signature import Signature
-from klever.pickles.values import class_name
+from klever.pickles.values import type_name
 
 __all__ = ["read_signature"]
 
@@ -24,5 +24,5 @@ def read_signature(model: Path) -> Signature:
     known = signature(found)
     if known is not None and known.outputs:
         return known
-    name = class_name(found.value) or type(found.value).__name__
+    name = type_name(found.value)
     return Signature(layers={name: 1}, details=Details(warnings=(_UNKNOWN, *warnings_of(found))))

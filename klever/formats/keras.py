@@ -1,197 +1,44 @@
-"""Keras models in HDF5: inputs, outputs and layers of the attribute `model_config`. Weights are not read.
-
-The configuration is what Keras 2 and 3 write (keras/src/legacy/saving/saving_utils.py, keras/src/models/functional.py):
-`Sequential` has a list of layers, any other class the nodes that connect its layers.
-"""
+"""Keras models in HDF5: the attribute `model_config`, and the size of the weights, which are not read."""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from klever.errors import InvalidError
+from klever.formats.details import Details
 from klever.formats.files import only_match
-from klever.formats.hdf5 import UnreadableError, read_attribute
-from klever.formats.keras_shapes import Shape, infer
-from klever.formats.signature import Signature, Tensor
+from klever.formats.hdf5 import read_attribute
+from klever.formats.hdf5_groups import count_datasets
+from klever.formats.hdf5_objects import UnreadableError
+from klever.formats.keras_config import MAX_CONFIG, signature_in
+from klever.formats.signature import Signature
 
 __all__ = ["read_signature"]
 
 _LIMIT: Final = 16 << 30
-_MAX_CONFIG: Final = 4 << 20
-_MAX_LAYERS: Final = 20_000
-_MAX_PASSES: Final = 20
-"""Through the layers. Keras lists them in the order of their connections; layers that are shared take another pass."""
-
-_MAX_CALLS: Final = 100_000
-"""Of layers, those of models within models included: a layer that is a model is followed for each of its calls."""
-
-_Node = tuple[str, int]
-"""A layer, and which of its calls."""
+_MAX_TEXT: Final = 200
 
 
 def read_signature(model_dir: Path) -> Signature:
     """Read it: inputs are the input layers, outputs the output layers with the shapes that their layers imply."""
     path = only_match(model_dir, "*.h5", _LIMIT)
     try:
-        config = read_attribute(path, "model_config", _MAX_CONFIG)
+        config = read_attribute(path, "model_config", MAX_CONFIG)
+        version = read_attribute(path, "keras_version", _MAX_TEXT) or b""
+        with path.open("rb") as file:
+            weights = count_datasets(file)
     except UnreadableError as error:
         raise InvalidError(f"{path.name} is not an HDF5 file of Keras: {error}") from error
     if config is None:
         raise InvalidError(
-            f"{path.name} holds weights and no model: save the whole model with model.save(), not save_weights()"
+            f"{path.name} holds weights ({weights.parameters} parameters) and no model: save the whole model with "
+            "model.save(), not save_weights()"
         )
-    try:
-        return _Model(json.loads(config), _Calls()).signature()
-    except InvalidError as error:
-        raise InvalidError(f"{path.name}: its model_config is invalid: {error.message}") from error
-    except (ValueError, RecursionError) as error:
-        raise InvalidError(f"{path.name}: its model_config is not JSON: {error}") from error
-    except (KeyError, TypeError, IndexError, AttributeError, ArithmeticError) as error:
-        raise InvalidError(f"{path.name}: its model_config is invalid: {type(error).__name__} {error}") from error
-
-
-class _Calls:
-    """Bounds the work on one file."""
-
-    def __init__(self) -> None:
-        self._left = _MAX_CALLS
-
-    def take(self) -> None:
-        self._left -= 1
-        if self._left < 0:
-            raise InvalidError(f"it calls layers more than {_MAX_CALLS} times")
-
-
-class _Model:
-    """A model's configuration, or that of a model within it, whose input has the shape `given`."""
-
-    def __init__(self, model: dict[str, Any], calls: _Calls, given: Shape = None) -> None:
-        self._calls = calls
-        self._sequential = model["class_name"] == "Sequential"
-        config = model["config"]
-        self._config: dict[str, Any] = config if isinstance(config, dict) else {"layers": config}
-        self._layers: list[dict[str, Any]] = self._config["layers"]
-        if not self._layers or len(self._layers) > _MAX_LAYERS:
-            raise InvalidError(f"it has {len(self._layers)} layers: must be 1 to {_MAX_LAYERS}")
-        self._shapes: dict[_Node, Shape] = {}
-        self._named: set[_Node] = set()
-        if self._sequential:
-            self._follow_sequence(given)
-        else:
-            self._follow_nodes(given)
-
-    def signature(self) -> Signature:
-        by_name = {str(layer["config"]["name"]): layer for layer in self._layers}
-        inputs = [self._input(by_name[name]) for name, _ in self._ends("input_layers")]
-        outputs = [
-            Tensor(name, self._shapes.get((name, node)), _dtype(by_name[name]["config"]))
-            for name, node in self._ends("output_layers")
-        ]
-        return Signature(tuple(inputs), tuple(outputs), dict(sorted(self.count().items())))
-
-    def count(self) -> Counter[str]:
-        """Count the layers by class, those of models within it too."""
-        layers: Counter[str] = Counter()
-        for layer in self._layers:
-            if _is_model(layer):
-                layers.update(_Model(layer, self._calls).count())
-            else:
-                layers[str(layer["class_name"])] += 1
-        return layers
-
-    def output(self) -> Shape:
-        """Return the shape of its first output."""
-        return self._shapes.get(next(self._ends("output_layers")))
-
-    def _ends(self, which: str) -> Iterator[_Node]:
-        """Yield the input or output layers."""
-        if self._sequential:
-            end = self._layers[0 if which == "input_layers" else -1]
-            yield str(end["config"]["name"]), 0
-        else:
-            yield from _references(self._config[which])
-
-    def _input(self, layer: dict[str, Any]) -> Tensor:
-        config = layer["config"]
-        name = str(config["name"])
-        if layer["class_name"] != "InputLayer":  # Keras 2 makes an input of this name for a Sequential model
-            name = f"{name}_input"
-        return Tensor(name, _declared(config) or _declared(self._config), _dtype(config))
-
-    def _follow_sequence(self, given: Shape) -> None:
-        shape = given or _declared(self._config)
-        for layer in self._layers:
-            declared = _declared(layer["config"])
-            if layer["class_name"] == "InputLayer":
-                shape = given or declared
-            else:
-                shape = self._shape(layer, [declared or shape])
-            self._shapes[str(layer["config"]["name"]), 0] = shape
-
-    def _follow_nodes(self, given: Shape) -> None:
-        self._named = {*self._ends("output_layers"), *_references([layer["inbound_nodes"] for layer in self._layers])}
-        for _ in range(_MAX_PASSES):
-            known = len(self._shapes)
-            for layer in self._layers:
-                self._follow(layer, given)
-            if len(self._shapes) == known:
-                return
-
-    def _follow(self, layer: dict[str, Any], given: Shape) -> None:
-        name = str(layer["config"]["name"])
-        if layer["class_name"] == "InputLayer":
-            self._shapes[name, 0] = given or _declared(layer["config"])
-            return
-        calls = layer["inbound_nodes"]
-        # The first call of a model within the model is its own, which Keras counts and does not list.
-        start = 1 if (name, len(calls)) in self._named else 0
-        for index, node in enumerate(calls, start):
-            sources = list(_references(node))
-            if (name, index) not in self._shapes and sources and all(s in self._shapes for s in sources):
-                self._shapes[name, index] = self._shape(layer, [self._shapes[s] for s in sources])
-
-    def _shape(self, layer: dict[str, Any], sources: list[Shape]) -> Shape:
-        self._calls.take()
-        if _is_model(layer):
-            return _Model(layer, self._calls, sources[0]).output()
-        return infer(str(layer["class_name"]), layer["config"], sources)
-
-
-def _is_model(layer: dict[str, Any]) -> bool:
-    return isinstance(layer["config"], dict) and isinstance(layer["config"].get("layers"), list)
-
-
-def _references(value: Any) -> Iterator[_Node]:
-    """Yield the calls of layers that a node or an end names: `["x", 0, 0, …]`, within lists and Keras 3's objects."""
-    if isinstance(value, dict):
-        if "keras_history" in value:
-            yield from _references(value["keras_history"])
-            return
-        for part in value.values():
-            yield from _references(part)
-    elif isinstance(value, list):
-        if len(value) >= 3 and isinstance(value[0], str) and isinstance(value[1], int):
-            yield value[0], value[1]
-            return
-        for part in value:
-            yield from _references(part)
-
-
-def _declared(config: dict[str, Any]) -> Shape:
-    for key in ("batch_shape", "batch_input_shape", "build_input_shape"):
-        shape = config.get(key)
-        if isinstance(shape, list):
-            return tuple(-1 if dim is None else int(dim) for dim in shape)
-    return None
-
-
-def _dtype(config: dict[str, Any]) -> str:
-    """Return the type: a name, or Keras 3's policy object."""
-    dtype = config.get("dtype") or "float32"
-    if isinstance(dtype, dict):
-        dtype = dtype["config"]["name"]
-    return "float16" if dtype == "mixed_float16" else str(dtype)
+    details = Details(
+        format_version="HDF5",
+        producer=f"Keras {version.decode(errors='replace')}" if version else "",
+        parameters=weights.parameters,
+        parameter_bytes=weights.bytes,
+    )
+    return signature_in(config, f"{path.name}: its model_config", details)

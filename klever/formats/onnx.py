@@ -21,6 +21,7 @@ from klever.errors import InvalidError
 from klever.formats.external import locations_of
 from klever.formats.files import map_file, only_match
 from klever.formats.onnx_facts import CLASSES, Facts
+from klever.formats.onnx_shapes import with_shapes
 from klever.formats.signature import Signature, Tensor
 
 __all__ = ["external_data", "read_signature"]
@@ -98,7 +99,7 @@ class _Reader:
             raise InvalidError("it holds no graph")
         return Signature(
             inputs=tuple(_tensor(value) for value in inputs if value.name not in initial),
-            outputs=tuple(map(_tensor, outputs)),
+            outputs=tuple(map(_tensor, with_shapes(model, outputs))),
             layers=dict(sorted(self._layers.items())),
             details=self._facts.details(),
         )

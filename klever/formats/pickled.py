@@ -25,6 +25,7 @@ _EXPECTED: Final = frozenset((
     "numpy.random._pickle.__generator_ctor", "numpy.random._pickle.__randomstate_ctor",
     "sklearn.metrics._dist_metrics.newObj", "sklearn.neighbors._ball_tree.newObj", "sklearn.neighbors._kd_tree.newObj",
 ))  # fmt: skip
+_OLD_JOBLIB: Final = b"ZF0x"
 _INTERNAL: Final = "__pyx_unpickle_"
 """Begins what Cython's classes are made with."""
 
@@ -32,6 +33,11 @@ _INTERNAL: Final = "__pyx_unpickle_"
 def read_file(path: Path) -> Pickle:
     """Read the pickle in a file; raises `InvalidError` if it cannot be read to its end."""
     with path.open("rb") as file:
+        if file.read(len(_OLD_JOBLIB)) == _OLD_JOBLIB:
+            raise InvalidError(
+                f"{path.name} is compressed in the format of joblib before 0.10: load it and save it again with "
+                f"joblib.dump(model, path, compress=3)"
+            )
         found = read_pickle(_source(file), Budget.of(DEFAULTS))
     if found.damaged:
         raise InvalidError(f"{path.name} cannot be read as a pickle: {found.damaged}; copy it again")
@@ -61,6 +67,7 @@ def _is_expected(name: str) -> bool:
 
 
 def _source(file: BinaryIO) -> Source:
+    file.seek(0)
     head = file.read(16)
     file.seek(0)
     codec = next((make for magic, make in CODECS if head.startswith(magic)), None)

@@ -10,7 +10,7 @@ from klever.formats.estimator_signature import signature
 from klever.formats.files import only_match
 from klever.formats.pickled import read_file
 from klever.formats.signature import Signature
-from klever.pickles.values import class_name
+from klever.pickles.values import type_name
 
 __all__ = ["read_signature"]
 
@@ -23,7 +23,7 @@ def read_signature(model: Path) -> Signature:
     found = read_file(path)
     result = signature(found)
     if result is None:
-        what = class_name(found.value) or type(found.value).__name__
+        what = type_name(found.value)
         raise InvalidError(
             f"{path.name} holds a {what[:80]}, not an estimator: save the estimator itself with joblib.dump(), or name "
             f"the format Pickle"

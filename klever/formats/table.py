@@ -101,6 +101,7 @@ _BUILT_IN: Final = {
         Format("SavedModel", "TensorFlow", ("saved_model.pb",), reader="klever.formats.savedmodel"),
         Format("ONNX", "ONNX", ("*.onnx",), reader="klever.formats.onnx"),
         Format("H5", "Keras", ("*.h5",), reader="klever.formats.keras"),
+        Format("Keras", "Keras", ("*.keras",), reader="klever.formats.keras_archive"),
         Format("PMML", "PMML", ("*.pmml",), alone=True, reader="klever.formats.pmml"),
         Format("CaffeModel", "Caffe", ("*.caffemodel", "*.prototxt"), ("*.caffemodel",), reader="klever.formats.caffe"),
         Format("NetDef", "Caffe2", ("init_net.pb", "predict_net.pb"), ("init_net.pb",), reader="klever.formats.netdef"),

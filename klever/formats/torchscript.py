@@ -24,6 +24,9 @@ __all__ = ["read_signature"]
 
 _LIMIT: Final = 64 << 30
 _HEAD: Final = 1024
+_TAR: Final = (257, b"ustar")
+_SAVED: Final = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+"""A pickle of the number that torch/serialization.py begins legacy files with."""
 _MAX_CODE: Final = 16 << 20
 """Of one file, and of all together."""
 _MAX_OPERATORS: Final = 10_000
@@ -41,11 +44,25 @@ def read_signature(model_dir: Path) -> Signature:
     Other results are named as Triton names them: OUTPUT__0, OUTPUT__1, …
     """
     path = only_match(model_dir, "*.pt", _LIMIT)
+    _check_kind(path)
     try:
         with open_zip(path) as archive:
             return _read(archive)
     except InvalidError as error:
         raise InvalidError(f"{path.name} is not a TorchScript archive: {error.message}") from error
+
+
+def _check_kind(path: Path) -> None:
+    """Raise `InvalidError` for what other functions and versions of PyTorch write, saying what to do."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    if head[_TAR[0] :].startswith(_TAR[1]):
+        kind = "a tar archive, as torch.save() of PyTorch 0.1 wrote it"
+    elif head.startswith(_SAVED):
+        kind = "a pickle, as torch.save() before PyTorch 1.6 wrote it"
+    else:
+        return
+    raise InvalidError(f"{path.name} is {kind}: load it with PyTorch, and write it with torch.jit.save()")
 
 
 def _read(archive: ZipFile) -> Signature:

@@ -31,6 +31,7 @@ __all__ = ["Finding", "Inspection", "inspect"]
 _HEAD: Final = 512
 _KERAS_CONFIG: Final = "config.json"
 """In a .keras file: what Keras makes the model from."""
+_KERAS_WEIGHTS: Final = "model.weights.h5"
 _MAX_FINDINGS: Final = 10_000
 _MAX_NESTED: Final = 3
 _MAX_READ: Final = 4 << 20
@@ -241,6 +242,8 @@ class _Inspector:
             head = first.read(_HEAD)
         if stat.S_ISLNK(member.external_attr >> 16):
             self.found.add(path, "a link")
+        if head.startswith(hdf5.SIGNATURE) and path.partition("!")[2] == _KERAS_WEIGHTS:
+            return  # Keras reads arrays from it, and nothing else
         if head.startswith((_ZIP, hdf5.SIGNATURE)):
             self.found.add(path, "an archive or HDF5 file inside an archive, which is not looked into")
             return

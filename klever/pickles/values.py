@@ -9,9 +9,9 @@ from math import prod
 from typing import Any, Final
 
 from klever.pickles.arrays import ARRAY_WRAPPER, itemsize
-from klever.pickles.stack import Global, Made
+from klever.pickles.stack import Global, Made, Opaque
 
-__all__ = ["NumpyArray", "arrays_within", "attributes", "class_name", "numpy_array", "scalar"]
+__all__ = ["NumpyArray", "arrays_within", "attributes", "class_name", "numpy_array", "scalar", "type_name"]
 
 _MAX_RANK: Final = 32
 _KINDS: Final = {"b": "bool", "i": "int", "u": "uint", "f": "float", "c": "complex", "M": "datetime", "m": "timedelta"}
@@ -75,6 +75,13 @@ def class_name(value: object) -> str:
     if value.of in _RECONSTRUCTORS and isinstance(value.args, tuple) and value.args:
         return value.args[0].name if isinstance(value.args[0], Global) else ""
     return value.of
+
+
+def type_name(value: object) -> str:
+    """Return the class of any value; `object` if it is not known."""
+    if isinstance(value, (Opaque, Global)):
+        return "object"
+    return class_name(value) or type(value).__name__
 
 
 def attributes(value: object) -> Mapping[str, Any]:

@@ -1,8 +1,8 @@
-"""Serving runtimes: model + predictor -> files and a process, purely.
+"""Serving runtimes: from a model and a predictor to files and a process. Pure.
 
-A runtime is a package of this folder with a row in `klever.runtimes.table`. It does no input/output: it says what to
-write and what to run, and a backend does it (as local processes, or as containers). Forbidden here: model frameworks,
-except in the files that a runtime ships into its own environment.
+A runtime is a module or package of this folder with a row in `klever.runtimes.table`. It says what to write and what to
+run; a backend does both, with local processes or containers. Forbidden here: model frameworks, except in the files that
+a runtime ships into its environments.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ __all__ = ["Guard", "Launch", "Model", "Placement", "Probe", "Runtime", "unix_pa
 
 
 class Guard(StrEnum):
-    """What a router must check before a request reaches a replica, because the server itself does not withstand it."""
+    """The check that a router makes before a request reaches a replica, because the server does not survive without."""
 
     NONE = ""
     TRITON = "triton"
-    """Requests of the Open Inference Protocol that end a Triton server."""
+    """Refuse requests of the Open Inference Protocol that crash a Triton server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Model:
     """The model that a predictor serves, as its metadata describes it.
 
     `name` is the name that it must answer under (the Serving's), `format` as in `klever.formats`, `files` the regular
-    files below the model directory (sorted, relative), `signature` None where the version carries none.
+    files below the model directory (sorted, relative), `signature` None if the version has none.
     """
 
     name: str
@@ -64,16 +64,16 @@ class Placement:
     command: tuple[str, ...] = ()
     probe_path: str = ""
     threads: int = 0
-    """CPU cores asked for, rounded up; 0 where the predictor names none."""
+    """CPU cores that the predictor asks for, rounded up; 0 if it names none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
     """An HTTP request that a healthy replica answers with 2xx; with an empty path, accepting connections is enough.
 
-    Health is an inference: a runtime whose model died may still call itself ready. An answer of another status that
+    A probe is an inference: a runtime whose model died may still call itself ready. An answer of another status that
     holds one of `own_errors` is healthy too: the model itself refused these values, so it runs. The request's body is
-    `body`, then `zeros` zero bytes, which nobody has to hold in memory. It is sent to `address`, or to `Launch.http`
+    `body`, then `zeros` zero bytes, which are never all in memory. It is sent to `address`, or to `Launch.http`
     where that is empty.
     """
 
@@ -88,7 +88,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What to lay out and run for one replica.
+    """What a backend lays out and runs for one replica.
 
     `files` are contents by path below `Placement.store`; `links` point from a path below the store to a path below
     `Placement.model` ("" for the directory itself). `http`, `grpc` and `metrics` are addresses, `HOST:PORT` or
@@ -116,23 +116,26 @@ class Runtime(Protocol):
     name: str
     protocol: WireProtocol
     formats: frozenset[str]
-    """Formats that it serves by default where its parts for them are installed; `check` says whether they are."""
+    """Formats that it serves by default where its parts for them are installed; `serves` says whether they are."""
     runs_commands: bool
     """Whether it runs a command of the user's: that is code, and needs no signature of the model."""
     uses_ports: bool
     """Whether it listens on ports wherever it runs: it may not know Unix sockets."""
 
+    def serves(self, format_: str) -> bool:
+        """Report whether its parts for a format are installed here."""
+
     def check(self, model: Model) -> None:
-        """Raise `InvalidError` if the model can never be served, naming the tensor, file or format at fault."""
+        """Raise `InvalidError`, which names the tensor, file or format at fault, if the model can never be served."""
 
     def environments(self, model: Model) -> tuple[str, ...]:
         """Return the names of the environments (see `klever.environments`) that a launch of the model needs."""
 
     def launch(self, model: Model, at: Placement) -> Launch:
-        """Say what to write and run. Pure: equal arguments give equal results."""
+        """Return what to write and run. Pure: equal arguments give equal results."""
 
     def example(self, model: Model) -> bytes:
-        """A request body that the served model accepts (zeros of the signature's shapes), as JSON."""
+        """Return a request body as JSON that the served model accepts: zeros of the signature's shapes."""
 
 
 def unix_path(address: str) -> str:

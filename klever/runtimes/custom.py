@@ -30,6 +30,10 @@ class CustomRuntime:
     runs_commands = True
     uses_ports = True
 
+    def serves(self, format_: str) -> bool:
+        """Report whether it serves a format: without a command none."""
+        return format_ in self.formats
+
     def check(self, model: Model) -> None:
         """Any model will do: only the command knows what it serves."""
 
@@ -61,12 +65,12 @@ class CustomRuntime:
         )
 
     def example(self, model: Model) -> bytes:
-        """There is none that any command would take."""
-        raise InvalidError(f"{model.name} is a command: only it knows what it takes")
+        """Raise `InvalidError`: no request suits every command."""
+        raise InvalidError(f"{model.name} is a command: it has no example")
 
 
 def _expanded(argument: str, env: Mapping[str, str]) -> str:
-    """Replace `$(NAME)`; a name that is not defined stays as it stands."""
+    """Replace `$(NAME)`. An undefined name stays."""
 
     def value(match: re.Match[str]) -> str:
         return env.get(match[1], match[0]) if match[1] else "$"

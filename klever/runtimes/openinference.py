@@ -50,7 +50,7 @@ def datatype(tensor: Tensor) -> str:
 
 
 def probe(name: str, signature: Signature, own_errors: tuple[bytes, ...]) -> Probe:
-    """Return an inference of zeros, binary both ways: its cost does not grow with JSON's."""
+    """Return an inference of zeros, binary both ways: binary costs less than JSON."""
     sizes = [elements(tensor) * _type(tensor)[1] for tensor in signature.inputs]
     tensors = [
         {**_head(tensor), "parameters": {"binary_data_size": size}}
@@ -76,7 +76,7 @@ def example(inputs: Sequence[Tensor], limits: Limits) -> bytes:
 
 
 def read_inputs(metadata: str) -> tuple[Tensor, ...]:
-    """Return the inputs that a model's metadata declares, as its server answers; raises `InvalidError`."""
+    """Return the inputs in a model's metadata, as a server answers it. Raises `InvalidError`."""
     try:
         return tuple(_tensor(**tensor) for tensor in json.loads(metadata)["inputs"])
     except (ValueError, TypeError, KeyError) as error:
@@ -95,7 +95,7 @@ def _type(tensor: Tensor) -> tuple[str, int]:
     try:
         return _TYPES[tensor.dtype]
     except KeyError as error:
-        message = f"tensor {tensor.name!r} is of type {tensor.dtype!r}, which the Open Inference Protocol does not have"
+        message = f"tensor {tensor.name!r} has the type {tensor.dtype!r}, which the Open Inference Protocol lacks"
         raise InvalidError(message) from error
 
 
@@ -110,6 +110,6 @@ def _item(tensor: Tensor) -> str:
 
 
 def _zeros(tensor: Tensor) -> str:
-    """Write a tensor with its zeros. No list of them is made, for it would take eight bytes each."""
+    """Write a tensor with its zeros. A list of them would take eight bytes each."""
     data = (_item(tensor) * elements(tensor)).removesuffix(", ")
     return f'{json.dumps(_head(tensor))[:-1]}, "data": [{data}]}}'

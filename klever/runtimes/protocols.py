@@ -1,4 +1,4 @@
-"""What runtimes speak to inference clients. A router publishes these paths and methods, and nothing else."""
+"""The protocols of runtimes. A router publishes their paths and methods, and nothing else."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ OPEN_INFERENCE: Final = WireProtocol(
 """The Open Inference Protocol v2 over HTTP and gRPC, without the control interfaces of its servers."""
 
 OPENAI: Final = WireProtocol("openai", r"/openai/v1/(chat/completions|completions|embeddings|models)")
-"""OpenAI's API for language models: HTTP only; answers are streamed where the request says so."""
+"""OpenAI's API for language models: HTTP only. Answers are streamed if the request says so."""
 
 ANY: Final = WireProtocol("any", r"(/.*)?", OPEN_INFERENCE.methods, OPEN_INFERENCE.stream)
 """A user's own command: every path below the Serving's URL."""

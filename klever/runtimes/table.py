@@ -30,7 +30,7 @@ RUNTIMES: Final = Table[str, Callable[..., Runtime]]("klever.runtimes", _BUILT_I
 """The classes by the names of their runtimes, with those of plugins."""
 
 COMMANDS: Final = "custom"
-"""The runtime of a predictor that names none and has a command."""
+"""The runtime of a predictor that has a command and names no runtime."""
 
 
 def create(name: str, **options: Any) -> Runtime:
@@ -38,7 +38,7 @@ def create(name: str, **options: Any) -> Runtime:
     try:
         make = RUNTIMES[name]
     except KeyError as error:
-        raise InvalidError(f"no runtime is named {name!r}; there are: {', '.join(sorted(RUNTIMES))}") from error
+        raise InvalidError(f"unknown runtime {name!r}: must be one of {', '.join(sorted(RUNTIMES))}") from error
     return make(**options)
 
 
@@ -53,4 +53,4 @@ def default_runtime(runtimes: Mapping[str, Runtime], format_: str) -> str:
         if format_ in runtime.formats:
             return name
     served = ", ".join(sorted(frozenset().union(*(runtime.formats for runtime in runtimes.values()))))
-    raise InvalidError(f"no runtime serves the format {format_!r}; there are runtimes for {served}")
+    raise InvalidError(f"no runtime serves the format {format_!r}: served are {served}")

@@ -26,13 +26,13 @@ from klever.server.services import Service
 __all__ = ["Binder"]
 
 DEADLINE: Final = 30.0
-"""Seconds that a unary call may take where its caller sets no deadline."""
+"""Seconds that a unary call may take if its caller sets no deadline."""
 STREAM_DEADLINE: Final = 3600.0
-"""Seconds that a stream may last where its caller sets no deadline: who watches goes on from the last version."""
+"""Seconds that a stream may last if its caller sets no deadline. A watcher then resumes from the last version."""
 
 _SMALL: Final = 8 << 10
-"""Bytes of a request that is parsed at once: whatever it holds becomes a megabyte at most, and no free-form field is
-too large. Lists that have too many items are refused when the object is admitted."""
+"""Bytes of a request that is parsed without a check of its bounds. It takes a megabyte at most, and cannot hold a
+free-form field that is too large. Admission refuses its lists if they have too many items."""
 _GZIP: Final = b"\x1f\x8b"
 
 Unary = Callable[[Any], Awaitable[Message | bytes]]
@@ -50,7 +50,7 @@ class Binder:
         self._stopping = False
 
     def end_streams(self) -> None:
-        """End what is open, as the server stops: those who watch or follow would hold it up."""
+        """End the open streams, because the server stops: watches and followed logs would delay it."""
         self._stopping = True
         for limit in self._streams:
             if not limit.expired():
@@ -83,7 +83,7 @@ class Binder:
                     response = _serialized(await handler(request))
                 self._check_size(response, method.name)
             except asyncio.CancelledError:
-                self._ended(call, grpc.StatusCode.CANCELLED)  # its caller has gone, or waits no longer
+                self._ended(call, grpc.StatusCode.CANCELLED)  # its caller has gone, or does not wait any longer
                 raise
             except Exception as error:  # noqa: BLE001 - the one place where errors become statuses
                 await self._fail(call, error, context)
@@ -108,7 +108,7 @@ class Binder:
                     async for response in responses:
                         await context.write(_serialized(response))
             except asyncio.CancelledError:
-                self._ended(call, grpc.StatusCode.CANCELLED)  # its caller has gone, or waits no longer
+                self._ended(call, grpc.StatusCode.CANCELLED)  # its caller has gone, or does not wait any longer
                 raise
             except Exception as error:  # noqa: BLE001 - the one place where errors become statuses
                 await self._fail(call, error, context)
@@ -117,9 +117,9 @@ class Binder:
         return call
 
     def _authenticate(self, call: Call, action: Action) -> Caller:
-        """Return who calls. An anonymous caller that may not use the verb at all is refused before its message is read.
+        """Return the caller. An anonymous one that may not use the verb at all is refused before its message is read.
 
-        Whoever has a name is authorized once the message tells the object.
+        A caller with a name is authorized when the message is read, because the message names the object.
         """
         given = call.metadata.get("authorization", "")
         header = given.decode(errors="replace") if isinstance(given, bytes) else given
@@ -176,7 +176,10 @@ class Binder:
 
 
 def _reader(method: MethodDescriptor) -> Callable[[bytes], Message]:
-    """Reads requests; grpc's own reading would answer UNKNOWN, with our parser's words, uncounted and without an id."""
+    """Return a function that parses requests.
+
+    If gRPC parsed them, an error would be UNKNOWN with the parser's text, without metrics and without a request id.
+    """
     message = GetMessageClass(method.input_type)
 
     def read(content: bytes) -> Message:

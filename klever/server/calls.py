@@ -1,4 +1,4 @@
-"""What is told of every RPC: to its caller, to the log, to Prometheus."""
+"""What an RPC leaves behind: a request id for its caller, a log line, and metrics."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ Context = Any
 """grpc.aio.ServicerContext; its stubs lack some of it."""
 
 REQUEST_ID: Final = "x-request-id"
-"""Metadata that names a call: the gateway's or the caller's, made here where there is none; sent back with the end."""
+"""Metadata with the id of a call, from the gateway or the caller, or made here. It is sent back when the call ends."""
 
 _GIVEN_ID: Final = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
-_numbers: Final = random.Random()  # noqa: S311 - ids of calls are no secrets
-"""Seeded by the system, which takes longer to ask for each."""
+_numbers: Final = random.Random()  # noqa: S311 - ids of calls are not secrets
+"""Seeded by the system once: to ask it for each id takes longer."""
 _FAULTS: Final = {
     grpc.StatusCode.INTERNAL: logging.ERROR,
     grpc.StatusCode.DATA_LOSS: logging.ERROR,
@@ -36,18 +36,18 @@ _FAULTS: Final = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: logging.WARNING,
     grpc.StatusCode.CANCELLED: logging.DEBUG,
 }
-"""Levels of codes that are not the caller's mistake."""
+"""Log levels of codes that are not the caller's mistake."""
 
 
 class RpcMetrics:
-    """Count and latency by method and code; streams, which last as long as their readers like, are counted only."""
+    """Counts and latencies by method and code. Streams are counted only: their readers decide how long they last."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         labels = ["service", "method", "code"]
         self._total = Counter("klever_rpc", "RPCs that have ended", labels, registry=registry)
         self._seconds = Histogram("klever_rpc_seconds", "Time of a unary RPC", labels, registry=registry)
         self._known: dict[tuple[MethodDescriptor, grpc.StatusCode], tuple[Counter, Histogram | None]] = {}
-        """By what they are labelled with: to find them by name takes longer than to count."""
+        """By method and code: to find a metric by its labels takes longer than to count."""
 
     def ended(self, call: Call, code: grpc.StatusCode) -> None:
         known = self._known.get((call.method, code))
@@ -62,7 +62,7 @@ class RpcMetrics:
 
 
 class Call:
-    """One RPC from its begin to its end."""
+    """One RPC from its beginning to its end."""
 
     __slots__ = ("_context", "_started", "id", "metadata", "method", "user")
 
@@ -78,11 +78,11 @@ class Call:
 
     @property
     def seconds(self) -> float:
-        """Since its begin."""
+        """Since the call began."""
         return time.perf_counter() - self._started
 
     def log(self, code: grpc.StatusCode, error: Exception | None = None) -> None:
-        """Write its line: what changes something or fails at INFO or above, the rest at DEBUG; never what was sent."""
+        """Write the log line, without the request: at INFO or above if the call writes or fails, else at DEBUG."""
         ok = logging.DEBUG if is_read(self.method.name) else logging.INFO
         level = ok if code is grpc.StatusCode.OK else _FAULTS.get(code, logging.INFO)
         if not log.isEnabledFor(level):
@@ -101,7 +101,7 @@ class Call:
         log.log(level, "rpc", exc_info=unexpected, extra=fields)
 
     def _peer(self) -> str:
-        """The caller's address. Of calls on the Unix socket, which are the gateway's, the one that the gateway saw."""
+        """Return the caller's address. Calls on the Unix socket come from the gateway, which saw the address."""
         peer = str(self._context.peer())
         if not peer.startswith("unix:"):
             return peer

@@ -34,7 +34,7 @@ _MOST_VIOLATIONS, _MOST_PATH, _MOST_DESCRIPTION = 20, 200, 200
 
 
 def code_of(error: Exception) -> grpc.StatusCode:
-    """Return the status code of an error; INTERNAL for what the tree does not know."""
+    """Return the status code of an error; INTERNAL for one that is not in the tree."""
     for kind, code in CODES.items():
         if isinstance(error, kind):
             return code
@@ -44,11 +44,11 @@ def code_of(error: Exception) -> grpc.StatusCode:
 def to_status(error: Exception, request_id: str) -> status_pb2.Status:
     """Return a google.rpc.Status with ErrorInfo, RequestInfo and, for invalid input, one violation per field.
 
-    What the tree does not know is not told to callers: the server's log has it under the id.
+    Callers do not see the text of an error that is not in the tree. The server logs it under the request id.
     """
     request = error_details_pb2.RequestInfo(request_id=request_id)
     if not isinstance(error, errors.KleverError):
-        message = f"internal error: the server's log has it under {request_id}"
+        message = f"internal error: see request {request_id} in the log of the server"
         return status_pb2.Status(code=code_pb2.INTERNAL, message=message, details=[_pack(request)])
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=GROUP, metadata=error.metadata)
     details = [_pack(info), _pack(request)]

@@ -1,6 +1,6 @@
-"""Several texts of Prometheus' exposition format (0.0.4) as one: families joined, with the labels of a Serving.
+"""Joins texts in Prometheus' exposition format (0.0.4): one family each, with the labels of a Serving.
 
-Names stay as they are, so that the dashboards that there are for Envoy and for the runtimes work.
+Metrics keep their names, so that existing dashboards for Envoy and the runtimes work.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["Exposition"]
 _SAMPLE: Final = re.compile(r"([a-zA-Z_:][\w:]*)(?:\{(.*)\})?\s+(\S.*)")
 _CLUSTER: Final = re.compile(r'envoy_cluster_name="([^"|]*)\|([^"|]*)\|([^"|]*)\|([^"|]*)\|([^"|]*)"')
 _LABELS: Final = r'namespace="\1",serving="\2",predictor="\3",workload="\4",protocol="\5"'
-"""What the gateway's cluster names consist of."""
+"""The parts of a cluster name of the gateway."""
 
 
 class Exposition:
@@ -25,7 +25,7 @@ class Exposition:
         self._samples: dict[str, list[str]] = {}
 
     def add(self, text: str, labels: Mapping[str, str]) -> None:
-        """Add a text, with further labels. Raises ValueError for what is no such text; nothing of it is taken then."""
+        """Add a text with further labels. Raises `ValueError` and adds nothing if the text is invalid."""
         heads: dict[str, list[str]] = {}
         samples: dict[str, list[str]] = {}
         family = ""
@@ -52,7 +52,7 @@ class Exposition:
 def _labelled(line: str, more: str) -> tuple[str, str]:
     match = _SAMPLE.fullmatch(line)
     if match is None:
-        raise ValueError(f"{line[:100]!r} is no sample")
+        raise ValueError(f"invalid sample {line[:100]!r}")
     name, own, value = match.groups()
     inside = ",".join(filter(None, (_CLUSTER.sub(_LABELS, own or ""), more)))
     return name, f"{name}{{{inside}}} {value}" if inside else f"{name} {value}"

@@ -25,7 +25,7 @@ class JobHandlers:
         job = await self._jobs.get(request.namespace, request.name)
         if job.status.phase in _ENDED:
             raise FailedPreconditionError(
-                f"modeljob {request.name} has ended already: {job.status.phase}", reason="ALREADY_ENDED"
+                f"modeljob {request.name} has already ended: its phase is {job.status.phase}", reason="ALREADY_ENDED"
             )
         patch = {"metadata": {"annotations": {CANCEL_ANNOTATION: "true"}, "uid": job.metadata.uid}}
         return await self._jobs.patch(self._jobs.key(request.namespace, request.name), patch)
@@ -38,5 +38,5 @@ class JobHandlers:
                 yield common_pb2.LogLine(text=line)
         except NotFoundError as error:
             raise FailedPreconditionError(
-                f"modeljob {request.name} has no log (yet): it is {job.status.phase or 'Pending'}", reason="NO_LOG"
+                f"modeljob {request.name} has no log yet: its phase is {job.status.phase or 'Pending'}", reason="NO_LOG"
             ) from error

@@ -1,6 +1,6 @@
-"""Metrics for Prometheus, on a loopback port of their own: ours, the gateway's, and each replica's.
+"""Metrics for Prometheus, on a loopback port of their own: those of the platform, the gateway and each replica.
 
-The gateway's and the replicas' carry the labels namespace, serving, predictor and workload.
+Metrics of the gateway and the replicas have the labels namespace, serving, predictor and workload.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Text = Callable[[], Awaitable[str]]
 
 
 class MetricsServer:
-    """Answers GET /metrics. What a part does not tell in time is left out, and the log says so."""
+    """Answers GET /metrics. If a part does not answer in time, its metrics are missing, and the log says so."""
 
     def __init__(self, own: CollectorRegistry, gateway: Text, backend: Backend, store: Store) -> None:
         self._own = own
@@ -53,7 +53,7 @@ class MetricsServer:
         except OSError as error:
             await self.stop()
             raise FailedPreconditionError(
-                f"metrics cannot be shown on 127.0.0.1:{port}: {error.strerror}; choose another --metrics-port"
+                f"cannot serve metrics on 127.0.0.1:{port}: {error.strerror}; choose another --metrics-port"
             ) from error
         return f"http://127.0.0.1:{self._runner.addresses[0][1]}/metrics"
 
@@ -103,7 +103,7 @@ class MetricsServer:
 
 
 async def _replica(address: str) -> str:
-    """Return the metrics of a replica; nothing if it does not answer: its condition says why."""
+    """Return the metrics of a replica; an empty text if it does not answer. Its condition then says why."""
     path = unix_path(address)
     connector = aiohttp.UnixConnector(path) if path else aiohttp.TCPConnector()
     timeout = aiohttp.ClientTimeout(total=_SECONDS)

@@ -1,4 +1,4 @@
-"""What the services of stored kinds share: namespaces, pages and watches over the store."""
+"""Objects of one kind as the API shows them: namespaces, pages, watches and events over the store."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ __all__ = ["DEFAULT_NAMESPACE", "MAX_PAGE_BYTES", "Objects", "page_size", "requi
 DEFAULT_NAMESPACE = "default"
 _PAGE_SIZE = 500
 MAX_PAGE_BYTES = 3 << 20
-"""Clients take messages of 4 MiB."""
+"""Clients accept messages of up to 4 MiB."""
 MAX_ENCODED = 4096
-"""Objects whose messages are kept."""
+"""Objects whose encoded messages are kept."""
 MAX_EVENTS = 256
-"""Events that are kept: those who watch hear of them at about the same time."""
+"""Events whose encoded messages are kept: all watchers receive an event at about the same time."""
 
 M_co = TypeVar("M_co", bound=Message, covariant=True)
 
@@ -47,18 +47,18 @@ def required(field: str, value: str) -> str:
 
 
 def page_size(asked: int, field: str = "page_size") -> int:
-    """Return how many items a page may have; raises `InvalidError` naming the request's field for less than none."""
+    """Return how many items a page may have. Raises `InvalidError` with the request's field if `asked` is negative."""
     if asked < 0:
-        raise InvalidError(violations=(FieldViolation(field, f"{asked} is less than 0"),))
+        raise InvalidError(violations=(FieldViolation(field, f"must be 0 or more, not {asked}"),))
     return min(asked or _PAGE_SIZE, _PAGE_SIZE)
 
 
 def tail_of(request: StreamLogsRequest) -> int | None:
-    """Return how many last lines are asked for, None for all; raises `InvalidError` for less than none."""
+    """Return how many of the last lines to send, None for all. Raises `InvalidError` if the number is negative."""
     if not request.HasField("tail"):
         return None
     if request.tail < 0:
-        raise InvalidError(violations=(FieldViolation("tail", f"{request.tail} is less than 0"),))
+        raise InvalidError(violations=(FieldViolation("tail", f"must be 0 or more, not {request.tail}"),))
     return request.tail
 
 
@@ -82,8 +82,8 @@ class Objects(Generic[M_co]):
     def encode(self, obj: Object) -> bytes:
         """Return an object as the bytes of its message.
 
-        Reading the JSON takes far longer than all else. So the bytes are kept for a while: what was just written is
-        read, and those who watch hear of it.
+        The bytes are kept for a while, because converting JSON is the slowest part of a read. An object that was just
+        written is often read, and its watchers receive it.
         """
         state = _state(obj)
         known = self._encoded.find(state)
@@ -94,7 +94,7 @@ class Objects(Generic[M_co]):
         return known
 
     def write(self, message: Message, namespace: str, name: str = "") -> Object:
-        """Return a request's object, addressed as the request says. Raises `InvalidError` where the two differ."""
+        """Return a request's object with the address of the request. Raises `InvalidError` if the two contradict."""
         obj = to_object(message)
         obj.pop("status", None)
         self._default(obj, "apiVersion", self.kind.api_version)
@@ -111,7 +111,9 @@ class Objects(Generic[M_co]):
     def _default(target: dict[str, Any], field: str, value: str, path: str = "") -> None:
         if target.setdefault(field, value) != value:
             raise InvalidError(
-                violations=(FieldViolation(path + field, f"is {target[field]!r}, but the request says {value!r}"),)
+                violations=(
+                    FieldViolation(path + field, f"must be {value!r} as in the request, not {target[field]!r}"),
+                )
             )
 
     def key(self, namespace: str, name: str) -> Key:
@@ -148,7 +150,7 @@ class Objects(Generic[M_co]):
         await self.store.delete(self.kind, self.key(namespace, name), resource_version=resource_version)
 
     async def page(self, namespace: str, options: ListOptions) -> tuple[list[M_co], Page]:
-        """Return the page that is asked for, or a shorter one if it would not fit into a message."""
+        """Return the page that is asked for, or a shorter one if the page does not fit into a message."""
         size = page_size(options.page_size, "options.page_size")
         while True:
             page = await self._page(_all(namespace), options, size)
@@ -163,7 +165,9 @@ class Objects(Generic[M_co]):
             return await self.store.list(self.kind, namespace, labels=labels, fields=fields, limit=size, token=token)
         if order not in ("created", "created desc"):
             known = "name, created, created desc"
-            raise InvalidError(violations=(FieldViolation("options.order_by", f"{order!r} is none of {known}"),))
+            raise InvalidError(
+                violations=(FieldViolation("options.order_by", f"invalid order {order!r}: expected one of {known}"),)
+            )
         newest_first = order.endswith("desc")
         return await by_time(
             self.store,
@@ -178,7 +182,7 @@ class Objects(Generic[M_co]):
         )
 
     async def watch(self, namespace: str, options: WatchOptions, response: type[Any]) -> AsyncGenerator[bytes, None]:
-        """Yield responses of `{type, object, error}`, serialized; the error is in-band and ends the stream."""
+        """Yield encoded responses of `{type, object, error}`. An error is in-band and ends the stream."""
         try:
             async for event in self.store.watch(
                 self.kind,
@@ -194,7 +198,7 @@ class Objects(Generic[M_co]):
             yield told.SerializeToString()
 
     def _told(self, event: WatchEvent, response: type[Any]) -> bytes:
-        """Return an event as the bytes of a response, which are made once for all who hear of it."""
+        """Return an event as the bytes of a response, which are made once for all watchers."""
         state = (event.type, event.uid, event.resource_version)
         known = self._events.find(state)
         if known is None:
@@ -225,7 +229,7 @@ class Objects(Generic[M_co]):
 
 
 def _state(obj: Object) -> tuple[str, str]:
-    """Return what tells a state of an object from every other. It is empty in part for an object not yet stored."""
+    """Return the uid and version, which identify one state of an object. An object that is not stored lacks them."""
     metadata = obj["metadata"]
     return metadata.get("uid", ""), metadata.get("resourceVersion", "")
 

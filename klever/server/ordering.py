@@ -1,7 +1,7 @@
-"""Lists ordered by a time, which no store keeps: all is read and sorted, and a page begins after the last one's end.
+"""Lists in the order of a time. No store keeps that order, so each page reads and sorts all objects.
 
-Unlike pages by name, those of one list may be of different moments; none shows an object twice, or leaves one out that
-was there all the time at its time.
+A page begins after the last object of the page before. Unlike pages by name, the pages of one list may show different
+moments. No object appears twice, and an object that exists all the time is not left out.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def created(obj: Object) -> Place:
 
 
 def last_seen(event: Object) -> Place:
-    """Order events by when they happened last."""
+    """Order events by the time at which they last happened."""
     metadata = event["metadata"]
     return str(event.get("lastTimestamp") or metadata["creationTimestamp"]), metadata["namespace"], metadata["name"]
 
@@ -49,7 +49,7 @@ async def by_time(
     fields: str = "",
     newest_first: bool = False,
 ) -> Page:
-    """Return up to `size` objects after the place that the token tells.
+    """Return up to `size` objects after the place that the token names.
 
     Raises `InvalidError` if more are selected than are sorted at once.
     """
@@ -72,7 +72,9 @@ async def _everything(store: Store, kind: Kind, namespace: str, labels: str, fie
         if not token:
             return items, page.resource_version
     raise InvalidError(
-        violations=(FieldViolation("options.order_by", f"only {_AT_MOST} objects are sorted: select fewer"),)
+        violations=(
+            FieldViolation("options.order_by", f"more than {_AT_MOST} objects match: select fewer, or order by name"),
+        )
     )
 
 
@@ -85,6 +87,11 @@ def _read(token: str) -> Place:
         created, namespace, name = orjson.loads(urlsafe_b64decode(token))
     except (binascii.Error, ValueError, TypeError) as error:
         raise InvalidError(
-            violations=(FieldViolation("options.page_token", "was not given for a list in this order"),)
+            violations=(
+                FieldViolation(
+                    "options.page_token",
+                    "invalid page token for this order: use next_page_token of a list with the same order_by",
+                ),
+            )
         ) from error
     return str(created), str(namespace), str(name)

@@ -34,7 +34,7 @@ class ServingHandlers:
         serving = self._servings.read(obj)
         if request.undo and request.traffic:
             raise InvalidError(violations=(FieldViolation("traffic", "must be empty with undo"),))
-        predictors = obj["spec"]["predictors"]  # with what a newer version may have put into them
+        predictors = obj["spec"]["predictors"]  # with the fields that a newer version may have added
         shares = _previous(serving) if request.undo else dict(request.traffic)
         check_shares(shares, predictors)
         patch = {
@@ -59,7 +59,7 @@ class ServingHandlers:
         names = [i.name for i in await self._backend.observe(key) if request.instance in ("", i.name)]
         if not names:
             wanted = f"instance {request.instance!r}" if request.instance else "instance"
-            raise FailedPreconditionError(f"serving {request.name} has no {wanted} now", reason="NO_LOG")
+            raise FailedPreconditionError(f"serving {request.name} has no {wanted} at the moment", reason="NO_LOG")
         async for line in self._lines(key, names, request):
             yield line
 
@@ -82,7 +82,7 @@ class ServingHandlers:
                         group.create_task(read(name))
             except ExceptionGroup as errors:  # raised below; of several at once the first speaks for all
                 failed = errors.exceptions[0]
-            await queue.put(None)  # not if it is cancelled: nobody reads any more, and there may be no room
+            await queue.put(None)  # not if it is cancelled: the queue may be full, and nothing reads it any more
             if failed is not None:
                 raise failed
 
@@ -112,7 +112,7 @@ def _previous(serving: Serving) -> dict[str, int]:
     text = serving.metadata.annotations.get(PREVIOUS_TRAFFIC, "")
     if not text:
         raise FailedPreconditionError(
-            f"the traffic of serving {serving.metadata.name} was never changed: nothing to undo",
+            f"nothing to undo: the traffic of serving {serving.metadata.name} has not changed",
             reason="NOTHING_TO_UNDO",
         )
     return parse_shares(text.split(","))

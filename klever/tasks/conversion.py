@@ -14,7 +14,7 @@ from typing import Any
 
 from klever import formats
 from klever.artifacts import document, model, ormbfile
-from klever.artifacts.metadata import ModelMetadata
+from klever.artifacts.metadata import SOURCE_LABEL, ModelMetadata
 from klever.errors import InvalidError
 from klever.inspection.inspector import inspect
 from klever.oci.client import RegistryClient
@@ -63,7 +63,7 @@ def push(job: Job) -> dict[str, Any]:
         inspect(converted / _MODEL, job.limits)
         formats.check_layout(job.into, converted / _MODEL)
         source = model.inspect(job.model, layout)
-        metadata = _metadata(job, source.metadata, converted)
+        metadata = _metadata(job, source, converted)
     with step(Step.SAVE):
         ormbfile.write_ormbfile(converted / ormbfile.NAME, metadata)
         saved = model.save(converted, job.target, layout, created=datetime.now(UTC))
@@ -94,11 +94,12 @@ def _take(job: Job) -> Path:
     return converted
 
 
-def _metadata(job: Job, source: ModelMetadata, converted: Path) -> ModelMetadata:
-    """Return the source's metadata with the format and the signature of the converted model."""
+def _metadata(job: Job, source: model.SavedModel, converted: Path) -> ModelMetadata:
+    """Return the source's metadata with a link to the source, and the converted model's format and signature."""
     format_ = formats.get(job.into)
     signature = None
     if format_.extractable:
         job.say(f"reading the signature of {job.into}")
         signature = format_.read_signature(converted / _MODEL, job.limits)
-    return replace(source, format=job.into, signature=signature, created="", files=())
+    labels = {**source.metadata.labels, SOURCE_LABEL: str(source.manifest.digest)}
+    return replace(source.metadata, format=job.into, signature=signature, labels=labels, created="", files=())

@@ -188,8 +188,8 @@ class UpdateServingRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Of `spec`, `spec.predictors`, `metadata.labels` and `metadata.annotations`. What is named and absent is removed.
-        Empty: the spec, and labels and annotations as they are given.
+        """`metadata.labels`, `metadata.annotations`, `spec`, or fields of the spec such as `spec.predictors`. A named field that
+        is absent is removed. An empty mask names the spec, labels and annotations.
         """
 
     def __init__(

@@ -205,7 +205,7 @@ def test_a_watch_in_yaml_is_a_stream_of_documents(platform: Platform) -> None:
 
 def test_what_has_ended_cannot_be_cancelled_or_undone(platform: Platform, job: str) -> None:
     cancelled = platform.run("klever", "cancel", "modeljob", job, "-n", "team", check=False)
-    assert (cancelled.returncode, "has ended already" in cancelled.stderr) == (4, True)
+    assert (cancelled.returncode, "has already ended" in cancelled.stderr) == (4, True)
     undone = platform.run("klever", "traffic", "adder", "--undo", check=False)
     assert (undone.returncode, "nothing to undo" in undone.stderr) == (4, True)
     late = platform.run("klever", "wait", "serving", "adder", "--for=condition=Foo", "--timeout", "1s", check=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 
 from tests.e2e.platform import Platform
 
-NETDEF = Path(__file__).parents[1] / "data" / "netdef"
+DATA = Path(__file__).parents[1] / "data"
+NETDEF = DATA / "netdef"
 INPUTS = [{"name": name, "size": [1, 5], "dType": "float32"} for name in ("X", "Y")]
 
 pytestmark = pytest.mark.e2e
@@ -64,3 +66,34 @@ def test_a_directory_is_converted_without_a_server(platform: Platform, tmp_path:
     assert (output / "model" / "model.onnx").is_file()
     assert "NetDef" in json.loads((output / "report.json").read_text())["not_compared"]
     platform.run("ormb", "save", str(output), "team/adder:local")
+
+
+def test_a_deploy_converts_a_format_that_no_runtime_serves(platform: Platform, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    for path in (DATA / "caffe" / "model").iterdir():
+        shutil.copy(path, tmp_path / "model")
+    platform.run("ormb", "save", str(tmp_path), "team/summer:v1")
+    platform.run("ormb", "push", "team/summer:v1")
+    deployed = platform.run("klever", "deploy", "team/summer:v1", "-n", "team", "--name", "summer", "--wait")
+    assert "warning" not in deployed.stderr
+    version = platform.get("versions", "team/summer:v1-onnx")
+    source = platform.get("versions", "team/summer:v1")
+    assert version["labels"]["kleveross.io/converted-from"] == source["digest"]
+    tensors = [{"name": name, "datatype": "FP32", "shape": [1, 5], "data": [1, 2, 3, 4, 5]} for name in ("X", "Y")]
+    request = json.dumps({"inputs": tensors})
+    answer = json.loads(platform.run("klever", "predict", "summer", "-n", "team", "--input", "-", stdin=request).stdout)
+    assert answer["outputs"][0]["data"] == [2, 4, 6, 8, 10]
+
+
+def test_a_tag_that_is_not_the_conversion_is_not_overwritten(platform: Platform, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    for path in (DATA / "caffe" / "model").iterdir():
+        shutil.copy(path, tmp_path / "model")
+    platform.push("team/taken:v1-onnx")
+    before = platform.get("versions", "team/taken:v1-onnx")["contentDigest"]
+    platform.run("ormb", "save", str(tmp_path), "team/taken:v1")
+    platform.run("ormb", "push", "team/taken:v1")
+    done = platform.run("klever", "deploy", "team/taken:v1", "-n", "team", "--name", "taken", "--wait", check=False)
+    assert done.returncode
+    assert "team/taken:v1-onnx is not a conversion" in done.stderr
+    assert platform.get("versions", "team/taken:v1-onnx")["contentDigest"] == before

@@ -111,7 +111,7 @@ def test_a_model_whose_name_has_a_slash(platform: Platform) -> None:
 
 def test_a_log_of_less_than_nothing_is_refused(platform: Platform) -> None:
     status, body = platform.http("GET", f"{SERVINGS}/adder/logs?tail=-1")
-    assert (status, json.loads(body)["message"]) == (400, "tail: -1 is less than 0")
+    assert (status, json.loads(body)["message"]) == (400, "tail: must be 0 or more, not -1")
 
 
 def test_a_body_says_that_it_is_json(platform: Platform) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from klever.api.codec import from_object, to_object
 from klever.api.kinds import SERVING
+from klever.artifacts.metadata import SOURCE_LABEL
 from klever.cli.commands.client import Api, connect
 from klever.cli.commands.flags import add_server, add_wait
 from klever.cli.commands.output import seconds
@@ -63,6 +64,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _sources(api: Api, reference: Reference, pins: set[str]) -> set[str]:
+    """Return the digests of the versions that pinned ones were converted from."""
+    versions = (get_version(api, "", f"{reference.repository}@{pin}") for pin in pins)
+    return {version.labels[SOURCE_LABEL] for version in versions if SOURCE_LABEL in version.labels}
+
+
 def _tell_if_moved(api: Api, serving: Any, text: str) -> None:
     """Say that what runs is not what the tag names now: to apply what is there already pins nothing anew."""
     reference = Reference.parse(text)
@@ -78,7 +85,7 @@ def _tell_if_moved(api: Api, serving: Any, text: str) -> None:
         digest = get_version(api, "", text).digest
     except KleverError:
         return  # the tag may be gone, or its registry silent: what was asked for is done all the same
-    if digest not in pins:
+    if digest not in pins and digest not in _sources(api, reference, pins):
         print(
             escaped(
                 f"warning: {text} now names another version, {digest}; the Serving keeps the version that it pinned: "

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from klever.api.kinds import Object
 from klever.api.text import parse_time
+from klever.artifacts.metadata import SOURCE_LABEL
 from klever.catalog.catalogue import Catalogue, Version
-from klever.controllers.extraction import (
-    RETRY_SECONDS,
-    Extraction,
-    find_extraction,
-    has_ended,
-    is_retried,
-    lacks_signature,
-)
+from klever.controllers.conversion import Conversion, is_made_from, served_target
+from klever.controllers.extraction import Extraction, lacks_signature
 from klever.controllers.inspections import allows_code, inspection_of, trust_as
+from klever.controllers.jobs import RETRY_SECONDS, find_job, has_ended, is_retried
 from klever.controllers.serving.snapshot import Resolution, ResolvedModel, pin_of
 from klever.errors import InvalidError, KleverError, NotFoundError
 from klever.formats import Trust, names
@@ -31,6 +28,8 @@ __all__ = ["ModelResolver"]
 
 _UNUSABLE = "ModelUnusable"
 _UNREAD = "SignatureUnread"
+_UNCONVERTED = "ConversionFailed"
+_RETRY = timedelta(seconds=RETRY_SECONDS)
 
 
 class ModelResolver:
@@ -78,8 +77,11 @@ class ModelResolver:
             raise InvalidError(f"no runtime is named {runtime!r}; there are: {', '.join(sorted(self._runtimes))}")
         if not predictor.get("model"):
             return await self._admit(namespace, None, runtime)
-        reference = Reference.parse(predictor["model"])
-        version = await self._catalogue.resolve(reference)
+        version = await self._catalogue.resolve(Reference.parse(predictor["model"]))
+        return await self._look(namespace, version, runtime)
+
+    async def _look(self, namespace: str, version: Version, runtime: str) -> ResolvedModel:
+        """Return what becomes of a version: denied, inspected first, converted first, or admitted."""
         if denied := await self._denied(namespace, await self._trust(version, runtime), version, runtime):
             return denied
         if wanted := await self._wanted(version, runtime):
@@ -116,9 +118,16 @@ class ModelResolver:
             return ResolvedModel(Resolution.SIGNATURE_PENDING, "its content has not been inspected")
         if denied := await self._denied(namespace, trust, version, runtime):
             return denied
-        runtime = runtime or default_runtime(self._runtimes, version.metadata.format if version else "")
+        format_ = version.metadata.format if version else ""
+        if version and not runtime and (target := served_target(format_, self._served())):
+            return await self._after_conversion(namespace, version, target)
+        runtime = runtime or default_runtime(self._runtimes, format_)
         protocol = self._runtimes[runtime].protocol
         return ResolvedModel(Resolution.RESOLVED, version=version, runtime=runtime, protocol=protocol, trust=trust)
+
+    def _served(self) -> frozenset[str]:
+        """Return the formats that some runtime serves here."""
+        return frozenset(name for one in self._runtimes.values() for name in one.formats if one.serves(name))
 
     def _runs_commands(self, runtime: str) -> bool:
         return bool(runtime) and self._runtimes[runtime].runs_commands
@@ -129,13 +138,11 @@ class ModelResolver:
         A job is in the model's own project, as a push has it, so that it is one for all who wait. For a model of
         another registry, or of a project that does not exist here, it is beside the Serving.
         """
-        reference = version.reference
-        namespaces = (namespace,) if reference.host else (reference.project, namespace)
-        job = await find_extraction(self._store, namespaces, version)
+        reference, extraction = version.reference, Extraction(version, _namespaces(namespace, version))
+        job = await find_job(self._store, extraction.namespaces, extraction.name)
         if job is None or (has_ended(job) and await self._is_outdated(version, job)):
-            extraction = Extraction(version, namespaces, job)
-            message = f"modeljob {namespaces[0]}/{extraction.name} finds out {wanted}"
-            return ResolvedModel(Resolution.SIGNATURE_PENDING, message, extraction=extraction)
+            message = f"modeljob {extraction.namespaces[0]}/{extraction.name} finds out {wanted}"
+            return ResolvedModel(Resolution.SIGNATURE_PENDING, message, job=replace(extraction, outdated=job))
         name = "{namespace}/{name}".format_map(job["metadata"])
         if not has_ended(job):
             return ResolvedModel(Resolution.SIGNATURE_PENDING, f"modeljob {name} finds out {wanted}")
@@ -145,11 +152,43 @@ class ModelResolver:
         extracted = await self._catalogue.resolve(reference.with_digest(digest))
         return await self._admit(namespace, extracted, runtime)
 
+    async def _after_conversion(self, namespace: str, version: Version, target: str) -> ResolvedModel:
+        """Return what the converted version becomes, or the job that writes it and is to be created."""
+        conversion = Conversion(version, target, _namespaces(namespace, version))
+        converted = await self._find(conversion.written)
+        if converted is not None and is_made_from(converted, version):
+            return await self._look(namespace, converted, "")
+        if converted is not None and SOURCE_LABEL not in converted.metadata.labels:
+            message = (
+                f"no runtime serves {version.metadata.format}, and {conversion.written} is not a conversion of it: "
+                f"push what it names under another tag and delete it, so that the conversion can be written there"
+            )
+            return ResolvedModel(Resolution.FAILED, message, reason=_UNUSABLE)
+        job = await find_job(self._store, conversion.namespaces, conversion.name)
+        if job is None or (has_ended(job) and self._may_retry(job)):
+            message = f"modeljob {conversion.namespaces[0]}/{conversion.name} converts it to {target}"
+            return ResolvedModel(Resolution.CONVERTING, message, job=replace(conversion, outdated=job))
+        name = "{namespace}/{name}".format_map(job["metadata"])
+        if not has_ended(job):
+            return ResolvedModel(Resolution.CONVERTING, f"modeljob {name} converts it to {target}")
+        return _unread(job, f"modeljob {name} did not convert it to {target}", _UNCONVERTED)
+
+    async def _find(self, reference: Reference) -> Version | None:
+        try:
+            return await self._catalogue.resolve(reference)
+        except NotFoundError:
+            return None
+
+    def _may_retry(self, job: Object) -> bool:
+        """Report whether a job that ended is to be made again: what it wrote is gone, or its failure may pass."""
+        if job["status"]["phase"] == "Succeeded":
+            return True
+        return is_retried(job) and self._clock() - parse_time(job["status"]["completionTime"]) > _RETRY
+
     async def _is_outdated(self, version: Version, job: Object) -> bool:
         if job["status"]["phase"] == "Succeeded":  # without an inspection it is of an older platform
             return await inspection_of(self._store, version.content) is None
-        ended = parse_time(job["status"]["completionTime"])
-        return is_retried(job) and self._clock() - ended > timedelta(seconds=RETRY_SECONDS)
+        return self._may_retry(job)
 
 
 def _pinned(predictor: dict[str, Any], digest: str) -> dict[str, Any]:
@@ -159,9 +198,14 @@ def _pinned(predictor: dict[str, Any], digest: str) -> dict[str, Any]:
     return {**predictor, "model": str(Reference.parse(predictor["model"]).with_digest(Digest.parse(digest)))}
 
 
-def _unread(job: Object, what: str) -> ResolvedModel:
+def _namespaces(namespace: str, version: Version) -> tuple[str, ...]:
+    """Return where a job for a version may be: in its project, or beside the Serving."""
+    return (namespace,) if version.reference.host else (version.reference.project, namespace)
+
+
+def _unread(job: Object, what: str, reason: str = _UNREAD) -> ResolvedModel:
     message = f"{what}: {job['status'].get('message', '')}"
     if is_retried(job):
-        return ResolvedModel(Resolution.WAITING, f"{message}; it is tried again", reason=_UNREAD)
+        return ResolvedModel(Resolution.WAITING, f"{message}; it is tried again", reason=reason)
     message = f"{message}; to try again push it anew, or delete the job"
-    return ResolvedModel(Resolution.FAILED, message, reason=_UNREAD)
+    return ResolvedModel(Resolution.FAILED, message, reason=reason)

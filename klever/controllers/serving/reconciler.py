@@ -11,8 +11,8 @@ from typing import Any
 from klever.api.kinds import SERVING, Object
 from klever.backends import Backend, InstancePhase, ServingKey, Workload
 from klever.catalog.catalogue import Version
-from klever.controllers.extraction import apply_extraction
 from klever.controllers.inspections import allows_code
+from klever.controllers.jobs import apply_job
 from klever.controllers.report import report
 from klever.controllers.serving.history import RevisionHistory, is_revision, pinned_predictors
 from klever.controllers.serving.models import ModelResolver
@@ -33,6 +33,7 @@ __all__ = ["FINALIZER", "ServingReconciler"]
 
 FINALIZER = "kleveross.io/serving"
 _ASK_AGAIN_SECONDS = 2.0
+_LOOKED_AT_AGAIN = (Resolution.WAITING, Resolution.SIGNATURE_PENDING, Resolution.CONVERTING)
 
 
 class ServingReconciler:
@@ -87,7 +88,7 @@ class ServingReconciler:
         await self._report(key, serving, await self._recorded(snapshot, status_of(snapshot, plan)))
         await self._tell_crashes(snapshot)
         # What waits for a job looks again, too: it may be deleted, or end while nobody watches.
-        waiting = any(m.state in (Resolution.WAITING, Resolution.SIGNATURE_PENDING) for m in snapshot.models.values())
+        waiting = any(model.state in _LOOKED_AT_AGAIN for model in snapshot.models.values())
         return Result(_ASK_AGAIN_SECONDS if waiting else None)
 
     async def _recorded(self, snapshot: Snapshot, status: dict[str, Any]) -> dict[str, Any]:
@@ -143,9 +144,9 @@ class ServingReconciler:
         if retired - {w.id for w in plan.running}:
             await self._backend.ensure(replace(workload, keep=plan.keep))
         for model in snapshot.models.values():
-            if model.extraction is not None:
+            if model.job is not None:
                 with suppress(AlreadyExistsError):  # another Serving, or a push, had it created meanwhile
-                    await apply_extraction(self._store, model.extraction)
+                    await apply_job(self._store, model.job)
 
     async def _report(self, key: Key, serving: Object, status: dict[str, Any]) -> None:
         old, uid, deleting = serving.get("status", {}), serving["metadata"]["uid"], status["phase"] == "Deleting"

@@ -11,7 +11,7 @@ from typing import Any
 from klever.api.kinds import Object
 from klever.backends import Instance, PredictorWorkload
 from klever.catalog.catalogue import Version
-from klever.controllers.extraction import Extraction
+from klever.controllers.jobs import WantedJob
 from klever.errors import FieldViolation
 from klever.formats import Trust
 from klever.routers import Route
@@ -28,6 +28,8 @@ class Resolution(StrEnum):
     """The registry does not have it (yet) or does not answer, or its signature was not read: tried again."""
     SIGNATURE_PENDING = "SignaturePending"
     """A ModelJob is inspecting it, or reading its signature."""
+    CONVERTING = "Converting"
+    """No runtime serves its format, and a ModelJob writes it in one that is served."""
     FAILED = "Failed"
     """It can never be served as it is."""
     DENIED = "Denied"
@@ -50,8 +52,8 @@ class ResolvedModel:
     reason: str = ""
     protocol: WireProtocol = OPEN_INFERENCE
     trust: Trust | None = None
-    extraction: Extraction | None = None
-    """The job that has to be created, while it is SIGNATURE_PENDING; None if it runs already."""
+    job: WantedJob | None = None
+    """The job that has to be created, while it is SIGNATURE_PENDING or CONVERTING; None if it runs already."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Tasks as processes of this machine."""
+"""Runs tasks as processes of this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks that wait for a place."""
+"""The queue of waiting tasks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Queue:
         self._tasks[task.uid] = task
 
     def remove(self, uid: str) -> None:
-        """Remove a task; one that does not wait is no error."""
+        """Remove a task. A task that does not wait is not an error."""
         self._tasks.pop(uid, None)
 
     def uids(self) -> tuple[str, ...]:

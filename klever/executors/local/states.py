@@ -1,4 +1,4 @@
-"""Processes as tasks."""
+"""Reads the state of a task from its process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from klever.process import ProcessState
 __all__ = ["STEP", "identify", "is_task", "process_id", "step", "succeeded", "task_state"]
 
 STEP: Final = "step"
-"""Label of a process: which step of its task it is."""
+"""Label of a process: the step of its task."""
 _PREFIX: Final = "task-"
 
 
@@ -30,12 +30,12 @@ def is_task(process: str) -> bool:
 
 
 def step(state: ProcessState) -> str:
-    """Return the step of a task that a process is; an older version had one step only, and no label for it."""
+    """Return the step of a process. Older versions had one step, without a label."""
     return state.spec.labels.get(STEP, "run")
 
 
 def succeeded(state: ProcessState) -> bool:
-    """Report whether a process that has ended did what its step is for."""
+    """Report whether a process that has ended completed its step."""
     return state.exit_code == 0 and _outcome(state).exit_code == 0
 
 
@@ -64,7 +64,7 @@ def task_state(state: ProcessState) -> TaskState:
 
 
 def _outcome(state: ProcessState) -> Outcome:
-    """Return the outcome that tells more than the process does. Only the platform's own program is believed."""
+    """Return the outcome, which says more than the exit code. Only the platform's own program is trusted with one."""
     plain = Outcome(state.exit_code or 0, state.message)
     return plain if step(state) == "work" else Outcome.parse(state.message) or plain
 

@@ -1,11 +1,11 @@
-"""The processes of a task, one after the other: its one step, or fetch, work and push.
+"""The processes of a task in their order: its one step, or fetch, work and push.
 
     DIRECTORY/task/task.json  the task, without secrets, for the next step after a restart
     DIRECTORY/work/spec.json  the document of a step that has secrets
-    DIRECTORY/work/input/     what fetch leaves for the program of the step work, which reads it
-    DIRECTORY/work/output/    what the program writes, and push reads
+    DIRECTORY/work/input/     written by fetch, read by the program of the step work
+    DIRECTORY/work/output/    written by the program, read by push
 
-The step work runs code that may be the model's: it sees neither secrets nor sockets, and has no network.
+The step work may run the model's code: it sees neither secrets nor sockets, and has no network.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _LEAST_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Provision:
-    """What a task gets when it starts: the `secrets` of its registries, and what its sandbox lets it read and reach."""
+    """What a task gets at its start: the `secrets` of its registries, and what its sandbox may read and reach."""
 
     secrets: Mapping[str, Any] = field(default_factory=dict)
     read: tuple[Path, ...] = ()
@@ -86,9 +86,9 @@ class Steps:
             document.unlink(missing_ok=True)
 
     async def next(self, state: ProcessState, say: Callable[[str], None]) -> ProcessSpec:
-        """Return the process of the step after one that has ended; `say` gets the progress of making its environment.
+        """Return the process of the step after one that has ended. `say` receives the progress of its environment.
 
-        Raises what `EnvironmentManager.ensure` does.
+        Raises the errors of `EnvironmentManager.ensure`.
         """
         process, deadline = state.spec.id, state.spec.labels[_DEADLINE]
         task = _read(self._document(process))

@@ -38,6 +38,10 @@ class LlamaCppRuntime:
     runs_commands = False
     uses_ports = False
 
+    def serves(self, format_: str) -> bool:
+        """Report whether it serves a format: its parts are in an environment."""
+        return format_ in self.formats
+
     def check(self, model: Model) -> None:
         """Raise `InvalidError` if there is not one GGUF model."""
         if model.format not in self.formats:

@@ -1,7 +1,7 @@
 """config.pbtxt: Triton's ModelConfig, written from a signature.
 
-Source: Triton's model_config.proto and docs/user_guide/model_configuration.md. Shapes are the signature's own, batch
-dimension included: `max_batch_size` is 0 and stands there, so that nothing is completed or batched behind it.
+Source: Triton's model_config.proto and docs/user_guide/model_configuration.md. Shapes are the signature's own, with
+the batch dimension. `max_batch_size` is written as 0, so that Triton neither completes the configuration nor batches.
 """
 
 from __future__ import annotations
@@ -69,5 +69,5 @@ def _tensors(field: str, tensors: Iterable[Tensor]) -> Iterable[str]:
 
 
 def _quoted(text: str) -> str:
-    """A string literal of protobuf's text format: UTF-8, with quotes, backslashes and control characters escaped."""
+    """Return a string literal of protobuf's text format. Quotes, backslashes and control characters are escaped."""
     return '"' + "".join(f"\\{ord(c):03o}" if c in '"\\' or ord(c) < 32 or ord(c) == 127 else c for c in text) + '"'

@@ -1,4 +1,4 @@
-"""A tritonserver that is installed on this machine, as NVIDIA's images and packages lay it out."""
+"""A tritonserver installed on this machine, in the layout of NVIDIA's images and packages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class InstalledTriton:
 
 
 def find(root: Path) -> InstalledTriton | None:
-    """Look at an installation directory (usually `/opt/tritonserver`); None if no server with backends is there."""
+    """Return the server in a directory, usually `/opt/tritonserver`; None if it has no server with backends."""
     backends = root / "backends"
     if not (root / "bin" / "tritonserver").is_file() or not backends.is_dir():
         return None

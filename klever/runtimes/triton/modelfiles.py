@@ -1,7 +1,7 @@
-"""Which files of a model a server opens, and by which names.
+"""The files of a model that a server opens, and the names by which it opens them.
 
-Only these are laid out for a server: whatever else a model holds must not lie where a backend, or the interpreter of
-one, could load it.
+Only these are laid out for a server. No other file of a model may lie where a backend, or its interpreter, could load
+it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How the Python backend of the environment's Triton runs each format: by a program of ours, in an environment."""
+"""How the Python backend of the environment's Triton runs each format: by one of our programs, in an environment."""
 
 from __future__ import annotations
 

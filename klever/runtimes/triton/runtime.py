@@ -1,4 +1,4 @@
-"""NVIDIA Triton Inference Server: the one of the environment `triton`, or one that is installed here.
+"""NVIDIA Triton Inference Server: the one of the environment `triton`, or one installed on this machine.
 
 An installed server runs the formats of its own backends. The environment's server has the Python backend only, which
 runs the programs of `programs.py`.
@@ -27,18 +27,18 @@ from klever.runtimes.triton.versions import guard_of
 __all__ = ["TritonRuntime"]
 
 _EXIT_S: Final = 5
-"""How long a stopping server waits for requests under way, and for idle connections that their clients keep open."""
+"""Seconds that a stopping server waits for requests in progress, and for idle connections that clients keep open."""
 _RESTRICTED: Final = "model-repository,shared-memory,trace,logging"
 _OWN_ERRORS: Final = (b"ONNX Runtime: ", b"onnx runtime error", b"model error: ")
-"""What begins an error of the model itself: in `files/`, and in Triton's own ONNX Runtime backend."""
+"""Begins an error of the model itself, in `files/` and in Triton's own ONNX Runtime backend."""
 
 
 class TritonRuntime:
     """Serves one model per server, under the Serving's name.
 
-    `installed` is a tritonserver found on this machine; the environment's runs what that has no backend for. `key` is
-    what Triton's control, shared memory, trace and log interfaces ask for; nothing of Klever uses it. `limits` bounds
-    the signature, which the pusher of the model wrote.
+    `installed` is a tritonserver found on this machine. The environment's runs the formats for which that one has no
+    backend. `key` guards Triton's control, shared memory, trace and log interfaces, which Klever does not use. `limits`
+    bounds the signature, which the pusher of the model wrote.
     """
 
     name = "triton"
@@ -51,6 +51,10 @@ class TritonRuntime:
         self._servers: tuple[Server, ...] = (*([InstalledServer(installed)] if installed else []), EnvironmentServer())
         self._limits = limits
         self._key = key
+
+    def serves(self, format_: str) -> bool:
+        """Report whether a server for the format is installed here."""
+        return any(server.runs(format_) for server in self._servers)
 
     def check(self, model: Model) -> None:
         """Raise `InvalidError` if the model can never be served here."""
@@ -65,7 +69,7 @@ class TritonRuntime:
         return self._server(model.format).environments(model.format)
 
     def launch(self, model: Model, at: Placement) -> Launch:
-        """Lay out a repository of the one model in `STORE/models`, and start a server of its own on it."""
+        """Lay out a repository of the one model in `STORE/models`, and start a server for it."""
         self.check(model)
         server = self._server(model.format)
         config = self.config(model, max(1, at.threads)).encode()
@@ -86,7 +90,7 @@ class TritonRuntime:
         )
 
     def config(self, model: Model, threads: int = 1) -> str:
-        """The config.pbtxt of a model that `check` passed."""
+        """Return the config.pbtxt of a model that `check` passed."""
         return self._server(model.format).config(model, _signature(model), threads)
 
     def probe(self, model: Model) -> Probe:
@@ -97,11 +101,11 @@ class TritonRuntime:
         return openinference.example(_signature(model).inputs, self._limits)
 
     def _server(self, format_: str) -> Server:
-        """Return the first server that runs the format; raises `InvalidError` that says what is missing for it."""
+        """Return the first server that runs the format. Raises `InvalidError` that names what is missing."""
         for server in self._servers:
             if server.runs(format_):
                 return server
-        served = ", ".join(sorted(name for name in self.formats if any(s.runs(name) for s in self._servers)))
+        served = ", ".join(sorted(name for name in self.formats if self.serves(name)))
         if format_ not in PLATFORMS:
             raise InvalidError(f"Triton does not serve {format_ or 'a model without a format'}: it serves {served}")
         platform = PLATFORMS[format_]
@@ -112,7 +116,7 @@ class TritonRuntime:
         )
 
     def _flags(self, at: Placement, shared_memory: str) -> tuple[str, ...]:
-        # A key of each server's own, which nobody keeps: what it guards is never to be used.
+        # Each server has its own key, which nobody keeps: the interfaces that it guards are never used.
         restriction = f"{_RESTRICTED}:klever-key={self._key or secrets.token_hex(16)}"
         return (
             f"--model-repository={at.store}/models",
@@ -130,7 +134,7 @@ class TritonRuntime:
             f"--backend-config=python,shm-region-prefix-name={shared_memory}",
             f"--exit-timeout-secs={_EXIT_S}",
             "--log-format=ISO8601",
-            # Tables of settings: they would push the reason of a failure out of the last lines.
+            # These tables of settings would push the reason of a failure out of the last lines.
             "--log-info=false",
         )
 
@@ -164,7 +168,7 @@ def _environment(model: Model, at: Placement) -> Mapping[str, str]:
         "SERVING_NAME": model.name,
         # Bytecode beside model.py would look like a changed model.
         "PYTHONDONTWRITEBYTECODE": "1",
-        # The sandbox has no network to send telemetry to; nothing shall be prepared for it either.
+        # The sandbox has no network for telemetry, so nothing needs to prepare it.
         "ORT_DISABLE_TELEMETRY": "1",
         # One arena per core and thread is most of a small server's memory.
         "MALLOC_ARENA_MAX": "2",

@@ -1,4 +1,4 @@
-"""The two Tritons: one that is installed on this machine, and the one of the environment `triton`.
+"""The two Tritons: one installed on this machine, and the one of the environment `triton`.
 
 An installed server runs the formats of its own backends. The environment's server has the Python backend only, which
 runs the programs of `klever.runtimes.triton.programs`.
@@ -26,7 +26,7 @@ __all__ = ["EnvironmentServer", "InstalledServer", "Server"]
 _VERSION: Final = "1"
 _ENVIRONMENT: Final = "triton"
 _MODEL: Final = "model"
-"""Below the store: where a program finds the model's files, in a directory that Python imports nothing from."""
+"""Below the store: the directory of the model's files, from which Python imports nothing."""
 
 
 class Server(Protocol):
@@ -56,7 +56,7 @@ class Server(Protocol):
         """Return the config.pbtxt."""
 
     def files(self, model: Model) -> dict[str, bytes]:
-        """Return what lies below the store beside config.pbtxt."""
+        """Return the files below the store beside config.pbtxt."""
 
     def links(self, model: Model) -> dict[str, str]:
         """Return links from paths below the store to paths below the model directory."""

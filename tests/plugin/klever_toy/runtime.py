@@ -24,6 +24,10 @@ class ToyRuntime:
     runs_commands = False
     uses_ports = False
 
+    def serves(self, format_: str) -> bool:
+        """Report whether it serves a format."""
+        return format_ in self.formats
+
     def check(self, model: Model) -> None:
         """Raise `InvalidError` for a model that is not a Toy model with a signature."""
         if model.format not in self.formats or model.signature is None:

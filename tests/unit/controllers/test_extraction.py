@@ -4,10 +4,9 @@ import pytest
 
 from klever.artifacts.metadata import ModelMetadata
 from klever.catalog.catalogue import Version
-from klever.controllers.extraction import _job
+from klever.controllers.extraction import Extraction
 from klever.oci.digest import Digest
 from klever.oci.reference import Reference
-from klever.store import Key
 from tests.unit.controllers.registry import READ
 
 MANIFEST, CONTENT = (Digest.parse(f"sha256:{digit * 64}") for digit in "12")
@@ -32,5 +31,5 @@ def test_a_content_that_is_named_by_its_digest_is_the_one_that_is_read(
     """A tag that has moved would have another content inspected, again and again, or served in its place."""
     metadata = ModelMetadata(format="ONNX", signature=READ if read else None)
     version = Version(Reference.parse(reference), MANIFEST, CONTENT, 1, metadata, "ormb")
-    spec = _job(Key("team", "j"), version)["spec"]
+    spec = Extraction(version, ("team",)).body("team")["spec"]
     assert (spec["model"], spec.get("desiredTag")) == (model, target)

@@ -16,8 +16,9 @@ from klever.api.kinds import MODEL_INSPECTION, MODEL_JOB, NAMESPACE, Kind, Objec
 from klever.api.text import format_time
 from klever.artifacts.dialects import ormb
 from klever.catalog.catalogue import Push, Version
-from klever.controllers.extraction import CONTENT_ANNOTATION, apply_extraction, concerns
+from klever.controllers.extraction import CONTENT_ANNOTATION, concerns
 from klever.controllers.inspections import ALLOW_CODE, inspection_of, record_inspection
+from klever.controllers.jobs import apply_job
 from klever.controllers.pushes import PushReconciler, ensure_namespace
 from klever.controllers.serving.models import ModelResolver
 from klever.controllers.serving.snapshot import Resolution, ResolvedModel
@@ -121,8 +122,8 @@ class World:
     async def resolve(self, serving: Object = SERVING) -> ResolvedModel:
         """Resolve the model of the Serving, and have the job run that it needs."""
         found = (await self.models.resolve(serving))["main"]
-        if found.extraction is not None:
-            await apply_extraction(self.store, found.extraction)
+        if found.job is not None:
+            await apply_job(self.store, found.job)
         return found
 
     def later(self, seconds: float) -> None:

@@ -69,11 +69,12 @@ def test_usual_names_are_recognised(tmp_path: Path, name: str, content: bytes, w
     assert formats.detect(tmp_path) == wanted
 
 
-def test_an_object_that_is_not_an_estimator(tmp_path: Path) -> None:
-    (tmp_path / "m.pkl").write_bytes(pickle.dumps({"weights": [1]}))
+@pytest.mark.parametrize(("value", "kind"), [({"weights": [1]}, "dict"), ({1, 2}, "object"), (None, "NoneType")])
+def test_an_object_that_is_not_an_estimator(tmp_path: Path, value: object, kind: str) -> None:
+    (tmp_path / "m.pkl").write_bytes(pickle.dumps(value))
     found = formats.get("Pickle").read_signature(tmp_path)
-    assert (found.inputs, found.outputs, found.layers) == ((), (), {"dict": 1})
-    with pytest.raises(InvalidError, match=r"m\.pkl holds a dict"):
+    assert (found.inputs, found.outputs, found.layers) == ((), (), {kind: 1})
+    with pytest.raises(InvalidError, match=rf"m\.pkl holds a {kind}"):
         formats.get("SKLearn").read_signature(tmp_path)
 
 
@@ -104,4 +105,10 @@ def test_a_truncated_file_is_refused(tmp_path: Path, name: str) -> None:
     content = next((DATA / "estimators").glob(f"{name}.*")).read_bytes()
     (tmp_path / "m.joblib").write_bytes(content[: len(content) // 2])
     with pytest.raises(InvalidError, match=r"m\.joblib"):
+        formats.get("SKLearn").read_signature(tmp_path)
+
+
+def test_the_old_compression_of_joblib_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "m.joblib").write_bytes(b"ZF0x10               " + bytes(40))
+    with pytest.raises(InvalidError, match="save it again"):
         formats.get("SKLearn").read_signature(tmp_path)

@@ -22,6 +22,7 @@ from klever.errors import InvalidError
 from klever.formats.onnx import external_data
 from tests.unit.formats.hostile_caffe import CAFFE
 from tests.unit.formats.hostile_files import Build, beside, sparse
+from tests.unit.formats.hostile_keras_archive import KERAS_ARCHIVE
 from tests.unit.formats.hostile_weights import GGUF, SAFE_TENSORS
 
 DATA = Path(__file__).parents[2] / "data"
@@ -542,6 +543,7 @@ KERAS: dict[str, Build] = {
 }
 
 FILES = {
+    "Keras": "m.keras",
     "CaffeModel": "m.prototxt",
     "SafeTensors": "m.safetensors",
     "GGUF": "m.gguf",
@@ -563,6 +565,7 @@ CASES = [
     *(pytest.param("H5", build, "", id=f"H5: {case}") for case, build in KERAS.items()),
     *(pytest.param("SafeTensors", build, "", id=f"SafeTensors: {case}") for case, build in SAFE_TENSORS.items()),
     *(pytest.param("CaffeModel", build, "", id=f"CaffeModel: {case}") for case, build in CAFFE.items()),
+    *(pytest.param("Keras", build, "", id=f"Keras: {case}") for case, build in KERAS_ARCHIVE.items()),
     *(pytest.param("GGUF", build, "", id=f"GGUF: {case}") for case, build in GGUF.items()),
     *(pytest.param("MXNetParams", build, "", id=f"MXNetParams: {case}") for case, build in MXNET.items()),
 ]

@@ -81,6 +81,15 @@ def test_onnx_shapes_that_are_not_fixed(tmp_path: Path) -> None:
     assert "size" not in signature.to_json()["inputs"][2]
 
 
+def test_onnx_shapes_of_outputs_follow_from_the_operators(tmp_path: Path) -> None:
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3])]
+    transpose = helper.make_node("Transpose", ["x"], ["y"], perm=[1, 0])
+    save_onnx(tmp_path, inputs, [transpose])
+    assert read(tmp_path).outputs == (Tensor("y", (3, -1), "float32"),)
+    save_onnx(tmp_path, inputs, [helper.make_node("Odd", ["x"], ["y"], domain="org.example")])
+    assert read(tmp_path).outputs == (Tensor("y", None, "float32"),)
+
+
 def test_onnx_types_that_are_no_tensor_are_written_out(tmp_path: Path) -> None:
     element = helper.make_map_type_proto(TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, []))
     value = helper.make_value_info("zipmap", helper.make_sequence_type_proto(element))
@@ -314,6 +323,19 @@ def test_a_pickle_of_torch_save_is_not_torchscript(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "m.pt", "w") as archive:
         archive.writestr("m/data.pkl", b"\x80\x02cbuiltins\neval\nq\x00.")
     with pytest.raises(InvalidError, match=r"m\.pt .*torch\.jit\.script"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (bytes(257) + b"ustar" + bytes(250), "tar archive"),
+        (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.", "pickle"),
+    ],
+)
+def test_older_files_of_pytorch_are_recognised_and_explained(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "m.pt").write_bytes(content)
+    with pytest.raises(InvalidError, match=rf"m\.pt is a {said}.*torch\.jit\.save"):
         read(tmp_path)
 
 

@@ -316,7 +316,7 @@ async def test_what_was_not_expected_is_logged_and_not_told(
     created = await jobs.CreateModelJob(job("a"), metadata=TOKEN)
     logs = jobs.StreamLogs(StreamLogsRequest(name="a"), metadata=[("x-request-id", "mine-2")]).read()
     code, message, _, _ = await failure(logs)
-    assert (code, message) == (grpc.StatusCode.INTERNAL, "internal error: the server's log has it under mine-2")
+    assert (code, "mine-2" in message) == (grpc.StatusCode.INTERNAL, True)
     line = lines(caplog)[-1]
     assert (line["level"], line["request_id"]) == ("ERROR", "mine-2")
     assert f"RuntimeError: task {created.metadata.uid}" in line["traceback"]

@@ -1,0 +1,92 @@
+"""Jobs that a controller wants: found by their names, created once, and made anew after a failure that may pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Final, Protocol
+
+from klever.api.kinds import MODEL_JOB, Object
+from klever.errors import NotFoundError
+from klever.store import Key, Store
+
+__all__ = [
+    "KEEP_SECONDS",
+    "RETRY_SECONDS",
+    "WantedJob",
+    "apply_job",
+    "find_job",
+    "has_ended",
+    "is_retried",
+    "reason_of",
+]
+
+KEEP_SECONDS: Final = 86_400
+"""Whoever comes in the morning sees why it failed; and a model that cannot be read is tried once a day, not more."""
+RETRY_SECONDS: Final = 30.0
+"""From the end of a job that failed for no fault of the model's to the next one."""
+_FINAL = frozenset(("TaskFailed", "Invalid", "OOMKilled", "DeadlineExceeded", "Cancelled"))
+"""Reasons for which a job would fail again, or shall not be tried again by itself."""
+
+
+class WantedJob(Protocol):
+    """A job that is to be created, in the first of `namespaces` that exists."""
+
+    @property
+    def name(self) -> str:
+        """The job's name: the same for the same work, however often it is asked for."""
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """Where it may be, in the order of preference."""
+
+    @property
+    def outdated(self) -> Object | None:
+        """A job of the same name that has to be deleted first, None if there is none."""
+
+    def body(self, namespace: str) -> Object:
+        """Return the ModelJob."""
+
+
+async def find_job(seen: Store, namespaces: Iterable[str], name: str) -> Object | None:
+    """Return the job in the first of the namespaces that has it; None if none has."""
+    for namespace in namespaces:
+        try:
+            return await seen.get(MODEL_JOB, Key(namespace, name))
+        except NotFoundError:
+            continue
+    return None
+
+
+async def apply_job(store: Store, wanted: WantedJob) -> None:
+    """Create the job in the first of its namespaces that exists, or delete the one that makes room for it.
+
+    Raises `NotFoundError` if none of the namespaces exists, `AlreadyExistsError` if the job does.
+    """
+    if wanted.outdated is not None:
+        metadata = wanted.outdated["metadata"]
+        with suppress(NotFoundError):
+            await store.delete(MODEL_JOB, Key(metadata["namespace"], metadata["name"]), uid=metadata["uid"])
+        return
+    *others, last = (wanted.body(namespace) for namespace in wanted.namespaces)
+    for job in others:
+        with suppress(NotFoundError):
+            await store.create(MODEL_JOB, job)
+            return
+    await store.create(MODEL_JOB, last)
+
+
+def has_ended(job: Object) -> bool:
+    """Say whether a job has ended, and is not being deleted: one that is makes room for another."""
+    return "deletionTimestamp" not in job["metadata"] and bool(job.get("status", {}).get("completionTime"))
+
+
+def reason_of(job: Object) -> str:
+    """Return why a job failed; empty if it did not."""
+    conditions = job.get("status", {}).get("conditions", [])
+    return next((c["reason"] for c in conditions if c["type"] == "Failed" and c["status"] == "True"), "")
+
+
+def is_retried(job: Object) -> bool:
+    """Say whether a job failed in a way that may pass: the registry was away, the disk full, the tag moved."""
+    return bool(reason_of(job)) and reason_of(job) not in _FINAL
