@@ -6,12 +6,13 @@ import asyncio
 import os
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 from klever.errors import FailedPreconditionError, UnavailableError
 from klever.process import ProcessManager, ProcessSpec, ProcessState
-from klever.routers.envoy.admin import Admin
+from klever.routers.envoy.admin import ANSWER_SECONDS, Admin
 from klever.routers.envoy.gateway import Gateway
 
 __all__ = ["ACCESS_ID", "PROCESS_ID", "AccessProcess", "EnvoyProcess"]
@@ -92,29 +93,40 @@ class AccessProcess:
         """
         state = self._processes.get(ACCESS_ID)
         wanted = self._gateway.beyond_loopback
-        if state is not None and not (wanted and _runs(state) and state.spec.argv == self._command):
+        fits = wanted and _runs(state) and state is not None and state.spec.argv == self._command
+        if state is not None and not (fits and await self.answers()):
             await self.remove()
         if wanted:
             await self._processes.start(_spec(ACCESS_ID, self._command))
-            await self._answers()
+            await self._wait()
+
+    async def restart(self) -> None:
+        """End an access server that hangs, and start another."""
+        await self._processes.stop(ACCESS_ID, grace_s=0)
+        await self.ensure()
 
     async def remove(self) -> None:
         """End the access server, if it runs, and forget it."""
         await self._processes.remove(ACCESS_ID)
 
-    async def _answers(self) -> None:
+    async def answers(self) -> bool:
+        """Return whether the access server answers a request."""
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                reader, writer = await asyncio.open_unix_connection(self._gateway.access)
+                with closing(writer):
+                    writer.write(b"GET / HTTP/1.1\r\n\r\n")
+                    return bool(await reader.readline())
+        except (OSError, TimeoutError):
+            return False
+
+    async def _wait(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
-        while True:
-            try:
-                _, writer = await asyncio.open_unix_connection(self._gateway.access)
-            except OSError as error:
-                if not _runs(self._processes.get(ACCESS_ID)) or time.monotonic() > deadline:
-                    words = " ".join([line async for line in self._processes.logs(ACCESS_ID, tail=5)])
-                    raise UnavailableError(f"the access server of the gateway does not start: {words}") from error
-                await asyncio.sleep(_POLL_SECONDS)
-            else:
-                writer.close()
-                return
+        while not await self.answers():
+            if not _runs(self._processes.get(ACCESS_ID)) or time.monotonic() > deadline:
+                words = " ".join([line async for line in self._processes.logs(ACCESS_ID, tail=5)])
+                raise UnavailableError(f"the access server of the gateway does not start: {words}")
+            await asyncio.sleep(_POLL_SECONDS)
 
 
 def _runs(state: ProcessState | None) -> bool:

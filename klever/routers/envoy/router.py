@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from klever.errors import ExhaustedError, FieldViolation, InvalidError, KleverError, UnavailableError
+from klever.errors import ExhaustedError, FieldViolation, InvalidError, UnavailableError
 from klever.process import ProcessManager
 from klever.routers import Route, RouteKey
-from klever.routers.envoy.admin import ANSWER_SECONDS, Admin
+from klever.routers.envoy.admin import Admin
 from klever.routers.envoy.changes import Change, RouteChanges
 from klever.routers.envoy.clusters import clusters_of
 from klever.routers.envoy.files import GatewayFiles, encode
@@ -22,6 +22,7 @@ from klever.routers.envoy.gateway import Gateway
 from klever.routers.envoy.headers import check_headers
 from klever.routers.envoy.processes import PROCESS_ID, AccessProcess, EnvoyProcess
 from klever.routers.envoy.routes import ROUTES, serving_routes
+from klever.routers.envoy.watchdog import restart_when_silent
 from klever.traffic.matches import HeaderMatch
 from klever.traffic.shares import check_sum
 
@@ -31,9 +32,6 @@ log = logging.getLogger(__name__)
 
 _LIVE_SECONDS = 10.0
 _DRAIN_SECONDS = 30.0
-_LOOK_SECONDS = 2.0
-_SILENT_LOOKS = 3
-_LATE_SECONDS = 1.0
 
 
 class EnvoyRouter:
@@ -84,24 +82,16 @@ class EnvoyRouter:
             await self._idle("http.gateway.downstream_rq_active")
 
     async def look_after(self) -> None:
-        """Restart Envoy if it hangs, until cancelled. Its shim restarts it if it ends."""
-        silent = 0
-        while True:
-            began = time.monotonic()
-            await asyncio.sleep(_LOOK_SECONDS)
-            ready = await self._admin.ready()
-            if time.monotonic() - began > _LOOK_SECONDS + ANSWER_SECONDS + _LATE_SECONDS:
-                continue  # this process was late itself: its silence says nothing about the gateway
-            silent = 0 if ready else silent + 1
-            if silent < _SILENT_LOOKS:
-                continue
-            log.warning("the gateway (Envoy) does not answer: restarting it")
-            try:
-                async with self._lock:
-                    await self._envoy.restart()
-            except KleverError as error:
-                log.warning("cannot restart the gateway (Envoy): %s", error)
-            silent = 0
+        """Restart Envoy or the access server if it hangs, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(restart_when_silent("the gateway (Envoy)", self._admin.ready, self._restart))
+            if self._gateway.beyond_loopback:
+                access = self._access
+                group.create_task(restart_when_silent("the access server", access.answers, access.restart))
+
+    async def _restart(self) -> None:
+        async with self._lock:
+            await self._envoy.restart()
 
     def check(self, headers: tuple[HeaderMatch, ...]) -> tuple[FieldViolation, ...]:
         return tuple(check_headers(headers))

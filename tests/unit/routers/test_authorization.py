@@ -141,6 +141,22 @@ async def test_requests_wait_for_an_access_server_that_was_killed(rig: Rig) -> N
     assert await clients == [[200] * 50] * 8
 
 
+async def test_an_access_server_that_hangs_is_restarted(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("klever.routers.envoy.watchdog._LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("klever.routers.envoy.processes.ANSWER_SECONDS", 0.3)
+    before = rig.processes.get("access")
+    assert before is not None
+    assert before.pid is not None
+    os.kill(before.pid, signal.SIGSTOP)
+    watching = asyncio.create_task(rig.router.look_after())
+    assert (await rig.get(INFER, **BEARER))[0] == 200  # it waited
+    watching.cancel()
+    await asyncio.wait([watching])
+    after = rig.processes.get("access")
+    assert after is not None
+    assert after.pid != before.pid
+
+
 async def test_a_restarted_control_plane_adopts_the_access_server(rig: Rig, tmp_path: Path) -> None:
     before = rig.processes.get("access")
     command = before.spec.argv if before else ()
