@@ -14,7 +14,7 @@ def test_every_row_is_a_runtime_of_its_name(name: str) -> None:
 
 
 def test_an_unknown_runtime_names_those_that_there_are() -> None:
-    with pytest.raises(InvalidError, match=r"'abacus'.*custom, llamacpp, triton"):
+    with pytest.raises(InvalidError, match=r"'abacus'.*custom, llamacpp, openscoring, triton"):
         create("abacus")
 
 
