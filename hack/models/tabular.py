@@ -1,7 +1,7 @@
 """Writes models of tables and the frameworks' own answers to tests/data/serving.
 
 Run it in the Python of the environment `tabular`: `$(klever env install tabular)/bin/python hack/models/tabular.py`.
-A case has the model directory, an `ormbfile.yaml` with its signature, and `case.json` with a request and the answer.
+A case has the model directory, and `case.json` with a request and the answer.
 """
 
 from __future__ import annotations
@@ -32,23 +32,14 @@ ROWS = IRIS.data[::30]
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 
 
-def write(name: str, format_: str, save: Callable[[Path], Any], inputs: Arrays, outputs: Arrays) -> None:
+def write(name: str, save: Callable[[Path], Any], inputs: Arrays, outputs: Arrays) -> None:
     """Write one case; `save` writes the model's files into the directory that it is given."""
     directory = DATA / name
     shutil.rmtree(directory, ignore_errors=True)
     (directory / "model").mkdir(parents=True)
     save(directory / "model")
-    signature = {"inputs": list(map(declared, inputs.items())), "outputs": list(map(declared, outputs.items()))}
-    # JSON is YAML.
-    (directory / "ormbfile.yaml").write_text(json.dumps({"format": format_, "signature": signature}, indent=1) + "\n")
     case = {"inputs": list(map(tensor, inputs.items())), "outputs": list(map(tensor, outputs.items()))}
     (directory / "case.json").write_text(json.dumps(case, indent=1) + "\n")
-
-
-def declared(item: tuple[str, np.ndarray[Any, Any]]) -> dict[str, Any]:
-    name, array = item
-    dtype = "string" if array.dtype == object else str(array.dtype)
-    return {"name": name, "size": [-1, *array.shape[1:]], "dType": dtype}
 
 
 def tensor(item: tuple[str, np.ndarray[Any, Any]]) -> dict[str, Any]:
@@ -60,22 +51,21 @@ def labels() -> None:
     """String labels, and two methods of the model."""
     model = make_pipeline(StandardScaler(), LogisticRegression()).fit(IRIS.data, IRIS.target_names[IRIS.target])
     outputs = {"predict": model.predict(ROWS).astype(object), "predict_proba": model.predict_proba(ROWS)}
-    write("sklearn", "SKLearn", lambda to: joblib.dump(model, to / "iris.joblib"), {"x": ROWS}, outputs)
+    write("sklearn", lambda to: joblib.dump(model, to / "iris.joblib"), {"x": ROWS}, outputs)
 
 
 def columns() -> None:
     """Columns by name, of different types."""
-    table = pd.DataFrame({"city": ["Zug", "Ulm", "Zug", "Graz"] * 5, "rooms": np.arange(20, dtype=np.int64)})
+    table = pd.DataFrame({"city": ["Zug", "Ulm", "Zug", "Graz"] * 5, "rooms": np.arange(20.0)})
     encoder = ColumnTransformer([("city", OneHotEncoder(handle_unknown="ignore"), ["city"])], remainder="passthrough")
     model = make_pipeline(encoder, LinearRegression()).fit(table, np.arange(20.0) * 3)
     asked = table[:3]
     inputs = {"city": asked["city"].to_numpy(object), "rooms": asked["rooms"].to_numpy()}
     write(
         "columns",
-        "SKLearn",
         lambda to: joblib.dump(model, to / "flats.joblib"),
         inputs,
-        {"price": model.predict(asked)},
+        {"predict": model.predict(asked)},
     )
 
 
@@ -88,13 +78,14 @@ def other_version() -> None:
         joblib.dump(model, to / "old.joblib")
         sklearn.base.__version__ = sklearn.__version__
 
-    write("old-sklearn", "SKLearn", save, {"x": ROWS}, {"predict": model.predict(ROWS)})
+    write("old-sklearn", save, {"x": ROWS}, {"predict": model.predict(ROWS)})
 
 
 def pickled() -> None:
-    model = LogisticRegression(max_iter=500).fit(IRIS.data, IRIS.target)
+    """An estimator of another library."""
+    model = lightgbm.LGBMClassifier(n_estimators=2, verbose=-1).fit(IRIS.data, IRIS.target)
     outputs = {"predict": model.predict(ROWS), "predict_proba": model.predict_proba(ROWS)}
-    write("pickle", "Pickle", lambda to: (to / "iris.pickle").write_bytes(pickle.dumps(model)), {"x": ROWS}, outputs)
+    write("pickle", lambda to: (to / "iris.pickle").write_bytes(pickle.dumps(model)), {"x": ROWS}, outputs)
 
 
 def boosted() -> None:
@@ -105,13 +96,12 @@ def boosted() -> None:
         model.save_model(to / "iris.json")
         (to / "iris.json").rename(to / "iris.xgboost")
 
-    write("xgboost", "XGBoost", save, {"x": rows}, {"predict": model.get_booster().inplace_predict(rows)})
+    write("xgboost", save, {"x": rows}, {"predict": model.get_booster().inplace_predict(rows)})
     trained = lightgbm.train(
         {"objective": "multiclass", "num_class": 3, "verbose": -1}, lightgbm.Dataset(IRIS.data, IRIS.target), 5
     )
     write(
         "lightgbm",
-        "LightGBM",
         lambda to: trained.save_model(to / "iris.txt"),
         {"x": ROWS},
         {"predict": trained.predict(ROWS)},

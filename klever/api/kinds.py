@@ -154,7 +154,7 @@ SERVING: Final = Kind.describe(
 SERVING_REVISION: Final = Kind.describe(
     ServingRevision,
     controller_verbs=("create", "list", "watch", "delete"),  # delete: beyond spec.revisionHistoryLimit
-    server_verbs=("get", "list"),
+    server_verbs=("list",),
 )
 MODEL_INSPECTION: Final = Kind.describe(
     ModelInspection,

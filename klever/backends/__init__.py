@@ -31,10 +31,11 @@ class ServingKey:
 
 @dataclass(frozen=True, slots=True)
 class PredictorWorkload:
-    """What the replicas of one predictor run.
+    """Replicas that run the same.
 
     `id` is a short hash of everything below except `replicas`, `signature` and `trust`. Another id means another set of
-    replicas, beside the old one. `model` is a reference pinned by manifest digest, empty for a command
+    replicas, beside the old one. `predictor` is who uses it, the first if several do; it may change while the replicas
+    run. `model` is a reference pinned by manifest digest, empty for a command
     without a model. `content` is the content layer's digest (the key of the unpacked model). `env` (Kubernetes' EnvVar
     objects) and `resources` (quantities by the names `cpu`, `memory` and `gpu`) are as the spec has them. `trust` says
     what running it can do.
@@ -59,8 +60,9 @@ class PredictorWorkload:
 class Workload:
     """Everything of one Serving that must run.
 
-    `keep` names workloads that run already and stay as they are, because they still carry traffic. `shares` are the
-    percentages of the requests without a header match, by predictor, for a backend that routes them itself.
+    `predictors` have different ids. `keep` names workloads that run already and stay as they are, because they still
+    carry traffic. `shares` are the percentages of the requests without a header match, by predictor, for a backend that
+    routes them itself.
     """
 
     key: ServingKey
@@ -90,7 +92,8 @@ class Instance:
     Replicas that share a load balancer, such as a Service of Kubernetes, have the same endpoint. Metrics are at the
     path `/metrics`. `sandbox` is the level of the replica's sandbox, empty until it runs; `sandbox_gaps`
     says what that does not enforce because the kernel is too old. `trust` is that of the
-    workload that it runs.
+    workload that it runs. `index` numbers the replicas of a workload from 0: a workload that gets fewer replicas loses
+    those with the highest ones. `predictor` is empty until `ensure` names it.
     """
 
     name: str
@@ -108,6 +111,7 @@ class Instance:
     guard: Guard = Guard.NONE
     started_at: datetime | None = None
     trust: Trust = Trust.CODE
+    index: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import shutil
 import socket
 import sys
 from collections.abc import Iterator
@@ -63,8 +64,10 @@ def _checks(number: int) -> Iterator[Check]:
     yield Check("limits", True, f"by {groups.description}" if groups else "by watching: no cgroups can be made")
     for status in EnvironmentManager(default_cache() / "environments").list():
         name = status.environment.name
-        found = "ready" if status.ready else "not installed"
-        yield Check(f"environment {name}", status.ready, found, f"klever env install {name} (or let `deploy` do it)")
+        found = "ready" if status.ready else f"not installed: `klever env install {name}`, or the first deploy does it"
+        yield Check(f"environment {name}", True, found)
+    java = shutil.which("java")
+    yield Check("java", True, java or "none: PMML models need a Java runtime, e.g. the package default-jre-headless")
     yield from _plugins()
     yield _port(number)
     base = next(p for p in (default_data(), *default_data().parents) if p.exists())

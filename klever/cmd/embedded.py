@@ -39,6 +39,7 @@ from klever.registry.registry import Registry
 from klever.registry.server import RegistryServer
 from klever.routers.envoy import Gateway
 from klever.server.app import make_server
+from klever.server.authored import AuthoredObjects
 from klever.server.binding import Binder
 from klever.server.calls import RpcMetrics
 from klever.server.jobs import JobHandlers
@@ -173,6 +174,7 @@ class Embedded:
             hosts=frozenset(self._table["registries"]),
         )
         objects: dict[Kind, Objects[Any]] = {kind: Objects(stores.api, kind) for kind in KINDS if kind.service}
+        objects[SERVING] = AuthoredObjects(stores.api, SERVING)
         custom = {
             MODELS: ModelHandlers(stores.api, catalogue, stores.controllers),
             JOBS: JobHandlers(objects[MODEL_JOB], platform.executor),

@@ -67,8 +67,14 @@ _BUILT_IN: Final = {
             lock=_LOCKS / "llamacpp.txt",
         ),
         Environment(
+            name="pmml",
+            description="PMML4S with its Python interface, for PMML models; it needs a Java runtime on this machine",
+            pythons=("3.11", "3.12"),
+            lock=_LOCKS / "pmml.txt",
+        ),
+        Environment(
             name="tabular",
-            description="scikit-learn, XGBoost, LightGBM, MLflow and Spark MLlib models, for Triton's Python backend",
+            description="scikit-learn, XGBoost and LightGBM models, for Triton's Python backend",
             pythons=("3.11", "3.12"),
             lock=_LOCKS / "tabular.txt",
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["ANY", "OPENAI", "OPEN_INFERENCE", "WireProtocol"]
+__all__ = ["ANY", "OPENAI", "OPENSCORING", "OPEN_INFERENCE", "WireProtocol"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,15 @@ OPEN_INFERENCE: Final = WireProtocol(
 
 OPENAI: Final = WireProtocol("openai", r"/openai/v1/(chat/completions|completions|embeddings|models)")
 """OpenAI's API for language models: HTTP only. Answers are streamed if the request says so."""
+
+OPENSCORING: Final = WireProtocol(
+    "openscoring",
+    paths=(
+        r"/(openscoring/model(/[^/]+(/(pmml|batch|csv))?)?"
+        r"|v2(/|/health/(live|ready)|/models/[^/]+(/versions/[0-9]+)?(/(ready|infer))?)?)"
+    ),
+)
+"""OpenScoring's REST API, and the Open Inference Protocol over HTTP: a server may have several models."""
 
 ANY: Final = WireProtocol("any", r"(/.*)?", OPEN_INFERENCE.methods, OPEN_INFERENCE.stream)
 """A user's own command: every path below the Serving's URL."""

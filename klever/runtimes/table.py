@@ -22,6 +22,7 @@ def _claims(row: Any) -> tuple[str]:
 _BUILT_IN: Final[Mapping[str, str]] = {
     "custom": "klever.runtimes.custom:CustomRuntime",
     "llamacpp": "klever.runtimes.llamacpp:LlamaCppRuntime",
+    "openscoring": "klever.runtimes.openscoring:OpenScoringRuntime",
     "triton": "klever.runtimes.triton:TritonRuntime",
 }
 """Name -> the class, as module:Class."""
@@ -53,4 +54,6 @@ def default_runtime(runtimes: Mapping[str, Runtime], format_: str) -> str:
         if format_ in runtime.formats:
             return name
     served = ", ".join(sorted(frozenset().union(*(runtime.formats for runtime in runtimes.values()))))
-    raise InvalidError(f"no runtime serves the format {format_!r}: served are {served}")
+    raise InvalidError(
+        f"no runtime serves the format {format_!r}: give the predictor a command that does; served are {served}"
+    )

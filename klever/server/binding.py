@@ -19,7 +19,7 @@ from klever.auth.headers import parse_bearer
 from klever.errors import DeadlineError, ExhaustedError, InvalidError, UnavailableError
 from klever.limits import DEFAULTS, Limits
 from klever.server.auth import Action
-from klever.server.calls import REQUEST_ID, Call, Context, RpcMetrics
+from klever.server.calls import CALLER, REQUEST_ID, Call, Context, RpcMetrics
 from klever.server.errors import code_of, to_status
 from klever.server.services import Service
 
@@ -125,6 +125,7 @@ class Binder:
         header = given.decode(errors="replace") if isinstance(given, bytes) else given
         caller = self._access.authenticate(parse_bearer(header))
         call.user = caller.name
+        CALLER.set(caller.name)
         if caller == ANONYMOUS:
             self._access.require(caller, action.verb, Resource(action.kind, subresource=action.subresource))
         return caller

@@ -6,6 +6,7 @@ import logging
 import random
 import re
 import time
+from contextvars import ContextVar
 from typing import Any, Final
 
 import grpc
@@ -15,9 +16,12 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from klever.auth import ANONYMOUS
 from klever.server.auth import is_read
 
-__all__ = ["REQUEST_ID", "Call", "Context", "RpcMetrics"]
+__all__ = ["CALLER", "REQUEST_ID", "Call", "Context", "RpcMetrics"]
 
 log = logging.getLogger(__name__)
+
+CALLER: Final = ContextVar("caller", default="")
+"""Name of the authenticated caller of the RPC that is being handled."""
 
 Context = Any
 """grpc.aio.ServicerContext; its stubs lack some of it."""

@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from klever.api.codec import from_object, to_object
 from klever.api.kinds import EVENT, Kind, Object
 from klever.api.wire import embed
-from klever.errors import ExpiredError, FieldViolation, InvalidError
+from klever.errors import ExpiredError, FailedPreconditionError, FieldViolation, InvalidError
 from klever.server.ordering import by_time, created, last_seen
 from klever.server.recent import Recent
 from klever.server.updates import keep_unknown, select
@@ -25,7 +25,7 @@ from klever.v1alpha1.common_pb2 import (
 )
 from klever.v1alpha1.meta_pb2 import Event
 
-__all__ = ["DEFAULT_NAMESPACE", "MAX_PAGE_BYTES", "Objects", "page_size", "required", "tail_of"]
+__all__ = ["DEFAULT_NAMESPACE", "MAX_PAGE_BYTES", "M_co", "Objects", "page_size", "required", "tail_of"]
 
 DEFAULT_NAMESPACE = "default"
 _PAGE_SIZE = 500
@@ -124,7 +124,8 @@ class Objects(Generic[M_co]):
         return self.encode(await self.store.create(self.kind, self.write(message, namespace)))
 
     async def apply(self, message: Message, namespace: str, name: str) -> bytes:
-        return self.encode(await self.store.apply(self.kind, self.write(message, namespace, name)))
+        applied = await self.store.apply(self.kind, self.write(message, namespace, name))
+        return self.encode(self._lasting(applied))
 
     async def get_encoded(self, namespace: str, name: str) -> bytes:
         return self.encode(await self.store.get(self.kind, self.key(namespace, name)))
@@ -141,10 +142,23 @@ class Objects(Generic[M_co]):
             keep_unknown(patch, await self.store.get(self.kind, key), self._message.DESCRIPTOR)
         if version := obj["metadata"].get("resourceVersion"):
             patch.setdefault("metadata", {})["resourceVersion"] = version
-        return self.encode(await self.store.patch(self.kind, key, patch))
+        return self.encode(await self.patched(key, patch))
 
     async def patch(self, key: Key, patch: dict[str, Any]) -> M_co:
-        return self.read(await self.store.patch(self.kind, key, patch))
+        return self.read(await self.patched(key, patch))
+
+    async def patched(self, key: Key, patch: dict[str, Any]) -> Object:
+        return self._lasting(await self.store.patch(self.kind, key, patch))
+
+    def _lasting(self, obj: Object) -> Object:
+        """Return what was written; raises `FailedPreconditionError` if it is being deleted, the change with it."""
+        metadata = obj["metadata"]
+        if "deletionTimestamp" in metadata:
+            raise FailedPreconditionError(
+                f"{self.kind.kind.lower()} {metadata['name']} is being deleted: wait until it is gone, then create it",
+                reason="BEING_DELETED",
+            )
+        return obj
 
     async def delete(self, namespace: str, name: str, resource_version: str) -> None:
         await self.store.delete(self.kind, self.key(namespace, name), resource_version=resource_version)

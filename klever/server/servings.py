@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from klever.api.kinds import SERVING
+from klever.api.kinds import Object
 from klever.backends import Backend, Instance, ServingKey
 from klever.controllers.render import ServingRenderer
 from klever.errors import FailedPreconditionError, FieldViolation, InvalidError
 from klever.server.objects import Objects, required, tail_of
+from klever.server.rollouts import RolloutHandlers
 from klever.traffic.shares import check_shares, format_shares, parse_shares, read_shares, set_shares
 from klever.v1alpha1 import common_pb2, serving_service_pb2
 from klever.v1alpha1.serving_pb2 import Serving
@@ -22,29 +24,25 @@ PREVIOUS_TRAFFIC = "kleveross.io/previous-traffic"
 """On a Serving: the shares before the last SetTraffic, as `main=80,canary=20`."""
 
 
-class ServingHandlers:
+class ServingHandlers(RolloutHandlers):
     def __init__(self, servings: Objects[Serving], backend: Backend, renderer: ServingRenderer) -> None:
-        self._servings = servings
+        super().__init__(servings)
         self._backend = backend
         self._renderer = renderer
 
     async def set_traffic(self, request: serving_service_pb2.SetTrafficRequest) -> Serving:
-        key = self._servings.key(request.namespace, request.name)
-        obj = await self._servings.store.get(SERVING, key)
-        serving = self._servings.read(obj)
         if request.undo and request.traffic:
             raise InvalidError(violations=(FieldViolation("traffic", "must be empty with undo"),))
-        predictors = obj["spec"]["predictors"]  # with the fields that a newer version may have added
-        shares = _previous(serving) if request.undo else dict(request.traffic)
-        check_shares(shares, predictors)
-        patch = {
-            "metadata": {
-                "resourceVersion": request.resource_version or serving.metadata.resource_version,
-                "annotations": {PREVIOUS_TRAFFIC: format_shares(read_shares(predictors), ",")},
-            },
-            "spec": {"predictors": set_shares(predictors, shares)},
-        }
-        return await self._servings.patch(key, patch)
+
+        async def change(serving: Object) -> dict[str, Any]:
+            predictors = serving["spec"]["predictors"]  # with the fields that a newer version may have added
+            shares = _previous(serving) if request.undo else dict(request.traffic)
+            check_shares(shares, predictors)
+            before = None if request.undo else format_shares(read_shares(predictors), ",")
+            annotations = {PREVIOUS_TRAFFIC: before}
+            return {"metadata": {"annotations": annotations}, "spec": {"predictors": set_shares(predictors, shares)}}
+
+        return await self.change(request, change)
 
     async def list_instances(
         self, request: serving_service_pb2.ListInstancesRequest
@@ -108,11 +106,13 @@ class ServingHandlers:
         return ServingKey(key.namespace, key.name)
 
 
-def _previous(serving: Serving) -> dict[str, int]:
-    text = serving.metadata.annotations.get(PREVIOUS_TRAFFIC, "")
+def _previous(serving: Object) -> dict[str, int]:
+    """Return the shares before the last change, which can be undone once."""
+    metadata = serving["metadata"]
+    text = metadata.get("annotations", {}).get(PREVIOUS_TRAFFIC, "")
     if not text:
         raise FailedPreconditionError(
-            f"nothing to undo: the traffic of serving {serving.metadata.name} has not changed",
+            f"nothing to undo: the traffic of serving {metadata['name']} has not changed since",
             reason="NOTHING_TO_UNDO",
         )
     return parse_shares(text.split(","))

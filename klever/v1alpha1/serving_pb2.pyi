@@ -112,7 +112,9 @@ class Predictor(_message.Message):
     name: _builtins.str
     """DNS label, unique in the Serving, e.g. `main` or `canary`."""
     model: _builtins.str
-    """Reference of the model, e.g. `team/digits:v1`. A tag is resolved once per change of the spec and pinned."""
+    """Reference of the model, e.g. `team/digits:v1`. A tag is resolved once and pinned, until this
+    field changes: no other change of the spec moves it.
+    """
     runtime: _builtins.str
     """Runtime, e.g. `triton`. Chosen by the model's format where it is empty."""
     probe_path: _builtins.str
@@ -339,6 +341,7 @@ class PredictorStatus(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     OBSERVED_GENERATION_FIELD_NUMBER: _builtins.int
     TRUST_FIELD_NUMBER: _builtins.int
+    READY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the predictor."""
     model: _builtins.str
@@ -365,6 +368,8 @@ class PredictorStatus(_message.Message):
     """Generation of the spec for which the digest was resolved."""
     trust: _builtins.str
     """What loading the model, or running the command, can do: `data` or `code`. Empty until it is known."""
+    ready: _builtins.bool
+    """Whether what the spec asks for takes the requests, with all its processes."""
     def __init__(
         self,
         *,
@@ -380,10 +385,11 @@ class PredictorStatus(_message.Message):
         message: _builtins.str = ...,
         observed_generation: _builtins.int = ...,
         trust: _builtins.str = ...,
+        ready: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_traffic", b"_traffic", "traffic", b"traffic"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_traffic", b"_traffic", "digest", b"digest", "format", b"format", "message", b"message", "model", b"model", "name", b"name", "observed_generation", b"observed_generation", "ready_replicas", b"ready_replicas", "replicas", b"replicas", "runtime", b"runtime", "traffic", b"traffic", "trust", b"trust", "workload", b"workload"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_traffic", b"_traffic", "digest", b"digest", "format", b"format", "message", b"message", "model", b"model", "name", b"name", "observed_generation", b"observed_generation", "ready", b"ready", "ready_replicas", b"ready_replicas", "replicas", b"replicas", "runtime", b"runtime", "traffic", b"traffic", "trust", b"trust", "workload", b"workload"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__traffic: _TypeAlias = _typing.Literal["traffic"]  # noqa: Y015
     _WhichOneofArgType__traffic: _TypeAlias = _typing.Literal["_traffic", b"_traffic"]  # noqa: Y015

@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from klever.v1alpha1 import common_pb2 as _common_pb2
+from klever.v1alpha1 import revision_pb2 as _revision_pb2
 from klever.v1alpha1 import serving_pb2 as _serving_pb2
 import builtins as _builtins
 import sys
@@ -336,7 +337,7 @@ class SetTrafficRequest(_message.Message):
     name: _builtins.str
     """Name of the object. Required."""
     undo: _builtins.bool
-    """Return to the shares before the last change instead; traffic must be empty."""
+    """Return to the shares before the last change instead; traffic must be empty. A change can be undone once."""
     resource_version: _builtins.str
     """Where given, the object must still have it: ABORTED otherwise."""
     @_builtins.property
@@ -359,6 +360,210 @@ class SetTrafficRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SetTrafficRequest: _TypeAlias = SetTrafficRequest  # noqa: Y015
+
+@_typing.final
+class ListServingRevisionsRequest(_message.Message):
+    """Request of ListServingRevisions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    """The project; "default" if it is empty."""
+    name: _builtins.str
+    """Name of the Serving. Required."""
+    page_size: _builtins.int
+    """How many revisions a page may have: 500 by default and at most."""
+    page_token: _builtins.str
+    """next_page_token of the page before."""
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        name: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListServingRevisionsRequest: _TypeAlias = ListServingRevisionsRequest  # noqa: Y015
+
+@_typing.final
+class ListServingRevisionsResponse(_message.Message):
+    """Answer of ListServingRevisions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Where the next page begins; empty on the last page."""
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[_revision_pb2.ServingRevision]:
+        """Sorted by name."""
+
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[_revision_pb2.ServingRevision] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListServingRevisionsResponse: _TypeAlias = ListServingRevisionsResponse  # noqa: Y015
+
+@_typing.final
+class RollbackServingRequest(_message.Message):
+    """Request of RollbackServing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    RESOURCE_VERSION_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    """The project; "default" if it is empty."""
+    name: _builtins.str
+    """Name of the Serving. Required."""
+    number: _builtins.int
+    """Number of the revision. 0: the revision that serves, if the spec is another one; otherwise the earlier revision that
+    served last.
+    """
+    resource_version: _builtins.str
+    """If it is given, the Serving must still have it: ABORTED otherwise."""
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        name: _builtins.str = ...,
+        number: _builtins.int = ...,
+        resource_version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "number", b"number", "resource_version", b"resource_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RollbackServingRequest: _TypeAlias = RollbackServingRequest  # noqa: Y015
+
+@_typing.final
+class PromoteServingRequest(_message.Message):
+    """Request of PromoteServing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    PREDICTOR_FIELD_NUMBER: _builtins.int
+    RESOURCE_VERSION_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    """The project; "default" if it is empty."""
+    name: _builtins.str
+    """Name of the Serving. Required."""
+    predictor: _builtins.str
+    """The predictor that becomes main; `canary` if it is empty."""
+    resource_version: _builtins.str
+    """If it is given, the Serving must still have it: ABORTED otherwise."""
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        name: _builtins.str = ...,
+        predictor: _builtins.str = ...,
+        resource_version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "predictor", b"predictor", "resource_version", b"resource_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PromoteServingRequest: _TypeAlias = PromoteServingRequest  # noqa: Y015
+
+@_typing.final
+class AbortServingRequest(_message.Message):
+    """Request of AbortServing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    PREDICTOR_FIELD_NUMBER: _builtins.int
+    RESOURCE_VERSION_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    """The project; "default" if it is empty."""
+    name: _builtins.str
+    """Name of the Serving. Required."""
+    predictor: _builtins.str
+    """The predictor to remove; `canary` if it is empty."""
+    resource_version: _builtins.str
+    """If it is given, the Serving must still have it: ABORTED otherwise."""
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        name: _builtins.str = ...,
+        predictor: _builtins.str = ...,
+        resource_version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "predictor", b"predictor", "resource_version", b"resource_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AbortServingRequest: _TypeAlias = AbortServingRequest  # noqa: Y015
+
+@_typing.final
+class ScaleServingRequest(_message.Message):
+    """Request of ScaleServing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    REPLICAS_FIELD_NUMBER: _builtins.int
+    PREDICTOR_FIELD_NUMBER: _builtins.int
+    RESOURCE_VERSION_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    """The project; "default" if it is empty."""
+    name: _builtins.str
+    """Name of the Serving. Required."""
+    replicas: _builtins.int
+    """Number of processes, at least 0."""
+    predictor: _builtins.str
+    """The predictor; if it is empty `main`, or the only one."""
+    resource_version: _builtins.str
+    """If it is given, the Serving must still have it: ABORTED otherwise."""
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        name: _builtins.str = ...,
+        replicas: _builtins.int = ...,
+        predictor: _builtins.str = ...,
+        resource_version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "predictor", b"predictor", "replicas", b"replicas", "resource_version", b"resource_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScaleServingRequest: _TypeAlias = ScaleServingRequest  # noqa: Y015
 
 @_typing.final
 class ListInstancesRequest(_message.Message):
@@ -427,9 +632,9 @@ class Instance(_message.Message):
     SANDBOX_FIELD_NUMBER: _builtins.int
     SANDBOX_GAPS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Unique in its namespace: Serving, predictor, workload, number."""
+    """Unique in its namespace: Serving, workload, number."""
     predictor: _builtins.str
-    """Name of its predictor."""
+    """Name of the predictor that uses it; the first if several run the same."""
     workload: _builtins.str
     """Workload that it runs, as in PredictorStatus."""
     phase: _builtins.str

@@ -78,6 +78,31 @@ class ServingServiceStub(object):
                 request_serializer=klever_dot_v1alpha1_dot_serving__service__pb2.SetTrafficRequest.SerializeToString,
                 response_deserializer=klever_dot_v1alpha1_dot_serving__pb2.Serving.FromString,
                 _registered_method=True)
+        self.ListServingRevisions = channel.unary_unary(
+                '/klever.v1alpha1.ServingService/ListServingRevisions',
+                request_serializer=klever_dot_v1alpha1_dot_serving__service__pb2.ListServingRevisionsRequest.SerializeToString,
+                response_deserializer=klever_dot_v1alpha1_dot_serving__service__pb2.ListServingRevisionsResponse.FromString,
+                _registered_method=True)
+        self.RollbackServing = channel.unary_unary(
+                '/klever.v1alpha1.ServingService/RollbackServing',
+                request_serializer=klever_dot_v1alpha1_dot_serving__service__pb2.RollbackServingRequest.SerializeToString,
+                response_deserializer=klever_dot_v1alpha1_dot_serving__pb2.Serving.FromString,
+                _registered_method=True)
+        self.PromoteServing = channel.unary_unary(
+                '/klever.v1alpha1.ServingService/PromoteServing',
+                request_serializer=klever_dot_v1alpha1_dot_serving__service__pb2.PromoteServingRequest.SerializeToString,
+                response_deserializer=klever_dot_v1alpha1_dot_serving__pb2.Serving.FromString,
+                _registered_method=True)
+        self.AbortServing = channel.unary_unary(
+                '/klever.v1alpha1.ServingService/AbortServing',
+                request_serializer=klever_dot_v1alpha1_dot_serving__service__pb2.AbortServingRequest.SerializeToString,
+                response_deserializer=klever_dot_v1alpha1_dot_serving__pb2.Serving.FromString,
+                _registered_method=True)
+        self.ScaleServing = channel.unary_unary(
+                '/klever.v1alpha1.ServingService/ScaleServing',
+                request_serializer=klever_dot_v1alpha1_dot_serving__service__pb2.ScaleServingRequest.SerializeToString,
+                response_deserializer=klever_dot_v1alpha1_dot_serving__pb2.Serving.FromString,
+                _registered_method=True)
         self.ListInstances = channel.unary_unary(
                 '/klever.v1alpha1.ServingService/ListInstances',
                 request_serializer=klever_dot_v1alpha1_dot_serving__service__pb2.ListInstancesRequest.SerializeToString,
@@ -161,6 +186,43 @@ class ServingServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListServingRevisions(self, request, context):
+        """Lists the specs with which a Serving was Ready, by name: each with its pinned models, author and times of service.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RollbackServing(self, request, context):
+        """Returns to the predictors of a revision, each with the version of its model that the revision ran.
+        FAILED_PRECONDITION if there is no earlier revision, NOT_FOUND if it is not kept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PromoteServing(self, request, context):
+        """Gives what a predictor runs to main, with the requests of both, and removes the predictor. What runs is not started
+        again. FAILED_PRECONDITION unless the predictor is ready.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AbortServing(self, request, context):
+        """Removes a predictor. The others share its requests in proportion to their shares.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ScaleServing(self, request, context):
+        """Changes the number of processes of a predictor and nothing else.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListInstances(self, request, context):
         """Lists the processes of a Serving.
         """
@@ -230,6 +292,31 @@ def add_ServingServiceServicer_to_server(servicer, server):
             'SetTraffic': grpc.unary_unary_rpc_method_handler(
                     servicer.SetTraffic,
                     request_deserializer=klever_dot_v1alpha1_dot_serving__service__pb2.SetTrafficRequest.FromString,
+                    response_serializer=klever_dot_v1alpha1_dot_serving__pb2.Serving.SerializeToString,
+            ),
+            'ListServingRevisions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListServingRevisions,
+                    request_deserializer=klever_dot_v1alpha1_dot_serving__service__pb2.ListServingRevisionsRequest.FromString,
+                    response_serializer=klever_dot_v1alpha1_dot_serving__service__pb2.ListServingRevisionsResponse.SerializeToString,
+            ),
+            'RollbackServing': grpc.unary_unary_rpc_method_handler(
+                    servicer.RollbackServing,
+                    request_deserializer=klever_dot_v1alpha1_dot_serving__service__pb2.RollbackServingRequest.FromString,
+                    response_serializer=klever_dot_v1alpha1_dot_serving__pb2.Serving.SerializeToString,
+            ),
+            'PromoteServing': grpc.unary_unary_rpc_method_handler(
+                    servicer.PromoteServing,
+                    request_deserializer=klever_dot_v1alpha1_dot_serving__service__pb2.PromoteServingRequest.FromString,
+                    response_serializer=klever_dot_v1alpha1_dot_serving__pb2.Serving.SerializeToString,
+            ),
+            'AbortServing': grpc.unary_unary_rpc_method_handler(
+                    servicer.AbortServing,
+                    request_deserializer=klever_dot_v1alpha1_dot_serving__service__pb2.AbortServingRequest.FromString,
+                    response_serializer=klever_dot_v1alpha1_dot_serving__pb2.Serving.SerializeToString,
+            ),
+            'ScaleServing': grpc.unary_unary_rpc_method_handler(
+                    servicer.ScaleServing,
+                    request_deserializer=klever_dot_v1alpha1_dot_serving__service__pb2.ScaleServingRequest.FromString,
                     response_serializer=klever_dot_v1alpha1_dot_serving__pb2.Serving.SerializeToString,
             ),
             'ListInstances': grpc.unary_unary_rpc_method_handler(
@@ -469,6 +556,141 @@ class ServingService(object):
             target,
             '/klever.v1alpha1.ServingService/SetTraffic',
             klever_dot_v1alpha1_dot_serving__service__pb2.SetTrafficRequest.SerializeToString,
+            klever_dot_v1alpha1_dot_serving__pb2.Serving.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListServingRevisions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/klever.v1alpha1.ServingService/ListServingRevisions',
+            klever_dot_v1alpha1_dot_serving__service__pb2.ListServingRevisionsRequest.SerializeToString,
+            klever_dot_v1alpha1_dot_serving__service__pb2.ListServingRevisionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RollbackServing(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/klever.v1alpha1.ServingService/RollbackServing',
+            klever_dot_v1alpha1_dot_serving__service__pb2.RollbackServingRequest.SerializeToString,
+            klever_dot_v1alpha1_dot_serving__pb2.Serving.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PromoteServing(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/klever.v1alpha1.ServingService/PromoteServing',
+            klever_dot_v1alpha1_dot_serving__service__pb2.PromoteServingRequest.SerializeToString,
+            klever_dot_v1alpha1_dot_serving__pb2.Serving.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AbortServing(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/klever.v1alpha1.ServingService/AbortServing',
+            klever_dot_v1alpha1_dot_serving__service__pb2.AbortServingRequest.SerializeToString,
+            klever_dot_v1alpha1_dot_serving__pb2.Serving.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ScaleServing(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/klever.v1alpha1.ServingService/ScaleServing',
+            klever_dot_v1alpha1_dot_serving__service__pb2.ScaleServingRequest.SerializeToString,
             klever_dot_v1alpha1_dot_serving__pb2.Serving.FromString,
             options,
             channel_credentials,

@@ -54,6 +54,20 @@ class ServingServiceStub:
     """Streams the Servings that match, as they are and as they change."""
     SetTraffic: _grpc.UnaryUnaryMultiCallable[_serving_service_pb2.SetTrafficRequest, _serving_pb2.Serving]
     """Changes shares of predictors, all at once or not at all."""
+    ListServingRevisions: _grpc.UnaryUnaryMultiCallable[_serving_service_pb2.ListServingRevisionsRequest, _serving_service_pb2.ListServingRevisionsResponse]
+    """Lists the specs with which a Serving was Ready, by name: each with its pinned models, author and times of service."""
+    RollbackServing: _grpc.UnaryUnaryMultiCallable[_serving_service_pb2.RollbackServingRequest, _serving_pb2.Serving]
+    """Returns to the predictors of a revision, each with the version of its model that the revision ran.
+    FAILED_PRECONDITION if there is no earlier revision, NOT_FOUND if it is not kept.
+    """
+    PromoteServing: _grpc.UnaryUnaryMultiCallable[_serving_service_pb2.PromoteServingRequest, _serving_pb2.Serving]
+    """Gives what a predictor runs to main, with the requests of both, and removes the predictor. What runs is not started
+    again. FAILED_PRECONDITION unless the predictor is ready.
+    """
+    AbortServing: _grpc.UnaryUnaryMultiCallable[_serving_service_pb2.AbortServingRequest, _serving_pb2.Serving]
+    """Removes a predictor. The others share its requests in proportion to their shares."""
+    ScaleServing: _grpc.UnaryUnaryMultiCallable[_serving_service_pb2.ScaleServingRequest, _serving_pb2.Serving]
+    """Changes the number of processes of a predictor and nothing else."""
     ListInstances: _grpc.UnaryUnaryMultiCallable[_serving_service_pb2.ListInstancesRequest, _serving_service_pb2.ListInstancesResponse]
     """Lists the processes of a Serving."""
     ListEvents: _grpc.UnaryUnaryMultiCallable[_common_pb2.ListEventsRequest, _common_pb2.ListEventsResponse]
@@ -86,6 +100,20 @@ class ServingServiceAsyncStub(ServingServiceStub):
     """Streams the Servings that match, as they are and as they change."""
     SetTraffic: _aio.UnaryUnaryMultiCallable[_serving_service_pb2.SetTrafficRequest, _serving_pb2.Serving]  # type: ignore[assignment]
     """Changes shares of predictors, all at once or not at all."""
+    ListServingRevisions: _aio.UnaryUnaryMultiCallable[_serving_service_pb2.ListServingRevisionsRequest, _serving_service_pb2.ListServingRevisionsResponse]  # type: ignore[assignment]
+    """Lists the specs with which a Serving was Ready, by name: each with its pinned models, author and times of service."""
+    RollbackServing: _aio.UnaryUnaryMultiCallable[_serving_service_pb2.RollbackServingRequest, _serving_pb2.Serving]  # type: ignore[assignment]
+    """Returns to the predictors of a revision, each with the version of its model that the revision ran.
+    FAILED_PRECONDITION if there is no earlier revision, NOT_FOUND if it is not kept.
+    """
+    PromoteServing: _aio.UnaryUnaryMultiCallable[_serving_service_pb2.PromoteServingRequest, _serving_pb2.Serving]  # type: ignore[assignment]
+    """Gives what a predictor runs to main, with the requests of both, and removes the predictor. What runs is not started
+    again. FAILED_PRECONDITION unless the predictor is ready.
+    """
+    AbortServing: _aio.UnaryUnaryMultiCallable[_serving_service_pb2.AbortServingRequest, _serving_pb2.Serving]  # type: ignore[assignment]
+    """Removes a predictor. The others share its requests in proportion to their shares."""
+    ScaleServing: _aio.UnaryUnaryMultiCallable[_serving_service_pb2.ScaleServingRequest, _serving_pb2.Serving]  # type: ignore[assignment]
+    """Changes the number of processes of a predictor and nothing else."""
     ListInstances: _aio.UnaryUnaryMultiCallable[_serving_service_pb2.ListInstancesRequest, _serving_service_pb2.ListInstancesResponse]  # type: ignore[assignment]
     """Lists the processes of a Serving."""
     ListEvents: _aio.UnaryUnaryMultiCallable[_common_pb2.ListEventsRequest, _common_pb2.ListEventsResponse]  # type: ignore[assignment]
@@ -163,6 +191,50 @@ class ServingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_serving_pb2.Serving, _abc.Awaitable[_serving_pb2.Serving]]:
         """Changes shares of predictors, all at once or not at all."""
+
+    @_abc_1.abstractmethod
+    def ListServingRevisions(
+        self,
+        request: _serving_service_pb2.ListServingRevisionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_serving_service_pb2.ListServingRevisionsResponse, _abc.Awaitable[_serving_service_pb2.ListServingRevisionsResponse]]:
+        """Lists the specs with which a Serving was Ready, by name: each with its pinned models, author and times of service."""
+
+    @_abc_1.abstractmethod
+    def RollbackServing(
+        self,
+        request: _serving_service_pb2.RollbackServingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_serving_pb2.Serving, _abc.Awaitable[_serving_pb2.Serving]]:
+        """Returns to the predictors of a revision, each with the version of its model that the revision ran.
+        FAILED_PRECONDITION if there is no earlier revision, NOT_FOUND if it is not kept.
+        """
+
+    @_abc_1.abstractmethod
+    def PromoteServing(
+        self,
+        request: _serving_service_pb2.PromoteServingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_serving_pb2.Serving, _abc.Awaitable[_serving_pb2.Serving]]:
+        """Gives what a predictor runs to main, with the requests of both, and removes the predictor. What runs is not started
+        again. FAILED_PRECONDITION unless the predictor is ready.
+        """
+
+    @_abc_1.abstractmethod
+    def AbortServing(
+        self,
+        request: _serving_service_pb2.AbortServingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_serving_pb2.Serving, _abc.Awaitable[_serving_pb2.Serving]]:
+        """Removes a predictor. The others share its requests in proportion to their shares."""
+
+    @_abc_1.abstractmethod
+    def ScaleServing(
+        self,
+        request: _serving_service_pb2.ScaleServingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_serving_pb2.Serving, _abc.Awaitable[_serving_pb2.Serving]]:
+        """Changes the number of processes of a predictor and nothing else."""
 
     @_abc_1.abstractmethod
     def ListInstances(

@@ -17,7 +17,12 @@ INPUTS = [{"name": f"{n:03}" + "x" * 900, "size": [1], "dType": "float32"} for n
 def large(shared_platform: Platform) -> str:
     """A project with models whose metadata has almost 1 MiB each."""
     for number in range(VERSIONS):
-        config = {"format": "ONNX", "description": str(number), "signature": {"inputs": INPUTS, "outputs": INPUTS[:1]}}
+        config = {
+            "format": "ONNX",
+            "description": str(number),
+            "signature": {"inputs": INPUTS, "outputs": INPUTS[:1]},
+            "directoryStructure": ["model/other.txt"],
+        }
         push(shared_platform, f"large/m{number:02}", config, layer_of({"other.txt": b"x"}))
     return "/api/v1alpha1/projects/large/models"
 

@@ -207,6 +207,13 @@ def test_an_honest_generate_is_answered(echo: Platform, verb: str) -> None:
         assert (answer["FOUT"], answer["SOUT"]) == (1.5, "classification")
 
 
+@pytest.mark.parametrize("body", ["[1]", "1", '"text"', '{"parameters": 1}', "{"])
+def test_what_is_no_request_to_generate_is_the_clients_mistake(echo: Platform, body: str) -> None:
+    path = f"/seldon/default/{NAME}/v2/models/{NAME}/generate"
+    status, text = echo.http("POST", path, body, **{"Content-Type": "application/json"})
+    assert status == 400, text
+
+
 async def test_generated_requests(echo: Platform) -> None:
     """Some thousand; `bench/fuzz.py` sends as many as one likes."""
     outcome = await fuzz(echo, range(3000))

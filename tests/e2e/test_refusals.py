@@ -89,7 +89,9 @@ def test_a_write_needs_the_token(shared: Platform) -> None:
 def test_a_model_that_cannot_be_served_is_said(shared: Platform, model: str, said: str, code: int) -> None:
     shared.push("team/flowers:v1", "pmml")
     name = "bad-" + model.partition("/")[2].partition(":")[0]
-    shared.run("klever", "deploy", model, "--name", name)
+    spec = {"predictors": [{"name": "main", "model": model}]}
+    manifest = {"apiVersion": "kleveross.io/v1alpha1", "kind": "Serving", "metadata": {"name": name}, "spec": spec}
+    shared.run("klever", "apply", "-f", "-", stdin=json.dumps(manifest))
     until(lambda: said in json.dumps(shared.get("servings", name)["status"]))
     assert shared.infer(name)[0] == 503
     late = shared.run("klever", "wait", "serving", name, "--for=condition=Ready", "--timeout", "1s", check=False)

@@ -29,7 +29,7 @@ SERVING = {
     "apiVersion": "kleveross.io/v1alpha1",
     "kind": "Serving",
     "metadata": {"name": "adder"},
-    "spec": {"predictors": [{"name": "main", "model": "team/adder:v1"}]},
+    "spec": {"predictors": [{"name": "main", "model": "team/adder:v1"}], "revisionHistoryLimit": 0},
 }
 
 
@@ -43,7 +43,7 @@ def test_controllers(source: Platform, workplace: Platform, own_cluster: Cluster
             own_cluster.kubectl("create", "-f", "-", stdin=json.dumps(obj))
         own_cluster.kubectl("wait", "--for=condition=Ready", "--timeout=40s", "serving/adder")
         own_cluster.kubectl("wait", "--for=delete", "--timeout=40s", "modeljob/short")
-        for replicas in (0, 1, 0, 1):  # the same event again
+        for replicas in (0, 1, 0, 2):  # the same event again, and another revision
             patch = {"spec": {"predictors": [SERVING["spec"]["predictors"][0] | {"replicas": replicas}]}}  # type: ignore[index]
             own_cluster.kubectl("patch", "serving", "adder", "--type=merge", "-p", json.dumps(patch))
             own_cluster.kubectl(
@@ -92,6 +92,8 @@ def test_the_platform(tmp_path: Path, own_cluster: Cluster) -> None:
             **{"Content-Type": "application/json", "Authorization": f"Bearer {platform.token}"},
         )
         platform.run("klever", "traffic", "adder", "main=100")
+        platform.run("klever", "history", "serving", "adder")
+        platform.run("klever", "rollback", "adder", "--to", "1")
         platform.run("klever", "apply", "-f", "-", stdin=json.dumps(KEPT))
         platform.get("modeljobs", "kept")
         platform.run("klever", "events", "serving", "adder")
@@ -126,7 +128,8 @@ def test_people(tmp_path: Path, own_cluster: Cluster) -> None:
         own_cluster.kubectl(
             "--kubeconfig", str(kubeconfig), "-n", "janes", "--request-timeout=5s", "get", kind, "-w", check=False
         )
-    janes = ("--kubeconfig", str(kubeconfig), "--request-timeout=5s", "get", "modelinspections")
-    for more in ((), ("none",), ("-w",)):
-        own_cluster.kubectl(*janes, *more, check=False)
+    for resource in ("modelinspections", "servingrevisions"):
+        janes = ("--kubeconfig", str(kubeconfig), "-n", "janes", "--request-timeout=5s", "get", resource)
+        for more in ((), ("none",), ("-w",)):
+            own_cluster.kubectl(*janes, *more, check=False)
     assert used(own_cluster, "jane") == granted("users.yaml")

@@ -35,19 +35,18 @@ class Slot:
     """The identity of one replica, whatever runs there."""
 
     key: ServingKey
-    predictor: str
     workload: str
     index: int
 
     @property
     def process(self) -> str:
         """The id of the process. The parts are DNS labels, so dots keep them apart."""
-        return f"{PROCESS_PREFIX}{self.key.namespace}.{self.key.name}.{self.predictor}.{self.workload}.{self.index}"
+        return f"{PROCESS_PREFIX}{self.key.namespace}.{self.key.name}.{self.workload}.{self.index}"
 
     @property
     def name(self) -> str:
         """The name that people see. It is unique in its namespace."""
-        return f"{self.key.name}-{self.predictor}-{self.workload}-{self.index}"
+        return f"{self.key.name}-{self.workload}-{self.index}"
 
 
 @dataclass(frozen=True, slots=True)

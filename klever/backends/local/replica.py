@@ -89,7 +89,7 @@ class Replica:
     ) -> None:
         self.slot = slot
         trust = record.trust if record else Trust.CODE
-        self.instance = Instance(slot.name, slot.predictor, slot.workload, InstancePhase.PENDING, trust=trust)
+        self.instance = Instance(slot.name, "", slot.workload, InstancePhase.PENDING, trust=trust, index=slot.index)
         self._launcher = launcher
         self._prober = prober
         self._timing = timing
@@ -108,7 +108,7 @@ class Replica:
         """Set what the replica runs. A running replica uses it at its next start only."""
         if not self._workload.done():
             self._workload.set_result(workload)
-        self.instance = replace(self.instance, trust=workload.trust)
+        self.instance = replace(self.instance, predictor=workload.predictor, trust=workload.trust)
 
     def wake(self) -> None:
         """Notice that the process may have changed."""

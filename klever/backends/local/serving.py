@@ -49,7 +49,7 @@ class LocalServing:
         """Make these workloads exist, leave those to keep, and end all others. None ends everything."""
         keep = workload.keep if workload else frozenset[str]()
         self._wanted = {
-            Slot(self.key, predictor.predictor, predictor.id, index): predictor
+            Slot(self.key, predictor.id, index): predictor
             for predictor in (workload.predictors if workload else ())
             for index in range(predictor.replicas)
         }

@@ -9,23 +9,24 @@ from pathlib import Path
 
 from klever.cli.commands.client import connect
 from klever.cli.commands.endpoint import Endpoint
+from klever.cli.commands.examples import Requests, requests_to
 from klever.cli.commands.flags import add_server, add_wait
 from klever.cli.commands.output import seconds
 from klever.cli.terminal import escaped
 from klever.errors import InvalidError
-from klever.limits import DEFAULTS
-from klever.runtimes.openinference import example, infer_path, model_path, read_inputs
 
 EXAMPLES = """  klever predict digits --input request.json
-  klever predict digits --example            (zeros of the shapes that it says it takes)
+  klever predict digits --example            (a request that the model accepts)
   echo '{"inputs": [...]}' | klever predict digits --input -"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="the Serving")
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--input", metavar="FILE.json", help="request body (Open Inference Protocol); - for stdin")
-    source.add_argument("--example", action="store_true", help="send zeros of the shapes that it says it takes")
+    source.add_argument(
+        "--input", metavar="FILE.json", help="request body, in the protocol of its runtime; - for stdin"
+    )
+    source.add_argument("--example", action="store_true", help="send a request that the model accepts")
     parser.add_argument("--show-request", action="store_true", help="print the request body to standard error")
     parser.add_argument("-H", "--header", action="append", default=[], metavar="NAME:VALUE", help="a request header")
     add_wait(parser)
@@ -35,10 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     headers, timeout = _headers(args.header), seconds(args.timeout)
     model = Endpoint(connect(args), args.name, headers, timeout)
-    body = _example(model.ask("GET", model_path(args.name))) if args.example else _read(args.input)
+    requests = requests_to(model.runtime, args.name)
+    body = _example(requests, model.ask("GET", requests.about)) if args.example else _read(args.input)
     if args.show_request:
         print(escaped(body.decode()), file=sys.stderr)
-    print(model.ask("POST", infer_path(args.name), body))
+    print(model.ask("POST", requests.infer, body))
     return 0
 
 
@@ -51,10 +53,10 @@ def _read(source: str) -> bytes:
     return content
 
 
-def _example(metadata: str) -> bytes:
-    """Return a request of zeros for a model of that metadata; raises `InvalidError` for one that has none."""
+def _example(requests: Requests, about: str) -> bytes:
+    """Return a request that the model accepts; raises `InvalidError` if what it says of itself gives none."""
     try:
-        return example(read_inputs(metadata), DEFAULTS)
+        return requests.example(about)
     except InvalidError as error:
         raise InvalidError(f"no example can be made: {error.message}; write a request, and use --input") from error
 

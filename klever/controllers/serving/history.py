@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
@@ -10,10 +10,11 @@ from typing import Any, Final
 from klever.api.kinds import SERVING, SERVING_REVISION, Object
 from klever.api.text import format_time
 from klever.catalog.catalogue import Version
+from klever.controllers.serving.revisions import intervals_of, is_owned, last_use, number_of, runs, serves
 from klever.errors import NotFoundError
 from klever.store import Key, Store
 
-__all__ = ["AUTHOR", "RevisionHistory", "is_revision", "pinned_predictors"]
+__all__ = ["AUTHOR", "RevisionHistory"]
 
 AUTHOR: Final = "kleveross.io/author"
 """Annotation of a Serving: the caller who wrote its spec."""
@@ -35,10 +36,10 @@ class RevisionHistory:
         if number := status.get("revision"):
             with suppress(NotFoundError):
                 found = await self._store.get(SERVING_REVISION, _key(metadata, number))
-                return found if _is_owned(found, metadata) and _serves(found) else None
+                return found if is_owned(found, serving) and serves(found) else None
         if status.get("observedGeneration"):
             return None
-        return next((r for r in reversed(await self._list(metadata)) if _serves(r)), None)  # the status was lost
+        return next((r for r in reversed(await self.revisions(serving)) if serves(r)), None)  # the status was lost
 
     async def record(self, serving: Object, versions: Versions, now: datetime) -> int:
         """Note that the Serving is Ready with its spec and these versions; returns the revision's number.
@@ -46,11 +47,12 @@ class RevisionHistory:
         Writes nothing if the revision is known and serves already.
         """
         last = await self.last_good(serving)
-        wanted = _identity(serving["spec"], _references(versions))
-        if last is not None and _identity_of(last) == wanted:
-            return int(last["spec"]["number"])
-        revisions = await self._list(serving["metadata"])
-        found = next((r for r in reversed(revisions) if _identity_of(r) == wanted), None)
+        predictors = serving["spec"]["predictors"]
+        pins = {name: str(version.pinned) for name, version in versions.items() if version is not None}
+        if last is not None and runs(last, predictors, pins):
+            return number_of(last)
+        revisions = await self.revisions(serving)
+        found = next((r for r in reversed(revisions) if runs(r, predictors, pins)), None)
         if found is None:
             found = await self._create(serving, versions, await self._next_number(serving))
         for other in revisions:
@@ -58,28 +60,27 @@ class RevisionHistory:
                 await self._end(other, now)
         await self._begin(found, now)
         await self._prune(serving, [r for r in revisions if r["metadata"]["uid"] != found["metadata"]["uid"]])
-        return int(found["spec"]["number"])
+        return number_of(found)
 
     async def end(self, serving: Object, now: datetime) -> None:
         """Note that nothing of the Serving serves any more: its replicas are scaled to zero."""
         if (last := await self.last_good(serving)) is not None:
             await self._end(last, now)
 
-    async def _list(self, metadata: Object) -> list[Object]:
+    async def revisions(self, serving: Object) -> list[Object]:
         """Return the revisions of this Serving, by number."""
-        found = await self._named(metadata)
-        return [r for r in found if _is_owned(r, metadata)]
+        return [r for r in await self._named(serving["metadata"]) if is_owned(r, serving)]
 
     async def _named(self, metadata: Object) -> list[Object]:
         """Return the revisions of every Serving that had this name."""
         page = await self._store.list(
             SERVING_REVISION, metadata["namespace"], fields=f"spec.serving={metadata['name']}"
         )
-        return sorted(page.items, key=lambda revision: int(revision["spec"]["number"]))
+        return sorted(page.items, key=number_of)
 
     async def _next_number(self, serving: Object) -> int:
         """Return a number that is new: also not that of a revision of a deleted Serving that still exists."""
-        known = [int(r["spec"]["number"]) for r in await self._named(serving["metadata"])]
+        known = [number_of(r) for r in await self._named(serving["metadata"])]
         return max([int(serving.get("status", {}).get("revision", 0)), *known]) + 1
 
     async def _create(self, serving: Object, versions: Versions, number: int) -> Object:
@@ -114,12 +115,12 @@ class RevisionHistory:
         )
 
     async def _begin(self, revision: Object, now: datetime) -> None:
-        if not _serves(revision):
-            await self._write(revision, [*_intervals(revision), {"startTime": format_time(now)}])
+        if not serves(revision):
+            await self._write(revision, [*intervals_of(revision), {"startTime": format_time(now)}])
 
     async def _end(self, revision: Object, now: datetime) -> None:
-        if _serves(revision):
-            *earlier, last = _intervals(revision)
+        if serves(revision):
+            *earlier, last = intervals_of(revision)
             await self._write(revision, [*earlier, {**last, "endTime": format_time(now)}])
 
     async def _write(self, revision: Object, intervals: list[dict[str, Any]]) -> None:
@@ -132,63 +133,12 @@ class RevisionHistory:
     async def _prune(self, serving: Object, others: list[Object]) -> None:
         """Delete the revisions beyond the limit: those that served longest ago."""
         limit = int(serving["spec"].get("revisionHistoryLimit", 10))
-        for revision in sorted(others, key=_last_use, reverse=True)[limit:]:
+        for revision in sorted(others, key=last_use, reverse=True)[limit:]:
             metadata = revision["metadata"]
             with suppress(NotFoundError):
                 key = Key(metadata["namespace"], metadata["name"])
                 await self._store.delete(SERVING_REVISION, key, uid=metadata["uid"])
 
 
-def is_revision(revision: Object, spec: Mapping[str, Any], versions: Versions) -> bool:
-    """Say whether a spec with these versions of its models is the revision's."""
-    return _identity_of(revision) == _identity(spec, _references(versions))
-
-
-def pinned_predictors(revision: Object) -> list[dict[str, Any]]:
-    """Return the predictors of a revision with the digests that they ran."""
-    predictors: list[dict[str, Any]] = revision["spec"]["template"]["predictors"]
-    return _pin(predictors, _pins(revision))
-
-
-def _references(versions: Versions) -> dict[str, str]:
-    return {name: str(version.pinned) for name, version in versions.items() if version is not None}
-
-
-def _pins(revision: Object) -> dict[str, str]:
-    return {model["predictor"]: model["model"] for model in revision["spec"].get("models", ())}
-
-
-def _pin(predictors: Iterable[dict[str, Any]], pins: Mapping[str, str]) -> list[dict[str, Any]]:
-    return [{**p, "model": pins[p["name"]]} if p["name"] in pins else p for p in predictors]
-
-
-def _identity(spec: Mapping[str, Any], pins: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return what tells revisions apart: the predictors and the versions of their models."""
-    return _pin(spec["predictors"], pins)
-
-
-def _identity_of(revision: Object) -> list[dict[str, Any]]:
-    return _identity(revision["spec"]["template"], _pins(revision))
-
-
 def _key(metadata: Object, number: int) -> Key:
     return Key(metadata["namespace"], f"{metadata['name']}-{number}")
-
-
-def _is_owned(revision: Object, metadata: Object) -> bool:
-    return any(owner["uid"] == metadata["uid"] for owner in revision["metadata"].get("ownerReferences", ()))
-
-
-def _intervals(revision: Object) -> list[dict[str, Any]]:
-    intervals: list[dict[str, Any]] = revision.get("status", {}).get("served", [])
-    return intervals
-
-
-def _last_use(revision: Object) -> tuple[str, int]:
-    """Sort revisions by when they began to serve last."""
-    return max((i["startTime"] for i in _intervals(revision)), default=""), int(revision["spec"]["number"])
-
-
-def _serves(revision: Object) -> bool:
-    intervals = _intervals(revision)
-    return bool(intervals) and "endTime" not in intervals[-1]

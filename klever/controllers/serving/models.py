@@ -1,4 +1,4 @@
-"""Pins each predictor's model: a tag is resolved once per generation, inspected, and waits for its signature."""
+"""Pins each predictor's model: a tag is resolved once, inspected, and waits for its signature."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ModelResolver:
     async def resolve(self, serving: Object) -> dict[str, ResolvedModel]:
         """Return what became of each predictor's model, by predictor name. Errors are in the result.
 
-        A tag that this generation pinned stays pinned. It only reads: a job that is missing is in the result, too.
+        A tag that was pinned stays pinned. It only reads: a job that is missing is in the result, too.
         """
         predictors = [_pinned(p, pin_of(serving, p).get("digest", "")) for p in serving["spec"]["predictors"]]
         return await self.resolve_predictors(serving["metadata"]["namespace"], predictors)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from klever.backends import Instance, InstancePhase, PredictorWorkload
+from klever.controllers.serving.replicas import Replicas, merged
 from klever.controllers.serving.snapshot import Resolution, Snapshot
 from klever.controllers.serving.workloads import workload_of
 from klever.routers import Route, RouteKey, Target
@@ -41,8 +44,11 @@ class PredictorPlan:
 class Plan:
     predictors: tuple[PredictorPlan, ...]
     route: Route
-    fallbacks: tuple[PredictorWorkload, ...]
-    """What the last good revision runs in place of predictors whose wanted workload does not take requests yet."""
+    running: tuple[PredictorWorkload, ...]
+    """What shall run: what the predictors want, and what the last good revision runs until that takes the requests.
+
+    Predictors that run the same share one workload.
+    """
     keep: frozenset[str]
     """Other workloads that still get requests: to be left as they are."""
     retired: tuple[str, ...]
@@ -54,12 +60,7 @@ class Plan:
 
     @property
     def wanted(self) -> tuple[PredictorWorkload, ...]:
-        return tuple(p.wanted for p in self.predictors if p.wanted is not None)
-
-    @property
-    def running(self) -> tuple[PredictorWorkload, ...]:
-        """Everything that shall run, beside `keep`."""
-        return (*self.wanted, *self.fallbacks)
+        return _wanted(self.predictors)
 
     def failed(self, snapshot: Snapshot, why: str, *, refused: bool = False) -> Plan:
         """Return the plan that was not applied: what is published is still what it was."""
@@ -68,34 +69,58 @@ class Plan:
 
 def make_plan(snapshot: Snapshot) -> Plan:
     """Plan a Serving."""
-    spec = snapshot.serving["spec"]
-    shares = read_shares(spec["predictors"])
-    predictors = tuple(_predictor(snapshot, p, shares.get(p["name"])) for p in spec["predictors"])
-    targets = [_target(snapshot, p) for p in predictors]
+    replicas = Replicas(snapshot.instances)
+    predictors = _predictors(snapshot, replicas)
+    endpoints = _Endpoints(replicas, {w.id: w.replicas for w in merged(_wanted(predictors))})
+    targets = [_target(snapshot, endpoints, p) for p in predictors]
     awaited = sum(t.weight for p, t in zip(predictors, targets, strict=True) if _is_awaited(p, t))
-    route = _route(snapshot, [*targets, *_departing(snapshot, {p.name for p in predictors}, awaited)])
-    fallbacks = tuple(_fallbacks(snapshot, predictors, awaited))
-    running = {p.wanted.id for p in predictors if p.wanted is not None} | {w.id for w in fallbacks}
-    live = {t.workload for t in route.targets if t.http}
-    before = {t.workload for t in snapshot.route.targets if t.http} if snapshot.route else set()
-    return Plan(predictors, route, fallbacks, frozenset(live - running), tuple(sorted(before - live)))
+    route = _route(snapshot, [*targets, *_departing(snapshot, endpoints, {p.name for p in predictors}, awaited)])
+    running = merged(_wanted(predictors), _fallbacks(snapshot, predictors, awaited))
+    live = {(t.predictor, t.workload) for t in route.targets if t.http}
+    before = {(t.predictor, t.workload) for t in snapshot.route.targets if t.http} if snapshot.route else set()
+    return Plan(
+        predictors=predictors,
+        route=route,
+        running=tuple(replicas.held(workload) for workload in running),
+        keep=frozenset(workload for _, workload in live) - {w.id for w in running},
+        retired=tuple(sorted({workload for _, workload in before - live})),
+    )
 
 
-def _predictor(snapshot: Snapshot, predictor: dict[str, Any], share: int | None) -> PredictorPlan:
+def _wanted(predictors: Iterable[PredictorPlan]) -> tuple[PredictorWorkload, ...]:
+    return tuple(p.wanted for p in predictors if p.wanted is not None)
+
+
+def _predictors(snapshot: Snapshot, replicas: Replicas) -> tuple[PredictorPlan, ...]:
+    """Plan the predictors in order: of a workload that several use the first counts its replicas first."""
+    spec = snapshot.serving["spec"]["predictors"]
+    shares = read_shares(spec)
+    counted: Counter[str] = Counter()
+    plans = []
+    for predictor in spec:
+        plan = _predictor(snapshot, replicas, counted, predictor, shares.get(predictor["name"]))
+        if plan.wanted is not None:
+            counted[plan.wanted.id] += plan.wanted.replicas
+        plans.append(plan)
+    return tuple(plans)
+
+
+def _predictor(
+    snapshot: Snapshot, replicas: Replicas, counted: Counter[str], predictor: dict[str, Any], share: int | None
+) -> PredictorPlan:
     name = predictor["name"]
     model = snapshot.models[name]
-    wanted, message, failed = None, model.message, model.state in (Resolution.FAILED, Resolution.DENIED)
+    wanted, ready, message, failed = None, 0, model.message, model.state in (Resolution.FAILED, Resolution.DENIED)
     if violations := snapshot.violations.get(name):
         message, failed = "; ".join(map(str, violations)), True
     elif model.state is Resolution.RESOLVED:
         wanted = workload_of(predictor, model)
-    instances = [i for i in snapshot.instances if i.predictor == name]
-    mine = [i for i in instances if wanted is not None and i.workload == wanted.id]
-    ready = sum(i.phase is InstancePhase.READY for i in mine)
+        ready = max(min(replicas.ready(wanted.id) - counted[wanted.id], wanted.replicas), 0)
     if wanted is not None and ready < wanted.replicas:
-        message, failed = _trouble(mine), any(i.phase is InstancePhase.FAILED for i in mine)
-    live = _live_workload(snapshot, name, wanted, instances)
-    serving = sum(i.phase is InstancePhase.READY for i in instances if i.workload == live)
+        instances = replicas.of(wanted.id)
+        message, failed = _trouble(instances), any(i.phase is InstancePhase.FAILED for i in instances)
+    live = _live_workload(snapshot, replicas, name, wanted)
+    serving = ready if wanted is not None and live == wanted.id else replicas.ready(live)
     return PredictorPlan(name, wanted, live, share, header_matches(predictor), ready, serving, message, failed)
 
 
@@ -121,33 +146,28 @@ def _fallbacks(snapshot: Snapshot, predictors: tuple[PredictorPlan, ...], awaite
             yield fallback.workload
 
 
-def _live_workload(snapshot: Snapshot, name: str, wanted: PredictorWorkload | None, instances: list[Instance]) -> str:
+def _live_workload(snapshot: Snapshot, replicas: Replicas, name: str, wanted: PredictorWorkload | None) -> str:
     """Choose the workload that gets the requests: the new one once it is all ready, the old one until then.
 
     The old one is what is published, or else what the last good revision runs.
     """
-    ready: dict[str, int] = {}
-    for instance in instances:
-        if instance.phase is InstancePhase.READY:
-            ready[instance.workload] = ready.get(instance.workload, 0) + 1
-    old = next(
-        (t.workload for t in (snapshot.route.targets if snapshot.route else ()) if t.predictor == name and t.http), ""
-    )
+    published = snapshot.route.targets if snapshot.route else ()
+    old = next((t.workload for t in published if t.predictor == name and t.http), "")
     fallback = snapshot.last_good.get(name)
-    if not ready.get(old) and fallback is not None:
+    if not replicas.ready(old) and fallback is not None:
         old = fallback.workload.id
     if wanted is not None:
-        enough = wanted.replicas if ready.get(old) and old != wanted.id else 1
-        if wanted.replicas == 0 or ready.get(wanted.id, 0) >= enough:
+        enough = wanted.replicas if replicas.ready(old) and old != wanted.id else 1
+        if wanted.replicas == 0 or replicas.ready(wanted.id) >= enough:
             return wanted.id
-    if ready.get(old):
+    if replicas.ready(old):
         return old
-    return wanted.id if wanted is not None and ready.get(wanted.id) else ""
+    return wanted.id if wanted is not None and replicas.ready(wanted.id) else ""
 
 
 def _route(snapshot: Snapshot, targets: list[Target]) -> Route:
     metadata = snapshot.serving["metadata"]
-    return Route(RouteKey(metadata["namespace"], metadata["name"]), _rebalanced(targets))
+    return Route(RouteKey(metadata["namespace"], metadata["name"]), _rebalanced(snapshot, targets))
 
 
 def _is_awaited(predictor: PredictorPlan, target: Target) -> bool:
@@ -156,23 +176,23 @@ def _is_awaited(predictor: PredictorPlan, target: Target) -> bool:
     return not target.headers and not target.http and not off
 
 
-def _departing(snapshot: Snapshot, named: set[str], share: int) -> list[Target]:
+def _departing(snapshot: Snapshot, endpoints: _Endpoints, named: set[str], share: int) -> list[Target]:
     """Return the targets of predictors that the spec does not name any more: they take the share of those awaited.
 
     They are published, or the last good revision runs them.
     """
     published = snapshot.route.targets if snapshot.route else ()
     left = [t for t in published if t.predictor not in named and not t.headers and t.weight > 0]
-    able = [t for t in (_reached(snapshot, t) for t in left) if t.http]
+    able = [t for t in map(endpoints.reach, left) if t.http]
     for name, last in snapshot.last_good.items():
         if name not in named and last.share and name not in {t.predictor for t in able}:
-            target = _reached(snapshot, Target(name, last.workload.id, last.protocol, last.share, ()))
+            target = endpoints.reach(Target(name, last.workload.id, last.protocol, last.share, ()))
             able += [target] if target.http else []
     weights = inherit({t.predictor: t.weight for t in able}, share)
     return [replace(t, weight=weights[t.predictor]) for t in able if t.predictor in weights]
 
 
-def _target(snapshot: Snapshot, predictor: PredictorPlan) -> Target:
+def _target(snapshot: Snapshot, endpoints: _Endpoints, predictor: PredictorPlan) -> Target:
     target = Target(
         predictor=predictor.name,
         workload=predictor.live,
@@ -181,7 +201,7 @@ def _target(snapshot: Snapshot, predictor: PredictorPlan) -> Target:
         http=(),
         headers=predictor.headers,
     )
-    return _reached(snapshot, target)
+    return endpoints.reach(target)
 
 
 def _protocol(snapshot: Snapshot, predictor: PredictorPlan) -> WireProtocol:
@@ -197,18 +217,38 @@ def _protocol(snapshot: Snapshot, predictor: PredictorPlan) -> WireProtocol:
     return next((t.protocol for t in published if (t.predictor, t.workload) == live), wanted)
 
 
-def _reached(snapshot: Snapshot, target: Target) -> Target:
-    """Return the target with the endpoints of its replicas that are ready. Replicas may share one."""
-    slots = (i for i in snapshot.instances if (i.predictor, i.workload) == (target.predictor, target.workload))
-    ready = [i for i in slots if i.phase is InstancePhase.READY]
-    http, grpc = {i.http for i in ready if i.http}, {i.grpc for i in ready if i.grpc}
-    guard = next((i.guard for i in ready if i.guard), Guard.NONE)
-    return replace(target, http=tuple(sorted(http)), grpc=tuple(sorted(grpc)), guard=guard)
+class _Endpoints:
+    """Where targets are reached. `wanted` is the number of replicas by workload."""
+
+    def __init__(self, replicas: Replicas, wanted: Mapping[str, int]) -> None:
+        self._replicas = replicas
+        self._wanted = wanted
+
+    def reach(self, target: Target) -> Target:
+        """Return the target with the endpoints of its replicas that are ready and stay. Replicas may share one."""
+        ready = self._replicas.staying(target.workload, self._wanted.get(target.workload, sys.maxsize))
+        http, grpc = {i.http for i in ready if i.http}, {i.grpc for i in ready if i.grpc}
+        guard = next((i.guard for i in ready if i.guard), Guard.NONE)
+        return replace(target, http=tuple(sorted(http)), grpc=tuple(sorted(grpc)), guard=guard)
 
 
-def _rebalanced(targets: list[Target]) -> tuple[Target, ...]:
+def _rebalanced(snapshot: Snapshot, targets: list[Target]) -> tuple[Target, ...]:
     """Return the targets with live shares: a canary that crashes, or is not up yet, costs no request."""
     weights = {t.predictor: t.weight for t in targets if not t.headers}
     up = {t.predictor for t in targets if not t.headers and t.http}
+    if not any(weights[name] for name in up):
+        weights = _earlier_weights(snapshot, weights, up)
     shares = rebalance(weights, up)
     return tuple(t if t.headers else replace(t, weight=shares[t.predictor]) for t in targets)
+
+
+def _earlier_weights(snapshot: Snapshot, weights: dict[str, int], up: set[str]) -> dict[str, int]:
+    """Return the shares that predictors had before: those that shall have all requests are not up.
+
+    The weights stay as they are if none that is up had a share.
+    """
+    published = snapshot.route.targets if snapshot.route else ()
+    before = {name: last.share or 0 for name, last in snapshot.last_good.items()}
+    before |= {t.predictor: t.weight for t in published if not t.headers and t.weight}
+    earlier = {name: before.get(name, 0) for name in weights}
+    return earlier if any(earlier[name] for name in up) else weights

@@ -10,13 +10,14 @@ from typing import Any
 
 from klever.api.kinds import SERVING, Object
 from klever.backends import Backend, InstancePhase, ServingKey, Workload
-from klever.catalog.catalogue import Version
 from klever.controllers.inspections import allows_code
 from klever.controllers.jobs import apply_job
 from klever.controllers.report import report
-from klever.controllers.serving.history import RevisionHistory, is_revision, pinned_predictors
+from klever.controllers.serving.history import RevisionHistory
 from klever.controllers.serving.models import ModelResolver
 from klever.controllers.serving.plan import Plan, make_plan
+from klever.controllers.serving.replicas import Replicas
+from klever.controllers.serving.revisions import pinned_predictors, runs
 from klever.controllers.serving.snapshot import Fallback, Resolution, ResolvedModel, Snapshot
 from klever.controllers.serving.status import deleting_status, status_of
 from klever.controllers.serving.workloads import violations_of, workload_of
@@ -96,13 +97,15 @@ class ServingReconciler:
         serving = snapshot.serving
         if status["phase"] != "Ready":
             return status
-        number = await self._history.record(serving, _versions(snapshot.models), snapshot.now)
+        versions = {name: model.version for name, model in snapshot.models.items()}
+        number = await self._history.record(serving, versions, snapshot.now)
         return status | {"revision": number}
 
     async def _last_good(self, serving: Object, models: Mapping[str, ResolvedModel]) -> dict[str, Fallback]:
         """Return what the last good revision runs, unless the spec and its pinned models are that revision's."""
         revision = await self._history.last_good(serving)
-        if revision is None or is_revision(revision, serving["spec"], _versions(models)):
+        pins = {name: str(model.version.pinned) for name, model in models.items() if model.version is not None}
+        if revision is None or runs(revision, serving["spec"]["predictors"], pins):
             return {}
         predictors = pinned_predictors(revision)
         resolved = await self._models.resolve_predictors(serving["metadata"]["namespace"], predictors)
@@ -132,16 +135,18 @@ class ServingReconciler:
         workload = Workload(
             ServingKey(key.namespace, key.name), uid, plan.running, plan.keep | retired, plan.route.shares
         )
+        replicas = Replicas(snapshot.instances)  # those that are surplus take requests until the route is published
+        first = replace(workload, predictors=tuple(map(replicas.with_surplus, plan.running)))
         if self._backend.routes_shares:  # where both match a request, the older route wins
             matches = tuple(t for t in plan.route.targets if t.headers)
             await self._router.publish(replace(plan.route, targets=matches))
             await self._backend.ensure(workload)
         else:
-            await self._backend.ensure(workload)
+            await self._backend.ensure(first)
             await self._router.publish(plan.route)
         for retiring in plan.retired:
             await self._router.drain(plan.route.key, retiring)
-        if retired - {w.id for w in plan.running}:
+        if first != workload or retired - {w.id for w in plan.running}:
             await self._backend.ensure(replace(workload, keep=plan.keep))
         for model in snapshot.models.values():
             if model.job is not None:
@@ -174,10 +179,6 @@ def _fallbacks(predictors: list[dict[str, Any]], models: Mapping[str, ResolvedMo
         name, model = predictor["name"], models[predictor["name"]]
         if model.state is Resolution.RESOLVED:
             yield name, Fallback(workload_of(predictor, model), model.protocol, shares.get(name))
-
-
-def _versions(models: Mapping[str, ResolvedModel]) -> dict[str, Version | None]:
-    return {name: model.version for name, model in models.items()}
 
 
 def _crashes(snapshot: Snapshot, old: dict[str, Any]) -> Iterator[str]:

@@ -82,9 +82,12 @@ class Snapshot:
 
 
 def pin_of(serving: Object, predictor: dict[str, Any]) -> dict[str, str]:
-    """Return `digest` and `format` that this generation's predictor was pinned to; empty if it was not yet."""
-    this = (predictor["name"], predictor.get("model", ""), serving["metadata"].get("generation"))
+    """Return `digest` and `format` that the predictor's reference was pinned to; empty if it was not yet.
+
+    It stays pinned while the reference stays: a new number of replicas or share is no reason to run another version.
+    """
+    this = (predictor["name"], predictor.get("model", ""))
     for status in serving.get("status", {}).get("predictors", []):
-        if (status["name"], status.get("model"), status.get("observedGeneration")) == this:
+        if (status["name"], status.get("model")) == this:
             return {field: status[field] for field in ("digest", "format") if status.get(field)}
     return {}

@@ -127,6 +127,7 @@ def _predictor(snapshot: Snapshot, plan: Plan, predictor: PredictorPlan, spec: d
         "workload": predictor.live,
         "replicas": _wanted(spec),
         "readyReplicas": predictor.serving,
+        "ready": _is_ready(predictor),
         "message": predictor.message[:4096],
         "observedGeneration": snapshot.serving["metadata"]["generation"],
     }

@@ -44,7 +44,10 @@ def _violations(
 
 
 def workload_of(predictor: dict[str, Any], model: ResolvedModel) -> PredictorWorkload:
-    """Return the workload of a predictor whose model is resolved."""
+    """Return the workload of a predictor whose model is resolved.
+
+    Its id says what runs, whichever predictor uses it: a promotion or a swap moves requests and restarts nothing.
+    """
     version = model.version
     fields: dict[str, Any] = {
         "runtime": model.runtime,
@@ -56,8 +59,7 @@ def workload_of(predictor: dict[str, Any], model: ResolvedModel) -> PredictorWor
         "probe_path": predictor.get("probePath", ""),
         "resources": predictor.get("resources", {}),
     }
-    # With the name: two predictors of one model that swap it with another must not take each other's processes for new.
-    identity = json.dumps(fields | {"predictor": predictor["name"]}, sort_keys=True).encode()
+    identity = json.dumps(fields, sort_keys=True).encode()
     return PredictorWorkload(
         predictor=predictor["name"],
         id=hashlib.sha256(identity).hexdigest()[:10],

@@ -395,6 +395,10 @@ end
 
 -- Triton answers 500, and gRPC INTERNAL, to a request that it cannot parse. That is the client's mistake: 400, and
 -- INVALID_ARGUMENT.
+local UNPARSED = {
+  "failed to parse ", "Unable to parse ", "failed to get request params", "attempt to ", "Expected JSON ",
+}
+
 function envoy_on_response(handle)
   local headers = handle:headers()
   if headers:get("grpc-status") == "13" then
@@ -404,8 +408,10 @@ function envoy_on_response(handle)
   elseif headers:get(":status") == "500" then
     local body = handle:body()
     local text = body and body:getBytes(0, math.min(body:length(), 40)) or ""
-    if find(text, '^{"error":"failed to parse ') or find(text, '^{"error":"Unable to parse ') then
-      handle:headers():replace(":status", "400")
+    for _, words in ipairs(UNPARSED) do
+      if find(text, '^{"error":"' .. words) then
+        handle:headers():replace(":status", "400")
+      end
     end
   end
 end

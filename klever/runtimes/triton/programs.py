@@ -31,8 +31,9 @@ def source(name: str) -> bytes:
 
 
 def _tabular(framework: str, *suffixes: str) -> Program:
+    """The one file of a framework's model. Its name says nothing to the program."""
     sources = {"model.py": "tabular.py", "framework.py": f"frameworks/{framework}.py"}
-    return Program("tabular", sources, ModelFiles({"|".join(suffixes): f"model{suffixes[0]}"}))
+    return Program("tabular", sources, ModelFiles({"|".join(suffixes): "model"}))
 
 
 PROGRAMS: Final[Mapping[str, Program]] = {

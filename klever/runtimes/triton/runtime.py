@@ -28,6 +28,8 @@ __all__ = ["TritonRuntime"]
 
 _EXIT_S: Final = 5
 """Seconds that a stopping server waits for requests in progress, and for idle connections that clients keep open."""
+_LOAD_S: Final = 240
+"""Seconds that a program of the Python backend may take to load its model."""
 _RESTRICTED: Final = "model-repository,shared-memory,trace,logging"
 _OWN_ERRORS: Final = (b"ONNX Runtime: ", b"onnx runtime error", b"model error: ")
 """Begins an error of the model itself, in `files/` and in Triton's own ONNX Runtime backend."""
@@ -132,6 +134,8 @@ class TritonRuntime:
             "--allow-cpu-metrics=false",
             "--pinned-memory-pool-byte-size=0",
             f"--backend-config=python,shm-region-prefix-name={shared_memory}",
+            # Importing a large framework on a busy machine takes longer than the backend's 30 s.
+            f"--backend-config=python,stub-timeout-seconds={_LOAD_S}",
             f"--exit-timeout-secs={_EXIT_S}",
             "--log-format=ISO8601",
             # These tables of settings would push the reason of a failure out of the last lines.
@@ -163,6 +167,8 @@ def _environment(model: Model, at: Placement) -> Mapping[str, str]:
     return {
         "NVIDIA_VISIBLE_DEVICES": "",
         "OMP_NUM_THREADS": str(max(1, at.threads)),
+        # The sandbox's user has none, and some frameworks look for it when they are imported.
+        "HOME": str(at.work),
         **at.env,
         "MODEL_STORE": f"{at.store}/models",
         "SERVING_NAME": model.name,

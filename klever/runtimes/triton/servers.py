@@ -136,7 +136,7 @@ class EnvironmentServer:
 
     def links(self, model: Model) -> dict[str, str]:
         links = PROGRAMS[model.format].files.links(model.files)
-        return {f"{_MODEL}/{path}" if path else _MODEL: target for path, target in links.items()}
+        return {f"{_MODEL}/{path}": target for path, target in links.items()}
 
 
 def _version(model: Model) -> str:

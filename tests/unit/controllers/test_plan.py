@@ -42,8 +42,15 @@ def workload(predictor: dict[str, Any]) -> str:
 
 def instance(predictor: dict[str, Any], phase: InstancePhase = InstancePhase.READY, number: int = 0) -> Instance:
     name = f"{predictor['name']}-{number}"
-    address = f"127.0.0.1:{9000 + number}"
-    return Instance(name, predictor["name"], workload(predictor), phase, message=f"{name} is {phase}", http=address)
+    return Instance(
+        name,
+        predictor["name"],
+        workload(predictor),
+        phase,
+        message=f"{name} is {phase}",
+        http=f"127.0.0.1:{9000 + number}",
+        index=number,
+    )
 
 
 def weights(plan: Plan) -> dict[str, int]:
@@ -67,7 +74,8 @@ def test_the_share_of_a_canary_that_crashed_goes_to_the_others() -> None:
 
 def test_a_target_is_guarded_if_one_of_its_replicas_needs_it() -> None:
     guarded = replace(instance(MAIN, number=1), guard=Guard.TRITON)
-    (main, canary) = make_plan(seen(MAIN, CANARY, instances=(instance(MAIN), guarded, instance(CANARY)))).route.targets
+    two = {**MAIN, "replicas": 2}
+    (main, canary) = make_plan(seen(two, CANARY, instances=(instance(MAIN), guarded, instance(CANARY)))).route.targets
     assert (main.guard, canary.guard) == (Guard.TRITON, Guard.NONE)
 
 
@@ -112,7 +120,7 @@ def test_the_last_good_revision_serves_until_the_new_workload_is_ready_also_when
 
 
 def test_the_last_good_revision_serves_in_place_of_predictors_that_it_does_not_name() -> None:
-    old, new = {**MAIN, "traffic": 100}, {**MAIN, "name": "stable", "traffic": 100}
+    old, new = {**MAIN, "traffic": 100}, {**MAIN, "name": "stable", "traffic": 100, "command": ["serve", "better"]}
     last_good = fallback(old)
     starting = make_plan(replace(seen(new, instances=(instance(old),)), last_good=last_good))
     assert weights(starting) == {"main": 100, "stable": 0}
@@ -149,23 +157,56 @@ def test_a_workload_keeps_its_protocol_while_its_successors_model_is_unknown() -
     assert waiting.route == route
 
 
-def test_predictors_that_swap_what_they_run_go_on_until_the_new_processes_are_ready() -> None:
-    shares = {"main": 80, "canary": 20}
+def test_predictors_that_swap_what_they_run_swap_their_requests_and_restart_nothing() -> None:
     before = (MAIN, CANARY)
     after = ({**MAIN, "command": CANARY["command"]}, {**CANARY, "command": MAIN["command"]})
-    running = tuple(instance(p) for p in before)
+    running = (instance(MAIN), instance(CANARY))
     route = make_plan(seen(*before, instances=running)).route
-    starting = make_plan(seen(*after, instances=running, route=route))
-    assert starting.route == route
-    assert starting.keep == {workload(p) for p in before}
-    ready = make_plan(seen(*after, instances=(*running, *(instance(p) for p in after)), route=route))
-    assert {t.predictor: t.weight for t in ready.route.targets} == shares
-    assert set(ready.retired) == {workload(p) for p in before}
-    assert not ready.keep
+    plan = make_plan(seen(*after, instances=running, route=route))
+    assert {t.predictor: (t.workload, t.weight) for t in plan.route.targets} == {
+        "main": (workload(CANARY), 80), "canary": (workload(MAIN), 20)
+    }  # fmt: skip
+    assert {w.id for w in plan.running} == {workload(p) for p in before}
+    assert set(plan.retired) == {workload(p) for p in before}  # each for the predictor that used it
+
+
+def test_a_promotion_moves_the_requests_to_what_runs_already() -> None:
+    running = (instance(MAIN), instance(CANARY))
+    route = make_plan(seen(MAIN, CANARY, instances=running)).route
+    promoted = {**CANARY, "name": "main", "traffic": 100}
+    snapshot = replace(seen(promoted, instances=running, route=route), last_good=fallback(MAIN) | fallback(CANARY))
+    plan = make_plan(snapshot)
+    assert [(t.predictor, t.workload, t.weight) for t in plan.route.targets] == [("main", workload(CANARY), 100)]
+    assert [w.id for w in plan.running] == [workload(CANARY)]
+    assert status_of(snapshot, plan)["phase"] == "Ready"
+
+
+def test_predictors_that_run_the_same_share_a_workload_and_count_its_replicas_once() -> None:
+    twin = {**MAIN, "name": "twin", "traffic": 20, "replicas": 2}
+    one = instance(MAIN)
+    snapshot = seen(MAIN, twin, instances=(one, replace(one, name="main-1", index=1)))
+    plan = make_plan(snapshot)
+    assert [(w.id, w.replicas) for w in plan.running] == [(workload(MAIN), 3)]
+    assert [(p.ready, p.serving) for p in plan.predictors] == [(1, 1), (1, 1)]
+    assert status_of(snapshot, plan)["replicas"] == "2/3"
+
+
+def test_a_replica_that_is_surplus_takes_no_requests_once_another_does() -> None:
+    two = tuple(instance(MAIN, number=number) for number in range(2))
+    one = {**MAIN, "traffic": 100}
+    plan = make_plan(seen(one, instances=two))
+    assert plan.route.targets[0].http == (two[0].http,)
+    assert plan.running[0].replicas == 1
+    crashed = replace(two[0], phase=InstancePhase.BACK_OFF)
+    plan = make_plan(seen(one, instances=(crashed, two[1])))
+    assert plan.route.targets[0].http == (two[1].http,)
+    assert plan.running[0].replicas == 2
+    none = make_plan(seen({**one, "replicas": 0}, instances=two))
+    assert (none.route.targets[0].http, none.running[0].replicas) == ((), 0)
 
 
 def test_a_predictor_that_is_named_no_longer_serves_until_another_can() -> None:
-    old, new = {**MAIN, "traffic": 100}, {**MAIN, "name": "stable", "traffic": 100}
+    old, new = {**MAIN, "traffic": 100}, {**MAIN, "name": "stable", "traffic": 100, "command": ["serve", "better"]}
     route = make_plan(seen(old, instances=(instance(old),))).route
     snapshot = seen(new, instances=(instance(old), instance(new, InstancePhase.STARTING)), route=route, phase="Ready")
     starting = make_plan(snapshot)
@@ -179,7 +220,7 @@ def test_a_predictor_that_is_named_no_longer_serves_until_another_can() -> None:
 
 
 def test_a_predictor_that_is_named_no_longer_takes_the_share_of_its_successor_alone() -> None:
-    old, new = MAIN, {**MAIN, "name": "stable"}
+    old, new = MAIN, {**MAIN, "name": "stable", "command": ["serve", "better"]}
     route = make_plan(seen(old, CANARY, instances=(instance(old), instance(CANARY)))).route
     starting = make_plan(seen(new, CANARY, instances=(instance(old), instance(CANARY)), route=route))
     assert weights(starting) == {"main": 80, "canary": 20, "stable": 0}

@@ -148,8 +148,9 @@ class Running(Nothing):
     async def observe(self, key: object) -> Any:
         predictors = self.workload.predictors if self.workload else ()
         return tuple(
-            Instance(p.predictor, p.predictor, p.id, InstancePhase.READY, http="127.0.0.1:1", trust=p.trust)
+            Instance(p.id, p.predictor, p.id, InstancePhase.READY, http="127.0.0.1:1", trust=p.trust, index=index)
             for p in predictors
+            for index in range(p.replicas)
         )
 
 

@@ -14,7 +14,7 @@ def test_every_row_is_a_runtime_of_its_name(name: str) -> None:
 
 
 def test_an_unknown_runtime_names_those_that_there_are() -> None:
-    with pytest.raises(InvalidError, match=r"'abacus'.*custom, llamacpp, triton"):
+    with pytest.raises(InvalidError, match=r"'abacus'.*custom, llamacpp, openscoring, triton"):
         create("abacus")
 
 
@@ -22,5 +22,7 @@ def test_every_format_has_a_runtime_or_says_what_is_served() -> None:
     runtimes = create_all()
     assert default_runtime(runtimes, "ONNX") == "triton"
     assert default_runtime(runtimes, "SavedModel") == "triton"  # an installed server may have its backend
-    with pytest.raises(InvalidError, match=r"'PMML'.*ONNX"):
-        default_runtime(runtimes, "PMML")
+    assert default_runtime(runtimes, "PMML") == "openscoring"
+    assert default_runtime(runtimes, "GGUF") == "llamacpp"
+    with pytest.raises(InvalidError, match=r"'SafeTensors': give the predictor a command.*ONNX"):
+        default_runtime(runtimes, "SafeTensors")

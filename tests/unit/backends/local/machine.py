@@ -96,7 +96,7 @@ class Machine:
 
     def pid(self, instance: Instance, key: ServingKey = KEY) -> int:
         """The process of the first replica of an instance's workload."""
-        state = self.processes.get(f"serving.{key.namespace}.{key.name}.{instance.predictor}.{instance.workload}.0")
+        state = self.processes.get(f"serving.{key.namespace}.{key.name}.{instance.workload}.0")
         if state is None or state.pid is None:
             raise AssertionError(f"{instance.name} does not run: {state}")
         return state.pid

@@ -54,7 +54,7 @@ async def test_what_ended_meanwhile_starts_again(machine: Machine) -> None:
     await first.ensure(workload(command()))
     (before,) = await until_ready(first, 1)
     await first.close()
-    await machine.processes.stop(f"serving.team.adder.main.{before.workload}.0", grace_s=1)
+    await machine.processes.stop(f"serving.team.adder.{before.workload}.0", grace_s=1)
 
     second = await machine.backend()
     await second.ensure(workload(command()))
@@ -81,7 +81,7 @@ async def test_a_replica_without_its_record_is_ended(machine: Machine) -> None:
     await first.ensure(workload(command()))
     (before,) = await until_ready(first, 1)
     await first.close()
-    name = f"serving.team.adder.main.{before.workload}.0"
+    name = f"serving.team.adder.{before.workload}.0"
     damage(machine.processes.directory(name) / "replica" / "replica.json")
 
     second = await machine.backend()

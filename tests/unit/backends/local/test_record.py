@@ -14,7 +14,7 @@ from klever.runtimes import Guard, Launch, Probe
 
 PROBE = Probe("/v2/models/m/infer", "POST", b"{}", {"Inference-Header-Content-Length": "2"}, (b"ONNX",), zeros=1 << 40)
 RECORD = Record(
-    Slot(ServingKey("n", "m"), "main", "r1", 0),
+    Slot(ServingKey("n", "m"), "r1", 0),
     "sha256:a",
     Addresses("127.0.0.1:1"),
     PROBE,

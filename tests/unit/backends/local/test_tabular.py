@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from klever.artifacts.ormbfile import read_ormbfile
+from klever import formats
 from klever.backends import Instance
 from tests.contract.backend import until_ready, workload
 from tests.unit.backends.local.machine import Machine, adder, session_of
@@ -25,10 +25,10 @@ async def deploy(machine: Machine, case: str) -> Instance:
     def fetch(reference: str, content: str, into: Path) -> None:
         shutil.copytree(CASES / case / "model", into / "model")
 
-    metadata = read_ormbfile(CASES / case / "ormbfile.yaml")
-    assert metadata is not None
+    format_ = formats.get(formats.detect(CASES / case / "model"))
+    signature = format_.read_signature(CASES / case / "model")
     backend = await machine.backend(fetch=fetch)
-    await backend.ensure(workload(replace(adder(), format=metadata.format, signature=metadata.signature)))
+    await backend.ensure(workload(replace(adder(), format=format_.name, signature=signature)))
     (instance,) = await until_ready(backend, 1)
     return instance
 

@@ -12,15 +12,11 @@ from typing import Any
 
 import pytest
 
-from klever.api.codec import from_object
 from klever.cli.commands.client import Api
-from klever.cli.commands.deploy import _beside_canary
 from klever.cli.settings import Settings
 from klever.cmd import main
 from klever.cmd.main import VERBS
-from klever.errors import InvalidError
 from klever.server.binding import STREAM_DEADLINE
-from klever.v1alpha1.serving_pb2 import Serving
 from tests.unit.cli.costs import least_seconds, slowness
 
 pytestmark = pytest.mark.slow
@@ -155,31 +151,6 @@ def test_a_stream_is_read_for_as_long_as_it_goes() -> None:
     assert list(api.stream(method, None)) == list(api.stream(method, None, 5.0)) == ["line"]
     assert asked[0] > 2 * STREAM_DEADLINE  # which the server sets where the caller does not
     assert asked[1] == 5.0
-
-
-def predictor(name: str, **fields: Any) -> dict[str, Any]:
-    return {"name": name, "model": "team/digits:v1", **fields}
-
-
-def beside_canary(*predictors: dict[str, Any]) -> list[dict[str, Any]]:
-    """What goes on of a Serving's predictors beside a canary of 20 %."""
-    serving = from_object({"metadata": {"name": "digits"}, "spec": {"predictors": list(predictors)}}, Serving)
-
-    class Stored(Api):
-        def call(self, *_: Any, **__: Any) -> Any:
-            return serving
-
-    return _beside_canary(Stored(Settings("127.0.0.1:1", "http://127.0.0.1:1", "default", "")), "digits", 80)
-
-
-def test_a_canary_takes_nothing_from_those_who_are_told_by_their_headers() -> None:
-    beta = predictor("beta", match={"headers": [{"name": "x-beta", "exact": "1"}]})
-    old = predictor("canary", traffic=10)
-    assert beside_canary(predictor("main", traffic=90), beta, old) == [predictor("main", traffic=80), beta]
-    with pytest.raises(InvalidError, match="more than main and a canary, namely other"):
-        beside_canary(predictor("main", traffic=50), predictor("other", traffic=50))
-    with pytest.raises(InvalidError, match="has no predictor main"):
-        beside_canary(predictor("other", traffic=100))
 
 
 def test_help_writes_names_as_they_are(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from klever.cli.commands.predict import _example
+from klever.cli.commands.examples import requests_to
 from klever.errors import InvalidError
 
 
@@ -15,7 +15,7 @@ def metadata(shape: str) -> str:
 
 
 def test_an_example_holds_zeros_and_dynamic_dimensions_are_1() -> None:
-    assert json.loads(_example(metadata("[-1, 2]")))["inputs"][0]["data"] == [0, 0]
+    assert json.loads(requests_to("triton", "x").example(metadata("[-1, 2]")))["inputs"][0]["data"] == [0, 0]
 
 
 @pytest.mark.parametrize(
@@ -24,4 +24,16 @@ def test_an_example_holds_zeros_and_dynamic_dimensions_are_1() -> None:
 )
 def test_a_shape_that_would_fill_the_memory_is_refused(shape: str) -> None:
     with pytest.raises(InvalidError):
-        _example(metadata(shape))
+        requests_to("triton", "x").example(metadata(shape))
+
+
+def test_an_example_for_pmml_has_values_that_the_fields_allow() -> None:
+    fields = [
+        {"id": "size", "dataType": "double", "opType": "continuous", "values": ["[1.0,3.0]"]},
+        {"id": "rooms", "dataType": "integer", "opType": "continuous"},
+        {"id": "city", "dataType": "string", "opType": "categorical", "values": ["Zug", "Ulm"]},
+    ]
+    example = requests_to("openscoring", "flats").example(json.dumps({"schema": {"inputFields": fields}}))
+    assert json.loads(example)["arguments"] == {"size": 2.0, "rooms": 0, "city": "Zug"}
+    with pytest.raises(InvalidError, match="inputFields"):
+        requests_to("openscoring", "flats").example("{}")

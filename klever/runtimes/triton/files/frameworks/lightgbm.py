@@ -5,7 +5,7 @@ import lightgbm
 
 def load(directory):
     """The outputs of the booster: the prediction as its objective gives it, and the raw score before that."""
-    (path,) = directory.iterdir()
+    path = directory / "model"
     booster = lightgbm.Booster(model_file=str(path))
 
     def raw_score(rows):

@@ -11,20 +11,20 @@ METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function",
 
 def load(directory):
     """The methods of the model, by the names of the outputs that they compute."""
-    (path,) = directory.iterdir()
+    path = directory / "model"
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", sklearn.exceptions.InconsistentVersionWarning)
         try:
             model = joblib.load(path)  # reads plain pickles too
         except Exception as error:
-            raise ValueError(f"{here(caught)} cannot load {path.name}: {type(error).__name__}: {error}") from error
+            raise ValueError(f"{here(caught)} cannot load it: {type(error).__name__}: {error}") from error
     if versions(caught):
         sys.stderr.write(f"warning: {here(caught)} may answer differently\n")
     # Column names are the signature's business, and a warning for each request fills the log.
     warnings.filterwarnings("ignore", message="X does not have valid feature names")
     methods = {name: getattr(model, name) for name in METHODS if hasattr(model, name)}
     if not methods:
-        raise ValueError(f"{path.name} holds a {type(model).__name__}, which has no method {' or '.join(METHODS)}")
+        raise ValueError(f"it holds a {type(model).__name__}, which has no method {' or '.join(METHODS)}")
     return methods
 
 

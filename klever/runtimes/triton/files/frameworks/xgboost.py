@@ -5,7 +5,7 @@ import xgboost
 
 def load(directory):
     """The outputs of the booster: the prediction as its objective gives it, and the margin before that."""
-    (path,) = directory.iterdir()
+    path = directory / "model"
     booster = xgboost.Booster()
     booster.load_model(bytearray(path.read_bytes()))  # the name's suffix would decide the format
 

@@ -1,0 +1,64 @@
+"""What a change did to a Serving, a line for each predictor that it touched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from klever.api.codec import to_object
+from klever.cli.terminal import escaped
+
+__all__ = ["changes_of", "print_changes"]
+
+_DIGEST_SHOWN: Final = 19
+"""Characters of a digest: `sha256:` and twelve digits."""
+
+
+def print_changes(before: Any, after: Any) -> None:
+    """Print how the predictors of two states of a Serving differ, or that they do not. `before` is None for none."""
+    lines = list(changes_of(_predictors(before), _predictors(after)))
+    for line in lines or ["unchanged"]:
+        print(escaped(line))
+
+
+def changes_of(before: dict[str, dict[str, Any]], after: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """Yield `main: team/digits:v1 -> team/digits:v2, replicas 1 -> 2`. Predictors are by name."""
+    for name in {**before, **after}:
+        old, new = before.get(name), after.get(name)
+        if new is None:
+            yield f"{name}: removed"
+        elif old is None:
+            yield f"{name}: {', '.join(_told(new))}"
+        elif old != new:
+            yield f"{name}: {', '.join(_differences(old, new))}"
+
+
+def _predictors(serving: Any) -> dict[str, dict[str, Any]]:
+    predictors = to_object(serving.spec).get("predictors", []) if serving is not None else []
+    return {predictor["name"]: predictor for predictor in predictors}
+
+
+def _told(predictor: dict[str, Any]) -> Iterator[str]:
+    for field, value in predictor.items():
+        if field not in ("name", "replicas"):
+            yield _value(field, value)
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
+    for field in {**old, **new}:
+        if old.get(field) != new.get(field):
+            before, after = (_plain(field, of.get(field)) for of in (old, new))
+            yield f"{before} -> {after}" if field == "model" else f"{field} {before} -> {after}"
+
+
+def _value(field: str, value: Any) -> str:
+    return _plain(field, value) if field == "model" else f"{field} {_plain(field, value)}"
+
+
+def _plain(field: str, value: Any) -> str:
+    if value is None:
+        return "none"
+    if field == "model":
+        name, at, digest = str(value).partition("@")
+        return f"{name}{at}{digest[:_DIGEST_SHOWN]}"
+    return f"{value}%" if field == "traffic" else str(value)

@@ -1,0 +1,77 @@
+"""`klever history serving NAME`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from typing import Any
+
+from klever.api.codec import to_object
+from klever.cli.commands.client import Api, connect
+from klever.cli.commands.flags import add_output, add_server
+from klever.cli.commands.output import print_objects, print_table
+from klever.errors import InvalidError
+from klever.v1alpha1.serving_service_pb2 import ListServingRevisionsRequest
+
+EXAMPLES = """  klever history serving digits
+  klever history serving digits --at 2026-01-31T12:00:00Z    (what served then)
+  klever history serving digits -o yaml                      (whole specs, with digests)"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kind", metavar="KIND", choices=("serving", "servings", "srv"), help="serving")
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("--at", default="", metavar="TIME", help="only what served at a time, in UTC as in -o yaml")
+    add_output(parser)
+    add_server(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    api = connect(args)
+    revisions = [to_object(r) for r in sorted(_revisions(api, args.name), key=lambda r: r.spec.number)]
+    if args.at:
+        revisions = [r for r in revisions if any(_contains(i, args.at) for i in _served(r))]
+    if args.output != "table":
+        print_objects(revisions, args.output, single=False)
+    elif revisions:
+        print_table(("REVISION", "SERVED", "MODELS", "AUTHOR"), map(_row, revisions))
+    else:
+        print(f"no revision of serving {args.name} served at {args.at}" if args.at else "none: it was never Ready")
+    return 0
+
+
+def _revisions(api: Api, name: str) -> Iterator[Any]:
+    token = ""
+    while True:
+        request = ListServingRevisionsRequest(namespace=api.namespace, name=name, page_token=token)
+        page = api.call(api.servings.ListServingRevisions, request)
+        yield from page.items
+        token = page.next_page_token
+        if not token:
+            return
+
+
+def _row(revision: dict[str, Any]) -> tuple[object, ...]:
+    spec = revision["spec"]
+    models = {m["predictor"]: m["digest"][:19] for m in spec.get("models", ())}
+    told = [_model(p, models.get(p["name"], "")) for p in spec["template"]["predictors"]]
+    last = _served(revision)[-1:] or [{}]
+    when = f"{last[0].get('startTime', '')} - {last[0].get('endTime') or 'now'}" if last[0] else ""
+    return spec["number"], when, " ".join(told), spec.get("author", "")
+
+
+def _model(predictor: dict[str, Any], digest: str) -> str:
+    model = predictor.get("model", "").partition("@")[0] or " ".join(predictor.get("command", ()))[:40]
+    return f"{predictor['name']}={model}{f'@{digest}' if digest else ''}"
+
+
+def _served(revision: dict[str, Any]) -> list[dict[str, str]]:
+    intervals: list[dict[str, str]] = revision.get("status", {}).get("served", [])
+    return intervals
+
+
+def _contains(interval: dict[str, str], time: str) -> bool:
+    """Say whether an interval has a time; both are in UTC, so that their texts compare."""
+    if not time.endswith("Z"):
+        raise InvalidError(f"{time!r} is not a time such as 2026-01-31T12:00:00Z")
+    return interval["startTime"] <= time and (not interval.get("endTime") or time < interval["endTime"])

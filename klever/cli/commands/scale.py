@@ -1,0 +1,37 @@
+"""`klever scale NAME N`."""
+
+from __future__ import annotations
+
+import argparse
+
+from klever.cli.commands.changes import print_changes
+from klever.cli.commands.client import connect
+from klever.cli.commands.flags import add_server, add_wait
+from klever.cli.commands.output import seconds
+from klever.cli.commands.stored import SERVINGS
+from klever.cli.commands.wait import wait_for
+from klever.v1alpha1.serving_service_pb2 import ScaleServingRequest
+
+EXAMPLES = """  klever scale digits 3
+  klever scale digits 1 --predictor canary --wait"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="the Serving")
+    parser.add_argument("replicas", metavar="N", type=int, help="number of processes")
+    parser.add_argument("--predictor", default="", help="by default main, or the only one")
+    parser.add_argument("--wait", action="store_true", help="return when it is Ready")
+    add_wait(parser)
+    add_server(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    api = connect(args)
+    before = SERVINGS.get(api, api.namespace, args.name)
+    request = ScaleServingRequest(
+        namespace=api.namespace, name=args.name, predictor=args.predictor, replicas=args.replicas
+    )
+    print_changes(before, api.call(api.servings.ScaleServing, request))
+    if args.wait:
+        wait_for(api, SERVINGS, args.name, "condition=Ready", seconds(args.timeout))
+    return 0

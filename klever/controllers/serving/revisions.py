@@ -1,0 +1,106 @@
+"""What a ServingRevision says. Pure.
+
+Revisions differ in their predictors and in the versions of their models, and in nothing else. A pin is a reference with
+a digest, by predictor name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from klever.api.kinds import Object
+from klever.controllers.serving.snapshot import pin_of
+from klever.oci.digest import Digest
+from klever.oci.reference import Reference
+
+__all__ = [
+    "earlier",
+    "intervals_of",
+    "is_owned",
+    "last_use",
+    "number_of",
+    "pin",
+    "pinned_predictors",
+    "pins_of",
+    "restored_predictors",
+    "runs",
+    "serves",
+    "with_digest",
+]
+
+Predictor = dict[str, Any]
+
+
+def number_of(revision: Object) -> int:
+    return int(revision["spec"]["number"])
+
+
+def is_owned(revision: Object, serving: Object) -> bool:
+    """Say whether it is this Serving's: a deleted one of the same name may have left some for a moment."""
+    owners = revision["metadata"].get("ownerReferences", ())
+    return any(owner["uid"] == serving["metadata"]["uid"] for owner in owners)
+
+
+def intervals_of(revision: Object) -> list[dict[str, Any]]:
+    """Return when it served: each interval has `startTime`, and `endTime` unless it serves still."""
+    intervals: list[dict[str, Any]] = revision.get("status", {}).get("served", [])
+    return intervals
+
+
+def serves(revision: Object) -> bool:
+    intervals = intervals_of(revision)
+    return bool(intervals) and "endTime" not in intervals[-1]
+
+
+def last_use(revision: Object) -> tuple[str, int]:
+    """Sort revisions by when they began to serve last."""
+    return max((i["startTime"] for i in intervals_of(revision)), default=""), number_of(revision)
+
+
+def earlier(revisions: Iterable[Object], number: int) -> Object | None:
+    """Return the revision that served last of those with a lower number; None if there is none.
+
+    It is never one that was rolled back from, so that a second rollback goes further back.
+    """
+    return max((r for r in revisions if number_of(r) < number), key=last_use, default=None)
+
+
+def runs(revision: Object, predictors: Iterable[Predictor], pins: Mapping[str, str]) -> bool:
+    """Say whether predictors with these pins are the revision's."""
+    return pinned_predictors(revision) == pin(predictors, pins)
+
+
+def pinned_predictors(revision: Object) -> list[Predictor]:
+    """Return the predictors of a revision with the versions that they ran."""
+    pins = {model["predictor"]: model["model"] for model in revision["spec"].get("models", ())}
+    return pin(revision["spec"]["template"]["predictors"], pins)
+
+
+def restored_predictors(revision: Object) -> list[Predictor]:
+    """Return the predictors of a revision for a spec: each reference has its tag, for people, and its digest."""
+    digests = {model["predictor"]: model["digest"] for model in revision["spec"].get("models", ())}
+    predictors: list[Predictor] = revision["spec"]["template"]["predictors"]
+    return [
+        {**p, "model": with_digest(p["model"], digests[p["name"]])} if p["name"] in digests else p for p in predictors
+    ]
+
+
+def pin(predictors: Iterable[Predictor], pins: Mapping[str, str]) -> list[Predictor]:
+    return [{**p, "model": pins[p["name"]]} if p["name"] in pins else p for p in predictors]
+
+
+def pins_of(serving: Object) -> dict[str, str]:
+    """Return the pins that a Serving's status holds for its spec."""
+    found = {p["name"]: (p.get("model", ""), pin_of(serving, p).get("digest")) for p in serving["spec"]["predictors"]}
+    return {
+        name: str(Reference.parse(model).with_digest(Digest.parse(digest)))
+        for name, (model, digest) in found.items()
+        if digest
+    }
+
+
+def with_digest(model: str, digest: str) -> str:
+    """Return a reference with its tag, if it has one, and this digest."""
+    reference = Reference.parse(model)
+    return f"{reference.name}{f':{reference.tag}' if reference.tag else ''}@{digest}"

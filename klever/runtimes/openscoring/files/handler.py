@@ -1,0 +1,212 @@
+"""HTTP: OpenScoring's REST API below /openscoring, the Open Inference Protocol below /v2."""
+
+import csv
+import gzip
+import io
+import json
+import re
+from email.parser import BytesParser
+from http.server import BaseHTTPRequestHandler
+from urllib.parse import unquote, urlsplit
+
+import inference
+from models import RefusedError
+
+MAX_BYTES = 64 << 20
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers requests to the models of the server that it is of."""
+
+    protocol_version = "HTTP/1.1"
+    timeout = 60.0
+
+    def answer(self):
+        path = urlsplit(self.path).path
+        try:
+            status, content, kind = respond(self.server.models, self.command, path, Request(self.headers, self.body()))
+        except RefusedError as error:
+            key = "error" if path.startswith("/v2") else "message"
+            status, content, kind = as_json({key: str(error)}, error.status)
+        except Exception as error:  # noqa: BLE001 - of the model: the server goes on
+            status, content, kind = as_json({"message": f"{type(error).__name__}: {error}"}, 500)
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_PUT = do_POST = do_DELETE = answer
+
+    def body(self):
+        size = self.headers.get("Content-Length", "0")
+        if not size.isdecimal() or int(size) > MAX_BYTES:
+            self.close_connection = True
+            raise RefusedError(400, f"a request has a Content-Length of at most {MAX_BYTES} bytes")
+        content = self.rfile.read(int(size))
+        return unzipped(content) if self.headers.get("Content-Encoding") == "gzip" else content
+
+    def address_string(self):
+        """A Unix socket has no address of the other end."""
+        return "client"
+
+    def log_message(self, *_):
+        """Requests are the gateway's to log."""
+
+
+def respond(models, command, path, request):
+    for method, pattern, act in ROUTES:
+        if command == method and (match := re.fullmatch(pattern, path)):
+            return act(models, *map(unquote, match.groups()), request)
+    raise RefusedError(404, f"{command} {path} is not served")
+
+
+def unzipped(content):
+    try:
+        with gzip.open(io.BytesIO(content)) as file:
+            found = file.read(MAX_BYTES + 1)
+    except (OSError, EOFError) as error:
+        raise RefusedError(400, "the body is not gzip") from error
+    if len(found) > MAX_BYTES:
+        raise RefusedError(400, f"the body is larger than {MAX_BYTES} bytes")
+    return found
+
+
+class Request:
+    def __init__(self, headers, body):
+        self.headers = headers
+        self.body = body
+
+    def json(self):
+        try:
+            document = json.loads(self.body)
+        except ValueError as error:
+            raise RefusedError(400, f"the body is not JSON: {error}") from error
+        if not isinstance(document, dict):
+            raise RefusedError(400, "the body must be an object")
+        return document
+
+    def document(self):
+        """The PMML document: the body, or the part `pmml` of a form."""
+        kind = self.headers.get("Content-Type", "")
+        if not kind.startswith("multipart/form-data"):
+            return self.body
+        form = BytesParser().parsebytes(f"Content-Type: {kind}\r\n\r\n".encode() + self.body)
+        for part in form.get_payload() if form.is_multipart() else ():
+            if part.get_param("name", header="content-disposition") == "pmml":
+                return part.get_payload(decode=True)
+        raise RefusedError(400, "the form has no part named pmml")
+
+
+def as_json(document, status=200):
+    return status, json.dumps(document).encode(), "application/json"
+
+
+def list_models(models, _):
+    return as_json({"responses": [models.get(name).describe() for name in models.ids()]})
+
+
+def describe(models, name, _):
+    return as_json(models.get(name).describe())
+
+
+def show(models, name, _):
+    return 200, models.get(name).document, "application/xml"
+
+
+def put(models, name, request):
+    models.check_change(name)
+    model, is_new = models.put(name, request.document())
+    return as_json(model.describe(), 201 if is_new else 200)
+
+
+def delete(models, name, _):
+    models.check_change(name)
+    models.delete(name)
+    return as_json({"message": f"Model {name!r} is deleted"})
+
+
+def evaluate(models, name, request):
+    return as_json(evaluated(models.get(name), request.json()))
+
+
+def evaluate_batch(models, name, request):
+    """Answer each record; an error is the record's own."""
+    document, model, responses = request.json(), models.get(name), []
+    records = document.get("requests")
+    if not isinstance(records, list):
+        raise RefusedError(400, "requests must be a list")
+    for record in records:
+        try:
+            responses.append(evaluated(model, record))
+        except RefusedError as error:
+            responses.append({"id": identity(record), "message": str(error)})
+    return as_json({"id": document.get("id"), "responses": responses})
+
+
+def evaluated(model, record):
+    if not isinstance(record, dict) or not isinstance(record.get("arguments"), dict):
+        raise RefusedError(400, "a request must be an object with arguments")
+    (results,) = model.evaluate([record["arguments"]])
+    return {"id": identity(record), "results": results}
+
+
+def identity(record):
+    return record.get("id") if isinstance(record, dict) else None
+
+
+def evaluate_csv(models, name, request):
+    """Answer a table; an error in one row is one of all."""
+    try:
+        text = request.body.decode()
+        rows = list(csv.DictReader(io.StringIO(text), dialect=csv.Sniffer().sniff(text.partition("\n")[0], ",;\t")))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise RefusedError(400, f"the body is not CSV: {error}") from error
+    results = models.get(name).evaluate([{key: value for key, value in row.items() if value != ""} for row in rows])
+    names = (["Id"] if rows and "Id" in rows[0] else []) + (list(results[0]) if results else [])
+    answer = io.StringIO()
+    writer = csv.DictWriter(answer, names, extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows({**row, **result} for row, result in zip(rows, results, strict=True))
+    return 200, answer.getvalue().encode(), "text/plain; charset=utf-8"
+
+
+def server(_models, _):
+    return as_json({"name": "klever-openscoring", "version": "1", "extensions": []})
+
+
+def live(_models, _):
+    return as_json({"live": True})
+
+
+def ready(models, name, _):
+    models.get(name)
+    return as_json({"name": name, "ready": True})
+
+
+def metadata(models, name, _):
+    return as_json(inference.metadata(models.get(name)))
+
+
+def infer(models, name, request):
+    return as_json(inference.infer(models.get(name), request.json()))
+
+
+NAME = "([^/]+)"
+SCORING = f"/openscoring/model/{NAME}"
+INFERENCE = f"/v2/models/{NAME}(?:/versions/1)?"
+ROUTES = (
+    ("GET", "/openscoring/model", list_models),
+    ("GET", SCORING, describe),
+    ("PUT", SCORING, put),
+    ("DELETE", SCORING, delete),
+    ("GET", f"{SCORING}/pmml", show),
+    ("POST", SCORING, evaluate),
+    ("POST", f"{SCORING}/batch", evaluate_batch),
+    ("POST", f"{SCORING}/csv", evaluate_csv),
+    ("GET", "/v2/?", server),
+    ("GET", "/v2/health/(?:live|ready)", live),
+    ("GET", INFERENCE, metadata),
+    ("GET", f"{INFERENCE}/ready", ready),
+    ("POST", f"{INFERENCE}/infer", infer),
+)

@@ -1,0 +1,141 @@
+"""Promotion, rollback and scaling of Servings: each changes what it names and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from klever.api.codec import from_object
+from klever.api.kinds import SERVING, SERVING_REVISION, Object
+from klever.controllers.serving.revisions import (
+    earlier,
+    is_owned,
+    number_of,
+    pins_of,
+    restored_predictors,
+    runs,
+    with_digest,
+)
+from klever.errors import ConflictError, FailedPreconditionError, FieldViolation, InvalidError, NotFoundError
+from klever.server.objects import Objects, page_size
+from klever.store import Page
+from klever.traffic.rollouts import CANARY, abort, find, primary, promote, scale
+from klever.v1alpha1 import serving_service_pb2 as pb
+from klever.v1alpha1.revision_pb2 import ServingRevision
+from klever.v1alpha1.serving_pb2 import Serving
+
+__all__ = ["RolloutHandlers"]
+
+_ATTEMPTS: Final = 20
+"""How often a change is tried again that another write of the object overtook, such as one of its status."""
+
+Change = Callable[[Object], Awaitable[dict[str, Any]]]
+"""From a Serving as it is to the merge patch that changes it."""
+
+
+class RolloutHandlers:
+    def __init__(self, servings: Objects[Serving]) -> None:
+        self._servings = servings
+
+    async def list_serving_revisions(self, request: pb.ListServingRevisionsRequest) -> pb.ListServingRevisionsResponse:
+        serving = await self._get(request)
+        page = await self._revisions(serving, page_size(request.page_size), request.page_token)
+        items = [from_object(r, ServingRevision) for r in page.items if is_owned(r, serving)]
+        return pb.ListServingRevisionsResponse(items=items, next_page_token=page.next_token)
+
+    async def rollback_serving(self, request: pb.RollbackServingRequest) -> Serving:
+        async def change(serving: Object) -> dict[str, Any]:
+            revision = await self._target(serving, request.number)
+            return _predictors(restored_predictors(revision))
+
+        return await self.change(request, change)
+
+    async def promote_serving(self, request: pb.PromoteServingRequest) -> Serving:
+        name = request.predictor or CANARY
+
+        async def change(serving: Object) -> dict[str, Any]:
+            _check_ready(serving, find(serving["spec"]["predictors"], name))
+            pins = {p["name"]: p["digest"] for p in serving["status"]["predictors"] if p.get("digest")}
+            pinned = [
+                {**p, "model": with_digest(p["model"], pins[name])} if p["name"] == name and name in pins else p
+                for p in serving["spec"]["predictors"]
+            ]
+            return _predictors(promote(pinned, name))
+
+        return await self.change(request, change)
+
+    async def abort_serving(self, request: pb.AbortServingRequest) -> Serving:
+        async def change(serving: Object) -> dict[str, Any]:
+            return _predictors(abort(serving["spec"]["predictors"], request.predictor or CANARY))
+
+        return await self.change(request, change)
+
+    async def scale_serving(self, request: pb.ScaleServingRequest) -> Serving:
+        if request.replicas < 0:
+            raise InvalidError(violations=(FieldViolation("replicas", f"{request.replicas} is less than 0"),))
+
+        async def change(serving: Object) -> dict[str, Any]:
+            predictors = serving["spec"]["predictors"]
+            name = request.predictor or primary(predictors)["name"]
+            return _predictors(scale(predictors, name, request.replicas))
+
+        return await self.change(request, change)
+
+    async def _get(self, request: Any) -> Object:
+        return await self._servings.store.get(SERVING, self._servings.key(request.namespace, request.name))
+
+    async def change(self, request: Any, change: Change) -> Serving:
+        """Change a Serving as it is now; raises `ConflictError` if the request gives another version."""
+        key = self._servings.key(request.namespace, request.name)
+        for attempt in range(1, _ATTEMPTS + 1):
+            serving = await self._servings.store.get(SERVING, key)
+            patch = await change(serving)
+            metadata = patch.setdefault("metadata", {})
+            metadata["resourceVersion"] = request.resource_version or serving["metadata"]["resourceVersion"]
+            try:
+                return await self._servings.patch(key, patch)
+            except ConflictError:
+                if request.resource_version or attempt == _ATTEMPTS:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _target(self, serving: Object, number: int) -> Object:
+        """Return the revision with this number; for 0 the one that a rollback returns to."""
+        page = await self._revisions(serving)
+        revisions = [r for r in page.items if is_owned(r, serving)]
+        name = serving["metadata"]["name"]
+        if number:
+            found = next((r for r in revisions if number_of(r) == number), None)
+            if found is None:
+                kept = ", ".join(str(n) for n in sorted(map(number_of, revisions))) or "none"
+                raise NotFoundError(f"serving {name} has no revision {number}; kept are: {kept}")
+            return found
+        current = int(serving.get("status", {}).get("revision", 0))
+        last = next((r for r in revisions if number_of(r) == current), None)
+        if last is not None and not runs(last, serving["spec"]["predictors"], pins_of(serving)):
+            return last
+        previous = earlier(revisions, current)
+        if previous is None:
+            raise FailedPreconditionError(f"serving {name} has no earlier revision", reason="NO_EARLIER_REVISION")
+        return previous
+
+    async def _revisions(self, serving: Object, limit: int = 0, token: str = "") -> Page:
+        metadata = serving["metadata"]
+        selector = f"spec.serving={metadata['name']}"
+        return await self._servings.store.list(
+            SERVING_REVISION, metadata["namespace"], fields=selector, limit=limit, token=token
+        )
+
+
+def _predictors(predictors: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"spec": {"predictors": predictors}}
+
+
+def _check_ready(serving: Object, predictor: dict[str, Any]) -> None:
+    """Raise `FailedPreconditionError` unless the predictor takes requests as the spec has it."""
+    status = serving.get("status", {})
+    seen: Object = next((p for p in status.get("predictors", ()) if p["name"] == predictor["name"]), {})
+    if status.get("observedGeneration") == serving["metadata"]["generation"] and seen.get("ready"):
+        return
+    why = seen.get("message") or "it has not answered yet"
+    raise FailedPreconditionError(f"predictor {predictor['name']} is not ready: {why}", reason="NOT_READY")

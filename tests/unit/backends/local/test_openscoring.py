@@ -1,0 +1,105 @@
+"""PMML on real PMML4S, in the strongest sandbox of this machine, by OpenScoring's REST API and by Open Inference."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from klever.backends import Instance
+from tests.contract.backend import KEY, until_ready, workload
+from tests.unit.backends.local.machine import Machine, adder, session_of
+
+pytestmark = [
+    pytest.mark.triton,
+    pytest.mark.skipif(shutil.which("java") is None, reason="needs a Java runtime"),
+]
+PMML = Path(__file__).parents[3] / "data" / "pmml" / "model" / "naive_bayes.pmml"
+CAR = {"displ": 1.8, "year": 1999, "cyl": 4, "class": "compact"}
+
+
+async def deploy(machine: Machine, **variables: str) -> Instance:
+    def fetch(reference: str, content: str, into: Path) -> None:
+        (into / "model").mkdir()
+        shutil.copy(PMML, into / "model")
+
+    backend = await machine.backend(fetch=fetch)
+    env = tuple({"name": name, "value": value} for name, value in variables.items())
+    await backend.ensure(workload(replace(adder(), format="PMML", runtime="openscoring", signature=None, env=env)))
+    (instance,) = await until_ready(backend, 1)
+    return instance
+
+
+class Client:
+    """Asks a server, below its URL."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session = session
+        self._url = url
+
+    async def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+        data = body if isinstance(body, bytes | None) else json.dumps(body)
+        async with self._session.request(method, self._url + path, data=data, headers=headers) as response:
+            text = await response.text()
+            return response.status, json.loads(text) if response.content_type == "application/json" else text
+
+
+@pytest.fixture
+async def client(machine: Machine) -> AsyncIterator[Client]:
+    instance = await deploy(machine, OPENSCORING_DEPLOY="true")
+    async with session_of(instance.http) as (session, url):
+        yield Client(session, url)
+
+
+async def test_the_rest_api_is_openscorings(client: Client) -> None:
+    model = f"/openscoring/model/{KEY.name}"
+    status, described = await client.ask("GET", model)
+    assert (status, described["id"], described["miningFunction"]) == (200, KEY.name, "classification")
+    assert [field["id"] for field in described["schema"]["inputFields"]] == list(CAR)
+    assert [field["id"] for field in described["schema"]["targetFields"]] == ["drv"]
+    assert (await client.ask("GET", f"{model}/pmml"))[1] == PMML.read_text()
+    status, answer = await client.ask("POST", model, {"id": "a", "arguments": CAR})
+    assert (status, answer["id"], answer["results"]["drv"]) == (200, "a", "f")
+    assert answer["results"]["probability(f)"] == pytest.approx(0.9999969681903341)
+    records = [{"id": "1", "arguments": CAR}, {"id": "2", "arguments": {"class": "boat"}}]
+    status, answer = await client.ask("POST", f"{model}/batch", {"id": "b", "requests": records})
+    assert (answer["id"], answer["responses"][0]["results"]["drv"]) == ("b", "f")
+    assert "'boat' is none of" in answer["responses"][1]["message"]
+    status, table = await client.ask("POST", f"{model}/csv", b"Id,displ,year,cyl,class\n7,1.8,1999,4,compact\n")
+    assert table.splitlines()[1].startswith("7,f,")
+    bad = b"displ,year,cyl,class\n1.8,1999,4,compact\nbig,1999,4,suv\n"
+    assert (await client.ask("POST", f"{model}/csv", bad))[0] == 400
+
+
+async def test_further_models_come_and_go_and_the_pinned_one_stays(client: Client) -> None:
+    other, pinned = "/openscoring/model/other", f"/openscoring/model/{KEY.name}"
+    kind = {"Content-Type": "application/xml"}
+    assert (await client.ask("PUT", other, PMML.read_bytes(), **kind))[0] == 201
+    zipped = gzip.compress(PMML.read_bytes())
+    assert (await client.ask("PUT", other, zipped, **kind, **{"Content-Encoding": "gzip"}))[0] == 200
+    listed = (await client.ask("GET", "/openscoring/model"))[1]["responses"]
+    assert [model["id"] for model in listed] == sorted(["other", KEY.name])
+    assert (await client.ask("PUT", "/openscoring/model/bad", b"<PMML>", **kind))[0] == 400
+    assert (await client.ask("DELETE", other))[0] == 200
+    assert (await client.ask("GET", other))[0] == 404
+    assert (await client.ask("DELETE", pinned))[0] == 403
+    assert (await client.ask("PUT", pinned, PMML.read_bytes(), **kind))[0] == 403
+
+
+async def test_the_same_model_answers_by_open_inference(client: Client) -> None:
+    model = f"/v2/models/{KEY.name}"
+    status, described = await client.ask("GET", model)
+    assert [tensor["name"] for tensor in described["inputs"]] == list(CAR)
+    inputs = [{**tensor, "shape": [2], "data": [CAR[tensor["name"]]] * 2} for tensor in described["inputs"]]
+    status, answer = await client.ask("POST", f"{model}/infer", {"inputs": inputs})
+    assert status == 200, answer
+    outputs = {output["name"]: output for output in answer["outputs"]}
+    assert outputs.keys() == {tensor["name"] for tensor in described["outputs"]}
+    assert (outputs["drv"]["datatype"], outputs["drv"]["data"]) == ("BYTES", ["f", "f"])

@@ -1,0 +1,53 @@
+"""Promotion, its opposite, and scaling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from klever.errors import FailedPreconditionError, NotFoundError
+from klever.traffic.rollouts import abort, primary, promote, scale
+
+MAIN: dict[str, Any] = {"name": "main", "model": "m:v1", "traffic": 80, "replicas": 3, "env": [{"name": "A"}]}
+CANARY: dict[str, Any] = {"name": "canary", "model": "m:v2", "traffic": 20, "replicas": 1, "runtime": "triton"}
+BETA: dict[str, Any] = {"name": "beta", "model": "m:v3", "match": {"headers": [{"name": "x-user", "exact": "me"}]}}
+
+
+def test_a_promoted_canary_gives_main_its_model_and_settings_and_goes() -> None:
+    expected = {"name": "main", "model": "m:v2", "traffic": 100, "replicas": 3, "runtime": "triton"}
+    assert promote([MAIN, CANARY, BETA], "canary") == [expected, BETA]
+
+
+def test_what_had_requests_by_a_header_takes_those_of_main() -> None:
+    (main, canary) = promote([MAIN, CANARY, BETA], "beta")
+    assert main == {"name": "main", "model": "m:v3", "traffic": 80, "replicas": 3}
+    assert canary == CANARY
+
+
+def test_others_keep_their_shares_in_a_promotion() -> None:
+    third = {"name": "third", "model": "m", "traffic": 30}
+    promoted = promote([{**MAIN, "traffic": 50}, CANARY, third], "canary")
+    assert [(p["name"], p["traffic"]) for p in promoted] == [("main", 70), ("third", 30)]
+
+
+def test_an_aborted_canary_leaves_its_share_to_the_others() -> None:
+    assert abort([MAIN, CANARY, BETA], "canary") == [{**MAIN, "traffic": 100}, BETA]
+    assert abort([{**MAIN, "traffic": 0}, {**CANARY, "traffic": 100}], "canary") == [{**MAIN, "traffic": 100}]
+    assert abort([MAIN, CANARY, BETA], "beta") == [MAIN, CANARY]
+
+
+@pytest.mark.parametrize("change", [promote, abort])
+def test_main_is_neither_promoted_nor_removed(change: Any) -> None:
+    with pytest.raises(FailedPreconditionError):
+        change([MAIN, CANARY], "main")
+    with pytest.raises(NotFoundError, match="main, canary"):
+        change([MAIN, CANARY], "nope")
+
+
+def test_scaling_changes_the_number_of_processes_alone() -> None:
+    assert scale([MAIN, CANARY], "canary", 0) == [MAIN, {**CANARY, "replicas": 0}]
+    assert primary([CANARY]) == CANARY
+    assert primary([CANARY, MAIN]) == MAIN
+    with pytest.raises(NotFoundError):
+        primary([CANARY, BETA])
