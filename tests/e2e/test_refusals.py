@@ -131,11 +131,11 @@ def test_waiting_ends_at_once_for_what_will_never_be_ready(
 def test_a_conversion_that_is_not_there_fails_at_once(shared: Platform) -> None:
     manifest = (
         "apiVersion: kleveross.io/v1alpha1\nkind: ModelJob\nmetadata: {name: convert}\nspec:\n"
-        "  model: team/adder:v1\n  desiredTag: team/adder:v9\n  conversion: {mmdnn: {from: H5, to: SavedModel}}\n"
+        "  model: team/adder:v1\n  desiredTag: team/adder:v9\n  conversion: {mmdnn: {from: PMML, to: ONNX}}\n"
     )
     shared.run("klever", "apply", "-f", "-", stdin=manifest)
     until(lambda: shared.get("modeljobs", "convert").get("status", {}).get("phase") == "Failed")
-    assert "no conversion from H5 to SavedModel" in shared.get("modeljobs", "convert")["status"]["message"]
+    assert "no conversion from PMML to ONNX" in shared.get("modeljobs", "convert")["status"]["message"]
 
 
 def test_a_name_that_is_not_the_platforms_is_said(shared: Platform) -> None:
