@@ -32,6 +32,10 @@ class OpenScoringRuntime:
     runs_commands = False
     uses_ports = False
 
+    def serves(self, format_: str) -> bool:
+        """Report whether it serves a format: its parts are in an environment."""
+        return format_ in self.formats
+
     def check(self, model: Model) -> None:
         """Raise `InvalidError` if there is not one PMML document."""
         if model.format not in self.formats:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import pytest
 
 from klever.errors import InvalidError
+from klever.runtimes import Runtime
 from klever.runtimes.table import RUNTIMES, create, create_all, default_runtime
 
 
 @pytest.mark.parametrize("name", sorted(RUNTIMES))
 def test_every_row_is_a_runtime_of_its_name(name: str) -> None:
     assert create(name).name == name
+    members = {*dir(Runtime), *Runtime.__annotations__}
+    assert {member for member in members if member[0] != "_" and not hasattr(create(name), member)} == set()
 
 
 def test_an_unknown_runtime_names_those_that_there_are() -> None:
