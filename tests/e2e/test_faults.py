@@ -62,7 +62,7 @@ def test_a_gateway_that_hangs_is_started_again(platform: Platform) -> None:
     freeze(envoy)
     until(lambda: processes(platform, "/envoy") not in ([], [envoy]), 60.0)
     until(lambda: _answers(platform), 10.0)
-    assert "the gateway (Envoy) does not answer any more" in platform.log.read_text()
+    assert "the gateway (Envoy) does not answer: restarting it" in platform.log.read_text()
 
 
 def test_a_runtime_that_hangs_is_started_again_and_said(platform: Platform) -> None:

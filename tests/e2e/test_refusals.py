@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.conftest import Objects
 from tests.e2e.platform import Platform, until
+
+DATA = Path(__file__).parents[1] / "data"
 
 SERVING = """
 apiVersion: kleveross.io/v1alpha1
@@ -83,11 +87,14 @@ def test_a_write_needs_the_token(shared: Platform) -> None:
     ("model", "said", "code"),
     [
         ("team/missing:v1", "is not in the registry", 7),
-        ("team/flowers:v1", "no runtime serves the format 'PMML'", 4),
+        ("team/spark:v1", "no runtime serves the format 'MLlib'", 4),
     ],
 )
 def test_a_model_that_cannot_be_served_is_said(shared: Platform, model: str, said: str, code: int) -> None:
-    shared.push("team/flowers:v1", "pmml")
+    directory = shared.root / "spark"
+    shutil.copytree(DATA / "mllib" / "linear", directory / "model", dirs_exist_ok=True)
+    shared.run("ormb", "save", str(directory), "team/spark:v1")
+    shared.run("ormb", "push", "team/spark:v1")
     name = "bad-" + model.partition("/")[2].partition(":")[0]
     spec = {"predictors": [{"name": "main", "model": model}]}
     manifest = {"apiVersion": "kleveross.io/v1alpha1", "kind": "Serving", "metadata": {"name": name}, "spec": spec}
