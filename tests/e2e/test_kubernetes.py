@@ -36,8 +36,8 @@ def adder(platform: Platform, cluster: Kubectl) -> str:
 def test_what_kubectl_makes_is_served(platform: Platform, cluster: Kubectl, adder: str) -> None:
     assert platform.infer(adder)[0] == 200
     header, row = cluster.kubectl("get", "srv", adder).stdout.splitlines()
-    assert header.split() == ["NAME", "READY", "URL", "TRAFFIC", "AGE"]
-    assert row.split()[:4] == [adder, "True", f"{platform.url}/seldon/default/{adder}", "main=100"]
+    assert header.split() == ["NAME", "READY", "PHASE", "REPLICAS", "TRAFFIC", "URL", "AGE"]
+    assert row.split()[:6] == [adder, "True", "Ready", "1/1", "main=100", f"{platform.url}/seldon/default/{adder}"]
     says = "every predictor answers inference requests"
     until(lambda: says in cluster.kubectl("describe", "serving", adder).stdout.partition("Events:")[2])
 
@@ -45,7 +45,7 @@ def test_what_kubectl_makes_is_served(platform: Platform, cluster: Kubectl, adde
 def test_a_job_of_kubectl_is_done(platform: Platform, cluster: Kubectl) -> None:
     cluster.kubectl("apply", "-n", "team", "-f", "-", stdin=job("read"))
     cluster.kubectl("wait", "--for=condition=Complete", "--timeout=40s", "modeljob/read", "-n", "team")
-    assert cluster.kubectl("get", "mj", "read", "-n", "team").stdout.split()[5:7] == ["Succeeded", "team/adder:v1"]
+    assert cluster.kubectl("get", "mj", "read", "-n", "team").stdout.split()[6:8] == ["Succeeded", "team/adder:v1"]
     assert platform.get("modeljobs", "read", "-n", "team")["status"]["phase"] == "Succeeded"
 
 

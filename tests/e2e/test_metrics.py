@@ -48,7 +48,7 @@ def test_everything_is_there(platform: Platform) -> None:
     assert value(found["nv_inference_request_success_total"], **serving, model="adder") >= 5
     assert value(found["klever_servings"], phase="Ready") == 1
     assert value(found["klever_modeljobs"], phase="Succeeded") >= 1
-    assert value(found["klever_rpc_total"], method="ApplyServing", code="OK") == 1
+    assert value(found["klever_rpc_total"], method="CreateServing", code="OK") == 1
     assert value(found["klever_reconcile_total"], controller="serving", result="success") > 0
     assert value(found["klever_registry_transferred_bytes_total"], direction="in") > 0
     for name in ("klever_rpc_seconds_count", "klever_workqueue_depth", "klever_workqueue_retries_total"):
