@@ -365,7 +365,7 @@ def test_every_rpc_that_is_no_read_by_name_needs_the_token() -> None:
     assert reads == {
         "GetModelJob", "ListModelJobs", "WatchModelJobs", "ListEvents", "StreamLogs",
         "ListProjects", "GetProject", "ListModels", "GetModel", "ListModelVersions", "GetModelVersion",
-        "GetServing", "ListServings", "WatchServings", "ListInstances", "RenderServing",
+        "GetServing", "ListServingRevisions", "ListServings", "WatchServings", "ListInstances", "RenderServing",
     }  # fmt: skip
 
 
