@@ -16,7 +16,7 @@ _MAX_DEPTH: Final = 20
 _MAX_TOKENS: Final = 1_000_000
 _MAX_NUMBER: Final = (1 << 63) - 1
 _TOKEN: Final = re.compile(
-    r"""\s+|\#.*|(?P<text>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')|(?P<word>[-+.\w/]+)|(?P<mark>[{}<>\[\]:;,])"""
+    r"""\s+|\#.*|(?P<text>"(?:[^"\\\n]++|\\.)*+"|'(?:[^'\\\n]++|\\.)*+')|(?P<word>[-+.\w/]+)|(?P<mark>[{}<>\[\]:;,])"""
 )
 _CLOSING: Final = {"{": "}", "<": ">"}
 
