@@ -156,6 +156,15 @@ def compared(ports: dict[str, int], pids: tuple[int, ...]) -> None:
             print(f"| {connections} | {name} | {rate:.0f} | {p99:.1f} | {spent:.2f} |", flush=True)
 
 
+def _wait(sockets: list[Path]) -> None:
+    """Wait until the sockets are there; raises `RuntimeError` after 30 s."""
+    deadline = time.monotonic() + 30
+    while not all(path.exists() for path in sockets):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"not all of {', '.join(map(str, sockets))} appeared")
+        time.sleep(0.1)  # no event tells of a socket's file
+
+
 def main() -> None:
     ports = {way: _free_port() for way in ("none", "literal", "jwt_authn", "jwt_authn, cached", "ext_authz")}
     with tempfile.TemporaryDirectory() as name:
@@ -165,8 +174,7 @@ def main() -> None:
         access = ("-m", "klever.cmd.access", str(directory / "access.sock"), str(directory / "token"))
         envoy = (str(envoy_binary()), "-c", str(directory / "envoy.json"), "--concurrency", "2", "-l", "error")
         with running(sys.executable, *access) as server, running(*envoy, "--disable-hot-restart") as gateway:
-            while not all((directory / f"{name}.sock").exists() for name in ("access", "upstream")):
-                time.sleep(0.1)
+            _wait([directory / f"{name}.sock" for name in ("access", "upstream")])
             compared(ports, (server, gateway))
 
 

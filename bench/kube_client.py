@@ -45,8 +45,8 @@ async def rate(get: Any) -> float:
 
 async def ours(kubeconfig: Path) -> tuple[float, float]:
     from klever.api.kinds import Kind  # noqa: PLC0415 - its weight is measured
-    from klever.kube import KubeClient  # noqa: PLC0415
-    from klever.kube.kubeconfig import load_config  # noqa: PLC0415
+    from klever.kube import KubeClient  # noqa: PLC0415 - its weight is measured
+    from klever.kube.kubeconfig import load_config  # noqa: PLC0415 - its weight is measured
 
     config_map = Kind("", "v1", "ConfigMap", "configmaps", has_status=False)
     client = await KubeClient.open(load_config(kubeconfig), qps=1e6, burst=10_000)

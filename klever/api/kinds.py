@@ -158,7 +158,7 @@ SERVING_REVISION: Final = Kind.describe(
 )
 MODEL_INSPECTION: Final = Kind.describe(
     ModelInspection,
-    controller_verbs=("create", "list", "watch", "patch", "delete"),  # delete: of content that is no longer used
+    controller_verbs=("create", "list", "watch", "patch", "delete"),  # delete: inspections of unused content
 )
 EVENT: Final = Kind(
     "",

@@ -27,7 +27,7 @@ _LINE_BREAKS: Final = frozenset("\x85\u2028\u2029")  # PyYAML writes them as the
 
 
 def read_ormbfile(path: Path) -> ModelMetadata | None:
-    """Return the metadata in the file, None if there is no file.
+    """Return the metadata in the file, or None without a file.
 
     Raises `InvalidError` that names file and field (`…/ormbfile.yaml: signature.inputs[0].size: must be a list`).
     """

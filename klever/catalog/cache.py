@@ -31,7 +31,7 @@ class VersionCache:
         return version
 
     def add(self, repository: str, version: Version, size: int) -> None:
-        """Keep a version whose metadata has `size` bytes as JSON, and drop the oldest ones if there is no room."""
+        """Keep a version whose metadata has `size` bytes as JSON, and drop the oldest ones to make room."""
         with self._lock:
             if (repository, version.digest) in self._versions:
                 return

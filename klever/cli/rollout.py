@@ -33,7 +33,7 @@ class Wish:
     def predictor(self) -> Predictor:
         """Return it as the only predictor of a new Serving. Raises `InvalidError` for a canary."""
         if self.canary is not None:
-            raise InvalidError("a canary needs a Serving to stand beside: deploy without --canary first")
+            raise InvalidError("a canary needs an existing Serving: deploy without --canary first")
         return {"name": self.name or MAIN, "model": self.model, **self.settings}
 
 
@@ -76,7 +76,7 @@ def _beside_canary(predictors: list[Predictor], pins: Mapping[str, tuple[str, st
     """
     shares = read_shares(predictors)
     if MAIN not in shares:
-        raise InvalidError("there is no predictor main with a share for a canary to stand beside: use klever apply")
+        raise InvalidError("a canary needs a predictor main with a share: use klever apply")
     if others := sorted(shares.keys() - {MAIN, CANARY}):
         raise InvalidError(f"the requests are also divided among {', '.join(others)}: use klever apply")
     if shares.get(CANARY) == WHOLE:

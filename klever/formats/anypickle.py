@@ -19,7 +19,7 @@ _UNKNOWN: Final = "the file does not say what the object takes and returns: writ
 
 
 def read_signature(model: Path) -> Signature:
-    """Read it; the layers of what is no estimator are its class."""
+    """Read it. For an object that is not an estimator, the layers name its class."""
     found = read_file(only_match(model, "*.pkl|*.pickle", _LIMIT))
     known = signature(found)
     if known is not None and known.outputs:

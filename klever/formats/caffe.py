@@ -84,7 +84,7 @@ class _Net:
     def warnings(self) -> tuple[str, ...]:
         listed = list(self._unknown.items())[:_MAX_WARNINGS]
         return tuple(
-            f"the shape of {name[:80]!r} is not known: there is no rule for {kind[:80]}" for kind, name in listed
+            f"the shape of {name[:80]!r} is unknown: Klever has no rule for {kind[:80]}" for kind, name in listed
         )
 
     def _declared(self, net: Message) -> None:

@@ -97,7 +97,7 @@ def _names(file: Source, heap: int) -> int:
     """Return where the names of a group begin."""
     head = read(file, heap, 32)
     if head[:4] != b"HEAP":
-        raise UnreadableError(f"there are no names at byte {heap}")
+        raise UnreadableError(f"byte {heap} does not begin a heap of names")
     return int(unpack("Q", head, 24)[0])
 
 
@@ -113,7 +113,7 @@ def _symbols(file: Source, tree: int, names: int) -> Iterator[int]:
             yield from _node(file, address, unpack("H", head, 6)[0], names)
             continue
         if head[:4] != b"TREE" or not depth:
-            raise UnreadableError(f"there is no group at byte {address}")
+            raise UnreadableError(f"byte {address} does not begin a group")
         used = min(unpack("H", head, 6)[0], _MAX_CHILDREN)
         children = read(file, address + 24, 16 * used)  # a key and a child each
         waiting += [(unpack("Q", children, 16 * index + 8)[0], depth - 1) for index in range(used)]

@@ -81,7 +81,7 @@ def messages(file: Source, address: int) -> Iterator[Message]:
     elif prefix[:1] == b"\x01":
         yield from _messages_1(file, address)
     else:
-        raise UnreadableError(f"there is no object header at byte {address}")
+        raise UnreadableError(f"byte {address} does not begin an object header")
 
 
 def _messages_1(file: Source, address: int) -> Iterator[Message]:

@@ -94,7 +94,7 @@ def _read(model: memoryview, model_dir: Path) -> Signature:
 
 
 def _details(walk: Walk, model: memoryview, graph: memoryview, signatures: list[str]) -> Details:
-    """Return what the messages say; `signatures` are the one that was read and the others, if it is no default."""
+    """Return what the messages say; `signatures` begins with the one that was read; empty for the default."""
     schema = next((value for number, value in walk.fields(model) if number == _MODEL_VERSION), 0)
     versions = [text(v) for info in walk.messages(graph, _META_INFO) for v in walk.messages(info, _INFO_VERSION)]
     others = f", and not {', '.join(signatures[1:])[:_MAX_WARNING]}" if signatures[1:] else ""

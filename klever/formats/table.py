@@ -154,7 +154,7 @@ def get(name: str) -> Format:
         return FORMATS[name]
     except KeyError as error:
         raise InvalidError(
-            f"{name!r} is no known format; there are: {', '.join(FORMATS)}", reason="UNKNOWN_FORMAT"
+            f"unknown format {name!r}: must be one of {', '.join(FORMATS)}", reason="UNKNOWN_FORMAT"
         ) from error
 
 

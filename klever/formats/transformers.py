@@ -110,7 +110,7 @@ def _chat_template(model_dir: Path) -> str:
 
 
 def _json(model_dir: Path, name: str, limit: int) -> dict[str, Any]:
-    """Return the object in a file; an empty one if there is no file."""
+    """Return the object in a file, or an empty one without a file."""
     path = any_match(model_dir, name, limit)
     if path is None:
         return {}

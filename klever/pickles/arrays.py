@@ -76,7 +76,7 @@ def _is_complete(dtype: Any) -> bool:
 
 
 def _structure(state: tuple[Any, ...]) -> int | None:
-    """Return the bytes of a structure whose fields are certain, lie within it, and are no structures."""
+    """Return the bytes of a structure whose fields are certain, plain, and lie within it."""
     names, fields, size = state[3:6]
     if type(size) is not int or size <= 0:
         return None

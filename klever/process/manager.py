@@ -86,9 +86,7 @@ class ProcessManager:
         A control plane that stood still while another took over notices here, before it changes anything.
         """
         if not self._may_act():
-            raise UnavailableError(
-                f"process {process_id} belongs to another control plane: this one is no longer the leader"
-            )
+            raise UnavailableError(f"process {process_id} belongs to another control plane: this one lost the lead")
 
     async def start(self, spec: ProcessSpec) -> ProcessState:
         """Start the process, unless it runs already, with whatever specification.

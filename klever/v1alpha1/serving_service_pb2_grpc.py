@@ -195,7 +195,7 @@ class ServingServiceServicer(object):
 
     def RollbackServing(self, request, context):
         """Returns to the predictors of a revision, each with the version of its model that the revision ran.
-        FAILED_PRECONDITION if there is no earlier revision, NOT_FOUND if it is not kept.
+        FAILED_PRECONDITION without an earlier revision; NOT_FOUND for a revision that is not kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

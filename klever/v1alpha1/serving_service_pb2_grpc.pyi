@@ -58,7 +58,7 @@ class ServingServiceStub:
     """Lists the specs with which a Serving was Ready, by name: each with its pinned models, author and times of service."""
     RollbackServing: _grpc.UnaryUnaryMultiCallable[_serving_service_pb2.RollbackServingRequest, _serving_pb2.Serving]
     """Returns to the predictors of a revision, each with the version of its model that the revision ran.
-    FAILED_PRECONDITION if there is no earlier revision, NOT_FOUND if it is not kept.
+    FAILED_PRECONDITION without an earlier revision; NOT_FOUND for a revision that is not kept.
     """
     PromoteServing: _grpc.UnaryUnaryMultiCallable[_serving_service_pb2.PromoteServingRequest, _serving_pb2.Serving]
     """Gives what a predictor runs to main, with the requests of both, and removes the predictor. What runs is not started
@@ -104,7 +104,7 @@ class ServingServiceAsyncStub(ServingServiceStub):
     """Lists the specs with which a Serving was Ready, by name: each with its pinned models, author and times of service."""
     RollbackServing: _aio.UnaryUnaryMultiCallable[_serving_service_pb2.RollbackServingRequest, _serving_pb2.Serving]  # type: ignore[assignment]
     """Returns to the predictors of a revision, each with the version of its model that the revision ran.
-    FAILED_PRECONDITION if there is no earlier revision, NOT_FOUND if it is not kept.
+    FAILED_PRECONDITION without an earlier revision; NOT_FOUND for a revision that is not kept.
     """
     PromoteServing: _aio.UnaryUnaryMultiCallable[_serving_service_pb2.PromoteServingRequest, _serving_pb2.Serving]  # type: ignore[assignment]
     """Gives what a predictor runs to main, with the requests of both, and removes the predictor. What runs is not started
@@ -207,7 +207,7 @@ class ServingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_serving_pb2.Serving, _abc.Awaitable[_serving_pb2.Serving]]:
         """Returns to the predictors of a revision, each with the version of its model that the revision ran.
-        FAILED_PRECONDITION if there is no earlier revision, NOT_FOUND if it is not kept.
+        FAILED_PRECONDITION without an earlier revision; NOT_FOUND for a revision that is not kept.
         """
 
     @_abc_1.abstractmethod

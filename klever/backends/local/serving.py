@@ -23,7 +23,7 @@ class LocalServing:
     """The replicas of `key`. `make` makes the replica of a slot, with the record of a process that runs there already.
 
     Making a replica is instant: it starts by itself. Ending one takes seconds, and happens in the background. A
-    replica that ends is no longer shown; its name is free when it is gone.
+    replica that ends is hidden at once. Its name becomes free after the end.
     """
 
     def __init__(

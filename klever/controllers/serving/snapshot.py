@@ -84,7 +84,7 @@ class Snapshot:
 def pin_of(serving: Object, predictor: dict[str, Any]) -> dict[str, str]:
     """Return `digest` and `format` that the predictor's reference was pinned to; empty if it was not yet.
 
-    It stays pinned while the reference stays: a new number of replicas or share is no reason to run another version.
+    The pin lasts until the reference changes: a change of replicas or shares does not change the version.
     """
     this = (predictor["name"], predictor.get("model", ""))
     for status in serving.get("status", {}).get("predictors", []):

@@ -6,6 +6,7 @@ import importlib
 import json
 import sys
 import time
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +32,9 @@ def convert(request: Mapping[str, Any], env: Mapping[str, str]) -> None:
         report = _compare(model, output, request, float(env.get("TOLERANCE") or request["options"]["tolerance"]))
     except ConversionError as error:
         sys.exit(_shortened(str(error)))
+    except Exception as error:  # of a damaged model, or of a framework: the job's log has where
+        traceback.print_exc(file=sys.stdout)
+        sys.exit(_shortened(f"the model cannot be converted: {type(error).__name__}: {error}"))
     Path(request["report"]).write_text(json.dumps(report))
     if not report["passed"]:
         sys.exit(_failure(report))

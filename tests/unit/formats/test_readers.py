@@ -145,7 +145,7 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_format_names_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(InvalidError, match=r"'onnx' is no known format; there are: SavedModel, ONNX"):
+    with pytest.raises(InvalidError, match=r"unknown format 'onnx': must be one of SavedModel, ONNX"):
         formats.check_layout("onnx", tmp_path)
 
 

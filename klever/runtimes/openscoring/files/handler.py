@@ -28,7 +28,7 @@ class Handler(BaseHTTPRequestHandler):
         except RefusedError as error:
             key = "error" if path.startswith("/v2") else "message"
             status, content, kind = as_json({key: str(error)}, error.status)
-        except Exception as error:  # noqa: BLE001 - of the model: the server goes on
+        except Exception as error:  # noqa: BLE001 - whatever a model raises is its answer
             status, content, kind = as_json({"message": f"{type(error).__name__}: {error}"}, 500)
         self.send_response(status)
         self.send_header("Content-Type", kind)
