@@ -246,7 +246,7 @@ class _Reader:
             self._wrong(path, value, "an integer")
             return None
         if not low <= value <= high:
-            self.violations.append(FieldViolation(path, f"{_describe(value)} is not within {low}..{high}"))
+            self.violations.append(FieldViolation(path, f"must be between {low} and {high}, not {_describe(value)}"))
             return None
         return value
 

@@ -35,7 +35,7 @@ def check_shares(shares: Mapping[str, int], predictors: Iterable[Mapping[str, An
         for name in sorted(shares.keys() - set(names))
     ]
     violations += [
-        FieldViolation(f"traffic[{name}]", f"{share} is not within 0..{WHOLE}")
+        FieldViolation(f"traffic[{name}]", f"must be between 0 and {WHOLE}, not {share}")
         for name, share in shares.items()
         if not 0 <= share <= WHOLE
     ]

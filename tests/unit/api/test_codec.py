@@ -57,7 +57,7 @@ def test_every_wrong_field_is_named_with_its_path() -> None:
     assert violations(obj) == {
         "metadata.name": "must be a string, not 7",
         "spec.predictors[0].replicas": "must be an integer, not 'two'",
-        "spec.predictors[0].traffic": f"{2**40} is not within -2147483648..2147483647",
+        "spec.predictors[0].traffic": f"must be between -2147483648 and 2147483647, not {2**40}",
         "spec.predictors[1]": "must be an object, not 5",
     }
 
@@ -88,8 +88,13 @@ def test_numbers_of_thousands_of_digits_are_refused() -> None:
     predictor = {"name": huge, "replicas": huge, "resources": {"limits": {"cpu": huge}}}
     assert violations({"spec": {"predictors": [predictor]}}) == {
         "spec.predictors[0].name": "must be a string, not a huge number",
+<<<<<<< HEAD
         "spec.predictors[0].replicas": "a huge number is not within -2147483648..2147483647",
         "spec.predictors[0].resources.limits[cpu]": "must be a string, not a huge number",
+=======
+        "spec.predictors[0].replicas": "must be between -2147483648 and 2147483647, not a huge number",
+        "spec.predictors[0].resources.cpu": "must be a string, not a huge number",
+>>>>>>> main
     }
 
 

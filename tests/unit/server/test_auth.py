@@ -42,7 +42,7 @@ ACTIONS = {
     "DeleteServing": ("delete", "Serving", ""),
     "WatchServings": ("watch", "Serving", ""),
     "SetTraffic": ("update", "Serving", "traffic"),
-    "ListServingRevisions": ("list", "Serving", "servingrevisions"),
+    "ListServingRevisions": ("list", "ServingRevision", ""),
     "RollbackServing": ("update", "Serving", "rollback"),
     "PromoteServing": ("update", "Serving", "promote"),
     "AbortServing": ("update", "Serving", "abort"),

@@ -65,7 +65,7 @@ def test_nulls_are_absent_fields() -> None:
 @pytest.mark.parametrize(
     ("predictors", "field", "said"),
     [
-        ([{**MAIN, "traffic": 120}], "spec.predictors[0].traffic", "120 is not within 0..100"),
+        ([{**MAIN, "traffic": 120}], "spec.predictors[0].traffic", "must be between 0 and 100, not 120"),
         ([{**MAIN, "traffic": 80}, {**MAIN, "name": "b", "traffic": 30}], "spec.predictors", "must sum to 100"),
         ([{**MAIN, "traffic": 50}, {**MAIN, "traffic": 50}], "spec.predictors[1]", "duplicate name 'main'"),
         ([{**MAIN, "replicas": "two"}], "spec.predictors[0].replicas", "must be an integer, not 'two'"),
@@ -85,7 +85,7 @@ def test_a_wrong_serving_is_refused_with_the_field_at_fault(predictors: list[Any
 
 @pytest.mark.parametrize("name", ["Digits", "a.b", "-a", "a" * 51, "1a"])
 def test_a_name_that_is_no_label_is_refused(name: str) -> None:
-    assert re.search("is not a DNS label|more than 50", faults(serving(MAIN, name=name))["metadata.name"])
+    assert re.search("is not a DNS label|at most 50", faults(serving(MAIN, name=name))["metadata.name"])
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_the_spec_of_a_job_is_immutable_while_its_metadata_is_not() -> None:
 
 def test_a_status_is_checked_when_it_is_written() -> None:
     obj = {**serving(MAIN), "status": {"phase": "Sleeping"}}
-    assert "none of Pending, Deploying" in faults(obj, None, "status")["status.phase"]
+    assert "must be one of Pending, Deploying" in faults(obj, None, "status")["status.phase"]
     assert admit(obj)["spec"]["predictors"]
 
 
