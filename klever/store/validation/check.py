@@ -49,12 +49,15 @@ def _object(node: Node, value: dict[str, Any], path: str, faults: Faults) -> Non
     for name in node.required:
         if name not in value:
             faults.append(BlockingFault(f"{prefix}{name}", "is required"))
-    properties = node.properties
-    if not properties:
+    if len(value) > node.max_properties:
+        faults.append(BlockingFault(path, f"must have at most {node.max_properties} entries, not {len(value)}"))
+    properties, others = node.properties, node.others
+    if not properties and others is None:
         return
     for name, field in value.items():
-        if name in properties:
-            _check(properties[name], field, f"{prefix}{name}", faults)
+        part = properties.get(name, others)
+        if part is not None:
+            _check(part, field, f"{prefix}{name}", faults)
 
 
 def _list(node: Node, value: list[Any], path: str, faults: Faults) -> None:

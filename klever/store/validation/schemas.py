@@ -93,6 +93,7 @@ class Node:
     def _read_bounds(self, schema: Schema) -> None:
         self.min_items: int = schema.get("minItems", 0)
         self.max_items: float = schema.get("maxItems", math.inf)
+        self.max_properties: float = schema.get("maxProperties", math.inf)
         self.min_length: int = schema.get("minLength", 0)
         self.max_length: float = schema.get("maxLength", math.inf)
         pattern: str = schema.get("pattern", "")
