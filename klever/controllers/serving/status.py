@@ -39,10 +39,10 @@ def status_of(snapshot: Snapshot, plan: Plan) -> dict[str, Any]:
 def deleting_status(serving: Object, now: datetime) -> dict[str, Any]:
     """Return the whole status of a Serving of which nothing runs any more, or will in a moment."""
     old = serving.get("status", {})
-    why = ("False", "Deleting", "it is being deleted: nothing of it takes requests any more")
+    why = ("Deleting", "it is being deleted: nothing of it takes requests any more")
     conditions = merge_conditions(
         old.get("conditions", []),
-        tuple(Condition(type_, *why) for type_ in ("Ready", "Progressing", "RoutesReady")),
+        (Condition("Ready", "False", *why), Condition("Progressing", "True", *why), Condition("RoutesReady", "False", *why)),
         generation=serving["metadata"]["generation"],
         now=now,
     )
