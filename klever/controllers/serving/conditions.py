@@ -58,12 +58,12 @@ def _is_complete(plan: Plan) -> bool:
 
 
 def _serves(plan: Plan) -> bool:
-    return any(t.http and (t.weight > 0 or t.headers) for t in plan.route.targets)
+    return any(t.http and (t.weight > 0 or t.matches) for t in plan.route.targets)
 
 
 def _serves_shares(plan: Plan) -> bool:
     """Say whether the requests that no header match takes are answered."""
-    shared = [t for t in plan.route.targets if not t.headers]
+    shared = [t for t in plan.route.targets if not t.matches]
     return not shared or any(t.http and t.weight > 0 for t in shared)
 
 

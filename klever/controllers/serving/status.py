@@ -14,6 +14,8 @@ from klever.traffic.shares import format_shares
 
 __all__ = ["deleting_status", "status_of"]
 
+_DELETED = (("Ready", "False"), ("Progressing", "True"), ("RoutesReady", "False"))
+
 
 def status_of(snapshot: Snapshot, plan: Plan) -> dict[str, Any]:
     """Return the whole status that the plan amounts to once it is applied."""
@@ -42,7 +44,7 @@ def deleting_status(serving: Object, now: datetime) -> dict[str, Any]:
     why = ("Deleting", "it is being deleted: nothing of it takes requests any more")
     conditions = merge_conditions(
         old.get("conditions", []),
-        (Condition("Ready", "False", *why), Condition("Progressing", "True", *why), Condition("RoutesReady", "False", *why)),
+        (Condition(type_, status, *why) for type_, status in _DELETED),
         generation=serving["metadata"]["generation"],
         now=now,
     )
@@ -56,7 +58,7 @@ def _wanted(spec: dict[str, Any]) -> int:
 
 
 def _traffic(plan: Plan) -> str:
-    return format_shares({t.predictor: t.weight for t in plan.route.targets if not t.headers and t.http})
+    return format_shares({t.predictor: t.weight for t in plan.route.targets if not t.matches and t.http})
 
 
 def _predictor(snapshot: Snapshot, plan: Plan, predictor: PredictorPlan, spec: dict[str, Any]) -> dict[str, Any]:
@@ -77,7 +79,7 @@ def _predictor(snapshot: Snapshot, plan: Plan, predictor: PredictorPlan, spec: d
         status |= {"digest": str(model.version.digest), "format": model.version.metadata.format}
     elif model.reason != "ModelNotFound":  # a registry that is away takes no pin: the tag may have moved meanwhile
         status |= pin_of(snapshot.serving, spec)
-    if not predictor.headers:
+    if not predictor.matches:
         target = next((t for t in plan.route.targets if t.predictor == predictor.name), None)
         status["traffic"] = target.weight if target is not None and target.http else 0
     return status
