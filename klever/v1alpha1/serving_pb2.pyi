@@ -340,7 +340,7 @@ class ServingStatus(_message.Message):
     REPLICAS_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     phase: _builtins.str
-    """Pending, Deploying, Ready, Degraded, Failed or Deleting."""
+    """Pending, Deploying, Ready, ScaledToZero, Degraded, Failed or Deleting."""
     url: _builtins.str
     """Base URL of the Serving, e.g. `http://127.0.0.1:8080/seldon/default/digits`."""
     traffic: _builtins.str
@@ -353,7 +353,9 @@ class ServingStatus(_message.Message):
     """Number of the ServingRevision that was Ready last. It serves until a newer spec is Ready. 0 until one was."""
     @_builtins.property
     def conditions(self) -> _containers.RepeatedCompositeFieldContainer[_meta_pb2.Condition]:
-        """Ready; ModelResolved, SignaturePending and RoutesReady say what Ready waits for."""
+        """Ready says whether requests are answered, Progressing whether the spec is rolled out. ModelResolved, SignaturePending and
+        RoutesReady say what they wait for.
+        """
 
     @_builtins.property
     def predictors(self) -> _containers.RepeatedCompositeFieldContainer[Global___PredictorStatus]:

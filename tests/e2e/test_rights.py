@@ -132,7 +132,7 @@ def test_people(tmp_path: Path, own_cluster: Cluster) -> None:
             "--kubeconfig", str(kubeconfig), "-n", "janes", "--request-timeout=5s", "get", kind, "-w", check=False
         )
     for resource in ("modelinspections", "servingrevisions"):
-        path = f"/apis/kleveross.io/v1alpha1/namespaces/janes/{resource}"
-        for request in (path, f"{path}/none", f"{path}?watch=1&timeoutSeconds=1"):  # raw: kubectl reads no namespace
+        raw = f"/apis/kleveross.io/v1alpha1/namespaces/janes/{resource}"
+        for request in (raw, f"{raw}/none", f"{raw}?watch=1&timeoutSeconds=1"):  # raw: kubectl reads no namespace
             own_cluster.kubectl("--kubeconfig", str(kubeconfig), "get", "--raw", request, check=False)
     assert used(own_cluster, "jane") == granted("users.yaml")
