@@ -1,7 +1,7 @@
 """Serves a model that takes rows, in Triton's Python backend; this file is STORE/models/NAME/1/model.py.
 
-`framework.py` beside it loads the model below STORE/model. It runs in the stub of an environment with numpy 1, where
-nothing of Klever is installed.
+`framework.py` beside it loads the model below STORE/model, and may arrange the inputs in its own way. It runs in the
+stub of an environment with numpy 1, where nothing of Klever is installed.
 """
 
 import json
@@ -20,8 +20,9 @@ class TritonPythonModel:
 
     def initialize(self, args):
         config = json.loads(args["model_config"])
-        self.columns = [tensor["name"] for tensor in config["input"]]
+        self.inputs = [tensor["name"] for tensor in config["input"]]
         self.outputs = {tensor["name"]: Output(tensor) for tensor in config["output"]}
+        self.arrange = getattr(framework, "arrange", rows)
         methods = framework.load(Path(args["model_repository"]).parents[1] / "model")
         self.methods = {name: choose(name, methods, len(self.outputs)) for name in self.outputs}
 
@@ -31,25 +32,21 @@ class TritonPythonModel:
     def answer(self, request):
         wanted = [name for name in self.outputs if name in request.requested_output_names()]
         try:
-            results = self.compute(self.rows(request.inputs()), wanted)
+            results = self.compute(self.arrays(request.inputs()), wanted)
         except (ValueError, TypeError, KeyError) as error:  # of the request's values, as numpy and pandas say it
             return refusal(error, pb_utils.TritonError.INVALID_ARG)
         except Exception as error:  # noqa: BLE001 - whatever the model raises is its answer
             return refusal(error, pb_utils.TritonError.INTERNAL)
         return pb_utils.InferenceResponse([pb_utils.Tensor(name, array) for name, array in results])
 
-    def rows(self, tensors):
-        """The only input as an array, several inputs as the columns of a DataFrame."""
+    def arrays(self, tensors):
+        """The values of the inputs by name, in the order of the signature."""
         arrays = {tensor.name(): decoded(tensor.as_numpy()) for tensor in tensors}
-        if len(self.columns) == 1:
-            return arrays[self.columns[0]]
-        import pandas as pd  # noqa: PLC0415 - it takes memory that models without named columns need not
+        return {name: arrays[name] for name in self.inputs}
 
-        return pd.DataFrame({name: arrays[name].reshape(-1) for name in self.columns})
-
-    def compute(self, rows, wanted):
-        methods = dict.fromkeys(self.methods[name] for name in wanted)
-        results = {method: method(rows) for method in methods}
+    def compute(self, arrays, wanted):
+        arranged = self.arrange(arrays)
+        results = {method: method(arranged) for method in dict.fromkeys(self.methods[name] for name in wanted)}
         return [(name, self.outputs[name].array(results[self.methods[name]])) for name in wanted]
 
 
@@ -62,8 +59,11 @@ class Output:
         self.dims = [int(size) for size in tensor["dims"]]
 
     def array(self, result):
-        """The method's result with the declared type and rank; raises `ValueError` for one that does not fit."""
-        array = np.asarray(result[self.name] if hasattr(result, "columns") else result)
+        """The method's result with the declared type and rank; raises `ValueError` for one that does not fit.
+
+        A table or dictionary has its outputs by name.
+        """
+        array = np.asarray(result[self.name] if hasattr(result, "keys") else result)
         if self.dtype == object:
             flat = [str(value).encode() for value in array.ravel()]
             array = np.array(flat, dtype=object).reshape(array.shape)
@@ -72,6 +72,15 @@ class Output:
         if array.ndim != len(self.dims):
             array = array.reshape(-1, *self.dims[1:])
         return np.ascontiguousarray(array, dtype=self.dtype)
+
+
+def rows(arrays):
+    """The only input as an array, several inputs as the columns of a DataFrame."""
+    if len(arrays) == 1:
+        return next(iter(arrays.values()))
+    import pandas as pd  # noqa: PLC0415 - it takes memory that models without named columns need not
+
+    return pd.DataFrame({name: array.reshape(-1) for name, array in arrays.items()})
 
 
 def choose(name, methods, outputs):
