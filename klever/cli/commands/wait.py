@@ -15,6 +15,7 @@ from klever.cli.commands.resources import Resources
 from klever.cli.commands.stored import StoredKind
 from klever.cli.progress import status_line
 from klever.errors import DeadlineError, FailedPreconditionError, InvalidError, NotFoundError
+from klever.v1alpha1.serving_pb2 import Serving
 
 EXAMPLES = """  klever wait serving digits --for=condition=Ready --timeout 60s
   klever wait modeljob extract-digits-v1 --for=condition=Complete
@@ -103,6 +104,8 @@ def _final_failure(current: dict[str, Any], wanted: str) -> str:
     """Return why the condition cannot hold for this generation, empty if it may."""
     if wanted == "Complete" and "Failed" in current and current["Failed"].status == "True":
         return str(current["Failed"].message or current["Failed"].reason)
+    if wanted == "Failed" and "Complete" in current and current["Complete"].status == "True":
+        return "it succeeded"
     ready = current.get("Ready")
     if wanted == "Ready" and ready is not None and ready.reason in _FINAL:
         return str(ready.message or ready.reason)
@@ -115,7 +118,8 @@ def _progress(obj: Any) -> str:
     message = getattr(status, "message", "") or next(
         (c.message for c in status.conditions if c.type == "Ready" and c.status != "True"), ""
     )
-    state = f"{status.phase or 'Pending'} {getattr(status, 'replicas', '')}".strip()
+    count = f" {status.ready_replicas}/{status.replicas}" if isinstance(obj, Serving) else ""
+    state = f"{status.phase or 'Pending'}{count}"
     return f"{state}: {message}" if message else state
 
 

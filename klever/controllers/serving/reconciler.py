@@ -28,6 +28,7 @@ from klever.reconcile.runner import Result
 from klever.routers import RouteKey, Router
 from klever.store import Key, Store
 from klever.store.events import EventRecorder
+from klever.traffic.replicas import with_replicas
 from klever.traffic.shares import read_shares
 
 __all__ = ["FINALIZER", "ServingReconciler"]
@@ -109,7 +110,7 @@ class ServingReconciler:
             return {}
         predictors = pinned_predictors(revision)
         resolved = await self._models.resolve_predictors(serving["metadata"]["namespace"], predictors)
-        return dict(_fallbacks(predictors, resolved))
+        return dict(_fallbacks(with_replicas({**serving["spec"], "predictors": predictors}), resolved))
 
     async def _gather(self, key: Key, serving: Object) -> Snapshot:
         route_key = RouteKey(key.namespace, key.name)
@@ -162,7 +163,7 @@ class ServingReconciler:
             kind = "Warning" if status["phase"] in ("Degraded", "Failed") else "Normal"
             await self._events.record(serving, kind, status["phase"], ready["message"][:1024])
         elif old.get("traffic") != status["traffic"]:
-            await self._events.record(serving, "Normal", "TrafficChanged", status["traffic"] or "none")
+            await self._events.record(serving, "Normal", "TrafficChanged", status["trafficSummary"] or "none")
 
     async def _tell_crashes(self, snapshot: Snapshot) -> None:
         for line in _crashes(snapshot, snapshot.serving.get("status", {})):
