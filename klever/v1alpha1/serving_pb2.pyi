@@ -352,7 +352,7 @@ class ServingStatus(_message.Message):
     TRAFFIC_SUMMARY_FIELD_NUMBER: _builtins.int
     SELECTOR_FIELD_NUMBER: _builtins.int
     phase: _builtins.str
-    """Pending, Deploying, Ready, Degraded, Failed or Deleting."""
+    """Pending, Deploying, Ready, ScaledToZero, Degraded, Failed or Deleting."""
     url: _builtins.str
     """Base URL of the Serving, e.g. `http://127.0.0.1:8080/seldon/default/digits`."""
     observed_generation: _builtins.int
@@ -373,7 +373,9 @@ class ServingStatus(_message.Message):
 
     @_builtins.property
     def conditions(self) -> _containers.RepeatedCompositeFieldContainer[_meta_pb2.Condition]:
-        """Ready; ModelResolved, SignatureKnown and RoutesReady say what Ready waits for."""
+        """Ready says whether requests are answered, Progressing whether the spec is rolled out. ModelResolved, SignatureKnown and
+        RoutesReady say what they wait for.
+        """
 
     @_builtins.property
     def predictors(self) -> _containers.RepeatedCompositeFieldContainer[Global___PredictorStatus]:
