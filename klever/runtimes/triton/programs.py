@@ -16,15 +16,23 @@ __all__ = ["PROGRAMS", "Program", "source"]
 class Program:
     """One format.
 
-    `environment` has the packages that the program imports, `sources` are its files below `files/` by their names in
-    the version directory, and `files` those of the model in STORE/model. `layers` are the layers of a signature that
-    it can compute, empty if they do not matter.
+    `environment` has the packages that the program imports, `own` are its files below `files/` by their names in the
+    version directory, beside those that all programs have, and `files` are those of the model in STORE/model. `layers`
+    are the layers of a signature that it can compute, empty if they do not matter.
     """
 
     environment: str
-    sources: Mapping[str, str]
+    own: Mapping[str, str]
     files: ModelFiles
     layers: frozenset[str] = frozenset()
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """The files of the version directory, by name: their paths below `files/`."""
+        return {**_SHARED, **self.own}
+
+
+_SHARED: Final = {"model.py": "model.py", "tensors.py": "tensors.py"}
 
 
 def source(name: str) -> bytes:
@@ -37,8 +45,8 @@ _MLFLOW: Final = frozenset({"lightgbm", "sklearn", "xgboost"})
 
 
 def _tabular(framework: str, files: ModelFiles, environment: str = "tabular", **options: Any) -> Program:
-    sources = {"model.py": "tabular.py", "framework.py": f"frameworks/{framework}.py"}
-    return Program(environment, sources, files, **options)
+    own = {"program.py": "tabular.py", "framework.py": f"frameworks/{framework}.py"}
+    return Program(environment, own, files, **options)
 
 
 def _file(*suffixes: str) -> ModelFiles:
@@ -47,7 +55,7 @@ def _file(*suffixes: str) -> ModelFiles:
 
 
 PROGRAMS: Final[Mapping[str, Program]] = {
-    "ONNX": Program("triton", {"model.py": "onnx.py"}, ModelFiles({".onnx": "model.onnx"})),
+    "ONNX": Program("triton", {"program.py": "onnx.py"}, ModelFiles({".onnx": "model.onnx"})),
     "SKLearn": _tabular("sklearn", _file(".joblib", ".pkl", ".pickle")),
     "Pickle": _tabular("sklearn", _file(".pickle", ".pkl")),
     "XGBoost": _tabular("xgboost", _file(".xgboost", ".ubj", ".bst", ".xgb", "model.json")),
