@@ -31,7 +31,7 @@ _EXIT_S: Final = 5
 _LOAD_S: Final = 240
 """Seconds that a program of the Python backend may take to load its model."""
 _RESTRICTED: Final = "model-repository,shared-memory,trace,logging"
-_OWN_ERRORS: Final = (b"ONNX Runtime: ", b"onnx runtime error", b"model error: ")
+_OWN_ERRORS: Final = (b"model error: ", b"onnx runtime error")
 """Begins an error of the model itself, in `files/` and in Triton's own ONNX Runtime backend."""
 
 
@@ -63,8 +63,7 @@ class TritonRuntime:
         server, signature = self._server(model.format), _signature(model)
         check_bounds(signature, self._limits)
         check_signature(signature)
-        for tensor in (*signature.inputs, *signature.outputs):
-            server.check(tensor)
+        server.check(model.format, signature)
         server.model_files(model.format).find(model.files)
 
     def environments(self, model: Model) -> tuple[str, ...]:
