@@ -25,7 +25,9 @@ KEEP_SECONDS: Final = 86_400
 """Whoever comes in the morning sees why it failed; and a model that cannot be read is tried once a day, not more."""
 RETRY_SECONDS: Final = 30.0
 """From the end of a job that failed for no fault of the model's to the next one."""
-_FINAL = frozenset(("TaskFailed", "Invalid", "OOMKilled", "DeadlineExceeded", "Cancelled"))
+_FINAL = frozenset(
+    ("TaskFailed", "Invalid", "OOMKilled", "InsufficientMemory", "LimitExceeded", "DeadlineExceeded", "Cancelled")
+)
 """Reasons for which a job would fail again, or shall not be tried again by itself."""
 
 

@@ -19,13 +19,13 @@ from klever.backends.local.cache import ModelCache
 from klever.backends.local.commands import Commands
 from klever.backends.local.ports import LOOPBACK, free_ports
 from klever.backends.local.record import PROCESS_PREFIX, Addresses, Record, Slot, lay_out, read_record, wipe
-from klever.process.resources import read_resources
 from klever.disk import disk_errors
 from klever.environments import EnvironmentManager
 from klever.errors import InvalidError
 from klever.formats import Trust
 from klever.process import Level, Network, ProcessManager, ProcessSpec, Sandbox
 from klever.process.removal import remove_tree
+from klever.process.resources import read_resources
 from klever.process.variables import variables
 from klever.runtimes import Launch, Model, Placement, Runtime
 
