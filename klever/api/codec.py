@@ -55,18 +55,20 @@ class _Field(NamedTuple):
     """Converts its value to JSON; None if the value already is JSON."""
 
 
-def _described(field: FieldDescriptor) -> _Field:
+def _described(field: FieldDescriptor, *, int_or_string: bool = False) -> _Field:
+    """Return what the conversions need. The values of a map have the option of the map's field."""
     entry: Any = field.message_type
     is_map = field.is_repeated and entry is not None and entry.GetOptions().map_entry
+    int_or_string = int_or_string or field.GetOptions().Extensions[schema_pb2.schema].int_or_string
     return _Field(
         field.name,
         field.json_name,
         field.is_repeated,
         entry,
         field.cpp_type,
-        field.GetOptions().Extensions[schema_pb2.schema].int_or_string,
+        int_or_string,
         None if field.is_repeated else _PLAIN.get(field.cpp_type),
-        _described(entry.fields_by_name["value"]) if is_map else None,
+        _described(entry.fields_by_name["value"], int_or_string=int_or_string) if is_map else None,
         dict if is_map else _writer(field),
     )
 
@@ -244,7 +246,7 @@ class _Reader:
             self._wrong(path, value, "an integer")
             return None
         if not low <= value <= high:
-            self.violations.append(FieldViolation(path, f"{_describe(value)} is not within {low}..{high}"))
+            self.violations.append(FieldViolation(path, f"must be between {low} and {high}, not {_describe(value)}"))
             return None
         return value
 

@@ -153,6 +153,8 @@ SERVING: Final = Kind.describe(
 )
 SERVING_REVISION: Final = Kind.describe(
     ServingRevision,
+    service=serving_service_pb2.DESCRIPTOR.services_by_name["ServingService"],
+    leads_service=False,
     controller_verbs=("create", "list", "watch", "delete"),  # delete: beyond spec.revisionHistoryLimit
     server_verbs=("list",),
 )

@@ -37,7 +37,7 @@ class PredictorWorkload:
     replicas, beside the old one. `predictor` is who uses it, the first if several do; it may change while the replicas
     run. `model` is a reference pinned by manifest digest, empty for a command
     without a model. `content` is the content layer's digest (the key of the unpacked model). `env` (Kubernetes' EnvVar
-    objects) and `resources` (quantities by the names `cpu`, `memory` and `gpu`) are as the spec has them. `trust` says
+    objects) and `resources` (`requests` and `limits`, quantities by name) are as the spec has them. `trust` says
     what running it can do.
     """
 

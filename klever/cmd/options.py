@@ -149,7 +149,7 @@ def port(text: str) -> int:
     """Read a flag's value."""
     number = int(text)
     if not 0 <= number <= 65535:
-        raise argparse.ArgumentTypeError(f"{text} is not within 0..65535")
+        raise argparse.ArgumentTypeError(f"must be between 0 and 65535, not {text}")
     return number
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from klever.process import cgroups
 from klever.process.record import Record
 from klever.process.shim.names import OWNER
+from klever.process.shim.proc import start_ticks
 
 __all__ = ["end_orphans"]
 
@@ -30,12 +31,21 @@ async def end_orphans(record: Record) -> None:
 
 def _end_orphans(mark: bytes, groups: list[Path]) -> None:
     until = time.monotonic() + _TIMEOUT_S
-    while (pids := _marked(mark) | cgroups.members(groups)) and time.monotonic() < until:
+    killed = dict[int, int | None]()
+    while (pids := _marked(mark) | cgroups.members(groups)) or _alive(killed):
         for pid in pids:
+            killed[pid] = start_ticks(pid)
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        if time.monotonic() > until:
+            break
         time.sleep(_POLL_S)
     cgroups.remove(groups)
+
+
+def _alive(killed: dict[int, int | None]) -> bool:
+    """Return whether one of the processes still exits. Its environment is empty by then, so that it has no mark."""
+    return any(ticks is not None and start_ticks(pid) == ticks for pid, ticks in killed.items())
 
 
 def _marked(mark: bytes) -> set[int]:

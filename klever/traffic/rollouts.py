@@ -45,9 +45,9 @@ def promote(predictors: Iterable[Predictor], name: str) -> list[Predictor]:
     if name == MAIN:
         raise FailedPreconditionError("main cannot be promoted: name the predictor that becomes main")
     shares = read_shares(every)
-    changed = {k: v for k, v in promoted.items() if k not in ("traffic", "match")}
+    changed = {k: v for k, v in promoted.items() if k not in ("traffic", "matches")}
     changed |= {"name": MAIN, "replicas": max(promoted.get("replicas", 1), main.get("replicas", 1))}
-    changed |= {k: main[k] for k in ("match",) if k in main}
+    changed |= {k: main[k] for k in ("matches",) if k in main}
     left = [changed if p["name"] == MAIN else p for p in every if p["name"] != name]
     return _with_shares(left, {**shares, MAIN: shares.get(MAIN, 0) + shares.get(name, 0)})
 

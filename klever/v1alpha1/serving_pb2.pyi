@@ -107,7 +107,7 @@ class Predictor(_message.Message):
     REPLICAS_FIELD_NUMBER: _builtins.int
     RESOURCES_FIELD_NUMBER: _builtins.int
     TRAFFIC_FIELD_NUMBER: _builtins.int
-    MATCH_FIELD_NUMBER: _builtins.int
+    MATCHES_FIELD_NUMBER: _builtins.int
     ENV_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """DNS label, unique in the Serving, e.g. `main` or `canary`."""
@@ -122,18 +122,20 @@ class Predictor(_message.Message):
     replicas: _builtins.int
     """Number of equal processes."""
     traffic: _builtins.int
-    """Share of the requests in percent, over the predictors without a header match. A single one takes all."""
+    """Share of the requests in percent, over the predictors without matches. A single one takes all."""
     @_builtins.property
     def command(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """A program to run instead of a known runtime. It is told MODEL_STORE, SERVING_NAME and PORT."""
 
     @_builtins.property
     def resources(self) -> Global___Resources:
-        """Limits of each process."""
+        """Resources of each process."""
 
     @_builtins.property
-    def match(self) -> Global___Match:
-        """The requests that this predictor gets whatever the shares are."""
+    def matches(self) -> _containers.RepeatedCompositeFieldContainer[Global___Match]:
+        """The requests that this predictor gets whatever the shares are: those for which any of the matches holds. If several
+        predictors match a request, the first of them gets it.
+        """
 
     @_builtins.property
     def env(self) -> _containers.RepeatedCompositeFieldContainer[_meta_pb2.EnvVar]:
@@ -152,12 +154,12 @@ class Predictor(_message.Message):
         replicas: _builtins.int | None = ...,
         resources: Global___Resources | None = ...,
         traffic: _builtins.int | None = ...,
-        match: Global___Match | None = ...,
+        matches: _abc.Iterable[Global___Match] | None = ...,
         env: _abc.Iterable[_meta_pb2.EnvVar] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "_traffic", b"_traffic", "match", b"match", "replicas", b"replicas", "resources", b"resources", "traffic", b"traffic"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "_traffic", b"_traffic", "replicas", b"replicas", "resources", b"resources", "traffic", b"traffic"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "_traffic", b"_traffic", "command", b"command", "env", b"env", "match", b"match", "model", b"model", "name", b"name", "probe_path", b"probe_path", "replicas", b"replicas", "resources", b"resources", "runtime", b"runtime", "traffic", b"traffic"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "_traffic", b"_traffic", "command", b"command", "env", b"env", "matches", b"matches", "model", b"model", "name", b"name", "probe_path", b"probe_path", "replicas", b"replicas", "resources", b"resources", "runtime", b"runtime", "traffic", b"traffic"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__replicas: _TypeAlias = _typing.Literal["replicas"]  # noqa: Y015
     _WhichOneofArgType__replicas: _TypeAlias = _typing.Literal["_replicas", b"_replicas"]  # noqa: Y015
@@ -172,29 +174,71 @@ Global___Predictor: _TypeAlias = Predictor  # noqa: Y015
 
 @_typing.final
 class Resources(_message.Message):
-    """Quantities as Kubernetes writes them: `500m`, `2`, `512Mi`."""
+    """Resources of a process as in a Kubernetes container, by name: `cpu` in cores, `memory` in bytes, or any other, such as
+    `nvidia.com/gpu`. Quantities are those of Kubernetes: `500m`, `2`, `512Mi`.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    CPU_FIELD_NUMBER: _builtins.int
-    MEMORY_FIELD_NUMBER: _builtins.int
-    GPU_FIELD_NUMBER: _builtins.int
-    cpu: _builtins.str
-    """Cores."""
-    memory: _builtins.str
-    """Bytes of resident memory; a process above it is ended and started again."""
-    gpu: _builtins.str
-    """GPUs, whole ones: on Kubernetes only."""
+    @_typing.final
+    class RequestsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class LimitsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def requests(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What a process needs: a Kubernetes node must have it free. On one machine they bind nothing."""
+
+    @_builtins.property
+    def limits(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What a process may use. One above its limit of resident memory is ended and started again."""
+
     def __init__(
         self,
         *,
-        cpu: _builtins.str = ...,
-        memory: _builtins.str = ...,
-        gpu: _builtins.str = ...,
+        requests: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        limits: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu", b"cpu", "gpu", b"gpu", "memory", b"memory"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "requests", b"requests"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -202,14 +246,14 @@ Global___Resources: _TypeAlias = Resources  # noqa: Y015
 
 @_typing.final
 class Match(_message.Message):
-    """Conditions under which a predictor gets a request whatever the shares are."""
+    """Conditions on a request that must all hold."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     HEADERS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def headers(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeaderMatch]:
-        """A request matches if all of them do."""
+        """Conditions on the headers."""
 
     def __init__(
         self,
@@ -226,7 +270,7 @@ Global___Match: _TypeAlias = Match  # noqa: Y015
 
 @_typing.final
 class HeaderMatch(_message.Message):
-    """A condition on one request header (gRPC: metadata key). Exactly one of exact, prefix and regex."""
+    """A condition on one request header (gRPC: metadata key): exactly one of exact, prefix, regex and present."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -234,6 +278,8 @@ class HeaderMatch(_message.Message):
     EXACT_FIELD_NUMBER: _builtins.int
     PREFIX_FIELD_NUMBER: _builtins.int
     REGEX_FIELD_NUMBER: _builtins.int
+    PRESENT_FIELD_NUMBER: _builtins.int
+    NEGATE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Lower-case header name."""
     exact: _builtins.str
@@ -242,6 +288,10 @@ class HeaderMatch(_message.Message):
     """What the value begins with."""
     regex: _builtins.str
     """RE2 syntax; the whole value must match."""
+    present: _builtins.bool
+    """True: the header must be there, with any value."""
+    negate: _builtins.bool
+    """The condition must not hold. The value of a missing header is empty."""
     def __init__(
         self,
         *,
@@ -249,21 +299,27 @@ class HeaderMatch(_message.Message):
         exact: _builtins.str | None = ...,
         prefix: _builtins.str | None = ...,
         regex: _builtins.str | None = ...,
+        present: _builtins.bool | None = ...,
+        negate: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_exact", b"_exact", "_prefix", b"_prefix", "_regex", b"_regex", "exact", b"exact", "prefix", b"prefix", "regex", b"regex"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_exact", b"_exact", "_prefix", b"_prefix", "_present", b"_present", "_regex", b"_regex", "exact", b"exact", "prefix", b"prefix", "present", b"present", "regex", b"regex"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exact", b"_exact", "_prefix", b"_prefix", "_regex", b"_regex", "exact", b"exact", "name", b"name", "prefix", b"prefix", "regex", b"regex"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exact", b"_exact", "_prefix", b"_prefix", "_present", b"_present", "_regex", b"_regex", "exact", b"exact", "name", b"name", "negate", b"negate", "prefix", b"prefix", "present", b"present", "regex", b"regex"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exact: _TypeAlias = _typing.Literal["exact"]  # noqa: Y015
     _WhichOneofArgType__exact: _TypeAlias = _typing.Literal["_exact", b"_exact"]  # noqa: Y015
     _WhichOneofReturnType__prefix: _TypeAlias = _typing.Literal["prefix"]  # noqa: Y015
     _WhichOneofArgType__prefix: _TypeAlias = _typing.Literal["_prefix", b"_prefix"]  # noqa: Y015
+    _WhichOneofReturnType__present: _TypeAlias = _typing.Literal["present"]  # noqa: Y015
+    _WhichOneofArgType__present: _TypeAlias = _typing.Literal["_present", b"_present"]  # noqa: Y015
     _WhichOneofReturnType__regex: _TypeAlias = _typing.Literal["regex"]  # noqa: Y015
     _WhichOneofArgType__regex: _TypeAlias = _typing.Literal["_regex", b"_regex"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__exact) -> _WhichOneofReturnType__exact | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__prefix) -> _WhichOneofReturnType__prefix | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__present) -> _WhichOneofReturnType__present | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__regex) -> _WhichOneofReturnType__regex | None: ...
 
@@ -361,7 +417,7 @@ class PredictorStatus(_message.Message):
     are ready).
     """
     traffic: _builtins.int
-    """Share of the requests that is live, in percent. Absent for a predictor with a header match."""
+    """Share of the requests that is live, in percent. Absent for a predictor with matches."""
     message: _builtins.str
     """For people: what it waits for, or why it fails, with the last log lines."""
     observed_generation: _builtins.int

@@ -7,9 +7,10 @@ from pathlib import Path
 __all__ = ["peak_mib", "reset_peak"]
 
 
-def reset_peak(pid: int) -> None:
-    """Let the peak count from now on."""
+def reset_peak(pid: int) -> int:
+    """Let the peak count from now on, and return it as it starts."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
+    return peak_mib(pid)
 
 
 def peak_mib(pid: int) -> int:

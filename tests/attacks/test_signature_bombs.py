@@ -19,7 +19,8 @@ from tests.e2e.platform import Platform, until
 
 MODEL = (Path(__file__).parents[1] / "data" / "onnx" / "model" / "model.onnx").read_bytes()
 OUTPUT = {"name": "Z", "size": [1], "dType": "uint8"}
-MOST_MIB = 250
+MOST_MIB = 100
+"""Beyond what the tests before have left resident."""
 
 
 def tensor(*size: Any, **more: Any) -> dict[str, Any]:
@@ -64,10 +65,10 @@ def identity(elements: int) -> bytes:
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_metadata_beyond_the_limits_fails_its_serving(shared_platform: Platform, bomb: str) -> None:
     assert shared_platform.process is not None
-    reset_peak(shared_platform.process.pid)
+    before = reset_peak(shared_platform.process.pid)
     model = push(shared_platform, f"bombs/m{uuid.uuid4().hex[:10]}", BOMBS[bomb], layer_of({"model.onnx": MODEL}))
     assert failure(shared_platform, deploy(shared_platform, model))
-    assert peak_mib(shared_platform.process.pid) < MOST_MIB
+    assert peak_mib(shared_platform.process.pid) - before < MOST_MIB
 
 
 def test_a_model_beyond_the_limits_fails_its_extraction_and_its_serving(shared_platform: Platform) -> None:
@@ -81,11 +82,11 @@ def test_the_largest_example_is_probed_without_being_held(shared_platform: Platf
     assert shared_platform.process is not None
     content = identity(1 << 26)
     model = push(shared_platform, f"bombs/m{uuid.uuid4().hex[:10]}", {"format": "ONNX"}, layer_of({"m.onnx": content}))
-    reset_peak(shared_platform.process.pid)
+    before = reset_peak(shared_platform.process.pid)
     name = deploy(shared_platform, model)
     path = f"/api/v1alpha1/namespaces/default/servings/{name}"
     until(lambda: json.loads(shared_platform.http("GET", path)[1]).get("status", {}).get("phase") == "Ready", 120)
-    assert peak_mib(shared_platform.process.pid) < MOST_MIB
+    assert peak_mib(shared_platform.process.pid) - before < MOST_MIB
     (record,) = shared_platform.data.glob(f"processes/*{name}*/replica/replica.json")
     assert record.stat().st_size < 4096
     headers = {"Authorization": f"Bearer {shared_platform.token}"}
@@ -98,7 +99,7 @@ def test_renders_by_strangers_take_no_memory_and_hold_up_no_read(shared_platform
     config = signature(tensor(1 << 26)) | {"directoryStructure": ["model/model.onnx"]}
     large = push(shared_platform, repository, config, layer_of({"model.onnx": MODEL}))
     huge = push(shared_platform, f"{repository}-2", BOMBS["2 GiB"], layer_of({"model.onnx": MODEL}))
-    reset_peak(shared_platform.process.pid)
+    before = reset_peak(shared_platform.process.pid)
 
     def render(model: str) -> int:
         path = "/api/v1alpha1/namespaces/default/servings:render"
@@ -113,7 +114,7 @@ def test_renders_by_strangers_take_no_memory_and_hold_up_no_read(shared_platform
             slowest = max(slowest, time.monotonic() - began)
         assert {one.result() for one in renders} <= {200, 400, 429}
     assert slowest < 5.0
-    assert peak_mib(shared_platform.process.pid) < MOST_MIB
+    assert peak_mib(shared_platform.process.pid) - before < MOST_MIB
 
 
 def test_a_render_of_what_the_store_would_refuse_is_refused(shared_platform: Platform) -> None:

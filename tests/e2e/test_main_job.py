@@ -22,7 +22,7 @@ spec:
   predictors:
     - {name: main, model: 'team/adder:v1', traffic: 80}
     - {name: canary, model: 'team/adder:v2', traffic: 20}
-    - {name: beta, model: 'team/adder:v2', match: {headers: [{name: x-user, exact: me}]}}
+    - {name: beta, model: 'team/adder:v2', matches: [{headers: [{name: x-user, exact: me}]}]}
 """
 
 

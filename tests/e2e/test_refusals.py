@@ -39,7 +39,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory, objects: Objects) -> Iterat
     ("predictors", "said"),
     [
         (TWO.replace("SECOND", "b"), "spec.predictors: traffic of"),
-        ("    - {name: main, model: 'm:v1', traffic: 120}\n", "spec.predictors[0].traffic: 120 is not within 0..100"),
+        ("    - {name: main, model: 'm:v1', traffic: 120}\n", "spec.predictors[0].traffic: must be between 0 and 100"),
         (TWO.replace("SECOND", "a"), "spec.predictors[1]: duplicate"),
         ("    - {name: main, model: 'm:v1', flavour: x}\n", "spec.predictors[0].flavour: unknown field"),
         ("    - {name: main}\n", "a predictor needs a model, or a command"),

@@ -123,7 +123,7 @@ def test_who_stops_to_listen_does_not_cut_the_end_short(platform: Platform) -> N
 
 
 def test_a_port_that_is_none(platform: Platform) -> None:
-    assert "99999 is not within 0..65535" in refused(platform, "--port", "99999")
+    assert "must be between 0 and 65535, not 99999" in refused(platform, "--port", "99999")
 
 
 def test_an_environment_that_cannot_be_made_is_said_by_the_serving(platform: Platform) -> None:

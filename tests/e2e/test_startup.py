@@ -103,7 +103,6 @@ def test_the_servers_rights_are_needed_beside_the_controllers(tmp_path: Path, ow
     missing = (
         "get modeljobs.kleveross.io in all namespaces",
         "create, get, delete servings.kleveross.io in all namespaces",
-        "get servingrevisions.kleveross.io in all namespaces",
         "create, get, patch namespaces",
         "list events in all namespaces",
     )

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _lines(text: str) -> int:
     lines = int(text)
     if not 0 <= lines < 2**31:
-        raise argparse.ArgumentTypeError(f"{text} is not within 0..{2**31 - 1}")
+        raise argparse.ArgumentTypeError(f"must be between 0 and {2**31 - 1}, not {text}")
     return lines
 
 

@@ -15,7 +15,7 @@ from klever.controllers.serving.workloads import workload_of
 from klever.routers import Route, RouteKey, Target
 from klever.runtimes import Guard
 from klever.runtimes.protocols import WireProtocol
-from klever.traffic.matches import HeaderMatch, header_matches
+from klever.traffic.matches import Match, header_matches
 from klever.traffic.rebalancing import inherit, rebalance
 from klever.traffic.shares import read_shares
 
@@ -30,8 +30,8 @@ class PredictorPlan:
     wanted: PredictorWorkload | None
     live: str
     share: int | None
-    """Percent of the requests that the spec gives it; None for a predictor with a header match."""
-    headers: tuple[HeaderMatch, ...]
+    """Percent of the requests that the spec gives it; None for a predictor with matches."""
+    matches: tuple[Match, ...]
     ready: int
     """Replicas of the wanted workload that are Ready."""
     serving: int
@@ -173,7 +173,7 @@ def _route(snapshot: Snapshot, targets: list[Target]) -> Route:
 def _is_awaited(predictor: PredictorPlan, target: Target) -> bool:
     """Say whether it shall take a share and cannot yet."""
     off = predictor.wanted is not None and predictor.wanted.replicas == 0
-    return not target.headers and not target.http and not off
+    return not target.matches and not target.http and not off
 
 
 def _departing(snapshot: Snapshot, endpoints: _Endpoints, named: set[str], share: int) -> list[Target]:
@@ -182,7 +182,7 @@ def _departing(snapshot: Snapshot, endpoints: _Endpoints, named: set[str], share
     They are published, or the last good revision runs them.
     """
     published = snapshot.route.targets if snapshot.route else ()
-    left = [t for t in published if t.predictor not in named and not t.headers and t.weight > 0]
+    left = [t for t in published if t.predictor not in named and not t.matches and t.weight > 0]
     able = [t for t in map(endpoints.reach, left) if t.http]
     for name, last in snapshot.last_good.items():
         if name not in named and last.share and name not in {t.predictor for t in able}:
@@ -199,7 +199,7 @@ def _target(snapshot: Snapshot, endpoints: _Endpoints, predictor: PredictorPlan)
         protocol=_protocol(snapshot, predictor),
         weight=predictor.share or 0,
         http=(),
-        headers=predictor.headers,
+        matches=predictor.matches,
     )
     return endpoints.reach(target)
 
@@ -234,12 +234,12 @@ class _Endpoints:
 
 def _rebalanced(snapshot: Snapshot, targets: list[Target]) -> tuple[Target, ...]:
     """Return the targets with live shares: a canary that crashes, or is not up yet, costs no request."""
-    weights = {t.predictor: t.weight for t in targets if not t.headers}
-    up = {t.predictor for t in targets if not t.headers and t.http}
+    weights = {t.predictor: t.weight for t in targets if not t.matches}
+    up = {t.predictor for t in targets if not t.matches and t.http}
     if not any(weights[name] for name in up):
         weights = _earlier_weights(snapshot, weights, up)
     shares = rebalance(weights, up)
-    return tuple(t if t.headers else replace(t, weight=shares[t.predictor]) for t in targets)
+    return tuple(t if t.matches else replace(t, weight=shares[t.predictor]) for t in targets)
 
 
 def _earlier_weights(snapshot: Snapshot, weights: dict[str, int], up: set[str]) -> dict[str, int]:
@@ -249,6 +249,6 @@ def _earlier_weights(snapshot: Snapshot, weights: dict[str, int], up: set[str]) 
     """
     published = snapshot.route.targets if snapshot.route else ()
     before = {name: last.share or 0 for name, last in snapshot.last_good.items()}
-    before |= {t.predictor: t.weight for t in published if not t.headers and t.weight}
+    before |= {t.predictor: t.weight for t in published if not t.matches and t.weight}
     earlier = {name: before.get(name, 0) for name in weights}
     return earlier if any(earlier[name] for name in up) else weights

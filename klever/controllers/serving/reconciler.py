@@ -138,7 +138,7 @@ class ServingReconciler:
         replicas = Replicas(snapshot.instances)  # those that are surplus take requests until the route is published
         first = replace(workload, predictors=tuple(map(replicas.with_surplus, plan.running)))
         if self._backend.routes_shares:  # where both match a request, the older route wins
-            matches = tuple(t for t in plan.route.targets if t.headers)
+            matches = tuple(t for t in plan.route.targets if t.matches)
             await self._router.publish(replace(plan.route, targets=matches))
             await self._backend.ensure(workload)
         else:

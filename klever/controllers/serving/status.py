@@ -61,7 +61,7 @@ def _is_ready(predictor: PredictorPlan) -> bool:
 
 
 def _serves(plan: Plan) -> bool:
-    return any(t.http and (t.weight > 0 or t.headers) for t in plan.route.targets)
+    return any(t.http and (t.weight > 0 or t.matches) for t in plan.route.targets)
 
 
 def _phase(snapshot: Snapshot, plan: Plan) -> str:
@@ -79,7 +79,7 @@ def _phase(snapshot: Snapshot, plan: Plan) -> str:
 
 
 def _traffic(plan: Plan) -> str:
-    return format_shares({t.predictor: t.weight for t in plan.route.targets if not t.headers and t.http})
+    return format_shares({t.predictor: t.weight for t in plan.route.targets if not t.matches and t.http})
 
 
 def _ready(snapshot: Snapshot, plan: Plan) -> Condition:
@@ -135,7 +135,7 @@ def _predictor(snapshot: Snapshot, plan: Plan, predictor: PredictorPlan, spec: d
         status |= {"digest": str(model.version.digest), "format": model.version.metadata.format}
     elif model.reason != "ModelNotFound":  # a registry that is away takes no pin: the tag may have moved meanwhile
         status |= pin_of(snapshot.serving, spec)
-    if not predictor.headers:
+    if not predictor.matches:
         target = next((t for t in plan.route.targets if t.predictor == predictor.name), None)
         status["traffic"] = target.weight if target is not None and target.http else 0
     return status

@@ -59,7 +59,7 @@ def model_config(
 
 def _tensors(field: str, tensors: Iterable[Tensor]) -> Iterable[str]:
     for tensor in tensors:
-        # Triton has no scalars: one is declared and sent as a vector of one value, and files/onnx.py translates.
+        # Triton has no scalars: one is declared and sent as a vector of one value, and files/model.py translates.
         dims = ", ".join(map(str, tensor.size or (1,)))
         yield f"{field} {{"
         yield f"  name: {_quoted(tensor.name)}"

@@ -16,13 +16,21 @@ __all__ = ["PROGRAMS", "Program", "source"]
 class Program:
     """One format.
 
-    `environment` has the packages that the program imports, `sources` are its files below `files/` by their names in
-    the version directory, and `files` those of the model in STORE/model.
+    `environment` has the packages that the program imports, `own` are its files below `files/` by their names in the
+    version directory, beside those that all programs have, and `files` are those of the model in STORE/model.
     """
 
     environment: str
-    sources: Mapping[str, str]
+    own: Mapping[str, str]
     files: ModelFiles
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """The files of the version directory, by name: their paths below `files/`."""
+        return {**_SHARED, **self.own}
+
+
+_SHARED: Final = {"model.py": "model.py", "tensors.py": "tensors.py"}
 
 
 def source(name: str) -> bytes:
@@ -32,12 +40,12 @@ def source(name: str) -> bytes:
 
 def _tabular(framework: str, *suffixes: str) -> Program:
     """The one file of a framework's model. Its name says nothing to the program."""
-    sources = {"model.py": "tabular.py", "framework.py": f"frameworks/{framework}.py"}
-    return Program("tabular", sources, ModelFiles({"|".join(suffixes): "model"}))
+    files = ModelFiles({"|".join(suffixes): "model"})
+    return Program("tabular", {"program.py": "tabular.py", "framework.py": f"frameworks/{framework}.py"}, files)
 
 
 PROGRAMS: Final[Mapping[str, Program]] = {
-    "ONNX": Program("triton", {"model.py": "onnx.py"}, ModelFiles({".onnx": "model.onnx"})),
+    "ONNX": Program("triton", {"program.py": "onnx.py"}, ModelFiles({".onnx": "model.onnx"})),
     "SKLearn": _tabular("sklearn", ".joblib", ".pkl", ".pickle"),
     "Pickle": _tabular("sklearn", ".pickle", ".pkl"),
     "XGBoost": _tabular("xgboost", ".xgboost", ".ubj", ".bst", ".xgb", "model.json"),

@@ -31,7 +31,7 @@ _EXIT_S: Final = 5
 _LOAD_S: Final = 240
 """Seconds that a program of the Python backend may take to load its model."""
 _RESTRICTED: Final = "model-repository,shared-memory,trace,logging"
-_OWN_ERRORS: Final = (b"ONNX Runtime: ", b"onnx runtime error", b"model error: ")
+_OWN_ERRORS: Final = (b"model error: ", b"onnx runtime error")
 """Begins an error of the model itself, in `files/` and in Triton's own ONNX Runtime backend."""
 
 

@@ -138,13 +138,13 @@ def test_replicas_behind_one_endpoint_are_one_target() -> None:
 
 
 def test_a_predictor_that_the_backend_does_not_support_runs_nothing_and_names_the_field() -> None:
-    violation = FieldViolation("resources.memory", "'much' is not a quantity")
+    violation = FieldViolation("resources.limits.memory", "'much' is not a quantity")
     snapshot = replace(seen({**MAIN, "traffic": 100}), violations={"main": (violation,)})
     plan = make_plan(snapshot)
     assert not plan.wanted
     status = status_of(snapshot, plan)
     assert status["phase"] == "Failed"
-    assert "resources.memory" in status["predictors"][0]["message"]
+    assert "resources.limits.memory" in status["predictors"][0]["message"]
 
 
 def test_a_workload_keeps_its_protocol_while_its_successors_model_is_unknown() -> None:

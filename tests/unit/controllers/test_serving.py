@@ -298,7 +298,7 @@ async def test_a_backend_that_routes_shares_is_given_them_after_the_routes_of_ma
     running = Running()
     running.routes_shares = True
     await allow(store, "true")
-    tester = {**COMMAND, "name": "beta", "match": {"headers": [{"name": "x-user", "exact": "me"}]}}
+    tester = {**COMMAND, "name": "beta", "matches": [{"headers": [{"name": "x-user", "exact": "me"}]}]}
     tester.pop("traffic")
     predictors = [{**COMMAND, "traffic": 100}, tester]
     await store.patch(SERVING, KEY, {"spec": {"predictors": predictors}})

@@ -107,13 +107,13 @@ class TestEnvoy(RouterContract):
         await stopped.start()
         await stopped.publish(route(target("main", 100, a)))
         term.acts = 1
-        with pytest.raises(UnavailableError, match="no longer the leader"):
+        with pytest.raises(UnavailableError):
             await stopped.publish(route(target("main", 100, b, workload="never")))
         other = await self.restarted()
         await other.publish(route(target("main", 100, b)))
         files = self.files()
         for change in (stopped.publish(route(target("main", 100, a, workload="late"))), stopped.withdraw(KEY)):
-            with pytest.raises(UnavailableError, match="no longer the leader"):
+            with pytest.raises(UnavailableError):
                 await change
         assert self.files() == files
         assert await self.post(http, INFER) == 200

@@ -42,6 +42,11 @@ ACTIONS = {
     "DeleteServing": ("delete", "Serving", ""),
     "WatchServings": ("watch", "Serving", ""),
     "SetTraffic": ("update", "Serving", "traffic"),
+    "ListServingRevisions": ("list", "ServingRevision", ""),
+    "RollbackServing": ("update", "Serving", "rollback"),
+    "PromoteServing": ("update", "Serving", "promote"),
+    "AbortServing": ("update", "Serving", "abort"),
+    "ScaleServing": ("update", "Serving", "scale"),
     "ListInstances": ("list", "Serving", "instances"),
     "RenderServing": ("get", "Serving", "render"),
 }

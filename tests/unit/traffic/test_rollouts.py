@@ -11,7 +11,7 @@ from klever.traffic.rollouts import abort, primary, promote, scale
 
 MAIN: dict[str, Any] = {"name": "main", "model": "m:v1", "traffic": 80, "replicas": 3, "env": [{"name": "A"}]}
 CANARY: dict[str, Any] = {"name": "canary", "model": "m:v2", "traffic": 20, "replicas": 1, "runtime": "triton"}
-BETA: dict[str, Any] = {"name": "beta", "model": "m:v3", "match": {"headers": [{"name": "x-user", "exact": "me"}]}}
+BETA: dict[str, Any] = {"name": "beta", "model": "m:v3", "matches": [{"headers": [{"name": "x-user", "exact": "me"}]}]}
 
 
 def test_a_promoted_canary_gives_main_its_model_and_settings_and_goes() -> None:

@@ -1,74 +1,52 @@
-"""Serves a model that takes rows, in Triton's Python backend; this file is STORE/models/NAME/1/model.py.
-
-`framework.py` beside it loads the model below STORE/model. It runs in the stub of an environment with numpy 1, where
-nothing of Klever is installed.
-"""
-
-import json
-from pathlib import Path
+"""Runs a model that takes rows. `framework.py` beside it loads the one file below STORE/model."""
 
 import framework
 import numpy as np
-import triton_python_backend_utils as pb_utils
+from tensors import SignatureError, declared, text
 
-ERROR = "model error: "
-"""Begins every error of the model itself: such an answer shows that the model runs."""
+INVALID = (ValueError, TypeError, KeyError)
+"""What numpy and pandas say of the request's values."""
 
 
-class TritonPythonModel:
-    """One model. Triton calls `execute` from one thread, with one request where max_batch_size is 0."""
+def load(config, directory):
+    columns = [tensor["name"] for tensor in config["input"]]
+    outputs = {name: Output(name, *described) for name, described in declared(config["output"]).items()}
+    methods = framework.load(directory)
+    chosen = {name: choose(name, methods, len(outputs)) for name in outputs}
 
-    def initialize(self, args):
-        config = json.loads(args["model_config"])
-        self.columns = [tensor["name"] for tensor in config["input"]]
-        self.outputs = {tensor["name"]: Output(tensor) for tensor in config["output"]}
-        methods = framework.load(Path(args["model_repository"]).parents[1] / "model")
-        self.methods = {name: choose(name, methods, len(self.outputs)) for name in self.outputs}
+    def run(arrays, wanted):
+        given = rows({name: text(array) for name, array in arrays.items()}, columns)
+        results = {method: method(given) for method in dict.fromkeys(chosen[name] for name in wanted)}
+        return [outputs[name].array(results[chosen[name]]) for name in wanted]
 
-    def execute(self, requests):
-        return [self.answer(request) for request in requests]
+    return run
 
-    def answer(self, request):
-        wanted = [name for name in self.outputs if name in request.requested_output_names()]
-        try:
-            results = self.compute(self.rows(request.inputs()), wanted)
-        except (ValueError, TypeError, KeyError) as error:  # of the request's values, as numpy and pandas say it
-            return refusal(error, pb_utils.TritonError.INVALID_ARG)
-        except Exception as error:  # noqa: BLE001 - whatever the model raises is its answer
-            return refusal(error, pb_utils.TritonError.INTERNAL)
-        return pb_utils.InferenceResponse([pb_utils.Tensor(name, array) for name, array in results])
 
-    def rows(self, tensors):
-        """The only input as an array, several inputs as the columns of a DataFrame."""
-        arrays = {tensor.name(): decoded(tensor.as_numpy()) for tensor in tensors}
-        if len(self.columns) == 1:
-            return arrays[self.columns[0]]
-        import pandas as pd  # noqa: PLC0415 - it takes memory that models without named columns need not
+def rows(arrays, columns):
+    """The only input as an array, several inputs as the columns of a DataFrame."""
+    if len(columns) == 1:
+        return arrays[columns[0]]
+    import pandas as pd  # noqa: PLC0415 - it takes memory that models without named columns need not
 
-        return pd.DataFrame({name: arrays[name].reshape(-1) for name in self.columns})
-
-    def compute(self, rows, wanted):
-        methods = dict.fromkeys(self.methods[name] for name in wanted)
-        results = {method: method(rows) for method in methods}
-        return [(name, self.outputs[name].array(results[self.methods[name]])) for name in wanted]
+    return pd.DataFrame({name: arrays[name].reshape(-1) for name in columns})
 
 
 class Output:
     """An output as the model's signature declares it."""
 
-    def __init__(self, tensor):
-        self.name = tensor["name"]
-        self.dtype = np.dtype(pb_utils.triton_string_to_numpy(tensor["data_type"]))
-        self.dims = [int(size) for size in tensor["dims"]]
+    def __init__(self, name, dtype, dims):
+        self.name = name
+        self.dtype = dtype
+        self.dims = dims
 
     def array(self, result):
-        """The method's result with the declared type and rank; raises `ValueError` for one that does not fit."""
+        """The method's result with the declared type and rank; raises `SignatureError` for another type."""
         array = np.asarray(result[self.name] if hasattr(result, "columns") else result)
         if self.dtype == object:
             flat = [str(value).encode() for value in array.ravel()]
             array = np.array(flat, dtype=object).reshape(array.shape)
         elif array.dtype != object and not np.can_cast(array.dtype, self.dtype, "same_kind"):
-            raise ValueError(f"the output {self.name} is {array.dtype}, and the signature says {self.dtype}")
+            raise SignatureError(f"the output {self.name} is {array.dtype}, and the signature says {self.dtype}")
         if array.ndim != len(self.dims):
             array = array.reshape(-1, *self.dims[1:])
         return np.ascontiguousarray(array, dtype=self.dtype)
@@ -80,15 +58,4 @@ def choose(name, methods, outputs):
         return methods[name]
     if outputs == 1 or len(methods) == 1:
         return next(iter(methods.values()))
-    raise ValueError(f"the model has no output {name!r}: name the outputs of the signature {', '.join(methods)}")
-
-
-def decoded(array):
-    """The values; strings as text."""
-    if array.dtype != object:
-        return array
-    return np.array([value.decode() for value in array.ravel()], dtype=object).reshape(array.shape)
-
-
-def refusal(error, code):
-    return pb_utils.InferenceResponse(error=pb_utils.TritonError(f"{ERROR}{error}", code))
+    raise SignatureError(f"the model has no output {name!r}: name the outputs of the signature {', '.join(methods)}")

@@ -1,0 +1,69 @@
+"""Serves a model in Triton's Python backend; this file is STORE/models/NAME/1/model.py.
+
+`program.py` beside it loads the model below STORE/model and runs it. It has `load(config, directory)`, which returns a
+function of the inputs by name and the names of the wanted outputs that returns their arrays, and `INVALID`, the errors
+that are the request's fault. All this runs in the stub of an environment with numpy 1, where nothing of Klever is
+installed.
+"""
+
+import ctypes
+import json
+from pathlib import Path
+
+import program
+import triton_python_backend_utils as pb_utils
+from tensors import SignatureError
+
+ERROR = "model error: "
+"""Begins every error of the model itself: such an answer shows that the model runs."""
+
+MADV_DONTNEED = 4
+
+
+class TritonPythonModel:
+    """One model. Triton calls `execute` from one thread, with one request where max_batch_size is 0."""
+
+    def initialize(self, args):
+        config = json.loads(args["model_config"])
+        self.outputs = [tensor["name"] for tensor in config["output"]]
+        self.run = program.load(config, Path(args["model_repository"]).parents[1] / "model")
+        release_code()
+
+    def execute(self, requests):
+        return [self.answer(request) for request in requests]
+
+    def answer(self, request):
+        wanted = set(request.requested_output_names())
+        outputs = [name for name in self.outputs if name in wanted]
+        try:
+            arrays = self.run({tensor.name(): tensor.as_numpy() for tensor in request.inputs()}, outputs)
+        except SignatureError as error:
+            return refusal(str(error), pb_utils.TritonError.INTERNAL)
+        except program.INVALID as error:
+            return refusal(f"{ERROR}{error}", pb_utils.TritonError.INVALID_ARG)
+        except Exception as error:  # noqa: BLE001 - whatever the model raises is its answer
+            return refusal(f"{ERROR}{error}", pb_utils.TritonError.INTERNAL)
+        pairs = zip(outputs, arrays, strict=True)
+        return pb_utils.InferenceResponse([pb_utils.Tensor(name, vector(array)) for name, array in pairs])
+
+
+def release_code():
+    """Unmap the program text that only loading needed: a third of the memory of a small model.
+
+    It stays in the page cache, and what inference needs of it is mapped again at its first use.
+    """
+    madvise = ctypes.CDLL(None).madvise
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        fields = line.split()
+        if fields[1] == "r-xp" and fields[-1].startswith("/"):
+            start, end = (int(address, 16) for address in fields[0].split("-"))
+            madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), MADV_DONTNEED)
+
+
+def vector(array):
+    """Triton has no scalars: one is a vector of one value."""
+    return array.reshape(1) if array.ndim == 0 else array
+
+
+def refusal(message, code):
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, code))
