@@ -58,17 +58,22 @@ def exit_code(error: KleverError) -> int:
 
 
 def run_verb(program: str, verb: Callable[[], int], hint: Callable[[KleverError], str]) -> int:
-    """Run `verb` and return its exit code; an error becomes one line on standard error, with what to do next."""
+    """Run `verb` and return its exit code; an error becomes one line on standard error, with what to do next.
+
+    The errors of several objects come as a group, which is never empty: the first one decides the exit code.
+    """
     _open_streams()
     try:
         with _ended_by_sigterm():
             code = verb()
         sys.stdout.flush()
     except KleverError as error:
-        advice = hint(error)
-        line = " ".join(str(error).split()) or f"{error.reason} and no more was said: this is a bug of ours"
-        print(escaped(f"{program}: {line}{f'; {advice}' if advice else ''}"), file=sys.stderr)
-        return exit_code(error)
+        return _report(program, error, hint)
+    except ExceptionGroup as group:
+        if rest := group.split(KleverError)[1]:
+            raise rest from group
+        codes = [_report(program, error, hint) for error in group.exceptions if isinstance(error, KleverError)]
+        return codes[0]
     except BrokenPipeError:
         # Who read our output has gone, `head` for one: that is no error, and nothing is left to say.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -81,6 +86,14 @@ def run_verb(program: str, verb: Callable[[], int], hint: Callable[[KleverError]
         print(f"{program}: interrupted", file=sys.stderr)
         return INTERRUPTED
     return code
+
+
+def _report(program: str, error: KleverError, hint: Callable[[KleverError], str]) -> int:
+    """Print an error as one line, and return its exit code."""
+    advice = hint(error)
+    line = " ".join(str(error).split()) or f"{error.reason} and no more was said: this is a bug of ours"
+    print(escaped(f"{program}: {line}{f'; {advice}' if advice else ''}"), file=sys.stderr)
+    return exit_code(error)
 
 
 def _open_streams() -> None:

@@ -48,6 +48,8 @@ VERBS: Final = {
     "allow-code": (_CLI, "let the Servings of a project run code"),
     "delete": (_CLI, "delete objects"),
     "cancel": (_CLI, "end a ModelJob"),
+    "diff": (_CLI, "show what an apply of a YAML file would change"),
+    "edit": (_CLI, "change an object in an editor"),
     "apply": (_CLI, "create or change objects as a YAML file declares them"),
     "convert": (_CMD, "convert a model to another format, and compare both"),
     "extract": (_CLI, "read the signature of a model directory, without a server"),

@@ -197,7 +197,7 @@ def test_what_is_about_to_go_is_not_changed_with_success(platform: Platform) -> 
 
 def test_what_is_printed_can_be_applied(platform: Platform) -> None:
     printed = out(platform, "get", "servings", "-o", "yaml")
-    assert "serving adder applied" in platform.run("klever", "apply", "-f", "-", stdin=printed).stdout.splitlines()
+    assert "serving adder unchanged" in platform.run("klever", "apply", "-f", "-", stdin=printed).stdout.splitlines()
 
 
 def test_a_wait_is_shown_at_a_terminal_alone(platform: Platform) -> None:

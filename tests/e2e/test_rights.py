@@ -50,7 +50,7 @@ def test_controllers(source: Platform, workplace: Platform, own_cluster: Cluster
             patch = {"spec": {"predictors": [SERVING["spec"]["predictors"][0] | {"replicas": replicas}]}}  # type: ignore[index]
             own_cluster.kubectl("patch", "serving", "adder", "--type=merge", "-p", json.dumps(patch))
             own_cluster.kubectl(
-                "wait", f"--for=jsonpath={{.status.replicas}}={replicas}/{replicas}", "--timeout=40s", "serving/adder"
+                "wait", f"--for=jsonpath={{.status.readyReplicas}}={replicas}", "--timeout=40s", "serving/adder"
             )
         own_cluster.kubectl("delete", "serving", "adder", "--timeout=40s")
         (inspection,) = own_cluster.kubectl("get", "modelinspections", "-o", "name").stdout.split()
@@ -132,7 +132,7 @@ def test_people(tmp_path: Path, own_cluster: Cluster) -> None:
             "--kubeconfig", str(kubeconfig), "-n", "janes", "--request-timeout=5s", "get", kind, "-w", check=False
         )
     for resource in ("modelinspections", "servingrevisions"):
-        path = f"/apis/kleveross.io/v1alpha1/namespaces/janes/{resource}"
-        for request in (path, f"{path}/none", f"{path}?watch=1&timeoutSeconds=1"):  # raw: kubectl reads no namespace
+        raw = f"/apis/kleveross.io/v1alpha1/namespaces/janes/{resource}"
+        for request in (raw, f"{raw}/none", f"{raw}?watch=1&timeoutSeconds=1"):  # raw: kubectl reads no namespace
             own_cluster.kubectl("--kubeconfig", str(kubeconfig), "get", "--raw", request, check=False)
     assert used(own_cluster, "jane") == granted("users.yaml")

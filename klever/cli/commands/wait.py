@@ -15,13 +15,14 @@ from klever.cli.commands.resources import Resources
 from klever.cli.commands.stored import StoredKind
 from klever.cli.progress import status_line
 from klever.errors import DeadlineError, FailedPreconditionError, InvalidError, NotFoundError
+from klever.v1alpha1.serving_pb2 import Serving
 
 EXAMPLES = """  klever wait serving digits --for=condition=Ready --timeout 60s
   klever wait modeljob extract-digits-v1 --for=condition=Complete
   klever wait serving digits --for=delete"""
 
-_FINAL = frozenset(("CodeNotAllowed", "PredictorFailed", "Refused"))
-"""Of the reasons why a Serving is not Ready those that pass only when somebody changes it (or its model)."""
+_TROUBLE_IF_TRUE = frozenset(("Progressing", "SignaturePending"))
+"""The conditions that tell why something is not done while they are True. The others do while they are False."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -93,34 +94,56 @@ def _parse(condition: str) -> tuple[str, str]:
 
 
 def _holds(obj: Any, what: str, wanted: str, status: str) -> bool:
+    """Say whether a condition holds for the object's spec as it is now.
+
+    A Serving is Ready while what it served before answers; here it must also have rolled out its spec.
+    """
     current = {c.type: c for c in obj.status.conditions if c.observed_generation == obj.metadata.generation}
     if status == "True" and (failure := _final_failure(current, wanted)):
         raise FailedPreconditionError(f"{what} failed: {failure}; `klever describe {what}` tells more")
-    return wanted in current and current[wanted].status == status
+    rolling = wanted == "Ready" and status == "True" and _is(current, "Progressing", "True")
+    return _is(current, wanted, status) and not rolling
+
+
+def _is(conditions: dict[str, Any], name: str, status: str) -> bool:
+    return name in conditions and bool(conditions[name].status == status)
 
 
 def _final_failure(current: dict[str, Any], wanted: str) -> str:
     """Return why the condition cannot hold for this generation, empty if it may."""
     if wanted == "Complete" and "Failed" in current and current["Failed"].status == "True":
         return str(current["Failed"].message or current["Failed"].reason)
-    ready = current.get("Ready")
-    if wanted == "Ready" and ready is not None and ready.reason in _FINAL:
-        return str(ready.message or ready.reason)
+    if wanted == "Failed" and _is(current, "Complete", "True"):
+        return "it succeeded"
+    if wanted == "Ready" and _is(current, "Ready", "False") and _is(current, "Progressing", "False"):
+        return str(current["Ready"].message or current["Ready"].reason)
     return ""
 
 
 def _progress(obj: Any) -> str:
     """Say how far it is: `Deploying 0/1: main: the model is being unpacked`."""
     status = obj.status
-    message = getattr(status, "message", "") or next(
-        (c.message for c in status.conditions if c.type == "Ready" and c.status != "True"), ""
-    )
-    state = f"{status.phase or 'Pending'} {getattr(status, 'replicas', '')}".strip()
+    message = getattr(status, "message", "") or next(iter(_troubles(obj, "Ready", "Progressing")), "")
+    count = f" {status.ready_replicas}/{status.replicas}" if isinstance(obj, Serving) else ""
+    state = f"{status.phase or 'Pending'}{count}"
     return f"{state}: {message}" if message else state
 
 
 def _why(obj: Any) -> str:
     if obj is None:
         return "the server did not say how it is: try again"
-    messages = [f"{c.type}={c.status}: {c.message}" for c in obj.status.conditions if c.status != "True" and c.message]
-    return "; ".join(messages) or f"its phase is {obj.status.phase or 'unknown'}"
+    return "; ".join(_troubles(obj)) or f"its phase is {obj.status.phase or 'unknown'}"
+
+
+def _troubles(obj: Any, *types: str) -> list[str]:
+    """Return what the conditions, or those of some types, say is not done. Each message comes once."""
+    found: dict[str, str] = {}
+    for condition in obj.status.conditions:
+        is_trouble = condition.status == ("True" if condition.type in _TROUBLE_IF_TRUE else "False")
+        if is_trouble and condition.message and condition.type in (types or (condition.type,)):
+            found.setdefault(condition.message, condition.message if types else _told(condition))
+    return list(found.values())
+
+
+def _told(condition: Any) -> str:
+    return f"{condition.type}={condition.status}: {condition.message}"

@@ -17,6 +17,7 @@ from klever.runtimes import Guard
 from klever.runtimes.protocols import WireProtocol
 from klever.traffic.matches import Match, header_matches
 from klever.traffic.rebalancing import inherit, rebalance
+from klever.traffic.replicas import with_replicas
 from klever.traffic.shares import read_shares
 
 __all__ = ["Plan", "PredictorPlan", "make_plan"]
@@ -38,6 +39,24 @@ class PredictorPlan:
     """Replicas of the live workload that are Ready."""
     message: str
     failed: bool
+    """Whether it cannot become ready as it is."""
+    worst: Instance | None = None
+    """The replica of the wanted workload that is farthest from Ready; None if enough of them are."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether all that the spec asks for takes the requests."""
+        return self.wanted is not None and self.live == self.wanted.id and self.ready >= self.wanted.replicas
+
+    @property
+    def is_off(self) -> bool:
+        """Whether the spec asks for no replicas."""
+        return self.wanted is not None and self.wanted.replicas == 0
+
+    @property
+    def has_crashed(self) -> bool:
+        """Whether a replica ended, or cannot start, and is tried again."""
+        return self.worst is not None and (self.worst.phase is InstancePhase.BACK_OFF or bool(self.worst.reason))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +112,7 @@ def _wanted(predictors: Iterable[PredictorPlan]) -> tuple[PredictorWorkload, ...
 
 def _predictors(snapshot: Snapshot, replicas: Replicas) -> tuple[PredictorPlan, ...]:
     """Plan the predictors in order: of a workload that several use the first counts its replicas first."""
-    spec = snapshot.serving["spec"]["predictors"]
+    spec = with_replicas(snapshot.serving["spec"])
     shares = read_shares(spec)
     counted: Counter[str] = Counter()
     plans = []
@@ -116,22 +135,23 @@ def _predictor(
     elif model.state is Resolution.RESOLVED:
         wanted = workload_of(predictor, model)
         ready = max(min(replicas.ready(wanted.id) - counted[wanted.id], wanted.replicas), 0)
+    worst = None
     if wanted is not None and ready < wanted.replicas:
-        instances = replicas.of(wanted.id)
-        message, failed = _trouble(instances), any(i.phase is InstancePhase.FAILED for i in instances)
+        worst = _worst(replicas.of(wanted.id))
+        message, failed = _trouble(worst), worst is not None and worst.phase is InstancePhase.FAILED
     live = _live_workload(snapshot, replicas, name, wanted)
     serving = ready if wanted is not None and live == wanted.id else replicas.ready(live)
-    return PredictorPlan(name, wanted, live, share, header_matches(predictor), ready, serving, message, failed)
+    return PredictorPlan(name, wanted, live, share, header_matches(predictor), ready, serving, message, failed, worst)
 
 
-def _trouble(instances: list[Instance]) -> str:
-    """Say why replicas are not ready: the worst one speaks for all."""
+def _worst(instances: list[Instance]) -> Instance | None:
     order = (InstancePhase.FAILED, InstancePhase.BACK_OFF, InstancePhase.PENDING, InstancePhase.STARTING)
-    for phase in order:
-        for instance in instances:
-            if instance.phase is phase:
-                return instance.message or f"{instance.name} is {phase}"
-    return "waiting for its processes"
+    return next((i for phase in order for i in instances if i.phase is phase), None)
+
+
+def _trouble(worst: Instance | None) -> str:
+    """Say why replicas are not ready: the worst one speaks for all."""
+    return (worst.message or f"{worst.name} is {worst.phase}") if worst is not None else "waiting for its processes"
 
 
 def _fallbacks(snapshot: Snapshot, predictors: tuple[PredictorPlan, ...], awaited: int) -> Iterator[PredictorWorkload]:
@@ -172,8 +192,7 @@ def _route(snapshot: Snapshot, targets: list[Target]) -> Route:
 
 def _is_awaited(predictor: PredictorPlan, target: Target) -> bool:
     """Say whether it shall take a share and cannot yet."""
-    off = predictor.wanted is not None and predictor.wanted.replicas == 0
-    return not target.matches and not target.http and not off
+    return not target.matches and not target.http and not predictor.is_off
 
 
 def _departing(snapshot: Snapshot, endpoints: _Endpoints, named: set[str], share: int) -> list[Target]:

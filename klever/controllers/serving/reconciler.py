@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from klever.api.kinds import SERVING, Object
-from klever.backends import Backend, InstancePhase, ServingKey, Workload
+from klever.backends import Backend, ServingKey, Workload
 from klever.controllers.inspections import allows_code
 from klever.controllers.jobs import apply_job
 from klever.controllers.report import report
+from klever.controllers.serving.happenings import changes_of, crashes_of
 from klever.controllers.serving.history import RevisionHistory
 from klever.controllers.serving.models import ModelResolver
 from klever.controllers.serving.plan import Plan, make_plan
@@ -28,6 +29,7 @@ from klever.reconcile.runner import Result
 from klever.routers import RouteKey, Router
 from klever.store import Key, Store
 from klever.store.events import EventRecorder
+from klever.traffic.replicas import with_replicas
 from klever.traffic.shares import read_shares
 
 __all__ = ["FINALIZER", "ServingReconciler"]
@@ -95,6 +97,8 @@ class ServingReconciler:
     async def _recorded(self, snapshot: Snapshot, status: dict[str, Any]) -> dict[str, Any]:
         """Keep the spec as a revision if it is Ready; returns the status with the revision that was Ready last."""
         serving = snapshot.serving
+        if status["phase"] == "ScaledToZero":
+            await self._history.end(serving, snapshot.now)
         if status["phase"] != "Ready":
             return status
         versions = {name: model.version for name, model in snapshot.models.items()}
@@ -109,7 +113,7 @@ class ServingReconciler:
             return {}
         predictors = pinned_predictors(revision)
         resolved = await self._models.resolve_predictors(serving["metadata"]["namespace"], predictors)
-        return dict(_fallbacks(predictors, resolved))
+        return dict(_fallbacks(with_replicas({**serving["spec"], "predictors": predictors}), resolved))
 
     async def _gather(self, key: Key, serving: Object) -> Snapshot:
         route_key = RouteKey(key.namespace, key.name)
@@ -157,16 +161,12 @@ class ServingReconciler:
         old, uid, deleting = serving.get("status", {}), serving["metadata"]["uid"], status["phase"] == "Deleting"
         if old == status or not await report(self._store, SERVING, key, uid, status, deleting=deleting):
             return
-        if old.get("phase") != status["phase"]:
-            ready = status["conditions"][0]
-            kind = "Warning" if status["phase"] in ("Degraded", "Failed") else "Normal"
-            await self._events.record(serving, kind, status["phase"], ready["message"][:1024])
-        elif old.get("traffic") != status["traffic"]:
-            await self._events.record(serving, "Normal", "TrafficChanged", status["traffic"] or "none")
+        for happened in changes_of(old, status):
+            await self._events.record(serving, *happened)
 
     async def _tell_crashes(self, snapshot: Snapshot) -> None:
-        for line in _crashes(snapshot, snapshot.serving.get("status", {})):
-            await self._events.record(snapshot.serving, "Warning", "BackOff", line)
+        for happened in crashes_of(snapshot):
+            await self._events.record(snapshot.serving, *happened)
 
     async def _remove(self, key: Key) -> None:
         await self._router.withdraw(RouteKey(key.namespace, key.name))
@@ -179,12 +179,3 @@ def _fallbacks(predictors: list[dict[str, Any]], models: Mapping[str, ResolvedMo
         name, model = predictor["name"], models[predictor["name"]]
         if model.state is Resolution.RESOLVED:
             yield name, Fallback(workload_of(predictor, model), model.protocol, shares.get(name))
-
-
-def _crashes(snapshot: Snapshot, old: dict[str, Any]) -> Iterator[str]:
-    """Yield a line for each replica that ended since the status was written, without the log's last lines."""
-    known = {p["name"]: p.get("message", "") for p in old.get("predictors", [])}
-    for instance in snapshot.instances:
-        if instance.phase is InstancePhase.BACK_OFF and instance.message != known.get(instance.predictor):
-            first = instance.message.partition("\n")[0]
-            yield f"{instance.predictor}: {instance.reason or 'ended'}: {first}"
