@@ -565,20 +565,32 @@ FILES = {
     "TorchScript": "m.pt",
     "H5": "m.h5",
 }
+TABLES = [
+    ("ONNX", "ONNX", "", ONNX),
+    ("external data", "ONNX", "invalid", EXTERNAL),
+    ("SavedModel", "SavedModel", "", SAVED_MODEL),
+    ("PMML", "PMML", "", PMML),
+    ("GraphDef", "GraphDef", "", GRAPH_DEF),
+    ("NetDef", "NetDef", "", NET_DEF),
+    ("TorchScript", "TorchScript", "", TORCHSCRIPT),
+    ("H5", "H5", "", KERAS),
+    ("SafeTensors", "SafeTensors", "", SAFE_TENSORS),
+    ("CaffeModel", "CaffeModel", "", CAFFE),
+    ("Keras", "Keras", "", KERAS_ARCHIVE),
+    ("GGUF", "GGUF", "", GGUF),
+    ("MXNetParams", "MXNetParams", "", MXNET),
+]
+SLOW = {
+    "GraphDef: many nodes",
+    "ONNX: two million empty nodes",
+    "SafeTensors: a million tensors",
+    "TorchScript: many members",
+}
+"""More than a second of processor time each."""
 CASES = [
-    *(pytest.param("ONNX", build, "", id=f"ONNX: {case}") for case, build in ONNX.items()),
-    *(pytest.param("ONNX", build, "invalid", id=f"external data: {case}") for case, build in EXTERNAL.items()),
-    *(pytest.param("SavedModel", build, "", id=f"SavedModel: {case}") for case, build in SAVED_MODEL.items()),
-    *(pytest.param("PMML", build, "", id=f"PMML: {case}") for case, build in PMML.items()),
-    *(pytest.param("GraphDef", build, "", id=f"GraphDef: {case}") for case, build in GRAPH_DEF.items()),
-    *(pytest.param("NetDef", build, "", id=f"NetDef: {case}") for case, build in NET_DEF.items()),
-    *(pytest.param("TorchScript", build, "", id=f"TorchScript: {case}") for case, build in TORCHSCRIPT.items()),
-    *(pytest.param("H5", build, "", id=f"H5: {case}") for case, build in KERAS.items()),
-    *(pytest.param("SafeTensors", build, "", id=f"SafeTensors: {case}") for case, build in SAFE_TENSORS.items()),
-    *(pytest.param("CaffeModel", build, "", id=f"CaffeModel: {case}") for case, build in CAFFE.items()),
-    *(pytest.param("Keras", build, "", id=f"Keras: {case}") for case, build in KERAS_ARCHIVE.items()),
-    *(pytest.param("GGUF", build, "", id=f"GGUF: {case}") for case, build in GGUF.items()),
-    *(pytest.param("MXNetParams", build, "", id=f"MXNetParams: {case}") for case, build in MXNET.items()),
+    pytest.param(name, build, wanted, id=case, marks=[pytest.mark.slow] if case in SLOW else [])
+    for table, name, wanted, builds in TABLES
+    for case, build in ((f"{table}: {key}", build) for key, build in builds.items())
 ]
 
 
