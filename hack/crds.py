@@ -105,9 +105,9 @@ def crd(
         "served": True,
         "storage": True,
         "schema": {"openAPIV3Schema": message_schema(messages, message)},
-        **({"subresources": {"status": {}}} if any(f.name == "status" for f in message.field) else {}),
+        **subresources(message, resource),
         "additionalPrinterColumns": [column(c) for c in resource.columns],
-        "selectableFields": [{"jsonPath": c.json_path} for c in resource.columns if selectable(c)],
+        "selectableFields": [{"jsonPath": f".{path}"} for path in resource.selectable_fields],
     }
     scope = "Cluster" if resource.cluster_scoped else "Namespaced"
     return {
@@ -123,10 +123,15 @@ def column(source: schema_pb2.Column) -> dict[str, Any]:
     return result | ({"priority": source.priority} if source.priority else {})
 
 
-def selectable(source: schema_pb2.Column) -> bool:
-    """Whether field selectors may name it: Kubernetes takes plain paths of strings, integers and booleans."""
-    plain = not source.json_path.startswith(".metadata.") and "[" not in source.json_path
-    return plain and source.type in ("string", "integer", "boolean")
+def subresources(message: descriptor_pb2.DescriptorProto, resource: schema_pb2.Resource) -> dict[str, Any]:
+    if not any(field.name == "status" for field in message.field):
+        return {}
+    scale = {
+        "specReplicasPath": ".spec.replicas",
+        "statusReplicasPath": ".status.replicas",
+        "labelSelectorPath": ".status.selector",
+    }
+    return {"subresources": {"status": {}} | ({"scale": scale} if resource.scalable else {})}
 
 
 def message_schema(messages: Messages, message: descriptor_pb2.DescriptorProto) -> dict[str, Any]:

@@ -21,11 +21,6 @@ class Column:
     type: str
     wide: bool = False
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether the path names fields only, so that a field selector can use it."""
-        return all(step["name"] for step in self._steps)
-
     def value(self, obj: Any) -> Any:
         """Return what an object (decoded JSON) has at the path; None if it has nothing there."""
         for step in self._steps:

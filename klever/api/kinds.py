@@ -57,6 +57,8 @@ class Kind:
     """What the command line calls it: the plural, the singular, then short names."""
     columns: tuple[Column, ...] = ()
     """What tables show beside the name."""
+    selectable: tuple[str, ...] = ()
+    """Paths that field selectors may name beside the metadata, e.g. `status.phase`."""
     service: ServiceDescriptor | None = None
     """The gRPC service with the kind's methods, such as GetServing and ListServings."""
     leads_service: bool = True
@@ -92,6 +94,7 @@ class Kind:
             message=message,
             names=(resource.plural, resource.singular, *resource.short_names),
             columns=tuple(Column(c.name, c.json_path, c.type, wide=c.priority > 0) for c in resource.columns),
+            selectable=tuple(resource.selectable_fields),
             service=service,
             leads_service=leads_service,
             controllers=controllers,
@@ -162,6 +165,7 @@ MODEL_INSPECTION: Final = Kind.describe(
     ModelInspection,
     controller_verbs=("create", "list", "watch", "patch", "delete"),  # delete: inspections of unused content
 )
+_INVOLVED: Final = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
 EVENT: Final = Kind(
     "",
     "v1",
@@ -169,6 +173,7 @@ EVENT: Final = Kind(
     "events",
     has_status=False,
     message=Event,
+    selectable=(*(f"involvedObject.{name}" for name in _INVOLVED), "reason", "reportingComponent", "source", "type"),
     controller_verbs=("create", "patch"),  # patch: an Event that is repeated is counted
     server_verbs=("list",),
 )
@@ -178,6 +183,7 @@ NAMESPACE: Final = Kind(
     "Namespace",
     "namespaces",
     namespaced=False,
+    selectable=("status.phase",),
     controllers=("serving",),
     controller_verbs=("list", "watch"),  # the label kleveross.io/allow-code
     server_verbs=("create", "get", "list", "patch"),  # projects are namespaces; patch: the same label

@@ -119,8 +119,12 @@ class Catalogue(ABC):
         """Let `tag` name the version. With `expected`, raises `ConflictError` if the tag names another digest."""
 
     @abstractmethod
-    async def delete(self, reference: Reference) -> None:
-        """Delete a tag, or a manifest by its digest together with all its tags."""
+    async def delete(self, reference: Reference, *, force: bool = False) -> None:
+        """Delete a tag, or a manifest by its digest together with all its tags.
+
+        Unless it is forced, the platform's registry raises `FailedPreconditionError` (reason VERSION_IN_USE) for a
+        version that a Serving uses.
+        """
 
     @abstractmethod
     def contents(self) -> AsyncIterator[Digest]:

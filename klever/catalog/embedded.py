@@ -133,11 +133,11 @@ class EmbeddedCatalogue(Catalogue):
         )
         return None
 
-    async def delete(self, reference: Reference) -> None:
+    async def delete(self, reference: Reference, *, force: bool = False) -> None:
         if reference.host:
-            return await self._remote.delete(reference)
+            return await self._remote.delete(reference, force=force)
         try:
-            return await self._registry.delete(reference.repository, reference.target)
+            return await self._registry.delete(reference.repository, reference.target, force=force)
         except NotFoundError as error:
             raise _missing(reference, error) from error
 

@@ -96,7 +96,7 @@ class OciCatalogue(Catalogue):
 
         await self._with(version.reference, write)
 
-    async def delete(self, reference: Reference) -> None:
+    async def delete(self, reference: Reference, *, force: bool = False) -> None:  # noqa: ARG002 - the registry's own
         await self._with(reference, lambda client: client.delete_manifest(reference.repository, reference.target))
 
     async def contents(self) -> AsyncIterator[Digest]:

@@ -29,6 +29,7 @@ from klever.cmd.stores import Stores, open_stores
 from klever.controllers.pushes import PushReconciler, ensure_namespace
 from klever.controllers.render import ServingRenderer
 from klever.controllers.serving.models import ModelResolver
+from klever.controllers.serving.uses import VersionUses
 from klever.oci.layout import Layout
 from klever.oci.registries import Credentials, Endpoint, Registries
 from klever.oci.table import read_table
@@ -105,7 +106,10 @@ class Embedded:
         await ensure_namespace(stores.api, DEFAULT_NAMESPACE)
 
         pushed = Pushes()
-        registry = await Registry.open(self._data.registry, listener=pushed.listen, limits=self._options.limits)
+        in_use = VersionUses(stores.api).find
+        registry = await Registry.open(
+            self._data.registry, listener=pushed.listen, limits=self._options.limits, in_use=in_use
+        )
         self._stack.push_async_callback(registry.close)
         remote = OciCatalogue(self._registries, Layout(self._data.metadata), self._options.limits)
         catalogue = EmbeddedCatalogue(registry, pushed, remote, limits=self._options.limits)

@@ -26,7 +26,7 @@ from klever.oci.registries import Credentials, Endpoint, Registries
 def main() -> int:
     """Return 0 or 1: the real code is in the outcome, an exit code has 8 bits."""
     path = Path(sys.argv[1])
-    outcome = _run(json.loads(path.read_text()), path.parent)
+    outcome = _run(json.loads(path.read_text()), Path.cwd())
     destination = os.environ.get("KLEVER_TERMINATION_LOG")
     if destination:
         try:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from klever.api.kinds import EVENT, NAMESPACE, Kind, Object
+from klever.api.kinds import Kind, Object
 from klever.errors import FieldViolation, InvalidError
 from klever.store.meta import LABEL_VALUE, qualified_name
 
@@ -26,17 +26,6 @@ _REQUIREMENT = re.compile(
     r"|\s+(?P<set>in|notin)\s*\((?P<values>[^()]*)\))?\s*(?P<end>,|$)"
 )
 _TERM = re.compile(r"(?P<path>[^=!,\\]+)(?P<op>==|=|!=)(?P<value>(?:[^\\,=]|\\[\\,=])*)(?P<end>,|$)")
-
-_EVENT_PATHS = (
-    *(
-        f"involvedObject.{f}"
-        for f in ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
-    ),
-    "reason",
-    "reportingComponent",
-    "source",
-    "type",
-)
 
 
 class Selector:
@@ -58,14 +47,8 @@ class Selector:
 
 @cache
 def selectable(kind: Kind) -> tuple[str, ...]:
-    """Return the paths that a field selector of the kind may name: metadata and simple printer columns."""
-    paths = ["metadata.name", *(["metadata.namespace"] if kind.namespaced else [])]
-    if kind == EVENT:
-        paths += _EVENT_PATHS
-    elif kind == NAMESPACE:
-        paths.append("status.phase")
-    paths += [column.path[1:] for column in kind.columns if column.is_plain and column.type != "date"]
-    return tuple(paths)
+    """Return the paths that a field selector of the kind may name: those of the metadata, and those of its row."""
+    return ("metadata.name", *(["metadata.namespace"] if kind.namespaced else []), *kind.selectable)
 
 
 def _value(obj: Object, path: str) -> str:

@@ -71,8 +71,11 @@ class ServingSpec(_message.Message):
 
     PREDICTORS_FIELD_NUMBER: _builtins.int
     REVISION_HISTORY_LIMIT_FIELD_NUMBER: _builtins.int
+    REPLICAS_FIELD_NUMBER: _builtins.int
     revision_history_limit: _builtins.int
     """How many ServingRevisions are kept beside the one that serves. 10 by default."""
+    replicas: _builtins.int
+    """Number of processes of each predictor that names none. `kubectl scale` and an autoscaler change it."""
     @_builtins.property
     def predictors(self) -> _containers.RepeatedCompositeFieldContainer[Global___Predictor]:
         """The models and their shares of the traffic. Names are unique."""
@@ -82,13 +85,19 @@ class ServingSpec(_message.Message):
         *,
         predictors: _abc.Iterable[Global___Predictor] | None = ...,
         revision_history_limit: _builtins.int | None = ...,
+        replicas: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_revision_history_limit", b"_revision_history_limit", "revision_history_limit", b"revision_history_limit"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "_revision_history_limit", b"_revision_history_limit", "replicas", b"replicas", "revision_history_limit", b"revision_history_limit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_revision_history_limit", b"_revision_history_limit", "predictors", b"predictors", "revision_history_limit", b"revision_history_limit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "_revision_history_limit", b"_revision_history_limit", "predictors", b"predictors", "replicas", b"replicas", "revision_history_limit", b"revision_history_limit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__replicas: _TypeAlias = _typing.Literal["replicas"]  # noqa: Y015
+    _WhichOneofArgType__replicas: _TypeAlias = _typing.Literal["_replicas", b"_replicas"]  # noqa: Y015
     _WhichOneofReturnType__revision_history_limit: _TypeAlias = _typing.Literal["revision_history_limit"]  # noqa: Y015
     _WhichOneofArgType__revision_history_limit: _TypeAlias = _typing.Literal["_revision_history_limit", b"_revision_history_limit"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__replicas) -> _WhichOneofReturnType__replicas | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__revision_history_limit) -> _WhichOneofReturnType__revision_history_limit | None: ...
 
 Global___ServingSpec: _TypeAlias = ServingSpec  # noqa: Y015
@@ -120,7 +129,7 @@ class Predictor(_message.Message):
     probe_path: _builtins.str
     """Path that `command` answers with 2xx when it is healthy."""
     replicas: _builtins.int
-    """Number of equal processes."""
+    """Number of equal processes; `spec.replicas` if it is absent."""
     traffic: _builtins.int
     """Share of the requests in percent, over the predictors without matches. A single one takes all."""
     @_builtins.property
@@ -339,21 +348,32 @@ class ServingStatus(_message.Message):
     PREDICTORS_FIELD_NUMBER: _builtins.int
     REPLICAS_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    READY_REPLICAS_FIELD_NUMBER: _builtins.int
+    TRAFFIC_SUMMARY_FIELD_NUMBER: _builtins.int
+    SELECTOR_FIELD_NUMBER: _builtins.int
     phase: _builtins.str
     """Pending, Deploying, Ready, ScaledToZero, Degraded, Failed or Deleting."""
     url: _builtins.str
     """Base URL of the Serving, e.g. `http://127.0.0.1:8080/seldon/default/digits`."""
-    traffic: _builtins.str
-    """The shares that are live, e.g. `main=80 canary=20`."""
     observed_generation: _builtins.int
     """Generation of the spec that this status speaks of."""
-    replicas: _builtins.str
-    """How many processes take requests and how many are wanted, e.g. `2/2`."""
+    replicas: _builtins.int
+    """Processes that are wanted, of all predictors."""
     revision: _builtins.int
     """Number of the ServingRevision that was Ready last. It serves until a newer spec is Ready. 0 until one was."""
+    ready_replicas: _builtins.int
+    """Processes that take requests."""
+    traffic_summary: _builtins.str
+    """The shares that are live as a text, e.g. `main=80 canary=20`."""
+    selector: _builtins.str
+    """Label selector of the Serving's pods, for autoscalers."""
+    @_builtins.property
+    def traffic(self) -> _containers.RepeatedCompositeFieldContainer[Global___TrafficShare]:
+        """The shares that are live."""
+
     @_builtins.property
     def conditions(self) -> _containers.RepeatedCompositeFieldContainer[_meta_pb2.Condition]:
-        """Ready says whether requests are answered, Progressing whether the spec is rolled out. ModelResolved, SignaturePending and
+        """Ready says whether requests are answered, Progressing whether the spec is rolled out. ModelResolved, SignatureKnown and
         RoutesReady say what they wait for.
         """
 
@@ -366,20 +386,53 @@ class ServingStatus(_message.Message):
         *,
         phase: _builtins.str = ...,
         url: _builtins.str = ...,
-        traffic: _builtins.str = ...,
+        traffic: _abc.Iterable[Global___TrafficShare] | None = ...,
         conditions: _abc.Iterable[_meta_pb2.Condition] | None = ...,
         observed_generation: _builtins.int = ...,
         predictors: _abc.Iterable[Global___PredictorStatus] | None = ...,
-        replicas: _builtins.str = ...,
+        replicas: _builtins.int = ...,
         revision: _builtins.int = ...,
+        ready_replicas: _builtins.int = ...,
+        traffic_summary: _builtins.str = ...,
+        selector: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "observed_generation", b"observed_generation", "phase", b"phase", "predictors", b"predictors", "replicas", b"replicas", "revision", b"revision", "traffic", b"traffic", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "observed_generation", b"observed_generation", "phase", b"phase", "predictors", b"predictors", "ready_replicas", b"ready_replicas", "replicas", b"replicas", "revision", b"revision", "selector", b"selector", "traffic", b"traffic", "traffic_summary", b"traffic_summary", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ServingStatus: _TypeAlias = ServingStatus  # noqa: Y015
+
+@_typing.final
+class TrafficShare(_message.Message):
+    """The share of the requests that a predictor gets."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PREDICTOR_FIELD_NUMBER: _builtins.int
+    PERCENT_FIELD_NUMBER: _builtins.int
+    WORKLOAD_FIELD_NUMBER: _builtins.int
+    predictor: _builtins.str
+    """Name of the predictor."""
+    percent: _builtins.int
+    """Percent of the requests that no header match takes."""
+    workload: _builtins.str
+    """Workload that gets them, as in PredictorStatus."""
+    def __init__(
+        self,
+        *,
+        predictor: _builtins.str = ...,
+        percent: _builtins.int = ...,
+        workload: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["percent", b"percent", "predictor", b"predictor", "workload", b"workload"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TrafficShare: _TypeAlias = TrafficShare  # noqa: Y015
 
 @_typing.final
 class PredictorStatus(_message.Message):

@@ -265,10 +265,14 @@ def test_a_tag_that_has_moved_is_deployed_by_its_digest(platform: Platform) -> N
     deploy = ("klever", "deploy", "team/moving:v1", "--name", "moving")
     assert "serving moving created" in platform.run(*deploy, "--wait").stdout
     assert "serving moving unchanged" in platform.run(*deploy).stdout
-    platform.push("team/moving:v1", "pmml")
+    digest = platform.get("servings", "moving")["status"]["predictors"][0]["digest"]
+    refused = platform.run("klever", "delete", "version", "team/moving:v1", check=False)
+    assert (refused.returncode, "in use by serving default/moving" in refused.stderr) == (4, True)
+    assert f"v1: named {digest} before" in platform.push("team/moving:v1", "pmml")
     assert "serving moving configured" in platform.run(*deploy).stdout
     model = platform.get("servings", "moving")["spec"]["predictors"][0]["model"]
     assert model.startswith("team/moving:v1@sha256:")
+    platform.run("klever", "delete", "version", "team/moving:v1", "--force")
     platform.run("klever", "delete", "serving", "moving")
 
 

@@ -50,7 +50,7 @@ def test_one_works_and_another_takes_over(
             two = replicas(workplace)
             second.send(signal.SIGCONT)
             until(lambda: "is no longer the leader" in second.log.read_text())
-            cluster.kubectl("wait", "--for=jsonpath={.status.replicas}=2/2", "--timeout=30s", "serving/adder")
+            cluster.kubectl("wait", "--for=jsonpath={.status.readyReplicas}=2", "--timeout=30s", "serving/adder")
             assert replicas(workplace) == two
             assert tasks(workplace) == [str(task)]
             end(cluster, "long", task)

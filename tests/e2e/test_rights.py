@@ -50,7 +50,7 @@ def test_controllers(source: Platform, workplace: Platform, own_cluster: Cluster
             patch = {"spec": {"predictors": [SERVING["spec"]["predictors"][0] | {"replicas": replicas}]}}  # type: ignore[index]
             own_cluster.kubectl("patch", "serving", "adder", "--type=merge", "-p", json.dumps(patch))
             own_cluster.kubectl(
-                "wait", f"--for=jsonpath={{.status.replicas}}={replicas}/{replicas}", "--timeout=40s", "serving/adder"
+                "wait", f"--for=jsonpath={{.status.readyReplicas}}={replicas}", "--timeout=40s", "serving/adder"
             )
         own_cluster.kubectl("delete", "serving", "adder", "--timeout=40s")
         (inspection,) = own_cluster.kubectl("get", "modelinspections", "-o", "name").stdout.split()

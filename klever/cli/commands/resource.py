@@ -28,7 +28,8 @@ class Resource:
     row: Callable[[Any], Sequence[object]]
     to_json: Callable[[Any], dict[str, Any]]
     stored: StoredKind | None = None
-    delete: Callable[[Api, str], None] | None = None
+    delete: Callable[[Api, str, bool], None] | None = None
+    """Deletes one name. It is told whether to delete what is in use; what is kept in a store never is."""
     namespaced: bool = True
     one: Callable[[str], bool] = bool
     """Whether a name means one object: without a tag that of a model means all its versions."""

@@ -11,7 +11,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from klever.api.kinds import MODEL_JOB, SERVING, Kind
 from klever.cli.commands.client import Api
-from klever.errors import FailedPreconditionError
+from klever.errors import FailedPreconditionError, InvalidError
 from klever.v1alpha1.common_pb2 import ListOptions, WatchOptions
 
 __all__ = ["MODEL_JOBS", "SERVINGS", "StoredKind", "refuse_deleting"]
@@ -91,7 +91,9 @@ class StoredKind:
         field = self.kind.field_of(self.method("Apply").input_type)
         return self.call(api, "Apply", namespace=namespace, name=message.metadata.name, **{field: message})
 
-    def delete(self, api: Api, name: str) -> None:
+    def delete(self, api: Api, name: str, force: bool = False) -> None:
+        if force:
+            raise InvalidError(f"--force is for versions that are in use, not for {self.plural}")
         self.call(api, "Delete", namespace=api.namespace, name=name)
 
     def call(self, api: Api, rpc: str, **fields: Any) -> Any:

@@ -84,9 +84,9 @@ def get_version(api: Api, _project: str, name: str) -> Any:
     return api.call(api.models.GetModelVersion, request)
 
 
-def delete_version(api: Api, name: str) -> None:
+def delete_version(api: Api, name: str, force: bool = False) -> None:
     project, model, version = _version_parts(name)
-    request = pb.DeleteModelVersionRequest(project=project, model=model, version=version)
+    request = pb.DeleteModelVersionRequest(project=project, model=model, version=version, force=force)
     api.call(api.models.DeleteModelVersion, request)
 
 

@@ -15,6 +15,7 @@ from klever.cli.commands.resources import Resources
 from klever.cli.commands.stored import StoredKind
 from klever.cli.progress import status_line
 from klever.errors import DeadlineError, FailedPreconditionError, InvalidError, NotFoundError
+from klever.v1alpha1.serving_pb2 import Serving
 
 EXAMPLES = """  klever wait serving digits --for=condition=Ready --timeout 60s
   klever wait modeljob extract-digits-v1 --for=condition=Complete
@@ -112,6 +113,8 @@ def _final_failure(current: dict[str, Any], wanted: str) -> str:
     """Return why the condition cannot hold for this generation, empty if it may."""
     if wanted == "Complete" and "Failed" in current and current["Failed"].status == "True":
         return str(current["Failed"].message or current["Failed"].reason)
+    if wanted == "Failed" and _is(current, "Complete", "True"):
+        return "it succeeded"
     if wanted == "Ready" and _is(current, "Ready", "False") and _is(current, "Progressing", "False"):
         return str(current["Ready"].message or current["Ready"].reason)
     return ""
@@ -121,7 +124,8 @@ def _progress(obj: Any) -> str:
     """Say how far it is: `Deploying 0/1: main: the model is being unpacked`."""
     status = obj.status
     message = getattr(status, "message", "") or next(iter(_troubles(obj, "Ready", "Progressing")), "")
-    state = f"{status.phase or 'Pending'} {getattr(status, 'replicas', '')}".strip()
+    count = f" {status.ready_replicas}/{status.replicas}" if isinstance(obj, Serving) else ""
+    state = f"{status.phase or 'Pending'}{count}"
     return f"{state}: {message}" if message else state
 
 

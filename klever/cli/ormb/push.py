@@ -26,8 +26,11 @@ def run(args: argparse.Namespace) -> int:
     found = model.inspect(reference, layout)
     print(f"The push refers to repository [{found.reference.name}]", flush=True)
     with network.connect(reference.host, args) as client, bytes_progress("pushing") as progress:
+        before = client.get_digest(reference.repository, found.reference.target)
         pushed = model.push(reference, layout, client, progress=progress)
     print_model(pushed)
+    if before not in (None, pushed.manifest.digest):
+        print(f"{pushed.reference.target}: named {before} before, which stays in the registry under its digest")
     count = f"{pushed.layers} layer{'' if pushed.layers == 1 else 's'}"
     print(f"{pushed.reference.target}: pushed to remote ({count}, {human_size(pushed.size)} total)")
     return 0

@@ -26,7 +26,7 @@ def conditions_of(snapshot: Snapshot, plan: Plan) -> tuple[Condition, ...]:
         _ready(snapshot, plan),
         _progressing(snapshot, plan),
         _model_resolved(snapshot),
-        _signature_pending(snapshot),
+        _signature_known(snapshot),
         _routes_ready(plan),
     )
 
@@ -138,11 +138,11 @@ def _model_resolved(snapshot: Snapshot) -> Condition:
     return Condition("ModelResolved", "True", "Pinned", "every model is pinned by its digest")
 
 
-def _signature_pending(snapshot: Snapshot) -> Condition:
+def _signature_known(snapshot: Snapshot) -> Condition:
     for name, model in snapshot.models.items():
         if model.state is Resolution.SIGNATURE_PENDING:
-            return Condition("SignaturePending", "True", "Extracting", f"{name}: {model.message}"[:_MOST])
-    return Condition("SignaturePending", "False", "Known", "no model is being inspected or read")
+            return Condition("SignatureKnown", "False", "Extracting", f"{name}: {model.message}"[:_MOST])
+    return Condition("SignatureKnown", "True", "Known", "no model is being inspected or read")
 
 
 def _routes_ready(plan: Plan) -> Condition:

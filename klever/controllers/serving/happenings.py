@@ -19,8 +19,8 @@ def changes_of(old: dict[str, Any], new: dict[str, Any]) -> Iterator[Happening]:
     if old.get("phase") != new["phase"]:
         kind = "Warning" if new["phase"] in ("Degraded", "Failed") else "Normal"
         yield kind, new["phase"], _why(new)
-    if old.get("traffic", "") != new["traffic"]:
-        yield "Normal", "TrafficChanged", new["traffic"] or "none"
+    if old.get("trafficSummary", "") != new["trafficSummary"]:
+        yield "Normal", "TrafficChanged", new["trafficSummary"] or "none"
 
 
 def _why(status: dict[str, Any]) -> str:

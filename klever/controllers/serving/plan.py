@@ -17,6 +17,7 @@ from klever.runtimes import Guard
 from klever.runtimes.protocols import WireProtocol
 from klever.traffic.matches import Match, header_matches
 from klever.traffic.rebalancing import inherit, rebalance
+from klever.traffic.replicas import with_replicas
 from klever.traffic.shares import read_shares
 
 __all__ = ["Plan", "PredictorPlan", "make_plan"]
@@ -111,7 +112,7 @@ def _wanted(predictors: Iterable[PredictorPlan]) -> tuple[PredictorWorkload, ...
 
 def _predictors(snapshot: Snapshot, replicas: Replicas) -> tuple[PredictorPlan, ...]:
     """Plan the predictors in order: of a workload that several use the first counts its replicas first."""
-    spec = snapshot.serving["spec"]["predictors"]
+    spec = with_replicas(snapshot.serving["spec"])
     shares = read_shares(spec)
     counted: Counter[str] = Counter()
     plans = []

@@ -29,6 +29,7 @@ from klever.reconcile.runner import Result
 from klever.routers import RouteKey, Router
 from klever.store import Key, Store
 from klever.store.events import EventRecorder
+from klever.traffic.replicas import with_replicas
 from klever.traffic.shares import read_shares
 
 __all__ = ["FINALIZER", "ServingReconciler"]
@@ -112,7 +113,7 @@ class ServingReconciler:
             return {}
         predictors = pinned_predictors(revision)
         resolved = await self._models.resolve_predictors(serving["metadata"]["namespace"], predictors)
-        return dict(_fallbacks(predictors, resolved))
+        return dict(_fallbacks(with_replicas({**serving["spec"], "predictors": predictors}), resolved))
 
     async def _gather(self, key: Key, serving: Object) -> Snapshot:
         route_key = RouteKey(key.namespace, key.name)

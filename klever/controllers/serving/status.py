@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from klever.api.kinds import Object
 from klever.controllers.serving.conditions import conditions_of, phase_of
 from klever.controllers.serving.plan import Plan, PredictorPlan
 from klever.controllers.serving.snapshot import Resolution, Snapshot, pin_of
 from klever.reconcile.conditions import Condition, merge_conditions
+from klever.traffic.replicas import with_replicas
 from klever.traffic.shares import format_shares
 
-__all__ = ["deleting_status", "status_of"]
+__all__ = ["SERVING_LABEL", "deleting_status", "status_of"]
+
+SERVING_LABEL: Final = "kleveross.io/serving"
+"""Label of a Serving's pods."""
 
 _DELETED = (("Ready", "False"), ("Progressing", "True"), ("RoutesReady", "False"))
 
@@ -20,12 +24,18 @@ _DELETED = (("Ready", "False"), ("Progressing", "True"), ("RoutesReady", "False"
 def status_of(snapshot: Snapshot, plan: Plan) -> dict[str, Any]:
     """Return the whole status that the plan amounts to once it is applied."""
     metadata = snapshot.serving["metadata"]
-    specs = {p["name"]: p for p in snapshot.serving["spec"]["predictors"]}
+    specs = {p["name"]: p for p in with_replicas(snapshot.serving["spec"])}
+    traffic = _traffic(plan)
     return {
         "phase": phase_of(snapshot, plan),
         "url": snapshot.url,
-        "traffic": _traffic(plan),
-        "replicas": f"{sum(p.serving for p in plan.predictors)}/{sum(_wanted(p) for p in specs.values())}",
+        "traffic": traffic,
+        "trafficSummary": format_shares({share["predictor"]: share["percent"] for share in traffic}),
+        "replicas": sum(
+            p["replicas"] for p in specs.values()
+        ),  # those of models that are not known yet are missing too
+        "readyReplicas": sum(p.serving for p in plan.predictors),
+        "selector": f"{SERVING_LABEL}={metadata['name']}",
         "revision": snapshot.serving.get("status", {}).get("revision", 0),
         "observedGeneration": metadata["generation"],
         "conditions": merge_conditions(
@@ -48,17 +58,16 @@ def deleting_status(serving: Object, now: datetime) -> dict[str, Any]:
         generation=serving["metadata"]["generation"],
         now=now,
     )
-    gone = {"url": "", "traffic": "", "replicas": "0/0", "predictors": []}
+    gone = {"url": "", "traffic": [], "trafficSummary": "", "replicas": 0, "readyReplicas": 0, "predictors": []}
     return {**old, **gone, "phase": "Deleting", "conditions": conditions}
 
 
-def _wanted(spec: dict[str, Any]) -> int:
-    """Of a predictor whose model is not known yet, too: those are missing as much."""
-    return int(spec.get("replicas", 1))
-
-
-def _traffic(plan: Plan) -> str:
-    return format_shares({t.predictor: t.weight for t in plan.route.targets if not t.matches and t.http})
+def _traffic(plan: Plan) -> list[dict[str, Any]]:
+    return [
+        {"predictor": t.predictor, "percent": t.weight, "workload": t.workload}
+        for t in plan.route.targets
+        if not t.matches and t.http
+    ]
 
 
 def _predictor(snapshot: Snapshot, plan: Plan, predictor: PredictorPlan, spec: dict[str, Any]) -> dict[str, Any]:
@@ -69,7 +78,7 @@ def _predictor(snapshot: Snapshot, plan: Plan, predictor: PredictorPlan, spec: d
         "runtime": model.runtime,
         "trust": model.trust or "",
         "workload": predictor.live,
-        "replicas": _wanted(spec),
+        "replicas": spec["replicas"],
         "readyReplicas": predictor.serving,
         "ready": predictor.is_ready,
         "message": predictor.message[:4096],

@@ -70,7 +70,7 @@ def test_the_share_of_a_canary_that_crashed_goes_to_the_others() -> None:
     plan = make_plan(snapshot)
     assert weights(plan) == {"main": 100, "canary": 0}
     status = status_of(snapshot, plan)
-    assert (status["phase"], status["traffic"]) == ("Degraded", "main=100")
+    assert (status["phase"], status["trafficSummary"]) == ("Degraded", "main=100")
     assert "canary-0 is BackOff" in status["conditions"][0]["message"]
 
 
@@ -95,7 +95,7 @@ def test_an_old_workload_serves_until_the_new_one_is_ready() -> None:
     assert starting.route == route
     assert starting.keep == {workload(old)}
     status = status_of(snapshot, starting)
-    assert (status["phase"], status["replicas"], status["predictors"][0]["readyReplicas"]) == ("Deploying", "1/1", 1)
+    assert (status["phase"], status["readyReplicas"], status["predictors"][0]["readyReplicas"]) == ("Deploying", 1, 1)
     ready = make_plan(seen(new, instances=(instance(old), instance(new)), route=route))
     assert ready.route.targets[0].workload == workload(new)
     assert ready.retired == (workload(old),)
@@ -161,7 +161,7 @@ def test_events_name_the_shares_that_became_live() -> None:
     assert [(kind, reason) for kind, reason, _ in changes_of({}, status)] == [
         ("Normal", "Ready"), ("Normal", "TrafficChanged")
     ]  # fmt: skip
-    assert list(changes_of({**status, "traffic": "main=100"}, status)) == [
+    assert list(changes_of({**status, "trafficSummary": "main=100"}, status)) == [
         ("Normal", "TrafficChanged", "main=80 canary=20")
     ]
     assert not list(changes_of(status, status))
@@ -255,7 +255,8 @@ def test_predictors_that_run_the_same_share_a_workload_and_count_its_replicas_on
     plan = make_plan(snapshot)
     assert [(w.id, w.replicas) for w in plan.running] == [(workload(MAIN), 3)]
     assert [(p.ready, p.serving) for p in plan.predictors] == [(1, 1), (1, 1)]
-    assert status_of(snapshot, plan)["replicas"] == "2/3"
+    status = status_of(snapshot, plan)
+    assert (status["readyReplicas"], status["replicas"]) == (2, 3)
 
 
 def test_a_replica_that_is_surplus_takes_no_requests_once_another_does() -> None:
@@ -279,7 +280,7 @@ def test_a_predictor_that_is_named_no_longer_serves_until_another_can() -> None:
     starting = make_plan(snapshot)
     assert weights(starting) == {"main": 100, "stable": 0}
     assert starting.keep == {workload(old)}
-    assert status_of(snapshot, starting)["traffic"] == "main=100"
+    assert status_of(snapshot, starting)["trafficSummary"] == "main=100"
     ready = make_plan(seen(new, instances=(instance(old), instance(new)), route=starting.route))
     assert weights(ready) == {"stable": 100}
     assert ready.retired == (workload(old),)
@@ -322,9 +323,9 @@ def test_nothing_ready_publishes_a_route_without_endpoints() -> None:
     assert [t.http for t in plan.route.targets] == [()]
     status = status_of(snapshot, plan)
     assert (status["phase"], status["url"]) == ("Pending", "http://host/x")
-    assert (status["replicas"], status["predictors"][0]["replicas"]) == ("0/1", 1)
+    assert (status["readyReplicas"], status["replicas"], status["predictors"][0]["replicas"]) == (0, 1, 1)
     assert {c["type"]: c["status"] for c in status["conditions"]} == {
-        "Ready": "False", "Progressing": "True", "ModelResolved": "False", "SignaturePending": "False",
+        "Ready": "False", "Progressing": "True", "ModelResolved": "False", "SignatureKnown": "True",
         "RoutesReady": "False",
     }  # fmt: skip
 
@@ -341,7 +342,7 @@ def test_a_route_that_the_gateway_refuses_is_said_and_the_old_one_stays() -> Non
     before = make_plan(seen({**MAIN, "traffic": 100}, instances=(instance(MAIN),))).route
     snapshot = seen(MAIN, CANARY, instances=(instance(MAIN), instance(CANARY)), route=before, phase="Ready")
     status = status_of(snapshot, make_plan(snapshot).failed(snapshot, "the gateway refuses it", refused=True))
-    assert (status["phase"], status["traffic"]) == ("Degraded", "main=100")
+    assert (status["phase"], status["trafficSummary"]) == ("Degraded", "main=100")
     assert [p["traffic"] for p in status["predictors"]] == [100, 0]
     said = {c["type"]: (c["status"], c["message"]) for c in status["conditions"]}
     assert said["Ready"] == said["RoutesReady"] == ("False", "the gateway refuses it")
