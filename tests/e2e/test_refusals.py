@@ -130,7 +130,7 @@ def test_waiting_ends_at_once_for_what_will_never_be_ready(
     done = shared.run("klever", "deploy", reference, *flags, check=False)
     assert done.returncode == 4
     assert said in done.stderr
-    assert "`klever describe serving never` tells more" in done.stderr
+    assert "run `klever describe serving never` for details" in done.stderr
     shared.run("klever", "delete", "serving", "never")
     shared.run("klever", "wait", "serving", "never", "--for=delete")
 
