@@ -58,7 +58,7 @@ def test_a_wrong_manifest_is_refused_with_its_field(shared: Platform, predictors
         (b"metadata: {name: 5}", "metadata.name: must be a string, not 5"),
         (b"metadata: {namespace: x}", "metadata.name: is required"),
         (b"metadata: {name: x, name: y}", "standard input: metadata.name: duplicate key"),
-        (b"metadata: {name: \xff}", "standard input is not UTF-8 text"),
+        (b"metadata: {name: \xff}", "standard input must be UTF-8 text"),
         (b"spec: " + b"[" * 100_000, "standard input is nested more than 200 deep"),
     ],
 )

@@ -69,7 +69,7 @@ def test_completion_scripts_parse(tmp_path: Path, shell: str) -> None:
     ("arguments", "code", "message"),
     [
         (["push", "vision/add:v1"], 3, "ormb: vision/add:v1 not found in .*; save or pull it first"),
-        (["save", "nowhere", "vision/add:v1"], 3, "ormb: nowhere is not a directory"),
+        (["save", "nowhere", "vision/add:v1"], 3, "ormb: nowhere must be a directory"),
         (["pull", "Vision/add"], 6, "ormb: invalid reference 'Vision/add': invalid repository name"),
         (
             ["pull", "127.0.0.1:1/vision/add:v1"],
