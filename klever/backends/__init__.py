@@ -62,7 +62,8 @@ class Workload:
 
     `predictors` have different ids. `keep` names workloads that run already and stay as they are, because they still
     carry traffic. `shares` are the percentages of the requests without a header match, by predictor, for a backend that
-    routes them itself.
+    routes them itself. With `after_the_old` no replica starts before those that are to end have ended: there may be no
+    room for both.
     """
 
     key: ServingKey
@@ -70,6 +71,7 @@ class Workload:
     predictors: tuple[PredictorWorkload, ...]
     keep: frozenset[str] = frozenset()
     shares: Mapping[str, int] = field(default_factory=dict)
+    after_the_old: bool = False
 
 
 class InstancePhase(StrEnum):

@@ -108,6 +108,8 @@ class Replica:
         """Set what the replica runs. A running replica uses it at its next start only."""
         if not self._workload.done():
             self._workload.set_result(workload)
+            if self.instance.phase in (InstancePhase.STARTING, InstancePhase.READY):  # it was adopted
+                self._launcher.note(self.slot, workload)
         self.instance = replace(self.instance, predictor=workload.predictor, trust=workload.trust)
 
     def wake(self) -> None:

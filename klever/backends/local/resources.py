@@ -25,16 +25,18 @@ Quantities = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """Limits, 0 for none: `cpu` is in cores, `memory_bytes` is resident memory."""
+    """Limits, 0 for none: `cpu` is in cores, `memory_bytes` is resident memory. `requested_bytes` must be free."""
 
     cpu: float = 0.0
     memory_bytes: int = 0
+    requested_bytes: int = 0
 
 
 def read_resources(resources: Mapping[str, Quantities]) -> Resources:
-    """Return the limits of resources that `check_resources` passed."""
-    limits = resources.get("limits", {})
-    return Resources(_number(limits.get("cpu", 0)) or 0.0, int(_number(limits.get("memory", 0)) or 0))
+    """Return resources that `check_resources` passed."""
+    limits, requests = resources.get("limits", {}), resources.get("requests", {})
+    memory, requested = (int(_number(quantities.get("memory", 0)) or 0) for quantities in (limits, requests))
+    return Resources(_number(limits.get("cpu", 0)) or 0.0, memory, requested)
 
 
 def check_resources(resources: Mapping[str, Quantities]) -> Iterator[FieldViolation]:

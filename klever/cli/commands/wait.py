@@ -115,8 +115,8 @@ def _final_failure(current: dict[str, Any], wanted: str) -> str:
         return str(current["Failed"].message or current["Failed"].reason)
     if wanted == "Failed" and _is(current, "Complete", "True"):
         return "it succeeded"
-    if wanted == "Ready" and _is(current, "Ready", "False") and _is(current, "Progressing", "False"):
-        return str(current["Ready"].message or current["Ready"].reason)
+    if wanted == "Ready" and _is(current, "Progressing", "False") and current["Progressing"].reason != "Complete":
+        return str(current["Progressing"].message or current["Progressing"].reason)
     return ""
 
 
