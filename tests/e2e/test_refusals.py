@@ -177,4 +177,4 @@ def test_rest(shared: Platform) -> None:
 
 def test_a_held_directory_is_said(shared: Platform) -> None:
     _, errors = shared.begin("--port", str(shared.port)).communicate(timeout=30)
-    assert "is held by another `klever up`" in errors
+    assert "is in use by another `klever up`" in errors

@@ -149,7 +149,7 @@ def test_names_are_listed_given_and_taken(directory: Path, layout: Layout) -> No
     model.remove(other, layout)
     assert not layout.blob_path(saved.digest).exists()
     for missing in (lambda: model.remove(REF, layout), lambda: model.tag(REF, other, layout)):
-        with pytest.raises(NotFoundError, match="vision/add:v1 is not in"):
+        with pytest.raises(NotFoundError, match="vision/add:v1 not found in"):
             missing()
 
 
