@@ -137,6 +137,6 @@ def test_an_environment_that_cannot_be_made_is_said_by_the_serving(platform: Pla
             conditions = platform.get("servings", "adder").get("status", {}).get("conditions", [])
             return next((c["message"] for c in conditions if c["type"] == "Ready"), "")
 
-        until(lambda: "environment triton" in said() and "tried again in" in said(), 60)
+        until(lambda: "environment triton" in said() and "next attempt in" in said(), 60)
     finally:
         platform.clean_up()

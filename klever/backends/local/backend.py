@@ -1,4 +1,4 @@
-"""The local backend: a process per replica, under a shim that outlives the control plane."""
+"""The local backend: one process per replica, under a shim that outlives the control plane."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ __all__ = ["LocalBackend"]
 class LocalBackend:
     """Implements `klever.backends.Backend` on this machine. Use it from one event loop, between `start` and `close`.
 
-    Models are unpacked below `models`, in at most `cache_bytes` in all; `fetch` pulls one. Replicas listen on Unix
-    sockets below `sockets`. `commands` says what users' own commands may use of this machine, `room` how much memory
-    replicas may request.
+    Models are unpacked below `models`, in at most `cache_bytes` in total; `fetch` pulls one. Replicas listen on Unix
+    sockets below `sockets`. `commands` is the access of users' own commands to this machine, `room` the memory
+    that replicas may request.
     """
 
     routes_shares = False
@@ -74,7 +74,7 @@ class LocalBackend:
     async def start(self) -> None:
         """Adopt the replicas that an earlier control plane started.
 
-        On return, those that answer are Ready.
+        On return, replicas that answer are Ready.
         """
         await self._cache.start()
         records = await self._launcher.find()
@@ -136,7 +136,7 @@ class LocalBackend:
         return self._processes.logs(process, tail=tail, follow=follow)
 
     def watch(self) -> AsyncIterator[ServingKey]:
-        """Yield every Serving that has replicas, then each whose instances change. Never ends by itself."""
+        """Yield every Serving that has replicas, then every Serving whose instances change. Never ends by itself."""
         return self._changes.watch(tuple(self._servings))
 
     # Internals

@@ -1,4 +1,4 @@
-"""The resources of a predictor, as limits of a process of this machine."""
+"""The resources of a predictor as limits of a process on this machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _QUANTITY: Final = re.compile(r"(\d+(?:\.\d+)?)([A-Za-z]*)")
 _KNOWN: Final = ("cpu", "memory")
 
 Quantities = Mapping[str, Any]
-"""By the names of resources, as the spec has them."""
+"""Quantities by the names of resources, as in the spec."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +33,14 @@ class Resources:
 
 
 def read_resources(resources: Mapping[str, Quantities]) -> Resources:
-    """Return resources that `check_resources` passed."""
+    """Return resources that passed `check_resources`."""
     limits, requests = resources.get("limits", {}), resources.get("requests", {})
     memory, requested = (int(_number(quantities.get("memory", 0)) or 0) for quantities in (limits, requests))
     return Resources(_number(limits.get("cpu", 0)) or 0.0, memory, requested)
 
 
 def check_resources(resources: Mapping[str, Quantities]) -> Iterator[FieldViolation]:
-    """Yield a violation for each invalid quantity, and for resources that processes here cannot have."""
+    """Yield a violation for each invalid quantity, and for resources that local processes cannot have."""
     for part, quantities in resources.items():
         for name, quantity in quantities.items():
             number = _number(quantity)

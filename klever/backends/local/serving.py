@@ -1,4 +1,4 @@
-"""The replicas of one Serving. One worker makes them what was declared."""
+"""The replicas of one Serving. One worker reconciles them with the declared workloads."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _RETRY_S: Final = 5.0
 
 
 class LocalServing:
-    """The replicas of `key`. `make` makes the replica of a slot, with the record of a process that runs there already.
+    """The replicas of `key`. `make` makes the replica of a slot, with the record of its running process, if any.
 
-    Making a replica is instant: it starts by itself. Ending one takes seconds, and happens in the background. A
-    replica that ends is hidden at once. Its name becomes free after the end.
+    Making a replica is instant: it starts by itself. Ending one takes seconds and happens in the background. An ending
+    replica is hidden at once. Its name becomes free at its end.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class LocalServing:
         return replica
 
     def declare(self, workload: Workload | None) -> None:
-        """Make these workloads exist, leave those to keep, and end all others. None ends everything."""
+        """Run these workloads, keep those in `keep`, and end all others. None ends all."""
         keep = workload.keep if workload else frozenset[str]()
         self._after_the_old = workload is not None and workload.after_the_old
         self._wanted = {

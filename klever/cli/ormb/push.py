@@ -16,7 +16,9 @@ EXAMPLES = """\
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("reference", metavar="REF", help="a model in the cache; no host: the platform's registry")
+    parser.add_argument(
+        "reference", metavar="REF", help="a model in the cache; without a host, it goes to the platform's registry"
+    )
     network.add_flags(parser)
 
 

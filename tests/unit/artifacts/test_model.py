@@ -156,7 +156,7 @@ def test_names_are_listed_given_and_taken(directory: Path, layout: Layout) -> No
 def test_export_replaces_only_when_asked(directory: Path, layout: Layout) -> None:
     save(directory, layout)
     (directory / "model/extra").write_bytes(b"mine")
-    with pytest.raises(AlreadyExistsError, match="model exists"):
+    with pytest.raises(AlreadyExistsError, match="model already exists"):
         model.export(REF, layout, directory)
     assert (directory / "model/extra").exists()
     model.export(REF, layout, directory, replace=True)
