@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
-from typing import Final
+from typing import Any, Final
 
 from klever.runtimes.triton.modelfiles import ModelFiles
 
@@ -17,12 +17,14 @@ class Program:
     """One format.
 
     `environment` has the packages that the program imports, `own` are its files below `files/` by their names in the
-    version directory, beside those that all programs have, and `files` are those of the model in STORE/model.
+    version directory, beside those that all programs have, and `files` are those of the model in STORE/model. `layers`
+    are the layers of a signature that it can compute, empty if they do not matter.
     """
 
     environment: str
     own: Mapping[str, str]
     files: ModelFiles
+    layers: frozenset[str] = frozenset()
 
     @property
     def sources(self) -> Mapping[str, str]:
@@ -38,16 +40,25 @@ def source(name: str) -> bytes:
     return resources.files("klever.runtimes.triton").joinpath("files", name).read_bytes()
 
 
-def _tabular(framework: str, *suffixes: str) -> Program:
-    """The one file of a framework's model. Its name says nothing to the program."""
-    files = ModelFiles({"|".join(suffixes): "model"})
-    return Program("tabular", {"program.py": "tabular.py", "framework.py": f"frameworks/{framework}.py"}, files)
+_MLFLOW: Final = frozenset({"lightgbm", "sklearn", "xgboost"})
+"""Flavors whose packages the environment `mlflow` has. A model with `python_function` alone has no layer."""
+
+
+def _tabular(framework: str, files: ModelFiles, environment: str = "tabular", **options: Any) -> Program:
+    own = {"program.py": "tabular.py", "framework.py": f"frameworks/{framework}.py"}
+    return Program(environment, own, files, **options)
+
+
+def _file(*suffixes: str) -> ModelFiles:
+    """The only file of a model. Its name says nothing to the program."""
+    return ModelFiles({"|".join(suffixes): "model"})
 
 
 PROGRAMS: Final[Mapping[str, Program]] = {
     "ONNX": Program("triton", {"program.py": "onnx.py"}, ModelFiles({".onnx": "model.onnx"})),
-    "SKLearn": _tabular("sklearn", ".joblib", ".pkl", ".pickle"),
-    "Pickle": _tabular("sklearn", ".pickle", ".pkl"),
-    "XGBoost": _tabular("xgboost", ".xgboost", ".ubj", ".bst", ".xgb", "model.json"),
-    "LightGBM": _tabular("lightgbm", ".txt", ".lightgbm", ".lgb"),
+    "SKLearn": _tabular("sklearn", _file(".joblib", ".pkl", ".pickle")),
+    "Pickle": _tabular("sklearn", _file(".pickle", ".pkl")),
+    "XGBoost": _tabular("xgboost", _file(".xgboost", ".ubj", ".bst", ".xgb", "model.json")),
+    "LightGBM": _tabular("lightgbm", _file(".txt", ".lightgbm", ".lgb")),
+    "MLflow": _tabular("mlflow", ModelFiles(directory="model"), "mlflow", layers=_MLFLOW),
 }

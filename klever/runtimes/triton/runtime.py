@@ -63,8 +63,7 @@ class TritonRuntime:
         server, signature = self._server(model.format), _signature(model)
         check_bounds(signature, self._limits)
         check_signature(signature)
-        for tensor in (*signature.inputs, *signature.outputs):
-            server.check(tensor)
+        server.check(model.format, signature)
         server.model_files(model.format).find(model.files)
 
     def environments(self, model: Model) -> tuple[str, ...]:

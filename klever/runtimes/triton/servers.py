@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import Final, Protocol
 
 from klever.errors import InvalidError
-from klever.formats import Signature, Tensor
+from klever.formats import Signature
 from klever.runtimes import Model, Placement
 from klever.runtimes.openinference import datatype
 from klever.runtimes.triton.config import model_config
@@ -41,8 +41,8 @@ class Server(Protocol):
 
     def runs(self, format_: str) -> bool: ...
 
-    def check(self, tensor: Tensor) -> None:
-        """Raise `InvalidError` for a tensor that it cannot take, naming it."""
+    def check(self, format_: str, signature: Signature) -> None:
+        """Raise `InvalidError` that names a tensor or a layer that it cannot take."""
 
     def environments(self, format_: str) -> tuple[str, ...]:
         """Return the environments that it needs, its own first."""
@@ -72,9 +72,10 @@ class InstalledServer:
     def runs(self, format_: str) -> bool:
         return format_ in PLATFORMS and PLATFORMS[format_].backend in self._backends
 
-    def check(self, tensor: Tensor) -> None:
-        if tensor.size == ():
-            raise InvalidError(f"tensor {tensor.name!r} is a scalar, which Triton's own backends do not take")
+    def check(self, format_: str, signature: Signature) -> None:  # noqa: ARG002 - the protocol's signature
+        for tensor in (*signature.inputs, *signature.outputs):
+            if tensor.size == ():
+                raise InvalidError(f"tensor {tensor.name!r} is a scalar, which Triton's own backends do not take")
 
     def environments(self, format_: str) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's signature
         return ()
@@ -110,9 +111,17 @@ class EnvironmentServer:
     def runs(self, format_: str) -> bool:
         return format_ in PROGRAMS
 
-    def check(self, tensor: Tensor) -> None:
-        if datatype(tensor) == "BF16":
-            raise InvalidError(f"tensor {tensor.name!r} is bfloat16, which needs Triton's own onnxruntime backend")
+    def check(self, format_: str, signature: Signature) -> None:
+        for tensor in (*signature.inputs, *signature.outputs):
+            if datatype(tensor) == "BF16":
+                raise InvalidError(f"tensor {tensor.name!r} is bfloat16, which needs Triton's own onnxruntime backend")
+        layers = PROGRAMS[format_].layers
+        for layer in signature.layers if layers else ():
+            if layer not in layers:
+                raise InvalidError(
+                    f"{format_} with {layer} cannot be served: served are {', '.join(sorted(layers))}; "
+                    "give the predictor a command that serves it"
+                )
 
     def environments(self, format_: str) -> tuple[str, ...]:
         return tuple(dict.fromkeys((_ENVIRONMENT, PROGRAMS[format_].environment)))

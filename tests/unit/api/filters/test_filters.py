@@ -44,7 +44,8 @@ FAIL = (
 WRONG = (
     "(", ")", "digits)", "status.phase =", "= Ready", "status.phase = = Ready", "status.nothing = 1", "spec = 1",
     "status.replicas > many", "status.replicas > 1" + "0" * 50, "metadata.creation_timestamp > yesterday", "AND",
-    "a OR", "NOT", "status.conditions.status.x = 1", "status.phase = (a = b)", "\"open", "x" * 5000, "(" * 40 + "a" + ")" * 40,
+    "a OR", "NOT", "status.conditions.status.x = 1", "status.phase = (a = b)", "\"open", "x" * 5000,
+    "(" * 40 + "a" + ")" * 40,
     ".a = b", "a,b", "spec.predictors = main",
 )  # fmt: skip
 

@@ -1,4 +1,7 @@
-"""Models of tables on real Triton: each answers what its framework answered when hack/models/tabular.py recorded it."""
+"""Models of tables on real Triton: each answers what its framework answered when hack/models/tabular.py recorded it.
+
+tests/e2e/test_formats.py has a model of each format; here are their variants.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ async def infer(instance: Instance, inputs: list[dict[str, Any]]) -> tuple[int, 
         return response.status, json.loads(await response.text())
 
 
-@pytest.mark.parametrize("case", ["sklearn", "columns", "old-sklearn", "pickle", "xgboost", "lightgbm"])
+@pytest.mark.parametrize("case", ["old-sklearn", "mlflow-xgboost", "mlflow-lightgbm", "mlflow-function"])
 async def test_a_model_answers_as_its_framework_does(machine: Machine, case: str) -> None:
     recorded = json.loads((CASES / case / "case.json").read_text())
     status, answer = await infer(await deploy(machine, case), recorded["inputs"])

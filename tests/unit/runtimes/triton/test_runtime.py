@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -178,6 +179,16 @@ def with_input(tensor: Tensor) -> Signature:
 def test_what_triton_cannot_serve_is_refused_by_name(bad: Model, words: str) -> None:
     with pytest.raises(InvalidError, match=words):
         TritonRuntime().check(bad)
+
+
+def test_an_mlflow_flavor_whose_packages_are_missing_is_refused_by_name() -> None:
+    served = replace(model(format_="MLflow"), files=("MLmodel",))
+    TritonRuntime().check(served)
+    assert served.signature is not None
+    for flavor, refused in (("sklearn", False), ("spark", True)):
+        flavored = replace(served, signature=replace(served.signature, layers={flavor: 1}))
+        with pytest.raises(InvalidError, match="MLflow with spark") if refused else nullcontext():
+            TritonRuntime().check(flavored)
 
 
 @pytest.mark.parametrize("installed", [None, INSTALLED])
