@@ -1,19 +1,31 @@
-"""Explains in one sentence what a pod waits for.
+"""Pods under the restricted standard, and in one sentence what a pod waits for or how a container ended.
 
-Source: k8s.io/kubernetes `pkg/kubelet/images/types.go` and `pkg/kubelet/container/sync_result.go` (reasons of waiting
-containers), and kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle (conditions).
+Sources: kubernetes.io/docs/concepts/security/pod-security-standards; k8s.io/kubernetes `pkg/kubelet/images/types.go`
+and `pkg/kubelet/container/sync_result.go` (reasons of waiting containers).
 """
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from klever.api.kinds import Object
 
-__all__ = ["waits_for"]
+__all__ = ["LOG", "RESTRICTED", "end_of", "pod_security", "waits_for"]
+
+LOG: Final = "/dev/termination-log"
+"""Where a container leaves its termination message."""
+RESTRICTED: Final[Mapping[str, Any]] = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+"""The security context of a container."""
 
 Status = Mapping[str, Any]
+_SIGNALS: Final = 128
+"""An exit code above this is that of a signal."""
 
 
 def _pull(status: Status, why: str) -> str:
@@ -47,7 +59,29 @@ def waits_for(pod: Object) -> str:
     return ""
 
 
+def pod_security(user: int) -> dict[str, Any]:
+    """Return the security context of a pod whose containers run as `user` and share its volumes."""
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": user,
+        "runAsGroup": user,
+        "fsGroup": user,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def end_of(terminated: Status) -> str:
+    """Return how a container ended, with its last words."""
+    code, reason = terminated.get("exitCode", 0), terminated.get("reason", "")
+    how = f"exit code {code}" if code <= _SIGNALS else f"killed by {_signal(code - _SIGNALS)}"
+    out = ": out of memory, the limit is resources.limits.memory" if reason == "OOMKilled" else ""
+    words = terminated.get("message", "").strip()
+    return f"{how}{out}\n{words}".strip()
+
+
+def _signal(number: int) -> str:
+    return next((one.name for one in signal.Signals if one == number), f"signal {number}")
+
+
 def _last_end(status: Status) -> str:
-    last = status.get("lastState", {}).get("terminated", {})
-    why = last.get("message", "").strip() or last.get("reason", "")
-    return f"exit code {last.get('exitCode', '?')}{': ' if why else ''}{why}"
+    return end_of(status.get("lastState", {}).get("terminated", {}))
