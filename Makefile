@@ -9,6 +9,9 @@ UNIT := not (e2e or root or slow)
 # The cluster of a KUBECONFIG is for one test at a time.
 JOBS ?= $(if $(KUBECONFIG),1,2)
 
+# Each worker compiles every test otherwise.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: install check unit test demo generate lock clean
 
 ## install: .venv with klever and ormb in it
