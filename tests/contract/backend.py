@@ -18,8 +18,13 @@ OTHER = ServingKey("team-b", "adder")
 FILES = ("adder.onnx",)
 
 
-def workload(*predictors: PredictorWorkload, key: ServingKey = KEY, keep: frozenset[str] = frozenset()) -> Workload:
-    return Workload(key, "uid", predictors, keep)
+def workload(
+    *predictors: PredictorWorkload,
+    key: ServingKey = KEY,
+    keep: frozenset[str] = frozenset(),
+    after_the_old: bool = False,
+) -> Workload:
+    return Workload(key, "uid", predictors, keep, after_the_old=after_the_old)
 
 
 async def until(

@@ -1,4 +1,4 @@
-"""The resources of a predictor, as limits of a process of this machine."""
+"""The resources of a predictor as limits of a process on this machine."""
 
 from __future__ import annotations
 
@@ -14,25 +14,27 @@ __all__ = ["Resources", "check_resources", "read_resources"]
 _KNOWN: Final = ("cpu", "memory")
 
 Quantities = Mapping[str, Any]
-"""By the names of resources, as the spec has them."""
+"""Quantities by the names of resources, as in the spec."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """Limits, 0 for none: `cpu` is in cores, `memory_bytes` is resident memory."""
+    """Limits, 0 for none: `cpu` is in cores, `memory_bytes` is resident memory. `requested_bytes` must be free."""
 
     cpu: float = 0.0
     memory_bytes: int = 0
+    requested_bytes: int = 0
 
 
 def read_resources(resources: Mapping[str, Quantities]) -> Resources:
-    """Return the limits of resources that `check_resources` passed."""
-    limits = resources.get("limits", {})
-    return Resources(read_quantity(limits.get("cpu", 0)) or 0.0, int(read_quantity(limits.get("memory", 0)) or 0))
+    """Return resources that passed `check_resources`."""
+    limits, requests = resources.get("limits", {}), resources.get("requests", {})
+    memory, requested = (int(read_quantity(quantities.get("memory", 0)) or 0) for quantities in (limits, requests))
+    return Resources(read_quantity(limits.get("cpu", 0)) or 0.0, memory, requested)
 
 
 def check_resources(resources: Mapping[str, Quantities]) -> Iterator[FieldViolation]:
-    """Yield a violation for each invalid quantity, and for resources that processes here cannot have."""
+    """Yield a violation for each invalid quantity, and for resources that local processes cannot have."""
     for part, quantities in resources.items():
         for name, quantity in quantities.items():
             number = read_quantity(quantity)
