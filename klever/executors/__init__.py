@@ -14,9 +14,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
+<<<<<<< HEAD
 from klever.converters import MemoryNeed
+=======
+from klever.api.outcome import Outcome
+>>>>>>> main
 from klever.errors import FieldViolation
-from klever.executors.outcome import Outcome
 from klever.formats import Trust
 
 __all__ = ["Executor", "Outcome", "RegistryAccess", "Task", "TaskPhase", "TaskState"]

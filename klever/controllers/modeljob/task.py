@@ -18,10 +18,14 @@ __all__ = ["make_task"]
 
 
 def make_task(job: Object, limits: Limits, *, allow_code: bool) -> Task:
+<<<<<<< HEAD
     """Return the task of a job that `tasks.check` passed.
 
     Raises `InvalidError` for an invalid reference, and for more memory than the limit `job_memory_bytes`.
     """
+=======
+    """Return the task of a job that passed `tasks.check`. Raises `InvalidError` for an invalid reference."""
+>>>>>>> main
     spec, metadata = job["spec"], job["metadata"]
     seconds, resources = limits.task_seconds, spec.get("resources", {})
     memory = read_resources(resources).memory_bytes
@@ -54,7 +58,7 @@ def make_task(job: Object, limits: Limits, *, allow_code: bool) -> Task:
 
 
 def _registries(spec: dict[str, Any]) -> tuple[RegistryAccess, ...]:
-    """Return what the task reaches: it reads the model, and writes the desired tag, or the model if there is none."""
+    """Return the task's access: it reads the model, and writes the desired tag, or the model if there is none."""
     model = Reference.parse(spec["model"])
     target = Reference.parse(spec["desiredTag"]) if spec.get("desiredTag") else model
     write = RegistryAccess(target.host, target.repository, push=True)
