@@ -24,17 +24,11 @@ __all__ = [
 KEEP_SECONDS: Final = 86_400
 """A failure stays visible overnight, and an unreadable model is retried only once a day."""
 RETRY_SECONDS: Final = 30.0
-<<<<<<< HEAD
-"""From the end of a job that failed for no fault of the model's to the next one."""
+"""The time between a temporary failure of a job and the next job."""
 _FINAL = frozenset(
     ("TaskFailed", "Invalid", "OOMKilled", "InsufficientMemory", "LimitExceeded", "DeadlineExceeded", "Cancelled")
 )
-"""Reasons for which a job would fail again, or shall not be tried again by itself."""
-=======
-"""The time between a temporary failure of a job and the next job."""
-_FINAL = frozenset(("TaskFailed", "Invalid", "OOMKilled", "DeadlineExceeded", "Cancelled"))
 """Reasons of failures that would repeat, or that must not be retried automatically."""
->>>>>>> main
 
 
 class WantedJob(Protocol):

@@ -14,11 +14,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
-<<<<<<< HEAD
-from klever.converters import MemoryNeed
-=======
 from klever.api.outcome import Outcome
->>>>>>> main
+from klever.converters import MemoryNeed
 from klever.errors import FieldViolation
 from klever.formats import Trust
 

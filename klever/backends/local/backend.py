@@ -15,11 +15,7 @@ from klever.backends.local.probe import Prober
 from klever.backends.local.record import Record, Slot
 from klever.backends.local.render import render
 from klever.backends.local.replica import Replica, Timing
-<<<<<<< HEAD
-=======
-from klever.backends.local.resources import check_resources
 from klever.backends.local.room import Room
->>>>>>> main
 from klever.backends.local.serving import LocalServing
 from klever.changes import Broadcast
 from klever.environments import EnvironmentManager

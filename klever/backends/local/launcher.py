@@ -19,11 +19,7 @@ from klever.backends.local.cache import ModelCache
 from klever.backends.local.commands import Commands
 from klever.backends.local.ports import LOOPBACK, free_ports
 from klever.backends.local.record import PROCESS_PREFIX, Addresses, Record, Slot, lay_out, read_record, wipe
-<<<<<<< HEAD
-=======
-from klever.backends.local.resources import read_resources
 from klever.backends.local.room import Room
->>>>>>> main
 from klever.disk import disk_errors
 from klever.environments import EnvironmentManager
 from klever.errors import InvalidError

@@ -18,14 +18,10 @@ __all__ = ["make_task"]
 
 
 def make_task(job: Object, limits: Limits, *, allow_code: bool) -> Task:
-<<<<<<< HEAD
-    """Return the task of a job that `tasks.check` passed.
+    """Return the task of a job that passed `tasks.check`.
 
     Raises `InvalidError` for an invalid reference, and for more memory than the limit `job_memory_bytes`.
     """
-=======
-    """Return the task of a job that passed `tasks.check`. Raises `InvalidError` for an invalid reference."""
->>>>>>> main
     spec, metadata = job["spec"], job["metadata"]
     seconds, resources = limits.task_seconds, spec.get("resources", {})
     memory = read_resources(resources).memory_bytes
