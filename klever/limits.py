@@ -51,7 +51,7 @@ class Limits:
     anonymous_streams: int = _limit(400, "streams", "those of callers without a token, so that others get some as well")
     api_requests: int = _limit(500, "requests", "the requests to the API at a time, beside open streams")
     task_memory_bytes: int = _limit(2 << 30, "bytes", "the resident memory of a job's task that asks for no other")
-    job_memory_bytes: int = _limit(16 << 30, "bytes", "the memory that a job may ask for, or its conversion may need")
+    job_memory_bytes: int = _limit(64 << 30, "bytes", "the memory that a job may ask for, or its conversion may need")
     task_seconds: int = _limit(3600, "seconds", "the run time of a job's task, whatever its spec allows")
     concurrent_renders: int = _limit(4, "renders", "the calls of RenderServing at a time")
     log_bytes: int = _limit(10 << 20, "bytes", "the log of a replica, task or part; one older part is kept beside it")

@@ -88,7 +88,7 @@ def _is_list(text: str) -> bool:
 
 
 _NETWORKS: Final = MemoryNeed(256 << 20, 12)
-_TENSORFLOW: Final = MemoryNeed(3 << 30, 70)
+_TENSORFLOW: Final = MemoryNeed(2 << 30, 32)
 _TABLES: Final = MemoryNeed(512 << 20, 50)
 
 _PAIRS: Final = (

@@ -33,12 +33,12 @@ def machine_memory(meminfo: Path = _MEMINFO) -> Memory:
     return Memory(min(total, limit), min(available, limit))
 
 
-def check_total(need: int, memory: Memory, what: str) -> None:
-    """Raise `ExhaustedError` if `what` needs more bytes than the machine has."""
+def check_total(need: int, memory: Memory, what: str, setting: str) -> None:
+    """Raise `ExhaustedError` if `what` needs more bytes than the machine has. `setting` names what sets the bytes."""
     if need > memory.total:
         raise ExhaustedError(
             f"{what} needs up to {format_size(need)} of memory, and this machine has {format_size(memory.total)}: "
-            "use a machine with more memory, or set the memory that you know to be enough",
+            f"use a machine with more memory, or set {setting} if less is enough",
             reason=INSUFFICIENT,
         )
 

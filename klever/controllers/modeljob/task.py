@@ -25,7 +25,7 @@ def make_task(job: Object, limits: Limits, *, allow_code: bool) -> Task:
     spec, metadata = job["spec"], job["metadata"]
     seconds, resources = limits.task_seconds, spec.get("resources", {})
     memory = read_resources(resources).memory_bytes
-    limits.check("job_memory_bytes", memory, "the memory limit", "spec.resources.limits[memory]")
+    limits.check("job_memory_bytes", memory, "the memory limit", "spec.resources.limits.memory")
     converter = tasks.conversion(spec)
     inputs = {name: spec.get(name) for name in ("model", "desiredTag", "extraction", "conversion")}
     return Task(

@@ -21,6 +21,7 @@ __all__ = ["LARGE", "MEMORY_IN_USE", "MemoryGate"]
 
 LARGE: Final = "large"
 """Label of a process that needs more memory than every task gets."""
+_SETTING: Final = "spec.resources.limits.memory"
 MEMORY_IN_USE: Final = "MEMORY_IN_USE"
 """Reason of the error for a program that has to wait for memory."""
 
@@ -43,12 +44,12 @@ class MemoryGate:
         if task.most_memory_bytes and need > task.most_memory_bytes:
             raise ExhaustedError(
                 f"{what} needs up to {format_size(need)} of memory, and the limit job_memory_bytes is "
-                f"{format_size(task.most_memory_bytes)}: set spec.resources.limits.memory to less, or start the "
-                f"platform with --limit job_memory_bytes={need}",
+                f"{format_size(task.most_memory_bytes)}: set {_SETTING} if less is enough, or start the platform with "
+                f"--limit job_memory_bytes={need}",
                 reason="LIMIT_EXCEEDED",
             )
         if need > least:
-            check_total(need, self.machine(), what)
+            check_total(need, self.machine(), what, _SETTING)
         return need or None
 
     async def admit(self, spec: ProcessSpec) -> None:

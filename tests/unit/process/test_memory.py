@@ -53,9 +53,9 @@ def test_the_least_limit_of_a_group_and_those_above_counts(
 
 def test_more_than_the_machine_has_is_refused_with_both_numbers() -> None:
     with pytest.raises(ExhaustedError, match=r"8\.0 GiB.*4\.0 GiB") as refused:
-        check_total(8 * GIB, Memory(4 * GIB, GIB), "the conversion")
+        check_total(8 * GIB, Memory(4 * GIB, GIB), "the conversion", "--memory")
     assert refused.value.reason == INSUFFICIENT
-    check_total(4 * GIB, Memory(4 * GIB, GIB), "the conversion")
+    check_total(4 * GIB, Memory(4 * GIB, GIB), "the conversion", "--memory")
 
 
 def test_what_is_not_free_now_has_to_wait() -> None:
