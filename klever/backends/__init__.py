@@ -61,7 +61,8 @@ class Workload:
 
     `predictors` have different ids. `keep` names running workloads that stay unchanged, because they still receive
     traffic. `shares` are the percentages of the requests without a header match, by predictor, for a backend that
-    routes them itself.
+    routes them itself. With `after_the_old` no replica starts before those that are to end have ended: there may be no
+    room for both.
     """
 
     key: ServingKey
@@ -69,6 +70,7 @@ class Workload:
     predictors: tuple[PredictorWorkload, ...]
     keep: frozenset[str] = frozenset()
     shares: Mapping[str, int] = field(default_factory=dict)
+    after_the_old: bool = False
 
 
 class InstancePhase(StrEnum):

@@ -46,7 +46,8 @@ from klever.server.calls import RpcMetrics
 from klever.server.jobs import JobHandlers
 from klever.server.metrics import MetricsServer
 from klever.server.models import ModelHandlers
-from klever.server.objects import DEFAULT_NAMESPACE, Objects
+from klever.server.objects import Objects
+from klever.server.requests import DEFAULT_NAMESPACE
 from klever.server.services import JOBS, MODELS, SERVINGS, make_services
 from klever.server.servings import ServingHandlers
 from klever.store.validation import SchemaAdmission

@@ -111,7 +111,7 @@ def test_a_project_is_made_once(platform: Platform) -> None:
 def test_versions_are_printed_with_plain_numbers(platform: Platform) -> None:
     version = platform.get("versions", "team/adder:v1")
     assert version["size"] > 0
-    assert version["signature"]["inputs"][0] == {"name": "X", "size": [1, 5], "dtype": "float32"}
+    assert version["signature"]["inputs"][0] == {"name": "X", "shape": [1, 5], "datatype": "FP32", "dtype": "float32"}
     assert platform.get("models", "team/adder")["latest"] == version
     assert [v["tag"] for v in platform.get("versions", "team/adder")["items"]] == ["v1"]
 
@@ -289,7 +289,7 @@ def test_predict_by_example_where_an_input_is_a_scalar(platform: Platform) -> No
     platform.run("ormb", "push", "team/scalar:v1")
     platform.run("klever", "deploy", "team/scalar:v1", "--name", "scalar", "--wait")
     assert json.loads(out(platform, "predict", "scalar", "--example"))["outputs"][0]["data"] == [0.0, 0.0]
-    assert platform.get("versions", "team/scalar:v1")["signature"]["inputs"][0]["size"] == []
+    assert platform.get("versions", "team/scalar:v1")["signature"]["inputs"][0]["shape"] == []
     platform.run("klever", "delete", "serving", "scalar")
 
 

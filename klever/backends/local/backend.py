@@ -16,6 +16,7 @@ from klever.backends.local.record import Record, Slot
 from klever.backends.local.render import render
 from klever.backends.local.replica import Replica, Timing
 from klever.backends.local.resources import check_resources
+from klever.backends.local.room import Room
 from klever.backends.local.serving import LocalServing
 from klever.changes import Broadcast
 from klever.environments import EnvironmentManager
@@ -31,7 +32,8 @@ class LocalBackend:
     """Implements `klever.backends.Backend` on this machine. Use it from one event loop, between `start` and `close`.
 
     Models are unpacked below `models`, in at most `cache_bytes` in total; `fetch` pulls one. Replicas listen on Unix
-    sockets below `sockets`. `commands` is the access of users' own commands to this machine.
+    sockets below `sockets`. `commands` is the access of users' own commands to this machine, `room` the memory
+    that replicas may request.
     """
 
     routes_shares = False
@@ -47,6 +49,7 @@ class LocalBackend:
         cache_bytes: int,
         sockets: Path,
         commands: Commands,
+        room: Room | None = None,
         timing: Timing | None = None,
     ) -> None:
         self._processes = processes
@@ -58,6 +61,7 @@ class LocalBackend:
             cache=self._cache,
             sockets=sockets,
             commands=commands,
+            room=room or Room(),
         )
         self._prober = Prober(exposed=commands.network)
         self._timing = timing or Timing()

@@ -20,6 +20,7 @@ from klever.backends.local.commands import Commands
 from klever.backends.local.ports import LOOPBACK, free_ports
 from klever.backends.local.record import PROCESS_PREFIX, Addresses, Record, Slot, lay_out, read_record, wipe
 from klever.backends.local.resources import read_resources
+from klever.backends.local.room import Room
 from klever.disk import disk_errors
 from klever.environments import EnvironmentManager
 from klever.errors import InvalidError
@@ -65,6 +66,7 @@ class Launcher:
         cache: ModelCache,
         sockets: Path,
         commands: Commands,
+        room: Room,
     ) -> None:
         self.processes = processes
         self.cache = cache
@@ -72,6 +74,7 @@ class Launcher:
         self._runtimes = runtimes
         self._sockets = sockets
         self._commands = commands
+        self._room = room
         self._ports: dict[str, frozenset[int]] = {}
 
     def directory(self, process: str) -> Path:
@@ -114,6 +117,8 @@ class Launcher:
     async def start(self, slot: Slot, predictor: PredictorWorkload, parts: Parts) -> Record:
         """Write the replica's files with free ports, and start its process. End an older process first."""
         await self.processes.stop(slot.process, grace_s=0)
+        resources = read_resources(predictor.resources)
+        self._room.take(slot.process, resources.requested_bytes)
         at = self._place(slot, predictor, parts)
         launch = parts.runtime.launch(parts.model, at)
         record = _record(slot, predictor, launch)
@@ -121,7 +126,6 @@ class Launcher:
         with disk_errors(directory):
             await asyncio.to_thread(lay_out, directory, launch, parts.model_path, record)
             await asyncio.to_thread(_empty, sockets)
-        resources = read_resources(predictor.resources)
         await self.processes.start(
             ProcessSpec(
                 id=slot.process,
@@ -135,6 +139,10 @@ class Launcher:
             )
         )
         return record
+
+    def note(self, slot: Slot, predictor: PredictorWorkload) -> None:
+        """Count the memory of a process that runs already."""
+        self._room.note(slot.process, read_resources(predictor.resources).requested_bytes)
 
     def _environment(self, predictor: PredictorWorkload) -> Mapping[str, str]:
         """Return the variables of a process, except those of its runtime and its predictor."""
@@ -176,6 +184,7 @@ class Launcher:
             await asyncio.to_thread(remove_tree, self.sockets(slot.process))
         await self.processes.remove(slot.process)
         self._ports.pop(slot.process, None)
+        self._room.release(slot.process)
 
     async def find(self) -> list[Record]:
         """Return the existing replicas. Remove those without a readable record."""

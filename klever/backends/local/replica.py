@@ -106,6 +106,8 @@ class Replica:
         """Set the workload. A running replica uses it only at its next start."""
         if not self._workload.done():
             self._workload.set_result(workload)
+            if self.instance.phase in (InstancePhase.STARTING, InstancePhase.READY):  # it was adopted
+                self._launcher.note(self.slot, workload)
         self.instance = replace(self.instance, predictor=workload.predictor, trust=workload.trust)
 
     def wake(self) -> None:
