@@ -1,7 +1,7 @@
-"""Between messages and Kubernetes JSON: one walk over descriptors, each way.
+"""Converts between messages and Kubernetes JSON, with one walk over descriptors in each direction.
 
 Kubernetes JSON is not proto3 JSON: int64 are numbers, times have whole seconds, integral doubles inside a Struct (raw
-pod fragments) are integers, quantities may be written as integers and are kept as strings.
+pod fragments) are integers, and integer quantities become strings.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from datetime import UTC
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -33,12 +33,12 @@ _INTEGERS = {
     FieldDescriptor.CPPTYPE_UINT64: (0, 2**64 - 1),
 }
 _HUGE = 2**64
-"""Greater than any number of a message. Python writes numbers of thousands of digits only if it is asked twice."""
+"""Greater than any number of a message. Python refuses to print numbers of thousands of digits."""
 _PLAIN = {FieldDescriptor.CPPTYPE_STRING: str, FieldDescriptor.CPPTYPE_BOOL: bool}
 
 
 class _Field(NamedTuple):
-    """What the conversions need to know of a field. To ask its descriptor each time takes longer than all the rest."""
+    """The properties of a field for the conversions, because reading its descriptor each time is slow."""
 
     name: str
     json_name: str
@@ -48,7 +48,7 @@ class _Field(NamedTuple):
     cpp_type: int
     int_or_string: bool
     plain: type | None
-    """The Python type of its value, if nothing else needs a check."""
+    """The Python type of its value, if only the type needs a check."""
     values: _Field | None
     """The field of the values, for a map."""
     to_json: Callable[[Any], Any] | None
@@ -56,7 +56,7 @@ class _Field(NamedTuple):
 
 
 def _described(field: FieldDescriptor, *, int_or_string: bool = False) -> _Field:
-    """Return what the conversions need. The values of a map have the option of the map's field."""
+    """Return the properties of a field. The values of a map have the option of the map's field."""
     entry: Any = field.message_type
     is_map = field.is_repeated and entry is not None and entry.GetOptions().map_entry
     int_or_string = int_or_string or field.GetOptions().Extensions[schema_pb2.schema].int_or_string
@@ -75,6 +75,8 @@ def _described(field: FieldDescriptor, *, int_or_string: bool = False) -> _Field
 
 def _writer(field: FieldDescriptor) -> Callable[[Any], Any] | None:
     message: Any = field.message_type
+    if field.enum_type is not None:
+        return partial(_enum_to_json, field.enum_type)
     if message is None:
         return list if field.is_repeated else None
     one = _WELL_KNOWN.get(message.full_name, to_object)
@@ -107,11 +109,11 @@ def to_object(message: Message) -> Object:
 def from_object(obj: Object, message: type[M], *, strict: bool = False) -> M:
     """Read Kubernetes JSON into a message.
 
-    A field that the message lacks is an error with `strict`, and ignored without: a newer version or another tool may
-    have written it. Raises `InvalidError` with a violation for each field of a wrong type.
+    A field that the message lacks is an error with `strict`. Without it, the field is ignored: a newer version or
+    another tool may have written it. Raises `InvalidError` with a violation for each field of a wrong type.
     """
     reader = _Reader(strict=strict)
-    descriptor: Any = message.DESCRIPTOR  # of either of two types, says its stub
+    descriptor: Any = message.DESCRIPTOR  # its stub declares one of two types
     made = reader.message(obj, descriptor, "")
     if reader.violations:
         raise InvalidError(violations=tuple(reader.violations))
@@ -126,6 +128,11 @@ def _time_to_json(value: Timestamp) -> str:
         return format_time(value.ToDatetime(UTC))
     except (ValueError, OverflowError) as error:
         raise InvalidError(f"invalid time {value.seconds} s and {value.nanos} ns after 1970: {error}") from error
+
+
+def _enum_to_json(enum: Any, value: int) -> str | int:
+    known = enum.values_by_number.get(value)
+    return value if known is None else str(known.name)
 
 
 def _struct_to_json(value: Struct | ListValue | Value) -> Any:
@@ -151,7 +158,7 @@ _WELL_KNOWN: dict[str, Callable[[Any], Any]] = {
 class _Reader:
     """Collects every violation instead of stopping at the first.
 
-    It returns what the constructor of the message takes, which makes the whole message in one step.
+    It returns arguments for the constructor of the message, which makes the whole message in one step.
     """
 
     def __init__(self, *, strict: bool) -> None:
@@ -261,7 +268,7 @@ class _Reader:
 
 @lru_cache(maxsize=1024)
 def _seconds(text: str) -> int:
-    """Return a time as seconds since 1970. Many objects are of the same second."""
+    """Return a time as seconds since 1970. Cached, because many objects have the same time."""
     return math.floor(parse_time(text).timestamp())
 
 

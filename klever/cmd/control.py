@@ -36,24 +36,24 @@ from klever.store.events import EventRecorder
 __all__ = ["CONTROLLERS", "ControlLoops", "Loop", "run_pushes", "task_changes"]
 
 _MAX_BACKOFF = 30.0
-"""Seconds: on one machine a user waits for the next try."""
+"""The longest backoff in seconds. It is short, because a user waits for the next try."""
 _WORKERS = 16
-"""Of each loop. They wait more than they work: a few objects of a registry that does not answer hold up no others."""
+"""Workers of each loop: many, so that a few objects whose registry does not answer do not delay the others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """One controller: what it does for an object, and when, beside changes of the kinds whose rows name it."""
+    """One controller: its reconcile, and what starts it besides changes of the kinds whose rows name it."""
 
     reconcile: Callable[[Key], Awaitable[Result]]
     sources: tuple[Source, ...] = ()
     related: Mapping[Kind, Related] = field(default_factory=dict)
-    """How to find the keys to reconcile for a change of a kind that is not the controller's own."""
+    """Finds the keys to reconcile for a change of another kind."""
 
 
 @dataclass(frozen=True, slots=True)
 class ControlLoops:
-    """Make objects what their specs say, on `platform`: one loop for each row of `CONTROLLERS`."""
+    """Reconcile objects with their specs on `platform`: one loop for each row of `CONTROLLERS`."""
 
     store: Store
     platform: Platform
@@ -102,7 +102,7 @@ def _controller(
 
 
 def task_changes(store: Store, executor: Executor) -> Source:
-    """Jobs whose tasks changed; at first all that have tasks. A task whose job is gone, or was recreated, ends."""
+    """Yield jobs whose tasks changed, at first all that have tasks. End tasks whose job is gone or was recreated."""
 
     async def keys() -> AsyncIterator[Key]:
         async for uid in executor.watch():
@@ -112,14 +112,14 @@ def task_changes(store: Store, executor: Executor) -> Source:
             key = Key(state.namespace, state.name)
             if await _uid(store, key) == uid:
                 yield key
-            else:  # somebody took the finalizer away, or an older state of the cluster was restored
+            else:  # a user removed the finalizer, or an older state of the cluster was restored
                 await executor.remove(uid)
 
     return change_source(keys)
 
 
 async def _uid(store: Store, key: Key) -> str:
-    """Return the uid of a job; empty if there is none."""
+    """Return the uid of a job; empty if it does not exist."""
     try:
         return str((await store.get(MODEL_JOB, key))["metadata"]["uid"])
     except NotFoundError:
@@ -127,7 +127,7 @@ async def _uid(store: Store, key: Key) -> str:
 
 
 def _instance_changes(backend: Backend) -> Source:
-    """Servings whose replicas changed; at first all that have replicas."""
+    """Yield Servings whose replicas changed, at first all that have replicas."""
 
     async def keys() -> AsyncIterator[Key]:
         for key in await backend.list():
@@ -146,7 +146,7 @@ def _watches(controller: str, store: Store, related: Mapping[Kind, Related]) -> 
 
 
 async def _waiting_servings(store: Store, event: WatchEvent) -> AsyncIterator[Key]:
-    """A job that ends may be what a Serving of any namespace waits for. Each Serving is reconciled at first anyway."""
+    """Yield all Servings when a job ends: any of them may wait for it. The start reconciles them anyway."""
     job = event.object
     if event.type == "MODIFIED" and job.get("status", {}).get("phase") in ("Succeeded", "Failed"):
         for serving in (await store.list(SERVING)).items:
@@ -155,7 +155,7 @@ async def _waiting_servings(store: Store, event: WatchEvent) -> AsyncIterator[Ke
 
 
 async def _servings_of_project(store: Store, event: WatchEvent) -> AsyncIterator[Key]:
-    """Whether a project allows code decides what its Servings may run."""
+    """Yield the Servings of a project, which may run code only if the project allows it."""
     if event.type in ("ADDED", "MODIFIED"):
         for serving in (await store.list(SERVING, event.object["metadata"]["name"])).items:
             yield object_key(serving)

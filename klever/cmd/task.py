@@ -1,10 +1,9 @@
-"""`python -m klever.cmd.task SPEC.json`: one job's task, in a process of its own.
+"""`python -m klever.cmd.task SPEC.json`: one job's task, in a separate process.
 
-SPEC.json holds `module` and `step`, which name the function to call; `inputs`: `model`, `desiredTag`, `limits`, and
-`extraction`, or `conversion`, `allowCode` and `options`; and `secrets`
-(`klever.cmd.provisions`): how to reach the platform's registry (`platform`: `url`, `token`, `ca`, `plaintext`; null if
-the task does not use it) and others (`entries`). Progress goes to standard output, the outcome to the file that
-KLEVER_TERMINATION_LOG names.
+SPEC.json has `module` and `step`, which name the function to call; `inputs`: `model`, `desiredTag`, `limits`, and
+`extraction`, or `conversion`, `allowCode` and `options`; and `secrets` (`klever.cmd.provisions`): access to the
+platform's registry (`platform`: `url`, `token`, `ca`, `plaintext`; null if the task does not use it) and to others
+(`entries`). Progress goes to standard output, the outcome to the file that KLEVER_TERMINATION_LOG names.
 """
 
 from __future__ import annotations
@@ -22,20 +21,31 @@ from klever.limits import Limits
 from klever.oci.reference import Reference
 from klever.oci.registries import Credentials, Endpoint, Registries
 
+__all__ = ["main", "read_registries", "report"]
+
 
 def main() -> int:
-    """Return 0 or 1: the real code is in the outcome, an exit code has 8 bits."""
-    path = Path(sys.argv[1])
-    outcome = _run(json.loads(path.read_text()), Path.cwd())
+    """Return 0 or 1. The outcome has the real code, which does not fit in the 8 bits of an exit code."""
+    return report(_run(json.loads(Path(sys.argv[1]).read_text()), Path.cwd()))
+
+
+def report(outcome: Outcome) -> int:
+    """Write the outcome where KLEVER_TERMINATION_LOG says, and return the exit code of the process."""
     destination = os.environ.get("KLEVER_TERMINATION_LOG")
     if destination:
         try:
             Path(destination).write_bytes(outcome.encode())
         except OSError as error:
-            _say(f"{outcome.message}; the outcome cannot be written: {error.strerror}")
+            _say(f"{outcome.message}; cannot write the outcome: {error.strerror}")
             return 1
     _say(outcome.message)
     return 1 if outcome.exit_code else 0
+
+
+def read_registries(secrets: dict[str, Any]) -> Registries:
+    """Return how a task reaches its registries, from the `secrets` of its document."""
+    platform = _platform(secrets["platform"]) if secrets["platform"] else None
+    return Registries.parse({"registries": secrets["entries"]}, platform=platform)
 
 
 def _run(spec: dict[str, Any], work: Path) -> Outcome:
@@ -50,8 +60,7 @@ def _run(spec: dict[str, Any], work: Path) -> Outcome:
 
 
 def _job(inputs: dict[str, Any], secrets: dict[str, Any], work: Path) -> tasks.Job:
-    platform = _platform(secrets["platform"]) if secrets["platform"] else None
-    registries = Registries.parse({"registries": secrets["entries"]}, platform=platform)
+    registries = read_registries(secrets)
     model = Reference.parse(inputs["model"])
     target = Reference.parse(inputs["desiredTag"]) if inputs.get("desiredTag") else model
     extraction = inputs.get("extraction") or {}

@@ -14,8 +14,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
+from klever.api.outcome import Outcome
 from klever.errors import FieldViolation
-from klever.executors.outcome import Outcome
 from klever.formats import Trust
 
 __all__ = ["Executor", "Outcome", "RegistryAccess", "Task", "TaskPhase", "TaskState"]

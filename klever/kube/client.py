@@ -135,10 +135,13 @@ class KubeClient:
                     raise response_error(code if isinstance(code, int) else 500, obj, what)
                 yield type_, _named(kind, obj)
 
-    async def log(self, namespace: str, pod: str, container: str, *, follow: bool = False) -> AsyncGenerator[str, None]:
-        """Yield the lines of a container's log; with `follow` until the container ends."""
+    async def log(
+        self, namespace: str, pod: str, container: str, *, follow: bool = False, tail: int | None = None
+    ) -> AsyncGenerator[str, None]:
+        """Yield the lines of a container's log, the last `tail` ones; with `follow` until the container ends."""
         path = _path(_POD, namespace, pod, "log")
-        query = _given({"container": container, "follow": "true" if follow else ""})
+        last = "" if tail is None else str(tail)
+        query = _given({"container": container, "follow": "true" if follow else "", "tailLines": last})
         async with self._transport.stream(path, query=query, first=_SECONDS) as content:
             async for line in _log_lines(content):
                 yield line.decode(errors="replace")

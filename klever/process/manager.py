@@ -17,6 +17,7 @@ from klever.process.cgroups import Cgroups, Group, group_name
 from klever.process.launch import run_shim, start_error
 from klever.process.logs import read_log
 from klever.process.orphans import end_orphans
+from klever.process.ownership import give
 from klever.process.record import ProcessSpec, ProcessState, Record, Run, check_id
 from klever.process.removal import remove_tree
 from klever.process.sandbox import Command, Confinement, Payload, Unconfined
@@ -213,7 +214,7 @@ class ProcessManager:
         user = self._user(spec) if self.confinement.uses_another_user(sandbox) else None
         with disk_errors(directory):
             for path in sandbox.write:
-                _own(path, os.geteuid() if user is None else user)
+                give(path, os.geteuid() if user is None else user)
         env = {**spec.env, OWNER: str(directory), TERMINATION_LOG: termination}
         payload = Payload(spec.argv, env, spec.cwd or Path("/"))
         command = self.confinement.command(payload, sandbox, user)
@@ -234,13 +235,3 @@ class ProcessManager:
             return known.user
         taken = {record.user for record in self._records()}
         return random.choice([user for user in _USERS if user not in taken])  # noqa: S311 - not a secret
-
-
-def _own(directory: Path, user: int) -> None:
-    """Create a directory if it is missing, and make a user the owner of it and its content."""
-    directory.mkdir(parents=True, exist_ok=True)
-    directory.chmod(0o711)  # root without capabilities, in a sandbox, must enter it; the directory above is closed
-    for top, directories, files in os.walk(directory):
-        for path in (top, *(f"{top}/{name}" for name in (*directories, *files))):
-            if os.lstat(path).st_uid != user:
-                os.chown(path, user, user, follow_symlinks=False)

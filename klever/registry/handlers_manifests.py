@@ -64,7 +64,9 @@ class ManifestHandlers:
         return web.Response(status=201, headers=headers)
 
     async def delete(self, request: web.Request, call: Call) -> web.Response:
-        await self._registry.delete(call.repository, request.match_info["target"], actor=call.actor)
+        """Delete a tag or a manifest. With the query `force=true`, also one that is in use."""
+        force = request.query.get("force") == "true"
+        await self._registry.delete(call.repository, request.match_info["target"], actor=call.actor, force=force)
         return web.Response(status=202)
 
     def _bounded(self, take: Callable[[int], None]) -> Callable[[int], None]:

@@ -108,6 +108,11 @@ class Index:
         rows = self._database.read("SELECT digest FROM tags WHERE repository = ? AND tag = ?", repository, tag)
         return Digest(rows[0][0]) if rows else None
 
+    def tags_of(self, repository: str, digest: Digest) -> list[str]:
+        """Return the tags that name a manifest."""
+        rows = self._database.read("SELECT tag FROM tags WHERE repository = ? AND digest = ?", repository, digest)
+        return [row[0] for row in rows]
+
     def manifest(self, repository: str, digest: Digest) -> StoredManifest | None:
         rows = self._database.read(_MANIFESTS + "AND digest = ?", repository, digest)
         return _stored(rows[0]) if rows else None

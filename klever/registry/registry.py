@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, Self
 
 from klever.disk import disk_errors, fsync
-from klever.errors import IntegrityError, InvalidError, NotFoundError
+from klever.errors import FailedPreconditionError, IntegrityError, InvalidError, NotFoundError
 from klever.limits import DEFAULTS, Limits
 from klever.oci.digest import Digest
 from klever.oci.reference import is_repository, is_tag
@@ -21,14 +21,23 @@ from klever.registry.manifest import PushedManifest
 from klever.registry.records import Precondition, StoredManifest, Tag
 from klever.registry.threads import Threads
 
-__all__ = ["Registry", "check_repository", "check_tag", "split_target"]
+__all__ = ["InUse", "Registry", "check_repository", "check_tag", "split_target"]
 
 _DAY: Final = 24 * 3600.0
 _PAGE: Final = 1000
 _SMALLEST: Final = 512  # size of a database in bytes; SQLite takes any smaller file for a new one
 _ANY: Final = Precondition()
+_NAMED: Final = 10
+"""How many users of a version an error names."""
 
 _log = logging.getLogger(__name__)
+
+InUse = Callable[[str, Sequence[str], Digest | None], Awaitable[Sequence[str]]]
+"""From a repository, the tags and perhaps the digest that are to be deleted, to who uses them, in words."""
+
+
+async def _unused(_repository: str, _tags: Sequence[str], _digest: Digest | None) -> Sequence[str]:
+    return ()
 
 
 class Registry:
@@ -44,6 +53,7 @@ class Registry:
         self._index = index
         self._threads = threads
         self._notifier = Notifier(listener)
+        self._in_use: InUse = _unused
 
     @classmethod
     async def open(
@@ -54,15 +64,19 @@ class Registry:
         grace: float = _DAY,
         clock: Callable[[], float] = time.time,
         limits: Limits = DEFAULTS,
+        in_use: InUse = _unused,
     ) -> Self:
         """Open the registry in the directory `root`. Create it if it is missing. `grace` is that of `Blobs`, in
-        seconds.
+        seconds. `in_use` is asked before a deletion.
 
         Raises `FailedPreconditionError` if a newer Klever wrote it, `IntegrityError` if its database is damaged.
         """
         threads = Threads()
         index = await threads.submit(_open_index, root, clock)
-        return cls(root, index, Blobs(root, index, threads, grace=grace, clock=clock, limits=limits), threads, listener)
+        blobs = Blobs(root, index, threads, grace=grace, clock=clock, limits=limits)
+        registry = cls(root, index, blobs, threads, listener)
+        registry._in_use = in_use
+        return registry
 
     async def close(self) -> None:
         """Deliver the queued events, finish the pending writes, and release the files."""
@@ -152,10 +166,16 @@ class Registry:
         self._notifier.publish(_pushed(repository, tag, manifest, actor))
         return manifest
 
-    async def delete(self, repository: str, target: str, *, actor: str = "") -> None:
-        """Delete a tag, or a manifest by its digest with all its tags. Raises `NotFoundError`."""
+    async def delete(self, repository: str, target: str, *, actor: str = "", force: bool = False) -> None:
+        """Delete a tag, or a manifest by its digest with all its tags.
+
+        Raises `NotFoundError`, and unless forced `FailedPreconditionError` if somebody uses it.
+        """
         check_repository(repository)
         tag, digest = split_target(target)
+        if not force:
+            tags = [tag] if digest is None else self._index.tags_of(repository, digest)
+            _check_unused(f"{repository}{'@' if digest else ':'}{target}", await self._in_use(repository, tags, digest))
         if digest is None:
             digest = await self._index.delete_tag(repository, tag)
         else:
@@ -198,6 +218,16 @@ def check_tag(tag: str) -> str:
 def split_target(target: str) -> tuple[str, Digest | None]:
     """Return (tag, None) or ("", digest). Raises `InvalidError`."""
     return ("", Digest.parse(target)) if ":" in target else (check_tag(target), None)
+
+
+def _check_unused(what: str, users: Sequence[str]) -> None:
+    if users:
+        more = f" and {len(users) - _NAMED} more" if len(users) > _NAMED else ""
+        raise FailedPreconditionError(
+            f"{what} is in use by {', '.join(users[:_NAMED])}{more}: deploy another version there first, or delete it "
+            "with --force (in the registry's API: ?force=true)",
+            reason="VERSION_IN_USE",
+        )
 
 
 def _pushed(repository: str, tag: str, manifest: PushedManifest | StoredManifest, actor: str) -> PushEvent:

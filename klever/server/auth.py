@@ -11,7 +11,7 @@ from google.protobuf.descriptor import MethodDescriptor
 
 from klever.api.kinds import Kind
 from klever.auth import Resource
-from klever.server.objects import DEFAULT_NAMESPACE
+from klever.server.requests import DEFAULT_NAMESPACE
 
 __all__ = ["Action", "is_read"]
 
@@ -74,7 +74,7 @@ class Action:
         """Return the namespace that the handler will use: the request's, or the object's, or the default."""
         if not self.namespaced:
             return ""
-        if self.verb in ("list", "watch") and not self.subresource:
+        if self.verb in ("list", "watch") and self.subresource in ("", "events"):
             return "" if request.namespace == "-" else str(request.namespace)
         own = getattr(request, self.object_field).metadata.namespace if self.object_field else ""
         return request.namespace or own or DEFAULT_NAMESPACE

@@ -7,7 +7,8 @@ from collections.abc import AsyncGenerator
 from klever.controllers.modeljob import CANCEL_ANNOTATION
 from klever.errors import FailedPreconditionError, NotFoundError
 from klever.executors import Executor
-from klever.server.objects import Objects, tail_of
+from klever.server.objects import Objects
+from klever.server.requests import tail_of
 from klever.v1alpha1 import common_pb2, job_service_pb2
 from klever.v1alpha1.modeljob_pb2 import ModelJob
 
@@ -30,7 +31,9 @@ class JobHandlers:
         patch = {"metadata": {"annotations": {CANCEL_ANNOTATION: "true"}, "uid": job.metadata.uid}}
         return await self._jobs.patch(self._jobs.key(request.namespace, request.name), patch)
 
-    async def stream_logs(self, request: common_pb2.StreamLogsRequest) -> AsyncGenerator[common_pb2.LogLine, None]:
+    async def stream_logs(
+        self, request: job_service_pb2.JobServiceStreamLogsRequest
+    ) -> AsyncGenerator[common_pb2.LogLine, None]:
         job = await self._jobs.get(request.namespace, request.name)
         tail = tail_of(request)
         try:

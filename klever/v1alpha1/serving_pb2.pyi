@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from klever.v1alpha1 import meta_pb2 as _meta_pb2
 import builtins as _builtins
@@ -72,6 +73,7 @@ class ServingSpec(_message.Message):
     PREDICTORS_FIELD_NUMBER: _builtins.int
     REVISION_HISTORY_LIMIT_FIELD_NUMBER: _builtins.int
     REPLICAS_FIELD_NUMBER: _builtins.int
+    STRATEGY_FIELD_NUMBER: _builtins.int
     revision_history_limit: _builtins.int
     """How many ServingRevisions are kept beside the one that serves. 10 by default."""
     replicas: _builtins.int
@@ -80,16 +82,21 @@ class ServingSpec(_message.Message):
     def predictors(self) -> _containers.RepeatedCompositeFieldContainer[Global___Predictor]:
         """The models and their shares of the traffic. Names are unique."""
 
+    @_builtins.property
+    def strategy(self) -> Global___Strategy:
+        """How new processes replace old ones."""
+
     def __init__(
         self,
         *,
         predictors: _abc.Iterable[Global___Predictor] | None = ...,
         revision_history_limit: _builtins.int | None = ...,
         replicas: _builtins.int | None = ...,
+        strategy: Global___Strategy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "_revision_history_limit", b"_revision_history_limit", "replicas", b"replicas", "revision_history_limit", b"revision_history_limit"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "_revision_history_limit", b"_revision_history_limit", "replicas", b"replicas", "revision_history_limit", b"revision_history_limit", "strategy", b"strategy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "_revision_history_limit", b"_revision_history_limit", "predictors", b"predictors", "replicas", b"replicas", "revision_history_limit", b"revision_history_limit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "_revision_history_limit", b"_revision_history_limit", "predictors", b"predictors", "replicas", b"replicas", "revision_history_limit", b"revision_history_limit", "strategy", b"strategy"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__replicas: _TypeAlias = _typing.Literal["replicas"]  # noqa: Y015
     _WhichOneofArgType__replicas: _TypeAlias = _typing.Literal["_replicas", b"_replicas"]  # noqa: Y015
@@ -101,6 +108,38 @@ class ServingSpec(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__revision_history_limit) -> _WhichOneofReturnType__revision_history_limit | None: ...
 
 Global___ServingSpec: _TypeAlias = ServingSpec  # noqa: Y015
+
+@_typing.final
+class Strategy(_message.Message):
+    """How the processes of a new workload replace those of the old one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TYPE_FIELD_NUMBER: _builtins.int
+    PROGRESS_DEADLINE_SECONDS_FIELD_NUMBER: _builtins.int
+    type: _builtins.str
+    """RollingUpdate, the default, starts and probes the new processes before the old ones end: there must be room for both.
+    Recreate ends the old ones first, and nothing answers their requests until the new ones do.
+    """
+    progress_deadline_seconds: _builtins.int
+    """A rollout that made no progress for so many seconds has failed, with the reason ProgressDeadlineExceeded. 600 by
+    default.
+    """
+    def __init__(
+        self,
+        *,
+        type: _builtins.str = ...,
+        progress_deadline_seconds: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_progress_deadline_seconds", b"_progress_deadline_seconds", "progress_deadline_seconds", b"progress_deadline_seconds"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_progress_deadline_seconds", b"_progress_deadline_seconds", "progress_deadline_seconds", b"progress_deadline_seconds", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__progress_deadline_seconds: _TypeAlias = _typing.Literal["progress_deadline_seconds"]  # noqa: Y015
+    _WhichOneofArgType__progress_deadline_seconds: _TypeAlias = _typing.Literal["_progress_deadline_seconds", b"_progress_deadline_seconds"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__progress_deadline_seconds) -> _WhichOneofReturnType__progress_deadline_seconds | None: ...
+
+Global___Strategy: _TypeAlias = Strategy  # noqa: Y015
 
 @_typing.final
 class Predictor(_message.Message):
@@ -351,6 +390,7 @@ class ServingStatus(_message.Message):
     READY_REPLICAS_FIELD_NUMBER: _builtins.int
     TRAFFIC_SUMMARY_FIELD_NUMBER: _builtins.int
     SELECTOR_FIELD_NUMBER: _builtins.int
+    PROGRESS_TIME_FIELD_NUMBER: _builtins.int
     phase: _builtins.str
     """Pending, Deploying, Ready, ScaledToZero, Degraded, Failed or Deleting."""
     url: _builtins.str
@@ -381,6 +421,10 @@ class ServingStatus(_message.Message):
     def predictors(self) -> _containers.RepeatedCompositeFieldContainer[Global___PredictorStatus]:
         """One entry for each predictor of the spec."""
 
+    @_builtins.property
+    def progress_time(self) -> _timestamp_pb2.Timestamp:
+        """When the rollout of the spec made progress last."""
+
     def __init__(
         self,
         *,
@@ -395,10 +439,11 @@ class ServingStatus(_message.Message):
         ready_replicas: _builtins.int = ...,
         traffic_summary: _builtins.str = ...,
         selector: _builtins.str = ...,
+        progress_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["progress_time", b"progress_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "observed_generation", b"observed_generation", "phase", b"phase", "predictors", b"predictors", "ready_replicas", b"ready_replicas", "replicas", b"replicas", "revision", b"revision", "selector", b"selector", "traffic", b"traffic", "traffic_summary", b"traffic_summary", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "observed_generation", b"observed_generation", "phase", b"phase", "predictors", b"predictors", "progress_time", b"progress_time", "ready_replicas", b"ready_replicas", "replicas", b"replicas", "revision", b"revision", "selector", b"selector", "traffic", b"traffic", "traffic_summary", b"traffic_summary", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -453,6 +498,7 @@ class PredictorStatus(_message.Message):
     OBSERVED_GENERATION_FIELD_NUMBER: _builtins.int
     TRUST_FIELD_NUMBER: _builtins.int
     READY_FIELD_NUMBER: _builtins.int
+    UPDATED_REPLICAS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the predictor."""
     model: _builtins.str
@@ -481,6 +527,8 @@ class PredictorStatus(_message.Message):
     """What loading the model, or running the command, can do: `data` or `code`. Empty until it is known."""
     ready: _builtins.bool
     """Whether what the spec asks for takes the requests, with all its processes."""
+    updated_replicas: _builtins.int
+    """Processes of what the spec asks for that answered an inference. They take the requests when enough of them do."""
     def __init__(
         self,
         *,
@@ -497,10 +545,11 @@ class PredictorStatus(_message.Message):
         observed_generation: _builtins.int = ...,
         trust: _builtins.str = ...,
         ready: _builtins.bool = ...,
+        updated_replicas: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_traffic", b"_traffic", "traffic", b"traffic"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_traffic", b"_traffic", "digest", b"digest", "format", b"format", "message", b"message", "model", b"model", "name", b"name", "observed_generation", b"observed_generation", "ready", b"ready", "ready_replicas", b"ready_replicas", "replicas", b"replicas", "runtime", b"runtime", "traffic", b"traffic", "trust", b"trust", "workload", b"workload"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_traffic", b"_traffic", "digest", b"digest", "format", b"format", "message", b"message", "model", b"model", "name", b"name", "observed_generation", b"observed_generation", "ready", b"ready", "ready_replicas", b"ready_replicas", "replicas", b"replicas", "runtime", b"runtime", "traffic", b"traffic", "trust", b"trust", "updated_replicas", b"updated_replicas", "workload", b"workload"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__traffic: _TypeAlias = _typing.Literal["traffic"]  # noqa: Y015
     _WhichOneofArgType__traffic: _TypeAlias = _typing.Literal["_traffic", b"_traffic"]  # noqa: Y015

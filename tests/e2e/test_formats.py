@@ -32,7 +32,7 @@ def deploy(platform: Platform, reference: str, name: str) -> None:
     until(lambda: platform.get("servings", name).get("status", {}).get("phase") == "Ready", 240)
 
 
-@pytest.mark.parametrize("case", ["sklearn", "columns", "pickle", "xgboost", "lightgbm", "mlflow"])
+@pytest.mark.parametrize("case", ["sklearn", "columns", "pickle", "xgboost", "lightgbm", "mlflow", "mllib"])
 def test_a_model_is_served_with_its_frameworks_answers(platform: Platform, case: str) -> None:
     recorded = json.loads((CASES / case / "case.json").read_text())
     wanted = arrays_of(recorded["outputs"])

@@ -53,7 +53,7 @@ def test_a_tour(grpcurl: str, platform: Platform) -> None:
     assert "rpc SetTraffic" in client.run("describe", f"{SERVINGS}.SetTraffic").stdout
 
     spec = {"model": "team/adder:v1", "desiredTag": "team/adder:read", "extraction": {"format": "ONNX"}}
-    with client.watch(f"{JOBS}/WatchModelJobs", namespace="team", options={"filter": "metadata.name=tour"}) as watch:
+    with client.watch(f"{JOBS}/WatchModelJobs", namespace="team", filter="metadata.name = tour") as watch:
         job = {"metadata": {"name": "tour"}, "spec": spec}
         created = client.call(f"{JOBS}/CreateModelJob", namespace="team", modelJob=job)
         assert created["metadata"]["generation"] == "1"

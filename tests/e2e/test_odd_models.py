@@ -107,7 +107,7 @@ def test_what_is_no_model_is_named(platform: Platform) -> None:
 def test_a_reference_that_is_none_is_refused_at_once(platform: Platform) -> None:
     done = platform.run("klever", "deploy", "Not/A:reference", "--name", "unread", check=False)
     assert done.returncode == 6
-    assert "is not a repository name" in done.stderr
+    assert "invalid repository name" in done.stderr
     manifest = "apiVersion: kleveross.io/v1alpha1\nkind: Serving\nmetadata: {name: unread}\n"
     predictors = "spec: {predictors: [{name: main, model: Not/A:reference}]}\n"
     done = platform.run("klever", "apply", "-f", "-", stdin=manifest + predictors, check=False)

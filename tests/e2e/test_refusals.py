@@ -58,7 +58,7 @@ def test_a_wrong_manifest_is_refused_with_its_field(shared: Platform, predictors
         (b"metadata: {name: 5}", "metadata.name: must be a string, not 5"),
         (b"metadata: {namespace: x}", "metadata.name: is required"),
         (b"metadata: {name: x, name: y}", "standard input: metadata.name: duplicate key"),
-        (b"metadata: {name: \xff}", "standard input is not UTF-8 text"),
+        (b"metadata: {name: \xff}", "standard input must be UTF-8 text"),
         (b"spec: " + b"[" * 100_000, "standard input is nested more than 200 deep"),
     ],
 )
@@ -130,7 +130,7 @@ def test_waiting_ends_at_once_for_what_will_never_be_ready(
     done = shared.run("klever", "deploy", reference, *flags, check=False)
     assert done.returncode == 4
     assert said in done.stderr
-    assert "`klever describe serving never` tells more" in done.stderr
+    assert "run `klever describe serving never` for details" in done.stderr
     shared.run("klever", "delete", "serving", "never")
     shared.run("klever", "wait", "serving", "never", "--for=delete")
 
@@ -142,7 +142,7 @@ def test_a_conversion_that_is_not_there_fails_at_once(shared: Platform) -> None:
     )
     shared.run("klever", "apply", "-f", "-", stdin=manifest)
     until(lambda: shared.get("modeljobs", "convert").get("status", {}).get("phase") == "Failed")
-    assert "no conversion from PMML to ONNX" in shared.get("modeljobs", "convert")["status"]["message"]
+    assert "unsupported conversion from PMML to ONNX" in shared.get("modeljobs", "convert")["status"]["message"]
 
 
 def test_a_name_that_is_not_the_platforms_is_said(shared: Platform) -> None:
@@ -177,4 +177,4 @@ def test_rest(shared: Platform) -> None:
 
 def test_a_held_directory_is_said(shared: Platform) -> None:
     _, errors = shared.begin("--port", str(shared.port)).communicate(timeout=30)
-    assert "is held by another `klever up`" in errors
+    assert "is in use by another `klever up`" in errors

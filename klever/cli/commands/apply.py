@@ -44,21 +44,22 @@ def run(args: argparse.Namespace) -> int:
 
 def _before(api: Api, declared: Declared) -> Any:
     metadata = declared.message.metadata
-    before = find(api, declared.kind, metadata.namespace or api.namespace, metadata.name)
-    if before is not None:
-        refuse_deleting(declared.name, before)
-    return before
+    return find(api, declared.kind, metadata.namespace or api.namespace, metadata.name)
 
 
 def _try(api: Api, declared: Declared) -> str:
     """Return what an apply would do, without doing it."""
     before = _before(api, declared)
     metadata = declared.message.metadata
-    metadata.namespace = metadata.namespace or (before.metadata.namespace if before else api.namespace)
+    if before is not None:
+        refuse_deleting(declared.name, before)
+        metadata.namespace = before.metadata.namespace
+    metadata.namespace = metadata.namespace or (api.namespace if declared.kind.kind.namespaced else "")
     return f"{outcome(before, preview(declared, before))} (server dry run)"
 
 
 def _apply(api: Api, declared: Declared) -> str:
+    """Apply an object, also one that is being deleted: an apply can remove the finalizer that holds it."""
     before = _before(api, declared)
     applied = declared.kind.apply(api, declared.message, declared.message.metadata.namespace or api.namespace)
     refuse_deleting(declared.name, applied)

@@ -1,4 +1,4 @@
-"""Models, versions and projects, which are not objects of a store."""
+"""The resources models, versions and projects, which are not objects of a store."""
 
 from __future__ import annotations
 
@@ -18,13 +18,18 @@ def _created_at(message: Any) -> str:
     return age(message.create_time.ToJsonString()) if message.HasField("create_time") else ""
 
 
+def _trust(version: Any) -> str:
+    trust = type(version).Trust.Name(version.trust)
+    return "" if trust == "TRUST_UNSPECIFIED" else trust.lower()
+
+
 CATALOGUE: Final = (
     Resource(
         names=("models", "model"),
         header=("NAME", "VERSIONS", "LATEST", "FORMAT", "SIZE", "AGE"),
         get=versions.get_model,
         list=versions.list_models,
-        list_full=partial(versions.list_models, view="full"),
+        list_full=partial(versions.list_models, view=versions.FULL),
         row=lambda m: (
             f"{m.project}/{m.name}",
             m.version_count,
@@ -42,7 +47,7 @@ CATALOGUE: Final = (
         header=("REFERENCE", "FORMAT", "SIGNATURE", "SIZE", "DIGEST", "AGE"),
         get=versions.get_version,
         list=versions.list_versions,
-        list_full=partial(versions.list_versions, view="full"),
+        list_full=partial(versions.list_versions, view=versions.FULL),
         row=lambda v: (
             v.reference,
             v.format,
@@ -56,7 +61,7 @@ CATALOGUE: Final = (
         one=versions.is_version,
         namespaced=False,
         wide={
-            "TRUST": lambda v: v.trust,
+            "TRUST": _trust,
             "FILES": lambda v: v.inspection.files if v.HasField("inspection") else "",
             "CODE-FILES": lambda v: v.inspection.code_file_count if v.HasField("inspection") else "",
         },

@@ -14,7 +14,8 @@ from klever.errors import ConflictError, FailedPreconditionError, InvalidError, 
 
 EXAMPLES = """  klever delete serving digits
   klever delete modeljob extract-digits-v1 --no-wait
-  klever delete version team/digits:v1"""
+  klever delete version team/digits:v1
+  klever delete version team/digits:v1 --force    (although a Serving uses it)"""
 
 _OF_ONE = (NotFoundError, FailedPreconditionError, ConflictError, InvalidError)
 """Errors that say nothing about the other objects."""
@@ -24,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kind", metavar="KIND", help="modeljob, serving or version")
     parser.add_argument("names", metavar="NAME", nargs="+")
     parser.add_argument("--no-wait", action="store_true", help="do not wait until its processes have ended")
+    parser.add_argument("--force", action="store_true", help="delete a version although a Serving uses it")
     add_wait(parser)
     add_server(parser)
 
@@ -38,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     accepted, errors = [], list[KleverError]()
     for name in args.names:
         try:
-            resource.delete(api, name)
+            resource.delete(api, name, args.force)
         except _OF_ONE as error:
             errors.append(error)
         else:

@@ -12,20 +12,21 @@ from klever.cli.commands.resource import Resource
 from klever.cli.commands.resources import Resources
 from klever.cli.commands.stored import StoredKind
 from klever.errors import ExpiredError
+from klever.v1alpha1.common_pb2 import WatchEvent
 
 EXAMPLES = """  klever get servings
   klever get modeljobs -w
   klever get versions team/digits -o json
   klever get models -n team
-  klever get versions -o wide             (also what loading them can do: data or code)
+  klever get versions -o wide             (with their trust class: data or code)
   klever get servings -A -l stage=prod"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kind", metavar="KIND", help="models, versions, modeljobs, servings or projects")
     parser.add_argument("name", metavar="NAME", nargs="?", default="", help="one object")
-    parser.add_argument("-w", "--watch", action="store_true", help="go on and print every change")
-    parser.add_argument("-A", "--all-namespaces", action="store_true", help="of every project")
+    parser.add_argument("-w", "--watch", action="store_true", help="then print every change")
+    parser.add_argument("-A", "--all-namespaces", action="store_true", help="list the objects of all projects")
     parser.add_argument("-l", "--selector", default="", help="labels, e.g. team=vision,stage!=dev")
     add_output(parser, "wide")
     add_server(parser)
@@ -68,7 +69,7 @@ def _table(
 
 def _watch(args: argparse.Namespace, api: Api, resource: Resource, stored: StoredKind, namespace: str) -> None:
     for event in stored.watch(api, namespace, args.name, args.selector):
-        if event.type == "ERROR":
+        if event.type == WatchEvent.ERROR:
             raise ExpiredError(f"the watch ended: {event.error.message}")
         if args.output == "yaml":
             print("---")
@@ -76,5 +77,10 @@ def _watch(args: argparse.Namespace, api: Api, resource: Resource, stored: Store
             print_objects([resource.to_json(event.object)], args.output, single=True)
         else:
             print(
-                "   ".join([event.type, *(str(c) if c not in ("", None) else "-" for c in resource.row(event.object))])
+                "   ".join(
+                    [
+                        WatchEvent.Type.Name(event.type),
+                        *(str(c) if c not in ("", None) else "-" for c in resource.row(event.object)),
+                    ]
+                )
             )

@@ -1,16 +1,21 @@
-"""Calls for projects, models and their versions, and how they are printed."""
+"""Calls for projects, models and their versions, and their output."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from klever.api.codec import to_object
 from klever.cli.commands.client import Api
 from klever.errors import InvalidError
 from klever.v1alpha1 import model_service_pb2 as pb
 
+BASIC: Final = pb.ModelVersion.BASIC
+FULL: Final = pb.ModelVersion.FULL
+
 __all__ = [
+    "BASIC",
+    "FULL",
     "delete_version",
     "get_model",
     "get_project",
@@ -26,17 +31,17 @@ __all__ = [
 
 
 def model_parts(name: str) -> tuple[str, str, str]:
-    """Split `project/model[:tag|@digest]`; raises `InvalidError`."""
+    """Split `project/model[:tag|@digest]`. Raises `InvalidError`."""
     project, slash, rest = name.partition("/")
     if not slash:
-        raise InvalidError(f"{name!r} is not PROJECT/MODEL")
+        raise InvalidError(f"invalid model {name!r}: expected PROJECT/MODEL")
     separator = "@" if "@" in rest else ":"
     model, _, version = rest.partition(separator)
     return project, model, version
 
 
 def is_version(name: str) -> bool:
-    """Whether the name is that of a version, not that of a model or of nothing."""
+    """Whether the name names a version, not a model or nothing."""
     return bool(name) and bool(model_parts(name)[2])
 
 
@@ -47,16 +52,16 @@ def list_projects(api: Api, _project: str, name: str, _labels: str) -> Iterator[
     yield from _pages(api, api.models.ListProjects, pb.ListProjectsRequest)
 
 
-def list_models(api: Api, project: str, name: str, _labels: str, view: str = "basic") -> Iterator[Any]:
-    """`name` is one model's, or a project's."""
+def list_models(api: Api, project: str, name: str, _labels: str, view: int = BASIC) -> Iterator[Any]:
+    """Yield the model `name`, or the models of the project `name`."""
     if "/" in name:
         yield get_model(api, "", name)
         return
     yield from _pages(api, api.models.ListModels, pb.ListModelsRequest, project=name or project, view=view)
 
 
-def list_versions(api: Api, project: str, name: str, _labels: str, view: str = "basic") -> Iterator[Any]:
-    """`name` is one version's, or a model's, whose versions they all are."""
+def list_versions(api: Api, project: str, name: str, _labels: str, view: int = BASIC) -> Iterator[Any]:
+    """Yield the version `name`, or the versions of the model `name`."""
     if not name:
         for model in list_models(api, project, "", ""):
             yield from list_versions(api, "", f"{model.project}/{model.name}", "", view)
@@ -84,9 +89,9 @@ def get_version(api: Api, _project: str, name: str) -> Any:
     return api.call(api.models.GetModelVersion, request)
 
 
-def delete_version(api: Api, name: str) -> None:
+def delete_version(api: Api, name: str, force: bool = False) -> None:
     project, model, version = _version_parts(name)
-    request = pb.DeleteModelVersionRequest(project=project, model=model, version=version)
+    request = pb.DeleteModelVersionRequest(project=project, model=model, version=version, force=force)
     api.call(api.models.DeleteModelVersion, request)
 
 
@@ -98,7 +103,7 @@ def model_object(model: Any) -> dict[str, Any]:
 
 
 def version_object(version: Any) -> dict[str, Any]:
-    """Return a version as it is printed: a tensor without `size` has an unknown rank, one of `[]` is a scalar."""
+    """Return a version for output. A tensor without `shape` has an unknown rank; `[]` is a scalar."""
     obj = to_object(version)
     signature = obj.get("signature", {})
     for side in ("inputs", "outputs"):
@@ -108,19 +113,19 @@ def version_object(version: Any) -> dict[str, Any]:
 
 
 def _tensor(tensor: dict[str, Any]) -> dict[str, Any]:
-    size = {"size": tensor.get("size", [])} if tensor.get("hasSize") else {}
-    others = {name: value for name, value in tensor.items() if name not in ("name", "size", "hasSize")}
-    return {"name": tensor.get("name", ""), **size, **others}
+    shape = {"shape": tensor["shape"].get("dims", [])} if "shape" in tensor else {}
+    others = {name: value for name, value in tensor.items() if name not in ("name", "shape")}
+    return {"name": tensor.get("name", ""), **shape, **others}
 
 
 def _version_parts(name: str) -> tuple[str, str, str]:
     project, model, version = model_parts(name)
     if not version:
-        raise InvalidError(f"{name!r} names no version: PROJECT/MODEL:TAG")
+        raise InvalidError(f"invalid version {name!r}: expected PROJECT/MODEL:TAG")
     return project, model, version
 
 
-def _pages(api: Api, method: Any, request: Any, **fields: str) -> Iterator[Any]:
+def _pages(api: Api, method: Any, request: Any, **fields: Any) -> Iterator[Any]:
     token = ""
     while True:
         page = api.call(method, request(page_token=token, **fields))

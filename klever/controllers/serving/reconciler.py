@@ -17,6 +17,7 @@ from klever.controllers.serving.happenings import changes_of, crashes_of
 from klever.controllers.serving.history import RevisionHistory
 from klever.controllers.serving.models import ModelResolver
 from klever.controllers.serving.plan import Plan, make_plan
+from klever.controllers.serving.progress import is_progressing, time_left
 from klever.controllers.serving.replicas import Replicas
 from klever.controllers.serving.revisions import pinned_predictors, runs
 from klever.controllers.serving.snapshot import Fallback, Resolution, ResolvedModel, Snapshot
@@ -36,6 +37,7 @@ __all__ = ["FINALIZER", "ServingReconciler"]
 
 FINALIZER = "kleveross.io/serving"
 _ASK_AGAIN_SECONDS = 2.0
+_SOON_SECONDS = 0.1
 _LOOKED_AT_AGAIN = (Resolution.WAITING, Resolution.SIGNATURE_PENDING, Resolution.CONVERTING)
 
 
@@ -88,11 +90,10 @@ class ServingReconciler:
             if not refused:
                 raise  # to be tried again
             return Result()
-        await self._report(key, serving, await self._recorded(snapshot, status_of(snapshot, plan)))
+        status = await self._recorded(snapshot, status_of(snapshot, plan))
+        await self._report(key, serving, status)
         await self._tell_crashes(snapshot)
-        # What waits for a job looks again, too: it may be deleted, or end while nobody watches.
-        waiting = any(model.state in _LOOKED_AT_AGAIN for model in snapshot.models.values())
-        return Result(_ASK_AGAIN_SECONDS if waiting else None)
+        return Result(_next_look(snapshot, status))
 
     async def _recorded(self, snapshot: Snapshot, status: dict[str, Any]) -> dict[str, Any]:
         """Keep the spec as a revision if it is Ready; returns the status with the revision that was Ready last."""
@@ -137,7 +138,12 @@ class ServingReconciler:
         uid = snapshot.serving["metadata"]["uid"]
         retired = frozenset(plan.retired)
         workload = Workload(
-            ServingKey(key.namespace, key.name), uid, plan.running, plan.keep | retired, plan.route.shares
+            ServingKey(key.namespace, key.name),
+            uid,
+            plan.running,
+            plan.keep | retired,
+            plan.route.shares,
+            after_the_old=plan.recreates,
         )
         replicas = Replicas(snapshot.instances)  # those that are surplus take requests until the route is published
         first = replace(workload, predictors=tuple(map(replicas.with_surplus, plan.running)))
@@ -171,6 +177,16 @@ class ServingReconciler:
     async def _remove(self, key: Key) -> None:
         await self._router.withdraw(RouteKey(key.namespace, key.name))
         await self._backend.remove(ServingKey(key.namespace, key.name))
+
+
+def _next_look(snapshot: Snapshot, status: dict[str, Any]) -> float | None:
+    """Return the seconds until the Serving is to be looked at again, although nothing happens; None for never."""
+    # What waits for a job looks again, too: it may be deleted, or end while nobody watches.
+    if any(model.state in _LOOKED_AT_AGAIN for model in snapshot.models.values()):
+        return _ASK_AGAIN_SECONDS
+    if is_progressing(status):
+        return max(time_left(snapshot, status["progressTime"]).total_seconds(), _SOON_SECONDS)
+    return None
 
 
 def _fallbacks(predictors: list[dict[str, Any]], models: Mapping[str, ResolvedModel]) -> Iterator[tuple[str, Fallback]]:

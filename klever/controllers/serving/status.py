@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from klever.api.kinds import Object
 from klever.controllers.serving.conditions import conditions_of, phase_of
-from klever.controllers.serving.plan import Plan, PredictorPlan
+from klever.controllers.serving.plan import Plan
+from klever.controllers.serving.predictors import PredictorPlan
+from klever.controllers.serving.progress import progress_time, time_left
 from klever.controllers.serving.snapshot import Resolution, Snapshot, pin_of
 from klever.reconcile.conditions import Condition, merge_conditions
 from klever.traffic.replicas import with_replicas
@@ -26,8 +28,11 @@ def status_of(snapshot: Snapshot, plan: Plan) -> dict[str, Any]:
     metadata = snapshot.serving["metadata"]
     specs = {p["name"]: p for p in with_replicas(snapshot.serving["spec"])}
     traffic = _traffic(plan)
+    predictors = [_predictor(snapshot, plan, p, specs[p.name]) for p in plan.predictors]
+    progress = progress_time(snapshot, plan, predictors)
+    late = any(p.abandoned for p in plan.predictors) or time_left(snapshot, progress) <= timedelta(0)
     return {
-        "phase": phase_of(snapshot, plan),
+        "phase": phase_of(snapshot, plan, late=late),
         "url": snapshot.url,
         "traffic": traffic,
         "trafficSummary": format_shares({share["predictor"]: share["percent"] for share in traffic}),
@@ -40,11 +45,12 @@ def status_of(snapshot: Snapshot, plan: Plan) -> dict[str, Any]:
         "observedGeneration": metadata["generation"],
         "conditions": merge_conditions(
             snapshot.serving.get("status", {}).get("conditions", []),
-            conditions_of(snapshot, plan),
+            conditions_of(snapshot, plan, late=late),
             generation=metadata["generation"],
             now=snapshot.now,
         ),
-        "predictors": [_predictor(snapshot, plan, p, specs[p.name]) for p in plan.predictors],
+        "progressTime": progress,
+        "predictors": predictors,
     }
 
 
@@ -80,6 +86,7 @@ def _predictor(snapshot: Snapshot, plan: Plan, predictor: PredictorPlan, spec: d
         "workload": predictor.live,
         "replicas": spec["replicas"],
         "readyReplicas": predictor.serving,
+        "updatedReplicas": predictor.ready,
         "ready": predictor.is_ready,
         "message": predictor.message[:4096],
         "observedGeneration": snapshot.serving["metadata"]["generation"],

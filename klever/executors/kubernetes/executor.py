@@ -12,12 +12,12 @@ from klever.api.kinds import Kind, Object
 from klever.changes import Broadcast
 from klever.errors import AlreadyExistsError, DeadlineError, FailedPreconditionError, FieldViolation, NotFoundError
 from klever.executors import Task, TaskPhase, TaskState
-from klever.executors.kubernetes.kinds import JOB, POD, SECRET
 from klever.executors.kubernetes.logs import PodLog
 from klever.executors.kubernetes.manifests import CANCELLED, TASK, job, secret, secret_name
 from klever.executors.kubernetes.settings import PodSettings
 from klever.executors.kubernetes.states import ended, task_state
 from klever.kube.client import KubeClient
+from klever.kube.kinds import JOB, POD, SECRET
 from klever.kube.reflector import Reflector
 
 __all__ = ["KubernetesExecutor"]

@@ -20,8 +20,9 @@ from typing import Any, Final
 
 from klever.api.kinds import Object
 from klever.executors import Task
-from klever.executors.kubernetes.kinds import JOB, SECRET
 from klever.executors.kubernetes.settings import PodSettings
+from klever.kube.kinds import JOB, SECRET
+from klever.kube.pods import LOG, RESTRICTED, pod_security
 
 __all__ = ["CANCELLED", "TASK", "UNSTARTABLE", "job", "secret", "secret_name"]
 
@@ -33,13 +34,7 @@ UNSTARTABLE: Final = "kleveross.io/unstartable"
 """Annotation of a Job that can never start: the reason."""
 _WORK: Final = "/work"
 _DOCUMENT: Final = "/etc/klever/task/task.json"
-_LOG: Final = "/dev/termination-log"
 _GRACE_S: Final = 5
-_RESTRICTED: Final[Mapping[str, Any]] = {
-    "allowPrivilegeEscalation": False,
-    "readOnlyRootFilesystem": True,
-    "capabilities": {"drop": ["ALL"]},
-}
 
 
 def secret_name(task: str) -> str:
@@ -91,13 +86,7 @@ def _pod(task: Task, settings: PodSettings) -> dict[str, Any]:
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": _GRACE_S,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": settings.user,
-            "runAsGroup": settings.user,
-            "fsGroup": settings.user,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": pod_security(settings.user),
         "initContainers": [*map(_secured, task.init_containers), *before],
         "containers": [last],
         "volumes": [
@@ -143,7 +132,7 @@ def _container(task: Task, name: str, image: str, argv: list[str], directory: st
         "image": image,
         "command": argv,
         "workingDir": directory,
-        "terminationMessagePath": _LOG,
+        "terminationMessagePath": LOG,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [{"name": "work", "mountPath": _WORK}],
     }
@@ -157,13 +146,13 @@ def _with_variables(
 ) -> dict[str, Any]:
     """Set the variables of a container. Klever's own come last, so that they win."""
     directory = container["workingDir"]
-    own = {**settings.env, "KLEVER_TERMINATION_LOG": _LOG, "HOME": directory, "TMPDIR": directory}
+    own = {**settings.env, "KLEVER_TERMINATIONLOG": LOG, "HOME": directory, "TMPDIR": directory}
     container["env"] = [*given, *({"name": name, "value": value} for name, value in own.items())]
     return container
 
 
 def _secured(container: Mapping[str, Any]) -> dict[str, Any]:
-    return {"securityContext": _RESTRICTED, **container}
+    return {"securityContext": RESTRICTED, **container}
 
 
 def _volume(task: Task, step: str) -> dict[str, Any]:

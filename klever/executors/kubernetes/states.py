@@ -11,7 +11,7 @@ from klever.api.kinds import Object
 from klever.api.text import parse_time
 from klever.executors import Outcome, TaskPhase, TaskState
 from klever.executors.kubernetes.manifests import CANCELLED, TASK, UNSTARTABLE
-from klever.executors.kubernetes.troubles import waits_for
+from klever.kube.pods import waits_for
 
 __all__ = ["containers", "ended", "task_state"]
 

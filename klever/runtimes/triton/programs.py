@@ -54,6 +54,24 @@ def _file(*suffixes: str) -> ModelFiles:
     return ModelFiles({"|".join(suffixes): "model"})
 
 
+_MLLIB_FILES: Final = ("framework", "reading", "features", "classification", "regression", "clustering", "trees")
+_MLLIB: Final = frozenset(
+    {
+        *("Binarizer", "Bucketizer", "ChiSqSelectorModel", "ElementwiseProduct", "ImputerModel", "IndexToString"),
+        *("MaxAbsScalerModel", "MinMaxScalerModel", "Normalizer", "OneHotEncoderModel", "PCAModel"),
+        *("RobustScalerModel", "StandardScalerModel", "StringIndexerModel", "UnivariateFeatureSelectorModel"),
+        *("VarianceThresholdSelectorModel", "VectorAssembler", "VectorIndexerModel", "VectorSlicer"),
+        *("DecisionTreeClassificationModel", "GBTClassificationModel", "LinearSVCModel", "LogisticRegressionModel"),
+        *("MultilayerPerceptronClassificationModel", "NaiveBayesModel", "RandomForestClassificationModel"),
+        *("DecisionTreeRegressionModel", "GBTRegressionModel", "GeneralizedLinearRegressionModel"),
+        *("LinearRegressionModel", "RandomForestRegressionModel", "GaussianMixtureModel", "KMeansModel"),
+        *("mllib.KMeansModel", "mllib.LassoModel", "mllib.LinearRegressionModel", "mllib.LogisticRegressionModel"),
+        *("mllib.RidgeRegressionModel", "mllib.SVMModel"),
+    }
+)
+"""Classes that `files/mllib` computes without Spark."""
+
+
 PROGRAMS: Final[Mapping[str, Program]] = {
     "ONNX": Program("triton", {"program.py": "onnx.py"}, ModelFiles({".onnx": "model.onnx"})),
     "SKLearn": _tabular("sklearn", _file(".joblib", ".pkl", ".pickle")),
@@ -61,4 +79,10 @@ PROGRAMS: Final[Mapping[str, Program]] = {
     "XGBoost": _tabular("xgboost", _file(".xgboost", ".ubj", ".bst", ".xgb", "model.json")),
     "LightGBM": _tabular("lightgbm", _file(".txt", ".lightgbm", ".lgb")),
     "MLflow": _tabular("mlflow", ModelFiles(directory="model"), "mlflow", layers=_MLFLOW),
+    "MLlib": Program(
+        "mllib",
+        {"program.py": "tabular.py", **{f"{name}.py": f"mllib/{name}.py" for name in _MLLIB_FILES}},
+        ModelFiles(directory="model"),
+        _MLLIB,
+    ),
 }

@@ -119,7 +119,7 @@ class EnvironmentServer:
         for layer in signature.layers if layers else ():
             if layer not in layers:
                 raise InvalidError(
-                    f"{format_} with {layer} cannot be served: served are {', '.join(sorted(layers))}; "
+                    f"{format_} with {layer} cannot be served (docs/serving.md lists what can be): "
                     "give the predictor a command that serves it"
                 )
 

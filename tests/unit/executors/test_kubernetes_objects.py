@@ -117,7 +117,7 @@ CRASH = {"exitCode": 3, "message": "no such file"}
         ),
         (
             pod("Pending", waiting("CrashLoopBackOff", lastState={"terminated": CRASH})),
-            "container run keeps ending: exit code 3: no such file",
+            "container run keeps ending: exit code 3\nno such file",
         ),
         (pod("Pending", conditions=[UNSCHEDULABLE]), "no node has room for the pod: 0/1 nodes are available"),
         (pod("Pending", waiting("ContainerCreating")), ""),

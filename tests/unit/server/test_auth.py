@@ -12,7 +12,6 @@ from klever.auth import Resource
 from klever.server.auth import Action
 from klever.server.services import JOBS, MODELS, SERVINGS
 from klever.v1alpha1 import job_service_pb2, model_service_pb2, serving_service_pb2
-from klever.v1alpha1.common_pb2 import StreamLogsRequest
 from klever.v1alpha1.meta_pb2 import ObjectMeta
 from klever.v1alpha1.serving_pb2 import Serving
 
@@ -80,7 +79,7 @@ def test_every_rpc_has_its_action() -> None:
         (
             SERVINGS,
             "StreamLogs",
-            StreamLogsRequest(namespace="n", name="a"),
+            serving_service_pb2.ServingServiceStreamLogsRequest(namespace="n", name="a"),
             Resource("Serving", "n", "a", "logs"),
         ),
         (

@@ -85,8 +85,8 @@ async def test_versions_in_order_and_the_latest(models: ModelHandlers, author: A
         return [v.tag for v in (await models.list_model_versions(asked)).items]
 
     assert await tags() == ["a", "b", "c"]
-    assert await tags(order_by="created") == ["c", "a", "b"]
-    assert await tags(order_by="created desc") == ["b", "a", "c"]
+    assert await tags(order_by="create_time") == ["c", "a", "b"]
+    assert await tags(order_by="create_time desc") == ["b", "a", "c"]
     assert await tags(filter="b") == ["b"]
     found = await models.get_model(pb.GetModelRequest(project="team", model="digits"))
     assert (found.version_count, found.latest.tag) == (3, "b")
@@ -169,10 +169,10 @@ async def test_a_version_shows_what_the_platform_found_in_it(
 ) -> None:
     await author.push("team/digits:v1")
     before = await models.get_model_version(version("digits", "v1"))
-    assert (before.trust, before.HasField("inspection")) == ("", False)
+    assert (before.trust, before.HasField("inspection")) == (pb.ModelVersion.TRUST_UNSPECIFIED, False)
     found = {"content": before.content_digest, "inspectorVersion": VERSION, "files": 3, "codeFormats": [before.format]}
     await record_inspection(store, found, datetime.now(UTC))
     listed = await models.list_model_versions(pb.ListModelVersionsRequest(project="team", model="digits"))
     model = await models.get_model(pb.GetModelRequest(project="team", model="digits"))
     for seen in (await models.get_model_version(version("digits", "v1")), *listed.items, model.latest):
-        assert (seen.trust, seen.inspection.files) == ("code", 3)
+        assert (seen.trust, seen.inspection.files) == (pb.ModelVersion.CODE, 3)

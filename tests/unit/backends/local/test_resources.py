@@ -16,6 +16,7 @@ from klever.backends.local.resources import Resources, check_resources, read_res
         ({"limits": {"cpu": "500m", "memory": "512Mi"}}, Resources(0.5, 512 << 20)),
         ({"limits": {"cpu": 2, "memory": "1.5G", "nvidia.com/gpu": "0"}}, Resources(2.0, 1_500_000_000)),
         ({"limits": {"memory": "1048576"}, "requests": {"cpu": 4}}, Resources(0.0, 1 << 20)),
+        ({"requests": {"memory": "1Gi"}}, Resources(requested_bytes=1 << 30)),
     ],
 )
 def test_quantities_are_limits(resources: dict[str, Any], limits: Resources) -> None:

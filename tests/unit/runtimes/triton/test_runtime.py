@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -181,14 +180,18 @@ def test_what_triton_cannot_serve_is_refused_by_name(bad: Model, words: str) -> 
         TritonRuntime().check(bad)
 
 
-def test_an_mlflow_flavor_whose_packages_are_missing_is_refused_by_name() -> None:
-    served = replace(model(format_="MLflow"), files=("MLmodel",))
-    TritonRuntime().check(served)
-    assert served.signature is not None
-    for flavor, refused in (("sklearn", False), ("spark", True)):
-        flavored = replace(served, signature=replace(served.signature, layers={flavor: 1}))
-        with pytest.raises(InvalidError, match="MLflow with spark") if refused else nullcontext():
-            TritonRuntime().check(flavored)
+@pytest.mark.parametrize(
+    ("format_", "served", "refused"),
+    [("MLflow", "sklearn", "spark"), ("MLlib", "KMeansModel", "ALSModel"), ("MLlib", "mllib.SVMModel", "SVMModel")],
+)
+def test_a_layer_that_a_program_does_not_know_is_refused_by_name(format_: str, served: str, refused: str) -> None:
+    def check(**layers: int) -> None:
+        TritonRuntime().check(model(replace(ADDER, layers=layers), format_))
+
+    check()
+    check(**{served: 1})
+    with pytest.raises(InvalidError, match=f"{format_} with {refused}"):
+        check(**{served: 1, refused: 1})
 
 
 @pytest.mark.parametrize("installed", [None, INSTALLED])
