@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
@@ -33,6 +34,8 @@ from klever.process.variables import check_variables
 __all__ = ["LocalExecutor"]
 
 _STEP_RETRY_S: Final = 2.0
+
+_log = logging.getLogger(__name__)
 
 
 class LocalExecutor:
@@ -223,6 +226,10 @@ class LocalExecutor:
                 except KleverError as error:
                     self._note(uid, error.message)
                     await asyncio.sleep(_STEP_RETRY_S)
+                except Exception as error:  # noqa: BLE001 - a task that stays would hold its place
+                    _log.exception("the next step of task %s cannot be started", uid)
+                    await self._fail(uid, f"an internal error: {error}")
+                    return
                 else:
                     return
         finally:
