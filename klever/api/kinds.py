@@ -1,7 +1,8 @@
 """The table of kinds. A row has everything that distinguishes a kind from others.
 
-To add a kind, write its proto message and its service, its controller, and one row of `KINDS`. The API, the command
-line, the stores, the metrics and the RBAC roles follow from the row.
+To add a kind, write its proto message and its service, and one row of `KINDS`. The API, the command line, the stores,
+the metrics and the RBAC roles follow from the row, which also names the controllers that watch the kind. A controller
+has a row in the table of `klever/cmd/control.py`.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ _RUNNERS: Final = {
     "XGBoost": "xgboost_runner",
     "LightGBM": "lightgbm_runner",
 }
-"""The module that runs a model of a format. A format without one has no maintained framework."""
+"""The module that runs a model, by format. Formats without one have no maintained framework."""
 _MAX_VARIABLE: Final = 1 << 16
 _NUMBER: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?(e-?[0-9]{1,2})?")
 
@@ -43,7 +43,7 @@ class BuiltIn:
     program: Path = field(default=_PROGRAM)
 
     def check(self, env: Mapping[str, str]) -> None:
-        """Raise `InvalidError` for INPUTS that is not a list of tensors, and for TOLERANCE that is not a number."""
+        """Raise `InvalidError` if INPUTS is not a list of tensors or TOLERANCE is not a number."""
         text = env.get("INPUTS", "")
         if text and not _is_list(text):
             message = 'must be a JSON list such as [{"name": "data", "dType": "float32", "size": [-1, 3, 224, 224]}]'
@@ -53,7 +53,7 @@ class BuiltIn:
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """What the program needs to know: its steps, and how to run both models."""
+        """Return the program's options: its steps, and how to run both models."""
         runner, target = _RUNNERS.get(self.source, ""), _RUNNERS.get(self.target, "")
         missing = " and ".join(name for name, found in ((self.source, runner), (self.target, target)) if not found)
         return {
@@ -65,7 +65,7 @@ class BuiltIn:
         }
 
     def then(self, following: BuiltIn) -> BuiltIn:
-        """Return the converter that runs the steps of both, in the same environment."""
+        """Return the converter that runs the steps of both in the same environment."""
         return replace(
             self,
             target=following.target,
@@ -98,7 +98,7 @@ _PAIRS: Final = (
 
 
 def _chained(pairs: tuple[BuiltIn, ...]) -> Mapping[tuple[str, str], BuiltIn]:
-    """Return the pairs by source and target, with the pairs that two of them make in the same environment."""
+    """Return the pairs by source and target, including combinations of two pairs with the same environment."""
     chains = (
         first.then(second)
         for first in pairs

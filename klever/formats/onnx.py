@@ -218,7 +218,7 @@ def _tensor(value: ValueInfoProto) -> Tensor:
 def _text(value: object) -> str:
     """Return a name; protobuf returns bytes for what is not UTF-8."""
     if not isinstance(value, str):
-        raise InvalidError(f"a name is not UTF-8: {value!r}")
+        raise InvalidError(f"a name must be UTF-8: {value!r}")
     return value
 
 

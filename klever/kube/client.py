@@ -1,4 +1,4 @@
-"""The typed client: the verbs of Kubernetes' API for our kinds.
+"""The typed client: the verbs of Kubernetes' API for Klever's kinds.
 
 Source: kubernetes.io/docs/reference/using-api/api-concepts.
 """
@@ -27,11 +27,11 @@ MANAGER = "klever"
 """The field manager of everything that Klever writes."""
 
 _SECONDS = 25.0
-"""Less than the clients of Klever's API wait (30 s): they should learn which server does not answer."""
+"""Shorter than the timeout of Klever's own clients (30 s), so that they learn which server does not answer."""
 WATCH_SECONDS = (240, 300)
-"""The server ends a watch after a time between these, so that many that began together do not end together."""
+"""The server ends a watch after a time between these, so that watches that began together end at different times."""
 _SILENCE_SECONDS = 120.0
-"""Bookmarks come every minute: a watch that is silent for longer is dead."""
+"""Bookmarks come every minute, so a watch without events for longer is dead."""
 _MAX_LINE = 16 << 20
 _MAX_LOG_LINE = 64 << 10
 _POD = Kind("", "v1", "Pod", "pods")
@@ -46,7 +46,7 @@ def _dry(dry_run: bool) -> dict[str, str]:
 
 
 class KubeClient:
-    """One API server as one user. Every call has a deadline; errors are `klever.errors`."""
+    """A client of one API server as one user. Every call has a deadline. Errors are those of `klever.errors`."""
 
     def __init__(self, transport: Transport, config: KubeConfig) -> None:
         self._transport = transport
@@ -78,7 +78,7 @@ class KubeClient:
         return found
 
     async def reach(self, kind: Kind, namespace: str = "", *, resource_version: str) -> None:
-        """Raise `ExpiredError` if everything that the server has is older: its data was restored from a backup."""
+        """Raise `ExpiredError` if the server's data is older, because it was restored from a backup."""
         query = {"limit": "1", "resourceVersion": resource_version, "resourceVersionMatch": "NotOlderThan"}
         await self.raw("GET", _path(kind, namespace), query=query)
 
@@ -104,8 +104,13 @@ class KubeClient:
             "PATCH", kind, namespace, name, subresource, body=patch, query=query, content_type=_MERGE
         )
 
+<<<<<<< HEAD
     async def apply(self, kind: Kind, obj: Object, *, force: bool = True, dry_run: bool = False) -> Object:
         """Apply on the server. With `force`, named fields that others manage become Klever's."""
+=======
+    async def apply(self, kind: Kind, obj: Object, *, force: bool = True) -> Object:
+        """Server-side apply. With `force`, Klever takes over named fields of other managers."""
+>>>>>>> main
         metadata = obj["metadata"]
         return await self._object(
             "PATCH",
@@ -117,6 +122,7 @@ class KubeClient:
             content_type=_APPLY,
         )
 
+<<<<<<< HEAD
     async def delete(
         self,
         kind: Kind,
@@ -128,6 +134,10 @@ class KubeClient:
         dry_run: bool = False,
     ) -> None:
         """Delete an object; the server deletes its dependents afterwards."""
+=======
+    async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str = "", resource_version: str = "") -> None:
+        """Delete an object. The server deletes its dependents afterwards."""
+>>>>>>> main
         options = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
@@ -139,9 +149,9 @@ class KubeClient:
     async def watch(
         self, kind: Kind, namespace: str = "", *, labels: str = "", fields: str = "", resource_version: str
     ) -> AsyncGenerator[tuple[str, Object], None]:
-        """Yield event types and objects after `resource_version`, bookmarks among them; ends when the server ends it.
+        """Yield event types and objects after `resource_version`, including bookmarks. Ends when the server ends it.
 
-        Raises `ExpiredError` if the version is too old, `UnavailableError` if the stream is cut or silent.
+        Raises `ExpiredError` if the version is too old, `UnavailableError` if the stream breaks or has no events.
         """
         query = _given({"labelSelector": labels, "fieldSelector": fields, "resourceVersion": resource_version})
         seconds = random.randint(*WATCH_SECONDS)  # noqa: S311 - spreads load
@@ -170,7 +180,7 @@ class KubeClient:
     async def _object(
         self, method: str, kind: Kind, namespace: str, name: str, subresource: str = "", **request: Any
     ) -> Object:
-        """Call for one object, never for a collection, whose path has no name."""
+        """Send a request for one object. Raises `InvalidError` without a name, which would address the collection."""
         if not name or (kind.namespaced and not namespace):
             missing = "metadata.namespace" if name else "metadata.name"
             raise InvalidError(violations=(FieldViolation(missing, "is required"),))
@@ -190,12 +200,12 @@ class KubeClient:
         return no_api_server(f"{method} {path} at {self.config.server}", told)
 
     async def raw(self, method: str, path: str, *, deadline: float = _SECONDS, **request: Any) -> Any:
-        """Send a request to any path; returns the JSON of the answer. See `Transport.call`."""
+        """Send a request to any path, and return the JSON of the response. See `Transport.call`."""
         return await self._transport.call(method, path, deadline=deadline, **request)
 
 
 async def _lines(content: Any) -> AsyncIterator[bytes]:
-    """Yield the lines of a stream. Half a line at its end is dropped: its event comes again."""
+    """Yield the lines of a stream. An incomplete last line is dropped, because its event comes again."""
     rest = b""
     while True:
         async with asyncio.timeout(_SILENCE_SECONDS):
@@ -207,11 +217,11 @@ async def _lines(content: Any) -> AsyncIterator[bytes]:
             if line:
                 yield line
         if len(rest) > _MAX_LINE:
-            raise ExhaustedError(f"a watch event has more than {_MAX_LINE} bytes")
+            raise ExhaustedError(f"a watch event must have at most {_MAX_LINE} bytes")
 
 
 async def _log_lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """Yield the lines of a container's log. A program may be silent for hours; a long line comes in pieces."""
+    """Yield the lines of a container's log. A program may print nothing for hours. A long line comes in pieces."""
     rest = b""
     while chunk := await content.readany():
         *lines, rest = (rest + chunk).split(b"\n")
@@ -236,14 +246,14 @@ def _path(kind: Kind, namespace: str, *rest: str) -> str:
 
 
 def _segment(value: str) -> str:
-    """Quote a name. Refuse one that would lead elsewhere in a path (Kubernetes: IsValidPathSegmentName)."""
+    """Quote a name. Raises for a name that would change the path (Kubernetes: IsValidPathSegmentName)."""
     if value in (".", "..") or "/" in value or "%" in value:
         raise InvalidError(violations=(FieldViolation("metadata.name", f"invalid name {value!r}"),))
     return quote(value, safe="")
 
 
 def _named(kind: Kind, obj: Object) -> Object:
-    """Add what lists leave out of their items: the kind."""
+    """Add the kind, which lists omit from their items."""
     obj.setdefault("apiVersion", kind.api_version)
     obj.setdefault("kind", kind.kind)
     return obj

@@ -16,7 +16,7 @@ __all__ = ["make_task"]
 
 
 def make_task(job: Object, limits: Limits, *, allow_code: bool) -> Task:
-    """Return the task of a job that `tasks.check` passed; raises `InvalidError` for an invalid reference."""
+    """Return the task of a job that passed `tasks.check`. Raises `InvalidError` for an invalid reference."""
     spec, metadata = job["spec"], job["metadata"]
     seconds = limits.task_seconds
     converter = tasks.conversion(spec)
@@ -44,7 +44,7 @@ def make_task(job: Object, limits: Limits, *, allow_code: bool) -> Task:
 
 
 def _registries(spec: dict[str, Any]) -> tuple[RegistryAccess, ...]:
-    """Return what the task reaches: it reads the model, and writes the desired tag, or the model if there is none."""
+    """Return the task's access: it reads the model, and writes the desired tag, or the model if there is none."""
     model = Reference.parse(spec["model"])
     target = Reference.parse(spec["desiredTag"]) if spec.get("desiredTag") else model
     write = RegistryAccess(target.host, target.repository, push=True)

@@ -1,4 +1,4 @@
-"""The steps of every conversion: convert, run both models, report how far they differ."""
+"""The steps of every conversion: convert, run both models, and report their differences."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def convert(request: Mapping[str, Any], env: Mapping[str, str]) -> None:
         sys.exit(_shortened(str(error)))
     except Exception as error:  # of a damaged model, or of a framework: the job's log has where
         traceback.print_exc(file=sys.stdout)
-        sys.exit(_shortened(f"the model cannot be converted: {type(error).__name__}: {error}"))
+        sys.exit(_shortened(f"cannot convert the model: {type(error).__name__}: {error}"))
     Path(request["report"]).write_text(json.dumps(report))
     if not report["passed"]:
         sys.exit(_failure(report))
 
 
 def _steps(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[str, str]) -> None:
-    """Run each pair's module. What a step but the last one writes is beside the output."""
+    """Run each pair's module. Intermediate models are next to the output."""
     steps = request["options"]["steps"]
     for index, step in enumerate(steps):
         target = output if index == len(steps) - 1 else output.with_name(f"step{index}")
@@ -51,7 +51,7 @@ def _steps(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[s
 
 
 def _compare(model: Path, output: Path, request: Mapping[str, Any], tolerance: float) -> dict[str, Any]:
-    """Return the report. A side without a runner cannot run any more."""
+    """Return the report. A model without a runner is not run."""
     options = request["options"]
     source, target = options["runner"], options["target_runner"]
     if not target:
@@ -69,7 +69,7 @@ def _load(name: str, model: Path, request: Mapping[str, Any]) -> Any:
 
 
 def _shortened(message: str) -> str:
-    """Return the beginning of a message: some tools put the whole model into theirs."""
+    """Return the beginning of a message, because some tools print the whole model."""
     return message if len(message) <= _MAX_MESSAGE else f"{message[:_MAX_MESSAGE]}…"
 
 

@@ -126,7 +126,7 @@ def test_a_name_in_a_graph_that_is_no_text_is_said(tmp_path: Path, name: bytes) 
     save_onnx(tmp_path, [value], [helper.make_node("Identity", ["x"], ["y"])])
     content = (tmp_path / "m.onnx").read_bytes()
     (tmp_path / "m.onnx").write_bytes(content.replace(name, b"\xfe" * len(name)))
-    with pytest.raises(InvalidError, match="a name is not UTF-8"):
+    with pytest.raises(InvalidError, match="a name must be UTF-8"):
         read(tmp_path)
 
 
