@@ -104,13 +104,8 @@ class KubeClient:
             "PATCH", kind, namespace, name, subresource, body=patch, query=query, content_type=_MERGE
         )
 
-<<<<<<< HEAD
     async def apply(self, kind: Kind, obj: Object, *, force: bool = True, dry_run: bool = False) -> Object:
-        """Apply on the server. With `force`, named fields that others manage become Klever's."""
-=======
-    async def apply(self, kind: Kind, obj: Object, *, force: bool = True) -> Object:
         """Server-side apply. With `force`, Klever takes over named fields of other managers."""
->>>>>>> main
         metadata = obj["metadata"]
         return await self._object(
             "PATCH",
@@ -122,7 +117,6 @@ class KubeClient:
             content_type=_APPLY,
         )
 
-<<<<<<< HEAD
     async def delete(
         self,
         kind: Kind,
@@ -134,10 +128,6 @@ class KubeClient:
         dry_run: bool = False,
     ) -> None:
         """Delete an object; the server deletes its dependents afterwards."""
-=======
-    async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str = "", resource_version: str = "") -> None:
-        """Delete an object. The server deletes its dependents afterwards."""
->>>>>>> main
         options = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
