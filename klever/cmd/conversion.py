@@ -8,8 +8,8 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +31,7 @@ from klever.inspection.inspector import inspect
 from klever.limits import DEFAULTS
 from klever.process import Level, Network, ProcessManager, ProcessSpec, Sandbox
 from klever.process.memory import check_total, machine_memory, shortage
+from klever.process.removal import remove_tree
 from klever.process.sandbox.choose import choose
 from klever.tasks import report
 
@@ -63,8 +64,7 @@ def convert_directory(source: Path, target: str, output: Path, variables: Mappin
     formats.check_layout(name, source / _MODEL)
     if described.signature is None and format_.extractable:
         described = replace(described, signature=format_.read_signature(source / _MODEL))
-    with tempfile.TemporaryDirectory(prefix="klever-convert-") as name_:
-        work = Path(name_)
+    with _working_directory() as work:
         _prepare(found, source / _MODEL, described, work)
         compared = asyncio.run(_run(found, (source / _MODEL).resolve(), work, variables, memory))
         converted = work / "output" / _MODEL
@@ -77,6 +77,16 @@ def convert_directory(source: Path, target: str, output: Path, variables: Mappin
         )
         (output / report.NAME).write_text(json.dumps(compared, indent=1) + "\n")
     return f"{output}: {target}; {report.summarize(compared)}" if compared else f"{output}: {target}"
+
+
+@contextmanager
+def _working_directory() -> Iterator[Path]:
+    """Create a directory, and delete it with what a program wrote there, however deep."""
+    work = Path(tempfile.mkdtemp(prefix="klever-convert-"))
+    try:
+        yield work
+    finally:
+        remove_tree(work)
 
 
 def _prepare(found: Converter, model: Path, described: ModelMetadata, work: Path) -> None:
