@@ -102,9 +102,10 @@ class ProcessManager:
         spec = replace(spec, log_bytes=spec.log_bytes or self._log_bytes)
         record = self._record(spec.id)
         if record and not record.exited:
-            if record.shim:
+            if record.shim is None:
+                await end_orphans(record)
+            elif record.begun:
                 return record.state()
-            await end_orphans(record)
         directory = self.directory(spec.id)
         with disk_errors(directory):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -198,9 +199,9 @@ class ProcessManager:
                 return record
             if answer != "busy":
                 raise start_error(spec.id, answer)
-            if record and record.shim and not record.exited:
+            if record and record.shim and record.begun and not record.exited:
                 return record
-            await asyncio.sleep(_BUSY_POLL_S)  # a shim that has not written its record yet, or has recorded the end
+            await asyncio.sleep(_BUSY_POLL_S)  # a shim that has not started its program yet, or has recorded the end
 
     def _run(self, spec: ProcessSpec, directory: Path) -> Run:
         """Return what the shim starts. Create the directories that a sandboxed process owns."""
