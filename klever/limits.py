@@ -52,6 +52,7 @@ class Limits:
     task_memory_bytes: int = _limit(2 << 30, "bytes", "the resident memory of a job's task that asks for no other")
     job_memory_bytes: int = _limit(64 << 30, "bytes", "the memory that a job may ask for, or its conversion may need")
     task_seconds: int = _limit(3600, "seconds", "the run time of a job's task, whatever its spec allows")
+    reading_seconds: int = _limit(120, "seconds", "the processor time to inspect a model, and to read its signature")
     concurrent_renders: int = _limit(4, "renders", "the calls of RenderServing at a time")
     log_bytes: int = _limit(10 << 20, "bytes", "the log of a replica, task or part; one older part is kept in addition")
     model_files: int = _limit(100_000, "files", "the files of a model, and the members of an archive in one")

@@ -133,7 +133,7 @@ class Launcher:
                 env={**self._environment(predictor), **launch.env},
                 cwd=directory / "work",
                 labels={_LABEL: str(slot.key)},
-                memory_bytes=resources.memory_bytes or None,
+                memory_bytes=resources.memory_bytes or self._room.share,
                 cpu=resources.cpu or None,
                 sandbox=self._sandbox(slot, predictor, parts, launch),
             )

@@ -22,6 +22,11 @@ class Room:
         self._available = available or (lambda: machine_memory().available)
         self._requested: dict[str, int] = {}
 
+    @property
+    def share(self) -> int:
+        """The memory that a replica may use if it has no limit of its own: no model can use up the machine."""
+        return self._total * 3 // 4
+
     def take(self, process: str, requested: int) -> None:
         """Admit a process before its start. Raises `ExhaustedError`, reason NO_MEMORY."""
         self._requested.pop(process, None)
