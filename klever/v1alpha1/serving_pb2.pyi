@@ -116,10 +116,16 @@ class Strategy(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TYPE_FIELD_NUMBER: _builtins.int
+    MAX_SURGE_FIELD_NUMBER: _builtins.int
     PROGRESS_DEADLINE_SECONDS_FIELD_NUMBER: _builtins.int
     type: _builtins.str
     """RollingUpdate, the default, starts and probes the new processes before the old ones end: there must be room for both.
     Recreate ends the old ones first, and nothing answers their requests until the new ones do.
+    """
+    max_surge: _builtins.str
+    """How many processes a RollingUpdate may run beside those that a predictor asks for: a number, or a percentage of those.
+    100% by default: all new processes start before an old one ends, and requests never mix. With less, old and new
+    processes share the requests meanwhile.
     """
     progress_deadline_seconds: _builtins.int
     """A rollout that made no progress for so many seconds has failed, with the reason ProgressDeadlineExceeded. 600 by
@@ -129,11 +135,12 @@ class Strategy(_message.Message):
         self,
         *,
         type: _builtins.str = ...,
+        max_surge: _builtins.str = ...,
         progress_deadline_seconds: _builtins.int | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_progress_deadline_seconds", b"_progress_deadline_seconds", "progress_deadline_seconds", b"progress_deadline_seconds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_progress_deadline_seconds", b"_progress_deadline_seconds", "progress_deadline_seconds", b"progress_deadline_seconds", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_progress_deadline_seconds", b"_progress_deadline_seconds", "max_surge", b"max_surge", "progress_deadline_seconds", b"progress_deadline_seconds", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__progress_deadline_seconds: _TypeAlias = _typing.Literal["progress_deadline_seconds"]  # noqa: Y015
     _WhichOneofArgType__progress_deadline_seconds: _TypeAlias = _typing.Literal["_progress_deadline_seconds", b"_progress_deadline_seconds"]  # noqa: Y015

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -62,4 +63,6 @@ def _plain(field: str, value: Any) -> str:
     if field == "model":
         name, at, digest = str(value).partition("@")
         return f"{name}{at}{digest[:_DIGEST_SHOWN]}"
-    return f"{value}%" if field == "traffic" else str(value)
+    if field == "traffic":
+        return f"{value}%"
+    return str(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,8 @@ from klever.store.kubernetes import KubernetesStore
 from klever.store.validation import SchemaAdmission
 from tests.contract.codec import CodecContract
 from tests.contract.corpus import CorpusContract
-from tests.contract.store import StoreContract, serving
+from tests.contract.store import Others, StoreContract, serving
+from tests.kubectl import Given
 
 
 @pytest.fixture
@@ -119,6 +122,16 @@ class TestKubernetesStore(StoreContract):
     @pytest.fixture
     def store(self, kube_client: KubeClient) -> KubernetesStore:
         return KubernetesStore(kube_client, SchemaAdmission())
+
+    @pytest.fixture(params=[(), ("--server-side", "--force-conflicts")], ids=["client-side", "server-side"])
+    def others(self, request: pytest.FixtureRequest, kubeconfig: Path, tmp_path: Path) -> Others:
+        """kubectl apply, as it works by default and on the server."""
+        kubectl = Given(kubeconfig, tmp_path).kubectl
+
+        async def write(obj: Object) -> None:
+            await asyncio.to_thread(kubectl, "apply", *request.param, "-f", "-", stdin=json.dumps(obj))
+
+        return write
 
 
 class TestCodec(CodecContract):
