@@ -7,7 +7,8 @@ import asyncio
 import json
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +31,7 @@ from klever.formats import Trust
 from klever.inspection.inspector import inspect
 from klever.limits import DEFAULTS
 from klever.process import Level, Network, ProcessManager, ProcessSpec, Sandbox
+from klever.process.removal import remove_tree
 from klever.process.sandbox.choose import choose
 from klever.tasks import report
 
@@ -113,8 +115,7 @@ def _convert(source: Path, target: str, output: Path, variables: Mapping[str, st
     formats.check_layout(name, source / _MODEL)
     if described.signature is None and format_.extractable:
         described = replace(described, signature=format_.read_signature(source / _MODEL))
-    with tempfile.TemporaryDirectory(prefix="klever-convert-") as name_:
-        work = Path(name_)
+    with _working_directory() as work:
         _prepare(found, source / _MODEL, described, work)
         compared = asyncio.run(_run(found, (source / _MODEL).resolve(), work, variables))
         converted = work / "output" / _MODEL
@@ -127,6 +128,16 @@ def _convert(source: Path, target: str, output: Path, variables: Mapping[str, st
         )
         (output / report.NAME).write_text(json.dumps(compared, indent=1) + "\n")
     print(escaped(f"{output}: {target}; {report.summarize(compared)}" if compared else f"{output}: {target}"))
+
+
+@contextmanager
+def _working_directory() -> Iterator[Path]:
+    """Create a directory, and delete it with what a program wrote there, however deep."""
+    work = Path(tempfile.mkdtemp(prefix="klever-convert-"))
+    try:
+        yield work
+    finally:
+        remove_tree(work)
 
 
 def _prepare(found: Converter, model: Path, described: ModelMetadata, work: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from klever.api.kinds import Kind, Object
 
-__all__ = ["Applied", "applied_by", "declare", "merge_patch"]
+__all__ = ["Applied", "applied_by", "declare", "difference", "merge_patch"]
 
 Applied = dict[str, list[str]]
 """The merged metadata that the last apply set: field -> keys, sorted."""
@@ -25,6 +25,19 @@ def merge_patch(target: Any, patch: Any) -> Any:
         else:
             result[key] = merge_patch(result.get(key), value)
     return result
+
+
+def difference(old: Object, new: Object) -> Object:
+    """Return the merge patch that makes `new` of `old`."""
+    patch: Object = {name: None for name in old if name not in new}
+    for name, value in new.items():
+        before = old.get(name)
+        if isinstance(value, dict) and isinstance(before, dict):
+            if part := difference(before, value):
+                patch[name] = part
+        elif value != before or name not in old:
+            patch[name] = value
+    return patch
 
 
 def applied_by(obj: Object) -> Applied:

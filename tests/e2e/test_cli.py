@@ -235,11 +235,11 @@ def test_a_job_is_cancelled(platform: Platform) -> None:
         "spec": {"model": "127.0.0.1:1/team/away:v1", "extraction": {"format": "ONNX"}},
     }
     platform.run("klever", "apply", "-f", "-", stdin=json.dumps(manifest))
-    until(lambda: "again in" in platform.run("klever", "logs", "modeljob", "endless", check=False).stdout)
+    until(lambda: "next attempt in" in platform.run("klever", "logs", "modeljob", "endless", check=False).stdout)
     platform.run("klever", "cancel", "modeljob", "endless")
     until(lambda: platform.get("modeljobs", "endless")["status"]["phase"] == "Failed")
     assert "cancel" in json.dumps(platform.get("modeljobs", "endless")["status"]).lower()
-    assert "again in" in platform.run("klever", "logs", "modeljob", "endless").stdout
+    assert "next attempt in" in platform.run("klever", "logs", "modeljob", "endless").stdout
 
 
 def test_predict_by_example_and_by_file(platform: Platform, tmp_path: Path) -> None:

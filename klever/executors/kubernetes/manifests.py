@@ -1,4 +1,4 @@
-"""The objects of a task: a Job of its own name, and a Secret with what its containers read.
+"""The objects of a task: a Job with its name, and a Secret for its containers.
 
 The pod meets the restricted standard (kubernetes.io/docs/concepts/security/pod-security-standards). Its containers run
 in the order of the task's steps and share /work:
@@ -27,11 +27,11 @@ from klever.kube.pods import LOG, RESTRICTED, pod_security
 __all__ = ["CANCELLED", "TASK", "UNSTARTABLE", "job", "secret", "secret_name"]
 
 TASK: Final = "kleveross.io/task"
-"""Label of a task's Job, pod and Secret: the uid of the task."""
+"""The label of a task's Job, pod and Secret: the uid of the task."""
 CANCELLED: Final = "kleveross.io/cancelled"
-"""Annotation of a Job whose task was cancelled."""
+"""The annotation of a Job whose task was cancelled."""
 UNSTARTABLE: Final = "kleveross.io/unstartable"
-"""Annotation of a Job that can never start: the reason."""
+"""The annotation of a Job that can never start: the reason."""
 _WORK: Final = "/work"
 _DOCUMENT: Final = "/etc/klever/task/task.json"
 _GRACE_S: Final = 5
@@ -42,7 +42,7 @@ def secret_name(task: str) -> str:
 
 
 def secret(task: Task, settings: PodSettings) -> Object:
-    """Return the Secret with one document for each step of the platform's own program."""
+    """Return the Secret with one document for each step of the platform's program."""
     documents = {step: _document(task, step, settings) for step in _own_steps(task)}
     return {
         "metadata": _metadata(secret_name(task.name), task, settings),
@@ -102,7 +102,7 @@ def _pod(task: Task, settings: PodSettings) -> dict[str, Any]:
 
 
 def _own_steps(task: Task) -> tuple[str, ...]:
-    """Return the steps of the platform's own program."""
+    """Return the steps of the platform's program."""
     return ("fetch", "push") if task.program else ("run",)
 
 
@@ -144,7 +144,7 @@ def _container(task: Task, name: str, image: str, argv: list[str], directory: st
 def _with_variables(
     container: dict[str, Any], given: Sequence[Mapping[str, Any]], settings: PodSettings
 ) -> dict[str, Any]:
-    """Set the variables of a container. Klever's own come last, so that they win."""
+    """Set the variables of a container. Klever's come last, so that they take precedence."""
     directory = container["workingDir"]
     own = {**settings.env, "KLEVER_TERMINATIONLOG": LOG, "HOME": directory, "TMPDIR": directory}
     container["env"] = [*given, *({"name": name, "value": value} for name, value in own.items())]

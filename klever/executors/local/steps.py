@@ -1,11 +1,11 @@
-"""The processes of a task in their order: its one step, or fetch, work and push.
+"""The processes of a task in order: its only step, or fetch, work and push.
 
     DIRECTORY/task/task.json  the task, without secrets, for the next step after a restart
     DIRECTORY/work/spec.json  the document of a step that has secrets
     DIRECTORY/work/input/     written by fetch, read by the program of the step work
     DIRECTORY/work/output/    written by the program, read by push
 
-The step work may run the model's code: it sees neither secrets nor sockets, and has no network.
+The step `work` may run the model's code: it sees neither secrets nor sockets, and has no network.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _LEAST_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Provision:
-    """What a task gets at its start: the `secrets` of its registries, and what its sandbox may read and reach."""
+    """The secrets of a task's registries, and the paths and sockets that its sandbox may use."""
 
     secrets: Mapping[str, Any] = field(default_factory=dict)
     read: tuple[Path, ...] = ()
@@ -46,7 +46,7 @@ class Provision:
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Lays out the directory of a task for each step, and describes the step's process.
+    """Prepares the directory of a task for each step, and describes the step's process.
 
     `command` and `env` are as in `LocalExecutor`; `provide` resolves a task's secrets.
     """
@@ -72,21 +72,21 @@ class Steps:
         return self._step(process, task, "fetch" if task.program else "run", deadline)
 
     def remain(self, state: ProcessState) -> bool:
-        """Report whether a process that has ended is followed by another step."""
+        """Return whether another step follows an ended process."""
         return _is_unfinished(state) and self._document(state.spec.id).exists()
 
     def are_cut(self, state: ProcessState) -> bool:
-        """Report whether `end` kept the next step of a process from following."""
+        """Return whether `end` has prevented the next step of a process."""
         return _is_unfinished(state) and not self._document(state.spec.id).exists()
 
     def end(self, process: str) -> None:
-        """Let no step follow, also after a restart."""
+        """Prevent further steps, also after a restart."""
         document = self._document(process)
         with disk_errors(document):
             document.unlink(missing_ok=True)
 
     async def next(self, state: ProcessState, say: Callable[[str], None]) -> ProcessSpec:
-        """Return the process of the step after one that has ended. `say` receives the progress of its environment.
+        """Return the process of the step after an ended one. `say` receives the progress of its environment.
 
         Raises the errors of `EnvironmentManager.ensure`.
         """
@@ -101,7 +101,7 @@ class Steps:
         return self.processes.directory(process) / "task" / "task.json"
 
     def _step(self, process: str, task: Task, name: str, deadline: str) -> ProcessSpec:
-        """Return a process of the platform's own program."""
+        """Return a process of the platform's program."""
         work = self._clean(process)
         if name == "fetch":
             task = replace(task, registries=tuple(access for access in task.registries if not access.push))

@@ -1,4 +1,4 @@
-"""Envoy's routes: an allow-list from top to bottom. Everything else is refused."""
+"""Envoy's routes: an allow-list from top to bottom. All other requests are rejected."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _UNTRANSCODED: dict[str, Any] = {
         }
     }
 }
-"""Part of every route but those of the API, whose transcoder answers 404 to everything but methods."""
+"""Part of every route, except those of the API, whose transcoder answers 404 to unknown methods."""
 
 
 def route_configuration(gateway: Gateway, routes: Iterable[Route]) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def _regex(pattern: str) -> dict[str, Any]:
 
 
 def _unless(header: str, matches: dict[str, Any]) -> dict[str, Any]:
-    """Match requests without this header and value. A missing header would match nothing, inverted or not."""
+    """Match requests without this header value. By default, a missing header would never match."""
     return {"name": header, "string_match": matches, "invert_match": True, "treat_missing_header_as_empty": True}
 
 
@@ -91,7 +91,7 @@ _PEER: dict[str, Any] = {
         }
     ]
 }
-"""Part of routes to the platform itself: who connected. Envoy would append its own address for loopback clients."""
+"""Part of routes to the platform itself: the client's address. Envoy would append its own for loopback clients."""
 
 
 def _registry() -> dict[str, Any]:
@@ -121,7 +121,7 @@ def _api() -> list[dict[str, Any]]:
 
 
 def serving_routes(route: Route) -> list[dict[str, Any]]:
-    """Return the entries of one Serving, those of header matches first."""
+    """Return the entries of one Serving, header matches first."""
     shared = tuple(t for t in route.targets if not t.matches)
     groups = [(match, (t,)) for t in route.targets for match in t.matches] + ([((), shared)] if shared else [])
     return [entry for match, targets in groups for entry in _entries(route.key, match, targets)]
@@ -130,7 +130,7 @@ def serving_routes(route: Route) -> list[dict[str, Any]]:
 def _entries(key: RouteKey, match: Match, targets: tuple[Target, ...]) -> Iterator[dict[str, Any]]:
     """Yield the entries of targets that share the requests of a match.
 
-    A path goes to the targets that publish it. One that publishes every path does not widen another's allow-list.
+    A path goes to the targets that publish it. A target that publishes every path does not widen another's allow-list.
     """
     protocols = sorted({t.protocol for t in targets}, key=lambda protocol: (protocol == ANY, protocol.name))
     for protocol in protocols:
@@ -171,7 +171,7 @@ def _shared(
     key: RouteKey, match: dict[str, Any], shares: dict[str, int], guard: dict[str, Any], rewrite: dict[str, Any]
 ) -> dict[str, Any]:
     if not shares:
-        message = f"serving {key.serving} in {key.namespace} is not ready: no predictor takes requests now"
+        message = f"serving {key.serving} in {key.namespace} has no predictor that is ready"
         return _refuse(match, 503, message)
     return _weighted(match, shares, guard, rewrite)
 
@@ -186,7 +186,7 @@ def _weighted(
         "match": match,
         "route": route,
         "typed_per_filter_config": filters,
-        "request_headers_to_remove": ["authorization"],  # the token of the platform is not the model's to know
+        "request_headers_to_remove": ["authorization"],  # the model must not see the token of the platform
     }
 
 

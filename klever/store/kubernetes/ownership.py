@@ -1,7 +1,8 @@
 """Ownership of fields in server-side apply (Kubernetes: managedFields).
 
-An apply owns the whole spec, as in every store: it removes what it does not name, whichever tool wrote that. So it first
-takes over the fields of the spec from all other managers, also those that `kubectl apply` and `kubectl scale` wrote.
+An apply owns the whole spec, as in every store: it removes what it does not name, whichever tool wrote that. So it
+first takes over the fields of the spec from all other managers. Those of the scale subresource stay with autoscalers
+and `kubectl scale`, which change the number of replicas beside the file.
 Labels and annotations merge, and belong to the call that set them.
 
 Fields without an owner are taken over too. An API server drops all managedFields when a write contains fields that its
@@ -15,7 +16,7 @@ from typing import Any
 from klever.api.kinds import Object
 from klever.kube import MANAGER
 
-__all__ = ["claim", "is_orphan", "take_over"]
+__all__ = ["claim", "is_orphan", "last_writer", "take_over"]
 
 
 def is_orphan(obj: Object) -> bool:
@@ -33,11 +34,10 @@ def claim(obj: Object) -> Object:
 def take_over(obj: Object) -> dict[str, Any] | None:
     """Return the merge patch that moves all fields of the spec to our apply; None if it owns them all."""
     entries = _entries(obj)
-    others = [e for e in entries if not _applied(e) and "f:spec" in e["fieldsV1"]]
+    others = [e for e in entries if not _applied(e) and not e.get("subresource") and "f:spec" in e["fieldsV1"]]
     if not others:
         return None
-    blank = {field: others[0][field] for field in ("apiVersion", "time", "fieldsType") if field in others[0]}
-    blank |= {"manager": MANAGER, "operation": "Apply", "fieldsV1": {}}
+    blank = others[0] | {"manager": MANAGER, "operation": "Apply", "fieldsV1": {}}
     applied = next((e for e in entries if _applied(e)), blank)
     spec: dict[str, Any] = applied["fieldsV1"].get("f:spec", {})
     for entry in others:
@@ -47,6 +47,13 @@ def take_over(obj: Object) -> dict[str, Any] | None:
     return {
         "metadata": {"resourceVersion": obj["metadata"]["resourceVersion"], "managedFields": [*rest, mine]},
     }
+
+
+def last_writer(obj: Object) -> str:
+    """Return the manager other than Klever that wrote the spec last; empty if that was Klever, or is not known."""
+    entries = [e for e in _entries(obj) if "f:spec" in e.get("fieldsV1", {})]
+    last = max(entries, key=lambda e: (e.get("time", ""), e["manager"] != MANAGER), default=None)
+    return str(last["manager"]) if last is not None and last["manager"] != MANAGER else ""
 
 
 def _entries(obj: Object) -> list[dict[str, Any]]:

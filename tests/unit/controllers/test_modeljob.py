@@ -105,7 +105,7 @@ def test_what_can_never_run_is_refused_before_it_starts() -> None:
 
 
 def test_a_cancelled_job_ends_its_task() -> None:
-    decision = decide(seen(task(TaskPhase.RUNNING), metadata={"annotations": {"kleveross.io/cancel": "true"}}))
+    decision = decide(seen(task(TaskPhase.RUNNING), spec={"cancel": True}))
     assert decision.cancel_task
     assert decision.status is not None
     assert decision.status["conditions"][1]["reason"] == "Cancelled"
@@ -113,7 +113,7 @@ def test_a_cancelled_job_ends_its_task() -> None:
 
 def test_a_task_that_has_succeeded_is_not_cancelled_any_more() -> None:
     succeeded = task(TaskPhase.SUCCEEDED, result={"digest": "sha256:1"})
-    decision = decide(seen(succeeded, metadata={"annotations": {"kleveross.io/cancel": "true"}}))
+    decision = decide(seen(succeeded, spec={"cancel": True}))
     assert decision.status is not None
     assert (decision.status["phase"], decision.status["result"]["digest"]) == ("Succeeded", "sha256:1")
 

@@ -109,11 +109,11 @@ CRASH = {"exitCode": 3, "message": "no such file"}
     [
         (None, "waiting for a pod"),
         (pod("Pending", waiting("ErrImagePull", "not found")), "cannot pull the image nope/x:1: not found"),
-        (pod("Pending", waiting("ImagePullBackOff")), "cannot pull the image nope/x:1: the kubelet tries again"),
-        (pod("Pending", waiting("InvalidImageName")), "'nope/x:1' is not a valid image name: correct it"),
+        (pod("Pending", waiting("ImagePullBackOff")), "cannot pull the image nope/x:1: the kubelet will retry"),
+        (pod("Pending", waiting("InvalidImageName")), "invalid image name 'nope/x:1': correct it"),
         (
             pod("Pending", waiting("CreateContainerConfigError", 'secret "s" not found')),
-            'container run cannot be made: secret "s" not found',
+            'cannot create container run: secret "s" not found',
         ),
         (
             pod("Pending", waiting("CrashLoopBackOff", lastState={"terminated": CRASH})),
