@@ -25,7 +25,9 @@ def route_of(snapshot: Snapshot, predictors: Sequence[PredictorPlan], endpoints:
     departing = (
         () if any(p.gap for p in predictors) else _departing(snapshot, endpoints, {p.name for p in predictors}, awaited)
     )
-    return Route(RouteKey(metadata["namespace"], metadata["name"]), _rebalanced(snapshot, [*targets, *departing]))
+    retries = int(snapshot.serving["spec"].get("retries", 0))
+    key = RouteKey(metadata["namespace"], metadata["name"])
+    return Route(key, _rebalanced(snapshot, [*targets, *departing]), retries)
 
 
 def awaited_share(predictors: Sequence[PredictorPlan], targets: Iterable[Target]) -> int:
