@@ -43,7 +43,7 @@ def read_signature(model: Path) -> Signature:
     document = read_document(path.read_bytes(), path.name, aliases=False)
     try:
         return _read(document, model)
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError) as error:
         raise InvalidError(f"invalid MLmodel: {type(error).__name__} {str(error)[:100]}") from error
 
 

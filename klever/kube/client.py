@@ -41,6 +41,10 @@ _APPLY = "application/apply-patch+yaml"
 _WRITE = {"fieldManager": MANAGER}
 
 
+def _dry(dry_run: bool) -> dict[str, str]:
+    return {"dryRun": "All"} if dry_run else {}
+
+
 class KubeClient:
     """A client of one API server as one user. Every call has a deadline. Errors are those of `klever.errors`."""
 
@@ -78,21 +82,29 @@ class KubeClient:
         query = {"limit": "1", "resourceVersion": resource_version, "resourceVersionMatch": "NotOlderThan"}
         await self.raw("GET", _path(kind, namespace), query=query)
 
-    async def create(self, kind: Kind, obj: Object) -> Object:
+    async def create(self, kind: Kind, obj: Object, *, dry_run: bool = False) -> Object:
         namespace = obj["metadata"].get("namespace", "")
         body = _named(kind, dict(obj))
-        created: Object = await self.raw("POST", _path(kind, namespace), body=body, query=_WRITE)
+        created: Object = await self.raw("POST", _path(kind, namespace), body=body, query=_WRITE | _dry(dry_run))
         return created
 
     async def patch(
-        self, kind: Kind, namespace: str, name: str, patch: Mapping[str, Any], *, subresource: str = ""
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        patch: Mapping[str, Any],
+        *,
+        subresource: str = "",
+        dry_run: bool = False,
     ) -> Object:
         """Apply a JSON merge patch (RFC 7386)."""
+        query = _WRITE | _dry(dry_run)
         return await self._object(
-            "PATCH", kind, namespace, name, subresource, body=patch, query=_WRITE, content_type=_MERGE
+            "PATCH", kind, namespace, name, subresource, body=patch, query=query, content_type=_MERGE
         )
 
-    async def apply(self, kind: Kind, obj: Object, *, force: bool = True) -> Object:
+    async def apply(self, kind: Kind, obj: Object, *, force: bool = True, dry_run: bool = False) -> Object:
         """Server-side apply. With `force`, Klever takes over named fields of other managers."""
         metadata = obj["metadata"]
         return await self._object(
@@ -101,19 +113,28 @@ class KubeClient:
             metadata.get("namespace", ""),
             metadata["name"],
             body=_named(kind, dict(obj)),
-            query=_WRITE | {"force": str(force).lower()},
+            query=_WRITE | {"force": str(force).lower()} | _dry(dry_run),
             content_type=_APPLY,
         )
 
-    async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str = "", resource_version: str = "") -> None:
-        """Delete an object. The server deletes its dependents afterwards."""
+    async def delete(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        *,
+        uid: str = "",
+        resource_version: str = "",
+        dry_run: bool = False,
+    ) -> None:
+        """Delete an object; the server deletes its dependents afterwards."""
         options = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
             "propagationPolicy": "Background",
             "preconditions": _given({"uid": uid, "resourceVersion": resource_version}),
         }
-        await self._object("DELETE", kind, namespace, name, body=options)
+        await self._object("DELETE", kind, namespace, name, body=options, query=_dry(dry_run))
 
     async def watch(
         self, kind: Kind, namespace: str = "", *, labels: str = "", fields: str = "", resource_version: str

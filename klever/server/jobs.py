@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 
-from klever.controllers.modeljob import CANCEL_ANNOTATION
 from klever.errors import FailedPreconditionError, NotFoundError
 from klever.executors import Executor
 from klever.server.objects import Objects
@@ -28,8 +27,12 @@ class JobHandlers:
             raise FailedPreconditionError(
                 f"modeljob {request.name} has already ended: its phase is {job.status.phase}", reason="ALREADY_ENDED"
             )
-        patch = {"metadata": {"annotations": {CANCEL_ANNOTATION: "true"}, "uid": job.metadata.uid}}
-        return await self._jobs.patch(self._jobs.key(request.namespace, request.name), patch)
+        metadata = {"uid": request.uid or job.metadata.uid}
+        if request.resource_version:
+            metadata["resourceVersion"] = request.resource_version
+        patch = {"metadata": metadata, "spec": {"cancel": True}}
+        key = self._jobs.key(request.namespace, request.name)
+        return await self._jobs.patch(key, patch, dry_run=request.validate_only)
 
     async def stream_logs(
         self, request: job_service_pb2.JobServiceStreamLogsRequest

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
-from google.protobuf.empty_pb2 import Empty
-
 from klever.api.filters import Filter, Order, parse_filter, parse_order
 from klever.catalog.catalogue import Catalogue, Version
 from klever.controllers.inspections import inspection_of
-from klever.errors import NotFoundError
+from klever.errors import InvalidError, NotFoundError
 from klever.oci.digest import Digest
 from klever.oci.reference import Reference, is_tag
+from klever.server.model_watches import watch_models
 from klever.server.pages import PageSize, parse_token
 from klever.server.projects import ProjectHandlers
 from klever.server.requests import page_size, required, violation
@@ -47,7 +47,7 @@ class ModelHandlers(ProjectHandlers):
             names = [name for name in names if filter_.words in name.partition("/")[2]]
         if order.fields[0].descending:
             names.reverse()
-        shown, most = _Shown(request.view, filter_), page_size(request.page_size)
+        shown, most = Shown(request.view, filter_), page_size(request.page_size)
         size = PageSize(parse_token(request.page_token))
         items = list[pb.Model]()
         step = min(_CHUNK, most)
@@ -72,7 +72,7 @@ class ModelHandlers(ProjectHandlers):
     async def list_model_versions(self, request: pb.ListModelVersionsRequest) -> pb.ListModelVersionsResponse:
         order = _order(request.order_by, pb.ModelVersion.DESCRIPTOR, "tag", "create_time")
         filter_ = parse_filter(request.filter, pb.ModelVersion.DESCRIPTOR, "tag")
-        shown, start = _Shown(request.view, filter_), parse_token(request.page_token)
+        shown, start = Shown(request.view, filter_), parse_token(request.page_token)
         repository, most = _repository(request.project, request.model), page_size(request.page_size)
         while True:  # a page that nothing matches is not the last one
             page, more = await self._versions(repository, order, filter_, start, most)
@@ -112,20 +112,57 @@ class ModelHandlers(ProjectHandlers):
         if not is_tag(request.tag):
             raise violation("tag", f"{request.tag!r} is not a tag")
         version = await self._resolve(request.project, request.model, request.version)
-        expected = Digest.parse(request.expected_digest) if request.expected_digest else None
+        expected = _digest("expected_digest", request.expected_digest)
+        if request.validate_only:
+            return await self._message(replace(version, reference=replace(version.reference, tag=request.tag)))
         await self._catalogue.tag(version, request.tag, expected)
         return await self._message(await self._resolve(request.project, request.model, request.tag))
 
-    async def delete_model_version(self, request: pb.DeleteModelVersionRequest) -> Empty:
+    async def delete_model_version(self, request: pb.DeleteModelVersionRequest) -> pb.ModelVersion:
         version = await self._resolve(request.project, request.model, request.version)
-        await self._catalogue.delete(version.reference, force=request.force)
-        return Empty()
+        last = await self._message(version)
+        if not request.validate_only:
+            await self._catalogue.delete(version.reference, force=request.force)
+        return last
+
+    async def delete_model(self, request: pb.DeleteModelRequest) -> pb.Model:
+        last = await self.get_model(pb.GetModelRequest(project=request.project, model=request.model))
+        if request.validate_only:
+            return last
+        with suppress(NotFoundError):  # until nothing is left
+            unreadable = 0
+            while page := (await self._page(request, unreadable))[0]:
+                references = [version.reference for version in page if version is not None]
+                unreadable += len(page) - len(references)
+                for reference in references:
+                    await self._catalogue.delete(reference, force=request.force)
+        return last
+
+    async def _page(self, request: pb.DeleteModelRequest, offset: int) -> tuple[list[Version | None], bool]:
+        repository = _repository(request.project, request.model)
+        return await self._catalogue.versions(repository, offset=offset, limit=_CHUNK)
+
+    def watch_models(self, request: pb.WatchModelsRequest) -> AsyncGenerator[pb.WatchModelsResponse, None]:
+        shown = Shown(request.view, filter_ := parse_filter(request.filter, pb.Model.DESCRIPTOR, "name"))
+        project = "" if request.project == "-" else request.project
+
+        async def read(repository: str) -> pb.Model | None:
+            _, model = await self._latest(repository, shown.reads_all)
+            if model is None or not filter_.matches(model):
+                return None
+            shown.cut(model.latest)
+            return model
+
+        return watch_models(self._catalogue, project, read)
 
     async def _resolve(self, project: str, model: str, version: str) -> Version:
         repository = _repository(project, model)
         required("version", version)
         separator = "@" if ":" in version else ":"
-        return await self._catalogue.resolve(Reference.parse(f"{repository}{separator}{version}"))
+        reference = Reference.parse(f"{repository}{separator}{version}")
+        if reference.host:  # a caller must not make the server call another host
+            raise violation("project", f"{project!r} is not a project of this platform")
+        return await self._catalogue.resolve(reference)
 
     async def _latest(self, repository: str, full: bool) -> tuple[Version | None, pb.Model | None]:
         """Return the latest version and its model; None if no tag of the repository names a model."""
@@ -148,7 +185,7 @@ class ModelHandlers(ProjectHandlers):
         return version_message(version, await inspection_of(self._seen, version.content))
 
 
-class _Shown:
+class Shown:
     """What a list shows of each version, and whether it must read more, because the filter looks at it."""
 
     def __init__(self, view: int, filter_: Filter) -> None:
@@ -168,6 +205,13 @@ class _Shown:
 def _repository(project: str, model: str) -> str:
     """Return the repository's name. In REST's paths a slash of the model's name is escaped: it comes as %2F."""
     return f"{required('project', project)}/{_ESCAPED_SLASH.sub('/', required('model', model))}"
+
+
+def _digest(field: str, text: str) -> Digest | None:
+    try:
+        return Digest.parse(text) if text else None
+    except InvalidError as error:
+        raise violation(field, f"{text!r} is not a digest: expected sha256: and 64 hexadecimal digits") from error
 
 
 def _order(text: str, message: object, *known: str) -> Order:

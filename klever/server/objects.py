@@ -10,8 +10,9 @@ from google.protobuf.message import Message
 
 from klever.api.codec import from_object, to_object
 from klever.api.kinds import Kind, Object
-from klever.errors import FailedPreconditionError
+from klever.errors import AlreadyExistsError, FailedPreconditionError
 from klever.server.recent import Recent
+from klever.server.request_ids import identify, is_made_by
 from klever.server.requests import DEFAULT_NAMESPACE, required, violation
 from klever.server.updates import keep_unknown, select
 from klever.store import Key, Store
@@ -64,6 +65,10 @@ class Objects(Generic[M_co]):
                 self._encoded.keep(state, known)
         return known
 
+    def _answer(self, obj: Object, *, dry_run: bool) -> bytes:
+        """Return what a write led to. A dry run's object has the version of the stored one, so it is not kept."""
+        return from_object(obj, self._message).SerializeToString() if dry_run else self.encode(obj)
+
     def write(self, message: Message, namespace: str, name: str = "") -> Object:
         """Return a request's object with the address of the request. Raises `InvalidError` if the two contradict."""
         obj = to_object(message)
@@ -87,12 +92,24 @@ class Objects(Generic[M_co]):
         """Return the address of an object. Raises `InvalidError` without a name."""
         return Key((namespace or DEFAULT_NAMESPACE) if self.kind.namespaced else "", required("name", name))
 
-    async def create(self, message: Message, namespace: str) -> bytes:
-        return self.encode(await self.store.create(self.kind, self.write(message, namespace)))
+    async def create(self, message: Message, namespace: str, *, request_id: str = "", dry_run: bool = False) -> bytes:
+        obj = self.write(message, namespace)
+        if not request_id:
+            return self._answer(await self.store.create(self.kind, obj, dry_run=dry_run), dry_run=dry_run)
+        identify(obj, request_id)
+        try:
+            return self._answer(await self.store.create(self.kind, obj, dry_run=dry_run), dry_run=dry_run)
+        except AlreadyExistsError:
+            earlier = await self.store.get(
+                self.kind, self.key(obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
+            )
+            if not is_made_by(earlier, request_id):
+                raise
+            return self.encode(earlier)
 
-    async def apply(self, message: Message, namespace: str, name: str) -> bytes:
-        applied = await self.store.apply(self.kind, self.write(message, namespace, name))
-        return self.encode(self._lasting(applied))
+    async def apply(self, message: Message, namespace: str, name: str, *, dry_run: bool = False) -> bytes:
+        applied = await self.store.apply(self.kind, self.write(message, namespace, name), dry_run=dry_run)
+        return self._answer(self._lasting(applied), dry_run=dry_run)
 
     async def get_encoded(self, namespace: str, name: str) -> bytes:
         return self.encode(await self.store.get(self.kind, self.key(namespace, name)))
@@ -100,22 +117,29 @@ class Objects(Generic[M_co]):
     async def get(self, namespace: str, name: str) -> M_co:
         return self.read(await self.store.get(self.kind, self.key(namespace, name)))
 
-    async def update(self, message: Message, namespace: str, name: str, paths: Iterable[str]) -> bytes:
+    async def update(
+        self, message: Message, namespace: str, name: str, paths: Iterable[str], *, dry_run: bool = False
+    ) -> bytes:
         """Replace the parts that the paths of a field mask name. A resource version in the message must be current."""
         obj = self.write(message, namespace, name)
-        patch = select(obj, paths, self._message.DESCRIPTOR)
+        patch = select(obj, tuple(paths) or self.kind.updates, self._message.DESCRIPTOR)
         key = self.key(namespace, name)
         if patch.get("spec"):
             keep_unknown(patch, await self.store.get(self.kind, key), self._message.DESCRIPTOR)
         if version := obj["metadata"].get("resourceVersion"):
             patch.setdefault("metadata", {})["resourceVersion"] = version
-        return self.encode(await self.patched(key, patch))
+        if uid := obj["metadata"].get("uid"):
+            patch.setdefault("metadata", {})["uid"] = uid
+        return self._answer(await self.patched(key, patch, dry_run=dry_run), dry_run=dry_run)
 
-    async def patch(self, key: Key, patch: dict[str, Any]) -> M_co:
-        return self.read(await self.patched(key, patch))
+    async def patch(self, key: Key, patch: dict[str, Any], *, dry_run: bool = False) -> M_co:
+        message: M_co = self._message.FromString(
+            self._answer(await self.patched(key, patch, dry_run=dry_run), dry_run=dry_run)
+        )
+        return message
 
-    async def patched(self, key: Key, patch: dict[str, Any]) -> Object:
-        return self._lasting(await self.store.patch(self.kind, key, patch))
+    async def patched(self, key: Key, patch: dict[str, Any], *, dry_run: bool = False) -> Object:
+        return self._lasting(await self.store.patch(self.kind, key, patch, dry_run=dry_run))
 
     def _lasting(self, obj: Object) -> Object:
         """Return what was written; raises `FailedPreconditionError` if it is being deleted, the change with it."""
@@ -127,12 +151,14 @@ class Objects(Generic[M_co]):
             )
         return obj
 
-    async def delete(self, namespace: str, name: str, *, uid: str = "", resource_version: str = "") -> bytes:
+    async def delete(
+        self, namespace: str, name: str, *, uid: str = "", resource_version: str = "", dry_run: bool = False
+    ) -> bytes:
         """Delete an object and return it as it was last. A uid and a version that are given are preconditions."""
         key = self.key(namespace, name)
         last = await self.store.get(self.kind, key)
         uid = uid or last["metadata"]["uid"]
-        await self.store.delete(self.kind, key, uid=uid, resource_version=resource_version)
+        await self.store.delete(self.kind, key, uid=uid, resource_version=resource_version, dry_run=dry_run)
         return self.encode(last)
 
 

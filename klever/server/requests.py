@@ -6,7 +6,16 @@ from typing import Any, Final
 
 from klever.errors import FieldViolation, InvalidError
 
-__all__ = ["DEFAULT_NAMESPACE", "MAX_PAGE_BYTES", "namespace_of", "page_size", "required", "tail_of", "violation"]
+__all__ = [
+    "DEFAULT_NAMESPACE",
+    "MAX_PAGE_BYTES",
+    "is_dry",
+    "namespace_of",
+    "page_size",
+    "required",
+    "tail_of",
+    "violation",
+]
 
 DEFAULT_NAMESPACE: Final = "default"
 _PAGE_SIZE: Final = 500
@@ -40,6 +49,11 @@ def tail_of(request: Any) -> int | None:
     if request.tail < 0:
         raise violation("tail", f"must be 0 or more, not {request.tail}")
     return int(request.tail)
+
+
+def is_dry(request: Any) -> bool:
+    """Return whether a write is to be checked alone. Requests of kinds of other packages may lack the field."""
+    return bool(getattr(request, "validate_only", False))
 
 
 def namespace_of(request: Any) -> str:

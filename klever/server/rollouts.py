@@ -97,11 +97,14 @@ class RolloutHandlers:
         key = self._servings.key(request.namespace, request.name)
         for attempt in range(1, _ATTEMPTS + 1):
             serving = await self._servings.store.get(SERVING, key)
+            if request.uid not in ("", serving["metadata"]["uid"]):
+                raise ConflictError(f"serving {key} was deleted and created again: its uid is another one")
             patch = await change(serving)
             metadata = patch.setdefault("metadata", {})
             metadata["resourceVersion"] = request.resource_version or serving["metadata"]["resourceVersion"]
+            metadata["uid"] = serving["metadata"]["uid"]
             try:
-                return await self._servings.patch(key, patch)
+                return await self._servings.patch(key, patch, dry_run=request.validate_only)
             except ConflictError:
                 if request.resource_version or attempt == _ATTEMPTS:
                     raise

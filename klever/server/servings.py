@@ -16,14 +16,11 @@ from klever.server.objects import Objects
 from klever.server.ordering import sorted_page
 from klever.server.requests import page_size, required, tail_of
 from klever.server.rollouts import RolloutHandlers
-from klever.traffic.shares import check_shares, format_shares, parse_shares, read_shares, set_shares
+from klever.traffic.shares import check_shares, read_shares, set_shares
 from klever.v1alpha1 import common_pb2, serving_service_pb2
 from klever.v1alpha1.serving_pb2 import Serving
 
 __all__ = ["ServingHandlers"]
-
-PREVIOUS_TRAFFIC = "kleveross.io/previous-traffic"
-"""On a Serving: the shares before the last SetTraffic, as `main=80,canary=20`."""
 
 
 class ServingHandlers(RolloutHandlers):
@@ -40,9 +37,8 @@ class ServingHandlers(RolloutHandlers):
             predictors = serving["spec"]["predictors"]  # with the fields that a newer version may have added
             shares = _previous(serving) if request.undo else dict(request.traffic)
             check_shares(shares, predictors)
-            before = None if request.undo else format_shares(read_shares(predictors), ",")
-            annotations = {PREVIOUS_TRAFFIC: before}
-            return {"metadata": {"annotations": annotations}, "spec": {"predictors": set_shares(predictors, shares)}}
+            before = None if request.undo else _listed(read_shares(predictors))
+            return {"spec": {"predictors": set_shares(predictors, shares), "previousTraffic": before}}
 
         return await self.change(request, change)
 
@@ -122,10 +118,14 @@ class ServingHandlers(RolloutHandlers):
 def _previous(serving: Object) -> dict[str, int]:
     """Return the shares before the last change, which can be undone once."""
     metadata = serving["metadata"]
-    text = metadata.get("annotations", {}).get(PREVIOUS_TRAFFIC, "")
-    if not text:
+    previous = serving["spec"].get("previousTraffic")
+    if not previous:
         raise FailedPreconditionError(
             f"nothing to undo: the traffic of serving {metadata['name']} has not changed since",
             reason="NOTHING_TO_UNDO",
         )
-    return parse_shares(text.split(","))
+    return {share["predictor"]: share["percent"] for share in previous}
+
+
+def _listed(shares: dict[str, int]) -> list[dict[str, Any]]:
+    return [{"predictor": name, "percent": percent} for name, percent in shares.items()]

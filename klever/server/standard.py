@@ -14,6 +14,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from klever.server.lists import Lists
 from klever.server.objects import Objects
+from klever.server.requests import is_dry
 from klever.server.watches import Watches
 
 __all__ = ["StandardMethods"]
@@ -51,7 +52,12 @@ class StandardMethods:
         field = self.kind.field_of(method.input_type)
 
         async def create(request: Any) -> bytes:
-            return await self._objects.create(getattr(request, field), _namespace(request))
+            return await self._objects.create(
+                getattr(request, field),
+                _namespace(request),
+                request_id=getattr(request, "request_id", ""),
+                dry_run=is_dry(request),
+            )
 
         return create
 
@@ -59,7 +65,9 @@ class StandardMethods:
         field = self.kind.field_of(method.input_type)
 
         async def apply(request: Any) -> bytes:
-            return await self._objects.apply(getattr(request, field), _namespace(request), request.name)
+            return await self._objects.apply(
+                getattr(request, field), _namespace(request), request.name, dry_run=is_dry(request)
+            )
 
         return apply
 
@@ -82,15 +90,24 @@ class StandardMethods:
         field = self.kind.field_of(method.input_type)
 
         async def update(request: Any) -> bytes:
-            paths = request.update_mask.paths
-            return await self._objects.update(getattr(request, field), _namespace(request), request.name, paths)
+            return await self._objects.update(
+                getattr(request, field),
+                _namespace(request),
+                request.name,
+                request.update_mask.paths,
+                dry_run=is_dry(request),
+            )
 
         return update
 
     def _delete(self, _method: MethodDescriptor) -> Handler:
         async def delete(request: Any) -> bytes:
             return await self._objects.delete(
-                _namespace(request), request.name, uid=request.uid, resource_version=request.resource_version
+                _namespace(request),
+                request.name,
+                uid=request.uid,
+                resource_version=request.resource_version,
+                dry_run=is_dry(request),
             )
 
         return delete

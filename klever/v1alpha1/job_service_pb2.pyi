@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from klever.v1alpha1 import common_pb2 as _common_pb2
@@ -29,8 +30,16 @@ class CreateModelJobRequest(_message.Message):
 
     NAMESPACE_FIELD_NUMBER: _builtins.int
     MODEL_JOB_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """"default" where it is empty. A namespace in the object must be the same."""
+    request_id: _builtins.str
+    """Makes a retry safe: a create with the id of an earlier one returns the object that the earlier one made. At most 128
+    characters.
+    """
+    validate_only: _builtins.bool
+    """Check the request and return what it would lead to, and change nothing."""
     @_builtins.property
     def model_job(self) -> _modeljob_pb2.ModelJob:
         """The job. Its status is ignored."""
@@ -40,10 +49,12 @@ class CreateModelJobRequest(_message.Message):
         *,
         namespace: _builtins.str = ...,
         model_job: _modeljob_pb2.ModelJob | None = ...,
+        request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model_job", b"model_job"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_job", b"model_job", "namespace", b"namespace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_job", b"model_job", "namespace", b"namespace", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -58,10 +69,13 @@ class ApplyModelJobRequest(_message.Message):
     NAMESPACE_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     MODEL_JOB_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """The project; "default" where it is empty."""
     name: _builtins.str
     """Name of the object. Required."""
+    validate_only: _builtins.bool
+    """Check the request and return what it would lead to, and change nothing."""
     @_builtins.property
     def model_job(self) -> _modeljob_pb2.ModelJob:
         """The job. Its status is ignored."""
@@ -72,10 +86,11 @@ class ApplyModelJobRequest(_message.Message):
         namespace: _builtins.str = ...,
         name: _builtins.str = ...,
         model_job: _modeljob_pb2.ModelJob | None = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model_job", b"model_job"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_job", b"model_job", "name", b"name", "namespace", b"namespace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_job", b"model_job", "name", b"name", "namespace", b"namespace", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -182,6 +197,50 @@ class ListModelJobsResponse(_message.Message):
 Global___ListModelJobsResponse: _TypeAlias = ListModelJobsResponse  # noqa: Y015
 
 @_typing.final
+class UpdateModelJobRequest(_message.Message):
+    """Request of UpdateModelJob."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    MODEL_JOB_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    """The project; "default" where it is empty."""
+    name: _builtins.str
+    """Name of the object. Required."""
+    validate_only: _builtins.bool
+    """Check the request and return what it would lead to, and change nothing."""
+    @_builtins.property
+    def model_job(self) -> _modeljob_pb2.ModelJob:
+        """The job with its new fields."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """`metadata.labels`, `metadata.annotations` or `spec.cancel`. A named field that is absent is removed. An empty mask
+        names labels and annotations.
+        """
+
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        name: _builtins.str = ...,
+        model_job: _modeljob_pb2.ModelJob | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model_job", b"model_job", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_job", b"model_job", "name", b"name", "namespace", b"namespace", "update_mask", b"update_mask", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateModelJobRequest: _TypeAlias = UpdateModelJobRequest  # noqa: Y015
+
+@_typing.final
 class DeleteModelJobRequest(_message.Message):
     """Request of DeleteModelJob."""
 
@@ -191,6 +250,7 @@ class DeleteModelJobRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     RESOURCE_VERSION_FIELD_NUMBER: _builtins.int
     UID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """The project; "default" where it is empty."""
     name: _builtins.str
@@ -199,6 +259,8 @@ class DeleteModelJobRequest(_message.Message):
     """Where given, the object must still have this version: ABORTED otherwise."""
     uid: _builtins.str
     """Where given, the object must have this uid: ABORTED otherwise."""
+    validate_only: _builtins.bool
+    """Check the request and return what it would lead to, and change nothing."""
     def __init__(
         self,
         *,
@@ -206,10 +268,11 @@ class DeleteModelJobRequest(_message.Message):
         name: _builtins.str = ...,
         resource_version: _builtins.str = ...,
         uid: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "resource_version", b"resource_version", "uid", b"uid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "resource_version", b"resource_version", "uid", b"uid", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -223,19 +286,31 @@ class CancelModelJobRequest(_message.Message):
 
     NAMESPACE_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
+    RESOURCE_VERSION_FIELD_NUMBER: _builtins.int
+    UID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """The project; "default" where it is empty."""
     name: _builtins.str
     """Name of the object. Required."""
+    resource_version: _builtins.str
+    """Where given, the object must still have this version: ABORTED otherwise."""
+    uid: _builtins.str
+    """Where given, the object must have this uid: ABORTED otherwise."""
+    validate_only: _builtins.bool
+    """Check the request and return what it would lead to, and change nothing."""
     def __init__(
         self,
         *,
         namespace: _builtins.str = ...,
         name: _builtins.str = ...,
+        resource_version: _builtins.str = ...,
+        uid: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "resource_version", b"resource_version", "uid", b"uid", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -62,6 +62,11 @@ class JobServiceStub(object):
                 request_serializer=klever_dot_v1alpha1_dot_job__service__pb2.DeleteModelJobRequest.SerializeToString,
                 response_deserializer=klever_dot_v1alpha1_dot_modeljob__pb2.ModelJob.FromString,
                 _registered_method=True)
+        self.UpdateModelJob = channel.unary_unary(
+                '/klever.v1alpha1.JobService/UpdateModelJob',
+                request_serializer=klever_dot_v1alpha1_dot_job__service__pb2.UpdateModelJobRequest.SerializeToString,
+                response_deserializer=klever_dot_v1alpha1_dot_modeljob__pb2.ModelJob.FromString,
+                _registered_method=True)
         self.CancelModelJob = channel.unary_unary(
                 '/klever.v1alpha1.JobService/CancelModelJob',
                 request_serializer=klever_dot_v1alpha1_dot_job__service__pb2.CancelModelJobRequest.SerializeToString,
@@ -123,6 +128,13 @@ class JobServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateModelJob(self, request, context):
+        """Changes labels and annotations of a job, the ones that update_mask names. The spec cannot change, but for its `cancel`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CancelModelJob(self, request, context):
         """Ends the task; the job stays, Failed with the reason Cancelled. FAILED_PRECONDITION if it has ended already.
         """
@@ -177,6 +189,11 @@ def add_JobServiceServicer_to_server(servicer, server):
             'DeleteModelJob': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteModelJob,
                     request_deserializer=klever_dot_v1alpha1_dot_job__service__pb2.DeleteModelJobRequest.FromString,
+                    response_serializer=klever_dot_v1alpha1_dot_modeljob__pb2.ModelJob.SerializeToString,
+            ),
+            'UpdateModelJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateModelJob,
+                    request_deserializer=klever_dot_v1alpha1_dot_job__service__pb2.UpdateModelJobRequest.FromString,
                     response_serializer=klever_dot_v1alpha1_dot_modeljob__pb2.ModelJob.SerializeToString,
             ),
             'CancelModelJob': grpc.unary_unary_rpc_method_handler(
@@ -335,6 +352,33 @@ class JobService(object):
             target,
             '/klever.v1alpha1.JobService/DeleteModelJob',
             klever_dot_v1alpha1_dot_job__service__pb2.DeleteModelJobRequest.SerializeToString,
+            klever_dot_v1alpha1_dot_modeljob__pb2.ModelJob.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateModelJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/klever.v1alpha1.JobService/UpdateModelJob',
+            klever_dot_v1alpha1_dot_job__service__pb2.UpdateModelJobRequest.SerializeToString,
             klever_dot_v1alpha1_dot_modeljob__pb2.ModelJob.FromString,
             options,
             channel_credentials,

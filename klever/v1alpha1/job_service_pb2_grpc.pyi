@@ -45,6 +45,8 @@ class JobServiceStub:
     """Lists the jobs of a namespace, or of all, in pages."""
     DeleteModelJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.DeleteModelJobRequest, _modeljob_pb2.ModelJob]
     """Deletes the job, and returns it as it was last; a running task is ended first."""
+    UpdateModelJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.UpdateModelJobRequest, _modeljob_pb2.ModelJob]
+    """Changes labels and annotations of a job, the ones that update_mask names. The spec cannot change, but for its `cancel`."""
     CancelModelJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.CancelModelJobRequest, _modeljob_pb2.ModelJob]
     """Ends the task; the job stays, Failed with the reason Cancelled. FAILED_PRECONDITION if it has ended already."""
     WatchModelJobs: _grpc.UnaryStreamMultiCallable[_job_service_pb2.WatchModelJobsRequest, _job_service_pb2.WatchModelJobsResponse]
@@ -69,6 +71,8 @@ class JobServiceAsyncStub(JobServiceStub):
     """Lists the jobs of a namespace, or of all, in pages."""
     DeleteModelJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.DeleteModelJobRequest, _modeljob_pb2.ModelJob]  # type: ignore[assignment]
     """Deletes the job, and returns it as it was last; a running task is ended first."""
+    UpdateModelJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.UpdateModelJobRequest, _modeljob_pb2.ModelJob]  # type: ignore[assignment]
+    """Changes labels and annotations of a job, the ones that update_mask names. The spec cannot change, but for its `cancel`."""
     CancelModelJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.CancelModelJobRequest, _modeljob_pb2.ModelJob]  # type: ignore[assignment]
     """Ends the task; the job stays, Failed with the reason Cancelled. FAILED_PRECONDITION if it has ended already."""
     WatchModelJobs: _aio.UnaryStreamMultiCallable[_job_service_pb2.WatchModelJobsRequest, _job_service_pb2.WatchModelJobsResponse]  # type: ignore[assignment]
@@ -120,6 +124,14 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_modeljob_pb2.ModelJob, _abc.Awaitable[_modeljob_pb2.ModelJob]]:
         """Deletes the job, and returns it as it was last; a running task is ended first."""
+
+    @_abc_1.abstractmethod
+    def UpdateModelJob(
+        self,
+        request: _job_service_pb2.UpdateModelJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_modeljob_pb2.ModelJob, _abc.Awaitable[_modeljob_pb2.ModelJob]]:
+        """Changes labels and annotations of a job, the ones that update_mask names. The spec cannot change, but for its `cancel`."""
 
     @_abc_1.abstractmethod
     def CancelModelJob(

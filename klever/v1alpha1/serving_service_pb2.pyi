@@ -33,8 +33,16 @@ class CreateServingRequest(_message.Message):
 
     NAMESPACE_FIELD_NUMBER: _builtins.int
     SERVING_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """"default" where it is empty. A namespace in the object must be the same."""
+    request_id: _builtins.str
+    """Makes a retry safe: a create with the id of an earlier one returns the object that the earlier one made. At most 128
+    characters.
+    """
+    validate_only: _builtins.bool
+    """Check the request and return what it would lead to, and change nothing."""
     @_builtins.property
     def serving(self) -> _serving_pb2.Serving:
         """The Serving. Its status is ignored."""
@@ -44,10 +52,12 @@ class CreateServingRequest(_message.Message):
         *,
         namespace: _builtins.str = ...,
         serving: _serving_pb2.Serving | None = ...,
+        request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["serving", b"serving"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["namespace", b"namespace", "serving", b"serving"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["namespace", b"namespace", "request_id", b"request_id", "serving", b"serving", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -62,10 +72,13 @@ class ApplyServingRequest(_message.Message):
     NAMESPACE_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     SERVING_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """The project; "default" where it is empty."""
     name: _builtins.str
     """Name of the object. Required."""
+    validate_only: _builtins.bool
+    """Check the request and return what it would lead to, and change nothing."""
     @_builtins.property
     def serving(self) -> _serving_pb2.Serving:
         """The Serving. Its status is ignored."""
@@ -76,10 +89,11 @@ class ApplyServingRequest(_message.Message):
         namespace: _builtins.str = ...,
         name: _builtins.str = ...,
         serving: _serving_pb2.Serving | None = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["serving", b"serving"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "serving", b"serving"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "serving", b"serving", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -195,10 +209,13 @@ class UpdateServingRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     SERVING_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """The project; "default" where it is empty."""
     name: _builtins.str
     """Name of the object. Required."""
+    validate_only: _builtins.bool
+    """Check the request and return what it would lead to, and change nothing."""
     @_builtins.property
     def serving(self) -> _serving_pb2.Serving:
         """The Serving. Its status is ignored."""
@@ -216,10 +233,11 @@ class UpdateServingRequest(_message.Message):
         name: _builtins.str = ...,
         serving: _serving_pb2.Serving | None = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["serving", b"serving", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "serving", b"serving", "update_mask", b"update_mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "serving", b"serving", "update_mask", b"update_mask", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -235,6 +253,7 @@ class DeleteServingRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     RESOURCE_VERSION_FIELD_NUMBER: _builtins.int
     UID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """The project; "default" where it is empty."""
     name: _builtins.str
@@ -243,6 +262,8 @@ class DeleteServingRequest(_message.Message):
     """Where given, the object must still have this version: ABORTED otherwise."""
     uid: _builtins.str
     """Where given, the object must have this uid: ABORTED otherwise."""
+    validate_only: _builtins.bool
+    """Check the request and return what it would lead to, and change nothing."""
     def __init__(
         self,
         *,
@@ -250,10 +271,11 @@ class DeleteServingRequest(_message.Message):
         name: _builtins.str = ...,
         resource_version: _builtins.str = ...,
         uid: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "resource_version", b"resource_version", "uid", b"uid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "resource_version", b"resource_version", "uid", b"uid", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -362,14 +384,20 @@ class SetTrafficRequest(_message.Message):
     TRAFFIC_FIELD_NUMBER: _builtins.int
     UNDO_FIELD_NUMBER: _builtins.int
     RESOURCE_VERSION_FIELD_NUMBER: _builtins.int
+    UID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """The project; "default" where it is empty."""
     name: _builtins.str
     """Name of the object. Required."""
     undo: _builtins.bool
-    """Return to the shares before the last change instead; traffic must be empty. A change can be undone once."""
+    """Return to `spec.previous_traffic` instead; traffic must be empty. A change can be undone once."""
     resource_version: _builtins.str
     """Where given, the object must still have it: ABORTED otherwise."""
+    uid: _builtins.str
+    """Where given, the object must have this uid: ABORTED otherwise."""
+    validate_only: _builtins.bool
+    """Check the request and return what it would lead to, and change nothing."""
     @_builtins.property
     def traffic(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Percent by predictor name. Predictors that are not named get 0; the sum must be 100."""
@@ -382,10 +410,12 @@ class SetTrafficRequest(_message.Message):
         traffic: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         undo: _builtins.bool = ...,
         resource_version: _builtins.str = ...,
+        uid: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "resource_version", b"resource_version", "traffic", b"traffic", "undo", b"undo"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "resource_version", b"resource_version", "traffic", b"traffic", "uid", b"uid", "undo", b"undo", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -471,6 +501,8 @@ class RollbackServingRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     NUMBER_FIELD_NUMBER: _builtins.int
     RESOURCE_VERSION_FIELD_NUMBER: _builtins.int
+    UID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """The project; "default" if it is empty."""
     name: _builtins.str
@@ -481,6 +513,10 @@ class RollbackServingRequest(_message.Message):
     """
     resource_version: _builtins.str
     """If it is given, the Serving must still have it: ABORTED otherwise."""
+    uid: _builtins.str
+    """Where given, the object must have this uid: ABORTED otherwise."""
+    validate_only: _builtins.bool
+    """Check the request and return what it would lead to, and change nothing."""
     def __init__(
         self,
         *,
@@ -488,10 +524,12 @@ class RollbackServingRequest(_message.Message):
         name: _builtins.str = ...,
         number: _builtins.int = ...,
         resource_version: _builtins.str = ...,
+        uid: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "number", b"number", "resource_version", b"resource_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "number", b"number", "resource_version", b"resource_version", "uid", b"uid", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -507,6 +545,8 @@ class PromoteServingRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     PREDICTOR_FIELD_NUMBER: _builtins.int
     RESOURCE_VERSION_FIELD_NUMBER: _builtins.int
+    UID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """The project; "default" if it is empty."""
     name: _builtins.str
@@ -515,6 +555,10 @@ class PromoteServingRequest(_message.Message):
     """The predictor that becomes main; `canary` if it is empty."""
     resource_version: _builtins.str
     """If it is given, the Serving must still have it: ABORTED otherwise."""
+    uid: _builtins.str
+    """Where given, the object must have this uid: ABORTED otherwise."""
+    validate_only: _builtins.bool
+    """Check the request and return what it would lead to, and change nothing."""
     def __init__(
         self,
         *,
@@ -522,10 +566,12 @@ class PromoteServingRequest(_message.Message):
         name: _builtins.str = ...,
         predictor: _builtins.str = ...,
         resource_version: _builtins.str = ...,
+        uid: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "predictor", b"predictor", "resource_version", b"resource_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "predictor", b"predictor", "resource_version", b"resource_version", "uid", b"uid", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -541,6 +587,8 @@ class AbortServingRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     PREDICTOR_FIELD_NUMBER: _builtins.int
     RESOURCE_VERSION_FIELD_NUMBER: _builtins.int
+    UID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """The project; "default" if it is empty."""
     name: _builtins.str
@@ -549,6 +597,10 @@ class AbortServingRequest(_message.Message):
     """The predictor to remove; `canary` if it is empty."""
     resource_version: _builtins.str
     """If it is given, the Serving must still have it: ABORTED otherwise."""
+    uid: _builtins.str
+    """Where given, the object must have this uid: ABORTED otherwise."""
+    validate_only: _builtins.bool
+    """Check the request and return what it would lead to, and change nothing."""
     def __init__(
         self,
         *,
@@ -556,10 +608,12 @@ class AbortServingRequest(_message.Message):
         name: _builtins.str = ...,
         predictor: _builtins.str = ...,
         resource_version: _builtins.str = ...,
+        uid: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "predictor", b"predictor", "resource_version", b"resource_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "predictor", b"predictor", "resource_version", b"resource_version", "uid", b"uid", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -576,6 +630,8 @@ class ScaleServingRequest(_message.Message):
     REPLICAS_FIELD_NUMBER: _builtins.int
     PREDICTOR_FIELD_NUMBER: _builtins.int
     RESOURCE_VERSION_FIELD_NUMBER: _builtins.int
+    UID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """The project; "default" if it is empty."""
     name: _builtins.str
@@ -586,6 +642,10 @@ class ScaleServingRequest(_message.Message):
     """The predictor; if it is empty `main`, or the only one."""
     resource_version: _builtins.str
     """If it is given, the Serving must still have it: ABORTED otherwise."""
+    uid: _builtins.str
+    """Where given, the object must have this uid: ABORTED otherwise."""
+    validate_only: _builtins.bool
+    """Check the request and return what it would lead to, and change nothing."""
     def __init__(
         self,
         *,
@@ -594,10 +654,12 @@ class ScaleServingRequest(_message.Message):
         replicas: _builtins.int = ...,
         predictor: _builtins.str = ...,
         resource_version: _builtins.str = ...,
+        uid: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "predictor", b"predictor", "replicas", b"replicas", "resource_version", b"resource_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "predictor", b"predictor", "replicas", b"replicas", "resource_version", b"resource_version", "uid", b"uid", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

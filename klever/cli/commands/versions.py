@@ -16,6 +16,8 @@ FULL: Final = pb.ModelVersion.FULL
 __all__ = [
     "BASIC",
     "FULL",
+    "delete_model",
+    "delete_project",
     "delete_version",
     "get_model",
     "get_project",
@@ -93,6 +95,19 @@ def delete_version(api: Api, name: str, force: bool = False) -> None:
     project, model, version = _version_parts(name)
     request = pb.DeleteModelVersionRequest(project=project, model=model, version=version, force=force)
     api.call(api.models.DeleteModelVersion, request)
+
+
+def delete_model(api: Api, name: str, force: bool = False) -> None:
+    project, model, version = model_parts(name)
+    if version:
+        raise InvalidError(f"{name!r} names a version: use `klever delete version`")
+    api.call(api.models.DeleteModel, pb.DeleteModelRequest(project=project, model=model, force=force))
+
+
+def delete_project(api: Api, name: str, force: bool = False) -> None:
+    if force:
+        raise InvalidError("a project must be empty: --force does not delete what is in it")
+    api.call(api.models.DeleteProject, pb.DeleteProjectRequest(name=name))
 
 
 def model_object(model: Any) -> dict[str, Any]:

@@ -13,11 +13,9 @@ from klever.executors import TaskState
 from klever.reconcile.conditions import Condition, merge_conditions
 from klever.reconcile.finalizers import is_held
 
-__all__ = ["CANCEL_ANNOTATION", "FINALIZER", "LOST", "MAX_LOSSES", "Decision", "Snapshot", "decide", "status_of"]
+__all__ = ["FINALIZER", "LOST", "MAX_LOSSES", "Decision", "Snapshot", "decide", "status_of"]
 
 FINALIZER = "kleveross.io/modeljob"
-CANCEL_ANNOTATION = "kleveross.io/cancel"
-"""The annotation of a ModelJob that cancels its task. It is not in the spec, which is immutable."""
 
 LOST = "Lost"
 """The reason of a task whose machine or supervisor went down. Tasks are repeatable, so it runs again."""
@@ -78,7 +76,7 @@ def decide(snapshot: Snapshot) -> Decision:
         return _ended(snapshot)
     if not is_held(snapshot.job, FINALIZER):
         return Decision(add_finalizer=True, requeue_after=0)
-    if metadata.get("annotations", {}).get(CANCEL_ANNOTATION) and not _has_succeeded(snapshot.task):
+    if snapshot.job["spec"].get("cancel") and not _has_succeeded(snapshot.task):
         return Decision(
             cancel_task=True,
             status=status_of(snapshot, "Failed", "Cancelled", "cancelled before it ended"),

@@ -28,7 +28,8 @@ _HEADERS_KB = 8
 _JSON_RATIO = 8
 """A JSON response has at most 6 times the bytes of its message (for control characters), and its field names."""
 _MOST_BYTES = (1 << 32) - 1
-_SERVICES = (_MODELS, *dict.fromkeys(kind.service.full_name for kind in KINDS if kind.service))
+_SERVER = "klever.v1alpha1.ServerService"
+_SERVICES = (_MODELS, _SERVER, *dict.fromkeys(kind.service.full_name for kind in KINDS if kind.service))
 """The services that are also served as JSON."""
 
 

@@ -258,7 +258,7 @@ async def test_a_watch_tells_of_changes_and_its_own_end(jobs: Any) -> None:
         assert (added.type, added.object.metadata.name) == (WatchEvent.ADDED, "a")
         await jobs.CancelModelJob(pb.CancelModelJobRequest(name="a"), metadata=TOKEN)
         modified = await watch.read()
-        assert (modified.type, modified.object.metadata.generation) == (WatchEvent.MODIFIED, 1)
+        assert (modified.type, modified.object.spec.cancel) == (WatchEvent.MODIFIED, True)
         watch.cancel()
         resumed = jobs.WatchModelJobs(pb.WatchModelJobsRequest(resource_version=added.object.metadata.resource_version))
         assert await resumed.read() == modified
@@ -360,7 +360,7 @@ def test_every_rpc_that_is_no_read_by_name_needs_the_token() -> None:
     reads = {m.name for s in services for m in s.methods if is_read(m.name)}
     assert reads == {
         "GetModelJob", "ListModelJobs", "WatchModelJobs", "ListEvents", "StreamLogs",
-        "ListProjects", "GetProject", "ListModels", "GetModel", "ListModelVersions", "GetModelVersion",
+        "ListProjects", "GetProject", "ListModels", "GetModel", "ListModelVersions", "GetModelVersion", "WatchModels",
         "GetServing", "ListServingRevisions", "ListServings", "WatchServings", "ListInstances", "RenderServing",
     }  # fmt: skip
 
