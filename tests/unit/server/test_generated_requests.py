@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 
 from klever.api.kinds import KINDS, MODEL_JOB, SERVING
 from klever.backends import Instance, InstancePhase, Rendering
-from klever.backends.local.resources import check_resources
 from klever.catalog.catalogue import Catalogue
 from klever.controllers.render import ServingRenderer
 from klever.controllers.serving.models import ModelResolver
 from klever.errors import FieldViolation, NotFoundError
 from klever.limits import DEFAULTS
+from klever.process.resources import check_resources
 from klever.routers.envoy.headers import check_headers
 from klever.runtimes.table import create_all
 from klever.server.authored import AuthoredObjects
