@@ -1,4 +1,4 @@
-"""How the Python backend of the environment's Triton runs each format: by one of our programs, in an environment."""
+"""The programs with which the Python backend of the environment's Triton runs each format."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["PROGRAMS", "Program", "source"]
 class Program:
     """One format.
 
-    `environment` has the packages that the program imports, `own` are its files below `files/` by their names in the
-    version directory, beside those that all programs have, and `files` are those of the model in STORE/model. `layers`
-    are the layers of a signature that it can compute, empty if they do not matter.
+    `environment` has the packages that the program imports. `own` are its files below `files/`, by their names in the
+    version directory, in addition to those of all programs. `files` are those of the model in STORE/model. `layers` are
+    the layers of a signature that it can compute, empty if they do not matter.
     """
 
     environment: str
@@ -28,7 +28,7 @@ class Program:
 
     @property
     def sources(self) -> Mapping[str, str]:
-        """The files of the version directory, by name: their paths below `files/`."""
+        """The files of the version directory: their paths below `files/`, by name."""
         return {**_SHARED, **self.own}
 
 
@@ -41,7 +41,7 @@ def source(name: str) -> bytes:
 
 
 _MLFLOW: Final = frozenset({"lightgbm", "sklearn", "xgboost"})
-"""Flavors whose packages the environment `mlflow` has. A model with `python_function` alone has no layer."""
+"""Flavors whose packages are in the environment `mlflow`. A model with only `python_function` has no layer."""
 
 
 def _tabular(framework: str, files: ModelFiles, environment: str = "tabular", **options: Any) -> Program:
@@ -50,7 +50,7 @@ def _tabular(framework: str, files: ModelFiles, environment: str = "tabular", **
 
 
 def _file(*suffixes: str) -> ModelFiles:
-    """The only file of a model. Its name says nothing to the program."""
+    """The only file of a model, whose name does not matter to the program."""
     return ModelFiles({"|".join(suffixes): "model"})
 
 

@@ -4,7 +4,7 @@ import lightgbm
 
 
 def load(directory):
-    """The outputs of the booster: the prediction as its objective gives it, and the raw score before that."""
+    """The outputs of the booster: the prediction of its objective, and the raw score."""
     path = directory / "model"
     booster = lightgbm.Booster(model_file=str(path))
 

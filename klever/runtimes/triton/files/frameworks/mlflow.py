@@ -1,8 +1,8 @@
-"""Loads an MLflow model by its flavor `python_function`."""
+"""Loads an MLflow model with its flavor `python_function`."""
 
 import os
 
-os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # read when MLflow is imported
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # must be set before the import of MLflow
 
 import mlflow.pyfunc
 import pandas as pd
@@ -15,7 +15,7 @@ def arrange(arrays):
 
 def load(directory):
     """The prediction; a table's columns are outputs of their own."""
-    # The real path: MLflow refuses a model that is a link.
+    # The real path, because MLflow rejects a link.
     model = mlflow.pyfunc.load_model(str((directory / "model").resolve()))
     schema = model.metadata.get_input_schema()
     columns = schema is not None and not schema.is_tensor_spec()
