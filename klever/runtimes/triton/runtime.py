@@ -62,7 +62,7 @@ class TritonRuntime:
         """Raise `InvalidError` if the model can never be served here."""
         server, signature = self._server(model.format), _signature(model)
         check_bounds(signature, self._limits)
-        check_signature(signature)
+        check_signature(signature, any_rank=server.any_rank)
         for tensor in (*signature.inputs, *signature.outputs):
             server.check(tensor)
         server.model_files(model.format).find(model.files)

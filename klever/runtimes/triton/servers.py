@@ -6,7 +6,6 @@ runs the programs of `klever.runtimes.triton.programs`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Final, Protocol
 
@@ -39,6 +38,10 @@ class Server(Protocol):
     def read(self) -> tuple[PurePosixPath, ...]:
         """Directories of this machine that it reads."""
 
+    @property
+    def any_rank(self) -> bool:
+        """Whether it serves outputs whose rank the signature does not know."""
+
     def runs(self, format_: str) -> bool: ...
 
     def check(self, tensor: Tensor) -> None:
@@ -63,6 +66,8 @@ class Server(Protocol):
 
 
 class InstalledServer:
+    any_rank: Final = False
+
     def __init__(self, installed: InstalledTriton) -> None:
         self._root = installed.root
         self._backends = installed.backends
@@ -106,13 +111,14 @@ class InstalledServer:
 class EnvironmentServer:
     version: Final = ENVIRONMENT_VERSION
     read: Final[tuple[PurePosixPath, ...]] = ()
+    any_rank: Final = True
 
     def runs(self, format_: str) -> bool:
         return format_ in PROGRAMS
 
     def check(self, tensor: Tensor) -> None:
         if datatype(tensor) == "BF16":
-            raise InvalidError(f"tensor {tensor.name!r} is bfloat16, which needs Triton's own onnxruntime backend")
+            raise InvalidError(f"tensor {tensor.name!r} is bfloat16, which Triton's Python backend does not take")
 
     def environments(self, format_: str) -> tuple[str, ...]:
         return tuple(dict.fromkeys((_ENVIRONMENT, PROGRAMS[format_].environment)))
@@ -128,10 +134,10 @@ class EnvironmentServer:
         return model_config(model.name, signature, backend="python", parameters=_parameters(threads))
 
     def files(self, model: Model) -> dict[str, bytes]:
-        sources: Mapping[str, str] = PROGRAMS[model.format].sources
+        sources = PROGRAMS[model.format].sources()
         return {
             "launch.py": source("launch.py"),
-            **{f"{_version(model)}/{name}": source(file) for name, file in sources.items()},
+            **{f"{_version(model)}/{name}": content for name, content in sources.items()},
         }
 
     def links(self, model: Model) -> dict[str, str]:

@@ -102,6 +102,26 @@ async def test_is_made_once_shown_and_removed(tmp_path: Path, packages: Path) ->
     await newer.remove("tiny")
 
 
+async def test_an_operators_own_lock_replaces_klevers_until_the_environment_is_removed(
+    tmp_path: Path, packages: Path
+) -> None:
+    environments = manager(tmp_path, wheel(packages))
+    digest = wheel(packages, "from elsewhere", "2.0")
+    await environments.use_lock("tiny", f"tiny==2.0 --hash=sha256:{digest}\n".encode())
+    assert (environments.status("tiny").ready, environments.status("tiny").own_lock) == (False, True)
+    assert text(await environments.ensure("tiny")) == "from elsewhere"
+    await environments.remove("tiny")
+    assert not environments.status("tiny").own_lock
+    assert text(await environments.ensure("tiny")) == "hello"
+
+
+async def test_an_operators_own_lock_must_have_hashes(tmp_path: Path, packages: Path) -> None:
+    environments = manager(tmp_path, wheel(packages))
+    await environments.use_lock("tiny", b"tiny==1.0\n")
+    with pytest.raises(FailedPreconditionError, match="hash"):
+        await environments.ensure("tiny")
+
+
 async def test_an_interrupted_build_is_made_again(tmp_path: Path, packages: Path) -> None:
     environments = manager(tmp_path, wheel(packages))
     begun = asyncio.Event()
