@@ -9,6 +9,9 @@ UNIT := not (e2e or root or slow)
 # The cluster of a KUBECONFIG is for one test at a time.
 JOBS ?= $(if $(KUBECONFIG),1,2)
 
+# Each worker compiles every test otherwise.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: install check unit test demo generate lock clean
 
 ## install: .venv with klever and ormb in it
@@ -46,7 +49,7 @@ unit: $(VENV)/.dev $(VENV)/.wheel
 
 ## test: everything, from the built wheel, with real Envoy, real Triton, a real API server and real pods
 test: $(VENV)/.dev $(VENV)/.wheel
-	$(BIN)/klever env install triton tabular llamacpp pmml
+	$(BIN)/klever env install triton tabular mlflow mllib llamacpp pmml
 	nice $(BIN)/python hack/cluster prepare full || nice $(BIN)/python hack/cluster prepare
 	$(BIN)/pytest --retry-e2e -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)  # the long ones of tests/e2e first
 

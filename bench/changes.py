@@ -48,7 +48,7 @@ def declare(platform: Platform, canary: str, share: int) -> None:
 
 def _live(platform: Platform, share: int) -> bool:
     status = platform.get("servings", NAME)["status"]
-    return bool(status["traffic"] == f"main={100 - share} canary={share}")
+    return bool(status["trafficSummary"] == f"main={100 - share} canary={share}")
 
 
 def under_load(platform: Platform, url: str) -> Row:

@@ -57,12 +57,18 @@ class Messages:
         comments = {tuple(loc.path): loc.leading_comments for loc in file.source_code_info.location}
         for index, message in enumerate(file.message_type):
             self.messages[PACKAGE + message.name] = message
+            self.messages |= {f"{PACKAGE}{message.name}.{nested.name}": nested for nested in message.nested_type}
             self._comments[(message.name,)] = comments.get((4, index), "")
             for number, field in enumerate(message.field):
                 self._comments[message.name, field.name] = comments.get((4, index, 2, number), "")
 
     def comment(self, *name: str) -> str:
         return " ".join(self._comments.get(name, "").split())
+
+    def map_entry(self, field: Field) -> descriptor_pb2.DescriptorProto | None:
+        """Return the type of a map's entries; None for a field that is not a map."""
+        entry = self.messages.get(field.type_name)
+        return entry if entry is not None and entry.options.map_entry else None
 
     def kinds(self) -> Iterator[tuple[descriptor_pb2.DescriptorProto, schema_pb2.MessageSchema]]:
         for message in self.messages.values():
@@ -99,9 +105,9 @@ def crd(
         "served": True,
         "storage": True,
         "schema": {"openAPIV3Schema": message_schema(messages, message)},
-        **({"subresources": {"status": {}}} if any(f.name == "status" for f in message.field) else {}),
+        **subresources(message, resource),
         "additionalPrinterColumns": [column(c) for c in resource.columns],
-        "selectableFields": [{"jsonPath": c.json_path} for c in resource.columns if selectable(c)],
+        "selectableFields": [{"jsonPath": f".{path}"} for path in resource.selectable_fields],
     }
     scope = "Cluster" if resource.cluster_scoped else "Namespaced"
     return {
@@ -117,10 +123,15 @@ def column(source: schema_pb2.Column) -> dict[str, Any]:
     return result | ({"priority": source.priority} if source.priority else {})
 
 
-def selectable(source: schema_pb2.Column) -> bool:
-    """Whether field selectors may name it: Kubernetes takes plain paths of strings, integers and booleans."""
-    plain = not source.json_path.startswith(".metadata.") and "[" not in source.json_path
-    return plain and source.type in ("string", "integer", "boolean")
+def subresources(message: descriptor_pb2.DescriptorProto, resource: schema_pb2.Resource) -> dict[str, Any]:
+    if not any(field.name == "status" for field in message.field):
+        return {}
+    scale = {
+        "specReplicasPath": ".spec.replicas",
+        "statusReplicasPath": ".status.replicas",
+        "labelSelectorPath": ".status.selector",
+    }
+    return {"subresources": {"status": {}} | ({"scale": scale} if resource.scalable else {})}
 
 
 def message_schema(messages: Messages, message: descriptor_pb2.DescriptorProto) -> dict[str, Any]:
@@ -146,10 +157,13 @@ def field_schema(messages: Messages, message: descriptor_pb2.DescriptorProto, fi
     options = options_of(field)
     if field.type_name == METADATA:
         return metadata_schema(options)
+    entry = messages.map_entry(field)
+    if entry is not None:
+        return map_schema(messages, entry, options) | {"description": messages.comment(message.name, field.name)}
     schema = value_schema(messages, field, options)
     if field.type == Field.TYPE_INT32:  # the format alone binds nobody
         schema |= {"minimum": -(2**31), "maximum": 2**31 - 1}
-    if field.label == Field.LABEL_REPEATED and "additionalProperties" not in schema:
+    if field.label == Field.LABEL_REPEATED:
         if options.HasField("item_max_length"):
             schema["maxLength"] = options.item_max_length
         schema = {"type": "array", "items": schema}
@@ -163,6 +177,15 @@ def field_schema(messages: Messages, message: descriptor_pb2.DescriptorProto, fi
             *(rule(r) for r in options.rules),
         ]
     return schema
+
+
+def map_schema(
+    messages: Messages, entry: descriptor_pb2.DescriptorProto, options: schema_pb2.FieldSchema
+) -> dict[str, Any]:
+    """A map's own bound is the number of its entries; the others are of its values."""
+    values = value_schema(messages, entry.field[1], options) | bounds(options)
+    most = values.pop("maxProperties", None)
+    return {"type": "object", "additionalProperties": values} | ({"maxProperties": most} if most else {})
 
 
 def metadata_schema(options: schema_pb2.FieldSchema) -> dict[str, Any]:

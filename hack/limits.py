@@ -76,5 +76,7 @@ def _walk(schema: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
         yield path, ", ".join(found)
     for name, part in schema.get("properties", {}).items():
         yield from _walk(part, f"{path}.{name}")
+    if "additionalProperties" in schema:
+        yield from _walk(schema["additionalProperties"], f"{path}[NAME]")
     if "items" in schema:
         yield from _walk(schema["items"], f"{path}[]")

@@ -44,10 +44,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class FieldViolation:
-    """One field that is wrong.
+    """One invalid field.
 
-    `field` is a Kubernetes field path (`spec.predictors[1].traffic`), `description` completes the sentence that it
-    begins (`120 is not within 0..100`).
+    `field` is a Kubernetes field path (`spec.predictors[1].traffic`). `description` follows it in a message (`must be
+    between 0 and 100, not 120`).
     """
 
     field: str

@@ -8,8 +8,8 @@ import json
 import platform
 import subprocess
 import tarfile
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 
 from hack.kubernetes.build import pause
 from hack.kubernetes.packages import program
@@ -33,14 +33,16 @@ def write_image(
     links: Mapping[str, str] | None = None,
     entrypoint: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
+    without: Collection[str] = (),
 ) -> None:
     """Write the archive of an image such as `klever.test/x:1`.
 
-    `files` has the path in the image of each file or folder to copy, `links` symbolic links with their targets. The
-    same content yields the same archive. Use a tag other than `latest`: the kubelet would ask a registry for that.
+    `files` has the path in the image of each file or folder to copy, `links` symbolic links with their targets. Files
+    and folders with a name in `without` are left out. The same content yields the same archive. Use a tag other than
+    `latest`: the kubelet would ask a registry for that.
     """
     layer = archive.with_suffix(".layer")
-    _write_layer(layer, files, links or {})
+    _write_layer(layer, files, links or {}, without)
     with layer.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     environ = [_PATH, *(f"{key}={value}" for key, value in (environment or {}).items())]
@@ -73,14 +75,17 @@ def write_busybox(archive: Path) -> None:
     write_image(archive, BUSYBOX, {"bin/busybox": busybox}, links=links)
 
 
-def _write_layer(layer: Path, files: Mapping[str, Path], links: Mapping[str, str]) -> None:
+def _write_layer(layer: Path, files: Mapping[str, Path], links: Mapping[str, str], without: Collection[str]) -> None:
+    def chosen(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        return None if PurePosixPath(info.name).name in without else _plain(info)
+
     with tarfile.open(layer, "w", format=tarfile.PAX_FORMAT) as tar:
         for folder, mode in _FOLDERS.items():
             info = tarfile.TarInfo(folder)
             info.type, info.mode = tarfile.DIRTYPE, mode
             tar.addfile(info)
         for path, source in sorted(files.items()):
-            tar.add(source, path.strip("/") or ".", filter=_plain)
+            tar.add(source, path.strip("/") or ".", filter=chosen)
         for path, target in sorted(links.items()):
             info = tarfile.TarInfo(path.strip("/"))
             info.type, info.linkname = tarfile.SYMTYPE, target

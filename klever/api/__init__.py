@@ -1,4 +1,4 @@
 """The objects: kinds, names and the codec between messages and Kubernetes JSON.
 
-Forbidden here: grpc, stores, anything that does input/output beyond package data.
+Forbidden here: grpc, stores, and input/output beyond package data.
 """

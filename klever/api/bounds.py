@@ -18,27 +18,27 @@ from klever.v1alpha1 import schema_pb2
 __all__ = ["check_bounds"]
 
 _MOST_ITEMS: Final = 10_000
-"""Of a list or map whose schema names no bound."""
+"""The most items of a list or map whose schema has no bound."""
 _MOST_FIELDS: Final = 100_000
 _MOST_STRUCT_BYTES: Final = 64 << 10
 _STRUCT: Final = Struct.DESCRIPTOR.full_name
 
 
 class _Field(NamedTuple):
-    """What to look at in a field."""
+    """The bounds of a field."""
 
     name: str
     most: int
-    """Items of a list or map; 0 for a single value."""
+    """The most items of a list or map; 0 for a single value."""
     message: Any
-    """The descriptor of a message to look into; None for what its parser bounds."""
+    """The descriptor of a nested message to check; None if its parser bounds it."""
     is_struct: bool
 
 
 def check_bounds(content: bytes, message: Any) -> None:
     """Raise `InvalidError` that names a list with too many items, or a free-form field that is too large.
 
-    `message` is the descriptor of the message that `content` holds (of either of two types, says the stub).
+    `message` is the descriptor of the message in `content` (its stub declares one of two types).
     """
     _check(Walk(_MOST_FIELDS), memoryview(content), message, "")
 
@@ -61,7 +61,7 @@ def _check(walk: Walk, content: memoryview, message: Any, path: str) -> None:
         if field.message is not None:
             _check(walk, value, field.message, place)
         elif field.is_struct and len(value) > _MOST_STRUCT_BYTES:
-            raise _violation(place, f"has {len(value)} bytes, more than {_MOST_STRUCT_BYTES}")
+            raise _violation(place, f"must have at most {_MOST_STRUCT_BYTES} bytes, not {len(value)}")
 
 
 def _violation(path: str, description: str) -> InvalidError:
@@ -70,7 +70,7 @@ def _violation(path: str, description: str) -> InvalidError:
 
 @cache
 def _fields(message: Any) -> dict[int, _Field]:
-    """Return the fields to look at, by number."""
+    """Return the fields to check, by number."""
     return {field.number: found for field in message.fields if (found := _field(field, frozenset({message.full_name})))}
 
 
@@ -87,6 +87,6 @@ def _field(field: Any, above: frozenset[str]) -> _Field | None:
 
 
 def _has_bounds(message: Any, above: frozenset[str]) -> bool:
-    if message.full_name in above:  # a message within itself: the parser bounds its depth
+    if message.full_name in above:  # a recursive message: the parser bounds its depth
         return True
     return any(_field(field, above | {message.full_name}) for field in message.fields)

@@ -1,7 +1,7 @@
-"""Between messages and Kubernetes JSON: one walk over descriptors, each way.
+"""Converts between messages and Kubernetes JSON, with one walk over descriptors in each direction.
 
 Kubernetes JSON is not proto3 JSON: int64 are numbers, times have whole seconds, integral doubles inside a Struct (raw
-pod fragments) are integers, quantities may be written as integers and are kept as strings.
+pod fragments) are integers, and integer quantities become strings.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _INTEGERS = {
     FieldDescriptor.CPPTYPE_UINT64: (0, 2**64 - 1),
 }
 _HUGE = 2**64
-"""Greater than any number of a message. Python writes numbers of thousands of digits only if it is asked twice."""
+"""Greater than any number of a message. Python refuses to print numbers of thousands of digits."""
 _PLAIN = {FieldDescriptor.CPPTYPE_STRING: str, FieldDescriptor.CPPTYPE_BOOL: bool}
 
 
 class _Field(NamedTuple):
-    """What the conversions need to know of a field. To ask its descriptor each time takes longer than all the rest."""
+    """The properties of a field for the conversions, because reading its descriptor each time is slow."""
 
     name: str
     json_name: str
@@ -48,25 +48,27 @@ class _Field(NamedTuple):
     cpp_type: int
     int_or_string: bool
     plain: type | None
-    """The Python type of its value, if nothing else needs a check."""
+    """The Python type of its value, if only the type needs a check."""
     values: _Field | None
     """The field of the values, for a map."""
     to_json: Callable[[Any], Any] | None
     """Converts its value to JSON; None if the value already is JSON."""
 
 
-def _described(field: FieldDescriptor) -> _Field:
+def _described(field: FieldDescriptor, *, int_or_string: bool = False) -> _Field:
+    """Return the properties of a field. The values of a map have the option of the map's field."""
     entry: Any = field.message_type
     is_map = field.is_repeated and entry is not None and entry.GetOptions().map_entry
+    int_or_string = int_or_string or field.GetOptions().Extensions[schema_pb2.schema].int_or_string
     return _Field(
         field.name,
         field.json_name,
         field.is_repeated,
         entry,
         field.cpp_type,
-        field.GetOptions().Extensions[schema_pb2.schema].int_or_string,
+        int_or_string,
         None if field.is_repeated else _PLAIN.get(field.cpp_type),
-        _described(entry.fields_by_name["value"]) if is_map else None,
+        _described(entry.fields_by_name["value"], int_or_string=int_or_string) if is_map else None,
         dict if is_map else _writer(field),
     )
 
@@ -105,11 +107,11 @@ def to_object(message: Message) -> Object:
 def from_object(obj: Object, message: type[M], *, strict: bool = False) -> M:
     """Read Kubernetes JSON into a message.
 
-    A field that the message lacks is an error with `strict`, and ignored without: a newer version or another tool may
-    have written it. Raises `InvalidError` with a violation for each field of a wrong type.
+    A field that the message lacks is an error with `strict`. Without it, the field is ignored: a newer version or
+    another tool may have written it. Raises `InvalidError` with a violation for each field of a wrong type.
     """
     reader = _Reader(strict=strict)
-    descriptor: Any = message.DESCRIPTOR  # of either of two types, says its stub
+    descriptor: Any = message.DESCRIPTOR  # its stub declares one of two types
     made = reader.message(obj, descriptor, "")
     if reader.violations:
         raise InvalidError(violations=tuple(reader.violations))
@@ -149,7 +151,7 @@ _WELL_KNOWN: dict[str, Callable[[Any], Any]] = {
 class _Reader:
     """Collects every violation instead of stopping at the first.
 
-    It returns what the constructor of the message takes, which makes the whole message in one step.
+    It returns arguments for the constructor of the message, which makes the whole message in one step.
     """
 
     def __init__(self, *, strict: bool) -> None:
@@ -244,7 +246,7 @@ class _Reader:
             self._wrong(path, value, "an integer")
             return None
         if not low <= value <= high:
-            self.violations.append(FieldViolation(path, f"{_describe(value)} is not within {low}..{high}"))
+            self.violations.append(FieldViolation(path, f"must be between {low} and {high}, not {_describe(value)}"))
             return None
         return value
 
@@ -259,7 +261,7 @@ class _Reader:
 
 @lru_cache(maxsize=1024)
 def _seconds(text: str) -> int:
-    """Return a time as seconds since 1970. Many objects are of the same second."""
+    """Return a time as seconds since 1970. Cached, because many objects have the same time."""
     return math.floor(parse_time(text).timestamp())
 
 

@@ -1,4 +1,4 @@
-"""The columns of a table of objects, found by the JSON paths of their CustomResourceDefinition."""
+"""The columns of a table of objects, with the JSON paths of their CustomResourceDefinition."""
 
 from __future__ import annotations
 
@@ -14,20 +14,15 @@ _STEP: Final = re.compile(r"""\.(?P<name>[A-Za-z]\w*)|\[\?\(@\.(?P<field>\w+)==[
 
 @dataclass(frozen=True)
 class Column:
-    """One column. `type` is that of a CRD: string, integer or date. A `wide` one is shown on request only."""
+    """One column. `type` is that of a CRD: string, integer or date. A `wide` column is shown on request only."""
 
     name: str
     path: str
     type: str
     wide: bool = False
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether the path names fields only, so that a field selector can use it."""
-        return all(step["name"] for step in self._steps)
-
     def value(self, obj: Any) -> Any:
-        """Return what an object (decoded JSON) has at the path; None if it has nothing there."""
+        """Return the value of an object (decoded JSON) at the path; None if there is none."""
         for step in self._steps:
             if step["name"]:
                 obj = obj.get(step["name"]) if isinstance(obj, dict) else None
@@ -38,7 +33,7 @@ class Column:
 
     @cached_property
     def _steps(self) -> list[re.Match[str]]:
-        """Raises `ValueError` for a path that is neither fields nor `[?(@.FIELD=="VALUE")]`."""
+        """Parse the path. Raises `ValueError` unless it consists of fields and `[?(@.FIELD=="VALUE")]`."""
         steps = list(_STEP.finditer(self.path))
         if "".join(step[0] for step in steps) != self.path:
             raise ValueError(f"unsupported JSON path {self.path!r}")

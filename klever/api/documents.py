@@ -1,4 +1,4 @@
-"""YAML files as people write them. A duplicate key is an error, so that nothing is lost.
+"""Reads YAML files from users. A duplicate key is an error, so that no value is lost.
 
 As in Kubernetes, a value that looks like a date is text, and so is every key.
 """
@@ -16,7 +16,7 @@ from klever.errors import FieldViolation, InvalidError
 __all__ = ["read_document", "read_documents"]
 
 _MAX_DEPTH: Final = 200
-"""The C parser has no limit of its own, and overruns the stack."""
+"""The C parser has no limit, and would overflow the stack."""
 
 
 _TEXT: Final = "tag:yaml.org,2002:str"
@@ -35,9 +35,9 @@ class _TextLoader(yaml.CBaseLoader):
 
 
 def read_documents(content: bytes, what: str) -> Iterator[tuple[str, Any]]:
-    """Yield each document that is not empty, with its place: `what`, or `what[INDEX]` if there are several.
+    """Yield each non-empty document with its position: `what`, or `what[INDEX]` if there are several.
 
-    Raises `InvalidError` for text that is not UTF-8 or not YAML, and for a duplicate key, with its path.
+    Raises `InvalidError` for invalid UTF-8 or YAML, and for a duplicate key, with its path.
     """
     nodes = _compose(content, what, _Loader)
     for index, (loader, node) in enumerate(nodes):
@@ -48,13 +48,14 @@ def read_documents(content: bytes, what: str) -> Iterator[tuple[str, Any]]:
 
 
 def read_document(content: bytes, what: str, *, text: bool = False, aliases: bool = True) -> Any:
-    """Return the one document, None if it is empty; with `text` all scalars are text.
+    """Return the only document, None if it is empty. With `text`, all scalars are text.
 
-    With `aliases` false an alias is an error: a few lines of them can stand for gigabytes. Raises as `read_documents`.
+    Without `aliases`, an alias is an error: a few lines of them can expand to gigabytes. Raises the errors of
+    `read_documents`.
     """
     nodes = _compose(content, what, _TextLoader if text else _Loader, aliases=aliases)
     if len(nodes) > 1:
-        raise InvalidError(f"{what} has {len(nodes)} documents: expected one")
+        raise InvalidError(f"{what} must have one document, not {len(nodes)}")
     return _construct(*nodes[0], what) if nodes else None
 
 
@@ -64,7 +65,7 @@ def _compose(
     try:
         source = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InvalidError(f"{what} is not UTF-8 text: byte {error.start} is {content[error.start]:#04x}") from error
+        raise InvalidError(f"{what} must be UTF-8 text: byte {error.start} is {content[error.start]:#04x}") from error
     try:
         _check_events(source, what, kind, aliases=aliases)
         loader = kind(source)
@@ -72,7 +73,7 @@ def _compose(
         while loader.check_node():
             nodes.append((loader, loader.get_node()))
     except yaml.YAMLError as error:
-        raise InvalidError(f"{what} is not YAML: {error}") from error
+        raise InvalidError(f"{what} is not valid YAML: {error}") from error
     return nodes
 
 
@@ -84,10 +85,10 @@ def _check_events(source: str, what: str, kind: type[_Loader | _TextLoader], *, 
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if depth > _MAX_DEPTH:
-            raise InvalidError(f"{what} is nested more than {_MAX_DEPTH} deep")
+            raise InvalidError(f"{what} must be nested at most {_MAX_DEPTH} levels deep")
         if isinstance(event, yaml.AliasEvent) and not aliases:
             raise InvalidError(
-                f"{what} has the alias *{event.anchor}, and aliases are not allowed: write the value out"
+                f"{what} has the alias *{event.anchor}, but aliases are not allowed: write the value out"
             )
 
 
@@ -98,17 +99,17 @@ def _construct(loader: Any, node: yaml.Node, where: str) -> Any:
     try:
         return loader.construct_document(node)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InvalidError(f"{where} is not YAML: {error}") from error
+        raise InvalidError(f"{where} is not valid YAML: {error}") from error
 
 
 def _read_keys(root: yaml.Node) -> str:
-    """Make every key text. Return the path of the first duplicate key, empty if there is none."""
+    """Turn every key into text. Return the path of the first duplicate key; empty if there is none."""
     waiting = deque([(root, "")])
     seen = set()
     while waiting:
         node, path = waiting.popleft()
         if id(node) in seen:
-            continue  # by an alias
+            continue  # visited, through an alias
         seen.add(id(node))
         if isinstance(node, yaml.SequenceNode):
             waiting.extend((item, f"{path}[{index}]") for index, item in enumerate(node.value))

@@ -1,9 +1,9 @@
-"""Environment variables that only the platform sets for what it runs.
+"""Environment variables that only the platform may set for its processes.
 
-A loader, the C library, a shell, an interpreter or a library reads each of them, and would run code, or read and write
-files, for whoever sets it. The CRDs refuse them for built-in runtimes and tasks; a command of a user's own may have all
-but the platform's. Sources: glibc's sysdeps/generic/unsecvars.h, ld.so(8), bash(1), perlrun(1), and the manuals of
-CPython, Ruby, Node.js, OpenJDK, .NET, OpenSSL, curl, CUDA and ONNX Runtime.
+A loader, the C library, a shell, an interpreter or a library reads each of them. A user who set one could run code, or
+read and write files. The CRDs reject them for built-in runtimes and tasks. A user's own command may have all except the
+platform's. Sources: glibc's sysdeps/generic/unsecvars.h, ld.so(8), bash(1), perlrun(1), and the manuals of CPython,
+Ruby, Node.js, OpenJDK, .NET, OpenSSL, curl, CUDA and ONNX Runtime.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ RESERVED: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "network clients": ("*_PROXY",),
 }
-"""Who reads them -> the names. `*` stands for any characters; names with a leading one match in any case."""
+"""Their reader -> the names. `*` stands for any characters. Names with a leading `*` match in any case."""
 
 PLATFORM_PATTERN: Final = "^(?i:klever_)"
-"""What nobody may set, a command of a user's own included."""
+"""Variables that no user may set, even for their own command."""
 
 
 def _pattern(name: str) -> str:
@@ -51,7 +51,7 @@ RESERVED_PATTERN: Final = f"^({'|'.join(_pattern(name) for names in RESERVED.val
 
 
 def is_reserved(name: str, *, own_command: bool) -> bool:
-    """Say whether only the platform may set the variable."""
+    """Whether only the platform may set the variable."""
     if re.match(PLATFORM_PATTERN, name):
         return True
     return not own_command and re.match(RESERVED_PATTERN, name) is not None

@@ -1,4 +1,4 @@
-"""The table of kinds: everything that holds for one kind and not for another is in its row.
+"""The table of kinds. A row has everything that distinguishes a kind from others.
 
 To add a kind, write its proto message and its service, its controller, and one row of `KINDS`. The API, the command
 line, the stores, the metrics and the RBAC roles follow from the row.
@@ -38,12 +38,12 @@ GROUP: Final = "kleveross.io"
 _VERSION: Final = "v1alpha1"
 
 Object = dict[str, Any]
-"""One object as Kubernetes JSON. Treated as immutable once a store has returned it."""
+"""One object as Kubernetes JSON. Callers must not modify an object that a store returned."""
 
 
 @dataclass(frozen=True, eq=False)
 class Kind:
-    """One row. A kind equals itself alone, so that it can be a key."""
+    """One row. Kinds compare by identity, so that they can be keys."""
 
     group: str
     version: str
@@ -52,17 +52,19 @@ class Kind:
     namespaced: bool = True
     has_status: bool = True
     message: type[Message] | None = None
-    """None for a kind that the API does not show as an object."""
+    """The message; None for a kind that the API does not show as an object."""
     names: tuple[str, ...] = ()
-    """What the command line calls it: the plural, the singular, then short names."""
+    """The names on the command line: the plural, the singular, then short names."""
     columns: tuple[Column, ...] = ()
-    """What tables show beside the name."""
+    """The columns of tables, after the name."""
+    selectable: tuple[str, ...] = ()
+    """Paths outside the metadata that field selectors may name, e.g. `status.phase`."""
     service: ServiceDescriptor | None = None
     """The gRPC service with the kind's methods, such as GetServing and ListServings."""
     leads_service: bool = True
-    """Whether methods that name no kind, such as StreamLogs, are about this one."""
+    """Whether methods without a kind in their names, such as StreamLogs, belong to this kind."""
     controllers: tuple[str, ...] = ()
-    """The controllers that reconcile something whenever an object of this kind changes."""
+    """The controllers that watch objects of this kind."""
     controller_verbs: tuple[str, ...] = ()
     """The Kubernetes verbs that the controllers need on its objects. They also patch the status of Klever's kinds."""
     server_verbs: tuple[str, ...] = ()
@@ -92,6 +94,7 @@ class Kind:
             message=message,
             names=(resource.plural, resource.singular, *resource.short_names),
             columns=tuple(Column(c.name, c.json_path, c.type, wide=c.priority > 0) for c in resource.columns),
+            selectable=tuple(resource.selectable_fields),
             service=service,
             leads_service=leads_service,
             controllers=controllers,
@@ -105,12 +108,12 @@ class Kind:
 
     @property
     def resource(self) -> str:
-        """Plural with the group, as in Kubernetes' messages: `servings.kleveross.io`."""
+        """The plural with the group, as in Kubernetes' messages: `servings.kleveross.io`."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     @property
     def is_own(self) -> bool:
-        """Whether it is one of Klever's kinds, with a CustomResourceDefinition, and not one of Kubernetes."""
+        """Whether it is a kind of Klever with a CustomResourceDefinition, not one of Kubernetes."""
         return self.group == GROUP
 
     @cached_property
@@ -125,7 +128,7 @@ class Kind:
         return field.message_type if field is not None else None
 
     def field_of(self, request: Descriptor) -> str:
-        """Return the name of the field of a request that holds an object of this kind; empty if there is none."""
+        """Return the name of the request's field with an object of this kind; empty if there is none."""
         wanted: Any = self.message.DESCRIPTOR if self.message else None
         fields: Any = request.fields
         return next((field.name for field in fields if wanted is not None and field.message_type is wanted), "")
@@ -162,6 +165,7 @@ MODEL_INSPECTION: Final = Kind.describe(
     ModelInspection,
     controller_verbs=("create", "list", "watch", "patch", "delete"),  # delete: inspections of unused content
 )
+_INVOLVED: Final = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
 EVENT: Final = Kind(
     "",
     "v1",
@@ -169,7 +173,8 @@ EVENT: Final = Kind(
     "events",
     has_status=False,
     message=Event,
-    controller_verbs=("create", "patch"),  # patch: an Event that is repeated is counted
+    selectable=(*(f"involvedObject.{name}" for name in _INVOLVED), "reason", "reportingComponent", "source", "type"),
+    controller_verbs=("create", "patch"),  # patch: counts a repeated Event
     server_verbs=("list",),
 )
 NAMESPACE: Final = Kind(
@@ -178,6 +183,7 @@ NAMESPACE: Final = Kind(
     "Namespace",
     "namespaces",
     namespaced=False,
+    selectable=("status.phase",),
     controllers=("serving",),
     controller_verbs=("list", "watch"),  # the label kleveross.io/allow-code
     server_verbs=("create", "get", "list", "patch"),  # projects are namespaces; patch: the same label

@@ -1,4 +1,4 @@
-"""Times and sizes as text."""
+"""Formats and parses times and sizes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ __all__ = ["format_size", "format_time", "parse_time"]
 
 
 def format_time(time: datetime) -> str:
-    """Write a UTC time as Kubernetes does: RFC 3339 in whole seconds."""
+    """Return a UTC time in the form of Kubernetes: RFC 3339 in whole seconds."""
     return time.isoformat(timespec="seconds")[:19] + "Z"
 
 
 def parse_time(text: str) -> datetime:
-    """Read an RFC 3339 time. Raises `ValueError`."""
+    """Parse an RFC 3339 time. Raises `ValueError`."""
     time = datetime.fromisoformat(text)
     if time.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone")
@@ -24,7 +24,7 @@ def parse_time(text: str) -> datetime:
 
 
 def format_size(size: int) -> str:
-    """Write a number of bytes for people: `512 B`, `1.5 MiB`."""
+    """Return a number of bytes for people: `512 B`, `1.5 MiB`."""
     value = float(size)
     for unit in ("B", "KiB", "MiB"):
         if value < 1024:

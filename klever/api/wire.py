@@ -1,7 +1,7 @@
-"""Protobuf's wire format, read in place (https://protobuf.dev/programming-guides/encoding/).
+"""Reads protobuf's wire format in place (https://protobuf.dev/programming-guides/encoding/).
 
-A parser makes objects of a message: 2 bytes of a hostile file become 100 bytes of memory, and weights are copied. Here
-a message is walked field by field, so that a model takes no memory however large it is.
+A parser turns 2 bytes of a hostile file into 100 bytes of objects, and copies weights. This module walks a message
+field by field, so that a model of any size takes no memory.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from klever.errors import InvalidError
 __all__ = ["Field", "Walk", "content", "embed", "text", "varint", "varints"]
 
 Field = int | memoryview
-"""A field's value: a number of a varint or of a fixed width, or the content of a string, bytes or message."""
+"""A field's value: a number, or the content of a string, bytes or message."""
 
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _WIDTHS: Final = {_FIXED64: 8, _FIXED32: 4}
 _MOST_VARINT_BITS: Final = 63
 _MOST_TEXT: Final = 4096
 _MOST_FIELDS: Final = 3_000_000
-"""A graph of 100,000 nodes has two million."""
+"""The most fields of a message. A graph of 100,000 nodes has two million."""
 
 
 class Walk:
@@ -31,12 +31,12 @@ class Walk:
         self._most = self._left = most
 
     def fields(self, message: memoryview) -> Iterator[tuple[int, Field]]:
-        """Yield number and value of each field, in the order of the file; raises `InvalidError` for damaged ones."""
+        """Yield number and value of each field, in the order of the file. Raises `InvalidError` for a damaged one."""
         at = 0
         while at < len(message):
             self._left -= 1
             if self._left < 0:
-                raise InvalidError(f"it has more than {self._most} fields")
+                raise InvalidError(f"the message has more than {self._most} fields")
             key, at = varint(message, at)
             number, kind = key >> 3, key & 7
             if not number:
@@ -52,39 +52,39 @@ class Walk:
             else:
                 raise InvalidError(f"field {number} has the wire type {kind}")
             if size > len(message) - at:
-                raise InvalidError(f"field {number} has {size} bytes, and only {len(message) - at} follow")
+                raise InvalidError(f"field {number} has {size} bytes, but only {len(message) - at} follow")
             found = message[at : at + size]
             at += size
             yield number, found if kind == _LENGTH else int.from_bytes(found, "little")
 
     def messages(self, message: memoryview, wanted: int) -> Iterator[memoryview]:
-        """Yield the content of each field with this number; raises `InvalidError` if one is a number."""
+        """Yield the content of each field with this number. Raises `InvalidError` if one is a number."""
         for number, value in self.fields(message):
             if number == wanted:
                 yield content(number, value)
 
 
 def content(number: int, value: Field) -> memoryview:
-    """Return the content of a field that must have one; raises `InvalidError` for a number."""
+    """Return the content of a field. Raises `InvalidError` for a number."""
     if isinstance(value, int):
-        raise InvalidError(f"field {number} is a number, and must be a text or message")
+        raise InvalidError(f"field {number} must be a text or message, not a number")
     return value
 
 
 def text(value: Field) -> str:
-    """Return a name; raises `InvalidError` if it is not UTF-8, or too long."""
+    """Return a name. Raises `InvalidError` if it is too long or not UTF-8."""
     if isinstance(value, int):
-        raise InvalidError(f"a name is the number {value}")
+        raise InvalidError(f"a name must be text, not the number {value}")
     if len(value) > _MOST_TEXT:
-        raise InvalidError(f"a name has {len(value)} bytes, and at most {_MOST_TEXT} are read")
+        raise InvalidError(f"a name must have at most {_MOST_TEXT} bytes, not {len(value)}")
     try:
         return str(value, "utf-8")
     except UnicodeDecodeError as error:
-        raise InvalidError(f"a name is not UTF-8: {bytes(value[:80])!r}") from error
+        raise InvalidError(f"a name must be UTF-8: {bytes(value[:80])!r}") from error
 
 
 def varints(value: Field, most: int) -> Iterator[int]:
-    """Yield the numbers of a repeated integer field, packed or not; raises `InvalidError` above `most` of them."""
+    """Yield the numbers of a repeated integer field, packed or not. Raises `InvalidError` above `most` of them."""
     if isinstance(value, int):
         yield value
         return
@@ -99,7 +99,7 @@ def varints(value: Field, most: int) -> Iterator[int]:
 
 
 def embed(number: int, content: bytes) -> bytes:
-    """Return a message's encoding as the field of another one."""
+    """Return the encoding of a message as a field of another one."""
     return _written_varint(number << 3 | _LENGTH) + _written_varint(len(content)) + content
 
 
@@ -113,7 +113,7 @@ def _written_varint(value: int) -> bytes:
 
 
 def varint(message: memoryview, at: int) -> tuple[int, int]:
-    """Return the number at a position, and the position behind it; raises `InvalidError` if it does not end."""
+    """Return the number at a position, and the position after it. Raises `InvalidError` if it is truncated."""
     try:
         byte = message[at]
         if byte < 0x80:
@@ -127,5 +127,5 @@ def varint(message: memoryview, at: int) -> tuple[int, int]:
                 return value, at + 1
             shift += 7
     except IndexError as error:
-        raise InvalidError("it ends within a number") from error
+        raise InvalidError("the message ends within a number") from error
     raise InvalidError(f"a number has more than 10 bytes at byte {at}")

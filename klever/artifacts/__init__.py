@@ -1,4 +1,4 @@
-"""Models as OCI artifacts: their metadata, ormbfile.yaml, and the dialects that tools pack them in.
+"""Models as OCI artifacts: their metadata, ormbfile.yaml, and the dialects in which tools pack them.
 
 Forbidden here: servers, Kubernetes, environment variables, model frameworks.
 """

@@ -1,7 +1,7 @@
 """Gzip'd tar archives of model files, written reproducibly and unpacked without trust.
 
-Unpacking makes regular files and directories only, opens directories without following links, and bounds bytes, files,
-names and expansion: the worst that an archive achieves is a refusal. Bytes after the end of the tar are not entries.
+Unpacking creates regular files and directories only, opens directories without following links, and bounds bytes,
+files, names and expansion: a malicious archive can only cause an error. Bytes after the end of the tar are ignored.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _PROBE: Final = 1 << 20
 _WORTH_COMPRESSING: Final = 0.9
 _MAX_NAME: Final = 255
 _RATIO_FROM: Final = 256 << 20
-"""Bytes from which the ratio counts. Small files of zeros are common."""
+"""The ratio is checked above so many bytes, because small files of zeros are common."""
 _MEMBERS: Final = 1000
 _MEMBER: Final = 4096
-"""Bytes of content that each gzip member must have on average, after the first 1,000 members."""
+"""The least bytes of content per gzip member, on average, after the first 1,000 members."""
 
 
 def pack(
@@ -62,7 +62,8 @@ def unpack(read: Callable[[int], bytes], target: Path, *, limits: Limits = DEFAU
     `read(n)` returns at most n bytes of the archive, none at its end.
 
     Raises `InvalidError` that names the entry if the archive is damaged, unsafe or beyond `limits`, and
-    `ExhaustedError` on a full disk. Files that were unpacked before stay: unpack into a directory of your own.
+    `ExhaustedError` on a full disk. An error leaves the files that were already unpacked: unpack into a separate
+    directory.
     """
     names = []
     stream = _Inflater(read, limits)
@@ -79,7 +80,7 @@ def unpack(read: Callable[[int], bytes], target: Path, *, limits: Limits = DEFAU
                 tree.write(parts, entry)
                 names.append("/".join(parts))
     while stream.read(BLOCK):
-        pass  # read to the end, to verify gzip's own checksum
+        pass  # read to the end, to verify gzip's checksum
     return names
 
 
@@ -100,7 +101,7 @@ def _blocks(path: Path, size: int) -> Iterator[bytes]:
                 break
             yield block
     if left:
-        raise InvalidError(f"{path} changed while it was read: save it again when no program writes it")
+        raise InvalidError(f"{path} changed while it was read: try again when no program writes it")
 
 
 class _Inflater:
@@ -134,7 +135,9 @@ class _Inflater:
         try:
             block = self._member.decompress(self._rest, count)
         except zlib.error as error:
-            raise InvalidError(f"the archive is damaged or is not gzip: {error}", reason="ARCHIVE_DAMAGED") from error
+            raise InvalidError(
+                f"the archive is damaged or not in gzip format: {error}", reason="ARCHIVE_DAMAGED"
+            ) from error
         left = self._member.unconsumed_tail
         self._taken += len(self._rest) - len(left) - len(self._member.unused_data)
         self._given += len(block)
@@ -185,7 +188,7 @@ def _is_utf8(name: bytes) -> bool:
 
 
 class _Tree:
-    """The tree below the open directory `root` that an archive unpacks to. Entries and directories count as files."""
+    """The tree of an unpacked archive below the open directory `root`. Entries and directories count as files."""
 
     def __init__(self, root: int, limits: Limits) -> None:
         self._root = root
@@ -198,7 +201,7 @@ class _Tree:
             raise self._limits.exceeded("model_files", "the archive")
 
     def make(self, parts: list[str]) -> None:
-        """Make the directory `parts` if it is missing."""
+        """Create the directory `parts` if it is missing."""
         with ExitStack() as stack:
             self._enter(parts, stack)
 
@@ -215,7 +218,7 @@ class _Tree:
                     write_all(file, block)
 
     def _enter(self, parts: list[str], stack: ExitStack) -> int:
-        """Return a descriptor of the directory `parts`, made if it is missing. `stack` closes the descriptor."""
+        """Return a descriptor of the directory `parts`, which is created if it is missing. `stack` closes it."""
         handle = self._root
         for part in parts:
             with suppress(FileExistsError):

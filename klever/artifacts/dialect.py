@@ -17,20 +17,20 @@ from klever.oci.progress import Progress
 __all__ = ["Dialect"]
 
 MAX_CONFIG: Final = 4 << 20
-"""Bytes of a config that are read at most. The limit `config_bytes` of a platform is lower."""
+"""The largest config in bytes. The limit `config_bytes` of a platform is lower."""
 
 
 class Dialect(ABC):
     """Reads and writes the artifacts of one tool. A dialect keeps no state.
 
-    - `detect` recognises a manifest without reading anything else. `config_media_types` are the media types of its
+    - `detect` recognizes a manifest without reading anything else. `config_media_types` are the media types of its
       config blobs; no two dialects share one, and a registry lists a dialect's artifacts by them.
     - `decode` and `encode` convert the config blob. `encode` keeps every part of the previous config that
       `ModelMetadata` does not express, and returns the same bytes if nothing changes.
     - `build` stores the files of `DIRECTORY/model` in any number of layers; `unpack` writes them below `TARGET/model`.
       Equal files and metadata give an equal manifest.
-    - `content_layers` are the layers that hold the model itself. `content` is the identity of these: versions that
-      differ only in metadata have the same, and versions whose files differ do not.
+    - `content_layers` are the layers that hold the model itself. `content` is their identity: it is equal for versions
+      that differ only in metadata, and differs for versions with different files.
 
     Every method raises `InvalidError` for an artifact that breaks the dialect's rules. Calls block.
     """

@@ -19,12 +19,12 @@ from klever.oci.encoding import decode_object
 __all__ = ["decode", "encode", "parse"]
 
 _MAX_VALUES: Final = 100_000
-"""JSON values of a document. An empty value takes 3 bytes of JSON and 100 bytes of memory."""
+"""The most JSON values of a document. An empty value takes 3 bytes of JSON and 100 bytes of memory."""
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 def parse(content: bytes, what: str = "model config") -> dict[str, Any]:
-    """Read and check a JSON document; raises `InvalidError` that names the first wrong field."""
+    """Parse and check a JSON document. Raises `InvalidError` that names the first wrong field."""
     if sum(map(content.count, (b",", b"[", b"{"))) > _MAX_VALUES:
         raise InvalidError(f"{what} must have at most {_MAX_VALUES} values", reason="CONFIG_INVALID")
     document = decode_object(content, what)
@@ -33,7 +33,7 @@ def parse(content: bytes, what: str = "model config") -> dict[str, Any]:
 
 
 def decode(document: Mapping[str, Any]) -> ModelMetadata:
-    """Return the metadata in a document that was checked."""
+    """Return the metadata in a checked document."""
     return ModelMetadata(
         author=document.get("author") or "",
         created=document.get("created") or "",
@@ -55,8 +55,8 @@ def decode(document: Mapping[str, Any]) -> ModelMetadata:
 def encode(metadata: ModelMetadata, previous: Mapping[str, Any] = _NOTHING) -> dict[str, Any]:
     """Return the document of `metadata`, its fields in the order in which Go writes them.
 
-    With `previous`, a document that was checked, only the fields that differ from it change. Raises `InvalidError` that
-    names the field if a value cannot be written.
+    With `previous`, a checked document, only the fields that differ from it change. Raises `InvalidError` that names
+    the field if a value cannot be written.
     """
     known, wanted = _fields(decode(previous)), _fields(metadata)
     document = dict(previous)
@@ -71,7 +71,7 @@ def encode(metadata: ModelMetadata, previous: Mapping[str, Any] = _NOTHING) -> d
 
 
 def _fields(metadata: ModelMetadata) -> dict[str, Any]:
-    """Return the value of every field, None for fields to leave out."""
+    """Return the value of every field, None for fields to omit."""
     normal = normalize({
         "author": metadata.author,
         "created": metadata.created,

@@ -11,12 +11,12 @@ from klever.formats import Signature
 __all__ = ["SOURCE_LABEL", "GitSource", "ModelMetadata"]
 
 SOURCE_LABEL: Final = "kleveross.io/converted-from"
-"""Label of a version that was converted: the manifest digest of its source, in the same repository."""
+"""The label of a converted version: the manifest digest of its source, in the same repository."""
 
 
 @dataclass(frozen=True, slots=True)
 class GitSource:
-    """The commit that something came from."""
+    """The commit of a source."""
 
     repository: str = ""
     revision: str = ""

@@ -1,6 +1,6 @@
-"""Operations of `ormb` and of jobs on models: save, tag, push, pull, export, list, remove.
+"""The operations of `ormb` and of jobs on models: save, tag, push, pull, export, list, remove.
 
-Every function blocks; asynchronous callers use a thread. A reference without a tag or digest means `latest`.
+Every function blocks: asynchronous callers use a thread. A reference without a tag or digest means `latest`.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ _VERSION: Final = "1"
 class SavedModel:
     """A model in a layout.
 
-    `digest` is the content's identity, `size` the bytes of its layers. `manifest` is the descriptor by which a
-    registry knows the version. `newer` is False after a pull that found nothing new.
+    `digest` is the content's identity, `size` the bytes of its layers. `manifest` is its descriptor in a registry.
+    `newer` is False after a pull that found nothing new.
     """
 
     reference: Reference
@@ -71,7 +71,7 @@ def save(
     dialect: Dialect = DEFAULT,
     progress: Progress = no_progress,
 ) -> SavedModel:
-    """Pack the model directory (`ormbfile.yaml` beside `model/`) into the layout as `reference`.
+    """Pack the model directory (`model/` and `ormbfile.yaml`) into the layout as `reference`.
 
     Without ormbfile.yaml, detect the format and write the file. `created` is a time with a time zone; the file may name
     another. Raises `InvalidError` naming the file and field, or the files that the format misses.
@@ -93,7 +93,7 @@ def rewrite(reference: Reference, layout: Layout, metadata: ModelMetadata) -> Sa
 
 
 def tag(source: Reference, target: Reference, layout: Layout) -> SavedModel:
-    """Let `target` name the model that `source` names. Raises `NotFoundError` if there is none."""
+    """Let `target` name the model of `source`. Raises `NotFoundError` if it does not exist."""
     layout.tag(str(_tagged(target)), layout.resolve(str(_named(source))))
     return inspect(target, layout)
 
@@ -106,10 +106,10 @@ def push(
     expected: Digest | None = None,
     progress: Progress = no_progress,
 ) -> SavedModel:
-    """Send a model of the layout to its registry.
+    """Push a model of the layout to its registry.
 
-    With `expected`, push only while the tag in the registry still names that manifest, or this one already: the answer
-    to an earlier try may have been lost. Raises `ConflictError` if the tag has moved.
+    With `expected`, push only while the tag in the registry names that manifest, or already this one, because the
+    response to an earlier attempt may have been lost. Raises `ConflictError` if the tag has moved.
     """
     saved = inspect(reference, layout)
     content = layout.read(saved.manifest)
@@ -120,7 +120,7 @@ def push(
         try:
             client.put_blob(reference.repository, blob, layout.blob_path(blob.digest), progress=total.part(blob.size))
         except IntegrityError:
-            layout.verify(blob.digest)  # the registry refuses a blob that is damaged here
+            layout.verify(blob.digest)  # finds local damage before the registry rejects the blob
             raise
     media_type = manifest.media_type or mediatypes.IMAGE_MANIFEST
     try:
@@ -134,7 +134,7 @@ def push(
 def pull(
     reference: Reference, layout: Layout, client: RegistryClient, *, progress: Progress = no_progress
 ) -> SavedModel:
-    """Fetch a model into the layout. Raises `InvalidError`, which names the kind of artifact, if it is not a model."""
+    """Pull a model into the layout. Raises `InvalidError`, which names the kind of artifact, if it is not a model."""
     name = _named(reference)
     with layout.adding():
         fetched = client.get_manifest(name.repository, name.target)
@@ -153,13 +153,13 @@ def pull(
 def export(
     reference: Reference, layout: Layout, directory: Path, *, replace: bool = False, limits: Limits = DEFAULTS
 ) -> SavedModel:
-    """Write `model/` and `ormbfile.yaml` into `directory`, which is made if it is missing.
+    """Write `model/` and `ormbfile.yaml` into `directory`, which is created if it is missing.
 
-    Raises `AlreadyExistsError` if `model/` exists, unless `replace`. Unpacks beside it and moves it into place at
-    the end, so that a failure leaves the old files.
+    Raises `AlreadyExistsError` if `model/` exists, unless `replace`. Unpacks next to it and moves it into place at the
+    end, so that a failure leaves the old files.
     """
     if not replace and (directory / _MODEL).exists():
-        raise AlreadyExistsError(f"{directory / _MODEL} exists already", reason="MODEL_EXPORTED")
+        raise AlreadyExistsError(f"{directory / _MODEL} already exists", reason="MODEL_EXPORTED")
 
     def place(unpacked: Path, metadata: ModelMetadata) -> None:
         ormbfile.write_ormbfile(unpacked / ormbfile.NAME, metadata)
@@ -180,7 +180,7 @@ def pull_and_export(
 ) -> SavedModel:
     """Write the model's files into `directory` and replace older ones, as the storage initializer of a serving does.
 
-    With `relayout` they are where model servers expect them: in the version directory `1`, for MLflow in `directory`.
+    With `relayout`, they have the layout of model servers: the version directory `1`, or `directory` itself for MLflow.
     """
     pull(reference, layout, client, progress=progress)
     if not relayout:
@@ -197,15 +197,13 @@ def pull_and_export(
 
 
 def inspect(reference: Reference, layout: Layout) -> SavedModel:
-    """Return the model that `reference` names in the layout. Raises `NotFoundError`, or `InvalidError` for another
-    artifact.
-    """
+    """Return the model of `reference` in the layout. Raises `NotFoundError`, or `InvalidError` for another artifact."""
     name = _named(reference)
     return _inspect(name, layout.resolve(str(name)), layout)
 
 
 def models(layout: Layout) -> list[SavedModel]:
-    """Return the models in the layout, by name. Other artifacts and damaged ones are left out."""
+    """Return the models in the layout by name, without damaged ones and other artifacts."""
     found = []
     for name, descriptor in layout.entries():
         try:
@@ -224,7 +222,7 @@ def remove(reference: Reference, layout: Layout) -> None:
 def _described(directory: Path, created: datetime) -> ModelMetadata:
     path = directory / ormbfile.NAME
     if not directory.is_dir():
-        raise NotFoundError(f"{directory} is not a directory")
+        raise NotFoundError(f"{directory} must be a directory")
     metadata = ormbfile.read_ormbfile(path) or ModelMetadata()
     if not metadata.format:
         metadata = dataclasses.replace(metadata, format=formats.detect(directory / _MODEL))
@@ -281,7 +279,7 @@ def _export(
 
 
 def _replace(source: Path, target: Path) -> None:
-    """Move `source` to `target`. An old target moves beside `source`, and is removed with its temporary directory."""
+    """Move `source` to `target`. An old target moves next to `source`, whose temporary directory is removed later."""
     old = source.with_name(f"old-{target.name}")
     if target.exists():
         target.rename(old)
@@ -302,7 +300,8 @@ def _named(reference: Reference) -> Reference:
 def _tagged(reference: Reference) -> Reference:
     if reference.digest:
         raise InvalidError(
-            f"{reference}: give a tag instead of a digest, which follows from the content", reason="REFERENCE_INVALID"
+            f"{reference}: give a tag instead of a digest, because the content determines the digest",
+            reason="REFERENCE_INVALID",
         )
     return _named(reference)
 

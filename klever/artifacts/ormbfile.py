@@ -1,7 +1,7 @@
-"""`ormbfile.yaml`: the metadata that a user writes beside the `model/` directory.
+"""`ormbfile.yaml`: the metadata that a user writes next to the directory `model/`.
 
 Its fields are those of the ORMB document (`klever.artifacts.document`). The original reads it with Go's yaml.v2: names
-match without regard to case, and a scalar in the place of text is the text as written (`value: 0.10` is "0.10").
+match in any case, and a scalar where text is expected is the text as written (`value: 0.10` is "0.10").
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["NAME", "read_ormbfile", "write_ormbfile"]
 
 NAME: Final = "ormbfile.yaml"
 _MAX_BYTES: Final = 1 << 20
-_LINE_BREAKS: Final = frozenset("\x85\u2028\u2029")  # PyYAML writes them as they are, and reads them as line breaks
+_LINE_BREAKS: Final = frozenset("\x85\u2028\u2029")  # PyYAML writes them unescaped, and reads them as line breaks
 
 
 def read_ormbfile(path: Path) -> ModelMetadata | None:
@@ -36,7 +36,7 @@ def read_ormbfile(path: Path) -> ModelMetadata | None:
     with disk_errors(path), path.open("rb") as file:
         content = file.read(_MAX_BYTES + 1)
     if len(content) > _MAX_BYTES:
-        raise InvalidError(f"{path} is larger than {_MAX_BYTES} bytes")
+        raise InvalidError(f"{path} must have at most {_MAX_BYTES} bytes")
     written = read_document(content, str(path), text=True, aliases=False)
     try:
         return document.decode(normalize(written or {}, fold=True))
@@ -45,7 +45,7 @@ def read_ormbfile(path: Path) -> ModelMetadata | None:
 
 
 def write_ormbfile(path: Path, metadata: ModelMetadata) -> None:
-    """Write the metadata without `files`, which follow from the directory. A failure leaves the old file."""
+    """Write the metadata without `files`, which the directory determines. A failure leaves the old file."""
     fields = document.encode(replace(metadata, files=()))
     text = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
     if not _LINE_BREAKS.isdisjoint(text):

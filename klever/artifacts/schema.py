@@ -28,7 +28,7 @@ _DETAILS: Final = {
     "warnings": [str],
     "featureNames": [str],
 }
-"""Fields of Klever alone. The original ormb ignores them."""
+"""Fields that only Klever has. The original ormb ignores them."""
 FIELDS: Final[Mapping[str, Any]] = {
     "author": str,
     "created": str,
@@ -52,8 +52,8 @@ _RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d
 def normalize(document: Mapping[str, Any], *, fold: bool = False) -> dict[str, Any]:
     """Return `document` with its fields in Go's order, unknown ones last, and empty ones left out.
 
-    `fold` is for YAML that a person wrote and that was read as text: names match in any case, as Go's do, numbers are
-    parsed, and an unknown field is an error. Raises `InvalidError` with a violation for the first wrong field.
+    `fold` is for YAML from a user, with scalars read as text: names match in any case, as in Go, numbers are parsed,
+    and an unknown field is an error. Raises `InvalidError` with a violation for the first wrong field.
     """
     normal: dict[str, Any] = _normal(document, FIELDS, "", fold)
     created = normal.get("created", "")
@@ -88,7 +88,7 @@ def _normal_object(value: Mapping[str, Any], kind: Mapping[str, Any], path: str,
     known = _folded(value, kind, prefix) if fold and "*" not in kind else value
     if "*" in kind:
         if not all(map(_is_text, known)):
-            raise _violation(path, "a name contains half of a surrogate pair")
+            raise _violation(path, "a name must not contain a lone surrogate")
         return {name: _normal(known[name], kind["*"], prefix + name, fold) for name in sorted(known)}
     ordered = [name for name in kind if name in known] + [name for name in known if name not in kind]
     normal = {
@@ -106,7 +106,7 @@ def _folded(value: Mapping[str, Any], kind: Mapping[str, Any], prefix: str) -> d
         if name is None:
             raise _violation(prefix + written, f"unknown field: must be one of {', '.join(kind)}")
         if name in known:
-            raise _violation(prefix + written, f"duplicate of {name}: leave one out")
+            raise _violation(prefix + written, f"duplicate of {name}: remove one of them")
         known[name] = item
     return known
 
@@ -117,7 +117,7 @@ def _normal_scalar(value: Any, kind: type[str] | range, path: str, fold: bool) -
     if not isinstance(value, str):
         raise _violation(path, "must be text")
     if not _is_text(value):
-        raise _violation(path, "contains half of a surrogate pair")
+        raise _violation(path, "must not contain a lone surrogate")
     return value
 
 
@@ -130,12 +130,12 @@ def _normal_number(value: Any, within: range, path: str, fold: bool) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise _violation(path, "must be a whole number")
     if value not in within:
-        raise _violation(path, f"must be within {within[0]}..{within[-1]}")
+        raise _violation(path, f"must be between {within[0]} and {within[-1]}")
     return value
 
 
 def _is_text(value: str) -> bool:
-    """Report whether text contains a surrogate alone. JSON can spell one; UTF-8 cannot."""
+    """Return whether text contains a lone surrogate, which JSON can escape and UTF-8 cannot encode."""
     return value.isprintable() or not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 

@@ -1,7 +1,7 @@
-"""Tar headers: written as POSIX.1-2001 (pax), read in every common dialect, with bounds on the cost of a header.
+"""Writes tar headers as POSIX.1-2001 (pax), and reads them in every common format, with bounds on their size.
 
-`tarfile` reads extended headers of any size into memory and obeys them. This reader accepts regular files and
-directories, and refuses every other entry by name.
+`tarfile` reads extended headers of any size into memory. This reader accepts regular files and directories, and rejects
+every other entry by name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _RECORD: Final = 512
 _MAX_EXTENDED: Final = 64 << 10
 _MAX_DIGITS: Final = 18
 _MAX_HEADERS: Final = 16
-"""Extended headers in a row. Writers put at most three or four before an entry."""
+"""The most extended headers in a row. Writers put at most three or four before an entry."""
 END: Final = bytes(2 * _RECORD)
 """The end of an archive."""
 
@@ -58,11 +58,11 @@ def read_entries(read: Callable[[int], bytes]) -> Iterator[Entry]:
         if info.type in {tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.XGLTYPE}:
             headers += 1
             if headers > _MAX_HEADERS:
-                raise InvalidError("archive has too many extended headers in a row", reason="ARCHIVE_UNSAFE")
+                raise InvalidError("the archive has too many extended headers in a row", reason="ARCHIVE_UNSAFE")
             extended = _extended_header(read, info, extended)
             continue
         if info.type not in {*tarfile.REGULAR_TYPES, tarfile.DIRTYPE} or info.type == tarfile.GNUTYPE_SPARSE:
-            raise InvalidError(f"archive entry {name!r} is neither a file nor a directory", reason="ARCHIVE_UNSAFE")
+            raise InvalidError(f"archive entry {name!r} must be a file or a directory", reason="ARCHIVE_UNSAFE")
         entry = _Body(read, name, 0 if info.type == tarfile.DIRTYPE else size)
         yield Entry(name, info.type == tarfile.DIRTYPE, entry.left, entry.take)
         entry.skip()
@@ -98,16 +98,16 @@ def _next_header(read: Callable[[int], bytes], extended: dict[str, str]) -> tarf
     try:
         info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
     except tarfile.HeaderError as error:
-        raise InvalidError(f"archive has a damaged header: {error}", reason="ARCHIVE_DAMAGED") from error
+        raise InvalidError(f"the archive has a damaged header: {error}", reason="ARCHIVE_DAMAGED") from error
     if info.size < 0:
         raise InvalidError(f"archive entry {info.name!r} has a negative size", reason="ARCHIVE_DAMAGED")
     return info
 
 
 def _extended_header(read: Callable[[int], bytes], info: tarfile.TarInfo, extended: dict[str, str]) -> dict[str, str]:
-    """Return what an extended header says of the next entry. Klever uses nothing of global headers."""
+    """Return the fields of an extended header for the next entry. Global headers are ignored."""
     if info.size > _MAX_EXTENDED:
-        raise InvalidError(f"archive has an extended header of {info.size} bytes", reason="ARCHIVE_UNSAFE")
+        raise InvalidError(f"the archive has an extended header of {info.size} bytes", reason="ARCHIVE_UNSAFE")
     content = _read_exactly(read, info.size + len(padding(info.size)), info.name)[: info.size]
     if info.type == tarfile.XGLTYPE:
         return extended
@@ -121,11 +121,11 @@ def _pax_records(content: bytes) -> Iterator[tuple[str, str]]:
     while content:
         length, _, _ = content.partition(b" ")
         if not length.isdigit() or len(length) > _MAX_DIGITS or not len(length) < int(length) <= len(content):
-            raise InvalidError("archive has a damaged extended header", reason="ARCHIVE_DAMAGED")
+            raise InvalidError("the archive has a damaged extended header", reason="ARCHIVE_DAMAGED")
         record = content[len(length) + 1 : int(length) - 1]
         key, _, value = record.decode("utf-8", "surrogateescape").partition("=")
         if key.startswith("GNU.sparse"):
-            raise InvalidError("archive has a sparse file, which is not supported", reason="ARCHIVE_UNSAFE")
+            raise InvalidError("the archive has a sparse file, which is not supported", reason="ARCHIVE_UNSAFE")
         yield key, value
         content = content[int(length) :]
 
@@ -135,7 +135,7 @@ def _size(extended: dict[str, str], info: tarfile.TarInfo) -> int:
     if text is None or info.type in {tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.XGLTYPE}:
         return info.size
     if not text.isascii() or not text.isdigit() or len(text) > _MAX_DIGITS:
-        raise InvalidError(f"archive entry {info.name!r} has the size {text!r}", reason="ARCHIVE_DAMAGED")
+        raise InvalidError(f"archive entry {info.name!r} has the invalid size {text!r}", reason="ARCHIVE_DAMAGED")
     return int(text)
 
 
@@ -144,7 +144,7 @@ def _read_exactly(read: Callable[[int], bytes], count: int, name: str) -> bytes:
     while count:
         block = read(count)
         if not block:
-            raise InvalidError(f"archive is cut short at {name!r}", reason="ARCHIVE_DAMAGED")
+            raise InvalidError(f"the archive is cut short at {name!r}", reason="ARCHIVE_DAMAGED")
         parts.append(block)
         count -= len(block)
     return b"".join(parts)

@@ -1,8 +1,9 @@
-"""Identity and authorization: two questions that the API, the registry and the gateway ask of the same two parts.
+"""Authentication and authorization for the API, the registry and the gateway.
 
-An `Authenticator` says who sent a request. An `Authorizer` says whether that caller may do what the request asks for.
-All three authenticate before they read a body. The API and the registry authorize once they know the object. The
-gateway authorizes inference, whose object is in the path or the metadata. `klever.cmd` alone chooses implementations.
+An `Authenticator` identifies the caller of a request. An `Authorizer` decides whether that caller may do what the
+request asks for. All three servers authenticate before they read a body. The API and the registry authorize once they
+know the object. The gateway authorizes inference, whose object is in the path or the metadata. `klever.cmd` alone
+chooses implementations.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ __all__ = ["ANONYMOUS", "Access", "Authenticator", "Authorizer", "Caller", "Cred
 class Credentials:
     """What a request presents: a token, and the user name that came with it (empty for a bearer token).
 
-    Bytes that are not UTF-8 stand in both as surrogates.
+    In both, surrogates replace bytes that are not UTF-8.
     """
 
     user: str = ""
@@ -30,12 +31,12 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sent a request. The name goes to the log."""
+    """The sender of a request. The name goes to the log."""
 
     name: str
     groups: frozenset[str] = frozenset()
     grants: Mapping[str, AbstractSet[str]] | None = None
-    """The verbs that this caller may use, by repository, and nothing else; None where its groups decide."""
+    """The only verbs that this caller may use, by repository; None if its groups decide."""
 
 
 ANONYMOUS: Final = Caller("anonymous", frozenset({"unauthenticated"}))
@@ -44,7 +45,7 @@ ANONYMOUS: Final = Caller("anonymous", frozenset({"unauthenticated"}))
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """What a request is about. An empty namespace or name stands for all of them."""
+    """The resource of a request. An empty namespace or name means all."""
 
     kind: str
     """The kind of an object, such as `Serving`; `Repository` in the registry."""
@@ -58,15 +59,15 @@ class Resource:
 class Decision:
     allowed: bool
     reason: str = ""
-    """Why not; completes the sentence "permission denied: …"."""
+    """Why the request is denied. It follows "permission denied: "."""
 
 
 class Authenticator(Protocol):
     def authenticate(self, credentials: Credentials | None) -> Caller:
-        """Return who presents these credentials; `ANONYMOUS` for None, where callers may be anonymous.
+        """Return the caller with these credentials; `ANONYMOUS` for None, if anonymous callers are allowed.
 
-        Raises `UnauthenticatedError` for credentials that are wrong or expired, and for None where callers must not
-        be anonymous.
+        Raises `UnauthenticatedError` for wrong or expired credentials, and for None if anonymous callers are not
+        allowed.
         """
 
 
@@ -75,14 +76,14 @@ class Authorizer(Protocol):
         """Decide whether the caller may do this.
 
         Verbs of the API are Kubernetes' (get, list, watch, create, patch, update, delete). Verbs of the registry are
-        pull, push, delete, and login, which asks whether the credentials are good. The gateway asks for infer, of a
+        pull, push, delete, and login, which only checks the credentials. The verb of the gateway is infer, on a
         Serving.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The two parts that a server asks."""
+    """The authenticator and the authorizer of a server."""
 
     authenticator: Authenticator
     authorizer: Authorizer
@@ -92,13 +93,13 @@ class Access:
         return self.authenticator.authenticate(credentials)
 
     def require(self, caller: Caller, verb: str, resource: Resource) -> None:
-        """Raise unless the caller may do this.
+        """Return if the caller may do this.
 
-        Raises `PermissionDeniedError`, or `UnauthenticatedError` for an anonymous caller, who lacks a token.
+        Raises `PermissionDeniedError` otherwise, or `UnauthenticatedError` for an anonymous caller.
         """
         decision = self.authorizer.check(caller, verb, resource)
         if decision.allowed:
             return
         if caller == ANONYMOUS:
-            raise UnauthenticatedError("a token is needed: send `authorization: Bearer TOKEN` (or set KLEVER_TOKEN)")
+            raise UnauthenticatedError("missing token: send `authorization: Bearer TOKEN` (or set KLEVER_TOKEN)")
         raise PermissionDeniedError(f"permission denied: {decision.reason}")

@@ -1,8 +1,7 @@
-"""The server that Envoy asks before it lets a request pass (ext_authz, over HTTP/1.1 on a Unix socket).
+"""The access server: Envoy asks it before it lets a request pass (ext_authz, over HTTP/1.1 on a Unix socket).
 
-It runs in a process of its own, so that inference does not depend on the control plane. Envoy sends the head of each
-request; the answer is 200, or the status and body that the client gets instead. Nothing here is logged: what a request
-presents is secret.
+It runs in a separate process, so that inference does not depend on the control plane. Envoy sends the head of each
+request. The answer is 200, or the status and body for the client. Nothing is logged, because credentials are secret.
 
 Source: envoyproxy.io/docs, "External Authorization".
 """
@@ -23,7 +22,7 @@ __all__ = ["check", "serve_access"]
 
 _END: Final = b"\r\n\r\n"
 _MAX_HEAD: Final = 64 << 10
-"""Bytes of a request's head. Envoy takes less from its own clients."""
+"""The largest head of a request in bytes. Envoy accepts less from its own clients."""
 _BACKLOG: Final = 1024
 _ALLOWED: Final = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 
@@ -40,7 +39,7 @@ def check(access: Access, path: str, headers: Mapping[str, str]) -> None:
 
 
 def _serving(path: str, headers: Mapping[str, str]) -> Resource | None:
-    """Return the Serving that a request is for. Envoy has normalized the path."""
+    """Return the Serving that a request addresses. Envoy has normalized the path."""
     if path.startswith("/seldon/"):
         namespace, _, rest = path.removeprefix("/seldon/").partition("?")[0].partition("/")
         return Resource("Serving", namespace, rest.partition("/")[0])
@@ -50,13 +49,13 @@ def _serving(path: str, headers: Mapping[str, str]) -> Resource | None:
 
 
 async def serve_access(socket: Path, access: Callable[[], Access]) -> asyncio.Server:
-    """Answer Envoy on a Unix socket. `access` is asked for the rule of each request."""
+    """Answer Envoy on a Unix socket. Each request calls `access` for the current rule."""
     loop = asyncio.get_running_loop()
     return await loop.create_unix_server(lambda: _Connection(access), socket, backlog=_BACKLOG)
 
 
 class _Connection(asyncio.Protocol):
-    """One connection of Envoy's: requests without a body, one after the other."""
+    """One connection from Envoy: requests without a body, one after the other."""
 
     def __init__(self, access: Callable[[], Access]) -> None:
         self._access = access
@@ -64,7 +63,7 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # as of every stream
+        self._transport = cast(asyncio.Transport, transport)  # as for every stream
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -85,7 +84,7 @@ class _Connection(asyncio.Protocol):
 
 
 def _refusal(error: KleverError, *, grpc: bool) -> bytes:
-    """Return the answer to the client. Envoy makes a gRPC status of the HTTP status and the body."""
+    """Return the response to the client. Envoy turns the HTTP status and the body into a gRPC status."""
     body = error.message if grpc else json.dumps({"error": error.message}) + "\n"
     lines = [f"HTTP/1.1 {_status(error)}", f"content-length: {len(body.encode())}"]
     if not grpc:

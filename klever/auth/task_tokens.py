@@ -1,10 +1,11 @@
-"""Tokens of tasks: signed, short-lived, and good for named verbs on named repositories only.
+"""Tokens of tasks: signed, short-lived, and valid for named verbs on named repositories only.
 
     klever1.PAYLOAD.SIGNATURE
 
-PAYLOAD is unpadded base64url of canonical JSON (sorted keys, no spaces), `{"exp": UNIX_SECONDS, "grants":
-{REPOSITORY: [VERB, …]}}`. SIGNATURE is unpadded base64url of HMAC-SHA256 over everything before its dot. The version
-prefix stands for the algorithm: nothing in a token chooses how the token is verified.
+PAYLOAD is unpadded base64url of canonical JSON (sorted keys, no spaces),
+`{"exp": UNIX_SECONDS, "grants": {REPOSITORY: [VERB, …]}}`. SIGNATURE is unpadded base64url of HMAC-SHA256 over
+everything before its dot. The version prefix determines the algorithm: no part of a token chooses how the token is
+verified.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _PREFIX: Final = "klever1."
 _LABEL: Final = b"klever registry task token v1"
 _GRANTS: Final = frozenset({"pull", "push"})
 _MAX_LENGTH: Final = 8192
-"""Characters of a token, as of one header line."""
+"""The largest number of characters in a token: it must fit in a header line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +43,14 @@ class TaskToken:
 
 
 def derive_key(secret: str) -> bytes:
-    """The signing key that belongs to the platform's token `secret`, which itself signs nothing."""
+    """Return the signing key derived from the platform's token `secret`, which itself signs nothing."""
     if not secret:
-        raise InvalidError("the secret of task tokens is empty")
+        raise InvalidError("the secret of task tokens must not be empty")
     return hmac.digest(secret.encode(), _LABEL, hashlib.sha256)
 
 
 def sign(key: bytes, grants: Mapping[str, AbstractSet[Grant]], expires: datetime) -> str:
-    """Return a token for `grants` that expires at `expires`, which has a time zone; whole seconds count.
+    """Return a token for `grants` that expires at `expires`, a time with a time zone, rounded down to seconds.
 
     Raises `InvalidError` for an invalid repository, verb or time.
     """
@@ -77,7 +78,7 @@ def is_task_token(token: str) -> bool:
 
 
 def verify(key: bytes, token: str, now: datetime) -> TaskToken:
-    """Return what a token allows; raises `UnauthenticatedError` if it is not one of ours, or has expired."""
+    """Return the grants of a token. Raises `UnauthenticatedError` if its signature is wrong or it has expired."""
     signed, _, signature = token.rpartition(".")
     if len(token) > _MAX_LENGTH or not token.isascii() or not is_task_token(signed):
         raise _invalid()
@@ -90,7 +91,7 @@ def verify(key: bytes, token: str, now: datetime) -> TaskToken:
 
 
 def _parse(payload: str) -> TaskToken:
-    """Read a payload whose signature is right: it is what `sign` made."""
+    """Parse a payload whose signature is valid, so that `sign` made it."""
     try:
         document: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload + "=="))
         grants = {repository: frozenset(verbs) for repository, verbs in document["grants"].items()}

@@ -1,4 +1,4 @@
-"""The rule of one token: its owner may do everything, a task what its own token grants, anybody else only read."""
+"""The rule of one token: its owner may do everything, a task what its own token grants, others may only read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from klever.errors import FailedPreconditionError, UnauthenticatedError
 __all__ = ["OWNER", "TokenAuthenticator", "TokenAuthorizer", "token_access"]
 
 OWNER: Final = Caller("owner", frozenset({"owners"}))
-"""Whoever has the one token."""
+"""The group of callers with the platform's token."""
 
 _READS: Final = frozenset({"get", "list", "watch", "pull", "infer"})
 """Verbs that change nothing."""
@@ -26,10 +26,10 @@ def _now() -> datetime:
 
 
 class TokenAuthenticator:
-    """Knows one token, compared in constant time, and the task tokens signed with the key that belongs to it.
+    """Accepts one token, compared in constant time, and the task tokens signed with a key derived from it.
 
     `anonymous` says whether requests without credentials are admitted. Raises `FailedPreconditionError` for an empty
-    token, which everybody knows.
+    token.
     """
 
     def __init__(self, token: str, *, anonymous: bool, clock: Callable[[], datetime] = _now) -> None:
@@ -44,16 +44,18 @@ class TokenAuthenticator:
         if credentials is None:
             if self._anonymous:
                 return ANONYMOUS
-            raise UnauthenticatedError("a token is needed: send `authorization: Bearer TOKEN` (or set KLEVER_TOKEN)")
+            raise UnauthenticatedError("missing token: send `authorization: Bearer TOKEN` (or set KLEVER_TOKEN)")
         if hmac.compare_digest(credentials.token.encode(errors="surrogateescape"), self._expected):
             return OWNER
         if not is_task_token(credentials.token):
-            raise UnauthenticatedError("invalid token: the token of a platform is in its data directory")
+            raise UnauthenticatedError(
+                "invalid token: the platform's token is in the file `token` of its data directory"
+            )
         return Caller("task", frozenset({"tasks"}), verify(self._key, credentials.token, self._clock()).grants)
 
 
 class TokenAuthorizer:
-    """Lets the owner do everything, tasks what they are granted, and others read."""
+    """Lets the owner do everything, tasks do what their tokens grant, and others read."""
 
     def check(self, caller: Caller, verb: str, resource: Resource) -> Decision:
         if caller.grants is not None:
@@ -64,7 +66,7 @@ class TokenAuthorizer:
 
 
 def _granted(grants: Mapping[str, AbstractSet[str]], verb: str, resource: Resource) -> Decision:
-    """Decide for a task. Its token is good for repositories only, and never for all of them."""
+    """Decide for a task. Its token is valid for named repositories only, never for all."""
     if resource.kind == "Repository" and (verb == "login" or verb in grants.get(resource.name, ())):
         return Decision(allowed=True)
     return Decision(allowed=False, reason=f"the task token does not grant {verb} on {resource.kind} {resource.name}")

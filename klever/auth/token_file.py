@@ -1,4 +1,4 @@
-"""The rule of one token, for a process that must notice when the file of the token is replaced."""
+"""The rule of one token, for a process that must notice when the token file is replaced."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["TokenFile"]
 
 
 class TokenFile:
-    """Reads a token file, and reads it again once it has been replaced. Nobody is anonymous.
+    """Reads a token file, and reads it again after it was replaced. Anonymous callers are not allowed.
 
-    While the file is missing or empty, the last token that it held stays valid.
+    While the file is missing or empty, its last token stays valid.
     """
 
     def __init__(self, path: Path) -> None:
@@ -28,14 +28,14 @@ class TokenFile:
             raise FailedPreconditionError(f"cannot read the token file {path}: {error.strerror}") from error
 
     def access(self) -> Access:
-        """Return the rule of the token that the file holds now."""
+        """Return the rule of the file's current token."""
         try:
             version = self._version()
             if version != self._seen:
                 self._access = self._read()
                 self._seen = version
         except (OSError, FailedPreconditionError):
-            return self._access  # somebody is about to replace the file
+            return self._access  # the file is being replaced
         return self._access
 
     def _version(self) -> tuple[int, int, int]:

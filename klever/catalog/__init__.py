@@ -1,1 +1,1 @@
-"""Projects, models and versions in an OCI registry, the platform's own or another."""
+"""Projects, models and versions in the platform's registry or another OCI registry."""

@@ -1,4 +1,4 @@
-"""A cache of versions, bounded by bytes: whoever pushes a version decides how large its metadata is."""
+"""A cache of versions, bounded by bytes, because a push can have metadata of any size."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["VersionCache"]
 
 _MOST_VERSIONS: Final = 4096
 _MOST_BYTES: Final = 8 << 20
-"""Bytes of metadata as JSON, which takes up to ten times as much in memory."""
+"""The most bytes of metadata as JSON, which takes up to ten times as much in memory."""
 
 
 class VersionCache:
@@ -31,7 +31,7 @@ class VersionCache:
         return version
 
     def add(self, repository: str, version: Version, size: int) -> None:
-        """Keep a version whose metadata has `size` bytes as JSON, and drop the oldest ones to make room."""
+        """Add a version whose metadata has `size` bytes as JSON, and drop the oldest ones to make room."""
         with self._lock:
             if (repository, version.digest) in self._versions:
                 return

@@ -1,4 +1,4 @@
-"""The contract of a catalogue: registries as projects, models and versions."""
+"""The contract of a catalogue, which presents registries as projects, models and versions."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One artifact that is a model. `reference` is as the caller gave it; `size` is in bytes, config and layers.
+    """One artifact that is a model. `reference` is the caller's; `size` is that of config and layers in bytes.
 
-    `config_bytes` is the size of the config alone. `content` is the identity of the content: versions that differ only
-    in metadata have the same. `tensors` are the numbers of inputs and outputs of the signature, None without one.
+    `config_bytes` is the size of the config. `content` is the identity of the content, which is equal for versions that
+    differ only in metadata. `tensors` are the numbers of inputs and outputs of the signature, None without one.
     """
 
     reference: Reference
@@ -37,18 +37,18 @@ class Version:
 
     @property
     def summary(self) -> Version:
-        """The version without the long parts of its metadata: signature, metrics, hyperparameters, files."""
+        """Return the version without the long parts of its metadata: signature, metrics, hyperparameters, files."""
         metadata = replace(self.metadata, signature=None, metrics=(), hyper_parameters=(), files=())
         return replace(self, metadata=metadata)
 
     @property
     def pinned(self) -> Reference:
-        """The reference that always names exactly this version."""
+        """Return the reference that always names exactly this version."""
         return self.reference.with_digest(self.digest)
 
     @property
     def created(self) -> datetime:
-        """The time of creation in the metadata, the beginning of time if it names none."""
+        """The creation time in the metadata; the earliest time if there is none."""
         try:
             return parse_time(self.metadata.created)
         except ValueError:
@@ -57,9 +57,9 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """A tag that names a manifest. `new` is False if it was there when the catalogue began to watch.
+    """A tag that names a manifest. `new` is False if it existed when the watch began.
 
-    The media types are empty if the catalogue would have to read the manifest for them.
+    The media types are empty if the catalogue has not read the manifest.
     """
 
     repository: str
@@ -74,11 +74,11 @@ class Catalogue(ABC):
     """Reads, tags and deletes artifacts in registries.
 
     A repository is `PROJECT/MODEL` without a host, in the platform's registry. A `Reference` with a host names a
-    version in another registry, which `resolve` and `tag` reach as well. Listings hold summaries of models only; a
-    version whose metadata cannot be read is None in them.
+    version in another registry, for `resolve` and `tag`. Lists contain summaries of models only. A version whose
+    metadata cannot be read is None in them.
 
-    Calls raise `NotFoundError` (reason MODEL_NOT_FOUND), `InvalidError` for an artifact that is not a model or is
-    beyond the platform's limits, `UnavailableError` if the registry does not answer. They do not block the event loop.
+    Calls raise `NotFoundError` (reason MODEL_NOT_FOUND), `InvalidError` for an artifact that is not a model or exceeds
+    the platform's limits, and `UnavailableError` if the registry does not answer. They do not block the event loop.
     """
 
     @abstractmethod
@@ -87,7 +87,7 @@ class Catalogue(ABC):
 
     @abstractmethod
     async def models(self, project: str = "") -> list[str]:
-        """Return the repositories in order, those of one project if it is given."""
+        """Return the repositories in order, or those of one project."""
 
     @abstractmethod
     async def count(self, repository: str) -> int:
@@ -99,33 +99,37 @@ class Catalogue(ABC):
     ) -> tuple[list[Version | None], bool]:
         """Return at most `limit` versions in the order of their tags, from `offset` on, and whether more follow.
 
-        Only tags that contain the text `containing` count. A page is shorter if its metadata is large, but never empty.
+        Includes only tags that contain the text `containing`. A page with large metadata is shorter, but never empty.
         """
 
     @abstractmethod
     async def versions_by_time(self, repository: str, *, containing: str = "") -> list[Version]:
-        """Return all versions, the oldest first; raises `InvalidError` beyond the limit `versions_by_time`."""
+        """Return all versions, oldest first. Raises `InvalidError` beyond the limit `versions_by_time`."""
 
     @abstractmethod
     async def latest(self, repository: str) -> Version | None:
-        """Return the newest version by time of creation; None if the repository holds no model."""
+        """Return the newest version by creation time; None if the repository has no model."""
 
     @abstractmethod
     async def resolve(self, reference: Reference) -> Version:
-        """Return the version, with its metadata, that a tag or digest names now."""
+        """Return the version that a tag or digest names now, with its metadata."""
 
     @abstractmethod
     async def tag(self, version: Version, tag: str, expected: Digest | None) -> None:
-        """Let `tag` name the version. With `expected`, raises `ConflictError` if the tag names another digest."""
+        """Set `tag` to the version. With `expected`, raises `ConflictError` if the tag names another digest."""
 
     @abstractmethod
-    async def delete(self, reference: Reference) -> None:
-        """Delete a tag, or a manifest by its digest together with all its tags."""
+    async def delete(self, reference: Reference, *, force: bool = False) -> None:
+        """Delete a tag, or a manifest by its digest together with all its tags.
+
+        Unless it is forced, the platform's registry raises `FailedPreconditionError` (reason VERSION_IN_USE) for a
+        version that a Serving uses.
+        """
 
     @abstractmethod
     def contents(self) -> AsyncIterator[Digest]:
-        """Yield the content of each version that a tag names now. Leave out versions that cannot be read."""
+        """Yield the content of each version that a tag names now, except versions that cannot be read."""
 
     @abstractmethod
     def notifications(self) -> AsyncIterator[Push]:
-        """Yield each version that exists, then each push. Never ends by itself. One reader at a time."""
+        """Yield each existing version, then each push. Never ends by itself. Supports one reader at a time."""

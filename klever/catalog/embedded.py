@@ -1,6 +1,6 @@
-"""The catalogue of the embedded registry, read and written in process.
+"""The catalogue of the embedded registry, which it reads and writes in process.
 
-A page of versions costs the manifests of the page, however many versions a model has.
+A page of versions reads only the manifests of the page, however many versions a model has.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ from klever.registry.registry import Registry
 __all__ = ["EmbeddedCatalogue", "Pushes"]
 
 _PAGE: Final = 1000
-"""Names that are read at once. Other tasks run in between."""
+"""How many names are read at once. Other tasks run in between."""
 _CHUNK: Final = 8
-"""Versions that are read at a time."""
+"""How many versions are read at a time."""
 _CANDIDATES: Final = 4
-"""The tags, pushed last, among which the latest version of a model is searched."""
+"""How many of the most recently pushed tags are searched for the latest version."""
 _CACHED_LATEST: Final = 4096
 _WAITING: Final = 10_000
 
 
 class Pushes:
-    """Keeps the registry's pushes until the catalogue takes them. `listen` waits while 10,000 are kept."""
+    """Queues the registry's pushes for the catalogue. `listen` waits while 10,000 are queued."""
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[Push] = asyncio.Queue(_WAITING)
 
     async def listen(self, event: Event) -> None:
-        """Take an event; pass this as the listener of a `Registry`."""
+        """Queue an event. Pass this as the listener of a `Registry`."""
         if isinstance(event, PushEvent) and event.tag:
             push = Push(event.repository, event.tag, event.digest, event.media_type, event.config_media_type)
             await self._queue.put(push)
@@ -55,7 +55,7 @@ class Pushes:
 
 
 class EmbeddedCatalogue(Catalogue):
-    """Reads `registry`, and yields its `pushes`. `remote` reads references with a host."""
+    """Reads `registry` and yields its `pushes`. `remote` handles references with a host."""
 
     def __init__(self, registry: Registry, pushes: Pushes, remote: Catalogue, *, limits: Limits = DEFAULTS) -> None:
         self._registry = registry
@@ -102,7 +102,7 @@ class EmbeddedCatalogue(Catalogue):
         return await read_by_time(tags, partial(self._read_all, repository), repository, self._limits, chunk=_CHUNK)
 
     async def latest(self, repository: str) -> Version | None:
-        """Return the newest of the versions that were pushed last; None if none of these is a model."""
+        """Return the newest of the most recently pushed versions; None if none of these is a model."""
         tags = self._registry.newest(repository, config_media_types(), limit=_CANDIDATES)
         known = self._latest.get(repository)
         if known is not None and known[0] == tags:
@@ -133,11 +133,11 @@ class EmbeddedCatalogue(Catalogue):
         )
         return None
 
-    async def delete(self, reference: Reference) -> None:
+    async def delete(self, reference: Reference, *, force: bool = False) -> None:
         if reference.host:
-            return await self._remote.delete(reference)
+            return await self._remote.delete(reference, force=force)
         try:
-            return await self._registry.delete(reference.repository, reference.target)
+            return await self._registry.delete(reference.repository, reference.target, force=force)
         except NotFoundError as error:
             raise _missing(reference, error) from error
 
@@ -146,10 +146,10 @@ class EmbeddedCatalogue(Catalogue):
             reference = Reference(repository, tag=tag.name).with_digest(tag.digest)
             try:
                 content = self._reader.content(reference, tag.digest, partial(self._manifest_bytes, reference))
-            except KleverError:  # damaged, deleted since, or beyond a limit
+            except KleverError:  # damaged, deleted meanwhile, or beyond a limit
                 continue
             yield content
-            await asyncio.sleep(0)  # nothing above waits: let other tasks run
+            await asyncio.sleep(0)  # nothing above yields control: let other tasks run
 
     async def notifications(self) -> AsyncIterator[Push]:
         async for repository, tag in self._tags():
@@ -174,16 +174,16 @@ class EmbeddedCatalogue(Catalogue):
             raise NotFoundError(f"model {repository} not found", reason="MODEL_NOT_FOUND") from error
 
     async def _read_all(self, repository: str, tags: Sequence[Tag]) -> list[Version | None]:
-        """Return what each tag names, None if that cannot be read."""
+        """Return the version of each tag; None if it cannot be read."""
         return [await self._readable(Reference(repository, tag=tag.name), tag.digest) for tag in tags]
 
     async def _readable(self, reference: Reference, digest: Digest) -> Version | None:
-        """Return the summary of the version that a tag named when the tags were listed; it may have moved since."""
+        """Return the summary of the version that a tag named when the tags were listed. It may have moved since."""
         if known := self._reader.summary(reference, digest):
             return known
         try:
             version = await self.resolve(reference.with_digest(digest))
-        except KleverError:  # damaged, deleted since, or beyond a limit
+        except KleverError:  # damaged, deleted meanwhile, or beyond a limit
             return None
         return replace(version.summary, reference=reference)
 

@@ -1,4 +1,4 @@
-"""A catalogue over any OCI registry, by the distribution API."""
+"""A catalogue of any OCI registry, through the distribution API."""
 
 from __future__ import annotations
 
@@ -26,22 +26,21 @@ __all__ = ["OciCatalogue"]
 T = TypeVar("T")
 
 _THREADS: Final = 32
-"""Calls at a time; further calls wait."""
+"""How many calls run at a time. Others wait."""
 _CLIENTS: Final = 8
-"""Clients that read one list at a time."""
+"""How many clients read one list at a time."""
 _CHUNK: Final = 4 * _CLIENTS
-"""Versions that are read before the size of their metadata is looked at."""
+"""How many versions are read between checks of the size of their metadata."""
 _PATIENCE: Final = 10.0
-"""Seconds without an answer. Documents are small, and a caller waits for them."""
+"""The timeout in seconds. It is short, because documents are small and a caller waits for them."""
 _POLL_SECONDS: Final = 60.0
 
 
 class OciCatalogue(Catalogue):
-    """Asks the registries of the table, and keeps configs in the layout `metadata`.
+    """Reads the registries of the table, and caches configs in the layout `metadata`.
 
-    Clients run in threads of the catalogue alone: a registry that does not answer would use up those of the event loop.
-    A list costs one request per tag, and one per config that was not read before. `notifications` asks every `poll`
-    seconds.
+    Clients run in the catalogue's own threads: a registry that does not answer would block those of the event loop. A
+    list costs one request per tag, and one per config that is not cached. `notifications` polls every `poll` seconds.
     """
 
     def __init__(
@@ -96,7 +95,7 @@ class OciCatalogue(Catalogue):
 
         await self._with(version.reference, write)
 
-    async def delete(self, reference: Reference) -> None:
+    async def delete(self, reference: Reference, *, force: bool = False) -> None:  # noqa: ARG002 - the registry's own
         await self._with(reference, lambda client: client.delete_manifest(reference.repository, reference.target))
 
     async def contents(self) -> AsyncIterator[Digest]:
@@ -143,7 +142,7 @@ class OciCatalogue(Catalogue):
         return self._metadata.read(blob)
 
     async def _read_all(self, repository: str, tags: Sequence[str]) -> list[Version | None]:
-        """Return the summary of what each tag names, None if that cannot be read."""
+        """Return the summary of the version of each tag; None if it cannot be read."""
 
         def read(client: RegistryClient, tag: str) -> Version | None:
             try:
@@ -157,7 +156,7 @@ class OciCatalogue(Catalogue):
         return sorted(await self._with(Reference(repository), lambda client: client.tags(repository)))
 
     async def _digests(self, repository: str) -> list[tuple[str, Digest]]:
-        """Return each tag with its digest; nothing for a repository that was deleted meanwhile."""
+        """Return each tag with its digest; empty for a repository that was deleted meanwhile."""
         try:
             tags = await self._tags(repository)
             digests = await self._each(repository, tags, lambda client, tag: client.get_digest(repository, tag))
@@ -166,7 +165,7 @@ class OciCatalogue(Catalogue):
         return [(tag, digest) for tag, digest in zip(tags, digests, strict=True) if digest is not None]
 
     async def _each(self, repository: str, tags: Sequence[str], ask: Callable[[RegistryClient, str], T]) -> list[T]:
-        """Return what `ask` returns for each tag. The tags are divided among a few clients that run at a time."""
+        """Return the result of `ask` for each tag. A few clients that run in parallel share the tags."""
 
         async def answers(part: Sequence[str]) -> dict[str, T]:
             return await self._with(Reference(repository), lambda client: {tag: ask(client, tag) for tag in part})

@@ -1,4 +1,4 @@
-"""Reads the versions of a list in chunks: whoever pushes a version decides how large its metadata is."""
+"""Reads the versions of a list in chunks, because a push can have metadata of any size."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["read_by_time", "read_page"]
 
 T = TypeVar("T")
 Read = Callable[[Sequence[T]], Awaitable[list[Version | None]]]
-"""Returns what each tag names; None if that cannot be read."""
+"""Returns the version of each tag; None if it cannot be read."""
 
 _PAGE_BYTES: Final = 4 << 20
-"""Metadata of the versions of a page: a message holds no more."""
+"""The most bytes of metadata in a page, which must fit in a message."""
 
 
 async def read_page(tags: Sequence[T], read: Read[T], *, chunk: int) -> list[Version | None]:
-    """Return what the tags name, in their order. The page is shorter if the metadata is large, but never empty.
+    """Return the versions of the tags in their order. A page with large metadata is shorter, but never empty.
 
     `chunk` tags are read at a time.
     """
@@ -37,7 +37,7 @@ async def read_page(tags: Sequence[T], read: Read[T], *, chunk: int) -> list[Ver
 async def read_by_time(
     tags: Sequence[T], read: Read[T], repository: str, limits: Limits, *, chunk: int
 ) -> list[Version]:
-    """Return the versions that can be read, the oldest first.
+    """Return the readable versions, oldest first.
 
     Raises `InvalidError` for tags beyond the limit `versions_by_time`, or metadata beyond the limit `listed_bytes`.
     """
@@ -56,4 +56,4 @@ async def _versions(tags: Sequence[T], read: Read[T], chunk: int) -> AsyncIterat
     for start in range(0, len(tags), chunk):
         for version in await read(tags[start : start + chunk]):
             yield version
-        await asyncio.sleep(0)  # known versions are read without waiting: other tasks run in between
+        await asyncio.sleep(0)  # cached versions are read without waiting: let other tasks run

@@ -26,20 +26,19 @@ class VersionReader:
         self._summaries = VersionCache()
 
     def known(self, reference: Reference, digest: Digest) -> Version | None:
-        """Return a version that was read before."""
+        """Return a cached version."""
         version = self._versions.get(reference.repository, digest)
         return replace(version, reference=reference) if version else None
 
     def summary(self, reference: Reference, digest: Digest) -> Version | None:
-        """Return the summary of a version that was read before. Far more of them are kept than of whole versions."""
+        """Return the summary of a version from the cache, which keeps far more summaries than whole versions."""
         version = self._summaries.get(reference.repository, digest)
         return replace(version, reference=reference) if version else None
 
     def content(self, reference: Reference, digest: Digest, read: Callable[[], bytes]) -> Digest:
-        """Return the identity of a version's content. `read` returns the manifest, and is called only for a
-        version that is not cached.
+        """Return the identity of a version's content. `read` returns the manifest of a version that is not cached.
 
-        Raises `InvalidError`, and what `read` raises.
+        Raises `InvalidError`, and the errors of `read`.
         """
         if known := self.summary(reference, digest):
             return known.content
@@ -47,14 +46,14 @@ class VersionReader:
         return detect(manifest, str(reference)).content(manifest)
 
     def parse(self, reference: Reference, content: bytes) -> Manifest:
-        """Return the manifest of a model; raises `InvalidError` also for a config beyond the limit `config_bytes`."""
+        """Return the manifest of a model. Raises `InvalidError`, also for a config beyond the limit `config_bytes`."""
         manifest = Manifest.parse(content, str(reference))
         detect(manifest, str(reference)).content_layers(manifest)
         self._limits.check("config_bytes", manifest.config.size, f"the metadata of {reference}")
         return manifest
 
     def read(self, reference: Reference, digest: Digest, manifest: Manifest, config: bytes) -> Version:
-        """Return the version of a manifest that `parse` returned, and cache it. Raises `InvalidError`."""
+        """Return the version of a manifest from `parse`, and cache it. Raises `InvalidError`."""
         dialect = detect(manifest, str(reference))
         metadata = dialect.decode(config)
         if metadata.signature is not None:

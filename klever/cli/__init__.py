@@ -1,5 +1,5 @@
-"""The command lines: `klever` and `ormb`, a module per verb over library calls.
+"""The command lines `klever` and `ormb`: one module per verb, which calls the libraries.
 
-Verbs are imported when they are called, so that a command starts fast. Here environment variables are read and people
-are told things; the layers below do neither.
+Verbs are imported when they are called, so that a command starts fast. Only this layer reads environment variables and
+prints messages.
 """

@@ -1,4 +1,4 @@
-"""One canonical URL for the many ways to write a server's address, so that a token finds its server and no other."""
+"""One canonical URL for all spellings of a server's address, so that a token goes to its own server only."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _HOST: Final = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_.])?")
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """`scheme` is http, https, or empty if the text did not say; `port` is None likewise."""
+    """A server's address. `scheme` is http, https, or empty if the text had none; `port` is None if it had none."""
 
     scheme: str
     host: str
-    """Lower case; IPv6 addresses in brackets, in their short form."""
+    """In lower case. IPv6 addresses are in brackets, in their short form."""
     port: int | None
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read HOST, HOST:PORT or a URL of http or https; raises `InvalidError`."""
+        """Parse HOST, HOST:PORT or a URL of http or https. Raises `InvalidError`."""
         try:
             parts = urlsplit(text if "://" in text else f"//{text}")
             port, host = parts.port, _host(parts.hostname or "")
@@ -44,22 +44,22 @@ class Address:
         return is_loopback(self.host.strip("[]"))
 
     def url(self, scheme: str = "") -> str:
-        """Return `http[s]://HOST:PORT` under the address's own scheme, or else `scheme`.
+        """Return `http[s]://HOST:PORT` with the address's own scheme, or else `scheme`.
 
-        Over http, localhost is 127.0.0.1, so that both are one server. Over https it stays a name of its own: the
-        certificate must be for it.
+        Over http, localhost becomes 127.0.0.1, so that both are one server. Over https it stays, because the
+        certificate must match it.
         """
         scheme = self.scheme or scheme
         host = "127.0.0.1" if (scheme, self.host) == ("http", "localhost") else self.host
         return f"{scheme}://{host}:{self.port or _PORTS[scheme]}"
 
     def over(self, scheme: str) -> str:
-        """Return the URL of the same host and port under another scheme."""
+        """Return the URL of the same host and port with another scheme."""
         return replace(self, scheme=scheme, port=self.port or _PORTS.get(self.scheme)).url(scheme)
 
 
 def _host(name: str) -> str:
-    """Raises `ValueError` for anything but an IP address or a host name in ASCII."""
+    """Return the canonical host. Raises `ValueError` unless it is an IP address or an ASCII host name."""
     try:
         address = ipaddress.ip_address(name)
     except ValueError:

@@ -1,14 +1,11 @@
-"""~/.config/klever/config.yaml: the servers that `klever` and `ormb` know, and the token of each.
+"""~/.config/klever/config.yaml: the servers that `klever` and `ormb` know, and their tokens.
 
-    server: http://127.0.0.1:8080        # the current one, used where neither a flag nor KLEVER_SERVER names another
-    namespace: default
-    servers:
-      http://127.0.0.1:8080: {token: …}
-      https://klever.example.com:8080: {token: …, ca: /etc/klever/ca.pem}
-      http://10.0.0.5:8080: {token: …, plaintext: true}    # its token may travel in plain HTTP
+    server: http://127.0.0.1:8080        # the current one, used unless a flag or KLEVER_SERVER names another namespace:
+    default servers: http://127.0.0.1:8080: {token: …} https://klever.example.com:8080: {token: …, ca:
+    /etc/klever/ca.pem} http://10.0.0.5:8080: {token: …, plaintext: true}    # its token may be sent in plain HTTP
 
-`klever up` and `klever login` write it, with mode 0600; it may be edited. Older versions kept one `token` beside
-`server`: it belongs to that server.
+`klever up` and `klever login` write it, with mode 0600. Users may edit it. Older versions kept one `token` next to
+`server`, which belongs to that server.
 """
 
 from __future__ import annotations
@@ -33,17 +30,17 @@ _SERVER_KEYS: Final = ("token", "ca", "plaintext")
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What is kept for one server. `ca` is a file of certificates to trust instead of the system's."""
+    """The settings of one server. `ca` is a file of certificates to trust instead of the system's."""
 
     token: str = field(default="", repr=False)
     ca: str = ""
     plaintext: bool = False
-    """The token may travel in plain HTTP beyond loopback."""
+    """Whether the token may be sent in plain HTTP beyond loopback."""
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The file. `servers` are by their canonical URL (`klever.cli.addresses`)."""
+    """The file. The keys of `servers` are canonical URLs (`klever.cli.addresses`)."""
 
     server: str = DEFAULT_SERVER
     namespace: str = "default"
@@ -51,7 +48,7 @@ class Config:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read the file, which may be missing; raises `InvalidError` that names the file and the key."""
+        """Read the file, which may be missing. Raises `InvalidError` that names the file and the key."""
         if not path.exists():
             return cls()
         try:
@@ -74,10 +71,10 @@ class Config:
         return cls(server, _text(document, "namespace", "") or "default", servers)
 
     def url_of(self, server: str, *, tls: bool = False, plaintext: bool = False) -> str:
-        """Return the canonical URL of a server as a user names it; raises `InvalidError`.
+        """Return the canonical URL of a server from a user's input. Raises `InvalidError`.
 
-        Without a scheme it is https with `tls`, else what is kept for the address, else http on loopback or with
-        `plaintext`, and https everywhere else.
+        Without a scheme it is https with `tls`, else the scheme of the saved address, else http on loopback or with
+        `plaintext`, and https otherwise.
         """
         address = Address.parse(server)
         known = next((url for url in (address.url("https"), address.url("http")) if url in self.servers), "")
@@ -87,7 +84,7 @@ class Config:
         return address.url("http" if plain else "https")
 
     def of(self, url: str) -> Server:
-        """Return what is kept for a canonical URL; a token kept for http may travel over https, but not the reverse."""
+        """Return the settings of a canonical URL. A token saved for http may be sent over https, not the reverse."""
         if url in self.servers:
             return self.servers[url]
         address = Address.parse(url)
@@ -95,7 +92,7 @@ class Config:
         return Server(plain.token) if plain and address.scheme == "https" else Server()
 
     def with_current(self, url: str, server: Server) -> Self:
-        """Keep `server` under its canonical URL, as the current one; whatever was at its address before is gone."""
+        """Save `server` under its canonical URL as the current one. This replaces any other settings of its address."""
         address = Address.parse(url)
         gone = {address.over("http"), address.over("https")}
         others = {known: kept for known, kept in self.servers.items() if known not in gone}
@@ -110,13 +107,13 @@ class Config:
 
 
 def config_path(environ: Mapping[str, str]) -> Path:
-    """Where the file is: below XDG_CONFIG_HOME, else ~/.config."""
+    """Return the path of the file: below XDG_CONFIG_HOME, else ~/.config."""
     base = environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME") or Path.home()) / ".config"
     return Path(base) / "klever" / "config.yaml"
 
 
 def update_config(path: Path, change: Callable[[Config], Config]) -> None:
-    """Write what `change` makes of the file; two at a time take turns."""
+    """Change the file with `change`, under a lock."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -132,7 +129,7 @@ def _document(path: Path) -> dict[str, Any]:
     try:
         document = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader) or {}  # noqa: S506 - strings only
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidError(f"not YAML: {error}") from error
+        raise InvalidError(f"invalid YAML: {error}") from error
     if not isinstance(document, dict):
         raise InvalidError("must be an object")
     return document

@@ -1,8 +1,8 @@
-"""Exit codes by kind of error, and how a command ends with one.
+"""Exit codes by kind of error, and the end of a command with an error.
 
-0 done · 1 any other error · 2 wrong usage · 3 not found · 4 conflict, or exists already · 5 not logged in, or not
-allowed · 6 invalid input · 7 unavailable, or too slow · 8 full · 9 damaged data · 130 interrupted ·
-143 ended by SIGTERM
+0 success · 1 any other error · 2 wrong usage · 3 not found · 4 conflict, or already exists · 5 not logged in, or not
+allowed · 6 invalid input · 7 unavailable, or too slow · 8 full · 9 damaged data · 130 interrupted · 143 ended by
+SIGTERM
 """
 
 from __future__ import annotations
@@ -53,24 +53,29 @@ EXIT_CODES: Final[dict[type[KleverError], int]] = {
 
 
 def exit_code(error: KleverError) -> int:
-    """The code of the nearest class in the table; 1 if there is none."""
+    """Return the code of the nearest class in the table; 1 if there is none."""
     return next((EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES), 1)
 
 
 def run_verb(program: str, verb: Callable[[], int], hint: Callable[[KleverError], str]) -> int:
-    """Run `verb` and return its exit code; an error becomes one line on standard error, with what to do next."""
+    """Run `verb` and return its exit code. An error becomes one line on standard error, with a hint.
+
+    The errors of several objects come as a group, which is never empty. The first one decides the exit code.
+    """
     _open_streams()
     try:
         with _ended_by_sigterm():
             code = verb()
         sys.stdout.flush()
     except KleverError as error:
-        advice = hint(error)
-        line = " ".join(str(error).split()) or f"{error.reason} and no more was said: this is a bug of ours"
-        print(escaped(f"{program}: {line}{f'; {advice}' if advice else ''}"), file=sys.stderr)
-        return exit_code(error)
+        return _report(program, error, hint)
+    except ExceptionGroup as group:
+        if rest := group.split(KleverError)[1]:
+            raise rest from group
+        codes = [_report(program, error, hint) for error in group.exceptions if isinstance(error, KleverError)]
+        return codes[0]
     except BrokenPipeError:
-        # Who read our output has gone, `head` for one: that is no error, and nothing is left to say.
+        # The reader of the output, such as `head`, has closed it. That is not an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
@@ -83,10 +88,18 @@ def run_verb(program: str, verb: Callable[[], int], hint: Callable[[KleverError]
     return code
 
 
-def _open_streams() -> None:
-    """Let every character be printed, as an escape where it would control the terminal, or where the terminal lacks it.
+def _report(program: str, error: KleverError, hint: Callable[[KleverError], str]) -> int:
+    """Print an error as one line, and return its exit code."""
+    advice = hint(error)
+    line = " ".join(str(error).split()) or f"{error.reason} without a message: this is a bug in Klever"
+    print(escaped(f"{program}: {line}{f'; {advice}' if advice else ''}"), file=sys.stderr)
+    return exit_code(error)
 
-    A closed stream swallows all.
+
+def _open_streams() -> None:
+    """Print characters that control the terminal, or that it cannot show, as escapes.
+
+    Output to a closed stream is lost.
     """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
@@ -102,12 +115,12 @@ def _open_streams() -> None:
 
 @contextmanager
 def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end what runs as Ctrl-C does, so that nothing stays half-written; a handler set before stays."""
+    """Let SIGTERM end a command like Ctrl-C, so that no file stays half-written. An existing handler stays."""
     before = signal.getsignal(signal.SIGTERM)
     if before is not signal.SIG_DFL:
         yield
         return
-    with suppress(ValueError):  # only the main thread is told of signals
+    with suppress(ValueError):  # only the main thread can handle signals
         signal.signal(signal.SIGTERM, _terminate)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Progress of bytes and of waits: on standard error, at a terminal only."""
+"""Shows the progress of transfers and waits on standard error, at a terminal only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["bytes_progress", "status_line"]
 
 @contextmanager
 def bytes_progress(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Yields what to tell (bytes done, bytes in all); shows nothing where nobody watches."""
+    """Yield a callback for (bytes done, total bytes). It shows nothing without a terminal."""
     if not sys.stderr.isatty():
         yield lambda _done, _total: None
         return
@@ -34,7 +34,7 @@ def bytes_progress(title: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def status_line(title: str) -> Iterator[Callable[[str], None]]:
-    """Yields what to tell how far it is: one line that changes, and goes at the end; none where nobody watches."""
+    """Yield a callback for the state. It updates one line, which disappears at the end; nothing without a terminal."""
     if not sys.stderr.isatty():
         yield lambda _text: None
         return

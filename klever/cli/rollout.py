@@ -47,7 +47,7 @@ def changed_predictors(serving: Mapping[str, Any], wish: Wish) -> list[Predictor
         p["name"]: (p.get("model", ""), p.get("digest", "")) for p in serving.get("status", {}).get("predictors", ())
     }
     if wish.canary is not None:
-        return _beside_canary(predictors, pins, wish)
+        return _beside_canary(serving, pins, wish)
     name = find(predictors, wish.name)["name"] if wish.name else primary(predictors)["name"]
     return [
         {**p, **wish.settings, "model": _reference(p, pins.get(name), wish)} if p["name"] == name else p
@@ -68,12 +68,13 @@ def _with_digest(model: str, digest: str) -> str:
     return f"{reference.name}{f':{reference.tag}' if reference.tag else ''}@{digest}"
 
 
-def _beside_canary(predictors: list[Predictor], pins: Mapping[str, tuple[str, str]], wish: Wish) -> list[Predictor]:
+def _beside_canary(serving: Mapping[str, Any], pins: Mapping[str, tuple[str, str]], wish: Wish) -> list[Predictor]:
     """Return main with its new share, the canary, and what takes requests by their headers.
 
     A canary that takes all requests already is what really serves: it becomes main. A new canary has main's settings,
     and one process.
     """
+    predictors: list[Predictor] = serving["spec"]["predictors"]
     shares = read_shares(predictors)
     if MAIN not in shares:
         raise InvalidError("a canary needs a predictor main with a share: use klever apply")
@@ -85,7 +86,7 @@ def _beside_canary(predictors: list[Predictor], pins: Mapping[str, tuple[str, st
             {**p, "model": _with_digest(model, digest)} if p["name"] == CANARY and digest and p["model"] == model else p
             for p in predictors
         ]
-        predictors = promote(pinned, CANARY)
+        predictors = promote(pinned, CANARY, serving["spec"].get("replicas", 1))
     before = next((p for p in predictors if p["name"] == CANARY and not is_matched(p)), None)
     if before is None:
         before = {**find(predictors, MAIN), "name": CANARY, "replicas": 1}

@@ -1,4 +1,4 @@
-"""Text for a terminal, which obeys control characters: names, logs and error messages come from others."""
+"""Escapes control characters in output to a terminal, because names, logs and errors can contain any text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 __all__ = ["Terminal", "escaped"]
 
 _CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-"""C0 but for tab and newline, DEL, C1, line separators, and marks that change the direction of text."""
+"""C0 except tab and newline, DEL, C1, line separators, and marks that change the direction of text."""
 
 
 def escaped(text: str) -> str:
@@ -18,7 +18,7 @@ def escaped(text: str) -> str:
 
 
 class Terminal(io.TextIOWrapper):
-    """Standard output at a terminal. A pipe gets text as it is."""
+    """Standard output at a terminal. Text to a pipe is unchanged."""
 
     def write(self, text: str, /) -> int:
         super().write(escaped(text))

@@ -1,1 +1,1 @@
-"""Process entry points: the only place that chooses implementations, reads the environment and owns processes."""
+"""Process entry points: the only package that chooses implementations, reads the environment and owns processes."""

@@ -1,6 +1,6 @@
-"""`python -m klever.cmd.access SOCKET TOKEN_FILE`: says which requests the gateway lets pass.
+"""`python -m klever.cmd.access SOCKET TOKEN_FILE`: decides which requests the gateway lets pass.
 
-It is a process of its own, under a shim, and outlives the control plane as the gateway does.
+It is a separate process under a shim, and outlives the control plane as the gateway does.
 """
 
 from __future__ import annotations

@@ -18,5 +18,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     backup(DataDirectory(args.data.absolute()).database, args.file)
-    print(f"the objects are in {args.file}")
+    print(f"saved the objects to {args.file}")
     return 0

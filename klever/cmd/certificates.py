@@ -1,4 +1,4 @@
-"""The gateway's certificate: checked if it is given, made here with `--tls-self-signed`."""
+"""The gateway's certificate: checks a given one, or makes one for `--tls-self-signed`."""
 
 from __future__ import annotations
 
@@ -26,33 +26,32 @@ _CLOCK_SKEW: Final = timedelta(hours=1)
 
 
 def check_pair(certificate: Path, key: Path) -> Tls:
-    """Return a certificate and its key as they are given; raises `FailedPreconditionError` if they cannot be used."""
+    """Return a given certificate and key. Raises `FailedPreconditionError` if they cannot be used."""
 
     def no_password() -> str:
         raise FailedPreconditionError(f"{key} is encrypted: the gateway needs a key without a password")
 
     for path in (certificate, key):
         if not path.is_file():
-            raise FailedPreconditionError(f"{path} is not a file: --tls-cert and --tls-key name files in PEM")
+            raise FailedPreconditionError(f"{path} not found: --tls-cert and --tls-key must name PEM files")
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, no_password)
-    except OSError as error:  # ssl.SSLError is one
+    except OSError as error:  # includes ssl.SSLError
         raise FailedPreconditionError(
-            f"{certificate} and {key} are not a certificate and its key in PEM: {error}"
+            f"{certificate} and {key} must be a certificate and its key in PEM: {error}"
         ) from error
     return Tls(certificate.absolute(), key.absolute())
 
 
 def fingerprint(certificate: Path) -> str:
-    """Return the SHA-256 fingerprint of the first certificate in a PEM file, as openssl and browsers show it."""
+    """Return the SHA-256 fingerprint of the first certificate in a PEM file, in the form of openssl and browsers."""
     first, end, _ = certificate.read_text().partition(ssl.PEM_FOOTER)
     der = ssl.PEM_cert_to_DER_cert(first[first.index(ssl.PEM_HEADER) :] + end)
     return hashlib.sha256(der).digest().hex(":").upper()
 
 
 def self_signed(directory: Path, hosts: Iterable[str], now: datetime | None = None) -> Tls:
-    """Return the certificate in `directory`, made anew if it lacks one of `hosts`, is damaged, or
-    expires within 30 days.
+    """Return the certificate in `directory`. Renew it if it lacks a host, is damaged, or expires within 30 days.
 
     `hosts` are host names and IP addresses. Raises `InvalidError` that names a host that cannot be in a certificate.
     """
@@ -77,7 +76,7 @@ def _general_names(hosts: Iterable[str]) -> list[x509.GeneralName]:
             try:
                 names.append(x509.DNSName(host))
             except ValueError as error:
-                raise InvalidError(f"invalid host name {host!r}: a certificate needs it in ASCII (punycode)") from error
+                raise InvalidError(f"invalid host name {host!r}: must be ASCII (punycode)") from error
     return names
 
 
@@ -106,7 +105,7 @@ def _make(tls: Tls, names: list[x509.GeneralName], now: datetime) -> None:
 
 
 def _signed(key: ec.EllipticCurvePrivateKey, names: list[x509.GeneralName], now: datetime) -> x509.Certificate:
-    """Return a certificate that clients can trust by itself and that signs no other (RFC 5280, section 4.2)."""
+    """Return a certificate that clients can trust directly and that cannot sign others (RFC 5280, section 4.2)."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
     from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID

@@ -35,14 +35,14 @@ from klever.store.events import EventRecorder
 __all__ = ["ControlLoops", "run_pushes", "task_changes"]
 
 _MAX_BACKOFF = 30.0
-"""Seconds: on one machine a user waits for the next try."""
+"""The longest backoff in seconds. It is short, because a user waits for the next try."""
 _WORKERS = 16
-"""Of each loop. They wait more than they work: a few objects of a registry that does not answer hold up no others."""
+"""Workers of each loop: many, so that a few objects whose registry does not answer do not delay the others."""
 
 
 @dataclass(frozen=True, slots=True)
 class ControlLoops:
-    """Make jobs and Servings what their specs say, on `platform`."""
+    """Reconcile jobs and Servings with their specs on `platform`."""
 
     store: Store
     platform: Platform
@@ -83,7 +83,7 @@ def _controller(
 
 
 def task_changes(store: Store, executor: Executor) -> Source:
-    """Jobs whose tasks changed; at first all that have tasks. A task whose job is gone, or was recreated, ends."""
+    """Yield jobs whose tasks changed, at first all that have tasks. End tasks whose job is gone or was recreated."""
 
     async def keys() -> AsyncIterator[Key]:
         async for uid in executor.watch():
@@ -93,14 +93,14 @@ def task_changes(store: Store, executor: Executor) -> Source:
             key = Key(state.namespace, state.name)
             if await _uid(store, key) == uid:
                 yield key
-            else:  # somebody took the finalizer away, or an older state of the cluster was restored
+            else:  # a user removed the finalizer, or an older state of the cluster was restored
                 await executor.remove(uid)
 
     return change_source(keys)
 
 
 async def _uid(store: Store, key: Key) -> str:
-    """Return the uid of a job; empty if there is none."""
+    """Return the uid of a job; empty if it does not exist."""
     try:
         return str((await store.get(MODEL_JOB, key))["metadata"]["uid"])
     except NotFoundError:
@@ -108,7 +108,7 @@ async def _uid(store: Store, key: Key) -> str:
 
 
 def _instance_changes(backend: Backend) -> Source:
-    """Servings whose replicas changed; at first all that have replicas."""
+    """Yield Servings whose replicas changed, at first all that have replicas."""
 
     async def keys() -> AsyncIterator[Key]:
         for key in await backend.list():
@@ -122,7 +122,7 @@ def _instance_changes(backend: Backend) -> Source:
 def _watches(controller: str, store: Store, related: Mapping[Kind, Related]) -> Iterator[Source]:
     """Yield a source for each kind whose row names the controller.
 
-    `related` finds the keys to reconcile for a change of a kind that is not the controller's own.
+    `related` finds the keys to reconcile for a change of another kind.
     """
     for kind in KINDS:
         if controller in kind.controllers:
@@ -130,7 +130,7 @@ def _watches(controller: str, store: Store, related: Mapping[Kind, Related]) -> 
 
 
 async def _waiting_servings(store: Store, event: WatchEvent) -> AsyncIterator[Key]:
-    """A job that ends may be what a Serving of any namespace waits for. Each Serving is reconciled at first anyway."""
+    """Yield all Servings when a job ends: any of them may wait for it. The start reconciles them anyway."""
     job = event.object
     if event.type == "MODIFIED" and job.get("status", {}).get("phase") in ("Succeeded", "Failed"):
         for serving in (await store.list(SERVING)).items:
@@ -139,7 +139,7 @@ async def _waiting_servings(store: Store, event: WatchEvent) -> AsyncIterator[Ke
 
 
 async def _servings_of_project(store: Store, event: WatchEvent) -> AsyncIterator[Key]:
-    """Whether a project allows code decides what its Servings may run."""
+    """Yield the Servings of a project, which may run code only if the project allows it."""
     if event.type in ("ADDED", "MODIFIED"):
         for serving in (await store.list(SERVING, event.object["metadata"]["name"])).items:
             yield object_key(serving)

@@ -1,7 +1,7 @@
-"""`klever controllers`: the control loops alone, over objects in an API server; several share the work's place.
+"""`klever controllers`: only the control loops, over objects in an API server.
 
-Those that are given one data directory take turns: the one that holds the Lease works there, and finds what the one
-before it left running.
+Several of them with one data directory take turns: the holder of the Lease works there, and adopts the processes of its
+predecessor.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_machine_flags(parser)
     add_log_flags(parser)
     add_store_flags(parser)
-    parser.add_argument("--registry", required=True, metavar="URL", help="where models are pulled from")
-    parser.add_argument("--registry-token-file", type=Path, metavar="FILE", help="the token for it")
+    parser.add_argument("--registry", required=True, metavar="URL", help="the registry to pull models from")
+    parser.add_argument("--registry-token-file", type=Path, metavar="FILE", help="the registry's token")
     parser.add_argument(
         "--registry-ca-file",
         type=Path,
         metavar="FILE",
-        help="certificates to trust for it instead of the system's, in PEM",
+        help="certificates to trust for the registry instead of the system's, in PEM",
     )
 
 
@@ -79,13 +79,13 @@ def run(args: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """The registry that models come from."""
+    """The registry from which models are pulled."""
 
     url: str
     token_file: Path | None
     ca: Path | None
     plaintext: bool
-    """The token may go to it in plain HTTP beyond loopback."""
+    """Whether it may receive the token in plain HTTP beyond loopback."""
     table: dict[str, Any]
     """Further registries."""
     limits: Limits
@@ -108,10 +108,10 @@ async def _serve(data: DataDirectory, options: Options, store: StoreOptions, sou
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stop.set)
-    # A data directory that several share says nothing of who we are; neither does a pid alone.
+    # Neither a shared data directory nor a pid identifies this process.
     identity = f"{socket.gethostname()}_{os.getpid()}"
     async with open_stores(store, data, CONTROLLERS, identity) as stores:
-        print(f"klever controllers: {identity} waits for its turn", flush=True)
+        print(f"klever controllers: {identity} is waiting to become the leader", flush=True)
         leading = asyncio.create_task(stores.lead(partial(_work, data, options, stores, source)))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait((leading, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -123,7 +123,7 @@ async def _serve(data: DataDirectory, options: Options, store: StoreOptions, sou
 
 
 async def _work(data: DataDirectory, options: Options, stores: Stores, source: _Source) -> None:
-    """Take over what runs here, and look after it."""
+    """Adopt the running processes and run the control loops."""
     registries = Registries.parse(source.table, platform=source.endpoint())
     catalogue = OciCatalogue(registries, Layout(data.metadata), options.limits)
     gateway = gateway_of(data, options)
@@ -133,7 +133,7 @@ async def _work(data: DataDirectory, options: Options, stores: Stores, source: _
         registry = CollectorRegistry()
         server = MetricsServer(registry, platform.gateway_metrics, platform.backend, stores.controllers)
         url = await server.start(options.metrics_port)
-        print(f"klever controllers: it leads (metrics at {url})", flush=True)
+        print(f"klever controllers: it is the leader (metrics at {url})", flush=True)
         try:
             metrics = ReconcileMetrics(registry)
             resolver = ModelResolver(stores.controllers, platform.catalogue, platform.runtimes)

@@ -1,4 +1,4 @@
-"""`klever convert`: a model directory here, or a version in a registry, into another format."""
+"""`klever convert`: converts a local model directory, or a version in a registry, to another format."""
 
 from __future__ import annotations
 
@@ -45,10 +45,12 @@ _WRITE_BYTES: Final = 64 << 30
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", metavar="REF|MODEL_DIR", help="a version, or a directory that holds model/")
+    parser.add_argument("source", metavar="REF|MODEL_DIR", help="a version, or a directory that contains model/")
     parser.add_argument("--to", required=True, metavar="FORMAT", help="the format to write, e.g. ONNX")
     parser.add_argument("--tag", default="", help="tag of the new version; by default TAG-FORMAT in lower case")
-    parser.add_argument("-o", "--output-directory", type=Path, metavar="DIR", help="where a MODEL_DIR is converted to")
+    parser.add_argument(
+        "-o", "--output-directory", type=Path, metavar="DIR", help="where to write a converted MODEL_DIR"
+    )
     parser.add_argument("--quantize", choices=("int8",), help="store weights in 8 bits; the model must be ONNX")
     parser.add_argument(
         "--env",
@@ -66,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     directory = Path(args.source)
     if not directory.is_dir():
         if args.source.startswith((".", "/")):
-            raise InvalidError(f"{args.source} is not a directory")
+            raise InvalidError(f"{args.source} must be a directory")
         line = convert_version(
             connect(args),
             args.source,
@@ -81,9 +83,11 @@ def run(args: argparse.Namespace) -> int:
     if args.output_directory is None:
         raise InvalidError("-o DIR is required: it names the directory of the converted model")
     if args.output_directory.exists():
-        raise InvalidError(f"{args.output_directory} exists already: name a new directory with -o")
+        raise InvalidError(f"{args.output_directory} already exists: name a new directory with -o")
     if args.to == _format(directory) and not args.quantize:
-        raise InvalidError(f"{directory} is {args.to} already; --quantize int8 stores its weights in 8 bits")
+        raise InvalidError(
+            f"{directory} already has the format {args.to}; --quantize int8 stores its weights in 8 bits"
+        )
     _convert(directory, args.to, args.output_directory, variables)
     return 0
 
@@ -143,7 +147,9 @@ async def _run(found: Converter, model: Path, work: Path, variables: Mapping[str
     """Run the converter's program in the sandbox; return its report. Raises `FailedPreconditionError`."""
     confinement = await asyncio.to_thread(choose, bubblewraps())
     if confinement.level is Level.NONE and Trust.CODE in _trust(found, model):
-        raise FailedPreconditionError("the model holds code, and this machine has no sandbox: `klever doctor` says why")
+        raise FailedPreconditionError(
+            "the model contains code, and this machine has no sandbox: `klever doctor` says why"
+        )
     environment = await EnvironmentManager(default_cache() / "environments").ensure(found.environment, _say)
     processes = ProcessManager(work / "processes", confinement=confinement)
     argv = (str(environment / "bin" / "python"), "-I", str(found.program), str(work / "input" / _REQUEST))

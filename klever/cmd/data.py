@@ -1,4 +1,4 @@
-"""The data directory: what lies where, who holds it, and its token."""
+"""The data directory: its paths, its lock and its token."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from klever.errors import FailedPreconditionError
 __all__ = ["DataDirectory", "default_cache", "default_data"]
 
 _NOT_PLAIN: Final = re.compile(r"[^\w@%+=:,./-]", re.ASCII)
-"""What Triton's Python backend cannot have in paths: it is started by `bash -c` unquoted, and reads them as ASCII."""
+"""Characters that Triton's Python backend does not support in paths: unquoted in `bash -c`, and not ASCII."""
 _MAX_SOCKET_PATH = 107
-"""Bytes that the path of a Unix socket may have (unix(7): sun_path holds 108, the last one is 0)."""
+"""The longest path of a Unix socket in bytes (unix(7): sun_path has 108, the last one is 0)."""
 
 
 def default_data() -> Path:
-    """$KLEVER_DATA, else klever below XDG_DATA_HOME or ~/.local/share."""
+    """Return $KLEVER_DATA, else klever below XDG_DATA_HOME or ~/.local/share."""
     given = os.environ.get("KLEVER_DATA")
     base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(given) if given else Path(base) / "klever"
 
 
 def default_cache() -> Path:
-    """Where environments are, shared by all data directories: klever below XDG_CACHE_HOME or ~/.cache."""
+    """Return the cache that all data directories share: klever below XDG_CACHE_HOME or ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "klever"
 
 
 def _fits(directory: Path) -> bool:
-    """Whether a socket in it has a path that is short enough."""
+    """Whether the path of a socket in the directory is short enough."""
     return len(os.fsencode(directory)) + len("/replicas/0123456789/metrics.sock") <= _MAX_SOCKET_PATH
 
 
@@ -61,7 +61,7 @@ class DataDirectory:
 
     @property
     def metadata(self) -> Path:
-        """Cache of the metadata of versions."""
+        """The cache of the metadata of versions."""
         return self.root / "metadata"
 
     @property
@@ -78,22 +78,22 @@ class DataDirectory:
 
     @property
     def tls(self) -> Path:
-        """The certificate that `--tls-self-signed` makes, and its key."""
+        """The directory of the certificate that `--tls-self-signed` makes, and its key."""
         return self.root / "tls"
 
     @property
     def sockets(self) -> Path:
-        """A directory of ours alone; elsewhere where the path would be too long for a socket."""
+        """A private directory. It is outside the data directory if the path would be too long for a socket."""
         name = f"klever-{os.getuid()}-{hashlib.sha256(os.fsencode(self.root)).hexdigest()[:16]}"
         places = (self.root / "sockets", Path(tempfile.gettempdir()) / name)
         return next((place for place in places if _fits(place)), Path("/tmp") / name)  # noqa: S108 - checked for its owner
 
     def prepare(self) -> None:
-        """Make what must be there, for this user alone. Raises `FailedPreconditionError` where that cannot be."""
+        """Create the directories, for this user only. Raises `FailedPreconditionError` if that fails."""
         if wrong := _NOT_PLAIN.search(str(self.root)):
             raise FailedPreconditionError(
-                f"cannot use {self.root} for data: its path holds {wrong[0]!r}, which Triton cannot "
-                "work with; choose another --data"
+                f"cannot use {self.root} for data: its path contains {wrong[0]!r}, which Triton does not "
+                "support; choose another --data"
             )
         try:
             for directory in (self.root, self.sockets, self.sockets / "registry"):
@@ -101,28 +101,28 @@ class DataDirectory:
             if self.sockets.stat().st_uid != os.getuid():
                 raise FailedPreconditionError(f"{self.sockets} belongs to another user")
             self.sockets.chmod(0o700)
-            # A task enters its sandbox's view of this one as another user; nobody else gets past the one above.
+            # A sandboxed task enters this directory as another user. The directory above keeps out all others.
             (self.sockets / "registry").chmod(0o711)
         except OSError as error:
             raise FailedPreconditionError(f"cannot use {self.root} for data: {error.strerror}") from error
 
     @property
     def holders(self) -> Path:
-        """Records of those who hold it (`klever.cmd.holders`)."""
+        """The directory of the records of its holders (`klever.cmd.holders`)."""
         return self.root / "holders"
 
     @contextmanager
     def lock(self, *, shared: bool = False) -> Iterator[None]:
-        """Hold the directory, alone or with others that share it, until the end or until `klever down` asks to stop.
+        """Hold the directory, alone or shared, until the context ends or `klever down` stops this process.
 
-        Raises `FailedPreconditionError` if somebody holds it already who does not share.
+        Raises `FailedPreconditionError` if another process holds it and one of the two does not share it.
         """
         with (self.root / "lock").open("w") as file:
             try:
                 fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             except OSError as error:
                 raise FailedPreconditionError(
-                    f"{self.root} is held by another `klever up`: stop that one (`klever down` does), or choose "
+                    f"{self.root} is in use by another `klever up`: stop it with `klever down`, or choose "
                     "another --data",
                     reason="DATA_LOCKED",
                 ) from error
@@ -130,14 +130,14 @@ class DataDirectory:
                 yield
 
     def token(self) -> str:
-        """Return the token, made at the first start with mode 0600.
+        """Return the token. Create its file at the first start, with mode 0600.
 
-        Raises `FailedPreconditionError` for an empty one, which would let everybody in, `ExhaustedError`.
+        Raises `FailedPreconditionError` for an empty token, which would admit everybody, and `ExhaustedError`.
         """
         with disk_errors(self.token_file):
             if not self.token_file.exists():
                 write_private(self.token_file, secrets.token_urlsafe(24) + "\n")
             token = self.token_file.read_text().strip()
         if not token:
-            raise FailedPreconditionError(f"{self.token_file} is empty: remove it, and another is made")
+            raise FailedPreconditionError(f"{self.token_file} is empty: remove it to create a new token")
         return token

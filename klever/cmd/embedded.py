@@ -1,4 +1,4 @@
-"""The embedded platform: every part in one process, gateway, runtimes and tasks in processes of their own."""
+"""The embedded platform: one process, with the gateway, runtimes and tasks in separate processes."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from klever.cmd.stores import Stores, open_stores
 from klever.controllers.pushes import PushReconciler, ensure_namespace
 from klever.controllers.render import ServingRenderer
 from klever.controllers.serving.models import ModelResolver
+from klever.controllers.serving.uses import VersionUses
 from klever.oci.layout import Layout
 from klever.oci.registries import Credentials, Endpoint, Registries
 from klever.oci.table import read_table
@@ -56,7 +57,7 @@ _STOP_SECONDS = 30.0
 
 
 class Embedded:
-    """The running platform. `start` returns when it takes requests."""
+    """The running platform. `start` returns when it accepts requests."""
 
     def __init__(self, data: DataDirectory, options: Options, store: StoreOptions) -> None:
         self._data = data
@@ -77,7 +78,7 @@ class Embedded:
 
     @classmethod
     async def start(cls, data: DataDirectory, options: Options, store: StoreOptions) -> Embedded:
-        """Raises what any part raises; what was started before is stopped again."""
+        """Start every part. If one raises, stop the others and raise its error."""
         platform = cls(data, options, store)
         try:
             await platform._start()
@@ -87,12 +88,12 @@ class Embedded:
         return platform
 
     async def wait(self) -> None:
-        """Return never; raises what ends the controllers."""
+        """Wait forever. Raises the error that ends the controllers."""
         if self._working is not None:
             await asyncio.shield(self._working)
 
     async def stop(self) -> None:
-        """Drain and stop everything; Servings go on with `keep_serving`."""
+        """Drain and stop everything. With `keep_serving`, Servings continue."""
         if self._working is not None:
             self._working.cancel()
             await asyncio.wait([self._working], timeout=_STOP_SECONDS)
@@ -105,7 +106,10 @@ class Embedded:
         await ensure_namespace(stores.api, DEFAULT_NAMESPACE)
 
         pushed = Pushes()
-        registry = await Registry.open(self._data.registry, listener=pushed.listen, limits=self._options.limits)
+        in_use = VersionUses(stores.api).find
+        registry = await Registry.open(
+            self._data.registry, listener=pushed.listen, limits=self._options.limits, in_use=in_use
+        )
         self._stack.push_async_callback(registry.close)
         remote = OciCatalogue(self._registries, Layout(self._data.metadata), self._options.limits)
         catalogue = EmbeddedCatalogue(registry, pushed, remote, limits=self._options.limits)
@@ -131,9 +135,9 @@ class Embedded:
         self._working = asyncio.create_task(_work(stores, loops, pushes, reconciles), name="controllers")
 
     def _may_act(self, stores: Stores) -> bool:
-        """Whether processes may be started and ended: one that no longer leads must not, even before it knows.
+        """Whether processes may be started and ended. A former leader must not, even before it notices.
 
-        Before the controllers work, and after, it is about what the data directory holds, which is ours alone.
+        Before the controllers start and after they end, only this process uses the data directory.
         """
         return self._working is None or stores.leads()
 
@@ -143,7 +147,7 @@ class Embedded:
         self._stack.push_async_callback(server.stop)
 
     def _access(self) -> Access:
-        """The rule of the API and the registry; on loopback everybody may read."""
+        """Return the rule of the API and the registry. On loopback everybody may read."""
         return token_access(self._token, anonymous=not self._gateway.beyond_loopback)
 
     async def _serve_registry(self, registry: Registry, metrics: CollectorRegistry) -> None:
@@ -183,13 +187,13 @@ class Embedded:
         binder = Binder(self._access(), RpcMetrics(metrics), limits)
         server = await make_server(binder, make_services(objects.values(), custom), limits)
         self._gateway.api.unlink(missing_ok=True)
-        server.add_insecure_port(f"unix:{quote(str(self._gateway.api))}")  # read as a URI: `%` has a meaning
+        server.add_insecure_port(f"unix:{quote(str(self._gateway.api))}")  # a URI, in which `%` is an escape
         await server.start()
         self._stack.push_async_callback(_stop_server, server, binder)
 
 
 async def _work(stores: Stores, loops: ControlLoops, pushes: PushReconciler, metrics: ReconcileMetrics) -> None:
-    """Pushes are this registry's own; the objects are for the one that leads."""
+    """Handle pushes to this registry always, and the objects only as the leader."""
     async with asyncio.TaskGroup() as group:
         group.create_task(run_pushes(pushes, metrics))
         group.create_task(stores.lead(loops.run))

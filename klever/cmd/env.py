@@ -25,7 +25,7 @@ EXAMPLES = """  klever env list
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    add_output(_action(verbs, "list", "list the environments, made or not", "list -o json"))
+    add_output(_action(verbs, "list", "list the environments, installed or not", "list -o json"))
     for name in ("install", "remove"):
         action = _action(verbs, name, f"{name} environments", f"{name} triton tabular")
         action.add_argument("names", metavar="NAME", nargs="+")

@@ -1,7 +1,7 @@
-"""Who holds a data directory: those who do leave a record, so that `klever down` can ask them to stop.
+"""The processes that hold a data directory. Each leaves a record, so that `klever down` can stop it.
 
-A record is a file `PID` with the process's start time, in clock ticks since the machine started: who was given the
-number since is not taken for the holder.
+A record is a file `PID` with the process's start time, in clock ticks since the machine started: another process with
+the same number is not the holder.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def recorded(directory: Path, *, alone: bool) -> Iterator[None]:
-    """Have this process on record; one that holds it `alone` knows that all other records are of the past."""
+    """Record this process. If it holds the directory `alone`, all other records are outdated and are removed."""
     record = directory / str(os.getpid())
     try:
         directory.mkdir(mode=0o700, exist_ok=True)
         for old in directory.iterdir() if alone else ():
             old.unlink(missing_ok=True)
         record.write_text(str(start_ticks(os.getpid())))
-    except OSError as error:  # a full disk: better to go on without than not at all
+    except OSError as error:  # on a full disk, continue without a record
         log.warning("`klever down` will not find this process: %s", error)
     try:
         yield
@@ -42,9 +42,9 @@ def recorded(directory: Path, *, alone: bool) -> Iterator[None]:
 
 
 def end_holders(directory: Path, timeout_s: float) -> tuple[int, ...]:
-    """Send SIGTERM to all who are on record, and wait for their end; return their process ids.
+    """Send SIGTERM to all recorded processes, wait for their end, and return their process ids.
 
-    Raises `DeadlineError` for one that goes on, `PermissionDeniedError` for another user's.
+    Raises `DeadlineError` if one does not end, `PermissionDeniedError` if one belongs to another user.
     """
     handles = {pid: handle for pid in _pids(directory) if (handle := _open(directory, pid)) is not None}
     deadline = time.monotonic() + timeout_s
@@ -56,7 +56,7 @@ def end_holders(directory: Path, timeout_s: float) -> tuple[int, ...]:
             ended.register(handle, select.POLLIN)
             if not ended.poll(max(deadline - time.monotonic(), 0) * 1000):
                 raise DeadlineError(
-                    f"process {pid} was asked to stop and has not within {timeout_s:g} s: end it with "
+                    f"process {pid} did not stop within {timeout_s:g} s: end it with "
                     f"`kill -9 {pid}`, then run `klever down` again"
                 )
     finally:
@@ -71,12 +71,12 @@ def _pids(directory: Path) -> list[int]:
 
 
 def _open(directory: Path, pid: int) -> int | None:
-    """A pidfd of the process on record; None if that has ended."""
+    """Return a pidfd of the recorded process; None if it has ended."""
     try:
         handle = os.pidfd_open(pid)
     except OSError:
         return None
-    # Compared after it was opened: from now on the number cannot be another's.
+    # Compared after opening the pidfd: from now on no other process can have the number.
     with suppress(OSError):
         if (directory / str(pid)).read_text() == str(start_ticks(pid)):
             return handle
@@ -88,6 +88,6 @@ def _ask(pid: int, handle: int) -> None:
     try:
         signal.pidfd_send_signal(handle, signal.SIGTERM)
     except ProcessLookupError:
-        return  # it has ended meanwhile
+        return  # ended meanwhile
     except PermissionError as error:
-        raise PermissionDeniedError(f"process {pid} belongs to another user: stop it as that one") from error
+        raise PermissionDeniedError(f"process {pid} belongs to another user: run `klever down` as that user") from error

@@ -1,4 +1,4 @@
-"""The platform on this machine: the gateway, runtimes and tasks, each in processes of their own."""
+"""The platform on this machine: the gateway, runtimes and tasks in separate processes."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ async def local_platform(
     provisions: Provisions,
     may_act: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[Platform]:
-    """Start the parts and adopt what runs already; with `options.keep_serving` they keep running afterwards.
+    """Start the parts and adopt running processes. With `options.keep_serving` they keep running afterwards.
 
-    Processes are started and ended only while `may_act`.
+    It starts and ends processes only while `may_act`.
     """
     confinement = await asyncio.to_thread(choose, bubblewraps(), options.sandbox)
     processes = ProcessManager(
@@ -69,12 +69,12 @@ async def local_platform(
     triton = {"installed": find_triton(Path("/opt/tritonserver")), "limits": options.limits}
     runtimes = create_all(triton=triton)
     async with AsyncExitStack() as stack:
-        data.token()  # makes the file, which the access server reads
+        data.token()  # creates the file, which the access server reads
         access = (sys.executable, "-I", "-m", "klever.cmd.access", str(gateway.access), str(data.token_file))
         router = EnvoyRouter(data.envoy, gateway, processes, envoy_binary(), access)
         await router.start()
         if not options.keep_serving:
-            # Called once nothing looks after the gateway and replicas any more: it would start them again.
+            # Called after the supervision of the gateway and replicas has ended, because it would restart them.
             stack.push_async_callback(stop_processes, processes)
             stack.push_async_callback(router.finish)
         watching = asyncio.create_task(router.look_after(), name="gateway")
@@ -106,7 +106,7 @@ async def _end(task: asyncio.Task[None]) -> None:
 
 
 def gateway_of(data: DataDirectory, options: Options) -> Gateway:
-    """Raises `FailedPreconditionError` if the certificate cannot be used."""
+    """Return the gateway's settings. Raises `FailedPreconditionError` if the certificate cannot be used."""
     gateway = Gateway(
         host=options.host,
         port=options.port,
@@ -134,11 +134,11 @@ def _fetch(
     *,
     limits: Limits,
 ) -> None:
-    """Pull a pinned model and unpack it; the layout goes again."""
+    """Pull a pinned model, unpack it, and remove the layout."""
 
     def go_on(_done: int, _total: int) -> None:
         if stopping.is_set():
-            raise UnavailableError(f"{reference}: not pulled to its end, for the platform stops")
+            raise UnavailableError(f"{reference}: the pull was interrupted, because the platform is stopping")
 
     go_on(0, 0)
     parsed = Reference.parse(reference)

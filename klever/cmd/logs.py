@@ -1,4 +1,4 @@
-"""Logs on standard error, a line each: readable at a terminal, JSON for programs."""
+"""Logs on standard error, one line per record: readable at a terminal, JSON for programs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Any, Final
 __all__ = ["JsonFormatter", "TextFormatter", "add_log_flags", "set_up_logging"]
 
 _OWN: Final = {*vars(logging.makeLogRecord({})), "message", "asctime"}
-"""What every record has; the rest are the fields that were given with it."""
+"""The attributes of every record. Any others are its own fields."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _PLAIN: Final = re.compile(r"[\w.:/@+-]+")
 
 
 class JsonFormatter(logging.Formatter):
-    """`time` (RFC 3339, UTC), `level`, `logger`, `message`, then the record's own fields and `traceback`."""
+    """Writes `time` (RFC 3339, UTC), `level`, `logger`, `message`, then the record's own fields and `traceback`."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -35,7 +35,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """`TIME LEVEL LOGGER: MESSAGE NAME=VALUE…`, local time; what came from outside cannot steer the terminal."""
+    """Writes `TIME LEVEL LOGGER: MESSAGE NAME=VALUE…` in local time, without control characters."""
 
     def format(self, record: logging.LogRecord) -> str:
         time = _time(record).astimezone().strftime("%H:%M:%S.%f")[:-3]
@@ -49,15 +49,15 @@ def add_log_flags(parser: argparse.ArgumentParser) -> None:
         "--log-level",
         default="INFO",
         choices=("DEBUG", "INFO", "WARNING", "ERROR"),
-        help="INFO has every change and failure, DEBUG every call (default %(default)s)",
+        help="INFO logs changes and failures, DEBUG also calls (default %(default)s)",
     )
     parser.add_argument(
-        "--log-format", choices=("text", "json"), help="default: text where standard error is a terminal, else json"
+        "--log-format", choices=("text", "json"), help="default: text if standard error is a terminal, else json"
     )
 
 
 def set_up_logging(args: argparse.Namespace) -> None:
-    """Log to standard error as the flags say; of libraries only what is wrong."""
+    """Log to standard error according to the flags. Log only problems of libraries."""
     text = args.log_format == "text" or (args.log_format is None and sys.stderr.isatty())
     handler = logging.StreamHandler()
     handler.setFormatter(TextFormatter() if text else JsonFormatter())

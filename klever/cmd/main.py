@@ -1,4 +1,4 @@
-"""`klever`: the table of its verbs. Modules are imported on use: `klever --help` has a budget of 150 ms."""
+"""`klever`: the table of its verbs. Modules are imported on use, because `klever --help` has a budget of 150 ms."""
 
 from __future__ import annotations
 
@@ -23,58 +23,60 @@ _CLI: Final = "klever.cli.commands"
 _CMD: Final = "klever.cmd"
 
 VERBS: Final = {
-    "up": (_CMD, "start the platform here"),
-    "controllers": (_CMD, "work on objects in an API server, when it is this one's turn"),
-    "down": (_CMD, "stop everything of a data directory, what a kill left included"),
-    "doctor": (_CMD, "say what is missing here and what to do"),
-    "backup": (_CMD, "copy the objects of a data directory to a file, while it runs"),
+    "up": (_CMD, "start the platform on this machine"),
+    "controllers": (_CMD, "run the control loops for objects in an API server"),
+    "down": (_CMD, "stop all processes of a data directory, also those that a crash left"),
+    "doctor": (_CMD, "check this machine and say what to do"),
+    "backup": (_CMD, "copy the objects of a data directory to a file, while it is in use"),
     "env": (_CMD, "list, install and remove the environments of runtimes"),
-    "login": (_CLI, "keep the token of a server, and use that server"),
+    "login": (_CLI, "save the token of a server, and use that server"),
     "get": (_CLI, "list the objects of a kind"),
-    "describe": (_CLI, "show everything of one object"),
+    "describe": (_CLI, "show the details of one object"),
     "deploy": (_CLI, "serve a model"),
-    "wait": (_CLI, "wait until a condition holds"),
-    "promote": (_CLI, "let the canary of a Serving become main"),
+    "wait": (_CLI, "wait for a condition of an object"),
+    "promote": (_CLI, "make the canary of a Serving its main predictor"),
     "abort": (_CLI, "remove the canary of a Serving"),
     "rollback": (_CLI, "return a Serving to an earlier revision"),
     "history": (_CLI, "list the revisions of a Serving, and when they served"),
     "scale": (_CLI, "change the number of processes of a Serving"),
-    "traffic": (_CLI, "set the shares of predictors"),
+    "traffic": (_CLI, "set the traffic shares of a Serving's predictors"),
     "predict": (_CLI, "send an inference request"),
-    "chat": (_CLI, "talk with a language model"),
-    "logs": (_CLI, "print log lines of a Serving or ModelJob"),
-    "events": (_CLI, "list what happened"),
+    "chat": (_CLI, "chat with a language model"),
+    "logs": (_CLI, "print the log of a Serving or ModelJob"),
+    "events": (_CLI, "list the events of Servings and ModelJobs"),
     "create": (_CLI, "create a project"),
-    "allow-code": (_CLI, "let the Servings of a project run code"),
+    "allow-code": (_CLI, "allow the Servings of a project to run code"),
     "delete": (_CLI, "delete objects"),
-    "cancel": (_CLI, "end a ModelJob"),
-    "apply": (_CLI, "create or change objects as a YAML file declares them"),
+    "cancel": (_CLI, "cancel a ModelJob"),
+    "diff": (_CLI, "show what an apply of a YAML file would change"),
+    "edit": (_CLI, "change an object in an editor"),
+    "apply": (_CLI, "create or update objects from a YAML file"),
     "convert": (_CMD, "convert a model to another format, and compare both"),
     "extract": (_CLI, "read the signature of a model directory, without a server"),
 }
-"""Verb -> the package of its module, and what it does."""
+"""Verb -> the package of its module, and its summary."""
 
 _HINTS: Final = {
-    "UNAUTHENTICATED": "give the token of this server with `klever login SERVER`, or in KLEVER_TOKEN",
-    "PLAINTEXT": "give --ca-file FILE if its certificate is of a private CA, or --plaintext in a private network",
-    "TLS": "give its CA with --ca-file FILE; http:// and --plaintext are for a private network",
+    "UNAUTHENTICATED": "give this server's token with `klever login SERVER`, or in KLEVER_TOKEN",
+    "PLAINTEXT": "give --ca-file FILE if a private CA signed its certificate, or --plaintext in a private network",
+    "TLS": "give its CA with --ca-file FILE; in a private network, use http:// and --plaintext",
     "NAMESPACE_NOT_FOUND": "create it with `klever create project NAME`",
-    "PROJECT_NOT_FOUND": "`klever get projects` lists those that are there",
-    "MODEL_NOT_FOUND": "push it with `ormb push`; `klever get versions` lists what is there",
+    "PROJECT_NOT_FOUND": "`klever get projects` lists the existing projects",
+    "MODEL_NOT_FOUND": "push it with `ormb push`; `klever get versions` lists the existing versions",
 }
 
 
 def main(arguments: Sequence[str] | None = None, kinds: Sequence[Kind] = ()) -> int:
-    """Run the command line `arguments` (the process's own by default) and return the exit code.
+    """Run the command line `arguments` (by default the process's own) and return the exit code.
 
-    `kinds` are further rows for the table of kinds.
+    `kinds` are additional rows of the table of kinds.
     """
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # an error is one line, and ours
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # an error is one line, printed by Klever
     return run_verb("klever", partial(_run, sys.argv[1:] if arguments is None else arguments, kinds), _hint)
 
 
 def build_parser(verbs: Iterable[str]) -> argparse.ArgumentParser:
-    """The parser: every verb by its name and summary, those in `verbs` with their arguments."""
+    """Return the parser: every verb with its name and summary, those in `verbs` with their arguments."""
     parser = argparse.ArgumentParser(prog="klever", description="The model platform: from a model file to traffic.")
     subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     full = set(verbs)

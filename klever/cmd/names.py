@@ -1,4 +1,4 @@
-"""The names by which others reach this machine."""
+"""The names and addresses of this machine in the network."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import struct
 __all__ = ["own_names"]
 
 _SIOCGIFADDR = 0x8915
-"""ioctl: the IPv4 address of an interface (netdevice(7))."""
+"""The ioctl for the IPv4 address of an interface (netdevice(7))."""
 
 
 def own_names() -> tuple[str, ...]:
-    """Return its host name and the IPv4 addresses of its interfaces."""
+    """Return the host name and the IPv4 addresses of the interfaces."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         addresses = [_address(sock, name) for _, name in socket.if_nameindex()]
     return (socket.gethostname(), *filter(None, addresses))
 
 
 def _address(sock: socket.socket, interface: str) -> str:
-    """Empty for an interface without one."""
+    """Return the IPv4 address of an interface; empty if it has none."""
     request = struct.pack("16s16x", interface.encode()[:15])
     try:
         answer = fcntl.ioctl(sock.fileno(), _SIOCGIFADDR, request)

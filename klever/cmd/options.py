@@ -1,4 +1,4 @@
-"""What `klever up` and `klever controllers` are told, and the flags that tell it."""
+"""The options of `klever up` and `klever controllers`, and their flags."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How this machine works."""
+    """The options of this machine."""
 
     host: str
     port: int
@@ -37,28 +37,28 @@ class Options:
     environments: Path
     cache_bytes: int
     path: str
-    """PATH on which users' own commands are found."""
+    """The PATH for users' own commands."""
     sandbox: Level = Level.FULL
-    """The strongest level of the sandbox that is tried."""
+    """The strongest level of the sandbox to try."""
     command_paths: tuple[Path, ...] = ()
     """Directories that users' own commands may read."""
     command_network: bool = False
-    """Whether users' own commands make connections."""
+    """Whether users' own commands may make network connections."""
     registries: Path | None = None
-    """Table of further registries; by default registries.yaml of the data directory."""
+    """The table of further registries; by default registries.yaml in the data directory."""
     metrics_port: int = 0
-    """On loopback; 0 for any that is free."""
+    """The port on loopback; 0 for any free one."""
     limits: Limits = DEFAULTS
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     tls_self_signed: bool = False
     plaintext: bool = False
-    """Tokens may travel in plain HTTP beyond loopback."""
+    """Whether tokens may be sent in plain HTTP beyond loopback."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreOptions:
-    """Where the objects are: in the data directory, or on the API server of a kubeconfig's context."""
+    """The place of the objects: the data directory, or the API server of a kubeconfig's context."""
 
     kubernetes: bool = False
     kubeconfig: Path | None = None
@@ -73,11 +73,11 @@ def add_machine_flags(parser: argparse.ArgumentParser) -> None:
         type=address,
         default="127.0.0.1",
         metavar="ADDRESS",
-        help="address to bind (default %(default)s); beyond loopback it needs TLS, and every request the token",
+        help="address to bind (default %(default)s); beyond loopback, TLS and the token are required",
     )
-    parser.add_argument("--port", type=port_to_bind, default=8080, help="the one port (default %(default)s)")
+    parser.add_argument("--port", type=port_to_bind, default=8080, help="port to bind (default %(default)s)")
     parser.add_argument(
-        "--name", action="append", default=[], metavar="HOST", help="another host name that clients use"
+        "--name", action="append", default=[], metavar="HOST", help="additional host name that clients use"
     )
     _add_tls_flags(parser)
     parser.add_argument(
@@ -97,9 +97,15 @@ def add_machine_flags(parser: argparse.ArgumentParser) -> None:
         choices=list(Level),
         default=Level.FULL,
         metavar="LEVEL",
-        help="the strongest sandbox to use: full, landlock or none (default: the strongest that this machine offers)",
+        help="the strongest sandbox to use: full, landlock or none (default: the strongest that works here)",
     )
-    parser.add_argument("--model-cache", type=_gibibytes, default=20.0, metavar="GIB", help="disk for unpacked models")
+    parser.add_argument(
+        "--model-cache",
+        type=_gibibytes,
+        default=20.0,
+        metavar="GIB",
+        help="disk space for unpacked models (default %(default)g)",
+    )
     parser.add_argument(
         "--registries", type=Path, metavar="FILE", help="table of further registries (default: DIR/registries.yaml)"
     )
@@ -108,82 +114,82 @@ def add_machine_flags(parser: argparse.ArgumentParser) -> None:
         type=port,
         default=0,
         metavar="PORT",
-        help="of Prometheus metrics, on loopback (default: any)",
+        help="port of the Prometheus metrics, on loopback (default: any free port)",
     )
     parser.add_argument(
         "--limit",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="another value of a limit; may be repeated (the table is in docs/limits.md)",
+        help="set a limit; may be repeated (docs/limits.md lists the limits)",
     )
 
 
 def _add_tls_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--tls-cert", type=Path, metavar="FILE", help="certificate, followed by its chain, in PEM; goes with --tls-key"
+        "--tls-cert", type=Path, metavar="FILE", help="certificate, followed by its chain, in PEM; requires --tls-key"
     )
     parser.add_argument("--tls-key", type=Path, metavar="FILE", help="private key of the certificate, in PEM")
     parser.add_argument(
-        "--tls-self-signed", action="store_true", help="make a certificate in DIR/tls, and print its fingerprint"
+        "--tls-self-signed", action="store_true", help="create a certificate in DIR/tls, and print its fingerprint"
     )
     parser.add_argument(
         "--plaintext",
         action="store_true",
-        help="send tokens in plain HTTP beyond loopback: for a network that is private anyway",
+        help="allow tokens in plain HTTP beyond loopback: only for a private network",
     )
 
 
 def address(text: str) -> str:
-    """Read a flag's value."""
+    """Parse a flag's value."""
     if text == "localhost":
         return "127.0.0.1"
     try:
         return str(ipaddress.ip_address(text))
     except ValueError as error:
-        message = f"{text!r} is no IP address (0.0.0.0: all of this machine's)"
+        message = f"must be an IP address, not {text!r} (0.0.0.0 means all addresses of this machine)"
         raise argparse.ArgumentTypeError(message) from error
 
 
 def port(text: str) -> int:
-    """Read a flag's value."""
+    """Parse a flag's value."""
     number = int(text)
     if not 0 <= number <= 65535:
-        raise argparse.ArgumentTypeError(f"{text} is not within 0..65535")
+        raise argparse.ArgumentTypeError(f"must be between 0 and 65535, not {text}")
     return number
 
 
 def port_to_bind(text: str) -> int:
-    """Read a flag's value: a port that others shall know, so not any that is free."""
+    """Parse a flag's value: a fixed port, because clients must know it."""
     try:
         number = port(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"invalid port value: {text!r}") from error
     if not number:
-        raise argparse.ArgumentTypeError("0 is no port that clients could be told")
+        raise argparse.ArgumentTypeError("must be a fixed port between 1 and 65535, not 0")
     return number
 
 
 def _gibibytes(text: str) -> float:
     size = float(text)
-    if not 0 < size < 2**30:  # neither is NaN
-        raise argparse.ArgumentTypeError(f"{text} is no size of a disk in GiB")
+    if not 0 < size < 2**30:  # NaN fails this too
+        raise argparse.ArgumentTypeError(f"must be a size in GiB, not {text}")
     return size
 
 
 def add_store_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kubeconfig", type=Path, metavar="FILE", help="default: $KUBECONFIG, then ~/.kube/config")
-    parser.add_argument("--context", default="", help="of the kubeconfig; default: its current one")
+    parser.add_argument("--context", default="", help="context of the kubeconfig; default: its current context")
     parser.add_argument(
         "--lease-namespace",
         default="klever-system",
         metavar="NS",
-        help="where it is settled which of several works (default %(default)s)",
+        help="namespace of the Lease that elects the leader (default %(default)s)",
     )
 
 
 def machine_options(args: argparse.Namespace, *, keep_serving: bool) -> Options:
-    """Raises `InvalidError` for a limit that is not one, and if nothing protects tokens beyond loopback."""
+    """Return the options. Raises `InvalidError` for an invalid limit, or if tokens are unprotected beyond loopback."""
     _check_tls(args)
     return Options(
         host=args.host,
@@ -208,18 +214,18 @@ def machine_options(args: argparse.Namespace, *, keep_serving: bool) -> Options:
 
 def _check_tls(args: argparse.Namespace) -> None:
     if (args.tls_cert is None) != (args.tls_key is None):
-        raise InvalidError("--tls-cert and --tls-key go together: give both")
+        raise InvalidError("--tls-cert and --tls-key must be given together")
     if args.tls_cert and args.tls_self_signed:
-        raise InvalidError("--tls-cert and --tls-self-signed exclude each other: give one")
+        raise InvalidError("--tls-cert and --tls-self-signed are mutually exclusive: give one")
     if not (args.tls_cert or args.tls_self_signed or args.plaintext or ipaddress.ip_address(args.host).is_loopback):
         raise InvalidError(
-            f"--host {args.host} is beyond loopback, where tokens must not travel in plain text: give --tls-cert FILE "
-            "and --tls-key FILE, or --tls-self-signed, or --plaintext if the network is private anyway"
+            f"--host {args.host} is beyond loopback, where tokens must not be sent in plain text: give --tls-cert FILE "
+            "and --tls-key FILE, or --tls-self-signed, or --plaintext if the network is private"
         )
 
 
 def store_options(args: argparse.Namespace, *, kubernetes: bool) -> StoreOptions:
-    """Raises `InvalidError` where a cluster is named that is not used."""
+    """Return the options. Raises `InvalidError` for flags of a cluster without --store kubernetes."""
     if not kubernetes and (args.kubeconfig or args.context):
-        raise InvalidError("--kubeconfig and --context go with --store kubernetes: give that as well")
+        raise InvalidError("--kubeconfig and --context require --store kubernetes")
     return StoreOptions(kubernetes, args.kubeconfig, args.context, args.lease_namespace)

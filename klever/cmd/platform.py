@@ -1,4 +1,4 @@
-"""The contracts that the control plane works with: one builder per way to run makes a platform of them."""
+"""The contracts of the control plane. One builder per way to run makes a platform of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Platform"]
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """Where jobs run, where Servings run, how requests reach them, and where models are.
+    """The implementations: executor, backend, router and catalogue.
 
     `runtimes` are those that the backend launches, by name. `gateway_metrics` returns the router's own metrics in
     Prometheus' text format.

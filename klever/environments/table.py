@@ -84,6 +84,18 @@ _BUILT_IN: Final = {
             pythons=("3.11", "3.12"),
             lock=_LOCKS / "tabular.txt",
         ),
+        Environment(
+            name="mlflow",
+            description="MLflow models of scikit-learn, XGBoost, LightGBM and Python, for Triton's Python backend",
+            pythons=("3.11", "3.12"),
+            lock=_LOCKS / "mlflow.txt",
+        ),
+        Environment(
+            name="mllib",
+            description="Models of Spark MLlib, computed without Spark, for Triton's Python backend",
+            pythons=("3.11", "3.12"),
+            lock=_LOCKS / "mllib.txt",
+        ),
     )
 }
 

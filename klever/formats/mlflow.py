@@ -58,7 +58,7 @@ def _read(document: Any, model: Path) -> Signature:
             _check_inside(model, location)
     else:
         warnings = (*warnings, "the files that MLmodel names were not read")
-    pickled = _pickled(model, paths)
+    pickled = _pickled(model, paths, _predict_fn(flavors))
     found = _declared(document.get("signature")) or pickled
     if not found.inputs:
         warnings = (*warnings, _NO_SIGNATURE)
@@ -136,10 +136,19 @@ def _column_type(spec: Mapping[str, Any]) -> str:
     return f"{kind}({_column_type(items)})" if isinstance(items, dict) else _TYPES.get(kind, kind)
 
 
-def _pickled(model: Path, paths: list[str]) -> Signature:
-    """Return the signature of the estimator in a pickle that a flavor names; empty if there is none."""
+def _predict_fn(flavors: Mapping[str, Any]) -> str:
+    """Return the method of an estimator whose result MLflow returns."""
+    return str((flavors.get(_FUNCTION) or {}).get("predict_fn", "predict"))
+
+
+def _pickled(model: Path, paths: list[str], method: str) -> Signature:
+    """Return the signature of the estimator in a pickle that a flavor names, with the output of one method.
+
+    The signature is empty if there is no such pickle.
+    """
     for location in paths:
         if model.is_dir() and location.endswith(_PICKLES):
             found = read_file(model / location)
-            return signature(found) or Signature(details=Details(warnings=warnings_of(found)))
+            whole = signature(found) or Signature(details=Details(warnings=warnings_of(found)))
+            return replace(whole, outputs=tuple(tensor for tensor in whole.outputs if tensor.name == method))
     return Signature()

@@ -15,6 +15,7 @@ from klever.formats.classes import numbered
 from klever.formats.details import Details
 from klever.formats.signature import Signature, Tensor
 from klever.formats.spark import Stage, read_stages
+from klever.formats.spark_columns import reads, writes
 
 __all__ = ["read_signature"]
 
@@ -36,20 +37,21 @@ def _signature(stages: list[Stage]) -> Signature:
     inputs: dict[str, Tensor] = {}
     made: set[str] = set()
     for stage in stages:
-        inputs.update((tensor.name, tensor) for tensor in stage.reads() if tensor.name not in {*made, *inputs})
-        made.update(tensor.name for tensor in stage.writes())
+        inputs.update((tensor.name, tensor) for tensor in reads(stage) if tensor.name not in {*made, *inputs})
+        made.update(tensor.name for tensor in writes(stage))
     last = stages[-1]
     details = Details(
         format_version="spark.ml",
         producer=f"spark {last.metadata.get('sparkVersion', '')}".strip(),
-        classes=numbered(last.count("numClasses") or 0),
+        classes=numbered(last.classes() or 0),
     )
     layers = Counter(stage.short for stage in stages)
-    return Signature(tuple(inputs.values()), tuple(last.writes()), dict(sorted(layers.items())), details)
+    return Signature(tuple(inputs.values()), tuple(writes(last)), dict(sorted(layers.items())), details)
 
 
 def _old(model: Stage) -> Signature:
     """Return the signature of a model of spark.mllib, whose `predict` takes vectors."""
     details = Details(format_version=f"spark.mllib {model.metadata.get('version', '')}".strip(), producer="spark")
     vector = Tensor("features", (-1, model.features()), "float64")
-    return Signature((vector,), (Tensor("prediction", (-1,), "float64"),), {model.short: 1}, details)
+    kind = "int32" if model.name.startswith(f"{_OLD}clustering.") else "float64"
+    return Signature((vector,), (Tensor("prediction", (-1,), kind),), {f"mllib.{model.short}": 1}, details)

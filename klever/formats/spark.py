@@ -14,7 +14,6 @@ from typing import Any, Final
 from klever.errors import InvalidError
 from klever.formats.files import entries, only_match
 from klever.formats.parquet import Column, ParquetError, read_columns
-from klever.formats.signature import Tensor
 
 __all__ = ["Stage", "read_stages"]
 
@@ -22,18 +21,18 @@ _MAX_METADATA: Final = 4 << 20
 _MAX_STAGES: Final = 1000
 _MAX_DEPTH: Final = 8
 _LIMIT: Final = 64 << 30
-_CLUSTERING: Final = "org.apache.spark.ml.clustering."
-"""Its predictions are numbers of clusters."""
 _NAMESPACE: Final = "org.apache.spark."
-_INPUTS: Final = ("inputCol", "featuresCol", "userCol", "itemCol")
-_OUTPUTS: Final = ("predictionCol", "probabilityCol", "rawPredictionCol", "topicDistributionCol", "outputCol")
-_VECTORS: Final = ("probabilityCol", "rawPredictionCol", "topicDistributionCol")
-_TEXTS: Final = ("StringIndexerModel", "Tokenizer", "RegexTokenizer")
-"""Classes that take text."""
-_NUMBERS: Final = ("Binarizer", "Bucketizer", "ImputerModel", "OneHotEncoderModel", "VectorAssembler")
-"""Classes that take numbers; what is neither takes vectors."""
-_PER_FEATURE: Final = ("coefficients", "clusterCenter", "std", "mean", "originalMax")
+_SEARCHES: Final = ("CrossValidatorModel", "TrainValidationSplitModel")
+"""Classes that keep the best model of several."""
+_PER_FEATURE: Final = (
+    *("coefficients", "clusterCenter", "point", "std", "mean", "originalMax", "maxAbs", "median"),
+    *("scalingVec", "weights"),
+)
 """Vectors in the data that have a value for each feature."""
+_MATRICES: Final = (("theta", "numCols"), ("pc", "numRows"), ("sigmas", "list", "element", "numCols"))
+"""Numbers of features, in the sizes of matrices."""
+_BINARY: Final = ("GBTClassificationModel", "LinearSVCModel")
+"""Classifiers of two classes."""
 _DENSE: Final = 1
 
 
@@ -60,66 +59,55 @@ class Stage:
     def count(self, name: str) -> int | None:
         """Return a number that the metadata or the data state."""
         found = self.metadata.get(name)
-        if type(found) is int:
-            return found
-        return next((column.constant for column in self.columns if column.path == (name,)), None)
+        return found if type(found) is int else self._constant((name,))
+
+    def classes(self) -> int | None:
+        """Return how many classes a classifier has."""
+        found = self.count("numClasses") or self._constant(("theta", "numRows"))
+        return found or (2 if self.short in _BINARY else self._layers()[-1])
 
     def features(self) -> int:
         """Return how many features it takes; -1 if the files do not say so."""
-        found = self.count("numFeatures")
+        stated = self.count("numFeatures"), self._layers()[0], *map(self._constant, _MATRICES)
+        found = next((number for number in stated if number is not None), None)
+        return self._vector() if found is None else found
+
+    def _constant(self, path: tuple[str, ...]) -> int | None:
+        return next((column.constant for column in self.columns if column.path == path), None)
+
+    def _vector(self) -> int:
+        """Return the size of a dense vector that has a value for each feature; -1 if there is none."""
         dense = {
             column.path[0] for column in self.columns if column.path[1:] == ("type",) and column.constant == _DENSE
         }
         for column in self.columns:
-            if found is None and column.path[0] in dense.intersection(_PER_FEATURE) and column.path[1:2] == ("values",):
-                found = column.values // max(1, column.rows)
-        return -1 if found is None else found
+            if column.path[0] in dense.intersection(_PER_FEATURE) and column.path[1:2] == ("values",):
+                return column.values // max(1, column.rows)
+        return -1
 
-    def reads(self) -> Iterator[Tensor]:
-        """Yield the columns that it takes."""
-        several = self.parameter("inputCols")
-        for name in several if isinstance(several, list) else ():
-            yield self._input(str(name))
-        for parameter in _INPUTS:
-            if self.parameter(parameter):
-                yield self._input(str(self.parameter(parameter)))
-
-    def writes(self) -> Iterator[Tensor]:
-        """Yield the columns that it adds."""
-        several = self.parameter("outputCols")
-        for name in several if isinstance(several, list) else ():
-            yield Tensor(str(name), None, "float64")
-        for parameter in _OUTPUTS:
-            name = self.parameter(parameter)
-            if name and not (parameter == "outputCol" and several):
-                yield Tensor(str(name), self._size(parameter), self._type(parameter))
-
-    def _input(self, name: str) -> Tensor:
-        if self.short in _TEXTS:
-            return Tensor(name, (-1,), "string")
-        return Tensor(name, (-1,) if self.short in _NUMBERS else (-1, self.features()), "float64")
-
-    def _type(self, parameter: str) -> str:
-        return "int32" if parameter == "predictionCol" and self.name.startswith(_CLUSTERING) else "float64"
-
-    def _size(self, parameter: str) -> tuple[int, ...] | None:
-        if parameter in _VECTORS:
-            return (-1, self.count("numClasses") or -1)
-        if parameter == "predictionCol":
-            return (-1,)
-        return (-1, self.features()) if self.short == "StandardScalerModel" else None
+    def _layers(self) -> tuple[int | None, int | None]:
+        """Return the sizes of the first and the last layer of a network."""
+        sizes = self.parameter("layers")
+        if isinstance(sizes, list) and sizes and all(type(size) is int for size in sizes):
+            return sizes[0], sizes[-1]
+        return None, None
 
 
 def read_stages(directory: Path, depth: int = 0) -> Iterator[Stage]:
-    """Yield a model, or the stages of a pipeline, those of pipelines within it too."""
+    """Yield a model, or the stages of a pipeline, those of pipelines within it too; and the best model of a search."""
     stage = _stage(directory)
+    if depth > _MAX_DEPTH:
+        raise InvalidError(f"the model has more than {_MAX_DEPTH} models within each other")
+    if stage.short in _SEARCHES and not (directory / "bestModel").is_symlink():
+        yield from read_stages(directory / "bestModel", depth + 1)
+        return
     inner = directory / "stages"
     if stage.parameter("stageUids") is None or inner.is_symlink() or not inner.is_dir():
         yield stage
         return
     found = sorted((path for path in entries(inner) if path.is_dir() and not path.is_symlink()), key=_number)
-    if depth > _MAX_DEPTH or len(found) > _MAX_STAGES:
-        raise InvalidError(f"the pipeline has {len(found)} stages, {depth} levels deep: too many")
+    if len(found) > _MAX_STAGES:
+        raise InvalidError(f"the pipeline has {len(found)} stages: at most {_MAX_STAGES} are read")
     for path in found:
         yield from read_stages(path, depth + 1)
 

@@ -133,7 +133,7 @@ _BUILT_IN: Final = {
         ),
         Format("MLflow", "MLflow", ("MLmodel",), leads=True, reader="klever.formats.mlflow", trust=Trust.CODE),
         Format("Pickle", "", ("*.pkl|*.pickle",), reader="klever.formats.anypickle", trust=Trust.CODE),
-        Format("MLlib", "Spark", ("metadata", "data|stages"), reader="klever.formats.mllib"),
+        Format("MLlib", "Spark", ("metadata", "data|stages|bestModel"), reader="klever.formats.mllib"),
         Format("GGUF", "llama.cpp", ("*.gguf",), several=True, reader="klever.formats.gguf"),
         Format("SafeTensors", "", ("*.safetensors",), several=True, reader="klever.formats.safetensors"),
         Format("Others"),

@@ -1,8 +1,8 @@
-"""Inspection: what an unpacked model holds, found out without executing or importing anything of it.
+"""Inspection: finds code in an unpacked model, without executing or importing any of it.
 
-`inspector.inspect` looks at every file. Whatever it cannot look into, or cannot follow, counts as code. The module
-`verdict` makes the record that the control plane keeps by the content's digest (`ModelInspection`). Forbidden here: to
-unpickle, to import what a model names, and to believe a size that a file states.
+`inspector.inspect` examines every file. A file that it cannot read or follow counts as code. The module `verdict` makes
+the record that the control plane keeps by the content's digest (`ModelInspection`). Forbidden here: unpickling,
+importing a name from a model, and trusting a size that a file states.
 """
 
 from typing import Final
@@ -10,4 +10,4 @@ from typing import Final
 __all__ = ["VERSION"]
 
 VERSION: Final = 2
-"""Of the inspection: a content that an older one has looked at is looked at again."""
+"""The version of the inspection. Content that an older version examined is examined again."""

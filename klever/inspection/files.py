@@ -1,4 +1,4 @@
-"""Which files can be code: by their names, and by how they begin."""
+"""Recognizes files that can be code, by their names and their first bytes."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _MAGIC: Final = (
     (b"\xca\xfe\xba\xbe", "Java code"),
     (b"\0asm", "WebAssembly"),
     (b"#!", "a script"),
-    (b"\x28\xb5\x2f\xfd", "a compressed stream that is not looked into"),
-    (b"7z\xbc\xaf\x27\x1c", "an archive that is not looked into"),
-    (b"Rar!", "an archive that is not looked into"),
+    (b"\x28\xb5\x2f\xfd", "a compressed stream that cannot be inspected"),
+    (b"7z\xbc\xaf\x27\x1c", "an archive that cannot be inspected"),
+    (b"Rar!", "an archive that cannot be inspected"),
 )
 _TAR: Final = (257, b"ustar")
 _PYC: Final = (2, b"\r\n")
-"""Compiled Python begins with two bytes of a version and these."""
+"""Compiled Python begins with two bytes of a version, then these."""
 _PICKLES: Final = frozenset((".pickle", ".pkl", ".p", ".joblib", ".pt", ".dill", ".sav"))
 _OPCODES: Final = frozenset(opcode.code for opcode in pickletools.opcodes)
 _PROTOCOL: Final = b"\x80"
@@ -42,7 +42,7 @@ _HIGHEST_PROTOCOL: Final = 5
 
 
 def by_name(path: str) -> str:
-    """Return what makes a file code by its name; empty if nothing does."""
+    """Return why a file is code by its name; empty if it is not."""
     name = PurePosixPath(path).name.lower()
     if _VERSIONED_LIBRARY.search(name):
         return "a native library or program"
@@ -50,17 +50,17 @@ def by_name(path: str) -> str:
 
 
 def by_content(head: bytes) -> str:
-    """Return what makes a file code by its first 512 bytes; empty if nothing does."""
+    """Return why a file is code by its first 512 bytes; empty if it is not."""
     for magic, why in _MAGIC:
         if head.startswith(magic):
             return why
     if head[_PYC[0] : _PYC[0] + 2] == _PYC[1] and len(head) >= 16 and head[4:8] in _PYC_FLAGS:
         return "Python code"
-    return "an archive that is not looked into" if head[_TAR[0] :].startswith(_TAR[1]) else ""
+    return "an archive that cannot be inspected" if head[_TAR[0] :].startswith(_TAR[1]) else ""
 
 
 _PYC_FLAGS: Final = tuple(flags.to_bytes(4, "little") for flags in (0, 1, 3))
-"""PEP 552: with a time, with a hash, with a hash that is checked."""
+"""The flags of PEP 552: timestamp, unchecked hash, checked hash."""
 
 
 def is_named_pickle(path: str) -> bool:
@@ -68,10 +68,10 @@ def is_named_pickle(path: str) -> bool:
 
 
 def may_be_pickle(head: bytes) -> bool:
-    """Say whether an unpickler would begin with these bytes; a pickle need not say its protocol."""
+    """Whether an unpickler accepts these first bytes. A pickle need not state its protocol."""
     return head[:1].decode("latin-1") in _OPCODES
 
 
 def is_marked_pickle(head: bytes) -> bool:
-    """Say whether it begins as every pickle since protocol 2 that `pickle` writes."""
+    """Whether it begins like every pickle of protocol 2 or later that `pickle` writes."""
     return head[:1] == _PROTOCOL and len(head) > 1 and head[1] <= _HIGHEST_PROTOCOL

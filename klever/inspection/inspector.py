@@ -1,4 +1,4 @@
-"""Looks at every file of an unpacked model, without executing anything of it."""
+"""Examines every file of an unpacked model, without executing any of it."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ __all__ = ["Finding", "Inspection", "inspect"]
 
 _HEAD: Final = 512
 _KERAS_CONFIG: Final = "config.json"
-"""In a .keras file: what Keras makes the model from."""
+"""The member of a .keras file from which Keras makes the model."""
 _KERAS_WEIGHTS: Final = "model.weights.h5"
 _MAX_FINDINGS: Final = 10_000
 _MAX_NESTED: Final = 3
 _MAX_READ: Final = 4 << 20
-"""Bytes of an archive's directory that are read at once."""
+"""How many bytes of an archive's directory are read at once."""
 _ONNX: Final = "*.onnx"
 _UNSAFE_PATH: Final = "UNSAFE_PATH"
 _GLOBAL: Final = re.compile(r"[\w.]+|\((?!persistent).*\)")
-"""What tells a pickle from a text that begins with the letters of its opcodes."""
+"""Opcodes that distinguish a pickle from text that begins with the letters of opcodes."""
 _NUMPY: Final = b"\x93NUMPY"
 _UNREADABLE: Final = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, RuntimeError, ValueError, OSError, EOFError
 )  # fmt: skip
-"""What `zipfile` raises for archives that are damaged, encrypted, or of another kind."""
+"""The exceptions of `zipfile` for archives that are damaged, encrypted or unsupported."""
 _ZIP: Final = b"PK\x03\x04"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A file that can be code; `path` is relative to the model directory, with `!` before an archive's member."""
+    """A file that can be code. `path` is relative to the model directory, with `!` before an archive's member."""
 
     path: str
     why: str
@@ -58,7 +58,7 @@ class Finding:
 
 @dataclass(slots=True)
 class Inspection:
-    """What a content holds. `code_formats` are the formats that are data and would load code from it."""
+    """The result for some content. `code_formats` are formats of data that would load code from it."""
 
     files: int = 0
     bytes: int = 0
@@ -73,7 +73,7 @@ class Inspection:
 
 
 def inspect(model_dir: Path, limits: Limits = DEFAULTS) -> Inspection:
-    """Look at every file below `model_dir`.
+    """Examine every file below `model_dir`.
 
     Raises `InvalidError` for a model with more files than the limit, or with external data outside its directory.
     """
@@ -99,7 +99,7 @@ def _external_data(path: Path) -> list[str]:
     except InvalidError as error:
         if error.reason == _UNSAFE_PATH:
             raise
-        return []  # a file that is not ONNX: its reader says so
+        return []  # not an ONNX file: its reader reports that
 
 
 def _code_formats(found: Inspection) -> Iterator[str]:
@@ -122,7 +122,7 @@ def _walk(directory: Path, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]
 
 
 class _Bounded:
-    """A file whose reader cannot be made to take much memory at once."""
+    """A file that bounds the memory of each read."""
 
     def __init__(self, file: BinaryIO, budget: Budget) -> None:
         self._file = file
@@ -133,7 +133,7 @@ class _Bounded:
 
     def read(self, size: int = -1, /) -> bytes:
         if size > _MAX_READ:
-            raise zipfile.BadZipFile(f"a part has {size} bytes")
+            raise zipfile.BadZipFile(f"one of its parts has {size} bytes")
         content = self._file.read(_MAX_READ if size < 0 else size)
         self._budget.read(len(content))
         return content
@@ -145,7 +145,7 @@ class _Inspector:
         self._budget = Budget.of(limits)
 
     def file(self, path: str, place: Path) -> None:
-        """Look at one file; whatever cannot be looked into counts as code."""
+        """Examine one file. A file that cannot be read counts as code."""
         if why := files.by_name(path):
             self.found.add(path, why)
         try:
@@ -155,10 +155,10 @@ class _Inspector:
                     self._hdf5(path, place)
                 self._zip(path, file)
         except (BudgetError, DamagedError) as error:
-            self.found.add(path, f"it is not looked into further: {error}")
+            self.found.add(path, f"inspection stopped: {error}")
 
     def _stream(self, path: str, again: Callable[[], Source], depth: int) -> None:
-        """Look at a stream that `again` returns from its beginning."""
+        """Examine a stream. `again` reopens it at its beginning."""
         head = _head(again())
         if why := files.by_content(head):
             self.found.add(path, why)
@@ -173,16 +173,16 @@ class _Inspector:
 
     def _compressed(self, path: str, again: Callable[[], Source], depth: int) -> None:
         if depth == _MAX_NESTED:
-            self.found.add(path, "streams are compressed too often to be looked into")
+            self.found.add(path, "too many nested compressed streams")
             return
         try:
             self._stream(path, again, depth + 1)
         except DamagedError:
-            if files.is_named_pickle(path):  # any file may begin like a compressed one by chance
+            if files.is_named_pickle(path):  # any file may begin like a compressed stream by chance
                 self.found.add(path, "a damaged compressed stream")
 
     def _pickle(self, path: str, source: Source, *, certain: bool) -> None:
-        """Look at what is a pickle, or begins like one: that is one if it looks up a global."""
+        """Examine a pickle, or a file that begins like one: it is a pickle if it looks up a global."""
         pickle = read_pickle(source, self._budget)
         if certain or any(_GLOBAL.fullmatch(name) for name in pickle.unsafe):
             self._note(path, pickle)
@@ -195,7 +195,7 @@ class _Inspector:
             self.found.add(path, f"a pickle that cannot be followed: {pickle.damaged}")
 
     def _numpy(self, path: str, source: Source) -> None:
-        """An array of objects is a pickle behind a header (numpy/lib/format.py)."""
+        """Examine an array file: an array of objects is a pickle behind a header (numpy/lib/format.py)."""
         reader = Reader(source, self._budget)
         version = reader.read(8)[6]
         size = int.from_bytes(reader.read(2 if version == 1 else 4), "little")
@@ -220,14 +220,14 @@ class _Inspector:
         try:
             if not zipfile.is_zipfile(file):
                 if _head(_rewound(file)).startswith(_ZIP):
-                    self.found.add(path, "an archive without an end")
+                    self.found.add(path, "a truncated archive")
                 return
             with zipfile.ZipFile(_Bounded(file, self._budget)) as archive:
                 names: set[str] = set()
                 for member in archive.infolist():
                     self._budget.member()
                     name = posixpath.normpath(member.filename).lower()
-                    if name in names:  # readers differ in which one they take
+                    if name in names:  # readers differ in which of them they read
                         self.found.add(f"{path}!{member.filename}", "a second member of the same name")
                     names.add(name)
                     if not member.is_dir():
@@ -243,9 +243,9 @@ class _Inspector:
         if stat.S_ISLNK(member.external_attr >> 16):
             self.found.add(path, "a link")
         if head.startswith(hdf5.SIGNATURE) and path.partition("!")[2] == _KERAS_WEIGHTS:
-            return  # Keras reads arrays from it, and nothing else
+            return  # Keras reads only arrays from it
         if head.startswith((_ZIP, hdf5.SIGNATURE)):
-            self.found.add(path, "an archive or HDF5 file inside an archive, which is not looked into")
+            self.found.add(path, "an archive or HDF5 file inside an archive, which cannot be inspected")
             return
         if posixpath.basename(path.rpartition("!")[2]).lower() == _KERAS_CONFIG:
             self._keras_config(path, archive, member)
@@ -263,7 +263,7 @@ class _Inspector:
 
 
 class _Rest:
-    """What a reader has not read yet, as a source."""
+    """The unread rest of a reader, as a source."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader

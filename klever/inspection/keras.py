@@ -1,7 +1,7 @@
-"""What a Keras model's configuration makes when it is loaded: layers of Keras, or functions of its author.
+"""Finds out whether loading a Keras configuration creates only layers of Keras, or runs functions of its author.
 
-Sources: keras/src/saving/serialization_lib.py and keras/src/legacy/saving/serialization.py (Keras 2 and 3): every
-object is a dictionary with `class_name`, and `module` and `registered_name` say where the class comes from.
+Sources: keras/src/saving/serialization_lib.py and keras/src/legacy/saving/serialization.py (Keras 2 and 3). Every
+object is a dictionary with `class_name`. `module` and `registered_name` say where the class comes from.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import Any, Final
 __all__ = ["MAX_CONFIG", "code_in_config"]
 
 MAX_CONFIG: Final = 16 << 20
-"""Bytes of a configuration that are read."""
+"""How many bytes of a configuration are read."""
 
 
 def code_in_config(config: bytes) -> str:
-    """Return why a configuration is code; empty if all that it makes are Keras' own classes."""
+    """Return why a configuration is code; empty if it only creates classes of Keras."""
     found: list[str] = []
 
     def visit(pairs: list[tuple[str, Any]]) -> None:
-        # It returns nothing, so that a configuration never takes memory as a whole.
+        # It returns nothing, so that the whole configuration is never in memory.
         found.extend(filter(None, (_suspicious(name, value) for name, value in pairs)))
         del found[1:]
 

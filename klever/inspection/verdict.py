@@ -1,4 +1,4 @@
-"""The record of an inspection: small enough for a task's outcome, and for an object in a store."""
+"""The record of an inspection, small enough for a task's outcome and for an object in the store."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from klever.inspection.inspector import Inspection
 __all__ = ["MAX_SPEC", "spec_of"]
 
 MAX_SPEC: Final = 2500
-"""Bytes of a record as JSON: an outcome has 4096, with the task's message."""
+"""The largest record in bytes of JSON. An outcome has 4096, with the task's message."""
 _MAX_LISTED: Final = 20
 _MAX_TEXT: Final = 200
 
 
 def spec_of(found: Inspection, content: str) -> dict[str, Any]:
-    """Return the `spec` of a `ModelInspection` for the content with this digest; long lists are cut, and counted."""
+    """Return the `spec` of a `ModelInspection` for the content with this digest. Long lists are cut and counted."""
     spec: dict[str, Any] = {
         "content": content,
         "inspectorVersion": VERSION,
@@ -38,6 +38,6 @@ def spec_of(found: Inspection, content: str) -> dict[str, Any]:
 
 
 def _text(text: str) -> str:
-    """Return what a terminal can show, of a bounded length."""
+    """Return printable text of a bounded length."""
     shown = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text[:_MAX_TEXT])
     return shown if len(shown) <= _MAX_TEXT else f"{shown[: _MAX_TEXT - 1]}…"

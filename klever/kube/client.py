@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any, Self
 from urllib.parse import quote
 
+import aiohttp
 import orjson
 
 from klever.api.kinds import Kind, Object
@@ -32,6 +33,8 @@ WATCH_SECONDS = (240, 300)
 _SILENCE_SECONDS = 120.0
 """Bookmarks come every minute: a watch that is silent for longer is dead."""
 _MAX_LINE = 16 << 20
+_MAX_LOG_LINE = 64 << 10
+_POD = Kind("", "v1", "Pod", "pods")
 _MERGE = "application/merge-patch+json"
 _APPLY = "application/apply-patch+yaml"
 
@@ -132,6 +135,14 @@ class KubeClient:
                     raise response_error(code if isinstance(code, int) else 500, obj, what)
                 yield type_, _named(kind, obj)
 
+    async def log(self, namespace: str, pod: str, container: str, *, follow: bool = False) -> AsyncGenerator[str, None]:
+        """Yield the lines of a container's log; with `follow` until the container ends."""
+        path = _path(_POD, namespace, pod, "log")
+        query = _given({"container": container, "follow": "true" if follow else ""})
+        async with self._transport.stream(path, query=query, first=_SECONDS) as content:
+            async for line in _log_lines(content):
+                yield line.decode(errors="replace")
+
     async def _object(
         self, method: str, kind: Kind, namespace: str, name: str, subresource: str = "", **request: Any
     ) -> Object:
@@ -173,6 +184,20 @@ async def _lines(content: Any) -> AsyncIterator[bytes]:
                 yield line
         if len(rest) > _MAX_LINE:
             raise ExhaustedError(f"a watch event has more than {_MAX_LINE} bytes")
+
+
+async def _log_lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Yield the lines of a container's log. A program may be silent for hours; a long line comes in pieces."""
+    rest = b""
+    while chunk := await content.readany():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line
+        if len(rest) > _MAX_LOG_LINE:
+            yield rest
+            rest = b""
+    if rest:
+        yield rest
 
 
 def _is_object(obj: Any) -> bool:

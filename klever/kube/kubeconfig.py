@@ -85,7 +85,7 @@ def _merged(files: list[Path], origin: str) -> KubeConfigMerger:
 def _config(merger: KubeConfigMerger, context: str, origin: str, environ: Mapping[str, str]) -> KubeConfig:
     currents = (document.get("current-context") for document in merger.config_files.values())
     context = context or next(filter(None, currents), "")  # the first file's, as for kubectl
-    names = [entry.value["name"] for entry in merger.config["contexts"].value]
+    names = sorted(entry.value["name"] for entry in merger.config["contexts"].value)
     if context not in names:
         raise ValueError(f"context {context!r} does not exist: give --context, one of {', '.join(names) or 'none'}")
     chosen = _entry(merger, "contexts", context)

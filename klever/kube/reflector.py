@@ -45,11 +45,15 @@ class Subscription:
 
 
 class Reflector:
-    """`run` it; read when `synced`. Objects have no managedFields; readers must not change them."""
+    """`run` it; read when `synced`. Objects have no managedFields; readers must not change them.
 
-    def __init__(self, client: KubeClient, kind: Kind) -> None:
+    With `labels`, a label selector, it knows the objects that match.
+    """
+
+    def __init__(self, client: KubeClient, kind: Kind, *, labels: str = "") -> None:
         self.kind = kind
         self._client = client
+        self._labels = labels
         self._objects: dict[Address, Object] = {}
         self._by_namespace: dict[str, set[Address]] = {}
         self._version = ""
@@ -110,7 +114,7 @@ class Reflector:
         seen: set[Address] = set()
         token = ""
         while True:
-            page = await self._client.list(self.kind, limit=_PAGE, token=token)
+            page = await self._client.list(self.kind, labels=self._labels, limit=_PAGE, token=token)
             version = page["metadata"]["resourceVersion"]  # all pages have the same
             restored = _newer(self._version, version)
             for obj in page["items"]:
@@ -127,7 +131,9 @@ class Reflector:
         self._synced.set()
 
     async def _watch(self) -> None:
-        watch = follow(self._client, self.kind, resource_version=self._version, level=logging.WARNING)
+        watch = follow(
+            self._client, self.kind, labels=self._labels, resource_version=self._version, level=logging.WARNING
+        )
         async with aclosing(watch) as events:
             async for type_, obj in events:
                 version = obj["metadata"]["resourceVersion"]

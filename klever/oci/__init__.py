@@ -1,5 +1,5 @@
 """Transport and storage of bytes: references, digests, manifests, the content store and the registry client.
 
-Nothing here knows what a model is. Forbidden here: models and their formats, servers, Kubernetes, environment
+This package knows nothing of models. Forbidden here: models and their formats, servers, Kubernetes, environment
 variables.
 """

@@ -1,4 +1,4 @@
-"""Authentication towards one registry: oras's token protocol, kept from telling strangers our credentials."""
+"""Authentication to one registry: oras's token protocol, which sends credentials to trusted hosts only."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _MAX_TOKEN_ANSWER: Final = 1 << 20
 
 
 class Session(requests.Session):
-    """A session whose every request has a timeout, and that takes nothing from the environment.
+    """A session with a timeout for every request, which reads nothing from the environment.
 
-    (requests would add credentials of ~/.netrc and proxies of environment variables.)
+    (requests would add credentials from ~/.netrc and proxies from environment variables.)
     """
 
     def __init__(self, endpoint: Endpoint, timeout: float) -> None:
@@ -43,10 +43,10 @@ class Session(requests.Session):
 class Authenticator(TokenAuth):  # type: ignore[misc]  # oras has no types
     """Answers a registry's challenges.
 
-    A bearer token that we were given goes to the registry alone. User name and password go to the registry, and to a
-    token realm only on the registry's own host or on one of the endpoint's `realms`, never from https to http; any
-    other realm is asked for an anonymous token. Raises `FailedPreconditionError` if the endpoint's credentials would
-    travel in plain text.
+    A configured bearer token goes only to the registry. User name and password go to the registry, and to a token realm
+    only on the registry's own host or on one of the endpoint's `realms`, never from https to http. Any other realm is
+    asked for an anonymous token. Raises `FailedPreconditionError` if the endpoint's credentials would travel in plain
+    text.
     """
 
     def __init__(self, endpoint: Endpoint, session: Session) -> None:
@@ -65,13 +65,13 @@ class Authenticator(TokenAuth):  # type: ignore[misc]  # oras has no types
         self._header: dict[str, str] = {"Authorization": f"Bearer {self._given_token}"} if self._given_token else {}
 
     def header(self) -> Mapping[str, str]:
-        """The Authorization header as far as it is known; empty before the first challenge."""
+        """The Authorization header; empty before the first challenge."""
         return self._header
 
     def answer(self, challenge: str) -> bool:
-        """Make a header that answers the WWW-Authenticate `challenge`; False if there is nothing better to offer.
+        """Make a header that answers the WWW-Authenticate `challenge`. Return False if there are no better credentials.
 
-        Raises `UnauthenticatedError` if the realm gives no token.
+        Raises `UnauthenticatedError` if the realm returns no token.
         """
         if self._given_token:
             return False
@@ -86,10 +86,10 @@ class Authenticator(TokenAuth):  # type: ignore[misc]  # oras has no types
         return bool(changed)
 
     def request_token(self, h: authHeader) -> str:
-        """A token of the challenge's realm (Docker registry v2 token authentication)."""
+        """Return a token from the challenge's realm (Docker registry v2 token authentication)."""
         realm = h.realm or ""
         if urlsplit(realm).scheme not in {"http", "https"}:
-            raise UnauthenticatedError(f"{self._endpoint.host}: its challenge names no token realm")
+            raise UnauthenticatedError(f"{self._endpoint.host}: the registry's challenge names no token realm")
         headers = {"Authorization": f"Basic {self._basic_auth}"} if self._basic_auth and self._trusts(realm) else {}
         parameters = {name: value for name, value in (("service", h.service), ("scope", h.scope)) if value}
         try:
@@ -98,10 +98,12 @@ class Authenticator(TokenAuth):  # type: ignore[misc]  # oras has no types
                 body = answer.raw.read(_MAX_TOKEN_ANSWER, decode_content=True) if answer.ok else b""
             token = _token(body)
         except (requests.RequestException, OSError) as error:
-            raise UnauthenticatedError(f"{realm}: no token from there: {error}") from error
+            raise UnauthenticatedError(f"cannot get a token from {realm}: {error}") from error
         if not token:
-            hint = "" if headers or not self._basic_auth else "; it is another host, and not told the credentials"
-            raise UnauthenticatedError(f"{realm} gives no token ({answer.status_code}){hint}")
+            hint = (
+                "" if headers or not self._basic_auth else "; the credentials were not sent, because it is another host"
+            )
+            raise UnauthenticatedError(f"cannot get a token from {realm}: HTTP {answer.status_code}{hint}")
         return token
 
     def _trusts(self, realm: str) -> bool:

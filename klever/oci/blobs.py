@@ -1,4 +1,4 @@
-"""Blobs written to disk: hashed while they are written, in place only when they are complete, right and durable."""
+"""Writes blobs to disk. They are hashed on the way, and appear only when they are complete, verified and durable."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["BLOCK", "BlobWriter", "HashThread", "VerifiedReader", "write_all"]
 
 BLOCK: Final = 256 << 10
-"""Bytes moved at a time: the measured best for sockets, hashing and files alike."""
+"""Bytes moved at a time: measured as the best size for sockets, hashing and files."""
 
 _BLOCKS_AHEAD: Final = 8
 
 
 class HashThread:
-    """Hashes blocks beside the thread that moves them; at most 8 blocks wait."""
+    """Hashes blocks in parallel to the thread that moves them. At most 8 blocks wait."""
 
     def __init__(self, hasher: _Hash) -> None:
         self._hasher = hasher
@@ -39,7 +39,7 @@ class HashThread:
         self._blocks.put(block)
 
     def close(self) -> Digest:
-        """Wait for what was given and return the digest of all of it."""
+        """Wait for all blocks and return their digest."""
         if self._thread.is_alive():
             self._blocks.put(None)
             self._thread.join()
@@ -51,7 +51,7 @@ class HashThread:
 
 
 class VerifiedReader:
-    """Reads `file` and knows in the end whether it was what `digest` says; a context manager."""
+    """A context manager that reads `file` and verifies its digest at the end."""
 
     def __init__(self, file: BinaryIO, digest: Digest) -> None:
         self._file = file
@@ -72,18 +72,18 @@ class VerifiedReader:
         return block
 
     def verify(self) -> None:
-        """Read what is left; raises `IntegrityError` if the whole does not match the digest."""
+        """Read the rest. Raises `IntegrityError` if the file does not match the digest."""
         while self.read(BLOCK):
             pass
         if self._hash.close() != self._digest:
-            raise IntegrityError(f"blob {self._digest} does not match its digest any more: pull it again")
+            raise IntegrityError(f"blob {self._digest} no longer matches its digest: pull it again")
 
 
 class BlobWriter:
-    """Writes one blob into `directory`; a context manager that leaves nothing behind unless `commit` succeeded.
+    """A context manager that writes one blob into `directory`, and leaves nothing unless `commit` succeeded.
 
-    `expected` and `size`, where given, are what the content must turn out to be. Bytes beyond `size` are refused as
-    they come, so that a lying sender cannot fill the disk.
+    If given, `expected` and `size` are the digest and size that the content must have. It rejects bytes beyond `size`
+    at once, so that a malicious sender cannot fill the disk.
     """
 
     def __init__(self, directory: Path, *, expected: Digest | None = None, size: int | None = None) -> None:
@@ -110,21 +110,21 @@ class BlobWriter:
             self._path.unlink(missing_ok=True)
 
     def write(self, block: bytes) -> None:
-        """Append `block`; raises `IntegrityError` beyond the size, `ExhaustedError` on a full disk."""
+        """Append `block`. Raises `IntegrityError` beyond the size, `ExhaustedError` on a full disk."""
         if self._size is not None and self.written + len(block) > self._size:
-            raise IntegrityError(f"{self._name()}: more bytes came than the {self._size} expected")
+            raise IntegrityError(f"{self._name()}: received more than the expected {self._size} bytes")
         self._hash.update(block)
         with disk_errors(self._path):
             write_all(self._file, block)
         self.written += len(block)
 
     def commit(self) -> Digest:
-        """Verify, make durable and move into place under the digest's hex; returns the digest."""
+        """Verify the blob, make it durable and move it to its name, the digest's hex. Return the digest."""
         digest = self._hash.close()
         if self._size is not None and self.written != self._size:
-            raise IntegrityError(f"{self._name()}: {self.written} bytes came, {self._size} were expected")
+            raise IntegrityError(f"{self._name()}: received {self.written} bytes, expected {self._size}")
         if self._expected is not None and digest != self._expected:
-            raise IntegrityError(f"{self._name()}: the content's digest is {digest}")
+            raise IntegrityError(f"{self._name()}: the received content has the digest {digest}")
         with disk_errors(self._path):
             os.fchmod(self._file.fileno(), 0o644)
             os.fsync(self._file.fileno())
@@ -138,7 +138,7 @@ class BlobWriter:
 
 
 def write_all(file: FileIO, block: bytes) -> None:
-    """Write the whole of `block` to an unbuffered file, whose `write` may take a part."""
+    """Write all of `block` to an unbuffered file, whose `write` may write only a part."""
     rest = memoryview(block)
     while rest:
         rest = rest[file.write(rest) :]

@@ -1,7 +1,7 @@
 """A client of one OCI registry (distribution specification 1.1).
 
-Manifests and tags go through oras; blobs are streamed by `klever.oci.transfer`, verified, and never held in memory.
-A client serves one thread at a time; everything blocks, and every call has a deadline.
+Manifests and tags go through oras; blobs are streamed by `klever.oci.transfer`, verified, and never held in memory. A
+client serves one thread at a time. Every call blocks and has a deadline.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from klever.oci.manifest import Descriptor
 from klever.oci.progress import Progress, no_progress
 from klever.oci.provider import Provider
 from klever.oci.registries import Endpoint
-from klever.oci.responses import error_of
+from klever.oci.responses import response_error
 from klever.oci.transfer import Transfer
 from klever.oci.transport import Transport, follow
 
@@ -34,7 +34,7 @@ _ACCEPT: Final = ", ".join((*mediatypes.MANIFESTS, *mediatypes.INDEXES))
 
 @dataclass(frozen=True, slots=True)
 class FetchedManifest:
-    """A manifest as the registry gave it, verified against the digest it was asked for or announced with."""
+    """A manifest from the registry, verified against the requested or announced digest."""
 
     media_type: str
     digest: Digest
@@ -42,7 +42,7 @@ class FetchedManifest:
 
 
 class RegistryClient:
-    """Talks to `endpoint`; what is read is asked of its mirror first. `timeout` (seconds) bounds each silence.
+    """A client of `endpoint`, which reads from its mirror first. `timeout` in seconds bounds each wait for data.
 
     A context manager that closes its connections.
     """
@@ -66,23 +66,23 @@ class RegistryClient:
             self._mirror.close()
 
     def check(self) -> None:
-        """See that the registry answers and takes the credentials; raises `UnauthenticatedError` if not."""
+        """Check that the registry answers and accepts the credentials. Raises `UnauthenticatedError` if it does not."""
         self._call("GET", f"{self._provider.base}/v2/", 200)
 
     def get_manifest(self, repository: str, target: str) -> FetchedManifest:
-        """The manifest under `target`, a tag or digest; raises `NotFoundError`."""
+        """Return the manifest of `target`, a tag or digest. Raises `NotFoundError`."""
         if self._mirror:
             try:
                 return self._mirror.get_manifest(repository, target)
             except (NotFoundError, UnavailableError):
-                pass  # a mirror may be behind or away: the registry itself decides
+                pass  # a mirror may be outdated or down: the registry itself decides
         url = self._manifest_url(repository, target)
         answer = self._call("GET", url, 200, headers={"Accept": _ACCEPT})
         media_type = answer.headers.get("Content-Type", mediatypes.IMAGE_MANIFEST).partition(";")[0].strip()
         return FetchedManifest(media_type, _verified(answer, target), answer.content)
 
     def get_digest(self, repository: str, target: str) -> Digest | None:
-        """The digest of the manifest under `target` now; None if there is none."""
+        """Return the current digest of the manifest of `target`; None if it does not exist."""
         url = self._manifest_url(repository, target)
         answer = self._call("HEAD", url, 200, 404, headers={"Accept": _ACCEPT})
         if answer.status_code == 404:
@@ -93,10 +93,10 @@ class RegistryClient:
     def put_manifest(
         self, repository: str, target: str, content: bytes, media_type: str, *, expected: Digest | None = None
     ) -> Digest:
-        """Store a manifest under `target`, a tag or its own digest; returns its digest.
+        """Store a manifest under `target`, a tag or its own digest. Return its digest.
 
-        With `expected` only while `target` still names that manifest; raises `ConflictError` otherwise. Klever's
-        registry compares and stores in one step; with others a moment between the two remains.
+        With `expected`, store it only while `target` names that manifest. Raises `ConflictError` otherwise. Klever's
+        registry compares and stores atomically; other registries do not.
         """
         headers = {"Content-Type": media_type}
         if expected is not None:
@@ -108,19 +108,19 @@ class RegistryClient:
         digest = Digest.of(content)
         told = answer.headers.get("Docker-Content-Digest", digest)
         if told != digest:
-            raise IntegrityError(f"{repository}:{target}: {digest} was sent, the registry stored {told}")
+            raise IntegrityError(f"{repository}:{target}: the registry stored {told} instead of {digest}")
         return digest
 
     def delete_manifest(self, repository: str, target: str) -> None:
-        """Remove a tag, or a manifest by its digest with all its tags; raises `NotFoundError`."""
+        """Remove a tag, or a manifest by its digest with all its tags. Raises `NotFoundError`."""
         self._call("DELETE", self._manifest_url(repository, target), 202)
 
     def tags(self, repository: str) -> list[str]:
-        """All tags of the repository; raises `NotFoundError`."""
+        """Return all tags of the repository. Raises `NotFoundError`."""
         return self._provider.tags(repository)
 
     def repositories(self) -> list[str]:
-        """All repositories of the registry that the credentials may list."""
+        """Return all repositories of the registry that the credentials may list."""
         found: list[str] = []
         while True:
             last = f"&last={found[-1]}" if found else ""
@@ -131,13 +131,13 @@ class RegistryClient:
                 return found
 
     def has_blob(self, repository: str, blob: Descriptor) -> bool:
-        """Whether the registry holds the blob; raises `IntegrityError` if it does in another size."""
+        """Whether the registry has the blob. Raises `IntegrityError` if it has it with another size."""
         answer = self._call("HEAD", self._blob_url(repository, blob.digest), 200, 404)
         if answer.status_code == 404:
             return False
         size = answer.headers.get("Content-Length", str(blob.size))
         if size != str(blob.size):
-            raise IntegrityError(f"{blob.digest}: the registry holds {size} bytes of it, it has {blob.size}")
+            raise IntegrityError(f"{blob.digest}: the registry has {size} bytes, expected {blob.size}")
         return True
 
     def get_blob(
@@ -148,11 +148,11 @@ class RegistryClient:
             try:
                 return self._mirror.get_blob(repository, blob, writer, progress=progress)
             except (NotFoundError, UnavailableError):
-                pass  # what came from the mirror stays in `writer`: the rest is asked of the registry
+                pass  # `writer` keeps the bytes from the mirror; the registry sends the rest
         return self._transfer.download(self._blob_url(repository, blob.digest), blob, writer, progress)
 
     def put_blob(self, repository: str, blob: Descriptor, path: Path, *, progress: Progress = no_progress) -> None:
-        """Upload the file `path` as `blob` unless the registry has it, resuming where a connection broke."""
+        """Upload the file `path` as `blob` unless the registry has it. Resume where a connection broke."""
 
         def start() -> str | None:
             if self.has_blob(repository, blob):
@@ -171,10 +171,10 @@ class RegistryClient:
         headers: Mapping[str, str] | None = None,
         data: bytes | None = None,
     ) -> requests.Response:
-        """The answer, if it has one of `statuses`; raises what it means otherwise."""
+        """Return the response if it has one of `statuses`. Raises its error otherwise."""
         answer = self._provider.do_request(url, method, data=data, headers=headers)
         if answer.status_code not in statuses:
-            raise error_of(answer.status_code, answer.content, url)
+            raise response_error(answer.status_code, answer.content, url)
         return answer
 
     def _manifest_url(self, repository: str, target: str) -> str:
@@ -185,7 +185,7 @@ class RegistryClient:
 
 
 def _verified(answer: requests.Response, target: str) -> Digest:
-    """The digest of the answer's body; raises `IntegrityError` unless it is what was asked for and announced."""
+    """Return the digest of the response's body. Raises `IntegrityError` unless it was requested or announced."""
     announced = answer.headers.get("Docker-Content-Digest", "")
     wanted = target if ":" in target else announced
     if not wanted:

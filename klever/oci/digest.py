@@ -18,9 +18,9 @@ _HEX: Final = re.compile(r"[0-9a-f]+")
 
 
 class Digest(str):
-    """A valid `algorithm:hex`; it is a `str`, so that it stands in JSON, URLs and messages as it is.
+    """A valid `algorithm:hex`. It is a `str`, for use in JSON, URLs and messages.
 
-    Making one from anything else raises `InvalidError`. sha256 and sha512 are known.
+    Any other text raises `InvalidError`. The supported algorithms are sha256 and sha512.
     """
 
     __slots__ = ()
@@ -29,26 +29,29 @@ class Digest(str):
         algorithm, _, encoded = text.partition(":")
         length = _HEX_LENGTH.get(algorithm)
         if length is None:
-            raise InvalidError(f"digest {text!r}: the algorithm is neither sha256 nor sha512", reason="DIGEST_INVALID")
+            raise InvalidError(
+                f"invalid digest {text!r}: the algorithm must be sha256 or sha512", reason="DIGEST_INVALID"
+            )
         if len(encoded) != length or not _HEX.fullmatch(encoded):
             raise InvalidError(
-                f"digest {text!r}: {algorithm} wants {length} lower-case hex digits", reason="DIGEST_INVALID"
+                f"invalid digest {text!r}: {algorithm} must have {length} lower-case hex digits",
+                reason="DIGEST_INVALID",
             )
         return super().__new__(cls, text)
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The digest that `text` is; raises `InvalidError`."""
+        """Parse a digest. Raises `InvalidError`."""
         return cls(text)
 
     @classmethod
     def of(cls, content: bytes) -> Self:
-        """The sha256 digest of `content`."""
+        """Return the sha256 digest of `content`."""
         return cls.of_hash(hashlib.sha256(content))
 
     @classmethod
     def of_hash(cls, finished: _Hash) -> Self:
-        """The digest that a hash object fed with the content has reached."""
+        """Return the digest of a hash object that was fed the content."""
         return cls(f"{finished.name}:{finished.hexdigest()}")
 
     @property
@@ -60,5 +63,5 @@ class Digest(str):
         return self.partition(":")[2]
 
     def hasher(self) -> _Hash:
-        """A fresh hash object of this digest's algorithm, to verify content while it streams."""
+        """Return a new hash object of this digest's algorithm, to verify a stream."""
         return hashlib.new(self.algorithm)

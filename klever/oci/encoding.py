@@ -1,6 +1,6 @@
-"""JSON as Go's encoding/json writes it, and objects read from JSON with typed errors.
+"""Writes JSON as Go's encoding/json does, and reads JSON objects with typed errors.
 
-Digests are over bytes: what the original tool and ours write from the same values must be the same bytes.
+Digests are over bytes: for the same values, Klever must write the same bytes as the original ormb.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ _GO_ESCAPES = str.maketrans(
 )  # outside strings JSON has none of these
 
 _STARTS: Final = (b"{", b"[", b",")
-"""One of them stands before each value of an object or array."""
+"""One of these precedes each value of an object or array."""
 _MOST_VALUES: Final = 200_000
-"""The decoder blocks all threads: 4 MiB of `{}` took 600 ms, and 150 MiB of memory."""
+"""The decoder blocks all threads: 4 MiB of `{}` took 600 ms and 150 MiB of memory."""
 
 
 def encode_json(document: object) -> bytes:
-    """Compact UTF-8, keys in the order given, HTML characters escaped (Go's json.Marshal)."""
+    """Return compact UTF-8, keys in the given order, HTML characters escaped (Go's json.Marshal)."""
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
     return text.translate(_GO_ESCAPES).encode("utf-8", "replace")
 
 
 def decode_object(content: bytes, what: str) -> dict[str, Any]:
-    """The JSON object in `content`; raises `InvalidError` that begins with `what`."""
+    """Return the JSON object in `content`. Raises `InvalidError` whose message begins with `what`."""
     if sum(map(content.count, _STARTS)) > _MOST_VALUES:
         raise InvalidError(f"{what} has more than {_MOST_VALUES} values")
     try:
-        document = json.loads(content.decode())  # RFC 8259, section 8.1: UTF-8; json guesses other encodings
+        document = json.loads(content.decode())  # UTF-8 (RFC 8259, section 8.1); json would guess other encodings
     except (ValueError, RecursionError) as error:
-        raise InvalidError(f"{what} is not JSON: {error}") from error
+        raise InvalidError(f"{what} is not valid JSON: {error}") from error
     if not isinstance(document, dict):
-        raise InvalidError(f"{what} is not a JSON object")
+        raise InvalidError(f"{what} must be a JSON object")
     return document

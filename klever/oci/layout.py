@@ -1,11 +1,11 @@
 """A content store on disk: the OCI image layout (image specification 1.1, image-layout.md).
 
-    ROOT/oci-layout  ROOT/index.json  ROOT/blobs/ALGORITHM/HEX
-    ROOT/damaged/ALGORITHM-HEX      blobs that did not match their digest any more: the next pull fetches them again
+    ROOT/oci-layout  ROOT/index.json  ROOT/blobs/ALGORITHM/HEX ROOT/damaged/ALGORITHM-HEX      blobs that no longer
+    matched their digest: the next pull fetches them again
 
-The entries of index.json carry the full name of an artifact in the annotation org.opencontainers.image.ref.name.
-Any number of processes may use one layout: index.json changes under an exclusive lock, and content that no entry
-names yet is kept from collection by a shared lock (`adding`).
+The entries of index.json have the full name of an artifact in the annotation org.opencontainers.image.ref.name. Any
+number of processes may use one layout. index.json changes under an exclusive lock. A shared lock (`adding`) protects
+content that no entry names yet from collection.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _VERSION: Final = b'{"imageLayoutVersion":"1.0.0"}'
 
 
 class Layout:
-    """The layout at `root`, made on the first write."""
+    """The layout at `root`, created by the first write."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -41,11 +41,11 @@ class Layout:
     # Blobs
 
     def blob_path(self, digest: Digest) -> Path:
-        """Where the blob is, if it is there."""
+        """Return the path of the blob, whether it exists or not."""
         return self.root / "blobs" / digest.algorithm / digest.hex
 
     def has(self, descriptor: Descriptor) -> bool:
-        """Whether the blob is there in its full size and, if it is small enough for `read`, intact."""
+        """Whether the blob exists with its full size and, if it is small enough for `read`, is intact."""
         try:
             if self.blob_path(descriptor.digest).stat().st_size != descriptor.size:
                 return False
@@ -56,7 +56,7 @@ class Layout:
         return True
 
     def writer(self, *, expected: Digest | None = None, size: int | None = None) -> BlobWriter:
-        """A verifying writer of one blob; sha256 unless `expected` is of another algorithm."""
+        """Return a verifying writer of one blob, for sha256 unless `expected` has another algorithm."""
         directory = self.root / "blobs" / (expected.algorithm if expected else "sha256")
         if not directory.is_dir():
             with disk_errors(directory):
@@ -74,21 +74,21 @@ class Layout:
         return descriptor
 
     def read(self, descriptor: Descriptor, *, limit: int = MAX_MANIFEST) -> bytes:
-        """A small blob, verified; raises `NotFoundError`, `IntegrityError`, or `InvalidError` beyond `limit` bytes."""
+        """Return a small, verified blob. Raises `NotFoundError`, `IntegrityError`; `InvalidError` beyond `limit`."""
         if descriptor.size > limit:
-            raise InvalidError(f"{descriptor.digest} has {descriptor.size} bytes, more than the {limit} allowed here")
+            raise InvalidError(f"{descriptor.digest} has {descriptor.size} bytes; the limit is {limit}")
         with self.open(descriptor.digest) as file:
             content = file.read(descriptor.size + 1)
         if hashlib.new(descriptor.digest.algorithm, content).hexdigest() != descriptor.digest.hex:
             self._set_aside(descriptor.digest)
-            raise IntegrityError(f"blob {descriptor.digest} does not match its digest any more: pull it again")
+            raise IntegrityError(f"blob {descriptor.digest} no longer matches its digest: pull it again")
         return content
 
     @contextmanager
     def verified(self, digest: Digest) -> Iterator[VerifiedReader]:
-        """Read a blob of any size; raises `NotFoundError`, and at the end `IntegrityError` if it is damaged.
+        """Read a blob of any size. Raises `NotFoundError`, and at the end `IntegrityError` if it is damaged.
 
-        A damaged blob is set aside. Its error comes in place of the `InvalidError` of those who made nothing of it.
+        A damaged blob is quarantined. Its error replaces the `InvalidError` of a reader that could not parse it.
         """
         with self.open(digest) as file, VerifiedReader(file, digest) as source:
             try:
@@ -99,7 +99,7 @@ class Layout:
             self._verify(source, digest)
 
     def verify(self, digest: Digest) -> None:
-        """Read a blob; raises `NotFoundError`, `IntegrityError`."""
+        """Read and verify a blob. Raises `NotFoundError`, `IntegrityError`."""
         with self.verified(digest):
             pass
 
@@ -112,35 +112,35 @@ class Layout:
 
     def _set_aside(self, digest: Digest) -> None:
         aside = self.root / "damaged" / f"{digest.algorithm}-{digest.hex}"
-        with disk_errors(aside), suppress(FileNotFoundError):  # somebody else has set it aside
+        with disk_errors(aside), suppress(FileNotFoundError):  # another process has quarantined it
             aside.parent.mkdir(exist_ok=True)
             self.blob_path(digest).replace(aside)
 
     def open(self, digest: Digest) -> BinaryIO:
-        """The blob's file, unverified; raises `NotFoundError`."""
+        """Open the blob's file, unverified. Raises `NotFoundError`."""
         path = self.blob_path(digest)
         try:
             return path.open("rb")
         except FileNotFoundError as error:
-            raise NotFoundError(f"{digest} is not in {self.root}") from error
+            raise NotFoundError(f"blob {digest} not found in {self.root}") from error
 
     # Names
 
     def entries(self) -> list[tuple[str, Descriptor]]:
-        """(name, descriptor of its manifest), in the order they were added."""
+        """Return (name, descriptor of its manifest) of each entry, in the order of their addition."""
         entries = self._index().get("manifests", [])
         where = f"{self.root}/index.json"
         return [(_name(entry), replace(Descriptor.from_json(entry, where), annotations={})) for entry in entries]
 
     def resolve(self, name: str) -> Descriptor:
-        """The manifest that `name` names; raises `NotFoundError`."""
+        """Return the manifest of `name`. Raises `NotFoundError`."""
         for known, descriptor in self.entries():
             if known == name:
                 return descriptor
-        raise NotFoundError(f"{name} is not in {self.root}", reason="MODEL_NOT_CACHED")
+        raise NotFoundError(f"{name} not found in {self.root}", reason="MODEL_NOT_CACHED")
 
     def tag(self, name: str, manifest: Descriptor) -> None:
-        """Let `name` name `manifest`, instead of what it named before."""
+        """Set `name` to `manifest`."""
         entry = manifest.to_json() | {"annotations": {mediatypes.REF_NAME: name}}
         with self._index_lock():
             index = self._index()
@@ -149,7 +149,7 @@ class Layout:
             self._write_index(index)
 
     def untag(self, name: str) -> None:
-        """Forget `name`; raises `NotFoundError`."""
+        """Remove `name`. Raises `NotFoundError`."""
         with self._index_lock():
             self.resolve(name)
             index = self._index()
@@ -160,12 +160,12 @@ class Layout:
 
     @contextmanager
     def adding(self) -> Iterator[None]:
-        """Hold off collection from before the first blob is written until a name names it."""
+        """Prevent collection from before the first blob is written until an entry names it."""
         with self._lock("blobs.lock", fcntl.LOCK_SH):
             yield
 
     def collect(self) -> None:
-        """Delete blobs that no name leads to, and partial ones; leaves it to the next call while any are added."""
+        """Delete unreferenced and partial blobs, unless blobs are being added: the next call deletes them then."""
         try:
             with self._lock("blobs.lock", fcntl.LOCK_EX | fcntl.LOCK_NB):
                 wanted = {self.blob_path(digest) for digest in self._reachable()}
@@ -181,7 +181,7 @@ class Layout:
             try:
                 manifest = Manifest.parse(self.read(descriptor))
             except KleverError:
-                continue  # a damaged or foreign manifest: it leads nowhere, and removing it must stay possible
+                continue  # a damaged or foreign manifest references nothing, and must stay removable
             yield manifest.config.digest
             yield from (layer.digest for layer in manifest.layers)
 

@@ -14,12 +14,12 @@ from klever.oci.encoding import decode_object, encode_json
 __all__ = ["MAX_MANIFEST", "Descriptor", "Manifest"]
 
 MAX_MANIFEST: Final = 4 << 20
-"""Bytes of a manifest that are read at the most; what the distribution specification lets a registry refuse beyond."""
+"""The largest manifest in bytes. The distribution specification lets a registry reject larger ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """What content is (media type), which bytes (digest), how many (size)."""
+    """The media type, digest and size of some content."""
 
     media_type: str
     digest: Digest
@@ -32,14 +32,14 @@ class Descriptor:
 
     @classmethod
     def from_json(cls, value: object, where: str) -> Self:
-        """Read one descriptor; raises `InvalidError` with `where` in the message."""
+        """Parse one descriptor. Raises `InvalidError` with `where` in the message."""
         if not isinstance(value, dict):
-            raise InvalidError(f"{where} is not a descriptor")
+            raise InvalidError(f"{where} must be a descriptor")
         size, digest, media_type = value.get("size"), value.get("digest"), value.get("mediaType", "")
         if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-            raise InvalidError(f"{where}.size is not a number of bytes")
+            raise InvalidError(f"{where}.size must be a number of bytes")
         if not isinstance(digest, str) or not isinstance(media_type, str):
-            raise InvalidError(f"{where} needs mediaType and digest")
+            raise InvalidError(f"{where} must have mediaType and digest")
         return cls(media_type, Digest.parse(digest), size, _strings(value.get("annotations"), f"{where}.annotations"))
 
     def to_json(self) -> dict[str, Any]:
@@ -51,7 +51,7 @@ class Descriptor:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """An image manifest. `media_type` is empty where the document carries none, as in those of the original ormb."""
+    """An image manifest. `media_type` is empty if the document has none, as in those of the original ormb."""
 
     config: Descriptor
     layers: tuple[Descriptor, ...]
@@ -61,19 +61,19 @@ class Manifest:
 
     @classmethod
     def parse(cls, content: bytes, what: str = "manifest") -> Self:
-        """Read a manifest; raises `InvalidError` if it is none, an index among others, beginning with `what`."""
+        """Parse a manifest. Raises `InvalidError`, also for an index, whose message begins with `what`."""
         document = decode_object(content, what)
         media_type = document.get("mediaType", "")
         if media_type in mediatypes.INDEXES or "manifests" in document:
-            raise InvalidError(f"{what} is an index of several artifacts, not a model")
+            raise InvalidError(f"{what} must be the manifest of a model, not an index of several artifacts")
         if document.get("schemaVersion") != 2 or media_type not in {"", *mediatypes.MANIFESTS}:
-            raise InvalidError(f"{what} is not an OCI image manifest")
+            raise InvalidError(f"{what} must be an OCI image manifest")
         layers = document.get("layers")
         if not isinstance(layers, list):
-            raise InvalidError(f"{what}: layers is not a list")
+            raise InvalidError(f"{what}: layers must be a list")
         artifact_type = document.get("artifactType", "")
         if not isinstance(artifact_type, str):
-            raise InvalidError(f"{what}: artifactType is not a string")
+            raise InvalidError(f"{what}: artifactType must be a string")
         return cls(
             config=Descriptor.from_json(document.get("config"), f"{what}: config"),
             layers=tuple(Descriptor.from_json(x, f"{what}: layers[{i}]") for i, x in enumerate(layers)),
@@ -83,7 +83,7 @@ class Manifest:
         )
 
     def encode(self) -> bytes:
-        """The document, fields in the specification's order, empty ones left out."""
+        """Return the document, with fields in the specification's order and without empty ones."""
         document: dict[str, Any] = {"schemaVersion": 2}
         if self.media_type:
             document["mediaType"] = self.media_type
@@ -100,5 +100,5 @@ def _strings(value: object, where: str) -> dict[str, str]:
     if value is None:
         return {}
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
-        raise InvalidError(f"{where} is not a map of strings")
+        raise InvalidError(f"{where} must be a map of strings")
     return value

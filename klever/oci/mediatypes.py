@@ -16,7 +16,7 @@ DOCKER_MANIFEST_LIST: Final = "application/vnd.docker.distribution.manifest.list
 
 OCTET_STREAM: Final = "application/octet-stream"
 
-# OCI image layout 1.1: the name that an index entry goes by.
+# OCI image layout 1.1: the name of an index entry.
 REF_NAME: Final = "org.opencontainers.image.ref.name"
 
 MANIFESTS: Final = (IMAGE_MANIFEST, DOCKER_MANIFEST)

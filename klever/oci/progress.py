@@ -1,4 +1,4 @@
-"""How transfers tell what they have done."""
+"""Callbacks for the progress of transfers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable
 __all__ = ["Progress", "no_progress"]
 
 Progress = Callable[[int, int], None]
-"""Told of (bytes done, bytes in all), often."""
+"""Called often with (bytes done, total bytes)."""
 
 
 def no_progress(_done: int, _total: int) -> None:
-    """Nobody watches."""
+    """Ignore the progress."""

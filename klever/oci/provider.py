@@ -1,7 +1,7 @@
-"""oras's registry client under our bounds: small requests only, with deadlines, sizes and one origin.
+"""oras's registry client with bounds: small requests only, deadlines, maximum sizes and one origin.
 
-What oras itself would do and this does not: retry for minutes, read answers of any size, follow a page link to another
-host with our credentials, take `my.project/model` for a host, log errors instead of raising them.
+Unlike oras itself, it does not retry for minutes, read responses of any size, follow a page link to another host with
+credentials, take `my.project/model` for a host, or log errors instead of raising them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from klever.errors import DeadlineError, InvalidError, UnavailableError
 from klever.oci.auth import Authenticator, Session
 from klever.oci.manifest import MAX_MANIFEST
 from klever.oci.registries import Endpoint
-from klever.oci.responses import TransientError, error_of
+from klever.oci.responses import TransientError, response_error
 from klever.oci.transport import Deadline, origin
 
 __all__ = ["Provider", "Repository"]
@@ -36,7 +36,7 @@ class Repository(Container):  # type: ignore[misc]  # oras has no types
 
 
 class Provider(Registry):  # type: ignore[misc]  # oras has no types
-    """oras's client of `endpoint`. `timeout` (seconds) bounds each silence, a minute each call."""
+    """oras's client of `endpoint`. `timeout` in seconds bounds each wait for data, a minute each call."""
 
     def __init__(self, endpoint: Endpoint, timeout: float) -> None:
         super().__init__(hostname=endpoint.host, insecure=endpoint.plain_http, tls_verify=not endpoint.insecure)
@@ -51,11 +51,11 @@ class Provider(Registry):  # type: ignore[misc]  # oras has no types
         return Repository(self.hostname, name)
 
     def url(self, path: str) -> str:
-        """The URL of what oras's containers give: the address without its scheme."""
+        """Return the URL of a path from oras's containers, which is an address without a scheme."""
         return f"{self.prefix}://{path}"
 
     def tags(self, repository: str) -> list[str]:
-        """All tags, page by page, within one deadline."""
+        """Return all tags, page by page, within one deadline."""
         self._until = Deadline(_CALL_SECONDS, self._timeout)
         try:
             tags: list[str] = self.get_tags(self.repository(repository))
@@ -71,12 +71,12 @@ class Provider(Registry):  # type: ignore[misc]  # oras has no types
         data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> requests.Response:
-        """One request, whose answer is read whole; a challenge is answered once.
+        """Send one request and return the response with its whole body. Answers one challenge.
 
-        Raises `TransientError`, `UnavailableError` or `DeadlineError` if there is no answer.
+        Raises `TransientError`, `UnavailableError` or `DeadlineError` if there is no response.
         """
         if origin(url) != origin(self.base):
-            raise UnavailableError(f"{self.hostname} leads to another host, {url}, which is not followed")
+            raise UnavailableError(f"{self.hostname}: refused to follow a redirect to another host, {url}")
         deadline = self._until or Deadline(_CALL_SECONDS, self._timeout)
         answer = self._send(url, method, data, headers or {}, deadline)
         if answer.status_code == 401 and self.auth.answer(answer.headers.get("WWW-Authenticate", "")):
@@ -104,25 +104,25 @@ class Provider(Registry):  # type: ignore[misc]  # oras has no types
             raise UnavailableError(f"{what}: the certificate is not trusted: {_reason(error)}", reason="TLS") from error
         except requests.ConnectionError as error:
             raise TransientError(
-                f"no registry answers at {self._url}: {_reason(error)}", reason="UNREACHABLE"
+                f"cannot reach a registry at {self._url}: {_reason(error)}", reason="UNREACHABLE"
             ) from error
         except (requests.RequestException, OSError) as error:
             raise TransientError(f"{what}: {_reason(error)}") from error
 
     def _check_200_response(self, response: requests.Response) -> None:
-        """oras's hook: what it does with an answer that is no success."""
+        """Raise the error of a response (oras's hook)."""
         if response.status_code not in {200, 201, 202}:
-            raise error_of(response.status_code, response.content, str(response.url))
+            raise response_error(response.status_code, response.content, str(response.url))
 
 
 def _read(answer: requests.Response, deadline: Deadline, what: str) -> requests.Response:
-    """A copy of the answer with its whole body, which may be as large as a manifest."""
+    """Return a copy of the response with its whole body, which may be as large as a manifest."""
     body = io.BytesIO()
     for block in answer.iter_content(_READ):
         deadline.left(what)
         body.write(block)
         if body.tell() > MAX_MANIFEST:
-            raise InvalidError(f"{what}: the answer is larger than {MAX_MANIFEST} bytes")
+            raise InvalidError(f"{what}: the response is larger than {MAX_MANIFEST} bytes")
     body.seek(0)
     whole = requests.Response()
     whole.status_code, whole.headers, whole.url, whole.raw = answer.status_code, answer.headers, answer.url, body
@@ -130,7 +130,7 @@ def _read(answer: requests.Response, deadline: Deadline, what: str) -> requests.
 
 
 def _reason(error: BaseException) -> str:
-    """The first cause in words: `Connection refused` instead of the pool that met it."""
+    """Return the first cause in words: `Connection refused`, not the error of the connection pool."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
     return (error.strerror if isinstance(error, OSError) else None) or str(error)

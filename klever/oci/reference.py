@@ -1,8 +1,8 @@
 """References to artifacts: `[HOST/]REPOSITORY[:TAG][@DIGEST]`.
 
-The grammar is the distribution project's (github.com/distribution/reference, regexp.go). Whether the first component
-is a host is decided as Docker does: it holds a `.` or a `:`, or is `localhost`. A reference without a host means the
-platform's registry; no host is ever filled in, a reference stays as it was given.
+The grammar is that of the distribution project (github.com/distribution/reference, regexp.go). As in Docker, the first
+component is a host if it contains a `.` or a `:`, or is `localhost`. A reference without a host means the platform's
+registry; a default host is never filled in.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MAX_NAME: Final = 255
 
 
 def is_repository(text: str) -> bool:
-    """Whether `text` is a repository name: lower-case components joined by `/`, 255 characters at the most."""
+    """Whether `text` is a repository name: lower-case components joined by `/`, at most 255 characters."""
     return len(text) <= _MAX_NAME and _REPOSITORY.fullmatch(text) is not None
 
 
@@ -36,7 +36,7 @@ def is_tag(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Where an artifact is; `host`, `tag` and `digest` are empty where the text had none."""
+    """The address of an artifact. `host`, `tag` and `digest` are empty if the text has none."""
 
     repository: str
     host: str = ""
@@ -45,20 +45,20 @@ class Reference:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `text`; raises `InvalidError` that says which part is wrong."""
+        """Parse `text`. Raises `InvalidError` that names the invalid part."""
         rest, has_digest, digest = text.partition("@")
         host, rest = _split_host(rest)
         repository, has_tag, tag = rest.partition(":")
         if host and not _is_host(host):
-            raise _invalid(text, f"{host!r} is not a registry host")
+            raise _invalid(text, f"invalid registry host {host!r}")
         if not _REPOSITORY.fullmatch(repository):
             raise _invalid(
-                text, f"{repository!r} is not a repository name (lower-case letters, digits, and . _ - between)"
+                text, f"invalid repository name {repository!r}: use lower-case letters, digits, and . _ - between"
             )
         if len(host) + len(repository) + 1 > _MAX_NAME:
-            raise _invalid(text, f"the name is longer than {_MAX_NAME} characters")
+            raise _invalid(text, f"the name must have at most {_MAX_NAME} characters")
         if has_tag and not is_tag(tag):
-            raise _invalid(text, f"{tag!r} is not a tag (up to 128 letters, digits and . _ -)")
+            raise _invalid(text, f"invalid tag {tag!r}: use at most 128 letters, digits and . _ -")
         return cls(repository, host, tag, _parse_digest(text, digest) if has_digest else None)
 
     def __str__(self) -> str:
@@ -66,7 +66,7 @@ class Reference:
 
     @property
     def name(self) -> str:
-        """Host and repository, without tag and digest."""
+        """The host and repository, without tag and digest."""
         return f"{self.host}/{self.repository}" if self.host else self.repository
 
     @property
@@ -76,20 +76,20 @@ class Reference:
 
     @property
     def model(self) -> str:
-        """The repository below its project; empty where it has one component only."""
+        """The repository below its project; empty if it has only one component."""
         return self.repository.partition("/")[2]
 
     @property
     def target(self) -> str:
-        """What to ask the registry for: the digest, else the tag, else `latest` as Docker does."""
+        """The target for the registry: the digest, else the tag, else `latest` as in Docker."""
         return self.digest or self.tag or "latest"
 
     def with_tag(self, tag: str) -> Self:
-        """The same repository under another tag, by no digest."""
+        """Return the same repository with another tag and no digest."""
         return replace(self, tag=tag, digest=None)
 
     def with_digest(self, digest: Digest) -> Self:
-        """The same repository pinned to a digest, by no tag."""
+        """Return the same repository with a digest and no tag."""
         return replace(self, tag="", digest=digest)
 
 
@@ -113,4 +113,4 @@ def _parse_digest(text: str, digest: str) -> Digest:
 
 
 def _invalid(text: str, why: str) -> InvalidError:
-    return InvalidError(f"reference {text!r}: {why}", reason="REFERENCE_INVALID")
+    return InvalidError(f"invalid reference {text!r}: {why}", reason="REFERENCE_INVALID")

@@ -1,18 +1,13 @@
-"""Which registry a reference means: a table of hosts, in the spirit of containerd's hosts.toml.
+"""Maps the host of a reference to a registry: a table of hosts, similar to containerd's hosts.toml.
 
-    registries:
-      harbor.example.com:
-        url: https://10.0.0.5:8443      # default: https://HOST; http://HOST for loopback hosts, as Docker does
-        mirror: https://mirror.local    # asked first for what is read
-        username: robot
-        password: secret                # or token: a bearer token
-        ca: /etc/klever/harbor-ca.pem   # trusted instead of the system's
-        insecure: false                 # true: any certificate is taken
-        plaintext: false                # true: credentials may go to a url of http beyond loopback
-        realms: [auth.example.com]      # further hosts that may see the credentials, to make a token of them
+    registries: harbor.example.com: url: https://10.0.0.5:8443      # default: https://HOST; http://HOST for loopback
+      hosts, as Docker does mirror: https://mirror.local    # reads go here first username: robot password: secret
+      # or token: a bearer token ca: /etc/klever/harbor-ca.pem   # trusted instead of the system's insecure: false
+      # true: accept any certificate plaintext: false                # true: credentials may go to a url of http
+      beyond loopback realms: [auth.example.com]      # further hosts that may get the credentials and return a token
 
-A reference without a host means the platform's registry, which the caller supplies. It alone may be reached through a
-Unix socket, `http+unix:///path/to/registry.sock`: no table, redirect or token realm leads to one.
+A reference without a host means the platform's registry, which the caller supplies. Only that registry may use a Unix
+socket, `http+unix:///path/to/registry.sock`: no table, redirect or token realm can name one.
 """
 
 from __future__ import annotations
@@ -40,7 +35,7 @@ __all__ = [
 
 _SOCKET: Final = "http+unix://"
 _MAX_SOCKET_PATH: Final = 107
-"""Bytes of a socket's path (unix(7))."""
+"""The longest path of a socket in bytes (unix(7))."""
 _KEYS: Final = {"url", "mirror", "username", "password", "token", "ca", "insecure", "realms", "plaintext"}
 
 
@@ -55,7 +50,7 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """How to reach one registry. `name` is the host that references give it, empty for the platform's own."""
+    """How to reach one registry. `name` is its host in references, empty for the platform's registry."""
 
     name: str
     url: str
@@ -65,13 +60,13 @@ class Endpoint:
     realms: tuple[str, ...] = ()
     mirror: Endpoint | None = None
     plaintext: bool = False
-    """Credentials may go to it in plain HTTP beyond loopback."""
+    """Whether it may receive credentials in plain HTTP beyond loopback."""
 
     def __post_init__(self) -> None:
         if self.socket is not None and not self.name:
             _check_socket(self.socket)
         elif not _is_address(self.url):
-            raise InvalidError(f"registry {self.name!r}: {self.url!r} is not http[s]://HOST[:PORT]")
+            raise InvalidError(f"registry {self.name!r}: url must be http[s]://HOST[:PORT], not {self.url!r}")
 
     @property
     def host(self) -> str:
@@ -80,12 +75,12 @@ class Endpoint:
 
     @property
     def socket(self) -> Path | None:
-        """The Unix socket that the registry listens on; None if it is reached over the network."""
+        """The Unix socket on which the registry listens; None if it is on the network."""
         return Path(self.url.removeprefix(_SOCKET)) if self.url.startswith(_SOCKET) else None
 
     @property
     def base(self) -> str:
-        """What every URL of the registry begins with: `http[s]://HOST[:PORT]`."""
+        """The prefix of the registry's URLs: `http[s]://HOST[:PORT]`."""
         return f"{'http' if self.plain_http else 'https'}://{self.host}"
 
     @property
@@ -95,37 +90,37 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Registries:
-    """The table. Hosts that are not in it are reached by their own name."""
+    """The table. A host that is not in it is reached by its own name."""
 
     entries: Mapping[str, Endpoint] = field(default_factory=dict)
     platform: Endpoint | None = None
 
     @classmethod
     def parse(cls, document: object, *, platform: Endpoint | None = None) -> Self:
-        """Read the table's document; raises `InvalidError` that names the field."""
+        """Parse the table's document. Raises `InvalidError` that names the field."""
         table = document.get("registries") if isinstance(document, Mapping) else None
         if not isinstance(table, Mapping) or not isinstance(document, Mapping) or set(document) != {"registries"}:
             raise _violation("registries", "must be the only key, an object of hosts")
         return cls({host: _entry(host, entry) for host, entry in table.items()}, platform)
 
     def resolve(self, reference: Reference) -> Endpoint:
-        """The registry of `reference`; raises `NotFoundError` where it has no host and no platform is known."""
+        """Return the registry of `reference`. Raises `NotFoundError` if it has no host and there is no platform."""
         if not reference.host and self.platform is None:
             raise NotFoundError(f"{reference} names no registry host, and no platform registry is configured")
         return self.resolve_host(reference.host)
 
     def resolve_host(self, host: str) -> Endpoint:
-        """The registry that goes by `host`, which is empty for the platform's."""
+        """Return the registry of `host`, which is empty for the platform's."""
         if not host and self.platform is not None:
             return self.platform
         return self.entries.get(host) or Endpoint(host, default_url(host))
 
 
 def default_url(host: str) -> str:
-    """https, except for loopback hosts."""
+    """Return the default URL of a host: https, except for loopback hosts."""
     try:
         name = urlsplit(f"//{host}").hostname or ""
-    except ValueError:  # no host at all: that is said of the URL
+    except ValueError:  # an invalid host: the check of the URL reports it
         name = ""
     return f"http://{host}" if is_loopback(name) else f"https://{host}"
 
@@ -134,23 +129,23 @@ def _is_address(url: str) -> bool:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError:  # brackets without an IPv6 address, or a port that is none
+    except ValueError:  # brackets without an IPv6 address, or an invalid port
         return False
     named = parts.scheme in {"http", "https"} and bool(parts.hostname) and port != 0
     return named and not parts.path.strip("/") and not parts.username
 
 
 def check_credentials(endpoint: Endpoint) -> None:
-    """Raise `FailedPreconditionError` if the endpoint's credentials must not travel to it."""
+    """Raise `FailedPreconditionError` if the credentials must not be sent to the endpoint."""
     if endpoint.credentials and not may_carry_credentials(endpoint.url, plaintext=endpoint.plaintext):
         raise FailedPreconditionError(
-            f"{endpoint.url} is beyond loopback, and plain HTTP would show its credentials on the way: use https",
+            f"{endpoint.url} is beyond loopback, and plain HTTP would expose its credentials: use https",
             reason="PLAINTEXT",
         )
 
 
 def may_carry_credentials(url: str, *, plaintext: bool) -> bool:
-    """Whether credentials may travel to `url`: over TLS, within this machine, or where `plaintext` is allowed."""
+    """Whether credentials may be sent to `url`: over TLS, within this machine, or if `plaintext` is allowed."""
     parts = urlsplit(url)
     return parts.scheme == "https" or plaintext or url.startswith(_SOCKET) or is_loopback(parts.hostname or "")
 
@@ -177,7 +172,7 @@ def _entry(host: object, entry: object) -> Endpoint:
         raise _violation(path, "must be an object, under the name of a host")
     unknown = sorted(map(str, set(entry) - _KEYS))
     if unknown:
-        raise _violation(f"{path}.{unknown[0]}", "is not known")
+        raise _violation(f"{path}.{unknown[0]}", "unknown field")
     ca = _text(entry, "ca", path)
     endpoint = Endpoint(
         name=host,

@@ -1,4 +1,4 @@
-"""What a registry's answers mean (OCI distribution specification 1.1, "Error Codes"), as Klever's errors."""
+"""Turns the error responses of registries into Klever's errors (OCI distribution specification 1.1, "Error Codes")."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from klever.errors import (
     UnavailableError,
 )
 
-__all__ = ["MAX_ERROR", "TransientError", "error_of"]
+__all__ = ["MAX_ERROR", "TransientError", "response_error"]
 
 MAX_ERROR: Final = 64 << 10
-"""Bytes of an error's body that are read at the most."""
+"""The largest number of bytes that are read from an error's body."""
 
 _BY_STATUS: Final[Mapping[int, type[KleverError]]] = {
     401: UnauthenticatedError,
@@ -33,22 +33,22 @@ _BY_STATUS: Final[Mapping[int, type[KleverError]]] = {
     413: ExhaustedError,
     507: ExhaustedError,
 }
-_TRANSIENT: Final = {416, 429}  # 416: a registry may still be taking in what a broken connection had brought
+_TRANSIENT: Final = {416, 429}  # 416: a registry may still be processing the bytes from a broken connection
 _MEANING: Final = {
-    401: "the registry wants other credentials",
-    403: "the registry does not allow it",
-    404: "the registry does not have it, or is called by a name that is not its own",
-    412: "it has changed meanwhile",
+    401: "the registry rejected the credentials",
+    403: "the registry denied access",
+    404: "not found in the registry, or the registry's host name is wrong",
+    412: "the target has changed meanwhile",
     507: "the registry's disk is full",
 }
 
 
 class TransientError(UnavailableError):
-    """A connection that broke, or a registry that is overloaded or restarting: worth another try."""
+    """A broken connection, or a registry that is overloaded or restarting. The call can be retried."""
 
 
-def error_of(status: int, body: bytes, url: str) -> KleverError:
-    """The error that an answer with `status` and `body` to a request for `url` is, in the registry's own words."""
+def response_error(status: int, body: bytes, url: str) -> KleverError:
+    """Return the error of a response with `status` and `body` to a request for `url`, with the registry's message."""
     parts = urlsplit(url)
     code, message = _first_error(body)
     meaning = _MEANING.get(status, f"the registry answered {status}")
@@ -64,7 +64,7 @@ def error_of(status: int, body: bytes, url: str) -> KleverError:
 
 
 def _first_error(body: bytes) -> tuple[str, str]:
-    """Code and message of `{"errors": [{"code", "message"}]}`; empty where the body is something else."""
+    """Return code and message of `{"errors": [{"code", "message"}]}`; empty if the body is something else."""
     try:
         error = json.loads(body)["errors"][0]
         code, message = error.get("code", ""), error.get("message", "")

@@ -1,4 +1,4 @@
-"""HTTP over a Unix socket, for `http.client` and for requests: the host of a URL says nothing, the socket all."""
+"""HTTP over a Unix socket, for `http.client` and for requests. The socket replaces the host of the URL."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["SocketAdapter", "SocketConnection"]
 
 
 class SocketConnection(http.client.HTTPConnection):
-    """A connection to the server that listens on `path`; `timeout` in seconds."""
+    """A connection to the server that listens on `path`. `timeout` is in seconds."""
 
     def __init__(self, path: Path, timeout: float) -> None:
         super().__init__("localhost", timeout=timeout)
@@ -27,7 +27,7 @@ class SocketConnection(http.client.HTTPConnection):
 
 
 class SocketAdapter(HTTPAdapter):
-    """Sends what a session is asked for under the adapter's prefix to the server that listens on `path`."""
+    """Sends requests under the adapter's prefix to the server that listens on `path`."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()

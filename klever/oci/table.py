@@ -13,16 +13,16 @@ __all__ = ["read_table"]
 
 
 def read_table(path: Path) -> dict[str, Any]:
-    """Return the table's document, an empty one where there is no file.
+    """Return the table's document, an empty one if there is no file.
 
-    Raises `InvalidError` that names the field for what is no table, `FailedPreconditionError` if it cannot be read.
+    Raises `InvalidError` that names the wrong field, or `FailedPreconditionError` if the file cannot be read.
     """
     try:
         document = read_document(path.read_bytes(), str(path))
     except FileNotFoundError:
         return {"registries": {}}
     except OSError as error:
-        raise FailedPreconditionError(f"{path} cannot be read: {error.strerror}") from error
+        raise FailedPreconditionError(f"cannot read {path}: {error.strerror}") from error
     try:
         Registries.parse(document)
     except InvalidError as error:

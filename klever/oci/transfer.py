@@ -1,4 +1,4 @@
-"""Blobs up and down: streamed, bounded in memory, resumed after a cut, with bounded retries."""
+"""Uploads and downloads blobs: streamed, with bounded memory, resumed after a disconnect, with bounded retries."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from klever.oci.transport import Body, Deadline, Response, Transport, follow
 
 __all__ = ["Transfer"]
 
-_SLOWEST: Final = 64 << 10  # bytes per second that a transfer may sink to before it misses its deadline
-_SMALL: Final = 1 << 20  # up to here one PUT holds the whole; beyond, what arrived before a cut is worth keeping
+_SLOWEST: Final = 64 << 10  # bytes per second of the slowest transfer that meets its deadline
+_SMALL: Final = 1 << 20  # up to this size one PUT sends the whole blob; larger ones can resume
 _RETRIES: Final = 5
 _FIRST_PAUSE: Final = 0.1
 _OCTETS: Final = {"Content-Type": mediatypes.OCTET_STREAM}
@@ -32,7 +32,7 @@ _CONTENT_RANGE_START: Final = re.compile(r"bytes (\d+)-")
 
 
 class Transfer:
-    """Moves blobs over `transport`. `timeout` (seconds) bounds each silence."""
+    """Moves blobs over `transport`. `timeout` in seconds bounds each wait for data."""
 
     def __init__(self, transport: Transport, timeout: float, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self._transport = transport
@@ -40,9 +40,9 @@ class Transfer:
         self._sleep = sleep
 
     def download(self, url: str, blob: Descriptor, writer: BlobWriter, progress: Progress) -> None:
-        """Write `blob` from `url` into `writer`, on from what is there already.
+        """Download `blob` from `url` into `writer`, continuing after the bytes that `writer` already has.
 
-        Raises `TransientError` after 5 retries without a byte of progress, `DeadlineError`, or what the writer finds.
+        Raises `TransientError` after 5 retries without a byte of progress, `DeadlineError`, or the writer's errors.
         """
         deadline, retries = self._deadline(blob), _Retries(self._sleep)
         while writer.written < blob.size:
@@ -53,10 +53,10 @@ class Transfer:
                 retries.after(error, progressed=writer.written > before)
 
     def upload(self, start: Callable[[], str | None], blob: Descriptor, path: Path, progress: Progress) -> None:
-        """Send the file `path` as `blob`. `start` opens an upload and gives its URL, None if none is needed.
+        """Upload the file `path` as `blob`. `start` opens an upload and returns its URL, None if none is needed.
 
-        Raises `TransientError` after 5 retries without progress, `IntegrityError` if the content is not what its
-        digest says.
+        Raises `TransientError` after 5 retries without progress, `IntegrityError` if the content does not match its
+        digest.
         """
         deadline, retries = self._deadline(blob), _Retries(self._sleep)
         source = _Source(path, blob.size, progress)
@@ -91,10 +91,10 @@ class Transfer:
         with self._transport.request("PUT", url, deadline, headers=_OCTETS, body=source.body(offset)) as response:
             told = response.expect(201, 204).headers.get("Docker-Content-Digest", blob.digest)
         if told != blob.digest:
-            raise IntegrityError(f"{blob.digest} was sent, the registry stored {told}")
+            raise IntegrityError(f"the registry stored {told} instead of {blob.digest}")
 
     def _patch(self, url: str, source: _Source, offset: int, deadline: Deadline) -> str:
-        """Send all that is missing as one chunk, as Docker does; returns where the upload is closed."""
+        """Send the missing bytes as one chunk, as Docker does. Return the URL that closes the upload."""
         headers = {**_OCTETS, "Content-Range": f"{offset}-{source.size - 1}"} if offset else _OCTETS
         with self._transport.request("PATCH", url, deadline, headers=headers, body=source.body(offset)) as response:
             return follow(url, response.expect(202).headers.get("Location", ""))
@@ -109,10 +109,10 @@ class Transfer:
                 retries.after(error)
 
     def _resume(self, url: str, start: Callable[[], str | None], deadline: Deadline) -> tuple[str | None, int]:
-        """Where to go on, and after how many bytes; begins anew if the registry has lost the upload."""
+        """Return the URL and offset to continue from. Restart the upload if the registry has lost it."""
         with self._transport.request("GET", url, deadline) as response:
             end = _RANGE_END.fullmatch(response.headers.get("Range", ""))
-            if response.status == 204 and end and int(end[1]):  # `0-0`: nothing arrived, or one byte
+            if response.status == 204 and end and int(end[1]):  # `0-0`: zero bytes arrived, or one
                 return follow(url, response.headers.get("Location", url)), int(end[1]) + 1
         return start(), 0
 
@@ -121,14 +121,14 @@ class Transfer:
 
 
 class _Retries:
-    """Counts failures in a row, and pauses longer after each."""
+    """Counts consecutive failures, and pauses longer after each."""
 
     def __init__(self, sleep: Callable[[float], None]) -> None:
         self._sleep = sleep
         self._failures = 0
 
     def after(self, error: TransientError, *, progressed: bool = False) -> None:
-        """Pause, or raise `error` if that was enough."""
+        """Pause, or raise `error` after too many failures."""
         self.reset(progressed=progressed)
         self._failures += 1
         if self._failures > _RETRIES:
@@ -141,11 +141,11 @@ class _Retries:
 
 
 def _skip_to(offset: int, response: Response) -> None:
-    """Bring the answer's body to `offset`: some registries know no ranges and begin at the beginning."""
+    """Skip the response's body up to `offset`: registries without ranges send the blob from its beginning."""
     if response.status == 206:
         start = _CONTENT_RANGE_START.match(response.headers.get("Content-Range", ""))
         if start is None or int(start[1]) != offset:
-            raise UnavailableError(f"{response.url}: asked for bytes from {offset} on, and got others")
+            raise UnavailableError(f"{response.url}: requested the bytes from {offset} on, but received others")
         return
     while offset:
         block = response.read(min(offset, BLOCK))
@@ -156,14 +156,14 @@ def _skip_to(offset: int, response: Response) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """A blob's file on its way up."""
+    """A blob's file during its upload."""
 
     path: Path
     size: int
     progress: Progress
 
     def body(self, offset: int) -> Body:
-        """The bytes from `offset` on, one block in memory."""
+        """Return the bytes from `offset` on as a body that keeps one block in memory."""
 
         def write(send: Callable[[memoryview], None]) -> None:
             done, block = offset, memoryview(bytearray(BLOCK))
@@ -172,7 +172,7 @@ class _Source:
                     with disk_errors(self.path):
                         count = file.readinto(block[: self.size - done])
                     if not count:
-                        raise IntegrityError(f"{self.path} holds {done} bytes, {self.size} were expected")
+                        raise IntegrityError(f"{self.path} has {done} bytes, expected {self.size}")
                     send(block[:count])
                     done += count
                     self.progress(done, self.size)

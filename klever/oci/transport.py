@@ -1,6 +1,6 @@
-"""Raw HTTP for blobs: one connection per request, blocks of 256 KiB, a deadline, credentials for one origin only.
+"""Plain HTTP for blobs: one connection per request, blocks of 256 KiB, a deadline, credentials for one origin only.
 
-`http.client` moves bytes at a third less CPU than requests, and holds one block in memory.
+`http.client` needs a third less CPU than requests, and keeps one block in memory.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from klever.errors import DeadlineError, UnavailableError
 from klever.oci.auth import Authenticator
 from klever.oci.blobs import BLOCK
 from klever.oci.registries import Endpoint
-from klever.oci.responses import MAX_ERROR, TransientError, error_of
+from klever.oci.responses import MAX_ERROR, TransientError, response_error
 from klever.oci.sockets import SocketConnection
 
 __all__ = ["Body", "Deadline", "Response", "Transport", "follow", "origin"]
@@ -30,14 +30,14 @@ _MAX_REDIRECTS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A request's body of `size` bytes; `write` is called with what sends one block of it."""
+    """A request's body of `size` bytes. `write` receives a function that sends one block."""
 
     size: int
     write: Callable[[Callable[[memoryview], None]], None]
 
 
 class Deadline:
-    """A moment that a call may last to, and the timeout of each wait until then; seconds."""
+    """The deadline of a call, and the timeout of each wait until then; in seconds."""
 
     def __init__(self, seconds: float, idle: float) -> None:
         self._end = time.monotonic() + seconds
@@ -45,7 +45,7 @@ class Deadline:
         self._idle = idle
 
     def left(self, what: str) -> float:
-        """Seconds that the next wait may take; raises `DeadlineError`."""
+        """Return the seconds that the next wait may take. Raises `DeadlineError`."""
         left = self._end - time.monotonic()
         if left <= 0:
             raise DeadlineError(f"{what}: not finished within {self._seconds:.0f} s")
@@ -54,7 +54,7 @@ class Deadline:
 
 @dataclass(slots=True)
 class Response:
-    """An answer whose body is still to be read; a context manager that closes its connection."""
+    """A response whose body is not read yet. A context manager that closes its connection."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -77,7 +77,7 @@ class Response:
         self._connection.close()
 
     def read(self, count: int = BLOCK) -> bytes:
-        """At most `count` bytes, none at the end; raises `TransientError` if the connection breaks."""
+        """Return at most `count` bytes, none at the end. Raises `TransientError` if the connection breaks."""
         try:
             self._socket.settimeout(self.deadline.left(self.url))
             return self._answer.read(count)
@@ -85,14 +85,14 @@ class Response:
             raise TransientError(f"{self.url}: the connection broke: {error}") from error
 
     def expect(self, *statuses: int) -> Self:
-        """This answer if it has one of `statuses`; raises what the answer means otherwise."""
+        """Return this response if it has one of `statuses`. Raises its error otherwise."""
         if self.status in statuses:
             return self
-        raise error_of(self.status, self.read(MAX_ERROR), self.url)
+        raise response_error(self.status, self.read(MAX_ERROR), self.url)
 
 
 class Transport:
-    """Requests to one endpoint, authenticated, and to where it redirects, without credentials."""
+    """Sends requests to one endpoint with credentials, and to redirect targets without them."""
 
     def __init__(self, endpoint: Endpoint, authenticator: Authenticator) -> None:
         self._home = origin(endpoint.base)
@@ -109,7 +109,7 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         body: Body | None = None,
     ) -> Response:
-        """Send one request; answers a challenge once, follows redirects of a GET.
+        """Send one request. Answers one challenge, and follows redirects of a GET.
 
         Raises `TransientError` if the registry cannot be reached or the connection breaks, `DeadlineError`.
         """
@@ -129,7 +129,7 @@ class Transport:
         raise UnavailableError(f"{_shown(url)}: too many redirects")
 
     def _following(self, method: str, url: str, response: Response, challenged: bool) -> str | None:
-        """The URL to send the request to again after this answer; None if it is the one."""
+        """Return the URL for the next request; None if this response is final."""
         if response.status == 401 and not challenged and origin(url) == self._home:
             return url if self._auth.answer(response.headers.get("WWW-Authenticate", "")) else None
         if response.status in _REDIRECTS and method == "GET":
@@ -143,7 +143,7 @@ class Transport:
         connection = self._connection(url, deadline.left(shown))
         try:
             connection.connect()
-            sock: socket.socket = connection.sock  # kept: the answer may take it from the connection
+            sock: socket.socket = connection.sock  # kept, because the response may take it from the connection
             self._put_head(connection, method, url, _sized(headers, body))
             answer = _exchange(connection, sock, deadline, shown, body)
         except (OSError, http.client.HTTPException) as error:
@@ -175,13 +175,13 @@ class Transport:
 
 
 def origin(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port: what credentials are bound to."""
+    """Return scheme, host and port, to which credentials are bound."""
     parts = urlsplit(url)
     return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def _shown(url: str) -> str:
-    """The URL without its query, which may hold a signature that is as good as a password."""
+    """Return the URL without its query, which may contain a signature that is as secret as a password."""
     return url.partition("?")[0]
 
 
@@ -201,7 +201,7 @@ def _exchange(
         if body is not None:
             body.write(send)
     except (BrokenPipeError, ConnectionResetError) as error:
-        broken = error  # the registry may have said why before it hung up
+        broken = error  # the registry may have sent an error before it closed the connection
     sock.settimeout(deadline.left(url))
     answer = connection.getresponse()
     if broken is not None and answer.status < 400:
@@ -210,10 +210,10 @@ def _exchange(
 
 
 def follow(url: str, location: str) -> str:
-    """The URL that a Location header leads to from `url`; raises `UnavailableError` for none, or from https to http."""
+    """Return the URL of a Location header. Raises `UnavailableError` if it is missing or leads from https to http."""
     target = urljoin(url, location)
     if not location or urlsplit(target).scheme not in {"https", urlsplit(url).scheme}:
-        raise UnavailableError(f"{_shown(url)}: leads on to {_shown(location)!r}, which is not followed")
+        raise UnavailableError(f"{_shown(url)}: refused to follow the redirect to {_shown(location)!r}")
     return target
 
 

@@ -1,9 +1,9 @@
-"""Processes that outlive the control plane: each under a shim of its own, found again by its record.
+"""Processes that outlive the control plane. Each runs under its own shim and is found again by its record.
 
     ROOT/ID/state.json …    one directory per process, kept by its shim (`klever.process.shim` lists the files)
 
-A control plane that starts again lists the records, and so adopts what runs. Nothing here knows the purpose of a
-process: its owner puts that into labels.
+A control plane that restarts lists the records and so adopts the running processes. This package does not know the
+purpose of a process: its owner puts that into labels.
 """
 
 from __future__ import annotations

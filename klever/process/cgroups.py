@@ -1,9 +1,9 @@
 """The cgroups that limit processes: memory, CPU time and the number of tasks.
 
-Klever makes and removes groups of its own, and changes no other. It makes a group of version 1 below the platform's,
-so that the limits above hold too. Version 2 allows no groups beside processes: there root makes them at the top, and
-another user in the nearest group above the platform's that is delegated to it.
-Source: cgroups(7), the kernel's admin-guide/cgroup-v1 and admin-guide/cgroup-v2.
+Klever creates and removes its own groups, and changes no others. In version 1 it creates groups below the platform's,
+so that the limits above also apply. Version 2 allows no subgroups in a group with processes: there root creates them at
+the top, and another user in the nearest group above the platform's that is delegated to it. Source: cgroups(7), the
+kernel's admin-guide/cgroup-v1 and admin-guide/cgroup-v2.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Cgroups:
-    """Where groups are made. `parents` has a directory for each controller that works on this machine."""
+    """The place for groups. `parents` has a directory for each controller that works on this machine."""
 
     version: int
     parents: Mapping[str, Path]
@@ -93,10 +93,10 @@ def group_name(directory: Path) -> str:
 
 
 def find(root: Path = _ROOT, own: Path = _OWN) -> Cgroups | None:
-    """Return where this process may make groups; None if it may nowhere.
+    """Return the place where this process may create groups; None if there is none.
 
-    `root` is where the hierarchies are mounted, `own` lists the groups of this process. A process joins a group at
-    each place to try it.
+    `root` is where the hierarchies are mounted, `own` lists the groups of this process. The function tries each place
+    with a process that joins a group.
     """
     paths = _own_groups(own)
     if (root / "cgroup.controllers").exists():
@@ -117,7 +117,7 @@ def _version_2(root: Path, path: str) -> Iterator[Cgroups]:
 
 
 def _own_groups(file: Path) -> dict[str, str]:
-    """Return this process's groups by controller; that of version 2 has the name ''."""
+    """Return this process's groups by controller. The group of version 2 has the name ''."""
     groups: dict[str, str] = {}
     for line in _read(file).splitlines():
         _, controllers, path = line.split(":", 2)
@@ -144,12 +144,12 @@ def _works(parent: Path) -> bool:
 
 
 def members(groups: Iterable[Path]) -> set[int]:
-    """Return the processes in groups, without those that are invisible here, which the kernel lists as 0."""
+    """Return the processes in groups, without invisible ones, which the kernel lists as 0."""
     return {int(number) for group in groups for number in _read(group / "cgroup.procs").split()} - {0}
 
 
 def remove(groups: Iterable[Path]) -> None:
-    """Remove groups whose processes have ended or are about to end. One that the kernel keeps stays. Blocks.
+    """Remove groups whose processes have ended or are ending. A group that the kernel still uses stays. Blocks.
 
     It polls, because the kernel does not announce when a group of version 1 can be removed.
     """
@@ -165,7 +165,7 @@ def remove(groups: Iterable[Path]) -> None:
 
 
 def _read(file: Path) -> str:
-    """Return the content of a file; "" if the kernel does not have it, and then its controller is not used."""
+    """Return the content of a file; "" if the kernel lacks it, so that its controller is not used."""
     try:
         return file.read_text()
     except OSError:

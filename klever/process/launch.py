@@ -21,7 +21,7 @@ _SHIM: Final = Path(shim.__file__).with_name("__main__.py")
 
 
 async def run_shim(spec: ProcessSpec, run: Run, directory: Path) -> str:
-    """Start a shim; returns its answer (`klever.process.shim.main`). Raises `UnavailableError`."""
+    """Start a shim. Return its answer (`klever.process.shim.main`). Raises `UnavailableError`."""
     try:
         starter = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", str(_SHIM), str(directory)),
@@ -48,5 +48,5 @@ def start_error(process_id: str, answer: str) -> UnavailableError | ExhaustedErr
     if word != "error" or not number.isdecimal():
         return UnavailableError(f"process {process_id}: its shim failed:\n{answer}")
     if int(number) in {errno.ENOSPC, errno.EDQUOT}:
-        return ExhaustedError(f"process {process_id}: no room for its record: the disk is full", reason="DISK_FULL")
+        return ExhaustedError(f"process {process_id}: the disk is full: cannot write its record", reason="DISK_FULL")
     return UnavailableError(f"process {process_id}: {os.strerror(int(number))}")

@@ -17,7 +17,7 @@ __all__ = ["read_log"]
 
 _POLL_S: Final = 0.1
 _CHUNK: Final = 65536
-"""Bytes read at a time. A longer line is yielded in pieces of at least this size."""
+"""How many bytes are read at a time. A longer line is yielded in pieces of at least this size."""
 
 
 async def read_log(directory: Path, *, tail: int | None, running: Callable[[], bool]) -> AsyncIterator[str]:
@@ -60,12 +60,12 @@ class _Log:
         """The bytes after the last line break."""
 
     def read(self) -> list[str]:
-        """Return some lines that were not read yet; none at the current end."""
+        """Return some unread lines; none at the current end."""
         with self._lock:
             return [] if self._closed else self._lines()
 
     def close(self) -> None:
-        """Close the files. A thread that still reads, for a caller that has gone, opens none afterwards."""
+        """Close the files. A thread that still reads for a caller that has gone then opens no others."""
         with self._lock:
             self._closed = True
             for file in self._files:
@@ -87,7 +87,7 @@ class _Log:
                 return chunk
             if len(self._files) == 1 and not self._rotated():
                 return b""
-            # What was read to its end may have grown before it was rotated away.
+            # A part that was read to its end may have grown before it was rotated.
             chunk = self._files[0].read(_CHUNK)
             if chunk:
                 return chunk
@@ -95,7 +95,7 @@ class _Log:
         return b""
 
     def _open(self) -> bool:
-        """Open the existing parts, the newer first, so that a rotation loses none; returns whether any is open."""
+        """Open the existing parts, newest first, so that a rotation loses none. Return whether any is open."""
         for path in (self._current, self._old):
             with suppress(FileNotFoundError):
                 file = path.open("rb", buffering=0)
@@ -106,7 +106,7 @@ class _Log:
         return bool(self._files)
 
     def _rotated(self) -> bool:
-        """Open the part that is newer than the one being read; returns whether there is one."""
+        """Open the part that is newer than the current one. Return whether there is one."""
         with suppress(FileNotFoundError):
             newer = self._current.open("rb", buffering=0)
             if not _same(newer, self._files[0]):

@@ -30,17 +30,17 @@ _BUSY_POLL_S: Final = 0.02
 _TERMINATION: Final = "termination"
 _LOG_BYTES: Final = 10 << 20
 _USERS: Final = range(61184, 65520)
-"""User ids that belong to nobody: systemd's range for dynamic users."""
+"""User ids without an owner: systemd's range for dynamic users."""
 _STOP_SLACK_S: Final = 5.0
 """Seconds beyond the grace time that a shim may take to end its descendants, before it is killed itself."""
 
 
 class ProcessManager:
-    """The processes whose records are below `root`. One manager of a data directory acts.
+    """The processes whose records are below `root`. Only one manager of a data directory acts at a time.
 
-    If several take turns, `may_act` returns whether it is this one's turn. `confinement` enforces sandboxes, and
-    `cgroups` limits. Without cgroups the shims enforce limits, as far as watching can. A log is rotated at `log_bytes`,
-    unless its process has a size of its own.
+    `may_act` returns whether this manager is the one. `confinement` enforces sandboxes, and `cgroups` limits. Without
+    cgroups the shims enforce limits, by polling. A log is rotated at `log_bytes`, unless its process specifies another
+    size.
     """
 
     def __init__(
@@ -61,16 +61,16 @@ class ProcessManager:
     # Reading
 
     def directory(self, process_id: str) -> Path:
-        """Return the process's own directory, which exists from `start` to `remove`.
+        """Return the directory of a process, which exists from `start` to `remove`.
 
-        Files of the owner go into subdirectories. The owner may make it before the start. Raises `InvalidError` for an
-        invalid id.
+        Files of the owner go into subdirectories. The owner may create it before the start. Raises `InvalidError` for
+        an invalid id.
         """
         check_id(process_id)
         return self.root / process_id
 
     def get(self, process_id: str) -> ProcessState | None:
-        """Return the process as it is now, from its record."""
+        """Return the current state of the process, from its record."""
         record = self._record(process_id)
         return record.state() if record else None
 
@@ -81,15 +81,17 @@ class ProcessManager:
     # Changes
 
     def check(self, process_id: str) -> None:
-        """Raise `UnavailableError` if another control plane looks after the process and its owner's files.
+        """Raise `UnavailableError` if another control plane manages the process and its owner's files.
 
-        A control plane that stood still while another took over notices here, before it changes anything.
+        A control plane that was suspended while another took over finds out here, before it changes anything.
         """
         if not self._may_act():
-            raise UnavailableError(f"process {process_id} belongs to another control plane: this one lost the lead")
+            raise UnavailableError(
+                f"process {process_id} belongs to another control plane: this one is no longer the leader"
+            )
 
     async def start(self, spec: ProcessSpec) -> ProcessState:
-        """Start the process, unless it runs already, with whatever specification.
+        """Start the process, unless it already runs, with any specification.
 
         Return when it runs, or with phase Exited and reason StartError if the program cannot be started. A process that
         has ended is started again in the same directory, and its log continues. Raises `ExhaustedError` if the disk has
@@ -110,23 +112,23 @@ class ProcessManager:
             async with asyncio.timeout(_START_S):
                 record = await self._launch(spec, directory)
         except TimeoutError as error:
-            await self.stop(spec.id)  # it may run all the same
+            await self.stop(spec.id)  # it may still have started
             raise DeadlineError(f"process {spec.id} did not start within {_START_S:g} s") from error
         self._watcher.add(record)
         self._watcher.tell(spec.id)
         return record.state()
 
     async def stop(self, process_id: str, *, grace_s: float | None = None) -> None:
-        """End the process with all its descendants, and return when none of them runs. Its record stays.
+        """End the process and all its descendants, and return when none of them runs. Its record stays.
 
-        `grace_s` replaces the specification's. Nothing happens if the process has ended, or is unknown.
+        `grace_s` replaces that of the specification. Does nothing if the process has ended or is unknown.
         """
         self.check(process_id)
         record = self._record(process_id)
         if record is None:
             return
         grace_s = record.state().spec.grace_s if grace_s is None else grace_s
-        with suppress(OSError):  # on a full disk the specification's grace time counts
+        with suppress(OSError):  # on a full disk, the specification's grace time applies
             (record.directory / GRACE).write_text(str(grace_s))
         await end_shim(record, grace_s + _STOP_SLACK_S)
         newer = self._record(process_id)
@@ -134,7 +136,7 @@ class ProcessManager:
             await end_orphans(record)
 
     async def remove(self, process_id: str) -> None:
-        """Stop the process and delete its directory with its record, its logs, and the owner's files."""
+        """Stop the process and delete its directory with its record, its logs and the owner's files."""
         await self.stop(process_id)
         directory = self.directory(process_id)
         with disk_errors(directory):
@@ -153,7 +155,7 @@ class ProcessManager:
     ) -> AsyncIterator[str]:
         """Yield the last `tail` lines of output (None: all that are kept).
 
-        With `follow`, also yield new lines, until `ended` is true of the process or it is removed. Raises
+        With `follow`, also yield new lines until `ended` is true for the process or it is removed. Raises
         `NotFoundError`.
         """
         if self._record(process_id) is None:
@@ -166,10 +168,10 @@ class ProcessManager:
         return read_log(self.directory(process_id), tail=tail, running=running)
 
     async def watch(self) -> AsyncIterator[str]:
-        """Yield the ids of processes that were started or removed, or that ended; never ends by itself.
+        """Yield the ids of processes that were started or removed, or that ended. Never ends by itself.
 
-        It begins with all ids. An id stands for any number of changes: read the state of the process. What a lost shim
-        left behind is ended before its id is yielded.
+        It begins with all ids. An id stands for any number of changes: read the state of the process. The remains of a
+        lost shim are ended before its id is yielded.
         """
         with self._watcher.subscribe() as changes:
             for record in self._records():
@@ -186,7 +188,7 @@ class ProcessManager:
                 yield record
 
     async def _launch(self, spec: ProcessSpec, directory: Path) -> Record:
-        """Start a shim, unless one has the directory; returns the record of the one that lives."""
+        """Start a shim, unless the directory has a live one. Return the record of the live shim."""
         run = await asyncio.to_thread(self._run, spec, directory)
         while True:
             answer = await run_shim(spec, run, directory)
@@ -197,10 +199,10 @@ class ProcessManager:
                 raise start_error(spec.id, answer)
             if record and record.shim and not record.exited:
                 return record
-            await asyncio.sleep(_BUSY_POLL_S)  # a shim that is about to write its record, or has recorded the end
+            await asyncio.sleep(_BUSY_POLL_S)  # a shim that has not written its record yet, or has recorded the end
 
     def _run(self, spec: ProcessSpec, directory: Path) -> Run:
-        """Return what the shim starts. Make the directories that a sandboxed process owns."""
+        """Return what the shim starts. Create the directories that a sandboxed process owns."""
         if spec.sandbox is None:
             termination = f"{directory}/{_TERMINATION}"
             env = {**spec.env, OWNER: str(directory), TERMINATION_LOG: termination}
@@ -225,7 +227,7 @@ class ProcessManager:
         )
 
     def _user(self, spec: ProcessSpec) -> int:
-        """Return a user id that no other process of Klever has. A process that starts again keeps its own."""
+        """Return a user id that no other process of Klever has. A restarted process keeps its id."""
         known = self._record(spec.id)
         if known and known.user:
             return known.user
@@ -234,9 +236,9 @@ class ProcessManager:
 
 
 def _own(directory: Path, user: int) -> None:
-    """Make a directory that a user owns, with everything in it."""
+    """Create a directory if it is missing, and make a user the owner of it and its content."""
     directory.mkdir(parents=True, exist_ok=True)
-    directory.chmod(0o711)  # a sandbox's root without capabilities enters it; the directory above is closed to others
+    directory.chmod(0o711)  # root without capabilities, in a sandbox, must enter it; the directory above is closed
     for top, directories, files in os.walk(directory):
         for path in (top, *(f"{top}/{name}" for name in (*directories, *files))):
             if os.lstat(path).st_uid != user:

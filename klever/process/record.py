@@ -1,4 +1,4 @@
-"""The specification and the state of a process, and the record of both that its shim keeps."""
+"""The specification and state of a process, and the record of both that its shim keeps."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
-    """A process to run. It gets everything from here, and inherits nothing but resource limits.
+    """A process to run. It inherits only resource limits from the platform.
 
     `id` names the process and its directory: letters, digits, `.`, `_` and `-`, at most 200, the first one a letter or
-    digit. `argv[0]` is looked up on PATH of `env`. `cwd` None is `/`. `labels` are for the owner, to recognise the
-    process after a restart. With `restart` the shim starts an ended child again, with backoff. `grace_s` is the time
-    from SIGTERM to SIGKILL, `timeout_s` the wall-clock limit in seconds, `memory_bytes` the limit of resident memory
-    of the child with its descendants, `cpu` the limit of CPU time in cores, `log_bytes` the size at which the log is
-    rotated (one older part is kept), None for the manager's. `sandbox` says what the process may see; None for parts of
-    the platform itself.
+    digit. `argv[0]` is looked up on PATH of `env`. `cwd` None is `/`. By `labels` the owner recognizes the process
+    after a restart. With `restart` the shim restarts an ended child, with backoff. `grace_s` is the time from SIGTERM
+    to SIGKILL, `timeout_s` the wall-clock limit in seconds, `memory_bytes` the limit of resident memory of the child
+    with its descendants, `cpu` the limit of CPU time in cores, `log_bytes` the size at which the log is rotated (one
+    older part is kept), None for the manager's. `sandbox` says what the process may see; None for parts of the platform
+    itself.
     """
 
     id: str
@@ -56,24 +56,24 @@ class ProcessSpec:
     def __post_init__(self) -> None:
         check_id(self.id)
         if not self.argv:
-            raise InvalidError(f"process {self.id}: argv is empty")
+            raise InvalidError(f"process {self.id}: argv must not be empty")
         if self.log_bytes is not None and self.log_bytes <= 0:
-            raise InvalidError(f"process {self.id}: log_bytes {self.log_bytes} is not positive")
+            raise InvalidError(f"process {self.id}: log_bytes must be positive, not {self.log_bytes}")
         if self.cpu is not None and self.cpu <= 0:
-            raise InvalidError(f"process {self.id}: cpu {self.cpu:g} is not positive")
+            raise InvalidError(f"process {self.id}: cpu must be positive, not {self.cpu:g}")
         for word in (*self.argv, *self.env, *self.env.values()):
             if "\0" in word:
-                raise InvalidError(f"process {self.id}: a NUL character in argv or env")
+                raise InvalidError(f"process {self.id}: argv and env must not contain a NUL character")
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessState:
-    """A process as its record describes it.
+    """The state of a process in its record.
 
     `exit_code` is 128 + N after signal N. `message` is what the process wrote to the file named by its variable
-    KLEVER_TERMINATION_LOG (the first 4 KiB), else how it failed and the last lines of its log. A process whose shim
-    has gone without a record of the end is Exited, with reason Error and message "lost: …". While a process with
-    `restart` waits to be started again, its phase is Starting, and its last exit is kept.
+    KLEVER_TERMINATION_LOG (the first 4 KiB), otherwise how it failed and the last lines of its log. A process whose
+    shim has gone without recording the end is Exited, with reason Error and message "lost: …". While a process with
+    `restart` waits for its restart, its phase is Starting and its last exit is kept.
     """
 
     spec: ProcessSpec
@@ -86,17 +86,17 @@ class ProcessState:
     message: str = ""
     restarts: int = 0
     level: Level | None = None
-    """How strongly the process is confined; None for a part of the platform."""
+    """The level of the sandbox; None for a part of the platform."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a shim starts for a process: the process itself, or the sandbox that runs it.
+    """The program that a shim starts for a process: the process itself, or the sandbox that runs it.
 
     `termination` is the file of the termination message. `write`, `write_bytes` and `processes` are the sandbox's
     limits; no file, on disk or in memory, grows beyond its limit of disk. `user` is the user id of the payload, None
-    for the platform's; `level` is empty without a sandbox. `groups` are its cgroups by
-    controller: the shim watches the limits that have none.
+    for the platform's; `level` is empty without a sandbox. `groups` are its cgroups by controller. The shim watches the
+    limits without a cgroup.
     """
 
     command: Command
@@ -125,14 +125,14 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A shim's record as it stands on disk."""
+    """A shim's record on disk."""
 
     directory: Path
     content: Mapping[str, Any]
 
     @classmethod
     def read(cls, directory: Path) -> Record | None:
-        """Return the record in a directory, None if there is none, or if a power loss damaged it."""
+        """Return the record in a directory; None if there is none or a power loss damaged it."""
         try:
             content = json.loads((directory / STATE).read_bytes())
         except (OSError, ValueError):
@@ -158,17 +158,17 @@ class Record:
 
     @property
     def exited(self) -> bool:
-        """Whether the end of the process is recorded."""
+        """Whether the record has the end of the process."""
         return bool(self.content["phase"] == "Exited")
 
     def state(self) -> ProcessState:
-        """Return the state of the process, which cannot run if its shim has gone."""
+        """Return the state of the process, which has ended if its shim has gone."""
         values = self.content
         spec = spec_from_json(values["spec"])
         started_at, exited_at = _time(values["started_at"]), _time(values["exited_at"])
         level = Level(values["level"]) if values.get("level") else None
         if not self.exited and self.shim is None:
-            newer = Record.read(self.directory)  # the end may have been recorded since
+            newer = Record.read(self.directory)  # the shim may have recorded the end since
             if newer is not None and newer.exited:
                 return newer.state()
             restarts = values["restarts"]
@@ -188,7 +188,7 @@ class Record:
 
 
 def check_id(process_id: str) -> None:
-    """Raise `InvalidError` unless the id can be a directory's name."""
+    """Raise `InvalidError` if the id cannot be the name of a directory."""
     if not _ID.fullmatch(process_id):
         raise InvalidError(
             f"invalid process id {process_id!r}: expected letters, digits, '.', '_' and '-', at most 200"

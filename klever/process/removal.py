@@ -1,4 +1,4 @@
-"""Deletes directories in which a payload wrote. It chose their depth, and the modes of what is in them."""
+"""Deletes directories in which a payload wrote, whatever their depth and the modes of their files."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _TIMEOUT_S: Final = 600.0
 
 
 def remove_tree(directory: Path) -> None:
-    """Delete a directory with everything in it, if it exists. Links are not followed. Raises `OSError`.
+    """Delete a directory and its content, if it exists. Follows no links. Raises `OSError`.
 
     `shutil.rmtree` raises `RecursionError` for a deep tree; rm(1) has no such limit.
     """
     answer = _run("rm", "-rf", "--", str(directory))
     if answer.returncode and os.path.lexists(directory):
-        # A payload with the user of the platform may have closed directories to itself.
+        # A payload that runs as the platform's user may have removed its own permissions on directories.
         _run("chmod", "-R", "u+rwX", "--", str(directory))
         answer = _run("rm", "-rf", "--", str(directory))
     if answer.returncode and os.path.lexists(directory):

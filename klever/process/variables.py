@@ -1,4 +1,4 @@
-"""Environment variables as Kubernetes writes them, for what runs as a process of this machine."""
+"""Environment variables in the form of Kubernetes, for processes of this machine."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["check_variables", "variables"]
 
 
 def variables(env: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Return the values by name; `check_variables` finds nothing wrong with them."""
+    """Return the values by name. The variables must have passed `check_variables`."""
     return {variable["name"]: variable.get("value", "") for variable in env}
 
 
 def check_variables(env: Iterable[Mapping[str, Any]]) -> Iterator[FieldViolation]:
-    """Yield why a process cannot have a variable, at paths such as `env[NAME].value`."""
+    """Yield the variables that a process cannot have, at paths such as `env[NAME].value`."""
     for variable in env:
         where = f"env[{variable['name']}]"
         if "valueFrom" in variable:

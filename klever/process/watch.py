@@ -1,4 +1,4 @@
-"""Waiting for the end of shims, by pidfd."""
+"""Waits for the end of shims with pidfds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KILL_S = 5.0
 
 
 class Watcher:
-    """Tells subscribers which processes changed. Without subscribers it watches no shim."""
+    """Notifies subscribers of changed processes. Without subscribers it watches no shim."""
 
     def __init__(self) -> None:
         self._subscribers: Broadcast[str] = Broadcast()
@@ -38,11 +38,11 @@ class Watcher:
                     self._close(process_id)
 
     def tell(self, process_id: str) -> None:
-        """Tell that a process changed."""
+        """Notify subscribers of a changed process."""
         self._subscribers.tell(process_id)
 
     def add(self, record: Record) -> None:
-        """Tell that a process changed, now and when its shim has ended."""
+        """Notify subscribers of a changed process, now and when its shim has ended."""
         if not self._subscribers:
             return
         process_id = record.directory.name
@@ -82,7 +82,7 @@ class Watcher:
 async def end_shim(record: Record, timeout_s: float) -> None:
     """Send SIGTERM to the record's shim and wait for its end. Kill it after `timeout_s` seconds.
 
-    Nothing happens if it has ended. Raises `UnavailableError` if it survives SIGKILL.
+    Does nothing if it has ended. Raises `UnavailableError` if it survives SIGKILL.
     """
     handle = _open_shim(record)
     if handle is None:
@@ -92,20 +92,20 @@ async def end_shim(record: Record, timeout_s: float) -> None:
         if not await _wait(handle, timeout_s):
             _signal(handle, signal.SIGKILL)
             if not await _wait(handle, _KILL_S):
-                raise UnavailableError(f"process {record.directory.name} does not end: the kernel keeps it")
+                raise UnavailableError(f"process {record.directory.name} did not end after SIGKILL")
     finally:
         os.close(handle)
     _reap(record)
 
 
 def _reap(record: Record) -> None:
-    """Take the exit status of an ended shim, if this process is init (the first process of a container)."""
+    """Reap an ended shim if this process is init (the first process of a container)."""
     with suppress(ChildProcessError):
         os.waitpid(record.content["shim_pid"], os.WNOHANG)
 
 
 def _open_shim(record: Record) -> int | None:
-    """Return a pidfd of the record's shim, None if it has ended."""
+    """Return a pidfd of the record's shim; None if it has ended."""
     pid = record.shim
     if pid is None:
         return None
@@ -113,7 +113,7 @@ def _open_shim(record: Record) -> int | None:
         handle = os.pidfd_open(pid)
     except ProcessLookupError:
         return None
-    if record.shim is None:  # the number may have been given to another process in between
+    if record.shim is None:  # another process may have got the number in between
         os.close(handle)
         return None
     return handle

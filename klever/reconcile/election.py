@@ -102,7 +102,7 @@ class Election:
                 await self._attempt(self._renew, self._renewed + self._deadline - time.monotonic())
             if not self.leads():
                 self._renewed = float("-inf")
-                raise UnavailableError(f"{self.identity} leads no longer: {self._why()}")
+                raise UnavailableError(f"{self.identity} is no longer the leader: {self._why()}")
 
     async def release(self) -> None:
         """Give the lease up, so that another need not wait for its end."""

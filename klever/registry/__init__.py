@@ -2,8 +2,8 @@
 
     server -> app -> handlers_* -> registry -> index, uploads, content
 
-`registry` is the registry itself, usable in process; the files above it speak HTTP. Content lies on disk by digest,
-everything else (which repository may read which blob, manifests, tags) in one SQLite database beside it.
+`registry` is the registry itself, usable in process; the modules above it speak HTTP. Content is on disk by digest. One
+SQLite database next to it holds everything else: which repository may read which blob, manifests, tags.
 
-Stands on `klever.oci`. Forbidden here: the object store, kinds and controllers, Kubernetes, environment variables.
+Depends on `klever.oci`. Must not import the object store, kinds and controllers, Kubernetes, environment variables.
 """

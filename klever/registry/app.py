@@ -1,4 +1,4 @@
-"""The registry as an aiohttp application: one table of routes with the verb each needs, one mapping of errors."""
+"""The registry as an aiohttp application: one table of routes with the verb that each needs, one mapping of errors."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One row of the table: what is asked, what the caller must be allowed, who answers."""
+    """One row of the table: the request, the permission that it needs, and its handler."""
 
     method: str
     path: str
@@ -46,7 +46,7 @@ class Route:
 
 
 def routes(registry: Registry, access: Access, metrics: Metrics, limits: Limits = DEFAULTS) -> list[Route]:
-    """Everything that the registry answers."""
+    """Return the routes of the registry."""
     uploads = UploadHandlers(registry.blobs, access, metrics, limits)
     blobs = BlobHandlers(registry.blobs)
     manifests = ManifestHandlers(registry, metrics, limits)
@@ -72,7 +72,7 @@ def routes(registry: Registry, access: Access, metrics: Metrics, limits: Limits 
 
 
 def application(registry: Registry, access: Access, metrics: Metrics, *, limits: Limits = DEFAULTS) -> web.Application:
-    """The application; its handlers run on the plain asyncio loop, where files are sent by the kernel."""
+    """Return the application. Its handlers run on the plain asyncio loop, where the kernel sends files."""
     app = web.Application(middlewares=[_errors])
     for route in routes(registry, access, metrics, limits):
         app.router.add_route(route.method, route.path, _guarded(route, access))
@@ -103,7 +103,7 @@ def _guarded(route: Route, access: Access) -> Handler:
 
 @web.middleware
 async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """The one place where an error becomes an answer."""
+    """Turn every error into a response."""
     try:
         return await handler(request)
     except KleverError as error:
@@ -118,4 +118,4 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         )
     except Exception:  # noqa: BLE001  # a fault of ours must not say more than this to a client
         _log.exception("%s %s", request.method, request.path)
-        return error_response(500, "UNKNOWN", "the registry failed; its log says why")
+        return error_response(500, "UNKNOWN", "internal error of the registry; see its log")

@@ -1,4 +1,4 @@
-"""What each request of the registry needs."""
+"""The permission that each request of the registry needs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from klever.auth import Resource
 __all__ = ["Verb", "repository_resource"]
 
 Verb = Literal["login", "pull", "push", "delete"]
-"""`login`, asked of `/v2/`, is the question whether the credentials are good; listing repositories is a `pull`."""
+"""`login`, for `/v2/`, only checks the credentials; listing repositories is a `pull`."""
 
 
 def repository_resource(repository: str) -> Resource:

@@ -1,4 +1,4 @@
-"""A blob's file as an answer, moved by the kernel, and complete only if the file matches its digest."""
+"""A blob's file as a response. The kernel sends it, and it completes only if the file matches its digest."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from klever.registry.blobs import Blob
 __all__ = ["BlobResponse"]
 
 _HELD: Final = 256 << 10
-"""Last bytes of an answer that wait for the check; they are all of a small one."""
+"""The last bytes of a response wait for the check. A small response waits as a whole."""
 _SILENCE: Final = 10.0
-"""Seconds after which something is sent, however long the check takes."""
+"""Seconds between bytes while the check runs, so that no peer or proxy times out."""
 
 _log = logging.getLogger(__name__)
 
@@ -26,9 +26,9 @@ _log = logging.getLogger(__name__)
 class BlobResponse(web.FileResponse):
     """The file of `blob`, or the range of it that a request asks for.
 
-    While the blob's check runs, everything but the last bytes is sent beside it. They follow when the whole file is
-    known to match its digest, whatever the range; otherwise the connection breaks, and no client can take what it
-    received for complete.
+    While the blob's check runs, all bytes but the last ones are sent. The last ones follow when the whole file is known
+    to match its digest, whatever the range. Otherwise the connection breaks, so that no client takes the response for
+    complete.
     """
 
     def __init__(self, blob: Blob, headers: Mapping[str, str]) -> None:
@@ -42,11 +42,11 @@ class BlobResponse(web.FileResponse):
         writer = await web.StreamResponse.prepare(self, request)
         transport = request.transport
         if writer is None or transport is None:
-            raise ConnectionResetError("the client went away")
+            raise ConnectionResetError("the client closed the connection")
         body = _Body(transport, fobj, offset, count)
         await body.send(count - _HELD)
         while not await _is_finished(self._check):
-            await body.send(min(1, body.left - 1))  # one byte now and then: nobody on the way must think us dead
+            await body.send(min(1, body.left - 1))  # keeps the client and proxies from timing out
         if not _passed(self._check):
             transport.abort()
             raise ConnectionResetError("the blob is damaged")
@@ -56,7 +56,7 @@ class BlobResponse(web.FileResponse):
 
 
 class _Body:
-    """The `left` bytes of an open file from `offset` on, sent as they are asked for."""
+    """The `left` bytes of an open file from `offset` on, sent piece by piece."""
 
     def __init__(self, transport: asyncio.Transport, file: IO[Any], offset: int, left: int) -> None:
         self._transport = transport

@@ -1,4 +1,4 @@
-"""The blobs of all repositories: who may read which, how they come, and how the unused and the damaged go."""
+"""The blobs of all repositories: access, uploads, and the removal of unused and damaged ones."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ __all__ = ["Blob", "Blobs", "Collected"]
 
 _BATCH: Final = 1000
 _AT_ONCE: Final = 1 << 20
-"""Bytes of a blob that is verified before it is answered for: a millisecond's work."""
+"""A blob of at most so many bytes is verified before the response: a millisecond's work."""
 _PATIENCE: Final = 2.0
-"""Seconds that a client waits for a blob to be verified that it would not push again."""
+"""Seconds that a client waits for the verification of an existing blob before it skips its push."""
 _NAMED: Final = 5
-"""Repositories of a damaged blob that the log names."""
+"""How many repositories of a damaged blob the log names."""
 
 _log = logging.getLogger(__name__)
 
@@ -42,8 +42,8 @@ _log = logging.getLogger(__name__)
 class Blob:
     """A blob that a repository may read: its file, and its size in bytes.
 
-    `check` is None if the file is known to match its digest. Otherwise it is the check that runs: whoever sends the
-    content must not complete it before the result is True.
+    `check` is None if the file is known to match its digest. Otherwise it is the running check: a sender must not
+    complete the content before the result is True.
     """
 
     path: Path
@@ -53,7 +53,7 @@ class Blob:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What a collection removed."""
+    """The result of a collection."""
 
     links: int
     blobs: int
@@ -63,8 +63,8 @@ class Collected:
 class Blobs:
     """Blobs by repository and digest.
 
-    A blob that no manifest of its repository needs goes `grace` seconds after it was pushed, mounted, or asked for:
-    the time that a client has between a blob and the manifest that lists it.
+    A blob that no manifest of its repository needs is removed `grace` seconds after it was last pushed, mounted or
+    requested. A client must push the manifest that lists a blob within this time.
     """
 
     def __init__(
@@ -87,17 +87,17 @@ class Blobs:
         self._clock = clock
         self._verifier = Verifier(self._content, threads, self._set_aside)
         self.damaged = 0
-        """Blobs that were set aside since the start."""
+        """How many blobs were quarantined since the start."""
         self._locks: WeakValueDictionary[Digest, asyncio.Lock] = WeakValueDictionary()
 
     async def find(self, repository: str, digest: Digest) -> Blob:
-        """The repository's blob, its size checked and, if it is small, its content.
+        """Return the repository's blob after checking its size and, if it is small, its content.
 
-        Raises `NotFoundError`, also if the blob is damaged: it is set aside then, and a push replaces it.
+        Raises `NotFoundError`, also for a damaged blob, which is quarantined until a push replaces it.
         """
         blob = self._look_up(repository, digest)
         if blob is None:
-            raise NotFoundError(f"blob {digest} is not in {repository}", reason="BLOB_UNKNOWN")
+            raise NotFoundError(f"blob {digest} not found in {repository}", reason="BLOB_UNKNOWN")
         path, link, file = blob
         if file.st_size != link.size:
             await self._set_aside(digest, file)
@@ -110,7 +110,7 @@ class Blobs:
         return Blob(path, link.size, None if link.size <= _AT_ONCE else check)
 
     async def find_to_keep(self, repository: str, digest: Digest) -> Blob:
-        """`find` for a client that will not push what is there: verified, and the time of grace begins anew."""
+        """`find` for a client that skips the push of an existing blob: verify it and restart its grace period."""
         blob = await self._find_verified(repository, digest)
         link = self._index.link(repository, digest)
         if link is not None and link.touched < self._clock() - self._grace / 2:
@@ -118,15 +118,15 @@ class Blobs:
         return blob
 
     async def missing(self, repository: str, blobs: list[Descriptor]) -> list[Digest]:
-        """Those that the repository has a link to at the most, but whose bytes are not here in full."""
+        """Return the blobs whose bytes are missing or incomplete, although the repository may have links to them."""
         suspects = await self._threads.submit(lambda: [blob for blob in blobs if not self._has(blob)])
         return [blob.digest for blob in suspects if not await self._is_here(repository, blob.digest)]
 
     async def finish(self, repository: str, upload: Upload, digest: Digest) -> int:
-        """Turn a complete upload into the repository's blob `digest`; returns its size.
+        """Turn a complete upload into the repository's blob `digest`. Return its size when it is durable.
 
-        The blob is durable then. Raises `IntegrityError` if it is not what its digest says, `ExhaustedError` on a
-        full disk; nothing is left of the upload then.
+        Raises `IntegrityError` if the content does not match the digest and `ExhaustedError` on a full disk. The upload
+        is removed then.
         """
         async with self._lock(digest):
             try:
@@ -143,7 +143,7 @@ class Blobs:
         return upload.offset
 
     def room(self, repository: str) -> Callable[[int], None]:
-        """Return a function that raises `ExhaustedError` if the project has no room for a number of bytes more."""
+        """Return a function that raises `ExhaustedError` if the project has no room for a number of bytes."""
         project, most = project_of(repository), self._limits.project_bytes
 
         def admit(size: int) -> None:
@@ -153,7 +153,7 @@ class Blobs:
             used = self._usage.exact(project) + received
             if used + size > most:
                 raise ExhaustedError(
-                    f"project {project} holds {used} bytes in the registry, and the limit project_bytes is {most}: "
+                    f"project {project} uses {used} bytes in the registry, and the limit project_bytes is {most}: "
                     "delete versions, or start the platform with a larger --limit project_bytes=BYTES",
                     reason="DENIED",
                     metadata={"limit": "project_bytes"},
@@ -162,7 +162,7 @@ class Blobs:
         return admit
 
     async def mount(self, source: str, repository: str, digest: Digest) -> bool:
-        """Let `repository` read a blob of `source`; returns whether there is one.
+        """Let `repository` read a blob of `source`. Return False if `source` has no such blob.
 
         Raises `ExhaustedError` if the project has no room for it.
         """
@@ -176,7 +176,7 @@ class Blobs:
         return await self._index.mount(source, repository, digest)
 
     async def delete(self, repository: str, digest: Digest) -> None:
-        """Take a blob from a repository; its space is free then, unless another has it too.
+        """Remove a blob from a repository. This frees its space unless another repository has it.
 
         Raises `NotFoundError`, or `FailedPreconditionError` while a manifest needs it.
         """
@@ -186,19 +186,19 @@ class Blobs:
             await self._remove_if_unlinked(digest)
 
     async def collect(self) -> Collected:
-        """Remove what is out of its grace and needed by no manifest. Pushes and pulls go on meanwhile."""
+        """Remove the blobs that no manifest needs after their grace period. Pushes and pulls continue meanwhile."""
         links = await self._index.drop_links(self._clock() - self._grace)
         self._usage.removed()
         blobs = size = 0
         for digests in _batches(await self._threads.submit(self._content.digests)):
             for digest in await self._index.unlinked(digests):
-                async with self._lock(digest):  # against an upload of the same, between its file and its link
+                async with self._lock(digest):  # excludes an upload of the same blob that has its file but no link yet
                     removed = await self._remove_if_unlinked(digest)
                 blobs, size = blobs + (removed is not None), size + (removed or 0)
         return Collected(links, blobs, size)
 
     async def scrub(self) -> list[Digest]:
-        """Read every blob and set the damaged aside, so that nobody can pull them; returns those."""
+        """Read every blob and quarantine the damaged ones, so that no client pulls them. Return their digests."""
         damaged = []
         for digest in await self._threads.submit(self._content.digests):
             try:
@@ -209,11 +209,11 @@ class Blobs:
         return damaged
 
     async def close(self) -> None:
-        """End the checks that run."""
+        """End the running checks."""
         await self._verifier.close()
 
     async def _find_verified(self, repository: str, digest: Digest) -> Blob:
-        """`find`, after a wait of 2 s at most for the blob to be verified: a large one may be only later."""
+        """`find`, after a wait of at most 2 s for the verification, which can take longer for a large blob."""
         blob = await self.find(repository, digest)
         if blob.check is not None:
             done, _ = await asyncio.wait([blob.check], timeout=_PATIENCE)
@@ -238,13 +238,15 @@ class Blobs:
         return True
 
     async def _set_aside(self, digest: Digest, file: os.stat_result) -> None:
-        """Take a damaged file out of the way, unless a push has replaced it."""
+        """Quarantine a damaged file, unless a push has replaced it."""
         async with self._lock(digest):
             moved = await self._threads.submit(self._content.quarantine, digest, file)
         if moved:
             self.damaged += 1
             repositories = ", ".join(self._index.repositories_of(digest, _NAMED)) or "no repository"
-            _log.error("blob %s of %s does not match its digest: set aside, push it again", digest, repositories)
+            _log.error(
+                "blob %s of %s does not match its digest: moved to quarantine, push it again", digest, repositories
+            )
 
     async def _remove_if_unlinked(self, digest: Digest) -> int | None:
         if self._index.is_linked(digest):
@@ -252,12 +254,12 @@ class Blobs:
         return await self._threads.submit(self._content.remove, digest)
 
     def _lock(self, digest: Digest) -> asyncio.Lock:
-        """Held by who makes or removes the file of `digest`, or its last link."""
+        """Return the lock for creating or removing the file of `digest` or its last link."""
         return self._locks.setdefault(digest, asyncio.Lock())
 
 
 def _damaged(repository: str, digest: Digest) -> NotFoundError:
-    return NotFoundError(f"blob {digest} of {repository} was damaged: push it again", reason="BLOB_UNKNOWN")
+    return NotFoundError(f"blob {digest} of {repository} is damaged: push it again", reason="BLOB_UNKNOWN")
 
 
 def _batches(digests: list[Digest]) -> Iterator[list[Digest]]:

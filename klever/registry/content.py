@@ -1,9 +1,9 @@
-"""Blobs on disk, by digest: whole, verified and durable, or not there.
+"""Blobs on disk, by digest. A blob is complete, verified and durable, or absent.
 
-    ROOT/blobs/ALGORITHM/HEX        content of all repositories
-    ROOT/quarantine/ALGORITHM/HEX   content that did not match its digest any more
+    ROOT/blobs/ALGORITHM/HEX        content of all repositories ROOT/quarantine/ALGORITHM/HEX   content that no longer
+    matched its digest
 
-Everything here blocks.
+All calls block.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["Content", "Reader", "hash_file"]
 
 _ALGORITHMS: Final = ("sha256", "sha512")
 _BLOCKS: Final = 16
-"""Blocks that a reader hashes in one call: a few milliseconds of a thread."""
+"""How many blocks a reader hashes in one call: a few milliseconds of a thread."""
 
 
 class Content:
@@ -42,11 +42,11 @@ class Content:
             fsync(root)
 
     def path(self, digest: Digest) -> Path:
-        """Where the blob is, if it is there."""
+        """Return the path of the blob, whether it exists or not."""
         return self._blobs / digest.algorithm / digest.hex
 
     def stat(self, digest: Digest) -> os.stat_result | None:
-        """The blob's file as it is now; None if it is not there."""
+        """Return the state of the blob's file; None if it does not exist."""
         path = self.path(digest)
         with disk_errors(path):
             try:
@@ -61,10 +61,10 @@ class Content:
             try:
                 return Reader(path, digest)
             except FileNotFoundError as error:
-                raise NotFoundError(f"blob {digest} is not there", reason="BLOB_UNKNOWN") from error
+                raise NotFoundError(f"blob {digest} not found", reason="BLOB_UNKNOWN") from error
 
     def place(self, file: Path, digest: Digest) -> os.stat_result:
-        """Move `file`, verified by the caller, into place; durable on return. Returns the file's new state."""
+        """Move `file`, which the caller has verified, into place durably. Return the file's new state."""
         target = self.path(digest)
         with disk_errors(target):
             fsync(file)
@@ -73,7 +73,7 @@ class Content:
             return target.stat()
 
     def remove(self, digest: Digest) -> int:
-        """Delete the blob; returns the bytes that it had, 0 if it was not there."""
+        """Delete the blob. Return its size in bytes, 0 if it did not exist."""
         path = self.path(digest)
         with disk_errors(path):
             try:
@@ -84,12 +84,12 @@ class Content:
         return size
 
     def digests(self) -> list[Digest]:
-        """Every blob that is there."""
+        """Return the digest of every blob."""
         with disk_errors(self._blobs):
             return [Digest(f"{name}:{path.name}") for name in _ALGORITHMS for path in (self._blobs / name).iterdir()]
 
     def quarantine(self, digest: Digest, damaged: os.stat_result) -> bool:
-        """Set the blob aside if its file still is `damaged`; returns whether it was."""
+        """Quarantine the blob if its file is still `damaged`. Return whether it was."""
         path = self.path(digest)
         with disk_errors(path):
             try:
@@ -103,7 +103,7 @@ class Content:
 
 
 class Reader:
-    """Hashes one blob's file, piece by piece; a context manager."""
+    """A context manager that hashes one blob's file, piece by piece."""
 
     def __init__(self, path: Path, digest: Digest) -> None:
         self._path = path
@@ -123,7 +123,7 @@ class Reader:
         self._file.close()
 
     def read(self) -> bool:
-        """Hash some megabytes more; returns whether there may be more."""
+        """Hash the next megabytes. Return whether more may follow."""
         with disk_errors(self._path):
             try:
                 for _ in range(_BLOCKS):
@@ -134,11 +134,11 @@ class Reader:
             except OSError as error:
                 if error.errno != errno.EIO:
                     raise
-                self._readable = False  # a bad sector is damage, too
+                self._readable = False  # a bad sector counts as damage
         return self._readable
 
     def matches(self) -> bool:
-        """Whether the whole file, read until now, is what its digest says, and did not change meanwhile."""
+        """Whether the file, which must be read completely, matches its digest and did not change meanwhile."""
         now = os.fstat(self._file.fileno())
         unchanged = (now.st_size, now.st_mtime_ns) == (self.stat.st_size, self.stat.st_mtime_ns)
         return self._readable and unchanged and self._hasher.hexdigest() == self._digest.hex

@@ -1,7 +1,7 @@
-"""One SQLite file: reads on the caller's thread, durable writes on a thread of their own.
+"""One SQLite file: reads run on the caller's thread, durable writes on a separate thread.
 
-What waits when the writer falls idle becomes one transaction, acknowledged after its commit (WAL, synchronous=FULL):
-many writers share one flush to the disk.
+Writes that arrive while the writer is busy form one transaction, acknowledged after its commit (WAL, synchronous=FULL):
+many callers share one flush to the disk.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _MAX_WAITING: Final = 10_000
 
 
 class Database:
-    """The database at `path`, made if it is missing; blocks while it opens.
+    """The database at `path`, created if it is missing. The constructor blocks.
 
-    `schemas` are the scripts that lead from each version of the schema to the next, beginning with an empty file.
-    Raises `FailedPreconditionError` for a newer version than theirs, `IntegrityError` for a damaged file,
-    `ExhaustedError` or `UnavailableError` for a disk that is full or failing.
+    `schemas` are the scripts that migrate each version of the schema to the next, beginning with an empty file. Raises
+    `FailedPreconditionError` for a newer version, `IntegrityError` for a damaged file, `ExhaustedError` for a full disk
+    or `UnavailableError` for a failing one.
     """
 
     def __init__(self, path: Path, schemas: Sequence[str]) -> None:
@@ -46,29 +46,32 @@ class Database:
         self._thread.start()
 
     def close(self) -> None:
-        """Finish what was asked for and close the file."""
+        """Finish the pending writes and close the file."""
         self._jobs.put(None)
         self._thread.join()
         self._reader.close()
         self._writer.close()
 
     def read(self, sql: str, *arguments: object) -> list[tuple[Any, ...]]:
-        """All rows of a query on committed data; for few rows, and from one thread only."""
+        """Return all rows of a query on committed data. For few rows, and from one thread only."""
         try:
             return list(self._reader.execute(sql, arguments))
         except apsw.Error as error:
             raise _error(self._path, error) from error
 
     async def write(self, operation: Callable[[apsw.Connection], T]) -> T:
-        """Run `operation` in a transaction; returns its result once that is durable.
+        """Run `operation` in a transaction. Return its result when that is durable.
 
-        What it raises undoes its own changes alone. Raises `ExhaustedError` if the disk is full, or too many wait.
+        An exception of `operation` undoes only its own changes. Raises `ExhaustedError` if the disk or the queue is
+        full.
         """
         job = _Job(operation)
         try:
             self._jobs.put_nowait(job)
         except queue.Full as error:
-            raise ExhaustedError("too many registry writes wait", reason="TOOMANYREQUESTS") from error
+            raise ExhaustedError(
+                "too many registry writes are waiting: try again later", reason="TOOMANYREQUESTS"
+            ) from error
         result: T = await asyncio.wrap_future(job.future)
         return result
 
@@ -76,7 +79,7 @@ class Database:
         found = self._writer.pragma("user_version")
         if found > len(schemas):
             raise FailedPreconditionError(
-                f"{self._path} is of a newer Klever (schema {found}, this one knows {len(schemas)})"
+                f"{self._path} has schema version {found}; this Klever supports {len(schemas)}: use a newer Klever"
             )
         if found < len(schemas):
             with self._writer:
@@ -107,17 +110,17 @@ class Database:
                 job.acknowledge()
 
     def _recover(self) -> None:
-        """Leave a failed transaction; on a full disk give the log's space back, for a delete to go through."""
+        """Roll back a failed transaction. On a full disk, free the log's space so that a delete can succeed."""
         if self._writer.in_transaction:
             self._writer.execute("ROLLBACK")
         try:
             self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         except apsw.Error:
-            return  # no space for that either: the next write finds out
+            return  # the disk has no space for that either: the next write fails with the error
 
 
 class _Job:
-    """One operation and who waits for it."""
+    """One operation and the future of its caller."""
 
     def __init__(self, operation: Callable[[apsw.Connection], Any]) -> None:
         self._operation = operation
@@ -126,7 +129,7 @@ class _Job:
         self.future: Future[Any] = Future()
 
     def run(self, connection: apsw.Connection) -> None:
-        """Run in a savepoint; keeps the result or the error, but lets the database's own errors pass."""
+        """Run in a savepoint. Keep the result or the error, but raise errors of the database itself."""
         try:
             with connection:
                 self._result = self._operation(connection)
@@ -151,7 +154,7 @@ def _connect(path: Path) -> apsw.Connection:
 
 
 def _error(path: Path, error: apsw.Error) -> KleverError:
-    # The log's index beside the file is grown by SQLite in its own way, which has another code.
+    # SQLite reports a full disk under another code when the index of its log cannot grow.
     if isinstance(error, apsw.FullError) or getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE:
         return ExhaustedError(f"{path}: the disk is full", reason="DISK_FULL")
     if isinstance(error, apsw.CorruptError | apsw.NotADBError):

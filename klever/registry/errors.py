@@ -1,4 +1,4 @@
-"""Klever's errors as the distribution specification's answers ("Error Codes"): the one mapping to HTTP."""
+"""Maps Klever's errors to HTTP responses of the distribution specification ("Error Codes")."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _CHALLENGE: Final = 'Basic realm="klever"'
 
 
 def status_of(error: KleverError) -> int:
-    """The HTTP status that says what `error` says."""
+    """Return the HTTP status for `error`."""
     if error.reason in _STATUS_BY_REASON:
         return _STATUS_BY_REASON[error.reason]
     return next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 500)
@@ -60,7 +60,7 @@ def status_of(error: KleverError) -> int:
 def error_response(
     status: int, code: str, message: str, detail: Mapping[str, str] | None = None, headers: Mapping[str, str] = {}
 ) -> web.Response:
-    """`{"errors": [{"code", "message", "detail"}]}`, with a challenge where credentials are wanted."""
+    """Return `{"errors": [{"code", "message", "detail"}]}`, with a challenge if credentials are missing."""
     error = {"code": _SPECIFIED.get(code, code), "message": message, "detail": dict(detail or {})}
     return web.Response(
         status=status,

@@ -1,4 +1,4 @@
-"""What happened in the registry, told to a listener without ever delaying or failing who did it."""
+"""Events of the registry for a listener. They never delay or fail the request that caused them."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["DeleteEvent", "Event", "Listener", "Notifier", "PushEvent"]
 
 _QUEUE: Final = 10_000
 _DEADLINE: Final = 30.0  # seconds that one call of the listener may take
-_PAUSES: Final = (0.1, 0.5, 2.0, 5.0)  # seconds before each further try
+_PAUSES: Final = (0.1, 0.5, 2.0, 5.0)  # seconds before each retry
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class PushEvent:
-    """A manifest that is durable now, as Harbor's PUSH_ARTIFACT.
+    """A pushed manifest that is durable, like Harbor's PUSH_ARTIFACT.
 
-    `tag` is empty for a push by digest, `config_media_type` for an index; `size` is in bytes, manifest and the
-    content it lists together; `actor` is the user name given, empty with a bearer token.
+    `tag` is empty for a push by digest, `config_media_type` for an index. `size` is that of the manifest and the
+    content that it lists, in bytes. `actor` is the user name, empty with a bearer token.
     """
 
     repository: str
@@ -39,7 +39,7 @@ class PushEvent:
 
 @dataclass(frozen=True, slots=True)
 class DeleteEvent:
-    """A tag that is gone, or, with an empty `tag`, a manifest with all its tags."""
+    """A deleted tag or, with an empty `tag`, a deleted manifest with all its tags."""
 
     repository: str
     tag: str
@@ -49,14 +49,14 @@ class DeleteEvent:
 
 Event = PushEvent | DeleteEvent
 Listener = Callable[[Event], Awaitable[None]]
-"""Told of each event at least once while the process lives; it may raise, and is then told again."""
+"""Receives each event at least once while the process lives. If it raises, it receives the event again."""
 
 
 class Notifier:
-    """Tells the listener of events, one after the other.
+    """Delivers events to the listener, one after the other.
 
-    An event is lost, and logged, when 10,000 wait or when five tries failed: a listener that must not miss anything
-    compares with the registry when it starts, and now and then.
+    An event is lost, and logged, if 10,000 are waiting or five attempts failed. A listener that must not miss any event
+    compares its state with the registry at its start and regularly.
     """
 
     def __init__(self, listener: Listener | None) -> None:
@@ -65,16 +65,16 @@ class Notifier:
         self._task = asyncio.create_task(self._run(listener), name="registry-notifier") if listener else None
 
     def publish(self, event: Event) -> None:
-        """Hand `event` over; returns at once."""
+        """Queue `event` and return at once."""
         if self._listener is None:
             return
         try:
             self._events.put_nowait(event)
         except asyncio.QueueFull:
-            _log.warning("too many registry events wait: lost %s", event)
+            _log.warning("too many registry events are waiting: lost %s", event)
 
     async def close(self, *, timeout: float = 5.0) -> None:
-        """Tell what waits, within `timeout` seconds, and stop."""
+        """Deliver the queued events within `timeout` seconds, and stop."""
         if self._task is None:
             return
         with contextlib.suppress(TimeoutError):

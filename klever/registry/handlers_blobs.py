@@ -26,7 +26,7 @@ class BlobHandlers:
         return web.Response(headers=headers)
 
     async def get(self, request: web.Request, call: Call) -> web.FileResponse:
-        """The file, or the Range of it."""
+        """Return the file, or the Range of it."""
         digest = _digest(request)
         return BlobResponse(await self._blobs.find(call.repository, digest), _headers(digest))
 

@@ -1,4 +1,4 @@
-"""What is there: tags, repositories, referrers (distribution specification 1.1, "Content Discovery")."""
+"""Lists of tags, repositories and referrers (distribution specification 1.1, "Content Discovery")."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from klever.registry.requests import Call, page_of
 
 __all__ = ["ListHandlers"]
 
-_REFERRERS = 100  # of one page: each may carry large annotations
+_REFERRERS = 100  # per page: each may have large annotations
 
 
 class ListHandlers:
@@ -24,7 +24,7 @@ class ListHandlers:
         self._limits = limits
 
     async def base(self, _request: web.Request, _call: Call) -> web.Response:
-        """Who gets here speaks to a registry, with credentials that it takes."""
+        """Confirm that this is a registry and that it accepted the credentials."""
         return _json({})
 
     async def catalog(self, request: web.Request, _call: Call) -> web.Response:
@@ -41,7 +41,7 @@ class ListHandlers:
         return _json({"name": call.repository, "tags": names[: page.limit]}, more)
 
     async def referrers(self, request: web.Request, call: Call) -> web.Response:
-        """An index of the manifests about a digest, of one artifact type if the query names it."""
+        """Return an index of the manifests that refer to a digest, of one artifact type if the query names it."""
         subject = Digest.parse(request.match_info["digest"])
         artifact_type = request.query.get("artifactType", "")
         page = page_of(request, _REFERRERS)

@@ -21,7 +21,7 @@ __all__ = ["ManifestHandlers"]
 
 _ETAG: Final = re.compile(r'"([^"]*)"')
 _BODIES: Final = 64 << 20
-"""Bytes of manifests that are received and read at a time: their documents take several times as much memory."""
+"""Bytes of manifests in flight at a time. Their parsed documents take several times as much memory."""
 
 
 class ManifestHandlers:
@@ -42,7 +42,8 @@ class ManifestHandlers:
         return web.Response(body=manifest.content, headers=_headers(manifest))
 
     async def put(self, request: web.Request, call: Call) -> web.Response:
-        """Keep a manifest. `If-Match: "DIGEST"` and `If-None-Match: *` make it a compare-and-swap (412 if it loses)."""
+        """Store a manifest. `If-Match: "DIGEST"` or `If-None-Match: *` makes it a compare-and-swap (412 if it
+        fails)."""
         precondition = _precondition(request)
         with self._bodies.held() as take:
             content = await read_body(request, self._metrics.received, self._bounded(take))
@@ -63,11 +64,13 @@ class ManifestHandlers:
         return web.Response(status=201, headers=headers)
 
     async def delete(self, request: web.Request, call: Call) -> web.Response:
-        await self._registry.delete(call.repository, request.match_info["target"], actor=call.actor)
+        """Delete a tag or a manifest. With the query `force=true`, also one that is in use."""
+        force = request.query.get("force") == "true"
+        await self._registry.delete(call.repository, request.match_info["target"], actor=call.actor, force=force)
         return web.Response(status=202)
 
     def _bounded(self, take: Callable[[int], None]) -> Callable[[int], None]:
-        """`take`, but of one manifest's bytes only."""
+        """Return `take` with the additional limit of one manifest."""
         most, size = self._limits.manifest_bytes, 0
 
         def take_part(count: int) -> None:
@@ -98,10 +101,10 @@ def _headers(manifest: StoredManifest) -> dict[str, str]:
 def _precondition(request: web.Request) -> Precondition:
     expected, absent = request.headers.get("If-Match"), request.headers.get("If-None-Match")
     if absent not in {None, "*"}:
-        raise InvalidError(f"If-None-Match: {absent} is not *", reason="UNSUPPORTED")
+        raise InvalidError(f"If-None-Match must be *, not {absent}", reason="UNSUPPORTED")
     if expected is None:
         return Precondition(absent=absent is not None)
     etag = _ETAG.fullmatch(expected)
     if etag is None:
-        raise InvalidError(f'If-Match: {expected} is not one "DIGEST"', reason="UNSUPPORTED")
+        raise InvalidError(f'If-Match must be one "DIGEST", not {expected}', reason="UNSUPPORTED")
     return Precondition(Digest.parse(etag[1]), absent=absent is not None)

@@ -33,7 +33,7 @@ class UploadHandlers:
         self._limit = limits.blob_bytes
 
     async def start(self, request: web.Request, call: Call) -> web.Response:
-        """POST: mount a blob of another repository, take a whole blob, or open a session."""
+        """POST: mount a blob of another repository, receive a whole blob, or open a session."""
         if "mount" in request.query:
             digest = Digest.parse(request.query["mount"])
             if await self._mount(request, call, digest):
@@ -43,18 +43,18 @@ class UploadHandlers:
         return _state(202, call.repository, await self._blobs.uploads.start(call.repository))
 
     async def status(self, request: web.Request, call: Call) -> web.Response:
-        """GET: how far the session is."""
+        """GET: return the number of bytes that the session has received."""
         return _state(204, call.repository, await self._find(request, call))
 
     async def append(self, request: web.Request, call: Call) -> web.Response:
-        """PATCH: one chunk more."""
+        """PATCH: append one chunk."""
         upload = await self._find(request, call)
         async with upload.lock:
             await self._receive(request, upload)
         return _state(202, call.repository, upload)
 
     async def finish(self, request: web.Request, call: Call) -> web.Response:
-        """PUT: the last chunk, if there is one, and the digest of all."""
+        """PUT: append the last chunk, if any, and finish with the digest of the whole blob."""
         digest = digest_of(request)
         upload = await self._find(request, call)
         async with upload.lock:
@@ -63,7 +63,7 @@ class UploadHandlers:
         return _created(call.repository, digest)
 
     async def cancel(self, request: web.Request, call: Call) -> web.Response:
-        """DELETE: give the session up."""
+        """DELETE: cancel the session."""
         await self._blobs.uploads.discard(await self._find(request, call))
         return web.Response(status=204)
 
@@ -71,7 +71,7 @@ class UploadHandlers:
         return await self._blobs.uploads.find(call.repository, request.match_info["upload"])
 
     async def _mount(self, request: web.Request, call: Call, digest: Digest) -> bool:
-        """Only from a repository that is named and that the caller may read: no blob is found by its digest alone."""
+        """Mount only from a named repository that the caller may read: a digest alone gives access to no blob."""
         source = request.query.get("from", "")
         if not is_repository(source):
             return False
@@ -97,19 +97,19 @@ class UploadHandlers:
             raise too_large(self._limit)
         with self._metrics.uploads.track_inprogress():
             admit = self._blobs.room(upload.repository)
-            admit(request.content_length or 0)  # before the body comes
+            admit(request.content_length or 0)  # before the body is read
             await upload.append(body_parts(request, self._metrics.received), self._limit, admit)
 
 
 def _check_range(request: web.Request, upload: Upload) -> None:
-    """Raises `InvalidError` (416) unless the chunk begins where the upload ends."""
+    """Raise `InvalidError` (416) unless the chunk begins where the upload ends."""
     header = request.headers.get("Content-Range")
     if header is None:
         return
     chunk = _CONTENT_RANGE.fullmatch(header)
     if chunk is None or int(chunk[1]) != upload.offset:
         raise InvalidError(
-            f"the chunk {header} does not begin at byte {upload.offset}, where the upload ends",
+            f"the chunk {header} must begin at byte {upload.offset}, where the upload ends",
             reason="BLOB_UPLOAD_INVALID",
         )
     length = int(chunk[2]) - int(chunk[1]) + 1
@@ -120,7 +120,7 @@ def _check_range(request: web.Request, upload: Upload) -> None:
 
 
 def _state(status: int, repository: str, upload: Upload) -> web.Response:
-    """`Range: 0-0` stands for nothing as for one byte, as all registries have it."""
+    """Return the response for an upload. `Range: 0-0` means zero bytes or one, as in all registries."""
     headers = {
         "Location": f"/v2/{repository}/blobs/uploads/{upload.identifier}",
         "Range": f"0-{max(upload.offset - 1, 0)}",

@@ -1,6 +1,7 @@
-"""Which repository holds what: links to blobs, manifests, tags. Rows of one database, changed in transactions.
+"""The content of each repository: links to blobs, manifests, tags. Transactions change the rows of one database.
 
-A link lets one repository read one blob; without it the blob does not exist there, whoever else has it.
+A link lets one repository read one blob. Without a link the blob does not exist there, even if another repository has
+it.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ _HAS_MANIFEST: Final = "SELECT 1 FROM manifests WHERE repository = ? AND digest 
 
 
 class Index:
-    """The rows. Reading is quick and on the caller's thread; writing is durable when it returns."""
+    """The rows. Reads are fast and run on the caller's thread. Writes are durable when they return."""
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self._database = database
@@ -63,7 +64,7 @@ class Index:
 
     @classmethod
     def open(cls, path: Path, clock: Callable[[], float] = time.time) -> Self:
-        """Blocks; raises as `Database` does."""
+        """Open the database. Blocks, and raises the errors of `Database`."""
         return cls(Database(path, _SCHEMAS), clock)
 
     def close(self) -> None:
@@ -82,7 +83,7 @@ class Index:
         return bool(self._database.read("SELECT 1 FROM links WHERE digest = ? LIMIT 1", digest))
 
     def repositories_of(self, digest: Digest, limit: int) -> list[str]:
-        """At most `limit` repositories that have a link to the blob."""
+        """Return at most `limit` repositories that have a link to the blob."""
         sql = "SELECT repository FROM links WHERE digest = ? ORDER BY repository LIMIT ?"
         return [row[0] for row in self._database.read(sql, digest, limit)]
 
@@ -96,23 +97,28 @@ class Index:
         return size
 
     def knows(self, repository: str) -> bool:
-        """Whether anything was ever pushed there and is still kept."""
+        """Whether the repository has a manifest or a blob."""
         sql = (
             "SELECT 1 FROM manifests WHERE repository = ?1 UNION ALL SELECT 1 FROM links WHERE repository = ?1 LIMIT 1"
         )
         return bool(self._database.read(sql, repository))
 
     def tag(self, repository: str, tag: str) -> Digest | None:
-        """The digest of the manifest that the tag names."""
+        """Return the digest of the manifest that the tag names."""
         rows = self._database.read("SELECT digest FROM tags WHERE repository = ? AND tag = ?", repository, tag)
         return Digest(rows[0][0]) if rows else None
+
+    def tags_of(self, repository: str, digest: Digest) -> list[str]:
+        """Return the tags that name a manifest."""
+        rows = self._database.read("SELECT tag FROM tags WHERE repository = ? AND digest = ?", repository, digest)
+        return [row[0] for row in rows]
 
     def manifest(self, repository: str, digest: Digest) -> StoredManifest | None:
         rows = self._database.read(_MANIFESTS + "AND digest = ?", repository, digest)
         return _stored(rows[0]) if rows else None
 
     def tags(self, repository: str, after: str, limit: int) -> list[str]:
-        """Return at most `limit` tags beyond `after`, in the order of their bytes."""
+        """Return at most `limit` tags after `after`, in the order of their bytes."""
         sql = "SELECT tag FROM tags WHERE repository = ? AND tag > ? ORDER BY tag LIMIT ?"
         return [row[0] for row in self._database.read(sql, repository, after, limit)]
 
@@ -123,42 +129,42 @@ class Index:
     def tagged(
         self, repository: str, config_media_types: Iterable[str], containing: str, offset: int, limit: int
     ) -> list[Tag]:
-        """At most `limit` tags, from the `offset`th on, of manifests whose config has one of the media types."""
+        """Return at most `limit` tags, from the `offset`th on, of manifests whose config has one of the media types."""
         sql = _TAGGED + "ORDER BY tag LIMIT ? OFFSET ?"
         types = json.dumps(list(config_media_types))
         return list(map(_tag, self._database.read(sql, repository, containing, types, limit, offset)))
 
     def newest(self, repository: str, config_media_types: Iterable[str], limit: int) -> list[Tag]:
-        """The `limit` tags that were pushed last, of manifests as for `tagged`."""
+        """Return the `limit` most recently pushed tags, of manifests as in `tagged`."""
         sql = _TAGGED + "ORDER BY tags.pushed DESC LIMIT ?"
         return list(map(_tag, self._database.read(sql, repository, "", json.dumps(list(config_media_types)), limit)))
 
     def repositories(self, after: str, limit: int) -> list[str]:
-        """At most `limit` repositories with a manifest, beyond `after`."""
+        """Return at most `limit` repositories with a manifest, after `after`."""
         sql = "SELECT DISTINCT repository FROM manifests WHERE repository > ? ORDER BY repository LIMIT ?"
         return [row[0] for row in self._database.read(sql, after, limit)]
 
     def referrers(
         self, repository: str, subject: Digest, artifact_type: str, after: str, limit: int
     ) -> list[StoredManifest]:
-        """At most `limit` manifests about `subject`, of that type unless it is empty, with digests beyond `after`."""
+        """Return at most `limit` manifests that refer to `subject`, of one type if given, after the digest `after`."""
         sql = _MANIFESTS + "AND subject = ? AND ? IN ('', artifact_type) AND digest > ? ORDER BY digest LIMIT ?"
         return [_stored(row) for row in self._database.read(sql, repository, subject, artifact_type, after, limit)]
 
     def manifests(self, after: int, limit: int) -> list[tuple[int, str, Digest, bytes]]:
-        """At most `limit` of all manifests beyond row `after`: (row, repository, digest, content)."""
+        """Return at most `limit` manifests after row `after`: (row, repository, digest, content)."""
         sql = "SELECT rowid, repository, digest, content FROM manifests WHERE rowid > ? ORDER BY rowid LIMIT ?"
         return [(row, name, Digest(digest), data) for row, name, digest, data in self._database.read(sql, after, limit)]
 
     # Writing
 
     async def add_link(self, repository: str, digest: Digest, size: int) -> None:
-        """Let the repository read the blob, or renew that it may."""
+        """Let the repository read the blob, or restart the blob's grace period."""
         sql = "INSERT OR REPLACE INTO links VALUES (?, ?, ?, ?)"
         await self._database.write(lambda db: db.execute(sql, (repository, digest, size, self._clock())))
 
     async def mount(self, source: str, repository: str, digest: Digest) -> bool:
-        """Give `repository` the link that `source` has; returns whether it has one."""
+        """Copy the link of `source` to `repository`. Return False if `source` has none."""
         sql = (
             "INSERT OR REPLACE INTO links SELECT ?, digest, size, ? FROM links WHERE repository = ? AND digest = ?"
             " RETURNING 1"
@@ -168,7 +174,7 @@ class Index:
         )
 
     async def remove_link(self, repository: str, digest: Digest) -> None:
-        """Take a blob from a repository; raises `NotFoundError`, `FailedPreconditionError` if a manifest needs it."""
+        """Remove a blob from a repository. Raises `NotFoundError`; `FailedPreconditionError` if a manifest needs it."""
 
         def remove(db: apsw.Connection) -> None:
             if _exists(db, "SELECT 1 FROM children WHERE repository = ? AND child = ?", repository, digest):
@@ -180,7 +186,7 @@ class Index:
         await self._database.write(remove)
 
     async def drop_links(self, before: float) -> int:
-        """Remove the links that no manifest of their repository needs and nobody touched since; returns how many."""
+        """Remove the links that no manifest of their repository needs and that are older. Return their number."""
         sql = (
             "DELETE FROM links WHERE touched < ? AND NOT EXISTS (SELECT 1 FROM children"
             " WHERE children.repository = links.repository AND children.child = links.digest)"
@@ -188,7 +194,7 @@ class Index:
         return await self._database.write(lambda db: (db.execute(sql, (before,)), db.changes())[1])
 
     async def unlinked(self, digests: Iterable[Digest]) -> list[Digest]:
-        """Those that no repository has a link to. (Many: asked on the writer's thread, off the loop.)"""
+        """Return the digests without a link. Runs on the writer's thread, because they can be many."""
         return await self._database.write(
             lambda db: [digest for digest in digests if not _exists(db, "SELECT 1 FROM links WHERE digest = ?", digest)]
         )
@@ -196,9 +202,9 @@ class Index:
     async def put_manifest(
         self, repository: str, tag: str, manifest: PushedManifest, precondition: Precondition
     ) -> None:
-        """Keep the manifest, under `tag` too unless that is empty.
+        """Store the manifest, and set `tag` unless it is empty.
 
-        Raises `InvalidError` if content that it lists is not in the repository or of another size, `ConflictError`.
+        Raises `InvalidError` if the repository lacks listed content or has it with another size, and `ConflictError`.
         """
 
         def put(db: apsw.Connection) -> None:
@@ -211,7 +217,7 @@ class Index:
         await self._database.write(put)
 
     async def delete_tag(self, repository: str, tag: str) -> Digest:
-        """Forget the tag; returns what it named. Raises `NotFoundError`."""
+        """Delete the tag. Return the digest that it named. Raises `NotFoundError`."""
         sql = "DELETE FROM tags WHERE repository = ? AND tag = ? RETURNING digest"
         row = await self._database.write(lambda db: db.execute(sql, (repository, tag)).fetchone())
         if row is None:
@@ -219,7 +225,7 @@ class Index:
         return Digest(row[0])
 
     async def delete_manifest(self, repository: str, digest: Digest) -> None:
-        """Forget the manifest and all its tags; raises `NotFoundError`."""
+        """Delete the manifest and all its tags. Raises `NotFoundError`."""
 
         def delete(db: apsw.Connection) -> None:
             db.execute("DELETE FROM manifests WHERE repository = ? AND digest = ?", (repository, digest))
@@ -244,7 +250,7 @@ def _exists(db: apsw.Connection, sql: str, *arguments: str) -> bool:
 
 
 def _current(db: apsw.Connection, repository: str, tag: str, digest: Digest) -> str | None:
-    """What the target names now; a digest names itself if it is there."""
+    """Return the digest that the target names now. A digest names itself if it exists."""
     if not tag:
         return digest if _exists(db, _HAS_MANIFEST, repository, digest) else None
     row = db.execute("SELECT digest FROM tags WHERE repository = ? AND tag = ?", (repository, tag)).fetchone()
@@ -266,7 +272,7 @@ def _check_children(db: apsw.Connection, repository: str, manifest: PushedManife
 
 def _check_child(what: str, repository: str, child: Descriptor, row: tuple[Any, ...] | None) -> None:
     if row is None:
-        raise InvalidError(f"{what} {child.digest} is not in {repository}", reason="MANIFEST_BLOB_UNKNOWN")
+        raise InvalidError(f"{what} {child.digest} not found in {repository}", reason="MANIFEST_BLOB_UNKNOWN")
     if row[0] != child.size:
         raise InvalidError(f"{what} {child.digest} has {row[0]} bytes, not {child.size}", reason="MANIFEST_INVALID")
 
@@ -274,7 +280,7 @@ def _check_child(what: str, repository: str, child: Descriptor, row: tuple[Any, 
 def _insert_manifest(db: apsw.Connection, repository: str, manifest: PushedManifest, now: float) -> None:
     db.execute(
         "INSERT INTO manifests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        " ON CONFLICT DO UPDATE SET content = excluded.content",  # a push heals what was damaged on disk
+        " ON CONFLICT DO UPDATE SET content = excluded.content",  # a push repairs content that was damaged on disk
         (
             repository,
             manifest.digest,
@@ -298,8 +304,8 @@ def _set_tag(db: apsw.Connection, repository: str, tag: str, digest: Digest, now
 
 
 def _unknown_blob(repository: str, digest: Digest) -> NotFoundError:
-    return NotFoundError(f"blob {digest} is not in {repository}", reason="BLOB_UNKNOWN")
+    return NotFoundError(f"blob {digest} not found in {repository}", reason="BLOB_UNKNOWN")
 
 
 def _unknown_manifest(repository: str, target: str) -> NotFoundError:
-    return NotFoundError(f"{repository} has no manifest {target}", reason="MANIFEST_UNKNOWN")
+    return NotFoundError(f"manifest {target} not found in {repository}", reason="MANIFEST_UNKNOWN")

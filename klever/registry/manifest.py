@@ -1,4 +1,4 @@
-"""What a registry reads of a pushed manifest or index (OCI image specification 1.1, manifest.md and image-index.md)."""
+"""Reads a pushed manifest or index (OCI image specification 1.1, manifest.md and image-index.md)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNDISTRIBUTED: Final = (".nondistributable.", ".foreign.")
 
 @dataclass(frozen=True, slots=True)
 class PushedManifest:
-    """A manifest or index, well-formed. `blobs` and `manifests` must be in its repository, `subject` need not."""
+    """A well-formed manifest or index. Its repository must contain `blobs` and `manifests`, but not `subject`."""
 
     content: bytes
     digest: Digest
@@ -33,7 +33,8 @@ class PushedManifest:
 
     @classmethod
     def parse(cls, content: bytes, media_type: str, digest: Digest | None = None) -> Self:
-        """Read what was pushed as `media_type` (of the document itself where empty), under `digest` if not by tag.
+        """Parse a pushed manifest. An empty `media_type` means that of the document; `digest` is None for a push by
+        tag.
 
         Raises `InvalidError` with the reason MANIFEST_INVALID, `IntegrityError` with DIGEST_INVALID.
         """
@@ -48,7 +49,7 @@ class PushedManifest:
         document = decode_object(content, "the manifest")
         media_type = _media_type(document, media_type)
         if document.get("schemaVersion") != 2:
-            raise InvalidError("the manifest's schemaVersion is not 2")
+            raise InvalidError("the manifest's schemaVersion must be 2")
         is_index = media_type in mediatypes.INDEXES
         config = None if is_index else Descriptor.from_json(document.get("config"), "config")
         layers = () if is_index else _descriptors(document, "layers")
@@ -67,11 +68,11 @@ class PushedManifest:
 
     @property
     def size(self) -> int:
-        """Bytes of the manifest and of what it lists."""
+        """The size of the manifest and the content that it lists, in bytes."""
         return len(self.content) + sum(child.size for child in (*self.blobs, *self.manifests))
 
     def referrer(self) -> dict[str, Any]:
-        """Its descriptor as the referrers API lists it (distribution specification, "Listing Referrers")."""
+        """Return its descriptor for the referrers API (distribution specification, "Listing Referrers")."""
         descriptor = Descriptor(self.media_type, self.digest, len(self.content), self.annotations).to_json()
         return descriptor | ({"artifactType": self.artifact_type} if self.artifact_type else {})
 
@@ -90,41 +91,41 @@ def _digest(content: bytes, wanted: Digest | None) -> Digest:
 def _media_type(document: dict[str, Any], announced: str) -> str:
     written = _text(document, "mediaType")
     if written and announced and written != announced:
-        raise InvalidError(f"the manifest says that it is {written}, the Content-Type {announced}")
+        raise InvalidError(f"the manifest's mediaType {written} differs from the Content-Type {announced}")
     media_type = announced or written
     if media_type not in {*mediatypes.MANIFESTS, *mediatypes.INDEXES}:
-        raise InvalidError(f"{media_type or 'no media type'!r} is not that of a manifest or index")
+        raise InvalidError(f"unsupported media type {media_type!r}: must be that of a manifest or index")
     return media_type
 
 
 def _descriptors(document: dict[str, Any], name: str) -> tuple[Descriptor, ...]:
     values = document.get(name)
     if not isinstance(values, list):
-        raise InvalidError(f"{name} is not a list")
+        raise InvalidError(f"{name} must be a list")
     return tuple(Descriptor.from_json(value, f"{name}[{i}]") for i, value in enumerate(values))
 
 
 def _text(document: dict[str, Any], name: str) -> str:
     value = document.get(name, "")
     if not isinstance(value, str):
-        raise InvalidError(f"{name} is not a string")
+        raise InvalidError(f"{name} must be a string")
     return _utf8(value, name)
 
 
 def _utf8(text: str, name: str) -> str:
-    """`text`, if it can be stored: JSON can escape halves of characters."""
+    """Return `text` if it is valid Unicode: JSON can escape lone surrogates."""
     if any("\ud800" <= character <= "\udfff" for character in text):
-        raise InvalidError(f"{name} is not Unicode text")
+        raise InvalidError(f"{name} must be valid Unicode text")
     return text
 
 
 def _annotations(document: dict[str, Any]) -> Mapping[str, str]:
     value = document.get("annotations") or {}
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
-        raise InvalidError("annotations is not a map of strings")
+        raise InvalidError("annotations must be a map of strings")
     return value
 
 
 def _is_distributed(blob: Descriptor) -> bool:
-    """Layers of the old non-distributable types are not pushed (image-spec 1.1, layer.md)."""
+    """Whether clients push the blob: they do not push layers of the old non-distributable types (layer.md)."""
     return not any(word in blob.media_type for word in _UNDISTRIBUTED)

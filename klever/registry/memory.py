@@ -1,4 +1,4 @@
-"""The memory that bodies take: bounded while they are here, and given back afterwards."""
+"""The memory of request bodies: bounded while they are in use, and returned to the system afterwards."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from klever.errors import ExhaustedError
 __all__ = ["Budget", "release_after_bursts"]
 
 _PAUSE: Final = 5.0
-"""Seconds between two looks at what was received."""
+"""Seconds between two checks of the bytes received."""
 _WORTH: Final = 8 << 20
-"""Bytes received, from which on memory is worth giving back."""
+"""The number of received bytes after which memory is returned."""
 
 
 class Budget:
-    """At most `limit` bytes held by all together."""
+    """A limit on the bytes that all holders have together."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -27,14 +27,15 @@ class Budget:
 
     @contextmanager
     def held(self) -> Iterator[Callable[[int], None]]:
-        """Yield what takes bytes more, until the end of the context; it raises `ExhaustedError` for too many."""
+        """Yield a function that takes bytes until the context ends. It raises `ExhaustedError` beyond the limit."""
         taken = 0
 
         def take(count: int) -> None:
             nonlocal taken
             if self._used + count > self._limit:
                 raise ExhaustedError(
-                    f"manifests of {self._limit} bytes together are being pushed: try again", reason="TOOMANYREQUESTS"
+                    f"manifests of {self._limit} bytes in total are being pushed: try again later",
+                    reason="TOOMANYREQUESTS",
                 )
             self._used += count
             taken += count
@@ -46,9 +47,9 @@ class Budget:
 
 
 async def release_after_bursts(received: Callable[[], float]) -> None:
-    """Give freed memory back to the system whenever many bytes were received; runs until it is cancelled.
+    """Return freed memory to the system whenever many bytes were received. Runs until it is cancelled.
 
-    glibc keeps what was freed between two blocks that are in use: a burst of large manifests left 800 MB behind.
+    glibc keeps freed memory between two blocks that are in use: a burst of large manifests left 800 MB behind.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     seen = received()

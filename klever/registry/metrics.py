@@ -19,7 +19,7 @@ class Metrics:
         )
         transferred = Counter(
             "klever_registry_transferred_bytes_total",
-            "Bytes of blobs and manifests that came in and went out.",
+            "Bytes of blobs and manifests that the registry received and sent.",
             ("direction",),
             registry=collectors,
         )
@@ -32,6 +32,6 @@ class Metrics:
         )
         self.damaged = Gauge(
             "klever_registry_damaged_blobs",
-            "Blobs set aside since the start because their files did not match their digests.",
+            "Blobs quarantined since the start because their files did not match their digests.",
             registry=collectors,
         )

@@ -1,4 +1,4 @@
-"""What the index gives: links, manifests, tags; and what a write may demand of them."""
+"""The records of the index: links, manifests, tags; and the precondition of a write."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Link", "Precondition", "StoredManifest", "Tag"]
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A repository's right to a blob of `size` bytes; last asked for or pushed at `touched` (Unix seconds)."""
+    """A repository's right to read a blob of `size` bytes, last requested or pushed at `touched` (Unix seconds)."""
 
     size: int
     touched: float
@@ -20,7 +20,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class StoredManifest:
-    """A manifest of a repository. `size` counts its own bytes and those it lists; `pushed` is in Unix seconds."""
+    """A manifest of a repository. `size` includes the content that it lists; `pushed` is in Unix seconds."""
 
     digest: Digest
     media_type: str
@@ -33,7 +33,7 @@ class StoredManifest:
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A name for a manifest, set last at `pushed` (Unix seconds)."""
+    """A name for a manifest, last set at `pushed` (Unix seconds)."""
 
     name: str
     digest: Digest
@@ -42,15 +42,15 @@ class Tag:
 
 @dataclass(frozen=True, slots=True)
 class Precondition:
-    """What must hold for a write: that the target names `expected`, or, with `absent`, nothing yet."""
+    """The precondition of a write: the target names `expected` or, with `absent`, does not exist."""
 
     expected: Digest | None = None
     absent: bool = False
 
     def check(self, target: str, current: str | None) -> None:
-        """Raises `ConflictError` unless it holds for `current`, the digest that `target` names."""
+        """Raise `ConflictError` unless it holds for `current`, the digest that `target` names."""
         if self.absent and current is not None:
-            raise ConflictError(f"{target} exists: it names {current}", reason="TAG_EXISTS")
+            raise ConflictError(f"{target} already exists: it names {current}", reason="TAG_EXISTS")
         if self.expected is not None and current != self.expected:
             raise ConflictError(
                 f"{target} has moved: it names {current or 'nothing'}, not {self.expected}", reason="TAG_MOVED"

@@ -1,16 +1,16 @@
-"""The registry itself: repositories of blobs, manifests and tags, durable, and told to a listener."""
+"""The registry itself: durable repositories of blobs, manifests and tags, with events for a listener."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, Self
 
 from klever.disk import disk_errors, fsync
-from klever.errors import IntegrityError, InvalidError, NotFoundError
+from klever.errors import FailedPreconditionError, IntegrityError, InvalidError, NotFoundError
 from klever.limits import DEFAULTS, Limits
 from klever.oci.digest import Digest
 from klever.oci.reference import is_repository, is_tag
@@ -21,21 +21,30 @@ from klever.registry.manifest import PushedManifest
 from klever.registry.records import Precondition, StoredManifest, Tag
 from klever.registry.threads import Threads
 
-__all__ = ["Registry", "check_repository", "check_tag", "split_target"]
+__all__ = ["InUse", "Registry", "check_repository", "check_tag", "split_target"]
 
 _DAY: Final = 24 * 3600.0
 _PAGE: Final = 1000
-_SMALLEST: Final = 512  # bytes of a database; SQLite takes any smaller file for a new one
+_SMALLEST: Final = 512  # size of a database in bytes; SQLite takes any smaller file for a new one
 _ANY: Final = Precondition()
+_NAMED: Final = 10
+"""How many users of a version an error names."""
 
 _log = logging.getLogger(__name__)
 
+InUse = Callable[[str, Sequence[str], Digest | None], Awaitable[Sequence[str]]]
+"""From a repository, the tags and perhaps the digest that are to be deleted, to who uses them, in words."""
+
+
+async def _unused(_repository: str, _tags: Sequence[str], _digest: Digest | None) -> Sequence[str]:
+    return ()
+
 
 class Registry:
-    """What the HTTP server serves, and what other parts of the process use directly. Made by `open`.
+    """The registry, used by the HTTP server and directly by other parts of the process. Created by `open`.
 
-    Methods that take a `target` take a tag or a digest. Names are checked here: `InvalidError` with the reason
-    NAME_INVALID, TAG_INVALID or DIGEST_INVALID.
+    A `target` is a tag or a digest. Every method checks names: `InvalidError` with the reason NAME_INVALID, TAG_INVALID
+    or DIGEST_INVALID.
     """
 
     def __init__(self, root: Path, index: Index, blobs: Blobs, threads: Threads, listener: Listener | None) -> None:
@@ -44,6 +53,7 @@ class Registry:
         self._index = index
         self._threads = threads
         self._notifier = Notifier(listener)
+        self._in_use: InUse = _unused
 
     @classmethod
     async def open(
@@ -54,17 +64,22 @@ class Registry:
         grace: float = _DAY,
         clock: Callable[[], float] = time.time,
         limits: Limits = DEFAULTS,
+        in_use: InUse = _unused,
     ) -> Self:
-        """The registry kept in the directory `root`, made if it is missing. `grace` as for `Blobs`, in seconds.
+        """Open the registry in the directory `root`. Create it if it is missing. `grace` is that of `Blobs`, in
+        seconds. `in_use` is asked before a deletion.
 
         Raises `FailedPreconditionError` if a newer Klever wrote it, `IntegrityError` if its database is damaged.
         """
         threads = Threads()
         index = await threads.submit(_open_index, root, clock)
-        return cls(root, index, Blobs(root, index, threads, grace=grace, clock=clock, limits=limits), threads, listener)
+        blobs = Blobs(root, index, threads, grace=grace, clock=clock, limits=limits)
+        registry = cls(root, index, blobs, threads, listener)
+        registry._in_use = in_use
+        return registry
 
     async def close(self) -> None:
-        """Tell the listener what it does not know yet, finish what is being written, and let go of the files."""
+        """Deliver the queued events, finish the pending writes, and release the files."""
         await self._notifier.close()
         await self.blobs.close()
         await asyncio.to_thread(self._threads.close)
@@ -73,39 +88,40 @@ class Registry:
     # Reading
 
     def repositories(self, *, after: str = "", limit: int = _PAGE) -> list[str]:
-        """At most `limit` repositories that hold a manifest, in order, beyond `after`."""
+        """Return at most `limit` repositories that have a manifest, in order, after `after`."""
         return self._index.repositories(after, limit)
 
     def tags(self, repository: str, *, after: str = "", limit: int = _PAGE) -> list[str]:
-        """At most `limit` tags, in order, beyond `after`; raises `NotFoundError` for an unknown repository."""
+        """Return at most `limit` tags, in order, after `after`. Raises `NotFoundError` for an unknown repository."""
         if not self._index.knows(check_repository(repository)):
-            raise NotFoundError(f"there is no repository {repository}", reason="NAME_UNKNOWN")
+            raise NotFoundError(f"repository {repository} not found", reason="NAME_UNKNOWN")
         return self._index.tags(repository, after, limit)
 
     def count_tags(self, repository: str) -> int:
-        """How many tags the repository has; 0 for an unknown one."""
+        """Return the number of tags of the repository; 0 for an unknown one."""
         return self._index.count_tags(check_repository(repository))
 
     def tagged(
         self, repository: str, config_media_types: Iterable[str], *, containing: str = "", offset: int, limit: int
     ) -> list[Tag]:
-        """At most `limit` tags, in order, from the `offset`th on: those that contain a text and name manifests whose
-        config has one of the media types.
+        """Return at most `limit` tags, in order, from the `offset`th on.
+
+        The tags contain a text and name manifests whose config has one of the media types.
         """
         return self._index.tagged(check_repository(repository), config_media_types, containing, offset, limit)
 
     def newest(self, repository: str, config_media_types: Iterable[str], *, limit: int) -> list[Tag]:
-        """The `limit` tags that were pushed last, the last one first, of manifests as for `tagged`."""
+        """Return the `limit` most recently pushed tags, newest first, of manifests as in `tagged`."""
         return self._index.newest(check_repository(repository), config_media_types, limit)
 
     def manifest(self, repository: str, target: str) -> StoredManifest:
-        """The manifest that `target` names; raises `NotFoundError`, also for one that is damaged: a push repairs it."""
+        """Return the manifest of `target`. Raises `NotFoundError`, also for a damaged one, which a push repairs."""
         check_repository(repository)
         tag, wanted = split_target(target)
         digest = self._index.tag(repository, tag) if tag else wanted
         manifest = self._index.manifest(repository, digest) if digest else None
         if manifest is None:
-            raise NotFoundError(f"{repository} has no manifest {target}", reason="MANIFEST_UNKNOWN")
+            raise NotFoundError(f"manifest {target} not found in {repository}", reason="MANIFEST_UNKNOWN")
         if not _is_intact(manifest.digest, manifest.content):
             raise NotFoundError(
                 f"manifest {manifest.digest} of {repository} is damaged: push it again", reason="MANIFEST_UNKNOWN"
@@ -115,7 +131,7 @@ class Registry:
     def referrers(
         self, repository: str, subject: Digest, *, artifact_type: str = "", after: str = "", limit: int = _PAGE
     ) -> list[PushedManifest]:
-        """At most `limit` manifests about `subject`, in the order of their digests, beyond `after`; no damaged ones."""
+        """Return at most `limit` intact manifests that refer to `subject`, ordered by digest, after `after`."""
         check_repository(repository)
         found = list[PushedManifest]()
         while rows := self._index.referrers(repository, subject, artifact_type, after, limit - len(found)):
@@ -136,7 +152,7 @@ class Registry:
         precondition: Precondition = _ANY,
         actor: str = "",
     ) -> PushedManifest:
-        """Keep a manifest; durable on return.
+        """Store a manifest durably.
 
         Raises `InvalidError` (MANIFEST_INVALID, MANIFEST_BLOB_UNKNOWN), `IntegrityError`, `ConflictError`.
         """
@@ -145,15 +161,21 @@ class Registry:
         manifest = await self._threads.submit(PushedManifest.parse, content, media_type, digest)
         missing = await self.blobs.missing(repository, list(manifest.blobs))
         if missing:
-            raise InvalidError(f"blob {missing[0]} is not in {repository}", reason="MANIFEST_BLOB_UNKNOWN")
+            raise InvalidError(f"blob {missing[0]} not found in {repository}", reason="MANIFEST_BLOB_UNKNOWN")
         await self._index.put_manifest(repository, tag, manifest, precondition)
         self._notifier.publish(_pushed(repository, tag, manifest, actor))
         return manifest
 
-    async def delete(self, repository: str, target: str, *, actor: str = "") -> None:
-        """Forget a tag, or a manifest by its digest with all its tags; raises `NotFoundError`."""
+    async def delete(self, repository: str, target: str, *, actor: str = "", force: bool = False) -> None:
+        """Delete a tag, or a manifest by its digest with all its tags.
+
+        Raises `NotFoundError`, and unless forced `FailedPreconditionError` if somebody uses it.
+        """
         check_repository(repository)
         tag, digest = split_target(target)
+        if not force:
+            tags = [tag] if digest is None else self._index.tags_of(repository, digest)
+            _check_unused(f"{repository}{'@' if digest else ':'}{target}", await self._in_use(repository, tags, digest))
         if digest is None:
             digest = await self._index.delete_tag(repository, tag)
         else:
@@ -161,7 +183,7 @@ class Registry:
         self._notifier.publish(DeleteEvent(repository, tag, digest, actor))
 
     async def scrub(self) -> list[Digest]:
-        """Read everything; damaged blobs are set aside, damaged manifests answer with an error. Returns both."""
+        """Read everything and quarantine damaged blobs. Return the digests of damaged blobs and manifests."""
         damaged, last = await self.blobs.scrub(), 0
         while manifests := self._index.manifests(last, limit=16):
             for _, repository, digest, content in manifests:
@@ -174,28 +196,38 @@ class Registry:
         return damaged
 
     def scrubbed_at(self) -> float:
-        """When everything was read last, or the registry made, in seconds since 1970."""
+        """Return when the last scrub ended, or the registry was created, in Unix seconds."""
         with disk_errors(self._scrubbed):
             return self._scrubbed.stat().st_mtime
 
 
 def check_repository(name: str) -> str:
-    """`name`, if it is a repository's; raises `InvalidError`."""
+    """Return `name` if it is a valid repository name. Raises `InvalidError` otherwise."""
     if not is_repository(name):
-        raise InvalidError(f"{name!r} is not a repository name", reason="NAME_INVALID")
+        raise InvalidError(f"invalid repository name {name!r}", reason="NAME_INVALID")
     return name
 
 
 def check_tag(tag: str) -> str:
-    """`tag`, if it is one; raises `InvalidError`."""
+    """Return `tag` if it is valid. Raises `InvalidError` otherwise."""
     if not is_tag(tag):
-        raise InvalidError(f"{tag!r} is not a tag", reason="TAG_INVALID")
+        raise InvalidError(f"invalid tag {tag!r}", reason="TAG_INVALID")
     return tag
 
 
 def split_target(target: str) -> tuple[str, Digest | None]:
-    """(tag, none) or (empty, digest); raises `InvalidError`."""
+    """Return (tag, None) or ("", digest). Raises `InvalidError`."""
     return ("", Digest.parse(target)) if ":" in target else (check_tag(target), None)
+
+
+def _check_unused(what: str, users: Sequence[str]) -> None:
+    if users:
+        more = f" and {len(users) - _NAMED} more" if len(users) > _NAMED else ""
+        raise FailedPreconditionError(
+            f"{what} is in use by {', '.join(users[:_NAMED])}{more}: deploy another version there first, or delete it "
+            "with --force (in the registry's API: ?force=true)",
+            reason="VERSION_IN_USE",
+        )
 
 
 def _pushed(repository: str, tag: str, manifest: PushedManifest | StoredManifest, actor: str) -> PushEvent:
@@ -227,12 +259,12 @@ def _open_index(root: Path, clock: Callable[[], float]) -> Index:
 
 
 def _check_not_lost(root: Path) -> None:
-    """Raises `IntegrityError` if there are blobs without their index: a new one would have them all collected."""
+    """Raise `IntegrityError` if there are blobs but no index: a new index would let all blobs be collected."""
     path = root / "registry.db"
     if path.exists() and path.stat().st_size < _SMALLEST:
         raise IntegrityError(f"{path} is empty: restore a backup of {root}, or remove {root} to start without models")
     if not path.exists() and any(root.glob("blobs/*/*")):
         raise IntegrityError(
-            f"{path} is missing, and its blobs are not: restore a backup of {root}, or remove {root} to start without "
+            f"{path} is missing, but its blobs exist: restore a backup of {root}, or remove {root} to start without "
             "models"
         )

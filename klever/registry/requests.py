@@ -1,4 +1,4 @@
-"""What handlers read of a request: who calls, the body in bounded pieces, the page wanted."""
+"""Reads requests for the handlers: the caller, the body in bounded pieces, the requested page."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from klever.registry.uploads import Parts
 
 __all__ = ["Call", "Page", "body_parts", "digest_of", "page_of", "read_body"]
 
-_IDLE: Final = 60.0  # seconds that a client may send nothing in the middle of a body
+_IDLE: Final = 60.0  # seconds that a client may pause within a body
 _BLOCK: Final = 512 << 10
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An authorized call. `actor` is empty with a bearer token, `repository` for a call that names none."""
+    """An authorized call. `actor` is empty with a bearer token, `repository` if the call names none."""
 
     actor: str
     repository: str
@@ -33,18 +33,18 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """At most `limit` entries beyond `after`."""
+    """A page of at most `limit` entries after `after`."""
 
     after: str
     limit: int
 
     def link(self, path: str, last: str, **query: str) -> dict[str, str]:
-        """The header that leads to the page beyond `last` (RFC 8288, as the distribution specification wants it)."""
+        """Return the header that links to the page after `last` (RFC 8288 and the distribution specification)."""
         return {"Link": f'<{path}?{urlencode({**query, "n": self.limit, "last": last})}>; rel="next"'}
 
 
 async def body_parts(request: web.Request, received: Counter) -> AsyncIterator[Parts]:
-    """The body, in blocks of some 512 KiB; raises `UnavailableError` if the client goes away in the middle."""
+    """Yield the body in blocks of about 512 KiB. Raises `UnavailableError` if the client disconnects."""
     parts: list[bytes] = []
     size = 0
     while part := await _read(request):
@@ -59,7 +59,7 @@ async def body_parts(request: web.Request, received: Counter) -> AsyncIterator[P
 
 
 async def read_body(request: web.Request, received: Counter, take: Callable[[int], None]) -> bytes:
-    """The whole body; `take` is told of the bytes before they are kept, and raises if they are too many."""
+    """Return the whole body. `take` gets the number of bytes before they are kept, and raises if they are too many."""
     body = bytearray()
     while part := await _read(request):
         take(len(part))
@@ -69,18 +69,18 @@ async def read_body(request: web.Request, received: Counter, take: Callable[[int
 
 
 def digest_of(request: web.Request) -> Digest:
-    """The digest in the query; raises `InvalidError`."""
+    """Return the digest in the query. Raises `InvalidError`."""
     text = request.query.get("digest")
     if text is None:
-        raise InvalidError("the query names no digest", reason="DIGEST_INVALID")
+        raise InvalidError("the query must contain digest=DIGEST", reason="DIGEST_INVALID")
     return Digest.parse(text)
 
 
 def page_of(request: web.Request, most: int) -> Page:
-    """`n` (`most` at the most) and `last` of the query; raises `InvalidError`."""
+    """Return the page of the query (`n`, at most `most`, and `last`). Raises `InvalidError`."""
     text = request.query.get("n", str(most))
     if not (text.isascii() and text.isdigit()):
-        raise InvalidError(f"n={text!r} is not a number", reason="PAGINATION_NUMBER_INVALID")
+        raise InvalidError(f"n must be a number, not {text!r}", reason="PAGINATION_NUMBER_INVALID")
     return Page(request.query.get("last", ""), min(int(text[:9]), most))
 
 
@@ -89,6 +89,6 @@ async def _read(request: web.Request) -> bytes:
         async with asyncio.timeout(_IDLE):
             return await request.content.readany()
     except TimeoutError as error:
-        raise DeadlineError(f"the client sent nothing for {_IDLE:.0f} s") from error
+        raise DeadlineError(f"the client sent no data for {_IDLE:.0f} s") from error
     except (ConnectionError, ClientPayloadError, web.RequestPayloadError) as error:
-        raise UnavailableError("the client went away", reason="CLIENT_CLOSED") from error
+        raise UnavailableError("the client closed the connection", reason="CLIENT_CLOSED") from error

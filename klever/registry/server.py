@@ -1,4 +1,4 @@
-"""The registry on a socket, with its upkeep."""
+"""The registry on a socket, with its maintenance."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _log = logging.getLogger(__name__)
 
 
 class RegistryServer:
-    """Serves `app`, and every `upkeep` seconds ends stale uploads and collects unused blobs of `registry`.
+    """Serves `app`. Every `upkeep` seconds it ends stale uploads and collects unused blobs of `registry`.
 
-    Every `scrub` seconds, restarts or not, everything is read: what is damaged is no longer served.
+    Every `scrub` seconds, across restarts, it reads everything and stops serving damaged content.
     """
 
     def __init__(
@@ -48,10 +48,10 @@ class RegistryServer:
         self._received = 0
 
     async def start(self, listen: Path | tuple[str, int], *, drain: float = 30.0) -> str:
-        """Listen on a Unix socket or on (host, port), any free one for 0; returns the path or `host:port`.
+        """Listen on a Unix socket or on (host, port), port 0 being any free one. Return the path or `host:port`.
 
-        `drain` is the number of seconds that `stop` gives requests to end, half of it to be received and half to be
-        answered. Raises `FailedPreconditionError` if the address is taken.
+        `drain` is the number of seconds that `stop` waits for requests: half to receive them, half to answer them.
+        Raises `FailedPreconditionError` if the address is in use.
         """
         self._drain = drain / 2
         self._runner = web.AppRunner(
@@ -60,14 +60,14 @@ class RegistryServer:
         await self._runner.setup()
         site: web.BaseSite
         if isinstance(listen, Path):
-            await asyncio.to_thread(listen.unlink, missing_ok=True)  # a killed server left it
+            await asyncio.to_thread(listen.unlink, missing_ok=True)  # left by a killed server
             site = web.UnixSite(self._runner, str(listen))
         else:
             site = web.TCPSite(self._runner, *listen)
         try:
             await site.start()
             if isinstance(listen, Path):
-                # A task is another user. Who reaches the socket is up to its directory.
+                # Tasks run as another user. The directory's permissions control access to the socket.
                 await asyncio.to_thread(listen.chmod, 0o666)
         except OSError as error:
             await self._runner.cleanup()
@@ -84,7 +84,7 @@ class RegistryServer:
         return f"{host}:{port}"
 
     async def stop(self) -> None:
-        """Take no more connections, let the requests that run end, and stop."""
+        """Accept no more connections, wait for running requests, and stop."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -106,11 +106,11 @@ class RegistryServer:
             if not self._running:
                 self._idle.set()
         if self._stopping:
-            response.force_close()  # for the client not to go on with the next request
+            response.force_close()  # so that the client sends no further request
         return response
 
     async def _wait_until_idle(self) -> None:
-        """From its clean-up on aiohttp drops what it receives: an upload would never end."""
+        """Wait for running requests, because aiohttp's cleanup drops incoming data: an upload would never end."""
         self._stopping = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._drain):
@@ -122,9 +122,9 @@ class RegistryServer:
             try:
                 expired = await self._registry.blobs.uploads.expire(_UPLOAD_AGE)
                 collected = await self._registry.blobs.collect()
-                _log.info("registry upkeep: %d stale uploads, %s", expired, collected)
+                _log.info("registry maintenance: %d stale uploads, %s", expired, collected)
                 if time.time() - self._registry.scrubbed_at() >= self._scrub:
                     _log.info("registry scrubbed: %d damaged", len(await self._registry.scrub()))
             except KleverError:
-                _log.exception("registry upkeep failed; it is tried again in %.0f s", self._upkeep)
+                _log.exception("registry maintenance failed, will retry in %.0f s", self._upkeep)
             await asyncio.sleep(self._upkeep)

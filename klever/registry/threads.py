@@ -1,4 +1,4 @@
-"""The registry's own threads for what blocks: a slow disk here must not hold up other users of the loop's pool."""
+"""The registry's own threads for blocking calls, so that a slow disk does not delay users of the loop's pool."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Threads:
         self._pool = ThreadPoolExecutor(_THREADS, "registry")
 
     def submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
-        """Begin `function` in a thread; the future is its result."""
+        """Start `function` in a thread. Return the future of its result."""
         return asyncio.wrap_future(self._pool.submit(function, *args, **kwargs))
 
     def close(self) -> None:
-        """Wait for what runs."""
+        """Wait for the running calls."""
         self._pool.shutdown()

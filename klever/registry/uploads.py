@@ -1,6 +1,6 @@
-"""Upload sessions: a file each, which outlives the server, so that a client goes on where it was cut off.
+"""Upload sessions. Each is a file that survives a restart, so that a client can resume after a disconnect.
 
-ROOT/uploads/ID.OWNER    the bytes received; OWNER is a hash of the repository, so that no other can reach them
+ROOT/uploads/ID.OWNER    the bytes received; OWNER is a hash of the repository, so that no other one reaches them
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from klever.registry.usage import project_of
 __all__ = ["Parts", "Upload", "Uploads", "too_large"]
 
 Parts = Sequence[bytes]
-"""Pieces of a body, some 512 KiB together, written and hashed in one go."""
+"""Pieces of a body, about 512 KiB in total, written and hashed in one call."""
 
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 
 
 class Upload:
-    """One session. `offset` is the number of bytes that are there; `lock` is held by who changes it."""
+    """One session. `offset` is the number of bytes received. A caller that changes it holds `lock`."""
 
     def __init__(self, identifier: str, repository: str, path: Path, offset: int, threads: Threads) -> None:
         self.identifier = identifier
@@ -45,14 +45,13 @@ class Upload:
         self.lock = asyncio.Lock()
         self._threads = threads
         self._sha256 = hashlib.sha256()
-        self._hashed = 0  # bytes that went through _sha256; it counts only while it equals `offset`
+        self._hashed = 0  # bytes that _sha256 has seen; valid only while it equals `offset`
 
     async def append(self, blocks: AsyncIterator[Parts], limit: int, admit: Callable[[int], None]) -> None:
-        """Write `blocks` at the end; the next one is received while one is hashed and written.
+        """Append `blocks`. Receiving a block overlaps with hashing and writing the previous one.
 
-        `admit` raises an error if the project has no room for a number of bytes more. What came before a connection
-        was cut stays. Raises `ExhaustedError` on a full disk or beyond `limit` bytes in all, and leaves nothing of
-        these blocks after these errors.
+        `admit` raises an error if the project has no room for a number of bytes. Bytes received before a disconnect
+        stay. Raises `ExhaustedError` on a full disk or beyond `limit` bytes in total, and then removes these blocks.
         """
         start = self.offset
         try:
@@ -62,7 +61,7 @@ class Upload:
             raise
 
     async def verify(self, digest: Digest) -> None:
-        """Raises `IntegrityError` unless the bytes are those of `digest`."""
+        """Raise `IntegrityError` unless the bytes match `digest`."""
         found = await self._threads.submit(self._digest, digest)
         if found != digest:
             raise IntegrityError(f"the content's digest is {found}, not {digest}", reason="DIGEST_INVALID")
@@ -96,7 +95,7 @@ class Upload:
         with _file_errors(self.path):
             os.truncate(self.path, size)
         self.offset = size
-        self._hashed = -1  # _sha256 has seen what is gone: never again equal to `offset`
+        self._hashed = -1  # _sha256 has seen removed bytes: must never equal `offset` again
 
     def _digest(self, wanted: Digest) -> Digest:
         hasher = wanted.hasher()
@@ -119,11 +118,11 @@ class Uploads:
             self._directory.mkdir(exist_ok=True)
 
     async def start(self, repository: str) -> Upload:
-        """A new session; raises `ExhaustedError` if the disk is full, or too many are open."""
+        """Open a new session. Raises `ExhaustedError` if the disk is full or too many are open."""
         identifier = uuid.uuid4().hex
         upload = Upload(identifier, repository, self._path(repository, identifier), 0, self._threads)
         self._check_room(repository, upload.path.suffix)
-        self._open[upload.path] = upload  # counted before the others that start meanwhile look
+        self._open[upload.path] = upload  # counted before concurrent starts check the limit
         try:
             await self._threads.submit(_create, upload.path)
         except KleverError:
@@ -132,21 +131,21 @@ class Uploads:
         return upload
 
     async def find(self, repository: str, identifier: str) -> Upload:
-        """The repository's session of that name; raises `NotFoundError`."""
+        """Return the repository's session. Raises `NotFoundError`."""
         path = self._path(repository, identifier)
         if path not in self._open:
             size = await self._threads.submit(_size, path) if _ID.fullmatch(identifier) else None
             if size is None:
-                raise NotFoundError(f"{repository} has no upload {identifier}", reason="BLOB_UPLOAD_UNKNOWN")
+                raise NotFoundError(f"upload {identifier} not found in {repository}", reason="BLOB_UPLOAD_UNKNOWN")
             self._open.setdefault(path, Upload(identifier, repository, path, size, self._threads))
         return self._open[path]
 
     def project_bytes(self, project: str) -> int:
-        """Return what the open sessions of a project have received."""
+        """Return the number of bytes that the open sessions of a project have received."""
         return sum(upload.offset for upload in self._open.values() if project_of(upload.repository) == project)
 
     def forget(self, upload: Upload) -> None:
-        """Its file has become a blob."""
+        """Remove a session whose file has become a blob."""
         self._open.pop(upload.path, None)
 
     async def discard(self, upload: Upload) -> None:
@@ -155,7 +154,7 @@ class Uploads:
         await self._threads.submit(_remove, upload.path)
 
     async def expire(self, age: float) -> int:
-        """Discard the sessions that nothing was written to for `age` seconds; returns how many."""
+        """Discard the sessions without a write for `age` seconds. Return their number."""
         stale = await self._threads.submit(self._older_than, time.time() - age)
         for path in stale:
             upload = self._open.get(path)
@@ -188,7 +187,7 @@ class Uploads:
 
 @contextmanager
 def _file_errors(path: Path) -> Iterator[None]:
-    """As `disk_errors`; without the file another request has finished the upload, or given it up."""
+    """Like `disk_errors`, and a missing file means that another request has finished or canceled the upload."""
     with disk_errors(path):
         try:
             yield
@@ -219,7 +218,7 @@ def _touched(path: Path) -> float:
     try:
         return path.stat().st_mtime
     except FileNotFoundError:
-        return math.inf  # it became a blob meanwhile
+        return math.inf  # it has become a blob
 
 
 def _size(path: Path) -> int | None:

@@ -1,4 +1,4 @@
-"""How much of the registry each project uses."""
+"""The space that each project uses in the registry."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ __all__ = ["Usage", "project_of"]
 class Usage:
     """The bytes of the blobs that each project has stored.
 
-    `count` reads them from the database, which takes 0.4 s for 100,000 blobs. So an upper bound is kept between counts:
-    it grows with each blob, and a removal leaves it as it is.
+    `count` reads them from the database, which takes 0.4 s for 100,000 blobs. Between counts there is an upper bound:
+    it grows with each blob, and a removal does not change it.
     """
 
     def __init__(self, count: Callable[[str], int]) -> None:
@@ -32,14 +32,14 @@ class Usage:
         return self._bounds[project]
 
     def add(self, repository: str, size: int) -> None:
-        """Note that a repository has one more blob, which another repository of its project may have as well."""
+        """Record that a repository has one more blob, which another repository of its project may have as well."""
         project = project_of(repository)
         if project in self._bounds:
             self._bounds[project] += size
             self._exact.discard(project)
 
     def removed(self) -> None:
-        """Note that blobs were removed."""
+        """Record that blobs were removed."""
         self._exact.clear()
 
 

@@ -1,4 +1,4 @@
-"""Whether blobs on disk match their digests: each file is hashed once, and again only after it changed."""
+"""Verifies that blobs on disk match their digests. Each file is hashed once, and again only after a change."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from klever.registry.threads import Threads
 
 __all__ = ["Verifier"]
 
-_REMEMBERED: Final = 16_384  # files, some 400 bytes each
+_REMEMBERED: Final = 16_384  # files, about 400 bytes each
 _AT_ONCE: Final = 4
 """Files that are hashed at the same time; each has one buffer."""
 
 Fingerprint = tuple[int, int, int, int]
-"""Inode, size, and the times in ns at which content and inode changed last."""
+"""Inode, size, and the times in ns of the last change of content and inode."""
 
 
 class Verifier:
@@ -41,18 +41,18 @@ class Verifier:
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     def knows(self, digest: Digest, file: os.stat_result) -> bool:
-        """Whether exactly this file was verified."""
+        """Whether this state of the file was verified."""
         return self._verified.get(digest) == _fingerprint(file)
 
     def remember(self, digest: Digest, file: os.stat_result) -> None:
-        """Take the file for verified."""
+        """Record the file as verified."""
         self._verified[digest] = _fingerprint(file)
         self._verified.move_to_end(digest)
         if len(self._verified) > _REMEMBERED:
             self._verified.popitem(last=False)
 
     def check(self, digest: Digest) -> asyncio.Task[bool]:
-        """Hash the file, or join the check that runs. The result says whether the file matches its digest.
+        """Hash the file, or join the running check. The result says whether the file matches its digest.
 
         The check continues if its callers are cancelled. Raises `UnavailableError` if the disk cannot be read or the
         registry stops, and `NotFoundError` if the file is gone.
@@ -65,21 +65,21 @@ class Verifier:
         return task
 
     async def close(self) -> None:
-        """End the checks that run; who waits for one gets `UnavailableError`."""
+        """End the running checks. Their callers get `UnavailableError`."""
         self._closing = True
         await asyncio.gather(*self._checks.values(), return_exceptions=True)
 
     def _checked(self, digest: Digest, task: asyncio.Task[bool]) -> None:
         del self._checks[digest]
         if not task.cancelled():
-            task.exception()  # a caller gets it, or nobody waits any more
+            task.exception()  # its callers get it, if any still wait
 
     async def _check(self, digest: Digest) -> bool:
         async with self._turns:
             with await self._threads.submit(self._content.reader, digest) as reader:
                 while await self._threads.submit(reader.read):
                     if self._closing:
-                        raise UnavailableError("the registry stops")
+                        raise UnavailableError("the registry is stopping")
                 if reader.matches():
                     self.remember(digest, reader.stat)
                     return True

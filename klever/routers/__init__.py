@@ -14,7 +14,7 @@ from typing import Protocol
 from klever.errors import FieldViolation
 from klever.runtimes import Guard
 from klever.runtimes.protocols import WireProtocol
-from klever.traffic.matches import HeaderMatch
+from klever.traffic.matches import Match
 
 __all__ = ["Route", "RouteKey", "Router", "Target"]
 
@@ -30,9 +30,9 @@ class RouteKey:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The endpoints of one predictor workload. `weight` is a percentage over the targets without `headers`.
+    """The endpoints of one predictor workload. `weight` is a percentage over the targets without `matches`.
 
-    A target with `headers` gets the requests that match all of them, before weights are looked at. `http` and `grpc`
+    A target with `matches` gets the requests that any of them takes, before weights are looked at. `http` and `grpc`
     are `HOST:PORT` or `unix:PATH`; `grpc` is empty if the runtime speaks HTTP only.
     """
 
@@ -42,7 +42,7 @@ class Target:
     weight: int
     http: tuple[str, ...]
     grpc: tuple[str, ...] = ()
-    headers: tuple[HeaderMatch, ...] = ()
+    matches: tuple[Match, ...] = ()
     guard: Guard = Guard.NONE
     """How requests must be checked, because one of the endpoints does not withstand all of them."""
 
@@ -55,19 +55,19 @@ class Route:
     @property
     def shares(self) -> dict[str, int]:
         """The percentages of the requests that no header match takes, by predictor."""
-        return {t.predictor: t.weight for t in self.targets if not t.headers}
+        return {t.predictor: t.weight for t in self.targets if not t.matches}
 
 
 class Router(Protocol):
     """Publishes the routes of Servings."""
 
-    def check(self, headers: tuple[HeaderMatch, ...]) -> tuple[FieldViolation, ...]:
+    def check(self, matches: tuple[Match, ...]) -> tuple[FieldViolation, ...]:
         """Return the matches of a predictor that this router does not support, by field path below it. Pure."""
 
     async def publish(self, route: Route) -> None:
         """Make the route live, and return when it is. Publishing an equal route again costs nothing.
 
-        Raises `InvalidError` if the weights of targets without headers do not sum to 100, or the gateway refuses the
+        Raises `InvalidError` if the weights of targets without matches do not sum to 100, or the gateway refuses the
         route, `UnavailableError` if it does not take the change in time, `ExhaustedError` if the disk is full. The old
         route then stays.
         """

@@ -136,7 +136,7 @@ class ModelHandlers:
 
     async def delete_model_version(self, request: pb.DeleteModelVersionRequest) -> Empty:
         version = await self._resolve(request.project, request.model, request.version)
-        await self._catalogue.delete(version.reference)
+        await self._catalogue.delete(version.reference, force=request.force)
         return Empty()
 
     async def _resolve(self, project: str, model: str, version: str) -> Version:

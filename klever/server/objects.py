@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
@@ -10,7 +11,7 @@ from google.protobuf.message import Message
 from klever.api.codec import from_object, to_object
 from klever.api.kinds import EVENT, Kind, Object
 from klever.api.wire import embed
-from klever.errors import ExpiredError, FailedPreconditionError, FieldViolation, InvalidError
+from klever.errors import ExpiredError, FailedPreconditionError, FieldViolation, InvalidError, NotFoundError
 from klever.server.ordering import by_time, created, last_seen
 from klever.server.recent import Recent
 from klever.server.updates import keep_unknown, select
@@ -225,10 +226,16 @@ class Objects(Generic[M_co]):
         return known
 
     async def events(self, request: ListEventsRequest) -> ListEventsResponse:
-        """List the events about objects of this kind, oldest first."""
+        """List the events about objects of this kind, oldest first.
+
+        Those of a named object leave out an earlier object of the same name, unless none of that name exists.
+        """
         selector = f"involvedObject.kind={self.kind.kind}"
         if request.name:
             selector += f",involvedObject.name={request.name}"
+            with suppress(NotFoundError):
+                named = await self.store.get(self.kind, self.key(request.namespace, request.name))
+                selector += f",involvedObject.uid={named['metadata']['uid']}"
         page = await by_time(
             self.store,
             EVENT,

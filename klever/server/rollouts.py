@@ -19,7 +19,7 @@ from klever.controllers.serving.revisions import (
 from klever.errors import ConflictError, FailedPreconditionError, FieldViolation, InvalidError, NotFoundError
 from klever.server.objects import Objects, page_size
 from klever.store import Page
-from klever.traffic.rollouts import CANARY, abort, find, primary, promote, scale
+from klever.traffic.rollouts import CANARY, abort, find, promote, scale
 from klever.v1alpha1 import serving_service_pb2 as pb
 from klever.v1alpha1.revision_pb2 import ServingRevision
 from klever.v1alpha1.serving_pb2 import Serving
@@ -60,7 +60,7 @@ class RolloutHandlers:
                 {**p, "model": with_digest(p["model"], pins[name])} if p["name"] == name and name in pins else p
                 for p in serving["spec"]["predictors"]
             ]
-            return _predictors(promote(pinned, name))
+            return _predictors(promote(pinned, name, serving["spec"].get("replicas", 1)))
 
         return await self.change(request, change)
 
@@ -75,9 +75,7 @@ class RolloutHandlers:
             raise InvalidError(violations=(FieldViolation("replicas", f"{request.replicas} is less than 0"),))
 
         async def change(serving: Object) -> dict[str, Any]:
-            predictors = serving["spec"]["predictors"]
-            name = request.predictor or primary(predictors)["name"]
-            return _predictors(scale(predictors, name, request.replicas))
+            return {"spec": scale(serving["spec"], request.predictor, request.replicas)}
 
         return await self.change(request, change)
 

@@ -1,26 +1,24 @@
-"""The store: Kubernetes' object semantics as a contract.
+"""The store contract: the semantics of Kubernetes objects.
 
-Objects are Kubernetes JSON (`klever.api.kinds.Object`). Every implementation refuses the same objects at the same
-field paths and answers with the same errors; one suite (`tests/contract/store.py`) runs against each.
+Objects are Kubernetes JSON (`klever.api.kinds.Object`). Every implementation rejects the same objects at the same field
+paths and raises the same errors. One suite (`tests/contract/store.py`) runs against each.
 
-What holds in all of them:
+Every implementation guarantees:
 
 - An acknowledged write is durable: it survives kill -9 and power loss.
-- `metadata.resourceVersion` is opaque and changes with every write that changes anything; a write that changes
-  nothing returns the object as it is and sends no event. `metadata.generation` moves when `spec` does, and when the
+- `metadata.resourceVersion` is opaque and changes with every write that changes anything; a write that changes nothing
+  returns the object unchanged and sends no event. `metadata.generation` increases when `spec` changes and when the
   deletion timestamp is set.
-- `status` is written through `patch(..., subresource="status")` alone, which changes nothing else; other writes leave
-  the status as it is (create drops it) for kinds that have one.
-- A deleted object with finalizers stays, with `metadata.deletionTimestamp`, until the last finalizer is taken away;
-  no finalizer can be added then. Dependents (`metadata.ownerReferences`) go after their last owner.
+- Only `patch(..., subresource="status")` writes `status`, and it changes nothing else. For kinds that have a status,
+  other writes leave it unchanged, and create drops it.
+- A deleted object with finalizers stays, with `metadata.deletionTimestamp`, until the last finalizer is removed; no
+  finalizer can be added meanwhile. Dependents (`metadata.ownerReferences`) are deleted after their last owner.
 - An object's namespace must exist (`NotFoundError`, reason NAMESPACE_NOT_FOUND) and not be terminating
-  (`PermissionDeniedError`).
-  Deleting a namespace deletes what is in it.
-- A watch is ordered and gap-free per kind and resumable from a resourceVersion; one that is too old raises
-  `ExpiredError`, as does a page token that is too old: the caller lists again. A watcher that does not keep up is
-  ended with `ExpiredError`.
+  (`PermissionDeniedError`). Deleting a namespace deletes its objects.
+- A watch is ordered and gap-free per kind and resumable from a resourceVersion. A resourceVersion or page token that is
+  too old raises `ExpiredError`, and so does a watch whose reader does not keep up: the caller lists again.
 
-Implementations are chosen by `klever.cmd` alone.
+Only `klever.cmd` chooses an implementation.
 """
 
 from __future__ import annotations
@@ -38,7 +36,7 @@ EventType = Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Key:
-    """Address of an object within its kind. `namespace` is empty for kinds that have none."""
+    """Address of an object within its kind. `namespace` is empty for cluster-scoped kinds."""
 
     namespace: str
     name: str
@@ -49,10 +47,10 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a list: all pages of a list show the same moment.
+    """One page of a list. All pages of a list show the same moment.
 
-    `resource_version` is where a watch continues this list; `next_token` is empty on the last page. Items may be
-    decoded as they are looked at: look once.
+    A watch from `resource_version` continues this list. `next_token` is empty on the last page. Each access may decode
+    an item again: access it once.
     """
 
     items: Sequence[Object]
@@ -62,11 +60,11 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class WatchEvent:
-    """A change. An object that begins or ceases to match a watch's selectors arrives as ADDED or DELETED."""
+    """A change. An object that starts or stops matching a watch's selectors arrives as ADDED or DELETED."""
 
     type: EventType
     uid: str
-    """Of the object: a server that was restored gives a resource version to another one. Empty for a BOOKMARK."""
+    """The object's uid, because a restored server can reuse a resource version. Empty for a BOOKMARK."""
     resource_version: str
     read: Callable[[], Object]
 
@@ -77,24 +75,24 @@ class WatchEvent:
 
     @property
     def object(self) -> Object:
-        """The state after the change (DELETED: the last one); of a BOOKMARK it has metadata only.
+        """The state after the change (DELETED: the last state). A BOOKMARK has metadata only.
 
-        It may be decoded as it is looked at: look once.
+        Each access may decode it again: access it once.
         """
         return self.read()
 
 
 class Store(Protocol):
-    """Objects with Kubernetes' semantics. Selectors are in Kubernetes' syntax; namespace "" means all.
+    """Objects with Kubernetes' semantics. Selectors use Kubernetes' syntax; namespace "" means all.
 
-    Errors of all calls: `InvalidError` with field violations, `NotFoundError`, `ConflictError`,
-    `AlreadyExistsError`, `ExhaustedError` (disk full), `UnavailableError`, `DeadlineError`.
+    Every call can raise `InvalidError` with field violations, `NotFoundError`, `ConflictError`, `AlreadyExistsError`,
+    `ExhaustedError` (disk full), `UnavailableError`, `DeadlineError`.
     """
 
     async def create(self, kind: Kind, obj: Object) -> Object:
-        """Store a new object and return it with the defaults and metadata that it got.
+        """Store a new object and return it with its defaults and metadata.
 
-        `metadata.generateName` is completed where there is no name.
+        An object without a name gets one from `metadata.generateName`.
         """
 
     async def get(self, kind: Kind, key: Key) -> Object: ...
@@ -109,7 +107,7 @@ class Store(Protocol):
         limit: int = 0,
         token: str = "",
     ) -> Page:
-        """List objects ordered by namespace and name; `limit` 0 means all in one page.
+        """List objects ordered by namespace and name; `limit` 0 returns all in one page.
 
         `fields` selects by `metadata.name`, `metadata.namespace` and the paths of the kind's printer columns.
         """
@@ -120,20 +118,20 @@ class Store(Protocol):
         """Apply a JSON merge patch (RFC 7386) and return the result.
 
         With `metadata.resourceVersion` (or `metadata.uid`) in the patch it is a compare-and-swap: `ConflictError` if
-        the object has moved on.
+        the object has changed.
         """
 
     async def apply(self, kind: Kind, obj: Object) -> Object:
-        """Declare an object: create it, or make its spec exactly what is given (the rest returns to its defaults).
+        """Create an object, or replace its spec with the given one (absent fields return to their defaults).
 
-        Labels and annotations merge: keys that an earlier apply gave and this one does not are removed, others stay.
+        Labels and annotations merge: keys that an earlier apply set and this one does not are removed, others stay.
         With `metadata.resourceVersion` it is a compare-and-swap.
         """
 
     async def delete(self, kind: Kind, key: Key, *, uid: str = "", resource_version: str = "") -> None:
-        """Delete, or mark as being deleted where finalizers hold it.
+        """Delete an object, or mark it as being deleted while it has finalizers.
 
-        `uid` and `resource_version` are preconditions: `ConflictError` if they do not hold.
+        `uid` and `resource_version` are preconditions: `ConflictError` if they do not match.
         """
 
     def watch(
@@ -146,10 +144,10 @@ class Store(Protocol):
         resource_version: str = "",
         bookmarks: bool = False,
     ) -> AsyncGenerator[WatchEvent, None]:
-        """Yield changes after `resource_version`; without one, what exists as ADDED first. Never ends by itself.
+        """Yield changes after `resource_version`, or all objects as ADDED and then changes. Never ends by itself.
 
-        With `bookmarks` a BOOKMARK follows the initial objects, and comes at least every minute.
+        With `bookmarks`, a BOOKMARK follows the initial objects and then comes at least every minute.
         """
 
     async def close(self) -> None:
-        """End watches and release everything. Writes under way are finished first."""
+        """Finish pending writes, end watches and release everything."""

@@ -1,4 +1,4 @@
-"""What a store asks before it keeps an object."""
+"""The contract of admission, which a store consults before it keeps an object."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Subresource = Literal["", "status"]
 
 
 class Admission(Protocol):
-    """Decides about everything of an object but its metadata, which is the store's own matter."""
+    """Decides about every part of an object except its metadata, which the store checks itself."""
 
     def admit(self, kind: Kind, new: Object, old: Object | None, subresource: Subresource) -> Object:
         """Return the object to keep: unknown fields pruned, defaults filled in.
 
-        `new` is whole (metadata, spec and status), and is not changed; `old` is what it replaces, None for a new
-        object. `subresource` says which part the writer may change.
-        Raises `InvalidError` with a violation for each field that is wrong.
+        `new` is complete (metadata, spec and status) and is not modified. `old` is the object that it replaces, None
+        for a new object. `subresource` says which part the writer may change. Raises `InvalidError` with a violation
+        for each wrong field.
         """
         ...

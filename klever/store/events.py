@@ -1,4 +1,4 @@
-"""Records Events (core/v1): equal ones are counted, not repeated; recording never fails a reconcile."""
+"""Records Events (core/v1). Equal Events are counted, not repeated. Recording never fails a reconcile."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _What = tuple[str, str, str, str]
 
 
 class EventRecorder:
-    """Writes Events as `component`. It reads none: how often it told what is told last it knows itself (as client-go).
+    """Writes Events as `component`. As in client-go, it reads none: it remembers the counts itself.
 
-    That is so for the last `remembered` Events; any other, as those told before a restart, is told anew.
+    It remembers the last `remembered` Events. Any other Event, such as one from before a restart, is recorded anew.
     """
 
     def __init__(
@@ -43,10 +43,10 @@ class EventRecorder:
         self._clock = clock
         self._remembered = remembered
         self._told: OrderedDict[_What, tuple[Key, int]] = OrderedDict()
-        """Where the Event is and how often it was told; the latest is last."""
+        """The key and count of each Event; the latest is last."""
 
     async def record(self, obj: Object, type: str, reason: str, message: str) -> None:  # noqa: A002 - the field's name
-        """Record that something happened to an object, Normal or Warning; what cannot be recorded is logged."""
+        """Record that something happened to an object, Normal or Warning. A failure to record is logged."""
         try:
             await self._record(obj, (obj["metadata"]["uid"], type, reason, message[:_MAX_MESSAGE]))
         except KleverError as error:
@@ -58,7 +58,7 @@ class EventRecorder:
         if key is not None:
             try:
                 await self._store.patch(EVENT, key, {"lastTimestamp": format_time(now), "count": count + 1})
-            except NotFoundError:  # its time to live is over
+            except NotFoundError:  # it has expired
                 key, count = None, 0
         if key is None:
             key = await self._create(obj, what, now)
@@ -98,5 +98,5 @@ class EventRecorder:
 def _name(of: str, identity: str) -> str:
     """Return the name of an Event about the object named `of`."""
     digest = hashlib.sha256(identity.encode()).hexdigest()[:_DIGITS]
-    # A part of a name may end where no name can: in a dot or dash.
+    # A truncated name can end in a dot or a dash, which is invalid.
     return f"{of[: _MAX_NAME - _DIGITS - 1].rstrip('.-')}.{digest}"

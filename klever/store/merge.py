@@ -1,4 +1,4 @@
-"""How a change is merged into an object: JSON merge patch, and the declarative merge of `apply`."""
+"""Merges a change into an object: JSON merge patch, and the declarative merge of `apply`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from klever.api.kinds import Kind, Object
 __all__ = ["Applied", "applied_by", "declare", "merge_patch"]
 
 Applied = dict[str, list[str]]
-"""What the last apply gave of the metadata that is merged: field -> keys, sorted."""
+"""The merged metadata that the last apply set: field -> keys, sorted."""
 
 _KEPT = ("apiVersion", "kind", "metadata")
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
-    """Return the target changed by a JSON merge patch (RFC 7386). Neither argument is changed."""
+    """Return the target after a JSON merge patch (RFC 7386). Neither argument is modified."""
     if not isinstance(patch, dict):
         return patch
     result = dict(target) if isinstance(target, dict) else {}
@@ -28,7 +28,7 @@ def merge_patch(target: Any, patch: Any) -> Any:
 
 
 def applied_by(obj: Object) -> Applied:
-    """Return what an applied object names of labels, annotations, finalizers and owners."""
+    """Return the labels, annotations, finalizers and owners that an applied object names."""
     metadata = obj["metadata"]
     keys = {
         "labels": metadata.get("labels", {}),
@@ -40,10 +40,10 @@ def applied_by(obj: Object) -> Applied:
 
 
 def declare(kind: Kind, old: Object, given: Object, applied: Applied) -> Object:
-    """Return `old` as an apply of `given` makes it, after an earlier apply that named `applied`.
+    """Return the result of applying `given` to `old`, after an earlier apply that named `applied`.
 
-    Everything but metadata and status becomes exactly what is given. Labels, annotations, finalizers and owner
-    references merge: what the earlier apply named and this one does not is removed, what others wrote stays.
+    Everything except metadata and status is replaced by `given`. Labels, annotations, finalizers and owner references
+    merge: entries that the earlier apply named and this one does not are removed, entries of other writers stay.
     """
     status = ("status",) if kind.has_status else ()
     new = {field: old[field] for field in (*_KEPT, *status) if field in old}

@@ -1,7 +1,7 @@
-"""Metadata as Kubernetes keeps it: what users may write, what only the store writes.
+"""Metadata as in Kubernetes: which fields users may write, and which only the store writes.
 
 The rules are those of k8s.io/apimachinery `pkg/api/validation` and k8s.io/apiserver `pkg/registry/rest`. All functions
-work on objects that the caller owns and change them in place.
+change objects that the caller owns, in place.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _MAX_ANNOTATIONS = 256 * 1024
 
 _STORED = ("name", "namespace", "uid", "generation", "creationTimestamp", "deletionTimestamp")
 _numbers = random.Random()  # noqa: S311 - uids are no secrets
-"""Seeded by the system, which takes longer to ask for each than all else of an object's begin."""
+"""Seeded by the system once, because asking the system for each uid takes longer than the rest of `begin`."""
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes': no vowels, so that no words appear
 
 
@@ -52,23 +52,23 @@ def deleting(obj: Object) -> bool:
 
 
 def qualified_name(key: str) -> bool:
-    """Whether it is a name with an optional DNS prefix, as of labels, annotations and finalizers."""
+    """Whether it is a name with an optional DNS prefix, as in labels, annotations and finalizers."""
     prefix, slash, name = key.rpartition("/")
     return (not slash or _subdomain(prefix)) and _NAME_PART.fullmatch(name) is not None
 
 
 def check_envelope(kind: Kind, obj: Object) -> None:
-    """Fill in apiVersion, kind and metadata. Raises `InvalidError` if they are not those of the kind."""
+    """Fill in apiVersion, kind and metadata. Raises `InvalidError` if they belong to another kind."""
     for field, value in (("apiVersion", kind.api_version), ("kind", kind.kind)):
         if obj.setdefault(field, value) != value:
-            raise InvalidError(violations=(FieldViolation(field, f"{obj[field]!r} is not {value!r}"),))
+            raise InvalidError(violations=(FieldViolation(field, f"must be {value!r}, not {obj[field]!r}"),))
     normalize(obj)
 
 
 def normalize(obj: Object) -> None:
-    """Drop empty and unknown fields of the metadata, and owners named twice.
+    """Drop empty and unknown fields of the metadata, and duplicate owners.
 
-    Raises `InvalidError` where a field has another type.
+    Raises `InvalidError` if a field has the wrong type.
     """
     metadata = obj.setdefault("metadata", {})
     if not isinstance(metadata, dict):
@@ -91,7 +91,7 @@ def normalize(obj: Object) -> None:
 
 
 def begin(kind: Kind, obj: Object, now: datetime) -> None:
-    """Make a new object's metadata: name, uid, times, generation. Its status is dropped, where its kind has one."""
+    """Set a new object's metadata: name, uid, times, generation. Drop its status if its kind has one."""
     metadata = obj["metadata"]
     if metadata.pop("resourceVersion", ""):
         raise InvalidError(violations=(FieldViolation("metadata.resourceVersion", "must not be set on a new object"),))
@@ -115,7 +115,7 @@ def _new_uid() -> str:
 
 
 def carry_over(kind: Kind, old: Object, new: Object) -> None:
-    """Put into a changed object what no write may change, and move its generation if it needs to."""
+    """Copy the metadata that no write may change, and increase the generation if the spec changed."""
     before, metadata = old["metadata"], new["metadata"]
     for field in ("name", "namespace"):
         if metadata.get(field, "") != before.get(field, ""):
@@ -130,7 +130,7 @@ def carry_over(kind: Kind, old: Object, new: Object) -> None:
 
 
 def mark_deleted(kind: Kind, obj: Object, now: datetime) -> None:
-    """Set the deletion timestamp of an object that finalizers (or its content) still hold."""
+    """Set the deletion timestamp of an object that still has finalizers (or content, for a namespace)."""
     metadata = obj["metadata"]
     metadata["deletionTimestamp"] = format_time(now)
     metadata["deletionGracePeriodSeconds"] = 0
@@ -141,7 +141,7 @@ def mark_deleted(kind: Kind, obj: Object, now: datetime) -> None:
 
 
 def check_preconditions(what: str, metadata: Any, old: Object) -> None:
-    """Raise `ConflictError` unless the `uid` and `resourceVersion` in the metadata, if given, are the object's."""
+    """Raise `ConflictError` if the metadata has a `uid` or `resourceVersion` that differs from the object's."""
     if not isinstance(metadata, dict):
         return
     for field in ("uid", "resourceVersion"):
@@ -165,41 +165,44 @@ def _names(kind: Kind, metadata: Object) -> Iterator[FieldViolation]:
         yield FieldViolation("metadata.name", "name or generateName is required")
     elif kind == NAMESPACE and not _DNS_LABEL.fullmatch(name):
         yield FieldViolation(
-            "metadata.name", f"{name!r} is no DNS-1123 label (a-z, 0-9 and '-', 63 at most, alphanumeric at both ends)"
+            "metadata.name",
+            f"{name!r} must be a DNS-1123 label (at most 63 of a-z, 0-9 and '-', alphanumeric at both ends)",
         )
     elif not _subdomain(name):
         yield FieldViolation(
             "metadata.name",
-            f"{name!r} is no DNS-1123 subdomain (a-z, 0-9, '-' and '.', 253 at most, alphanumeric at both ends)",
+            f"{name!r} must be a DNS-1123 subdomain (at most 253 of a-z, 0-9, '-' and '.', alphanumeric at both ends)",
         )
     if kind.namespaced and not metadata.get("namespace"):
         yield FieldViolation("metadata.namespace", "is required")
     elif not kind.namespaced and metadata.get("namespace"):
-        yield FieldViolation("metadata.namespace", f"must not be set: a {kind.kind} is in no namespace")
+        yield FieldViolation("metadata.namespace", f"must not be set: {kind.kind} is a cluster-scoped kind")
 
 
 def _labels(metadata: Object) -> Iterator[FieldViolation]:
     for key, value in metadata.get("labels", {}).items():
         if not qualified_name(key):
-            yield FieldViolation("metadata.labels", f"{key!r} is no label key (name or DNS prefix/name)")
+            yield FieldViolation("metadata.labels", f"invalid label key {key!r}: must be NAME or DNS-PREFIX/NAME")
         if not LABEL_VALUE.fullmatch(value):
             yield FieldViolation(
                 "metadata.labels",
-                f"{value!r} of {key!r} is no label value (63 of A-Z, a-z, 0-9 and '-_.', alphanumeric at both ends)",
+                f"invalid value {value!r} of {key!r}: at most 63 of A-Z, a-z, 0-9 and '-_.', alphanumeric at both ends",
             )
     annotations = metadata.get("annotations", {})
     for key in annotations:
         if not qualified_name(key.lower()):
-            yield FieldViolation("metadata.annotations", f"{key!r} is no annotation key (name or DNS prefix/name)")
+            yield FieldViolation(
+                "metadata.annotations", f"invalid annotation key {key!r}: must be NAME or DNS-PREFIX/NAME"
+            )
     if sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items()) > _MAX_ANNOTATIONS:
-        yield FieldViolation("metadata.annotations", f"is larger than {_MAX_ANNOTATIONS} bytes")
+        yield FieldViolation("metadata.annotations", f"must have at most {_MAX_ANNOTATIONS} bytes in total")
 
 
 def _finalizers(metadata: Object, before: Object) -> Iterator[FieldViolation]:
     finalizers = metadata.get("finalizers", [])
     for name in finalizers:
         if not qualified_name(name):
-            yield FieldViolation("metadata.finalizers", f"{name!r} is no qualified name (name or DNS prefix/name)")
+            yield FieldViolation("metadata.finalizers", f"invalid finalizer {name!r}: must be NAME or DNS-PREFIX/NAME")
     added = [name for name in finalizers if name not in before.get("finalizers", [])]
     if added and "deletionTimestamp" in before:
         yield FieldViolation("metadata.finalizers", f"{added[0]!r} cannot be added: the object is being deleted")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from klever.api.kinds import EVENT, NAMESPACE, Kind, Object
+from klever.api.kinds import Kind, Object
 from klever.errors import FieldViolation, InvalidError
 from klever.store.meta import LABEL_VALUE, qualified_name
 
@@ -27,26 +27,15 @@ _REQUIREMENT = re.compile(
 )
 _TERM = re.compile(r"(?P<path>[^=!,\\]+)(?P<op>==|=|!=)(?P<value>(?:[^\\,=]|\\[\\,=])*)(?P<end>,|$)")
 
-_EVENT_PATHS = (
-    *(
-        f"involvedObject.{f}"
-        for f in ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
-    ),
-    "reason",
-    "reportingComponent",
-    "source",
-    "type",
-)
-
 
 class Selector:
-    """What a list or a watch asks for, ready to be matched. Raises `InvalidError` for a text that does not parse."""
+    """The parsed selectors of a list or a watch. Raises `InvalidError` for a selector that does not parse."""
 
     def __init__(self, kind: Kind, labels: str = "", fields: str = "") -> None:
         self._labels = _parse_labels(labels)
         self._fields = _parse_fields(kind, fields)
         self.everything = not self._labels and not self._fields
-        """Matches each object, so that none needs to be looked at."""
+        """Whether it matches every object, so that no object needs to be decoded."""
 
     def matches(self, obj: Object) -> bool:
         if self._labels:
@@ -58,18 +47,12 @@ class Selector:
 
 @cache
 def selectable(kind: Kind) -> tuple[str, ...]:
-    """Return the paths that a field selector of the kind may name: metadata and plain printer columns."""
-    paths = ["metadata.name", *(["metadata.namespace"] if kind.namespaced else [])]
-    if kind == EVENT:
-        paths += _EVENT_PATHS
-    elif kind == NAMESPACE:
-        paths.append("status.phase")
-    paths += [column.path[1:] for column in kind.columns if column.is_plain and column.type != "date"]
-    return tuple(paths)
+    """Return the paths that a field selector of the kind may name: those of the metadata, and those of its row."""
+    return ("metadata.name", *(["metadata.namespace"] if kind.namespaced else []), *kind.selectable)
 
 
 def _value(obj: Object, path: str) -> str:
-    if path == "source":  # of an Event: Kubernetes selects by the component alone
+    if path == "source":  # Kubernetes selects Events by the component of their source
         path = "source.component"
     value: Any = obj
     for step in path.split("."):
@@ -85,10 +68,12 @@ def _parse_fields(kind: Kind, text: str) -> list[tuple[str, str, bool]]:
     while position < len(text):
         match = _TERM.match(text, position)
         if match is None:
-            raise _invalid("fields", f"{text!r} is no field selector (path=value, path!=value, joined by commas)")
+            raise _invalid("fields", f"invalid field selector {text!r}: expected PATH=VALUE or PATH!=VALUE, …")
         path = match["path"].strip()
         if path not in selectable(kind):
-            raise _invalid("fields", f"{path!r} of {kind} is not selectable: {', '.join(selectable(kind))} are")
+            raise _invalid(
+                "fields", f"{path!r} of {kind} is not selectable: must be one of {', '.join(selectable(kind))}"
+            )
         terms.append((path, re.sub(r"\\(.)", r"\1", match["value"]), match["op"] != "!="))
         position = match.end()
     return terms
@@ -100,18 +85,18 @@ def _parse_labels(text: str) -> list[_Requirement]:
     while position < len(text.rstrip()):
         match = _REQUIREMENT.match(text, position)
         if match is None or (match["absent"] and (match["op"] or match["set"])):
-            raise _invalid("labels", f"{text!r} is no label selector (see labels and selectors of Kubernetes)")
+            raise _invalid("labels", f"invalid label selector {text!r}: expected KEY=VALUE, KEY in (A,B), KEY, !KEY, …")
         requirements.append(_requirement(match))
         position = match.end()
         if match["end"] == "," and position >= len(text.rstrip()):
-            raise _invalid("labels", f"{text!r} ends with a comma")
+            raise _invalid("labels", f"{text!r} must not end with a comma")
     return requirements
 
 
 def _requirement(match: re.Match[str]) -> _Requirement:
     key, op = match["key"], match["op"] or match["set"]
     if not qualified_name(key):
-        raise _invalid("labels", f"{key!r} is no label key")
+        raise _invalid("labels", f"invalid label key {key!r}")
     if op is None:
         wanted = not match["absent"]
         return lambda labels: (key in labels) is wanted
@@ -120,7 +105,7 @@ def _requirement(match: re.Match[str]) -> _Requirement:
     values = {value.strip() for value in match["values"].split(",")} if match["set"] else {match["value"]}
     for value in values:
         if not LABEL_VALUE.fullmatch(value):
-            raise _invalid("labels", f"{value!r} is no label value")
+            raise _invalid("labels", f"invalid label value {value!r}")
     if op in ("!=", "notin"):
         return lambda labels: labels.get(key) not in values
     return lambda labels: labels.get(key) in values
@@ -129,7 +114,7 @@ def _requirement(match: re.Match[str]) -> _Requirement:
 def _compared(key: str, op: str, text: str) -> _Requirement:
     bound = _integer(text)
     if bound is None:
-        raise _invalid("labels", f"{text!r} is no integer to compare {key!r} with")
+        raise _invalid("labels", f"{key!r} must be compared with an integer, not {text!r}")
 
     def holds(labels: _Labels) -> bool:
         value = _integer(labels.get(key, ""))

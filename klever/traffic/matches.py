@@ -1,4 +1,4 @@
-"""Header matches: a predictor with a match gets the requests that it matches, whatever the shares are."""
+"""Header matches: a predictor with matches gets the requests that any of them takes, whatever the shares are."""
 
 from __future__ import annotations
 
@@ -7,30 +7,44 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["HeaderMatch", "MatchType", "header_matches", "is_matched"]
+__all__ = ["HeaderMatch", "Match", "MatchType", "header_matches", "is_matched"]
 
 
 class MatchType(StrEnum):
     EXACT = "exact"
     PREFIX = "prefix"
     REGEX = "regex"
+    PRESENT = "present"
 
 
 @dataclass(frozen=True, slots=True)
 class HeaderMatch:
-    """One condition on a request header. A regular expression must match the whole value."""
+    """One condition on a request header. A regular expression must match the whole value.
+
+    A negated condition must not hold; the value of a missing header is empty then. `value` is empty for PRESENT.
+    """
 
     name: str
-    value: str
+    value: str = ""
     type: MatchType = MatchType.EXACT
+    negate: bool = False
+
+
+Match = tuple[HeaderMatch, ...]
+"""Conditions that must all hold."""
 
 
 def is_matched(predictor: Mapping[str, Any]) -> bool:
-    """Return whether a predictor gets its requests by a header match and takes no share."""
-    return bool(predictor.get("match"))
+    """Return whether a predictor gets its requests by matches and takes no share."""
+    return bool(predictor.get("matches"))
 
 
-def header_matches(predictor: Mapping[str, Any]) -> tuple[HeaderMatch, ...]:
-    """Return the conditions of a predictor; all of them must hold. Empty for a predictor that takes a share."""
-    headers = predictor.get("match", {}).get("headers", [])
-    return tuple(HeaderMatch(h["name"], h[t], t) for h in headers for t in MatchType if t in h)
+def header_matches(predictor: Mapping[str, Any]) -> tuple[Match, ...]:
+    """Return the matches of a predictor; any of them may hold. Empty for a predictor that takes a share."""
+    return tuple(tuple(map(_condition, match["headers"])) for match in predictor.get("matches", ()))
+
+
+def _condition(header: Mapping[str, Any]) -> HeaderMatch:
+    kind = next(kind for kind in MatchType if kind in header)
+    value = "" if kind is MatchType.PRESENT else header[kind]
+    return HeaderMatch(header["name"], value, kind, bool(header.get("negate")))

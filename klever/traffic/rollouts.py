@@ -34,10 +34,11 @@ def primary(predictors: Iterable[Predictor]) -> Predictor:
     return every[0] if len(every) == 1 else find(every, MAIN)
 
 
-def promote(predictors: Iterable[Predictor], name: str) -> list[Predictor]:
+def promote(predictors: Iterable[Predictor], name: str, default: int = 1) -> list[Predictor]:
     """Return the predictors with what `name` runs as main, and without `name`.
 
-    Main takes the requests of both and keeps its number of replicas if that is larger. Raises `NotFoundError`, and
+    Main takes the requests of both and keeps its number of replicas if that is larger. A predictor that names none has
+    `default` replicas, the Serving's. Raises `NotFoundError`, and
     `FailedPreconditionError` for main itself.
     """
     every = list(predictors)
@@ -45,9 +46,11 @@ def promote(predictors: Iterable[Predictor], name: str) -> list[Predictor]:
     if name == MAIN:
         raise FailedPreconditionError("main cannot be promoted: name the predictor that becomes main")
     shares = read_shares(every)
-    changed = {k: v for k, v in promoted.items() if k not in ("traffic", "match")}
-    changed |= {"name": MAIN, "replicas": max(promoted.get("replicas", 1), main.get("replicas", 1))}
-    changed |= {k: main[k] for k in ("match",) if k in main}
+    changed = {k: v for k, v in promoted.items() if k not in ("traffic", "matches", "replicas")}
+    changed |= {"name": MAIN} | {k: main[k] for k in ("matches",) if k in main}
+    replicas = max(promoted.get("replicas", default), main.get("replicas", default))
+    if "replicas" in main or replicas != default:
+        changed["replicas"] = replicas
     left = [changed if p["name"] == MAIN else p for p in every if p["name"] != name]
     return _with_shares(left, {**shares, MAIN: shares.get(MAIN, 0) + shares.get(name, 0)})
 
@@ -65,11 +68,17 @@ def abort(predictors: Iterable[Predictor], name: str) -> list[Predictor]:
     return _with_shares(left, read_shares(every))
 
 
-def scale(predictors: Iterable[Predictor], name: str, replicas: int) -> list[Predictor]:
-    """Return the predictors with another number of replicas for `name`. Raises `NotFoundError`."""
-    every = list(predictors)
-    find(every, name)
-    return [{**p, "replicas": replicas} if p["name"] == name else p for p in every]
+def scale(spec: Mapping[str, Any], name: str, replicas: int) -> dict[str, Any]:
+    """Return the part of a spec that gives a predictor another number of replicas; `name` is empty for the primary one.
+
+    It is `spec.replicas` where no other predictor has that number, so that an autoscaler can go on from there. Raises
+    `NotFoundError`.
+    """
+    every: list[Predictor] = spec["predictors"]
+    chosen = find(every, name) if name else primary(every)
+    if [p for p in every if "replicas" not in p] == [chosen]:
+        return {"replicas": replicas}
+    return {"predictors": [{**p, "replicas": replicas} if p is chosen else p for p in every]}
 
 
 def _with_shares(predictors: list[Predictor], shares: Mapping[str, int]) -> list[Predictor]:

@@ -1,4 +1,4 @@
-"""Shares: whole percentages over the predictors without a header match, by predictor name. They sum to 100."""
+"""Shares: whole percentages over the predictors without matches, by predictor name. They sum to 100."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WHOLE: Final = 100
 
 
 def read_shares(predictors: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """Return the share of each predictor without a header match. A single one without `traffic` takes all."""
+    """Return the share of each predictor without matches. A single one without `traffic` takes all."""
     shared = [p for p in predictors if not is_matched(p)]
     if len(shared) == 1 and "traffic" not in shared[0]:
         return {shared[0]["name"]: WHOLE}
@@ -31,11 +31,11 @@ def check_shares(shares: Mapping[str, int], predictors: Iterable[Mapping[str, An
     """Raise `InvalidError`, with a violation for each bad share, unless the predictors can take these shares."""
     names = sorted(read_shares(predictors))
     violations = [
-        FieldViolation(f"traffic[{name}]", f"no such predictor without a header match; expected one of {names}")
+        FieldViolation(f"traffic[{name}]", f"no such predictor without matches; expected one of {names}")
         for name in sorted(shares.keys() - set(names))
     ]
     violations += [
-        FieldViolation(f"traffic[{name}]", f"{share} is not within 0..{WHOLE}")
+        FieldViolation(f"traffic[{name}]", f"must be between 0 and {WHOLE}, not {share}")
         for name, share in shares.items()
         if not 0 <= share <= WHOLE
     ]

@@ -918,22 +918,26 @@ class DeleteModelVersionRequest(_message.Message):
     PROJECT_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
     project: _builtins.str
     """Name of the project. Required."""
     model: _builtins.str
     """Repository below the project, e.g. `digits` or `vision/resnet`. Required."""
     version: _builtins.str
     """Tag, or digest (`sha256:…`), which goes with all its tags. Required."""
+    force: _builtins.bool
+    """Delete it although a Serving uses it. Without this, that is FAILED_PRECONDITION with the reason VERSION_IN_USE."""
     def __init__(
         self,
         *,
         project: _builtins.str = ...,
         model: _builtins.str = ...,
         version: _builtins.str = ...,
+        force: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "project", b"project", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["force", b"force", "model", b"model", "project", b"project", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -223,7 +223,7 @@ class ModelJobStatus(_message.Message):
     """For people: why it is in this phase."""
     @_builtins.property
     def conditions(self) -> _containers.RepeatedCompositeFieldContainer[_meta_pb2.Condition]:
-        """Complete (True: succeeded), Failed (True: failed), each with a reason."""
+        """Complete (True: succeeded) and Failed (True: failed), each with a reason, from the job's beginning on."""
 
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:

@@ -28,7 +28,7 @@ from klever.v1alpha1 import schema_pb2 as klever_dot_v1alpha1_dot_schema__pb2
 from klever.v1alpha1 import serving_pb2 as klever_dot_v1alpha1_dot_serving__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eklever/v1alpha1/revision.proto\x12\x0fklever.v1alpha1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aklever/v1alpha1/meta.proto\x1a\x1cklever/v1alpha1/schema.proto\x1a\x1dklever/v1alpha1/serving.proto\"\xcc\x04\n\x0fServingRevision\x12\x13\n\x0b\x61pi_version\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x87\x01\n\x08metadata\x18\x03 \x01(\x0b\x32\x1b.klever.v1alpha1.ObjectMetaBX\xaa\xd4\x18T2#^[a-z]([-a-z0-9]*[a-z0-9])?-[0-9]+$@F\x82\x01*the name of a Serving, a dash and a number\x12\x88\x01\n\x04spec\x18\x04 \x01(\x0b\x32$.klever.v1alpha1.ServingRevisionSpecBT\xaa\xd4\x18P\x10\x01zL\n\x0fself == oldSelf\x12\x39is immutable: the platform writes another ServingRevision\x12\x36\n\x06status\x18\x05 \x01(\x0b\x32&.klever.v1alpha1.ServingRevisionStatus:\xc8\x01\xaa\xd4\x18\xc3\x01\x12\xc0\x01\n\x10servingrevisions\x12\x0fservingrevision\x1a\x06srvrev\"\x06klever* \n\x07Serving\x12\r.spec.serving\x1a\x06string*\x1f\n\x06Number\x12\x0c.spec.number\x1a\x07integer*\x1e\n\x06\x41uthor\x12\x0c.spec.author\x1a\x06string*(\n\x03\x41ge\x12\x1b.metadata.creationTimestamp\x1a\x04\x64\x61te\"\xe5\x01\n\x13ServingRevisionSpec\x12\x1b\n\x07serving\x18\x01 \x01(\tB\n\xaa\xd4\x18\x06\x10\x01\x38\x01@2\x12\x1f\n\x06number\x18\x02 \x01(\x03\x42\x0f\xaa\xd4\x18\x0b\x10\x01!\x00\x00\x00\x00\x00\x00\xf0?\x12\x36\n\x08template\x18\x03 \x01(\x0b\x32\x1c.klever.v1alpha1.ServingSpecB\x06\xaa\xd4\x18\x02\x10\x01\x12?\n\x06models\x18\x04 \x03(\x0b\x32\x1c.klever.v1alpha1.PinnedModelB\x11\xaa\xd4\x18\rP\x10\x62\tpredictor\x12\x17\n\x06\x61uthor\x18\x05 \x01(\tB\x07\xaa\xd4\x18\x03@\x80\x08\"e\n\x0bPinnedModel\x12\x1d\n\tpredictor\x18\x01 \x01(\tB\n\xaa\xd4\x18\x06\x10\x01\x38\x01@(\x12\x1a\n\x05model\x18\x02 \x01(\tB\x0b\xaa\xd4\x18\x07\x10\x01\x38\x01@\xb0\t\x12\x1b\n\x06\x64igest\x18\x03 \x01(\tB\x0b\xaa\xd4\x18\x07\x10\x01\x38\x01@\xa0\x01\"P\n\x15ServingRevisionStatus\x12\x37\n\x06served\x18\x01 \x03(\x0b\x32\x1f.klever.v1alpha1.ServedIntervalB\x06\xaa\xd4\x18\x02Pd\"v\n\x0eServedInterval\x12\x36\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xaa\xd4\x18\x02\x10\x01\x12,\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eklever/v1alpha1/revision.proto\x12\x0fklever.v1alpha1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aklever/v1alpha1/meta.proto\x1a\x1cklever/v1alpha1/schema.proto\x1a\x1dklever/v1alpha1/serving.proto\"\xe7\x04\n\x0fServingRevision\x12\x13\n\x0b\x61pi_version\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x87\x01\n\x08metadata\x18\x03 \x01(\x0b\x32\x1b.klever.v1alpha1.ObjectMetaBX\xaa\xd4\x18T2#^[a-z]([-a-z0-9]*[a-z0-9])?-[0-9]+$@F\x82\x01*the name of a Serving, a dash and a number\x12\x88\x01\n\x04spec\x18\x04 \x01(\x0b\x32$.klever.v1alpha1.ServingRevisionSpecBT\xaa\xd4\x18P\x10\x01zL\n\x0fself == oldSelf\x12\x39is immutable: the platform writes another ServingRevision\x12\x36\n\x06status\x18\x05 \x01(\x0b\x32&.klever.v1alpha1.ServingRevisionStatus:\xe3\x01\xaa\xd4\x18\xde\x01\x12\xdb\x01\n\x10servingrevisions\x12\x0fservingrevision\x1a\x06srvrev\"\x06klever* \n\x07Serving\x12\r.spec.serving\x1a\x06string*\x1f\n\x06Number\x12\x0c.spec.number\x1a\x07integer*\x1e\n\x06\x41uthor\x12\x0c.spec.author\x1a\x06string*(\n\x03\x41ge\x12\x1b.metadata.creationTimestamp\x1a\x04\x64\x61te:\x0cspec.serving:\x0bspec.number\"\xe5\x01\n\x13ServingRevisionSpec\x12\x1b\n\x07serving\x18\x01 \x01(\tB\n\xaa\xd4\x18\x06\x10\x01\x38\x01@2\x12\x1f\n\x06number\x18\x02 \x01(\x03\x42\x0f\xaa\xd4\x18\x0b\x10\x01!\x00\x00\x00\x00\x00\x00\xf0?\x12\x36\n\x08template\x18\x03 \x01(\x0b\x32\x1c.klever.v1alpha1.ServingSpecB\x06\xaa\xd4\x18\x02\x10\x01\x12?\n\x06models\x18\x04 \x03(\x0b\x32\x1c.klever.v1alpha1.PinnedModelB\x11\xaa\xd4\x18\rP\x10\x62\tpredictor\x12\x17\n\x06\x61uthor\x18\x05 \x01(\tB\x07\xaa\xd4\x18\x03@\x80\x08\"e\n\x0bPinnedModel\x12\x1d\n\tpredictor\x18\x01 \x01(\tB\n\xaa\xd4\x18\x06\x10\x01\x38\x01@(\x12\x1a\n\x05model\x18\x02 \x01(\tB\x0b\xaa\xd4\x18\x07\x10\x01\x38\x01@\xb0\t\x12\x1b\n\x06\x64igest\x18\x03 \x01(\tB\x0b\xaa\xd4\x18\x07\x10\x01\x38\x01@\xa0\x01\"P\n\x15ServingRevisionStatus\x12\x37\n\x06served\x18\x01 \x03(\x0b\x32\x1f.klever.v1alpha1.ServedIntervalB\x06\xaa\xd4\x18\x02Pd\"v\n\x0eServedInterval\x12\x36\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xaa\xd4\x18\x02\x10\x01\x12,\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,7 +40,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SERVINGREVISION'].fields_by_name['spec']._loaded_options = None
   _globals['_SERVINGREVISION'].fields_by_name['spec']._serialized_options = b'\252\324\030P\020\001zL\n\017self == oldSelf\0229is immutable: the platform writes another ServingRevision'
   _globals['_SERVINGREVISION']._loaded_options = None
-  _globals['_SERVINGREVISION']._serialized_options = b'\252\324\030\303\001\022\300\001\n\020servingrevisions\022\017servingrevision\032\006srvrev\"\006klever* \n\007Serving\022\r.spec.serving\032\006string*\037\n\006Number\022\014.spec.number\032\007integer*\036\n\006Author\022\014.spec.author\032\006string*(\n\003Age\022\033.metadata.creationTimestamp\032\004date'
+  _globals['_SERVINGREVISION']._serialized_options = b'\252\324\030\336\001\022\333\001\n\020servingrevisions\022\017servingrevision\032\006srvrev\"\006klever* \n\007Serving\022\r.spec.serving\032\006string*\037\n\006Number\022\014.spec.number\032\007integer*\036\n\006Author\022\014.spec.author\032\006string*(\n\003Age\022\033.metadata.creationTimestamp\032\004date:\014spec.serving:\013spec.number'
   _globals['_SERVINGREVISIONSPEC'].fields_by_name['serving']._loaded_options = None
   _globals['_SERVINGREVISIONSPEC'].fields_by_name['serving']._serialized_options = b'\252\324\030\006\020\0018\001@2'
   _globals['_SERVINGREVISIONSPEC'].fields_by_name['number']._loaded_options = None
@@ -62,13 +62,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SERVEDINTERVAL'].fields_by_name['start_time']._loaded_options = None
   _globals['_SERVEDINTERVAL'].fields_by_name['start_time']._serialized_options = b'\252\324\030\002\020\001'
   _globals['_SERVINGREVISION']._serialized_start=174
-  _globals['_SERVINGREVISION']._serialized_end=762
-  _globals['_SERVINGREVISIONSPEC']._serialized_start=765
-  _globals['_SERVINGREVISIONSPEC']._serialized_end=994
-  _globals['_PINNEDMODEL']._serialized_start=996
-  _globals['_PINNEDMODEL']._serialized_end=1097
-  _globals['_SERVINGREVISIONSTATUS']._serialized_start=1099
-  _globals['_SERVINGREVISIONSTATUS']._serialized_end=1179
-  _globals['_SERVEDINTERVAL']._serialized_start=1181
-  _globals['_SERVEDINTERVAL']._serialized_end=1299
+  _globals['_SERVINGREVISION']._serialized_end=789
+  _globals['_SERVINGREVISIONSPEC']._serialized_start=792
+  _globals['_SERVINGREVISIONSPEC']._serialized_end=1021
+  _globals['_PINNEDMODEL']._serialized_start=1023
+  _globals['_PINNEDMODEL']._serialized_end=1124
+  _globals['_SERVINGREVISIONSTATUS']._serialized_start=1126
+  _globals['_SERVINGREVISIONSTATUS']._serialized_end=1206
+  _globals['_SERVEDINTERVAL']._serialized_start=1208
+  _globals['_SERVEDINTERVAL']._serialized_end=1326
 # @@protoc_insertion_point(module_scope)

@@ -219,12 +219,16 @@ class Resource(_message.Message):
     CATEGORIES_FIELD_NUMBER: _builtins.int
     COLUMNS_FIELD_NUMBER: _builtins.int
     CLUSTER_SCOPED_FIELD_NUMBER: _builtins.int
+    SELECTABLE_FIELDS_FIELD_NUMBER: _builtins.int
+    SCALABLE_FIELD_NUMBER: _builtins.int
     plural: _builtins.str
     """E.g. `servings`."""
     singular: _builtins.str
     """E.g. `serving`."""
     cluster_scoped: _builtins.bool
     """The kind is in no namespace."""
+    scalable: _builtins.bool
+    """The kind has the subresource scale, by its `spec.replicas`, `status.replicas` and `status.selector`."""
     @_builtins.property
     def short_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """E.g. `mj`."""
@@ -237,6 +241,10 @@ class Resource(_message.Message):
     def columns(self) -> _containers.RepeatedCompositeFieldContainer[Global___Column]:
         """What tables show beside the name."""
 
+    @_builtins.property
+    def selectable_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Fields that field selectors may name beside the metadata, e.g. `status.phase`."""
+
     def __init__(
         self,
         *,
@@ -246,10 +254,12 @@ class Resource(_message.Message):
         categories: _abc.Iterable[_builtins.str] | None = ...,
         columns: _abc.Iterable[Global___Column] | None = ...,
         cluster_scoped: _builtins.bool = ...,
+        selectable_fields: _abc.Iterable[_builtins.str] | None = ...,
+        scalable: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "cluster_scoped", b"cluster_scoped", "columns", b"columns", "plural", b"plural", "short_names", b"short_names", "singular", b"singular"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "cluster_scoped", b"cluster_scoped", "columns", b"columns", "plural", b"plural", "scalable", b"scalable", "selectable_fields", b"selectable_fields", "short_names", b"short_names", "singular", b"singular"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

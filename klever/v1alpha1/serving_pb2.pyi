@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from klever.v1alpha1 import meta_pb2 as _meta_pb2
 import builtins as _builtins
@@ -71,27 +72,74 @@ class ServingSpec(_message.Message):
 
     PREDICTORS_FIELD_NUMBER: _builtins.int
     REVISION_HISTORY_LIMIT_FIELD_NUMBER: _builtins.int
+    REPLICAS_FIELD_NUMBER: _builtins.int
+    STRATEGY_FIELD_NUMBER: _builtins.int
     revision_history_limit: _builtins.int
     """How many ServingRevisions are kept beside the one that serves. 10 by default."""
+    replicas: _builtins.int
+    """Number of processes of each predictor that names none. `kubectl scale` and an autoscaler change it."""
     @_builtins.property
     def predictors(self) -> _containers.RepeatedCompositeFieldContainer[Global___Predictor]:
         """The models and their shares of the traffic. Names are unique."""
+
+    @_builtins.property
+    def strategy(self) -> Global___Strategy:
+        """How new processes replace old ones."""
 
     def __init__(
         self,
         *,
         predictors: _abc.Iterable[Global___Predictor] | None = ...,
         revision_history_limit: _builtins.int | None = ...,
+        replicas: _builtins.int | None = ...,
+        strategy: Global___Strategy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_revision_history_limit", b"_revision_history_limit", "revision_history_limit", b"revision_history_limit"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "_revision_history_limit", b"_revision_history_limit", "replicas", b"replicas", "revision_history_limit", b"revision_history_limit", "strategy", b"strategy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_revision_history_limit", b"_revision_history_limit", "predictors", b"predictors", "revision_history_limit", b"revision_history_limit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "_revision_history_limit", b"_revision_history_limit", "predictors", b"predictors", "replicas", b"replicas", "revision_history_limit", b"revision_history_limit", "strategy", b"strategy"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__replicas: _TypeAlias = _typing.Literal["replicas"]  # noqa: Y015
+    _WhichOneofArgType__replicas: _TypeAlias = _typing.Literal["_replicas", b"_replicas"]  # noqa: Y015
     _WhichOneofReturnType__revision_history_limit: _TypeAlias = _typing.Literal["revision_history_limit"]  # noqa: Y015
     _WhichOneofArgType__revision_history_limit: _TypeAlias = _typing.Literal["_revision_history_limit", b"_revision_history_limit"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__replicas) -> _WhichOneofReturnType__replicas | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__revision_history_limit) -> _WhichOneofReturnType__revision_history_limit | None: ...
 
 Global___ServingSpec: _TypeAlias = ServingSpec  # noqa: Y015
+
+@_typing.final
+class Strategy(_message.Message):
+    """How the processes of a new workload replace those of the old one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TYPE_FIELD_NUMBER: _builtins.int
+    PROGRESS_DEADLINE_SECONDS_FIELD_NUMBER: _builtins.int
+    type: _builtins.str
+    """RollingUpdate, the default, starts and probes the new processes before the old ones end: there must be room for both.
+    Recreate ends the old ones first, and nothing answers their requests until the new ones do.
+    """
+    progress_deadline_seconds: _builtins.int
+    """A rollout that made no progress for so many seconds has failed, with the reason ProgressDeadlineExceeded. 600 by
+    default.
+    """
+    def __init__(
+        self,
+        *,
+        type: _builtins.str = ...,
+        progress_deadline_seconds: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_progress_deadline_seconds", b"_progress_deadline_seconds", "progress_deadline_seconds", b"progress_deadline_seconds"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_progress_deadline_seconds", b"_progress_deadline_seconds", "progress_deadline_seconds", b"progress_deadline_seconds", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__progress_deadline_seconds: _TypeAlias = _typing.Literal["progress_deadline_seconds"]  # noqa: Y015
+    _WhichOneofArgType__progress_deadline_seconds: _TypeAlias = _typing.Literal["_progress_deadline_seconds", b"_progress_deadline_seconds"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__progress_deadline_seconds) -> _WhichOneofReturnType__progress_deadline_seconds | None: ...
+
+Global___Strategy: _TypeAlias = Strategy  # noqa: Y015
 
 @_typing.final
 class Predictor(_message.Message):
@@ -107,7 +155,7 @@ class Predictor(_message.Message):
     REPLICAS_FIELD_NUMBER: _builtins.int
     RESOURCES_FIELD_NUMBER: _builtins.int
     TRAFFIC_FIELD_NUMBER: _builtins.int
-    MATCH_FIELD_NUMBER: _builtins.int
+    MATCHES_FIELD_NUMBER: _builtins.int
     ENV_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """DNS label, unique in the Serving, e.g. `main` or `canary`."""
@@ -120,20 +168,22 @@ class Predictor(_message.Message):
     probe_path: _builtins.str
     """Path that `command` answers with 2xx when it is healthy."""
     replicas: _builtins.int
-    """Number of equal processes."""
+    """Number of equal processes; `spec.replicas` if it is absent."""
     traffic: _builtins.int
-    """Share of the requests in percent, over the predictors without a header match. A single one takes all."""
+    """Share of the requests in percent, over the predictors without matches. A single one takes all."""
     @_builtins.property
     def command(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """A program to run instead of a known runtime. It is told MODEL_STORE, SERVING_NAME and PORT."""
 
     @_builtins.property
     def resources(self) -> Global___Resources:
-        """Limits of each process."""
+        """Resources of each process."""
 
     @_builtins.property
-    def match(self) -> Global___Match:
-        """The requests that this predictor gets whatever the shares are."""
+    def matches(self) -> _containers.RepeatedCompositeFieldContainer[Global___Match]:
+        """The requests that this predictor gets whatever the shares are: those for which any of the matches holds. If several
+        predictors match a request, the first of them gets it.
+        """
 
     @_builtins.property
     def env(self) -> _containers.RepeatedCompositeFieldContainer[_meta_pb2.EnvVar]:
@@ -152,12 +202,12 @@ class Predictor(_message.Message):
         replicas: _builtins.int | None = ...,
         resources: Global___Resources | None = ...,
         traffic: _builtins.int | None = ...,
-        match: Global___Match | None = ...,
+        matches: _abc.Iterable[Global___Match] | None = ...,
         env: _abc.Iterable[_meta_pb2.EnvVar] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "_traffic", b"_traffic", "match", b"match", "replicas", b"replicas", "resources", b"resources", "traffic", b"traffic"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "_traffic", b"_traffic", "replicas", b"replicas", "resources", b"resources", "traffic", b"traffic"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "_traffic", b"_traffic", "command", b"command", "env", b"env", "match", b"match", "model", b"model", "name", b"name", "probe_path", b"probe_path", "replicas", b"replicas", "resources", b"resources", "runtime", b"runtime", "traffic", b"traffic"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "_traffic", b"_traffic", "command", b"command", "env", b"env", "matches", b"matches", "model", b"model", "name", b"name", "probe_path", b"probe_path", "replicas", b"replicas", "resources", b"resources", "runtime", b"runtime", "traffic", b"traffic"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__replicas: _TypeAlias = _typing.Literal["replicas"]  # noqa: Y015
     _WhichOneofArgType__replicas: _TypeAlias = _typing.Literal["_replicas", b"_replicas"]  # noqa: Y015
@@ -172,29 +222,71 @@ Global___Predictor: _TypeAlias = Predictor  # noqa: Y015
 
 @_typing.final
 class Resources(_message.Message):
-    """Quantities as Kubernetes writes them: `500m`, `2`, `512Mi`."""
+    """Resources of a process as in a Kubernetes container, by name: `cpu` in cores, `memory` in bytes, or any other, such as
+    `nvidia.com/gpu`. Quantities are those of Kubernetes: `500m`, `2`, `512Mi`.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    CPU_FIELD_NUMBER: _builtins.int
-    MEMORY_FIELD_NUMBER: _builtins.int
-    GPU_FIELD_NUMBER: _builtins.int
-    cpu: _builtins.str
-    """Cores."""
-    memory: _builtins.str
-    """Bytes of resident memory; a process above it is ended and started again."""
-    gpu: _builtins.str
-    """GPUs, whole ones: on Kubernetes only."""
+    @_typing.final
+    class RequestsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class LimitsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def requests(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What a process needs: a Kubernetes node must have it free. On one machine they bind nothing."""
+
+    @_builtins.property
+    def limits(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What a process may use. One above its limit of resident memory is ended and started again."""
+
     def __init__(
         self,
         *,
-        cpu: _builtins.str = ...,
-        memory: _builtins.str = ...,
-        gpu: _builtins.str = ...,
+        requests: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        limits: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu", b"cpu", "gpu", b"gpu", "memory", b"memory"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "requests", b"requests"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -202,14 +294,14 @@ Global___Resources: _TypeAlias = Resources  # noqa: Y015
 
 @_typing.final
 class Match(_message.Message):
-    """Conditions under which a predictor gets a request whatever the shares are."""
+    """Conditions on a request that must all hold."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     HEADERS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def headers(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeaderMatch]:
-        """A request matches if all of them do."""
+        """Conditions on the headers."""
 
     def __init__(
         self,
@@ -226,7 +318,7 @@ Global___Match: _TypeAlias = Match  # noqa: Y015
 
 @_typing.final
 class HeaderMatch(_message.Message):
-    """A condition on one request header (gRPC: metadata key). Exactly one of exact, prefix and regex."""
+    """A condition on one request header (gRPC: metadata key): exactly one of exact, prefix, regex and present."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -234,6 +326,8 @@ class HeaderMatch(_message.Message):
     EXACT_FIELD_NUMBER: _builtins.int
     PREFIX_FIELD_NUMBER: _builtins.int
     REGEX_FIELD_NUMBER: _builtins.int
+    PRESENT_FIELD_NUMBER: _builtins.int
+    NEGATE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Lower-case header name."""
     exact: _builtins.str
@@ -242,6 +336,10 @@ class HeaderMatch(_message.Message):
     """What the value begins with."""
     regex: _builtins.str
     """RE2 syntax; the whole value must match."""
+    present: _builtins.bool
+    """True: the header must be there, with any value."""
+    negate: _builtins.bool
+    """The condition must not hold. The value of a missing header is empty."""
     def __init__(
         self,
         *,
@@ -249,21 +347,27 @@ class HeaderMatch(_message.Message):
         exact: _builtins.str | None = ...,
         prefix: _builtins.str | None = ...,
         regex: _builtins.str | None = ...,
+        present: _builtins.bool | None = ...,
+        negate: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_exact", b"_exact", "_prefix", b"_prefix", "_regex", b"_regex", "exact", b"exact", "prefix", b"prefix", "regex", b"regex"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_exact", b"_exact", "_prefix", b"_prefix", "_present", b"_present", "_regex", b"_regex", "exact", b"exact", "prefix", b"prefix", "present", b"present", "regex", b"regex"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exact", b"_exact", "_prefix", b"_prefix", "_regex", b"_regex", "exact", b"exact", "name", b"name", "prefix", b"prefix", "regex", b"regex"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exact", b"_exact", "_prefix", b"_prefix", "_present", b"_present", "_regex", b"_regex", "exact", b"exact", "name", b"name", "negate", b"negate", "prefix", b"prefix", "present", b"present", "regex", b"regex"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exact: _TypeAlias = _typing.Literal["exact"]  # noqa: Y015
     _WhichOneofArgType__exact: _TypeAlias = _typing.Literal["_exact", b"_exact"]  # noqa: Y015
     _WhichOneofReturnType__prefix: _TypeAlias = _typing.Literal["prefix"]  # noqa: Y015
     _WhichOneofArgType__prefix: _TypeAlias = _typing.Literal["_prefix", b"_prefix"]  # noqa: Y015
+    _WhichOneofReturnType__present: _TypeAlias = _typing.Literal["present"]  # noqa: Y015
+    _WhichOneofArgType__present: _TypeAlias = _typing.Literal["_present", b"_present"]  # noqa: Y015
     _WhichOneofReturnType__regex: _TypeAlias = _typing.Literal["regex"]  # noqa: Y015
     _WhichOneofArgType__regex: _TypeAlias = _typing.Literal["_regex", b"_regex"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__exact) -> _WhichOneofReturnType__exact | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__prefix) -> _WhichOneofReturnType__prefix | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__present) -> _WhichOneofReturnType__present | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__regex) -> _WhichOneofReturnType__regex | None: ...
 
@@ -283,45 +387,97 @@ class ServingStatus(_message.Message):
     PREDICTORS_FIELD_NUMBER: _builtins.int
     REPLICAS_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    READY_REPLICAS_FIELD_NUMBER: _builtins.int
+    TRAFFIC_SUMMARY_FIELD_NUMBER: _builtins.int
+    SELECTOR_FIELD_NUMBER: _builtins.int
+    PROGRESS_TIME_FIELD_NUMBER: _builtins.int
     phase: _builtins.str
-    """Pending, Deploying, Ready, Degraded, Failed or Deleting."""
+    """Pending, Deploying, Ready, ScaledToZero, Degraded, Failed or Deleting."""
     url: _builtins.str
     """Base URL of the Serving, e.g. `http://127.0.0.1:8080/seldon/default/digits`."""
-    traffic: _builtins.str
-    """The shares that are live, e.g. `main=80 canary=20`."""
     observed_generation: _builtins.int
     """Generation of the spec that this status speaks of."""
-    replicas: _builtins.str
-    """How many processes take requests and how many are wanted, e.g. `2/2`."""
+    replicas: _builtins.int
+    """Processes that are wanted, of all predictors."""
     revision: _builtins.int
     """Number of the ServingRevision that was Ready last. It serves until a newer spec is Ready. 0 until one was."""
+    ready_replicas: _builtins.int
+    """Processes that take requests."""
+    traffic_summary: _builtins.str
+    """The shares that are live as a text, e.g. `main=80 canary=20`."""
+    selector: _builtins.str
+    """Label selector of the Serving's pods, for autoscalers."""
+    @_builtins.property
+    def traffic(self) -> _containers.RepeatedCompositeFieldContainer[Global___TrafficShare]:
+        """The shares that are live."""
+
     @_builtins.property
     def conditions(self) -> _containers.RepeatedCompositeFieldContainer[_meta_pb2.Condition]:
-        """Ready; ModelResolved, SignaturePending and RoutesReady say what Ready waits for."""
+        """Ready says whether requests are answered, Progressing whether the spec is rolled out. ModelResolved, SignatureKnown and
+        RoutesReady say what they wait for.
+        """
 
     @_builtins.property
     def predictors(self) -> _containers.RepeatedCompositeFieldContainer[Global___PredictorStatus]:
         """One entry for each predictor of the spec."""
+
+    @_builtins.property
+    def progress_time(self) -> _timestamp_pb2.Timestamp:
+        """When the rollout of the spec made progress last."""
 
     def __init__(
         self,
         *,
         phase: _builtins.str = ...,
         url: _builtins.str = ...,
-        traffic: _builtins.str = ...,
+        traffic: _abc.Iterable[Global___TrafficShare] | None = ...,
         conditions: _abc.Iterable[_meta_pb2.Condition] | None = ...,
         observed_generation: _builtins.int = ...,
         predictors: _abc.Iterable[Global___PredictorStatus] | None = ...,
-        replicas: _builtins.str = ...,
+        replicas: _builtins.int = ...,
         revision: _builtins.int = ...,
+        ready_replicas: _builtins.int = ...,
+        traffic_summary: _builtins.str = ...,
+        selector: _builtins.str = ...,
+        progress_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["progress_time", b"progress_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "observed_generation", b"observed_generation", "phase", b"phase", "predictors", b"predictors", "replicas", b"replicas", "revision", b"revision", "traffic", b"traffic", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "observed_generation", b"observed_generation", "phase", b"phase", "predictors", b"predictors", "progress_time", b"progress_time", "ready_replicas", b"ready_replicas", "replicas", b"replicas", "revision", b"revision", "selector", b"selector", "traffic", b"traffic", "traffic_summary", b"traffic_summary", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ServingStatus: _TypeAlias = ServingStatus  # noqa: Y015
+
+@_typing.final
+class TrafficShare(_message.Message):
+    """The share of the requests that a predictor gets."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PREDICTOR_FIELD_NUMBER: _builtins.int
+    PERCENT_FIELD_NUMBER: _builtins.int
+    WORKLOAD_FIELD_NUMBER: _builtins.int
+    predictor: _builtins.str
+    """Name of the predictor."""
+    percent: _builtins.int
+    """Percent of the requests that no header match takes."""
+    workload: _builtins.str
+    """Workload that gets them, as in PredictorStatus."""
+    def __init__(
+        self,
+        *,
+        predictor: _builtins.str = ...,
+        percent: _builtins.int = ...,
+        workload: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["percent", b"percent", "predictor", b"predictor", "workload", b"workload"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TrafficShare: _TypeAlias = TrafficShare  # noqa: Y015
 
 @_typing.final
 class PredictorStatus(_message.Message):
@@ -342,6 +498,7 @@ class PredictorStatus(_message.Message):
     OBSERVED_GENERATION_FIELD_NUMBER: _builtins.int
     TRUST_FIELD_NUMBER: _builtins.int
     READY_FIELD_NUMBER: _builtins.int
+    UPDATED_REPLICAS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the predictor."""
     model: _builtins.str
@@ -361,7 +518,7 @@ class PredictorStatus(_message.Message):
     are ready).
     """
     traffic: _builtins.int
-    """Share of the requests that is live, in percent. Absent for a predictor with a header match."""
+    """Share of the requests that is live, in percent. Absent for a predictor with matches."""
     message: _builtins.str
     """For people: what it waits for, or why it fails, with the last log lines."""
     observed_generation: _builtins.int
@@ -370,6 +527,8 @@ class PredictorStatus(_message.Message):
     """What loading the model, or running the command, can do: `data` or `code`. Empty until it is known."""
     ready: _builtins.bool
     """Whether what the spec asks for takes the requests, with all its processes."""
+    updated_replicas: _builtins.int
+    """Processes of what the spec asks for that answered an inference. They take the requests when enough of them do."""
     def __init__(
         self,
         *,
@@ -386,10 +545,11 @@ class PredictorStatus(_message.Message):
         observed_generation: _builtins.int = ...,
         trust: _builtins.str = ...,
         ready: _builtins.bool = ...,
+        updated_replicas: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_traffic", b"_traffic", "traffic", b"traffic"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_traffic", b"_traffic", "digest", b"digest", "format", b"format", "message", b"message", "model", b"model", "name", b"name", "observed_generation", b"observed_generation", "ready", b"ready", "ready_replicas", b"ready_replicas", "replicas", b"replicas", "runtime", b"runtime", "traffic", b"traffic", "trust", b"trust", "workload", b"workload"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_traffic", b"_traffic", "digest", b"digest", "format", b"format", "message", b"message", "model", b"model", "name", b"name", "observed_generation", b"observed_generation", "ready", b"ready", "ready_replicas", b"ready_replicas", "replicas", b"replicas", "runtime", b"runtime", "traffic", b"traffic", "trust", b"trust", "updated_replicas", b"updated_replicas", "workload", b"workload"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__traffic: _TypeAlias = _typing.Literal["traffic"]  # noqa: Y015
     _WhichOneofArgType__traffic: _TypeAlias = _typing.Literal["_traffic", b"_traffic"]  # noqa: Y015

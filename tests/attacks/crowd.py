@@ -199,20 +199,21 @@ def hostile_expressions(platform: Platform) -> str:
     """Create a Serving with 240 expressions that Envoy would refuse."""
     expressions = ("(a{1,1000}){1,1000}", "(" * 500 + "a" + ")" * 500, r"(?:a|aa){500}{20}", r"\C(?=x)")
     headers = [{"name": f"x{n}", "regex": expressions[next(_turns) % len(expressions)]} for n in range(16)]
+    matches = [{"headers": headers}]
     names = [f"p{number}" for number in range(15)]
-    return _create(platform, *({"name": name, "model": "team/m:v1", "match": {"headers": headers}} for name in names))
+    return _create(platform, *({"name": name, "model": "team/m:v1", "matches": matches} for name in names))
 
 
 def unicode_expressions(platform: Platform) -> str:
     """Render, without a token, expressions that take seconds to compile."""
     headers = [{"name": f"x{n}", "regex": r"[\pL\pM\pN\pP\pS\pZ]{99}" * 8} for n in range(16)]
-    return _render(platform, json.dumps({"name": "main", "model": "a/b:v1", "match": {"headers": headers}}))
+    return _render(platform, json.dumps({"name": "main", "model": "a/b:v1", "matches": [{"headers": headers}]}))
 
 
 def empty_items(platform: Platform) -> str:
     """Render lists of hundreds of thousands of empty messages."""
     many = "[" + ",".join(["{}"] * 600_000) + "]"
-    lists = (f'"env": {many}', f'"match": {{"headers": {many}}}', f'"model": "{"a." * 1_500_000}"')
+    lists = (f'"env": {many}', f'"matches": [{{"headers": {many}}}]', f'"model": "{"a." * 1_500_000}"')
     return _render(platform, f'{{"name": "main", {lists[next(_turns) % len(lists)]}}}')
 
 

@@ -17,8 +17,13 @@ OTHER = ServingKey("team-b", "adder")
 FILES = ("adder.onnx",)
 
 
-def workload(*predictors: PredictorWorkload, key: ServingKey = KEY, keep: frozenset[str] = frozenset()) -> Workload:
-    return Workload(key, "uid", predictors, keep)
+def workload(
+    *predictors: PredictorWorkload,
+    key: ServingKey = KEY,
+    keep: frozenset[str] = frozenset(),
+    after_the_old: bool = False,
+) -> Workload:
+    return Workload(key, "uid", predictors, keep, after_the_old=after_the_old)
 
 
 async def until(
@@ -81,8 +86,8 @@ class BackendContract(ABC):
 
     async def test_a_predictor_that_it_does_not_support_is_refused_by_its_fields(self, backend: Backend) -> None:
         assert backend.check(self.predictor()) == ()
-        wrong = replace(self.predictor(), resources={"cpu": "500m", "memory": "much"})
-        assert [violation.field for violation in backend.check(wrong)] == ["resources.memory"]
+        wrong = replace(self.predictor(), resources={"limits": {"cpu": "500m", "memory": "much"}})
+        assert [violation.field for violation in backend.check(wrong)] == ["resources.limits.memory"]
 
     async def test_declaring_the_same_again_changes_nothing(self, backend: Backend) -> None:
         await backend.ensure(workload(self.predictor()))

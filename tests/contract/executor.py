@@ -2,7 +2,7 @@
 
 An implementation's test inherits `ExecutorContract` and gives the fixture `executor`: one that runs `COMMAND` for its
 tasks, has places for three of them, and has the environment `ENVIRONMENT`, with nothing but Python in it. If its
-tasks see other files than the tests, it also overrides the fixture `program`.
+tasks see other files than the tests, it also overrides the fixtures `program` and `gate`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import sys
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import pytest
 from klever.errors import NotFoundError
 from klever.executors import Executor, Task, TaskPhase, TaskState
 
-_PROGRAM = """
+TOY = """
 import json, os, pathlib, sys, time
 document = json.load(open(sys.argv[-1]))
 spec = document["inputs"]
@@ -45,7 +46,7 @@ if "outcome" in spec:
         json.dump(spec["outcome"], file)
 sys.exit(spec.get("code", 0))
 """
-COMMAND = (sys.executable, "-c", _PROGRAM)
+COMMAND = (sys.executable, "-c", TOY)
 ENVIRONMENT = "toy"
 PROGRAM = """
 import json, os, pathlib, sys, time
@@ -100,10 +101,22 @@ async def running(executor: Executor, uid: str) -> TaskState:
 async def logged(executor: Executor, uid: str, line: str) -> None:
     """Return once the task has written a line."""
     async with asyncio.timeout(60):
+        async for changed in executor.watch():
+            state = await executor.observe(uid) if changed == uid else None
+            if state and state.phase is not TaskPhase.PENDING:
+                break
         async for found in executor.logs(uid, follow=True):
             if found == line:
                 return
     raise AssertionError(f"the task ended without the line {line!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The path of a file, as a task sees it, and what makes it."""
+
+    path: str
+    open: Callable[[], Awaitable[None]]
 
 
 class ExecutorContract:
@@ -115,6 +128,16 @@ class ExecutorContract:
         path = tmp_path / "program.py"
         path.write_text(PROGRAM)
         return str(path)
+
+    @pytest.fixture
+    def gate(self, tmp_path: Path) -> Gate:
+        """A file that a task of one step waits for."""
+        path = tmp_path / "go"
+
+        async def open_() -> None:
+            path.touch()
+
+        return Gate(str(path), open_)
 
     async def test_a_task_that_it_does_not_support_is_refused_by_its_fields(self, executor: Executor) -> None:
         assert executor.check(task(env={"A": "b"})) == ()
@@ -195,14 +218,14 @@ class ExecutorContract:
         await ended(executor, work.uid)
         assert [line async for line in executor.logs(work.uid)] == ["hällo wörld", "None"]
 
-    async def test_follows_the_log_until_the_end(self, executor: Executor, tmp_path: Path) -> None:
-        work = task(lines=["one", "two", "three"], until=str(tmp_path / "go"))
+    async def test_follows_the_log_until_the_end(self, executor: Executor, gate: Gate) -> None:
+        work = task(lines=["one", "two", "three"], until=gate.path)
         await executor.ensure(work)
         await running(executor, work.uid)
         async with asyncio.timeout(60):
             told = executor.logs(work.uid, follow=True)
             assert [await anext(told) for _ in range(3)] == ["one", "two", "three"]
-            (tmp_path / "go").touch()
+            await gate.open()
             assert [line async for line in told] == []
         assert [line async for line in executor.logs(work.uid, tail=2)] == ["two", "three"]
 
@@ -273,10 +296,8 @@ class ExecutorContract:
         assert "no-such-environment" in state.message
 
     @pytest.mark.parametrize("line", ["fetch", "work"])
-    async def test_no_step_follows_once_a_task_is_cancelled(
-        self, executor: Executor, program: str, tmp_path: Path, line: str
-    ) -> None:
-        work = in_steps(program, until=str(tmp_path / "never"))
+    async def test_no_step_follows_once_a_task_is_cancelled(self, executor: Executor, program: str, line: str) -> None:
+        work = in_steps(program, until="/never")
         await executor.ensure(work)
         await logged(executor, work.uid, line)
         await executor.cancel(work.uid)
@@ -285,8 +306,8 @@ class ExecutorContract:
         assert (state.phase, state.reason) == (TaskPhase.FAILED, "Killed")
         assert "push" not in [line async for line in executor.logs(work.uid)]
 
-    async def test_removes_a_task_between_its_steps(self, executor: Executor, program: str, tmp_path: Path) -> None:
-        work = in_steps(program, until=str(tmp_path / "never"))
+    async def test_removes_a_task_between_its_steps(self, executor: Executor, program: str) -> None:
+        work = in_steps(program, until="/never")
         await executor.ensure(work)
         await running(executor, work.uid)
         await executor.remove(work.uid)

@@ -9,13 +9,14 @@ from dataclasses import replace
 
 import aiohttp
 import pytest
+import yaml
 from aiohttp import web
 from yarl import URL
 
 from klever.errors import InvalidError
 from klever.routers import Route, RouteKey, Router, Target
 from klever.runtimes.protocols import ANY, OPEN_INFERENCE, OPENAI
-from klever.traffic.matches import HeaderMatch, MatchType
+from klever.traffic.matches import HeaderMatch, Match, MatchType, header_matches
 
 __all__ = ["KEY", "RouterContract", "Upstream", "route", "target"]
 
@@ -35,12 +36,31 @@ REFUSED = (
     "/V2/repository/index",
     "/metrics",
 )
-MATCHES = (
-    (HeaderMatch("x-user", "me"), "me", "mel"),
-    (HeaderMatch("x-user", "beta-", MatchType.PREFIX), "beta-1", "a-beta-1"),
-    (HeaderMatch("x-user", "beta-[0-9]+", MatchType.REGEX), "beta-12", "beta-12a"),
+ORIGINAL = """
+name: beta
+matches:
+  - headers:                                                # {x-team: {exact: vision}, x-stage: {prefix: beta-}}
+      - {name: x-team, exact: vision}
+      - {name: x-stage, prefix: beta-}
+  - headers: [{name: x-tag, regex: ".*gold.*"}]             # {x-tag: {include: ".*gold.*"}}
+  - headers:                                                # {x-agent: {exclude: bot}}
+      - {name: x-agent, present: true}
+      - {name: x-agent, regex: ".*bot.*", negate: true}
+"""
+USER = "x-user"
+MATCHES: tuple[tuple[HeaderMatch, str | None, str | None], ...] = (
+    (HeaderMatch(USER, "me"), "me", "mel"),
+    (HeaderMatch(USER, "me"), "me", None),
+    (HeaderMatch(USER, "beta-", MatchType.PREFIX), "beta-1", "a-beta-1"),
+    (HeaderMatch(USER, "beta-[0-9]+", MatchType.REGEX), "beta-12", "beta-12a"),
+    (HeaderMatch(USER, type=MatchType.PRESENT), "me", None),
+    (HeaderMatch(USER, "me", negate=True), "mel", "me"),
+    (HeaderMatch(USER, "me", negate=True), None, "me"),
+    (HeaderMatch(USER, "beta-", MatchType.PREFIX, negate=True), None, "beta-1"),
+    (HeaderMatch(USER, ".*beta.*", MatchType.REGEX, negate=True), "alpha", "a-beta-1"),
+    (HeaderMatch(USER, type=MatchType.PRESENT, negate=True), None, "me"),
 )
-"""A match, a value that it takes, and one that it does not."""
+"""A condition, a value of the header for which it holds, and one for which it does not. None: without the header."""
 
 
 class Upstream:
@@ -86,10 +106,10 @@ class Upstream:
 
 
 def target(
-    predictor: str, weight: int, *upstreams: Upstream, headers: tuple[HeaderMatch, ...] = (), workload: str = ""
+    predictor: str, weight: int, *upstreams: Upstream, matches: tuple[Match, ...] = (), workload: str = ""
 ) -> Target:
     addresses = tuple(upstream.address for upstream in upstreams)
-    return Target(predictor, workload or f"r-{predictor}", OPEN_INFERENCE, weight, addresses, (), headers)
+    return Target(predictor, workload or f"r-{predictor}", OPEN_INFERENCE, weight, addresses, (), matches)
 
 
 def route(*targets: Target, key: RouteKey = KEY) -> Route:
@@ -118,9 +138,10 @@ class RouterContract(ABC):
             yield session
 
     def test_a_match_on_a_header_that_never_arrives_is_not_supported(self, router: Router) -> None:
-        assert router.check((HeaderMatch("x-user", "me"), HeaderMatch("cookie", "a", MatchType.PREFIX))) == ()
-        found = router.check((HeaderMatch("x-user", "me"), HeaderMatch("te", "b"), HeaderMatch("upgrade", "c")))
-        assert [violation.field for violation in found] == ["match.headers[1].name", "match.headers[2].name"]
+        mine = HeaderMatch("x-user", "me")
+        assert router.check(((mine, HeaderMatch("cookie", "a", MatchType.PREFIX)),)) == ()
+        found = router.check(((mine, HeaderMatch("te", "b")), (HeaderMatch("upgrade", "c"),)))
+        assert [violation.field for violation in found] == ["matches[0].headers[1].name", "matches[1].headers[0].name"]
 
     async def test_shares(
         self, router: Router, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
@@ -136,14 +157,42 @@ class RouterContract(ABC):
         router: Router,
         upstreams: tuple[Upstream, Upstream],
         http: aiohttp.ClientSession,
-        case: tuple[HeaderMatch, str, str],
+        case: tuple[HeaderMatch, str | None, str | None],
     ) -> None:
         a, b = upstreams
         match, value, other = case
-        await router.publish(route(target("main", 100, a), target("beta", 0, b, headers=(match,))))
-        assert {await who(router, http, {"x-user": value}) for _ in range(10)} == {"b"}
-        assert {await who(router, http, {"x-user": other}) for _ in range(10)} == {"a"}
-        assert {await who(router, http) for _ in range(10)} == {"a"}
+        await router.publish(route(target("main", 100, a), target("beta", 0, b, matches=((match,),))))
+        for sent, answers in ((value, "b"), (other, "a")):
+            headers = {} if sent is None else {USER: sent}
+            assert {await who(router, http, headers) for _ in range(10)} == {answers}
+
+    async def test_any_match_takes_a_request_if_all_its_conditions_hold(
+        self, router: Router, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
+    ) -> None:
+        a, b = upstreams
+        matches = ((HeaderMatch("x-a", "1"), HeaderMatch("x-b", "1")), (HeaderMatch("x-c", "1"),))
+        await router.publish(route(target("main", 100, a), target("beta", 0, b, matches=matches)))
+        assert await who(router, http, {"x-a": "1", "x-b": "1"}) == "b"
+        assert await who(router, http, {"x-c": "1"}) == "b"
+        assert await who(router, http, {"x-a": "1"}) == "a"
+
+    async def test_header_matches_of_the_original_platform(
+        self, router: Router, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
+    ) -> None:
+        """trafficMatchs is a list, of which any entry may hold; `include` and `exclude` are regular expressions.
+
+        `spec.defaultPredictor` is the predictor without matches: what no other takes. Without one the rest is a 404.
+        """
+        a, b = upstreams
+        matches = header_matches(yaml.safe_load(ORIGINAL))
+        taken = ({"x-team": "vision", "x-stage": "beta-1"}, {"x-tag": "a-gold-b"}, {"x-agent": "curl"})
+        left: tuple[dict[str, str], ...] = ({"x-team": "vision", "x-agent": "bot"}, {"x-agent": "my-bot-1"})
+        await router.publish(route(target("main", 100, a), target("beta", 0, b, matches=matches)))
+        assert [await who(router, http, headers) for headers in taken] == ["b"] * 3
+        assert [await who(router, http, headers) for headers in left] == ["a"] * 2
+        await router.publish(route(target("beta", 0, b, matches=matches)))
+        assert await who(router, http, taken[0]) == "b"
+        assert await status(router, http, INFER) == 404
 
     async def test_all_of_a_targets_endpoints_get_requests(
         self, router: Router, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
@@ -207,7 +256,7 @@ class RouterContract(ABC):
         broken = HeaderMatch("x-user", "(", MatchType.REGEX)
         async with asyncio.timeout(5):  # it is told, not waited for in vain
             with pytest.raises(InvalidError, match="rejects"):
-                await router.publish(route(target("main", 100, b), target("beta", 0, b, headers=(broken,))))
+                await router.publish(route(target("main", 100, b), target("beta", 0, b, matches=((broken,),))))
         assert await who(router, http) == "a"
         other = route(target("main", 100, b), key=RouteKey("team-b", KEY.serving))
         await router.publish(other)
@@ -220,7 +269,7 @@ class RouterContract(ABC):
         self, router: Router, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
     ) -> None:
         a, b = upstreams
-        broken = target("beta", 0, b, headers=(HeaderMatch("x-user", "(", MatchType.REGEX),))
+        broken = target("beta", 0, b, matches=((HeaderMatch("x-user", "(", MatchType.REGEX),),))
         keys = [RouteKey("team", f"digits-{number}") for number in range(20)]
         good = [router.publish(route(target("main", 100, a), key=key)) for key in keys]
         told = await asyncio.gather(
@@ -312,7 +361,7 @@ class RouterContract(ABC):
     async def test_routes_are_known_after_a_restart(
         self, router: Router, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
     ) -> None:
-        published = route(target("main", 100, upstreams[0], headers=(HeaderMatch("x-user", "me"),)))
+        published = route(target("main", 100, upstreams[0], matches=((HeaderMatch("x-user", "me"),),)))
         await router.publish(published)
         again = await self.restarted()
         assert await again.routes() == (published,)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from hack.kubernetes.cluster import Cluster
+from hack.kubernetes.requirements import MissingError, require_machine
 from tests.conftest import install_crds
 from tests.e2e.platform import Platform, until
 from tests.kubectl import Given, Kubectl, clear
@@ -64,6 +65,19 @@ def own_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     cluster = Cluster(Path(tmp_path_factory.mktemp("cluster")) / "own")
     cluster.up()
     install_crds(cluster)
+    yield cluster
+    cluster.down()
+
+
+@pytest.fixture(scope="session")
+def pods(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster of this worker alone that runs pods."""
+    try:
+        require_machine()
+    except MissingError as missing:
+        pytest.skip(str(missing))
+    cluster = Cluster(Path(tmp_path_factory.mktemp("pods")) / "full", "full")
+    cluster.up()
     yield cluster
     cluster.down()
 

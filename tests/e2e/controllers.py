@@ -26,7 +26,7 @@ class Controllers:
 
     def terms(self) -> int:
         """How often it was elected."""
-        return self.log.read_text().count("it leads")
+        return self.log.read_text().count("it is the leader")
 
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)

@@ -158,13 +158,13 @@ class Platform:
         result: dict[str, Any] = json.loads(self.run("klever", "get", *what, "-o", "json").stdout)
         return result
 
-    def push(self, reference: str, model: str = "onnx") -> None:
-        """Save and push a sample model."""
+    def push(self, reference: str, model: str = "onnx") -> str:
+        """Save and push a sample model. Return what the push printed."""
         directory = self.root / f"model-{model}"
         if not directory.exists():
             shutil.copytree(Path(__file__).parents[1] / "data" / model, directory)
         self.run("ormb", "save", str(directory), reference)
-        self.run("ormb", "push", reference)
+        return self.run("ormb", "push", reference).stdout
 
     def infer(self, name: str, **headers: str) -> tuple[int, str]:
         """Post the adder's request; returns status and body."""

@@ -89,9 +89,9 @@ def test_a_description_has_three_forms(platform: Platform, kind: str, name: str,
 @pytest.mark.parametrize(
     ("kind", "name", "code", "said"),
     [
-        ("model", "empty", 6, "'empty' is not PROJECT/MODEL"),
+        ("model", "empty", 6, "invalid model 'empty': expected PROJECT/MODEL"),
         ("model", "team/none", 3, "model team/none not found"),
-        ("version", "team/adder", 6, "names no version: PROJECT/MODEL:TAG"),
+        ("version", "team/adder", 6, "invalid version 'team/adder': expected PROJECT/MODEL:TAG"),
         ("project", "none", 3, "there is no project none"),
     ],
 )
@@ -197,7 +197,7 @@ def test_what_is_about_to_go_is_not_changed_with_success(platform: Platform) -> 
 
 def test_what_is_printed_can_be_applied(platform: Platform) -> None:
     printed = out(platform, "get", "servings", "-o", "yaml")
-    assert "serving adder applied" in platform.run("klever", "apply", "-f", "-", stdin=printed).stdout.splitlines()
+    assert "serving adder unchanged" in platform.run("klever", "apply", "-f", "-", stdin=printed).stdout.splitlines()
 
 
 def test_a_wait_is_shown_at_a_terminal_alone(platform: Platform) -> None:
@@ -249,7 +249,7 @@ def test_predict_by_example_and_by_file(platform: Platform, tmp_path: Path) -> N
     assert refused.returncode != 0
     assert len(refused.stderr.splitlines()) == 1
     unsent = platform.run("klever", "predict", "adder", "--example", "-H", "x: €", check=False)
-    assert (unsent.returncode, "cannot be sent" in unsent.stderr) == (6, True)
+    assert (unsent.returncode, "cannot send the request" in unsent.stderr) == (6, True)
 
 
 def test_what_runs_is_asked_while_its_next_version_cannot(platform: Platform) -> None:
@@ -265,10 +265,14 @@ def test_a_tag_that_has_moved_is_deployed_by_its_digest(platform: Platform) -> N
     deploy = ("klever", "deploy", "team/moving:v1", "--name", "moving")
     assert "serving moving created" in platform.run(*deploy, "--wait").stdout
     assert "serving moving unchanged" in platform.run(*deploy).stdout
-    platform.push("team/moving:v1", "pmml")
+    digest = platform.get("servings", "moving")["status"]["predictors"][0]["digest"]
+    refused = platform.run("klever", "delete", "version", "team/moving:v1", check=False)
+    assert (refused.returncode, "in use by serving default/moving" in refused.stderr) == (4, True)
+    assert f"v1: named {digest} before" in platform.push("team/moving:v1", "pmml")
     assert "serving moving configured" in platform.run(*deploy).stdout
     model = platform.get("servings", "moving")["spec"]["predictors"][0]["model"]
     assert model.startswith("team/moving:v1@sha256:")
+    platform.run("klever", "delete", "version", "team/moving:v1", "--force")
     platform.run("klever", "delete", "serving", "moving")
 
 

@@ -49,8 +49,8 @@ def test_one_works_and_another_takes_over(
             until(lambda: len(replicas(workplace)) == 2)
             two = replicas(workplace)
             second.send(signal.SIGCONT)
-            until(lambda: "leads no longer" in second.log.read_text())
-            cluster.kubectl("wait", "--for=jsonpath={.status.replicas}=2/2", "--timeout=30s", "serving/adder")
+            until(lambda: "is no longer the leader" in second.log.read_text())
+            cluster.kubectl("wait", "--for=jsonpath={.status.readyReplicas}=2", "--timeout=30s", "serving/adder")
             assert replicas(workplace) == two
             assert tasks(workplace) == [str(task)]
             end(cluster, "long", task)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.e2e.platform import Platform, until
+from tests.e2e.cases import deploy, goes_the_whole_way
+from tests.e2e.platform import Platform
 
-CASES = Path(__file__).parents[1] / "data" / "serving"
+CASES = [f"serving/{name}" for name in ("sklearn", "columns", "pickle", "xgboost", "lightgbm", "mlflow", "mllib")]
+NETWORKS = [f"networks/{name}" for name in ("savedmodel", "graphdef", "h5", "keras")]
 
 
 @pytest.fixture(scope="module")
@@ -23,29 +24,9 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     platform.clean_up()
 
 
-def deploy(platform: Platform, reference: str, name: str) -> None:
-    """Serve a model and wait until it is Ready: some frameworks are imported for a minute on a busy machine."""
-    platform.run("klever", "deploy", reference, "--name", name)
-    until(lambda: platform.get("servings", name).get("status", {}).get("phase") == "Ready", 240)
-
-
-@pytest.mark.parametrize("case", ["sklearn", "columns", "pickle", "xgboost", "lightgbm"])
+@pytest.mark.parametrize("case", [*CASES, *NETWORKS])
 def test_a_model_is_served_with_its_frameworks_answers(platform: Platform, case: str) -> None:
-    recorded = json.loads((CASES / case / "case.json").read_text())
-    platform.push(f"team/{case}:v1", f"serving/{case}")
-    until(lambda: platform.get("versions", "-n", "team")["items"])
-    deploy(platform, f"team/{case}:v1", case)
-    request = json.dumps({"inputs": recorded["inputs"]})
-    answer = json.loads(platform.run("klever", "predict", case, "--input", "-", stdin=request).stdout)
-    outputs = {output["name"]: output for output in answer["outputs"]}
-    for wanted in recorded["outputs"]:
-        output = outputs[wanted["name"]]
-        assert (output["datatype"], output["shape"]) == (wanted["datatype"], wanted["shape"])
-        exact = wanted["datatype"] == "BYTES"
-        assert output["data"] == (wanted["data"] if exact else pytest.approx(wanted["data"], rel=1e-6))
-    example = json.loads(platform.run("klever", "predict", case, "--example").stdout)
-    assert {output["name"] for output in example["outputs"]} == outputs.keys()
-    platform.run("klever", "delete", "serving", case)
+    goes_the_whole_way(platform, case)
 
 
 @pytest.mark.skipif(shutil.which("java") is None, reason="needs a Java runtime")

@@ -128,7 +128,7 @@ def test_what_would_be_generated(platform: Platform) -> None:
         "predictors": [
             {"name": "main", "model": "team/adder:v1", "traffic": 80},
             {"name": "canary", "model": "team/adder:v1", "traffic": 20, "env": [{"name": "A", "value": "b"}]},
-            {"name": "beta", "model": "team/adder:v1", "match": {"headers": [{"name": "x-user", "prefix": "b"}]}},
+            {"name": "beta", "model": "team/adder:v1", "matches": [{"headers": [{"name": "x-user", "prefix": "b"}]}]},
         ]
     }
     rendered = render(platform, {"metadata": {"name": "planned"}, "spec": spec})

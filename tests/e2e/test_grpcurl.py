@@ -77,7 +77,7 @@ def test_a_tour(grpcurl: str, platform: Platform) -> None:
     until(lambda: status().get("phase") == "Ready")
     shares = {"main": 50, "canary": 50}
     client.call(f"{SERVINGS}/SetTraffic", namespace="default", name="tour", traffic=shares)
-    until(lambda: status()["traffic"] == "main=50 canary=50")
+    until(lambda: status()["trafficSummary"] == "main=50 canary=50")
     assert platform.infer("tour")[0] == 200
 
 
@@ -87,6 +87,6 @@ def test_a_refusal_names_its_field(grpcurl: str, platform: Platform) -> None:
     client = Client(grpcurl, platform)
     done = client.run(f"{SERVINGS}/CreateServing", data={"namespace": "default", "serving": serving})
     assert "InvalidArgument" in done.stderr
-    assert "spec.predictors[1].traffic: 120 is not within 0..100" in done.stderr
+    assert "spec.predictors[1].traffic: must be between 0 and 100, not 120" in done.stderr
     assert "google.rpc.BadRequest" in done.stderr
     assert "google.rpc.ErrorInfo" in done.stderr

@@ -36,8 +36,12 @@ def adder(platform: Platform, cluster: Kubectl) -> str:
 def test_what_kubectl_makes_is_served(platform: Platform, cluster: Kubectl, adder: str) -> None:
     assert platform.infer(adder)[0] == 200
     header, row = cluster.kubectl("get", "srv", adder).stdout.splitlines()
-    assert header.split() == ["NAME", "READY", "PHASE", "REPLICAS", "TRAFFIC", "URL", "AGE"]
-    assert row.split()[:6] == [adder, "True", "Ready", "1/1", "main=100", f"{platform.url}/seldon/default/{adder}"]
+    assert header.split() == [
+        "NAME", "READY", "PHASE", "REASON", "DESIRED", "AVAILABLE", "TRAFFIC", "URL", "AGE"
+    ]  # fmt: skip
+    assert row.split()[:8] == [
+        adder, "True", "Ready", "Serving", "1", "1", "main=100", f"{platform.url}/seldon/default/{adder}"
+    ]  # fmt: skip
     says = "every predictor answers inference requests"
     until(lambda: says in cluster.kubectl("describe", "serving", adder).stdout.partition("Events:")[2])
 
@@ -84,7 +88,7 @@ def test_an_edit_is_judged_as_any_write(tmp_path: Path, platform: Platform, clus
 
     # Not the status, where they are words: what an API server cannot read there makes it forget managedFields.
     assert "edited" in edited("s/replicas: [0-9]*$/replicas: 2/").stdout
-    until(lambda: platform.get("servings", adder)["status"].get("replicas") == "2/2")
+    until(lambda: platform.get("servings", adder)["status"].get("readyReplicas") == 2)
     assert f'"{adder}" is invalid' in edited("s/replicas: [0-9]*$/replicas: -1/").stderr
 
 

@@ -22,7 +22,7 @@ spec:
   predictors:
     - {name: main, model: 'team/adder:v1', traffic: 80}
     - {name: canary, model: 'team/adder:v2', traffic: 20}
-    - {name: beta, model: 'team/adder:v2', match: {headers: [{name: x-user, exact: me}]}}
+    - {name: beta, model: 'team/adder:v2', matches: [{headers: [{name: x-user, exact: me}]}]}
 """
 
 
@@ -90,12 +90,12 @@ def test_shares_header_matches_and_undo(platform: Platform) -> None:
     platform.push("team/adder:v2")
     platform.run("klever", "apply", "-f", "-", stdin=SHARES)
     platform.run("klever", "wait", "serving", "adder", "--for=condition=Ready")
-    assert platform.get("servings", "adder")["status"]["traffic"] == "main=80 canary=20"
+    assert platform.get("servings", "adder")["status"]["trafficSummary"] == "main=80 canary=20"
     assert sum_of(platform, "adder", **{"x-user": "me"}) == [3.0] * 5
     platform.run("klever", "traffic", "adder", "main=0", "canary=100")
-    until(lambda: platform.get("servings", "adder")["status"]["traffic"] == "main=0 canary=100")
+    until(lambda: platform.get("servings", "adder")["status"]["trafficSummary"] == "main=0 canary=100")
     platform.run("klever", "traffic", "adder", "--undo")
-    until(lambda: platform.get("servings", "adder")["status"]["traffic"] == "main=80 canary=20")
+    until(lambda: platform.get("servings", "adder")["status"]["trafficSummary"] == "main=80 canary=20")
 
 
 def test_predictors_that_swap_models_or_change_names_cost_no_inference(platform: Platform) -> None:
@@ -110,7 +110,7 @@ def test_predictors_that_swap_models_or_change_names_cost_no_inference(platform:
     with under_load(platform, "adder"):
         apply(SHARES.replace(":v1", ":vX").replace(":v2", ":v1").replace(":vX", ":v2"))
         apply(SHARES.replace("name: main", "name: stable").replace("name: canary", "name: next"))
-    assert platform.get("servings", "adder")["status"]["traffic"] == "stable=80 next=20"
+    assert platform.get("servings", "adder")["status"]["trafficSummary"] == "stable=80 next=20"
     until(lambda: len(replicas(platform)) == 3)
 
 
@@ -125,7 +125,7 @@ def test_a_killed_control_plane_costs_no_inference(platform: Platform) -> None:
         until(lambda: platform.get("servings", "adder")["status"]["phase"] == "Ready")
         platform.push("team/adder:v2")
         platform.run("klever", "deploy", "team/adder:v2", "--name", "adder", "--wait")
-    assert platform.get("servings", "adder")["status"]["traffic"] == "main=100"
+    assert platform.get("servings", "adder")["status"]["trafficSummary"] == "main=100"
 
 
 def test_a_job_survives_a_kill(platform: Platform) -> None:

@@ -107,7 +107,7 @@ def test_what_is_no_model_is_named(platform: Platform) -> None:
 def test_a_reference_that_is_none_is_refused_at_once(platform: Platform) -> None:
     done = platform.run("klever", "deploy", "Not/A:reference", "--name", "unread", check=False)
     assert done.returncode == 6
-    assert "is not a repository name" in done.stderr
+    assert "invalid repository name" in done.stderr
     manifest = "apiVersion: kleveross.io/v1alpha1\nkind: Serving\nmetadata: {name: unread}\n"
     predictors = "spec: {predictors: [{name: main, model: Not/A:reference}]}\n"
     done = platform.run("klever", "apply", "-f", "-", stdin=manifest + predictors, check=False)
@@ -116,7 +116,7 @@ def test_a_reference_that_is_none_is_refused_at_once(platform: Platform) -> None
 
 
 def test_a_model_that_asks_for_what_is_not_here(platform: Platform) -> None:
-    predictor = "{name: main, command: [sleep, '60'], resources: {gpu: 1}}"
+    predictor = "{name: main, command: [sleep, '60'], resources: {limits: {nvidia.com/gpu: 1}}}"
     manifest = "apiVersion: kleveross.io/v1alpha1\nkind: Serving\nmetadata: {name: gpu}\n"
     platform.run("klever", "apply", "-f", "-", stdin=f"{manifest}spec: {{predictors: [{predictor}]}}\n")
     assert "run `klever allow-code default`" in message(platform, "gpu")

@@ -102,7 +102,7 @@ def test_inference_goes_on_while_the_api_server_does_not(platform: Platform, own
 def test_a_platform_that_stood_still_for_longer_than_its_lease(
     platform: Platform, own_cluster: Cluster, adder: str
 ) -> None:
-    """It leads no longer, says so, and leads again if nobody else does; what runs goes on, and nothing runs twice."""
+    """It stops leading, says so, and leads again if no other does. Running work continues, and nothing runs twice."""
     task = begin_job(own_cluster, platform, "still")
     before = replicas(platform)
     log = Log(platform)
@@ -115,7 +115,7 @@ def test_a_platform_that_stood_still_for_longer_than_its_lease(
             until(lambda: time.time() > lapsed)
         finally:
             platform.process.send_signal(signal.SIGCONT)
-        log.wait_for("leads no longer")
+        log.wait_for("is no longer the leader")
         log.wait_for('leads"')
         own_cluster.kubectl("wait", "--for=condition=Ready", "--timeout=40s", "serving/meanwhile")
     assert renewed(own_cluster) > lapsed

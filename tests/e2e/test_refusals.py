@@ -39,7 +39,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory, objects: Objects) -> Iterat
     ("predictors", "said"),
     [
         (TWO.replace("SECOND", "b"), "spec.predictors: traffic of"),
-        ("    - {name: main, model: 'm:v1', traffic: 120}\n", "spec.predictors[0].traffic: 120 is not within 0..100"),
+        ("    - {name: main, model: 'm:v1', traffic: 120}\n", "spec.predictors[0].traffic: must be between 0 and 100"),
         (TWO.replace("SECOND", "a"), "spec.predictors[1]: duplicate"),
         ("    - {name: main, model: 'm:v1', flavour: x}\n", "spec.predictors[0].flavour: unknown field"),
         ("    - {name: main}\n", "a predictor needs a model, or a command"),
@@ -58,7 +58,7 @@ def test_a_wrong_manifest_is_refused_with_its_field(shared: Platform, predictors
         (b"metadata: {name: 5}", "metadata.name: must be a string, not 5"),
         (b"metadata: {namespace: x}", "metadata.name: is required"),
         (b"metadata: {name: x, name: y}", "standard input: metadata.name: duplicate key"),
-        (b"metadata: {name: \xff}", "standard input is not UTF-8 text"),
+        (b"metadata: {name: \xff}", "standard input must be UTF-8 text"),
         (b"spec: " + b"[" * 100_000, "standard input is nested more than 200 deep"),
     ],
 )
@@ -130,7 +130,7 @@ def test_waiting_ends_at_once_for_what_will_never_be_ready(
     done = shared.run("klever", "deploy", reference, *flags, check=False)
     assert done.returncode == 4
     assert said in done.stderr
-    assert "`klever describe serving never` tells more" in done.stderr
+    assert "run `klever describe serving never` for details" in done.stderr
     shared.run("klever", "delete", "serving", "never")
     shared.run("klever", "wait", "serving", "never", "--for=delete")
 
@@ -177,4 +177,4 @@ def test_rest(shared: Platform) -> None:
 
 def test_a_held_directory_is_said(shared: Platform) -> None:
     _, errors = shared.begin("--port", str(shared.port)).communicate(timeout=30)
-    assert "is held by another `klever up`" in errors
+    assert "is in use by another `klever up`" in errors

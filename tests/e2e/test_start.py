@@ -98,7 +98,7 @@ def test_an_empty_token_lets_nobody_in(platform: Platform) -> None:
 def test_settings_that_cannot_be_read_are_no_reason_not_to_start(platform: Platform) -> None:
     settings(platform).mkdir(parents=True)
     platform.start()
-    assert "`klever` and `ormb` are not told of this platform" in platform.end()
+    assert "`klever` and `ormb` will not find this platform" in platform.end()
 
 
 def test_a_data_directory_with_a_percent_sign(platform: Platform) -> None:
@@ -123,7 +123,7 @@ def test_who_stops_to_listen_does_not_cut_the_end_short(platform: Platform) -> N
 
 
 def test_a_port_that_is_none(platform: Platform) -> None:
-    assert "99999 is not within 0..65535" in refused(platform, "--port", "99999")
+    assert "must be between 0 and 65535, not 99999" in refused(platform, "--port", "99999")
 
 
 def test_an_environment_that_cannot_be_made_is_said_by_the_serving(platform: Platform) -> None:
@@ -137,6 +137,6 @@ def test_an_environment_that_cannot_be_made_is_said_by_the_serving(platform: Pla
             conditions = platform.get("servings", "adder").get("status", {}).get("conditions", [])
             return next((c["message"] for c in conditions if c["type"] == "Ready"), "")
 
-        until(lambda: "environment triton" in said() and "tried again in" in said(), 60)
+        until(lambda: "environment triton" in said() and "next attempt in" in said(), 60)
     finally:
         platform.clean_up()

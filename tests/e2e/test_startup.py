@@ -103,7 +103,6 @@ def test_the_servers_rights_are_needed_beside_the_controllers(tmp_path: Path, ow
     missing = (
         "get modeljobs.kleveross.io in all namespaces",
         "create, get, delete servings.kleveross.io in all namespaces",
-        "get servingrevisions.kleveross.io in all namespaces",
         "create, get, patch namespaces",
         "list events in all namespaces",
     )
@@ -135,7 +134,7 @@ def test_kinds_that_are_missing_or_others(start: Start, broken: Cluster) -> None
     broken.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", f"{CRDS}/")
     said = start(broken.kubeconfig)
     assert "modeljobs.kleveross.io is not Klever's: it has no status subresource" in said
-    assert "servings.kleveross.io is served as v1beta1, and this Klever speaks v1alpha1" in said
+    assert "servings.kleveross.io is served as v1beta1, but this Klever needs v1alpha1" in said
 
 
 def test_a_context_is_chosen_by_its_name(tmp_path: Path, own_cluster: Cluster) -> None:
@@ -162,7 +161,7 @@ def test_a_second_data_directory_is_refused(tmp_path: Path, own_cluster: Cluster
     platform = Platform(tmp_path / "first", Objects(own_cluster).fresh())
     platform.start()
     try:
-        until(lambda: "leads" in platform.log.read_text())
+        until(lambda: "is the leader" in platform.log.read_text())
         said = [started(tmp_path / command[0], command, own_cluster.kubeconfig) for command in COMMANDS]
     finally:
         platform.clean_up()

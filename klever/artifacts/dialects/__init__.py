@@ -1,4 +1,4 @@
-"""The table of dialects: a dialect is a module and a row here, or one of a plugin."""
+"""The table of dialects. A dialect is a module and a row here, or comes from a plugin."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from klever.plugins import Table
 __all__ = ["DEFAULT", "DIALECTS", "config_media_types", "detect", "get"]
 
 DEFAULT: Final[Dialect] = Ormb()
-"""The dialect that models are saved in."""
+"""The dialect in which models are saved."""
 
 
 def _claims(row: Any) -> tuple[str, ...]:
@@ -25,9 +25,9 @@ def _claims(row: Any) -> tuple[str, ...]:
 _BUILT_IN: Final = {dialect.name: dialect for dialect in (DEFAULT,)}
 
 DIALECTS: Final = Table[str, Dialect]("klever.dialects", _BUILT_IN, _claims)
-"""The dialects by their names, with those of plugins. No two of them share a media type."""
+"""The dialects by name, including those of plugins. No two of them share a media type."""
 
-# Kinds of other artifacts, for messages: the prefix of the config's media type, and a name.
+# Other kinds of artifacts, for messages: the prefix of the config's media type, and a name.
 _OTHERS: Final = (
     ("application/vnd.cncf.model.", "a ModelPack artifact"),
     ("application/vnd.cnai.model.", "a ModelPack artifact of an early draft"),
@@ -39,7 +39,7 @@ _OTHERS: Final = (
 
 
 def get(name: str) -> Dialect:
-    """Return a dialect; raises `InvalidError` for an unknown name."""
+    """Return a dialect. Raises `InvalidError` for an unknown name."""
     try:
         return DIALECTS[name]
     except KeyError as error:
@@ -52,12 +52,12 @@ def config_media_types() -> tuple[str, ...]:
 
 
 def detect(manifest: Manifest, what: str) -> Dialect:
-    """Return the dialect of `manifest`; raises `InvalidError` that says what `what` is instead of a model."""
+    """Return the dialect of `manifest`. If it is not a model, raises `InvalidError` that says what `what` is."""
     for dialect in DIALECTS.values():
         if dialect.detect(manifest):
             return dialect
     media_type = manifest.config.media_type
-    kind = next((kind for prefix, kind in _OTHERS if media_type.startswith(prefix)), "not a model that Klever knows")
+    kind = next((kind for prefix, kind in _OTHERS if media_type.startswith(prefix)), "not a known kind of model")
     raise InvalidError(
         f"{what} is {kind} (config media type {media_type or 'missing'}); supported dialects: {', '.join(DIALECTS)}",
         reason="NOT_A_MODEL",

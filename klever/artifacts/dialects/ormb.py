@@ -48,13 +48,15 @@ class Ormb(Dialect):
 
     def content_layers(self, manifest: Manifest) -> tuple[Descriptor, ...]:
         if len(manifest.layers) != 1 or manifest.layers[0].media_type != LAYER:
-            raise InvalidError(f"an ORMB artifact must have exactly one layer, of {LAYER}", reason="NOT_A_MODEL")
+            raise InvalidError(
+                f"an ORMB artifact must have exactly one layer, of media type {LAYER}", reason="NOT_A_MODEL"
+            )
         return manifest.layers
 
     def build(self, directory: Path, metadata: ModelMetadata, layout: Layout, progress: Progress) -> Manifest:
         names = list(_files(directory, _MODEL))
         if not names:
-            raise InvalidError(f"{directory / _MODEL} holds no files", reason="MODEL_EMPTY")
+            raise InvalidError(f"{directory / _MODEL} contains no files", reason="MODEL_EMPTY")
         with layout.writer() as writer:
             archive.pack(directory, names, writer.write, progress=progress)
             layer = Descriptor(LAYER, writer.commit(), writer.written)
@@ -65,30 +67,30 @@ class Ormb(Dialect):
         with layout.verified(layer.digest) as source:
             names = archive.unpack(source.read, target, limits=limits)
         if not names:
-            raise InvalidError("the archive holds no files", reason="MODEL_EMPTY")
+            raise InvalidError("the archive contains no files", reason="MODEL_EMPTY")
         stray = next((name for name in names if not name.startswith(f"{_MODEL}/")), None)
         if stray is not None:
-            raise InvalidError(f"archive entry {stray!r} is not below {_MODEL}/", reason="NOT_A_MODEL")
+            raise InvalidError(f"archive entry {stray!r} must be below {_MODEL}/", reason="NOT_A_MODEL")
         return names
 
 
 def _files(directory: Path, name: str) -> Iterator[str]:
     """Yield the files below `name` in the order of Go's filepath.Walk: the entries of each directory by name."""
     if not (directory / name).is_dir():
-        raise InvalidError(f"{directory / name} is missing: the model's files belong there", reason="MODEL_EMPTY")
+        raise InvalidError(f"{directory / name} is missing: put the model's files there", reason="MODEL_EMPTY")
     with disk_errors(directory / name):
         entries = sorted(entry.name for entry in (directory / name).iterdir())
     for entry in entries:
         child = f"{name}/{entry}"
         mode = (directory / child).lstat().st_mode
         if not _is_utf8(entry):
-            raise InvalidError(f"the name of {child!r} is not UTF-8: rename the file")
+            raise InvalidError(f"the name of {child!r} must be UTF-8: rename the file")
         if stat.S_ISDIR(mode):
             yield from _files(directory, child)
         elif stat.S_ISREG(mode):
             yield child
         else:
-            raise InvalidError(f"{directory / child} must be a file or a directory: replace a link by its file")
+            raise InvalidError(f"{directory / child} must be a file or a directory: replace a link with its target")
 
 
 def _is_utf8(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""The local backend: a process per replica, under a shim that outlives the control plane."""
+"""The local backend: one process per replica, under a shim that outlives the control plane."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from klever.backends.local.record import Record, Slot
 from klever.backends.local.render import render
 from klever.backends.local.replica import Replica, Timing
 from klever.backends.local.resources import check_resources
+from klever.backends.local.room import Room
 from klever.backends.local.serving import LocalServing
 from klever.changes import Broadcast
 from klever.environments import EnvironmentManager
@@ -30,8 +31,9 @@ __all__ = ["LocalBackend"]
 class LocalBackend:
     """Implements `klever.backends.Backend` on this machine. Use it from one event loop, between `start` and `close`.
 
-    Models are unpacked below `models`, in at most `cache_bytes` in all; `fetch` pulls one. Replicas listen on Unix
-    sockets below `sockets`. `commands` says what users' own commands may use of this machine.
+    Models are unpacked below `models`, in at most `cache_bytes` in total; `fetch` pulls one. Replicas listen on Unix
+    sockets below `sockets`. `commands` is the access of users' own commands to this machine, `room` the memory
+    that replicas may request.
     """
 
     routes_shares = False
@@ -47,6 +49,7 @@ class LocalBackend:
         cache_bytes: int,
         sockets: Path,
         commands: Commands,
+        room: Room | None = None,
         timing: Timing | None = None,
     ) -> None:
         self._processes = processes
@@ -58,6 +61,7 @@ class LocalBackend:
             cache=self._cache,
             sockets=sockets,
             commands=commands,
+            room=room or Room(),
         )
         self._prober = Prober(exposed=commands.network)
         self._timing = timing or Timing()
@@ -70,7 +74,7 @@ class LocalBackend:
     async def start(self) -> None:
         """Adopt the replicas that an earlier control plane started.
 
-        On return, those that answer are Ready.
+        On return, replicas that answer are Ready.
         """
         await self._cache.start()
         records = await self._launcher.find()
@@ -132,7 +136,7 @@ class LocalBackend:
         return self._processes.logs(process, tail=tail, follow=follow)
 
     def watch(self) -> AsyncIterator[ServingKey]:
-        """Yield every Serving that has replicas, then each whose instances change. Never ends by itself."""
+        """Yield every Serving that has replicas, then every Serving whose instances change. Never ends by itself."""
         return self._changes.watch(tuple(self._servings))
 
     # Internals

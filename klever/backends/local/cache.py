@@ -1,9 +1,9 @@
 """A cache of unpacked models: one per content digest, shared by all replicas, bounded on disk.
 
-    ROOT/sha256-HEX/     an unpacked model; its modification time is its last use
-    ROOT/.partial-…      what an interrupted fetch or removal left; removed at start
+    ROOT/sha256-HEX/     an unpacked model; its modification time is its last use ROOT/.partial-…      the rest of an
+    interrupted fetch or removal; removed at start
 
-Models in use are never evicted. When room is needed, the least recently used of the others is.
+Models in use are never evicted. The least recently used other models make room.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ __all__ = ["Fetch", "ModelCache"]
 Fetch = Callable[[str, str, Path], None]
 """`fetch(reference, content, into)` unpacks the content layer into an empty directory (`into/model/…`). It blocks.
 
-Raises `InvalidError` for a model that can never be unpacked, another `KleverError` for errors that may pass.
+Raises `InvalidError` for a model that can never be unpacked, another `KleverError` for temporary errors.
 """
 
 _PARTIAL: Final = ".partial-"
 _THREADS: Final = 8
-"""Pulls at a time; further ones wait."""
+"""How many pulls run at a time. Others wait."""
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class _Entry:
 
 
 class ModelCache:
-    """The models below `root`, of at most `max_bytes` in all.
+    """The models below `root`, of at most `max_bytes` in total.
 
     Use it from one event loop. Blocking work runs in threads.
     """
@@ -59,10 +59,10 @@ class ModelCache:
         self._users: Counter[str] = Counter()
         self._fetches: dict[str, asyncio.Task[None]] = {}
         self._threads = ThreadPoolExecutor(_THREADS, "models")
-        """Threads of the cache alone: a pull takes minutes, and all other parts share the few threads of the loop."""
+        """The cache's own threads: a pull takes minutes, and all other parts share the few threads of the loop."""
 
     async def start(self) -> None:
-        """Find the models from before, and remove unfinished ones."""
+        """Find the existing models, and remove unfinished ones."""
         self._entries = await asyncio.to_thread(self._scan)
 
     async def close(self) -> None:
@@ -78,18 +78,18 @@ class ModelCache:
             yield
         finally:
             self._users[content] -= 1
-            self._users += Counter()  # forgets zeros
+            self._users += Counter()  # drops zeros
 
     def known(self, content: str) -> Path | None:
-        """Return the directory of a cached model, None for another."""
+        """Return the directory of a model; None if it is not cached."""
         entry = self._entries.get(content)
         return entry.path / "model" if entry else None
 
     async def path(self, reference: str, content: str) -> Path:
-        """Return the directory of the unpacked model, fetched first if it is missing. The caller must hold the model.
+        """Return the directory of the unpacked model. Fetch it if it is missing. The caller must hold the model.
 
-        `content` is the content layer's digest, the key. Concurrent callers share one fetch. Raises what `fetch`
-        raises, and `ExhaustedError` if the disk is full or the bound is reached by models in use.
+        `content` is the content layer's digest, the key. Concurrent callers share one fetch. Raises the errors of
+        `fetch`, and `ExhaustedError` if the disk is full or models in use reach the bound.
         """
         while True:
             while content not in self._entries:
@@ -97,7 +97,7 @@ class ModelCache:
             entry = self._entries[content]
             try:
                 entry.used_ns = await asyncio.to_thread(_touch, entry.path)
-            except FileNotFoundError:  # removed by hand: fetch it again
+            except FileNotFoundError:  # a user removed it: fetch it again
                 if self._entries.get(content) is entry:
                     del self._entries[content]
                 continue
@@ -114,10 +114,10 @@ class ModelCache:
     def _fetched(self, content: str, task: asyncio.Task[None]) -> None:
         del self._fetches[content]
         if not task.cancelled():
-            task.exception()  # marks the error as seen: every caller may have been cancelled
+            task.exception()  # marks the error as retrieved: every caller may have been cancelled
 
     async def _add(self, reference: str, content: str) -> None:
-        """Fetch, and make room before and after: the size is known only afterwards."""
+        """Fetch the model, and make room before and after, because its size is known only afterwards."""
         await self._evict(0)
         fetch = partial(asyncio.get_running_loop().run_in_executor, self._threads, self._unpack, reference, content)
         try:
@@ -137,7 +137,7 @@ class ModelCache:
             )
 
     async def _evict(self, room: int) -> bool:
-        """Remove unused models, the oldest use first, until `room` bytes are left. Return whether any was removed."""
+        """Remove unused models, least recently used first, until `room` bytes are left. Return whether any was."""
         dropped = False
         for content in sorted(self._entries, key=lambda key: self._entries[key].used_ns):
             if self._size() + room <= self._max_bytes:
@@ -148,9 +148,9 @@ class ModelCache:
         return dropped
 
     async def _drop(self, content: str) -> None:
-        """Remove a model. Rename it first: it may be fetched again while its files are deleted."""
+        """Remove a model. Rename it first, because it may be fetched again while its files are deleted."""
         path = self._entries.pop(content).path
-        with disk_errors(path), suppress(FileNotFoundError):  # removed by hand
+        with disk_errors(path), suppress(FileNotFoundError):  # a user removed it
             doomed = path.rename(path.with_name(f"{_PARTIAL}{path.name}-{time.monotonic_ns()}"))
             await asyncio.to_thread(shutil.rmtree, doomed)
 
@@ -165,16 +165,16 @@ class ModelCache:
             return {path.name.replace("-", ":", 1): _entry(path) for path in self._root.iterdir()}
 
     def _unpack(self, reference: str, content: str) -> _Entry:
-        """Fetch beside the entries, and move a complete and durable model into place."""
+        """Fetch into a temporary directory, and move the complete and durable model into place."""
         path = self._root / content.replace(":", "-", 1)
         with disk_errors(self._root):
-            self._root.mkdir(parents=True, exist_ok=True)  # it may have been removed by hand
+            self._root.mkdir(parents=True, exist_ok=True)  # a user may have removed it
             partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=self._root))
             try:
                 self._fetch(reference, content, partial)
                 _check_model(reference, partial)
                 _settle(partial)
-                if path.exists():  # the rest of a model that was removed by hand
+                if path.exists():  # the rest of a model that a user removed
                     shutil.rmtree(path)
                 partial.replace(path)
             except BaseException:
@@ -185,7 +185,7 @@ class ModelCache:
 
 def _check_model(reference: str, directory: Path) -> None:
     if not (directory / "model").is_dir():
-        raise InvalidError(f"{reference} is not a model: it has no directory model/", reason="MODEL_EMPTY")
+        raise InvalidError(f"{reference} has no directory model/", reason="MODEL_EMPTY")
 
 
 def _entry(path: Path) -> _Entry:
@@ -194,7 +194,7 @@ def _entry(path: Path) -> _Entry:
 
 
 def _touch(path: Path) -> int:
-    """Set and return the last use of an entry. Raises `FileNotFoundError` if the model is gone."""
+    """Update and return the last use of an entry. Raises `FileNotFoundError` if the model is gone."""
     (path / "model").stat()
     now = time.time_ns()  # the file system's own clock is too coarse to order two uses
     os.utime(path, ns=(now, now))
@@ -202,7 +202,7 @@ def _touch(path: Path) -> int:
 
 
 def _settle(directory: Path) -> None:
-    """Make files read-only (they are shared) and durable (the directory's name says that they are complete)."""
+    """Make files read-only, because they are shared, and durable, because the directory's name promises it."""
     directory.chmod(0o755)
     for path in directory.rglob("*"):
         if path.is_file():

@@ -1,4 +1,4 @@
-"""What users' own commands may use of this machine."""
+"""The access of users' own commands to this machine."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["Commands"]
 
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """`path` is the PATH on which commands are found. All commands see `directories`, read-only.
+    """`path` is the PATH for commands. All commands see `directories`, read-only.
 
-    With `network` they may make connections; without it they only listen.
+    With `network` they may make connections; without it they may only listen.
     """
 
     path: str
@@ -22,7 +22,7 @@ class Commands:
     network: bool = False
 
     def shown(self, program: str) -> tuple[Path, ...]:
-        """Return what a sandbox shows so that `program` runs: its file, or the Python installation that holds it."""
+        """Return the paths that a sandbox must show to run `program`: its file, or its Python installation."""
         found = shutil.which(program, path=self.path)
         if found is None:
             return self.directories
@@ -30,7 +30,7 @@ class Commands:
 
 
 def _installations(program: Path) -> Iterator[Path]:
-    """Yield the program, its virtual environment and that one's Python; never a directory of another kind."""
+    """Yield the program, its virtual environment and the environment's Python; no other directories."""
     yield program
     for file in (program, program.resolve()):
         prefix = file.parent.parent
@@ -41,7 +41,7 @@ def _installations(program: Path) -> Iterator[Path]:
 
 
 def _home(configuration: Path) -> Iterator[Path]:
-    """Yield the Python that a virtual environment was made with (PEP 405, `home`)."""
+    """Yield the Python that created a virtual environment (PEP 405, `home`)."""
     for line in configuration.read_text().splitlines():
         name, _, value = line.partition("=")
         if name.strip() == "home" and Path(value.strip()).name == "bin":

@@ -20,6 +20,7 @@ from klever.backends.local.commands import Commands
 from klever.backends.local.ports import LOOPBACK, free_ports
 from klever.backends.local.record import PROCESS_PREFIX, Addresses, Record, Slot, lay_out, read_record, wipe
 from klever.backends.local.resources import read_resources
+from klever.backends.local.room import Room
 from klever.disk import disk_errors
 from klever.environments import EnvironmentManager
 from klever.errors import InvalidError
@@ -34,9 +35,9 @@ __all__ = ["Launcher", "Parts"]
 log = logging.getLogger(__name__)
 
 _LABEL: Final = "serving"
-"""Label of processes that are replicas. Its value is the Serving's key, for people."""
+"""The label of replicas' processes. Its value is the Serving's key, for people."""
 _SOCKETS_NAME: Final = 10
-"""Characters in the name of a directory of sockets. They tell processes apart."""
+"""The length of the name of a socket directory, enough to distinguish processes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,8 @@ class Parts:
 class Launcher:
     """Starts and removes processes of replicas, with their files in the directories of the processes.
 
-    `sockets` holds a directory of Unix sockets for each process; its path is short, because the kernel bounds the path
-    of a socket. `commands` says what users' own commands may use of this machine.
+    `sockets` has a directory of Unix sockets for each process. Its path is short, because the kernel bounds the path of
+    a socket. `commands` is the access of users' own commands to this machine.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Launcher:
         cache: ModelCache,
         sockets: Path,
         commands: Commands,
+        room: Room,
     ) -> None:
         self.processes = processes
         self.cache = cache
@@ -72,6 +74,7 @@ class Launcher:
         self._runtimes = runtimes
         self._sockets = sockets
         self._commands = commands
+        self._room = room
         self._ports: dict[str, frozenset[int]] = {}
 
     def directory(self, process: str) -> Path:
@@ -85,7 +88,7 @@ class Launcher:
     async def prepare(self, slot: Slot, predictor: PredictorWorkload, say: Callable[[str], None]) -> Parts:
         """Pull the model and make the environments. `say` receives the progress.
 
-        Raises `InvalidError` for a replica that can never work here, another `KleverError` for errors that may pass.
+        Raises `InvalidError` for a replica that can never work here, another `KleverError` for temporary errors.
         """
         runtime = self.runtime(predictor)
         model_path: Path | None = None
@@ -112,8 +115,10 @@ class Launcher:
         return await asyncio.to_thread(_files, path) if path else ()
 
     async def start(self, slot: Slot, predictor: PredictorWorkload, parts: Parts) -> Record:
-        """Lay out the replica with free ports, and start its process. End an older process first."""
+        """Write the replica's files with free ports, and start its process. End an older process first."""
         await self.processes.stop(slot.process, grace_s=0)
+        resources = read_resources(predictor.resources)
+        self._room.take(slot.process, resources.requested_bytes)
         at = self._place(slot, predictor, parts)
         launch = parts.runtime.launch(parts.model, at)
         record = _record(slot, predictor, launch)
@@ -121,7 +126,6 @@ class Launcher:
         with disk_errors(directory):
             await asyncio.to_thread(lay_out, directory, launch, parts.model_path, record)
             await asyncio.to_thread(_empty, sockets)
-        resources = read_resources(predictor.resources)
         await self.processes.start(
             ProcessSpec(
                 id=slot.process,
@@ -136,8 +140,12 @@ class Launcher:
         )
         return record
 
+    def note(self, slot: Slot, predictor: PredictorWorkload) -> None:
+        """Count the memory of a process that runs already."""
+        self._room.note(slot.process, read_resources(predictor.resources).requested_bytes)
+
     def _environment(self, predictor: PredictorWorkload) -> Mapping[str, str]:
-        """Return the variables of a process beside those of its runtime and its predictor."""
+        """Return the variables of a process, except those of its runtime and its predictor."""
         return {"PATH": self._commands.path if predictor.command else os.defpath}
 
     def _sandbox(self, slot: Slot, predictor: PredictorWorkload, parts: Parts, launch: Launch) -> Sandbox:
@@ -159,7 +167,7 @@ class Launcher:
         return replace(sandbox, memory_bytes=memory_bytes) if memory_bytes else sandbox
 
     async def empty_work(self, slot: Slot) -> None:
-        """Remove what an ended process wrote, so that it does not fill the disk until the next start."""
+        """Remove the files of an ended process, so that they do not fill the disk until the next start."""
         directory = self.directory(slot.process) / "work"
         try:
             await asyncio.to_thread(remove_tree, directory)
@@ -176,9 +184,10 @@ class Launcher:
             await asyncio.to_thread(remove_tree, self.sockets(slot.process))
         await self.processes.remove(slot.process)
         self._ports.pop(slot.process, None)
+        self._room.release(slot.process)
 
     async def find(self) -> list[Record]:
-        """Return the replicas that were started before and not removed. Remove those without a readable record."""
+        """Return the existing replicas. Remove those without a readable record."""
         found: list[Record] = []
         for directory in await asyncio.to_thread(lambda: sorted(self.processes.root.glob(f"{PROCESS_PREFIX}*"))):
             record = await asyncio.to_thread(read_record, directory / "replica")
@@ -191,7 +200,7 @@ class Launcher:
         return found
 
     def _keep_sockets(self, processes: set[str]) -> None:
-        """Remove the socket directories of other processes: a lost replica leaves its own behind."""
+        """Remove the socket directories of other processes, such as those of lost replicas."""
         kept = {self.sockets(process) for process in processes}
         for directory in self._sockets.iterdir() if self._sockets.is_dir() else ():
             if directory not in kept:
@@ -204,10 +213,10 @@ class Launcher:
         return Network.FULL if self._commands.network else Network.LISTEN
 
     def runtime(self, predictor: PredictorWorkload) -> Runtime:
-        """Return the predictor's runtime; raises `InvalidError` if it cannot run here."""
+        """Return the predictor's runtime. Raises `InvalidError` if it cannot run here."""
         if predictor.trust is Trust.CODE and self.processes.confinement.level is Level.NONE:
             raise InvalidError(
-                "the model or command is code, which needs a sandbox; this machine has none: see `klever doctor`",
+                "the model or command contains code, which needs a sandbox; this machine has none: see `klever doctor`",
                 reason="NO_SANDBOX",
             )
         try:
@@ -253,7 +262,7 @@ def _record(slot: Slot, predictor: PredictorWorkload, launch: Launch) -> Record:
 
 
 def _empty(directory: Path) -> None:
-    """Make an empty directory: a server would take a leftover socket for one in use."""
+    """Create an empty directory, because a server would take a leftover socket for one in use."""
     remove_tree(directory)
     directory.mkdir(parents=True, mode=0o700)
 

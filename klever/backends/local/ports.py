@@ -1,8 +1,8 @@
-"""Ports of the loopback interface: free ones, and whether a server listens beyond it.
+"""Finds free ports of the loopback interface, and servers that listen beyond it.
 
-Free ports are taken from below the range that the kernel hands to outgoing connections (net.ipv4.ip_local_port_range,
-32768 and up by default), so that no connection takes one between our look and the server's bind. Another server
-still can: the caller then starts the process again with other ports.
+Free ports are below the range of outgoing connections (net.ipv4.ip_local_port_range, 32768 and up by default), so that
+no connection takes one between this check and the server's bind. Another server still can: the caller then restarts the
+process with other ports.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LISTENING: Final = "0A"
 
 
 def free_ports(count: int, taken: Collection[int] = ()) -> tuple[int, ...]:
-    """Return ports that nothing listens on and that are not in `taken`; raises `ExhaustedError`."""
+    """Return free ports that are not in `taken`. Raises `ExhaustedError`."""
     found: list[int] = []
     for port in random.sample(_RANGE, _TRIES):
         if port not in taken and _is_free(port):
@@ -64,7 +64,7 @@ def _address(text: str) -> IPv4Address | IPv6Address:
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        # As servers do: a closed connection in TIME_WAIT does not count.
+        # As in servers, a closed connection in TIME_WAIT does not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))

@@ -16,7 +16,7 @@ __all__ = ["Health", "Prober"]
 
 _MAX_ANSWER: Final = 64 << 10
 _MAX_READ: Final = 512 << 20
-"""Bytes of an answer that are read. An endless answer would keep the event loop busy until the deadline."""
+"""The largest response in bytes. An endless one would keep the event loop busy until the deadline."""
 _CHUNK: Final = 256 << 10
 _ZEROS: Final = bytes(64 << 10)
 
@@ -25,7 +25,7 @@ _ZEROS: Final = bytes(64 << 10)
 class Health:
     """The result of a probe. `message` says why the replica is unhealthy, or how it refused the probe's values.
 
-    `seconds` is how long the answer took.
+    `seconds` is the response time.
     """
 
     healthy: bool
@@ -34,9 +34,9 @@ class Health:
 
 
 class Prober:
-    """Sends probes. No connection outlives its answer: a server that stops waits for open connections.
+    """Sends probes. Each connection ends with its response, because a stopping server waits for open connections.
 
-    Unless `exposed`, a server at a port of loopback must not listen beyond it, where the gateway does not guard it.
+    Unless `exposed`, a server at a port of loopback must not listen beyond it, where the gateway does not protect it.
     """
 
     def __init__(self, *, exposed: bool = False) -> None:
@@ -50,7 +50,7 @@ class Prober:
         try:
             if not (self._exposed or unix_path(address)):
                 await _check_listener(int(address.rpartition(":")[2]))
-                began = clock()  # do not count our own work
+                began = clock()  # excludes Klever's own work
             async with asyncio.timeout(timeout_s):
                 message = await (self._request(address, probe) if probe.path else _connect(address))
             return Health(healthy=True, message=message, seconds=clock() - began)
@@ -89,7 +89,7 @@ class Prober:
 
 
 def _session(address: str) -> aiohttp.ClientSession:
-    """Return a session for one answer."""
+    """Return a session for one request."""
     connector = aiohttp.UnixConnector(path) if (path := unix_path(address)) else aiohttp.TCPConnector()
     return aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None))
 
@@ -106,7 +106,7 @@ async def _body(probe: Probe) -> AsyncIterator[bytes]:
 
 
 class _UnhealthyError(Exception):
-    """The replica is unhealthy; the message says why."""
+    """The replica is unhealthy. The message says why."""
 
 
 async def _connect(address: str) -> str:

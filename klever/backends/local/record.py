@@ -1,7 +1,6 @@
 """The record of a running replica, which a restarted control plane reads.
 
-DIRECTORY/replica.json   this record
-DIRECTORY/store/         MODEL_STORE: the files and links of the launch, which the replica reads
+DIRECTORY/replica.json   this record DIRECTORY/store/         MODEL_STORE: files and links that the replica reads
 DIRECTORY/work/          what the replica writes
 """
 
@@ -23,7 +22,7 @@ from klever.runtimes import Guard, Launch, Probe, unix_path
 __all__ = ["PROCESS_PREFIX", "Addresses", "Record", "Slot", "lay_out", "read_record", "wipe"]
 
 PROCESS_PREFIX: Final = "serving."
-"""Begins the ids of the processes of replicas."""
+"""The prefix of the ids of replicas' processes."""
 
 _RECORD: Final = "replica.json"
 _MAX_RECORD: Final = 16 << 20
@@ -32,7 +31,7 @@ _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - where POSIX shared memo
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """The identity of one replica, whatever runs there."""
+    """The identity of one replica, independent of its process."""
 
     key: ServingKey
     workload: str
@@ -40,12 +39,12 @@ class Slot:
 
     @property
     def process(self) -> str:
-        """The id of the process. The parts are DNS labels, so dots keep them apart."""
+        """The id of the process. Its parts are DNS labels, so dots separate them."""
         return f"{PROCESS_PREFIX}{self.key.namespace}.{self.key.name}.{self.workload}.{self.index}"
 
     @property
     def name(self) -> str:
-        """The name that people see. It is unique in its namespace."""
+        """The name for people, unique in its namespace."""
         return f"{self.key.name}-{self.workload}-{self.index}"
 
 
@@ -65,7 +64,7 @@ class Addresses:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One replica as it was started. `content` is the digest of its model, empty for none."""
+    """The start parameters of a replica. `content` is the digest of its model, empty if it has none."""
 
     slot: Slot
     content: str
@@ -77,7 +76,7 @@ class Record:
 
 
 def lay_out(directory: Path, launch: Launch, model: Path | None, record: Record) -> None:
-    """Empty `directory`, and write everything of a launch into it. Raises `OSError`."""
+    """Empty `directory`, and write the files of a launch into it. Raises `OSError`."""
     wipe(directory, record.shared_memory)
     store, work = directory / "store", directory / "work"
     for made in (store, work):
@@ -87,14 +86,14 @@ def lay_out(directory: Path, launch: Launch, model: Path | None, record: Record)
     for name, target in launch.links.items():
         if model is not None:
             _parent(store / name).symlink_to(model / target)
-    for path in (store, *store.rglob("*")):  # the replica may be another user
+    for path in (store, *store.rglob("*")):  # the replica may run as another user
         if not path.is_symlink():
             path.chmod(0o755 if path.is_dir() else 0o644)
     (directory / _RECORD).write_text(_encode(record))
 
 
 def wipe(directory: Path, shared_memory: str) -> None:
-    """Remove `directory` and what a killed process left of its shared memory. Raises `OSError`."""
+    """Remove `directory` and the shared memory of a killed process. Raises `OSError`."""
     remove_tree(directory)
     if shared_memory:
         for segment in _SHARED_MEMORY.glob(f"{shared_memory}*"):

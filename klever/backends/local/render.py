@@ -1,4 +1,4 @@
-"""Renders what would run for a predictor, with the directories and ports of a container as placeholders."""
+"""Renders a predictor's launch, with the directories and ports of a container as placeholders."""
 
 from __future__ import annotations
 

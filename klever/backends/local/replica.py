@@ -1,11 +1,9 @@
-"""The life of one replica: prepare, start, probe, start again.
+"""The life of one replica: prepare, start, probe, restart.
 
-    Pending -> Starting -> Ready
-       ^           |         |
-       '-------- BackOff <---'     ended or hung; each wait is longer
-    Failed                         cannot work as it is
+    Pending -> Starting -> Ready ^           |         | '-------- BackOff <---'     ended or hung; each wait is longer
+       Failed                         cannot work without a change
 
-A replica's life is one task, so its steps are in order. It shows one `Instance`, which each change replaces.
+A replica's life is one task, so its steps are sequential. Each change replaces its `Instance`.
 """
 
 from __future__ import annotations
@@ -38,10 +36,10 @@ _MAX_PROBE_S: Final = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds, and how many probes in a row must fail.
+    """Times in seconds, and how many probes in a row must fail.
 
     A probe is an inference. Probes take at most a twentieth of the replica's time. A probe may take ten times as long
-    as the slowest one so far, which counts a tenth less with each probe.
+    as the slowest one so far, whose weight decreases by a tenth with each probe.
     """
 
     first_probe_s: float = 0.05
@@ -51,19 +49,19 @@ class Timing:
     failures: int = 3
     start_s: float = 600.0
     quiet_s: float = 3.0
-    """After this time a starting replica says why it is not ready yet."""
+    """After this time, a starting replica reports why it is not ready yet."""
     backoff_s: float = 0.5
     max_backoff_s: float = 60.0
     full_backoff_s: float = 5.0
-    """The longest wait while space is missing: somebody may free some at any time."""
+    """The longest wait on a full disk, because space may become free at any time."""
     steady_s: float = 60.0
-    """After this time as Ready, earlier failures no longer count."""
+    """After this time in Ready, earlier failures no longer count."""
     grace_s: float = 10.0
     hung_grace_s: float = 2.0
 
 
 class _EndedError(Exception):
-    """The replica's process has ended or is given up. `reason` is one word."""
+    """The replica's process has ended or was abandoned. `reason` is one word."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -74,7 +72,7 @@ class _EndedError(Exception):
 class Replica:
     """Keeps one replica running until `stop` or `leave`.
 
-    `record` describes a process that was started before. `changed` is called at each change of `instance`.
+    `record` describes an existing process. Each change of `instance` calls `changed`.
     """
 
     def __init__(
@@ -105,9 +103,11 @@ class Replica:
         self._task = asyncio.create_task(self._run(), name=f"replica {self.slot.process}")
 
     def assign(self, workload: PredictorWorkload) -> None:
-        """Set what the replica runs. A running replica uses it at its next start only."""
+        """Set the workload. A running replica uses it only at its next start."""
         if not self._workload.done():
             self._workload.set_result(workload)
+            if self.instance.phase in (InstancePhase.STARTING, InstancePhase.READY):  # it was adopted
+                self._launcher.note(self.slot, workload)
         self.instance = replace(self.instance, predictor=workload.predictor, trust=workload.trust)
 
     def wake(self) -> None:
@@ -115,13 +115,13 @@ class Replica:
         self._process_changed.set()
 
     async def look(self) -> None:
-        """Probe an adopted process once, so that a replica that serves is Ready from the beginning."""
+        """Probe an adopted process once, so that a healthy replica is Ready from the beginning."""
         if self._record is None:
             return
         try:
             health = await self._ask(self._record, _LOOK_S)
         except _EndedError:
-            return  # the first step of its life finds that out
+            return  # its first step handles that
         phase = InstancePhase.READY if health.healthy else InstancePhase.STARTING
         self._show(phase, message=health.message, record=self._record)
 
@@ -157,7 +157,7 @@ class Replica:
                 await self._back_off(InstancePhase.PENDING, "INTERNAL", f"{type(error).__name__}: {error}")
 
     async def _live(self) -> NoReturn:
-        """Prepare, start and probe the replica until it ends. Raises how it ended; nothing of it runs then."""
+        """Prepare, start and probe the replica until its process has ended. Raises how it ended."""
         record, self._record = self._record, None
         content = record.content if record else (await self._assigned()).content
         with self._launcher.cache.hold(content):
@@ -176,7 +176,7 @@ class Replica:
         return await asyncio.shield(self._workload)
 
     async def _begin(self, workload: PredictorWorkload) -> Record:
-        """Start the process, and wait until it is Ready. Use other ports if one was taken meanwhile."""
+        """Start the process, and wait until it is Ready. Use other ports if another process took one."""
         self._show(InstancePhase.PENDING)
         parts = await self._launcher.prepare(
             self.slot, workload, lambda line: self._show(InstancePhase.PENDING, message=line)
@@ -199,7 +199,7 @@ class Replica:
         began = clock()
         deadline = began + self._timing.start_s
         while True:
-            # The first inference may take seconds where later ones take milliseconds: it has all the time.
+            # The first inference may take seconds where later ones take milliseconds: it has the whole time.
             health = await self._ask(record, deadline - clock())
             if health.healthy:
                 self._show(InstancePhase.READY, message=health.message, record=record)
@@ -241,18 +241,20 @@ class Replica:
             probe.cancel()
         health = probe.result()
         if health.healthy:
-            self._slowest_s = max(self._slowest_s * 0.9, health.seconds)  # the first may be far slower than the others
+            self._slowest_s = max(
+                self._slowest_s * 0.9, health.seconds
+            )  # the first one may be far slower than the others
         return health
 
     async def _back_off(self, phase: InstancePhase, reason: str, message: str, *, full: bool = False) -> None:
         ceiling = self._timing.full_backoff_s if full else self._timing.max_backoff_s
         delay_s = min(max(2 * self._backoff_s, self._timing.backoff_s), ceiling)
         self._backoff_s = delay_s
-        self._show(phase, reason, f"{message}\n(tried again in {delay_s:g} s)")
+        self._show(phase, reason, f"{message}\n(next attempt in {delay_s:g} s)")
         await asyncio.sleep(delay_s)
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, at most until something happens to the process."""
+        """Wait until the timeout or a change of the process."""
         try:
             async with asyncio.timeout(seconds):
                 await self._process_changed.wait()
@@ -264,7 +266,7 @@ class Replica:
         """Return the process while it runs. Raises `_EndedError`."""
         state = self._launcher.processes.get(self.slot.process)
         if state is None:
-            raise _EndedError("Lost", "the process is gone, and its record is missing")
+            raise _EndedError("Lost", "the process and its record are gone")
         if state.phase == "Exited":
             raise _EndedError(state.reason, state.message or "the process ended by itself, with exit code 0")
         return state

@@ -1,4 +1,4 @@
-"""The replicas of one Serving. One worker makes them what was declared."""
+"""The replicas of one Serving. One worker reconciles them with the declared workloads."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _RETRY_S: Final = 5.0
 
 
 class LocalServing:
-    """The replicas of `key`. `make` makes the replica of a slot, with the record of a process that runs there already.
+    """The replicas of `key`. `make` makes the replica of a slot, with the record of its running process, if any.
 
-    Making a replica is instant: it starts by itself. Ending one takes seconds, and happens in the background. A
-    replica that ends is hidden at once. Its name becomes free after the end.
+    Making a replica is instant: it starts by itself. Ending one takes seconds and happens in the background. An ending
+    replica is hidden at once. Its name becomes free at its end.
     """
 
     def __init__(
@@ -35,6 +35,7 @@ class LocalServing:
         self._replicas: dict[Slot, Replica] = {}
         self._ending: dict[Slot, asyncio.Task[None]] = {}
         self._wanted: dict[Slot, PredictorWorkload] = {}
+        self._after_the_old = False
 
     @property
     def empty(self) -> bool:
@@ -46,8 +47,9 @@ class LocalServing:
         return replica
 
     def declare(self, workload: Workload | None) -> None:
-        """Make these workloads exist, leave those to keep, and end all others. None ends everything."""
+        """Run these workloads, keep those in `keep`, and end all others. None ends all."""
         keep = workload.keep if workload else frozenset[str]()
+        self._after_the_old = workload is not None and workload.after_the_old
         self._wanted = {
             Slot(self.key, predictor.id, index): predictor
             for predictor in (workload.predictors if workload else ())
@@ -59,8 +61,7 @@ class LocalServing:
         for slot, predictor in self._wanted.items():
             if slot in self._replicas:
                 self._replicas[slot].assign(predictor)
-            elif slot not in self._ending:
-                self._create(slot, predictor)
+        self._create_missing()
 
     def instances(self) -> tuple[Instance, ...]:
         return tuple(sorted((replica.instance for replica in self._replicas.values()), key=lambda one: one.name))
@@ -87,6 +88,13 @@ class LocalServing:
         await asyncio.gather(*self._ending.values(), return_exceptions=True)
         await asyncio.gather(*(replica.leave() for replica in self._replicas.values()))
 
+    def _create_missing(self) -> None:
+        """Create the replicas that are wanted, but for those that wait for an end."""
+        if self._after_the_old and self._ending:
+            return
+        for slot in self._wanted.keys() - self._replicas.keys() - self._ending.keys():
+            self._create(slot, self._wanted[slot])
+
     def _create(self, slot: Slot, predictor: PredictorWorkload) -> None:
         replica = self._make(slot, None)
         self._replicas[slot] = replica
@@ -112,6 +120,6 @@ class LocalServing:
 
     def _ended(self, slot: Slot, task: asyncio.Task[None]) -> None:
         del self._ending[slot]
-        if not task.cancelled() and slot in self._wanted:
-            self._create(slot, self._wanted[slot])
+        if not task.cancelled():
+            self._create_missing()
         self._changed()

@@ -1,6 +1,6 @@
 """`klever`: the platform from a shell.
 
-A verb is a module with `EXAMPLES`, `add_arguments(parser)` and `run(args) -> exit code`, and a row in a table; what
-runs parts of the platform itself (`up`, `down`, …) has its rows in `klever.cmd.main`. Modules of verbs are imported on
-use: starting fast is a promise.
+A verb is a module with `EXAMPLES`, `add_arguments(parser)` and `run(args) -> exit code`, and a row in the table of
+`klever.cmd.main`, which also has the verbs that run parts of the platform (`up`, `down`, …). Modules of verbs are
+imported on use, so that a command starts fast.
 """

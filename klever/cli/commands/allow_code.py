@@ -10,13 +10,13 @@ from klever.cli.commands.client import connect
 from klever.cli.commands.flags import add_server
 from klever.v1alpha1.model_service_pb2 import Project, UpdateProjectRequest
 
-EXAMPLES = """  klever allow-code team           (its Servings may run commands, and models that are code)
-  klever allow-code team --deny    (those that run are stopped)"""
+EXAMPLES = """  klever allow-code team           (its Servings may run commands, and models that contain code)
+  klever allow-code team --deny    (stops Servings that run code)"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("project", metavar="PROJECT")
-    parser.add_argument("--deny", action="store_true", help="allow it no longer, and stop what runs")
+    parser.add_argument("--deny", action="store_true", help="forbid it again, and stop Servings that run code")
     add_server(parser)
 
 

@@ -1,4 +1,4 @@
-"""Models, versions and projects, which are not objects of a store."""
+"""The resources models, versions and projects, which are not objects of a store."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from klever.api.codec import to_object
 from klever.cli.terminal import escaped
+from klever.traffic.replicas import with_replicas
 
 __all__ = ["changes_of", "print_changes"]
 
@@ -34,7 +35,7 @@ def changes_of(before: dict[str, dict[str, Any]], after: dict[str, dict[str, Any
 
 
 def _predictors(serving: Any) -> dict[str, dict[str, Any]]:
-    predictors = to_object(serving.spec).get("predictors", []) if serving is not None else []
+    predictors = with_replicas(to_object(serving.spec)) if serving is not None and serving.spec.predictors else []
     return {predictor["name"]: predictor for predictor in predictors}
 
 

@@ -1,4 +1,4 @@
-"""`klever chat NAME`: talk with a language model."""
+"""`klever chat NAME`: chat with a language model."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _END = "[DONE]"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="the Serving")
-    parser.add_argument("message", nargs="?", metavar="MESSAGE", help="one message; without it a conversation begins")
-    parser.add_argument("--system", default="", metavar="TEXT", help="how the model shall answer")
+    parser.add_argument("message", nargs="?", metavar="MESSAGE", help="one message; without it, start a conversation")
+    parser.add_argument("--system", default="", metavar="TEXT", help="instructions for the model")
     parser.add_argument("--temperature", type=float, metavar="NUMBER", help="0 for the most likely answer")
-    parser.add_argument("--max-tokens", type=int, metavar="NUMBER", help="end an answer after so many tokens")
+    parser.add_argument("--max-tokens", type=int, metavar="NUMBER", help="the most tokens of an answer")
     add_wait(parser)
     add_server(parser)
 
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _typed() -> Iterator[str]:
-    """Yield what is typed, until Ctrl-D."""
+    """Yield typed lines until Ctrl-D."""
     print("Ctrl-D ends the conversation.", file=sys.stderr)
     while True:
         try:
@@ -63,7 +63,7 @@ def _typed() -> Iterator[str]:
 
 
 class Chat:
-    """A conversation; the model is sent all of it with each message."""
+    """A conversation. Each request contains all of it."""
 
     def __init__(self, model: Endpoint, system: str, options: dict[str, Any]) -> None:
         self._model = model
@@ -105,4 +105,4 @@ def _text(event: str) -> str:
         choices = document["choices"]
         return str(choices[0]["delta"].get("content") or "") if choices else ""
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidError(f"the Serving does not answer as OpenAI's API does: {event[:200]}") from error
+        raise InvalidError(f"the Serving does not speak OpenAI's API; it answered: {event[:200]}") from error

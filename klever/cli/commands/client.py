@@ -1,4 +1,4 @@
-"""Calls to the server: one channel, the token, deadlines, and statuses as the errors that they were."""
+"""Calls to the server over one channel, with the token and deadlines. Statuses become Klever's errors again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["Api", "connect"]
 
 DEADLINE: Final = 30.0
 _FOLLOWING: Final = 30 * 86400.0
-"""Seconds of a stream that is read for as long as its reader likes: without a deadline the server sets its own."""
+"""The deadline in seconds of a stream without a limit: without any deadline the server would set its own."""
 
 _ERRORS: Final[dict[grpc.StatusCode, type[errors.KleverError]]] = {
     grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidError,
@@ -43,7 +43,7 @@ _ERRORS: Final[dict[grpc.StatusCode, type[errors.KleverError]]] = {
 
 
 def connect(args: argparse.Namespace) -> Api:
-    """Return the API of the server that flags, environment and configuration name."""
+    """Return the API of the server that the flags, environment and configuration name."""
     settings = Settings.load(
         os.environ,
         plaintext=args.plaintext,
@@ -57,7 +57,7 @@ def connect(args: argparse.Namespace) -> Api:
 
 class Api:
     def __init__(self, settings: Settings) -> None:
-        """Raises `FailedPreconditionError` if the token must not travel to the server."""
+        """Open the channel. Raises `FailedPreconditionError` if the token must not be sent to the server."""
         settings.check()
         self.settings = settings
         channel = _channel(settings)
@@ -81,14 +81,14 @@ class Api:
         )
 
     def call(self, method: Any, request: Any, timeout: float = DEADLINE) -> Any:
-        """Make a unary call; raises the error of `klever.errors` that the status stands for."""
+        """Make a unary call. Raises the error of `klever.errors` for the status."""
         try:
             return method(request, timeout=timeout, metadata=self._metadata)
         except grpc.RpcError as error:
             raise self._error(error) from error
 
     def stream(self, method: Any, request: Any, timeout: float | None = None) -> Iterator[Any]:
-        """Make a server-streaming call, for as long as it goes where no timeout is given."""
+        """Make a server-streaming call, without a limit unless a timeout is given."""
         try:
             yield from method(request, timeout=_FOLLOWING if timeout is None else timeout, metadata=self._metadata)
         except grpc.RpcError as error:
@@ -99,19 +99,19 @@ class Api:
         kind = _ERRORS.get(code, errors.KleverError)
         if kind is errors.UnavailableError and not reason and (failure := _tls_failure(message)):
             return errors.UnavailableError(f"{self.settings.server}: {failure}", reason="TLS")
-        if kind is errors.UnavailableError and not reason:  # nothing of ours has answered
+        if kind is errors.UnavailableError and not reason:  # no Klever server has answered
             message = f"no answer from {self.settings.server}: is `klever up` running? ({message})"
         elif kind is errors.KleverError and not message:
             message = (
-                f"{self.settings.server} does not know this call ({code.name}): is it a Klever platform, and called by "
-                "the address that `klever up` printed? --server and KLEVER_SERVER say which"
+                f"{self.settings.server} does not know this call ({code.name}): is it a Klever platform, at the "
+                "address that `klever up` printed? Set the address with --server or KLEVER_SERVER"
             )
-        return kind(message or f"{self.settings.server} answered {code.name} and did not say why", reason=reason)
+        return kind(message or f"{self.settings.server} answered {code.name} without a message", reason=reason)
 
 
 def _channel(settings: Settings) -> grpc.Channel:
     parts = urlsplit(settings.url)
-    # grpc would ask a proxy for loopback as well.
+    # grpc would use a proxy for loopback, too.
     options = (("grpc.enable_http_proxy", 0),) if is_loopback(parts.hostname or "") else ()
     if parts.scheme == "http":
         return grpc.insecure_channel(parts.netloc, options=options)
@@ -120,7 +120,7 @@ def _channel(settings: Settings) -> grpc.Channel:
 
 
 def _words(details: str) -> str:
-    """Return what an answer says; the gateway's own refusals are JSON."""
+    """Return the message of a response. Errors of the gateway itself are JSON."""
     try:
         document = json.loads(details)
     except ValueError:
@@ -129,9 +129,9 @@ def _words(details: str) -> str:
 
 
 def _tls_failure(details: str) -> str:
-    """Return what went wrong in a TLS handshake, which gRPC tells in words alone; empty if it is something else."""
+    """Return the error of a TLS handshake, which gRPC reports as text only; empty for other errors."""
     if "WRONG_VERSION_NUMBER" in details:
-        return "it does not speak TLS"
+        return "the server does not use TLS"
     _, failed, why = details.rpartition("CERTIFICATE_VERIFY_FAILED: ")
     if not failed:
         _, failed, why = details.rpartition("Peer name ")
@@ -139,7 +139,7 @@ def _tls_failure(details: str) -> str:
 
 
 def _reason(error: Any) -> str:
-    """Return the reason that Klever's own server gave, empty where nothing did."""
+    """Return the reason from a Klever server; empty if there is none."""
     status = rpc_status.from_call(error)
     for detail in status.details if status else ():
         info = error_details_pb2.ErrorInfo()

@@ -1,4 +1,4 @@
-"""The conversion of a version in a registry: a ModelJob."""
+"""Converts a version in a registry with a ModelJob."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def convert_version(
 ) -> str:
     """Create the job, wait for it, and return a line about its result. `tag` is that of the new version.
 
-    Raises `InvalidError` for a reference without a tag, and for a version that has the format already unless `quantize`
-    is set; and what `wait_for` raises.
+    Raises `InvalidError` for a reference without a tag, and for a version that already has the format unless `quantize`
+    is set. Raises the errors of `wait_for`.
     """
     reference = Reference.parse(text)
     if not reference.tag:
-        raise InvalidError(f"{text} has no tag: name a version as PROJECT/MODEL:TAG")
+        raise InvalidError(f"{text} has no tag: expected PROJECT/MODEL:TAG")
     desired = reference.with_tag(tag or f"{reference.tag}-{'int8' if quantize else target.lower()}")
     source = get_version(api, "", text).format
     if source == target and not quantize:
-        raise InvalidError(f"{text} is {target} already; --quantize int8 stores its weights in 8 bits")
+        raise InvalidError(f"{text} already has the format {target}; --quantize int8 stores its weights in 8 bits")
     obj = {
         "apiVersion": MODEL_JOB.api_version,
         "kind": MODEL_JOB.kind,

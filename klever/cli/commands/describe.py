@@ -17,7 +17,7 @@ from klever.v1alpha1 import serving_service_pb2
 
 EXAMPLES = """  klever describe serving digits
   klever describe version team/digits:v1
-  klever describe serving digits -o json      (the object, with its instances and events)"""
+  klever describe serving digits -o json      (the object with its instances and events)"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,11 +11,11 @@ from klever.formats import Details, LanguageModel
 __all__ = ["describe"]
 
 _SHOWN: Final = 10
-"""Names of a list."""
+"""How many names of a list are shown."""
 
 
 def describe(details: Details) -> Iterator[tuple[str, str]]:
-    """Yield label and text of each detail that the model gives."""
+    """Yield the label and text of each detail of the model."""
     if details.format_version:
         yield "version", details.format_version
     if details.producer:

@@ -16,15 +16,15 @@ __all__ = ["Endpoint"]
 
 
 class Endpoint:
-    """The URL of a Serving, as its callers reach it."""
+    """The URL of a Serving."""
 
     def __init__(self, api: Api, name: str, headers: Mapping[str, str], timeout: float) -> None:
-        """Raises `NotFoundError`, and `FailedPreconditionError` if the Serving has no URL yet."""
+        """Look up the URL. Raises `NotFoundError`, and `FailedPreconditionError` if the Serving has no URL yet."""
         serving = SERVINGS.get(api, api.namespace, name)
         if not serving.status.url:
-            raise FailedPreconditionError(f"serving {name} has no URL yet: `klever describe serving {name}`")
+            raise FailedPreconditionError(f"serving {name} has no URL yet: run `klever describe serving {name}`")
         self.runtime: str = next((p.runtime for p in serving.status.predictors if p.runtime), "")
-        """Of its first predictor; empty until it is known."""
+        """The runtime of its first predictor; empty until it is known."""
         self._url = urlsplit(serving.status.url)
         self._server = urlsplit(api.settings.url)
         token = {"Authorization": f"Bearer {api.settings.token}"} if api.settings.token else {}
@@ -33,12 +33,12 @@ class Endpoint:
         self._timeout = timeout
 
     def ask(self, method: str, path: str, body: bytes | None = None) -> str:
-        """Return the answer to a request below its URL; raises a `KleverError` for any but a good one."""
+        """Return the response to a request below its URL. Raises a `KleverError` for an error response."""
         with self._answer(method, path, body) as response:
             return response.read().decode(errors="replace")
 
     def lines(self, path: str, body: bytes) -> Iterator[str]:
-        """Yield the lines of the answer to a POST as they arrive; raises as `ask`."""
+        """Yield the lines of the response to a POST as they arrive. Raises the errors of `ask`."""
         with self._answer("POST", path, body) as response:
             for line in response:
                 yield line.decode(errors="replace").rstrip("\r\n")
@@ -53,7 +53,7 @@ class Endpoint:
                 raise _error(response.status, response.read().decode(errors="replace"))
             yield response
         except ValueError as error:
-            raise InvalidError(f"the request cannot be sent: {error}") from error
+            raise InvalidError(f"cannot send the request: {error}") from error
         except (OSError, http.client.HTTPException) as error:
             raise _connection_error(self._server.netloc, error) from error
         finally:
@@ -73,7 +73,9 @@ def _connection_error(server: str, error: Exception) -> KleverError:
 
 
 def _error(status: int, text: str) -> KleverError:
-    message = f"HTTP {status}: {text.strip()[:2000] or 'no more was said; `klever describe serving` may tell'}"
+    message = (
+        f"HTTP {status}: {text.strip()[:2000] or 'the response is empty; run `klever describe serving` for details'}"
+    )
     if status == 404:
         return NotFoundError(message)
     return UnavailableError(message) if status in (502, 503, 504) else InvalidError(message)

@@ -20,7 +20,7 @@ EXAMPLES = """  klever events
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kind", metavar="KIND", nargs="?", default="", help="modeljob or serving")
     parser.add_argument("name", metavar="NAME", nargs="?", default="", help="one object")
-    parser.add_argument("-A", "--all-namespaces", action="store_true", help="of every project")
+    parser.add_argument("-A", "--all-namespaces", action="store_true", help="list the events of all projects")
     add_output(parser)
     add_server(parser)
 
@@ -41,14 +41,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _kinds(kind: str, resources: Resources) -> list[StoredKind]:
-    """Return the kind that was named, or all that have events."""
+    """Return the named kind, or all kinds that have events."""
     if kind:
         return [resources.stored(kind, "ListEvents", "events")]
     return resources.supporting("ListEvents")
 
 
 def list_events(api: Api, kind: StoredKind, namespace: str, name: str) -> list[Any]:
-    """Return what happened to one object, or to all of the kind; oldest first."""
+    """Return the events of one object, or of all objects of the kind, oldest first."""
     events: list[Any] = []
     token, first = "", True
     while token or first:
@@ -59,7 +59,7 @@ def list_events(api: Api, kind: StoredKind, namespace: str, name: str) -> list[A
 
 
 def print_events(events: list[Any], *, wide: bool = False) -> None:
-    """Print a table; a wide one says whose namespace it was."""
+    """Print a table. A wide one has the namespaces."""
     if not events:
         print("none")
         return

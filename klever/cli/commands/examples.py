@@ -1,4 +1,4 @@
-"""How each runtime is asked, and requests that its models accept."""
+"""The request paths of each runtime, and example requests that its models accept."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["Requests", "requests_to"]
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """Paths below a Serving's URL: `about` is what the model says of itself, `infer` takes requests.
+    """Paths below a Serving's URL: `about` describes the model, `infer` accepts requests.
 
-    `example` makes a request of the answer to `about`; it raises `InvalidError` where it cannot.
+    `example` makes a request from the response to `about`. It raises `InvalidError` if that is not possible.
     """
 
     about: str
@@ -27,7 +27,7 @@ class Requests:
 
 
 def requests_to(runtime: str, name: str) -> Requests:
-    """Return those to a Serving on a runtime; runtimes that are not known here speak the Open Inference Protocol."""
+    """Return the requests to a Serving on a runtime. Unknown runtimes speak the Open Inference Protocol."""
     return _REQUESTS.get(runtime, _open_inference)(name)
 
 

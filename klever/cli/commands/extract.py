@@ -22,16 +22,16 @@ EXAMPLES = """  klever extract ./digits
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "model", metavar="MODEL", type=Path, help="a directory that holds model/, as for `ormb save`, or one file"
+        "model", metavar="MODEL", type=Path, help="a directory that contains model/, as for `ormb save`, or one file"
     )
-    parser.add_argument("--format", default="", help="the format, instead of what ormbfile.yaml or the files say")
+    parser.add_argument("--format", default="", help="the format; by default detected from ormbfile.yaml or the files")
     add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     model = args.model if args.model.is_file() else args.model / "model"
     if not model.exists():
-        raise InvalidError(f"{args.model} has no model/ in it: put the model's files there")
+        raise InvalidError(f"{args.model} has no directory model/: put the model's files there")
     described = read_ormbfile(args.model / NAME) if args.model.is_dir() else None
     name = args.format or (described and described.format) or formats.detect(model, partial=True)
     signature = formats.get(name).read_signature(model, partial=True)

@@ -17,15 +17,15 @@ EXAMPLES = """  klever get servings
   klever get modeljobs -w
   klever get versions team/digits -o json
   klever get models -n team
-  klever get versions -o wide             (also what loading them can do: data or code)
+  klever get versions -o wide             (with their trust class: data or code)
   klever get servings -A -l stage=prod"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kind", metavar="KIND", help="models, versions, modeljobs, servings or projects")
     parser.add_argument("name", metavar="NAME", nargs="?", default="", help="one object")
-    parser.add_argument("-w", "--watch", action="store_true", help="go on and print every change")
-    parser.add_argument("-A", "--all-namespaces", action="store_true", help="of every project")
+    parser.add_argument("-w", "--watch", action="store_true", help="then print every change")
+    parser.add_argument("-A", "--all-namespaces", action="store_true", help="list the objects of all projects")
     parser.add_argument("-l", "--selector", default="", help="labels, e.g. team=vision,stage!=dev")
     add_output(parser, "wide")
     add_server(parser)

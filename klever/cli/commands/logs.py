@@ -15,8 +15,8 @@ EXAMPLES = """  klever logs serving digits -f
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kind", metavar="KIND", help="serving or modeljob")
     parser.add_argument("name", metavar="NAME")
-    parser.add_argument("-f", "--follow", action="store_true", help="go on until it has ended")
-    parser.add_argument("--tail", type=_lines, metavar="LINES", help="begin with this many last lines")
+    parser.add_argument("-f", "--follow", action="store_true", help="print new lines until the process has ended")
+    parser.add_argument("--tail", type=_lines, metavar="LINES", help="print only the last LINES lines")
     parser.add_argument(
         "--instance", default="", help="one process of a Serving (`klever describe serving` lists them)"
     )
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _lines(text: str) -> int:
     lines = int(text)
     if not 0 <= lines < 2**31:
-        raise argparse.ArgumentTypeError(f"{text} is not within 0..{2**31 - 1}")
+        raise argparse.ArgumentTypeError(f"must be between 0 and {2**31 - 1}, not {text}")
     return lines
 
 

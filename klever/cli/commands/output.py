@@ -1,4 +1,4 @@
-"""How objects are printed: as a table, JSON or YAML."""
+"""Prints objects as a table, JSON or YAML."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def print_objects(objects: Sequence[dict[str, Any]], output: str, *, single: bool) -> None:
-    """Print as JSON or YAML: one object, or a List of them."""
+    """Print one object, or a List of them, as JSON or YAML."""
     document: Any = objects[0] if single else {"apiVersion": "v1", "kind": "List", "items": list(objects)}
     if output == "json":
         print(json.dumps(document, indent=2, ensure_ascii=False))
@@ -28,7 +28,7 @@ def print_objects(objects: Sequence[dict[str, Any]], output: str, *, single: boo
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print aligned columns; an empty cell shows as `-`."""
+    """Print aligned columns. An empty cell shows as `-`."""
     cells = [[str(c) if c not in ("", None) else "-" for c in row] for row in rows]
     widths = [max(len(line[i]) for line in [list(header), *cells]) for i in range(len(header))]
     for line in [list(header), *cells]:
@@ -36,7 +36,7 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None
 
 
 def age(created: str) -> str:
-    """`5s`, `3m`, `2h`, `4d` since a time of an object; empty where there is none."""
+    """Return the age of an object, such as `5s`, `3m`, `2h` or `4d`; empty if the time is empty."""
     try:
         elapsed = int((datetime.now(UTC) - parse_time(created)).total_seconds())
     except ValueError:
@@ -48,12 +48,12 @@ def age(created: str) -> str:
 
 
 def seconds(text: str) -> float:
-    """Read a duration such as `90s`, `5m`, `1h` or `30`; raises `InvalidError`."""
+    """Parse a duration such as `90s`, `5m`, `1h` or `30`. Raises `InvalidError`."""
     number, unit = (text[:-1], text[-1]) if text and text[-1] in _UNITS else (text, "s")
     try:
         duration = float(number) * _UNITS[unit]
     except ValueError:
         duration = -1.0
-    if not 0 <= duration < math.inf:  # neither is NaN
-        raise InvalidError(f"{text!r} is not a duration such as 90s or 5m")
+    if not 0 <= duration < math.inf:  # NaN fails this too
+        raise InvalidError(f"invalid duration {text!r}: expected e.g. 90s or 5m")
     return duration

@@ -49,16 +49,16 @@ def _read(source: str) -> bytes:
     try:
         json.loads(content)
     except ValueError as error:
-        raise InvalidError(f"{source} is not JSON: {error}") from error
+        raise InvalidError(f"{source} is not valid JSON: {error}") from error
     return content
 
 
 def _example(requests: Requests, about: str) -> bytes:
-    """Return a request that the model accepts; raises `InvalidError` if what it says of itself gives none."""
+    """Return a request that the model accepts. Raises `InvalidError` if the model's description is not sufficient."""
     try:
         return requests.example(about)
     except InvalidError as error:
-        raise InvalidError(f"no example can be made: {error.message}; write a request, and use --input") from error
+        raise InvalidError(f"cannot make an example: {error.message}; write a request and use --input") from error
 
 
 def _headers(given: list[str]) -> dict[str, str]:
@@ -66,6 +66,6 @@ def _headers(given: list[str]) -> dict[str, str]:
     for header in given:
         name, colon, value = header.partition(":")
         if not colon or not name.strip():
-            raise InvalidError(f"{header!r} is not NAME:VALUE")
+            raise InvalidError(f"invalid header {header!r}: expected NAME:VALUE")
         headers[name.strip()] = value.strip()
     return headers

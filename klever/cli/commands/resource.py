@@ -1,4 +1,4 @@
-"""What the verbs know of a kind: its names, its columns and its calls."""
+"""What the verbs know about a kind: its names, columns and calls."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["Resource"]
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One kind: `get` returns the message of one name, `list` yields those of a name or of all.
+    """One kind. `get` returns the message of one name, `list` yields the messages of a name or all.
 
-    Both are told the namespace; where `namespaced` is false, only one that was asked for by name. `row` returns the
-    cells of one object. `stored` is None for what is not an object of a store.
+    Both take a namespace. If `namespaced` is false, it is only the one that the user gave. `row` returns the cells of
+    one object. `stored` is None for resources that are not objects of a store.
     """
 
     names: tuple[str, ...]
@@ -28,14 +28,15 @@ class Resource:
     row: Callable[[Any], Sequence[object]]
     to_json: Callable[[Any], dict[str, Any]]
     stored: StoredKind | None = None
-    delete: Callable[[Api, str], None] | None = None
+    delete: Callable[[Api, str, bool], None] | None = None
+    """Deletes one name. It is told whether to delete what is in use; what is kept in a store never is."""
     namespaced: bool = True
     one: Callable[[str], bool] = bool
-    """Whether a name means one object: without a tag that of a model means all its versions."""
+    """Whether a name means one object. For instance, a model's name without a tag means all its versions."""
     wide: Mapping[str, Callable[[Any], object]] = field(default_factory=dict)
-    """Further columns of `-o wide`."""
+    """Additional columns of `-o wide`."""
     list_full: Callable[[Api, str, str, str], Iterator[Any]] | None = None
-    """Lists every field, where `list` leaves some out."""
+    """Lists every field, if `list` omits some."""
 
     def supports(self, rpc: str) -> bool:
         """Return whether its service has an RPC such as `Watch` or `StreamLogs` for it."""

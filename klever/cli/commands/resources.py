@@ -1,4 +1,4 @@
-"""The kinds that verbs know: those of the table of kinds that have a service, and those of the catalogue."""
+"""The resources of the verbs: those in the table of kinds that have a service, and those of the catalogue."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from klever.errors import InvalidError
 __all__ = ["Resources"]
 
 _PROSE = 60
-"""Characters that a table shows of a sentence. `-o wide` shows all of it."""
+"""How many characters of a sentence a table shows. `-o wide` shows all of it."""
 
 
 class Resources:
-    """The resources of the command line. `further` are kinds beside Klever's own."""
+    """The resources of the command line. `further` are additional kinds."""
 
     def __init__(self, further: Iterable[Kind] = ()) -> None:
         stored = [_resource(StoredKind(kind)) for kind in (*KINDS, *further)]
@@ -40,7 +40,7 @@ class Resources:
         return [resource.stored for resource in self.all if resource.stored and resource.supports(rpc)]
 
     def stored(self, kind: str, rpc: str, feature: str) -> StoredKind:
-        """Return the kind of a name, if its service has an RPC. Raises `InvalidError` that names the kinds that do."""
+        """Return the kind with a name, if its service has an RPC. Raises `InvalidError` that lists such kinds."""
         resource = self.find(kind)
         if resource.stored is None or not resource.supports(rpc):
             raise self.unsupported(resource, feature, lambda other: other.supports(rpc))

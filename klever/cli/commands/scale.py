@@ -33,5 +33,6 @@ def run(args: argparse.Namespace) -> int:
     )
     print_changes(before, api.call(api.servings.ScaleServing, request))
     if args.wait:
-        wait_for(api, SERVINGS, args.name, "condition=Ready", seconds(args.timeout))
+        done = "condition=Ready" if args.replicas else "condition=Progressing=False"  # with none it may serve nothing
+        wait_for(api, SERVINGS, args.name, done, seconds(args.timeout))
     return 0

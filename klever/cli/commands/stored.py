@@ -1,4 +1,4 @@
-"""Calls for the objects of a store: the services of kinds are alike but for the kind's name in each RPC."""
+"""Calls for the objects of a store. The services of all kinds are alike, except for the kind's name in each RPC."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from klever.api.kinds import MODEL_JOB, SERVING, Kind
 from klever.cli.commands.client import Api
-from klever.errors import FailedPreconditionError
+from klever.errors import FailedPreconditionError, InvalidError
 from klever.v1alpha1.common_pb2 import ListOptions, WatchOptions
 
 __all__ = ["MODEL_JOBS", "SERVINGS", "StoredKind", "refuse_deleting"]
@@ -19,7 +19,7 @@ __all__ = ["MODEL_JOBS", "SERVINGS", "StoredKind", "refuse_deleting"]
 
 @dataclass(frozen=True, slots=True)
 class StoredKind:
-    """The calls of one kind. RPCs are named by their first word, such as `Get`, or as a whole, such as `StreamLogs`."""
+    """The calls of one kind. An RPC is named by its first word, such as `Get`, or in full, such as `StreamLogs`."""
 
     kind: Kind
 
@@ -49,11 +49,11 @@ class StoredKind:
         return next((methods[name] for name in names if name in methods), None)
 
     def get(self, api: Api, namespace: str, name: str) -> Any:
-        """Return one object; raises `NotFoundError`."""
+        """Return one object. Raises `NotFoundError`."""
         return self.call(api, "Get", namespace=namespace, name=name)
 
     def list(self, api: Api, namespace: str, name: str, labels: str) -> Iterator[Any]:
-        """Yield objects, in all pages; one alone where it is named."""
+        """Yield the objects of all pages, or the named one."""
         if name:
             yield self.get(api, namespace, name)
             return
@@ -67,7 +67,7 @@ class StoredKind:
                 return
 
     def look(self, api: Api, namespace: str, name: str) -> tuple[Any, str]:
-        """Return one object, None if it is not there, and the version to watch from so that no change is missed."""
+        """Return one object, None if it does not exist, and the version from which a watch misses no change."""
         page = self.call(api, "List", namespace=namespace, options=ListOptions(filter=f"metadata.name={name}"))
         return (page.items[0] if page.items else None), page.resource_version
 
@@ -81,17 +81,19 @@ class StoredKind:
         resource_version: str = "",
         timeout: float | None = None,
     ) -> Iterator[Any]:
-        """Yield changes, of one object where it is named; without a version what exists comes first."""
+        """Yield the changes of all objects or the named one. Without a version, yield the existing ones first."""
         fields = f"metadata.name={name}" if name else ""
         options = WatchOptions(labels=labels, filter=fields, resource_version=resource_version)
         return self.stream(api, "Watch", timeout, namespace=namespace, options=options)
 
     def apply(self, api: Api, message: Any, namespace: str) -> Any:
-        """Declare an object, and return it as it is stored."""
+        """Apply an object, and return the stored one."""
         field = self.kind.field_of(self.method("Apply").input_type)
         return self.call(api, "Apply", namespace=namespace, name=message.metadata.name, **{field: message})
 
-    def delete(self, api: Api, name: str) -> None:
+    def delete(self, api: Api, name: str, force: bool = False) -> None:
+        if force:
+            raise InvalidError(f"--force is for versions that are in use, not for {self.plural}")
         self.call(api, "Delete", namespace=api.namespace, name=name)
 
     def call(self, api: Api, rpc: str, **fields: Any) -> Any:
@@ -106,7 +108,7 @@ class StoredKind:
 
 
 def _request(method: MethodDescriptor, fields: dict[str, Any]) -> Any:
-    """Return a request. One for a kind without namespaces has no such field."""
+    """Return a request. For a kind without namespaces it lacks the field `namespace`."""
     known = method.input_type.fields_by_name
     return GetMessageClass(method.input_type)(**{name: value for name, value in fields.items() if name in known})
 
@@ -116,9 +118,8 @@ SERVINGS: Final = StoredKind(SERVING)
 
 
 def refuse_deleting(what: str, obj: Any) -> None:
-    """Raise `FailedPreconditionError` if an object is about to go: what was changed of it goes with it."""
+    """Raise `FailedPreconditionError` if an object is being deleted, because a change would be lost."""
     if obj.metadata.HasField("deletion_timestamp"):
         raise FailedPreconditionError(
-            f"{what} is being deleted, and what is changed goes with it: "
-            f"`klever wait {what} --for=delete`, then do it again"
+            f"{what} is being deleted, and changes would be lost: run `klever wait {what} --for=delete`, then try again"
         )

@@ -1,4 +1,4 @@
-"""Calls for projects, models and their versions, and how they are printed."""
+"""Calls for projects, models and their versions, and their output."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ __all__ = [
 
 
 def model_parts(name: str) -> tuple[str, str, str]:
-    """Split `project/model[:tag|@digest]`; raises `InvalidError`."""
+    """Split `project/model[:tag|@digest]`. Raises `InvalidError`."""
     project, slash, rest = name.partition("/")
     if not slash:
-        raise InvalidError(f"{name!r} is not PROJECT/MODEL")
+        raise InvalidError(f"invalid model {name!r}: expected PROJECT/MODEL")
     separator = "@" if "@" in rest else ":"
     model, _, version = rest.partition(separator)
     return project, model, version
 
 
 def is_version(name: str) -> bool:
-    """Whether the name is that of a version, not that of a model or of nothing."""
+    """Whether the name names a version, not a model or nothing."""
     return bool(name) and bool(model_parts(name)[2])
 
 
@@ -48,7 +48,7 @@ def list_projects(api: Api, _project: str, name: str, _labels: str) -> Iterator[
 
 
 def list_models(api: Api, project: str, name: str, _labels: str, view: str = "basic") -> Iterator[Any]:
-    """`name` is one model's, or a project's."""
+    """Yield the model `name`, or the models of the project `name`."""
     if "/" in name:
         yield get_model(api, "", name)
         return
@@ -56,7 +56,7 @@ def list_models(api: Api, project: str, name: str, _labels: str, view: str = "ba
 
 
 def list_versions(api: Api, project: str, name: str, _labels: str, view: str = "basic") -> Iterator[Any]:
-    """`name` is one version's, or a model's, whose versions they all are."""
+    """Yield the version `name`, or the versions of the model `name`."""
     if not name:
         for model in list_models(api, project, "", ""):
             yield from list_versions(api, "", f"{model.project}/{model.name}", "", view)
@@ -84,9 +84,9 @@ def get_version(api: Api, _project: str, name: str) -> Any:
     return api.call(api.models.GetModelVersion, request)
 
 
-def delete_version(api: Api, name: str) -> None:
+def delete_version(api: Api, name: str, force: bool = False) -> None:
     project, model, version = _version_parts(name)
-    request = pb.DeleteModelVersionRequest(project=project, model=model, version=version)
+    request = pb.DeleteModelVersionRequest(project=project, model=model, version=version, force=force)
     api.call(api.models.DeleteModelVersion, request)
 
 
@@ -98,7 +98,7 @@ def model_object(model: Any) -> dict[str, Any]:
 
 
 def version_object(version: Any) -> dict[str, Any]:
-    """Return a version as it is printed: a tensor without `size` has an unknown rank, one of `[]` is a scalar."""
+    """Return a version for output. A tensor without `size` has an unknown rank; `[]` is a scalar."""
     obj = to_object(version)
     signature = obj.get("signature", {})
     for side in ("inputs", "outputs"):
@@ -116,7 +116,7 @@ def _tensor(tensor: dict[str, Any]) -> dict[str, Any]:
 def _version_parts(name: str) -> tuple[str, str, str]:
     project, model, version = model_parts(name)
     if not version:
-        raise InvalidError(f"{name!r} names no version: PROJECT/MODEL:TAG")
+        raise InvalidError(f"invalid version {name!r}: expected PROJECT/MODEL:TAG")
     return project, model, version
 
 

@@ -15,13 +15,14 @@ from klever.cli.commands.resources import Resources
 from klever.cli.commands.stored import StoredKind
 from klever.cli.progress import status_line
 from klever.errors import DeadlineError, FailedPreconditionError, InvalidError, NotFoundError
+from klever.v1alpha1.serving_pb2 import Serving
 
 EXAMPLES = """  klever wait serving digits --for=condition=Ready --timeout 60s
   klever wait modeljob extract-digits-v1 --for=condition=Complete
   klever wait serving digits --for=delete"""
 
-_FINAL = frozenset(("CodeNotAllowed", "PredictorFailed", "Refused"))
-"""Of the reasons why a Serving is not Ready those that pass only when somebody changes it (or its model)."""
+_TROUBLE_IF_TRUE = frozenset(("Progressing", "SignaturePending"))
+"""The conditions that report a problem while they are True. The others report one while they are False."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,19 +42,19 @@ def run(args: argparse.Namespace) -> int:
 
 
 def wait_for(api: Api, kind: StoredKind, name: str, condition: str, timeout: float) -> Any:
-    """Return the object once the condition holds; for `delete` as it was seen last, None if it was gone already.
+    """Return the object once the condition holds; for `delete` its last state, None if it did not exist.
 
-    Raises `NotFoundError` if it is not there, or goes meanwhile; `FailedPreconditionError` as soon as the condition can
-    no longer hold; `DeadlineError` with the object's last message if it does not in time.
+    Raises `NotFoundError` if it does not exist or is deleted meanwhile, `FailedPreconditionError` as soon as the
+    condition can no longer hold, and `DeadlineError` with the object's last message at the timeout.
     """
     wanted, status = _parse(condition)
     what = f"{kind.singular} {name}"
     last = None
-    with status_line(what) as show, suppress(DeadlineError):  # that is said below, with the object's last message
+    with status_line(what) as show, suppress(DeadlineError):  # raised again below, with the object's last message
         for obj in _states(api, kind, name, time.monotonic() + timeout):
             if obj is None and wanted:
                 where = f"-n {api.namespace}"
-                raise NotFoundError(f"{what} is not there: `klever get {kind.plural} {where}` lists what is")
+                raise NotFoundError(f"{what} not found: `klever get {kind.plural} {where}` lists the existing ones")
             if obj is None:
                 return last
             last = obj
@@ -64,7 +65,7 @@ def wait_for(api: Api, kind: StoredKind, name: str, condition: str, timeout: flo
 
 
 def _states(api: Api, kind: StoredKind, name: str, deadline: float) -> Iterator[Any]:
-    """Yield the object as it is and after each change, None at last if it is not there.
+    """Yield the object now and after each change, and None last if it does not exist.
 
     Raises `DeadlineError` at the deadline (of the monotonic clock).
     """
@@ -75,10 +76,10 @@ def _states(api: Api, kind: StoredKind, name: str, deadline: float) -> Iterator[
             return
         left = deadline - time.monotonic()
         if left <= 0:
-            raise DeadlineError(f"{name} was looked at for too long")
+            raise DeadlineError(f"{name}: the timeout has passed")
         for event in kind.watch(api, api.namespace, name, "", resource_version=version, timeout=left):
             if event.type == "ERROR":
-                break  # the version is too old: look again
+                break  # the version is too old: read the object again
             yield None if event.type == "DELETED" else event.object
 
 
@@ -88,39 +89,61 @@ def _parse(condition: str) -> tuple[str, str]:
     prefix, _, rest = condition.partition("=")
     kind, _, status = rest.partition("=")
     if prefix != "condition" or not kind:
-        raise InvalidError(f"--for={condition!r} is neither condition=TYPE[=STATUS] nor delete")
+        raise InvalidError(f"--for must be condition=TYPE[=STATUS] or delete, not {condition!r}")
     return kind, status or "True"
 
 
 def _holds(obj: Any, what: str, wanted: str, status: str) -> bool:
+    """Whether a condition holds for the object's current spec.
+
+    A Serving is Ready while its previous predictors answer. Here it must also have rolled out its spec.
+    """
     current = {c.type: c for c in obj.status.conditions if c.observed_generation == obj.metadata.generation}
     if status == "True" and (failure := _final_failure(current, wanted)):
-        raise FailedPreconditionError(f"{what} failed: {failure}; `klever describe {what}` tells more")
-    return wanted in current and current[wanted].status == status
+        raise FailedPreconditionError(f"{what} failed: {failure}; run `klever describe {what}` for details")
+    rolling = wanted == "Ready" and status == "True" and _is(current, "Progressing", "True")
+    return _is(current, wanted, status) and not rolling
+
+
+def _is(conditions: dict[str, Any], name: str, status: str) -> bool:
+    return name in conditions and bool(conditions[name].status == status)
 
 
 def _final_failure(current: dict[str, Any], wanted: str) -> str:
-    """Return why the condition cannot hold for this generation, empty if it may."""
+    """Return why the condition cannot hold for this generation; empty if it can."""
     if wanted == "Complete" and "Failed" in current and current["Failed"].status == "True":
         return str(current["Failed"].message or current["Failed"].reason)
-    ready = current.get("Ready")
-    if wanted == "Ready" and ready is not None and ready.reason in _FINAL:
-        return str(ready.message or ready.reason)
+    if wanted == "Failed" and _is(current, "Complete", "True"):
+        return "it succeeded"
+    if wanted == "Ready" and _is(current, "Progressing", "False") and current["Progressing"].reason != "Complete":
+        return str(current["Progressing"].message or current["Progressing"].reason)
     return ""
 
 
 def _progress(obj: Any) -> str:
-    """Say how far it is: `Deploying 0/1: main: the model is being unpacked`."""
+    """Return the progress: `Deploying 0/1: main: the model is being unpacked`."""
     status = obj.status
-    message = getattr(status, "message", "") or next(
-        (c.message for c in status.conditions if c.type == "Ready" and c.status != "True"), ""
-    )
-    state = f"{status.phase or 'Pending'} {getattr(status, 'replicas', '')}".strip()
+    message = getattr(status, "message", "") or next(iter(_troubles(obj, "Ready", "Progressing")), "")
+    count = f" {status.ready_replicas}/{status.replicas}" if isinstance(obj, Serving) else ""
+    state = f"{status.phase or 'Pending'}{count}"
     return f"{state}: {message}" if message else state
 
 
 def _why(obj: Any) -> str:
     if obj is None:
-        return "the server did not say how it is: try again"
-    messages = [f"{c.type}={c.status}: {c.message}" for c in obj.status.conditions if c.status != "True" and c.message]
-    return "; ".join(messages) or f"its phase is {obj.status.phase or 'unknown'}"
+        return "its state is unknown, because the server did not answer: try again"
+    return "; ".join(_troubles(obj)) or f"its phase is {obj.status.phase or 'unknown'}"
+
+
+def _troubles(obj: Any, *types: str) -> list[str]:
+    """Return the problems that the conditions, or those of some types, report. Each message comes once."""
+    found: dict[str, str] = {}
+    for condition in obj.status.conditions:
+        is_trouble = condition.status == ("True" if condition.type in _TROUBLE_IF_TRUE else "False")
+        if is_trouble and condition.message and condition.type in (types or (condition.type,)):
+            found.setdefault(condition.message, condition.message if types else _told(condition))
+    return list(found.values())
+
+
+def _told(condition: Any) -> str:
+    return f"{condition.type}={condition.status}: {condition.message}"

@@ -1,4 +1,4 @@
-"""`ormb`: models as OCI artifacts, compatible with the original tool's artifacts, cache, verbs and printed lines.
+"""`ormb`: models as OCI artifacts, compatible with the original tool's artifacts, cache, verbs and output.
 
 Forbidden here: server, store, controllers, kube, grpc. A verb is a module with `EXAMPLES`, `add_arguments(parser)`
 and `run(args) -> exit code`, and a row in `VERBS`.
@@ -22,43 +22,43 @@ __all__ = ["VERBS", "build_parser", "main"]
 VERBS: Final = {
     "login": "log in to a registry",
     "logout": "forget the credentials of a registry",
-    "save": "pack a model directory into the cache",
+    "save": "save a model directory to the cache",
     "tag": "give a model in the cache another name",
-    "push": "send a model from the cache to its registry",
-    "pull": "fetch a model from its registry into the cache",
-    "export": "write a model from the cache to a directory",
+    "push": "push a model from the cache to its registry",
+    "pull": "pull a model from its registry into the cache",
+    "export": "export a model from the cache to a directory",
     "models": "list the models in the cache",
     "remove": "remove a model from the cache",
-    "pull-and-export": "pull a model and lay it out for a model server",
+    "pull-and-export": "pull a model and export it in the layout of a model server",
     "completion": "print a completion script for bash or zsh",
     "version": "print the version",
 }
 
 _HINTS: Final = {
     "UNAUTHENTICATED": "log in with `ormb login HOST`, or `klever login HOST` for a platform's registry",
-    "MODEL_NOT_CACHED": "save or pull it first; `ormb models` lists what is there",
+    "MODEL_NOT_CACHED": "save or pull it first; `ormb models` lists the cache",
     "MODEL_EXPORTED": "name another directory with -d, or replace it with --force",
-    "UNREACHABLE": "see that the registry runs there; KLEVER_SERVER says where the platform's is",
-    "DISK_FULL": "free some space, `ormb remove` helps, and run it again",
-    "TLS": "give the registry's CA with --ca-file, or --insecure to take any certificate",
-    "PLAINTEXT": "give --plain-http if the network is private anyway",
+    "UNREACHABLE": "check that the registry runs there; KLEVER_SERVER is the address of the platform's registry",
+    "DISK_FULL": "free some disk space, e.g. with `ormb remove`, and try again",
+    "TLS": "give the registry's CA with --ca-file, or accept any certificate with --insecure",
+    "PLAINTEXT": "in a private network, give --plain-http",
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line `arguments` (the process's own by default); returns the exit code."""
+    """Run the command line `arguments` (by default the process's own) and return the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     verb = arguments[0] if arguments else ""
     if verb not in VERBS:
-        build_parser().parse_args(arguments)  # prints help, or what is wrong, and exits
+        build_parser().parse_args(arguments)  # prints help or an error, and exits
         return USAGE
-    parser = argparse.ArgumentParser(prog=f"ormb {verb}", **_described(verb))  # alone: the others cost 10 ms
+    parser = argparse.ArgumentParser(prog=f"ormb {verb}", **_described(verb))  # only this one: the others cost 10 ms
     _module(verb).add_arguments(parser)
     return run_verb("ormb", partial(_module(verb).run, parser.parse_args(arguments[1:])), _hint)
 
 
 def build_parser(*, arguments: bool = False) -> argparse.ArgumentParser:
-    """The parser of all verbs: by name and summary for `--help`, with their `arguments` for completion."""
+    """Return the parser of all verbs: names and summaries for `--help`, also `arguments` for completion."""
     parser = argparse.ArgumentParser(
         prog="ormb", description="Models as OCI artifacts: save, push, pull and export them."
     )

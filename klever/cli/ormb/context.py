@@ -1,4 +1,4 @@
-"""What verbs share: the cache, the credentials file, the platform's registry."""
+"""The cache, the credentials file and the platform's registry, which the verbs share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["credentials_file", "known_endpoint", "layout", "named_host", "platfo
 
 
 def layout() -> Layout:
-    """The cache."""
+    """Return the cache."""
     return Layout(root(os.environ) / "cache")
 
 
@@ -27,14 +27,14 @@ def credentials_file() -> CredentialsFile:
 
 
 def platform_endpoint(environ: Mapping[str, str]) -> Endpoint:
-    """The registry of the platform that KLEVER_SERVER or the configuration file names."""
+    """Return the registry of the platform that KLEVER_SERVER or the configuration file names."""
     return Settings.load(environ).endpoint
 
 
 def named_host(named: str, environ: Mapping[str, str]) -> tuple[str, str]:
-    """The scheme, empty where none is named, and HOST[:PORT] of a registry that a user names by its host or URL.
+    """Return the scheme (empty if absent) and HOST[:PORT] of a registry that a user names by host or URL.
 
-    An empty name is the platform's. Raises `InvalidError` if it is neither.
+    An empty name means the platform's registry. Raises `InvalidError` for an invalid name.
     """
     if "://" not in named:
         return "", named or platform_endpoint(environ).host
@@ -44,9 +44,9 @@ def named_host(named: str, environ: Mapping[str, str]) -> tuple[str, str]:
 
 
 def known_endpoint(environ: Mapping[str, str], host: str) -> Endpoint | None:
-    """The registry of a platform that `host` names, with the token kept for it; None if none is known there.
+    """Return the registry of the platform at `host`, with its saved token; None if no platform is known there.
 
-    KLEVER_TOKEN and KLEVER_CA_FILE are for the platform of KLEVER_SERVER or the file, and for no other.
+    KLEVER_TOKEN and KLEVER_CA_FILE apply only to the platform of KLEVER_SERVER or the file.
     """
     config = Config.read(config_path(environ))
     platform = Settings.load(environ, config)
@@ -59,6 +59,6 @@ def known_endpoint(environ: Mapping[str, str], host: str) -> Endpoint | None:
 
 
 def root(environ: Mapping[str, str]) -> Path:
-    """~/.ormb, or what ROOTPATH says, under the two names that the original takes."""
+    """Return ~/.ormb, or the directory in ROOTPATH, under either of the original's two names."""
     given = environ.get("ROOTPATH") or environ.get("rootPath")
     return Path(given) if given else Path(environ.get("HOME") or Path.home()) / ".ormb"

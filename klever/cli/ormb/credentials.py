@@ -15,13 +15,13 @@ __all__ = ["CredentialsFile"]
 
 
 class CredentialsFile:
-    """The file at `path`; what others wrote into it stays."""
+    """The file at `path`. Entries of other programs stay."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def get(self, host: str) -> Credentials | None:
-        """The credentials of `host`; raises `InvalidError` if the file is damaged."""
+        """Return the credentials of `host`. Raises `InvalidError` if the file is damaged."""
         entry = self._read().get("auths", {}).get(host)
         encoded = entry.get("auth", "") if isinstance(entry, dict) else ""
         if not encoded:
@@ -29,7 +29,7 @@ class CredentialsFile:
         try:
             username, colon, password = base64.b64decode(encoded, validate=True).decode().partition(":")
         except ValueError as error:
-            raise InvalidError(f"{self._path}: auths[{host}].auth is not base64 of USER:PASSWORD") from error
+            raise InvalidError(f"{self._path}: auths[{host}].auth must be base64 of USER:PASSWORD") from error
         return Credentials(username, password) if colon else None
 
     def put(self, host: str, credentials: Credentials) -> None:
@@ -39,7 +39,7 @@ class CredentialsFile:
         self._write(document)
 
     def remove(self, host: str) -> None:
-        """Forget `host`; raises `NotFoundError` if there is nothing to forget."""
+        """Remove the credentials of `host`. Raises `NotFoundError` if there are none."""
         document = self._read()
         if document.get("auths", {}).pop(host, None) is None:
             raise NotFoundError(f"not logged in to {host}")
@@ -51,7 +51,7 @@ class CredentialsFile:
         except FileNotFoundError:
             return {}
         except ValueError as error:
-            raise InvalidError(f"{self._path} is not JSON: {error}") from error
+            raise InvalidError(f"{self._path} is not valid JSON: {error}") from error
         if not isinstance(document, dict) or not isinstance(document.get("auths", {}), dict):
             raise InvalidError(f"{self._path}: auths must be an object")
         return document

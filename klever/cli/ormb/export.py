@@ -18,9 +18,14 @@ EXAMPLES = """\
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("reference", metavar="REF", help="a model in the cache")
     parser.add_argument(
-        "-d", "--dst", metavar="DIR", type=Path, default=Path(), help="gets model/ and ormbfile.yaml (here by default)"
+        "-d",
+        "--dst",
+        metavar="DIR",
+        type=Path,
+        default=Path(),
+        help="target of model/ and ormbfile.yaml (default: the current directory)",
     )
-    parser.add_argument("--force", action="store_true", help="replace a model/ that is there")
+    parser.add_argument("--force", action="store_true", help="replace an existing model/")
 
 
 def run(args: argparse.Namespace) -> int:

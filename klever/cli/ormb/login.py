@@ -20,10 +20,12 @@ EXAMPLES = """\
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "host", metavar="HOST", nargs="?", default="", help="or a URL; the platform's registry by default"
+        "host", metavar="HOST", nargs="?", default="", help="host or URL; by default the platform's registry"
     )
-    parser.add_argument("-u", "--username", default="", help="asked for if it is missing")
-    parser.add_argument("-p", "--password", default="", help="password or token; visible to others, so better below")
+    parser.add_argument("-u", "--username", default="", help="by default, ask for it")
+    parser.add_argument(
+        "-p", "--password", default="", help="password or token; other users can see it, so prefer --password-stdin"
+    )
     parser.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
     network.add_flags(parser)
 
@@ -45,12 +47,12 @@ def _password(args: argparse.Namespace) -> str:
 
 
 def _ask(prompt: Callable[[str], str], what: str) -> str:
-    """What the user answers; raises `InvalidError` where nobody can."""
+    """Return the user's input. Raises `InvalidError` without a terminal."""
     try:
         answer = prompt(what) if sys.stdin.isatty() else ""
     except EOFError:  # Ctrl-D
         print(file=sys.stderr)
         answer = ""
     if not answer:
-        raise InvalidError("no user name or password: give -u and --password-stdin")
+        raise InvalidError("missing user name or password: give -u and --password-stdin")
     return answer

@@ -12,7 +12,7 @@ EXAMPLES = "  ormb logout harbor.example.com"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "host", metavar="HOST", nargs="?", default="", help="or a URL; the platform's registry by default"
+        "host", metavar="HOST", nargs="?", default="", help="host or URL; by default the platform's registry"
     )
 
 

@@ -13,7 +13,7 @@ _HEADER = ("REPOSITORY", "TAG", "FORMAT", "DIGEST", "CREATED", "SIZE")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Takes none."""
+    """Add no arguments."""
 
 
 def run(args: argparse.Namespace) -> int:  # noqa: ARG001 - a verb's interface

@@ -1,4 +1,4 @@
-"""What verbs that go over the network share: their flags, and a client of the registry that a host means."""
+"""The flags of the verbs that use the network, and the client of the registry at a host."""
 
 from __future__ import annotations
 
@@ -17,19 +17,21 @@ __all__ = ["add_flags", "connect"]
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--plain-http", action="store_true", help="http instead of https, with credentials too (loopback hosts: always)"
+        "--plain-http",
+        action="store_true",
+        help="use http instead of https, also for credentials (loopback hosts always use http)",
     )
     parser.add_argument("--ca-file", metavar="FILE", help="certificates to trust instead of the system's, in PEM")
-    parser.add_argument("--insecure", action="store_true", help="take any certificate")
+    parser.add_argument("--insecure", action="store_true", help="accept any certificate")
 
 
 def connect(
     host: str, args: argparse.Namespace, credentials: Credentials | None = None, scheme: str = ""
 ) -> RegistryClient:
-    """A client of the registry that goes by `host`, empty for the platform's.
+    """Return a client of the registry at `host`, empty for the platform's.
 
-    `credentials` instead of those on file, `scheme` instead of the usual one; `args` carries the flags.
-    Raises `FailedPreconditionError` if credentials would travel in plain text.
+    `credentials` replace the saved ones, `scheme` the default one. `args` has the flags. Raises
+    `FailedPreconditionError` if credentials would be sent in plain text.
     """
     endpoint = _endpoint(host)
     if args.ca_file:
@@ -43,7 +45,7 @@ def connect(
 
 
 def _endpoint(host: str) -> Endpoint:
-    """The registry as the table says, or as it is known as a platform, or by its own name."""
+    """Return the registry from the table, or the known platform, or the registry at the host itself."""
     table = read_table(context.root(os.environ) / "registries.yaml")
     registries = Registries.parse(table, platform=context.platform_endpoint(os.environ))
     if host in registries.entries:

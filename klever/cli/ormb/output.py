@@ -1,4 +1,4 @@
-"""The lines that the original prints."""
+"""The output of the original tool."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["human_size", "print_model"]
 
 
 def print_model(model: SavedModel) -> None:
-    """Reference, content digest in hex, size, and format."""
+    """Print reference, content digest in hex, size and format."""
     print(f"ref:     {model.reference}")
     print(f"digest:  {model.digest.hex}")
     print(f"size:    {human_size(model.size)}")
@@ -18,7 +18,7 @@ def print_model(model: SavedModel) -> None:
 
 
 def human_size(size: int) -> str:
-    """`1.5 KiB`; plain bytes below 1024."""
+    """Return a size such as `1.5 KiB`; plain bytes below 1024."""
     if size < 1024:
         return f"{size} B"
     exponent = min((size.bit_length() - 1) // 10, len(_UNITS))

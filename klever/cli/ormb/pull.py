@@ -16,7 +16,7 @@ EXAMPLES = """\
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("reference", metavar="REF", help="what to pull; no host: the platform's registry")
+    parser.add_argument("reference", metavar="REF", help="the model; without a host, in the platform's registry")
     network.add_flags(parser)
 
 

@@ -19,13 +19,13 @@ EXAMPLES = """\
   ORMB_USERNAME=robot ORMB_PASSWORD=… ormb pull-and-export harbor.example.com/vision/digits:v1 /mnt/models \\
     --relayout=false"""
 
-# The second pair is what older Seldon set-ups hand to every initializer, whatever the store.
+# Older Seldon installations pass the second pair to every initializer, whatever the storage.
 _CREDENTIALS = (("ORMB_USERNAME", "ORMB_PASSWORD"), ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("uri", metavar="URI", help="the model's reference")
-    parser.add_argument("directory", metavar="DIR", type=Path, help="gets the model; older files are replaced")
+    parser.add_argument("directory", metavar="DIR", type=Path, help="target directory; older files are replaced")
     parser.add_argument(
         "--relayout",
         metavar="true|false",
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=True,
         default=True,
-        help="version directory 1 instead of model (MLflow: DIR itself); true by default",
+        help="export to DIR/1 instead of DIR/model (MLflow: to DIR); default true",
     )
     network.add_flags(parser)
 
@@ -57,9 +57,9 @@ def _credentials(environ: Mapping[str, str]) -> Credentials | None:
 
 
 def _flag(text: str) -> bool:
-    """Booleans as Go's flags take them."""
+    """Parse a boolean as Go's flags do."""
     if text.lower() in {"1", "t", "true"}:
         return True
     if text.lower() in {"0", "f", "false"}:
         return False
-    raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+    raise argparse.ArgumentTypeError(f"must be true or false, not {text!r}")

@@ -12,7 +12,7 @@ EXAMPLES = "  ormb remove vision/digits:v1"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("reference", metavar="REF", help="a model in the cache; the registry keeps its own")
+    parser.add_argument("reference", metavar="REF", help="a model in the cache; the registry keeps its copy")
 
 
 def run(args: argparse.Namespace) -> int:

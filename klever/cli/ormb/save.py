@@ -22,11 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "directory",
         metavar="DIR",
         type=Path,
-        help="holds model/ with the model's files, and ormbfile.yaml (written if it is missing)",
+        help="contains model/ with the model's files, and ormbfile.yaml (created if it is missing)",
     )
-    parser.add_argument("reference", metavar="REF", help="[HOST/]PROJECT/MODEL[:TAG]; no host: the platform's registry")
     parser.add_argument(
-        "--dialect", default="ormb", metavar="NAME", help="how the artifact is packed (default %(default)s)"
+        "reference", metavar="REF", help="[HOST/]PROJECT/MODEL[:TAG]; without a host, in the platform's registry"
+    )
+    parser.add_argument(
+        "--dialect", default="ormb", metavar="NAME", help="layout of the artifact (default %(default)s)"
     )
 
 

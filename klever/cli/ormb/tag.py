@@ -13,7 +13,7 @@ EXAMPLES = "  ormb tag vision/digits:v1 harbor.example.com/vision/digits:v1"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SOURCE", help="a model in the cache")
-    parser.add_argument("target", metavar="TARGET", help="its further name")
+    parser.add_argument("target", metavar="TARGET", help="the additional name")
 
 
 def run(args: argparse.Namespace) -> int:

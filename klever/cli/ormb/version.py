@@ -10,7 +10,7 @@ EXAMPLES = "  ormb version"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Takes none."""
+    """Add no arguments."""
 
 
 def run(args: argparse.Namespace) -> int:  # noqa: ARG001 - a verb's interface

@@ -166,15 +166,15 @@ def status_of(snapshot: Snapshot, phase: str, reason: str, message: str) -> dict
         status["startTime"] = old.get("startTime") or (format_time(started) if started else now)
     if phase in ("Succeeded", "Failed"):
         status["completionTime"] = now
-        status["conditions"] = merge_conditions(
-            old.get("conditions", []),
-            (
-                Condition("Complete", "True" if phase == "Succeeded" else "False", reason, message),
-                Condition("Failed", "True" if phase == "Failed" else "False", reason, message),
-            ),
-            generation=snapshot.job["metadata"]["generation"],
-            now=snapshot.now,
-        )
+    status["conditions"] = merge_conditions(
+        old.get("conditions", []),
+        (
+            Condition("Complete", "True" if phase == "Succeeded" else "False", reason, message),
+            Condition("Failed", "True" if phase == "Failed" else "False", reason, message),
+        ),
+        generation=snapshot.job["metadata"]["generation"],
+        now=snapshot.now,
+    )
     if phase == "Succeeded" and snapshot.task is not None:
         result = snapshot.task.result
         spec = snapshot.job["spec"]

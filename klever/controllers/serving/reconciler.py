@@ -9,13 +9,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from klever.api.kinds import SERVING, Object
-from klever.backends import Backend, InstancePhase, ServingKey, Workload
+from klever.backends import Backend, ServingKey, Workload
 from klever.controllers.inspections import allows_code
 from klever.controllers.jobs import apply_job
 from klever.controllers.report import report
+from klever.controllers.serving.happenings import changes_of, crashes_of
 from klever.controllers.serving.history import RevisionHistory
 from klever.controllers.serving.models import ModelResolver
 from klever.controllers.serving.plan import Plan, make_plan
+from klever.controllers.serving.progress import is_progressing, time_left
 from klever.controllers.serving.replicas import Replicas
 from klever.controllers.serving.revisions import pinned_predictors, runs
 from klever.controllers.serving.snapshot import Fallback, Resolution, ResolvedModel, Snapshot
@@ -28,12 +30,14 @@ from klever.reconcile.runner import Result
 from klever.routers import RouteKey, Router
 from klever.store import Key, Store
 from klever.store.events import EventRecorder
+from klever.traffic.replicas import with_replicas
 from klever.traffic.shares import read_shares
 
 __all__ = ["FINALIZER", "ServingReconciler"]
 
 FINALIZER = "kleveross.io/serving"
 _ASK_AGAIN_SECONDS = 2.0
+_SOON_SECONDS = 0.1
 _LOOKED_AT_AGAIN = (Resolution.WAITING, Resolution.SIGNATURE_PENDING, Resolution.CONVERTING)
 
 
@@ -86,15 +90,16 @@ class ServingReconciler:
             if not refused:
                 raise  # to be tried again
             return Result()
-        await self._report(key, serving, await self._recorded(snapshot, status_of(snapshot, plan)))
+        status = await self._recorded(snapshot, status_of(snapshot, plan))
+        await self._report(key, serving, status)
         await self._tell_crashes(snapshot)
-        # What waits for a job looks again, too: it may be deleted, or end while nobody watches.
-        waiting = any(model.state in _LOOKED_AT_AGAIN for model in snapshot.models.values())
-        return Result(_ASK_AGAIN_SECONDS if waiting else None)
+        return Result(_next_look(snapshot, status))
 
     async def _recorded(self, snapshot: Snapshot, status: dict[str, Any]) -> dict[str, Any]:
         """Keep the spec as a revision if it is Ready; returns the status with the revision that was Ready last."""
         serving = snapshot.serving
+        if status["phase"] == "ScaledToZero":
+            await self._history.end(serving, snapshot.now)
         if status["phase"] != "Ready":
             return status
         versions = {name: model.version for name, model in snapshot.models.items()}
@@ -109,7 +114,7 @@ class ServingReconciler:
             return {}
         predictors = pinned_predictors(revision)
         resolved = await self._models.resolve_predictors(serving["metadata"]["namespace"], predictors)
-        return dict(_fallbacks(predictors, resolved))
+        return dict(_fallbacks(with_replicas({**serving["spec"], "predictors": predictors}), resolved))
 
     async def _gather(self, key: Key, serving: Object) -> Snapshot:
         route_key = RouteKey(key.namespace, key.name)
@@ -133,12 +138,17 @@ class ServingReconciler:
         uid = snapshot.serving["metadata"]["uid"]
         retired = frozenset(plan.retired)
         workload = Workload(
-            ServingKey(key.namespace, key.name), uid, plan.running, plan.keep | retired, plan.route.shares
+            ServingKey(key.namespace, key.name),
+            uid,
+            plan.running,
+            plan.keep | retired,
+            plan.route.shares,
+            after_the_old=plan.recreates,
         )
         replicas = Replicas(snapshot.instances)  # those that are surplus take requests until the route is published
         first = replace(workload, predictors=tuple(map(replicas.with_surplus, plan.running)))
         if self._backend.routes_shares:  # where both match a request, the older route wins
-            matches = tuple(t for t in plan.route.targets if t.headers)
+            matches = tuple(t for t in plan.route.targets if t.matches)
             await self._router.publish(replace(plan.route, targets=matches))
             await self._backend.ensure(workload)
         else:
@@ -157,20 +167,26 @@ class ServingReconciler:
         old, uid, deleting = serving.get("status", {}), serving["metadata"]["uid"], status["phase"] == "Deleting"
         if old == status or not await report(self._store, SERVING, key, uid, status, deleting=deleting):
             return
-        if old.get("phase") != status["phase"]:
-            ready = status["conditions"][0]
-            kind = "Warning" if status["phase"] in ("Degraded", "Failed") else "Normal"
-            await self._events.record(serving, kind, status["phase"], ready["message"][:1024])
-        elif old.get("traffic") != status["traffic"]:
-            await self._events.record(serving, "Normal", "TrafficChanged", status["traffic"] or "none")
+        for happened in changes_of(old, status):
+            await self._events.record(serving, *happened)
 
     async def _tell_crashes(self, snapshot: Snapshot) -> None:
-        for line in _crashes(snapshot, snapshot.serving.get("status", {})):
-            await self._events.record(snapshot.serving, "Warning", "BackOff", line)
+        for happened in crashes_of(snapshot):
+            await self._events.record(snapshot.serving, *happened)
 
     async def _remove(self, key: Key) -> None:
         await self._router.withdraw(RouteKey(key.namespace, key.name))
         await self._backend.remove(ServingKey(key.namespace, key.name))
+
+
+def _next_look(snapshot: Snapshot, status: dict[str, Any]) -> float | None:
+    """Return the seconds until the Serving is to be looked at again, although nothing happens; None for never."""
+    # What waits for a job looks again, too: it may be deleted, or end while nobody watches.
+    if any(model.state in _LOOKED_AT_AGAIN for model in snapshot.models.values()):
+        return _ASK_AGAIN_SECONDS
+    if is_progressing(status):
+        return max(time_left(snapshot, status["progressTime"]).total_seconds(), _SOON_SECONDS)
+    return None
 
 
 def _fallbacks(predictors: list[dict[str, Any]], models: Mapping[str, ResolvedModel]) -> Iterator[tuple[str, Fallback]]:
@@ -179,12 +195,3 @@ def _fallbacks(predictors: list[dict[str, Any]], models: Mapping[str, ResolvedMo
         name, model = predictor["name"], models[predictor["name"]]
         if model.state is Resolution.RESOLVED:
             yield name, Fallback(workload_of(predictor, model), model.protocol, shares.get(name))
-
-
-def _crashes(snapshot: Snapshot, old: dict[str, Any]) -> Iterator[str]:
-    """Yield a line for each replica that ended since the status was written, without the log's last lines."""
-    known = {p["name"]: p.get("message", "") for p in old.get("predictors", [])}
-    for instance in snapshot.instances:
-        if instance.phase is InstancePhase.BACK_OFF and instance.message != known.get(instance.predictor):
-            first = instance.message.partition("\n")[0]
-            yield f"{instance.predictor}: {instance.reason or 'ended'}: {first}"

@@ -43,6 +43,12 @@ class Replicas:
         indices = [i.index for i in self.of(workload.id)]
         return replace(workload, replicas=max([workload.replicas, *(index + 1 for index in indices)]))
 
+    def after_the_old(self, workloads: tuple[PredictorWorkload, ...]) -> tuple[PredictorWorkload, ...]:
+        """Return those that may run while other workloads run still: those that have replicas already."""
+        ids = {workload.id for workload in workloads}
+        alone = all(workload in ids for workload in self._by_workload)
+        return workloads if alone else tuple(w for w in workloads if self.of(w.id))
+
     def _ready(self, workload: str) -> list[Instance]:
         return [i for i in self.of(workload) if i.phase is InstancePhase.READY]
 

@@ -58,7 +58,7 @@ class ResolvedModel:
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """What the last good revision runs as one predictor. `share` is None for a predictor with a header match."""
+    """What the last good revision runs as one predictor. `share` is None for a predictor with matches."""
 
     workload: PredictorWorkload
     protocol: WireProtocol

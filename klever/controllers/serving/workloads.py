@@ -12,35 +12,35 @@ from klever.controllers.env import reserved_variables
 from klever.controllers.serving.snapshot import Resolution, ResolvedModel
 from klever.errors import FieldViolation
 from klever.formats import Trust
-from klever.traffic.matches import HeaderMatch, header_matches
+from klever.traffic.matches import Match, header_matches
 
-__all__ = ["Check", "HeaderCheck", "violations_of", "workload_of"]
+__all__ = ["Check", "MatchCheck", "violations_of", "workload_of"]
 
 Check = Callable[[PredictorWorkload], tuple[FieldViolation, ...]]
-HeaderCheck = Callable[[tuple[HeaderMatch, ...]], tuple[FieldViolation, ...]]
+MatchCheck = Callable[[tuple[Match, ...]], tuple[FieldViolation, ...]]
 
 
 def violations_of(
     predictors: Iterable[dict[str, Any]],
     models: Mapping[str, ResolvedModel],
     check: Check,
-    check_headers: HeaderCheck,
+    check_matches: MatchCheck,
 ) -> dict[str, tuple[FieldViolation, ...]]:
     """Return why predictors whose models are resolved cannot run as their specs ask, by predictor name.
 
-    `check` is the backend's, `check_headers` the router's. Field paths are below the predictor.
+    `check` is the backend's, `check_matches` the router's. Field paths are below the predictor.
     """
-    found = {p["name"]: _violations(p, models[p["name"]], check, check_headers) for p in predictors}
+    found = {p["name"]: _violations(p, models[p["name"]], check, check_matches) for p in predictors}
     return {name: violations for name, violations in found.items() if violations}
 
 
 def _violations(
-    predictor: dict[str, Any], model: ResolvedModel, check: Check, check_headers: HeaderCheck
+    predictor: dict[str, Any], model: ResolvedModel, check: Check, check_matches: MatchCheck
 ) -> tuple[FieldViolation, ...]:
     if model.state is not Resolution.RESOLVED:
         return ()
     reserved = reserved_variables(predictor.get("env", ()), own_command=bool(predictor.get("command")))
-    return (*reserved, *check(workload_of(predictor, model)), *check_headers(header_matches(predictor)))
+    return (*reserved, *check(workload_of(predictor, model)), *check_matches(header_matches(predictor)))
 
 
 def workload_of(predictor: dict[str, Any], model: ResolvedModel) -> PredictorWorkload:

@@ -3,9 +3,8 @@
 `Sandbox` is the request: the paths that a process reads and writes, and its network. A `Confinement` turns a process
 and its sandbox into the command that a shim runs. There are three, from the strongest to the weakest:
 
-    full        bubblewrap: namespaces of its own, a seccomp filter, and another user where the platform is root
-    landlock    Landlock and a seccomp filter, on kernel 5.13 or later
-    none        nothing: the process runs as it is
+    full        bubblewrap: separate namespaces, a seccomp filter, and a separate user if the platform is root landlock
+    Landlock and a seccomp filter, on kernel 5.13 or later none        no confinement
 
 `klever.process.sandbox.choose` picks the strongest that works on this machine. docs/security.md says what each
 promises.
@@ -34,16 +33,16 @@ __all__ = [
 ]
 
 NET_ABI: Final = 4
-PORT_GAP: Final = "a command can bind other IPv4 ports than its own (before Linux 6.7)"
-"""The version of Landlock (Linux 6.7) from which it restricts TCP ports."""
+PORT_GAP: Final = "a command can bind IPv4 ports other than its own (before Linux 6.7)"
+"""The first version of Landlock (Linux 6.7) that restricts TCP ports."""
 SECCOMP_FD: Final = 8
-"""The descriptor by which a sandbox reads its seccomp filter."""
+"""The descriptor from which a sandbox reads its seccomp filter."""
 SETTINGS_FD: Final = 9
-"""The descriptor by which a sandbox reads its settings, so that they do not show in the list of processes."""
+"""The descriptor from which a sandbox reads its settings, so that the list of processes does not show them."""
 
 
 class Level(StrEnum):
-    """How strongly a process is confined."""
+    """The strength of the confinement."""
 
     FULL = "full"
     LANDLOCK = "landlock"
@@ -54,18 +53,18 @@ class Network(StrEnum):
     """What a process may do with the network."""
 
     NONE = "none"
-    """Unix sockets on which it listens, and nothing else."""
+    """It may only listen on Unix sockets."""
     LOCAL = "local"
-    """Unix sockets on which it listens, and connections to the Unix sockets that the sandbox shows."""
+    """It may listen on Unix sockets, and connect to the Unix sockets that the sandbox shows."""
     LISTEN = "listen"
-    """TCP: it listens on `Sandbox.ports` and makes no connection."""
+    """It may listen on the TCP ports in `Sandbox.ports`, and make no connection."""
     FULL = "full"
-    """TCP and UDP, in the network of the platform."""
+    """It may use TCP and UDP in the network of the platform."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """What a process may use beside the system's programs and libraries in /usr.
+    """What a process may use in addition to the system's programs and libraries in /usr.
 
     `read` are files and directories that it reads and executes. `write` are directories that it owns; the first one
     holds its termination message. `ports` are the TCP ports that it may bind with `Network.LISTEN`; before Linux 6.7
@@ -95,8 +94,8 @@ class Payload:
 class Command:
     """What a shim runs to start a payload.
 
-    `inputs` are contents by descriptor number. `depth` is how many generations below the command the payload is:
-    signals that end it gracefully go there.
+    `inputs` are contents by descriptor number. The payload is `depth` generations below the command and receives the
+    signals for a graceful end.
     """
 
     argv: tuple[str, ...]
@@ -113,21 +112,21 @@ class Confinement(Protocol):
 
     @property
     def description(self) -> str:
-        """What enforces it, for people."""
+        """Return the name of the mechanism, for people."""
 
     @property
     def gaps(self) -> tuple[str, ...]:
-        """What it does not enforce because the kernel is too old, each with the version of Linux that can."""
+        """Return what it does not enforce because the kernel is too old, each with the version of Linux that does."""
 
     def uses_another_user(self, sandbox: Sandbox) -> bool:
-        """Return whether the payload runs as a user of its own, which then owns `Sandbox.write`."""
+        """Return whether the payload runs as a separate user, which then owns `Sandbox.write`."""
 
     def command(self, payload: Payload, sandbox: Sandbox, user: int | None) -> Command:
         """Return the command that runs `payload` in `sandbox`, as the user id `user` unless it is None."""
 
 
 class Unconfined:
-    """Runs processes as they are."""
+    """Runs processes without confinement."""
 
     level: Final = Level.NONE
     description: Final = "this machine offers neither bubblewrap nor Landlock"

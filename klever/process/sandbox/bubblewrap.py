@@ -1,4 +1,4 @@
-"""Level `full`: bubblewrap gives the payload namespaces of its own, in which only the sandbox's paths exist."""
+"""Level `full`: bubblewrap gives the payload separate namespaces, in which only the sandbox's paths exist."""
 
 from __future__ import annotations
 
@@ -28,15 +28,14 @@ __all__ = ["Bubblewrap"]
 
 _NAMESPACES: Final = ("--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try")
 _SHIM_TO_PAYLOAD: Final = 2
-"""The shim's child is bubblewrap, whose child is the first process of the namespace, whose child is the payload."""
+"""The shim's child is bubblewrap, its child the first process of the namespace, and that one's child the payload."""
 
 
 class Bubblewrap:
-    """Runs `binary`, behind Landlock of version `abi` (0: none) where a process may bind ports.
+    """Runs `binary`, with Landlock of version `abi` (0: none) if a process may bind ports.
 
-    If the platform is root, it makes no user namespace, and the payload has a user of its own.
-
-    With a user namespace alone, /proc/sys/kernel/core_pattern could be opened for writing by the mapped root.
+    If the platform is root, it makes no user namespace, and the payload runs as a separate user: in a user namespace
+    the mapped root could open /proc/sys/kernel/core_pattern for writing.
     """
 
     level: Final = Level.FULL
@@ -71,7 +70,7 @@ class Bubblewrap:
         )
 
     def _ports(self, sandbox: Sandbox) -> tuple[str, ...]:
-        """Return the program that limits the ports, which no namespace does, and then becomes bubblewrap."""
+        """Return the program that limits the ports, which namespaces cannot do, and then becomes bubblewrap."""
         if sandbox.network is not Network.LISTEN or self._abi < NET_ABI or not sandbox.ports:
             return ()
         return (sys.executable, "-I", "-S", restrict.__file__, ",".join(map(str, sandbox.ports)))
@@ -81,7 +80,7 @@ class Bubblewrap:
         if sandbox.network in (Network.NONE, Network.LOCAL):
             yield "--unshare-net"
         if self._root:
-            for capability in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"):  # for the change of the user alone
+            for capability in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"):  # only to change the user
                 yield from ("--cap-add", capability)
         else:
             yield from ("--unshare-user", "--disable-userns")

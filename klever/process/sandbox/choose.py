@@ -23,9 +23,9 @@ _PROBE_USER: Final = 61183
 
 
 def choose(bubblewraps: tuple[Path, ...], at_most: Level = Level.FULL) -> Confinement:
-    """Return the strongest confinement, not above `at_most`; `bubblewraps` are the binaries to try.
+    """Return the strongest working confinement up to `at_most`. `bubblewraps` are the binaries to try.
 
-    Each candidate is tried with a program that does nothing: a kernel may have a feature and forbid it.
+    Each candidate runs a program that does nothing, because a kernel can have a feature and forbid its use.
     """
     return next(available(bubblewraps, at_most))
 

@@ -1,4 +1,4 @@
-"""Level `landlock`: the payload runs in the machine's own namespaces, behind Landlock and a seccomp filter."""
+"""Level `landlock`: the payload runs in the machine's namespaces, with Landlock and a seccomp filter."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ _TEMPORARY: Final = "/tmp"  # noqa: S108 - Triton's Python backend makes and rem
 _GAPS: Final = (
     (3, "a process can truncate files that its user may write (before Linux 6.2)"),
     (NET_ABI, PORT_GAP),
-    (5, "a process can make any ioctl on /dev/null, /dev/zero and /dev/urandom (before Linux 6.10)"),
+    (5, "a process can call any ioctl on /dev/null, /dev/zero and /dev/urandom (before Linux 6.10)"),
     (6, "a process can signal other processes of its user (before Linux 6.12)"),
 )
-"""What Landlock cannot enforce before a version (landlock(7), "VERSIONS"). Version 2 closes nothing more."""
+"""What Landlock cannot enforce before a version (landlock(7), "VERSIONS"). Version 2 closes no gap."""
 
 
 class Landlock:
     """Uses the kernel's Landlock of version `abi`.
 
-    Where the platform is root the payload runs as a user of its own if that user can reach the sandbox's paths, else
-    as root without capabilities.
+    If the platform is root, the payload runs as a separate user that can reach the sandbox's paths, or otherwise as
+    root without capabilities.
     """
 
     level: Final = Level.LANDLOCK

@@ -1,4 +1,4 @@
-"""Giving up privileges with setpriv (util-linux), where the platform runs as root."""
+"""Drops privileges with setpriv (util-linux) if the platform runs as root."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SETPRIV: Final = "/usr/bin/setpriv"
 
 _NOTHING: Final = ("--bounding-set=-all", "--inh-caps=-all", "--no-new-privs")
 _DIES_WITH_PARENT: Final = ("--pdeathsig", "KILL", "--")
-"""Set again here: a change of the user clears it."""
+"""Set again, because a change of the user clears it."""
 
 
 def as_user(user: int) -> tuple[str, ...]:
@@ -19,5 +19,5 @@ def as_user(user: int) -> tuple[str, ...]:
 
 
 def as_root_without_capabilities() -> tuple[str, ...]:
-    """Return the command that runs the words after it as user 0, which an exec does not give capabilities again."""
+    """Return the command that runs the words after it as user 0, which regains no capabilities on exec."""
     return (SETPRIV, "--securebits=+noroot,+noroot_locked", "--clear-groups", *_NOTHING, *_DIES_WITH_PARENT)

@@ -1,7 +1,7 @@
 """Confines itself and becomes another program.
 
-`python -I -S restrict.py` becomes the payload behind Landlock and seccomp.
-`python -I -S restrict.py PORT,… COMMAND…` becomes a command that can bind these TCP ports alone.
+`python -I -S restrict.py` becomes the payload behind Landlock and seccomp. `python -I -S restrict.py PORT,… COMMAND…`
+becomes a command that can bind only these TCP ports.
 
 The first form reads its settings (`klever.process.sandbox.landlock`) and the seccomp filter from the descriptors that
 the shim passes.
@@ -88,7 +88,7 @@ def _landlock(settings: dict[str, Any]) -> None:
     if abi >= 4:
         attributes += struct.pack("=Q", 0 if settings["tcp"] else _BIND_TCP | _CONNECT_TCP)
     if abi >= 6:
-        attributes += struct.pack("=Q", 3)  # abstract Unix sockets and signals, of other processes
+        attributes += struct.pack("=Q", 3)  # abstract Unix sockets and signals of other processes
     ruleset = _checked(_libc.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0))
     _allow(ruleset, settings["execute"], _EXECUTABLE & handled)
     _allow(ruleset, settings["read"], _READABLE & handled)
@@ -101,8 +101,8 @@ def _landlock(settings: dict[str, Any]) -> None:
 
 
 def _limit_ports(ports: list[int]) -> None:
-    """Leave files as they are: bubblewrap, which runs next, could not mount with rules for them."""
-    if os.geteuid() != 0:  # root may restrict itself without it, and setpriv sets it later
+    """Limit ports only: with rules for files, bubblewrap, which runs next, could not mount."""
+    if os.geteuid() != 0:  # root does not need it to restrict itself, and setpriv sets it later
         _checked(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     attributes = struct.pack("=QQ", 0, _BIND_TCP)
     ruleset = _checked(_libc.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0))
@@ -121,7 +121,7 @@ def _allow(ruleset: int, paths: list[str], access: int) -> None:
         try:
             handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
         except FileNotFoundError:
-            continue  # not every system has each of them
+            continue  # some systems lack some of them
         directory = stat.S_ISDIR(os.fstat(handle).st_mode)
         rule = struct.pack("=Qi", access if directory else access & _OF_FILES, handle)
         _checked(_libc.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, rule, 0))
@@ -136,7 +136,7 @@ def _content(handle: int) -> bytes:
 def _checked(result: int) -> int:
     if result < 0:
         number = ctypes.get_errno()
-        sys.exit(f"the sandbox cannot be set up: {os.strerror(number)}")
+        sys.exit(f"cannot set up the sandbox: {os.strerror(number)}")
     return result
 
 

@@ -1,4 +1,4 @@
-"""The seccomp filters: classic BPF programs that refuse the system calls which no payload needs.
+"""The seccomp filters: classic BPF programs that reject system calls that no payload needs.
 
 Source: seccomp(2), linux/filter.h, and the system call table of x86-64 (arch/x86/entry/syscalls/syscall_64.tbl).
 """
@@ -54,15 +54,15 @@ _ATTRIBUTES: Final = {
     "lremovexattr": 198, "fremovexattr": 199, "removexattrat": 466, "utime": 132, "utimes": 235, "utimensat": 280,
     "futimesat": 261,
 }  # fmt: skip
-"""Change what Landlock does not guard: the attributes of files that the user owns."""
+"""Calls that change the attributes of files that the user owns, which Landlock does not protect."""
 
 
 @cache
 def program(network: Network, *, attributes: bool, ipv6: bool) -> bytes:
-    """Return the filter as the kernel takes it, an array of struct sock_filter.
+    """Return the filter in the kernel's form, an array of struct sock_filter.
 
-    The calls that change attributes of files are allowed with `attributes`. Without `ipv6` a process that may listen
-    has IPv4 alone: nothing else keeps it from the platform's port on ::1.
+    `attributes` allows the calls that change attributes of files. Without `ipv6`, a process that may listen has only
+    IPv4: no other rule keeps it from the platform's port on ::1.
     """
     code = [
         *_load(_ARCH_AT),
@@ -73,9 +73,9 @@ def program(network: Network, *, attributes: bool, ipv6: bool) -> bytes:
     refused = _REFUSED if attributes else _REFUSED | _ATTRIBUTES
     for number in sorted(refused.values()):
         code += _if_equal(number, [_return(_ERRNO | errno.EPERM)], [])
-    # Its memory would count for no process: libraries that know it do without it.
+    # No process would be charged for its memory. Libraries that use it can do without it.
     code += _if_equal(_MEMFD_CREATE, [_return(_ERRNO | errno.ENOSYS)], [])
-    # Of its own limits alone: a low limit of processor time ends another process of the same user.
+    # A process may set only its own limits: a low limit of CPU time would end another process of the same user.
     code += _if_equal(_PRLIMIT64, [*_load_argument(0), *_if_equal(0, [], [_refusal()]), _return(_ALLOW)], [])
     # glibc then uses clone, whose flags a filter can read.
     code += _if_equal(_CLONE3, [_return(_ERRNO | errno.ENOSYS)], [])
@@ -91,7 +91,7 @@ def program(network: Network, *, attributes: bool, ipv6: bool) -> bytes:
 
 
 def _families(network: Network, *, ipv6: bool) -> dict[int, tuple[int, ...]]:
-    """Return the types of sockets by address family that a process may make."""
+    """Return the socket types that a process may create, by address family."""
     if network in (Network.NONE, Network.LOCAL):
         return {_AF_UNIX: (_SOCK_STREAM,)}
     if network is Network.LISTEN:
@@ -127,7 +127,7 @@ def _load_argument(index: int) -> list[bytes]:
 
 
 def _if_equal(value: int, then: list[bytes], otherwise: list[bytes]) -> list[bytes]:
-    """Run `then` if the loaded value is `value`, else `otherwise`; one of both is empty, or ends in a return."""
+    """Run `then` if the loaded value is `value`, else `otherwise`. One of them must be empty or end in a return."""
     if then:
         return [_instruction(_JUMP_EQUAL, 0, len(then), value), *then, *otherwise]
     return [_instruction(_JUMP_EQUAL, len(otherwise), 0, value), *otherwise]

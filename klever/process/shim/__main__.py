@@ -1,4 +1,4 @@
-"""Runs the shim as a program. It puts the directory of the package `shim` on the path, behind the standard library."""
+"""Runs the shim as a program. It appends the directory of the package `shim` to the path."""
 
 import sys
 

@@ -11,14 +11,14 @@ from .names import MAX_MESSAGE
 __all__ = ["MAX_FILES", "disk_use", "forget", "open_input", "read_message", "redirect", "unlinked", "write"]
 
 MAX_FILES = 100_000
-"""Files that a payload may write; a look at the disk space counts no more."""
+"""How many files a payload may write. The check of the disk space counts no more."""
 _INPUTS_FROM = 64
-"""Descriptors of inputs are above the numbers by which a child expects them."""
+"""Descriptors of inputs are above the numbers that a child uses for them."""
 _SHARED_MEMORY = ("/memfd:", "/dev/zero (deleted)", "/dev/shm/")  # noqa: S108 - how proc(5) names it
 
 
 def open_input(content: bytes) -> int:
-    """Return a descriptor from which `content` is read. No child expects its number."""
+    """Return a descriptor from which `content` can be read. No child uses its number."""
     file = os.memfd_create("input", os.MFD_CLOEXEC)
     os.write(file, content)
     os.lseek(file, 0, os.SEEK_SET)
@@ -28,7 +28,7 @@ def open_input(content: bytes) -> int:
 
 
 def redirect(path: str, *handles: int) -> None:
-    """Make descriptors refer to a file, which is made if it is missing."""
+    """Redirect descriptors to a file, which is created if it is missing."""
     target = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     for handle in handles:
         os.dup2(target, handle)
@@ -36,7 +36,7 @@ def redirect(path: str, *handles: int) -> None:
 
 
 def write(path: str, content: str) -> None:
-    """Write a file of the kernel's."""
+    """Write to a file of the kernel."""
     handle = os.open(path, os.O_WRONLY)
     try:
         os.write(handle, content.encode())
@@ -45,7 +45,7 @@ def write(path: str, content: str) -> None:
 
 
 def read_message(path: str) -> str:
-    """Return the termination message if it is a regular file: a payload could make it a link to any other."""
+    """Return the termination message if it is a regular file: a payload could make it a link to another file."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
@@ -61,7 +61,7 @@ def forget(path: str) -> None:
     try:
         os.unlink(path)
     except (FileNotFoundError, IsADirectoryError, PermissionError):
-        pass  # a payload that makes a directory of it leaves no message
+        pass  # a directory in its place has no message
 
 
 def disk_use(directories: list[str]) -> tuple[int, int]:
@@ -81,23 +81,23 @@ def disk_use(directories: list[str]) -> tuple[int, int]:
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
         except (FileNotFoundError, NotADirectoryError):
-            continue  # the payload has just removed it
+            continue  # removed meanwhile
         except OSError:
             files += MAX_FILES + 1
     return used, files
 
 
 def unlinked(pids: list[int]) -> tuple[int, int]:
-    """Return the bytes of memory and of disk in files that processes hold and no directory has.
+    """Return the bytes of memory and of disk in deleted files that processes still use.
 
-    What a process has mapped but not open is known if the shim is root (/proc/pid/map_files).
+    Files that a process has mapped but not open are included if the shim is root (/proc/pid/map_files).
     """
     found: dict[tuple[int, int], tuple[bool, int]] = {}
     for path in (f"/proc/{pid}/{kind}" for pid in pids for kind in ("fd", "map_files")):
         try:
             names = os.listdir(path)
         except OSError:
-            continue  # it has just ended, or belongs to another user
+            continue  # ended meanwhile, or belongs to another user
         for name in names:
             _note_unlinked(f"{path}/{name}", found)
     shared = sum(size for memory, size in found.values() if memory)
@@ -105,7 +105,7 @@ def unlinked(pids: list[int]) -> tuple[int, int]:
 
 
 def _note_unlinked(path: str, found: dict[tuple[int, int], tuple[bool, int]]) -> None:
-    """Add a file to `found`, by device and inode, if no directory has it."""
+    """Add a file to `found`, by device and inode, if it is deleted."""
     try:
         target = os.readlink(path)
         if not target.endswith(" (deleted)"):

@@ -1,4 +1,4 @@
-"""The cgroups of a child: made before it starts, removed when it has ended."""
+"""The cgroups of a child, created before it starts and removed when it has ended."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from .files import write
 from .output import Log
 
-TYPE_CHECKING = False  # as in typing, which is not worth its memory here
+TYPE_CHECKING = False  # as in typing, whose import costs too much memory here
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
@@ -17,13 +17,13 @@ __all__ = ["Groups"]
 
 _POLL_S = 0.01
 _POLLS = 100
-"""How often the removal of a group is tried while the kernel is busy with processes that have ended."""
+"""How many times to try the removal of a group while the kernel is busy with ended processes."""
 
 
 class Groups:
     """A child's groups by controller.
 
-    A controller whose group cannot be made is left out. The shim watches its limit instead.
+    A controller whose group cannot be created is left out, and the shim watches its limit instead.
     """
 
     def __init__(self, groups: Mapping[str, Any], memory_bytes: int | None, log: Log) -> None:
@@ -52,7 +52,7 @@ class Groups:
             write(f"{group['path']}/cgroup.procs", "0")
 
     def verdict(self) -> tuple[str, str] | None:
-        """Return reason and message of the limit that the child has reached since `make`, None if it has not."""
+        """Return reason and message of the limit that the child has reached since `make`; None if it has not."""
         killed, refused = (now - before for now, before in zip(self._events(), self._before, strict=True))
         if killed:
             return ("OOMKilled", f"used more memory than its limit of {self._memory_bytes >> 20} MiB")
@@ -62,15 +62,15 @@ class Groups:
         return None
 
     def forbid_forks(self) -> None:
-        """Let nothing in the groups start processes until `make` is called again."""
+        """Forbid the groups to start processes until `make` is called again."""
         if pids := self._groups.get("pids"):
             try:
                 write(f"{pids['path']}/pids.max", "0")
             except OSError:
-                pass  # somebody removed the group
+                pass  # the group was removed
 
     def remove(self) -> None:
-        """Remove the groups. What fails is left to the next start or removal."""
+        """Remove the groups. The next start or removal handles a failure."""
         for path in self.paths:
             for _ in range(_POLLS):
                 try:
@@ -82,7 +82,7 @@ class Groups:
                     time.sleep(_POLL_S)
 
     def _events(self) -> tuple[int, int]:
-        """Return how many processes the kernel killed for memory, and how many forks it refused."""
+        """Return how many processes the kernel killed for memory, and how many forks it rejected."""
         memory, pids = self._groups.get("memory"), self._groups.get("pids")
         files = ("memory.events", "memory.oom_control")  # of version 2, of version 1
         killed = max(_counter(f"{memory['path']}/{file}", b"oom_kill") for file in files) if memory else 0
@@ -90,11 +90,11 @@ class Groups:
 
 
 def _make(group: dict[str, Any]) -> None:
-    """Make a group and set its limits. The kernel must have the first; the others are set if it has them."""
+    """Create a group and set its limits. The kernel must have the first one, and may lack the others."""
     try:
         os.mkdir(group["path"])
     except FileExistsError:
-        pass  # of the child's last run
+        pass  # left by the last run
     for number, (name, value) in enumerate(group["files"].items()):
         try:
             write(f"{group['path']}/{name}", value)

@@ -1,4 +1,4 @@
-"""The limits of a child that no cgroup holds: memory, disk space, processes and threads, watched by looking."""
+"""Polls the limits of a child that no cgroup enforces: memory, disk space, processes and threads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .groups import Groups
 from .names import TASKS_PER_PROCESS
 from .proc import descendants, field, memory, threads
 
-TYPE_CHECKING = False  # as in typing, which is not worth its memory here
+TYPE_CHECKING = False  # as in typing, whose import costs too much memory here
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 __all__ = ["Limits", "Verdict"]
 
 Verdict = tuple[str, str]
-"""Reason and message of a limit that was exceeded."""
+"""Reason and message of an exceeded limit."""
 
 _LOOK_S = (0.02, 0.09)
-"""Seconds between looks at a limited memory: the nearer to the limit, the shorter."""
+"""Seconds between checks of the memory: shorter when it is closer to the limit."""
 _IDLE_LOOK_S = 1.0
-"""Seconds between looks at the disk space and the number of processes."""
+"""Seconds between checks of the disk space and the number of processes."""
 
 
 class Limits:
-    """Says which limit a child exceeds. `look_at` is when it is to be asked next; 0 for never."""
+    """Finds the limit that a child exceeds. `look_at` is the time of the next check; 0 for never."""
 
     def __init__(self, spec: Mapping[str, Any], run: Mapping[str, Any], groups: Groups) -> None:
         self._memory_bytes: int = spec["memory_bytes"] or 0
@@ -37,10 +37,10 @@ class Limits:
         self.look_at = time.monotonic() if self._memory_bytes or run["write"] else 0.0
         self._look_at_disk = self.look_at
         self._unseen = 0
-        """Bytes of shared memory that no process has mapped, as the last look at the disk found."""
+        """Bytes of shared memory that no process has mapped, from the last check of the disk."""
 
     def exceeded(self, now: float) -> Verdict | None:
-        """Look at the child's processes if that is due, at a moment of the monotonic clock."""
+        """Check the child's processes if that is due. `now` is a time of the monotonic clock."""
         if not self.look_at or now < self.look_at:
             return None
         processes = descendants(self._me)
@@ -67,7 +67,7 @@ class Limits:
     def _over_memory(self, used: int) -> Verdict | None:
         if not self._memory_bytes or used <= self._memory_bytes:
             return None
-        return ("OOMKilled", f"used {used >> 20} MiB of memory, the limit is {self._memory_bytes >> 20} MiB")
+        return ("OOMKilled", f"used {used >> 20} MiB of memory; the limit is {self._memory_bytes >> 20} MiB")
 
     def _over_processes(self, processes: list[int]) -> Verdict | None:
         if not self._run["write"]:
@@ -77,7 +77,7 @@ class Limits:
         if count <= most and tasks <= TASKS_PER_PROCESS * most:
             return None
         limits = f"{most} and {TASKS_PER_PROCESS * most}"
-        return ("TooManyProcesses", f"ran {count} processes and {tasks} threads, the limits are {limits}")
+        return ("TooManyProcesses", f"ran {count} processes and {tasks} threads; the limits are {limits}")
 
     def _over_disk(self, now: float, processes: list[int]) -> Verdict | None:
         if not self._run["write"] or now < self._look_at_disk:
@@ -91,4 +91,4 @@ class Limits:
         if used <= limit and files <= MAX_FILES:
             return None
         what = f"wrote {used >> 20} MiB to disk in {files} files"
-        return ("DiskFull", f"{what}, the limits are {limit >> 20} MiB and {MAX_FILES} files")
+        return ("DiskFull", f"{what}; the limits are {limit >> 20} MiB and {MAX_FILES} files")

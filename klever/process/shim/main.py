@@ -1,4 +1,4 @@
-"""The life of a shim: it leaves its caller, takes the lock of the directory, and supervises the child."""
+"""The main function of a shim: it detaches, locks the directory, and supervises the child."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .files import redirect
 from .names import LOG
 from .supervisor import Supervisor
 
-TYPE_CHECKING = False  # as in typing, which is not worth its memory here
+TYPE_CHECKING = False  # as in typing, whose import costs too much memory here
 if TYPE_CHECKING:
     from typing import Any
 
@@ -23,7 +23,7 @@ _MADV_DONTNEED = 4
 
 
 def main(directory: str) -> None:
-    """Read what to run, leave the caller, run it.
+    """Read the specification, detach from the caller, and run the process.
 
     Write `started`, `busy` (another shim has the directory) or `error ERRNO` to standard output, and close it.
     """
@@ -47,13 +47,13 @@ def main(directory: str) -> None:
     _release_code(supervisor.libc)
     os.write(1, b"started")
     redirect(os.devnull, 1)
-    redirect(f"{directory}/{LOG}", 2)  # where a bug of the shim itself would show
+    redirect(f"{directory}/{LOG}", 2)  # for errors of the shim itself
     supervisor.supervise()
     os._exit(0)
 
 
 def _release_code(libc: Any) -> None:
-    """Unmap the program text that only the start needed: the kernel maps again what is used, from the page cache."""
+    """Unmap program text that only the start needed. The kernel maps it again from the page cache when it is used."""
     with open("/proc/self/maps", encoding="utf-8", errors="replace") as file:
         for line in file.read().splitlines():
             fields = line.split()

@@ -1,4 +1,4 @@
-"""The output of a child, and the log that keeps its end."""
+"""The output of a child, and the log that keeps the last part of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CHUNK = 65536
 
 
 class Log:
-    """A current file and an older one, each of at most `limit` bytes. A full disk loses lines."""
+    """A current file and an older one, each of at most `limit` bytes. Lines are lost on a full disk."""
 
     def __init__(self, directory: str, limit: int) -> None:
         self.path, self.old, self.limit = f"{directory}/{LOG}", f"{directory}/{OLD_LOG}", limit
@@ -49,7 +49,7 @@ class Output:
         self.handle = -1
 
     def open(self) -> int:
-        """Make a pipe; returns the end that the child writes to."""
+        """Create a pipe. Return the end that the child writes to."""
         self.handle, writer = os.pipe2(os.O_CLOEXEC)
         return writer
 
@@ -62,7 +62,7 @@ class Output:
             self.close()
 
     def drain(self) -> None:
-        """Move what is left into the log, and close the pipe."""
+        """Move the rest into the log, and close the pipe."""
         while self.handle >= 0 and select.select([self.handle], [], [], 0)[0]:
             self.pump()
         self.close()

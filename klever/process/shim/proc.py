@@ -1,4 +1,4 @@
-"""Processes as /proc shows them (proc(5))."""
+"""Reads processes from /proc (proc(5))."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["children", "descendants", "field", "find_payload", "memory", "signal
 def start_ticks(pid: int) -> int | None:
     """Return the start time of a live process in clock ticks since boot (stat, field 22), None if it has ended.
 
-    A zombie has ended. A number may be used again, but not with the same start time.
+    A zombie has ended. The kernel can reuse a number, but not with the same start time.
     """
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
@@ -29,7 +29,7 @@ def children(pid: int) -> list[int]:
             with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
                 found += map(int, file.read().split())
     except (FileNotFoundError, ProcessLookupError):
-        pass  # it has just ended
+        pass  # ended meanwhile
     return found
 
 
@@ -54,15 +54,15 @@ def threads(pids: list[int]) -> int:
 def memory(pids: list[int], limit: int) -> int:
     """Return the bytes of memory that processes hold.
 
-    Resident sizes count a shared page once for each process. A sum above `limit` is taken again in proportional sizes,
-    which cost more to read.
+    Resident sizes count a shared page once per process. If their sum is above `limit`, proportional sizes are read,
+    which cost more.
     """
     resident = sum(field(f"/proc/{pid}/status", b"VmRSS:") for pid in pids)
     return resident if resident <= limit else sum(field(f"/proc/{pid}/smaps_rollup", b"Pss:") for pid in pids)
 
 
 def field(path: str, name: bytes) -> int:
-    """Return a field in kB of a file in /proc, in bytes; 0 if the process has ended."""
+    """Return the bytes of a field in kB of a file in /proc; 0 if the process has ended."""
     try:
         with open(path, "rb") as file:
             return next((int(line.split()[1]) << 10 for line in file if line.startswith(name)), 0)
@@ -82,7 +82,7 @@ def find_payload(child: int, depth: int) -> int:
 
 
 def signal_descendant(root: int, pid: int, number: int) -> None:
-    """Send a signal, unless the process has ended and its number has become another's."""
+    """Send a signal, unless the process has ended and another one has its number."""
     try:
         handle = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -91,6 +91,6 @@ def signal_descendant(root: int, pid: int, number: int) -> None:
         if pid in descendants(root):
             signal.pidfd_send_signal(handle, number)
     except ProcessLookupError:
-        pass  # it has just ended
+        pass  # ended meanwhile
     finally:
         os.close(handle)

@@ -9,7 +9,7 @@ from .names import MAX_MESSAGE, STATE
 from .output import Log
 from .proc import start_ticks
 
-TYPE_CHECKING = False  # as in typing, which is not worth its memory here
+TYPE_CHECKING = False  # as in typing, whose import costs too much memory here
 if TYPE_CHECKING:
     from typing import Any
 
@@ -17,10 +17,10 @@ __all__ = ["Record"]
 
 
 class Record:
-    """What the control plane reads about the process."""
+    """The state of the process for the control plane."""
 
     def __init__(self, directory: str, log: Log, **fields: Any) -> None:
-        """`fields` are those that never change."""
+        """`fields` are the ones that never change."""
         me = os.getpid()
         self._path = f"{directory}/{STATE}"
         self._reserve_path = f"{directory}/state.reserve"
@@ -30,7 +30,7 @@ class Record:
         self.update(exited_at=None, exit_code=None, reason="", message="")
 
     def update(self, **fields: Any) -> None:
-        """Change fields; `write` makes that durable."""
+        """Change fields. `write` makes the change durable."""
         self._content |= fields
 
     def write(self) -> None:
@@ -43,14 +43,14 @@ class Record:
         self._reserve(len(content) + 4 * MAX_MESSAGE)
 
     def write_or_log(self) -> None:
-        """Replace the record of a process that runs or ran: a failure must not take the shim from its child."""
+        """Replace the record of a process that was started. A failure must not end the shim, which its child needs."""
         try:
             self.write()
         except OSError as error:
-            self._log.write(f"the record cannot be written: {error.strerror}\n".encode())
+            self._log.write(f"cannot write the record: {error.strerror}\n".encode())
 
     def _reserve(self, size: int) -> None:
-        """Take the disk blocks of the next record. If that fails, the next write needs room on the disk."""
+        """Reserve the disk blocks of the next record. If that fails, the next write needs free disk space."""
         try:
             handle = os.open(self._reserve_path, os.O_WRONLY | os.O_CREAT, 0o600)
             try:

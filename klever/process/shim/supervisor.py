@@ -17,7 +17,7 @@ from .output import Log, Output
 from .proc import children, find_payload, signal_descendant
 from .record import Record
 
-TYPE_CHECKING = False  # as in typing, which is not worth its memory here
+TYPE_CHECKING = False  # as in typing, whose import costs too much memory here
 if TYPE_CHECKING:
     from typing import Any
 
@@ -28,7 +28,7 @@ _SWEEP_POLL_S = 0.005
 _FIRST_BACKOFF_S = 0.1
 _MAX_BACKOFF_S = 30.0
 _STEADY_S = 60.0
-"""A child that ran this long before it ended is started again as if it had never failed."""
+"""A child that ran this long resets the backoff of its restart."""
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -60,18 +60,18 @@ class Supervisor:
             signal.signal(number, lambda *_: None)
 
     def start(self) -> None:
-        """Record the process and start it the first time. Raises `OSError` if the record cannot be kept."""
+        """Record the process and start it the first time. Raises `OSError` if the record cannot be written."""
         self.record.write()
         self._spawn()
         try:
             self.record.write()
         except OSError:
-            self._sweep()  # what cannot be found again must not run
+            self._sweep()  # a process without a record must not run
             self.groups.remove()
             raise
 
     def supervise(self) -> None:
-        """Return when the child has ended for good, and that is recorded."""
+        """Return when the child has ended for good and the record says so."""
         while self.pid:
             began = time.monotonic()
             while self.status is None:
@@ -92,7 +92,7 @@ class Supervisor:
         self.record.write_or_log()
 
     def _back_off(self, *, steady: bool) -> bool:
-        """Wait before the next start; returns False if told to stop."""
+        """Wait before the next start. Return False if told to stop."""
         doubled = max(_FIRST_BACKOFF_S, min(self.backoff_s * 2, _MAX_BACKOFF_S))
         self.backoff_s = _FIRST_BACKOFF_S if steady else doubled
         until = time.monotonic() + self.backoff_s
@@ -102,7 +102,7 @@ class Supervisor:
         return not self.stopping
 
     def _spawn(self) -> None:
-        """Start the child. A program that cannot be started is recorded as StartError."""
+        """Start the child. Record StartError if the program cannot be started."""
         self.status, self.verdict = None, ("", "")
         self.groups.make()
         forget(self.run["termination"])
@@ -118,7 +118,7 @@ class Supervisor:
     # While it runs
 
     def _wait(self) -> None:
-        """Handle what comes next: output, a signal, or a limit."""
+        """Handle the next output, signal or limit."""
         now = time.monotonic()
         times = [moment for moment in (self.deadline, self.kill_at, self.limits.look_at) if moment]
         self._select(max(0.0, min(times) - now) if times else None)
@@ -150,10 +150,10 @@ class Supervisor:
             with open(f"{self.directory}/{GRACE}", encoding="ascii") as file:
                 return float(file.read())
         except (OSError, ValueError):
-            return float(self.spec["grace_s"])  # whoever stops the shim wrote nothing else
+            return float(self.spec["grace_s"])  # no other grace time was written
 
     def _terminate(self) -> None:
-        """Send SIGTERM to the payload alone: it ends its own processes, and needs them until then."""
+        """Send SIGTERM to the payload only: it ends its own processes and may need them until then."""
         payload = find_payload(self.pid, self.run["depth"])
         if payload == self.pid:
             self._kill(signal.SIGTERM)
@@ -173,10 +173,10 @@ class Supervisor:
 
     def _kill(self, number: int) -> None:
         if self.pid and self.status is None:
-            os.kill(self.pid, number)  # it is not reaped yet: the number is still the child's
+            os.kill(self.pid, number)  # the child is not reaped yet, so it still has this number
 
     def _reap(self) -> bool:
-        """Take the exit status of whatever ended; returns False if nothing is left that could end."""
+        """Reap ended processes. Return False if no process is left."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -190,7 +190,7 @@ class Supervisor:
     # The end
 
     def _ended(self) -> None:
-        """End the descendants, keep the rest of the output, and put the result into the record."""
+        """End the descendants, log the rest of the output, and record the result."""
         if not self.verdict[0]:
             self.verdict = self.groups.verdict() or self.verdict
         self._sweep()
@@ -213,10 +213,10 @@ class Supervisor:
         return f"{how}\n{lines}" if lines else how
 
     def _sweep(self) -> None:
-        """Kill and reap everything that descends from the shim.
+        """Kill and reap all descendants of the shim.
 
-        Only direct children are killed, round after round: what they leave becomes the shim's, and a process that is
-        not reaped yet keeps its number.
+        Each round kills only direct children: the shim inherits their children, and a process keeps its number until it
+        is reaped.
         """
         self.groups.forbid_forks()
         until = time.monotonic() + _SWEEP_S

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from klever.errors import FieldViolation
-from klever.traffic.matches import HeaderMatch
+from klever.traffic.matches import Match
 
 __all__ = ["check_headers"]
 
@@ -17,9 +17,10 @@ _HOP_BY_HOP: Final = frozenset(
 _RESERVED: Final = "x-envoy-"
 
 
-def check_headers(headers: tuple[HeaderMatch, ...]) -> Iterator[FieldViolation]:
+def check_headers(matches: tuple[Match, ...]) -> Iterator[FieldViolation]:
     """Yield a violation for each match on a header that does not reach the routes, by field path below a predictor."""
-    for index, header in enumerate(headers):
-        if header.name in _HOP_BY_HOP or header.name.startswith(_RESERVED):
-            description = f"the gateway does not route by {header.name!r}: use a header of your own, such as x-variant"
-            yield FieldViolation(f"match.headers[{index}].name", description)
+    for number, match in enumerate(matches):
+        for index, header in enumerate(match):
+            if header.name in _HOP_BY_HOP or header.name.startswith(_RESERVED):
+                description = f"the gateway does not route by {header.name!r}: use your own header, such as x-variant"
+                yield FieldViolation(f"matches[{number}].headers[{index}].name", description)

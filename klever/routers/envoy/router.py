@@ -23,7 +23,7 @@ from klever.routers.envoy.headers import check_headers
 from klever.routers.envoy.processes import PROCESS_ID, AccessProcess, EnvoyProcess
 from klever.routers.envoy.routes import ROUTES, serving_routes
 from klever.routers.envoy.watchdog import restart_when_silent
-from klever.traffic.matches import HeaderMatch
+from klever.traffic.matches import Match
 from klever.traffic.shares import check_sum
 
 __all__ = ["EnvoyRouter"]
@@ -93,8 +93,8 @@ class EnvoyRouter:
         async with self._lock:
             await self._envoy.restart()
 
-    def check(self, headers: tuple[HeaderMatch, ...]) -> tuple[FieldViolation, ...]:
-        return tuple(check_headers(headers))
+    def check(self, matches: tuple[Match, ...]) -> tuple[FieldViolation, ...]:
+        return tuple(check_headers(matches))
 
     async def publish(self, route: Route) -> None:
         if route.shares:

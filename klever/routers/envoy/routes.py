@@ -14,7 +14,7 @@ from klever.routers.envoy.gateway import Gateway
 from klever.routers.envoy.guard import REQUEST_GUARD, STREAM_GUARD
 from klever.runtimes import Guard
 from klever.runtimes.protocols import ANY, WireProtocol
-from klever.traffic.matches import HeaderMatch, MatchType
+from klever.traffic.matches import HeaderMatch, Match, MatchType
 
 __all__ = ["ROUTES", "route_configuration", "serving_routes"]
 
@@ -122,48 +122,45 @@ def _api() -> list[dict[str, Any]]:
 
 def serving_routes(route: Route) -> list[dict[str, Any]]:
     """Return the entries of one Serving, those of header matches first."""
-    shared = tuple(t for t in route.targets if not t.headers)
-    groups = [(t,) for t in route.targets if t.headers] + ([shared] if shared else [])
-    return [entry for targets in groups for entry in _entries(route.key, targets)]
+    shared = tuple(t for t in route.targets if not t.matches)
+    groups = [(match, (t,)) for t in route.targets for match in t.matches] + ([((), shared)] if shared else [])
+    return [entry for match, targets in groups for entry in _entries(route.key, match, targets)]
 
 
-def _entries(key: RouteKey, targets: tuple[Target, ...]) -> Iterator[dict[str, Any]]:
-    """Yield the entries of targets that share requests.
+def _entries(key: RouteKey, match: Match, targets: tuple[Target, ...]) -> Iterator[dict[str, Any]]:
+    """Yield the entries of targets that share the requests of a match.
 
     A path goes to the targets that publish it. One that publishes every path does not widen another's allow-list.
     """
     protocols = sorted({t.protocol for t in targets}, key=lambda protocol: (protocol == ANY, protocol.name))
     for protocol in protocols:
-        yield _http(key, protocol, [t for t in targets if t.protocol in (protocol, ANY)])
+        yield _http(key, protocol, match, [t for t in targets if t.protocol in (protocol, ANY)])
     for protocol in protocols:
         if protocol.methods:
-            yield from _grpc(key, protocol, targets)
+            yield from _grpc(key, protocol, match, targets)
             return
 
 
-def _http(key: RouteKey, protocol: WireProtocol, targets: Sequence[Target]) -> dict[str, Any]:
+def _http(key: RouteKey, protocol: WireProtocol, match: Match, targets: Sequence[Target]) -> dict[str, Any]:
     base = re.escape(f"/seldon/{key.namespace}/{key.serving}")
     paths = base + protocol.paths.replace("{name}", re.escape(key.serving))
     shares = {http_cluster(key, t): _weight(t) for t in targets if t.http and _weight(t)}
     rewrite = {"regex_rewrite": {"pattern": {"regex": f"^{base}"}, "substitution": ""}}
-    match = {**_regex(paths), "headers": _matches(targets)}
-    return _shared(key, match, shares, REQUEST_GUARD if _guarded(targets) else {}, rewrite)
+    requests = {**_regex(paths), "headers": [_header(condition) for condition in match]}
+    return _shared(key, requests, shares, REQUEST_GUARD if _guarded(targets) else {}, rewrite)
 
 
-def _grpc(key: RouteKey, protocol: WireProtocol, targets: Sequence[Target]) -> Iterator[dict[str, Any]]:
-    headers = [_exact("seldon", key.serving), _exact("namespace", key.namespace), *_matches(targets)]
+def _grpc(key: RouteKey, protocol: WireProtocol, match: Match, targets: Sequence[Target]) -> Iterator[dict[str, Any]]:
+    addressed = (HeaderMatch("seldon", key.serving), HeaderMatch("namespace", key.namespace))
+    headers = [_header(condition) for condition in (*addressed, *match)]
     shares = {grpc_cluster(key, t): _weight(t) for t in targets if t.grpc and _weight(t)}
     requests, streams = (REQUEST_GUARD, STREAM_GUARD) if _guarded(targets) else ({}, {})
     yield _shared(key, {**_regex(protocol.methods), "headers": headers}, shares, requests, {})
     yield _shared(key, {"path": protocol.stream, "headers": headers}, shares, streams, {})
 
 
-def _matches(targets: Sequence[Target]) -> list[dict[str, Any]]:
-    return [_header(header) for header in targets[0].headers]
-
-
 def _weight(target: Target) -> int:
-    return 100 if target.headers else target.weight
+    return 100 if target.matches else target.weight
 
 
 def _guarded(targets: Sequence[Target]) -> bool:
@@ -194,15 +191,10 @@ def _weighted(
 
 
 def _header(header: HeaderMatch) -> dict[str, Any]:
-    if header.type is MatchType.EXACT:
-        return _exact(header.name, header.value)
-    if header.type is MatchType.PREFIX:
-        return {"name": header.name, "string_match": {"prefix": header.value}}
-    return {"name": header.name, "string_match": _regex(header.value)}
-
-
-def _exact(name: str, value: str) -> dict[str, Any]:
-    return {"name": name, "string_match": {"exact": value}}
+    if header.type is MatchType.PRESENT:
+        return {"name": header.name, "present_match": True} | ({"invert_match": True} if header.negate else {})
+    value = _regex(header.value) if header.type is MatchType.REGEX else {header.type.value: header.value}
+    return _unless(header.name, value) if header.negate else {"name": header.name, "string_match": value}
 
 
 def _rest() -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import orjson
 from klever.routers import Route, RouteKey, Target
 from klever.runtimes import Guard
 from klever.runtimes.protocols import ANY, OPEN_INFERENCE, WireProtocol
-from klever.traffic.matches import HeaderMatch, MatchType
+from klever.traffic.matches import HeaderMatch, Match, MatchType
 
 __all__ = ["decode_routes", "encode_routes"]
 
@@ -24,17 +24,20 @@ def decode_routes(content: bytes) -> list[Route]:
 
 
 def _target(fields: dict[str, Any]) -> Target:
-    headers = tuple(HeaderMatch(h["name"], h["value"], MatchType(h["type"])) for h in fields["headers"])
     return Target(
         **fields
         | {
             "protocol": _protocol(fields["protocol"]),
             "http": tuple(fields["http"]),
             "grpc": tuple(fields["grpc"]),
-            "headers": headers,
+            "matches": tuple(map(_match, fields["matches"])),
             "guard": Guard(fields.get("guard", "")),  # an older version published none
         }
     )
+
+
+def _match(conditions: list[dict[str, Any]]) -> Match:
+    return tuple(HeaderMatch(**c | {"type": MatchType(c["type"])}) for c in conditions)
 
 
 def _protocol(fields: dict[str, str] | str) -> WireProtocol:

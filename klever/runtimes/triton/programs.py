@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
-from typing import Final
+from typing import Any, Final
 
 from klever.runtimes.triton.modelfiles import ModelFiles
 
@@ -18,13 +18,17 @@ class Program:
 
     `environment` has the packages that the program imports, and `files` are those of the model in STORE/model. `own`
     are the program's files below `files/` by their names in the version directory, beside those that all programs have.
-    `loaders` are the modules that it shares with the converters: they stand alone, and load models of its framework.
+    `layers` are the layers of a signature that it can compute, empty if they do not matter. `loaders` are the modules
+    that it shares with the converters: they stand alone, and load models of its framework.
     """
 
     environment: str
     own: Mapping[str, str]
     files: ModelFiles
+    layers: frozenset[str] = frozenset()
     loaders: tuple[str, ...] = ()
+    any_rank: bool = False
+    """Whether it gives outputs as the model does, where the signature does not know their rank."""
 
     def sources(self) -> dict[str, bytes]:
         """Return the files of the version directory, by name."""
@@ -44,27 +48,65 @@ def _read(package: str, *path: str) -> bytes:
     return resources.files(package).joinpath(*path).read_bytes()
 
 
-def _tabular(framework: str, *suffixes: str) -> Program:
-    """The one file of a framework's model. Its name says nothing to the program."""
-    files = ModelFiles({"|".join(suffixes): "model"})
-    return Program("tabular", {"program.py": "tabular.py", "framework.py": f"frameworks/{framework}.py"}, files)
+_MLFLOW: Final = frozenset({"lightgbm", "sklearn", "xgboost"})
+"""Flavors whose packages the environment `mlflow` has. A model with `python_function` alone has no layer."""
+
+
+def _tabular(framework: str, files: ModelFiles, environment: str = "tabular", **options: Any) -> Program:
+    own = {"program.py": "tabular.py", "framework.py": f"frameworks/{framework}.py"}
+    return Program(environment, own, files, **options)
+
+
+def _file(*suffixes: str) -> ModelFiles:
+    """The only file of a model. Its name says nothing to the program."""
+    return ModelFiles({"|".join(suffixes): "model"})
+
+
+_MLLIB_FILES: Final = ("framework", "reading", "features", "classification", "regression", "clustering", "trees")
+_MLLIB: Final = frozenset(
+    {
+        *("Binarizer", "Bucketizer", "ChiSqSelectorModel", "ElementwiseProduct", "ImputerModel", "IndexToString"),
+        *("MaxAbsScalerModel", "MinMaxScalerModel", "Normalizer", "OneHotEncoderModel", "PCAModel"),
+        *("RobustScalerModel", "StandardScalerModel", "StringIndexerModel", "UnivariateFeatureSelectorModel"),
+        *("VarianceThresholdSelectorModel", "VectorAssembler", "VectorIndexerModel", "VectorSlicer"),
+        *("DecisionTreeClassificationModel", "GBTClassificationModel", "LinearSVCModel", "LogisticRegressionModel"),
+        *("MultilayerPerceptronClassificationModel", "NaiveBayesModel", "RandomForestClassificationModel"),
+        *("DecisionTreeRegressionModel", "GBTRegressionModel", "GeneralizedLinearRegressionModel"),
+        *("LinearRegressionModel", "RandomForestRegressionModel", "GaussianMixtureModel", "KMeansModel"),
+        *("mllib.KMeansModel", "mllib.LassoModel", "mllib.LinearRegressionModel", "mllib.LogisticRegressionModel"),
+        *("mllib.RidgeRegressionModel", "mllib.SVMModel"),
+    }
+)
+"""Classes that `files/mllib` computes without Spark."""
 
 
 def _tensorflow(files: ModelFiles) -> Program:
-    return Program("tensorflow", {"program.py": "tensorflow.py"}, files, ("keras_models", "tensorflow_models"))
+    loaders = ("keras_models", "tensorflow_models")
+    return Program("tensorflow", {"program.py": "tensorflow.py"}, files, loaders=loaders, any_rank=True)
 
 
 PROGRAMS: Final[Mapping[str, Program]] = {
     "ONNX": Program("triton", {"program.py": "onnx.py"}, ModelFiles({".onnx": "model.onnx"})),
-    "SKLearn": _tabular("sklearn", ".joblib", ".pkl", ".pickle"),
-    "Pickle": _tabular("sklearn", ".pickle", ".pkl"),
-    "XGBoost": _tabular("xgboost", ".xgboost", ".ubj", ".bst", ".xgb", "model.json"),
-    "LightGBM": _tabular("lightgbm", ".txt", ".lightgbm", ".lgb"),
+    "SKLearn": _tabular("sklearn", _file(".joblib", ".pkl", ".pickle")),
+    "Pickle": _tabular("sklearn", _file(".pickle", ".pkl")),
+    "XGBoost": _tabular("xgboost", _file(".xgboost", ".ubj", ".bst", ".xgb", "model.json")),
+    "LightGBM": _tabular("lightgbm", _file(".txt", ".lightgbm", ".lgb")),
+    "MLflow": _tabular("mlflow", ModelFiles(directory="model"), "mlflow", layers=_MLFLOW),
+    "MLlib": Program(
+        "mllib",
+        {"program.py": "tabular.py", **{f"{name}.py": f"mllib/{name}.py" for name in _MLLIB_FILES}},
+        ModelFiles(directory="model"),
+        _MLLIB,
+    ),
     "SavedModel": _tensorflow(ModelFiles(directory="saved_model")),
     "GraphDef": _tensorflow(ModelFiles({".graphdef": "model.graphdef"})),
     "H5": _tensorflow(ModelFiles({".h5": "model.h5"})),
     "Keras": _tensorflow(ModelFiles({".keras": "model.keras"})),
     "TorchScript": Program(
-        "torch", {"program.py": "torchscript.py"}, ModelFiles({".pt": "model.pt"}), ("torch_models",)
+        "torch",
+        {"program.py": "torchscript.py"},
+        ModelFiles({".pt": "model.pt"}),
+        loaders=("torch_models",),
+        any_rank=True,
     ),
 }

@@ -62,9 +62,8 @@ class TritonRuntime:
         """Raise `InvalidError` if the model can never be served here."""
         server, signature = self._server(model.format), _signature(model)
         check_bounds(signature, self._limits)
-        check_signature(signature, any_rank=server.any_rank)
-        for tensor in (*signature.inputs, *signature.outputs):
-            server.check(tensor)
+        check_signature(signature, any_rank=server.gives_any_rank(model.format))
+        server.check(model.format, signature)
         server.model_files(model.format).find(model.files)
 
     def environments(self, model: Model) -> tuple[str, ...]:

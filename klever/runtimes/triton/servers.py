@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Final, Protocol
 
 from klever.errors import InvalidError
-from klever.formats import Signature, Tensor
+from klever.formats import Signature
 from klever.runtimes import Model, Placement
 from klever.runtimes.openinference import datatype
 from klever.runtimes.triton.config import model_config
@@ -38,14 +38,13 @@ class Server(Protocol):
     def read(self) -> tuple[PurePosixPath, ...]:
         """Directories of this machine that it reads."""
 
-    @property
-    def any_rank(self) -> bool:
-        """Whether it serves outputs whose rank the signature does not know."""
-
     def runs(self, format_: str) -> bool: ...
 
-    def check(self, tensor: Tensor) -> None:
-        """Raise `InvalidError` for a tensor that it cannot take, naming it."""
+    def gives_any_rank(self, format_: str) -> bool:
+        """Say whether it serves outputs whose rank the signature does not know."""
+
+    def check(self, format_: str, signature: Signature) -> None:
+        """Raise `InvalidError` that names a tensor or a layer that it cannot take."""
 
     def environments(self, format_: str) -> tuple[str, ...]:
         """Return the environments that it needs, its own first."""
@@ -66,8 +65,6 @@ class Server(Protocol):
 
 
 class InstalledServer:
-    any_rank: Final = False
-
     def __init__(self, installed: InstalledTriton) -> None:
         self._root = installed.root
         self._backends = installed.backends
@@ -77,9 +74,13 @@ class InstalledServer:
     def runs(self, format_: str) -> bool:
         return format_ in PLATFORMS and PLATFORMS[format_].backend in self._backends
 
-    def check(self, tensor: Tensor) -> None:
-        if tensor.size == ():
-            raise InvalidError(f"tensor {tensor.name!r} is a scalar, which Triton's own backends do not take")
+    def gives_any_rank(self, format_: str) -> bool:  # noqa: ARG002 - the protocol's signature
+        return False
+
+    def check(self, format_: str, signature: Signature) -> None:  # noqa: ARG002 - the protocol's signature
+        for tensor in (*signature.inputs, *signature.outputs):
+            if tensor.size == ():
+                raise InvalidError(f"tensor {tensor.name!r} is a scalar, which Triton's own backends do not take")
 
     def environments(self, format_: str) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's signature
         return ()
@@ -111,14 +112,24 @@ class InstalledServer:
 class EnvironmentServer:
     version: Final = ENVIRONMENT_VERSION
     read: Final[tuple[PurePosixPath, ...]] = ()
-    any_rank: Final = True
 
     def runs(self, format_: str) -> bool:
         return format_ in PROGRAMS
 
-    def check(self, tensor: Tensor) -> None:
-        if datatype(tensor) == "BF16":
-            raise InvalidError(f"tensor {tensor.name!r} is bfloat16, which Triton's Python backend does not take")
+    def gives_any_rank(self, format_: str) -> bool:
+        return PROGRAMS[format_].any_rank
+
+    def check(self, format_: str, signature: Signature) -> None:
+        for tensor in (*signature.inputs, *signature.outputs):
+            if datatype(tensor) == "BF16":
+                raise InvalidError(f"tensor {tensor.name!r} is bfloat16, which Triton's Python backend does not take")
+        layers = PROGRAMS[format_].layers
+        for layer in signature.layers if layers else ():
+            if layer not in layers:
+                raise InvalidError(
+                    f"{format_} with {layer} cannot be served (docs/serving.md lists what can be): "
+                    "give the predictor a command that serves it"
+                )
 
     def environments(self, format_: str) -> tuple[str, ...]:
         return tuple(dict.fromkeys((_ENVIRONMENT, PROGRAMS[format_].environment)))

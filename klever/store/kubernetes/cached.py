@@ -1,4 +1,4 @@
-"""The store as controllers see it: reads come from reflectors, so that reconciling costs the API server nothing."""
+"""The store for controllers: reads come from reflectors, so that reconciling does not load the API server."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _REFLECTED = tuple(kind for kind in KINDS if "watch" in kind.controller_verbs)
 
 
 class CachedStore:
-    """`async with` it. Writes go to the API server, while `may_write`, and are read back at once.
+    """An async context manager. Writes go to the API server while `may_write` and are visible to reads at once.
 
-    Its reflectors end with it and no sooner: whatever fails in one is logged, and it lists again.
+    Its reflectors run until it exits: a reflector logs each failure and lists again.
 
-    A watch begins with what there is, whatever version is given, and tells the last state of an object alone where
-    its reader is slow: enough for whoever reconciles states.
+    A watch starts with all objects, whatever version is given. A slow reader gets only the last state of an object,
+    which is enough for a reconcile loop.
     """
 
     def __init__(self, client: KubeClient, direct: Store, may_write: Callable[[], bool]) -> None:
@@ -122,9 +122,9 @@ class CachedStore:
         await self._direct.delete(kind, key, uid=uid, resource_version=resource_version)
 
     def _check(self) -> None:
-        """A process that was stopped for a while may find that another took its place."""
+        """Raise if another process became the leader, for instance while this one was suspended."""
         if not self._may_write():
-            raise UnavailableError("this process leads no longer")
+            raise UnavailableError("this process is no longer the leader")
 
     def _noted(self, kind: Kind, obj: Object) -> Object:
         if reflector := self._reflectors.get(kind):
@@ -133,6 +133,6 @@ class CachedStore:
 
 
 def _copied(obj: Object) -> Object:
-    """Return the reader's own copy; a tenth of what deepcopy takes."""
+    """Return a private copy, in a tenth of the time of deepcopy."""
     copy: Object = orjson.loads(orjson.dumps(obj))
     return copy

@@ -1,10 +1,10 @@
-"""Whose fields are whose, where we apply (Kubernetes: server-side apply, managedFields).
+"""Ownership of fields in server-side apply (Kubernetes: managedFields).
 
-Fields that our create and patch wrote are ours as much as those that we applied: an apply that no longer names them
-takes them away, as it does in every store. Labels and annotations merge, and stay with the call that gave them.
+Klever owns the fields that its create and patch wrote, as well as those that it applied: an apply that no longer names
+them removes them, as in every store. Labels and annotations merge, and belong to the call that set them.
 
-What is nobody's is ours too. An API server forgets all of managedFields when a write holds what its schema cannot read,
-and gives them to the manager `before-first-apply` when the next apply comes.
+Klever also owns fields without an owner. An API server drops all managedFields when a write contains fields that its
+schema cannot read, and gives them to the manager `before-first-apply` at the next apply.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ _NOBODY = "before-first-apply"
 
 
 def is_orphan(obj: Object) -> bool:
-    """Whether it is not known who owns what."""
+    """Whether the object has lost its record of owners."""
     return "spec" in obj and not _entries(obj)
 
 
 def claim(obj: Object) -> Object:
-    """Return what to apply so that the spec, as it is, becomes our apply's."""
+    """Return the object to apply so that our apply owns the current spec."""
     metadata = obj["metadata"]
     kept = {field: metadata[field] for field in ("namespace", "name", "uid", "resourceVersion") if field in metadata}
     return {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": kept, "spec": obj["spec"]}
 
 
 def take_over(obj: Object) -> dict[str, Any] | None:
-    """Return the merge patch that gives our apply what other writes of ours, and nobody's, own in the spec.
+    """Return the merge patch that moves fields of the spec to our apply: those of our other writes and of no owner.
 
-    None if that is nothing.
+    None if there are no such fields.
     """
     entries = _entries(obj)
     written = [e for e in entries if _written(e) and "f:spec" in e["fieldsV1"]]

@@ -1,4 +1,4 @@
-"""Objects in a kube-apiserver: the store's contract is Kubernetes' own, so a call is a request."""
+"""Objects in a kube-apiserver. The store's contract is that of Kubernetes, so each call is one request."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ __all__ = ["KubernetesStore"]
 
 _PAGE = 500
 _PATIENCE_SECONDS = 60.0
-"""How long a watch outlives its API server: a restart, but not so long that its reader takes silence for peace."""
+"""How long a watch survives the loss of its API server: long enough for a restart, short enough to notice an outage."""
 _ATTEMPTS = 20
-"""How often an apply reads again what others write at the same time."""
+"""How often an apply retries after concurrent writes."""
 
 
 class KubernetesStore:
-    """Reads and writes the API server itself; the client stays its opener's.
+    """Reads and writes through an API server. The caller owns the client.
 
-    The API server alone decides what is valid. `admission` only says what it refuses in the words that every store
-    has.
+    The API server alone decides what is valid. `admission` only words its rejections as every other store does.
     """
 
     def __init__(self, client: KubeClient, admission: Admission, *, patience: float = _PATIENCE_SECONDS) -> None:
@@ -59,9 +58,9 @@ class KubernetesStore:
         try:
             changed = await self._client.patch(kind, key.namespace, key.name, patch, subresource=subresource)
         except InvalidError as error:
-            # A precondition to us, a change of the uid to the API server.
+            # The uid is a precondition here; the API server takes it for a change of the uid.
             if any(violation.field == "metadata.uid" for violation in error.violations):
-                raise ConflictError(f"{kind} {key} is another one by now: {error}") from error
+                raise ConflictError(f"{kind} {key} was deleted and created again: {error}") from error
             if patch.get("metadata", {}).get("name", key.name) != key.name:
                 raise InvalidError(violations=(FieldViolation("metadata.name", "cannot be changed"),)) from error
             old = await self.get(kind, key)
@@ -69,19 +68,19 @@ class KubernetesStore:
         return _stripped(changed)
 
     async def apply(self, kind: Kind, obj: Object) -> Object:
-        """Server-side apply, which removes what our earlier writes gave to the spec, by whatever call they did."""
+        """Server-side apply, which also removes fields of the spec that our earlier writes set through other calls."""
         declared = {field: value for field, value in obj.items() if field != "status"}
         if version := await self._own(kind, obj):
             declared["metadata"] = {**obj["metadata"], "resourceVersion": version}
         try:
             return _stripped(await self._client.apply(kind, declared))
-        except (InvalidError, UnavailableError) as error:  # a list with a key twice is a 500 here
+        except (InvalidError, UnavailableError) as error:  # a duplicate key in a list is a 500 here
             raise self._in_our_words(error, kind, obj) from error
 
     async def _own(self, kind: Kind, obj: Object) -> str:
-        """Make the spec that is there our apply's own; returns the version to swap, if the caller swaps.
+        """Make our apply own the current spec. Returns the version to swap, if the caller swaps.
 
-        Others write meanwhile (statuses): what they changed is read again.
+        Retries when others write meanwhile, for instance a status.
         """
         metadata = obj["metadata"]
         namespace, name, expected = metadata.get("namespace", ""), metadata["name"], _version(obj)
@@ -89,7 +88,7 @@ class KubernetesStore:
             try:
                 known = await self._client.get(kind, namespace, name)
                 if expected not in {"", _version(known)}:
-                    return expected  # which the API server refuses in its words
+                    return expected  # the API server rejects it
                 if is_orphan(known):
                     known = await self._client.apply(kind, claim(known))
                 if (patch := take_over(known)) is not None:
@@ -117,8 +116,10 @@ class KubernetesStore:
         bookmarks: bool = False,
     ) -> AsyncGenerator[WatchEvent, None]:
         version = resource_version
-        if version and not version.isdecimal():  # which the API server calls its own failure
-            raise InvalidError(violations=(FieldViolation("resource_version", f"{version!r} is no version"),))
+        if version and not version.isdecimal():  # the API server would answer 500
+            raise InvalidError(
+                violations=(FieldViolation("resource_version", f"invalid resource version {version!r}"),)
+            )
         if not version:
             async for event in self._existing(kind, namespace, labels, fields):
                 version = event.resource_version
@@ -139,7 +140,7 @@ class KubernetesStore:
                     yield WatchEvent.of(cast("EventType", type_), _stripped(obj))
 
     async def _existing(self, kind: Kind, namespace: str, labels: str, fields: str) -> AsyncGenerator[WatchEvent, None]:
-        """Yield what is there, then a bookmark where to go on."""
+        """Yield all objects, then a bookmark to continue from."""
         token = ""
         while True:
             page = await self.list(kind, namespace, labels=labels, fields=fields, limit=_PAGE, token=token)
@@ -152,7 +153,7 @@ class KubernetesStore:
         yield WatchEvent.of("BOOKMARK", {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata})
 
     async def close(self) -> None:
-        """Nothing is held here: watches end with their callers."""
+        """Do nothing: watches end with their callers."""
 
     def _in_our_words(
         self,
@@ -174,6 +175,6 @@ def _version(obj: Object) -> str:
 
 
 def _stripped(obj: Object) -> Object:
-    """Return it without managedFields: long, and nobody's business above the store."""
+    """Return the object without managedFields, which are long and matter only to the store."""
     obj["metadata"].pop("managedFields", None)
     return obj

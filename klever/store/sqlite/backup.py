@@ -1,4 +1,4 @@
-"""Online backup: a consistent copy while the store is written to."""
+"""Online backup: a consistent copy of a store that is in use."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _BUSY_MS = 10_000
 
 
 def backup(database: Path, target: Path) -> None:
-    """Copy a store's file to `target`, durably, for this user alone (objects hold passwords of environments).
+    """Copy a store's file to `target`, durably, readable by this user only (objects can contain passwords).
 
-    What is there is replaced only when the copy is whole.
+    An existing target is replaced only when the copy is complete.
     """
     if not database.is_file():
-        raise NotFoundError(f"there is no store at {database}")
+        raise NotFoundError(f"no store found at {database}")
     partial = target.with_name(f".{target.name}.partial")
     try:
         source = apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READWRITE)

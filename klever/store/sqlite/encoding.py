@@ -1,4 +1,4 @@
-"""Objects as bytes. State is kept encoded: it takes a tenth of the memory, and nobody can change it from outside."""
+"""Objects as bytes. Encoded state takes a tenth of the memory, and no caller can modify it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ __all__ = ["MAX_BYTES", "Encoded", "copied", "decode", "encode", "is_deleting"]
 _DELETING = b'"deletionTimestamp"'
 
 MAX_BYTES = 1536 * 1024
-"""The largest object, as etcd's limit."""
+"""The largest object: etcd's limit."""
 
 
 def encode(obj: Object) -> bytes:
-    """Return an object as compact JSON. Raises `InvalidError` for what is no JSON, or too large."""
+    """Return an object as compact JSON. Raises `InvalidError` if it is not valid JSON or is too large."""
     try:
         data = orjson.dumps(obj)
     except TypeError as error:  # orjson's own errors are TypeErrors
-        raise InvalidError(f"the object is no JSON: {error}") from error
+        raise InvalidError(f"the object is not valid JSON: {error}") from error
     if len(data) > MAX_BYTES:
-        raise InvalidError(f"the object has {len(data)} bytes; {MAX_BYTES} are allowed", reason="TOO_LARGE")
+        raise InvalidError(f"the object has {len(data)} bytes; the limit is {MAX_BYTES}", reason="TOO_LARGE")
     return data
 
 
@@ -36,12 +36,12 @@ def decode(data: bytes) -> Object:
 
 
 def is_deleting(data: bytes) -> bool:
-    """Whether an object is being deleted; most are seen not to be without being decoded."""
+    """Whether an object is being deleted. Most objects need no decoding for this."""
     return _DELETING in data and deleting(decode(data))
 
 
 class Encoded(Sequence[Object]):
-    """Objects that are decoded when they are looked at, each time anew: every look gives the looker's own."""
+    """Objects that each access decodes anew, so that every caller gets its own copy."""
 
     def __init__(self, data: Sequence[bytes]) -> None:
         self._data = data
@@ -67,7 +67,7 @@ class Encoded(Sequence[Object]):
 
 
 def copied(obj: Object) -> Object:
-    """Return a private copy of what a caller passed in. Raises `InvalidError` as `encode` does."""
+    """Return a private copy of a caller's object. Raises `InvalidError` as `encode` does."""
     if not isinstance(obj, dict):
-        raise InvalidError(f"an object is needed, not {type(obj).__name__}")
+        raise InvalidError(f"expected an object, not {type(obj).__name__}")
     return decode(encode(obj))

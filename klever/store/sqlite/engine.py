@@ -1,10 +1,10 @@
 """The state of a store, owned by one event loop.
 
-Per kind there is what is committed and, beside it, the head: what is written but not yet durable. Writes are decided
-against the head, reads and watches see committed objects alone. Revisions are given out on the loop, without gaps.
-Everything that piles up while the writer thread is busy becomes the next transaction (group commit).
+Each kind has its committed objects and a head: writes that are not durable yet. Writes are decided against the head;
+reads and watches see committed objects only. The loop assigns revisions without gaps. All writes that arrive while the
+writer thread is busy form the next transaction (group commit).
 
-If a transaction fails, all that is not committed fails with it, because it was decided on a head that never came to be.
+If a transaction fails, all uncommitted writes fail with it, because they were decided against a head that was lost.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from klever.store.sqlite.writer import Removal
 __all__ = ["Address", "Commit", "Engine", "Observer", "Table"]
 
 Address = tuple[str, str]
-"""Namespace and name: a plain tuple, as dataclasses are slow keys."""
+"""Namespace and name. A plain tuple, because dataclasses are slow dictionary keys."""
 
 Observer = Callable[[Kind, Change], None]
 
@@ -32,7 +32,7 @@ MAX_PENDING_BYTES = 256 << 20
 
 
 class Commit:
-    """A transaction to come: many wait for it, any of them may be cancelled."""
+    """A future transaction. Many callers can wait for it, and each of them may be cancelled."""
 
     def __init__(self) -> None:
         self._waiters: list[asyncio.Future[None]] = []
@@ -40,7 +40,7 @@ class Commit:
         self._error: KleverError | None = None
 
     async def wait(self) -> None:
-        """Return when it is durable. Raises what went wrong (`ExhaustedError`, `UnavailableError`)."""
+        """Return when it is durable. Raises `ExhaustedError` or `UnavailableError` if it fails."""
         if not self._finished:
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
@@ -57,7 +57,7 @@ class Commit:
 
 
 class Pending(NamedTuple):
-    """The head of one object: `row` is None where it is deleted."""
+    """The head of one object: `row` is None if it is deleted."""
 
     row: Row | None
     revision: int
@@ -77,7 +77,7 @@ class Table:
         self._changed = asyncio.Event()
 
     def current(self, address: Address) -> tuple[Row | None, Commit | None]:
-        """Return an object as the next write finds it, and the commit it waits for, if any."""
+        """Return an object as the next write sees it, and the commit that it waits for, if any."""
         pending = self.head.get(address)
         return (pending.row, pending.commit) if pending else (self.rows.get(address), None)
 
@@ -90,7 +90,7 @@ class Table:
         return self._snapshot[bisect_left(self._addresses, (namespace, "")) : self._end(namespace)]
 
     def holds_any(self, namespace: str) -> bool:
-        """Whether there is any object in a namespace, committed or about to be."""
+        """Whether a namespace has any object, committed or not."""
         committed = bisect_left(self._addresses, (namespace, "")) < self._end(namespace)
         return committed or any(address[0] == namespace for address in self.head)
 
@@ -121,7 +121,7 @@ class Table:
 
 
 class Engine:
-    """All tables, and the transactions that are on their way. `submit` hands a batch to the writer."""
+    """All tables and the pending transactions. `submit` hands a batch to the writer."""
 
     def __init__(
         self,
@@ -133,7 +133,7 @@ class Engine:
         self.revision = revision
         """The last committed revision."""
         self.observers: list[Observer] = []
-        """Told of each committed change, in order; they must not raise."""
+        """Callbacks for each committed change, in order. They must not raise."""
         self._submit = submit
         self._next = revision + 1
         self._loop = asyncio.get_running_loop()
@@ -147,15 +147,15 @@ class Engine:
 
     @property
     def next_revision(self) -> int:
-        """The revision that the next write gets: it stands in the object, so the writer must know it before."""
+        """The revision of the next write. The object contains it, so the caller needs it before the write."""
         return self._next
 
     def write(self, table: Table, row: Row, change: Change) -> Commit:
-        """Make a change the head of its object; of a deletion `row` is what goes. It counts when the commit is done."""
+        """Make a change the head of its object; a deletion passes the last row. The commit makes it durable."""
         if self._closed:
             raise UnavailableError("the store is closed", reason="STORE_CLOSED")
         if len(self._queued) >= MAX_PENDING or self._queued_bytes > MAX_PENDING_BYTES:
-            raise ExhaustedError("too many writes wait for the disk: try again later", reason="WRITE_QUEUE_FULL")
+            raise ExhaustedError("too many writes are waiting for the disk: try again later", reason="WRITE_QUEUE_FULL")
         if self._flying_commit is None:
             self._kick_soon()
         self._next += 1
@@ -167,7 +167,7 @@ class Engine:
         return self._queued_commit
 
     def written(self, error: KleverError | None) -> None:
-        """Take the writer's answer to the batch that is under way."""
+        """Handle the writer's result for the current batch."""
         batch, commit = self._flying, self._flying_commit
         self._flying, self._flying_commit = [], None
         if error is None:
@@ -176,10 +176,10 @@ class Engine:
             self._abandon(error)
         if commit is not None:
             commit.finish(error)
-        self._kick_soon()  # those who were waiting run first, and what they write next still joins the batch
+        self._kick_soon()  # waiting callers run first, and their next writes still join the batch
 
     async def close(self) -> None:
-        """Refuse further writes, finish those under way and end the watches."""
+        """Reject further writes, finish the pending ones and end the watches."""
         self._closed = True
         for commit in (self._flying_commit, self._queued_commit if self._queued else None):
             if commit is not None:

@@ -30,7 +30,7 @@ async def expire_events(engine: Engine, remover: Remover, clock: Callable[[], da
         try:
             await _sweep(engine, remover, clock() - _LIFE)
         except KleverError as error:
-            log.warning("old Events were not dropped, it is tried again: %s", error)
+            log.warning("failed to drop old Events, will retry: %s", error)
         await asyncio.sleep(_SWEEP_SECONDS)
 
 
@@ -42,13 +42,13 @@ async def _sweep(engine: Engine, remover: Remover, before: datetime) -> None:
             try:
                 await remover.delete(EVENT, Key(row.namespace, row.name), version)
             except (NotFoundError, ConflictError):
-                log.debug("Event %s/%s was dropped or seen again meanwhile", row.namespace, row.name)
+                log.debug("Event %s/%s was dropped or updated meanwhile", row.namespace, row.name)
         if number % _CHUNK == 0:
             await asyncio.sleep(0)
 
 
 def _last_seen(last: object, created: str) -> datetime:
-    """An Event's fields are as its writer left them: a time that is none counts as none."""
+    """Return when an Event was last seen. Its writer may have left an invalid time, which counts as absent."""
     try:
         return parse_time(str(last or created))
     except (ValueError, OverflowError):

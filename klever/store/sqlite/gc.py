@@ -1,8 +1,8 @@
-"""Deletes what has no owner left, and empties namespaces that are being deleted.
+"""Deletes objects whose owners are all gone, and empties namespaces that are being deleted.
 
-As Kubernetes' garbage collector (pkg/controller/garbagecollector) an owner is looked for where its reference says,
-beside the dependent or in no namespace, and must have the uid; one of a kind that the store does not hold counts as
-being there, because nobody can tell. References to owners that are gone stay as long as another one is there.
+As in Kubernetes (pkg/controller/garbagecollector), an owner is in the dependent's namespace or cluster-scoped, and its
+uid must match. An owner of a kind that the store does not keep counts as existing, because the store cannot know.
+References to deleted owners stay while another owner exists.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ __all__ = ["Collector", "Remover"]
 log = logging.getLogger(__name__)
 
 _CHUNK = 500
-"""Deletions at once: they share transactions."""
+"""How many deletions run at once. They share transactions."""
 
 _RETRY_SECONDS = 1.0
 
 
 class Remover(Protocol):
-    """How the collector writes."""
+    """The writes that the collector needs."""
 
     async def delete(self, kind: Kind, key: Key, preconditions: dict[str, str]) -> None:
-        """Delete an object; `ConflictError` if it has not the `uid` of the preconditions."""
+        """Delete an object; `ConflictError` if its `uid` is not that of the preconditions."""
 
     async def release(self, key: Key) -> None:
         """Drop a namespace that is empty."""
 
 
 class Collector:
-    """Learns of each commit and does what follows, in `run`."""
+    """Observes each commit, and deletes dependents in `run`."""
 
     def __init__(self, engine: Engine, remover: Remover) -> None:
         self._engine = engine
@@ -65,7 +65,7 @@ class Collector:
             try:
                 await self._collect()
             except KleverError as error:
-                log.warning("collection failed, it is tried again: %s", error)
+                log.warning("garbage collection failed, will retry: %s", error)
                 await asyncio.sleep(_RETRY_SECONDS)
                 self._work.set()
 
@@ -126,7 +126,7 @@ class Collector:
         return any(table.holds_any(namespace) for table in self._engine.tables.values())
 
     async def _delete(self, nodes: Iterable[Node]) -> None:
-        """Delete what is not being deleted already. What fails stays a suspect."""
+        """Delete the objects that are not being deleted already. Those that fail stay suspects."""
         results = await asyncio.gather(*map(self._delete_one, nodes), return_exceptions=True)
         for error in results:
             if error is not None:
@@ -140,7 +140,7 @@ class Collector:
         try:
             await self._remover.delete(node.kind, Key(node.namespace, node.name), {"uid": uid})
         except (NotFoundError, ConflictError):
-            log.debug("%s %s/%s was quicker", node.kind, node.namespace, node.name)
+            log.debug("%s %s/%s was changed meanwhile", node.kind, node.namespace, node.name)
         except KleverError:
             self._suspects.add(node)
             raise

@@ -1,7 +1,7 @@
-"""The recent changes of one kind, in order: what watches read.
+"""The recent changes of one kind, in order. Watches read them.
 
-There are no queues per watcher: a watcher is a place in this history, and one that is too slow finds that its place is
-gone. So memory is bounded whatever the watchers do.
+Watchers have no queues: a watcher is a place in this history, and a watcher that is too slow finds that its place is
+gone. Memory is therefore bounded, whatever the watchers do.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MAX_BYTES = 32 << 20
 
 
 class Change(NamedTuple):
-    """One committed change. `old` and `new` are encoded objects; of a deletion `new` is the last state."""
+    """One committed change. `old` and `new` are encoded objects; for a deletion, `new` is the last state."""
 
     namespace: str
     name: str
@@ -34,9 +34,9 @@ class Change(NamedTuple):
 
 
 class History:
-    """Changes are numbered without gaps, so that a place is found by arithmetic.
+    """Changes are numbered without gaps, so that arithmetic finds a place.
 
-    `complete_from` is the revision after which no change is missing.
+    No change after the revision `complete_from` is missing.
     """
 
     def __init__(self, revision: int, max_changes: int = MAX_CHANGES, max_bytes: int = MAX_BYTES) -> None:
@@ -67,7 +67,7 @@ class History:
         return self._dropped + bisect_right(self._changes, revision, key=lambda change: change.revision)
 
     def read(self, place: int, max_changes: int, max_bytes: int) -> list[Change]:
-        """Return changes from a place on: at least one if there is one, then within the bounds.
+        """Return the changes from a place: at least one if any exists, then up to the bounds.
 
         Raises `ExpiredError` if the place is gone.
         """
@@ -84,7 +84,7 @@ class History:
         return chunk
 
     def _trim(self) -> None:
-        """Drop the older part: a quarter at once, as dropping from a list's head costs its length."""
+        """Drop the oldest quarter at once, because removing from a list's head costs its length."""
         count = 0
         while len(self._changes) - count > self._max_changes * 3 // 4 or self._bytes > self._max_bytes * 3 // 4:
             self._bytes -= self._changes[count].size

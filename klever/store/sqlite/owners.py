@@ -1,4 +1,4 @@
-"""Who depends on whom: an index of the owner references of all stored objects."""
+"""An index of the owner references of all stored objects."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Owners:
         self._dependents: dict[str, set[Node]] = {}
 
     def learn(self, node: Node, data: bytes) -> bool:
-        """Take in an object as it is now; returns True if it has owners, and others than before."""
+        """Index an object's current state. Return True if it has owners and they have changed."""
         owners = _references(data) if _MARK in data else ()
         if owners == self._owners.get(node, ()):
             return False
@@ -57,7 +57,7 @@ class Owners:
         return self._owners.get(node, ())
 
     def dependents(self, data: bytes) -> set[Node]:
-        """Return who depends on an object."""
+        """Return the dependents of an object."""
         return self._dependents.get(decode(data)["metadata"]["uid"], set()) if self._dependents else set()
 
 

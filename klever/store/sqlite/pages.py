@@ -23,12 +23,12 @@ _KEPT = 100
 _CHUNK = 500
 
 Question = tuple[Kind, str, str, str]
-"""What is listed: kind, namespace, labels, fields."""
+"""The parameters of a list: kind, namespace, labels, fields."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """What of a list is still to be told: `rows` from `start` on, as they were at `revision`."""
+    """The rest of a list: `rows` from `start` on, as they were at `revision`."""
 
     question: Question
     rows: tuple[Row, ...]
@@ -38,7 +38,7 @@ class Rest:
 
 
 class Pages:
-    """The lists that have further pages. Rows are references: pinning them costs little."""
+    """The lists that have further pages. They share their rows with the table, so pinning them costs little."""
 
     def __init__(self) -> None:
         self._pinned: OrderedDict[str, Rest] = OrderedDict()
@@ -55,9 +55,9 @@ class Pages:
         return Page(items, str(rest.revision), token)
 
     def find(self, token: str, question: Question) -> Rest:
-        """Return what a token pins; it stays good, a page may be asked for again.
+        """Return the rest that a token pins. The token stays valid: a client may ask for a page again.
 
-        Raises `ExpiredError`, and `InvalidError` if it was given for another list.
+        Raises `ExpiredError`, or `InvalidError` if the token belongs to another list.
         """
         rest = self._pinned.get(token)
         if rest is None or rest.until < time.monotonic():

@@ -1,8 +1,8 @@
-"""The database file: its tables, their versions, how it is opened.
+"""The database file: its tables and their versions, and how it is opened.
 
-`id` is the revision that created the object, as etcd's create_revision: new rows are appended at the right edge of the
-tree, one page per commit. Names are unique because the engine, which owns the state, makes them so: an index would be
-a second page.
+`id` is the revision that created the object, like etcd's create_revision: new rows are appended at the right edge of
+the tree, one page per commit. The engine, which owns the state, keeps names unique: an index would cost a second page
+per commit.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["Row", "check_not_lost", "connect", "failure", "lock", "prepare", "re
 log = logging.getLogger(__name__)
 
 APPLICATION_ID = 0x4B4C5652
-"""Says `KLVR` in the file's header."""
+"""`KLVR` in the file's header."""
 
 MIGRATIONS: tuple[str, ...] = (
     """
@@ -33,15 +33,15 @@ MIGRATIONS: tuple[str, ...] = (
         kind TEXT NOT NULL,        -- plural.group
         namespace TEXT NOT NULL,
         name TEXT NOT NULL,
-        revision INTEGER NOT NULL, -- that wrote it last
+        revision INTEGER NOT NULL, -- of the last write
         data BLOB NOT NULL,        -- the object as JSON
-        applied BLOB NOT NULL      -- what the last apply named of its metadata, as JSON; empty without one
+        applied BLOB NOT NULL      -- the metadata that the last apply named, as JSON; empty without an apply
     );
-    CREATE TABLE head (revision INTEGER NOT NULL);  -- of the last deletion: rows do not tell of it
+    CREATE TABLE head (revision INTEGER NOT NULL);  -- of the last deletion, which no row records
     INSERT INTO head VALUES (0);
     """,
 )
-"""Step n leads from schema version n to n + 1; the version is the file's `user_version`."""
+"""Step n migrates from schema version n to n + 1. The version is the file's `user_version`."""
 
 SYNCHRONOUS = "FULL"
 """NORMAL would lose acknowledged writes at a power cut."""
@@ -49,7 +49,7 @@ SYNCHRONOUS = "FULL"
 BUSY_MS = 2_000
 
 SMALLEST = 512
-"""Bytes of the smallest database; SQLite takes any smaller file for a new one."""
+"""The size of the smallest database in bytes. SQLite takes any smaller file for a new one."""
 
 
 class Row(NamedTuple):
@@ -65,7 +65,7 @@ class Row(NamedTuple):
 
 
 def check_not_lost(path: Path) -> None:
-    """Raise `IntegrityError` if a store was at `path` and is gone: a new one must not take its place unnoticed."""
+    """Raise `IntegrityError` if `path` had a store that is gone: a new store must not replace it silently."""
     if path.exists():
         if path.stat().st_size < SMALLEST:
             raise IntegrityError(
@@ -81,7 +81,7 @@ def check_not_lost(path: Path) -> None:
 
 
 def connect(path: Path) -> apsw.Connection:
-    """Open a database file for durable, write-ahead work; made if it is missing."""
+    """Open a database file with a durable write-ahead log. Create it if it is missing."""
     connection = apsw.Connection(str(path))
     connection.set_busy_timeout(BUSY_MS)
     for pragma in ("journal_mode = WAL", f"synchronous = {SYNCHRONOUS}", "wal_autocheckpoint = 0"):
@@ -90,9 +90,9 @@ def connect(path: Path) -> apsw.Connection:
 
 
 def prepare(connection: apsw.Connection, path: Path) -> None:
-    """Bring a database to our schema version.
+    """Migrate a database to the current schema version.
 
-    Raises `FailedPreconditionError` if it is newer than this Klever, `IntegrityError` if it is another program's.
+    Raises `FailedPreconditionError` if it is newer than this Klever, `IntegrityError` if another program wrote it.
     """
     version = int(connection.pragma("user_version"))
     if version > len(MIGRATIONS):
@@ -103,7 +103,7 @@ def prepare(connection: apsw.Connection, path: Path) -> None:
     if int(connection.pragma("application_id")) != APPLICATION_ID and (version or _tables(connection)):
         raise IntegrityError(f"{path} is not a Klever store: another program wrote it", reason="NOT_A_STORE")
     for number in range(version, len(MIGRATIONS)):
-        log.info("%s: schema version %d becomes %d", path, number, number + 1)
+        log.info("%s: migrating schema version %d to %d", path, number, number + 1)
         with connection:
             connection.execute(MIGRATIONS[number])
             connection.pragma("application_id", APPLICATION_ID)
@@ -117,15 +117,15 @@ def rows(connection: apsw.Connection) -> Iterator[Row]:
 
 
 def revision(connection: apsw.Connection) -> int:
-    """Return the last revision that was given out; 1 before the first, as watches take 0 for none."""
+    """Return the last assigned revision. It starts at 1, because 0 means "no version" to a watch."""
     query = "SELECT max(1, (SELECT revision FROM head), (SELECT coalesce(max(revision), 1) FROM objects))"
     return int(connection.execute(query).get)
 
 
 def lock(path: Path) -> int:
-    """Lock the database for this process and return the lock file's descriptor, which holds it until it is closed.
+    """Lock the database for this process. Return the lock file's descriptor; closing it releases the lock.
 
-    Raises `FailedPreconditionError` if another process has it.
+    Raises `FailedPreconditionError` if another process holds the lock.
     """
     descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -142,7 +142,7 @@ def lock(path: Path) -> int:
 
 
 def failure(error: apsw.Error | OSError, path: Path) -> KleverError:
-    """Say what SQLite's error means for us."""
+    """Return the Klever error for an error of SQLite."""
     if _no_space(error):
         return ExhaustedError(f"the disk is full: {path} cannot grow", reason="DISK_FULL")
     if isinstance(error, apsw.NotADBError | apsw.CorruptError):

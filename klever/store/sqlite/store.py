@@ -1,4 +1,4 @@
-"""The store itself: the contract's calls over the engine."""
+"""The store: the contract's calls on top of the engine."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from klever.store.sqlite.writes import Writes, not_found
 __all__ = ["SqliteStore"]
 
 _FULL_COLLECTIONS = 200
-"""One for so many of the middle generation; Python's default is 10."""
+"""Full collections per collections of the middle generation; Python's default is 10."""
 
 
 class SqliteStore:
-    """Opened by `open`, which takes the database for this process alone."""
+    """Created by `open`, which locks the database for this process."""
 
     def __init__(self, engine: Engine, writer: Writer, writes: Writes, held: int, tasks: list[asyncio.Task[None]]):
         self._engine = engine
@@ -55,7 +55,7 @@ class SqliteStore:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         kinds: Iterable[Kind] = KINDS,
     ) -> SqliteStore:
-        """Open the store of these kinds, or make it.
+        """Open the store of these kinds. Create it if it is missing.
 
         Raises `FailedPreconditionError` (in use, or newer), `IntegrityError`, `ExhaustedError`.
         """
@@ -72,7 +72,7 @@ class SqliteStore:
             asyncio.create_task(expire_events(engine, writes, clock), name="store expiry"),
             asyncio.create_task(heartbeat(engine), name="store heartbeat"),
         ]
-        # What is kept is in no cycles, but looking at all of it stops everything: 20 ms for 20,000 objects.
+        # Stored objects have no cycles, but a full collection visits them all: 20 ms for 20,000 objects.
         gc.freeze()
         young, middle, _ = gc.get_threshold()
         gc.set_threshold(young, middle, _FULL_COLLECTIONS)
@@ -134,7 +134,7 @@ class SqliteStore:
         if not isinstance(obj, dict):
             raise InvalidError(f"expected an object, not {type(obj).__name__}")
         new = dict(obj)
-        meta.check_envelope(kind, new)  # which makes new metadata
+        meta.check_envelope(kind, new)  # it replaces the metadata
         return await self._writes.create(kind, new)
 
     async def patch(
@@ -173,7 +173,7 @@ class SqliteStore:
             try:
                 return await self._writes.create(kind, copied(given), named)
             except AlreadyExistsError:
-                continue  # somebody was quicker: change that one
+                continue  # another caller created it: update that object
 
     async def delete(self, kind: Kind, key: Key, *, uid: str = "", resource_version: str = "") -> None:
         await self._writes.delete(kind, key, {"uid": uid, "resourceVersion": resource_version})
@@ -192,7 +192,7 @@ def _read(path: Path) -> tuple[apsw.Connection, list[Row], int]:
 def _start(
     connection: apsw.Connection, path: Path, kinds: Iterable[Kind], stored: list[Row], last: int
 ) -> tuple[Engine, Writer]:
-    """Make the engine and the thread that writes for it, which answers on this loop."""
+    """Start the engine and its writer thread, which reports to this loop."""
     loop = asyncio.get_running_loop()
     by_kind: dict[str, list[Row]] = {}
     for row in stored:
@@ -209,6 +209,6 @@ def _start(
 
 
 def _with_status(obj: Object, source: Object) -> Object:
-    """Return an object with the status of another one, or without if that has none."""
+    """Return an object with the status of `source`, or without a status if `source` has none."""
     new = {field: value for field, value in obj.items() if field != "status"}
     return new | {"status": source["status"]} if "status" in source else new

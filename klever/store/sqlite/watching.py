@@ -1,4 +1,4 @@
-"""Watches: a place in a kind's history, read in chunks."""
+"""Watches. Each is a place in a kind's history and reads it in chunks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _HEARTBEAT_SECONDS = 5.0
 
 
 async def existing(table: Table, namespace: str, selector: Selector) -> AsyncIterator[WatchEvent]:
-    """Yield what is there at the first step, as ADDED."""
+    """Yield the objects that exist at the first step, as ADDED."""
     for number, row in enumerate(table.snapshot(namespace), 1):
         obj = decode(row.data)
         if selector.matches(obj):
@@ -36,7 +36,7 @@ async def existing(table: Table, namespace: str, selector: Selector) -> AsyncIte
 def event_position(engine: Engine, table: Table, version: str) -> int:
     """Return the place after a resource version.
 
-    Raises `ExpiredError` for one that is too old, or from a future that a restored backup knows nothing of.
+    Raises `ExpiredError` for a version that is too old, or newer than the store (after a backup was restored).
     """
     if not version.isdecimal():
         raise InvalidError(violations=(FieldViolation("resource_version", f"invalid resource version {version!r}"),))
@@ -50,7 +50,7 @@ async def following(
 ) -> AsyncIterator[WatchEvent]:
     """Yield changes from a place on. Ends with `ExpiredError`, or `UnavailableError` when the store is closed.
 
-    Who hears nothing for the time of a bookmark gets one, though others' changes go on: its place must not grow old.
+    A watcher whose selectors match nothing for a while gets a bookmark, so that its place does not become too old.
     """
     told, seen = time.monotonic(), 0
     while True:
@@ -68,14 +68,14 @@ async def following(
         if place == table.history.end:
             await table.changed()
         else:
-            await asyncio.sleep(0)  # who catches up with much lets others work in between
+            await asyncio.sleep(0)  # a watcher with much to catch up lets others run
         if bookmarks and time.monotonic() - told >= _BOOKMARK_SECONDS:
             yield bookmark(table.kind, engine.revision if table.history.end == place else seen)
             told = time.monotonic()
 
 
 async def heartbeat(engine: Engine) -> None:
-    """Wake all who follow now and then, until cancelled: one that has heard nothing for long is due a bookmark."""
+    """Wake all watchers regularly until cancelled: a watcher that had no change for long is due a bookmark."""
     while True:
         await asyncio.sleep(_HEARTBEAT_SECONDS)
         for table in engine.tables.values():

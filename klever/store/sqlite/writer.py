@@ -1,4 +1,4 @@
-"""The thread that owns the database connection: one batch, one transaction, one answer."""
+"""The thread that owns the database connection: one batch, one transaction, one result."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ log = logging.getLogger(__name__)
 
 CHECKPOINT_PAGES = 1_000
 LIMIT_PAGES = 4 * CHECKPOINT_PAGES
-"""Above it the writer itself waits for a checkpoint: a log that is always being written to never ends by itself."""
+"""Above this size the writer waits for a checkpoint, because constant writes would keep the log from being reset."""
 
 MAX_ROWS = 1_000
-"""In one statement: SQLite binds at most 32,766 values."""
+"""Rows per statement: SQLite binds at most 32,766 values."""
 
 
 class Removal:
-    """The row of a deleted object: gone at `revision`."""
+    """The row of an object that was deleted at `revision`."""
 
     __slots__ = ("id", "revision")
 
@@ -38,7 +38,7 @@ class Removal:
 
 
 class Writer:
-    """Writes batches in the order of `submit` and calls `done` on its own thread after each, with what went wrong."""
+    """Writes batches in the order of `submit`. After each, its thread calls `done` with the error, if any."""
 
     def __init__(self, connection: apsw.Connection, path: Path, done: Callable[[KleverError | None], None]) -> None:
         self._connection = connection
@@ -60,7 +60,7 @@ class Writer:
         self._batches.put(batch)
 
     def close(self) -> None:
-        """Write what was submitted, then end the threads and close the connection."""
+        """Write the submitted batches, then end the threads and close the connection."""
         self._batches.put(None)
         for thread in self._threads:
             thread.join()
@@ -82,10 +82,10 @@ class Writer:
     def _commit(self, batch: Sequence[Row | Removal]) -> None:
         """Write a batch durably, or not at all.
 
-        Each call into SQLite gives up the interpreter lock and must win it back from the event loop, so there are as
-        few as can be: in the common case a single statement, which is its own transaction.
+        Each call into SQLite releases the interpreter lock and must regain it from the event loop. Calls are therefore
+        few: the common case is a single statement, which is its own transaction.
         """
-        last = {item.id: item for item in batch}  # of several writes of one object the last one counts
+        last = {item.id: item for item in batch}  # the last write of an object wins
         kept = [item for item in last.values() if isinstance(item, Row)]
         removed = [item for item in last.values() if isinstance(item, Removal)]
         if not removed and len(kept) <= MAX_ROWS:
@@ -117,7 +117,7 @@ class Writer:
         self._copy_log(self._connection)
 
     def _checkpoint(self) -> None:
-        """Copy the log into the database beside the writer, which goes on meanwhile."""
+        """Copy the log into the database while the writer continues."""
         while self._checkpoints.get():
             try:
                 with closing(connect(self._path)) as connection:

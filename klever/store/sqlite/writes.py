@@ -1,4 +1,4 @@
-"""Writes: each is decided against the head, in one step of the loop, and answered when it is durable."""
+"""Writes. Each is decided against the head in one step of the loop, and returns when it is durable."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ __all__ = ["Decide", "Writes", "not_found"]
 T = TypeVar("T")
 
 Decide = Callable[[Object, Row], Object]
-"""From the object as it is, and its row, to the object as it shall be; changes neither; raises to refuse."""
+"""Maps the current object and its row to the new object. It modifies neither, and raises to reject the write."""
 
 
 class Found(NamedTuple):
-    """An object as a write finds it; `commit` is what it waits for, if it is not durable yet."""
+    """An object as a write finds it. `commit` is the transaction that it waits for, if it is not durable yet."""
 
     object: Object
     row: Row
@@ -39,7 +39,7 @@ class Found(NamedTuple):
 
 
 class Writes:
-    """What the contract's writing calls have in common."""
+    """The common part of the contract's writing calls."""
 
     def __init__(self, engine: Engine, admission: Admission, clock: Callable[[], datetime]) -> None:
         self._engine = engine
@@ -47,9 +47,9 @@ class Writes:
         self._clock = clock
 
     async def create(self, kind: Kind, new: Object, applied: bytes = b"") -> Object:
-        """Store a new object. `new` and its metadata are the callee's, what is in them is not.
+        """Store a new object. May modify `new` and its metadata, but not the values in them.
 
-        `applied` is what an apply named, for the next one.
+        `applied` is what an apply named, for the next apply.
         """
         meta.begin(kind, new, self._clock())
         _refuse(tuple(meta.violations(kind, new)))
@@ -62,7 +62,7 @@ class Writes:
         existing, commit = table.current(address)
         if existing is not None:
             await _durable(commit)
-            raise AlreadyExistsError(f"{kind.kind} {Key(*address)} exists already")
+            raise AlreadyExistsError(f"{kind.kind} {Key(*address)} already exists")
         number = self._engine.next_revision
         stored = _versioned(admitted, number)
         data = encode(stored)
@@ -78,7 +78,7 @@ class Writes:
         subresource: Literal["", "status"] = "",
         applied: bytes | None = None,
     ) -> Object:
-        """Change an object, or drop it if that takes the last finalizer from one that is being deleted."""
+        """Change an object. Drop it if it is being deleted and the change removes its last finalizer."""
 
         def checked(old: Object, row: Row) -> Object:
             return self._checked(kind, old, decide(old, row), subresource)
@@ -93,7 +93,7 @@ class Writes:
         return await self._put(table, row, new, row.applied if applied is None else applied)
 
     async def delete(self, kind: Kind, key: Key, preconditions: dict[str, str]) -> None:
-        """Drop an object, or mark it where finalizers hold it; a namespace is always marked, its content holds it."""
+        """Drop an object, or mark it if it has finalizers. A namespace is always marked: it may have content."""
 
         def marked(old: Object, _row: Row) -> Object | None:
             meta.check_preconditions(f"{kind.kind} {key}", preconditions, old)
@@ -115,15 +115,15 @@ class Writes:
             await self._put(table, row, new, row.applied)
 
     async def release(self, key: Key) -> None:
-        """Drop a namespace that is empty, being deleted and held by no finalizer."""
+        """Drop a namespace that is being deleted, empty and without finalizers."""
         _, (old, row, _) = await self._decided(NAMESPACE, key, lambda _old, _row: None)
         if meta.deleting(old) and not old["metadata"].get("finalizers"):
             await self._drop(self._engine.tables[NAMESPACE], row, old)
 
     async def _decided(self, kind: Kind, key: Key, decide: Callable[[Object, Row], T]) -> tuple[T, Found]:
-        """Return what `decide` says to the object as the head has it, to be written without any further await.
+        """Return the result of `decide` on the object in the head. The caller must write it without another await.
 
-        A refusal that rests on a write that is not durable yet waits for it: it may never come to be.
+        A rejection based on a write that is not durable yet waits for it, because that write may still fail.
         """
         while True:
             row, commit = self._engine.tables[kind].current((key.namespace, key.name))
@@ -148,19 +148,19 @@ class Writes:
             new["metadata"] = old["metadata"]
         new = self._admission.admit(kind, new, old, subresource)
         if subresource == "":
-            meta.carry_over(kind, old, new)  # after the defaults: they are no change of the spec
+            meta.carry_over(kind, old, new)  # after the defaults, which do not count as a change of the spec
             _refuse(tuple(meta.violations(kind, new, old)))
         return new
 
     async def _check_namespace(self, kind: Kind, namespace: str) -> None:
         row, _ = self._engine.tables[NAMESPACE].current(("", namespace))
         if row is not None and not is_deleting(row.data):
-            return  # nearly always, and seen without decoding it; a refusal may have to wait for a commit
+            return  # the common case, found without decoding; a rejection may have to wait for a commit
 
         def refuse(found: Object, _row: Row) -> None:
             if meta.deleting(found):
                 raise PermissionDeniedError(
-                    f"namespace {namespace} is being deleted: no {kind.kind} can be created in it",
+                    f"namespace {namespace} is being deleted: cannot create a {kind.kind} in it",
                     reason="NAMESPACE_TERMINATING",
                 )
 

@@ -1,6 +1,6 @@
-"""Validation and defaults by the generated CRDs, as the API server does them: prune, default, check, CEL rules.
+"""Validation and defaults from the generated CRDs, as in the API server: prune, default, check, CEL rules.
 
-Messages and field paths follow Kubernetes; a corpus of good and bad objects holds both stores to the same verdicts.
+Messages and field paths follow Kubernetes. A corpus of valid and invalid objects tests that both stores agree.
 """
 
 from klever.store.validation.admission import SchemaAdmission

@@ -19,7 +19,7 @@ _ENVELOPE = ("apiVersion", "kind", "metadata")
 
 
 class _Nodes(NamedTuple):
-    """A kind's schema, and it without the part that a writer does not change."""
+    """A kind's schema, whole and without the part that a writer does not change."""
 
     whole: Node
     without_status: Node
@@ -27,7 +27,7 @@ class _Nodes(NamedTuple):
 
 
 class SchemaAdmission:
-    """Admits an object of ours by its CRD; objects of other kinds pass as they are."""
+    """Admits an object by the CRD of its kind. Objects of kinds without a CRD pass unchanged."""
 
     def admit(self, kind: Kind, new: Object, old: Object | None, subresource: Subresource) -> Object:
         nodes = _nodes(kind)
@@ -44,7 +44,7 @@ class SchemaAdmission:
 
 
 def _faults(node: Node, new: Object, old: Object | None) -> list[FieldViolation]:
-    """Rules are evaluated only where they can be: they may rely on types, and on what their cost was reckoned by."""
+    """Return the faults of an object. CEL rules run only on valid types and sizes, which they rely on."""
     faults = check(node, new, "")
     if not any(isinstance(fault, BlockingFault) for fault in faults):
         faults.extend(check_rules(node, new, old, ""))

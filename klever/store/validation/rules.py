@@ -1,4 +1,4 @@
-"""CEL rules (x-kubernetes-validations). Anything but true is a failure; a rule with oldSelf runs on updates only."""
+"""CEL rules (x-kubernetes-validations). Any result but true is a failure. A rule with oldSelf runs on updates only."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LITERAL_MATCH: Final = re.compile(r"([\w.]+)\.matches\(r?'([^']*)'\)")
 
 
 def check_rules(node: Node, value: Any, old: Any, path: str) -> Iterator[FieldViolation]:
-    """Yield the rules that do not hold, here and below; `old` is None where there was nothing."""
+    """Yield the failed rules of a value and everything below it. `old` is None if there was no value."""
     rules = node.rules_when_new if old is None else node.rules
     if rules and not _holds(rules.together, value, old):
         for rule in rules.each:
@@ -39,7 +39,7 @@ def check_rules(node: Node, value: Any, old: Any, path: str) -> Iterator[FieldVi
 
 
 def _items(node: Node, keys: list[str], value: list[Any], old: Any, path: str) -> Iterator[FieldViolation]:
-    """Correlate a map list's items by their keys; items of other lists have no old value."""
+    """Match the items of a map list by their keys. Items of other lists have no old value."""
     before: dict[tuple[str, ...], Any] = {}
     if keys and isinstance(old, list):
         before = {tuple(repr(o.get(k)) for k in keys): o for o in old}
@@ -66,7 +66,7 @@ def _environment() -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Program:
-    """A compiled rule, its literal patterns, and the lists of numbers that it sums up."""
+    """A compiled rule, its literal patterns, and the lists of numbers that it sums."""
 
     rule: Any
     patterns: list[Callable[[str], Any]]
@@ -77,9 +77,9 @@ class _Program:
 def _program(rule: str) -> _Program:
     """Compile a rule: `x.matches('…')` becomes `x in matching0`, and `list.sum()` becomes `sum0`.
 
-    The CEL library compiles a literal pattern anew for each value, and blocks all threads meanwhile: the names of 1,024
-    environment variables took 300 ms. It has no `sum`, which Kubernetes adds. Functions of ours in their place would
-    leak: it never frees their arguments.
+    The CEL library compiles a literal pattern again for each value and blocks all threads meanwhile: the names of 1,024
+    environment variables took 300 ms. It lacks `sum`, which Kubernetes adds. Custom functions would leak: the library
+    never frees their arguments.
     """
     texts = [match[2] for match in _LITERAL_MATCH.finditer(rule)]
     numbers = iter(range(_MOST))
@@ -93,7 +93,7 @@ def _program(rule: str) -> _Program:
 
 
 def _start(rule: str, end: int) -> int:
-    """Return where the expression begins that ends at `end`: names, dots, and calls with their arguments."""
+    """Return the start of the expression that ends at `end`: names, dots, and calls with their arguments."""
     depth, start = 0, end
     while start and (depth or rule[start - 1] in ")]" or _NAME.match(rule[start - 1])):
         start -= 1
@@ -102,7 +102,7 @@ def _start(rule: str, end: int) -> int:
 
 
 def _matcher(pattern: str) -> Callable[[str], Any]:
-    """Compile a pattern of RE2, in which every `$` is an anchor at the end of the text."""
+    """Compile an RE2 pattern, in which every `$` is an anchor at the end of the text."""
     compiled = re.compile(pattern.replace("$", r"\Z"))
     return compiled.match if pattern.startswith("^") else compiled.search
 

@@ -1,4 +1,4 @@
-"""The structural schemas of our kinds, from the CRDs in the package, read once into nodes that are quick to walk."""
+"""The structural schemas of Klever's kinds, read once from the CRDs in the package into nodes that are fast to walk."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _FORMATS = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 
 @cache
 def load_schema(kind: Kind) -> Schema | None:
-    """Return the kind's openAPIV3Schema; None for kinds of Kubernetes' own."""
+    """Return the kind's openAPIV3Schema; None for kinds of Kubernetes itself."""
     if not kind.is_own or kind.message is None:
         return None
-    package, _, _ = kind.message.__module__.rpartition(".")  # the CRD lies beside the generated message
+    package, _, _ = kind.message.__module__.rpartition(".")  # the CRD is next to the generated message
     crd = files(package) / "crd" / f"{kind.resource}.yaml"
     document = yaml.load(crd.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     version = next(v for v in document["spec"]["versions"] if v["name"] == kind.version)
@@ -44,7 +44,7 @@ def load_schema(kind: Kind) -> Schema | None:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A CEL rule; `path` is where it is said to fail, relative to its node."""
+    """A CEL rule. `path` is the field that a failure names, relative to its node."""
 
     text: str
     message: str
@@ -53,14 +53,14 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Rules of one node. `together` holds if all do: most objects are good, and an evaluation has its price."""
+    """Rules of one node. `together` is their conjunction: most objects are valid, and each evaluation is costly."""
 
     each: tuple[Rule, ...]
     together: str
 
 
 class Node:
-    """A schema: what a value must be, and nodes for its parts. Absent bounds are infinite."""
+    """A schema: the constraints of a value, and nodes for its parts. Absent bounds are infinite."""
 
     has_defaults: bool
     """Here or below."""
@@ -71,7 +71,7 @@ class Node:
         self.type: str = schema.get("type", "")
         self.int_or_string = bool(schema.get("x-kubernetes-int-or-string"))
         self.types = frozenset({int, str}) if self.int_or_string else _TYPES.get(self.type)
-        """Exact Python types of decoded JSON; None if any will do."""
+        """Exact Python types of decoded JSON; None if any type is valid."""
         self.enum: list[Any] | None = schema.get("enum")
         self.nullable = bool(schema.get("nullable"))
         self._read_parts(schema)
@@ -93,11 +93,12 @@ class Node:
     def _read_bounds(self, schema: Schema) -> None:
         self.min_items: int = schema.get("minItems", 0)
         self.max_items: float = schema.get("maxItems", math.inf)
+        self.max_properties: float = schema.get("maxProperties", math.inf)
         self.min_length: int = schema.get("minLength", 0)
         self.max_length: float = schema.get("maxLength", math.inf)
         pattern: str = schema.get("pattern", "")
         self.pattern = _compiled(pattern) if pattern else None
-        self.title: str = schema.get("title") or f"what matches {pattern}"
+        self.title: str = schema.get("title") or f"a match of {pattern}"
         self.is_time = schema.get("format") == "date-time"
         self.low: float | None = schema.get("minimum")
         self.high: float | None = schema.get("maximum")

@@ -14,10 +14,10 @@ _NESTED = (dict, list)
 
 
 def shaped(node: Node, value: Any) -> Any:
-    """Return a value without what its schema does not know, and with the defaults of absent fields.
+    """Return a value without the fields that its schema does not know, and with the defaults of absent fields.
 
-    Nulls go as well, where a field cannot be null. The value is not changed, and the result shares nothing with it that
-    a write could change: objects and lists are new ones.
+    A null is dropped if its field cannot be null. The value is not modified, and the result shares no mutable part with
+    it: objects and lists are new.
     """
     if isinstance(value, dict):
         return copy.deepcopy(value) if node.keeps_unknown and not node.properties else _shaped_object(node, value)

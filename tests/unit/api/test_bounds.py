@@ -18,7 +18,7 @@ def serving() -> Serving:
         predictor = found.spec.predictors.add(name=f"p{index}", model="a/b:v1")
         for number in range(64):
             predictor.env.add(name=f"V{number}", value="x" * 100)
-        predictor.match.headers.add(name="x", exact="y")
+        predictor.matches.add().headers.add(name="x", exact="y")
     found.metadata.labels.update({f"k{number}": "v" for number in range(200)})
     return found
 
@@ -32,7 +32,7 @@ def test_the_largest_object_that_a_schema_allows_passes() -> None:
     [
         ("spec.predictors", "spec.predictors"),
         ("spec.predictors.env", "spec.predictors[0].env"),
-        ("spec.predictors.match.headers", "spec.predictors[0].match.headers"),
+        ("spec.predictors.matches.headers", "spec.predictors[0].matches[0].headers"),
         ("metadata.ownerReferences", "metadata.ownerReferences"),
         ("metadata.finalizers", "metadata.finalizers"),
         ("metadata.labels", "metadata.labels"),

@@ -47,9 +47,9 @@ def test_times_have_whole_seconds() -> None:
 
 
 def test_quantities_are_read_as_integers_or_strings_and_kept_as_strings() -> None:
-    obj = {"spec": {"predictors": [{"name": "m", "resources": {"cpu": 2, "memory": "1Gi"}}]}}
+    obj = {"spec": {"predictors": [{"name": "m", "resources": {"limits": {"cpu": 2, "memory": "1Gi"}}}]}}
     resources = from_object(obj, Serving, strict=True).spec.predictors[0].resources
-    assert (resources.cpu, resources.memory) == ("2", "1Gi")
+    assert dict(resources.limits) == {"cpu": "2", "memory": "1Gi"}
 
 
 def test_every_wrong_field_is_named_with_its_path() -> None:
@@ -57,7 +57,7 @@ def test_every_wrong_field_is_named_with_its_path() -> None:
     assert violations(obj) == {
         "metadata.name": "must be a string, not 7",
         "spec.predictors[0].replicas": "must be an integer, not 'two'",
-        "spec.predictors[0].traffic": f"{2**40} is not within -2147483648..2147483647",
+        "spec.predictors[0].traffic": f"must be between -2147483648 and 2147483647, not {2**40}",
         "spec.predictors[1]": "must be an object, not 5",
     }
 
@@ -85,11 +85,11 @@ def test_a_message_with_a_time_that_is_none_is_refused(time: Timestamp) -> None:
 
 def test_numbers_of_thousands_of_digits_are_refused() -> None:
     huge = 16**5000
-    predictor = {"name": huge, "replicas": huge, "resources": {"cpu": huge}}
+    predictor = {"name": huge, "replicas": huge, "resources": {"limits": {"cpu": huge}}}
     assert violations({"spec": {"predictors": [predictor]}}) == {
         "spec.predictors[0].name": "must be a string, not a huge number",
-        "spec.predictors[0].replicas": "a huge number is not within -2147483648..2147483647",
-        "spec.predictors[0].resources.cpu": "must be a string, not a huge number",
+        "spec.predictors[0].replicas": "must be between -2147483648 and 2147483647, not a huge number",
+        "spec.predictors[0].resources.limits[cpu]": "must be a string, not a huge number",
     }
 
 

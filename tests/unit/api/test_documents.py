@@ -38,13 +38,13 @@ def test_keys_are_text_as_they_stand() -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"a: \xff", "FILE is not UTF-8 text: byte 3 is 0xff"),
-        (b"a: [", "FILE is not YAML"),
-        (b"a: \x07", "FILE is not YAML"),
-        (b"a: !!int x", "FILE is not YAML"),
-        (b"{[a]: b}", "FILE is not YAML"),
+        (b"a: \xff", "FILE must be UTF-8 text: byte 3 is 0xff"),
+        (b"a: [", "FILE is not valid YAML"),
+        (b"a: \x07", "FILE is not valid YAML"),
+        (b"a: !!int x", "FILE is not valid YAML"),
+        (b"{[a]: b}", "FILE is not valid YAML"),
         (b"a: {1: x, '1': y}", "a.1: duplicate key"),
-        (b"[" * 100_000, "FILE is nested more than 200 deep"),
+        (b"[" * 100_000, "FILE must be nested at most 200 levels deep"),
         (b"a: 1\n---\nb: {c: [{d: 1, e: 2, d: 3}]}", r"FILE\[1\]: b.c\[0\].d: duplicate key"),
     ],
 )
@@ -54,7 +54,7 @@ def test_what_is_wrong_is_said(content: bytes, said: str) -> None:
 
 
 def test_one_document_is_not_two() -> None:
-    with pytest.raises(InvalidError, match="FILE has 2 documents"):
+    with pytest.raises(InvalidError, match="FILE must have one document, not 2"):
         read_document(b"a: 1\n---\nb: 1\n", "FILE")
 
 

@@ -149,14 +149,14 @@ def test_names_are_listed_given_and_taken(directory: Path, layout: Layout) -> No
     model.remove(other, layout)
     assert not layout.blob_path(saved.digest).exists()
     for missing in (lambda: model.remove(REF, layout), lambda: model.tag(REF, other, layout)):
-        with pytest.raises(NotFoundError, match="vision/add:v1 is not in"):
+        with pytest.raises(NotFoundError, match="vision/add:v1 not found in"):
             missing()
 
 
 def test_export_replaces_only_when_asked(directory: Path, layout: Layout) -> None:
     save(directory, layout)
     (directory / "model/extra").write_bytes(b"mine")
-    with pytest.raises(AlreadyExistsError, match="model exists"):
+    with pytest.raises(AlreadyExistsError, match="model already exists"):
         model.export(REF, layout, directory)
     assert (directory / "model/extra").exists()
     model.export(REF, layout, directory, replace=True)

@@ -133,7 +133,7 @@ def test_a_token_may_go_from_http_to_https_and_never_back() -> None:
         ("servers: {'http://h:1': {token: [x]}}", r"servers\[http://h:1\]\.token: must be text"),
         ("servers: {'ftp://h': {}}", r"servers\[ftp://h\]: must be HOST:PORT"),
         ("- x", r"config\.yaml: must be an object"),
-        ("{", r"config\.yaml: not YAML"),
+        ("{", r"config\.yaml: invalid YAML"),
     ],
 )
 def test_a_wrong_file_is_named(path: Path, text: str, message: str) -> None:

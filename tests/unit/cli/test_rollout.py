@@ -11,10 +11,11 @@ from klever.cli.rollout import Wish, changed_predictors
 from klever.errors import InvalidError, NotFoundError
 
 MAIN: dict[str, Any] = {
-    "name": "main", "model": "m:v1", "replicas": 3, "traffic": 90, "env": [{"name": "A"}], "resources": {"cpu": "2"}
+    "name": "main", "model": "m:v1", "replicas": 3, "traffic": 90, "env": [{"name": "A"}],
+    "resources": {"limits": {"cpu": "2"}}
 }  # fmt: skip
 CANARY: dict[str, Any] = {"name": "canary", "model": "m:v2", "replicas": 2, "traffic": 10}
-BETA: dict[str, Any] = {"name": "beta", "model": "m:v1", "match": {"headers": [{"name": "x-beta", "exact": "1"}]}}
+BETA: dict[str, Any] = {"name": "beta", "model": "m:v1", "matches": [{"headers": [{"name": "x-beta", "exact": "1"}]}]}
 OLD, NEW = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
 
 

@@ -78,10 +78,10 @@ def test_a_ca_is_checked_before_it_is_used(environ: dict[str, str], tmp_path: Pa
     )
     (tmp_path / "ca.pem").write_text("nothing")
     for wrong in ("nowhere.pem", str(tmp_path / "ca.pem")):
-        with pytest.raises(InvalidError, match=r"\.pem is not a file of certificates in PEM"):
+        with pytest.raises(InvalidError, match=r"\.pem must be a PEM file of certificates"):
             Settings.load(environ, ca_file=wrong)
 
 
 def test_a_token_is_printable(environ: dict[str, str]) -> None:
-    with pytest.raises(InvalidError, match="the token holds characters"):
+    with pytest.raises(InvalidError, match="invalid characters in the token"):
         Settings.load(environ, token="a\nb")

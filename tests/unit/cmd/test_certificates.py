@@ -82,9 +82,9 @@ def test_the_fingerprint_is_that_of_the_first_certificate(made: Tls, tmp_path: P
 def test_a_pair_is_checked_before_the_gateway_starts(made: Tls, tmp_path: Path) -> None:
     assert check_pair(made.certificate, made.key) == made
     assert check_pair(PAIR, PAIR) == Tls(PAIR, PAIR)
-    with pytest.raises(FailedPreconditionError, match="are not a certificate and its key"):
+    with pytest.raises(FailedPreconditionError, match="must be a certificate and its key"):
         check_pair(PAIR, made.key)
-    with pytest.raises(FailedPreconditionError, match=r"nowhere\.pem is not a file"):
+    with pytest.raises(FailedPreconditionError, match=r"nowhere\.pem not found"):
         check_pair(made.certificate, tmp_path / "nowhere.pem")
     key = serialization.load_pem_private_key(made.key.read_bytes(), None)
     made.key.write_bytes(

@@ -24,6 +24,6 @@ def test_sockets_are_inside_where_their_paths_are_short_enough(monkeypatch: pyte
 
 @pytest.mark.parametrize("name", ["my data", "a$b", "a;b", "größe"])
 def test_a_path_that_no_model_could_be_served_from_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(FailedPreconditionError, match="which Triton cannot work with; choose another --data"):
+    with pytest.raises(FailedPreconditionError, match="which Triton does not support; choose another --data"):
         DataDirectory(tmp_path / name).prepare()
     assert not (tmp_path / name).exists()

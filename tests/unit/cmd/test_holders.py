@@ -52,7 +52,7 @@ def start(data: DataDirectory) -> Iterator[Start]:
 
 def test_all_who_share_it_are_asked(data: DataDirectory, start: Start) -> None:
     first, second = start("shared"), start("shared")
-    with pytest.raises(FailedPreconditionError, match="`klever down` does"), data.lock():
+    with pytest.raises(FailedPreconditionError, match="`klever down`"), data.lock():
         pass
     assert set(end_holders(data.holders, 30)) == {first.pid, second.pid}
     with data.lock():

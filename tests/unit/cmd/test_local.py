@@ -27,6 +27,8 @@ from klever.process import ProcessManager, ProcessSpec
 from tests.contract.router import INFER, KEY, Upstream, route, target
 from tests.unit.routers.test_envoy import free_port
 
+pytestmark = pytest.mark.envoy
+
 Open = Callable[[], AbstractAsyncContextManager[Platform]]
 DIGEST = f"sha256:{'b' * 64}"
 
@@ -57,12 +59,21 @@ def open_it(tmp_path: Path, data: DataDirectory) -> Open:
     return lambda: local_platform(data, options, gateway, registries, catalogue, provisions=provisions)
 
 
-async def test_a_gateway_is_not_started_again_while_others_take_long_to_end(data: DataDirectory, open_it: Open) -> None:
+async def test_a_gateway_is_not_started_again_while_others_take_long_to_end(
+    data: DataDirectory, open_it: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As a runtime does that answers its last requests: longer than the gateway may be silent."""
-    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pause()"
+    monkeypatch.setattr("klever.routers.envoy.watchdog._LOOK_SECONDS", 0.1)
+    slow = """if True:
+        import signal, time
+        signal.signal(signal.SIGTERM, lambda *_: time.sleep(2))
+        print("up", flush=True)
+        signal.pause()
+    """
     processes = ProcessManager(data.processes)
     async with open_it():
-        await processes.start(ProcessSpec("serving.slow", (sys.executable, "-c", deaf)))
+        await processes.start(ProcessSpec("serving.slow", (sys.executable, "-c", slow)))
+        assert await anext(processes.logs("serving.slow", follow=True)) == "up"
     assert [state.spec.id for state in processes.list() if state.phase != "Exited"] == []
 
 

@@ -18,4 +18,4 @@ def test_an_outcome_that_cannot_be_written_is_said(tmp_path: Path) -> None:
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert ended.returncode == 1
-    assert ended.stdout.splitlines()[-1].endswith("; the outcome cannot be written: No such file or directory")
+    assert ended.stdout.splitlines()[-1].endswith("; cannot write the outcome: No such file or directory")

@@ -32,7 +32,7 @@ from tests.unit.controllers.registry import READ, Registry
 from tests.unit.controllers.test_serving import Nothing, reconciler
 
 KEY = Key("team", "digits")
-SETTINGS = {"replicas": 2, "resources": {"cpu": "500m"}, "env": [{"name": "OMP_NUM_THREADS", "value": "1"}]}
+SETTINGS = {"replicas": 2, "resources": {"limits": {"cpu": "500m"}}, "env": [{"name": "OMP_NUM_THREADS", "value": "1"}]}
 SEEDS = range(10)
 """Each is another sequence of steps."""
 STEPS = 25

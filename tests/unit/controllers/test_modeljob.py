@@ -51,7 +51,15 @@ def test_a_finalizer_comes_before_anything_runs() -> None:
 def test_a_new_job_is_started_and_a_waiting_one_says_so() -> None:
     assert decide(seen()).start
     waiting = decide(seen(task(TaskPhase.PENDING, message="waiting: 2 of 2 jobs are running, 1 ahead")))
-    assert waiting.status == {"phase": "Pending", "message": "waiting: 2 of 2 jobs are running, 1 ahead"}
+    assert waiting.status is not None
+    assert (waiting.status["phase"], waiting.status["message"]) == (
+        "Pending",
+        "waiting: 2 of 2 jobs are running, 1 ahead",
+    )
+    assert [(c["type"], c["status"], c["reason"]) for c in waiting.status["conditions"]] == [
+        ("Complete", "False", "Waiting"),
+        ("Failed", "False", "Waiting"),
+    ]
 
 
 def test_a_task_that_succeeded_leaves_its_result() -> None:
@@ -188,7 +196,7 @@ async def test_what_cannot_be_started_now_waits_and_says_why(store: SqliteStore)
         with pytest.raises(ExhaustedError):
             await reconciler(store, executor).reconcile(KEY)
     job = await store.get(MODEL_JOB, KEY)
-    assert job["status"] == {"phase": "Pending", "message": "the disk is full"}
+    assert (job["status"]["phase"], job["status"]["message"]) == ("Pending", "the disk is full")
 
 
 async def test_a_job_that_its_executor_does_not_support_fails_and_names_the_fields(store: SqliteStore) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from klever.backends import Instance, InstancePhase
+from klever.controllers.serving.happenings import changes_of
 from klever.controllers.serving.plan import Plan, make_plan
 from klever.controllers.serving.snapshot import Fallback, Resolution, ResolvedModel, Snapshot
 from klever.controllers.serving.status import status_of
@@ -17,6 +18,7 @@ from klever.runtimes.protocols import ANY
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 MAIN: dict[str, Any] = {"name": "main", "command": ["serve"], "traffic": 80}
+READY = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-31T12:00:00Z"}
 CANARY: dict[str, Any] = {"name": "canary", "command": ["serve", "new"], "traffic": 20}
 
 
@@ -30,7 +32,7 @@ def seen(
     serving = {
         "metadata": {"namespace": "team", "name": "digits", "uid": "u", "generation": 1},
         "spec": {"predictors": list(predictors)},
-        "status": {"phase": phase},
+        "status": {"phase": phase, "conditions": [READY] if phase == "Ready" else []},
     }
     model = ResolvedModel(state, "" if state is Resolution.RESOLVED else "why not", runtime="custom")
     return Snapshot(serving, {p["name"]: model for p in predictors}, instances, route, "http://host/x", NOW)
@@ -68,7 +70,7 @@ def test_the_share_of_a_canary_that_crashed_goes_to_the_others() -> None:
     plan = make_plan(snapshot)
     assert weights(plan) == {"main": 100, "canary": 0}
     status = status_of(snapshot, plan)
-    assert (status["phase"], status["traffic"]) == ("Degraded", "main=100")
+    assert (status["phase"], status["trafficSummary"]) == ("Degraded", "main=100")
     assert "canary-0 is BackOff" in status["conditions"][0]["message"]
 
 
@@ -93,11 +95,79 @@ def test_an_old_workload_serves_until_the_new_one_is_ready() -> None:
     assert starting.route == route
     assert starting.keep == {workload(old)}
     status = status_of(snapshot, starting)
-    assert (status["phase"], status["replicas"], status["predictors"][0]["readyReplicas"]) == ("Degraded", "1/1", 1)
+    assert (status["phase"], status["readyReplicas"], status["predictors"][0]["readyReplicas"]) == ("Deploying", 1, 1)
     ready = make_plan(seen(new, instances=(instance(old), instance(new)), route=route))
     assert ready.route.targets[0].workload == workload(new)
     assert ready.retired == (workload(old),)
     assert not ready.keep
+
+
+def told(snapshot: Snapshot) -> tuple[str, tuple[str, str], tuple[str, str]]:
+    """Return the phase, and what Ready and Progressing say, with their reasons."""
+    status = status_of(snapshot, make_plan(snapshot))
+    ready, progressing = ((c["status"], c["reason"]) for c in status["conditions"][:2])
+    return status["phase"], ready, progressing
+
+
+def test_a_routine_change_leaves_ready_true_and_is_told_by_progressing() -> None:
+    whole = {**MAIN, "traffic": 100}
+    better = {**whole, "command": ["serve", "better"]}
+    old = (instance(whole),)
+    route = make_plan(seen(whole, instances=old)).route
+    starting, complete = ("True", "ReplicasStarting"), ("False", "Complete")
+    changed = seen(better, instances=(*old, instance(better, InstancePhase.STARTING)), route=route, phase="Ready")
+    assert told(changed) == ("Deploying", ("True", "Serving"), starting)
+    scaled = seen({**whole, "replicas": 2}, instances=old, route=route, phase="Ready")
+    assert told(scaled) == ("Deploying", ("True", "Serving"), starting)
+    canary = seen(MAIN, CANARY, instances=old, route=route, phase="Ready")
+    assert told(canary) == ("Deploying", ("True", "Serving"), starting)
+    assert told(seen(MAIN, CANARY, instances=(*old, instance(CANARY)))) == ("Ready", ("True", "Serving"), complete)
+
+
+def test_a_first_deploy_is_ready_when_every_share_is_served() -> None:
+    phase, ready, _ = told(seen(MAIN, CANARY, instances=(instance(MAIN),)))
+    assert (phase, ready) == ("Deploying", ("False", "PredictorsNotReady"))
+
+
+def test_a_crash_is_not_ready_if_a_share_is_served_by_nobody_or_by_another() -> None:
+    two = {**MAIN, "traffic": 100, "replicas": 2}
+    crashed = replace(instance(two, InstancePhase.BACK_OFF, 1), reason="Killed")
+    one_of_two = seen(two, instances=(instance(two), crashed), phase="Ready")
+    assert told(one_of_two) == ("Degraded", ("True", "Killed"), ("True", "Killed"))
+    canary = seen(MAIN, CANARY, instances=(instance(MAIN), instance(CANARY, InstancePhase.BACK_OFF)), phase="Ready")
+    assert told(canary) == ("Degraded", ("False", "ReplicaEnded"), ("True", "ReplicaEnded"))
+
+
+def test_ready_tells_what_is_wrong_while_the_old_workload_serves() -> None:
+    whole = {**MAIN, "traffic": 100}
+    route = make_plan(seen(whole, instances=(instance(whole),))).route
+    missing = ResolvedModel(Resolution.WAITING, "why not", reason="ModelNotFound")
+    snapshot = replace(seen(whole, instances=(instance(whole),), route=route, phase="Ready"), models={"main": missing})
+    assert told(snapshot) == ("Degraded", ("True", "ModelNotFound"), ("True", "ModelNotFound"))
+    failed = ResolvedModel(Resolution.FAILED, "why not", reason="ModelUnusable")
+    snapshot = replace(snapshot, models={"main": failed})
+    assert told(snapshot) == ("Degraded", ("True", "PredictorFailed"), ("False", "PredictorFailed"))
+    nothing = replace(snapshot, instances=())
+    assert told(nothing) == ("Failed", ("False", "PredictorFailed"), ("False", "PredictorFailed"))
+
+
+def test_a_serving_without_replicas_is_scaled_to_zero() -> None:
+    off = ("False", "ScaledToZero")
+    assert told(seen({**MAIN, "traffic": 100, "replicas": 0}, phase="Ready")) == ("ScaledToZero", off, off)
+    beside = seen({**MAIN, "replicas": 0}, CANARY, instances=(instance(CANARY),))
+    assert told(beside)[0] == "Ready"
+
+
+def test_events_name_the_shares_that_became_live() -> None:
+    shared = seen(MAIN, CANARY, instances=(instance(MAIN), instance(CANARY)))
+    status = status_of(shared, make_plan(shared))
+    assert [(kind, reason) for kind, reason, _ in changes_of({}, status)] == [
+        ("Normal", "Ready"), ("Normal", "TrafficChanged")
+    ]  # fmt: skip
+    assert list(changes_of({**status, "trafficSummary": "main=100"}, status)) == [
+        ("Normal", "TrafficChanged", "main=80 canary=20")
+    ]
+    assert not list(changes_of(status, status))
 
 
 def fallback(predictor: dict[str, Any]) -> dict[str, Fallback]:
@@ -138,13 +208,13 @@ def test_replicas_behind_one_endpoint_are_one_target() -> None:
 
 
 def test_a_predictor_that_the_backend_does_not_support_runs_nothing_and_names_the_field() -> None:
-    violation = FieldViolation("resources.memory", "'much' is not a quantity")
+    violation = FieldViolation("resources.limits.memory", "'much' is not a quantity")
     snapshot = replace(seen({**MAIN, "traffic": 100}), violations={"main": (violation,)})
     plan = make_plan(snapshot)
     assert not plan.wanted
     status = status_of(snapshot, plan)
     assert status["phase"] == "Failed"
-    assert "resources.memory" in status["predictors"][0]["message"]
+    assert "resources.limits.memory" in status["predictors"][0]["message"]
 
 
 def test_a_workload_keeps_its_protocol_while_its_successors_model_is_unknown() -> None:
@@ -188,7 +258,8 @@ def test_predictors_that_run_the_same_share_a_workload_and_count_its_replicas_on
     plan = make_plan(snapshot)
     assert [(w.id, w.replicas) for w in plan.running] == [(workload(MAIN), 3)]
     assert [(p.ready, p.serving) for p in plan.predictors] == [(1, 1), (1, 1)]
-    assert status_of(snapshot, plan)["replicas"] == "2/3"
+    status = status_of(snapshot, plan)
+    assert (status["readyReplicas"], status["replicas"]) == (2, 3)
 
 
 def test_a_replica_that_is_surplus_takes_no_requests_once_another_does() -> None:
@@ -212,7 +283,7 @@ def test_a_predictor_that_is_named_no_longer_serves_until_another_can() -> None:
     starting = make_plan(snapshot)
     assert weights(starting) == {"main": 100, "stable": 0}
     assert starting.keep == {workload(old)}
-    assert status_of(snapshot, starting)["traffic"] == "main=100"
+    assert status_of(snapshot, starting)["trafficSummary"] == "main=100"
     ready = make_plan(seen(new, instances=(instance(old), instance(new)), route=starting.route))
     assert weights(ready) == {"stable": 100}
     assert ready.retired == (workload(old),)
@@ -255,9 +326,10 @@ def test_nothing_ready_publishes_a_route_without_endpoints() -> None:
     assert [t.http for t in plan.route.targets] == [()]
     status = status_of(snapshot, plan)
     assert (status["phase"], status["url"]) == ("Pending", "http://host/x")
-    assert (status["replicas"], status["predictors"][0]["replicas"]) == ("0/1", 1)
+    assert (status["readyReplicas"], status["replicas"], status["predictors"][0]["replicas"]) == (0, 1, 1)
     assert {c["type"]: c["status"] for c in status["conditions"]} == {
-        "Ready": "False", "ModelResolved": "False", "SignaturePending": "False", "RoutesReady": "False"
+        "Ready": "False", "Progressing": "True", "ModelResolved": "False", "SignatureKnown": "True",
+        "RoutesReady": "False",
     }  # fmt: skip
 
 
@@ -273,7 +345,7 @@ def test_a_route_that_the_gateway_refuses_is_said_and_the_old_one_stays() -> Non
     before = make_plan(seen({**MAIN, "traffic": 100}, instances=(instance(MAIN),))).route
     snapshot = seen(MAIN, CANARY, instances=(instance(MAIN), instance(CANARY)), route=before, phase="Ready")
     status = status_of(snapshot, make_plan(snapshot).failed(snapshot, "the gateway refuses it", refused=True))
-    assert (status["phase"], status["traffic"]) == ("Degraded", "main=100")
+    assert (status["phase"], status["trafficSummary"]) == ("Degraded", "main=100")
     assert [p["traffic"] for p in status["predictors"]] == [100, 0]
     said = {c["type"]: (c["status"], c["message"]) for c in status["conditions"]}
     assert said["Ready"] == said["RoutesReady"] == ("False", "the gateway refuses it")

@@ -263,6 +263,23 @@ async def test_each_spec_that_was_ready_is_a_revision_and_a_return_to_it_is_anot
     assert (await store.get(SERVING, KEY))["status"]["revision"] == 1
 
 
+async def test_a_serving_that_is_scaled_to_zero_serves_no_revision(store: SqliteStore) -> None:
+    registry, running = Registry(), Running()
+    digest = str(registry.push("a", signature=READ))
+    await inspected(store, b"content")
+    serving = reconciler(store, registry, running)
+    await reconciled(serving)
+    spec = (await store.get(SERVING, KEY))["spec"]["predictors"]
+    await store.patch(SERVING, KEY, {"spec": {"predictors": [{**spec[0], "replicas": 0}]}})
+    await reconciled(serving)
+    assert await revisions(store) == {1: (digest, [True])}
+    assert running.workload is not None
+    assert [p.replicas for p in running.workload.predictors] == [0]
+    await store.patch(SERVING, KEY, {"spec": {"predictors": spec}})
+    await reconciled(serving)
+    assert await revisions(store) == {1: (digest, [True, False])}
+
+
 async def test_revisions_beyond_the_limit_go_and_the_one_that_serves_stays(store: SqliteStore) -> None:
     registry, running = Registry(), Running()
     digests = [str(registry.push(name, signature=READ)) for name in ("a", "b", "c")]
@@ -298,7 +315,7 @@ async def test_a_backend_that_routes_shares_is_given_them_after_the_routes_of_ma
     running = Running()
     running.routes_shares = True
     await allow(store, "true")
-    tester = {**COMMAND, "name": "beta", "match": {"headers": [{"name": "x-user", "exact": "me"}]}}
+    tester = {**COMMAND, "name": "beta", "matches": [{"headers": [{"name": "x-user", "exact": "me"}]}]}
     tester.pop("traffic")
     predictors = [{**COMMAND, "traffic": 100}, tester]
     await store.patch(SERVING, KEY, {"spec": {"predictors": predictors}})

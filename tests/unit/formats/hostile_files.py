@@ -5,10 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["Build", "also", "beside", "sparse"]
+__all__ = ["Build", "also", "beside", "build_model", "sparse"]
 
-Build = bytes | Callable[[Path], None]
-"""The file's content, or what makes everything in the model directory."""
+Build = bytes | Callable[[Path], "Build | None"]
+"""The file's content, or what makes everything in the model directory, or what returns one of them.
+
+Large ones are made when their test runs: each worker of pytest collects all of them.
+"""
+
+
+def build_model(build: Build, path: Path) -> None:
+    """Make a model in the directory of `path`, which is the file that content goes to."""
+    made: Build | None = build
+    while made is not None and not isinstance(made, bytes):
+        made = made(path.parent)
+    if made is not None:
+        path.write_bytes(made)
 
 
 def sparse(path: Path, size: int) -> None:

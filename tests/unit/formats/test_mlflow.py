@@ -57,7 +57,13 @@ def test_without_a_signature_the_estimator_is_read() -> None:
     assert WANTED["unsigned"] is None
     signature = read(DATA / "unsigned")
     assert signature.inputs == (Tensor("x", (-1, 4), "float64"),)
-    assert [tensor.name for tensor in signature.outputs] == ["predict", "predict_proba"]
+    assert signature.outputs == (Tensor("predict", (-1,), "int64"),)
+
+
+def test_without_a_signature_the_output_is_that_of_mlflows_method(model: Path) -> None:
+    shutil.copytree(DATA / "unsigned", model, dirs_exist_ok=True)
+    change(model, "predict_fn: predict", "predict_fn: predict_proba")
+    assert read(model).outputs == (Tensor("predict_proba", (-1, 3), "float64"),)
 
 
 @pytest.mark.parametrize("name", WANTED)

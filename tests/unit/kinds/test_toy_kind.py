@@ -148,7 +148,7 @@ def klever(
 async def test_the_command_line_knows_it(klever: Any, tmp_path: Path) -> None:
     file = tmp_path / "toy.yaml"
     file.write_text("{apiVersion: kleveross.io/v1alpha1, kind: Toy, metadata: {name: car}, spec: {color: red}}")
-    assert await klever("apply", "-f", str(file)) == "toy car applied\n"
+    assert await klever("apply", "-f", str(file)) == "toy car created\n"
     await klever("wait", "toy", "car", "--for=condition=Ready")
     header, row = (line.split() for line in (await klever("get", "toys")).splitlines())
     assert header == ["NAME", "COLOR", "READY", "AGE"]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
+from functools import partial
 from itertools import pairwise
 
 import pytest
 
 from klever.api.kinds import MODEL_JOB
+from klever.backoff import Backoff
 from klever.errors import ExpiredError, PermissionDeniedError, UnavailableError
 from klever.kube import KubeClient, KubeConfig
 from klever.store import WatchEvent
@@ -35,6 +37,14 @@ from tests.unit.kube.test_reflector import reflecting
 
 END = events()
 """A watch that the server ends at once."""
+FIRST_DELAY = 0.05
+
+
+@pytest.fixture(autouse=True)
+def short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("reflector", "resume"):
+        monkeypatch.setattr(f"klever.kube.{module}.Backoff", partial(Backoff, FIRST_DELAY))
+    monkeypatch.setattr("klever.kube.transport._MAX_DELAY", 0.2)
 
 
 def watch(client: KubeClient, *, patience: float = 60.0) -> AsyncGenerator[WatchEvent, None]:
@@ -47,9 +57,9 @@ def gaps(times: list[float]) -> list[float]:
 
 
 def assert_ever_longer(times: list[float]) -> None:
-    """Delays double from 0.2 s on; each is spread by a fifth, and may come late on a busy machine, but never early."""
+    """Delays double; each is spread by a fifth, and may come late on a busy machine, but never early."""
     waited = gaps(times)
-    assert all(waits > 0.155 * 2**number for number, waits in enumerate(waited)), waited
+    assert all(waits > 0.775 * FIRST_DELAY * 2**number for number, waits in enumerate(waited)), waited
 
 
 @pytest.mark.parametrize("handler", [END, text("<html>\n"), refuse(500)], ids=["ended", "html", "500"])

@@ -308,7 +308,7 @@ def test_what_the_registry_has_is_not_sent(registry: FakeRegistry, layout: Layou
     assert upload(registry, layout) == [BLOB.size]
     assert not registry.requests("POST")
     registry.blobs[BLOB.digest] = CONTENT[1:]
-    with pytest.raises(IntegrityError, match="holds 3145727 bytes"):
+    with pytest.raises(IntegrityError, match="has 3145727 bytes"):
         upload(registry, layout)
 
 
@@ -318,7 +318,7 @@ def test_damage_on_the_way_up_is_an_integrity_error(registry: FakeRegistry, layo
     with pytest.raises(IntegrityError, match="not that"):
         client(registry).put_blob("p/m", blob, layout.blob_path(blob.digest))
     layout.blob_path(blob.digest).write_bytes(CONTENT[:-1])
-    with pytest.raises(IntegrityError, match="holds 3145727 bytes"):
+    with pytest.raises(IntegrityError, match="has 3145727 bytes"):
         client(registry).put_blob("p/m", blob, layout.blob_path(blob.digest))
     registry.stored_digest = Digest.of(b"other")
     with pytest.raises(IntegrityError, match="the registry stored"):
@@ -402,7 +402,7 @@ def test_basic_credentials_answer_a_challenge(registry: FakeRegistry, layout: La
         me.get_blob("p/m", BLOB, writer)
         writer.commit()
     me.check()
-    with pytest.raises(UnauthenticatedError, match="other credentials"):
+    with pytest.raises(UnauthenticatedError, match="rejected the credentials"):
         client(registry, credentials=Credentials("me", "wrong")).check()
     with pytest.raises(UnauthenticatedError):
         client(registry).check()
@@ -461,7 +461,7 @@ def test_a_foreign_realm_is_not_told_the_password(registry: FakeRegistry, strang
     assert stranger.requests("GET")[-1]["Authorization"].startswith("Basic ")
 
     stranger.answers["GET /token"] = (401, {}, b"")
-    with pytest.raises(UnauthenticatedError, match="another host, and not told the credentials"):
+    with pytest.raises(UnauthenticatedError, match="credentials were not sent"):
         RegistryClient(endpoint).get_manifest("p/m", "v1")
 
 
@@ -506,7 +506,7 @@ def test_a_mirror_is_asked_first_and_the_registry_for_the_rest(
 
 
 def test_no_registry_there_is_said_plainly() -> None:
-    with pytest.raises(UnavailableError, match=r"no registry answers at http://127.0.0.1:1: Connection refused"):
+    with pytest.raises(UnavailableError, match=r"cannot reach a registry at http://127.0.0.1:1: Connection refused"):
         RegistryClient(Endpoint("r", "http://127.0.0.1:1")).check()
 
 
@@ -538,7 +538,7 @@ def test_https_does_not_lead_to_http(tls_registry: FakeRegistry, stranger: FakeR
     client = RegistryClient(Endpoint("registry", tls_registry.url, ca=CERTIFICATE))
     with (
         layout.writer(expected=BLOB.digest, size=BLOB.size) as writer,
-        pytest.raises(UnavailableError, match="not followed") as caught,
+        pytest.raises(UnavailableError, match="refused to follow") as caught,
     ):
         client.get_blob("p/m", BLOB, writer)
     assert "s3cret" not in str(caught.value)

@@ -82,7 +82,8 @@ async def test_a_task_works_with_its_own_token(socket: Path, tmp_path: Path) -> 
             await asyncio.to_thread(client.repositories)
 
 
-async def test_an_absent_registry_is_named(tmp_path: Path) -> None:
+async def test_an_absent_registry_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("klever.oci.transfer._FIRST_PAUSE", 0.001)
     socket = tmp_path / "nobody.sock"
     with RegistryClient(endpoint(socket)) as client:
         with pytest.raises(UnavailableError, match=str(socket)):

@@ -29,7 +29,7 @@ async def test_kills_what_takes_too_much_memory(processes: ProcessManager, ended
     await processes.start(python("import time; x = b'x' * (100 << 20); time.sleep(60)", memory_bytes=64 << 20))
     state = await ended(processes, "job")
     assert (state.reason, state.exit_code) == ("OOMKilled", 137)
-    assert re.fullmatch(r"used \d+ MiB of memory, the limit is 64 MiB", state.message)
+    assert re.fullmatch(r"used \d+ MiB of memory; the limit is 64 MiB", state.message)
 
 
 async def test_counts_the_memory_of_descendants(processes: ProcessManager, ended: Ended) -> None:

@@ -221,7 +221,7 @@ async def test_what_another_had_is_not_taken_again(
     """Be it free by then: whoever had it may have changed anything."""
     async with watched(kube_client, namespace) as (first, _, holding):
         await change(kube_client, namespace, spec={"holderIdentity": holder})
-        with pytest.raises(UnavailableError, match=f"first leads no longer: {said}"):
+        with pytest.raises(UnavailableError, match=f"first is no longer the leader: {said}"):
             await holding
         assert not first.leads()
 

@@ -137,8 +137,10 @@ async def serving(
     clock: Callable[[], float] = time.time,
     drain: float = 1.0,
     limits: Limits = DEFAULTS,
+    **options: Any,
 ) -> AsyncIterator[Served]:
-    registry = await Registry.open(root, listener=listener, grace=grace, clock=clock, limits=limits)
+    """`options` are further ones of `Registry.open`."""
+    registry = await Registry.open(root, listener=listener, grace=grace, clock=clock, limits=limits, **options)
     app = application(registry, access, Metrics(CollectorRegistry()), limits=limits)
     server = RegistryServer(registry, app, upkeep=HOUR)
     address = await server.start(("127.0.0.1", 0), drain=drain)

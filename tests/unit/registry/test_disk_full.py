@@ -16,7 +16,6 @@ from tests.unit.conftest import MakeDisk
 from tests.unit.registry.client import Client, Served, manifest, serving
 
 MIB = 1 << 20
-BIG = Random(5).randbytes(MIB) * 80
 FULL = (507, "DISK_FULL")
 
 
@@ -44,21 +43,21 @@ async def fill_with_blobs(client: Client, size: int) -> dict[Digest, bytes]:
 
 
 async def test_a_blob_that_does_not_fit_leaves_nothing(served: Served) -> None:
-    client = served.client
+    client, big = served.client, Random(5).randbytes(MIB) * 80
     await client.push("a/b", "v1", b"config")
     before = served.files()
-    assert (await client.put_blob("a/b", BIG)).refusal == FULL
+    assert (await client.put_blob("a/b", big)).refusal == FULL
     assert served.files() == before
 
     location = await client.start_upload("a/b")
-    assert (await client.ask("PATCH", location, BIG[: 10 * MIB])).status == 202
-    assert (await client.ask("PATCH", location, BIG)).refusal == FULL
+    assert (await client.ask("PATCH", location, big[: 10 * MIB])).status == 202
+    assert (await client.ask("PATCH", location, big)).refusal == FULL
     state = await client.ask("GET", location)  # what was acknowledged of it stays
     assert state.headers["Range"] == f"0-{10 * MIB - 1}"
-    rest = BIG[10 * MIB : 30 * MIB]
-    digest = Digest.of(BIG[: 30 * MIB])
+    rest = big[10 * MIB : 30 * MIB]
+    digest = Digest.of(big[: 30 * MIB])
     assert (await client.ask("PUT", f"{location}?digest={digest}", rest)).status == 201
-    assert (await client.get_blob("a/b", digest)).body == BIG[: 30 * MIB]
+    assert (await client.get_blob("a/b", digest)).body == big[: 30 * MIB]
     assert (await client.get_manifest("a/b", "v1")).status == 200
 
 

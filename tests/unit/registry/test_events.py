@@ -160,7 +160,7 @@ async def test_events_beyond_the_queue_are_lost_and_logged(
             assert tags(await told.wait_for(3)) == ["v1", "v2", "v3"]
             await push_tags(served.client, "v6")
             assert tags(await told.wait_for(4)) == ["v1", "v2", "v3", "v6"]
-    assert sum("too many registry events wait: lost" in record.message for record in caplog.records) == 2
+    assert sum("too many registry events are waiting: lost" in record.message for record in caplog.records) == 2
 
 
 async def test_a_registry_that_closes_tells_what_waits(tmp_path: Path) -> None:

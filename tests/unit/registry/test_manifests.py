@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from klever.artifacts.dialects import ormb
 from klever.oci import mediatypes
 from klever.oci.digest import Digest
 from klever.oci.manifest import MAX_MANIFEST
-from tests.unit.registry.client import Client, manifest
+from tests.unit.registry.client import Client, manifest, serving
 
 CONFIG, LAYER = b'{"format":"ONNX"}', b"layer"
 MANIFEST = manifest(CONFIG, LAYER)
@@ -183,3 +185,21 @@ async def test_a_deleted_manifest_takes_its_tags_with_it(pusher: Client) -> None
         assert (await pusher.get_manifest("a/b", target)).refusal == (404, "MANIFEST_UNKNOWN")
     assert (await pusher.ask("DELETE", f"/v2/a/b/manifests/{DIGEST}")).refusal == (404, "MANIFEST_UNKNOWN")
     assert (await pusher.get_manifest("a/b", "v3")).body == OTHER
+
+
+async def test_a_version_in_use_is_deleted_only_if_it_is_forced(tmp_path: Path) -> None:
+    asked = list[tuple[str, list[str], object]]()
+
+    async def in_use(repository: str, tags: Sequence[str], digest: object) -> list[str]:
+        asked.append((repository, list(tags), digest))
+        return ["serving team/digits"]
+
+    async with serving(tmp_path / "registry", in_use=in_use) as served:
+        digest = await served.client.push("a/b", "v1")
+        for target in ("v1", digest):
+            answer = await served.client.ask("DELETE", f"/v2/a/b/manifests/{target}")
+            assert answer.refusal == (409, "VERSION_IN_USE")
+            assert "serving team/digits" in answer.json["errors"][0]["message"]
+        assert asked == [("a/b", ["v1"], None), ("a/b", ["v1"], digest)]
+        assert (await served.client.ask("DELETE", f"/v2/a/b/manifests/{digest}?force=true")).status == 202
+        assert (await served.client.get_manifest("a/b", "v1")).status == 404

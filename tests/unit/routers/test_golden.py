@@ -18,7 +18,7 @@ from klever.routers.envoy.routes import route_configuration
 from klever.routers.envoy.tls import certificate_secret, tls_listener
 from klever.runtimes import Guard
 from klever.runtimes.protocols import ANY, OPEN_INFERENCE
-from klever.traffic.matches import HeaderMatch, MatchType
+from klever.traffic.matches import HeaderMatch, Match, MatchType
 
 Golden = Callable[[str, str], None]
 KEY = RouteKey("team", "digits")
@@ -31,17 +31,22 @@ def gateway(host: str) -> Gateway:
     )
 
 
-def target(predictor: str, weight: int, *headers: HeaderMatch, grpc: bool = True, guard: Guard = Guard.NONE) -> Target:
+def target(predictor: str, weight: int, *matches: Match, grpc: bool = True, guard: Guard = Guard.NONE) -> Target:
     protocol = OPEN_INFERENCE if grpc else ANY
     rpc = ("127.0.0.1:9001",) if grpc else ()
-    return Target(predictor, f"r-{predictor}", protocol, weight, ("127.0.0.1:9000",), rpc, headers, guard)
+    return Target(predictor, f"r-{predictor}", protocol, weight, ("127.0.0.1:9000",), rpc, matches, guard)
 
 
 USER = HeaderMatch("x-user", "beta-.*", MatchType.REGEX)
+ANY_OF: tuple[Match, ...] = (
+    (HeaderMatch("x-a", "1"), HeaderMatch("x-b", "p", MatchType.PREFIX, negate=True)),
+    (HeaderMatch("x-c", type=MatchType.PRESENT), HeaderMatch("x-d", type=MatchType.PRESENT, negate=True)),
+)
 ROUTES = {
     "one": (target("main", 100),),
     "canary": (target("main", 80), target("canary", 20)),
-    "headers": (target("main", 100), target("beta", 0, USER)),
+    "headers": (target("main", 100), target("beta", 0, (USER,))),
+    "matches": (target("main", 100), target("beta", 0, *ANY_OF)),
     "custom": (target("main", 100, grpc=False),),
     "guarded": (target("main", 80, guard=Guard.TRITON), target("canary", 20, grpc=False)),
     "none": (),

@@ -38,9 +38,9 @@ _PARTS = (
 
 
 def admitted(regex: str) -> bool:
-    match = {"headers": [{"name": "x-user", "regex": regex}]}
+    matches = [{"headers": [{"name": "x-user", "regex": regex}]}]
     try:
-        admit(serving(MAIN, {**MAIN, "name": "beta", "match": match}))
+        admit(serving(MAIN, {**MAIN, "name": "beta", "matches": matches}))
     except InvalidError:
         return False
     return True
@@ -49,7 +49,7 @@ def admitted(regex: str) -> bool:
 def refusal(tmp_path: Path, regexes: list[str]) -> str:
     """What Envoy says of routes with these header matches, empty if it takes them."""
     targets = [
-        Target(f"p{number}", "r", OPEN_INFERENCE, 0, ("127.0.0.1:9000",), (), (_match(regex),))
+        Target(f"p{number}", "r", OPEN_INFERENCE, 0, ("127.0.0.1:9000",), (), ((_match(regex),),))
         for number, regex in enumerate(regexes)
     ]
     config = bootstrap(gateway("127.0.0.1"), tmp_path)

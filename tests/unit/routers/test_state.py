@@ -14,7 +14,7 @@ from klever.traffic.matches import HeaderMatch
 
 ROUTE = Route(
     RouteKey("team", "digits"),
-    (Target("main", "r1", OPEN_INFERENCE, 100, ("127.0.0.1:9",), (), (HeaderMatch("x-user", "me"),)),),
+    (Target("main", "r1", OPEN_INFERENCE, 100, ("127.0.0.1:9",), (), ((HeaderMatch("x-user", "me"),),)),),
 )
 
 

@@ -91,3 +91,20 @@ async def test_events_are_told_oldest_first_over_all_pages(jobs: Objects[ModelJo
     assert told == NAMES
     assert len((await jobs.events(ListEventsRequest(namespace="-"))).items) == len(NAMES)
     assert not (await jobs.events(ListEventsRequest())).items
+
+
+async def test_a_recreated_object_does_not_list_the_events_of_its_predecessor(jobs: Objects[ModelJob]) -> None:
+    key = Key("n", "a")
+    old = await jobs.store.get(MODEL_JOB, key)
+    recorder = EventRecorder(jobs.store, "test")
+    await recorder.record(old, "Normal", "Old", "before")
+    await jobs.store.delete(MODEL_JOB, key)
+
+    async def reasons() -> list[str]:
+        return [e.reason for e in (await jobs.events(ListEventsRequest(namespace="n", name="a"))).items]
+
+    assert await reasons() == ["Old"]  # of what is gone
+    fields = ("apiVersion", "kind", "spec")
+    new = {f: old[f] for f in fields} | {"metadata": {"namespace": "n", "name": "a"}}
+    await recorder.record(await jobs.store.create(MODEL_JOB, new), "Normal", "New", "after")
+    assert await reasons() == ["New"]

@@ -11,7 +11,7 @@ from klever.traffic.rollouts import abort, primary, promote, scale
 
 MAIN: dict[str, Any] = {"name": "main", "model": "m:v1", "traffic": 80, "replicas": 3, "env": [{"name": "A"}]}
 CANARY: dict[str, Any] = {"name": "canary", "model": "m:v2", "traffic": 20, "replicas": 1, "runtime": "triton"}
-BETA: dict[str, Any] = {"name": "beta", "model": "m:v3", "match": {"headers": [{"name": "x-user", "exact": "me"}]}}
+BETA: dict[str, Any] = {"name": "beta", "model": "m:v3", "matches": [{"headers": [{"name": "x-user", "exact": "me"}]}]}
 
 
 def test_a_promoted_canary_gives_main_its_model_and_settings_and_goes() -> None:
@@ -46,7 +46,17 @@ def test_main_is_neither_promoted_nor_removed(change: Any) -> None:
 
 
 def test_scaling_changes_the_number_of_processes_alone() -> None:
-    assert scale([MAIN, CANARY], "canary", 0) == [MAIN, {**CANARY, "replicas": 0}]
+    spec = {"predictors": [MAIN, CANARY]}
+    assert scale(spec, "canary", 0) == {"predictors": [MAIN, {**CANARY, "replicas": 0}]}
+    assert scale(spec, "", 3) == {"predictors": [{**MAIN, "replicas": 3}, CANARY]}
+
+
+def test_a_number_of_replicas_that_no_predictor_names_is_changed_in_the_spec() -> None:
+    main = {"name": "main", "model": "m:v1", "traffic": 100}
+    canary = {"name": "canary", "model": "m:v2", "traffic": 0}
+    assert scale({"predictors": [main]}, "", 3) == {"replicas": 3}
+    assert scale({"predictors": [main, {**canary, "replicas": 1}]}, "main", 3) == {"replicas": 3}
+    assert scale({"predictors": [main, canary]}, "main", 3) == {"predictors": [{**main, "replicas": 3}, canary]}
     assert primary([CANARY]) == CANARY
     assert primary([CANARY, MAIN]) == MAIN
     with pytest.raises(NotFoundError):

@@ -26,7 +26,7 @@ PROPERTY = settings(deadline=None, suppress_health_check=list(HealthCheck))
 NAMES = st.sampled_from("abcdefghijklmnopqrst")
 PERCENT = st.integers(0, 100)
 WEIGHTS = st.dictionaries(NAMES, PERCENT, min_size=1, max_size=16)
-MATCH = {"headers": [{"name": "x-user", "exact": "me"}]}
+MATCHES = [{"headers": [{"name": "x-user", "exact": "me"}]}]
 
 
 @st.composite
@@ -39,7 +39,7 @@ def whole(draw: st.DrawFn) -> dict[str, int]:
 
 def predictors(shares: dict[str, int], *matched: str) -> list[dict[str, Any]]:
     with_shares: list[dict[str, Any]] = [{"name": name, "traffic": share} for name, share in shares.items()]
-    return with_shares + [{"name": name, "match": MATCH} for name in matched]
+    return with_shares + [{"name": name, "matches": MATCHES} for name in matched]
 
 
 @PROPERTY
@@ -106,9 +106,9 @@ def test_shares_are_parsed_as_they_were_written(shares: dict[str, int]) -> None:
 
 def test_a_single_predictor_takes_all() -> None:
     assert read_shares([{"name": "main"}]) == {"main": 100}
-    assert read_shares([{"name": "main"}, {"name": "mine", "match": MATCH}]) == {"main": 100}
+    assert read_shares([{"name": "main"}, {"name": "mine", "matches": MATCHES}]) == {"main": 100}
     assert read_shares([{"name": "main", "traffic": 0}]) == {"main": 0}
-    assert read_shares([{"name": "mine", "match": MATCH}]) == {}
+    assert read_shares([{"name": "mine", "matches": MATCHES}]) == {}
 
 
 @pytest.mark.parametrize(
@@ -145,9 +145,13 @@ def test_pairs_that_are_not_shares_are_refused(pairs: list[str]) -> None:
 
 def test_all_conditions_of_a_match_are_read() -> None:
     headers = [{"name": "x-user", "exact": "me"}, {"name": "x-a", "prefix": "b"}, {"name": "x-b", "regex": ".*"}]
-    assert header_matches({"name": "main", "match": {"headers": headers}}) == (
-        HeaderMatch("x-user", "me"),
-        HeaderMatch("x-a", "b", MatchType.PREFIX),
-        HeaderMatch("x-b", ".*", MatchType.REGEX),
+    other = [{"name": "x-c", "present": True, "negate": True}]
+    assert header_matches({"name": "main", "matches": [{"headers": headers}, {"headers": other}]}) == (
+        (
+            HeaderMatch("x-user", "me"),
+            HeaderMatch("x-a", "b", MatchType.PREFIX),
+            HeaderMatch("x-b", ".*", MatchType.REGEX),
+        ),
+        (HeaderMatch("x-c", type=MatchType.PRESENT, negate=True),),
     )
     assert header_matches({"name": "main"}) == ()

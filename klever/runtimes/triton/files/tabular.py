@@ -1,4 +1,7 @@
-"""Runs a model that takes rows. `framework.py` beside it loads the one file below STORE/model."""
+"""Runs a model that takes rows. `framework.py` beside it loads what is in STORE/model.
+
+It may have `arrange`, which makes what its methods take of the inputs by name.
+"""
 
 import framework
 import numpy as np
@@ -10,25 +13,26 @@ INVALID = (ValueError, TypeError, KeyError)
 
 def load(config, directory):
     columns = [tensor["name"] for tensor in config["input"]]
+    arrange = getattr(framework, "arrange", rows)
     outputs = {name: Output(name, *described) for name, described in declared(config["output"]).items()}
     methods = framework.load(directory)
     chosen = {name: choose(name, methods, len(outputs)) for name in outputs}
 
     def run(arrays, wanted):
-        given = rows({name: text(array) for name, array in arrays.items()}, columns)
+        given = arrange({name: text(arrays[name]) for name in columns})
         results = {method: method(given) for method in dict.fromkeys(chosen[name] for name in wanted)}
         return [outputs[name].array(results[chosen[name]]) for name in wanted]
 
     return run
 
 
-def rows(arrays, columns):
+def rows(arrays):
     """The only input as an array, several inputs as the columns of a DataFrame."""
-    if len(columns) == 1:
-        return arrays[columns[0]]
+    if len(arrays) == 1:
+        return next(iter(arrays.values()))
     import pandas as pd  # noqa: PLC0415 - it takes memory that models without named columns need not
 
-    return pd.DataFrame({name: arrays[name].reshape(-1) for name in columns})
+    return pd.DataFrame({name: array.reshape(-1) for name, array in arrays.items()})
 
 
 class Output:
@@ -40,8 +44,11 @@ class Output:
         self.dims = dims
 
     def array(self, result):
-        """The method's result with the declared type and rank; raises `SignatureError` for another type."""
-        array = np.asarray(result[self.name] if hasattr(result, "columns") else result)
+        """The method's result with the declared type and rank; raises `SignatureError` for another type.
+
+        A table or a dictionary has its outputs by name.
+        """
+        array = np.asarray(result[self.name] if hasattr(result, "keys") else result)
         if self.dtype == object:
             flat = [str(value).encode() for value in array.ravel()]
             array = np.array(flat, dtype=object).reshape(array.shape)

@@ -98,7 +98,7 @@ def test_what_cannot_be_packed_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidError, match="model is missing"):
         build(tmp_path, Layout(tmp_path / "layout"))
     (tmp_path / "model").mkdir()
-    with pytest.raises(InvalidError, match="holds no files"):
+    with pytest.raises(InvalidError, match="contains no files"):
         build(tmp_path, Layout(tmp_path / "layout"))
     (tmp_path / "model" / "link").symlink_to("/etc/passwd")
     with pytest.raises(InvalidError, match="model/link"):
@@ -121,7 +121,7 @@ def test_files_outside_model_are_refused(tmp_path: Path) -> None:
         tar.addfile(tarfile.TarInfo("elsewhere"))
     layout = Layout(tmp_path / "layout")
     manifest = Manifest(layout.put(ormb.CONFIG, b"{}"), (layout.put(ormb.LAYER, out.getvalue()),))
-    with pytest.raises(InvalidError, match="'elsewhere' is not below model/"):
+    with pytest.raises(InvalidError, match="'elsewhere' must be below model/"):
         ORMB.unpack(manifest, layout, tmp_path, Limits())
 
 

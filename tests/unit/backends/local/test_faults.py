@@ -68,7 +68,7 @@ async def test_a_crash_is_told_with_its_last_words(backend: LocalBackend) -> Non
     down = await in_phase(backend, InstancePhase.BACK_OFF)
     assert "exit code 3" in down.message
     assert "out of ideas" in down.message
-    assert "tried again in" in down.message
+    assert "next attempt in" in down.message
     (after,) = await until_ready(backend, 1)
     lines = [line async for line in backend.logs(KEY, after.name, tail=None, follow=False)]
     assert lines == ["started", "out of ideas", "started"]
@@ -88,13 +88,13 @@ async def test_a_hung_replica_is_started_again(backend: LocalBackend) -> None:
 async def test_what_cannot_start_waits_longer_each_time(backend: LocalBackend) -> None:
     await backend.ensure(workload(replace(command(), command=("/bin/sh", "-c", "echo no luck; exit 7"))))
     for delay in ("0.1 s", "0.2 s", "0.4 s"):
-        assert "no luck" in (await in_phase(backend, InstancePhase.BACK_OFF, f"tried again in {delay}")).message
+        assert "no luck" in (await in_phase(backend, InstancePhase.BACK_OFF, f"next attempt in {delay}")).message
 
 
 async def test_what_a_process_wrote_is_gone_when_it_has_ended(machine: Machine) -> None:
     backend = await machine.backend()
     await backend.ensure(workload(replace(command(), command=("/bin/sh", "-c", "echo x > written; exit 7"))))
-    await in_phase(backend, InstancePhase.BACK_OFF, "tried again in")
+    await in_phase(backend, InstancePhase.BACK_OFF, "next attempt in")
     assert not await asyncio.to_thread(lambda: list(machine.root.rglob("written")))
 
 

@@ -13,9 +13,10 @@ from klever.backends.local.resources import Resources, check_resources, read_res
     ("resources", "limits"),
     [
         ({}, Resources()),
-        ({"cpu": "500m", "memory": "512Mi"}, Resources(0.5, 512 << 20)),
-        ({"cpu": 2, "memory": "1.5G", "gpu": "0"}, Resources(2.0, 1_500_000_000)),
-        ({"memory": "1048576"}, Resources(0.0, 1 << 20)),
+        ({"limits": {"cpu": "500m", "memory": "512Mi"}}, Resources(0.5, 512 << 20)),
+        ({"limits": {"cpu": 2, "memory": "1.5G", "nvidia.com/gpu": "0"}}, Resources(2.0, 1_500_000_000)),
+        ({"limits": {"memory": "1048576"}, "requests": {"cpu": 4}}, Resources(0.0, 1 << 20)),
+        ({"requests": {"memory": "1Gi"}}, Resources(requested_bytes=1 << 30)),
     ],
 )
 def test_quantities_are_limits(resources: dict[str, Any], limits: Resources) -> None:
@@ -25,7 +26,12 @@ def test_quantities_are_limits(resources: dict[str, Any], limits: Resources) -> 
 
 @pytest.mark.parametrize(
     ("resources", "field"),
-    [({"cpu": "2Gi"}, "resources.cpu"), ({"memory": "-1"}, "resources.memory"), ({"gpu": 1}, "resources.gpu")],
+    [
+        ({"limits": {"cpu": "two"}}, "resources.limits.cpu"),
+        ({"limits": {"memory": "-1"}}, "resources.limits.memory"),
+        ({"limits": {"nvidia.com/gpu": 1}}, "resources.limits.nvidia.com/gpu"),
+        ({"requests": {"cpu": 2}, "limits": {"cpu": "1500m"}}, "resources.requests.cpu"),
+    ],
 )
 def test_what_a_process_is_not_given_is_refused(resources: dict[str, Any], field: str) -> None:
     assert [violation.field for violation in check_resources(resources)] == [field]

@@ -57,27 +57,27 @@ def test_so_has_every_action_on_environments(tmp_path: Path, action: str) -> Non
     [
         (["get", "servings", "--server", "127.0.0.1:1"], 7, "no answer from 127.0.0.1:1: is `klever up` running?"),
         (["apply", "-f", "nowhere.yaml"], 1, "nowhere.yaml: No such file or directory"),
-        (["extract", "nowhere"], 6, "nowhere has no model/ in it"),
+        (["extract", "nowhere"], 6, "nowhere has no directory model/"),
         (["wait", "model", "x", "--for=delete"], 6, "models do not support waiting; these do: modeljobs, servings"),
-        (["wait", "serving", "x", "--for=Ready"], 6, "is neither condition=TYPE[=STATUS] nor delete"),
+        (["wait", "serving", "x", "--for=Ready"], 6, "must be condition=TYPE[=STATUS] or delete, not 'Ready'"),
         (["events", "models"], 6, "models do not support events"),
-        (["describe", "model", "x"], 6, "'x' is not PROJECT/MODEL"),
+        (["describe", "model", "x"], 6, "invalid model 'x': expected PROJECT/MODEL"),
         (["get", "models", "-l", "a=b"], 6, "models do not support label selectors"),
         (["get", "servings", "--server", "ftp://x"], 6, "invalid server 'ftp://x'"),
         (["get", "servings", "--server", "127.0.0.1:80x"], 6, "invalid server '127.0.0.1:80x'"),
         (["get", "servings", "--server", "[::1"], 6, "invalid server '[::1'"),
-        (["get", "servings", "--token", "a\nb"], 6, "the token holds characters that no token has"),
+        (["get", "servings", "--token", "a\nb"], 6, "invalid characters in the token"),
         (["get", "servings", "--server", "http://192.0.2.1:1", "--token", "t"], 4, "use https; give --ca-file FILE"),
-        (["get", "servings", "--ca-file", "nowhere.pem"], 6, "nowhere.pem is not a file of certificates"),
-        (["login", "127.0.0.1:1"], 6, "no token: give it on standard input"),
+        (["get", "servings", "--ca-file", "nowhere.pem"], 6, "nowhere.pem must be a PEM file of certificates"),
+        (["login", "127.0.0.1:1"], 6, "missing token: give it on standard input"),
         (["up", "--host", "192.0.2.1"], 6, "--tls-cert FILE and --tls-key FILE, or --tls-self-signed, or --plaintext"),
-        (["up", "--tls-cert", "cert.pem"], 6, "--tls-cert and --tls-key go together"),
-        (["up", "--tls-cert", "c", "--tls-key", "k", "--tls-self-signed"], 6, "exclude each other"),
+        (["up", "--tls-cert", "cert.pem"], 6, "--tls-cert and --tls-key must be given together"),
+        (["up", "--tls-cert", "c", "--tls-key", "k", "--tls-self-signed"], 6, "mutually exclusive"),
         (["traffic", "x", "main=99999999999"], 6, "invalid share 'main=99999999999'"),
         (["traffic", "x", "main=20", "main=80"], 6, "predictor main has two shares"),
-        (["predict", "x", "--example", "-H", "x"], 6, "'x' is not NAME:VALUE"),
-        (["predict", "x", "--example", "--timeout", "nan"], 6, "'nan' is not a duration"),
-        (["wait", "serving", "x", "--for=delete", "--timeout=-5s"], 6, "'-5s' is not a duration"),
+        (["predict", "x", "--example", "-H", "x"], 6, "invalid header 'x': expected NAME:VALUE"),
+        (["predict", "x", "--example", "--timeout", "nan"], 6, "invalid duration 'nan'"),
+        (["wait", "serving", "x", "--for=delete", "--timeout=-5s"], 6, "invalid duration '-5s'"),
     ],
 )
 def test_an_error_is_one_line_and_a_code(tmp_path: Path, arguments: list[str], code: int, said: str) -> None:
@@ -97,13 +97,16 @@ def test_what_is_of_another_kind_is_not_applied(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["logs", "serving", "x", "--tail", "99999999999"], "--tail: 99999999999 is not within 0.."),
-        (["doctor", "--port", "99999"], "--port: 99999 is not within 0..65535"),
-        (["up", "--host", "nohost"], "--host: 'nohost' is no IP address"),
-        (["up", "--port", "0"], "--port: 0 is no port that clients could be told"),
+        (
+            ["logs", "serving", "x", "--tail", "99999999999"],
+            "--tail: must be between 0 and 2147483647",
+        ),
+        (["doctor", "--port", "99999"], "--port: must be between 0 and 65535, not 99999"),
+        (["up", "--host", "nohost"], "--host: must be an IP address, not 'nohost'"),
+        (["up", "--port", "0"], "--port: must be a fixed port"),
         (["up", "--port", "abc"], "--port: invalid port value: 'abc'"),
-        (["up", "--model-cache", "nan"], "--model-cache: nan is no size of a disk"),
-        (["up", "--model-cache=-3"], "--model-cache: -3 is no size of a disk"),
+        (["up", "--model-cache", "nan"], "--model-cache: must be a size in GiB, not nan"),
+        (["up", "--model-cache=-3"], "--model-cache: must be a size in GiB, not -3"),
     ],
 )
 def test_a_value_that_cannot_be_is_wrong_usage(tmp_path: Path, arguments: list[str], said: str) -> None:
@@ -154,7 +157,7 @@ def test_a_stream_is_read_for_as_long_as_it_goes() -> None:
 
 
 def test_help_writes_names_as_they_are(tmp_path: Path) -> None:
-    assert "Create or change objects as a YAML file declares them." in klever(tmp_path, "apply", "--help").stdout
+    assert "Create or update objects from a YAML file." in klever(tmp_path, "apply", "--help").stdout
 
 
 def test_ctrl_c_is_told_in_one_line_however_early_it_comes(

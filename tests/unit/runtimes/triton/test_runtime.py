@@ -180,6 +180,20 @@ def test_what_triton_cannot_serve_is_refused_by_name(bad: Model, words: str) -> 
         TritonRuntime().check(bad)
 
 
+@pytest.mark.parametrize(
+    ("format_", "served", "refused"),
+    [("MLflow", "sklearn", "spark"), ("MLlib", "KMeansModel", "ALSModel"), ("MLlib", "mllib.SVMModel", "SVMModel")],
+)
+def test_a_layer_that_a_program_does_not_know_is_refused_by_name(format_: str, served: str, refused: str) -> None:
+    def check(**layers: int) -> None:
+        TritonRuntime().check(model(replace(ADDER, layers=layers), format_))
+
+    check()
+    check(**{served: 1})
+    with pytest.raises(InvalidError, match=f"{format_} with {refused}"):
+        check(**{served: 1, refused: 1})
+
+
 @pytest.mark.parametrize("installed", [None, INSTALLED])
 def test_tensorrt_without_a_gpu_and_its_backend_says_what_it_needs(installed: InstalledTriton | None) -> None:
     with pytest.raises(InvalidError, match="needs a GPU and a Triton in /opt/tritonserver with the tensorrt backend"):

@@ -37,7 +37,7 @@ def job(**spec: Any) -> dict[str, Any]:
 
 
 MAIN = {"name": "main", "model": "team/m:v1"}
-MATCHED = {"match": {"headers": [{"name": "x", "exact": "1"}]}}
+MATCHED = {"matches": [{"headers": [{"name": "x", "exact": "1"}]}]}
 
 
 def admit(obj: dict[str, Any], old: dict[str, Any] | None = None, subresource: Any = "") -> dict[str, Any]:
@@ -53,19 +53,17 @@ def faults(obj: dict[str, Any], old: dict[str, Any] | None = None, subresource: 
 
 def test_defaults_are_filled_in_and_unknown_fields_pruned() -> None:
     admitted = admit(serving({**MAIN, "flavour": "vanilla"}, color="red"))
-    assert admitted["spec"] == {"predictors": [{**MAIN, "replicas": 1}], "revisionHistoryLimit": 10}
+    assert admitted["spec"] == {"predictors": [MAIN], "replicas": 1, "revisionHistoryLimit": 10}
 
 
 def test_nulls_are_absent_fields() -> None:
-    assert admit(serving({**MAIN, "traffic": None, "replicas": None}))["spec"]["predictors"] == [
-        {**MAIN, "replicas": 1}
-    ]
+    assert admit(serving({**MAIN, "traffic": None, "replicas": None}))["spec"]["predictors"] == [MAIN]
 
 
 @pytest.mark.parametrize(
     ("predictors", "field", "said"),
     [
-        ([{**MAIN, "traffic": 120}], "spec.predictors[0].traffic", "120 is not within 0..100"),
+        ([{**MAIN, "traffic": 120}], "spec.predictors[0].traffic", "must be between 0 and 100, not 120"),
         ([{**MAIN, "traffic": 80}, {**MAIN, "name": "b", "traffic": 30}], "spec.predictors", "must sum to 100"),
         ([{**MAIN, "traffic": 50}, {**MAIN, "traffic": 50}], "spec.predictors[1]", "duplicate name 'main'"),
         ([{**MAIN, "replicas": "two"}], "spec.predictors[0].replicas", "must be an integer, not 'two'"),
@@ -73,7 +71,8 @@ def test_nulls_are_absent_fields() -> None:
         ([{"model": "m:v1"}], "spec.predictors[0].name", "is required"),
         ([{**MAIN, "name": "Main"}], "spec.predictors[0].name", "is not a DNS label"),
         ([], "spec.predictors", "at least 1"),
-        ([{**MAIN, "match": {"headers": [{"name": "x"}]}}], "spec.predictors[0].match.headers[0]", "exactly one of"),
+        ([{**MAIN, "matches": [{"headers": [{"name": "x"}]}]}],
+         "spec.predictors[0].matches[0].headers[0]", "exactly one of"),
         ([{**MAIN, "traffic": 5, **MATCHED}], "spec.predictors[0].traffic", "takes no share"),
         ([{**MAIN, "runtime": "triton", "command": ["x"]}], "spec.predictors[0].runtime", "a command runs on"),
     ],
@@ -84,7 +83,7 @@ def test_a_wrong_serving_is_refused_with_the_field_at_fault(predictors: list[Any
 
 @pytest.mark.parametrize("name", ["Digits", "a.b", "-a", "a" * 51, "1a"])
 def test_a_name_that_is_no_label_is_refused(name: str) -> None:
-    assert re.search("is not a DNS label|more than 50", faults(serving(MAIN, name=name))["metadata.name"])
+    assert re.search("is not a DNS label|at most 50", faults(serving(MAIN, name=name))["metadata.name"])
 
 
 @pytest.mark.parametrize(
@@ -92,10 +91,10 @@ def test_a_name_that_is_no_label_is_refused(name: str) -> None:
     [
         [MAIN],
         [{**MAIN, "traffic": 80}, {**MAIN, "name": "canary", "traffic": 20}],
-        [MAIN, {**MAIN, "name": "beta", "match": {"headers": [{"name": "x-user", "regex": "a.*"}]}}],
-        [{**MAIN, "match": {"headers": [{"name": "x-user", "prefix": "a"}]}}],
+        [MAIN, {**MAIN, "name": "beta", "matches": [{"headers": [{"name": "x-user", "regex": "a.*"}]}]}],
+        [{**MAIN, "matches": [{"headers": [{"name": "x-user", "prefix": "a"}]}]}],
         [{"name": "main", "command": ["python3", "-m", "http.server"], "probePath": "/"}],
-        [{**MAIN, "resources": {"cpu": 2, "memory": "512Mi"}, "replicas": 0}],
+        [{**MAIN, "resources": {"limits": {"cpu": 2, "memory": "512Mi", "nvidia.com/gpu": 1}}, "replicas": 0}],
     ],
 )
 def test_good_servings(predictors: list[Any]) -> None:
@@ -117,7 +116,7 @@ def test_the_spec_of_a_job_is_immutable_while_its_metadata_is_not() -> None:
 
 def test_a_status_is_checked_when_it_is_written() -> None:
     obj = {**serving(MAIN), "status": {"phase": "Sleeping"}}
-    assert "none of Pending, Deploying" in faults(obj, None, "status")["status.phase"]
+    assert "must be one of Pending, Deploying" in faults(obj, None, "status")["status.phase"]
     assert admit(obj)["spec"]["predictors"]
 
 

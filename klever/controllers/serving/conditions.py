@@ -1,0 +1,169 @@
+"""What the conditions of a Serving say, and its phase. Pure.
+
+Ready says whether requests are answered; Progressing says whether the spec is rolled out. A change leaves Ready True
+while what served before answers; the reason and message of Ready tell what is wrong all the same.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from klever.controllers.serving.plan import Plan
+from klever.controllers.serving.predictors import PredictorPlan
+from klever.controllers.serving.progress import is_complete
+from klever.controllers.serving.snapshot import Resolution, Snapshot
+from klever.controllers.serving.strategy import EXCEEDED
+from klever.reconcile.conditions import Condition
+
+__all__ = ["conditions_of", "phase_of"]
+
+_MOST = 4096
+"""Characters of a message."""
+_COMPLETE = ("Complete", "the spec is rolled out")
+_OFF = ("ScaledToZero", "the predictors have no replicas: nothing takes requests")
+
+
+def conditions_of(snapshot: Snapshot, plan: Plan, *, late: bool) -> tuple[Condition, ...]:
+    """Return the conditions: Ready, then Progressing, then others. `late` says that the rollout has taken too long."""
+    fault = None if is_complete(plan) else _fault(snapshot, plan, late=late)
+    return (
+        _ready(snapshot, plan, fault),
+        _progressing(plan, fault),
+        _model_resolved(snapshot),
+        _signature_known(snapshot),
+        _routes_ready(plan),
+    )
+
+
+def phase_of(snapshot: Snapshot, plan: Plan, *, late: bool) -> str:
+    """Return the phase: one word for both Ready and Progressing."""
+    if is_complete(plan):
+        return "Ready" if _serves_shares(plan) else "ScaledToZero"
+    fault = _fault(snapshot, plan, late=late)
+    if _serves(plan):
+        return "Degraded" if fault.is_fault or _was_degraded(snapshot) else "Deploying"
+    if fault.is_final:
+        return "Failed"
+    unresolved = any(m.state is not Resolution.RESOLVED for m in snapshot.models.values())
+    return "Pending" if unresolved else "Deploying"
+
+
+def _was_degraded(snapshot: Snapshot) -> bool:
+    """Say whether the same spec was degraded before: a replica that starts again does not end that."""
+    status = snapshot.serving.get("status", {})
+    before = (status.get("observedGeneration"), status.get("phase"))
+    return before == (snapshot.serving["metadata"]["generation"], "Degraded")
+
+
+def _serves(plan: Plan) -> bool:
+    return any(t.http and (t.weight > 0 or t.matches) for t in plan.route.targets)
+
+
+def _serves_shares(plan: Plan) -> bool:
+    """Say whether the requests that no header match takes are answered."""
+    shared = [t for t in plan.route.targets if not t.matches]
+    return not shared or any(t.http and t.weight > 0 for t in shared)
+
+
+def _ready(snapshot: Snapshot, plan: Plan, why: _Why | None) -> Condition:
+    """Say whether every share of the requests is answered, also by what served before."""
+    if why is None:
+        if not _serves_shares(plan):
+            return Condition("Ready", "False", *_OFF)
+        return Condition("Ready", "True", "Serving", "every predictor answers inference requests")
+    if plan.trouble:
+        return Condition("Ready", "False", why.reason, why.message)
+    if _serves_shares(plan) and not _has_lost(snapshot, plan):
+        reason = why.reason if why.is_fault else "Serving"
+        return Condition(
+            "Ready", "True", reason, f"requests are answered, not yet by all of the spec: {why.message}"[:_MOST]
+        )
+    return Condition("Ready", "False", why.reason if why.is_fault else "PredictorsNotReady", why.message)
+
+
+def _has_lost(snapshot: Snapshot, plan: Plan) -> bool:
+    """Say whether a predictor misses its requests for another reason than that it is being rolled out."""
+    old = snapshot.serving.get("status", {}).get("conditions", ())
+    was_ready = any(c["type"] == "Ready" and c["status"] == "True" for c in old)
+    served = {t.predictor for t in plan.route.targets if t.http}
+    missing = [p for p in plan.predictors if p.name not in served and not p.is_off]
+    return any(not was_ready or _is_faulty(snapshot, p) for p in missing)
+
+
+def _is_faulty(snapshot: Snapshot, predictor: PredictorPlan) -> bool:
+    return predictor.failed or predictor.has_crashed or snapshot.models[predictor.name].state is Resolution.WAITING
+
+
+def _progressing(plan: Plan, why: _Why | None) -> Condition:
+    if why is None:
+        return Condition("Progressing", "False", *(_COMPLETE if _serves_shares(plan) else _OFF))
+    return Condition("Progressing", "False" if why.is_final else "True", why.reason, why.message)
+
+
+class _Why(NamedTuple):
+    """Why a spec is not rolled out. A fault is more than that it takes time; a final one does not pass by itself."""
+
+    reason: str
+    message: str
+    is_fault: bool = True
+    is_final: bool = False
+
+
+def _fault(snapshot: Snapshot, plan: Plan, *, late: bool) -> _Why:
+    """Return the most telling reason why the spec is not rolled out."""
+    troubles = _troubles(plan)
+    if plan.trouble:
+        return _Why("Refused" if plan.refused else "NotApplied", plan.trouble[:_MOST], is_final=plan.refused)
+    if any(m.state is Resolution.DENIED for m in snapshot.models.values()):
+        return _Why("CodeNotAllowed", troubles, is_final=True)
+    if any(p.failed for p in plan.predictors):
+        return _Why("PredictorFailed", troubles, is_final=True)
+    if late:
+        return _Why(EXCEEDED, troubles, is_final=True)
+    return _wait(snapshot, plan, troubles)
+
+
+def _wait(snapshot: Snapshot, plan: Plan, troubles: str) -> _Why:
+    """Return what a rollout waits for that may still end well."""
+    for model in snapshot.models.values():
+        if model.state is not Resolution.RESOLVED:
+            return _Why(model.reason or str(model.state), troubles, is_fault=model.state is Resolution.WAITING)
+    for predictor in plan.predictors:
+        if predictor.has_crashed and predictor.worst is not None:
+            return _Why(_camel_case(predictor.worst.reason) or "ReplicaEnded", troubles)
+    return _Why("ReplicasStarting", troubles, is_fault=False)
+
+
+def _camel_case(reason: str) -> str:
+    """Return a reason of an error, such as DISK_FULL, as a reason of a condition."""
+    return "".join(part.capitalize() for part in reason.split("_")) if reason.isupper() else reason
+
+
+def _troubles(plan: Plan) -> str:
+    return "; ".join(_trouble(p) for p in plan.predictors if not p.is_ready)[:_MOST]
+
+
+def _trouble(predictor: PredictorPlan) -> str:
+    return f"{predictor.name}: {predictor.message or 'is being moved to'}"
+
+
+def _model_resolved(snapshot: Snapshot) -> Condition:
+    for name, model in snapshot.models.items():
+        if model.state in (Resolution.WAITING, Resolution.FAILED, Resolution.DENIED):
+            return Condition("ModelResolved", "False", model.reason, f"{name}: {model.message}"[:_MOST])
+    return Condition("ModelResolved", "True", "Pinned", "every model is pinned by its digest")
+
+
+def _signature_known(snapshot: Snapshot) -> Condition:
+    for name, model in snapshot.models.items():
+        if model.state is Resolution.SIGNATURE_PENDING:
+            return Condition("SignatureKnown", "False", "Extracting", f"{name}: {model.message}"[:_MOST])
+    return Condition("SignatureKnown", "True", "Known", "no model is being inspected or read")
+
+
+def _routes_ready(plan: Plan) -> Condition:
+    if plan.trouble:
+        return Condition("RoutesReady", "False", "Refused" if plan.refused else "NotApplied", plan.trouble[:_MOST])
+    if not _serves(plan):
+        return Condition("RoutesReady", "False", "NoEndpoints", "no predictor is ready to take requests")
+    return Condition("RoutesReady", "True", "Published", "requests reach the predictors")

@@ -1,0 +1,148 @@
+"""What becomes of each predictor of a Serving. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Any
+
+from klever.backends import Instance, InstancePhase, PredictorWorkload
+from klever.controllers.serving.replicas import Replicas
+from klever.controllers.serving.snapshot import Resolution, Snapshot, pin_of
+from klever.controllers.serving.strategy import has_exceeded, read_strategy
+from klever.controllers.serving.workloads import workload_of
+from klever.traffic.matches import Match, header_matches
+from klever.traffic.replicas import with_replicas
+from klever.traffic.shares import read_shares
+
+__all__ = ["PredictorPlan", "plan_predictors"]
+
+
+@dataclass(frozen=True, slots=True)
+class PredictorPlan:
+    """One predictor. `wanted` is what its spec asks for, `live` the workload that gets its requests ("" for none)."""
+
+    name: str
+    wanted: PredictorWorkload | None
+    live: str
+    share: int | None
+    """Percent of the requests that the spec gives it; None for a predictor with matches."""
+    matches: tuple[Match, ...]
+    ready: int
+    """Replicas of the wanted workload that are Ready."""
+    serving: int
+    """Replicas of the live workload that are Ready."""
+    message: str
+    failed: bool
+    """Whether it cannot become ready as it is."""
+    worst: Instance | None = None
+    """The replica of the wanted workload that is farthest from Ready; None if enough of them are."""
+    gap: bool = False
+    """Whether nothing serves until the wanted workload does: the strategy Recreate has ended the old one."""
+    abandoned: bool = False
+    """Whether the wanted workload runs no more: with Recreate it took too long, and the old one serves again."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether all that the spec asks for takes the requests."""
+        return self.wanted is not None and self.live == self.wanted.id and self.ready >= self.wanted.replicas
+
+    @property
+    def is_off(self) -> bool:
+        """Whether the spec asks for no replicas."""
+        return self.wanted is not None and self.wanted.replicas == 0
+
+    @property
+    def has_crashed(self) -> bool:
+        """Whether a replica ended, or cannot start, and is tried again."""
+        return self.worst is not None and (self.worst.phase is InstancePhase.BACK_OFF or bool(self.worst.reason))
+
+
+def plan_predictors(snapshot: Snapshot, replicas: Replicas) -> tuple[PredictorPlan, ...]:
+    """Plan the predictors in order: of a workload that several use the first counts its replicas first."""
+    spec = with_replicas(snapshot.serving["spec"])
+    shares = read_shares(spec)
+    counted: Counter[str] = Counter()
+    plans = []
+    for predictor in spec:
+        plan = _plan(snapshot, replicas, counted, predictor, shares.get(predictor["name"]))
+        if plan.wanted is not None:
+            counted[plan.wanted.id] += plan.wanted.replicas
+        plans.append(plan)
+    return tuple(plans)
+
+
+def _plan(
+    snapshot: Snapshot, replicas: Replicas, counted: Counter[str], predictor: dict[str, Any], share: int | None
+) -> PredictorPlan:
+    name = predictor["name"]
+    model = snapshot.models[name]
+    matches = header_matches(predictor)
+    if violations := snapshot.violations.get(name):
+        message, failed = "; ".join(map(str, violations)), True
+    else:
+        message, failed = model.message, model.state in (Resolution.FAILED, Resolution.DENIED)
+    if failed or model.state is not Resolution.RESOLVED:
+        live = _live_workload(snapshot, replicas, name, None)
+        return PredictorPlan(name, None, live, share, matches, 0, replicas.ready(live), message, failed)
+    wanted = workload_of(predictor, model)
+    ready = max(min(replicas.ready(wanted.id) - counted[wanted.id], wanted.replicas), 0)
+    plan = PredictorPlan(name, wanted, wanted.id, share, matches, ready, ready, "", failed=False)
+    if ready < wanted.replicas:
+        worst = _worst(replicas.of(wanted.id))
+        failed = worst is not None and worst.phase is InstancePhase.FAILED
+        plan = replace(plan, message=_trouble(worst), failed=failed, worst=worst)
+        plan = _recreated(snapshot, predictor, plan)
+    live = _wanted_alone(replicas, wanted) if plan.gap else _live_workload(snapshot, replicas, name, wanted)
+    return replace(plan, live=live, serving=ready if live == wanted.id else replicas.ready(live))
+
+
+def _recreated(snapshot: Snapshot, predictor: dict[str, Any], plan: PredictorPlan) -> PredictorPlan:
+    """Return the plan of a predictor that is not ready as the strategy Recreate has it, if that is the strategy."""
+    serving = snapshot.serving
+    if not read_strategy(serving).recreate or plan.failed:
+        return plan
+    was_tried = not predictor.get("model") or bool(pin_of(serving, predictor))
+    if plan.name in snapshot.last_good and has_exceeded(serving) and was_tried:
+        return replace(plan, abandoned=True, message=_told(snapshot, plan.name))
+    waits = plan.worst is None and bool(snapshot.instances)
+    return replace(plan, gap=True, message="the old processes are ending" if waits else plan.message)
+
+
+def _told(snapshot: Snapshot, name: str) -> str:
+    """Return what the status tells of a predictor."""
+    told = snapshot.serving.get("status", {}).get("predictors", ())
+    return next((str(p.get("message", "")) for p in told if p["name"] == name), "")
+
+
+def _wanted_alone(replicas: Replicas, wanted: PredictorWorkload) -> str:
+    return wanted.id if replicas.ready(wanted.id) else ""
+
+
+def _worst(instances: list[Instance]) -> Instance | None:
+    order = (InstancePhase.FAILED, InstancePhase.BACK_OFF, InstancePhase.PENDING, InstancePhase.STARTING)
+    return next((i for phase in order for i in instances if i.phase is phase), None)
+
+
+def _trouble(worst: Instance | None) -> str:
+    """Say why replicas are not ready: the worst one speaks for all."""
+    return (worst.message or f"{worst.name} is {worst.phase}") if worst is not None else "waiting for its processes"
+
+
+def _live_workload(snapshot: Snapshot, replicas: Replicas, name: str, wanted: PredictorWorkload | None) -> str:
+    """Choose the workload that gets the requests: the new one once it is all ready, the old one until then.
+
+    The old one is what is published, or else what the last good revision runs.
+    """
+    published = snapshot.route.targets if snapshot.route else ()
+    old = next((t.workload for t in published if t.predictor == name and t.http), "")
+    fallback = snapshot.last_good.get(name)
+    if not replicas.ready(old) and fallback is not None:
+        old = fallback.workload.id
+    if wanted is not None:
+        enough = wanted.replicas if replicas.ready(old) and old != wanted.id else 1
+        if wanted.replicas == 0 or replicas.ready(wanted.id) >= enough:
+            return wanted.id
+    if replicas.ready(old):
+        return old
+    return wanted.id if wanted is not None and replicas.ready(wanted.id) else ""

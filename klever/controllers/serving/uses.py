@@ -1,0 +1,53 @@
+"""Which Servings use a version of a model, so that nobody deletes it under them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from klever.api.kinds import SERVING, SERVING_REVISION, Object
+from klever.controllers.serving.revisions import number_of
+from klever.oci.digest import Digest
+from klever.oci.reference import Reference
+from klever.store import Store
+
+__all__ = ["VersionUses"]
+
+
+class VersionUses:
+    """Finds the users of versions in `store`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def find(self, repository: str, tags: Sequence[str], digest: Digest | None) -> list[str]:
+        """Return who uses what is to be deleted, in words, such as `serving team/digits`.
+
+        These are the Servings whose specs name one of the tags. With a digest, these are also those that run it, and
+        the kept revisions that ran it. The host of a reference does not count: the platform has several names.
+        """
+        wanted = {(repository, target) for target in (*tags, *([str(digest)] if digest else []))}
+        users = list[str]()
+        for serving in (await self._store.list(SERVING)).items:
+            if "deletionTimestamp" not in serving["metadata"] and wanted & set(_targets(serving)):
+                users.append("serving {namespace}/{name}".format_map(serving["metadata"]))
+        for revision in (await self._store.list(SERVING_REVISION)).items:
+            models = revision["spec"].get("models", ())
+            owner = f"serving {revision['metadata']['namespace']}/{revision['spec']['serving']}"
+            if owner not in users and any(_target(m["model"], m["digest"]) in wanted for m in models):
+                users.append(f"revision {number_of(revision)} of {owner}")
+        return users
+
+
+def _targets(serving: Object) -> Iterator[tuple[str, str]]:
+    """Yield the repository, and the tag or digest, of what a Serving names and of what it runs."""
+    for predictor in serving["spec"]["predictors"]:
+        if predictor.get("model"):
+            yield _target(predictor["model"])
+    for status in serving.get("status", {}).get("predictors", ()):
+        if status.get("model") and status.get("digest"):
+            yield _target(status["model"], status["digest"])
+
+
+def _target(model: str, digest: str = "") -> tuple[str, str]:
+    reference = Reference.parse(model)
+    return reference.repository, digest or str(reference.target)

@@ -1,0 +1,169 @@
+"""The executor of a Kubernetes cluster: a batch Job for each task."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Final, Self
+
+from klever.api.kinds import Kind, Object
+from klever.changes import Broadcast
+from klever.errors import AlreadyExistsError, DeadlineError, FailedPreconditionError, FieldViolation, NotFoundError
+from klever.executors import Task, TaskPhase, TaskState
+from klever.executors.kubernetes.kinds import JOB, POD, SECRET
+from klever.executors.kubernetes.logs import PodLog
+from klever.executors.kubernetes.manifests import CANCELLED, TASK, job, secret, secret_name
+from klever.executors.kubernetes.settings import PodSettings
+from klever.executors.kubernetes.states import ended, task_state
+from klever.kube.client import KubeClient
+from klever.kube.reflector import Reflector
+
+__all__ = ["KubernetesExecutor"]
+
+_END_S: Final = 60.0
+"""How long `cancel` and `remove` wait for the end of a pod: its grace period, and a busy kubelet."""
+
+
+class KubernetesExecutor:
+    """Runs each task as a Job of the task's own name. Use it as a context: it follows its Jobs and pods only inside."""
+
+    def __init__(self, client: KubeClient, settings: PodSettings) -> None:
+        self._client = client
+        self._settings = settings
+        self._reflectors = {kind: Reflector(client, kind, labels=TASK) for kind in (JOB, POD)}
+        self._jobs: dict[str, Object] = {}
+        self._pods: dict[str, Object] = {}
+        self._changes: Broadcast[str] = Broadcast()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        """Learn which tasks there are."""
+        self._tasks = [asyncio.create_task(one.run(), name=f"tasks' {one.kind}s") for one in self._reflectors.values()]
+        for reflector in self._reflectors.values():
+            await reflector.synced()
+        for kind, reflector in self._reflectors.items():
+            for obj in reflector.list():
+                self._note(self._index(kind), "ADDED", obj)
+            self._tasks.append(asyncio.create_task(self._follow(kind), name=f"changes of tasks' {kind}s"))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the Jobs to the next executor."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def check(self, task: Task) -> tuple[FieldViolation, ...]:
+        return tuple(
+            FieldViolation(f"env[{variable['name']}].value", "must not contain a NUL character")
+            for variable in task.env
+            if "\0" in variable.get("value", "")
+        )
+
+    async def ensure(self, task: Task) -> None:
+        if task.uid in self._jobs:
+            return
+        await self._create_secret(task)
+        try:
+            created = await self._client.create(JOB, job(task, self._settings))
+        except AlreadyExistsError as error:
+            created = await self._client.get(JOB, task.namespace, task.name)
+            if created["metadata"].get("labels", {}).get(TASK) != task.uid:
+                raise FailedPreconditionError(
+                    f"Job {task.namespace}/{task.name} already exists and is not this task's: delete or rename it"
+                ) from error
+        self._note(self._jobs, "ADDED", created)
+
+    async def observe(self, uid: str) -> TaskState | None:
+        found = self._jobs.get(uid)
+        return task_state(found, self._pods.get(uid)) if found else None
+
+    async def list(self) -> tuple[TaskState, ...]:
+        return tuple(task_state(self._jobs[uid], self._pods.get(uid)) for uid in sorted(self._jobs))
+
+    async def cancel(self, uid: str) -> None:
+        state = await self.observe(uid)
+        if state is None or state.phase not in (TaskPhase.PENDING, TaskPhase.RUNNING):
+            return
+        with suppress(NotFoundError):
+            await self._end(state)
+        await self._until(uid, lambda: uid not in self._jobs or self._is_over(uid))
+
+    async def remove(self, uid: str) -> None:
+        found = self._jobs.get(uid)
+        if found is None:
+            return
+        metadata = found["metadata"]
+        namespace, name = metadata["namespace"], metadata["name"]
+        with suppress(NotFoundError):
+            await self._client.delete(JOB, namespace, name, uid=metadata["uid"])
+        with suppress(NotFoundError):
+            await self._client.delete(SECRET, namespace, secret_name(name))
+        await self._until(uid, lambda: uid not in self._jobs and uid not in self._pods)
+
+    def logs(self, uid: str, *, tail: int | None = None, follow: bool = False) -> AsyncIterator[str]:
+        if uid not in self._pods:
+            raise NotFoundError(f"task {uid} has not started")
+        return PodLog(self._client, lambda: self._pods.get(uid), self._changes.subscribe).lines(tail, follow=follow)
+
+    async def watch(self) -> AsyncIterator[str]:
+        async for uid in self._changes.watch(sorted(self._jobs)):
+            yield uid
+
+    async def _create_secret(self, task: Task) -> None:
+        with suppress(AlreadyExistsError):  # by an earlier try, which did not get as far as the Job
+            await self._client.create(SECRET, secret(task, self._settings))
+
+    async def _end(self, state: TaskState) -> None:
+        """Let the Job make no further pod, and the kubelet end the one there is, which keeps its log.
+
+        A pod whose deadline has passed is ended and stays; a Job that is suspended deletes its pod. The deadline of a
+        running pod may be set or lowered (Kubernetes: ValidatePodUpdate).
+        """
+        mark = {"metadata": {"annotations": {CANCELLED: "true"}}}
+        pod = self._pods.get(state.uid)
+        if pod is None or not pod["spec"].get("nodeName"):
+            await self._client.patch(JOB, state.namespace, state.name, mark | {"spec": {"suspend": True}})
+            return
+        await self._client.patch(JOB, state.namespace, state.name, mark)
+        deadline = {"spec": {"activeDeadlineSeconds": 1}}
+        await self._client.patch(POD, state.namespace, pod["metadata"]["name"], deadline)
+
+    def _is_over(self, uid: str) -> bool:
+        pod = self._pods.get(uid)
+        return ended(pod) if pod is not None else bool(self._jobs[uid]["spec"].get("suspend"))
+
+    async def _until(self, uid: str, condition: Callable[[], bool]) -> None:
+        with self._changes.subscribe() as changes:
+            try:
+                async with asyncio.timeout(_END_S):
+                    while not condition():
+                        await changes.next()
+            except TimeoutError as error:
+                raise DeadlineError(f"the pod of task {uid} has not ended within {_END_S:g} s") from error
+
+    async def _follow(self, kind: Kind) -> None:
+        index = self._index(kind)
+        with self._reflectors[kind].subscribe() as subscription:
+            while True:
+                type_, obj = await subscription.next()
+                self._note(index, type_, obj)
+
+    def _index(self, kind: Kind) -> dict[str, Object]:
+        return self._jobs if kind is JOB else self._pods
+
+    def _note(self, index: dict[str, Object], type_: str, obj: Object) -> None:
+        """Keep the newest object of a task: a Job that lost its pod may have made another."""
+        uid = obj["metadata"]["labels"][TASK]
+        known = index.get(uid)
+        same = known is not None and known["metadata"]["uid"] == obj["metadata"]["uid"]
+        if type_ == "DELETED":
+            if same:
+                del index[uid]
+        elif known is None or same or known["metadata"]["creationTimestamp"] <= obj["metadata"]["creationTimestamp"]:
+            index[uid] = obj
+        self._changes.tell(uid)

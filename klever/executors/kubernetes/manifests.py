@@ -1,0 +1,177 @@
+"""The objects of a task: a Job of its own name, and a Secret with what its containers read.
+
+The pod meets the restricted standard (kubernetes.io/docs/concepts/security/pod-security-standards). Its containers run
+in the order of the task's steps and share /work:
+
+    init containers   those of the job's spec, then `fetch` and `work` of a task with a program
+    container         `push` of a task with a program, else `run`
+
+`work` may run code of the model: it sees neither the Secret nor a service account's token.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from klever.api.kinds import Object
+from klever.executors import Task
+from klever.executors.kubernetes.kinds import JOB, SECRET
+from klever.executors.kubernetes.settings import PodSettings
+
+__all__ = ["CANCELLED", "TASK", "UNSTARTABLE", "job", "secret", "secret_name"]
+
+TASK: Final = "kleveross.io/task"
+"""Label of a task's Job, pod and Secret: the uid of the task."""
+CANCELLED: Final = "kleveross.io/cancelled"
+"""Annotation of a Job whose task was cancelled."""
+UNSTARTABLE: Final = "kleveross.io/unstartable"
+"""Annotation of a Job that can never start: the reason."""
+_WORK: Final = "/work"
+_DOCUMENT: Final = "/etc/klever/task/task.json"
+_LOG: Final = "/dev/termination-log"
+_GRACE_S: Final = 5
+_RESTRICTED: Final[Mapping[str, Any]] = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+
+
+def secret_name(task: str) -> str:
+    return f"{task}-task"
+
+
+def secret(task: Task, settings: PodSettings) -> Object:
+    """Return the Secret with one document for each step of the platform's own program."""
+    documents = {step: _document(task, step, settings) for step in _own_steps(task)}
+    return {
+        "metadata": _metadata(secret_name(task.name), task, settings),
+        "apiVersion": SECRET.api_version,
+        "kind": SECRET.kind,
+        "immutable": True,
+        "data": {name: base64.b64encode(json.dumps(content).encode()).decode() for name, content in documents.items()},
+    }
+
+
+def job(task: Task, settings: PodSettings) -> Object:
+    """Return the Job. It is suspended, with the reason as an annotation, if the task's environment has no image."""
+    metadata = _metadata(task.name, task, settings)
+    suspended = bool(task.program) and task.environment not in settings.images
+    if suspended:
+        reason = f"no image is configured for the environment {task.environment!r}"
+        metadata["annotations"] = {UNSTARTABLE: reason}
+    template = {"metadata": {"labels": metadata["labels"]}, "spec": _pod(task, settings)}
+    return {
+        "metadata": metadata,
+        "apiVersion": JOB.api_version,
+        "kind": JOB.kind,
+        "spec": {"backoffLimit": 0, "suspend": suspended, "template": template},
+    }
+
+
+def _metadata(name: str, task: Task, settings: PodSettings) -> dict[str, Any]:
+    owner = settings.owner(task)
+    return {
+        "name": name,
+        "namespace": task.namespace,
+        "labels": {"app.kubernetes.io/managed-by": "klever", TASK: task.uid},
+        **({"ownerReferences": [owner]} if owner else {}),
+    }
+
+
+def _pod(task: Task, settings: PodSettings) -> dict[str, Any]:
+    *before, last = _steps(task, settings)
+    spec: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": _GRACE_S,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": settings.user,
+            "runAsGroup": settings.user,
+            "fsGroup": settings.user,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "initContainers": [*map(_secured, task.init_containers), *before],
+        "containers": [last],
+        "volumes": [
+            {"name": "work", "emptyDir": {"sizeLimit": str(settings.work_bytes)}},
+            *(_volume(task, step) for step in _own_steps(task)),
+        ],
+    }
+    if settings.pull_secrets:
+        spec["imagePullSecrets"] = [{"name": name} for name in settings.pull_secrets]
+    if task.timeout_s:
+        spec["activeDeadlineSeconds"] = max(1, math.ceil(task.timeout_s))
+    return spec
+
+
+def _own_steps(task: Task) -> tuple[str, ...]:
+    """Return the steps of the platform's own program."""
+    return ("fetch", "push") if task.program else ("run",)
+
+
+def _steps(task: Task, settings: PodSettings) -> list[dict[str, Any]]:
+    own = [_own(task, step, settings) for step in _own_steps(task)]
+    if not task.program:
+        return own
+    image = settings.images.get(task.environment, settings.image)
+    argv = [settings.python, "-I", task.program, f"{_WORK}/input/request.json"]
+    work = _container(task, "work", image, argv, f"{_WORK}/output")
+    work["volumeMounts"] = [
+        {"name": "work", "mountPath": f"{_WORK}/input", "subPath": "input", "readOnly": True},
+        {"name": "work", "mountPath": f"{_WORK}/output", "subPath": "output"},
+    ]
+    return [own[0], _with_variables(work, task.env, settings), own[1]]
+
+
+def _own(task: Task, step: str, settings: PodSettings) -> dict[str, Any]:
+    container = _container(task, step, settings.image, [*settings.command, _DOCUMENT], _WORK)
+    container["volumeMounts"] += [{"name": step, "mountPath": "/etc/klever/task", "readOnly": True}]
+    return _with_variables(container, () if task.program else task.env, settings)
+
+
+def _container(task: Task, name: str, image: str, argv: list[str], directory: str) -> dict[str, Any]:
+    container: dict[str, Any] = {
+        "name": name,
+        "image": image,
+        "command": argv,
+        "workingDir": directory,
+        "terminationMessagePath": _LOG,
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [{"name": "work", "mountPath": _WORK}],
+    }
+    if task.memory_bytes:
+        container["resources"] = {"limits": {"memory": str(task.memory_bytes)}}
+    return _secured(container)
+
+
+def _with_variables(
+    container: dict[str, Any], given: Sequence[Mapping[str, Any]], settings: PodSettings
+) -> dict[str, Any]:
+    """Set the variables of a container. Klever's own come last, so that they win."""
+    directory = container["workingDir"]
+    own = {**settings.env, "KLEVER_TERMINATION_LOG": _LOG, "HOME": directory, "TMPDIR": directory}
+    container["env"] = [*given, *({"name": name, "value": value} for name, value in own.items())]
+    return container
+
+
+def _secured(container: Mapping[str, Any]) -> dict[str, Any]:
+    return {"securityContext": _RESTRICTED, **container}
+
+
+def _volume(task: Task, step: str) -> dict[str, Any]:
+    items = [{"key": step, "path": "task.json"}]
+    return {"name": step, "secret": {"secretName": secret_name(task.name), "items": items}}
+
+
+def _document(task: Task, step: str, settings: PodSettings) -> dict[str, Any]:
+    if step == "fetch":
+        task = replace(task, registries=tuple(access for access in task.registries if not access.push))
+    return {"module": task.module, "step": step, "inputs": task.inputs, "secrets": settings.secrets(task)}

@@ -1,0 +1,116 @@
+"""Reads the state of a task from its Job and its pod."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+from klever.api.kinds import Object
+from klever.api.text import parse_time
+from klever.executors import Outcome, TaskPhase, TaskState
+from klever.executors.kubernetes.manifests import CANCELLED, TASK, UNSTARTABLE
+from klever.executors.kubernetes.troubles import waits_for
+
+__all__ = ["containers", "ended", "task_state"]
+
+_PROGRAM: Final = "work"
+"""The container that may run a model's code. Its termination message is not trusted."""
+
+
+def task_state(job: Object, pod: Object | None) -> TaskState:
+    """Return the state of a task. Its phase is that of the pod, which outlives the Job's own bookkeeping."""
+    metadata = job["metadata"]
+    state = TaskState(metadata["labels"][TASK], metadata["namespace"], metadata["name"], TaskPhase.PENDING)
+    annotations = metadata.get("annotations", {})
+    if UNSTARTABLE in annotations:
+        return replace(state, phase=TaskPhase.FAILED, reason="StartError", message=annotations[UNSTARTABLE])
+    if pod is None or not ended(pod):
+        return _unfinished(state, job, pod)
+    state = replace(state, started_at=_started(pod), finished_at=_finished(pod))
+    if pod["status"]["phase"] == "Succeeded":
+        outcome = _outcome(_last(pod))
+        return replace(
+            state, phase=TaskPhase.SUCCEEDED, reason="Completed", message=outcome.message,
+            exit_code=outcome.exit_code, result=outcome.result,
+        )  # fmt: skip
+    if CANCELLED in annotations:
+        return replace(state, phase=TaskPhase.FAILED, reason="Killed", message="cancelled")
+    return _failed(state, pod)
+
+
+def ended(pod: Object) -> bool:
+    """Report whether nothing of the pod runs and its result is known."""
+    return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+
+
+def containers(pod: Object) -> list[dict[str, Any]]:
+    """Return the statuses of the containers in the order in which they run."""
+    status = pod.get("status", {})
+    order = [c["name"] for part in ("initContainers", "containers") for c in pod["spec"].get(part, ())]
+    found = [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]
+    return sorted(found, key=lambda one: order.index(one["name"]))
+
+
+def _unfinished(state: TaskState, job: Object, pod: Object | None) -> TaskState:
+    if CANCELLED in job["metadata"].get("annotations", {}) and job["spec"].get("suspend"):
+        return replace(state, phase=TaskPhase.FAILED, reason="Killed", message="cancelled before it started")
+    failure = _failure(job)
+    if pod is None and failure is not None:
+        message = f"the pod was deleted or evicted: {failure.get('message', '')}"
+        return replace(state, phase=TaskPhase.FAILED, reason="Lost", message=message)
+    if pod is not None and (started := _started(pod)) is not None:
+        return replace(state, phase=TaskPhase.RUNNING, message=waits_for(pod), started_at=started)
+    return replace(state, message=waits_for(pod) if pod is not None else "waiting for a pod")
+
+
+def _failed(state: TaskState, pod: Object) -> TaskState:
+    status = pod["status"]
+    failed = next((one for one in _terminated(pod) if one["exitCode"] != 0), {})
+    message = status.get("message") or failed.get("message", "")
+    state = replace(state, phase=TaskPhase.FAILED, message=message, exit_code=failed.get("exitCode"))
+    if status.get("reason") == "DeadlineExceeded":
+        return replace(state, reason="DeadlineExceeded")
+    if status.get("reason"):  # Evicted, NodeLost, Shutdown, …: the node's doing
+        return replace(state, reason="Lost", message=f"{status['reason']}: {message}")
+    if failed.get("reason") in ("OOMKilled", "StartError"):
+        return replace(state, reason=failed["reason"])
+    outcome = _outcome(failed)
+    return replace(
+        state, reason=outcome.reason or "Error", message=outcome.message, exit_code=outcome.exit_code or None,
+        result=outcome.result,
+    )  # fmt: skip
+
+
+def _outcome(terminated: dict[str, Any]) -> Outcome:
+    message = terminated.get("message", "")
+    plain = Outcome(terminated.get("exitCode", 0), message)
+    return plain if terminated.get("name") == _PROGRAM else Outcome.parse(message) or plain
+
+
+def _terminated(pod: Object) -> Iterator[dict[str, Any]]:
+    for one in containers(pod):
+        if "terminated" in one.get("state", {}):
+            yield {"name": one["name"], **one["state"]["terminated"]}
+
+
+def _last(pod: Object) -> dict[str, Any]:
+    return list(_terminated(pod))[-1]
+
+
+def _failure(job: Object) -> dict[str, Any] | None:
+    conditions = job.get("status", {}).get("conditions", ())
+    return next((c for c in conditions if c["type"] == "Failed" and c["status"] == "True"), None)
+
+
+def _started(pod: Object) -> datetime | None:
+    """Return when the first container started."""
+    states = (state for one in containers(pod) for state in one.get("state", {}).values())
+    times = [parse_time(state["startedAt"]) for state in states if state.get("startedAt")]
+    return min(times, default=None)
+
+
+def _finished(pod: Object) -> datetime | None:
+    times = [parse_time(one["finishedAt"]) for one in _terminated(pod) if one.get("finishedAt")]
+    return max(times, default=None)

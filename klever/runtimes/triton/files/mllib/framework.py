@@ -1,0 +1,42 @@
+"""Computes a model of Spark MLlib with numpy, from the files that Spark saved. Spark itself is not needed."""
+
+import classification
+import clustering
+import features
+import numpy as np
+import regression
+from reading import read_stages
+
+STAGES = {**features.STAGES, **classification.STAGES, **regression.STAGES, **clustering.STAGES}
+"""Class -> the function that makes a stage: from its files, a function that adds its columns to those of the rows."""
+BLOCK = 8192
+"""Rows that are computed at a time: some stages need memory for each row and each tree, center or class."""
+
+
+def arrange(arrays):
+    """The columns by name."""
+    return arrays
+
+
+def load(directory):
+    """The columns that the model adds, by name."""
+    stages = [make(stage) for stage in read_stages(directory / "model")]
+
+    def transform(arrays):
+        count = len(next(iter(arrays.values())))
+        blocks = [run(arrays, slice(start, start + BLOCK)) for start in range(0, count or 1, BLOCK)]
+        return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+    def run(arrays, rows):
+        columns = {name: array[rows] for name, array in arrays.items()}
+        for stage in stages:
+            stage(columns)
+        return columns
+
+    return {"transform": transform}
+
+
+def make(stage):
+    if stage.name not in STAGES:
+        raise ValueError(f"the stage {stage.name} cannot be computed without Spark")
+    return STAGES[stage.name](stage)
