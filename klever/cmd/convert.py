@@ -115,8 +115,9 @@ def _convert(source: Path, target: str, output: Path, variables: Mapping[str, st
         described = replace(described, signature=format_.read_signature(source / _MODEL))
     with tempfile.TemporaryDirectory(prefix="klever-convert-") as name_:
         work = Path(name_)
-        _prepare(found, source / _MODEL, described, work)
-        compared = asyncio.run(_run(found, (source / _MODEL).resolve(), work, variables))
+        code = Trust.CODE in _trust(found, source / _MODEL)
+        _prepare(found, source / _MODEL, described, work, code=code)
+        compared = asyncio.run(_run(found, (source / _MODEL).resolve(), work, variables, code=code))
         converted = work / "output" / _MODEL
         read = formats.get(target)
         signature = read.read_signature(converted) if read.extractable else None
@@ -129,7 +130,7 @@ def _convert(source: Path, target: str, output: Path, variables: Mapping[str, st
     print(escaped(f"{output}: {target}; {report.summarize(compared)}" if compared else f"{output}: {target}"))
 
 
-def _prepare(found: Converter, model: Path, described: ModelMetadata, work: Path) -> None:
+def _prepare(found: Converter, model: Path, described: ModelMetadata, work: Path, *, code: bool) -> None:
     """Write the program's request, as `klever.tasks.conversion` does for a job."""
     (work / "input").mkdir()
     (work / "output").mkdir()
@@ -139,14 +140,17 @@ def _prepare(found: Converter, model: Path, described: ModelMetadata, work: Path
         "report": str(work / "output" / report.NAME),
         "metadata": document.encode(described),
         "options": dict(found.options),
+        "code": code,
     }
     (work / "input" / _REQUEST).write_text(json.dumps(request))
 
 
-async def _run(found: Converter, model: Path, work: Path, variables: Mapping[str, str]) -> dict[str, Any]:
+async def _run(
+    found: Converter, model: Path, work: Path, variables: Mapping[str, str], *, code: bool
+) -> dict[str, Any]:
     """Run the converter's program in the sandbox; return its report. Raises `FailedPreconditionError`."""
     confinement = await asyncio.to_thread(choose, bubblewraps())
-    if confinement.level is Level.NONE and Trust.CODE in _trust(found, model):
+    if confinement.level is Level.NONE and code:
         raise FailedPreconditionError(
             "the model contains code, and this machine has no sandbox: `klever doctor` says why"
         )

@@ -18,10 +18,11 @@ class Converter(Protocol):
     """One pair of formats.
 
     The program's one argument is the path of a JSON object: `model` is the directory of the model's files, `output` the
-    directory that the program makes and writes the converted model's files to, `metadata` the model's metadata, and
-    `options` what the converter adds. It exits with 0 if the output is complete; otherwise its last lines of output, or
-    what it writes to the file that KLEVER_TERMINATION_LOG names, say why. It may write a report of how far the outputs
-    of both models differ to the file `report` (see `klever.tasks.report`).
+    directory that the program makes and writes the converted model's files to, `metadata` the model's metadata,
+    `options` what the converter adds, and `code` says whether the model holds code, which may run. It exits with 0 if
+    the output is complete; otherwise its last lines of output, or what it writes to the file that
+    KLEVER_TERMINATION_LOG names, say why. It may write a report of how far the outputs of both models differ to the
+    file `report` (see `klever.tasks.report`).
     """
 
     @property

@@ -48,8 +48,8 @@ def metadata_of(signature: Mapping[str, Any]) -> Metadata:
 
 
 def _shape(tensor: Mapping[str, Any]) -> list[int]:
-    size: list[int] = tensor.get("size") or []
-    return [-1] if tensor.get("unknownRank") else size or [1]
+    size: list[int] | None = tensor.get("size")
+    return [-1] if size is None else size or [1]
 
 
 def by_json(platform: Platform, name: str, inputs: Tensors) -> Arrays:

@@ -18,6 +18,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     platform = Platform(tmp_path_factory.mktemp("platform"))
     platform.env["XDG_CACHE_HOME"] = str(CACHE)
     platform.start()
+    platform.push("team/images:v1", "networks/torchscript")
     for project in ("default", "team"):
         platform.run("klever", "allow-code", project)
     yield platform
@@ -29,7 +30,6 @@ def test_a_model_is_served_with_its_frameworks_answers(platform: Platform) -> No
 
 
 def test_a_model_is_converted_and_compared(platform: Platform) -> None:
-    platform.push("team/images:v1", "networks/torchscript")
     done = platform.run("klever", "convert", "team/images:v1", "-n", "team", "--to", "ONNX")
     assert "converted team/images:v1 from TorchScript to ONNX" in done.stdout
     signature = platform.get("versions", "team/images:v1-onnx")["signature"]
@@ -44,6 +44,6 @@ def test_a_model_without_declared_shapes_says_what_to_declare(platform: Platform
     (model / "model" / "images.pt").write_bytes(source.read_bytes())
     platform.run("ormb", "save", str(model), "team/undeclared:v1")
     platform.run("ormb", "push", "team/undeclared:v1")
-    done = platform.run("klever", "deploy", "team/undeclared:v1", "--wait", check=False)
+    done = platform.run("klever", "deploy", "team/undeclared:v1", "--name", "undeclared", "--wait", check=False)
     assert done.returncode
     assert "input 'image' has no known type: declare its dType and size in ormbfile.yaml" in done.stderr

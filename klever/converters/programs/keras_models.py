@@ -39,15 +39,18 @@ class KerasModel:
         return tf.function(lambda **values: self.call(values)).get_concrete_function(**self.inputs)
 
 
-def load_file(path: Path) -> KerasModel:
-    """Return the model in an *.h5 or *.keras file. It raises whatever Keras does."""
+def load_file(path: Path, *, code: bool) -> KerasModel:
+    """Return the model in an *.h5 or *.keras file, whose Lambda layers may run if it is `code`.
+
+    It raises whatever Keras does.
+    """
     if path.suffix == ".h5" and not _is_of_keras_3(path):
         import tf_keras  # noqa: PLC0415 - either Keras takes seconds to import
 
-        return KerasModel(tf_keras.models.load_model(path, compile=False))
+        return KerasModel(tf_keras.models.load_model(path, compile=False, safe_mode=not code))
     import keras  # noqa: PLC0415 - either Keras takes seconds to import
 
-    return KerasModel(keras.saving.load_model(path, compile=False))
+    return KerasModel(keras.saving.load_model(path, compile=False, safe_mode=not code))
 
 
 def _is_of_keras_3(path: Path) -> bool:

@@ -19,7 +19,7 @@ __all__ = ["load", "load_model"]
 
 def load(model: Path, request: Mapping[str, Any]) -> tuple[Runner, list[Tensor]]:
     """Return a runner of the one *.h5 or *.keras file in a directory, and its inputs; raises `ConversionError`."""
-    loaded = load_model(model)
+    loaded = load_model(model, request)
     inputs = [
         Tensor(name, tuple(-1 if dim is None else int(dim) for dim in spec.shape), spec.dtype.name)
         for name, spec in loaded.inputs.items()
@@ -31,9 +31,10 @@ def load(model: Path, request: Mapping[str, Any]) -> tuple[Runner, list[Tensor]]
     return run, inputs
 
 
-def load_model(model: Path) -> KerasModel:
+def load_model(model: Path, request: Mapping[str, Any]) -> KerasModel:
     """Return the model; raises `ConversionError` if Keras does not load it."""
     try:
-        return load_file(next(path for path in model.iterdir() if path.suffix in (".h5", ".keras")))
+        path = next(path for path in model.iterdir() if path.suffix in (".h5", ".keras"))
+        return load_file(path, code=request.get("code", False))
     except (ValueError, TypeError, OSError, KeyError, AttributeError, ImportError) as error:
         raise ConversionError(f"Keras does not load the model: {error}") from error

@@ -15,7 +15,7 @@ __all__ = ["convert"]
 
 def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[str, str]) -> None:
     """Write the SavedModel into `output`; raises `ConversionError`."""
-    loaded = load_model(model)
+    loaded = load_model(model, request)
     module = tf.Module()
     module.model = loaded.model  # what the function uses is saved with it
     tf.saved_model.save(module, str(output), signatures={"serving_default": loaded.function()})

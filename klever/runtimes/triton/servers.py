@@ -142,7 +142,8 @@ class EnvironmentServer:
         return PROGRAMS[format_].files
 
     def config(self, model: Model, signature: Signature, threads: int) -> str:
-        return model_config(model.name, signature, backend="python", parameters=_parameters(threads))
+        parameters = _parameters(threads) | ({"code": "allowed"} if model.code else {})
+        return model_config(model.name, signature, backend="python", parameters=parameters)
 
     def files(self, model: Model) -> dict[str, bytes]:
         sources = PROGRAMS[model.format].sources()

@@ -19,7 +19,7 @@ def load(config, directory):
     )
     tf.config.threading.set_inter_op_parallelism_threads(1)
     inputs, outputs = ([tensor["name"] for tensor in config[side]] for side in ("input", "output"))
-    model = open_model(directory, inputs, outputs)
+    model = open_model(directory, inputs, outputs, code="code" in config["parameters"])
     check("input", config["input"], described(model.inputs))
     check("output", config["output"], described(model.outputs))
     # A rank of 0 is written as one dimension of 1 in Triton's configuration.
@@ -32,14 +32,14 @@ def load(config, directory):
     return run
 
 
-def open_model(directory, inputs, outputs):
+def open_model(directory, inputs, outputs, *, code):
     (name,) = (entry.name for entry in directory.iterdir())
     path = (directory / name).resolve()
     if name == "saved_model":
         return tensorflow_models.load_saved_model(path, inputs, outputs)
     if name == "model.graphdef":
         return tensorflow_models.load_graph(path, inputs, outputs)
-    keras = keras_models.load_file(path)
+    keras = keras_models.load_file(path, code=code)
     function = keras.function()
     return tensorflow_models.TensorFlowModel(function, keras.inputs, function.structured_outputs, keras)
 
