@@ -21,11 +21,16 @@ from klever.limits import Limits
 from klever.oci.reference import Reference
 from klever.oci.registries import Credentials, Endpoint, Registries
 
+__all__ = ["main", "read_registries", "report"]
+
 
 def main() -> int:
     """Return 0 or 1. The outcome has the real code, which does not fit in the 8 bits of an exit code."""
-    path = Path(sys.argv[1])
-    outcome = _run(json.loads(path.read_text()), Path.cwd())
+    return report(_run(json.loads(Path(sys.argv[1]).read_text()), Path.cwd()))
+
+
+def report(outcome: Outcome) -> int:
+    """Write the outcome where KLEVER_TERMINATION_LOG says, and return the exit code of the process."""
     destination = os.environ.get("KLEVER_TERMINATION_LOG")
     if destination:
         try:
@@ -35,6 +40,12 @@ def main() -> int:
             return 1
     _say(outcome.message)
     return 1 if outcome.exit_code else 0
+
+
+def read_registries(secrets: dict[str, Any]) -> Registries:
+    """Return how a task reaches its registries, from the `secrets` of its document."""
+    platform = _platform(secrets["platform"]) if secrets["platform"] else None
+    return Registries.parse({"registries": secrets["entries"]}, platform=platform)
 
 
 def _run(spec: dict[str, Any], work: Path) -> Outcome:
@@ -49,8 +60,7 @@ def _run(spec: dict[str, Any], work: Path) -> Outcome:
 
 
 def _job(inputs: dict[str, Any], secrets: dict[str, Any], work: Path) -> tasks.Job:
-    platform = _platform(secrets["platform"]) if secrets["platform"] else None
-    registries = Registries.parse({"registries": secrets["entries"]}, platform=platform)
+    registries = read_registries(secrets)
     model = Reference.parse(inputs["model"])
     target = Reference.parse(inputs["desiredTag"]) if inputs.get("desiredTag") else model
     extraction = inputs.get("extraction") or {}

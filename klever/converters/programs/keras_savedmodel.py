@@ -1,4 +1,4 @@
-"""A Keras model to a SavedModel whose signature has the names of the model's inputs and outputs."""
+"""Converts a Keras model to a SavedModel whose signature has the names of the model's inputs and outputs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["convert"]
 
 
 def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[str, str]) -> None:
-    """Write the SavedModel into `output`; raises `ConversionError`."""
+    """Write the SavedModel into `output`. Raises `ConversionError`."""
     loaded = load_model(model, request)
     module = tf.Module()
     module.model = loaded.model  # what the function uses is saved with it

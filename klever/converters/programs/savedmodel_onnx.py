@@ -1,4 +1,4 @@
-"""A SavedModel to ONNX with tf2onnx: the signature that is served, with its names."""
+"""Converts the served signature of a SavedModel to ONNX with tf2onnx, keeping its names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["convert"]
 
 
 def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[str, str]) -> None:
-    """Write `model.onnx` into `output`; raises `ConversionError`."""
+    """Write `model.onnx` into `output`. Raises `ConversionError`."""
     try:
         graph = serving_graph(model)
         key = signature_key(graph.signature_def, *names(request))

@@ -19,19 +19,19 @@ __all__ = ["graph_tensors", "load"]
 
 
 def load(model: Path, request: Mapping[str, Any]) -> tuple[Runner, list[Tensor]]:
-    """Return a runner of a directory's SavedModel or *.graphdef, and its inputs; raises `ConversionError`."""
+    """Return a runner of a directory's SavedModel or *.graphdef, and its inputs. Raises `ConversionError`."""
     graphs = list(model.glob("*.graphdef"))
     try:
         loaded = _load_graph(graphs[0], request) if graphs else load_saved_model(model, *names(request))
     except (tf.errors.OpError, ValueError, KeyError, OSError) as error:
-        raise ConversionError(f"TensorFlow does not load the model: {error}") from error
+        raise ConversionError(f"TensorFlow cannot load the model: {error}") from error
     inputs = [Tensor(name, _size(spec.shape), _dtype(spec.dtype)) for name, spec in sorted(loaded.inputs.items())]
 
     def run(feeds: Feeds) -> dict[str, NDArray[Any]]:
         try:
             results = loaded.call(feeds)
         except tf.errors.OpError as error:
-            raise ConversionError(f"TensorFlow does not run the model: {error.message}") from error
+            raise ConversionError(f"TensorFlow cannot run the model: {error.message}") from error
         return {name: _array(value) for name, value in results.items()}
 
     return run, inputs

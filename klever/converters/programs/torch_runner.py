@@ -17,20 +17,20 @@ __all__ = ["load", "load_model"]
 
 
 def load(model: Path, request: Mapping[str, Any]) -> tuple[Runner, list[Tensor]]:
-    """Return a runner of the one *.pt file in a directory, and its inputs; raises `ConversionError`."""
+    """Return a runner of the one *.pt file in a directory, and its inputs. Raises `ConversionError`."""
     loaded = load_model(model, request)
 
     def run(feeds: Feeds) -> dict[str, NDArray[Any]]:
         try:
             return loaded.call(feeds)
         except (RuntimeError, ValueError, TypeError, OtherResultsError) as error:
-            raise ConversionError(f"PyTorch does not run the model: {error}") from error
+            raise ConversionError(f"PyTorch cannot run the model: {error}") from error
 
     return run, signature(request, "inputs")
 
 
 def load_model(model: Path, request: Mapping[str, Any]) -> TorchModel:
-    """Return the model; raises `ConversionError` if its signature has no shapes, and if PyTorch does not load it."""
+    """Return the model. Raises `ConversionError` if its signature has no shapes, and if PyTorch cannot load it."""
     inputs, outputs = (signature(request, side) for side in ("inputs", "outputs"))
     unknown = next((tensor.name for tensor in inputs if tensor.size is None), "")
     if unknown or not inputs or not outputs:
@@ -43,4 +43,4 @@ def load_model(model: Path, request: Mapping[str, Any]) -> TorchModel:
     try:
         return load_file(path, [tensor.name for tensor in inputs], [tensor.name for tensor in outputs])
     except (RuntimeError, ValueError, OSError, AttributeError) as error:
-        raise ConversionError(f"PyTorch does not load {path.name}: {error}") from error
+        raise ConversionError(f"PyTorch cannot load {path.name}: {error}") from error

@@ -1,4 +1,4 @@
-"""A TorchScript model to ONNX with torch.onnx, under the names of its signature."""
+"""Converts a TorchScript model to ONNX with torch.onnx, under the names of its signature."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BATCH: Final = 2
 
 
 def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[str, str]) -> None:
-    """Write `model.onnx` into `output`; raises `ConversionError`."""
+    """Write `model.onnx` into `output`. Raises `ConversionError`."""
     loaded, inputs = load_model(model, request), signature(request, "inputs")
     outputs = signature(request, "outputs")
     given = loaded.given(example(inputs, _BATCH))
@@ -42,7 +42,7 @@ def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[
                 dynamo=False,
             )
     except (RuntimeError, ValueError, TypeError, OtherResultsError, torch.onnx.OnnxExporterError) as error:
-        raise ConversionError(f"torch.onnx does not export the model: {error}") from error
+        raise ConversionError(f"torch.onnx cannot export the model: {error}") from error
 
 
 def _dynamic(tensor: Tensor) -> dict[int, str]:

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from klever.api.outcome import MAX_OUTCOME
 from klever.errors import InvalidError
 from klever.executors import Outcome
-from klever.executors.outcome import MAX_OUTCOME
 
 
 def test_comes_back_as_it_was() -> None:

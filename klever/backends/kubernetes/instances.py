@@ -1,0 +1,93 @@
+"""Reads the instances of a Serving from its Deployments and pods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from klever.api.kinds import Object
+from klever.api.outcome import Outcome
+from klever.api.text import parse_time
+from klever.backends import Instance, InstancePhase
+from klever.backends.kubernetes.layout import GRPC_PORT, HTTP_PORT, METRICS_PORT
+from klever.backends.kubernetes.manifests import INITIALIZER, PREDICTOR, WORKLOAD
+from klever.kube.pods import end_of, waits_for
+
+__all__ = ["instances_of"]
+
+_UNUSABLE = "ModelUnusable"
+
+
+def instances_of(deployment: Object, pods: Iterable[Object]) -> list[Instance]:
+    """Return an instance for each pod that is not on its way out; a pending one if there should be one and is none."""
+    alive = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+    alive.sort(key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]))
+    if alive or not deployment["spec"].get("replicas", 1):
+        return [_instance(deployment, pod, index) for index, pod in enumerate(alive)]
+    return [replace(_blank(deployment, deployment["metadata"]["name"]), message=_refusal(deployment))]
+
+
+def _instance(deployment: Object, pod: Object, index: int) -> Instance:
+    status = pod.get("status", {})
+    server = _first(status.get("containerStatuses"))
+    blank = replace(
+        _blank(deployment, pod["metadata"]["name"]), index=index, restarts=server.get("restartCount", 0), sandbox="pod"
+    )
+    state = server.get("state", {})
+    if "running" in state:
+        started = replace(blank, started_at=parse_time(state["running"]["startedAt"]))
+        if _is_ready(status):
+            service = _service(deployment)
+            return replace(
+                started,
+                phase=InstancePhase.READY,
+                http=f"{service}:{HTTP_PORT}",
+                grpc=f"{service}:{GRPC_PORT}",
+                metrics=f"{status.get('podIP', '')}:{METRICS_PORT}",
+            )
+        return replace(started, phase=InstancePhase.STARTING)
+    ended = state.get("terminated") or server.get("lastState", {}).get("terminated")
+    if ended:
+        return replace(blank, phase=InstancePhase.BACK_OFF, reason=ended.get("reason", "Error"), message=end_of(ended))
+    return _preparing(blank, pod)
+
+
+def _preparing(blank: Instance, pod: Object) -> Instance:
+    """Return the instance while the storage initializer works, or failed."""
+    status = pod.get("status", {})
+    initializer = _first(status.get("initContainerStatuses"))
+    state = initializer.get("state", {})
+    ended = state.get("terminated") or initializer.get("lastState", {}).get("terminated") or {}
+    if ended.get("exitCode"):
+        outcome = Outcome.parse(ended.get("message", "")) or Outcome(ended["exitCode"], end_of(ended), "Error")
+        phase = InstancePhase.FAILED if outcome.reason == _UNUSABLE else InstancePhase.BACK_OFF
+        return replace(blank, phase=phase, reason=outcome.reason, message=outcome.message)
+    if "running" in state:
+        return replace(blank, message="pulling the model")
+    return replace(blank, message=waits_for(pod) or f"the pod waits for its container {INITIALIZER}")
+
+
+def _blank(deployment: Object, name: str) -> Instance:
+    metadata = deployment["metadata"]
+    predictor = metadata.get("annotations", {}).get(PREDICTOR, "")
+    return Instance(name, predictor, metadata["labels"][WORKLOAD], InstancePhase.PENDING)
+
+
+def _service(deployment: Object) -> str:
+    metadata = deployment["metadata"]
+    return f"{metadata['name']}.{metadata['namespace']}.svc.cluster.local"
+
+
+def _is_ready(status: Object) -> bool:
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions", ()))
+
+
+def _first(statuses: list[dict[str, Any]] | None) -> dict[str, Any]:
+    return statuses[0] if statuses else {}
+
+
+def _refusal(deployment: Object) -> str:
+    """Return why there is no pod: a quota, a policy, or an admission webhook."""
+    conditions = deployment.get("status", {}).get("conditions", ())
+    return next((c.get("message", "") for c in conditions if c["type"] == "ReplicaFailure"), "waiting for a pod")

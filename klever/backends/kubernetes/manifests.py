@@ -1,0 +1,169 @@
+"""The objects of a workload: a Deployment, a Service, and a Secret with what the storage initializer reads."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from math import ceil
+from typing import Any, Final
+
+from klever.api.kinds import Object
+from klever.api.quantities import read_quantity
+from klever.backends import PredictorWorkload, ServingKey, Workload
+from klever.backends.kubernetes.layout import GRPC_PORT, HTTP_PORT, METRICS_PORT, ROOT
+from klever.backends.kubernetes.settings import Image, ReplicaSettings
+from klever.kube.kinds import DEPLOYMENT, SECRET, SERVICE
+from klever.kube.pods import LOG, RESTRICTED, pod_security
+
+__all__ = [
+    "INITIALIZER",
+    "PREDICTOR",
+    "SERVER",
+    "SERVING",
+    "WORKLOAD",
+    "deployment",
+    "object_name",
+    "secret",
+    "service",
+]
+
+SERVING: Final = "kleveross.io/serving"
+"""Label: the name of the Serving."""
+WORKLOAD: Final = "kleveross.io/workload"
+"""Label: the id of the workload."""
+PREDICTOR: Final = "kleveross.io/predictor"
+"""Annotation of a Deployment: the predictor that uses the workload. It may change while the pods run."""
+INITIALIZER: Final = "storage-initializer"
+SERVER: Final = "server"
+_DOCUMENT: Final = "/etc/klever/workload/workload.json"
+_GRACE_S: Final = 30
+_PROBE_S: Final = 10
+_STARTUP_PROBE_S: Final = 2
+_STARTUP_FAILURES: Final = 300
+_PORTS: Final = {"http": HTTP_PORT, "grpc": GRPC_PORT, "metrics": METRICS_PORT}
+
+
+def object_name(key: ServingKey, workload: str) -> str:
+    """Return the name of the workload's Deployment, Service and Secret."""
+    return f"{key.name}-{workload}"
+
+
+def secret(workload: Workload, predictor: PredictorWorkload, image: Image, settings: ReplicaSettings) -> Object:
+    """Return the Secret that the storage initializer alone reads."""
+    document = {
+        "serving": workload.key.name,
+        "limits": asdict(settings.limits),
+        "secrets": settings.secrets(predictor),
+        "predictor": {
+            "runtime": predictor.runtime,
+            "model": predictor.model,
+            "env": {one["name"]: one["value"] for one in predictor.env if "value" in one},
+            "command": predictor.command,
+            "probe_path": predictor.probe_path,
+            "threads": ceil(read_quantity(predictor.resources.get("limits", {}).get("cpu", 0)) or 0),
+            "environments": {name: str(path) for name, path in image.environments.items()},
+        },
+    }
+    encoded = base64.b64encode(json.dumps(document).encode()).decode()
+    return _object(SECRET, workload, predictor, settings) | {"data": {"workload.json": encoded}}
+
+
+def service(workload: Workload, predictor: PredictorWorkload, settings: ReplicaSettings) -> Object:
+    ports = [{"name": name, "port": port, "targetPort": port} for name, port in _PORTS.items()]
+    spec = {"selector": _labels(workload.key, predictor.id), "ports": ports}
+    return _object(SERVICE, workload, predictor, settings) | {"spec": spec}
+
+
+def deployment(workload: Workload, predictor: PredictorWorkload, image: Image, settings: ReplicaSettings) -> Object:
+    labels = _labels(workload.key, predictor.id)
+    made = _object(DEPLOYMENT, workload, predictor, settings)
+    made["metadata"]["annotations"] = {PREDICTOR: predictor.predictor}
+    made["spec"] = {
+        "replicas": predictor.replicas,
+        "selector": {"matchLabels": labels},
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+        "template": {"metadata": {"labels": labels}, "spec": _pod(workload, predictor, image, settings)},
+    }
+    return made
+
+
+def _object(kind: Any, workload: Workload, predictor: PredictorWorkload, settings: ReplicaSettings) -> dict[str, Any]:
+    owner = settings.owner(workload)
+    labels = {"app.kubernetes.io/managed-by": "klever", **_labels(workload.key, predictor.id)}
+    metadata = {
+        "name": object_name(workload.key, predictor.id),
+        "namespace": workload.key.namespace,
+        "labels": labels,
+        **({"ownerReferences": [owner]} if owner else {}),
+    }
+    return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata}
+
+
+def _labels(key: ServingKey, workload: str) -> dict[str, str]:
+    return {SERVING: key.name, WORKLOAD: workload}
+
+
+def _pod(
+    workload: Workload, predictor: PredictorWorkload, image: Image, settings: ReplicaSettings
+) -> Mapping[str, Any]:
+    name = object_name(workload.key, predictor.id)
+    memory = {"medium": "Memory", "sizeLimit": str(settings.shared_memory_bytes)}
+    return {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": _GRACE_S + settings.drain_s,
+        "securityContext": pod_security(settings.user),
+        "imagePullSecrets": [{"name": secret} for secret in settings.pull_secrets],
+        "initContainers": [_initializer(settings)],
+        "containers": [_server(predictor, image, settings)],
+        "volumes": [
+            {"name": "replica", "emptyDir": {"sizeLimit": str(settings.model_bytes)}},
+            {"name": "shared-memory", "emptyDir": memory},
+            {"name": "temporary", "emptyDir": {}},
+            {"name": "workload", "secret": {"secretName": name}},
+        ],
+    }
+
+
+def _initializer(settings: ReplicaSettings) -> dict[str, Any]:
+    return {
+        "name": INITIALIZER,
+        "image": settings.image,
+        "command": [*settings.initializer, _DOCUMENT],
+        "workingDir": str(ROOT),
+        "env": [{"name": "KLEVER_TERMINATION_LOG", "value": LOG}, {"name": "HOME", "value": str(ROOT)}],
+        "terminationMessagePath": LOG,
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": RESTRICTED,
+        "volumeMounts": [
+            {"name": "replica", "mountPath": str(ROOT)},
+            {"name": "temporary", "mountPath": "/tmp"},  # noqa: S108 - of the container
+            {"name": "workload", "mountPath": "/etc/klever/workload", "readOnly": True},
+        ],
+    }
+
+
+def _server(predictor: PredictorWorkload, image: Image, settings: ReplicaSettings) -> dict[str, Any]:
+    work = str(ROOT / "work")
+    probe = {"exec": {"command": [image.python, "-I", str(ROOT / "probe.py"), str(ROOT)]}, "timeoutSeconds": 60}
+    return {
+        "name": SERVER,
+        "image": image.name,
+        "command": [image.python, "-I", str(ROOT / "start.py"), str(ROOT)],
+        "env": [*predictor.env, {"name": "HOME", "value": work}, {"name": "TMPDIR", "value": work}],
+        "ports": [{"name": name, "containerPort": port} for name, port in _PORTS.items()],
+        "resources": dict(predictor.resources),
+        "startupProbe": {**probe, "periodSeconds": _STARTUP_PROBE_S, "failureThreshold": _STARTUP_FAILURES},
+        "readinessProbe": {**probe, "periodSeconds": _PROBE_S},
+        "lifecycle": {"preStop": {"sleep": {"seconds": settings.drain_s}}},
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": RESTRICTED,
+        "volumeMounts": [
+            {"name": "replica", "mountPath": str(ROOT), "readOnly": True},
+            {"name": "replica", "mountPath": work, "subPath": "work"},
+            {"name": "shared-memory", "mountPath": "/dev/shm"},  # noqa: S108 - of the container
+            {"name": "temporary", "mountPath": "/tmp"},  # noqa: S108 - of the container
+        ],
+    }
