@@ -8,10 +8,27 @@ frameworks, except in the programs, which import nothing of Klever.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-__all__ = ["Converter"]
+__all__ = ["Converter", "MemoryNeed"]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryNeed:
+    """The most memory that a program needs: `base_bytes`, and `per_byte` for each byte of the model's files."""
+
+    base_bytes: int = 0
+    per_byte: float = 0.0
+
+    def of(self, model_bytes: int) -> int:
+        """Return the bytes that the program needs for a model of `model_bytes`."""
+        return self.base_bytes + round(self.per_byte * model_bytes)
+
+    def together(self, other: MemoryNeed) -> MemoryNeed:
+        """Return what a program needs that does the work of both, one after the other."""
+        return MemoryNeed(max(self.base_bytes, other.base_bytes), max(self.per_byte, other.per_byte))
 
 
 class Converter(Protocol):
@@ -39,6 +56,10 @@ class Converter(Protocol):
     @property
     def program(self) -> Path:
         """A self-contained Python file, or a directory with a `__main__.py`."""
+
+    @property
+    def memory(self) -> MemoryNeed:
+        """The memory that the program needs. It gets no more, but at least what every task gets."""
 
     @property
     def options(self) -> Mapping[str, Any]:

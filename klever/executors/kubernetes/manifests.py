@@ -113,6 +113,7 @@ def _steps(task: Task, settings: PodSettings) -> list[dict[str, Any]]:
     image = settings.images.get(task.environment, settings.image)
     argv = [settings.python, "-I", task.program, f"{_WORK}/input/request.json"]
     work = _container(task, "work", image, argv, f"{_WORK}/output")
+    work["resources"] = _program_resources(task)
     work["volumeMounts"] = [
         {"name": "work", "mountPath": f"{_WORK}/input", "subPath": "input", "readOnly": True},
         {"name": "work", "mountPath": f"{_WORK}/output", "subPath": "output"},
@@ -122,6 +123,8 @@ def _steps(task: Task, settings: PodSettings) -> list[dict[str, Any]]:
 
 def _own(task: Task, step: str, settings: PodSettings) -> dict[str, Any]:
     container = _container(task, step, settings.image, [*settings.command, _DOCUMENT], _WORK)
+    if step == "run" and task.resources:
+        container["resources"] = task.resources
     container["volumeMounts"] += [{"name": step, "mountPath": "/etc/klever/task", "readOnly": True}]
     return _with_variables(container, () if task.program else task.env, settings)
 
@@ -139,6 +142,15 @@ def _container(task: Task, name: str, image: str, argv: list[str], directory: st
     if task.memory_bytes:
         container["resources"] = {"limits": {"memory": str(task.memory_bytes)}}
     return _secured(container)
+
+
+def _program_resources(task: Task) -> Mapping[str, Any]:
+    """Return the resources of a program. The size of its model is not known before the pod has fetched it."""
+    if task.resources:
+        return task.resources
+    most = {"limits": {"memory": str(task.most_memory_bytes)}} if task.most_memory_bytes else {}
+    least = max(task.program_memory.base_bytes, task.memory_bytes or 0)
+    return {**most, "requests": {"memory": str(least)}} if least else most
 
 
 def _with_variables(

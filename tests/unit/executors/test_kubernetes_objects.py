@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from klever.converters import MemoryNeed
 from klever.executors import RegistryAccess, Task, TaskPhase, TaskState
 from klever.executors.kubernetes import PodSettings
 from klever.executors.kubernetes.manifests import CANCELLED, job, secret
@@ -42,6 +43,8 @@ TASK = Task(
     init_containers=({"name": "before", "image": "busybox:1", "command": ["true"]},),
     timeout_s=90.5,
     memory_bytes=1 << 30,
+    program_memory=MemoryNeed(3 << 30, 10),
+    most_memory_bytes=16 << 30,
 )
 
 
