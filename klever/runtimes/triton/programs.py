@@ -32,7 +32,7 @@ class Program:
         return {**_SHARED, **self.own}
 
 
-_SHARED: Final = {"model.py": "model.py", "tensors.py": "tensors.py"}
+_SHARED: Final = {name: name for name in ("model.py", "tensors.py", "batches.py")}
 
 
 def source(name: str) -> bytes:
