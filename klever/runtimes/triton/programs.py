@@ -36,7 +36,7 @@ class Program:
         return own | {f"{name}.py": _read("klever.converters", "programs", f"{name}.py") for name in self.loaders}
 
 
-_SHARED: Final = {"model.py": "model.py", "tensors.py": "tensors.py"}
+_SHARED: Final = {name: name for name in ("model.py", "tensors.py", "batches.py")}
 
 
 def source(name: str) -> bytes:
