@@ -46,6 +46,9 @@ class Limits:
     example_bytes: int = _limit(64 << 20, "bytes", "an example request, and the health probe made from a signature")
     message_bytes: int = _limit(4 << 20, "bytes", "a message that a caller of the API sends")
     response_bytes: int = _limit(4 << 20, "bytes", "a response of the API: a gRPC client accepts 4 MiB by default")
+    unread_bytes: int = _limit(
+        64 << 20, "bytes", "the answers above 64 KiB that are not read yet, of the API and of the registry each"
+    )
     open_streams: int = _limit(500, "streams", "the watches and followed logs of all callers at a time")
     anonymous_streams: int = _limit(400, "streams", "the streams of callers without a token, to leave some for others")
     api_requests: int = _limit(500, "requests", "the requests to the API at a time, except open streams")

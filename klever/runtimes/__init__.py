@@ -32,13 +32,15 @@ class Model:
     """The model of a predictor, from its metadata.
 
     `name` is its served name (that of the Serving), `format` as in `klever.formats`, `files` the regular files below
-    the model directory (sorted, relative), `signature` None if the version has none.
+    the model directory (sorted, relative), `signature` None if the version has none. `code` says that it executes its
+    author's code, and is allowed to.
     """
 
     name: str
     format: str
     files: tuple[str, ...]
     signature: Signature | None
+    code: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,26 +15,31 @@ from klever.runtimes.openinference import datatype
 __all__ = ["check_signature", "model_config"]
 
 
-def check_signature(signature: Signature) -> None:
-    """Raise `InvalidError` that names a tensor that Triton does not support."""
+def check_signature(signature: Signature, *, any_rank: bool) -> None:
+    """Raise `InvalidError` that names a tensor that Triton does not support.
+
+    With `any_rank`, outputs may have an unknown rank: the server returns the model's outputs with any shape.
+    """
     for kind, tensors in (("input", signature.inputs), ("output", signature.outputs)):
         if not tensors:
             raise InvalidError(f"the signature has no {kind}s: Triton needs the name, type and shape of each")
         for tensor in tensors:
-            _check(kind, tensor)
+            _check(kind, tensor, any_rank=any_rank and kind == "output")
 
 
-def _check(kind: str, tensor: Tensor) -> None:
+def _check(kind: str, tensor: Tensor, *, any_rank: bool) -> None:
     if not tensor.name:
         raise InvalidError(f"an {kind} of the signature has no name")
+    if not tensor.dtype:
+        raise InvalidError(f"{kind} {tensor.name!r} has an unknown type: declare its dType and size in ormbfile.yaml")
     datatype(tensor)
-    if tensor.size is None:
+    if tensor.size is None and not any_rank:
         raise InvalidError(
-            f"{kind} {tensor.name!r} has an unknown rank: declare its size, with -1 for a dynamic dimension"
+            f"{kind} {tensor.name!r} has an unknown rank: declare its size in ormbfile.yaml, -1 for a dynamic dimension"
         )
-    if any(size == 0 or size < -1 for size in tensor.size):
+    if any(size == 0 or size < -1 for size in tensor.size or ()):
         raise InvalidError(
-            f"{kind} {tensor.name!r} has the shape {list(tensor.size)}: sizes must be positive, or -1 for dynamic"
+            f"{kind} {tensor.name!r} has the shape {list(tensor.size or ())}: sizes must be positive, or -1 for dynamic"
         )
 
 
@@ -64,7 +69,9 @@ def model_config(
 def _tensors(field: str, tensors: Iterable[Tensor]) -> Iterable[str]:
     for tensor in tensors:
         # Triton has no scalars: a scalar is declared and sent as a vector of one value, which files/model.py converts.
-        dims = ", ".join(map(str, tensor.size or (1,)))
+        # It has no unknown ranks either: an output of unknown rank is declared as a vector, and the response has its
+        # shape.
+        dims = ", ".join(map(str, (-1,) if tensor.size is None else tensor.size or (1,)))
         yield f"{field} {{"
         yield f"  name: {_quoted(tensor.name)}"
         yield f"  data_type: TYPE_{datatype(tensor).replace('BYTES', 'STRING')}"

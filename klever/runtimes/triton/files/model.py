@@ -2,15 +2,18 @@
 
 The adjacent `program.py` loads the model below STORE/model and runs it. It has `load(config, directory)`, which returns
 a function from the inputs by name and the names of the wanted outputs to their arrays, and `INVALID`, the errors of
-invalid requests. Both run in the stub of an environment with numpy 1, without Klever.
+invalid requests. If the function has the attribute `row_by_row`, it gets the rows of several requests at once, unless
+the variable DYNAMIC_BATCHING turns that off. Both run in the stub of an environment with numpy 1, without Klever.
 """
 
 import ctypes
 import json
+import os
 from pathlib import Path
 
 import program
 import triton_python_backend_utils as pb_utils
+from batches import Batches
 from tensors import SignatureError
 
 ERROR = "model error: "
@@ -26,9 +29,13 @@ class TritonPythonModel:
         config = json.loads(args["model_config"])
         self.outputs = [tensor["name"] for tensor in config["output"]]
         self.run = program.load(config, Path(args["model_repository"]).parents[1] / "model")
+        together = getattr(self.run, "row_by_row", False) and os.environ.get("DYNAMIC_BATCHING") != "false"
+        self.batches = Batches(self.run, self.outputs, self.answer) if together else None
         release_code()
 
     def execute(self, requests):
+        if self.batches:
+            return self.batches.take(requests)
         return [self.answer(request) for request in requests]
 
     def answer(self, request):

@@ -1,6 +1,7 @@
 """Runs a model of rows. The adjacent `framework.py` loads the model in STORE/model.
 
-It may have `arrange`, which converts the inputs by name to the arguments of its methods.
+Its `load` returns the methods of the model by the names of their outputs, and whether the result for a row depends only
+on that row. It may have `arrange`, which converts the inputs by name to the arguments of the methods.
 """
 
 import framework
@@ -15,7 +16,7 @@ def load(config, directory):
     columns = [tensor["name"] for tensor in config["input"]]
     arrange = getattr(framework, "arrange", rows)
     outputs = {name: Output(name, *described) for name, described in declared(config["output"]).items()}
-    methods = framework.load(directory)
+    methods, row_by_row = framework.load(directory)
     chosen = {name: choose(name, methods, len(outputs)) for name in outputs}
 
     def run(arrays, wanted):
@@ -23,6 +24,7 @@ def load(config, directory):
         results = {method: method(given) for method in dict.fromkeys(chosen[name] for name in wanted)}
         return [outputs[name].array(results[chosen[name]]) for name in wanted]
 
+    run.row_by_row = row_by_row
     return run
 
 
