@@ -146,7 +146,7 @@ def _with_variables(
 ) -> dict[str, Any]:
     """Set the variables of a container. Klever's own come last, so that they win."""
     directory = container["workingDir"]
-    own = {**settings.env, "KLEVER_TERMINATIONLOG": LOG, "HOME": directory, "TMPDIR": directory}
+    own = {**settings.env, "KLEVER_TERMINATION_LOG": LOG, "HOME": directory, "TMPDIR": directory}
     container["env"] = [*given, *({"name": name, "value": value} for name, value in own.items())]
     return container
 
