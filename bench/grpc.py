@@ -28,7 +28,7 @@ from prometheus_client import CollectorRegistry  # noqa: E402
 
 from klever.v1alpha1 import job_service_pb2 as pb  # noqa: E402
 from klever.v1alpha1 import job_service_pb2_grpc  # noqa: E402
-from klever.v1alpha1.common_pb2 import WatchOptions  # noqa: E402
+from klever.v1alpha1.common_pb2 import WatchEvent  # noqa: E402
 from klever.v1alpha1.meta_pb2 import ObjectMeta  # noqa: E402
 from klever.v1alpha1.modeljob_pb2 import ExtractionSpec, ModelJob, ModelJobSpec  # noqa: E402
 
@@ -55,7 +55,7 @@ async def bare(address: str) -> None:
     async def create(request: bytes, _context: object) -> bytes:
         made = pb.CreateModelJobRequest.FromString(request).model_job
         if watchers:
-            event = pb.WatchModelJobsResponse(type="ADDED", object=made).SerializeToString()
+            event = pb.WatchModelJobsResponse(type=WatchEvent.ADDED, object=made).SerializeToString()
             for watcher in watchers:
                 watcher.put_nowait(event)
         return made.SerializeToString()
@@ -63,7 +63,7 @@ async def bare(address: str) -> None:
     async def watch(_request: bytes, context: Any) -> None:
         events: asyncio.Queue[bytes] = asyncio.Queue()
         watchers.append(events)
-        await context.write(pb.WatchModelJobsResponse(type="BOOKMARK").SerializeToString())
+        await context.write(pb.WatchModelJobsResponse(type=WatchEvent.BOOKMARK).SerializeToString())
         while True:
             await context.write(await events.get())
 
@@ -127,12 +127,12 @@ async def watch(target: str, namespace: str, count: int) -> None:
         stub: Any = job_service_pb2_grpc.JobServiceStub(channel)
 
         async def listen() -> None:
-            request = pb.WatchModelJobsRequest(namespace=namespace, options=WatchOptions(bookmarks=True))
+            request = pb.WatchModelJobsRequest(namespace=namespace, bookmarks=True)
             left = WRITES
             async for event in stub.WatchModelJobs(request):
-                if event.type == "BOOKMARK":
+                if event.type == WatchEvent.BOOKMARK:
                     print("ready", flush=True)
-                elif event.type == "ADDED":
+                elif event.type == WatchEvent.ADDED:
                     heard[event.object.metadata.name] = time.monotonic()
                     left -= 1
                     if not left:

@@ -1,4 +1,4 @@
-"""Keys of what changed, kept for those who watch."""
+"""The keys of changed objects, for watchers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 class Changes(Generic[K]):
-    """The keys that changed since one reader took them. Each waits once, so the number of keys bounds the buffer."""
+    """The keys that changed since one reader took them. A key waits only once, so the keys bound the buffer."""
 
     def __init__(self) -> None:
         self._keys: dict[K, None] = {}
@@ -34,13 +34,13 @@ class Changes(Generic[K]):
 
 
 class Broadcast(Generic[K]):
-    """Tells every watcher which keys changed."""
+    """Sends changed keys to every watcher."""
 
     def __init__(self) -> None:
         self._watchers: set[Changes[K]] = set()
 
     def __bool__(self) -> bool:
-        """Whether anybody watches."""
+        """Whether there are watchers."""
         return bool(self._watchers)
 
     def tell(self, key: K) -> None:
@@ -58,7 +58,7 @@ class Broadcast(Generic[K]):
             self._watchers.discard(changes)
 
     async def watch(self, first: Iterable[K]) -> AsyncIterator[K]:
-        """Yield the keys in `first`, then each that changes from now on."""
+        """Yield the keys in `first`, then each key that changes from now on."""
         with self.subscribe() as changes:
             for key in first:
                 changes.add(key)

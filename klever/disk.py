@@ -1,4 +1,4 @@
-"""Files that are replaced whole, made durable, and whose failures are errors of Klever."""
+"""Writes files atomically and durably, and turns errors of the disk into Klever's errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["disk_errors", "fsync", "replace_file", "write_private"]
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn an `OSError` of the disk into our own: full into `ExhaustedError`, the rest into `UnavailableError`."""
+    """Turn an `OSError` of the disk into `ExhaustedError` if it is full, otherwise into `UnavailableError`."""
     try:
         yield
     except OSError as error:
@@ -27,10 +27,10 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 def replace_file(path: Path, content: bytes, *, mode: int = 0o644, check: Callable[[], object] | None = None) -> None:
-    """Write `content` to `path` whole or not at all, with `mode` whatever the umask.
+    """Write `content` to `path` atomically, with `mode` whatever the umask.
 
-    `check` runs just before the file appears; if it raises, the file stays as it was. The content is durable on
-    return, the name only after `fsync(path.parent)`. Raises `OSError`.
+    `check` runs just before the file appears. If it raises, the file is unchanged. The content is durable on return,
+    the name only after `fsync(path.parent)`. Raises `OSError`.
     """
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     partial = Path(name)
@@ -48,7 +48,7 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o644, check: Callab
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace a file that only its owner may read; a missing directory is made with mode 0700. Raises `OSError`."""
+    """Replace a file that only its owner may read. Creates a missing directory with mode 0700. Raises `OSError`."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     replace_file(path, text.encode(), mode=0o600)
 

@@ -1,22 +1,16 @@
-"""The exception tree: what can go wrong, said without any transport.
+"""The exception tree, independent of any transport.
 
-    KleverError
-    ├── InvalidError            the input can never work; carries field violations
-    ├── NotFoundError
-    ├── AlreadyExistsError
-    ├── ConflictError           a compare-and-swap lost, or a precondition no longer holds
-    ├── FailedPreconditionError the state of the object or the machine does not allow it now
-    ├── UnauthenticatedError
-    ├── PermissionDeniedError
-    ├── ExpiredError            a watch position or page token is too old: list again
-    ├── ExhaustedError          disk, memory, queue or quota is full
-    ├── UnavailableError        a part we depend on does not answer; trying again may help
-    ├── DeadlineError           it took longer than the caller or the bound allows
-    └── IntegrityError          bytes do not match their digest, or stored data is damaged
+    KleverError ├── InvalidError            the input can never work; carries field violations ├── NotFoundError ├──
+    AlreadyExistsError ├── ConflictError           a compare-and-swap failed, or a precondition no longer holds ├──
+    FailedPreconditionError the state of the object or the machine does not allow it now ├── UnauthenticatedError ├──
+    PermissionDeniedError ├── ExpiredError            a watch position or page token is too old: list again ├──
+    ExhaustedError          disk, memory, queue or quota is full ├── UnavailableError        a dependency does not
+    answer; a retry may help ├── DeadlineError           it took longer than the caller or the bound allows └──
+    IntegrityError          bytes do not match their digest, or stored data is damaged
 
-Every error says what and where in its message. `reason` is a stable UPPER_SNAKE word for programs; the message is
-for people. Mapped once each: to gRPC in `klever.server.errors`, to exit codes in `klever.cli.errors`, to HTTP in
-`klever.registry.errors`.
+The message of an error says what is wrong and where. `reason` is a stable UPPER_SNAKE word for programs; the message is
+for people. `klever.server.errors` maps errors to gRPC, `klever.cli.errors` to exit codes, `klever.registry.errors` to
+HTTP.
 """
 
 from __future__ import annotations
@@ -60,7 +54,7 @@ class FieldViolation:
 class KleverError(Exception):
     """Base of every error that Klever raises on purpose.
 
-    `reason` overrides the class's own word; `metadata` holds facts for programs (names, digests, never secrets).
+    `reason` overrides that of the class. `metadata` has details for programs (names, digests, never secrets).
     """
 
     default_reason: ClassVar[str] = "INTERNAL"
@@ -76,7 +70,7 @@ class KleverError(Exception):
 
 
 class InvalidError(KleverError):
-    """The input can never work as it is."""
+    """The input can never work without a change."""
 
     default_reason = "INVALID"
 

@@ -1,7 +1,7 @@
 """Plugins: rows that other packages add to the tables of formats, environments, converters, runtimes and dialects.
 
-A package declares an entry point in the group of the table. Beside the module of the entry point, its package states
-`KLEVER_API`, the version of the contracts that it was written for. Plugins are trusted: their code runs in the
+A package declares an entry point in the group of the table. The package of the entry point's module defines
+`KLEVER_API`, the version of the contracts for which it was written. Plugins are trusted: their code runs in the
 platform's processes. docs/extending.md shows how to write one.
 """
 
@@ -25,14 +25,14 @@ __all__ = ["API_VERSION", "Plugin", "Table"]
 log = logging.getLogger(__name__)
 
 API_VERSION: Final = 1
-"""The version of the contracts that plugins implement. It rises with a change that breaks them."""
+"""The version of the contracts that plugins implement. A breaking change increases it."""
 _FRAMEWORKS: Final = frozenset(
     "jax keras lightgbm mlflow mxnet onnxruntime pyspark sklearn tensorflow torch xgboost".split()  # noqa: SIM905 - short
 )
-"""Packages that no process of the platform imports: they belong in environments."""
+"""Packages that the platform's processes must not import: they belong in environments."""
 
 _GROUPS: Final = b"[klever."
-"""Begins the groups of our entry points in a package's metadata."""
+"""The prefix of the groups of Klever's entry points in a package's metadata."""
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -42,7 +42,7 @@ T = TypeVar("T")
 class Plugin:
     """One entry point of another package, and whether its row is in the table.
 
-    `package` is the name and version of the distribution. `directories` are those from which Python imports its
+    `package` is the name and version of the distribution. `directories` are the places from which Python imports its
     package. `trouble` says why the plugin is disabled; it is empty if the plugin is in use.
     """
 
@@ -54,11 +54,11 @@ class Plugin:
 
 
 class Table(Mapping[K, T]):
-    """Rows by their keys: the built-in ones, then those of plugins, which are loaded at the first look-up.
+    """Rows by key: the built-in ones, then those of plugins, which are loaded at the first look-up.
 
     A built-in row that is a string, `MODULE:NAME`, is imported when it is looked up. `claims` returns the keys that a
-    row takes, its own key first, and raises `TypeError` for an object that is not a row. A plugin is disabled, with a
-    warning, if it claims a key that is taken, is of another API version, or cannot be imported. Threads may share a
+    row claims, its own key first, and raises `TypeError` for an object that is not a row. A plugin is disabled, with a
+    warning, if it claims a key of another row, has another API version, or cannot be imported. Threads may share a
     table.
     """
 
@@ -71,7 +71,7 @@ class Table(Mapping[K, T]):
 
     @property
     def plugins(self) -> tuple[Plugin, ...]:
-        """The plugins of this table, with the disabled ones."""
+        """Return the plugins of this table, including disabled ones."""
         self._loaded()
         return tuple(self._plugins or ())
 
@@ -95,7 +95,7 @@ class Table(Mapping[K, T]):
     def _loaded(self) -> dict[Any, T | str]:
         with self._lock:
             if self._plugins is None:
-                self._plugins = []  # a plugin that looks something up while it is imported finds the rows so far
+                self._plugins = []  # a look-up during the import of a plugin finds the rows so far
                 owners = {key: "Klever" for name, row in self._rows.items() for key in self._keys(name, row)}
                 entries = (entry for entry in _scan(tuple(sys.path)) if entry.group == self.group)
                 self._plugins += [self._add(entry, owners) for entry in sorted(entries, key=_order)]
@@ -105,7 +105,7 @@ class Table(Mapping[K, T]):
         return (name,) if isinstance(row, str) else self._claims(row)
 
     def _add(self, entry: EntryPoint, owners: dict[Hashable, str]) -> Plugin:
-        """Add the row of an entry point, unless something is wrong with it."""
+        """Add the row of an entry point, or disable the plugin."""
         package = _package(entry)
         try:
             row = _load(entry)
@@ -123,12 +123,12 @@ class Table(Mapping[K, T]):
 
 
 class _PluginError(Exception):
-    """A rule that a plugin breaks."""
+    """A violation of the rules for plugins."""
 
 
 @lru_cache(maxsize=1)
 def _scan(path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
-    """Return the entry points in our groups of all packages on sys.path, which is `path`."""
+    """Return the entry points in Klever's groups of all packages on sys.path, which is `path`."""
     if not any(_mentions_us(file) for place in path for file in Path(place).glob("*-info/entry_points.txt")):
         return ()
     from importlib.metadata import entry_points  # noqa: PLC0415 - costs 40 ms, and most machines have no plugin
@@ -154,13 +154,13 @@ def _package(entry: EntryPoint) -> str:
 
 
 def _load(entry: EntryPoint) -> Any:
-    """Import what an entry point names, if its package is for this version and brings no framework."""
+    """Import the object of an entry point, if its package is for this version and imports no framework."""
     known = _FRAMEWORKS & sys.modules.keys()
     package = entry.module.rpartition(".")[0] or entry.module
     version = getattr(import_module(package), "KLEVER_API", None)
     if version != API_VERSION:
         raise _PluginError(
-            f"{package}.KLEVER_API is {version!r}, and this Klever needs {API_VERSION}: install a version that fits"
+            f"{package}.KLEVER_API is {version!r}, but this Klever needs {API_VERSION}: install a compatible version"
         )
     row = entry.load()
     if new := (_FRAMEWORKS & sys.modules.keys()) - known:
@@ -172,11 +172,11 @@ def _check_free(keys: tuple[Hashable, ...], owners: Mapping[Hashable, str]) -> N
     for key in keys:
         if key in owners:
             name = " to ".join(key) if isinstance(key, tuple) else key
-            raise _PluginError(f"{name} is taken by {owners[key]}")
+            raise _PluginError(f"{name} already belongs to {owners[key]}")
 
 
 def _directories(entry: EntryPoint) -> tuple[Path, ...]:
-    """Return the directories on sys.path that hold the package of an entry point which is imported."""
+    """Return the directories on sys.path that contain the imported package of an entry point."""
     top = sys.modules[entry.module.partition(".")[0]]
     places = list(getattr(top, "__path__", ())) or [top.__file__ or ""]
     return tuple(Path(place).absolute().parent for place in places)

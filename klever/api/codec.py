@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from datetime import UTC
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -75,6 +75,8 @@ def _described(field: FieldDescriptor, *, int_or_string: bool = False) -> _Field
 
 def _writer(field: FieldDescriptor) -> Callable[[Any], Any] | None:
     message: Any = field.message_type
+    if field.enum_type is not None:
+        return partial(_enum_to_json, field.enum_type)
     if message is None:
         return list if field.is_repeated else None
     one = _WELL_KNOWN.get(message.full_name, to_object)
@@ -126,6 +128,11 @@ def _time_to_json(value: Timestamp) -> str:
         return format_time(value.ToDatetime(UTC))
     except (ValueError, OverflowError) as error:
         raise InvalidError(f"invalid time {value.seconds} s and {value.nanos} ns after 1970: {error}") from error
+
+
+def _enum_to_json(enum: Any, value: int) -> str | int:
+    known = enum.values_by_number.get(value)
+    return value if known is None else str(known.name)
 
 
 def _struct_to_json(value: Struct | ListValue | Value) -> Any:

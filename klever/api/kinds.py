@@ -1,7 +1,8 @@
 """The table of kinds. A row has everything that distinguishes a kind from others.
 
-To add a kind, write its proto message and its service, its controller, and one row of `KINDS`. The API, the command
-line, the stores, the metrics and the RBAC roles follow from the row.
+To add a kind, write its proto message and its service, and one row of `KINDS`. The API, the command line, the stores,
+the metrics and the RBAC roles follow from the row, which also names the controllers that watch the kind. A controller
+has a row in the table of `klever/cmd/control.py`.
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ class Kind:
     """The columns of tables, after the name."""
     selectable: tuple[str, ...] = ()
     """Paths outside the metadata that field selectors may name, e.g. `status.phase`."""
+    updates: tuple[str, ...] = ("spec", "metadata.labels", "metadata.annotations")
+    """What an update without a mask changes."""
     service: ServiceDescriptor | None = None
     """The gRPC service with the kind's methods, such as GetServing and ListServings."""
     leads_service: bool = True
@@ -75,6 +78,7 @@ class Kind:
         cls,
         message: type[Message],
         *,
+        updates: tuple[str, ...] = ("spec", "metadata.labels", "metadata.annotations"),
         service: ServiceDescriptor | None = None,
         leads_service: bool = True,
         controllers: tuple[str, ...] = (),
@@ -95,6 +99,7 @@ class Kind:
             names=(resource.plural, resource.singular, *resource.short_names),
             columns=tuple(Column(c.name, c.json_path, c.type, wide=c.priority > 0) for c in resource.columns),
             selectable=tuple(resource.selectable_fields),
+            updates=updates,
             service=service,
             leads_service=leads_service,
             controllers=controllers,
@@ -141,6 +146,7 @@ _EDIT: Final = ("create", "get", "list", "watch", "patch", "delete")
 
 MODEL_JOB: Final = Kind.describe(
     ModelJob,
+    updates=("metadata.labels", "metadata.annotations"),  # the spec is immutable
     service=job_service_pb2.DESCRIPTOR.services_by_name["JobService"],
     controllers=("modeljob", "serving"),
     # create: for a missing signature or inspection; patch: finalizers; delete: after ttlSecondsAfterFinished

@@ -1,6 +1,6 @@
 """The outcome of a task, in its termination message.
 
-An exit code has 8 bits, the codes of the original's tasks are 10000 and above, and a task has a result as well. The
+An exit code has 8 bits, but the codes of the original's tasks are 10000 and above, and a task also has a result. The
 outcome is therefore a JSON object, bounded by Kubernetes' limit for termination messages:
 
     {"exitCode": 10001, "reason": "PullFailed", "message": "cannot pull …", "result": {"digest": "sha256:…"}}
@@ -18,7 +18,7 @@ from klever.errors import InvalidError
 __all__ = ["MAX_OUTCOME", "Outcome"]
 
 MAX_OUTCOME: Final = 4096
-"""Bytes of an encoded outcome (Kubernetes: the limit of a container's termination message)."""
+"""The largest encoded outcome in bytes (Kubernetes' limit of a container's termination message)."""
 
 
 _MAX_EXIT_CODE: Final = (1 << 31) - 1
@@ -26,7 +26,7 @@ _MAX_EXIT_CODE: Final = (1 << 31) - 1
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a task ended. `exit_code` 0 is success; `reason` is an UpperCamel word for conditions."""
+    """The end of a task. `exit_code` 0 is success; `reason` is an UpperCamel word for conditions."""
 
     exit_code: int
     message: str = ""
@@ -44,23 +44,23 @@ class Outcome:
                 return encoded
             if not message:
                 raise InvalidError(
-                    f"the task's result has {len(encoded)} bytes: a termination message holds {MAX_OUTCOME}"
+                    f"the task's result has {len(encoded)} bytes, but a termination message holds {MAX_OUTCOME}"
                 )
             message = message[
                 : -max(1, excess // 6)
-            ]  # a character has at most 6 bytes: this never cuts more than needed
+            ]  # a character has at most 6 bytes, so this never cuts more than needed
 
     @classmethod
     def parse(cls, message: str) -> Outcome | None:
         """Return the outcome in a termination message, None if there is none.
 
-        The message is not trusted: it may be nested deeper than the stack, or hold values that no store can keep.
+        The message is untrusted: it may be nested too deep for the stack, or contain values that no store can keep.
         """
         try:
             content = json.loads(message)
             if not -_MAX_EXIT_CODE <= content["exitCode"] <= _MAX_EXIT_CODE:
                 return None
-            json.dumps(content, ensure_ascii=False, allow_nan=False).encode()  # refuses surrogates
+            json.dumps(content, ensure_ascii=False, allow_nan=False).encode()  # rejects surrogates
             return cls(
                 int(content["exitCode"]),
                 str(content.get("message", "")),

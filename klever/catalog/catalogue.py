@@ -131,5 +131,12 @@ class Catalogue(ABC):
         """Yield the content of each version that a tag names now, except versions that cannot be read."""
 
     @abstractmethod
+    def changes(self) -> AsyncIterator[str]:
+        """Yield an empty text at once, then the repository of each push and deletion. Never ends by itself.
+
+        An empty text means that any repository may have changed.
+        """
+
+    @abstractmethod
     def notifications(self) -> AsyncIterator[Push]:
         """Yield each existing version, then each push. Never ends by itself. Supports one reader at a time."""

@@ -16,6 +16,7 @@ from klever.artifacts.dialects import config_media_types
 from klever.catalog.catalogue import Catalogue, Push, Version
 from klever.catalog.pages import read_by_time, read_page
 from klever.catalog.reader import VersionReader
+from klever.changes import Broadcast
 from klever.disk import disk_errors
 from klever.errors import KleverError, NotFoundError
 from klever.limits import DEFAULTS, Limits
@@ -43,9 +44,12 @@ class Pushes:
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[Push] = asyncio.Queue(_WAITING)
+        self.changed = Broadcast[str]()
+        """Tells the repositories of pushes and deletions."""
 
     async def listen(self, event: Event) -> None:
         """Queue an event. Pass this as the listener of a `Registry`."""
+        self.changed.tell(event.repository)
         if isinstance(event, PushEvent) and event.tag:
             push = Push(event.repository, event.tag, event.digest, event.media_type, event.config_media_type)
             await self._queue.put(push)
@@ -150,6 +154,10 @@ class EmbeddedCatalogue(Catalogue):
                 continue
             yield content
             await asyncio.sleep(0)  # nothing above yields control: let other tasks run
+
+    async def changes(self) -> AsyncIterator[str]:
+        async for repository in self._pushes.changed.watch([""]):
+            yield repository
 
     async def notifications(self) -> AsyncIterator[Push]:
         async for repository, tag in self._tags():

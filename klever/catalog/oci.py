@@ -108,6 +108,11 @@ class OciCatalogue(Catalogue):
                     continue
                 yield content
 
+    async def changes(self) -> AsyncIterator[str]:
+        while True:
+            yield ""
+            await asyncio.sleep(self._poll)
+
     async def notifications(self) -> AsyncIterator[Push]:
         known: dict[tuple[str, str], Digest] = {}
         new = False

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Final
 
 from klever.api.kinds import KINDS, MODEL_JOB, NAMESPACE, SERVING, Kind
 from klever.backends import Backend
@@ -32,7 +33,7 @@ from klever.reconcile.runner import (
 from klever.store import Key, Store, WatchEvent
 from klever.store.events import EventRecorder
 
-__all__ = ["ControlLoops", "run_pushes", "task_changes"]
+__all__ = ["CONTROLLERS", "ControlLoops", "Loop", "run_pushes", "task_changes"]
 
 _MAX_BACKOFF = 30.0
 """The longest backoff in seconds. It is short, because a user waits for the next try."""
@@ -41,8 +42,18 @@ _WORKERS = 16
 
 
 @dataclass(frozen=True, slots=True)
+class Loop:
+    """One controller: its reconcile, and what starts it besides changes of the kinds whose rows name it."""
+
+    reconcile: Callable[[Key], Awaitable[Result]]
+    sources: tuple[Source, ...] = ()
+    related: Mapping[Kind, Related] = field(default_factory=dict)
+    """Finds the keys to reconcile for a change of another kind."""
+
+
+@dataclass(frozen=True, slots=True)
 class ControlLoops:
-    """Reconcile jobs and Servings with their specs on `platform`."""
+    """Reconcile objects with their specs on `platform`: one loop for each row of `CONTROLLERS`."""
 
     store: Store
     platform: Platform
@@ -52,23 +63,31 @@ class ControlLoops:
 
     async def run(self) -> None:
         """Run until cancelled."""
-        store, platform = self.store, self.platform
-        serving = ServingReconciler(
-            store, self.resolver, platform.backend, platform.router, EventRecorder(store, "kleveross.io/serving")
-        )
-        job = ModelJobReconciler(
-            store,
-            platform.executor,
-            EventRecorder(store, "kleveross.io/modeljob"),
-            limits=self.limits,
-        )
-        jobs = (*_watches("modeljob", store, {}), task_changes(store, platform.executor))
-        related = {MODEL_JOB: partial(_waiting_servings, store), NAMESPACE: partial(_servings_of_project, store)}
-        servings = (*_watches("serving", store, related), _instance_changes(platform.backend))
         async with asyncio.TaskGroup() as group:
-            group.create_task(_controller("modeljob", job.reconcile, jobs, self.metrics).run())
-            group.create_task(InspectionCollector(store, platform.catalogue).run())
-            group.create_task(_controller("serving", serving.reconcile, servings, self.metrics).run())
+            group.create_task(InspectionCollector(self.store, self.platform.catalogue).run())
+            for name, make in CONTROLLERS.items():
+                loop = make(self)
+                sources = (*_watches(name, self.store, loop.related), *loop.sources)
+                group.create_task(_controller(name, loop.reconcile, sources, self.metrics).run())
+
+
+def _modeljob(parts: ControlLoops) -> Loop:
+    store, executor = parts.store, parts.platform.executor
+    events = EventRecorder(store, "kleveross.io/modeljob")
+    reconciler = ModelJobReconciler(store, executor, events, limits=parts.limits)
+    return Loop(reconciler.reconcile, (task_changes(store, executor),))
+
+
+def _serving(parts: ControlLoops) -> Loop:
+    store, backend = parts.store, parts.platform.backend
+    events = EventRecorder(store, "kleveross.io/serving")
+    reconciler = ServingReconciler(store, parts.resolver, backend, parts.platform.router, events)
+    related = {MODEL_JOB: partial(_waiting_servings, store), NAMESPACE: partial(_servings_of_project, store)}
+    return Loop(reconciler.reconcile, (_instance_changes(backend),), related)
+
+
+CONTROLLERS: Final[Mapping[str, Callable[[ControlLoops], Loop]]] = {"modeljob": _modeljob, "serving": _serving}
+"""The table of controllers, by the names that the rows of `KINDS` use. To add one, write its function and its row."""
 
 
 async def run_pushes(pushes: PushReconciler, metrics: ReconcileMetrics) -> None:
@@ -120,10 +139,7 @@ def _instance_changes(backend: Backend) -> Source:
 
 
 def _watches(controller: str, store: Store, related: Mapping[Kind, Related]) -> Iterator[Source]:
-    """Yield a source for each kind whose row names the controller.
-
-    `related` finds the keys to reconcile for a change of another kind.
-    """
+    """Yield a source for each kind whose row names the controller."""
     for kind in KINDS:
         if controller in kind.controllers:
             yield object_source(store, kind, related.get(kind))

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import grpc
 from prometheus_client import CollectorRegistry
 
+import klever
 from klever.api.kinds import KINDS, MODEL_JOB, SERVING, Kind
 from klever.auth import Access
 from klever.auth.token import token_access
@@ -19,6 +20,7 @@ from klever.catalog.embedded import EmbeddedCatalogue, Pushes
 from klever.catalog.oci import OciCatalogue
 from klever.cmd.control import ControlLoops, run_pushes
 from klever.cmd.data import DataDirectory
+from klever.cmd.features import features
 from klever.cmd.local import gateway_of, local_platform
 from klever.cmd.options import Options, StoreOptions
 from klever.cmd.platform import Platform
@@ -43,11 +45,14 @@ from klever.server.app import make_server
 from klever.server.authored import AuthoredObjects
 from klever.server.binding import Binder
 from klever.server.calls import RpcMetrics
+from klever.server.info import InfoHandlers
 from klever.server.jobs import JobHandlers
 from klever.server.metrics import MetricsServer
 from klever.server.models import ModelHandlers
-from klever.server.objects import DEFAULT_NAMESPACE, Objects
+from klever.server.objects import Objects
+from klever.server.requests import DEFAULT_NAMESPACE
 from klever.server.services import JOBS, MODELS, SERVINGS, make_services
+from klever.server.services import SERVER as SERVER_SERVICE
 from klever.server.servings import ServingHandlers
 from klever.store.validation import SchemaAdmission
 
@@ -183,6 +188,9 @@ class Embedded:
             MODELS: ModelHandlers(stores.api, catalogue, stores.controllers),
             JOBS: JobHandlers(objects[MODEL_JOB], platform.executor),
             SERVINGS: ServingHandlers(objects[SERVING], platform.backend, renderer),
+            SERVER_SERVICE: InfoHandlers(
+                klever.__version__, features(platform.runtimes, kubernetes=self._store.kubernetes), limits
+            ),
         }
         binder = Binder(self._access(), RpcMetrics(metrics), limits)
         server = await make_server(binder, make_services(objects.values(), custom), limits)

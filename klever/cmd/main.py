@@ -11,6 +11,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
+import klever
 from klever.cli.errors import run_verb
 from klever.errors import KleverError
 
@@ -78,6 +79,7 @@ def main(arguments: Sequence[str] | None = None, kinds: Sequence[Kind] = ()) -> 
 def build_parser(verbs: Iterable[str]) -> argparse.ArgumentParser:
     """Return the parser: every verb with its name and summary, those in `verbs` with their arguments."""
     parser = argparse.ArgumentParser(prog="klever", description="The model platform: from a model file to traffic.")
+    parser.add_argument("--version", action="version", version=f"klever {klever.__version__}")
     subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     full = set(verbs)
     for verb, (_, summary) in VERBS.items():

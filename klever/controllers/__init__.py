@@ -1,3 +1,5 @@
-"""Controllers: one module per kind. Gather does all input/output and returns a plain snapshot, decide is pure (the
-clock is passed in) and returns actions and status, apply executes. Children have deterministic names.
+"""Controllers: one module per kind.
+
+Gather does all input and output and returns a plain snapshot. Decide is pure, takes the time as an argument, and
+returns actions and status. Apply executes the actions. Children have deterministic names.
 """

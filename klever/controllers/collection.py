@@ -1,8 +1,8 @@
-"""Collects the inspections of contents that nobody uses any more.
+"""Collects the inspections of unused content.
 
-An inspection goes if it is a day old, no tag names its content, and no Serving nor a kept
-revision of one uses it. The rule looks at the store and
-the registries alone, so that a restart forgets nothing. If a content is used again later, it is inspected again.
+An inspection is deleted if it is a day old, no tag names its content, and no Serving and no kept revision uses it. The
+rule depends only on the store and the registries, so that it survives a restart. Content that is used again later is
+inspected again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["InspectionCollector"]
 log = logging.getLogger(__name__)
 
 _LIFE: Final = timedelta(days=1)
-"""A version that is pushed and not tagged yet, or whose Serving is not created yet, has this time."""
+"""The grace period of a version that has no tag or no Serving yet."""
 _FIRST_SECONDS: Final = 300.0
 _SWEEP_SECONDS: Final = 6 * 3600.0
 
@@ -41,7 +41,7 @@ class InspectionCollector:
         self._clock = clock
 
     async def run(self) -> None:
-        """Sweep until cancelled, for the first time when the platform has settled."""
+        """Sweep until cancelled. The first sweep waits until the platform has started."""
         pause = _FIRST_SECONDS
         while True:
             await asyncio.sleep(pause)
@@ -49,19 +49,19 @@ class InspectionCollector:
             try:
                 await self.sweep()
             except KleverError as error:
-                log.warning("unused inspections were not collected, it is tried again: %s", error)
+                log.warning("failed to collect unused inspections, will retry: %s", error)
 
     async def sweep(self) -> None:
-        """Delete what is unused. Nothing is deleted if a registry that a Serving or tag needs does not answer."""
+        """Delete unused inspections. Delete none if a registry that a Serving or tag needs does not answer."""
         for inspection in (await self._unused()).values():
             metadata = inspection["metadata"]
-            with suppress(NotFoundError, ConflictError):  # written again meanwhile
+            with suppress(NotFoundError, ConflictError):  # changed meanwhile
                 await self._store.delete(
                     MODEL_INSPECTION, Key("", metadata["name"]), resource_version=metadata["resourceVersion"]
                 )
 
     async def _unused(self) -> dict[str, Object]:
-        """Return the old inspections that nothing uses, by content."""
+        """Return the old, unused inspections by content."""
         before = self._clock() - _LIFE
         found = (await self._store.list(MODEL_INSPECTION)).items
         unused = {o["spec"]["content"]: o for o in found if parse_time(o["spec"]["inspectedAt"]) < before}
@@ -74,7 +74,7 @@ class InspectionCollector:
         return unused
 
     async def _served(self) -> set[Reference]:
-        """Return what the predictors of Servings name and were pinned to, now and in the revisions that are kept."""
+        """Return the references and pins of the predictors of Servings and kept revisions."""
         named = list[dict[str, str]]()
         for serving in (await self._store.list(SERVING)).items:
             named += serving["spec"]["predictors"] + serving.get("status", {}).get("predictors", [])
@@ -85,7 +85,7 @@ class InspectionCollector:
     async def _content(self, reference: Reference) -> Digest | None:
         try:
             return (await self._catalogue.resolve(reference)).content
-        except (NotFoundError, InvalidError):  # gone, or no model: the Serving cannot use it either
+        except (NotFoundError, InvalidError):  # deleted, or not a model: the Serving cannot use it either
             return None
 
 

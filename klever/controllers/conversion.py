@@ -1,4 +1,4 @@
-"""The version in another format that a Serving needs, and the job that writes it."""
+"""The converted version that a Serving needs, and the job that writes it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Conversion", "is_made_from", "served_target"]
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """A job that converts `version` to `target`. `outdated` is a job of the same name that has to be deleted first."""
+    """A job that converts `version` to `target`. `outdated` is a job with the same name that must be deleted first."""
 
     version: Version
     target: str
@@ -36,7 +36,7 @@ class Conversion:
 
     @property
     def written(self) -> Reference:
-        """The version that the job writes: TAG-FORMAT, beside the source."""
+        """The version that the job writes: TAG-FORMAT in the repository of the source."""
         reference = self.version.reference
         return reference.with_tag(f"{reference.tag or self.version.content.hex[:12]}-{self.target.lower()}")
 
@@ -56,12 +56,12 @@ class Conversion:
 
 
 def served_target(format_: str, served: Collection[str]) -> str:
-    """Return the served format that a format has to be converted to; empty if it is served itself, or none is found."""
+    """Return the target format for a conversion; empty if the format is served itself or cannot be converted."""
     if format_ in served:
         return ""
     return next((to for source, to in sorted(CONVERTERS) if source == format_ and to in served), "")
 
 
 def is_made_from(converted: Version, source: Version) -> bool:
-    """Report whether a version is the conversion of another one."""
+    """Whether a version is the conversion of another one."""
     return converted.metadata.labels.get(SOURCE_LABEL) == str(source.digest)

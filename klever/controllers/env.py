@@ -1,4 +1,4 @@
-"""Environment variables that users may not set, wherever their Servings and jobs run."""
+"""Environment variables that users must not set, wherever their Servings and jobs run."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["reserved_variables"]
 
 
 def reserved_variables(env: Iterable[Mapping[str, Any]], *, own_command: bool = False) -> Iterator[FieldViolation]:
-    """Yield a violation, at a path such as `env[NAME]`, for each variable that only the platform sets.
+    """Yield a violation, at a path such as `env[NAME]`, for each variable that only the platform may set.
 
-    The CRDs refuse them, but an object may be older than its CRD.
+    The CRDs reject them, but an object may be older than its CRD.
     """
     for variable in env:
         if is_reserved(variable["name"], own_command=own_command):

@@ -1,4 +1,4 @@
-"""Which versions want to be inspected or their signature read, and the one job that does both."""
+"""Finds versions without an inspection or a signature, and the job that does both."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ __all__ = ["CONTENT_ANNOTATION", "Extraction", "concerns", "extraction_name", "l
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """A job that is to be created, in the first of `namespaces` that exists.
+    """A job to create in the first of `namespaces` that exists.
 
-    `outdated` is a job of the same name that has to be deleted first, None if there is none.
+    `outdated` is a job with the same name that must be deleted first, None if there is none.
     """
 
     version: Version
@@ -55,14 +55,14 @@ CONTENT_ANNOTATION = "kleveross.io/content-digest"
 
 
 def lacks_signature(version: Version) -> bool:
-    """Say whether a version's signature can be read and has not been."""
+    """Whether a version's signature can be read and has not been read."""
     if version.metadata.signature is not None:
         return False
     return version.metadata.format in formats.names() and formats.get(version.metadata.format).extractable
 
 
 def wants_extraction(version: Version, inspection: Object | None) -> bool:
-    """Say whether a version lacks its signature, or its content an inspection. False ends every loop of extractions.
+    """Whether a version lacks its signature, or its content an inspection. False ends every loop of extractions.
 
     A version of an unknown format is not inspected: it is code.
     """
@@ -70,7 +70,7 @@ def wants_extraction(version: Version, inspection: Object | None) -> bool:
 
 
 def extraction_name(version: Version) -> str:
-    """The job's name: the same for the same content under the same reference, however often it is asked for."""
+    """Return the job's name, which depends only on the content and the reference."""
     reference = version.reference
     identity = f"{reference.host}/{reference.repository}:{reference.tag}@{version.content}"
     digest = hashlib.sha256(identity.encode()).hexdigest()[:10]
@@ -79,7 +79,7 @@ def extraction_name(version: Version) -> str:
 
 
 def concerns(job: Object, serving: Object) -> bool:
-    """Say whether a job reads, or may have read, what a Serving waits for: both name one repository."""
+    """Whether a Serving may wait for a job: both name one repository."""
     try:
         name = Reference.parse(job["spec"]["model"]).name
     except InvalidError:
@@ -89,9 +89,9 @@ def concerns(job: Object, serving: Object) -> bool:
 
 
 def _references(version: Version) -> dict[str, str]:
-    """Return what to read, and where to write: under the same tag, or under a new one what is named by its digest.
+    """Return the version to read and the tag to write: the same tag, or a new one for a version without a tag.
 
-    What is only read is read by its digest: a tag may name another content by then.
+    A version that is only read is named by its digest, because the tag may move meanwhile.
     """
     reference = version.reference
     if not lacks_signature(version):

@@ -1,7 +1,7 @@
-"""What the platform found in contents, by their digests, and where code may run.
+"""The inspections of content, by digest, and the namespaces that may run code.
 
-A ModelInspection is written once, from the outcome of the task that looked at the content; nothing that a pusher writes
-has a part in it.
+A ModelInspection is written once, from the outcome of the task that inspected the content. The author of a push cannot
+influence it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from klever.store import Key, Store
 __all__ = ["ALLOW_CODE", "allows_code", "code_is_allowed", "inspection_of", "record_inspection", "trust_as"]
 
 ALLOW_CODE = "kleveross.io/allow-code"
-"""Label of a namespace; `true` lets its Servings run code."""
+"""The label of a namespace; `true` lets its Servings run code."""
 
 
 async def inspection_of(store: Store, content: Digest) -> Object | None:
-    """Return the inspection of a content; None if there is none, or only one of an older version."""
+    """Return the inspection of some content; None if there is none, or only an outdated one."""
     try:
         found = await store.get(MODEL_INSPECTION, _key(content))
     except NotFoundError:
@@ -34,10 +34,10 @@ async def inspection_of(store: Store, content: Digest) -> Object | None:
 
 
 async def record_inspection(store: Store, found: Mapping[str, Any], now: datetime) -> None:
-    """Keep what a task found; an inspection that is current stays. Raises `InvalidError` for what is not one."""
+    """Store a task's inspection, unless there is a current one. Raises `InvalidError` if it is invalid."""
     content = Digest.parse(str(found.get("content", "")))
     if found.get("inspectorVersion") != VERSION:
-        raise InvalidError(f"it is of version {found.get('inspectorVersion')}, not {VERSION}")
+        raise InvalidError(f"its version must be {VERSION}, not {found.get('inspectorVersion')}")
     if await inspection_of(store, content) is not None:
         return
     key, spec = _key(content), {**found, "inspectedAt": format_time(now)}
@@ -48,13 +48,13 @@ async def record_inspection(store: Store, found: Mapping[str, Any], now: datetim
             "metadata": {"name": key.name},
             "spec": spec,
         })  # fmt: skip
-    except AlreadyExistsError:  # of an older version, all of which goes
+    except AlreadyExistsError:  # an outdated one, which is replaced
         older = (await store.get(MODEL_INSPECTION, key))["spec"]
         await store.patch(MODEL_INSPECTION, key, {"spec": {**dict.fromkeys(older), **spec}})
 
 
 def trust_as(inspection: Object | None, format_: str) -> Trust | None:
-    """Return what a content is in a format; None where that is not known yet."""
+    """Return the trust class of content in a format; None if it is not known yet."""
     if trust_of(format_) is Trust.CODE:
         return Trust.CODE
     if inspection is None:
@@ -63,7 +63,7 @@ def trust_as(inspection: Object | None, format_: str) -> Trust | None:
 
 
 async def allows_code(store: Store, namespace: str) -> bool:
-    """Say whether Servings of a namespace may run code."""
+    """Whether Servings of a namespace may run code."""
     try:
         return code_is_allowed(await store.get(NAMESPACE, Key("", namespace)))
     except NotFoundError:
@@ -76,5 +76,5 @@ def code_is_allowed(namespace: Object) -> bool:
 
 def _key(content: Digest) -> Key:
     if content.algorithm != "sha256":
-        raise InvalidError(f"{content} is not a sha256 digest")
+        raise InvalidError(f"{content} must be a sha256 digest")
     return Key("", f"sha256-{content.hex}")

@@ -1,4 +1,4 @@
-"""Jobs that a controller wants: found by their names, created once, and made anew after a failure that may pass."""
+"""Jobs that a controller needs: found by name, created once, and created again after a temporary failure."""
 
 from __future__ import annotations
 
@@ -22,34 +22,36 @@ __all__ = [
 ]
 
 KEEP_SECONDS: Final = 86_400
-"""Whoever comes in the morning sees why it failed; and a model that cannot be read is tried once a day, not more."""
+"""A failure stays visible overnight, and an unreadable model is retried only once a day."""
 RETRY_SECONDS: Final = 30.0
-"""From the end of a job that failed for no fault of the model's to the next one."""
-_FINAL = frozenset(("TaskFailed", "Invalid", "OOMKilled", "DeadlineExceeded", "Cancelled"))
-"""Reasons for which a job would fail again, or shall not be tried again by itself."""
+"""The time between a temporary failure of a job and the next job."""
+_FINAL = frozenset(
+    ("TaskFailed", "Invalid", "OOMKilled", "InsufficientMemory", "LimitExceeded", "DeadlineExceeded", "Cancelled")
+)
+"""Reasons of failures that would repeat, or that must not be retried automatically."""
 
 
 class WantedJob(Protocol):
-    """A job that is to be created, in the first of `namespaces` that exists."""
+    """A job to create in the first of `namespaces` that exists."""
 
     @property
     def name(self) -> str:
-        """The job's name: the same for the same work, however often it is asked for."""
+        """The job's name, which depends only on the work."""
 
     @property
     def namespaces(self) -> tuple[str, ...]:
-        """Where it may be, in the order of preference."""
+        """Its possible namespaces, in the order of preference."""
 
     @property
     def outdated(self) -> Object | None:
-        """A job of the same name that has to be deleted first, None if there is none."""
+        """A job with the same name that must be deleted first, None if there is none."""
 
     def body(self, namespace: str) -> Object:
         """Return the ModelJob."""
 
 
 async def find_job(seen: Store, namespaces: Iterable[str], name: str) -> Object | None:
-    """Return the job in the first of the namespaces that has it; None if none has."""
+    """Return the job in the first of the namespaces that has it; None if there is none."""
     for namespace in namespaces:
         try:
             return await seen.get(MODEL_JOB, Key(namespace, name))
@@ -59,9 +61,9 @@ async def find_job(seen: Store, namespaces: Iterable[str], name: str) -> Object 
 
 
 async def apply_job(store: Store, wanted: WantedJob) -> None:
-    """Create the job in the first of its namespaces that exists, or delete the one that makes room for it.
+    """Create the job in the first of its namespaces that exists, or delete its outdated predecessor.
 
-    Raises `NotFoundError` if none of the namespaces exists, `AlreadyExistsError` if the job does.
+    Raises `NotFoundError` if none of the namespaces exists, `AlreadyExistsError` if the job already exists.
     """
     if wanted.outdated is not None:
         metadata = wanted.outdated["metadata"]
@@ -77,16 +79,16 @@ async def apply_job(store: Store, wanted: WantedJob) -> None:
 
 
 def has_ended(job: Object) -> bool:
-    """Say whether a job has ended, and is not being deleted: one that is makes room for another."""
+    """Whether a job has ended and is not being deleted."""
     return "deletionTimestamp" not in job["metadata"] and bool(job.get("status", {}).get("completionTime"))
 
 
 def reason_of(job: Object) -> str:
-    """Return why a job failed; empty if it did not."""
+    """Return the reason of a job's failure; empty if it did not fail."""
     conditions = job.get("status", {}).get("conditions", [])
     return next((c["reason"] for c in conditions if c["type"] == "Failed" and c["status"] == "True"), "")
 
 
 def is_retried(job: Object) -> bool:
-    """Say whether a job failed in a way that may pass: the registry was away, the disk full, the tag moved."""
+    """Whether a job's failure is temporary, e.g. the registry was down, the disk was full, or the tag moved."""
     return bool(reason_of(job)) and reason_of(job) not in _FINAL

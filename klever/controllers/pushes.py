@@ -1,7 +1,7 @@
-"""Pushed versions: each is inspected, and its signature read where it can be, by a job of its own.
+"""Creates a job for each pushed version, which inspects it and reads its signature if possible.
 
-A key is (project, `MODEL:TAG`). Notifications name keys at once; every version is named again at each start, so that a
-lost notification heals.
+A key is (project, `MODEL:TAG`). A notification names a key at once. Each start names every version again, so that a
+lost notification does no harm.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _LOOK_SECONDS = 2.0
 class PushReconciler:
     """Writes to `store`, and reads jobs from `seen`, which answers without a call.
 
-    With `makes_projects` the project of a pushed model is made if it is missing. Otherwise the models of a missing
-    project wait until it exists and they are pushed again, or until the process restarts.
+    With `makes_projects` it creates the missing project of a pushed model. Otherwise such models wait until the project
+    exists and they are pushed again, or until the process restarts.
     """
 
     def __init__(
@@ -50,31 +50,31 @@ class PushReconciler:
         self._makes_projects = makes_projects
         self._clock = clock
         self._pushed: dict[Key, Push] = {}
-        """Notifications that were not looked at yet. A job that ended before a push was for an earlier one."""
+        """Notifications that are not handled yet. A job that ended before a push belongs to an earlier push."""
         self._projects: set[str] = set()
-        """Those that are known to be there."""
+        """Projects that are known to exist."""
 
     def notify(self, push: Push) -> Key | None:
-        """Take a notification; returns the key to reconcile, None for what is not a model."""
+        """Record a notification. Return the key to reconcile; None if it is not a model."""
         if "/" not in push.repository or push.config_media_type not in ("", *config_media_types()):
             return None
         key = _key(push.repository, push.tag)
         self._pushed[key] = push
         if push.new:
-            self._projects.discard(key.namespace)  # it may have been deleted since the last push
+            self._projects.discard(key.namespace)  # it may have been deleted meanwhile
         return key
 
     async def watch(self) -> AsyncIterator[Key]:
-        """Yield each version that is there, then each that is pushed."""
+        """Yield each existing version, then each pushed one."""
         async for push in self._catalogue.notifications():
             if key := self.notify(push):
                 yield key
 
     async def reconcile(self, key: Key) -> Result:
-        """Have a version inspected and its signature read, until it has both or cannot have them."""
+        """Run jobs until the version has an inspection and a signature, or cannot have them."""
         push = self._pushed.get(key)
         result = await self._look(key, push)
-        if self._pushed.get(key) is push:  # else it was pushed again meanwhile
+        if self._pushed.get(key) is push:  # otherwise it was pushed again meanwhile
             self._pushed.pop(key, None)
         return result
 
@@ -82,7 +82,7 @@ class PushReconciler:
         try:
             version = await self._resolve(key, push)
         except (NotFoundError, InvalidError):
-            return Result()  # deleted since, or not a model
+            return Result()  # deleted meanwhile, or not a model
         pushed = push is not None and push.new
         if not await self._has_project(key.namespace):
             return Result()
@@ -90,21 +90,21 @@ class PushReconciler:
             return Result()
         try:
             return await self._extract(version, self._seen, pushed=pushed)
-        except AlreadyExistsError:  # the cache has not heard of it yet
+        except AlreadyExistsError:  # the cache does not have it yet
             return await self._extract(version, self._store, pushed=pushed)
         except NotFoundError:
             self._projects.discard(key.namespace)
             raise
 
     async def _resolve(self, key: Key, push: Push | None) -> Version:
-        """Return what was pushed; at a later look, what the tag names now."""
+        """Return the pushed version; in a later reconcile, the current version of the tag."""
         reference = Reference.parse(f"{key.namespace}/{key.name}")
         if push is None:
             return await self._catalogue.resolve(reference)
         return replace(await self._catalogue.resolve(reference.with_digest(push.digest)), reference=reference)
 
     async def _extract(self, version: Version, seen: Store, *, pushed: bool) -> Result:
-        """Have the job run, a new one if the last is outdated."""
+        """Run the job, or a new one if the last is outdated."""
         namespaces = (version.reference.project,)
         job = await find_job(seen, namespaces, extraction_name(version))
         outdated = job is not None and has_ended(job) and await self._is_outdated(version, pushed, job)
@@ -131,7 +131,7 @@ class PushReconciler:
         status = job["status"]
         if status["phase"] == "Succeeded":
             if await inspection_of(self._seen, version.content) is None:
-                return True  # it is of an older platform
+                return True  # an older platform made it
             # The job succeeded, but the version has no signature: the tag was pushed again.
             return bool(status["result"]["digest"] != str(version.digest))
         if pushed:
@@ -141,11 +141,11 @@ class PushReconciler:
 
 
 async def ensure_namespace(store: Store, name: str) -> None:
-    """Make the project of a pushed model, as the registry made its repository."""
+    """Create the project of a pushed model, as the registry created its repository."""
     try:
         await store.get(NAMESPACE, Key("", name))
     except NotFoundError:
-        with suppress(AlreadyExistsError):  # somebody was faster
+        with suppress(AlreadyExistsError):  # created meanwhile
             await store.create(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 
 

@@ -1,4 +1,4 @@
-"""Says what would be generated for a Serving, without creating anything."""
+"""Renders the files of a Serving without creating anything."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ __all__ = ["ServingRenderer"]
 
 
 class ServingRenderer:
-    """Whoever may read may render, so `admission` refuses what the store would, and `limits` bounds how many do.
+    """Readers may render, so `admission` rejects what the store would reject, and `limits` bounds concurrent renders.
 
-    A render pulls no model, and asks no registry but the platform's and the `hosts` that the operator has configured.
+    A render pulls no model, and asks only the platform's registry and the configured `hosts`.
     """
 
     def __init__(
@@ -48,9 +48,10 @@ class ServingRenderer:
         self._rendering = 0
 
     async def render(self, read: Callable[[], Object]) -> dict[str, str]:
-        """Return generated files by path for the Serving that `read` makes, which runs in a thread: it may be large.
+        """Return the generated files, by path, of the Serving from `read`, which runs in a thread because it may be
+        large.
 
-        Raises `InvalidError` for a Serving that the store or the backend refuses, `FailedPreconditionError` for a model
+        Raises `InvalidError` for a Serving that the store or the backend rejects, `FailedPreconditionError` for a model
         that is not resolved, `ExhaustedError` while too many renders run.
         """
         with self._turn():
@@ -79,8 +80,8 @@ class ServingRenderer:
             host = Reference.parse(predictor["model"]).host if predictor.get("model") else ""
             if host and host not in self._hosts:
                 raise FailedPreconditionError(
-                    f"spec.predictors[{predictor['name']}].model: a render asks configured registries alone: name "
-                    f"{host} in the registries table, or push the model to the platform",
+                    f"spec.predictors[{predictor['name']}].model: a render uses configured registries only: add "
+                    f"{host} to the registries table, or push the model to the platform",
                     reason="REGISTRY_NOT_CONFIGURED",
                 )
 

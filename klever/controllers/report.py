@@ -1,4 +1,4 @@
-"""Writes what became of an object into its status."""
+"""Writes the status of an object."""
 
 from __future__ import annotations
 
@@ -14,21 +14,20 @@ __all__ = ["report"]
 async def report(
     store: Store, kind: Kind, key: Key, uid: str, status: dict[str, Any], *, deleting: bool = False
 ) -> bool:
-    """Patch the status of the object with this uid; returns whether it is still there.
+    """Patch the status of the object with this uid. Return whether the object still exists.
 
-    Raises `FailedPreconditionError` where it is there and has no status that can be written: an API server whose CRD
-    lacks the subresource answers as if there were no object. That holds up no deletion: with `deleting` it is passed
-    over.
+    An API server whose CRD lacks the status subresource answers as if the object did not exist. That raises
+    `FailedPreconditionError`, except with `deleting`, so that it does not block a deletion.
     """
     try:
         await store.patch(kind, key, {"metadata": {"uid": uid}, "status": status}, subresource="status")
     except NotFoundError as error:
         if deleting:
             return True
-        # With a limit it is the API server that is asked: a cache may not have heard of the end yet.
+        # A list with a limit bypasses the cache, which may not know of the deletion yet.
         page = await store.list(kind, key.namespace, fields=f"metadata.name={key.name}", limit=1)
         if not any(found["metadata"]["uid"] == uid for found in page.items):
-            return False  # the event of that brings the key back
+            return False  # its event enqueues the key again
         raise FailedPreconditionError(
             f"the CRD {kind.resource} is outdated: it has no status subresource; install this Klever's with "
             f"`kubectl apply -f config/crd/`",

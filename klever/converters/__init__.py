@@ -1,48 +1,69 @@
-"""Converters: from one model format to another, by a program that runs beside the platform and never in it.
+"""Converters from one model format to another. Each is a program that runs outside the platform's process.
 
-A converter is a module of this folder with a row in `klever.converters.table`. It describes; an executor runs its
-program in the Python of its environment, inside the sandbox, without network and secrets. Forbidden here: model
+A converter is a module of this folder with a row in `klever.converters.table`. It only describes the program. An
+executor runs it with the Python of its environment, in the sandbox, without network and secrets. Forbidden here: model
 frameworks, except in the programs, which import nothing of Klever.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-__all__ = ["Converter"]
+__all__ = ["Converter", "MemoryNeed"]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryNeed:
+    """The most memory that a program needs: `base_bytes`, and `per_byte` for each byte of the model's files."""
+
+    base_bytes: int = 0
+    per_byte: float = 0.0
+
+    def of(self, model_bytes: int) -> int:
+        """Return the bytes that the program needs for a model of `model_bytes`."""
+        return self.base_bytes + round(self.per_byte * model_bytes)
+
+    def together(self, other: MemoryNeed) -> MemoryNeed:
+        """Return what a program needs that does the work of both, one after the other."""
+        return MemoryNeed(max(self.base_bytes, other.base_bytes), max(self.per_byte, other.per_byte))
 
 
 class Converter(Protocol):
     """One pair of formats.
 
-    The program's one argument is the path of a JSON object: `model` is the directory of the model's files, `output` the
-    directory that the program makes and writes the converted model's files to, `metadata` the model's metadata, and
-    `options` what the converter adds. It exits with 0 if the output is complete; otherwise its last lines of output, or
-    what it writes to the file that KLEVER_TERMINATION_LOG names, say why. It may write a report of how far the outputs
-    of both models differ to the file `report` (see `klever.tasks.report`).
+    The program's only argument is the path of a JSON object: `model` is the directory of the model's files, `output`
+    the directory that the program creates for the converted model's files, `metadata` the model's metadata, and
+    `options` the converter's options. It exits with 0 if the output is complete. Otherwise its last lines of output, or
+    the file that KLEVER_TERMINATION_LOG names, say why. It may write a report of how far the outputs of both models
+    differ to the file `report` (see `klever.tasks.report`).
     """
 
     @property
     def source(self) -> str:
-        """The format that it reads, as in `klever.formats`."""
+        """The source format, as in `klever.formats`."""
 
     @property
     def target(self) -> str:
-        """The format that it writes."""
+        """The target format."""
 
     @property
     def environment(self) -> str:
-        """Name of the environment (see `klever.environments`) whose Python runs the program."""
+        """The name of the environment (see `klever.environments`) whose Python runs the program."""
 
     @property
     def program(self) -> Path:
-        """A file of Python source that stands alone, or a directory with a `__main__.py`."""
+        """A self-contained Python file, or a directory with a `__main__.py`."""
+
+    @property
+    def memory(self) -> MemoryNeed:
+        """The memory that the program needs. It gets no more, but at least what every task gets."""
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """What the program needs to know beside the model."""
+        """The program's options, in addition to the model."""
 
     def check(self, env: Mapping[str, str]) -> None:
-        """Raise `InvalidError` naming the variable of the job that the program does not take, or that it misses."""
+        """Raise `InvalidError` that names an invalid or missing environment variable of the job."""

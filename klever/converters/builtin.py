@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from klever.converters import Converter
+from klever.converters import Converter, MemoryNeed
 from klever.errors import FieldViolation, InvalidError
 
 __all__ = ["BUILT_IN", "BuiltIn"]
@@ -26,24 +26,28 @@ _RUNNERS: Final = {
     "XGBoost": "xgboost_runner",
     "LightGBM": "lightgbm_runner",
 }
-"""The module that runs a model of a format. A format without one has no maintained framework."""
+"""The module that runs a model, by format. Formats without one have no maintained framework."""
 _MAX_VARIABLE: Final = 1 << 16
 _NUMBER: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?(e-?[0-9]{1,2})?")
 
 
 @dataclass(frozen=True, slots=True)
 class BuiltIn:
-    """One pair of formats. `steps` are modules; `tolerance` bounds the relative difference of outputs (float32)."""
+    """One pair of formats. `steps` are modules; `tolerance` bounds the relative difference of outputs (float32).
+
+    `memory` is from the measurements of bench/conversion.py, with room for half as much again.
+    """
 
     source: str
     target: str
     environment: str
     steps: tuple[str, ...]
+    memory: MemoryNeed
     tolerance: float = 1e-5
     program: Path = field(default=_PROGRAM)
 
     def check(self, env: Mapping[str, str]) -> None:
-        """Raise `InvalidError` for INPUTS that is not a list of tensors, and for TOLERANCE that is not a number."""
+        """Raise `InvalidError` if INPUTS is not a list of tensors or TOLERANCE is not a number."""
         text = env.get("INPUTS", "")
         if text and not _is_list(text):
             message = 'must be a JSON list such as [{"name": "data", "dType": "float32", "size": [-1, 3, 224, 224]}]'
@@ -53,7 +57,7 @@ class BuiltIn:
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """What the program needs to know: its steps, and how to run both models."""
+        """Return the program's options: its steps, and how to run both models."""
         runner, target = _RUNNERS.get(self.source, ""), _RUNNERS.get(self.target, "")
         missing = " and ".join(name for name, found in ((self.source, runner), (self.target, target)) if not found)
         return {
@@ -65,11 +69,12 @@ class BuiltIn:
         }
 
     def then(self, following: BuiltIn) -> BuiltIn:
-        """Return the converter that runs the steps of both, in the same environment."""
+        """Return the converter that runs the steps of both in the same environment."""
         return replace(
             self,
             target=following.target,
             steps=self.steps + following.steps,
+            memory=self.memory.together(following.memory),
             tolerance=max(self.tolerance, following.tolerance),
         )
 
@@ -82,23 +87,27 @@ def _is_list(text: str) -> bool:
     return isinstance(document, list) and all(isinstance(one, dict) and one.get("name") for one in document)
 
 
+_NETWORKS: Final = MemoryNeed(256 << 20, 12)
+_TENSORFLOW: Final = MemoryNeed(2 << 30, 32)
+_TABLES: Final = MemoryNeed(512 << 20, 50)
+
 _PAIRS: Final = (
-    BuiltIn("MXNetParams", "ONNX", "onnx", ("mxnet_onnx",)),
-    BuiltIn("CaffeModel", "NetDef", "onnx", ("caffe_netdef",)),
-    BuiltIn("NetDef", "ONNX", "onnx", ("netdef_onnx",)),
-    BuiltIn("ONNX", "ONNX", "onnx", ("onnx_int8",), tolerance=0.1),
-    BuiltIn("SavedModel", "ONNX", "tensorflow", ("savedmodel_onnx",)),
-    BuiltIn("GraphDef", "ONNX", "tensorflow", ("graphdef_onnx",)),
-    BuiltIn("H5", "SavedModel", "tensorflow", ("h5_savedmodel",)),
-    BuiltIn("Keras", "ONNX", "tensorflow", ("keras_onnx",)),
-    BuiltIn("SKLearn", "ONNX", "tabular-onnx", ("sklearn_onnx",)),
-    BuiltIn("XGBoost", "ONNX", "tabular-onnx", ("xgboost_onnx",)),
-    BuiltIn("LightGBM", "ONNX", "tabular-onnx", ("lightgbm_onnx",)),
+    BuiltIn("MXNetParams", "ONNX", "onnx", ("mxnet_onnx",), _NETWORKS),
+    BuiltIn("CaffeModel", "NetDef", "onnx", ("caffe_netdef",), _NETWORKS),
+    BuiltIn("NetDef", "ONNX", "onnx", ("netdef_onnx",), _NETWORKS),
+    BuiltIn("ONNX", "ONNX", "onnx", ("onnx_int8",), _NETWORKS, tolerance=0.1),
+    BuiltIn("SavedModel", "ONNX", "tensorflow", ("savedmodel_onnx",), _TENSORFLOW),
+    BuiltIn("GraphDef", "ONNX", "tensorflow", ("graphdef_onnx",), _TENSORFLOW),
+    BuiltIn("H5", "SavedModel", "tensorflow", ("h5_savedmodel",), _TENSORFLOW),
+    BuiltIn("Keras", "ONNX", "tensorflow", ("keras_onnx",), _TENSORFLOW),
+    BuiltIn("SKLearn", "ONNX", "tabular-onnx", ("sklearn_onnx",), _TABLES),
+    BuiltIn("XGBoost", "ONNX", "tabular-onnx", ("xgboost_onnx",), _TABLES),
+    BuiltIn("LightGBM", "ONNX", "tabular-onnx", ("lightgbm_onnx",), _TABLES),
 )
 
 
 def _chained(pairs: tuple[BuiltIn, ...]) -> Mapping[tuple[str, str], BuiltIn]:
-    """Return the pairs by source and target, with the pairs that two of them make in the same environment."""
+    """Return the pairs by source and target, including combinations of two pairs with the same environment."""
     chains = (
         first.then(second)
         for first in pairs
@@ -110,4 +119,4 @@ def _chained(pairs: tuple[BuiltIn, ...]) -> Mapping[tuple[str, str], BuiltIn]:
     return {(one.source, one.target): one for one in (*chains, *pairs)}
 
 
-BUILT_IN: Final[Mapping[tuple[str, str], Converter | str]] = _chained(_PAIRS)
+BUILT_IN: Final[Mapping[tuple[str, str], Converter | str]] = {**_chained(_PAIRS)}

@@ -1,8 +1,8 @@
-"""Environments: pinned virtual environments for what needs a framework.
+"""Environments: pinned virtual environments for code that needs a framework.
 
-The control plane imports no model framework; what does need one runs in a process of its own, on the interpreter of
-an environment. An environment is a row of `klever.environments.table` and a lock file beside it, with a hash for each
-package. It is made on first use with the standard library's venv and pip alone.
+The control plane imports no model framework. Code that needs one runs in a separate process with the interpreter of an
+environment. An environment is a row of `klever.environments.table` and a lock file with a hash for each package. It is
+created at its first use, with only the standard library's venv and pip.
 """
 
 from __future__ import annotations

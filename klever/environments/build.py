@@ -1,4 +1,4 @@
-"""Fills one environment: `python -m venv`, then our own pip installs exactly what the lock names."""
+"""Builds one environment: `python -m venv`, then Klever's own pip installs exactly the locked packages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from klever.errors import ExhaustedError, FailedPreconditionError, IntegrityErro
 
 __all__ = ["build"]
 
-# What the user has set up for pip (mirror, proxy, certificates) counts; what lies on PYTHONPATH does not.
+# The user's settings for pip (mirror, proxy, certificates) apply; PYTHONPATH does not.
 _INSTALL: Final = (
     *("install", "--ignore-installed", "--require-hashes", "--no-deps", "--only-binary", ":all:", "--no-input"),
     *("--no-warn-script-location", "--disable-pip-version-check", "--progress-bar", "off", "-r"),
@@ -38,25 +38,26 @@ _CAUSES: Final[tuple[tuple[str, type[KleverError], str], ...]] = (
     ("timed out", UnavailableError, "NO_PACKAGE_INDEX"),
     ("(from versions: none)", UnavailableError, "NO_PACKAGE_INDEX"),
 )
-"""What pip's last lines say -> our error. First match counts."""
+"""Text in pip's last lines -> Klever's error. The first match applies."""
 
 
 async def build(environment: Environment, path: Path, lock: int, progress: Callable[[str], None]) -> None:
-    """Make a virtual environment at `path` and install the lock file into it; raises as `EnvironmentManager.ensure`.
+    """Create a virtual environment at `path` and install the lock file. Raises the errors of
+    `EnvironmentManager.ensure`.
 
-    `lock` is the descriptor of the held build lock: pip holds it as well, so that a pip whose control plane was killed
-    has ended before anybody builds here again.
+    `lock` is the descriptor of the held build lock. pip inherits it, so that the next build waits for a pip whose
+    control plane was killed.
     """
     name = environment.name
     python = (sys.executable, "-I", "-m")
-    progress(f"{name}: making a virtual environment")
+    progress(f"{name}: creating a virtual environment")
     await _run(name, (*python, "venv", "--without-pip", str(path)), lock, lambda _: None)
     report = _reporter(name, len(_REQUIREMENT.findall(environment.lock.read_text())), progress)
     await _run(name, (*python, "pip", "--python", str(path), *_INSTALL, str(environment.lock)), lock, report)
 
 
 def _reporter(name: str, total: int, progress: Callable[[str], None]) -> Callable[[str], None]:
-    """Turn pip's lines into ours, with a count of packages."""
+    """Turn pip's lines into progress messages with a count of packages."""
     collected = 0
 
     def report(line: str) -> None:
@@ -98,8 +99,8 @@ async def _run(name: str, argv: tuple[str, ...], lock: int, report: Callable[[st
 def _error(name: str, output: str) -> KleverError:
     for words, kind, reason in _CAUSES:
         if words in output:
-            return kind(f"cannot make the environment {name}: {_summary(words, output)}", reason=reason)
-    return FailedPreconditionError(f"cannot make the environment {name}:\n{output}", reason="ENVIRONMENT_BUILD")
+            return kind(f"cannot install the environment {name}: {_summary(words, output)}", reason=reason)
+    return FailedPreconditionError(f"cannot install the environment {name}:\n{output}", reason="ENVIRONMENT_BUILD")
 
 
 def _summary(words: str, output: str) -> str:

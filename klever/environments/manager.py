@@ -1,11 +1,11 @@
-"""Makes, lists and removes environments.
+"""Creates, lists and removes environments.
 
-    ROOT/NAME/KEY/         a virtual environment; KEY is a hash of the lock and the interpreter it was made with
-    ROOT/NAME/KEY/.ready   written last: without it the directory is the rest of an interrupted build
-    ROOT/NAME.lock         held by whoever builds or removes, in any process
+    ROOT/NAME/KEY/         a virtual environment; KEY is a hash of the lock file and the interpreter
+    ROOT/NAME/KEY/.ready   written last: without it the directory is the rest of an interrupted build ROOT/NAME.lock
+    held during a build or removal, by any process
 
-A virtual environment cannot be moved, so it is built in place. A new lock file builds beside the old environment, in
-which processes may still run.
+A virtual environment cannot be moved, so it is built in place. A new lock file leads to a new directory, because
+processes may still run in the old environment.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _LOCK_POLL_S: Final = 0.2
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentStatus:
-    """What is there of one environment; `path` and `size_bytes` tell of the current build, 0 bytes if not ready."""
+    """The state of one environment. `path` and `size_bytes` are those of the current build, 0 bytes if not ready."""
 
     environment: Environment
     path: Path
@@ -46,18 +46,18 @@ class EnvironmentStatus:
 
 
 class EnvironmentManager:
-    """The environments below `root`, made with the interpreter that runs this."""
+    """The environments below `root`, created with the current interpreter."""
 
     def __init__(self, root: Path, environments: Mapping[str, Environment] = ENVIRONMENTS) -> None:
         self.root = root
         self._environments = environments
 
     def list(self) -> list[EnvironmentStatus]:
-        """All environments of the table, made or not, by name."""
+        """Return all environments of the table by name, whether installed or not."""
         return [self.status(name) for name in sorted(self._environments)]
 
     def status(self, name: str) -> EnvironmentStatus:
-        """What is there of one; raises `NotFoundError`."""
+        """Return the state of one environment. Raises `NotFoundError`."""
         environment = self._environment(name)
         path = self._path(environment)
         size = _ready_size(path)
@@ -66,12 +66,12 @@ class EnvironmentManager:
     async def ensure(
         self, name: str, progress: Callable[[str], None] = lambda _: None, *, timeout_s: float = 1800
     ) -> Path:
-        """Make the environment if it is not there, and return its directory (`bin/python` is its interpreter).
+        """Create the environment if it is missing, and return its directory (`bin/python` is its interpreter).
 
-        Concurrent callers wait for the one that builds, in whatever process. `progress` is called with lines for
-        people. Raises `NotFoundError`, `FailedPreconditionError` (this Python does not fit, or pip failed),
-        `UnavailableError` (no package index), `IntegrityError` (a package is not what the lock says), `ExhaustedError`
-        (disk full) and `DeadlineError`; what was half-built is gone then, as after a cancellation.
+        Concurrent callers, in any process, wait for the one that builds. `progress` receives lines for people. Raises
+        `NotFoundError`, `FailedPreconditionError` (unsupported Python, or pip failed), `UnavailableError` (no package
+        index), `IntegrityError` (a package does not match the lock file), `ExhaustedError` (disk full) and
+        `DeadlineError`. After an error or a cancellation, the unfinished build is removed.
         """
         status = self.status(name)
         if status.ready:
@@ -86,7 +86,7 @@ class EnvironmentManager:
         return status.path
 
     async def remove(self, name: str) -> None:
-        """Delete the environment and its older builds; one that is not there is no error. Raises `NotFoundError`."""
+        """Delete the environment and its older builds, if they exist. Raises `NotFoundError` for an unknown name."""
         self._environment(name)
         async with self._locked(name, lambda _: None):
             with disk_errors(self.root):
@@ -110,7 +110,7 @@ class EnvironmentManager:
             return self._environments[name]
         except KeyError as error:
             known = ", ".join(sorted(self._environments))
-            raise NotFoundError(f"no environment is named {name!r}; there are: {known}") from error
+            raise NotFoundError(f"unknown environment {name!r}: must be one of {known}") from error
 
     def _path(self, environment: Environment) -> Path:
         interpreter = f"{sys.base_prefix} {sys.version_info[:2]}"
@@ -126,7 +126,7 @@ class EnvironmentManager:
             waiting = False
             while not _try_lock(handle):
                 if not waiting:
-                    progress(f"{name}: waiting, it is being made already")
+                    progress(f"{name}: waiting for another process that is installing it")
                 waiting = True
                 await asyncio.sleep(_LOCK_POLL_S)
             yield handle
@@ -139,7 +139,7 @@ def _check_python(environment: Environment) -> None:
     if here not in environment.pythons:
         wanted = " or ".join(environment.pythons)
         raise FailedPreconditionError(
-            f"the environment {environment.name} needs Python {wanted}, and {sys.executable} is Python {here}: "
+            f"the environment {environment.name} needs Python {wanted}, but {sys.executable} is Python {here}: "
             f"install Klever with Python {wanted}",
             reason="PYTHON_VERSION",
         )
@@ -154,7 +154,7 @@ def _try_lock(handle: int) -> bool:
 
 
 def _ready_size(path: Path) -> int | None:
-    """Bytes of a complete environment whose interpreter still exists, else None."""
+    """Return the bytes of a complete environment whose interpreter still exists, else None."""
     try:
         marker = json.loads((path / _READY).read_bytes())
     except (OSError, ValueError):
@@ -163,7 +163,7 @@ def _ready_size(path: Path) -> int | None:
 
 
 def _settle(path: Path) -> int:
-    """Let the packages reach the disk before the marker says that they are there; returns their size in bytes."""
+    """Sync the packages to disk before the marker is written. Return their size in bytes."""
     os.sync()
     return sum(entry.lstat().st_size for entry in path.rglob("*"))
 

@@ -1,4 +1,4 @@
-"""The table of environments: an environment is a lock file and a row here, or one of a plugin."""
+"""The table of environments. An environment is a lock file and a row here, or comes from a plugin."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _LOCKS: Final = Path(__file__).parent / "locks"
 class Environment:
     """One row.
 
-    `lock` is a pip requirements file with hashes and all dependencies, without index addresses; `pythons` are the
-    minor versions of Python that its packages have wheels for.
+    `lock` is a pip requirements file with hashes and all dependencies, without index addresses. `pythons` are the minor
+    versions of Python for which its packages have wheels.
     """
 
     name: str
@@ -94,4 +94,4 @@ _BUILT_IN: Final = {
 }
 
 ENVIRONMENTS: Final = Table[str, Environment]("klever.environments", _BUILT_IN, _claims)
-"""The environments by their names, with those of plugins."""
+"""The environments by name, including those of plugins."""

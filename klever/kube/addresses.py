@@ -20,9 +20,9 @@ def url(field: str, given: str) -> str:
 
 
 def environment_proxy(server: str, environ: Mapping[str, str]) -> str:
-    """Return the proxy that HTTPS_PROXY and its like name for a server. Lower case has precedence, as in urllib.
+    """Return the proxy for a server from HTTPS_PROXY and similar variables. Lower case takes precedence, as in urllib.
 
-    aiohttp's own way would read the process's environment, and send what ~/.netrc has, too.
+    aiohttp would read the process's environment, and also send credentials from ~/.netrc.
     """
     named = sorted((name.islower(), name, value) for name, value in environ.items() if name.lower().endswith("_proxy"))
     proxies = {name.lower().removesuffix("_proxy"): value for _, name, value in named}

@@ -1,4 +1,4 @@
-"""The typed client: the verbs of Kubernetes' API for our kinds.
+"""The typed client: the verbs of Kubernetes' API for Klever's kinds.
 
 Source: kubernetes.io/docs/reference/using-api/api-concepts.
 """
@@ -27,11 +27,11 @@ MANAGER = "klever"
 """The field manager of everything that Klever writes."""
 
 _SECONDS = 25.0
-"""Less than the clients of Klever's API wait (30 s): they should learn which server does not answer."""
+"""Shorter than the timeout of Klever's own clients (30 s), so that they learn which server does not answer."""
 WATCH_SECONDS = (240, 300)
-"""The server ends a watch after a time between these, so that many that began together do not end together."""
+"""The server ends a watch after a time between these, so that watches that began together end at different times."""
 _SILENCE_SECONDS = 120.0
-"""Bookmarks come every minute: a watch that is silent for longer is dead."""
+"""Bookmarks come every minute, so a watch without events for longer is dead."""
 _MAX_LINE = 16 << 20
 _MAX_LOG_LINE = 64 << 10
 _POD = Kind("", "v1", "Pod", "pods")
@@ -41,8 +41,12 @@ _APPLY = "application/apply-patch+yaml"
 _WRITE = {"fieldManager": MANAGER}
 
 
+def _dry(dry_run: bool) -> dict[str, str]:
+    return {"dryRun": "All"} if dry_run else {}
+
+
 class KubeClient:
-    """One API server as one user. Every call has a deadline; errors are `klever.errors`."""
+    """A client of one API server as one user. Every call has a deadline. Errors are those of `klever.errors`."""
 
     def __init__(self, transport: Transport, config: KubeConfig) -> None:
         self._transport = transport
@@ -74,26 +78,34 @@ class KubeClient:
         return found
 
     async def reach(self, kind: Kind, namespace: str = "", *, resource_version: str) -> None:
-        """Raise `ExpiredError` if everything that the server has is older: its data was restored from a backup."""
+        """Raise `ExpiredError` if the server's data is older, because it was restored from a backup."""
         query = {"limit": "1", "resourceVersion": resource_version, "resourceVersionMatch": "NotOlderThan"}
         await self.raw("GET", _path(kind, namespace), query=query)
 
-    async def create(self, kind: Kind, obj: Object) -> Object:
+    async def create(self, kind: Kind, obj: Object, *, dry_run: bool = False) -> Object:
         namespace = obj["metadata"].get("namespace", "")
         body = _named(kind, dict(obj))
-        created: Object = await self.raw("POST", _path(kind, namespace), body=body, query=_WRITE)
+        created: Object = await self.raw("POST", _path(kind, namespace), body=body, query=_WRITE | _dry(dry_run))
         return created
 
     async def patch(
-        self, kind: Kind, namespace: str, name: str, patch: Mapping[str, Any], *, subresource: str = ""
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        patch: Mapping[str, Any],
+        *,
+        subresource: str = "",
+        dry_run: bool = False,
     ) -> Object:
         """Apply a JSON merge patch (RFC 7386)."""
+        query = _WRITE | _dry(dry_run)
         return await self._object(
-            "PATCH", kind, namespace, name, subresource, body=patch, query=_WRITE, content_type=_MERGE
+            "PATCH", kind, namespace, name, subresource, body=patch, query=query, content_type=_MERGE
         )
 
-    async def apply(self, kind: Kind, obj: Object, *, force: bool = True) -> Object:
-        """Apply on the server. With `force`, named fields that others manage become Klever's."""
+    async def apply(self, kind: Kind, obj: Object, *, force: bool = True, dry_run: bool = False) -> Object:
+        """Server-side apply. With `force`, Klever takes over named fields of other managers."""
         metadata = obj["metadata"]
         return await self._object(
             "PATCH",
@@ -101,11 +113,20 @@ class KubeClient:
             metadata.get("namespace", ""),
             metadata["name"],
             body=_named(kind, dict(obj)),
-            query=_WRITE | {"force": str(force).lower()},
+            query=_WRITE | {"force": str(force).lower()} | _dry(dry_run),
             content_type=_APPLY,
         )
 
-    async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str = "", resource_version: str = "") -> None:
+    async def delete(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        *,
+        uid: str = "",
+        resource_version: str = "",
+        dry_run: bool = False,
+    ) -> None:
         """Delete an object; the server deletes its dependents afterwards."""
         options = {
             "apiVersion": "v1",
@@ -113,14 +134,14 @@ class KubeClient:
             "propagationPolicy": "Background",
             "preconditions": _given({"uid": uid, "resourceVersion": resource_version}),
         }
-        await self._object("DELETE", kind, namespace, name, body=options)
+        await self._object("DELETE", kind, namespace, name, body=options, query=_dry(dry_run))
 
     async def watch(
         self, kind: Kind, namespace: str = "", *, labels: str = "", fields: str = "", resource_version: str
     ) -> AsyncGenerator[tuple[str, Object], None]:
-        """Yield event types and objects after `resource_version`, bookmarks among them; ends when the server ends it.
+        """Yield event types and objects after `resource_version`, including bookmarks. Ends when the server ends it.
 
-        Raises `ExpiredError` if the version is too old, `UnavailableError` if the stream is cut or silent.
+        Raises `ExpiredError` if the version is too old, `UnavailableError` if the stream breaks or has no events.
         """
         query = _given({"labelSelector": labels, "fieldSelector": fields, "resourceVersion": resource_version})
         seconds = random.randint(*WATCH_SECONDS)  # noqa: S311 - spreads load
@@ -149,7 +170,7 @@ class KubeClient:
     async def _object(
         self, method: str, kind: Kind, namespace: str, name: str, subresource: str = "", **request: Any
     ) -> Object:
-        """Call for one object, never for a collection, whose path has no name."""
+        """Send a request for one object. Raises `InvalidError` without a name, which would address the collection."""
         if not name or (kind.namespaced and not namespace):
             missing = "metadata.namespace" if name else "metadata.name"
             raise InvalidError(violations=(FieldViolation(missing, "is required"),))
@@ -169,12 +190,12 @@ class KubeClient:
         return no_api_server(f"{method} {path} at {self.config.server}", told)
 
     async def raw(self, method: str, path: str, *, deadline: float = _SECONDS, **request: Any) -> Any:
-        """Send a request to any path; returns the JSON of the answer. See `Transport.call`."""
+        """Send a request to any path, and return the JSON of the response. See `Transport.call`."""
         return await self._transport.call(method, path, deadline=deadline, **request)
 
 
 async def _lines(content: Any) -> AsyncIterator[bytes]:
-    """Yield the lines of a stream. Half a line at its end is dropped: its event comes again."""
+    """Yield the lines of a stream. An incomplete last line is dropped, because its event comes again."""
     rest = b""
     while True:
         async with asyncio.timeout(_SILENCE_SECONDS):
@@ -186,11 +207,11 @@ async def _lines(content: Any) -> AsyncIterator[bytes]:
             if line:
                 yield line
         if len(rest) > _MAX_LINE:
-            raise ExhaustedError(f"a watch event has more than {_MAX_LINE} bytes")
+            raise ExhaustedError(f"a watch event must have at most {_MAX_LINE} bytes")
 
 
 async def _log_lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """Yield the lines of a container's log. A program may be silent for hours; a long line comes in pieces."""
+    """Yield the lines of a container's log. A program may print nothing for hours. A long line comes in pieces."""
     rest = b""
     while chunk := await content.readany():
         *lines, rest = (rest + chunk).split(b"\n")
@@ -215,14 +236,14 @@ def _path(kind: Kind, namespace: str, *rest: str) -> str:
 
 
 def _segment(value: str) -> str:
-    """Quote a name. Refuse one that would lead elsewhere in a path (Kubernetes: IsValidPathSegmentName)."""
+    """Quote a name. Raises for a name that would change the path (Kubernetes: IsValidPathSegmentName)."""
     if value in (".", "..") or "/" in value or "%" in value:
         raise InvalidError(violations=(FieldViolation("metadata.name", f"invalid name {value!r}"),))
     return quote(value, safe="")
 
 
 def _named(kind: Kind, obj: Object) -> Object:
-    """Add what lists leave out of their items: the kind."""
+    """Add the kind, which lists omit from their items."""
     obj.setdefault("apiVersion", kind.api_version)
     obj.setdefault("kind", kind.kind)
     return obj

@@ -1,4 +1,4 @@
-"""The credentials of one user, renewed before they expire and after the server refused them."""
+"""The credentials of one user, renewed before they expire and after the server rejects them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _EARLY_SECONDS = 10.0
 
 
 class CredentialSource:
-    """`clock` returns the Unix time."""
+    """Caches credentials. `clock` returns the Unix time."""
 
     def __init__(self, config: KubeConfig, clock: Callable[[], float] = time.time) -> None:
         self._config = config
@@ -23,7 +23,7 @@ class CredentialSource:
         self._known: Credentials | None = None
 
     async def get(self) -> Credentials:
-        """Return credentials that are valid now. Raises what `KubeConfig.credentials` raises."""
+        """Return credentials that are valid now. Raises the errors of `KubeConfig.credentials`."""
         async with self._lock:
             now = self._clock()
             if self._known is None or now > self._known.expires - _EARLY_SECONDS:
@@ -31,7 +31,7 @@ class CredentialSource:
             return self._known
 
     def refused(self, credentials: Credentials) -> bool:
-        """Forget credentials that the server refused; returns whether there may be others."""
+        """Forget credentials that the server rejected. Return whether there may be others."""
         if self._known is credentials:
             self._known = None
         return self._config.renewable

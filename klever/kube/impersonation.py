@@ -1,4 +1,4 @@
-"""Impersonation, which the `kubernetes` package does not know.
+"""Impersonation, which the `kubernetes` package does not support.
 
 Source: kubernetes.io/docs/reference/access-authn-authz/user-impersonation.
 """
@@ -12,7 +12,7 @@ from urllib.parse import quote
 __all__ = ["impersonation_headers"]
 
 _HEADER_CHARACTERS = "!#$&'*+^`|"
-"""Beside letters, digits and `-._~`, which are never quoted (RFC 7230: tchar, without %)."""
+"""Safe characters in addition to letters, digits and `-._~`, which are never quoted (RFC 7230: tchar, without %)."""
 
 
 def impersonation_headers(user: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -26,5 +26,5 @@ def impersonation_headers(user: Mapping[str, Any]) -> tuple[tuple[str, str], ...
     if headers and not user.get("as"):
         raise ValueError("as is required with as-uid, as-groups or as-user-extra")
     if not all(isinstance(value, str) and value.isprintable() for _, value in headers):
-        raise ValueError("as, and what belongs to it, must be lines of text")
+        raise ValueError("as, as-uid, as-groups and as-user-extra must be lines of text")
     return headers

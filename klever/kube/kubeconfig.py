@@ -1,7 +1,7 @@
-"""Loads the configuration of a cluster as kubectl does, by the loaders of the `kubernetes` package.
+"""Loads the configuration of a cluster like kubectl, with the loaders of the `kubernetes` package.
 
-The package takes half a second to import, so import this module only to speak to a cluster. What the package leaves to
-do is here: which context is current, what errors may show, and when files are read again.
+The package takes half a second to import, so import this module only to connect to a cluster. This module adds what the
+package lacks: the current context, errors without secrets, and rereading of files.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ __all__ = ["load_config"]
 
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _FILE_SECONDS = 60.0
-"""How long the content of a file is used before it is read again. It is renewed long before it expires."""
+"""How long the content of a file is used. Kubernetes renews the file long before it expires."""
 _FILES = ("tokenFile", "client-certificate", "client-key", "certificate-authority")
 _WRONG = (ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, LookupError, AttributeError)
-"""What the package raises for a file that it cannot use."""
+"""The package's exceptions for an invalid file."""
 
 
 def load_config(
@@ -43,9 +43,9 @@ def load_config(
     environ: Mapping[str, str] = MappingProxyType({}),
     account: Path = _SERVICE_ACCOUNT,
 ) -> KubeConfig:
-    """Read `path`; else the files of $KUBECONFIG, else ~/.kube/config, else the service account of a pod.
+    """Read `path`, else the files of $KUBECONFIG, else ~/.kube/config, else the service account of a pod.
 
-    `environ` has these variables and those that name proxies. Raises `FailedPreconditionError`.
+    `environ` has these variables and those of proxies. Raises `FailedPreconditionError`.
     """
     files = [path] if path else _files(environ)
     found = [file for file in files if path or file.is_file()]
@@ -53,7 +53,7 @@ def load_config(
         return _in_cluster(account, environ)
     origin = f"kubeconfig {', '.join(map(str, found or files))}"
     if not found:
-        raise _failure(f"{origin} does not exist: give --kubeconfig or set KUBECONFIG")
+        raise _failure(f"{origin} not found: give --kubeconfig or set KUBECONFIG")
     merger = _merged(found, origin)
     with _errors(origin):
         return _config(merger, context, origin, environ)
@@ -72,11 +72,11 @@ def _merged(files: list[Path], origin: str) -> KubeConfigMerger:
         merger.config.name = "it"
         for section in ("clusters", "contexts", "users"):
             for entry in merger.config[section].value:
-                entry.name = f"{section}[{entry.value['name']}]"  # errors would show the whole entry, tokens included
+                entry.name = f"{section}[{entry.value['name']}]"  # errors would show the whole entry, including tokens
     except OSError as error:
-        raise _failure(f"{origin} cannot be read: {error}") from error
+        raise _failure(f"cannot read {origin}: {error}") from error
     except ConfigException:
-        raise _failure(f"{origin} is empty, or an entry has no name") from None  # the words may hold a token
+        raise _failure(f"{origin} is empty, or an entry has no name") from None  # the message may contain a token
     except _WRONG as error:
         raise _failure(f"{origin} is not a valid kubeconfig: {error}") from error
     return merger
@@ -84,10 +84,10 @@ def _merged(files: list[Path], origin: str) -> KubeConfigMerger:
 
 def _config(merger: KubeConfigMerger, context: str, origin: str, environ: Mapping[str, str]) -> KubeConfig:
     currents = (document.get("current-context") for document in merger.config_files.values())
-    context = context or next(filter(None, currents), "")  # the first file's, as for kubectl
+    context = context or next(filter(None, currents), "")  # that of the first file, as in kubectl
     names = sorted(entry.value["name"] for entry in merger.config["contexts"].value)
     if context not in names:
-        raise ValueError(f"context {context!r} does not exist: give --context, one of {', '.join(names) or 'none'}")
+        raise ValueError(f"context {context!r} not found: give --context, one of {', '.join(names) or 'none'}")
     chosen = _entry(merger, "contexts", context)
     cluster = _entry(merger, "clusters", chosen["cluster"])
     user = _entry(merger, "users", chosen["user"]) if "user" in chosen else {}
@@ -96,7 +96,7 @@ def _config(merger: KubeConfigMerger, context: str, origin: str, environ: Mappin
     authority, insecure = _content(cluster, "certificate-authority"), cluster.get("insecure-skip-tls-verify", False)
     if not isinstance(insecure, bool) or (insecure and authority):
         raise ValueError("insecure-skip-tls-verify: must be true or false, and false with a certificate-authority")
-    _own(user, 0.0)  # a file that cannot be used is an error now, not at the first request
+    _own(user, 0.0)  # find unusable files now, not at the first request
     server = url("server", cluster["server"])
     told = {"server": server, "insecure-skip-tls-verify": insecure} | (
         {"certificate-authority-data": base64.b64encode(authority).decode()} if authority else {}
@@ -127,7 +127,7 @@ def _entry(merger: KubeConfigMerger, section: str, name: str) -> dict[str, Any]:
 
 
 def _credentials(user: Mapping[str, Any], plugin: Plugin | None, origin: str, now: float) -> Credentials:
-    """See `KubeConfig.credentials`. The user's own token has precedence over the plugin's."""
+    """See `KubeConfig.credentials`. The user's token takes precedence over the plugin's."""
     with _errors(origin):
         own = _own(user, now)
     return own if plugin is None or own.authorization else plugin.run(own)
@@ -135,7 +135,7 @@ def _credentials(user: Mapping[str, Any], plugin: Plugin | None, origin: str, no
 
 def _own(user: Mapping[str, Any], now: float) -> Credentials:
     authorization = ""
-    if "tokenFile" in user:  # before the token, because it changes
+    if "tokenFile" in user:  # takes precedence over the token, because it is renewed
         authorization = f"Bearer {FileOrData(user, 'tokenFile', 'none', base64_file_content=False).as_data().strip()}"
     elif "token" in user:
         authorization = f"Bearer {user['token']}"

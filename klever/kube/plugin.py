@@ -1,4 +1,4 @@
-"""Exec plugins: commands that print credentials. The `kubernetes` package runs them, with a time limit of ours.
+"""Exec plugins: commands that print credentials. The `kubernetes` package runs them, here with a timeout.
 
 Source: kubernetes.io/docs/reference/access-authn-authz/authentication ("client-go credential plugins").
 """
@@ -25,14 +25,14 @@ class Plugin:
     """The plugin that the field `exec` of a user describes."""
 
     def __init__(self, config: Mapping[str, Any], directory: str, cluster: Mapping[str, Any]) -> None:
-        """A relative command is in `directory`. Raises `ConfigException` for a missing field."""
+        """Read the field. A relative command is in `directory`. Raises `ConfigException` for a missing field."""
         self._command = config.get("command")
         self._hint = f": {config['installHint']}" if config.get("installHint") else ""
         self._provider = ExecProvider(ConfigNode("exec", config), directory, ConfigNode("cluster", cluster))
         self._provider.args = ["timeout", "--foreground", str(_SECONDS), *self._provider.args]
 
     def run(self, own: Credentials) -> Credentials:
-        """Run the plugin; returns what it prints, and `own` for the rest. Raises `UnauthenticatedError`."""
+        """Run the plugin. Return its credentials, completed from `own`. Raises `UnauthenticatedError`."""
         try:
             return _parse(self._provider.run(), own)
         except (ConfigException, OSError, ValueError, TypeError, LookupError, AttributeError) as error:
@@ -41,11 +41,11 @@ class Plugin:
 
 
 def _parse(status: Mapping[str, Any], own: Credentials) -> Credentials:
-    """Read the status of an ExecCredential. Raises ValueError and its like."""
+    """Read the status of an ExecCredential. Raises ValueError and similar exceptions."""
     ends = status.get("expirationTimestamp")
     expires = min(own.expires, datetime.fromisoformat(ends).timestamp() if ends else float("inf"))
     token = check_header(f"Bearer {status['token']}" if status.get("token") else "")
     certificate, key = (status.get(name, "").encode() for name in ("clientCertificateData", "clientKeyData"))
     if not token and not (certificate and key):
-        raise ValueError("it printed neither a token nor a certificate with its key")
+        raise ValueError("it must print a token or a certificate with its key")
     return Credentials(token, certificate or own.certificate, key or own.key, expires)

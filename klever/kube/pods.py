@@ -29,7 +29,7 @@ _SIGNALS: Final = 128
 
 
 def _pull(status: Status, why: str) -> str:
-    return f"cannot pull the image {status['image']}: {why or 'the kubelet tries again'}"
+    return f"cannot pull the image {status['image']}: {why or 'the kubelet will retry'}"
 
 
 _TROUBLES: Final[Mapping[str, Callable[[Status, str], str]]] = {
@@ -37,16 +37,16 @@ _TROUBLES: Final[Mapping[str, Callable[[Status, str], str]]] = {
     "ImagePullBackOff": _pull,
     "RegistryUnavailable": _pull,
     "ErrImageNeverPull": lambda s, _: f"the image {s['image']} is not on the node, and imagePullPolicy is Never",
-    "InvalidImageName": lambda s, _: f"{s['image']!r} is not a valid image name: correct it",
+    "InvalidImageName": lambda s, _: f"invalid image name {s['image']!r}: correct it",
     "CrashLoopBackOff": lambda s, _: f"container {s['name']} keeps ending: {_last_end(s)}",
-    "CreateContainerConfigError": lambda s, why: f"container {s['name']} cannot be made: {why}",
-    "CreateContainerError": lambda s, why: f"container {s['name']} cannot be made: {why}",
-    "RunContainerError": lambda s, why: f"container {s['name']} cannot be started: {why}",
+    "CreateContainerConfigError": lambda s, why: f"cannot create container {s['name']}: {why}",
+    "CreateContainerError": lambda s, why: f"cannot create container {s['name']}: {why}",
+    "RunContainerError": lambda s, why: f"cannot start container {s['name']}: {why}",
 }
 
 
 def waits_for(pod: Object) -> str:
-    """Return what keeps the pod from running; empty if nothing does."""
+    """Return what prevents the pod from running; empty if nothing does."""
     status = pod.get("status", {})
     for one in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
         waiting = one.get("state", {}).get("waiting", {})

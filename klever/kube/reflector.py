@@ -25,7 +25,7 @@ Address = tuple[str, str]
 
 
 class Subscription:
-    """Changes that wait for one reader: the last of each object, so their number is bounded."""
+    """The pending changes of one reader: the last one of each object, so their number is bounded."""
 
     def __init__(self) -> None:
         self._waiting: dict[Address, tuple[str, Object]] = {}
@@ -45,9 +45,9 @@ class Subscription:
 
 
 class Reflector:
-    """`run` it; read when `synced`. Objects have no managedFields; readers must not change them.
+    """Call `run`, and read when `synced`. Objects have no managedFields. Readers must not modify them.
 
-    With `labels`, a label selector, it knows the objects that match.
+    With the label selector `labels`, it caches only matching objects.
     """
 
     def __init__(self, client: KubeClient, kind: Kind, *, labels: str = "") -> None:
@@ -57,12 +57,12 @@ class Reflector:
         self._objects: dict[Address, Object] = {}
         self._by_namespace: dict[str, set[Address]] = {}
         self._version = ""
-        """Of the last list or event."""
+        """The version of the last list or event."""
         self._synced = asyncio.Event()
         self._subscriptions: set[Subscription] = set()
 
     async def run(self) -> None:
-        """List, then watch, until cancelled. What fails is logged and tried again: nobody else would."""
+        """List, then watch, until cancelled. Log every failure and retry."""
         backoff = Backoff()
         while True:
             began = time.monotonic()
@@ -84,18 +84,18 @@ class Reflector:
         return self._objects.get((namespace, name))
 
     def list(self, namespace: str = "") -> list[Object]:
-        """Return the objects of a namespace, or all, by namespace and name."""
+        """Return the objects of a namespace, or all objects, ordered by namespace and name."""
         addresses = self._by_namespace.get(namespace, set()) if namespace else self._objects
         return [self._objects[address] for address in sorted(addresses)]
 
     def note(self, obj: Object) -> None:
-        """Add what a write returned, so that it can be read back before the watch tells it."""
+        """Add the result of a write, so that reads return it before the watch does."""
         if _newer(obj["metadata"]["resourceVersion"], self._version):
             self._put(obj)
 
     @contextmanager
     def subscribe(self) -> Iterator[Subscription]:
-        """Subscribe to every object that there is, as ADDED, and then to each change."""
+        """Subscribe to every existing object, as ADDED, and then to each change."""
         subscription = Subscription()
         for address, obj in sorted(self._objects.items()):
             subscription.add(address, "ADDED", obj)
@@ -106,16 +106,16 @@ class Reflector:
             self._subscriptions.discard(subscription)
 
     async def _list(self) -> None:
-        """Make the cache equal to a list. What the list lacks was deleted while nobody watched.
+        """Replace the cache with a list. Objects that the list lacks were deleted meanwhile.
 
-        What Klever wrote since then stays, unless the list is older than what was seen before: then the server's data
-        was restored from a backup.
+        Klever's own writes since the list stay, unless the list is older than the cache, because the server's data was
+        restored from a backup.
         """
         seen: set[Address] = set()
         token = ""
         while True:
             page = await self._client.list(self.kind, labels=self._labels, limit=_PAGE, token=token)
-            version = page["metadata"]["resourceVersion"]  # all pages have the same
+            version = page["metadata"]["resourceVersion"]  # equal in all pages
             restored = _newer(self._version, version)
             for obj in page["items"]:
                 seen.add(_address(obj))
@@ -193,5 +193,5 @@ def _lean(obj: Object) -> Object:
 
 
 def _newer(version: str, than: str) -> bool:
-    """Versions of one kind are numbers that grow (Kubernetes: KEP-5504)."""
+    """Return a version as a number. The versions of one kind increase (Kubernetes: KEP-5504)."""
     return int(version or 0) > int(than or 0)

@@ -1,4 +1,4 @@
-"""Errors of an API server: a Status becomes an error of `klever.errors`.
+"""Turns the Status of an API server's error into an error of `klever.errors`.
 
 Source: k8s.io/apimachinery `pkg/apis/meta/v1` (Status, StatusReason, CauseType).
 """
@@ -29,12 +29,12 @@ _BY_CODE: dict[int, type[KleverError]] = {
     500: errors.UnavailableError, 502: errors.UnavailableError, 503: errors.UnavailableError,
 }  # fmt: skip
 _SERVERS_OWN = (errors.UnavailableError, errors.DeadlineError, errors.ExhaustedError)
-"""Errors whose message from the server does not tell what was asked."""
+"""Errors whose message from the server does not name the request."""
 _SHOWN = 200
 
 
 def response_error(code: int, body: bytes | dict[str, Any], what: str) -> KleverError:
-    """Return the error of an answer without success. `what` says what was asked of which server."""
+    """Return the error of an unsuccessful response. `what` names the request and the server."""
     status = body if isinstance(body, dict) else _parsed(body)
     if status is None:
         return _of_code(code, body if isinstance(body, bytes) else b"", what)
@@ -49,10 +49,10 @@ def response_error(code: int, body: bytes | dict[str, Any], what: str) -> Klever
 
 
 def no_api_server(what: str, told: Any) -> errors.UnavailableError:
-    """Return the error of an answer that is not from an API server, or that a proxy cut short."""
+    """Return the error of a response that is not from an API server, or that a proxy truncated."""
     words = told.decode(errors="replace").strip() if isinstance(told, bytes) else str(told)
     return errors.UnavailableError(
-        f"{what}: the answer is not from an API server (is the address right?): {words[:_SHOWN]!r}"
+        f"{what}: the response is not from an API server (is the address right?): {words[:_SHOWN]!r}"
     )
 
 
@@ -68,13 +68,13 @@ def _refusal(code: int, reason: str, causes: list[dict[str, Any]], message: str,
     if any(cause.get("reason") == "NamespaceTerminating" for cause in causes):
         return errors.PermissionDeniedError(message, reason="NAMESPACE_TERMINATING")
     if any(cause.get("reason") == "ResourceVersionTooLarge" for cause in causes):
-        return errors.ExpiredError(message)  # of the server's data before it was restored: list again
+        return errors.ExpiredError(message)  # the version is from before the server's data was restored: list again
     error = _BY_REASON.get(reason, _BY_CODE.get(code, errors.UnavailableError))
     return error(f"{what}: {message}" if error in _SERVERS_OWN else message)
 
 
 def _of_code(code: int, body: bytes, what: str) -> KleverError:
-    """Return the error of an answer without a Status: a proxy's, or an API server's without such a path."""
+    """Return the error of a response without a Status, from a proxy or from an API server without such a path."""
     if code == 404:
         return _no_such_kind(what)
     words = body[:_SHOWN].decode(errors="replace").strip()
@@ -93,7 +93,7 @@ def _no_such_kind(what: str) -> errors.FailedPreconditionError:
 
 
 def _violations(causes: list[dict[str, Any]]) -> Iterator[FieldViolation]:
-    """Yield the violations of fields. A cause without a field is a remark, for example that rules were not checked."""
+    """Yield the violations of fields. A cause without a field is a remark, e.g. that rules were not checked."""
     for cause in causes:
         if cause.get("field") not in (None, "", "<nil>"):
             yield FieldViolation(str(cause["field"]), str(cause.get("message", "")))

@@ -1,4 +1,4 @@
-"""A watch that continues where it was cut: servers end every watch, and restart."""
+"""A watch that continues where it ended, because servers end every watch, and restart."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["LIVED_SECONDS", "follow"]
 log = logging.getLogger(__name__)
 
 LIVED_SECONDS = 5.0
-"""A watch that lasted this long was a good one, even without an event."""
+"""A watch that lasted this long was successful, even without an event."""
 _PASSING = (UnavailableError, DeadlineError, ExhaustedError)
 
 
 class _Pace:
-    """Says how long to wait between one watch and the next, and when to give up."""
+    """Decides how long to wait between two watches, and when to give up."""
 
     def __init__(self, what: str, server: str, patience: float, level: int) -> None:
         self._what = what
@@ -48,8 +48,8 @@ class _Pace:
         elif well:
             return 0.0
         delay = self._backoff.next(failure)
-        said = failure or "the server ended it at once"
-        log.log(self._level, "watch of %s at %s: %s; again in %.1f s", self._what, self._server, said, delay)
+        said = failure or "the server ended it immediately"
+        log.log(self._level, "watch of %s at %s: %s; next attempt in %.1f s", self._what, self._server, said, delay)
         return delay
 
 
@@ -64,11 +64,10 @@ async def follow(
     patience: float = float("inf"),
     level: int = logging.DEBUG,
 ) -> AsyncGenerator[tuple[str, Object], None]:
-    """Yield event types and objects after `resource_version`, bookmarks among them; never ends by itself.
+    """Yield event types and objects after `resource_version`, including bookmarks. Never ends by itself.
 
-    A failure that may pass is logged at `level`, and the watch begins again, each time later. Raises `UnavailableError`
-    once that has lasted for `patience` seconds, and `ExpiredError` if the version is too old, or newer than all that
-    the server has.
+    Logs a temporary failure at `level`, and restarts the watch with backoff. Raises `UnavailableError` once that has
+    lasted for `patience` seconds, and `ExpiredError` if the version is too old, or newer than the server's data.
     """
     pace = _Pace(kind.resource, client.config.server, patience, level)
     version = resource_version
@@ -78,7 +77,7 @@ async def follow(
         failure: KleverError | None = None
         try:
             if cut:
-                # A server that was restored from a backup would tell nothing until it gets to this version.
+                # A server that was restored from a backup would send nothing until it reaches this version.
                 await client.reach(kind, namespace, resource_version=version)
             watch = client.watch(kind, namespace, labels=labels, fields=fields, resource_version=version)
             async with aclosing(watch) as events:

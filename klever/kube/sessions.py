@@ -29,16 +29,16 @@ class _Session:
     retired: bool = False
 
     async def retire(self) -> None:
-        """Close it once nobody uses it."""
+        """Close it once it is unused."""
         self.retired = True
         if not self.users:
             await self.client.close()
 
 
 class Sessions:
-    """Calls and watches have connections of their own, so that neither starves the other.
+    """Calls and watches have separate connections, so that neither starves the other.
 
-    A new client certificate opens new connections. Requests that use the old ones end with them.
+    A new client certificate opens new connections. Requests on the old ones may finish.
     """
 
     def __init__(self, config: KubeConfig, connections: int) -> None:
@@ -54,7 +54,7 @@ class Sessions:
 
     @asynccontextmanager
     async def use(self, credentials: Credentials, *, watch: bool) -> AsyncIterator[aiohttp.ClientSession]:
-        """Raises `FailedPreconditionError` for an invalid certificate."""
+        """Open the sessions. Raises `FailedPreconditionError` for an invalid certificate."""
         session = (await self._opened(credentials))[watch]
         session.users += 1
         try:
@@ -73,7 +73,7 @@ class Sessions:
         except FailedPreconditionError as error:
             if not self._current:
                 raise
-            # One of the two files may be new already, and the other not yet.
+            # Only one of the two files may have been replaced so far.
             log.warning("keeping the old client certificate: %s", error)
             self._offered = offered
             return self._current
@@ -99,11 +99,11 @@ def _tls(config: KubeConfig, credentials: Credentials) -> ssl.SSLContext:
             context.verify_mode = ssl.CERT_NONE
         if credentials.certificate or credentials.key:
             field = "client-certificate or client-key"
-            # The ssl module loads from files only.
+            # The ssl module can only load files.
             with tempfile.NamedTemporaryFile() as file:
                 file.write(credentials.certificate + b"\n" + credentials.key)
                 file.flush()
-                context.load_cert_chain(file.name, password=bytes)  # an encrypted key fails: nobody can be asked
+                context.load_cert_chain(file.name, password=bytes)  # fails for an encrypted key
     except (ssl.SSLError, ValueError) as error:
         message = f"{config.origin}: {field} (or its -data) must be a certificate in PEM with its key: {error}"
         raise FailedPreconditionError(message, reason="KUBECONFIG") from error

@@ -24,7 +24,7 @@ from klever.kube.sessions import Sessions
 __all__ = ["Transport"]
 
 _BUSY = frozenset((429, 503))
-"""Statuses of a server that did nothing: any request may be sent again."""
+"""Statuses of a server that has not processed the request: any request can be retried."""
 _FIRST_DELAY = 0.1
 _MAX_DELAY = 5.0
 
@@ -43,7 +43,7 @@ class _Request:
 
 
 class _Throttle:
-    """At most `qps` requests a second in the long run, and `burst` at once (client-go's token bucket)."""
+    """Allows `qps` requests a second on average, and `burst` at once (client-go's token bucket)."""
 
     def __init__(self, qps: float, burst: int) -> None:
         self._interval = 1.0 / qps
@@ -51,7 +51,7 @@ class _Throttle:
         self._next = 0.0
 
     async def wait(self) -> None:
-        """Take a token; wait for one if there is none. Callers wait in order."""
+        """Take a token, or wait for one. Callers wait in order."""
         now = time.monotonic()
         self._next = max(self._next, now - self._capacity) + self._interval
         if self._next > now:
@@ -80,10 +80,10 @@ class Transport:
         content_type: str = "application/json",
         deadline: float,
     ) -> dict[str, Any]:
-        """Send a request and return the answer's JSON.
+        """Send a request and return the JSON of the response.
 
-        A GET, and a request that the server has not begun, is repeated within `deadline` seconds. Raises the error that
-        the answer means, `UnavailableError` without an answer of an API server, or `DeadlineError`.
+        Retries a GET, and a request that the server has not processed, within `deadline` seconds. Raises the error of
+        the response, `UnavailableError` without a response from an API server, or `DeadlineError`.
         """
         request = _Request(method, path, query, None if body is None else orjson.dumps(body), content_type)
         ends = asyncio.get_running_loop().time() + deadline
@@ -118,7 +118,7 @@ class Transport:
 
     @asynccontextmanager
     async def stream(self, path: str, *, query: Mapping[str, str], first: float) -> AsyncIterator[aiohttp.StreamReader]:
-        """Open a stream, once. Its headers must come within `first` seconds."""
+        """Open a stream, without retries. Its headers must arrive within `first` seconds."""
         request = _Request("GET", path, query)
         await self._throttle.wait()
         try:
@@ -133,11 +133,11 @@ class Transport:
         except aiohttp.ClientError as error:
             raise self._unreachable(error, request) from error
         except TimeoutError as error:
-            raise UnavailableError(f"{request}: {self._config.server} is silent") from error
+            raise UnavailableError(f"{request}: {self._config.server} sent no data") from error
 
     @asynccontextmanager
     async def _sent(self, request: _Request, *, watch: bool) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send a request; once more if the server refuses the credentials and there may be others."""
+        """Send a request. Retry once if the server rejects the credentials and there may be others."""
         for last in (False, True):
             credentials = await self._source.get()
             async with (
@@ -192,6 +192,6 @@ def _may_repeat(error: aiohttp.ClientError, request: _Request) -> bool:
 
 
 def _cut(response: aiohttp.ClientResponse) -> None:
-    """End a stream's connection at once: a TLS close, for which nobody waits, would outlive the event loop."""
+    """Close a stream's connection at once: a graceful TLS close would outlive the event loop."""
     if response.connection is not None and response.connection.transport is not None:
         response.connection.transport.abort()

@@ -17,6 +17,7 @@ from klever.process.cgroups import Cgroups, Group, group_name
 from klever.process.launch import run_shim, start_error
 from klever.process.logs import read_log
 from klever.process.orphans import end_orphans
+from klever.process.ownership import give
 from klever.process.record import ProcessSpec, ProcessState, Record, Run, check_id
 from klever.process.removal import remove_tree
 from klever.process.sandbox import Command, Confinement, Payload, Unconfined
@@ -101,9 +102,10 @@ class ProcessManager:
         spec = replace(spec, log_bytes=spec.log_bytes or self._log_bytes)
         record = self._record(spec.id)
         if record and not record.exited:
-            if record.shim:
+            if record.shim is None:
+                await end_orphans(record)
+            elif record.begun:
                 return record.state()
-            await end_orphans(record)
         directory = self.directory(spec.id)
         with disk_errors(directory):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -197,9 +199,9 @@ class ProcessManager:
                 return record
             if answer != "busy":
                 raise start_error(spec.id, answer)
-            if record and record.shim and not record.exited:
+            if record and record.shim and record.begun and not record.exited:
                 return record
-            await asyncio.sleep(_BUSY_POLL_S)  # a shim that has not written its record yet, or has recorded the end
+            await asyncio.sleep(_BUSY_POLL_S)  # a shim that has not started its program yet, or has recorded the end
 
     def _run(self, spec: ProcessSpec, directory: Path) -> Run:
         """Return what the shim starts. Create the directories that a sandboxed process owns."""
@@ -212,7 +214,7 @@ class ProcessManager:
         user = self._user(spec) if self.confinement.uses_another_user(sandbox) else None
         with disk_errors(directory):
             for path in sandbox.write:
-                _own(path, os.geteuid() if user is None else user)
+                give(path, os.geteuid() if user is None else user)
         env = {**spec.env, OWNER: str(directory), TERMINATION_LOG: termination}
         payload = Payload(spec.argv, env, spec.cwd or Path("/"))
         command = self.confinement.command(payload, sandbox, user)
@@ -233,13 +235,3 @@ class ProcessManager:
             return known.user
         taken = {record.user for record in self._records()}
         return random.choice([user for user in _USERS if user not in taken])  # noqa: S311 - not a secret
-
-
-def _own(directory: Path, user: int) -> None:
-    """Create a directory if it is missing, and make a user the owner of it and its content."""
-    directory.mkdir(parents=True, exist_ok=True)
-    directory.chmod(0o711)  # root without capabilities, in a sandbox, must enter it; the directory above is closed
-    for top, directories, files in os.walk(directory):
-        for path in (top, *(f"{top}/{name}" for name in (*directories, *files))):
-            if os.lstat(path).st_uid != user:
-                os.chown(path, user, user, follow_symlinks=False)

@@ -157,6 +157,11 @@ class Record:
         return [Path(path) for path in self.content.get("groups", ())]
 
     @property
+    def begun(self) -> bool:
+        """Whether the shim has started the program, or found that it cannot."""
+        return self.content["started_at"] is not None
+
+    @property
     def exited(self) -> bool:
         """Whether the record has the end of the process."""
         return bool(self.content["phase"] == "Exited")

@@ -1,6 +1,6 @@
-"""What every controller stands on: the work queue, the runner and conditions. Knows no kind.
+"""The foundation of controllers: the work queue, the runner and conditions. It knows no kind.
 
-Level-triggered: an event only names a key; reconciling looks at the world. Lost, doubled or reordered events change
-nothing. One worker per key at a time; a failed reconcile is tried again with exponential backoff, and many keys
-together no faster than ten a second.
+It is level-triggered: an event only names a key, and reconciling reads the current state. Lost, duplicate or reordered
+events do no harm. Each key has one worker at a time. A failed reconcile is retried with exponential backoff, and all
+keys together at most ten times a second.
 """

@@ -1,4 +1,4 @@
-"""Conditions as in Kubernetes' metav1: the time moves only when the status does."""
+"""Conditions as in Kubernetes' metav1: the transition time changes only with the status."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Condition", "merge_conditions"]
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What a controller says now. `status` is True, False or Unknown."""
+    """A condition. `status` is True, False or Unknown."""
 
     type: str
     status: str
@@ -25,7 +25,7 @@ class Condition:
 def merge_conditions(
     old: Iterable[Object], new: Iterable[Condition], *, generation: int, now: datetime
 ) -> list[Object]:
-    """Return `new` as objects, with the transition times of `old` where the status is the same."""
+    """Return `new` as objects, with the transition times of `old` if the status is unchanged."""
     before = {c["type"]: c for c in old}
     merged = []
     for condition in new:

@@ -1,7 +1,7 @@
-"""Leader election by a Lease (client-go: tools/leaderelection): of several processes one works.
+"""Leader election with a Lease (client-go: tools/leaderelection): only one of several processes works.
 
-Whether another's lease has ended is judged by how long it has not changed by our own clock; no clocks are compared.
-Candidates take turns at one place, which the Lease names: those elsewhere could not go on with what runs there.
+A lease has expired if it has not changed for its duration by the local clock; clocks of machines are never compared.
+Candidates take turns at one place, which the Lease names: a candidate elsewhere could not adopt the processes there.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ log = logging.getLogger(__name__)
 
 _LEASES = "/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
 _PLACE = "kleveross.io/data"
-"""Annotation of the Lease: where its holder works."""
+"""The annotation of the Lease with the place of its holder."""
 _REPEAT_SECONDS = 60.0
-"""What goes wrong at every try is logged no more often than this."""
+"""A repeated failure is logged at most once in this time."""
 
 
 class Election:
     """One candidate. `duration`, `deadline` and `retry` in seconds: 15, 10 and 2 as in Kubernetes' own controllers.
 
-    `place` is where it works, for people.
+    `place` names its data directory, for people.
     """
 
     def __init__(
@@ -64,48 +64,48 @@ class Election:
         self._deadline = deadline
         self._retry = retry
         self._seen: tuple[str, float] = ("", 0.0)
-        """The lease's version when it last changed, and when that was noticed."""
+        """The lease's last version, and the time at which it was first seen."""
         self._renewed = float("-inf")
-        """Since when the lease is ours, at least: when the write began that took or renewed it."""
+        """The start of the last write that acquired or renewed the lease, which is held at least since then."""
         self._said: tuple[str, float] = ("", float("-inf"))
-        """What was logged last, and when."""
+        """The last logged message and its time."""
         self.holder = ""
-        """Who leads, as last seen."""
+        """The last known leader."""
 
     def leads(self) -> bool:
-        """Whether the lease is surely ours at this moment."""
+        """Whether this process certainly holds the lease at this moment."""
         return time.monotonic() < self._renewed + self._deadline
 
     async def check(self) -> None:
-        """Raise `FailedPreconditionError` if somebody at another place has the lease, and lives.
+        """Raise `FailedPreconditionError` if a live candidate at another place holds the lease.
 
-        Also raises what taking it would, later: a right or the namespace may be missing.
+        Also raises the errors that acquiring it would raise later, such as a missing right or namespace.
         """
         first = lease = await self._found()
         ends = time.monotonic() + self._duration
         while self._is_elsewhere(lease) and time.monotonic() < ends:
             if lease["spec"].get("renewTime") != first["spec"].get("renewTime"):
                 raise self._refusal(lease)
-            await asyncio.sleep(self._retry / 2)  # until it renews, if it lives
+            await asyncio.sleep(self._retry / 2)  # a live holder renews it meanwhile
             lease = await self._found()
 
     async def acquire(self) -> None:
-        """Return once this candidate leads."""
+        """Return once this candidate is the leader."""
         while not await self._attempt(self._take, self._deadline):  # noqa: ASYNC110 - what is waited for is elsewhere
             await asyncio.sleep(self._retry * random.uniform(1.0, 1.2))  # noqa: S311 - spreads candidates
 
     async def hold(self) -> None:
-        """Renew for as long as it works; raises `UnavailableError` when it no longer leads."""
+        """Renew the lease until that fails. Raises `UnavailableError` when this candidate is no longer the leader."""
         while True:
             await asyncio.sleep(self._retry)
-            if self.leads():  # else the time between was too long: what another did in it is unknown here
+            if self.leads():  # otherwise another candidate may have led meanwhile
                 await self._attempt(self._renew, self._renewed + self._deadline - time.monotonic())
             if not self.leads():
                 self._renewed = float("-inf")
                 raise UnavailableError(f"{self.identity} is no longer the leader: {self._why()}")
 
     async def release(self) -> None:
-        """Give the lease up, so that another need not wait for its end."""
+        """Release the lease, so that another candidate need not wait for its expiry."""
         if not self.leads():
             return
         self._renewed = float("-inf")
@@ -115,10 +115,10 @@ class Election:
                 free = {"holderIdentity": "", "leaseDurationSeconds": 1}
                 await self._write(_version(lease), free, self._deadline)
         except KleverError as error:
-            log.warning("the lease %s was not released: %s", self._name, error)
+            log.warning("failed to release the lease %s: %s", self._name, error)
 
     async def _attempt(self, claim: Callable[[], Awaitable[bool]], seconds: float) -> bool:
-        """Whether the lease was claimed in this time."""
+        """Return whether the lease was claimed within this time."""
         try:
             async with asyncio.timeout(seconds):
                 claimed = await claim()
@@ -130,7 +130,7 @@ class Election:
         return claimed
 
     async def _take(self) -> bool:
-        """Take the lease, if it can be had."""
+        """Acquire the lease if it is free or expired."""
         lease = await self._found()
         spec = lease["spec"]
         version = _version(lease)
@@ -149,10 +149,11 @@ class Election:
         return True
 
     async def _renew(self) -> bool:
-        """Write at once, against the version seen last: one call, so that a slow server can be led over, too.
+        """Renew the lease with one write against its last known version, which also works with a slow server.
 
-        The lease is read where somebody wrote to it, or the answer to our own last write was lost. If it is not ours
-        then, it is not taken again, be it free: what another did in between is unknown here.
+        After a conflict, read the lease: another client wrote it, or the response to our last write was lost. If
+        another candidate has held it, do not acquire it again, even if it is free, because that candidate may have
+        acted.
         """
         try:
             await self._claim(self._seen[0], {})
@@ -165,7 +166,7 @@ class Election:
         return True
 
     async def _claim(self, version: str, further: dict[str, Any]) -> None:
-        """Write that the lease is ours, and `further` fields. Raises `ConflictError` where it is at another version."""
+        """Write this process as the holder, and `further` fields. Raises `ConflictError` if the version has changed."""
         began = time.monotonic()
         spec = {
             "holderIdentity": self.identity,
@@ -173,13 +174,13 @@ class Election:
             "renewTime": _now(),
             **further,
         }
-        # Of a server that is silent there is time to ask again.
+        # A server that does not answer leaves time for another attempt.
         written = await self._write(version, spec, self._deadline / 2)
         self._renewed = began
         self._seen = (_version(written), time.monotonic())
 
     async def _found(self) -> dict[str, Any]:
-        """Return the lease; where there is none, make one that nobody has."""
+        """Return the lease. If it does not exist, create one without a holder."""
         try:
             return await self._read()
         except NotFoundError:
@@ -216,15 +217,15 @@ class Election:
         return lease
 
     def _is_elsewhere(self, lease: dict[str, Any]) -> bool:
-        """Whether it is held at another place; of one that names none it is not known."""
+        """Whether a candidate at another place holds the lease. False if it names no place."""
         place = lease["metadata"].get("annotations", {}).get(_PLACE, self._place)
         return bool(lease["spec"].get("holderIdentity")) and place != self._place
 
     def _refusal(self, lease: dict[str, Any]) -> FailedPreconditionError:
         place, holder = lease["metadata"]["annotations"][_PLACE], lease["spec"]["holderIdentity"]
         return FailedPreconditionError(
-            f"{holder} works on the objects of this cluster already, with the data directory {place}, and one at a "
-            f"time can be used: end it first, or share its data directory among `klever controllers`",
+            f"{holder} already works on the objects of this cluster with the data directory {place}, and only one "
+            f"data directory can be used at a time: stop it first, or share its data directory",
             reason="WORKED_ON_ELSEWHERE",
         )
 

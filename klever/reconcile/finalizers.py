@@ -1,6 +1,6 @@
-"""Finalizers: an object that one holds is not gone until its controller has removed what it made for the object.
+"""Finalizers keep a deleted object until its controller has removed what it made for the object.
 
-The writes are compare-and-swap. One that is overtaken does nothing: the change that overtook it brings the key back.
+The writes are compare-and-swap. A conflict is ignored, because the other change enqueues the key again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["hold", "is_held", "release"]
 
 
 def is_held(obj: Object, finalizer: str) -> bool:
-    """Say whether the object has the finalizer."""
+    """Whether the object has the finalizer."""
     return finalizer in obj["metadata"].get("finalizers", [])
 
 
@@ -26,7 +26,7 @@ async def hold(store: Store, kind: Kind, obj: Object, finalizer: str) -> None:
 
 
 async def release(store: Store, kind: Kind, obj: Object, finalizer: str) -> None:
-    """Take the finalizer away."""
+    """Remove the finalizer."""
     if is_held(obj, finalizer):
         await _write(store, kind, obj, [name for name in obj["metadata"]["finalizers"] if name != finalizer])
 

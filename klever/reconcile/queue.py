@@ -1,4 +1,4 @@
-"""A work queue as client-go's: keys wait once however often they are added, and are never worked on twice at a time."""
+"""A work queue like client-go's: a key waits only once, and has only one worker at a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 class Bucket:
-    """Delays for all keys together: `burst` at once, `rate` a second in the long run. The defaults are client-go's."""
+    """Delays for all keys together: `burst` at once, `rate` a second on average. The defaults are client-go's."""
 
     def __init__(self, rate: float = 10.0, burst: int = 100, clock: Callable[[], float] = time.monotonic) -> None:
         self._interval = 1.0 / rate
@@ -51,7 +51,7 @@ class WorkQueue(Generic[K]):
         return len(self._ready)
 
     def add(self, key: K) -> None:
-        """Have the key worked on, at once or after the work on it that is under way."""
+        """Add the key for a worker, at once or after its current worker."""
         timer = self._timers.pop(key, None)
         if timer is not None:
             timer.cancel()
@@ -63,7 +63,7 @@ class WorkQueue(Generic[K]):
             self._wake()
 
     def add_after(self, key: K, seconds: float) -> None:
-        """Add the key later; the earlier of two such calls holds."""
+        """Add the key after a delay. The earlier of two such calls applies."""
         loop = asyncio.get_running_loop()
         due = loop.time() + seconds
         timer = self._timers.get(key)
@@ -74,7 +74,7 @@ class WorkQueue(Generic[K]):
         self._timers[key] = loop.call_at(due, self.add, key)
 
     def retry(self, key: K) -> float:
-        """Add the key after its backoff, later where many fail; returns the delay in seconds."""
+        """Add the key after its backoff, or later if many keys fail. Return the delay in seconds."""
         if key not in self._backoffs:
             self._backoffs[key] = Backoff(self._first, self._longest, jitter=0.0)  # the bucket spreads them
         delay = max(self._backoffs[key].next(), self._bucket.next())
@@ -86,7 +86,7 @@ class WorkQueue(Generic[K]):
         self._backoffs.pop(key, None)
 
     async def get(self) -> K:
-        """Wait for a key; `done` must follow."""
+        """Wait for a key. The caller must call `done` afterwards."""
         while not self._ready:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
@@ -101,7 +101,7 @@ class WorkQueue(Generic[K]):
         return key
 
     def done(self, key: K) -> None:
-        """Say that the work on the key has ended; it goes again if it was added meanwhile."""
+        """Mark the work on the key as finished. The key goes to a worker again if it was added meanwhile."""
         self._processing.discard(key)
         if key in self._dirty:
             self._ready.append(key)

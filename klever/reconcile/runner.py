@@ -29,15 +29,15 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 _LIVED_SECONDS = 5.0
-"""A source that told for so long was a good one: its failures before are forgotten."""
+"""A source that ran this long was successful: its earlier failures are forgotten."""
 
 Source = Callable[[Callable[[Key], None]], Awaitable[None]]
-"""Runs until cancelled and calls its argument with each key to look at."""
+"""Runs until cancelled, and calls its argument with each key to reconcile."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`requeue_after` seconds; None where only an event brings the key back."""
+    """Requests another reconcile after `requeue_after` seconds; None for none."""
 
     requeue_after: float | None = None
 
@@ -49,8 +49,8 @@ class ReconcileMetrics:
         label = ["controller"]
         self.total = Counter("klever_reconcile", "Reconciles", [*label, "result"], registry=registry)
         self.seconds = Histogram("klever_reconcile_seconds", "Time of a reconcile", label, registry=registry)
-        self.depth = Gauge("klever_workqueue_depth", "Keys that wait", label, registry=registry)
-        self.retries = Counter("klever_workqueue_retries", "Keys tried again after a failure", label, registry=registry)
+        self.depth = Gauge("klever_workqueue_depth", "Keys that are waiting", label, registry=registry)
+        self.retries = Counter("klever_workqueue_retries", "Keys retried after a failure", label, registry=registry)
 
 
 class Controller:
@@ -74,7 +74,7 @@ class Controller:
         self._deadline = deadline
         self._queue: WorkQueue[Key] = WorkQueue(longest=longest_backoff)
         self._metrics = metrics
-        metrics.retries.labels(name)  # there from the start, at 0
+        metrics.retries.labels(name)  # exported from the start, at 0
         metrics.depth.labels(name).set_function(lambda: len(self._queue))
 
     async def run(self) -> None:
@@ -98,7 +98,7 @@ class Controller:
                 if time.monotonic() - began > _LIVED_SECONDS:
                     backoff.reset()
                 delay = backoff.next(error)
-                log.warning("%s: a source failed, again in %.1f s: %s", self.name, delay, error)
+                log.warning("%s: a source failed, next attempt in %.1f s: %s", self.name, delay, error)
                 await asyncio.sleep(delay)
 
     async def _work(self) -> None:
@@ -130,17 +130,19 @@ class Controller:
         self._metrics.retries.labels(self.name).inc()
         expected = isinstance(error, KleverError | TimeoutError)
         what = str(error) or type(error).__name__
-        log.warning("%s %s: %s; again in %.3f s", self.name, key, what, delay, exc_info=None if expected else error)
+        log.warning(
+            "%s %s: %s; next attempt in %.3f s", self.name, key, what, delay, exc_info=None if expected else error
+        )
 
 
 Related = Callable[[WatchEvent], AsyncIterator[Key]]
-"""Yields the keys that a change of another object concerns."""
+"""Yields the keys to reconcile after a change of another object."""
 
 
 def object_source(store: Store, kind: Kind, related: Related | None = None) -> Source:
     """Return a source that names every object of a kind once, and again whenever it changes.
 
-    With `related` the source names what that yields for each change instead.
+    With `related`, the source names the keys from that function instead.
     """
 
     async def source(add: Callable[[Key], None]) -> None:
@@ -163,7 +165,7 @@ def object_source(store: Store, kind: Kind, related: Related | None = None) -> S
 
 
 def change_source(watch: Callable[[], AsyncIterator[Key]]) -> Source:
-    """A source of keys that something else than the store tells of."""
+    """A source of keys from outside the store."""
 
     async def source(add: Callable[[Key], None]) -> None:
         async for key in watch():

@@ -1,9 +1,8 @@
-"""Routers: how inference traffic reaches replicas.
+"""The contract of a router, which sends inference requests to replicas.
 
-A router publishes whole routes, one for each Serving, and makes before it breaks: `publish` returns when the new route
-is live, and requests under way on targets that the route no longer names continue until `drain` returns. It publishes
-the paths of each target's protocol and no others, and no request's `Authorization` header. `klever.cmd` alone chooses
-implementations.
+A router publishes whole routes, one per Serving, and makes before it breaks: `publish` returns when the new route is
+live, and requests in progress on removed targets continue until `drain` returns. It publishes only the paths of each
+target's protocol, and removes the `Authorization` header of requests. `klever.cmd` alone chooses implementations.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ class RouteKey:
 class Target:
     """The endpoints of one predictor workload. `weight` is a percentage over the targets without `matches`.
 
-    A target with `matches` gets the requests that any of them takes, before weights are looked at. `http` and `grpc`
-    are `HOST:PORT` or `unix:PATH`; `grpc` is empty if the runtime speaks HTTP only.
+    A target with `matches` gets the requests that match any of them, before weights apply. `http` and `grpc` are
+    `HOST:PORT` or `unix:PATH`; `grpc` is empty if the runtime speaks HTTP only.
     """
 
     predictor: str
@@ -44,7 +43,7 @@ class Target:
     grpc: tuple[str, ...] = ()
     matches: tuple[Match, ...] = ()
     guard: Guard = Guard.NONE
-    """How requests must be checked, because one of the endpoints does not withstand all of them."""
+    """How to check requests, if the endpoints do not withstand all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ class Route:
 
     @property
     def shares(self) -> dict[str, int]:
-        """The percentages of the requests that no header match takes, by predictor."""
+        """The percentages of the requests without a header match, by predictor."""
         return {t.predictor: t.weight for t in self.targets if not t.matches}
 
 
@@ -62,27 +61,27 @@ class Router(Protocol):
     """Publishes the routes of Servings."""
 
     def check(self, matches: tuple[Match, ...]) -> tuple[FieldViolation, ...]:
-        """Return the matches of a predictor that this router does not support, by field path below it. Pure."""
+        """Return the matches of a predictor that this router does not support, with field paths below it. Pure."""
 
     async def publish(self, route: Route) -> None:
-        """Make the route live, and return when it is. Publishing an equal route again costs nothing.
+        """Publish the route, and return when it is live. Publishing an equal route again costs nothing.
 
-        Raises `InvalidError` if the weights of targets without matches do not sum to 100, or the gateway refuses the
-        route, `UnavailableError` if it does not take the change in time, `ExhaustedError` if the disk is full. The old
-        route then stays.
+        Raises `InvalidError` if the weights of targets without matches do not sum to 100 or the gateway rejects the
+        route, `UnavailableError` if it does not apply the change in time, `ExhaustedError` if the disk is full. After
+        an error, the old route stays.
         """
 
     async def withdraw(self, key: RouteKey) -> None:
-        """Remove the route, if there is one. Its URL answers 404 afterwards."""
+        """Remove the route, if it exists. Its URL answers 404 afterwards."""
 
     async def drain(self, key: RouteKey, workload: str) -> None:
-        """Return when no request is under way to that workload, or after the drain deadline."""
+        """Return when the workload has no request in progress, or after the drain deadline."""
 
     async def routes(self) -> tuple[Route, ...]:
         """Return every published route, also after a restart."""
 
     def render(self, route: Route) -> dict[str, str]:
-        """Return what publishing the route would write, by file name. Pure."""
+        """Return the files that publishing the route would write, by name. Pure."""
 
     def url(self, key: RouteKey) -> str:
         """Return the Serving's base URL for users, without a trailing slash."""

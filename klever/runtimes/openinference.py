@@ -16,7 +16,7 @@ from klever.formats.signature import Signature, Tensor
 from klever.limits import Limits
 from klever.runtimes import Probe
 
-__all__ = ["datatype", "example", "infer_path", "model_path", "probe", "read_inputs"]
+__all__ = ["datatype", "example", "infer_path", "model_path", "probe", "protocol_type", "read_inputs"]
 
 _TYPES: Final[Mapping[str, tuple[str, int]]] = {
     "bool": ("BOOL", 1),
@@ -42,6 +42,11 @@ def model_path(name: str) -> str:
 def infer_path(name: str) -> str:
     """Return the path of a model's inferences."""
     return f"{model_path(name)}/infer"
+
+
+def protocol_type(dtype: str) -> str:
+    """Return the protocol's name of a signature's type, e.g. `FP32`; empty if it has none."""
+    return _TYPES.get(dtype.lower(), ("", 0))[0]
 
 
 def datatype(tensor: Tensor) -> str:

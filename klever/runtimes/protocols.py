@@ -25,9 +25,13 @@ class WireProtocol:
 
 OPEN_INFERENCE: Final = WireProtocol(
     "open-inference",
-    paths=r"/v2(/|/health/(live|ready)|/models/{name}(/versions/[0-9]+)?(/(ready|infer|generate|generate_stream))?)?",
+    paths=(
+        r"/v2(/|/health/(live|ready)"
+        r"|/models/{name}(/versions/[0-9]+)?(/(ready|infer|generate|generate_stream|config|stats))?)?"
+    ),
     methods=(
-        r"/inference\.GRPCInferenceService/(ServerLive|ServerReady|ModelReady|ServerMetadata|ModelMetadata|ModelInfer)"
+        r"/inference\.GRPCInferenceService/(ServerLive|ServerReady|ModelReady|ServerMetadata|ModelMetadata|ModelInfer"
+        r"|ModelConfig|ModelStatistics)"
     ),
     stream="/inference.GRPCInferenceService/ModelStreamInfer",
 )

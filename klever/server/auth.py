@@ -11,7 +11,7 @@ from google.protobuf.descriptor import MethodDescriptor
 
 from klever.api.kinds import Kind
 from klever.auth import Resource
-from klever.server.objects import DEFAULT_NAMESPACE
+from klever.server.requests import DEFAULT_NAMESPACE
 
 __all__ = ["Action", "is_read"]
 
@@ -22,6 +22,7 @@ _VERBS: Final = {
 """By the first word of an RPC; any other word updates a part of an object."""
 _PLAIN: Final = frozenset({"Get", "List", "Watch", "Create", "Apply", "Update", "Delete"})
 _PROJECT: Final = "Project"
+_SERVER: Final = "ServerInfo"
 _MODELS: Final = ("Model", "ModelVersion")
 """What ModelService has instead of kinds of objects."""
 
@@ -51,7 +52,7 @@ class Action:
         word, noun = _words(method.name)
         verb, name = _VERBS.get(word, "update"), noun.removesuffix("s")
         named = {kind.kind: kind for kind in kinds}
-        if name in named or name in (_PROJECT, *_MODELS):
+        if name in named or name in (_PROJECT, _SERVER, *_MODELS):
             return cls._about(named.get(name), name, method, verb, "" if word in _PLAIN else word.lower())
         leader = next((kind for kind in kinds if kind.leads_service), None)
         return cls._about(leader, str(leader or _MODELS[0]), method, verb, noun.lower())
@@ -63,6 +64,8 @@ class Action:
 
     def resource(self, request: Any) -> Resource:
         """Return the object that a request addresses."""
+        if self.kind == _SERVER:
+            return Resource(self.kind)
         if self.kind == _PROJECT:
             return Resource(self.kind, "", getattr(request, "name", ""), self.subresource)
         if self.kind in _MODELS:
@@ -74,7 +77,7 @@ class Action:
         """Return the namespace that the handler will use: the request's, or the object's, or the default."""
         if not self.namespaced:
             return ""
-        if self.verb in ("list", "watch") and not self.subresource:
+        if self.verb in ("list", "watch") and self.subresource in ("", "events"):
             return "" if request.namespace == "-" else str(request.namespace)
         own = getattr(request, self.object_field).metadata.namespace if self.object_field else ""
         return request.namespace or own or DEFAULT_NAMESPACE

@@ -18,20 +18,20 @@ __all__ = ["AuthoredObjects"]
 class AuthoredObjects(Objects[M_co]):
     """Notes the caller of each RPC that writes the spec in an annotation, whatever the request says of it."""
 
-    async def create(self, message: Message, namespace: str) -> bytes:
-        return await super().create(_signed(message), namespace)
+    async def create(self, message: Message, namespace: str, *, request_id: str = "", dry_run: bool = False) -> bytes:
+        return await super().create(_signed(message), namespace, request_id=request_id, dry_run=dry_run)
 
-    async def apply(self, message: Message, namespace: str, name: str) -> bytes:
-        return await super().apply(_signed(message), namespace, name)
+    async def apply(self, message: Message, namespace: str, name: str, *, dry_run: bool = False) -> bytes:
+        return await super().apply(_signed(message), namespace, name, dry_run=dry_run)
 
-    async def patched(self, key: Key, patch: dict[str, Any]) -> Object:
+    async def patched(self, key: Key, patch: dict[str, Any], *, dry_run: bool = False) -> Object:
         metadata = patch.get("metadata") or {}
         annotations = metadata.get("annotations", {})
         if annotations is not None:  # None removes them all
             others = {name: value for name, value in annotations.items() if name != AUTHOR}
             author = {AUTHOR: CALLER.get()} if "spec" in patch else {}
             patch = {**patch, "metadata": {**metadata, "annotations": {**others, **author}}}
-        return await super().patched(key, patch)
+        return await super().patched(key, patch, dry_run=dry_run)
 
 
 def _signed(message: Any) -> Message:

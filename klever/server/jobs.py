@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 
-from klever.controllers.modeljob import CANCEL_ANNOTATION
 from klever.errors import FailedPreconditionError, NotFoundError
 from klever.executors import Executor
-from klever.server.objects import Objects, tail_of
+from klever.server.objects import Objects
+from klever.server.requests import tail_of
 from klever.v1alpha1 import common_pb2, job_service_pb2
 from klever.v1alpha1.modeljob_pb2 import ModelJob
 
@@ -27,10 +27,16 @@ class JobHandlers:
             raise FailedPreconditionError(
                 f"modeljob {request.name} has already ended: its phase is {job.status.phase}", reason="ALREADY_ENDED"
             )
-        patch = {"metadata": {"annotations": {CANCEL_ANNOTATION: "true"}, "uid": job.metadata.uid}}
-        return await self._jobs.patch(self._jobs.key(request.namespace, request.name), patch)
+        metadata = {"uid": request.uid or job.metadata.uid}
+        if request.resource_version:
+            metadata["resourceVersion"] = request.resource_version
+        patch = {"metadata": metadata, "spec": {"cancel": True}}
+        key = self._jobs.key(request.namespace, request.name)
+        return await self._jobs.patch(key, patch, dry_run=request.validate_only)
 
-    async def stream_logs(self, request: common_pb2.StreamLogsRequest) -> AsyncGenerator[common_pb2.LogLine, None]:
+    async def stream_logs(
+        self, request: job_service_pb2.JobServiceStreamLogsRequest
+    ) -> AsyncGenerator[common_pb2.LogLine, None]:
         job = await self._jobs.get(request.namespace, request.name)
         tail = tail_of(request)
         try:

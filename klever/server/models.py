@@ -1,99 +1,66 @@
-"""ModelService."""
+"""Models and their versions."""
 
 from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from typing import Final
 
-from google.protobuf.empty_pb2 import Empty
-from google.protobuf.timestamp_pb2 import Timestamp
-
-from klever.api.codec import from_object
-from klever.api.kinds import NAMESPACE, Object
-from klever.api.text import parse_time
+from klever.api.filters import Filter, Order, parse_filter, parse_order
 from klever.catalog.catalogue import Catalogue, Version
-from klever.controllers.inspections import ALLOW_CODE, code_is_allowed, inspection_of, trust_as
-from klever.errors import AlreadyExistsError, FieldViolation, InvalidError, NotFoundError
+from klever.controllers.inspections import inspection_of
+from klever.errors import InvalidError, NotFoundError
 from klever.oci.digest import Digest
 from klever.oci.reference import Reference, is_tag
-from klever.server.objects import page_size, required
-from klever.server.pages import PageSize, parse_token, slice_page
-from klever.server.signatures import signature_message
-from klever.store import Key, Store
+from klever.server.model_watches import watch_models
+from klever.server.pages import PageSize, parse_token
+from klever.server.projects import ProjectHandlers
+from klever.server.requests import page_size, required, violation
+from klever.server.versions import version_message
+from klever.store import Store
 from klever.v1alpha1 import model_service_pb2 as pb
-from klever.v1alpha1.inspection_pb2 import ModelInspection
 
 __all__ = ["ModelHandlers"]
 
-_ESCAPED_SLASH = re.compile("%2f", re.IGNORECASE)
-_CHUNK = 8
+_ESCAPED_SLASH: Final = re.compile("%2f", re.IGNORECASE)
+_CHUNK: Final = 8
 """Models whose latest versions are read at a time."""
-_VIEWS = ("basic", "full")
+_LONG: Final = ("signature", "metrics", "hyper_parameters")
+"""Fields that BASIC leaves out."""
 
 
-class ModelHandlers:
+class ModelHandlers(ProjectHandlers):
     """`seen` is where inspections are read, without a call for each version of a list; by default it is `store`."""
 
     def __init__(self, store: Store, catalogue: Catalogue, seen: Store | None = None) -> None:
-        self._store = store
-        self._catalogue = catalogue
+        super().__init__(store, catalogue)
         self._seen = seen or store
 
-    async def create_project(self, request: pb.CreateProjectRequest) -> pb.Project:
-        name = required("project.name", request.project.name)
-        labels = {ALLOW_CODE: "true"} if request.project.allow_code else {}
-        obj = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
-        try:
-            return _project(await self._store.create(NAMESPACE, obj), 0)
-        except AlreadyExistsError as error:
-            raise AlreadyExistsError(f"project {name} exists already") from error
-
-    async def list_projects(self, request: pb.ListProjectsRequest) -> pb.ListProjectsResponse:
-        _check_order(request.order_by, "name")
-        found = [o for o in (await self._store.list(NAMESPACE)).items if request.filter in o["metadata"]["name"]]
-        page, token = slice_page(found, request.page_size, request.page_token)
-        counts = await self._catalogue.projects()
-        items = [_project(o, counts.get(o["metadata"]["name"], 0)) for o in page]
-        return pb.ListProjectsResponse(items=items, next_page_token=token)
-
-    async def get_project(self, request: pb.GetProjectRequest) -> pb.Project:
-        try:
-            obj = await self._store.get(NAMESPACE, Key("", required("name", request.name)))
-        except NotFoundError as error:
-            raise _no_project(request.name) from error
-        return _project(obj, (await self._catalogue.projects()).get(request.name, 0))
-
-    async def update_project(self, request: pb.UpdateProjectRequest) -> pb.Project:
-        name = required("name", request.name)
-        if request.project.name not in ("", name):
-            raise InvalidError(violations=(FieldViolation("project.name", f"must be {name}, as in the request"),))
-        if list(request.update_mask.paths) != ["allow_code"]:
-            raise InvalidError(violations=(FieldViolation("update_mask", "must be allow_code"),))
-        labels = {ALLOW_CODE: "true" if request.project.allow_code else None}
-        try:
-            obj = await self._store.patch(NAMESPACE, Key("", name), {"metadata": {"labels": labels}})
-        except NotFoundError as error:
-            raise _no_project(name) from error
-        return _project(obj, (await self._catalogue.projects()).get(name, 0))
-
     async def list_models(self, request: pb.ListModelsRequest) -> pb.ListModelsResponse:
-        _check_order(request.order_by, "name")
-        project = "" if request.project == "-" else request.project
-        names = [n for n in await self._catalogue.models(project) if request.filter in n.partition("/")[2]]
-        full = _is_full(request.view)
-        page, token = slice_page(names, request.page_size, request.page_token)
+        order = _order(request.order_by, pb.Model.DESCRIPTOR, "name")
+        filter_ = parse_filter(request.filter, pb.Model.DESCRIPTOR, "name")
+        names = await self._catalogue.models("" if request.project == "-" else request.project)
+        if filter_.words:
+            names = [name for name in names if filter_.words in name.partition("/")[2]]
+        if order.fields[0].descending:
+            names.reverse()
+        shown, most = Shown(request.view, filter_), page_size(request.page_size)
         size = PageSize(parse_token(request.page_token))
         items = list[pb.Model]()
-        for start in range(0, len(page), _CHUNK):
-            chunk = page[start : start + _CHUNK]
-            for latest, model in await asyncio.gather(*(self._latest(name, full) for name in chunk)):
-                if not size.admits(latest, model):
+        step = min(_CHUNK, most)
+        for start in range(parse_token(request.page_token), len(names), step):
+            chunk = names[start : start + step]
+            for latest, model in await asyncio.gather(*(self._latest(name, shown.reads_all) for name in chunk)):
+                kept = model if model is not None and filter_.matches(model) else None
+                if kept is not None:
+                    shown.cut(kept.latest)
+                if len(items) == most or not size.admits(latest, kept):
                     return pb.ListModelsResponse(items=items, next_page_token=size.token)
-                items += [model] if model else []
-        return pb.ListModelsResponse(items=items, next_page_token=token)
+                items += [kept] if kept is not None else []
+        return pb.ListModelsResponse(items=items)
 
     async def get_model(self, request: pb.GetModelRequest) -> pb.Model:
         repository = _repository(request.project, request.model)
@@ -103,47 +70,99 @@ class ModelHandlers:
         return model
 
     async def list_model_versions(self, request: pb.ListModelVersionsRequest) -> pb.ListModelVersionsResponse:
-        _check_order(request.order_by, "tag", "created", "created desc")
-        repository, full = _repository(request.project, request.model), _is_full(request.view)
-        if request.order_by.startswith("created"):
-            found = await self._catalogue.versions_by_time(repository, containing=request.filter)
-            ordered = found[::-1] if request.order_by.endswith("desc") else found
-            page, token = slice_page(list[Version | None](ordered), request.page_size, request.page_token)
-        else:
-            start, most = parse_token(request.page_token), page_size(request.page_size)
-            page, more = await self._catalogue.versions(repository, containing=request.filter, offset=start, limit=most)
-            token = str(start + len(page)) if more else ""
-        size = PageSize(parse_token(request.page_token))
-        items = list[pb.ModelVersion]()
-        for version in page:
-            message = await self._listed(version, full) if version else None
-            if not size.admits(version, message):
-                return pb.ListModelVersionsResponse(items=items, next_page_token=size.token)
-            items += [message] if message else []
-            await asyncio.sleep(0)  # nothing above waits: others get their turn
-        return pb.ListModelVersionsResponse(items=items, next_page_token=token)
+        order = _order(request.order_by, pb.ModelVersion.DESCRIPTOR, "tag", "create_time")
+        filter_ = parse_filter(request.filter, pb.ModelVersion.DESCRIPTOR, "tag")
+        shown, start = Shown(request.view, filter_), parse_token(request.page_token)
+        repository, most = _repository(request.project, request.model), page_size(request.page_size)
+        while True:  # a page that nothing matches is not the last one
+            page, more = await self._versions(repository, order, filter_, start, most)
+            size = PageSize(start)
+            items = list[pb.ModelVersion]()
+            for version in page:
+                message = await self._listed(version, full=shown.reads_all) if version else None
+                kept = message if message is not None and filter_.matches(message) else None
+                if kept is not None:
+                    shown.cut(kept)
+                if not size.admits(version, kept):
+                    return pb.ListModelVersionsResponse(items=items, next_page_token=size.token)
+                items += [kept] if kept is not None else []
+                await asyncio.sleep(0)  # nothing above waits: others get their turn
+            start += len(page)
+            if items or not more:
+                return pb.ListModelVersionsResponse(items=items, next_page_token=str(start) if more else "")
+
+    async def _versions(
+        self, repository: str, order: Order, filter_: Filter, start: int, most: int
+    ) -> tuple[list[Version | None], bool]:
+        """Return versions in their order from `start` on, at most `most`, and whether more follow."""
+        words = filter_.words or ""
+        (field,) = order.fields
+        if order.text == "tag":
+            return await self._catalogue.versions(repository, containing=words, offset=start, limit=most)
+        found = await self._catalogue.versions_by_time(repository, containing=words)
+        if field.names == ("tag",):
+            found = sorted(found, key=lambda version: version.reference.tag)
+        ordered = found[::-1] if field.descending else found
+        return list(ordered[start : start + most]), start + most < len(ordered)
 
     async def get_model_version(self, request: pb.GetModelVersionRequest) -> pb.ModelVersion:
         return await self._message(await self._resolve(request.project, request.model, request.version))
 
     async def tag_model_version(self, request: pb.TagModelVersionRequest) -> pb.ModelVersion:
         if not is_tag(request.tag):
-            raise InvalidError(violations=(FieldViolation("tag", f"{request.tag!r} is not a tag"),))
+            raise violation("tag", f"{request.tag!r} is not a tag")
         version = await self._resolve(request.project, request.model, request.version)
-        expected = Digest.parse(request.expected_digest) if request.expected_digest else None
+        expected = _digest("expected_digest", request.expected_digest)
+        if request.validate_only:
+            return await self._message(replace(version, reference=replace(version.reference, tag=request.tag)))
         await self._catalogue.tag(version, request.tag, expected)
         return await self._message(await self._resolve(request.project, request.model, request.tag))
 
-    async def delete_model_version(self, request: pb.DeleteModelVersionRequest) -> Empty:
+    async def delete_model_version(self, request: pb.DeleteModelVersionRequest) -> pb.ModelVersion:
         version = await self._resolve(request.project, request.model, request.version)
-        await self._catalogue.delete(version.reference, force=request.force)
-        return Empty()
+        last = await self._message(version)
+        if not request.validate_only:
+            await self._catalogue.delete(version.reference, force=request.force)
+        return last
+
+    async def delete_model(self, request: pb.DeleteModelRequest) -> pb.Model:
+        last = await self.get_model(pb.GetModelRequest(project=request.project, model=request.model))
+        if request.validate_only:
+            return last
+        with suppress(NotFoundError):  # until nothing is left
+            unreadable = 0
+            while page := (await self._page(request, unreadable))[0]:
+                references = [version.reference for version in page if version is not None]
+                unreadable += len(page) - len(references)
+                for reference in references:
+                    await self._catalogue.delete(reference, force=request.force)
+        return last
+
+    async def _page(self, request: pb.DeleteModelRequest, offset: int) -> tuple[list[Version | None], bool]:
+        repository = _repository(request.project, request.model)
+        return await self._catalogue.versions(repository, offset=offset, limit=_CHUNK)
+
+    def watch_models(self, request: pb.WatchModelsRequest) -> AsyncGenerator[pb.WatchModelsResponse, None]:
+        shown = Shown(request.view, filter_ := parse_filter(request.filter, pb.Model.DESCRIPTOR, "name"))
+        project = "" if request.project == "-" else request.project
+
+        async def read(repository: str) -> pb.Model | None:
+            _, model = await self._latest(repository, shown.reads_all)
+            if model is None or not filter_.matches(model):
+                return None
+            shown.cut(model.latest)
+            return model
+
+        return watch_models(self._catalogue, project, read)
 
     async def _resolve(self, project: str, model: str, version: str) -> Version:
         repository = _repository(project, model)
         required("version", version)
         separator = "@" if ":" in version else ":"
-        return await self._catalogue.resolve(Reference.parse(f"{repository}{separator}{version}"))
+        reference = Reference.parse(f"{repository}{separator}{version}")
+        if reference.host:  # a caller must not make the server call another host
+            raise violation("project", f"{project!r} is not a project of this platform")
+        return await self._catalogue.resolve(reference)
 
     async def _latest(self, repository: str, full: bool) -> tuple[Version | None, pb.Model | None]:
         """Return the latest version and its model; None if no tag of the repository names a model."""
@@ -163,13 +182,24 @@ class ModelHandlers:
         return await self._message(summary)
 
     async def _message(self, version: Version) -> pb.ModelVersion:
-        """Return a version with what the platform itself found in it."""
-        message = _version(version)
-        inspection = await inspection_of(self._seen, version.content)
-        message.trust = trust_as(inspection, version.metadata.format) or ""
-        if inspection is not None:
-            message.inspection.CopyFrom(from_object(inspection, ModelInspection).spec)
-        return message
+        return version_message(version, await inspection_of(self._seen, version.content))
+
+
+class Shown:
+    """What a list shows of each version, and whether it must read more, because the filter looks at it."""
+
+    def __init__(self, view: int, filter_: Filter) -> None:
+        if view not in pb.ModelVersion.View.values():
+            names = ", ".join(pb.ModelVersion.View.keys()[1:])
+            raise violation("view", f"{view} must be one of {names}")
+        self._full = view == pb.ModelVersion.FULL
+        self.reads_all = self._full or filter_.names(_LONG)
+
+    def cut(self, message: pb.ModelVersion) -> None:
+        """Leave out what was read for the filter alone."""
+        if self.reads_all and not self._full:
+            for name in _LONG:
+                message.ClearField(name)
 
 
 def _repository(project: str, model: str) -> str:
@@ -177,68 +207,15 @@ def _repository(project: str, model: str) -> str:
     return f"{required('project', project)}/{_ESCAPED_SLASH.sub('/', required('model', model))}"
 
 
-def _check_order(asked: str, *known: str) -> None:
-    if asked and asked not in known:
-        names = ", ".join(known)
-        raise InvalidError(violations=(FieldViolation("order_by", f"{asked!r} is none of: {names}"),))
-
-
-def _is_full(view: str) -> bool:
-    if view not in ("", *_VIEWS):
-        raise InvalidError(violations=(FieldViolation("view", f"{view!r} must be one of {', '.join(_VIEWS)}"),))
-    return view == "full"
-
-
-def _no_project(name: str) -> NotFoundError:
-    return NotFoundError(f"there is no project {name}", reason="PROJECT_NOT_FOUND")
-
-
-def _project(obj: Object, models: int) -> pb.Project:
-    metadata = obj["metadata"]
-    return pb.Project(
-        name=metadata["name"],
-        create_time=_time(metadata["creationTimestamp"]),
-        model_count=models,
-        allow_code=code_is_allowed(obj),
-    )
-
-
-def _version(version: Version) -> pb.ModelVersion:
-    metadata, reference = version.metadata, version.reference
-    return pb.ModelVersion(
-        project=reference.project,
-        model=reference.model,
-        tag=reference.tag,
-        digest=str(version.digest),
-        content_digest=str(version.content),
-        size=version.size,
-        create_time=_time(metadata.created),
-        author=metadata.author,
-        description=metadata.description,
-        format=metadata.format,
-        framework=metadata.framework,
-        labels=dict(metadata.labels),
-        tags=list(metadata.tags),
-        signature=signature_message(metadata.signature),
-        metrics=[pb.NamedValue(name=n, value=v) for n, v in metadata.metrics],
-        hyper_parameters=[pb.NamedValue(name=n, value=v) for n, v in metadata.hyper_parameters],
-        training=pb.GitSource(repository=metadata.training.repository, revision=metadata.training.revision),
-        dataset=pb.GitSource(repository=metadata.dataset.repository, revision=metadata.dataset.revision),
-        dialect=version.dialect,
-        reference=str(reference),
-        input_count=version.tensors[0] if version.tensors else None,
-        output_count=version.tensors[1] if version.tensors else None,
-    )
-
-
-def _time(text: str) -> Timestamp | None:
-    """Return a time of the metadata; None for the original tool's "never" and for what is no time."""
+def _digest(field: str, text: str) -> Digest | None:
     try:
-        time = parse_time(text)
-    except ValueError:
-        return None
-    if time < datetime(1970, 1, 1, tzinfo=UTC):
-        return None
-    result = Timestamp()
-    result.FromDatetime(time)
-    return result
+        return Digest.parse(text) if text else None
+    except InvalidError as error:
+        raise violation(field, f"{text!r} is not a digest: expected sha256: and 64 hexadecimal digits") from error
+
+
+def _order(text: str, message: object, *known: str) -> Order:
+    order = parse_order(text, message, known[0])
+    if [".".join(field.names) for field in order.fields] not in [[name] for name in known]:
+        raise violation("order_by", f"{text!r} must be one of {', '.join(known)}, with desc for the reverse")
+    return order

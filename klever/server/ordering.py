@@ -1,4 +1,4 @@
-"""Lists in the order of a time. No store keeps that order, so each page reads and sorts all objects.
+"""Lists in the order of fields. No store keeps that order, so each page reads and sorts all objects.
 
 A page begins after the last object of the page before. Unlike pages by name, the pages of one list may show different
 moments. No object appears twice, and an object that exists all the time is not left out.
@@ -8,61 +8,34 @@ from __future__ import annotations
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 import orjson
 
+from klever.api.filters import Order
 from klever.api.kinds import Kind, Object
-from klever.errors import FieldViolation, InvalidError
-from klever.store import Page, Store
+from klever.errors import InvalidError
+from klever.server.requests import violation
+from klever.store import Store
 
-__all__ = ["by_time", "created", "last_seen"]
+__all__ = ["everything", "sorted_page"]
 
-_AT_MOST = 10_000
-_STORE_PAGE = 500
+_AT_MOST: Final = 10_000
+_STORE_PAGE: Final = 500
 
-Place = tuple[str, str, str]
-"""A time, namespace and name."""
-
-
-def created(obj: Object) -> Place:
-    """Order by creation."""
-    metadata = obj["metadata"]
-    return metadata["creationTimestamp"], metadata.get("namespace", ""), metadata["name"]
+T = TypeVar("T")
+Place = list[Any]
+"""What an item is sorted by: the values of the order's fields, then what tells equal ones apart."""
 
 
-def last_seen(event: Object) -> Place:
-    """Order events by the time at which they last happened."""
-    metadata = event["metadata"]
-    return str(event.get("lastTimestamp") or metadata["creationTimestamp"]), metadata["namespace"], metadata["name"]
+async def everything(
+    store: Store, kind: Kind, namespace: str, labels: str = "", fields: str = ""
+) -> tuple[list[Object], str]:
+    """Return all objects that are selected, and the version of the list.
 
-
-async def by_time(
-    store: Store,
-    kind: Kind,
-    namespace: str,
-    place: Callable[[Object], Place],
-    *,
-    size: int,
-    token: str,
-    labels: str = "",
-    fields: str = "",
-    newest_first: bool = False,
-) -> Page:
-    """Return up to `size` objects after the place that the token names.
-
-    Raises `InvalidError` if more are selected than are sorted at once.
+    Raises `InvalidError` if they are more than are sorted at once.
     """
-    items, version = await _everything(store, kind, namespace, labels, fields)
-    items.sort(key=place, reverse=newest_first)
-    if token:
-        last = _read(token)
-        items = [o for o in items if (place(o) < last if newest_first else place(o) > last)]
-    page: Sequence[Object] = items[:size]
-    return Page(page, version, _token(place(page[-1])) if len(items) > size else "")
-
-
-async def _everything(store: Store, kind: Kind, namespace: str, labels: str, fields: str) -> tuple[list[Object], str]:
     items: list[Object] = []
     token = ""
     while len(items) <= _AT_MOST:
@@ -71,27 +44,38 @@ async def _everything(store: Store, kind: Kind, namespace: str, labels: str, fie
         token = page.next_token
         if not token:
             return items, page.resource_version
-    raise InvalidError(
-        violations=(
-            FieldViolation("options.order_by", f"more than {_AT_MOST} objects match: select fewer, or order by name"),
-        )
-    )
+    raise violation("order_by", f"more than {_AT_MOST} objects match: select fewer, or order by name")
 
 
-def _token(place: Place) -> str:
-    return urlsafe_b64encode(orjson.dumps(place)).decode()
+def sorted_page(
+    items: list[T], order: Order, place: Callable[[T], Place], *, size: int, token: str
+) -> tuple[list[T], str]:
+    """Return up to `size` items after the place that the token names, and the token of the next page."""
+    placed = sorted(((order.key(at), at, item) for item in items for at in (place(item),)), key=lambda found: found[0])
+    if token:
+        last = order.key(_read(token, order, placed[0][1] if placed else None))
+        placed = [found for found in placed if found[0] > last]
+    page = placed[:size]
+    return [item for _, _, item in page], _token(order, page[-1][1]) if len(placed) > size else ""
 
 
-def _read(token: str) -> Place:
+def _token(order: Order, place: Place) -> str:
+    return urlsafe_b64encode(orjson.dumps([order.text, *place])).decode()
+
+
+def _read(token: str, order: Order, like: Place | None) -> Place:
+    """Return the place that a token names; its values have the types of those of `like`."""
     try:
-        created, namespace, name = orjson.loads(urlsafe_b64decode(token))
+        text, *values = orjson.loads(urlsafe_b64decode(token))
     except (binascii.Error, ValueError, TypeError) as error:
-        raise InvalidError(
-            violations=(
-                FieldViolation(
-                    "options.page_token",
-                    "invalid page token for this order: use next_page_token of a list with the same order_by",
-                ),
-            )
-        ) from error
-    return str(created), str(namespace), str(name)
+        raise _invalid() from error
+    if text != order.text or (like is not None and list(map(type, values)) != list(map(type, like))):
+        raise _invalid()
+    place: Place = values
+    return place
+
+
+def _invalid() -> InvalidError:
+    return violation(
+        "page_token", "invalid page token for this order: use next_page_token of a list with the same order_by"
+    )

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 from google.protobuf.message import Message
 
 from klever.catalog.catalogue import Version
-from klever.errors import FieldViolation, InvalidError
-from klever.server.objects import MAX_PAGE_BYTES, page_size
+from klever.server.requests import MAX_PAGE_BYTES, violation
 
-__all__ = ["PageSize", "parse_token", "slice_page"]
-
-T = TypeVar("T")
+__all__ = ["PageSize", "parse_token"]
 
 
 def parse_token(token: str) -> int:
     """Return the number of a page's first item; raises `InvalidError`."""
     if token and not (token.isascii() and token.isdecimal() and len(token) < 10):
-        raise InvalidError(violations=(FieldViolation("page_token", "was not given by this server"),))
+        raise violation("page_token", "was not given by this server")
     return int(token or 0)
-
-
-def slice_page(items: list[T], size: int, token: str) -> tuple[list[T], str]:
-    """Return the page of all `items` that is asked for, and the token of the next one."""
-    start = parse_token(token)
-    end = start + page_size(size)
-    return items[start:end], str(end) if end < len(items) else ""
 
 
 class PageSize:
@@ -36,13 +24,13 @@ class PageSize:
     """
 
     def __init__(self, start: int) -> None:
-        self._index = start
+        self._start = self._index = start
         self._bytes = 0
         self._read = 0
 
     def admits(self, version: Version | None, item: Message | None) -> bool:
         """Count the next item, if the page has room for it; both are None for one that the page leaves out."""
-        is_first = not self._bytes
+        is_first = self._index == self._start
         self._bytes += item.ByteSize() if item else 0
         self._read += version.config_bytes if version else 0
         if not is_first and max(self._bytes, self._read) > MAX_PAGE_BYTES:

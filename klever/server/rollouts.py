@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from klever.api.codec import from_object
+from klever.api.filters import parse_filter, parse_order
 from klever.api.kinds import SERVING, SERVING_REVISION, Object
 from klever.controllers.serving.revisions import (
     earlier,
@@ -17,8 +18,9 @@ from klever.controllers.serving.revisions import (
     with_digest,
 )
 from klever.errors import ConflictError, FailedPreconditionError, FieldViolation, InvalidError, NotFoundError
-from klever.server.objects import Objects, page_size
-from klever.store import Page
+from klever.server.objects import Objects
+from klever.server.ordering import sorted_page
+from klever.server.requests import page_size
 from klever.traffic.rollouts import CANARY, abort, find, promote, scale
 from klever.v1alpha1 import serving_service_pb2 as pb
 from klever.v1alpha1.revision_pb2 import ServingRevision
@@ -38,10 +40,18 @@ class RolloutHandlers:
         self._servings = servings
 
     async def list_serving_revisions(self, request: pb.ListServingRevisionsRequest) -> pb.ListServingRevisionsResponse:
+        filter_ = parse_filter(request.filter, ServingRevision.DESCRIPTOR)
+        order = parse_order(request.order_by, ServingRevision.DESCRIPTOR, "metadata.name")
         serving = await self._get(request)
-        page = await self._revisions(serving, page_size(request.page_size), request.page_token)
-        items = [from_object(r, ServingRevision) for r in page.items if is_owned(r, serving)]
-        return pb.ListServingRevisionsResponse(items=items, next_page_token=page.next_token)
+        found = [from_object(r, ServingRevision) for r in await self._revisions(serving) if is_owned(r, serving)]
+        items, token = sorted_page(
+            [revision for revision in found if filter_.matches(revision)],
+            order,
+            lambda revision: [*order.values_of_message(revision), revision.metadata.name],
+            size=page_size(request.page_size),
+            token=request.page_token,
+        )
+        return pb.ListServingRevisionsResponse(items=items, next_page_token=token)
 
     async def rollback_serving(self, request: pb.RollbackServingRequest) -> Serving:
         async def change(serving: Object) -> dict[str, Any]:
@@ -87,11 +97,14 @@ class RolloutHandlers:
         key = self._servings.key(request.namespace, request.name)
         for attempt in range(1, _ATTEMPTS + 1):
             serving = await self._servings.store.get(SERVING, key)
+            if request.uid not in ("", serving["metadata"]["uid"]):
+                raise ConflictError(f"serving {key} was deleted and created again: its uid is another one")
             patch = await change(serving)
             metadata = patch.setdefault("metadata", {})
             metadata["resourceVersion"] = request.resource_version or serving["metadata"]["resourceVersion"]
+            metadata["uid"] = serving["metadata"]["uid"]
             try:
-                return await self._servings.patch(key, patch)
+                return await self._servings.patch(key, patch, dry_run=request.validate_only)
             except ConflictError:
                 if request.resource_version or attempt == _ATTEMPTS:
                     raise
@@ -99,8 +112,7 @@ class RolloutHandlers:
 
     async def _target(self, serving: Object, number: int) -> Object:
         """Return the revision with this number; for 0 the one that a rollback returns to."""
-        page = await self._revisions(serving)
-        revisions = [r for r in page.items if is_owned(r, serving)]
+        revisions = [r for r in await self._revisions(serving) if is_owned(r, serving)]
         name = serving["metadata"]["name"]
         if number:
             found = next((r for r in revisions if number_of(r) == number), None)
@@ -117,12 +129,11 @@ class RolloutHandlers:
             raise FailedPreconditionError(f"serving {name} has no earlier revision", reason="NO_EARLIER_REVISION")
         return previous
 
-    async def _revisions(self, serving: Object, limit: int = 0, token: str = "") -> Page:
+    async def _revisions(self, serving: Object) -> Sequence[Object]:
         metadata = serving["metadata"]
         selector = f"spec.serving={metadata['name']}"
-        return await self._servings.store.list(
-            SERVING_REVISION, metadata["namespace"], fields=selector, limit=limit, token=token
-        )
+        page = await self._servings.store.list(SERVING_REVISION, metadata["namespace"], fields=selector)
+        return page.items
 
 
 def _predictors(predictors: list[dict[str, Any]]) -> dict[str, Any]:

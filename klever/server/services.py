@@ -13,13 +13,15 @@ from google.protobuf.message import Message
 from klever.server.auth import Action
 from klever.server.objects import Objects
 from klever.server.standard import StandardMethods
-from klever.v1alpha1 import job_service_pb2, model_service_pb2, serving_service_pb2
+from klever.v1alpha1 import job_service_pb2, model_service_pb2, server_service_pb2, serving_service_pb2
 
-__all__ = ["JOBS", "MODELS", "SERVINGS", "Service", "make_services"]
+__all__ = ["JOBS", "MODELS", "SERVER", "SERVINGS", "Service", "make_services"]
 
 MODELS: ServiceDescriptor = model_service_pb2.DESCRIPTOR.services_by_name["ModelService"]
 JOBS: ServiceDescriptor = job_service_pb2.DESCRIPTOR.services_by_name["JobService"]
 SERVINGS: ServiceDescriptor = serving_service_pb2.DESCRIPTOR.services_by_name["ServingService"]
+
+SERVER: ServiceDescriptor = server_service_pb2.DESCRIPTOR.services_by_name["ServerService"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,22 +6,21 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
+from klever.api.filters import parse_filter, parse_order
 from klever.api.kinds import Object
-from klever.backends import Backend, Instance, ServingKey
+from klever.backends import Backend, ServingKey
 from klever.controllers.render import ServingRenderer
 from klever.errors import FailedPreconditionError, FieldViolation, InvalidError
-from klever.server.objects import Objects, required, tail_of
+from klever.server.instances import instance_message
+from klever.server.objects import Objects
+from klever.server.ordering import sorted_page
+from klever.server.requests import page_size, required, tail_of
 from klever.server.rollouts import RolloutHandlers
-from klever.traffic.shares import check_shares, format_shares, parse_shares, read_shares, set_shares
+from klever.traffic.shares import check_shares, read_shares, set_shares
 from klever.v1alpha1 import common_pb2, serving_service_pb2
 from klever.v1alpha1.serving_pb2 import Serving
 
 __all__ = ["ServingHandlers"]
-
-PREVIOUS_TRAFFIC = "kleveross.io/previous-traffic"
-"""On a Serving: the shares before the last SetTraffic, as `main=80,canary=20`."""
 
 
 class ServingHandlers(RolloutHandlers):
@@ -38,20 +37,30 @@ class ServingHandlers(RolloutHandlers):
             predictors = serving["spec"]["predictors"]  # with the fields that a newer version may have added
             shares = _previous(serving) if request.undo else dict(request.traffic)
             check_shares(shares, predictors)
-            before = None if request.undo else format_shares(read_shares(predictors), ",")
-            annotations = {PREVIOUS_TRAFFIC: before}
-            return {"metadata": {"annotations": annotations}, "spec": {"predictors": set_shares(predictors, shares)}}
+            before = None if request.undo else _listed(read_shares(predictors))
+            return {"spec": {"predictors": set_shares(predictors, shares), "previousTraffic": before}}
 
         return await self.change(request, change)
 
     async def list_instances(
         self, request: serving_service_pb2.ListInstancesRequest
     ) -> serving_service_pb2.ListInstancesResponse:
+        message = serving_service_pb2.Instance.DESCRIPTOR
+        filter_, order = parse_filter(request.filter, message, "name"), parse_order(request.order_by, message, "name")
         await self._servings.get(request.namespace, request.name)
-        instances = await self._backend.observe(self._key(request.namespace, request.name))
-        return serving_service_pb2.ListInstancesResponse(items=[_instance(i) for i in instances])
+        found = await self._backend.observe(self._key(request.namespace, request.name))
+        items, token = sorted_page(
+            [instance for instance in map(instance_message, found) if filter_.matches(instance)],
+            order,
+            lambda instance: [*order.values_of_message(instance), instance.name],
+            size=page_size(request.page_size),
+            token=request.page_token,
+        )
+        return serving_service_pb2.ListInstancesResponse(items=items, next_page_token=token)
 
-    async def stream_logs(self, request: common_pb2.StreamLogsRequest) -> AsyncGenerator[common_pb2.LogLine, None]:
+    async def stream_logs(
+        self, request: serving_service_pb2.ServingServiceStreamLogsRequest
+    ) -> AsyncGenerator[common_pb2.LogLine, None]:
         await self._servings.get(request.namespace, request.name)
         key = self._key(request.namespace, request.name)
         names = [i.name for i in await self._backend.observe(key) if request.instance in ("", i.name)]
@@ -62,7 +71,7 @@ class ServingHandlers(RolloutHandlers):
             yield line
 
     async def _lines(
-        self, key: ServingKey, names: list[str], request: common_pb2.StreamLogsRequest
+        self, key: ServingKey, names: list[str], request: serving_service_pb2.ServingServiceStreamLogsRequest
     ) -> AsyncGenerator[common_pb2.LogLine, None]:
         """Merge the logs of several instances as their lines come; at most 100 lines wait."""
         queue: asyncio.Queue[common_pb2.LogLine | None] = asyncio.Queue(100)
@@ -109,28 +118,14 @@ class ServingHandlers(RolloutHandlers):
 def _previous(serving: Object) -> dict[str, int]:
     """Return the shares before the last change, which can be undone once."""
     metadata = serving["metadata"]
-    text = metadata.get("annotations", {}).get(PREVIOUS_TRAFFIC, "")
-    if not text:
+    previous = serving["spec"].get("previousTraffic")
+    if not previous:
         raise FailedPreconditionError(
             f"nothing to undo: the traffic of serving {metadata['name']} has not changed since",
             reason="NOTHING_TO_UNDO",
         )
-    return parse_shares(text.split(","))
+    return {share["predictor"]: share["percent"] for share in previous}
 
 
-def _instance(instance: Instance) -> serving_service_pb2.Instance:
-    started = Timestamp()
-    if instance.started_at is not None:
-        started.FromDatetime(instance.started_at)
-    return serving_service_pb2.Instance(
-        name=instance.name,
-        predictor=instance.predictor,
-        workload=instance.workload,
-        phase=instance.phase,
-        reason=instance.reason,
-        message=instance.message,
-        restarts=instance.restarts,
-        sandbox=instance.sandbox,
-        sandbox_gaps=instance.sandbox_gaps,
-        start_time=started if instance.started_at is not None else None,
-    )
+def _listed(shares: dict[str, int]) -> list[dict[str, Any]]:
+    return [{"predictor": name, "percent": percent} for name, percent in shares.items()]

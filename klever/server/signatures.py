@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from klever.formats import NO_DETAILS, Details, LanguageModel, Signature, Tensor
+from klever.runtimes.openinference import protocol_type
 from klever.v1alpha1 import model_service_pb2 as pb
 
 __all__ = ["signature_message"]
@@ -23,8 +24,8 @@ def signature_message(signature: Signature | None) -> pb.Signature | None:
 def _tensor(tensor: Tensor) -> pb.Tensor:
     return pb.Tensor(
         name=tensor.name,
-        size=tensor.size or (),
-        has_size=tensor.size is not None,
+        shape=pb.Shape(dims=tensor.size) if tensor.size is not None else None,
+        datatype=protocol_type(tensor.dtype),
         dtype=tensor.dtype,
         op_type=tensor.op_type,
         values=tensor.values,

@@ -9,12 +9,13 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from google.protobuf.descriptor import MethodDescriptor
-from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from klever.server.lists import Lists
 from klever.server.objects import Objects
-from klever.v1alpha1.common_pb2 import ListEventsRequest, ListEventsResponse
+from klever.server.requests import is_dry
+from klever.server.watches import Watches
 
 __all__ = ["StandardMethods"]
 
@@ -26,6 +27,8 @@ class StandardMethods:
 
     def __init__(self, objects: Objects[Message]) -> None:
         self._objects = objects
+        self._lists = Lists(objects)
+        self._watches = Watches(objects)
         self.kind = objects.kind
 
     def find(self, method: MethodDescriptor) -> Handler | None:
@@ -49,7 +52,12 @@ class StandardMethods:
         field = self.kind.field_of(method.input_type)
 
         async def create(request: Any) -> bytes:
-            return await self._objects.create(getattr(request, field), _namespace(request))
+            return await self._objects.create(
+                getattr(request, field),
+                _namespace(request),
+                request_id=getattr(request, "request_id", ""),
+                dry_run=is_dry(request),
+            )
 
         return create
 
@@ -57,7 +65,9 @@ class StandardMethods:
         field = self.kind.field_of(method.input_type)
 
         async def apply(request: Any) -> bytes:
-            return await self._objects.apply(getattr(request, field), _namespace(request), request.name)
+            return await self._objects.apply(
+                getattr(request, field), _namespace(request), request.name, dry_run=is_dry(request)
+            )
 
         return apply
 
@@ -71,7 +81,7 @@ class StandardMethods:
         response = GetMessageClass(method.output_type)
 
         async def list_(request: Any) -> Message:
-            items, page = await self._objects.page(_namespace(request), request.options)
+            items, page = await self._lists.page(request)
             return response(items=items, next_page_token=page.next_token, resource_version=page.resource_version)
 
         return list_
@@ -80,15 +90,25 @@ class StandardMethods:
         field = self.kind.field_of(method.input_type)
 
         async def update(request: Any) -> bytes:
-            paths = request.update_mask.paths
-            return await self._objects.update(getattr(request, field), _namespace(request), request.name, paths)
+            return await self._objects.update(
+                getattr(request, field),
+                _namespace(request),
+                request.name,
+                request.update_mask.paths,
+                dry_run=is_dry(request),
+            )
 
         return update
 
     def _delete(self, _method: MethodDescriptor) -> Handler:
-        async def delete(request: Any) -> Empty:
-            await self._objects.delete(_namespace(request), request.name, request.resource_version)
-            return Empty()
+        async def delete(request: Any) -> bytes:
+            return await self._objects.delete(
+                _namespace(request),
+                request.name,
+                uid=request.uid,
+                resource_version=request.resource_version,
+                dry_run=is_dry(request),
+            )
 
         return delete
 
@@ -96,13 +116,16 @@ class StandardMethods:
         response = GetMessageClass(method.output_type)
 
         def watch(request: Any) -> AsyncGenerator[bytes, None]:
-            return self._objects.watch(_namespace(request), request.options, response)
+            return self._watches.watch(request, response)
 
         return watch
 
-    def _events(self, _method: MethodDescriptor) -> Handler:
-        async def events(request: ListEventsRequest) -> ListEventsResponse:
-            return await self._objects.events(request)
+    def _events(self, method: MethodDescriptor) -> Handler:
+        response = GetMessageClass(method.output_type)
+
+        async def events(request: Any) -> Message:
+            items, token = await self._lists.events(request)
+            return response(items=items, next_page_token=token)
 
         return events
 

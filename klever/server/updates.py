@@ -14,17 +14,16 @@ from klever.v1alpha1 import schema_pb2
 __all__ = ["keep_unknown", "select"]
 
 _METADATA: Final = ("metadata.labels", "metadata.annotations")
-_DEFAULT: Final = ("spec", *_METADATA)
 
 
 def select(obj: Object, paths: Iterable[str], message: Descriptor) -> Object:
     """Return the parts of an object that a field mask names, as a merge patch.
 
-    A part that the object lacks becomes null, which removes it. An empty mask names the spec, labels and annotations.
+    A part that the object lacks becomes null, which removes it.
     Raises `InvalidError` for a path that an update cannot change.
     """
     patch: Object = {}
-    named = tuple(paths) or _DEFAULT
+    named = tuple(paths)
     for path in named:
         *parents, last = _json_names(path, message)
         if any(path.startswith(f"{other}.") for other in named):

@@ -87,9 +87,11 @@ class Store(Protocol):
 
     Every call can raise `InvalidError` with field violations, `NotFoundError`, `ConflictError`, `AlreadyExistsError`,
     `ExhaustedError` (disk full), `UnavailableError`, `DeadlineError`.
+
+    With `dry_run` a write is checked and returned as it would be, and nothing is stored.
     """
 
-    async def create(self, kind: Kind, obj: Object) -> Object:
+    async def create(self, kind: Kind, obj: Object, *, dry_run: bool = False) -> Object:
         """Store a new object and return it with its defaults and metadata.
 
         An object without a name gets one from `metadata.generateName`.
@@ -113,7 +115,13 @@ class Store(Protocol):
         """
 
     async def patch(
-        self, kind: Kind, key: Key, patch: dict[str, Any], *, subresource: Literal["", "status"] = ""
+        self,
+        kind: Kind,
+        key: Key,
+        patch: dict[str, Any],
+        *,
+        subresource: Literal["", "status"] = "",
+        dry_run: bool = False,
     ) -> Object:
         """Apply a JSON merge patch (RFC 7386) and return the result.
 
@@ -121,14 +129,16 @@ class Store(Protocol):
         the object has changed.
         """
 
-    async def apply(self, kind: Kind, obj: Object) -> Object:
+    async def apply(self, kind: Kind, obj: Object, *, dry_run: bool = False) -> Object:
         """Create an object, or replace its spec with the given one (absent fields return to their defaults).
 
         Labels and annotations merge: keys that an earlier apply set and this one does not are removed, others stay.
         With `metadata.resourceVersion` it is a compare-and-swap.
         """
 
-    async def delete(self, kind: Kind, key: Key, *, uid: str = "", resource_version: str = "") -> None:
+    async def delete(
+        self, kind: Kind, key: Key, *, uid: str = "", resource_version: str = "", dry_run: bool = False
+    ) -> None:
         """Delete an object, or mark it as being deleted while it has finalizers.
 
         `uid` and `resource_version` are preconditions: `ConflictError` if they do not match.

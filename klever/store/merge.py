@@ -6,7 +6,7 @@ from typing import Any
 
 from klever.api.kinds import Kind, Object
 
-__all__ = ["Applied", "applied_by", "declare", "merge_patch"]
+__all__ = ["Applied", "applied_by", "declare", "difference", "merge_patch"]
 
 Applied = dict[str, list[str]]
 """The merged metadata that the last apply set: field -> keys, sorted."""
@@ -27,6 +27,19 @@ def merge_patch(target: Any, patch: Any) -> Any:
     return result
 
 
+def difference(old: Object, new: Object) -> Object:
+    """Return the merge patch that makes `new` of `old`."""
+    patch: Object = {name: None for name in old if name not in new}
+    for name, value in new.items():
+        before = old.get(name)
+        if isinstance(value, dict) and isinstance(before, dict):
+            if part := difference(before, value):
+                patch[name] = part
+        elif value != before or name not in old:
+            patch[name] = value
+    return patch
+
+
 def applied_by(obj: Object) -> Applied:
     """Return the labels, annotations, finalizers and owners that an applied object names."""
     metadata = obj["metadata"]
@@ -34,7 +47,7 @@ def applied_by(obj: Object) -> Applied:
         "labels": metadata.get("labels", {}),
         "annotations": metadata.get("annotations", {}),
         "finalizers": metadata.get("finalizers", []),
-        "ownerReferences": [reference["uid"] for reference in metadata.get("ownerReferences", [])],
+        "ownerReferences": [reference.get("uid", "") for reference in metadata.get("ownerReferences", [])],
     }
     return {field: sorted(named) for field, named in keys.items() if named}
 
@@ -71,7 +84,7 @@ def _finalizers(before: Object, wanted: Object, applied: Applied) -> list[str]:
 
 
 def _owners(before: Object, wanted: Object, applied: Applied) -> list[Object]:
-    given = {reference["uid"]: reference for reference in wanted.get("ownerReferences", ())}
+    given = {reference.get("uid", ""): reference for reference in wanted.get("ownerReferences", ())}
     dropped = set(applied.get("ownerReferences", ())) - given.keys()
     kept = {owner["uid"]: owner for owner in before.get("ownerReferences", ()) if owner["uid"] not in dropped}
     return list({**kept, **given}.values())

@@ -85,18 +85,20 @@ def _parse_labels(text: str) -> list[_Requirement]:
     while position < len(text.rstrip()):
         match = _REQUIREMENT.match(text, position)
         if match is None or (match["absent"] and (match["op"] or match["set"])):
-            raise _invalid("labels", f"invalid label selector {text!r}: expected KEY=VALUE, KEY in (A,B), KEY, !KEY, …")
+            raise _invalid(
+                "label_selector", f"invalid label selector {text!r}: expected KEY=VALUE, KEY in (A,B), KEY, !KEY, …"
+            )
         requirements.append(_requirement(match))
         position = match.end()
         if match["end"] == "," and position >= len(text.rstrip()):
-            raise _invalid("labels", f"{text!r} must not end with a comma")
+            raise _invalid("label_selector", f"{text!r} must not end with a comma")
     return requirements
 
 
 def _requirement(match: re.Match[str]) -> _Requirement:
     key, op = match["key"], match["op"] or match["set"]
     if not qualified_name(key):
-        raise _invalid("labels", f"invalid label key {key!r}")
+        raise _invalid("label_selector", f"invalid label key {key!r}")
     if op is None:
         wanted = not match["absent"]
         return lambda labels: (key in labels) is wanted
@@ -105,7 +107,7 @@ def _requirement(match: re.Match[str]) -> _Requirement:
     values = {value.strip() for value in match["values"].split(",")} if match["set"] else {match["value"]}
     for value in values:
         if not LABEL_VALUE.fullmatch(value):
-            raise _invalid("labels", f"invalid label value {value!r}")
+            raise _invalid("label_selector", f"invalid label value {value!r}")
     if op in ("!=", "notin"):
         return lambda labels: labels.get(key) not in values
     return lambda labels: labels.get(key) in values
@@ -114,7 +116,7 @@ def _requirement(match: re.Match[str]) -> _Requirement:
 def _compared(key: str, op: str, text: str) -> _Requirement:
     bound = _integer(text)
     if bound is None:
-        raise _invalid("labels", f"{key!r} must be compared with an integer, not {text!r}")
+        raise _invalid("label_selector", f"{key!r} must be compared with an integer, not {text!r}")
 
     def holds(labels: _Labels) -> bool:
         value = _integer(labels.get(key, ""))

@@ -1,6 +1,6 @@
-"""What runs inside a job. A task is a module with a row in `klever.tasks.table`, and one function per step.
+"""The tasks of jobs. A task is a module with a row in `klever.tasks.table`, and one function per step.
 
-It has `run(job) -> result`, or, if a program of another environment does the work between them, `fetch` and `push`.
+It has `run(job) -> result`, or `fetch` and `push` if a program of another environment does the work between them.
 """
 
 from klever.tasks.job import Job, Step, StepError

@@ -1,7 +1,7 @@
-"""Conversion: what comes before and after a converter's program, which runs with neither token nor network.
+"""Conversion: the steps before and after a converter's program, which runs without a token and network.
 
-`fetch` leaves the model for the program in `input/`. `push` reads what the program wrote to `output/`, and trusts none
-of it: it may be the model's own.
+`fetch` writes the model for the program to `input/`. `push` reads the program's `output/`, which is untrusted, because
+the model's code may have written it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from klever.inspection.inspector import inspect
 from klever.oci.client import RegistryClient
 from klever.oci.layout import Layout
 from klever.tasks import report
+from klever.tasks.effort import bounded
 from klever.tasks.job import Job, Step, StepError, patiently, step
 
 __all__ = ["fetch", "push"]
@@ -34,14 +35,14 @@ def fetch(job: Job) -> dict[str, Any]:
         job.say(f"pulling {job.model}")
         pulled = patiently(job.model, lambda: model.pull(job.model, layout, client), job.say)
     if pulled.format != job.format:
-        raise StepError(Step.RUN, f"{job.model} is of the format {pulled.format or 'unknown'}, not {job.format}")
+        raise StepError(Step.RUN, f"{job.model} must have the format {job.format}, not {pulled.format or 'unknown'}")
     directory = job.work / "input"
     with step(Step.EXPORT):
         model.export(job.model, layout, directory, replace=True, limits=job.limits)
-    with step(Step.RUN):
+    with step(Step.RUN), bounded(job.limits, f"the inspection of {job.model}"):
         code = job.format in inspect(directory / _MODEL, job.limits).code_formats
     if code and not job.allow_code:
-        raise StepError(Step.RUN, f"{job.model} holds code, and its project does not allow code")
+        raise StepError(Step.RUN, f"{job.model} contains code, and its project does not allow code")
     request = {
         "model": str(directory / _MODEL),
         "output": str(job.work / "output" / _MODEL),
@@ -55,9 +56,9 @@ def fetch(job: Job) -> dict[str, Any]:
 
 
 def push(job: Job) -> dict[str, Any]:
-    """Pack and push what the program wrote; returns `{digest, report}`. Raises `StepError`."""
+    """Pack and push the program's output. Return `{digest, report}`. Raises `StepError`."""
     layout = Layout(job.work / "layout")
-    with step(Step.RUN):
+    with step(Step.RUN), bounded(job.limits, f"the signature of {job.target}"):
         compared = report.read(job.work / "output" / report.NAME)
         converted = _take(job)
         inspect(converted / _MODEL, job.limits)
@@ -82,7 +83,7 @@ def push(job: Job) -> dict[str, Any]:
 
 
 def _take(job: Job) -> Path:
-    """Move the converted model into a directory in which the program has written nothing."""
+    """Move the converted model into a clean directory."""
     converted = job.work / "converted"
     converted.mkdir()
     try:

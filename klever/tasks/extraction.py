@@ -1,4 +1,4 @@
-"""Extraction: inspect the content, read the signature, and write that into the metadata, if the tag has not moved."""
+"""Extraction: inspects the content, reads the signature, and writes it to the metadata if the tag has not moved."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from klever.inspection.inspector import inspect
 from klever.inspection.verdict import spec_of
 from klever.oci.client import RegistryClient
 from klever.oci.layout import Layout
+from klever.tasks.effort import bounded
 from klever.tasks.job import Job, Step, StepError, patiently, step
 
 __all__ = ["run"]
 
 
 def run(job: Job) -> dict[str, Any]:
-    """Return `{digest, report, inspection}`. Running it again changes nothing.
+    """Return `{digest, report, inspection}`. It is idempotent.
 
-    `digest` is the manifest's that the target names now. `inspection` is the spec of a ModelInspection; a `StepError`
-    of a later step holds it as well. For a format whose signature cannot be read nothing is written.
+    `digest` is the manifest that the target names now. `inspection` is the spec of a ModelInspection; a `StepError` of
+    a later step contains it, too. If the signature of the format cannot be read, nothing is written.
     """
     layout = Layout(job.work / "layout")
     client = RegistryClient(job.registries.resolve(job.model))
@@ -32,12 +33,14 @@ def run(job: Job) -> dict[str, Any]:
             job.say(f"pulling {job.model}")
             pulled = patiently(job.model, lambda: model.pull(job.model, layout, client), job.say)
         if pulled.format != job.format:
-            raise StepError(Step.RUN, f"{job.model} is of the format {pulled.format or 'unknown'}, not {job.format}")
+            raise StepError(
+                Step.RUN, f"{job.model} must have the format {job.format}, not {pulled.format or 'unknown'}"
+            )
         directory = job.work / "model"
         _export(job, layout, directory)
     finally:
         client.close()
-    with step(Step.RUN):
+    with step(Step.RUN), bounded(job.limits, f"the inspection of {job.model}"):
         job.say("inspecting its files")
         inspection = spec_of(inspect(directory / "model", job.limits), str(pulled.digest))
     try:
@@ -49,7 +52,7 @@ def run(job: Job) -> dict[str, Any]:
 
 
 def _export(job: Job, layout: Layout, directory: Path) -> None:
-    """Unpack the model. An archive that is refused would be refused again: the model is at fault, not the step."""
+    """Unpack the model. An invalid archive is a fault of the model, so the job must not be retried."""
     try:
         with step(Step.EXPORT):
             model.export(job.model, layout, directory, replace=True, limits=job.limits)
@@ -64,7 +67,7 @@ def _extract(job: Job, layout: Layout, pulled: model.SavedModel, directory: Path
     if job.inspect_only or not format_.extractable:
         report = "inspected" if job.inspect_only else f"inspected; signatures of {job.format} models cannot be read yet"
         return {"digest": str(pulled.manifest.digest), "report": report}
-    with step(Step.RUN):
+    with step(Step.RUN), bounded(job.limits, f"the signature of {job.model}"):
         job.say(f"reading the signature of {job.format}")
         signature = format_.read_signature(directory, job.limits)
     return _write(job, layout, pulled, signature)
@@ -74,7 +77,7 @@ def _write(job: Job, layout: Layout, pulled: model.SavedModel, signature: format
     report = f"inputs: {len(signature.inputs)}, outputs: {len(signature.outputs)}, operators: {len(signature.layers)}"
     same_target = job.target == job.model
     if same_target and pulled.metadata.signature == signature:
-        job.say("the signature is there already")
+        job.say("the version already has its signature")
         return {"digest": str(pulled.manifest.digest), "report": report}
     with step(Step.SAVE):
         if not same_target:
@@ -89,7 +92,7 @@ def _write(job: Job, layout: Layout, pulled: model.SavedModel, signature: format
         patiently(job.target, push, job.say)
     except ConflictError as error:
         raise StepError(
-            Step.PUSH, f"{job.target} was pushed anew meanwhile: what it names now is read by another job"
+            Step.PUSH, f"{job.target} was pushed again meanwhile: another job reads the new version"
         ) from error
     except KleverError as error:
         raise StepError(Step.PUSH, error.message) from error

@@ -1,4 +1,4 @@
-"""What a task is given, and how its steps fail."""
+"""The input of a task, and the errors of its steps."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ __all__ = ["Job", "Step", "StepError", "patiently", "step"]
 T = TypeVar("T")
 
 PATIENCE: Final = 120.0
-"""Seconds that the platform's registry may be away: the platform restarts under running tasks."""
+"""How long the platform's registry may be down, in seconds: the platform can restart while tasks run."""
 FOREIGN_PATIENCE: Final = 10.0
-"""Seconds that another registry may be away: others wait for the place."""
+"""How long another registry may be down, in seconds: other tasks wait for the slot."""
 
 
 class Step(Enum):
@@ -46,7 +46,7 @@ class Step(Enum):
 
 
 class StepError(KleverError):
-    """A step failed; `step` says which. `result` is what the steps before it found out."""
+    """A step failed. `result` is the result of the steps before it."""
 
     def __init__(self, step_: Step, message: str) -> None:
         super().__init__(message)
@@ -56,10 +56,10 @@ class StepError(KleverError):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """`target` is what is written: the desired tag, or the model itself. `say` prints a line of progress.
+    """`target` is the reference to write: the desired tag, or the model itself. `say` prints a line of progress.
 
-    With `inspect_only` nothing is written. A conversion goes from `format` to `into`; with `allow_code` the model may
-    hold code. `options` are those of its converter.
+    With `inspect_only` nothing is written. A conversion goes from `format` to `into`. With `allow_code` the model may
+    contain code. `options` are those of the converter.
     """
 
     model: Reference
@@ -76,7 +76,7 @@ class Job:
 
 
 def patiently(registry: Reference, call: Callable[[], T], say: Callable[[str], None]) -> T:
-    """Make a call to the registry of a reference, which may be away for a while."""
+    """Call the registry of a reference, and retry while it is down."""
     backoff, deadline = Backoff(maximum=5.0), time.monotonic() + (FOREIGN_PATIENCE if registry.host else PATIENCE)
     while True:
         try:
@@ -85,13 +85,13 @@ def patiently(registry: Reference, call: Callable[[], T], say: Callable[[str], N
             delay = backoff.next(error)
             if time.monotonic() + delay > deadline:
                 raise
-            say(f"{error.message}; again in {delay:.1f} s")
+            say(f"{error.message}; next attempt in {delay:.1f} s")
             time.sleep(delay)
 
 
 @contextmanager
 def step(which: Step) -> Iterator[None]:
-    """Turn any error of ours inside into a `StepError` of this step."""
+    """Turn a Klever error inside into a `StepError` of this step."""
     try:
         yield
     except KleverError as error:

@@ -1,4 +1,4 @@
-"""The report of a conversion: how far the outputs of the model and of the converted model differ.
+"""The report of a conversion: the differences between the outputs of the model and of the converted model.
 
     {"samples": ["random, batch 1", …], "tolerance": 1e-05, "passed": true,
      "outputs": {"prob": {"absolute": 2.4e-08, "relative": 3.1e-07}}, "not_compared": "why, if one cannot run"}
@@ -32,7 +32,7 @@ _EMPTY: Final = b"{}"
 def read(path: Path) -> dict[str, Any]:
     """Return the report that the program wrote; empty if it wrote none. Raises `InvalidError` for another document.
 
-    The program may be the model's own: the file is read without following links, and only up to a limit.
+    The model's code may have written it, so the file is read without following links, and only up to a limit.
     """
     try:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
@@ -40,7 +40,7 @@ def read(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise InvalidError(f"the converter's report cannot be read: {error.strerror}") from error
+        raise InvalidError(f"cannot read the converter's report: {error.strerror}") from error
     if len(content) > _MAX_BYTES:
         raise InvalidError(f"the converter's report must have at most {_MAX_BYTES} bytes")
     report = decode_object(content, "the converter's report")

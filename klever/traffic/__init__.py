@@ -1,4 +1,4 @@
-"""How a Serving divides its requests: header matches, shares, and rebalancing around predictors that are down.
+"""Divides the requests of a Serving: header matches, shares, and rebalancing around predictors that are down.
 
-Everything here is pure and takes predictors as they stand in `spec.predictors` of a valid Serving.
+All functions are pure, and take predictors from `spec.predictors` of a valid Serving.
 """

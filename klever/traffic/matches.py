@@ -1,4 +1,4 @@
-"""Header matches: a predictor with matches gets the requests that any of them takes, whatever the shares are."""
+"""Header matches: a predictor with matches gets the requests that match any of them, whatever the shares are."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class MatchType(StrEnum):
 class HeaderMatch:
     """One condition on a request header. A regular expression must match the whole value.
 
-    A negated condition must not hold; the value of a missing header is empty then. `value` is empty for PRESENT.
+    A negated condition must not hold; for it, a missing header has an empty value. `value` is empty for PRESENT.
     """
 
     name: str
@@ -35,12 +35,12 @@ Match = tuple[HeaderMatch, ...]
 
 
 def is_matched(predictor: Mapping[str, Any]) -> bool:
-    """Return whether a predictor gets its requests by matches and takes no share."""
+    """Return whether a predictor gets its requests through matches and has no share."""
     return bool(predictor.get("matches"))
 
 
 def header_matches(predictor: Mapping[str, Any]) -> tuple[Match, ...]:
-    """Return the matches of a predictor; any of them may hold. Empty for a predictor that takes a share."""
+    """Return the alternative matches of a predictor; empty for a predictor with a share."""
     return tuple(tuple(map(_condition, match["headers"])) for match in predictor.get("matches", ()))
 
 

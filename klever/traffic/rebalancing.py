@@ -11,10 +11,10 @@ __all__ = ["inherit", "rebalance"]
 
 
 def rebalance(weights: Mapping[str, int], up: AbstractSet[str]) -> dict[str, int]:
-    """Return shares that sum to 100, divided among those that are `up` in proportion to their weights.
+    """Return shares that sum to 100, divided among the predictors in `up` in proportion to their weights.
 
-    Those that are down get 0. The weights stay as they are if nobody that is up has one. Fractions go to the largest
-    remainders, then by name, so that equal input gives equal shares.
+    Others get 0. The weights are unchanged if no predictor in `up` has one. Fractions go to the largest remainders,
+    then by name, so that equal input gives equal shares.
     """
     able = {name: weight for name, weight in weights.items() if name in up and weight > 0}
     total = sum(able.values())
@@ -28,7 +28,7 @@ def rebalance(weights: Mapping[str, int], up: AbstractSet[str]) -> dict[str, int
 
 
 def inherit(weights: Mapping[str, int], share: int) -> dict[str, int]:
-    """Return weights of predictors that leave, which divide `share` in proportion until their successors are up.
+    """Return the weights of removed predictors, which divide `share` in proportion until their successors are up.
 
     Each predictor gets at least 1. The result is empty if no predictor has a share to give.
     """

@@ -22,28 +22,21 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from klever.v1alpha1 import meta_pb2 as klever_dot_v1alpha1_dot_meta__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cklever/v1alpha1/common.proto\x12\x0fklever.v1alpha1\x1a\x1aklever/v1alpha1/meta.proto\"f\n\x0bListOptions\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0e\n\x06labels\x18\x03 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x04 \x01(\t\x12\x10\n\x08order_by\x18\x05 \x01(\t\"[\n\x0cWatchOptions\x12\x0e\n\x06labels\x18\x01 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x02 \x01(\t\x12\x18\n\x10resource_version\x18\x03 \x01(\t\x12\x11\n\tbookmarks\x18\x04 \x01(\x08\"-\n\nWatchError\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"[\n\x11ListEventsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"T\n\x12ListEventsResponse\x12%\n\x05items\x18\x01 \x03(\x0b\x32\x16.klever.v1alpha1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"r\n\x11StreamLogsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08instance\x18\x03 \x01(\t\x12\x11\n\x04tail\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x06\x66ollow\x18\x05 \x01(\x08\x42\x07\n\x05_tail\")\n\x07LogLine\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cklever/v1alpha1/common.proto\x12\x0fklever.v1alpha1\"i\n\nWatchEvent\"[\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\t\n\x05\x41\x44\x44\x45\x44\x10\x01\x12\x0c\n\x08MODIFIED\x10\x02\x12\x0b\n\x07\x44\x45LETED\x10\x03\x12\x0c\n\x08\x42OOKMARK\x10\x04\x12\t\n\x05\x45RROR\x10\x05\"-\n\nWatchError\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\")\n\x07LogLine\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'klever.v1alpha1.common_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LISTOPTIONS']._serialized_start=77
-  _globals['_LISTOPTIONS']._serialized_end=179
-  _globals['_WATCHOPTIONS']._serialized_start=181
-  _globals['_WATCHOPTIONS']._serialized_end=272
-  _globals['_WATCHERROR']._serialized_start=274
-  _globals['_WATCHERROR']._serialized_end=319
-  _globals['_LISTEVENTSREQUEST']._serialized_start=321
-  _globals['_LISTEVENTSREQUEST']._serialized_end=412
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=414
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=498
-  _globals['_STREAMLOGSREQUEST']._serialized_start=500
-  _globals['_STREAMLOGSREQUEST']._serialized_end=614
-  _globals['_LOGLINE']._serialized_start=616
-  _globals['_LOGLINE']._serialized_end=657
+  _globals['_WATCHEVENT']._serialized_start=49
+  _globals['_WATCHEVENT']._serialized_end=154
+  _globals['_WATCHEVENT_TYPE']._serialized_start=63
+  _globals['_WATCHEVENT_TYPE']._serialized_end=154
+  _globals['_WATCHERROR']._serialized_start=156
+  _globals['_WATCHERROR']._serialized_end=201
+  _globals['_LOGLINE']._serialized_start=203
+  _globals['_LOGLINE']._serialized_end=244
 # @@protoc_insertion_point(module_scope)

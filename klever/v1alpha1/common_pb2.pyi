@@ -3,11 +3,9 @@
 isort:skip_file
 """
 
-from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from google.protobuf.internal import containers as _containers
-from klever.v1alpha1 import meta_pb2 as _meta_pb2
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -20,76 +18,56 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
-class ListOptions(_message.Message):
-    """Which objects a list call returns, and how."""
+class WatchEvent(_message.Message):
+    """A change that a watch tells of."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    PAGE_SIZE_FIELD_NUMBER: _builtins.int
-    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    LABELS_FIELD_NUMBER: _builtins.int
-    FILTER_FIELD_NUMBER: _builtins.int
-    ORDER_BY_FIELD_NUMBER: _builtins.int
-    page_size: _builtins.int
-    """At most this many items; 0 for the server's default (500), which is also the maximum."""
-    page_token: _builtins.str
-    """From the previous page's next_page_token. OUT_OF_RANGE with reason EXPIRED if it is too old: begin again."""
-    labels: _builtins.str
-    """Label selector in Kubernetes' syntax, e.g. `team=vision,stage in (dev,test),!old`."""
-    filter: _builtins.str
-    """Field selector, e.g. `metadata.name=digits` or `status.phase!=Succeeded`."""
-    order_by: _builtins.str
-    """`name` (default), `created`, or `created desc`."""
+    class _Type:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _TypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[WatchEvent._Type.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        TYPE_UNSPECIFIED: WatchEvent._Type.ValueType  # 0
+        """Never sent."""
+        ADDED: WatchEvent._Type.ValueType  # 1
+        """The object is new, or matches the filter now."""
+        MODIFIED: WatchEvent._Type.ValueType  # 2
+        """The object has changed."""
+        DELETED: WatchEvent._Type.ValueType  # 3
+        """The object is gone, or does not match the filter any more."""
+        BOOKMARK: WatchEvent._Type.ValueType  # 4
+        """A resource version to resume from."""
+        ERROR: WatchEvent._Type.ValueType  # 5
+        """The stream ends: see `error`."""
+
+    class Type(_Type, metaclass=_TypeEnumTypeWrapper):
+        """What happened."""
+
+    TYPE_UNSPECIFIED: WatchEvent.Type.ValueType  # 0
+    """Never sent."""
+    ADDED: WatchEvent.Type.ValueType  # 1
+    """The object is new, or matches the filter now."""
+    MODIFIED: WatchEvent.Type.ValueType  # 2
+    """The object has changed."""
+    DELETED: WatchEvent.Type.ValueType  # 3
+    """The object is gone, or does not match the filter any more."""
+    BOOKMARK: WatchEvent.Type.ValueType  # 4
+    """A resource version to resume from."""
+    ERROR: WatchEvent.Type.ValueType  # 5
+    """The stream ends: see `error`."""
+
     def __init__(
         self,
-        *,
-        page_size: _builtins.int = ...,
-        page_token: _builtins.str = ...,
-        labels: _builtins.str = ...,
-        filter: _builtins.str = ...,
-        order_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "labels", b"labels", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListOptions: _TypeAlias = ListOptions  # noqa: Y015
-
-@_typing.final
-class WatchOptions(_message.Message):
-    """Which changes a watch tells of, and from where on."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    LABELS_FIELD_NUMBER: _builtins.int
-    FILTER_FIELD_NUMBER: _builtins.int
-    RESOURCE_VERSION_FIELD_NUMBER: _builtins.int
-    BOOKMARKS_FIELD_NUMBER: _builtins.int
-    labels: _builtins.str
-    """Label selector, as in ListOptions."""
-    filter: _builtins.str
-    """Field selector, as in ListOptions."""
-    resource_version: _builtins.str
-    """Resume after this version. Empty: begin with what exists, as ADDED."""
-    bookmarks: _builtins.bool
-    """Send BOOKMARK events, which carry a version to resume from."""
-    def __init__(
-        self,
-        *,
-        labels: _builtins.str = ...,
-        filter: _builtins.str = ...,
-        resource_version: _builtins.str = ...,
-        bookmarks: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bookmarks", b"bookmarks", "filter", b"filter", "labels", b"labels", "resource_version", b"resource_version"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___WatchOptions: _TypeAlias = WatchOptions  # noqa: Y015
+Global___WatchEvent: _TypeAlias = WatchEvent  # noqa: Y015
 
 @_typing.final
 class WatchError(_message.Message):
@@ -116,108 +94,6 @@ class WatchError(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchError: _TypeAlias = WatchError  # noqa: Y015
-
-@_typing.final
-class ListEventsRequest(_message.Message):
-    """Asks for the events about one object, or about all of a kind."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NAMESPACE_FIELD_NUMBER: _builtins.int
-    NAME_FIELD_NUMBER: _builtins.int
-    PAGE_SIZE_FIELD_NUMBER: _builtins.int
-    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    namespace: _builtins.str
-    """The project; "default" where it is empty, all of them for `-`."""
-    name: _builtins.str
-    """Of one object; of all where it is empty."""
-    page_size: _builtins.int
-    """At most this many items; 0 for the server's default (500), which is also the maximum."""
-    page_token: _builtins.str
-    """From the previous page's next_page_token; empty for the first page."""
-    def __init__(
-        self,
-        *,
-        namespace: _builtins.str = ...,
-        name: _builtins.str = ...,
-        page_size: _builtins.int = ...,
-        page_token: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ListEventsRequest: _TypeAlias = ListEventsRequest  # noqa: Y015
-
-@_typing.final
-class ListEventsResponse(_message.Message):
-    """One page of events."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ITEMS_FIELD_NUMBER: _builtins.int
-    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    next_page_token: _builtins.str
-    """For the next page; empty on the last."""
-    @_builtins.property
-    def items(self) -> _containers.RepeatedCompositeFieldContainer[_meta_pb2.Event]:
-        """Oldest first, by when they happened last."""
-
-    def __init__(
-        self,
-        *,
-        items: _abc.Iterable[_meta_pb2.Event] | None = ...,
-        next_page_token: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "next_page_token", b"next_page_token"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ListEventsResponse: _TypeAlias = ListEventsResponse  # noqa: Y015
-
-@_typing.final
-class StreamLogsRequest(_message.Message):
-    """Asks for the log of an object's processes."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NAMESPACE_FIELD_NUMBER: _builtins.int
-    NAME_FIELD_NUMBER: _builtins.int
-    INSTANCE_FIELD_NUMBER: _builtins.int
-    TAIL_FIELD_NUMBER: _builtins.int
-    FOLLOW_FIELD_NUMBER: _builtins.int
-    namespace: _builtins.str
-    """The project; "default" where it is empty."""
-    name: _builtins.str
-    """Name of the object. Required."""
-    instance: _builtins.str
-    """Servings: one instance's name. Empty: all of them, each line under its instance."""
-    tail: _builtins.int
-    """Begin with this many last lines, 0 or more; absent: all that are kept."""
-    follow: _builtins.bool
-    """Go on until the process has ended or the caller cancels."""
-    def __init__(
-        self,
-        *,
-        namespace: _builtins.str = ...,
-        name: _builtins.str = ...,
-        instance: _builtins.str = ...,
-        tail: _builtins.int | None = ...,
-        follow: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_tail", b"_tail", "tail", b"tail"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_tail", b"_tail", "follow", b"follow", "instance", b"instance", "name", b"name", "namespace", b"namespace", "tail", b"tail"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__tail: _TypeAlias = _typing.Literal["tail"]  # noqa: Y015
-    _WhichOneofArgType__tail: _TypeAlias = _typing.Literal["_tail", b"_tail"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__tail) -> _WhichOneofReturnType__tail | None: ...
-
-Global___StreamLogsRequest: _TypeAlias = StreamLogsRequest  # noqa: Y015
 
 @_typing.final
 class LogLine(_message.Message):

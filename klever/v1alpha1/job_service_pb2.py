@@ -23,12 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
-from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from klever.v1alpha1 import common_pb2 as klever_dot_v1alpha1_dot_common__pb2
+from klever.v1alpha1 import meta_pb2 as klever_dot_v1alpha1_dot_meta__pb2
 from klever.v1alpha1 import modeljob_pb2 as klever_dot_v1alpha1_dot_modeljob__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!klever/v1alpha1/job_service.proto\x12\x0fklever.v1alpha1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1cklever/v1alpha1/common.proto\x1a\x1eklever/v1alpha1/modeljob.proto\"X\n\x15\x43reateModelJobRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12,\n\tmodel_job\x18\x02 \x01(\x0b\x32\x19.klever.v1alpha1.ModelJob\"e\n\x14\x41pplyModelJobRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12,\n\tmodel_job\x18\x03 \x01(\x0b\x32\x19.klever.v1alpha1.ModelJob\"5\n\x12GetModelJobRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"X\n\x14ListModelJobsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12-\n\x07options\x18\x02 \x01(\x0b\x32\x1c.klever.v1alpha1.ListOptions\"t\n\x15ListModelJobsResponse\x12(\n\x05items\x18\x01 \x03(\x0b\x32\x19.klever.v1alpha1.ModelJob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x18\n\x10resource_version\x18\x03 \x01(\t\"R\n\x15\x44\x65leteModelJobRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x18\n\x10resource_version\x18\x03 \x01(\t\"8\n\x15\x43\x61ncelModelJobRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"Z\n\x15WatchModelJobsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12.\n\x07options\x18\x02 \x01(\x0b\x32\x1d.klever.v1alpha1.WatchOptions\"}\n\x16WatchModelJobsResponse\x12\x0c\n\x04type\x18\x01 \x01(\t\x12)\n\x06object\x18\x02 \x01(\x0b\x32\x19.klever.v1alpha1.ModelJob\x12*\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x1b.klever.v1alpha1.WatchError2\xe6\x0b\n\nJobService\x12\x96\x01\n\x0e\x43reateModelJob\x12&.klever.v1alpha1.CreateModelJobRequest\x1a\x19.klever.v1alpha1.ModelJob\"A\x82\xd3\xe4\x93\x02;\"./api/v1alpha1/namespaces/{namespace}/modeljobs:\tmodel_job\x12\x9b\x01\n\rApplyModelJob\x12%.klever.v1alpha1.ApplyModelJobRequest\x1a\x19.klever.v1alpha1.ModelJob\"H\x82\xd3\xe4\x93\x02\x42\x1a\x35/api/v1alpha1/namespaces/{namespace}/modeljobs/{name}:\tmodel_job\x12\x8c\x01\n\x0bGetModelJob\x12#.klever.v1alpha1.GetModelJobRequest\x1a\x19.klever.v1alpha1.ModelJob\"=\x82\xd3\xe4\x93\x02\x37\x12\x35/api/v1alpha1/namespaces/{namespace}/modeljobs/{name}\x12\xb1\x01\n\rListModelJobs\x12%.klever.v1alpha1.ListModelJobsRequest\x1a&.klever.v1alpha1.ListModelJobsResponse\"Q\x82\xd3\xe4\x93\x02K\x12./api/v1alpha1/namespaces/{namespace}/modeljobsZ\x19\x12\x17/api/v1alpha1/modeljobs\x12\x8f\x01\n\x0e\x44\x65leteModelJob\x12&.klever.v1alpha1.DeleteModelJobRequest\x1a\x16.google.protobuf.Empty\"=\x82\xd3\xe4\x93\x02\x37*5/api/v1alpha1/namespaces/{namespace}/modeljobs/{name}\x12\x9c\x01\n\x0e\x43\x61ncelModelJob\x12&.klever.v1alpha1.CancelModelJobRequest\x1a\x19.klever.v1alpha1.ModelJob\"G\x82\xd3\xe4\x93\x02\x41\"</api/v1alpha1/namespaces/{namespace}/modeljobs/{name}:cancel:\x01*\x12\xc2\x01\n\x0eWatchModelJobs\x12&.klever.v1alpha1.WatchModelJobsRequest\x1a\'.klever.v1alpha1.WatchModelJobsResponse\"]\x82\xd3\xe4\x93\x02W\x12\x34/api/v1alpha1/namespaces/{namespace}/modeljobs:watchZ\x1f\x12\x1d/api/v1alpha1/modeljobs:watch0\x01\x12\xd4\x01\n\nListEvents\x12\".klever.v1alpha1.ListEventsRequest\x1a#.klever.v1alpha1.ListEventsResponse\"}\x82\xd3\xe4\x93\x02w\x12</api/v1alpha1/namespaces/{namespace}/modeljobs/{name}/eventsZ7\x12\x35/api/v1alpha1/namespaces/{namespace}/modeljobs:events\x12\x90\x01\n\nStreamLogs\x12\".klever.v1alpha1.StreamLogsRequest\x1a\x18.klever.v1alpha1.LogLine\"B\x82\xd3\xe4\x93\x02<\x12:/api/v1alpha1/namespaces/{namespace}/modeljobs/{name}/logs0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!klever/v1alpha1/job_service.proto\x12\x0fklever.v1alpha1\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1cklever/v1alpha1/common.proto\x1a\x1aklever/v1alpha1/meta.proto\x1a\x1eklever/v1alpha1/modeljob.proto\"\x83\x01\n\x15\x43reateModelJobRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12,\n\tmodel_job\x18\x02 \x01(\x0b\x32\x19.klever.v1alpha1.ModelJob\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"|\n\x14\x41pplyModelJobRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12,\n\tmodel_job\x18\x03 \x01(\x0b\x32\x19.klever.v1alpha1.ModelJob\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"5\n\x12GetModelJobRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"\x8a\x01\n\x14ListModelJobsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x04 \x01(\t\x12\x10\n\x08order_by\x18\x05 \x01(\t\x12\x16\n\x0elabel_selector\x18\x06 \x01(\t\"t\n\x15ListModelJobsResponse\x12(\n\x05items\x18\x01 \x03(\x0b\x32\x19.klever.v1alpha1.ModelJob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x18\n\x10resource_version\x18\x03 \x01(\t\"\xae\x01\n\x15UpdateModelJobRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12,\n\tmodel_job\x18\x03 \x01(\x0b\x32\x19.klever.v1alpha1.ModelJob\x12/\n\x0bupdate_mask\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\"v\n\x15\x44\x65leteModelJobRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x18\n\x10resource_version\x18\x03 \x01(\t\x12\x0b\n\x03uid\x18\x04 \x01(\t\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\"v\n\x15\x43\x61ncelModelJobRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x18\n\x10resource_version\x18\x03 \x01(\t\x12\x0b\n\x03uid\x18\x04 \x01(\t\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\"\x7f\n\x15WatchModelJobsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x02 \x01(\t\x12\x16\n\x0elabel_selector\x18\x03 \x01(\t\x12\x18\n\x10resource_version\x18\x04 \x01(\t\x12\x11\n\tbookmarks\x18\x05 \x01(\x08\"\x9f\x01\n\x16WatchModelJobsResponse\x12.\n\x04type\x18\x01 \x01(\x0e\x32 .klever.v1alpha1.WatchEvent.Type\x12)\n\x06object\x18\x02 \x01(\x0b\x32\x19.klever.v1alpha1.ModelJob\x12*\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x1b.klever.v1alpha1.WatchError\"\x87\x01\n\x1bJobServiceListEventsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x05 \x01(\t\x12\x10\n\x08order_by\x18\x06 \x01(\t\"^\n\x1cJobServiceListEventsResponse\x12%\n\x05items\x18\x01 \x03(\x0b\x32\x16.klever.v1alpha1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"j\n\x1bJobServiceStreamLogsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\x04tail\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x06\x66ollow\x18\x05 \x01(\x08\x42\x07\n\x05_tail2\xcb\r\n\nJobService\x12\x96\x01\n\x0e\x43reateModelJob\x12&.klever.v1alpha1.CreateModelJobRequest\x1a\x19.klever.v1alpha1.ModelJob\"A\x82\xd3\xe4\x93\x02;\"./api/v1alpha1/namespaces/{namespace}/modeljobs:\tmodel_job\x12\x9b\x01\n\rApplyModelJob\x12%.klever.v1alpha1.ApplyModelJobRequest\x1a\x19.klever.v1alpha1.ModelJob\"H\x82\xd3\xe4\x93\x02\x42\x1a\x35/api/v1alpha1/namespaces/{namespace}/modeljobs/{name}:\tmodel_job\x12\x8c\x01\n\x0bGetModelJob\x12#.klever.v1alpha1.GetModelJobRequest\x1a\x19.klever.v1alpha1.ModelJob\"=\x82\xd3\xe4\x93\x02\x37\x12\x35/api/v1alpha1/namespaces/{namespace}/modeljobs/{name}\x12\xb1\x01\n\rListModelJobs\x12%.klever.v1alpha1.ListModelJobsRequest\x1a&.klever.v1alpha1.ListModelJobsResponse\"Q\x82\xd3\xe4\x93\x02K\x12./api/v1alpha1/namespaces/{namespace}/modeljobsZ\x19\x12\x17/api/v1alpha1/modeljobs\x12\x92\x01\n\x0e\x44\x65leteModelJob\x12&.klever.v1alpha1.DeleteModelJobRequest\x1a\x19.klever.v1alpha1.ModelJob\"=\x82\xd3\xe4\x93\x02\x37*5/api/v1alpha1/namespaces/{namespace}/modeljobs/{name}\x12\x9d\x01\n\x0eUpdateModelJob\x12&.klever.v1alpha1.UpdateModelJobRequest\x1a\x19.klever.v1alpha1.ModelJob\"H\x82\xd3\xe4\x93\x02\x42\x32\x35/api/v1alpha1/namespaces/{namespace}/modeljobs/{name}:\tmodel_job\x12\x9c\x01\n\x0e\x43\x61ncelModelJob\x12&.klever.v1alpha1.CancelModelJobRequest\x1a\x19.klever.v1alpha1.ModelJob\"G\x82\xd3\xe4\x93\x02\x41\"</api/v1alpha1/namespaces/{namespace}/modeljobs/{name}:cancel:\x01*\x12\xc2\x01\n\x0eWatchModelJobs\x12&.klever.v1alpha1.WatchModelJobsRequest\x1a\'.klever.v1alpha1.WatchModelJobsResponse\"]\x82\xd3\xe4\x93\x02W\x12\x34/api/v1alpha1/namespaces/{namespace}/modeljobs:watchZ\x1f\x12\x1d/api/v1alpha1/modeljobs:watch0\x01\x12\x8c\x02\n\nListEvents\x12,.klever.v1alpha1.JobServiceListEventsRequest\x1a-.klever.v1alpha1.JobServiceListEventsResponse\"\xa0\x01\x82\xd3\xe4\x93\x02\x99\x01\x12</api/v1alpha1/namespaces/{namespace}/modeljobs/{name}/eventsZ7\x12\x35/api/v1alpha1/namespaces/{namespace}/modeljobs:eventsZ \x12\x1e/api/v1alpha1/modeljobs:events\x12\x9a\x01\n\nStreamLogs\x12,.klever.v1alpha1.JobServiceStreamLogsRequest\x1a\x18.klever.v1alpha1.LogLine\"B\x82\xd3\xe4\x93\x02<\x12:/api/v1alpha1/namespaces/{namespace}/modeljobs/{name}/logs0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,32 +46,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOBSERVICE'].methods_by_name['ListModelJobs']._serialized_options = b'\202\323\344\223\002K\022./api/v1alpha1/namespaces/{namespace}/modeljobsZ\031\022\027/api/v1alpha1/modeljobs'
   _globals['_JOBSERVICE'].methods_by_name['DeleteModelJob']._loaded_options = None
   _globals['_JOBSERVICE'].methods_by_name['DeleteModelJob']._serialized_options = b'\202\323\344\223\0027*5/api/v1alpha1/namespaces/{namespace}/modeljobs/{name}'
+  _globals['_JOBSERVICE'].methods_by_name['UpdateModelJob']._loaded_options = None
+  _globals['_JOBSERVICE'].methods_by_name['UpdateModelJob']._serialized_options = b'\202\323\344\223\002B25/api/v1alpha1/namespaces/{namespace}/modeljobs/{name}:\tmodel_job'
   _globals['_JOBSERVICE'].methods_by_name['CancelModelJob']._loaded_options = None
   _globals['_JOBSERVICE'].methods_by_name['CancelModelJob']._serialized_options = b'\202\323\344\223\002A\"</api/v1alpha1/namespaces/{namespace}/modeljobs/{name}:cancel:\001*'
   _globals['_JOBSERVICE'].methods_by_name['WatchModelJobs']._loaded_options = None
   _globals['_JOBSERVICE'].methods_by_name['WatchModelJobs']._serialized_options = b'\202\323\344\223\002W\0224/api/v1alpha1/namespaces/{namespace}/modeljobs:watchZ\037\022\035/api/v1alpha1/modeljobs:watch'
   _globals['_JOBSERVICE'].methods_by_name['ListEvents']._loaded_options = None
-  _globals['_JOBSERVICE'].methods_by_name['ListEvents']._serialized_options = b'\202\323\344\223\002w\022</api/v1alpha1/namespaces/{namespace}/modeljobs/{name}/eventsZ7\0225/api/v1alpha1/namespaces/{namespace}/modeljobs:events'
+  _globals['_JOBSERVICE'].methods_by_name['ListEvents']._serialized_options = b'\202\323\344\223\002\231\001\022</api/v1alpha1/namespaces/{namespace}/modeljobs/{name}/eventsZ7\0225/api/v1alpha1/namespaces/{namespace}/modeljobs:eventsZ \022\036/api/v1alpha1/modeljobs:events'
   _globals['_JOBSERVICE'].methods_by_name['StreamLogs']._loaded_options = None
   _globals['_JOBSERVICE'].methods_by_name['StreamLogs']._serialized_options = b'\202\323\344\223\002<\022:/api/v1alpha1/namespaces/{namespace}/modeljobs/{name}/logs'
-  _globals['_CREATEMODELJOBREQUEST']._serialized_start=175
-  _globals['_CREATEMODELJOBREQUEST']._serialized_end=263
-  _globals['_APPLYMODELJOBREQUEST']._serialized_start=265
-  _globals['_APPLYMODELJOBREQUEST']._serialized_end=366
-  _globals['_GETMODELJOBREQUEST']._serialized_start=368
-  _globals['_GETMODELJOBREQUEST']._serialized_end=421
-  _globals['_LISTMODELJOBSREQUEST']._serialized_start=423
-  _globals['_LISTMODELJOBSREQUEST']._serialized_end=511
-  _globals['_LISTMODELJOBSRESPONSE']._serialized_start=513
-  _globals['_LISTMODELJOBSRESPONSE']._serialized_end=629
-  _globals['_DELETEMODELJOBREQUEST']._serialized_start=631
-  _globals['_DELETEMODELJOBREQUEST']._serialized_end=713
-  _globals['_CANCELMODELJOBREQUEST']._serialized_start=715
-  _globals['_CANCELMODELJOBREQUEST']._serialized_end=771
-  _globals['_WATCHMODELJOBSREQUEST']._serialized_start=773
-  _globals['_WATCHMODELJOBSREQUEST']._serialized_end=863
-  _globals['_WATCHMODELJOBSRESPONSE']._serialized_start=865
-  _globals['_WATCHMODELJOBSRESPONSE']._serialized_end=990
-  _globals['_JOBSERVICE']._serialized_start=993
-  _globals['_JOBSERVICE']._serialized_end=2503
+  _globals['_CREATEMODELJOBREQUEST']._serialized_start=209
+  _globals['_CREATEMODELJOBREQUEST']._serialized_end=340
+  _globals['_APPLYMODELJOBREQUEST']._serialized_start=342
+  _globals['_APPLYMODELJOBREQUEST']._serialized_end=466
+  _globals['_GETMODELJOBREQUEST']._serialized_start=468
+  _globals['_GETMODELJOBREQUEST']._serialized_end=521
+  _globals['_LISTMODELJOBSREQUEST']._serialized_start=524
+  _globals['_LISTMODELJOBSREQUEST']._serialized_end=662
+  _globals['_LISTMODELJOBSRESPONSE']._serialized_start=664
+  _globals['_LISTMODELJOBSRESPONSE']._serialized_end=780
+  _globals['_UPDATEMODELJOBREQUEST']._serialized_start=783
+  _globals['_UPDATEMODELJOBREQUEST']._serialized_end=957
+  _globals['_DELETEMODELJOBREQUEST']._serialized_start=959
+  _globals['_DELETEMODELJOBREQUEST']._serialized_end=1077
+  _globals['_CANCELMODELJOBREQUEST']._serialized_start=1079
+  _globals['_CANCELMODELJOBREQUEST']._serialized_end=1197
+  _globals['_WATCHMODELJOBSREQUEST']._serialized_start=1199
+  _globals['_WATCHMODELJOBSREQUEST']._serialized_end=1326
+  _globals['_WATCHMODELJOBSRESPONSE']._serialized_start=1329
+  _globals['_WATCHMODELJOBSRESPONSE']._serialized_end=1488
+  _globals['_JOBSERVICELISTEVENTSREQUEST']._serialized_start=1491
+  _globals['_JOBSERVICELISTEVENTSREQUEST']._serialized_end=1626
+  _globals['_JOBSERVICELISTEVENTSRESPONSE']._serialized_start=1628
+  _globals['_JOBSERVICELISTEVENTSRESPONSE']._serialized_end=1722
+  _globals['_JOBSERVICESTREAMLOGSREQUEST']._serialized_start=1724
+  _globals['_JOBSERVICESTREAMLOGSREQUEST']._serialized_end=1830
+  _globals['_JOBSERVICE']._serialized_start=1833
+  _globals['_JOBSERVICE']._serialized_end=3572
 # @@protoc_insertion_point(module_scope)

@@ -5,9 +5,11 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from klever.v1alpha1 import common_pb2 as _common_pb2
+from klever.v1alpha1 import meta_pb2 as _meta_pb2
 from klever.v1alpha1 import modeljob_pb2 as _modeljob_pb2
 import builtins as _builtins
 import sys
@@ -28,8 +30,16 @@ class CreateModelJobRequest(_message.Message):
 
     NAMESPACE_FIELD_NUMBER: _builtins.int
     MODEL_JOB_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """"default" where it is empty. A namespace in the object must be the same."""
+    request_id: _builtins.str
+    """Makes a retry safe: a create with the id of an earlier one returns the object that the earlier one made. At most 128
+    characters.
+    """
+    validate_only: _builtins.bool
+    """Check the request and return what it would lead to, and change nothing."""
     @_builtins.property
     def model_job(self) -> _modeljob_pb2.ModelJob:
         """The job. Its status is ignored."""
@@ -39,10 +49,12 @@ class CreateModelJobRequest(_message.Message):
         *,
         namespace: _builtins.str = ...,
         model_job: _modeljob_pb2.ModelJob | None = ...,
+        request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model_job", b"model_job"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_job", b"model_job", "namespace", b"namespace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_job", b"model_job", "namespace", b"namespace", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -57,10 +69,13 @@ class ApplyModelJobRequest(_message.Message):
     NAMESPACE_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     MODEL_JOB_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """The project; "default" where it is empty."""
     name: _builtins.str
     """Name of the object. Required."""
+    validate_only: _builtins.bool
+    """Check the request and return what it would lead to, and change nothing."""
     @_builtins.property
     def model_job(self) -> _modeljob_pb2.ModelJob:
         """The job. Its status is ignored."""
@@ -71,10 +86,11 @@ class ApplyModelJobRequest(_message.Message):
         namespace: _builtins.str = ...,
         name: _builtins.str = ...,
         model_job: _modeljob_pb2.ModelJob | None = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model_job", b"model_job"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_job", b"model_job", "name", b"name", "namespace", b"namespace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_job", b"model_job", "name", b"name", "namespace", b"namespace", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -113,22 +129,36 @@ class ListModelJobsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NAMESPACE_FIELD_NUMBER: _builtins.int
-    OPTIONS_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
+    LABEL_SELECTOR_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """All namespaces where it is empty or `-`."""
-    @_builtins.property
-    def options(self) -> _common_pb2.ListOptions:
-        """Selection, order and page; all of it may be absent."""
-
+    page_size: _builtins.int
+    """At most this many items; 0 for the server's default (500), which is also the maximum."""
+    page_token: _builtins.str
+    """From the previous page's next_page_token. OUT_OF_RANGE with reason EXPIRED if it is too old: begin again."""
+    filter: _builtins.str
+    """Which jobs, e.g. `status.phase = Failed AND spec.conversion:*`. The grammar is that of google.aip.dev/160."""
+    order_by: _builtins.str
+    """Fields with `desc` where the order is descending, e.g. `metadata.creation_timestamp desc`. By default `metadata.name`."""
+    label_selector: _builtins.str
+    """Labels in Kubernetes' syntax, e.g. `team=vision,stage in (dev,test),!old`."""
     def __init__(
         self,
         *,
         namespace: _builtins.str = ...,
-        options: _common_pb2.ListOptions | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        filter: _builtins.str = ...,
+        order_by: _builtins.str = ...,
+        label_selector: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["namespace", b"namespace", "options", b"options"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "label_selector", b"label_selector", "namespace", b"namespace", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -167,6 +197,50 @@ class ListModelJobsResponse(_message.Message):
 Global___ListModelJobsResponse: _TypeAlias = ListModelJobsResponse  # noqa: Y015
 
 @_typing.final
+class UpdateModelJobRequest(_message.Message):
+    """Request of UpdateModelJob."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    MODEL_JOB_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    """The project; "default" where it is empty."""
+    name: _builtins.str
+    """Name of the object. Required."""
+    validate_only: _builtins.bool
+    """Check the request and return what it would lead to, and change nothing."""
+    @_builtins.property
+    def model_job(self) -> _modeljob_pb2.ModelJob:
+        """The job with its new fields."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """`metadata.labels`, `metadata.annotations` or `spec.cancel`. A named field that is absent is removed. An empty mask
+        names labels and annotations.
+        """
+
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        name: _builtins.str = ...,
+        model_job: _modeljob_pb2.ModelJob | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model_job", b"model_job", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_job", b"model_job", "name", b"name", "namespace", b"namespace", "update_mask", b"update_mask", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateModelJobRequest: _TypeAlias = UpdateModelJobRequest  # noqa: Y015
+
+@_typing.final
 class DeleteModelJobRequest(_message.Message):
     """Request of DeleteModelJob."""
 
@@ -175,22 +249,30 @@ class DeleteModelJobRequest(_message.Message):
     NAMESPACE_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     RESOURCE_VERSION_FIELD_NUMBER: _builtins.int
+    UID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """The project; "default" where it is empty."""
     name: _builtins.str
     """Name of the object. Required."""
     resource_version: _builtins.str
-    """Where given, the object must still have it: ABORTED otherwise."""
+    """Where given, the object must still have this version: ABORTED otherwise."""
+    uid: _builtins.str
+    """Where given, the object must have this uid: ABORTED otherwise."""
+    validate_only: _builtins.bool
+    """Check the request and return what it would lead to, and change nothing."""
     def __init__(
         self,
         *,
         namespace: _builtins.str = ...,
         name: _builtins.str = ...,
         resource_version: _builtins.str = ...,
+        uid: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "resource_version", b"resource_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "resource_version", b"resource_version", "uid", b"uid", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -204,19 +286,31 @@ class CancelModelJobRequest(_message.Message):
 
     NAMESPACE_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
+    RESOURCE_VERSION_FIELD_NUMBER: _builtins.int
+    UID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """The project; "default" where it is empty."""
     name: _builtins.str
     """Name of the object. Required."""
+    resource_version: _builtins.str
+    """Where given, the object must still have this version: ABORTED otherwise."""
+    uid: _builtins.str
+    """Where given, the object must have this uid: ABORTED otherwise."""
+    validate_only: _builtins.bool
+    """Check the request and return what it would lead to, and change nothing."""
     def __init__(
         self,
         *,
         namespace: _builtins.str = ...,
         name: _builtins.str = ...,
+        resource_version: _builtins.str = ...,
+        uid: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "resource_version", b"resource_version", "uid", b"uid", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -229,22 +323,32 @@ class WatchModelJobsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NAMESPACE_FIELD_NUMBER: _builtins.int
-    OPTIONS_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    LABEL_SELECTOR_FIELD_NUMBER: _builtins.int
+    RESOURCE_VERSION_FIELD_NUMBER: _builtins.int
+    BOOKMARKS_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """All namespaces where it is empty or `-`."""
-    @_builtins.property
-    def options(self) -> _common_pb2.WatchOptions:
-        """Selection and where to begin; all of it may be absent."""
-
+    filter: _builtins.str
+    """Which jobs, as in a list."""
+    label_selector: _builtins.str
+    """Labels in Kubernetes' syntax, as in a list."""
+    resource_version: _builtins.str
+    """Resume after this version. Empty: begin with what exists, as ADDED."""
+    bookmarks: _builtins.bool
+    """Send BOOKMARK events, which carry a version to resume from."""
     def __init__(
         self,
         *,
         namespace: _builtins.str = ...,
-        options: _common_pb2.WatchOptions | None = ...,
+        filter: _builtins.str = ...,
+        label_selector: _builtins.str = ...,
+        resource_version: _builtins.str = ...,
+        bookmarks: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["namespace", b"namespace", "options", b"options"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bookmarks", b"bookmarks", "filter", b"filter", "label_selector", b"label_selector", "namespace", b"namespace", "resource_version", b"resource_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -259,8 +363,8 @@ class WatchModelJobsResponse(_message.Message):
     TYPE_FIELD_NUMBER: _builtins.int
     OBJECT_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
-    type: _builtins.str
-    """ADDED, MODIFIED, DELETED, BOOKMARK or ERROR."""
+    type: _common_pb2.WatchEvent.Type.ValueType
+    """What happened."""
     @_builtins.property
     def object(self) -> _modeljob_pb2.ModelJob:
         """The object after the change (DELETED: before it; BOOKMARK: metadata.resource_version only)."""
@@ -272,7 +376,7 @@ class WatchModelJobsResponse(_message.Message):
     def __init__(
         self,
         *,
-        type: _builtins.str = ...,
+        type: _common_pb2.WatchEvent.Type.ValueType = ...,
         object: _modeljob_pb2.ModelJob | None = ...,
         error: _common_pb2.WatchError | None = ...,
     ) -> None: ...
@@ -283,3 +387,109 @@ class WatchModelJobsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchModelJobsResponse: _TypeAlias = WatchModelJobsResponse  # noqa: Y015
+
+@_typing.final
+class JobServiceListEventsRequest(_message.Message):
+    """Request of ListEvents."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    """All namespaces where it is empty or `-`."""
+    name: _builtins.str
+    """Events of this job; of all where it is empty."""
+    page_size: _builtins.int
+    """At most this many items; 0 for the server's default (500), which is also the maximum."""
+    page_token: _builtins.str
+    """From the previous page's next_page_token; empty for the first page."""
+    filter: _builtins.str
+    """Which events, e.g. `type = Warning AND reason = BackOff`. The grammar is that of google.aip.dev/160."""
+    order_by: _builtins.str
+    """Fields with `desc` where the order is descending. By default `last_timestamp`: the oldest first."""
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        name: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        filter: _builtins.str = ...,
+        order_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "name", b"name", "namespace", b"namespace", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JobServiceListEventsRequest: _TypeAlias = JobServiceListEventsRequest  # noqa: Y015
+
+@_typing.final
+class JobServiceListEventsResponse(_message.Message):
+    """Answer of ListEvents."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty on the last."""
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[_meta_pb2.Event]:
+        """The page, in the order that was asked for."""
+
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[_meta_pb2.Event] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JobServiceListEventsResponse: _TypeAlias = JobServiceListEventsResponse  # noqa: Y015
+
+@_typing.final
+class JobServiceStreamLogsRequest(_message.Message):
+    """Request of StreamLogs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    TAIL_FIELD_NUMBER: _builtins.int
+    FOLLOW_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    """The project; "default" where it is empty."""
+    name: _builtins.str
+    """Name of the job. Required."""
+    tail: _builtins.int
+    """Begin with this many last lines, 0 or more; absent: all that are kept."""
+    follow: _builtins.bool
+    """Go on until the process has ended or the caller cancels."""
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        name: _builtins.str = ...,
+        tail: _builtins.int | None = ...,
+        follow: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_tail", b"_tail", "tail", b"tail"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_tail", b"_tail", "follow", b"follow", "name", b"name", "namespace", b"namespace", "tail", b"tail"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__tail: _TypeAlias = _typing.Literal["tail"]  # noqa: Y015
+    _WhichOneofArgType__tail: _TypeAlias = _typing.Literal["_tail", b"_tail"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tail) -> _WhichOneofReturnType__tail | None: ...
+
+Global___JobServiceStreamLogsRequest: _TypeAlias = JobServiceStreamLogsRequest  # noqa: Y015

@@ -3,7 +3,6 @@
 import grpc
 import warnings
 
-from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from klever.v1alpha1 import common_pb2 as klever_dot_v1alpha1_dot_common__pb2
 from klever.v1alpha1 import job_service_pb2 as klever_dot_v1alpha1_dot_job__service__pb2
 from klever.v1alpha1 import modeljob_pb2 as klever_dot_v1alpha1_dot_modeljob__pb2
@@ -61,7 +60,12 @@ class JobServiceStub(object):
         self.DeleteModelJob = channel.unary_unary(
                 '/klever.v1alpha1.JobService/DeleteModelJob',
                 request_serializer=klever_dot_v1alpha1_dot_job__service__pb2.DeleteModelJobRequest.SerializeToString,
-                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                response_deserializer=klever_dot_v1alpha1_dot_modeljob__pb2.ModelJob.FromString,
+                _registered_method=True)
+        self.UpdateModelJob = channel.unary_unary(
+                '/klever.v1alpha1.JobService/UpdateModelJob',
+                request_serializer=klever_dot_v1alpha1_dot_job__service__pb2.UpdateModelJobRequest.SerializeToString,
+                response_deserializer=klever_dot_v1alpha1_dot_modeljob__pb2.ModelJob.FromString,
                 _registered_method=True)
         self.CancelModelJob = channel.unary_unary(
                 '/klever.v1alpha1.JobService/CancelModelJob',
@@ -75,12 +79,12 @@ class JobServiceStub(object):
                 _registered_method=True)
         self.ListEvents = channel.unary_unary(
                 '/klever.v1alpha1.JobService/ListEvents',
-                request_serializer=klever_dot_v1alpha1_dot_common__pb2.ListEventsRequest.SerializeToString,
-                response_deserializer=klever_dot_v1alpha1_dot_common__pb2.ListEventsResponse.FromString,
+                request_serializer=klever_dot_v1alpha1_dot_job__service__pb2.JobServiceListEventsRequest.SerializeToString,
+                response_deserializer=klever_dot_v1alpha1_dot_job__service__pb2.JobServiceListEventsResponse.FromString,
                 _registered_method=True)
         self.StreamLogs = channel.unary_stream(
                 '/klever.v1alpha1.JobService/StreamLogs',
-                request_serializer=klever_dot_v1alpha1_dot_common__pb2.StreamLogsRequest.SerializeToString,
+                request_serializer=klever_dot_v1alpha1_dot_job__service__pb2.JobServiceStreamLogsRequest.SerializeToString,
                 response_deserializer=klever_dot_v1alpha1_dot_common__pb2.LogLine.FromString,
                 _registered_method=True)
 
@@ -118,7 +122,14 @@ class JobServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteModelJob(self, request, context):
-        """Deletes the job; a running task is ended first.
+        """Deletes the job, and returns it as it was last; a running task is ended first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateModelJob(self, request, context):
+        """Changes labels and annotations of a job, the ones that update_mask names. The spec cannot change, but for its `cancel`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -178,7 +189,12 @@ def add_JobServiceServicer_to_server(servicer, server):
             'DeleteModelJob': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteModelJob,
                     request_deserializer=klever_dot_v1alpha1_dot_job__service__pb2.DeleteModelJobRequest.FromString,
-                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+                    response_serializer=klever_dot_v1alpha1_dot_modeljob__pb2.ModelJob.SerializeToString,
+            ),
+            'UpdateModelJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateModelJob,
+                    request_deserializer=klever_dot_v1alpha1_dot_job__service__pb2.UpdateModelJobRequest.FromString,
+                    response_serializer=klever_dot_v1alpha1_dot_modeljob__pb2.ModelJob.SerializeToString,
             ),
             'CancelModelJob': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelModelJob,
@@ -192,12 +208,12 @@ def add_JobServiceServicer_to_server(servicer, server):
             ),
             'ListEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListEvents,
-                    request_deserializer=klever_dot_v1alpha1_dot_common__pb2.ListEventsRequest.FromString,
-                    response_serializer=klever_dot_v1alpha1_dot_common__pb2.ListEventsResponse.SerializeToString,
+                    request_deserializer=klever_dot_v1alpha1_dot_job__service__pb2.JobServiceListEventsRequest.FromString,
+                    response_serializer=klever_dot_v1alpha1_dot_job__service__pb2.JobServiceListEventsResponse.SerializeToString,
             ),
             'StreamLogs': grpc.unary_stream_rpc_method_handler(
                     servicer.StreamLogs,
-                    request_deserializer=klever_dot_v1alpha1_dot_common__pb2.StreamLogsRequest.FromString,
+                    request_deserializer=klever_dot_v1alpha1_dot_job__service__pb2.JobServiceStreamLogsRequest.FromString,
                     response_serializer=klever_dot_v1alpha1_dot_common__pb2.LogLine.SerializeToString,
             ),
     }
@@ -336,7 +352,34 @@ class JobService(object):
             target,
             '/klever.v1alpha1.JobService/DeleteModelJob',
             klever_dot_v1alpha1_dot_job__service__pb2.DeleteModelJobRequest.SerializeToString,
-            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            klever_dot_v1alpha1_dot_modeljob__pb2.ModelJob.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateModelJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/klever.v1alpha1.JobService/UpdateModelJob',
+            klever_dot_v1alpha1_dot_job__service__pb2.UpdateModelJobRequest.SerializeToString,
+            klever_dot_v1alpha1_dot_modeljob__pb2.ModelJob.FromString,
             options,
             channel_credentials,
             insecure,
@@ -416,8 +459,8 @@ class JobService(object):
             request,
             target,
             '/klever.v1alpha1.JobService/ListEvents',
-            klever_dot_v1alpha1_dot_common__pb2.ListEventsRequest.SerializeToString,
-            klever_dot_v1alpha1_dot_common__pb2.ListEventsResponse.FromString,
+            klever_dot_v1alpha1_dot_job__service__pb2.JobServiceListEventsRequest.SerializeToString,
+            klever_dot_v1alpha1_dot_job__service__pb2.JobServiceListEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -443,7 +486,7 @@ class JobService(object):
             request,
             target,
             '/klever.v1alpha1.JobService/StreamLogs',
-            klever_dot_v1alpha1_dot_common__pb2.StreamLogsRequest.SerializeToString,
+            klever_dot_v1alpha1_dot_job__service__pb2.JobServiceStreamLogsRequest.SerializeToString,
             klever_dot_v1alpha1_dot_common__pb2.LogLine.FromString,
             options,
             channel_credentials,

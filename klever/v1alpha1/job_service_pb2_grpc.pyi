@@ -4,7 +4,6 @@ isort:skip_file
 """
 
 from collections import abc as _abc
-from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
 from klever.v1alpha1 import common_pb2 as _common_pb2
 from klever.v1alpha1 import job_service_pb2 as _job_service_pb2
@@ -44,15 +43,17 @@ class JobServiceStub:
     """Returns one job. NOT_FOUND if there is none."""
     ListModelJobs: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.ListModelJobsRequest, _job_service_pb2.ListModelJobsResponse]
     """Lists the jobs of a namespace, or of all, in pages."""
-    DeleteModelJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.DeleteModelJobRequest, _empty_pb2.Empty]
-    """Deletes the job; a running task is ended first."""
+    DeleteModelJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.DeleteModelJobRequest, _modeljob_pb2.ModelJob]
+    """Deletes the job, and returns it as it was last; a running task is ended first."""
+    UpdateModelJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.UpdateModelJobRequest, _modeljob_pb2.ModelJob]
+    """Changes labels and annotations of a job, the ones that update_mask names. The spec cannot change, but for its `cancel`."""
     CancelModelJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.CancelModelJobRequest, _modeljob_pb2.ModelJob]
     """Ends the task; the job stays, Failed with the reason Cancelled. FAILED_PRECONDITION if it has ended already."""
     WatchModelJobs: _grpc.UnaryStreamMultiCallable[_job_service_pb2.WatchModelJobsRequest, _job_service_pb2.WatchModelJobsResponse]
     """Streams the jobs that match, as they are and as they change."""
-    ListEvents: _grpc.UnaryUnaryMultiCallable[_common_pb2.ListEventsRequest, _common_pb2.ListEventsResponse]
+    ListEvents: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.JobServiceListEventsRequest, _job_service_pb2.JobServiceListEventsResponse]
     """Lists what happened to jobs, oldest first."""
-    StreamLogs: _grpc.UnaryStreamMultiCallable[_common_pb2.StreamLogsRequest, _common_pb2.LogLine]
+    StreamLogs: _grpc.UnaryStreamMultiCallable[_job_service_pb2.JobServiceStreamLogsRequest, _common_pb2.LogLine]
     """Streams the task's log lines."""
 
 @_typing.type_check_only
@@ -68,15 +69,17 @@ class JobServiceAsyncStub(JobServiceStub):
     """Returns one job. NOT_FOUND if there is none."""
     ListModelJobs: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ListModelJobsRequest, _job_service_pb2.ListModelJobsResponse]  # type: ignore[assignment]
     """Lists the jobs of a namespace, or of all, in pages."""
-    DeleteModelJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.DeleteModelJobRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """Deletes the job; a running task is ended first."""
+    DeleteModelJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.DeleteModelJobRequest, _modeljob_pb2.ModelJob]  # type: ignore[assignment]
+    """Deletes the job, and returns it as it was last; a running task is ended first."""
+    UpdateModelJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.UpdateModelJobRequest, _modeljob_pb2.ModelJob]  # type: ignore[assignment]
+    """Changes labels and annotations of a job, the ones that update_mask names. The spec cannot change, but for its `cancel`."""
     CancelModelJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.CancelModelJobRequest, _modeljob_pb2.ModelJob]  # type: ignore[assignment]
     """Ends the task; the job stays, Failed with the reason Cancelled. FAILED_PRECONDITION if it has ended already."""
     WatchModelJobs: _aio.UnaryStreamMultiCallable[_job_service_pb2.WatchModelJobsRequest, _job_service_pb2.WatchModelJobsResponse]  # type: ignore[assignment]
     """Streams the jobs that match, as they are and as they change."""
-    ListEvents: _aio.UnaryUnaryMultiCallable[_common_pb2.ListEventsRequest, _common_pb2.ListEventsResponse]  # type: ignore[assignment]
+    ListEvents: _aio.UnaryUnaryMultiCallable[_job_service_pb2.JobServiceListEventsRequest, _job_service_pb2.JobServiceListEventsResponse]  # type: ignore[assignment]
     """Lists what happened to jobs, oldest first."""
-    StreamLogs: _aio.UnaryStreamMultiCallable[_common_pb2.StreamLogsRequest, _common_pb2.LogLine]  # type: ignore[assignment]
+    StreamLogs: _aio.UnaryStreamMultiCallable[_job_service_pb2.JobServiceStreamLogsRequest, _common_pb2.LogLine]  # type: ignore[assignment]
     """Streams the task's log lines."""
 
 class JobServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -119,8 +122,16 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _job_service_pb2.DeleteModelJobRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """Deletes the job; a running task is ended first."""
+    ) -> _typing.Union[_modeljob_pb2.ModelJob, _abc.Awaitable[_modeljob_pb2.ModelJob]]:
+        """Deletes the job, and returns it as it was last; a running task is ended first."""
+
+    @_abc_1.abstractmethod
+    def UpdateModelJob(
+        self,
+        request: _job_service_pb2.UpdateModelJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_modeljob_pb2.ModelJob, _abc.Awaitable[_modeljob_pb2.ModelJob]]:
+        """Changes labels and annotations of a job, the ones that update_mask names. The spec cannot change, but for its `cancel`."""
 
     @_abc_1.abstractmethod
     def CancelModelJob(
@@ -141,15 +152,15 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def ListEvents(
         self,
-        request: _common_pb2.ListEventsRequest,
+        request: _job_service_pb2.JobServiceListEventsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_common_pb2.ListEventsResponse, _abc.Awaitable[_common_pb2.ListEventsResponse]]:
+    ) -> _typing.Union[_job_service_pb2.JobServiceListEventsResponse, _abc.Awaitable[_job_service_pb2.JobServiceListEventsResponse]]:
         """Lists what happened to jobs, oldest first."""
 
     @_abc_1.abstractmethod
     def StreamLogs(
         self,
-        request: _common_pb2.StreamLogsRequest,
+        request: _job_service_pb2.JobServiceStreamLogsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_common_pb2.LogLine], _abc.AsyncIterator[_common_pb2.LogLine]]:
         """Streams the task's log lines."""

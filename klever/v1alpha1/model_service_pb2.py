@@ -23,13 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
-from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from klever.v1alpha1 import common_pb2 as klever_dot_v1alpha1_dot_common__pb2
 from klever.v1alpha1 import inspection_pb2 as klever_dot_v1alpha1_dot_inspection__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#klever/v1alpha1/model_service.proto\x12\x0fklever.v1alpha1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a klever/v1alpha1/inspection.proto\"q\n\x07Project\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bmodel_count\x18\x03 \x01(\x05\x12\x12\n\nallow_code\x18\x04 \x01(\x08\"A\n\x14\x43reateProjectRequest\x12)\n\x07project\x18\x01 \x01(\x0b\x32\x18.klever.v1alpha1.Project\"^\n\x13ListProjectsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x03 \x01(\t\x12\x10\n\x08order_by\x18\x04 \x01(\t\"X\n\x14ListProjectsResponse\x12\'\n\x05items\x18\x01 \x03(\x0b\x32\x18.klever.v1alpha1.Project\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"!\n\x11GetProjectRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x80\x01\n\x14UpdateProjectRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x07project\x18\x02 \x01(\x0b\x32\x18.klever.v1alpha1.Project\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"l\n\x05Model\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x15\n\rversion_count\x18\x03 \x01(\x05\x12-\n\x06latest\x18\x04 \x01(\x0b\x32\x1d.klever.v1alpha1.ModelVersion\"{\n\x11ListModelsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x04 \x01(\t\x12\x10\n\x08order_by\x18\x05 \x01(\t\x12\x0c\n\x04view\x18\x06 \x01(\t\"T\n\x12ListModelsResponse\x12%\n\x05items\x18\x01 \x03(\x0b\x32\x16.klever.v1alpha1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"1\n\x0fGetModelRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\"\x94\x06\n\x0cModelVersion\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0b\n\x03tag\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12\x16\n\x0e\x63ontent_digest\x18\x05 \x01(\t\x12\x0c\n\x04size\x18\x06 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x61uthor\x18\x08 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\t \x01(\t\x12\x0e\n\x06\x66ormat\x18\n \x01(\t\x12\x11\n\tframework\x18\x0b \x01(\t\x12\x39\n\x06labels\x18\x0c \x03(\x0b\x32).klever.v1alpha1.ModelVersion.LabelsEntry\x12\x0c\n\x04tags\x18\r \x03(\t\x12-\n\tsignature\x18\x0e \x01(\x0b\x32\x1a.klever.v1alpha1.Signature\x12,\n\x07metrics\x18\x0f \x03(\x0b\x32\x1b.klever.v1alpha1.NamedValue\x12\x35\n\x10hyper_parameters\x18\x10 \x03(\x0b\x32\x1b.klever.v1alpha1.NamedValue\x12,\n\x08training\x18\x11 \x01(\x0b\x32\x1a.klever.v1alpha1.GitSource\x12+\n\x07\x64\x61taset\x18\x12 \x01(\x0b\x32\x1a.klever.v1alpha1.GitSource\x12\x0f\n\x07\x64ialect\x18\x13 \x01(\t\x12\x11\n\treference\x18\x14 \x01(\t\x12\r\n\x05trust\x18\x15 \x01(\t\x12\x38\n\ninspection\x18\x16 \x01(\x0b\x32$.klever.v1alpha1.ModelInspectionSpec\x12\x18\n\x0binput_count\x18\x17 \x01(\x05H\x00\x88\x01\x01\x12\x19\n\x0coutput_count\x18\x18 \x01(\x05H\x01\x88\x01\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0e\n\x0c_input_countB\x0f\n\r_output_count\"\xf5\x01\n\tSignature\x12\'\n\x06inputs\x18\x01 \x03(\x0b\x32\x17.klever.v1alpha1.Tensor\x12(\n\x07outputs\x18\x02 \x03(\x0b\x32\x17.klever.v1alpha1.Tensor\x12\x36\n\x06layers\x18\x03 \x03(\x0b\x32&.klever.v1alpha1.Signature.LayersEntry\x12.\n\x07\x64\x65tails\x18\x04 \x01(\x0b\x32\x1d.klever.v1alpha1.ModelDetails\x1a-\n\x0bLayersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\"\xb0\x02\n\x0cModelDetails\x12\x16\n\x0e\x66ormat_version\x18\x01 \x01(\t\x12\x10\n\x08producer\x18\x02 \x01(\t\x12\x17\n\nparameters\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x1c\n\x0fparameter_bytes\x18\x04 \x01(\x03H\x01\x88\x01\x01\x12\x19\n\x0cmemory_bytes\x18\x05 \x01(\x03H\x02\x88\x01\x01\x12\x0f\n\x07\x63lasses\x18\x06 \x03(\t\x12\x36\n\x0elanguage_model\x18\x07 \x01(\x0b\x32\x1e.klever.v1alpha1.LanguageModel\x12\x10\n\x08warnings\x18\x08 \x03(\t\x12\x15\n\rfeature_names\x18\t \x03(\tB\r\n\x0b_parametersB\x12\n\x10_parameter_bytesB\x0f\n\r_memory_bytes\"\x82\x01\n\rLanguageModel\x12\x14\n\x0c\x61rchitecture\x18\x01 \x01(\t\x12\x14\n\x0cquantization\x18\x02 \x01(\t\x12\x1b\n\x0e\x63ontext_length\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x15\n\rchat_template\x18\x04 \x01(\tB\x11\n\x0f_context_length\"f\n\x06Tensor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x03(\x03\x12\x10\n\x08has_size\x18\x03 \x01(\x08\x12\r\n\x05\x64type\x18\x04 \x01(\t\x12\x0f\n\x07op_type\x18\x05 \x01(\t\x12\x0e\n\x06values\x18\x06 \x03(\t\")\n\nNamedValue\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"1\n\tGitSource\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\t\"\x91\x01\n\x18ListModelVersionsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x10\n\x08order_by\x18\x05 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x06 \x01(\t\x12\x0c\n\x04view\x18\x07 \x01(\t\"b\n\x19ListModelVersionsResponse\x12,\n\x05items\x18\x01 \x03(\x0b\x32\x1d.klever.v1alpha1.ModelVersion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"I\n\x16GetModelVersionRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\"o\n\x16TagModelVersionRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0b\n\x03tag\x18\x04 \x01(\t\x12\x17\n\x0f\x65xpected_digest\x18\x05 \x01(\t\"[\n\x19\x44\x65leteModelVersionRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\r\n\x05\x66orce\x18\x04 \x01(\x08\x32\xc9\x0b\n\x0cModelService\x12y\n\rCreateProject\x12%.klever.v1alpha1.CreateProjectRequest\x1a\x18.klever.v1alpha1.Project\"\'\x82\xd3\xe4\x93\x02!\"\x16/api/v1alpha1/projects:\x07project\x12{\n\x0cListProjects\x12$.klever.v1alpha1.ListProjectsRequest\x1a%.klever.v1alpha1.ListProjectsResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/api/v1alpha1/projects\x12q\n\nGetProject\x12\".klever.v1alpha1.GetProjectRequest\x1a\x18.klever.v1alpha1.Project\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/api/v1alpha1/projects/{name}\x12\x80\x01\n\rUpdateProject\x12%.klever.v1alpha1.UpdateProjectRequest\x1a\x18.klever.v1alpha1.Project\".\x82\xd3\xe4\x93\x02(2\x1d/api/v1alpha1/projects/{name}:\x07project\x12\x9e\x01\n\nListModels\x12\".klever.v1alpha1.ListModelsRequest\x1a#.klever.v1alpha1.ListModelsResponse\"G\x82\xd3\xe4\x93\x02\x41\x12\'/api/v1alpha1/projects/{project}/modelsZ\x16\x12\x14/api/v1alpha1/models\x12}\n\x08GetModel\x12 .klever.v1alpha1.GetModelRequest\x1a\x16.klever.v1alpha1.Model\"7\x82\xd3\xe4\x93\x02\x31\x12//api/v1alpha1/projects/{project}/models/{model}\x12\xac\x01\n\x11ListModelVersions\x12).klever.v1alpha1.ListModelVersionsRequest\x1a*.klever.v1alpha1.ListModelVersionsResponse\"@\x82\xd3\xe4\x93\x02:\x12\x38/api/v1alpha1/projects/{project}/models/{model}/versions\x12\xa5\x01\n\x0fGetModelVersion\x12\'.klever.v1alpha1.GetModelVersionRequest\x1a\x1d.klever.v1alpha1.ModelVersion\"J\x82\xd3\xe4\x93\x02\x44\x12\x42/api/v1alpha1/projects/{project}/models/{model}/versions/{version}\x12\xac\x01\n\x0fTagModelVersion\x12\'.klever.v1alpha1.TagModelVersionRequest\x1a\x1d.klever.v1alpha1.ModelVersion\"Q\x82\xd3\xe4\x93\x02K\"F/api/v1alpha1/projects/{project}/models/{model}/versions/{version}:tag:\x01*\x12\xa4\x01\n\x12\x44\x65leteModelVersion\x12*.klever.v1alpha1.DeleteModelVersionRequest\x1a\x16.google.protobuf.Empty\"J\x82\xd3\xe4\x93\x02\x44*B/api/v1alpha1/projects/{project}/models/{model}/versions/{version}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#klever/v1alpha1/model_service.proto\x12\x0fklever.v1alpha1\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cklever/v1alpha1/common.proto\x1a klever/v1alpha1/inspection.proto\"q\n\x07Project\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bmodel_count\x18\x03 \x01(\x05\x12\x12\n\nallow_code\x18\x04 \x01(\x08\"l\n\x14\x43reateProjectRequest\x12)\n\x07project\x18\x01 \x01(\x0b\x32\x18.klever.v1alpha1.Project\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"^\n\x13ListProjectsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x03 \x01(\t\x12\x10\n\x08order_by\x18\x04 \x01(\t\"X\n\x14ListProjectsResponse\x12\'\n\x05items\x18\x01 \x03(\x0b\x32\x18.klever.v1alpha1.Project\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"!\n\x11GetProjectRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x97\x01\n\x14UpdateProjectRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x07project\x18\x02 \x01(\x0b\x32\x18.klever.v1alpha1.Project\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\";\n\x14\x44\x65leteProjectRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\"l\n\x05Model\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x15\n\rversion_count\x18\x03 \x01(\x05\x12-\n\x06latest\x18\x04 \x01(\x0b\x32\x1d.klever.v1alpha1.ModelVersion\"\x9f\x01\n\x11ListModelsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x04 \x01(\t\x12\x10\n\x08order_by\x18\x05 \x01(\t\x12\x30\n\x04view\x18\x06 \x01(\x0e\x32\".klever.v1alpha1.ModelVersion.View\"T\n\x12ListModelsResponse\x12%\n\x05items\x18\x01 \x03(\x0b\x32\x16.klever.v1alpha1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"1\n\x0fGetModelRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\"Z\n\x12\x44\x65leteModelRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\r\n\x05\x66orce\x18\x03 \x01(\x08\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"g\n\x12WatchModelsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x02 \x01(\t\x12\x30\n\x04view\x18\x03 \x01(\x0e\x32\".klever.v1alpha1.ModelVersion.View\"m\n\x13WatchModelsResponse\x12.\n\x04type\x18\x01 \x01(\x0e\x32 .klever.v1alpha1.WatchEvent.Type\x12&\n\x06object\x18\x02 \x01(\x0b\x32\x16.klever.v1alpha1.Model\"\xa0\x07\n\x0cModelVersion\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0b\n\x03tag\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12\x16\n\x0e\x63ontent_digest\x18\x05 \x01(\t\x12\x0c\n\x04size\x18\x06 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x61uthor\x18\x08 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\t \x01(\t\x12\x0e\n\x06\x66ormat\x18\n \x01(\t\x12\x11\n\tframework\x18\x0b \x01(\t\x12\x39\n\x06labels\x18\x0c \x03(\x0b\x32).klever.v1alpha1.ModelVersion.LabelsEntry\x12\x0c\n\x04tags\x18\r \x03(\t\x12-\n\tsignature\x18\x0e \x01(\x0b\x32\x1a.klever.v1alpha1.Signature\x12(\n\x07metrics\x18\x0f \x03(\x0b\x32\x17.klever.v1alpha1.Metric\x12\x39\n\x10hyper_parameters\x18\x10 \x03(\x0b\x32\x1f.klever.v1alpha1.HyperParameter\x12,\n\x08training\x18\x11 \x01(\x0b\x32\x1a.klever.v1alpha1.GitSource\x12+\n\x07\x64\x61taset\x18\x12 \x01(\x0b\x32\x1a.klever.v1alpha1.GitSource\x12\x0f\n\x07\x64ialect\x18\x13 \x01(\t\x12\x11\n\treference\x18\x14 \x01(\t\x12\x32\n\x05trust\x18\x15 \x01(\x0e\x32#.klever.v1alpha1.ModelVersion.Trust\x12\x38\n\ninspection\x18\x16 \x01(\x0b\x32$.klever.v1alpha1.ModelInspectionSpec\x12\x18\n\x0binput_count\x18\x17 \x01(\x05H\x00\x88\x01\x01\x12\x19\n\x0coutput_count\x18\x18 \x01(\x05H\x01\x88\x01\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"1\n\x04View\x12\x14\n\x10VIEW_UNSPECIFIED\x10\x00\x12\t\n\x05\x42\x41SIC\x10\x01\x12\x08\n\x04\x46ULL\x10\x02\"2\n\x05Trust\x12\x15\n\x11TRUST_UNSPECIFIED\x10\x00\x12\x08\n\x04\x44\x41TA\x10\x01\x12\x08\n\x04\x43ODE\x10\x02\x42\x0e\n\x0c_input_countB\x0f\n\r_output_count\"\xf5\x01\n\tSignature\x12\'\n\x06inputs\x18\x01 \x03(\x0b\x32\x17.klever.v1alpha1.Tensor\x12(\n\x07outputs\x18\x02 \x03(\x0b\x32\x17.klever.v1alpha1.Tensor\x12\x36\n\x06layers\x18\x03 \x03(\x0b\x32&.klever.v1alpha1.Signature.LayersEntry\x12.\n\x07\x64\x65tails\x18\x04 \x01(\x0b\x32\x1d.klever.v1alpha1.ModelDetails\x1a-\n\x0bLayersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\"\xb0\x02\n\x0cModelDetails\x12\x16\n\x0e\x66ormat_version\x18\x01 \x01(\t\x12\x10\n\x08producer\x18\x02 \x01(\t\x12\x17\n\nparameters\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x1c\n\x0fparameter_bytes\x18\x04 \x01(\x03H\x01\x88\x01\x01\x12\x19\n\x0cmemory_bytes\x18\x05 \x01(\x03H\x02\x88\x01\x01\x12\x0f\n\x07\x63lasses\x18\x06 \x03(\t\x12\x36\n\x0elanguage_model\x18\x07 \x01(\x0b\x32\x1e.klever.v1alpha1.LanguageModel\x12\x10\n\x08warnings\x18\x08 \x03(\t\x12\x15\n\rfeature_names\x18\t \x03(\tB\r\n\x0b_parametersB\x12\n\x10_parameter_bytesB\x0f\n\r_memory_bytes\"\x82\x01\n\rLanguageModel\x12\x14\n\x0c\x61rchitecture\x18\x01 \x01(\t\x12\x14\n\x0cquantization\x18\x02 \x01(\t\x12\x1b\n\x0e\x63ontext_length\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x15\n\rchat_template\x18\x04 \x01(\tB\x11\n\x0f_context_length\"\x7f\n\x06Tensor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x05shape\x18\x02 \x01(\x0b\x32\x16.klever.v1alpha1.Shape\x12\x10\n\x08\x64\x61tatype\x18\x03 \x01(\t\x12\r\n\x05\x64type\x18\x04 \x01(\t\x12\x0f\n\x07op_type\x18\x05 \x01(\t\x12\x0e\n\x06values\x18\x06 \x03(\t\"\x15\n\x05Shape\x12\x0c\n\x04\x64ims\x18\x01 \x03(\x03\"B\n\x06Metric\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\x05value\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x0c\n\x04text\x18\x03 \x01(\tB\x08\n\x06_value\"-\n\x0eHyperParameter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"1\n\tGitSource\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\t\"\xb5\x01\n\x18ListModelVersionsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x10\n\x08order_by\x18\x05 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x06 \x01(\t\x12\x30\n\x04view\x18\x07 \x01(\x0e\x32\".klever.v1alpha1.ModelVersion.View\"b\n\x19ListModelVersionsResponse\x12,\n\x05items\x18\x01 \x03(\x0b\x32\x1d.klever.v1alpha1.ModelVersion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"I\n\x16GetModelVersionRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\"\x86\x01\n\x16TagModelVersionRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0b\n\x03tag\x18\x04 \x01(\t\x12\x17\n\x0f\x65xpected_digest\x18\x05 \x01(\t\x12\x15\n\rvalidate_only\x18\x06 \x01(\x08\"r\n\x19\x44\x65leteModelVersionRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\r\n\x05\x66orce\x18\x04 \x01(\x08\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\x32\x81\x0f\n\x0cModelService\x12y\n\rCreateProject\x12%.klever.v1alpha1.CreateProjectRequest\x1a\x18.klever.v1alpha1.Project\"\'\x82\xd3\xe4\x93\x02!\"\x16/api/v1alpha1/projects:\x07project\x12{\n\x0cListProjects\x12$.klever.v1alpha1.ListProjectsRequest\x1a%.klever.v1alpha1.ListProjectsResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/api/v1alpha1/projects\x12q\n\nGetProject\x12\".klever.v1alpha1.GetProjectRequest\x1a\x18.klever.v1alpha1.Project\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/api/v1alpha1/projects/{name}\x12\x80\x01\n\rUpdateProject\x12%.klever.v1alpha1.UpdateProjectRequest\x1a\x18.klever.v1alpha1.Project\".\x82\xd3\xe4\x93\x02(2\x1d/api/v1alpha1/projects/{name}:\x07project\x12w\n\rDeleteProject\x12%.klever.v1alpha1.DeleteProjectRequest\x1a\x18.klever.v1alpha1.Project\"%\x82\xd3\xe4\x93\x02\x1f*\x1d/api/v1alpha1/projects/{name}\x12\x9e\x01\n\nListModels\x12\".klever.v1alpha1.ListModelsRequest\x1a#.klever.v1alpha1.ListModelsResponse\"G\x82\xd3\xe4\x93\x02\x41\x12\'/api/v1alpha1/projects/{project}/modelsZ\x16\x12\x14/api/v1alpha1/models\x12}\n\x08GetModel\x12 .klever.v1alpha1.GetModelRequest\x1a\x16.klever.v1alpha1.Model\"7\x82\xd3\xe4\x93\x02\x31\x12//api/v1alpha1/projects/{project}/models/{model}\x12\x83\x01\n\x0b\x44\x65leteModel\x12#.klever.v1alpha1.DeleteModelRequest\x1a\x16.klever.v1alpha1.Model\"7\x82\xd3\xe4\x93\x02\x31*//api/v1alpha1/projects/{project}/models/{model}\x12\xaf\x01\n\x0bWatchModels\x12#.klever.v1alpha1.WatchModelsRequest\x1a$.klever.v1alpha1.WatchModelsResponse\"S\x82\xd3\xe4\x93\x02M\x12-/api/v1alpha1/projects/{project}/models:watchZ\x1c\x12\x1a/api/v1alpha1/models:watch0\x01\x12\xac\x01\n\x11ListModelVersions\x12).klever.v1alpha1.ListModelVersionsRequest\x1a*.klever.v1alpha1.ListModelVersionsResponse\"@\x82\xd3\xe4\x93\x02:\x12\x38/api/v1alpha1/projects/{project}/models/{model}/versions\x12\xa5\x01\n\x0fGetModelVersion\x12\'.klever.v1alpha1.GetModelVersionRequest\x1a\x1d.klever.v1alpha1.ModelVersion\"J\x82\xd3\xe4\x93\x02\x44\x12\x42/api/v1alpha1/projects/{project}/models/{model}/versions/{version}\x12\xac\x01\n\x0fTagModelVersion\x12\'.klever.v1alpha1.TagModelVersionRequest\x1a\x1d.klever.v1alpha1.ModelVersion\"Q\x82\xd3\xe4\x93\x02K\"F/api/v1alpha1/projects/{project}/models/{model}/versions/{version}:tag:\x01*\x12\xab\x01\n\x12\x44\x65leteModelVersion\x12*.klever.v1alpha1.DeleteModelVersionRequest\x1a\x1d.klever.v1alpha1.ModelVersion\"J\x82\xd3\xe4\x93\x02\x44*B/api/v1alpha1/projects/{project}/models/{model}/versions/{version}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,10 +48,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODELSERVICE'].methods_by_name['GetProject']._serialized_options = b'\202\323\344\223\002\037\022\035/api/v1alpha1/projects/{name}'
   _globals['_MODELSERVICE'].methods_by_name['UpdateProject']._loaded_options = None
   _globals['_MODELSERVICE'].methods_by_name['UpdateProject']._serialized_options = b'\202\323\344\223\002(2\035/api/v1alpha1/projects/{name}:\007project'
+  _globals['_MODELSERVICE'].methods_by_name['DeleteProject']._loaded_options = None
+  _globals['_MODELSERVICE'].methods_by_name['DeleteProject']._serialized_options = b'\202\323\344\223\002\037*\035/api/v1alpha1/projects/{name}'
   _globals['_MODELSERVICE'].methods_by_name['ListModels']._loaded_options = None
   _globals['_MODELSERVICE'].methods_by_name['ListModels']._serialized_options = b'\202\323\344\223\002A\022\'/api/v1alpha1/projects/{project}/modelsZ\026\022\024/api/v1alpha1/models'
   _globals['_MODELSERVICE'].methods_by_name['GetModel']._loaded_options = None
   _globals['_MODELSERVICE'].methods_by_name['GetModel']._serialized_options = b'\202\323\344\223\0021\022//api/v1alpha1/projects/{project}/models/{model}'
+  _globals['_MODELSERVICE'].methods_by_name['DeleteModel']._loaded_options = None
+  _globals['_MODELSERVICE'].methods_by_name['DeleteModel']._serialized_options = b'\202\323\344\223\0021*//api/v1alpha1/projects/{project}/models/{model}'
+  _globals['_MODELSERVICE'].methods_by_name['WatchModels']._loaded_options = None
+  _globals['_MODELSERVICE'].methods_by_name['WatchModels']._serialized_options = b'\202\323\344\223\002M\022-/api/v1alpha1/projects/{project}/models:watchZ\034\022\032/api/v1alpha1/models:watch'
   _globals['_MODELSERVICE'].methods_by_name['ListModelVersions']._loaded_options = None
   _globals['_MODELSERVICE'].methods_by_name['ListModelVersions']._serialized_options = b'\202\323\344\223\002:\0228/api/v1alpha1/projects/{project}/models/{model}/versions'
   _globals['_MODELSERVICE'].methods_by_name['GetModelVersion']._loaded_options = None
@@ -60,54 +66,70 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODELSERVICE'].methods_by_name['TagModelVersion']._serialized_options = b'\202\323\344\223\002K\"F/api/v1alpha1/projects/{project}/models/{model}/versions/{version}:tag:\001*'
   _globals['_MODELSERVICE'].methods_by_name['DeleteModelVersion']._loaded_options = None
   _globals['_MODELSERVICE'].methods_by_name['DeleteModelVersion']._serialized_options = b'\202\323\344\223\002D*B/api/v1alpha1/projects/{project}/models/{model}/versions/{version}'
-  _globals['_PROJECT']._serialized_start=216
-  _globals['_PROJECT']._serialized_end=329
-  _globals['_CREATEPROJECTREQUEST']._serialized_start=331
-  _globals['_CREATEPROJECTREQUEST']._serialized_end=396
-  _globals['_LISTPROJECTSREQUEST']._serialized_start=398
-  _globals['_LISTPROJECTSREQUEST']._serialized_end=492
-  _globals['_LISTPROJECTSRESPONSE']._serialized_start=494
-  _globals['_LISTPROJECTSRESPONSE']._serialized_end=582
-  _globals['_GETPROJECTREQUEST']._serialized_start=584
-  _globals['_GETPROJECTREQUEST']._serialized_end=617
-  _globals['_UPDATEPROJECTREQUEST']._serialized_start=620
-  _globals['_UPDATEPROJECTREQUEST']._serialized_end=748
-  _globals['_MODEL']._serialized_start=750
-  _globals['_MODEL']._serialized_end=858
-  _globals['_LISTMODELSREQUEST']._serialized_start=860
-  _globals['_LISTMODELSREQUEST']._serialized_end=983
-  _globals['_LISTMODELSRESPONSE']._serialized_start=985
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1069
-  _globals['_GETMODELREQUEST']._serialized_start=1071
-  _globals['_GETMODELREQUEST']._serialized_end=1120
-  _globals['_MODELVERSION']._serialized_start=1123
-  _globals['_MODELVERSION']._serialized_end=1911
-  _globals['_MODELVERSION_LABELSENTRY']._serialized_start=1833
-  _globals['_MODELVERSION_LABELSENTRY']._serialized_end=1878
-  _globals['_SIGNATURE']._serialized_start=1914
-  _globals['_SIGNATURE']._serialized_end=2159
-  _globals['_SIGNATURE_LAYERSENTRY']._serialized_start=2114
-  _globals['_SIGNATURE_LAYERSENTRY']._serialized_end=2159
-  _globals['_MODELDETAILS']._serialized_start=2162
-  _globals['_MODELDETAILS']._serialized_end=2466
-  _globals['_LANGUAGEMODEL']._serialized_start=2469
-  _globals['_LANGUAGEMODEL']._serialized_end=2599
-  _globals['_TENSOR']._serialized_start=2601
-  _globals['_TENSOR']._serialized_end=2703
-  _globals['_NAMEDVALUE']._serialized_start=2705
-  _globals['_NAMEDVALUE']._serialized_end=2746
-  _globals['_GITSOURCE']._serialized_start=2748
-  _globals['_GITSOURCE']._serialized_end=2797
-  _globals['_LISTMODELVERSIONSREQUEST']._serialized_start=2800
-  _globals['_LISTMODELVERSIONSREQUEST']._serialized_end=2945
-  _globals['_LISTMODELVERSIONSRESPONSE']._serialized_start=2947
-  _globals['_LISTMODELVERSIONSRESPONSE']._serialized_end=3045
-  _globals['_GETMODELVERSIONREQUEST']._serialized_start=3047
-  _globals['_GETMODELVERSIONREQUEST']._serialized_end=3120
-  _globals['_TAGMODELVERSIONREQUEST']._serialized_start=3122
-  _globals['_TAGMODELVERSIONREQUEST']._serialized_end=3233
-  _globals['_DELETEMODELVERSIONREQUEST']._serialized_start=3235
-  _globals['_DELETEMODELVERSIONREQUEST']._serialized_end=3326
-  _globals['_MODELSERVICE']._serialized_start=3329
-  _globals['_MODELSERVICE']._serialized_end=4810
+  _globals['_PROJECT']._serialized_start=217
+  _globals['_PROJECT']._serialized_end=330
+  _globals['_CREATEPROJECTREQUEST']._serialized_start=332
+  _globals['_CREATEPROJECTREQUEST']._serialized_end=440
+  _globals['_LISTPROJECTSREQUEST']._serialized_start=442
+  _globals['_LISTPROJECTSREQUEST']._serialized_end=536
+  _globals['_LISTPROJECTSRESPONSE']._serialized_start=538
+  _globals['_LISTPROJECTSRESPONSE']._serialized_end=626
+  _globals['_GETPROJECTREQUEST']._serialized_start=628
+  _globals['_GETPROJECTREQUEST']._serialized_end=661
+  _globals['_UPDATEPROJECTREQUEST']._serialized_start=664
+  _globals['_UPDATEPROJECTREQUEST']._serialized_end=815
+  _globals['_DELETEPROJECTREQUEST']._serialized_start=817
+  _globals['_DELETEPROJECTREQUEST']._serialized_end=876
+  _globals['_MODEL']._serialized_start=878
+  _globals['_MODEL']._serialized_end=986
+  _globals['_LISTMODELSREQUEST']._serialized_start=989
+  _globals['_LISTMODELSREQUEST']._serialized_end=1148
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1150
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1234
+  _globals['_GETMODELREQUEST']._serialized_start=1236
+  _globals['_GETMODELREQUEST']._serialized_end=1285
+  _globals['_DELETEMODELREQUEST']._serialized_start=1287
+  _globals['_DELETEMODELREQUEST']._serialized_end=1377
+  _globals['_WATCHMODELSREQUEST']._serialized_start=1379
+  _globals['_WATCHMODELSREQUEST']._serialized_end=1482
+  _globals['_WATCHMODELSRESPONSE']._serialized_start=1484
+  _globals['_WATCHMODELSRESPONSE']._serialized_end=1593
+  _globals['_MODELVERSION']._serialized_start=1596
+  _globals['_MODELVERSION']._serialized_end=2524
+  _globals['_MODELVERSION_LABELSENTRY']._serialized_start=2343
+  _globals['_MODELVERSION_LABELSENTRY']._serialized_end=2388
+  _globals['_MODELVERSION_VIEW']._serialized_start=2390
+  _globals['_MODELVERSION_VIEW']._serialized_end=2439
+  _globals['_MODELVERSION_TRUST']._serialized_start=2441
+  _globals['_MODELVERSION_TRUST']._serialized_end=2491
+  _globals['_SIGNATURE']._serialized_start=2527
+  _globals['_SIGNATURE']._serialized_end=2772
+  _globals['_SIGNATURE_LAYERSENTRY']._serialized_start=2727
+  _globals['_SIGNATURE_LAYERSENTRY']._serialized_end=2772
+  _globals['_MODELDETAILS']._serialized_start=2775
+  _globals['_MODELDETAILS']._serialized_end=3079
+  _globals['_LANGUAGEMODEL']._serialized_start=3082
+  _globals['_LANGUAGEMODEL']._serialized_end=3212
+  _globals['_TENSOR']._serialized_start=3214
+  _globals['_TENSOR']._serialized_end=3341
+  _globals['_SHAPE']._serialized_start=3343
+  _globals['_SHAPE']._serialized_end=3364
+  _globals['_METRIC']._serialized_start=3366
+  _globals['_METRIC']._serialized_end=3432
+  _globals['_HYPERPARAMETER']._serialized_start=3434
+  _globals['_HYPERPARAMETER']._serialized_end=3479
+  _globals['_GITSOURCE']._serialized_start=3481
+  _globals['_GITSOURCE']._serialized_end=3530
+  _globals['_LISTMODELVERSIONSREQUEST']._serialized_start=3533
+  _globals['_LISTMODELVERSIONSREQUEST']._serialized_end=3714
+  _globals['_LISTMODELVERSIONSRESPONSE']._serialized_start=3716
+  _globals['_LISTMODELVERSIONSRESPONSE']._serialized_end=3814
+  _globals['_GETMODELVERSIONREQUEST']._serialized_start=3816
+  _globals['_GETMODELVERSIONREQUEST']._serialized_end=3889
+  _globals['_TAGMODELVERSIONREQUEST']._serialized_start=3892
+  _globals['_TAGMODELVERSIONREQUEST']._serialized_end=4026
+  _globals['_DELETEMODELVERSIONREQUEST']._serialized_start=4028
+  _globals['_DELETEMODELVERSIONREQUEST']._serialized_end=4142
+  _globals['_MODELSERVICE']._serialized_start=4145
+  _globals['_MODELSERVICE']._serialized_end=6066
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,8 @@ from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from klever.v1alpha1 import common_pb2 as _common_pb2
 from klever.v1alpha1 import inspection_pb2 as _inspection_pb2
 import builtins as _builtins
 import sys
@@ -66,6 +68,14 @@ class CreateProjectRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PROJECT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Makes a retry safe: a create with the id of an earlier one returns the object that the earlier one made. At most 128
+    characters.
+    """
+    validate_only: _builtins.bool
+    """Check the request and return what it would lead to, and change nothing."""
     @_builtins.property
     def project(self) -> Global___Project:
         """The project. Its name and allow_code are read."""
@@ -74,10 +84,12 @@ class CreateProjectRequest(_message.Message):
         self,
         *,
         project: Global___Project | None = ...,
+        request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["project", b"project"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["project", b"project"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["project", b"project", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -98,9 +110,9 @@ class ListProjectsRequest(_message.Message):
     page_token: _builtins.str
     """From the previous page's next_page_token; empty for the first page."""
     filter: _builtins.str
-    """Substring of the name."""
+    """Which projects, e.g. `team` (part of the name) or `allow_code = true`. The grammar is that of google.aip.dev/160."""
     order_by: _builtins.str
-    """`name` (default)."""
+    """Fields with `desc` where the order is descending, e.g. `create_time desc`. By default `name`."""
     def __init__(
         self,
         *,
@@ -176,8 +188,11 @@ class UpdateProjectRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     PROJECT_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the project. Required."""
+    validate_only: _builtins.bool
+    """Check the request and return what it would lead to, and change nothing."""
     @_builtins.property
     def project(self) -> Global___Project:
         """The project with its new fields."""
@@ -192,14 +207,41 @@ class UpdateProjectRequest(_message.Message):
         name: _builtins.str = ...,
         project: Global___Project | None = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["project", b"project", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "project", b"project", "update_mask", b"update_mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "project", b"project", "update_mask", b"update_mask", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UpdateProjectRequest: _TypeAlias = UpdateProjectRequest  # noqa: Y015
+
+@_typing.final
+class DeleteProjectRequest(_message.Message):
+    """Request of DeleteProject."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the project. Required."""
+    validate_only: _builtins.bool
+    """Check the request and return what it would lead to, and change nothing."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteProjectRequest: _TypeAlias = DeleteProjectRequest  # noqa: Y015
 
 @_typing.final
 class Model(_message.Message):
@@ -256,13 +298,11 @@ class ListModelsRequest(_message.Message):
     page_token: _builtins.str
     """From the previous page's next_page_token; empty for the first page."""
     filter: _builtins.str
-    """Substring of the name."""
+    """Which models, e.g. `digits` (part of the name) or `latest.format = ONNX`. The grammar is that of google.aip.dev/160."""
     order_by: _builtins.str
-    """`name` (default)."""
-    view: _builtins.str
-    """How much each `latest` shows: `basic` (default) or `full`. `basic` leaves out signature, metrics and
-    hyper_parameters.
-    """
+    """`name` (default) or `name desc`."""
+    view: Global___ModelVersion.View.ValueType
+    """How much each `latest` shows; BASIC by default."""
     def __init__(
         self,
         *,
@@ -271,7 +311,7 @@ class ListModelsRequest(_message.Message):
         page_token: _builtins.str = ...,
         filter: _builtins.str = ...,
         order_by: _builtins.str = ...,
-        view: _builtins.str = ...,
+        view: Global___ModelVersion.View.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -336,10 +376,148 @@ class GetModelRequest(_message.Message):
 Global___GetModelRequest: _TypeAlias = GetModelRequest  # noqa: Y015
 
 @_typing.final
+class DeleteModelRequest(_message.Message):
+    """Request of DeleteModel."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    project: _builtins.str
+    """Name of the project. Required."""
+    model: _builtins.str
+    """Repository below the project, e.g. `digits` or `vision/resnet`. Required."""
+    force: _builtins.bool
+    """Delete versions that Servings use, too."""
+    validate_only: _builtins.bool
+    """Check the request and return what it would lead to, and change nothing."""
+    def __init__(
+        self,
+        *,
+        project: _builtins.str = ...,
+        model: _builtins.str = ...,
+        force: _builtins.bool = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["force", b"force", "model", b"model", "project", b"project", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteModelRequest: _TypeAlias = DeleteModelRequest  # noqa: Y015
+
+@_typing.final
+class WatchModelsRequest(_message.Message):
+    """Request of WatchModels."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
+    project: _builtins.str
+    """All projects where it is empty or `-`."""
+    filter: _builtins.str
+    """Which models, as in a list."""
+    view: Global___ModelVersion.View.ValueType
+    """How much each `latest` shows; BASIC by default."""
+    def __init__(
+        self,
+        *,
+        project: _builtins.str = ...,
+        filter: _builtins.str = ...,
+        view: Global___ModelVersion.View.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "project", b"project", "view", b"view"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchModelsRequest: _TypeAlias = WatchModelsRequest  # noqa: Y015
+
+@_typing.final
+class WatchModelsResponse(_message.Message):
+    """Event of WatchModels."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TYPE_FIELD_NUMBER: _builtins.int
+    OBJECT_FIELD_NUMBER: _builtins.int
+    type: _common_pb2.WatchEvent.Type.ValueType
+    """ADDED, MODIFIED or DELETED. A BOOKMARK follows the models that existed when the watch began."""
+    @_builtins.property
+    def object(self) -> Global___Model:
+        """The model after the change (DELETED: before it). Absent in a BOOKMARK."""
+
+    def __init__(
+        self,
+        *,
+        type: _common_pb2.WatchEvent.Type.ValueType = ...,
+        object: Global___Model | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["object", b"object"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["object", b"object", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchModelsResponse: _TypeAlias = WatchModelsResponse  # noqa: Y015
+
+@_typing.final
 class ModelVersion(_message.Message):
     """One tag of a model, with the metadata of the artifact that it names."""
 
     DESCRIPTOR: _descriptor.Descriptor
+
+    class _View:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ModelVersion._View.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        VIEW_UNSPECIFIED: ModelVersion._View.ValueType  # 0
+        """BASIC."""
+        BASIC: ModelVersion._View.ValueType  # 1
+        """Without signature, metrics and hyper_parameters."""
+        FULL: ModelVersion._View.ValueType  # 2
+        """Everything."""
+
+    class View(_View, metaclass=_ViewEnumTypeWrapper):
+        """How much of a version is shown."""
+
+    VIEW_UNSPECIFIED: ModelVersion.View.ValueType  # 0
+    """BASIC."""
+    BASIC: ModelVersion.View.ValueType  # 1
+    """Without signature, metrics and hyper_parameters."""
+    FULL: ModelVersion.View.ValueType  # 2
+    """Everything."""
+
+    class _Trust:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _TrustEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ModelVersion._Trust.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        TRUST_UNSPECIFIED: ModelVersion._Trust.ValueType  # 0
+        """The platform has not inspected the content yet."""
+        DATA: ModelVersion._Trust.ValueType  # 1
+        """It reads data."""
+        CODE: ModelVersion._Trust.ValueType  # 2
+        """It runs code that the model brings."""
+
+    class Trust(_Trust, metaclass=_TrustEnumTypeWrapper):
+        """What loading a model can do."""
+
+    TRUST_UNSPECIFIED: ModelVersion.Trust.ValueType  # 0
+    """The platform has not inspected the content yet."""
+    DATA: ModelVersion.Trust.ValueType  # 1
+    """It reads data."""
+    CODE: ModelVersion.Trust.ValueType  # 2
+    """It runs code that the model brings."""
 
     @_typing.final
     class LabelsEntry(_message.Message):
@@ -409,8 +587,8 @@ class ModelVersion(_message.Message):
     """How the artifact is written: `ormb`."""
     reference: _builtins.str
     """The reference that pulls exactly this version, without a host."""
-    trust: _builtins.str
-    """What loading it can do: `data` or `code`. Empty until the platform has inspected the content."""
+    trust: Global___ModelVersion.Trust.ValueType
+    """What loading it can do."""
     input_count: _builtins.int
     """Number of inputs in the signature. Absent without a signature."""
     output_count: _builtins.int
@@ -432,11 +610,11 @@ class ModelVersion(_message.Message):
         """Absent until a job has read it, or the author has written it."""
 
     @_builtins.property
-    def metrics(self) -> _containers.RepeatedCompositeFieldContainer[Global___NamedValue]:
+    def metrics(self) -> _containers.RepeatedCompositeFieldContainer[Global___Metric]:
         """Measured quality, e.g. accuracy."""
 
     @_builtins.property
-    def hyper_parameters(self) -> _containers.RepeatedCompositeFieldContainer[Global___NamedValue]:
+    def hyper_parameters(self) -> _containers.RepeatedCompositeFieldContainer[Global___HyperParameter]:
         """What it was trained with."""
 
     @_builtins.property
@@ -468,13 +646,13 @@ class ModelVersion(_message.Message):
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
         signature: Global___Signature | None = ...,
-        metrics: _abc.Iterable[Global___NamedValue] | None = ...,
-        hyper_parameters: _abc.Iterable[Global___NamedValue] | None = ...,
+        metrics: _abc.Iterable[Global___Metric] | None = ...,
+        hyper_parameters: _abc.Iterable[Global___HyperParameter] | None = ...,
         training: Global___GitSource | None = ...,
         dataset: Global___GitSource | None = ...,
         dialect: _builtins.str = ...,
         reference: _builtins.str = ...,
-        trust: _builtins.str = ...,
+        trust: Global___ModelVersion.Trust.ValueType = ...,
         inspection: _inspection_pb2.ModelInspectionSpec | None = ...,
         input_count: _builtins.int | None = ...,
         output_count: _builtins.int | None = ...,
@@ -672,22 +850,22 @@ class Tensor(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
-    SIZE_FIELD_NUMBER: _builtins.int
-    HAS_SIZE_FIELD_NUMBER: _builtins.int
+    SHAPE_FIELD_NUMBER: _builtins.int
+    DATATYPE_FIELD_NUMBER: _builtins.int
     DTYPE_FIELD_NUMBER: _builtins.int
     OP_TYPE_FIELD_NUMBER: _builtins.int
     VALUES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """As the model calls it."""
-    has_size: _builtins.bool
-    """False where the rank is unknown."""
+    datatype: _builtins.str
+    """The type of the elements in the Open Inference Protocol, e.g. `FP32`; empty if that has none."""
     dtype: _builtins.str
-    """E.g. `float32`."""
+    """The type of the elements as NumPy calls it, e.g. `float32`."""
     op_type: _builtins.str
     """PMML: continuous, categorical, ordinal."""
     @_builtins.property
-    def size(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Shape; -1 for a dimension that is not fixed. See has_size."""
+    def shape(self) -> Global___Shape:
+        """Absent where the rank is unknown."""
 
     @_builtins.property
     def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -697,32 +875,88 @@ class Tensor(_message.Message):
         self,
         *,
         name: _builtins.str = ...,
-        size: _abc.Iterable[_builtins.int] | None = ...,
-        has_size: _builtins.bool = ...,
+        shape: Global___Shape | None = ...,
+        datatype: _builtins.str = ...,
         dtype: _builtins.str = ...,
         op_type: _builtins.str = ...,
         values: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["shape", b"shape"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dtype", b"dtype", "has_size", b"has_size", "name", b"name", "op_type", b"op_type", "size", b"size", "values", b"values"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["datatype", b"datatype", "dtype", b"dtype", "name", b"name", "op_type", b"op_type", "shape", b"shape", "values", b"values"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Tensor: _TypeAlias = Tensor  # noqa: Y015
 
 @_typing.final
-class NamedValue(_message.Message):
-    """A name with a value, both as the author wrote them."""
+class Shape(_message.Message):
+    """The dimensions of a tensor."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def dims(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """-1 for a dimension that is not fixed. Empty for a scalar."""
+
+    def __init__(
+        self,
+        *,
+        dims: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dims", b"dims"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Shape: _TypeAlias = Shape  # noqa: Y015
+
+@_typing.final
+class Metric(_message.Message):
+    """A measured quality."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """E.g. `accuracy`."""
+    value: _builtins.float
+    """The number. Absent if the author wrote a text that is not a number."""
+    text: _builtins.str
+    """As the author wrote it, e.g. `0.970`."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        value: _builtins.float | None = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "name", b"name", "text", b"text", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__value: _TypeAlias = _typing.Literal["value"]  # noqa: Y015
+    _WhichOneofArgType__value: _TypeAlias = _typing.Literal["_value", b"_value"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__value) -> _WhichOneofReturnType__value | None: ...
+
+Global___Metric: _TypeAlias = Metric  # noqa: Y015
+
+@_typing.final
+class HyperParameter(_message.Message):
+    """Something that a model was trained with."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """E.g. `accuracy`."""
+    """E.g. `learning_rate`."""
     value: _builtins.str
-    """Text, as it was written; e.g. `0.97`."""
+    """Text, as the author wrote it; e.g. `0.01`."""
     def __init__(
         self,
         *,
@@ -735,7 +969,7 @@ class NamedValue(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___NamedValue: _TypeAlias = NamedValue  # noqa: Y015
+Global___HyperParameter: _TypeAlias = HyperParameter  # noqa: Y015
 
 @_typing.final
 class GitSource(_message.Message):
@@ -785,15 +1019,15 @@ class ListModelVersionsRequest(_message.Message):
     page_token: _builtins.str
     """From the previous page's next_page_token; empty for the first page."""
     order_by: _builtins.str
-    """`tag` (default), `created` or `created desc`. By time, a model may have as many versions as the server's limit
-    `versions_by_time` says: it reads them all.
+    """`tag` (default) or `create_time`, each also with `desc`. By time, a model may have as many versions as the server's
+    limit `versions_by_time` says: it reads them all.
     """
     filter: _builtins.str
-    """Substring of the tag."""
-    view: _builtins.str
-    """How much each version shows: `basic` (default) or `full`. `basic` leaves out signature, metrics and
-    hyper_parameters.
+    """Which versions, e.g. `v1` (part of the tag) or `format = ONNX AND metrics.name:accuracy`. The grammar is that of
+    google.aip.dev/160.
     """
+    view: Global___ModelVersion.View.ValueType
+    """How much each version shows; BASIC by default."""
     def __init__(
         self,
         *,
@@ -803,7 +1037,7 @@ class ListModelVersionsRequest(_message.Message):
         page_token: _builtins.str = ...,
         order_by: _builtins.str = ...,
         filter: _builtins.str = ...,
-        view: _builtins.str = ...,
+        view: Global___ModelVersion.View.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -882,6 +1116,7 @@ class TagModelVersionRequest(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     TAG_FIELD_NUMBER: _builtins.int
     EXPECTED_DIGEST_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     project: _builtins.str
     """Name of the project. Required."""
     model: _builtins.str
@@ -892,6 +1127,8 @@ class TagModelVersionRequest(_message.Message):
     """The new tag. Required."""
     expected_digest: _builtins.str
     """Where given, the digest that the new tag must name now (compare and swap)."""
+    validate_only: _builtins.bool
+    """Check the request and return what it would lead to, and change nothing."""
     def __init__(
         self,
         *,
@@ -900,10 +1137,11 @@ class TagModelVersionRequest(_message.Message):
         version: _builtins.str = ...,
         tag: _builtins.str = ...,
         expected_digest: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_digest", b"expected_digest", "model", b"model", "project", b"project", "tag", b"tag", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_digest", b"expected_digest", "model", b"model", "project", b"project", "tag", b"tag", "validate_only", b"validate_only", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -919,6 +1157,7 @@ class DeleteModelVersionRequest(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     FORCE_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     project: _builtins.str
     """Name of the project. Required."""
     model: _builtins.str
@@ -927,6 +1166,8 @@ class DeleteModelVersionRequest(_message.Message):
     """Tag, or digest (`sha256:…`), which goes with all its tags. Required."""
     force: _builtins.bool
     """Delete it although a Serving uses it. Without this, that is FAILED_PRECONDITION with the reason VERSION_IN_USE."""
+    validate_only: _builtins.bool
+    """Check the request and return what it would lead to, and change nothing."""
     def __init__(
         self,
         *,
@@ -934,10 +1175,11 @@ class DeleteModelVersionRequest(_message.Message):
         model: _builtins.str = ...,
         version: _builtins.str = ...,
         force: _builtins.bool = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["force", b"force", "model", b"model", "project", b"project", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["force", b"force", "model", b"model", "project", b"project", "validate_only", b"validate_only", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

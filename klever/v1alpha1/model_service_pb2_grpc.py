@@ -3,7 +3,6 @@
 import grpc
 import warnings
 
-from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from klever.v1alpha1 import model_service_pb2 as klever_dot_v1alpha1_dot_model__service__pb2
 
 GRPC_GENERATED_VERSION = '1.76.0'
@@ -57,6 +56,11 @@ class ModelServiceStub(object):
                 request_serializer=klever_dot_v1alpha1_dot_model__service__pb2.UpdateProjectRequest.SerializeToString,
                 response_deserializer=klever_dot_v1alpha1_dot_model__service__pb2.Project.FromString,
                 _registered_method=True)
+        self.DeleteProject = channel.unary_unary(
+                '/klever.v1alpha1.ModelService/DeleteProject',
+                request_serializer=klever_dot_v1alpha1_dot_model__service__pb2.DeleteProjectRequest.SerializeToString,
+                response_deserializer=klever_dot_v1alpha1_dot_model__service__pb2.Project.FromString,
+                _registered_method=True)
         self.ListModels = channel.unary_unary(
                 '/klever.v1alpha1.ModelService/ListModels',
                 request_serializer=klever_dot_v1alpha1_dot_model__service__pb2.ListModelsRequest.SerializeToString,
@@ -66,6 +70,16 @@ class ModelServiceStub(object):
                 '/klever.v1alpha1.ModelService/GetModel',
                 request_serializer=klever_dot_v1alpha1_dot_model__service__pb2.GetModelRequest.SerializeToString,
                 response_deserializer=klever_dot_v1alpha1_dot_model__service__pb2.Model.FromString,
+                _registered_method=True)
+        self.DeleteModel = channel.unary_unary(
+                '/klever.v1alpha1.ModelService/DeleteModel',
+                request_serializer=klever_dot_v1alpha1_dot_model__service__pb2.DeleteModelRequest.SerializeToString,
+                response_deserializer=klever_dot_v1alpha1_dot_model__service__pb2.Model.FromString,
+                _registered_method=True)
+        self.WatchModels = channel.unary_stream(
+                '/klever.v1alpha1.ModelService/WatchModels',
+                request_serializer=klever_dot_v1alpha1_dot_model__service__pb2.WatchModelsRequest.SerializeToString,
+                response_deserializer=klever_dot_v1alpha1_dot_model__service__pb2.WatchModelsResponse.FromString,
                 _registered_method=True)
         self.ListModelVersions = channel.unary_unary(
                 '/klever.v1alpha1.ModelService/ListModelVersions',
@@ -85,7 +99,7 @@ class ModelServiceStub(object):
         self.DeleteModelVersion = channel.unary_unary(
                 '/klever.v1alpha1.ModelService/DeleteModelVersion',
                 request_serializer=klever_dot_v1alpha1_dot_model__service__pb2.DeleteModelVersionRequest.SerializeToString,
-                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                response_deserializer=klever_dot_v1alpha1_dot_model__service__pb2.ModelVersion.FromString,
                 _registered_method=True)
 
 
@@ -122,6 +136,14 @@ class ModelServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteProject(self, request, context):
+        """Deletes a project without models, ModelJobs and Servings, and returns it as it was last. FAILED_PRECONDITION if it has
+        any, and for the project default.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListModels(self, request, context):
         """Lists the models of a project, or of all, in pages. A page is shorter than asked for where metadata is large.
         """
@@ -131,6 +153,21 @@ class ModelServiceServicer(object):
 
     def GetModel(self, request, context):
         """Returns one model with its latest version. NOT_FOUND if it has no version.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteModel(self, request, context):
+        """Deletes a model with all its versions, and returns it as it was last. FAILED_PRECONDITION with the Servings that use a
+        version, unless force is set.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchModels(self, request, context):
+        """Streams the models that match, as they are and as they change.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -188,6 +225,11 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     request_deserializer=klever_dot_v1alpha1_dot_model__service__pb2.UpdateProjectRequest.FromString,
                     response_serializer=klever_dot_v1alpha1_dot_model__service__pb2.Project.SerializeToString,
             ),
+            'DeleteProject': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteProject,
+                    request_deserializer=klever_dot_v1alpha1_dot_model__service__pb2.DeleteProjectRequest.FromString,
+                    response_serializer=klever_dot_v1alpha1_dot_model__service__pb2.Project.SerializeToString,
+            ),
             'ListModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModels,
                     request_deserializer=klever_dot_v1alpha1_dot_model__service__pb2.ListModelsRequest.FromString,
@@ -197,6 +239,16 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.GetModel,
                     request_deserializer=klever_dot_v1alpha1_dot_model__service__pb2.GetModelRequest.FromString,
                     response_serializer=klever_dot_v1alpha1_dot_model__service__pb2.Model.SerializeToString,
+            ),
+            'DeleteModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteModel,
+                    request_deserializer=klever_dot_v1alpha1_dot_model__service__pb2.DeleteModelRequest.FromString,
+                    response_serializer=klever_dot_v1alpha1_dot_model__service__pb2.Model.SerializeToString,
+            ),
+            'WatchModels': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchModels,
+                    request_deserializer=klever_dot_v1alpha1_dot_model__service__pb2.WatchModelsRequest.FromString,
+                    response_serializer=klever_dot_v1alpha1_dot_model__service__pb2.WatchModelsResponse.SerializeToString,
             ),
             'ListModelVersions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModelVersions,
@@ -216,7 +268,7 @@ def add_ModelServiceServicer_to_server(servicer, server):
             'DeleteModelVersion': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteModelVersion,
                     request_deserializer=klever_dot_v1alpha1_dot_model__service__pb2.DeleteModelVersionRequest.FromString,
-                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+                    response_serializer=klever_dot_v1alpha1_dot_model__service__pb2.ModelVersion.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -340,6 +392,33 @@ class ModelService(object):
             _registered_method=True)
 
     @staticmethod
+    def DeleteProject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/klever.v1alpha1.ModelService/DeleteProject',
+            klever_dot_v1alpha1_dot_model__service__pb2.DeleteProjectRequest.SerializeToString,
+            klever_dot_v1alpha1_dot_model__service__pb2.Project.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListModels(request,
             target,
             options=(),
@@ -383,6 +462,60 @@ class ModelService(object):
             '/klever.v1alpha1.ModelService/GetModel',
             klever_dot_v1alpha1_dot_model__service__pb2.GetModelRequest.SerializeToString,
             klever_dot_v1alpha1_dot_model__service__pb2.Model.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/klever.v1alpha1.ModelService/DeleteModel',
+            klever_dot_v1alpha1_dot_model__service__pb2.DeleteModelRequest.SerializeToString,
+            klever_dot_v1alpha1_dot_model__service__pb2.Model.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchModels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/klever.v1alpha1.ModelService/WatchModels',
+            klever_dot_v1alpha1_dot_model__service__pb2.WatchModelsRequest.SerializeToString,
+            klever_dot_v1alpha1_dot_model__service__pb2.WatchModelsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -490,7 +623,7 @@ class ModelService(object):
             target,
             '/klever.v1alpha1.ModelService/DeleteModelVersion',
             klever_dot_v1alpha1_dot_model__service__pb2.DeleteModelVersionRequest.SerializeToString,
-            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            klever_dot_v1alpha1_dot_model__service__pb2.ModelVersion.FromString,
             options,
             channel_credentials,
             insecure,

@@ -4,7 +4,6 @@ isort:skip_file
 """
 
 from collections import abc as _abc
-from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
 from klever.v1alpha1 import model_service_pb2 as _model_service_pb2
 import abc as _abc_1
@@ -44,17 +43,27 @@ class ModelServiceStub:
     """Returns one project. NOT_FOUND if there is none."""
     UpdateProject: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.UpdateProjectRequest, _model_service_pb2.Project]
     """Changes a project. NOT_FOUND if there is none."""
+    DeleteProject: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.DeleteProjectRequest, _model_service_pb2.Project]
+    """Deletes a project without models, ModelJobs and Servings, and returns it as it was last. FAILED_PRECONDITION if it has
+    any, and for the project default.
+    """
     ListModels: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ListModelsRequest, _model_service_pb2.ListModelsResponse]
     """Lists the models of a project, or of all, in pages. A page is shorter than asked for where metadata is large."""
     GetModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.GetModelRequest, _model_service_pb2.Model]
     """Returns one model with its latest version. NOT_FOUND if it has no version."""
+    DeleteModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.DeleteModelRequest, _model_service_pb2.Model]
+    """Deletes a model with all its versions, and returns it as it was last. FAILED_PRECONDITION with the Servings that use a
+    version, unless force is set.
+    """
+    WatchModels: _grpc.UnaryStreamMultiCallable[_model_service_pb2.WatchModelsRequest, _model_service_pb2.WatchModelsResponse]
+    """Streams the models that match, as they are and as they change."""
     ListModelVersions: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ListModelVersionsRequest, _model_service_pb2.ListModelVersionsResponse]
     """Lists the versions of a model in pages. A page is shorter than asked for where metadata is large."""
     GetModelVersion: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.GetModelVersionRequest, _model_service_pb2.ModelVersion]
     """Returns one version by tag or digest. NOT_FOUND if there is none."""
     TagModelVersion: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.TagModelVersionRequest, _model_service_pb2.ModelVersion]
     """Gives a version another tag. ABORTED if expected_digest is given and the new tag names another version."""
-    DeleteModelVersion: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.DeleteModelVersionRequest, _empty_pb2.Empty]
+    DeleteModelVersion: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.DeleteModelVersionRequest, _model_service_pb2.ModelVersion]
     """Removes a tag, or by a digest the version with all its tags. What a tag named stays, by its digest: Servings pin
     digests.
     """
@@ -74,17 +83,27 @@ class ModelServiceAsyncStub(ModelServiceStub):
     """Returns one project. NOT_FOUND if there is none."""
     UpdateProject: _aio.UnaryUnaryMultiCallable[_model_service_pb2.UpdateProjectRequest, _model_service_pb2.Project]  # type: ignore[assignment]
     """Changes a project. NOT_FOUND if there is none."""
+    DeleteProject: _aio.UnaryUnaryMultiCallable[_model_service_pb2.DeleteProjectRequest, _model_service_pb2.Project]  # type: ignore[assignment]
+    """Deletes a project without models, ModelJobs and Servings, and returns it as it was last. FAILED_PRECONDITION if it has
+    any, and for the project default.
+    """
     ListModels: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ListModelsRequest, _model_service_pb2.ListModelsResponse]  # type: ignore[assignment]
     """Lists the models of a project, or of all, in pages. A page is shorter than asked for where metadata is large."""
     GetModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.GetModelRequest, _model_service_pb2.Model]  # type: ignore[assignment]
     """Returns one model with its latest version. NOT_FOUND if it has no version."""
+    DeleteModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.DeleteModelRequest, _model_service_pb2.Model]  # type: ignore[assignment]
+    """Deletes a model with all its versions, and returns it as it was last. FAILED_PRECONDITION with the Servings that use a
+    version, unless force is set.
+    """
+    WatchModels: _aio.UnaryStreamMultiCallable[_model_service_pb2.WatchModelsRequest, _model_service_pb2.WatchModelsResponse]  # type: ignore[assignment]
+    """Streams the models that match, as they are and as they change."""
     ListModelVersions: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ListModelVersionsRequest, _model_service_pb2.ListModelVersionsResponse]  # type: ignore[assignment]
     """Lists the versions of a model in pages. A page is shorter than asked for where metadata is large."""
     GetModelVersion: _aio.UnaryUnaryMultiCallable[_model_service_pb2.GetModelVersionRequest, _model_service_pb2.ModelVersion]  # type: ignore[assignment]
     """Returns one version by tag or digest. NOT_FOUND if there is none."""
     TagModelVersion: _aio.UnaryUnaryMultiCallable[_model_service_pb2.TagModelVersionRequest, _model_service_pb2.ModelVersion]  # type: ignore[assignment]
     """Gives a version another tag. ABORTED if expected_digest is given and the new tag names another version."""
-    DeleteModelVersion: _aio.UnaryUnaryMultiCallable[_model_service_pb2.DeleteModelVersionRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    DeleteModelVersion: _aio.UnaryUnaryMultiCallable[_model_service_pb2.DeleteModelVersionRequest, _model_service_pb2.ModelVersion]  # type: ignore[assignment]
     """Removes a tag, or by a digest the version with all its tags. What a tag named stays, by its digest: Servings pin
     digests.
     """
@@ -127,6 +146,16 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         """Changes a project. NOT_FOUND if there is none."""
 
     @_abc_1.abstractmethod
+    def DeleteProject(
+        self,
+        request: _model_service_pb2.DeleteProjectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_service_pb2.Project, _abc.Awaitable[_model_service_pb2.Project]]:
+        """Deletes a project without models, ModelJobs and Servings, and returns it as it was last. FAILED_PRECONDITION if it has
+        any, and for the project default.
+        """
+
+    @_abc_1.abstractmethod
     def ListModels(
         self,
         request: _model_service_pb2.ListModelsRequest,
@@ -141,6 +170,24 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.Model, _abc.Awaitable[_model_service_pb2.Model]]:
         """Returns one model with its latest version. NOT_FOUND if it has no version."""
+
+    @_abc_1.abstractmethod
+    def DeleteModel(
+        self,
+        request: _model_service_pb2.DeleteModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_service_pb2.Model, _abc.Awaitable[_model_service_pb2.Model]]:
+        """Deletes a model with all its versions, and returns it as it was last. FAILED_PRECONDITION with the Servings that use a
+        version, unless force is set.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchModels(
+        self,
+        request: _model_service_pb2.WatchModelsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_model_service_pb2.WatchModelsResponse], _abc.AsyncIterator[_model_service_pb2.WatchModelsResponse]]:
+        """Streams the models that match, as they are and as they change."""
 
     @_abc_1.abstractmethod
     def ListModelVersions(
@@ -171,7 +218,7 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _model_service_pb2.DeleteModelVersionRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+    ) -> _typing.Union[_model_service_pb2.ModelVersion, _abc.Awaitable[_model_service_pb2.ModelVersion]]:
         """Removes a tag, or by a digest the version with all its tags. What a tag named stays, by its digest: Servings pin
         digests.
         """

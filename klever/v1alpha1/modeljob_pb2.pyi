@@ -10,6 +10,7 @@ from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from klever.v1alpha1 import meta_pb2 as _meta_pb2
+from klever.v1alpha1 import serving_pb2 as _serving_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -42,7 +43,7 @@ class ModelJob(_message.Message):
 
     @_builtins.property
     def spec(self) -> Global___ModelJobSpec:
-        """What to do. Written by users, once: it is immutable."""
+        """What to do. Written by users, once: it is immutable, but for `cancel`."""
 
     @_builtins.property
     def status(self) -> Global___ModelJobStatus:
@@ -67,7 +68,7 @@ Global___ModelJob: _TypeAlias = ModelJob  # noqa: Y015
 
 @_typing.final
 class ModelJobSpec(_message.Message):
-    """What a job does: exactly one of extraction and conversion. Immutable."""
+    """What a job does: exactly one of extraction and conversion. Immutable, but for `cancel`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -79,6 +80,8 @@ class ModelJobSpec(_message.Message):
     CONVERSION_FIELD_NUMBER: _builtins.int
     TTL_SECONDS_AFTER_FINISHED_FIELD_NUMBER: _builtins.int
     ACTIVE_DEADLINE_SECONDS_FIELD_NUMBER: _builtins.int
+    CANCEL_FIELD_NUMBER: _builtins.int
+    RESOURCES_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Reference of the model to read, e.g. `team/digits:v1`. Without a host it is looked for in the platform's registry."""
     desired_tag: _builtins.str
@@ -87,6 +90,8 @@ class ModelJobSpec(_message.Message):
     """Seconds after which a finished job is deleted. Without it a finished job stays."""
     active_deadline_seconds: _builtins.int
     """Seconds that the task may run; over it the job fails. The executor's own limit holds where it is lower."""
+    cancel: _builtins.bool
+    """End the task: the job fails with the reason Cancelled. It can be set later, and stays set."""
     @_builtins.property
     def env(self) -> _containers.RepeatedCompositeFieldContainer[_meta_pb2.EnvVar]:
         """Environment variables of the task: none that loaders, shells or interpreters read, such as LD_PRELOAD, PATH or
@@ -105,6 +110,10 @@ class ModelJobSpec(_message.Message):
     def conversion(self) -> Global___ConversionSpec:
         """Convert the model to another format."""
 
+    @_builtins.property
+    def resources(self) -> _serving_pb2.Resources:
+        """Limits of the task. Without a limit of memory a conversion gets what its pair of formats and its model need."""
+
     def __init__(
         self,
         *,
@@ -116,10 +125,12 @@ class ModelJobSpec(_message.Message):
         conversion: Global___ConversionSpec | None = ...,
         ttl_seconds_after_finished: _builtins.int | None = ...,
         active_deadline_seconds: _builtins.int | None = ...,
+        cancel: _builtins.bool = ...,
+        resources: _serving_pb2.Resources | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_active_deadline_seconds", b"_active_deadline_seconds", "_ttl_seconds_after_finished", b"_ttl_seconds_after_finished", "active_deadline_seconds", b"active_deadline_seconds", "conversion", b"conversion", "extraction", b"extraction", "ttl_seconds_after_finished", b"ttl_seconds_after_finished"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_active_deadline_seconds", b"_active_deadline_seconds", "_ttl_seconds_after_finished", b"_ttl_seconds_after_finished", "active_deadline_seconds", b"active_deadline_seconds", "conversion", b"conversion", "extraction", b"extraction", "resources", b"resources", "ttl_seconds_after_finished", b"ttl_seconds_after_finished"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active_deadline_seconds", b"_active_deadline_seconds", "_ttl_seconds_after_finished", b"_ttl_seconds_after_finished", "active_deadline_seconds", b"active_deadline_seconds", "conversion", b"conversion", "desired_tag", b"desired_tag", "env", b"env", "extraction", b"extraction", "init_container", b"init_container", "model", b"model", "ttl_seconds_after_finished", b"ttl_seconds_after_finished"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active_deadline_seconds", b"_active_deadline_seconds", "_ttl_seconds_after_finished", b"_ttl_seconds_after_finished", "active_deadline_seconds", b"active_deadline_seconds", "cancel", b"cancel", "conversion", b"conversion", "desired_tag", b"desired_tag", "env", b"env", "extraction", b"extraction", "init_container", b"init_container", "model", b"model", "resources", b"resources", "ttl_seconds_after_finished", b"ttl_seconds_after_finished"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__active_deadline_seconds: _TypeAlias = _typing.Literal["active_deadline_seconds"]  # noqa: Y015
     _WhichOneofArgType__active_deadline_seconds: _TypeAlias = _typing.Literal["_active_deadline_seconds", b"_active_deadline_seconds"]  # noqa: Y015

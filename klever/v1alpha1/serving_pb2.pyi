@@ -74,6 +74,7 @@ class ServingSpec(_message.Message):
     REVISION_HISTORY_LIMIT_FIELD_NUMBER: _builtins.int
     REPLICAS_FIELD_NUMBER: _builtins.int
     STRATEGY_FIELD_NUMBER: _builtins.int
+    PREVIOUS_TRAFFIC_FIELD_NUMBER: _builtins.int
     revision_history_limit: _builtins.int
     """How many ServingRevisions are kept beside the one that serves. 10 by default."""
     replicas: _builtins.int
@@ -86,6 +87,10 @@ class ServingSpec(_message.Message):
     def strategy(self) -> Global___Strategy:
         """How new processes replace old ones."""
 
+    @_builtins.property
+    def previous_traffic(self) -> _containers.RepeatedCompositeFieldContainer[Global___TrafficShare]:
+        """The shares before the last SetTraffic, which it writes. SetTraffic with `undo` returns to them."""
+
     def __init__(
         self,
         *,
@@ -93,10 +98,11 @@ class ServingSpec(_message.Message):
         revision_history_limit: _builtins.int | None = ...,
         replicas: _builtins.int | None = ...,
         strategy: Global___Strategy | None = ...,
+        previous_traffic: _abc.Iterable[Global___TrafficShare] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "_revision_history_limit", b"_revision_history_limit", "replicas", b"replicas", "revision_history_limit", b"revision_history_limit", "strategy", b"strategy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "_revision_history_limit", b"_revision_history_limit", "predictors", b"predictors", "replicas", b"replicas", "revision_history_limit", b"revision_history_limit", "strategy", b"strategy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "_revision_history_limit", b"_revision_history_limit", "predictors", b"predictors", "previous_traffic", b"previous_traffic", "replicas", b"replicas", "revision_history_limit", b"revision_history_limit", "strategy", b"strategy"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__replicas: _TypeAlias = _typing.Literal["replicas"]  # noqa: Y015
     _WhichOneofArgType__replicas: _TypeAlias = _typing.Literal["_replicas", b"_replicas"]  # noqa: Y015

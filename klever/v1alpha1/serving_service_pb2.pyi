@@ -9,7 +9,9 @@ from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from klever.v1alpha1 import common_pb2 as _common_pb2
+from klever.v1alpha1 import meta_pb2 as _meta_pb2
 from klever.v1alpha1 import revision_pb2 as _revision_pb2
 from klever.v1alpha1 import serving_pb2 as _serving_pb2
 import builtins as _builtins
@@ -31,8 +33,16 @@ class CreateServingRequest(_message.Message):
 
     NAMESPACE_FIELD_NUMBER: _builtins.int
     SERVING_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """"default" where it is empty. A namespace in the object must be the same."""
+    request_id: _builtins.str
+    """Makes a retry safe: a create with the id of an earlier one returns the object that the earlier one made. At most 128
+    characters.
+    """
+    validate_only: _builtins.bool
+    """Check the request and return what it would lead to, and change nothing."""
     @_builtins.property
     def serving(self) -> _serving_pb2.Serving:
         """The Serving. Its status is ignored."""
@@ -42,10 +52,12 @@ class CreateServingRequest(_message.Message):
         *,
         namespace: _builtins.str = ...,
         serving: _serving_pb2.Serving | None = ...,
+        request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["serving", b"serving"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["namespace", b"namespace", "serving", b"serving"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["namespace", b"namespace", "request_id", b"request_id", "serving", b"serving", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -60,10 +72,13 @@ class ApplyServingRequest(_message.Message):
     NAMESPACE_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     SERVING_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """The project; "default" where it is empty."""
     name: _builtins.str
     """Name of the object. Required."""
+    validate_only: _builtins.bool
+    """Check the request and return what it would lead to, and change nothing."""
     @_builtins.property
     def serving(self) -> _serving_pb2.Serving:
         """The Serving. Its status is ignored."""
@@ -74,10 +89,11 @@ class ApplyServingRequest(_message.Message):
         namespace: _builtins.str = ...,
         name: _builtins.str = ...,
         serving: _serving_pb2.Serving | None = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["serving", b"serving"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "serving", b"serving"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "serving", b"serving", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -116,22 +132,36 @@ class ListServingsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NAMESPACE_FIELD_NUMBER: _builtins.int
-    OPTIONS_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
+    LABEL_SELECTOR_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """All namespaces where it is empty or `-`."""
-    @_builtins.property
-    def options(self) -> _common_pb2.ListOptions:
-        """Selection, order and page; all of it may be absent."""
-
+    page_size: _builtins.int
+    """At most this many items; 0 for the server's default (500), which is also the maximum."""
+    page_token: _builtins.str
+    """From the previous page's next_page_token. OUT_OF_RANGE with reason EXPIRED if it is too old: begin again."""
+    filter: _builtins.str
+    """Which Servings, e.g. `status.phase = Degraded OR status.ready_replicas < 2`. The grammar is that of google.aip.dev/160."""
+    order_by: _builtins.str
+    """Fields with `desc` where the order is descending, e.g. `metadata.creation_timestamp desc`. By default `metadata.name`."""
+    label_selector: _builtins.str
+    """Labels in Kubernetes' syntax, e.g. `team=vision,stage in (dev,test),!old`."""
     def __init__(
         self,
         *,
         namespace: _builtins.str = ...,
-        options: _common_pb2.ListOptions | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        filter: _builtins.str = ...,
+        order_by: _builtins.str = ...,
+        label_selector: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["namespace", b"namespace", "options", b"options"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "label_selector", b"label_selector", "namespace", b"namespace", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -179,10 +209,13 @@ class UpdateServingRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     SERVING_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """The project; "default" where it is empty."""
     name: _builtins.str
     """Name of the object. Required."""
+    validate_only: _builtins.bool
+    """Check the request and return what it would lead to, and change nothing."""
     @_builtins.property
     def serving(self) -> _serving_pb2.Serving:
         """The Serving. Its status is ignored."""
@@ -200,10 +233,11 @@ class UpdateServingRequest(_message.Message):
         name: _builtins.str = ...,
         serving: _serving_pb2.Serving | None = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["serving", b"serving", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "serving", b"serving", "update_mask", b"update_mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "serving", b"serving", "update_mask", b"update_mask", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -218,22 +252,30 @@ class DeleteServingRequest(_message.Message):
     NAMESPACE_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     RESOURCE_VERSION_FIELD_NUMBER: _builtins.int
+    UID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """The project; "default" where it is empty."""
     name: _builtins.str
     """Name of the object. Required."""
     resource_version: _builtins.str
-    """Where given, the object must still have it: ABORTED otherwise."""
+    """Where given, the object must still have this version: ABORTED otherwise."""
+    uid: _builtins.str
+    """Where given, the object must have this uid: ABORTED otherwise."""
+    validate_only: _builtins.bool
+    """Check the request and return what it would lead to, and change nothing."""
     def __init__(
         self,
         *,
         namespace: _builtins.str = ...,
         name: _builtins.str = ...,
         resource_version: _builtins.str = ...,
+        uid: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "resource_version", b"resource_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "resource_version", b"resource_version", "uid", b"uid", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -246,22 +288,32 @@ class WatchServingsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NAMESPACE_FIELD_NUMBER: _builtins.int
-    OPTIONS_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    LABEL_SELECTOR_FIELD_NUMBER: _builtins.int
+    RESOURCE_VERSION_FIELD_NUMBER: _builtins.int
+    BOOKMARKS_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """All namespaces where it is empty or `-`."""
-    @_builtins.property
-    def options(self) -> _common_pb2.WatchOptions:
-        """Selection and where to begin; all of it may be absent."""
-
+    filter: _builtins.str
+    """Which Servings, as in a list."""
+    label_selector: _builtins.str
+    """Labels in Kubernetes' syntax, as in a list."""
+    resource_version: _builtins.str
+    """Resume after this version. Empty: begin with what exists, as ADDED."""
+    bookmarks: _builtins.bool
+    """Send BOOKMARK events, which carry a version to resume from."""
     def __init__(
         self,
         *,
         namespace: _builtins.str = ...,
-        options: _common_pb2.WatchOptions | None = ...,
+        filter: _builtins.str = ...,
+        label_selector: _builtins.str = ...,
+        resource_version: _builtins.str = ...,
+        bookmarks: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["namespace", b"namespace", "options", b"options"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bookmarks", b"bookmarks", "filter", b"filter", "label_selector", b"label_selector", "namespace", b"namespace", "resource_version", b"resource_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -276,8 +328,8 @@ class WatchServingsResponse(_message.Message):
     TYPE_FIELD_NUMBER: _builtins.int
     OBJECT_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
-    type: _builtins.str
-    """ADDED, MODIFIED, DELETED, BOOKMARK or ERROR."""
+    type: _common_pb2.WatchEvent.Type.ValueType
+    """What happened."""
     @_builtins.property
     def object(self) -> _serving_pb2.Serving:
         """The object after the change (DELETED: before it; BOOKMARK: metadata.resource_version only)."""
@@ -289,7 +341,7 @@ class WatchServingsResponse(_message.Message):
     def __init__(
         self,
         *,
-        type: _builtins.str = ...,
+        type: _common_pb2.WatchEvent.Type.ValueType = ...,
         object: _serving_pb2.Serving | None = ...,
         error: _common_pb2.WatchError | None = ...,
     ) -> None: ...
@@ -332,14 +384,20 @@ class SetTrafficRequest(_message.Message):
     TRAFFIC_FIELD_NUMBER: _builtins.int
     UNDO_FIELD_NUMBER: _builtins.int
     RESOURCE_VERSION_FIELD_NUMBER: _builtins.int
+    UID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """The project; "default" where it is empty."""
     name: _builtins.str
     """Name of the object. Required."""
     undo: _builtins.bool
-    """Return to the shares before the last change instead; traffic must be empty. A change can be undone once."""
+    """Return to `spec.previous_traffic` instead; traffic must be empty. A change can be undone once."""
     resource_version: _builtins.str
     """Where given, the object must still have it: ABORTED otherwise."""
+    uid: _builtins.str
+    """Where given, the object must have this uid: ABORTED otherwise."""
+    validate_only: _builtins.bool
+    """Check the request and return what it would lead to, and change nothing."""
     @_builtins.property
     def traffic(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Percent by predictor name. Predictors that are not named get 0; the sum must be 100."""
@@ -352,10 +410,12 @@ class SetTrafficRequest(_message.Message):
         traffic: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         undo: _builtins.bool = ...,
         resource_version: _builtins.str = ...,
+        uid: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "resource_version", b"resource_version", "traffic", b"traffic", "undo", b"undo"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "resource_version", b"resource_version", "traffic", b"traffic", "uid", b"uid", "undo", b"undo", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -371,14 +431,20 @@ class ListServingRevisionsRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """The project; "default" if it is empty."""
     name: _builtins.str
     """Name of the Serving. Required."""
     page_size: _builtins.int
-    """How many revisions a page may have: 500 by default and at most."""
+    """At most this many items; 0 for the server's default (500), which is also the maximum."""
     page_token: _builtins.str
-    """next_page_token of the page before."""
+    """From the previous page's next_page_token; empty for the first page."""
+    filter: _builtins.str
+    """Which revisions, e.g. `spec.number > 3`. The grammar is that of google.aip.dev/160."""
+    order_by: _builtins.str
+    """Fields with `desc` where the order is descending, e.g. `spec.number desc`. By default `metadata.name`."""
     def __init__(
         self,
         *,
@@ -386,10 +452,12 @@ class ListServingRevisionsRequest(_message.Message):
         name: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        filter: _builtins.str = ...,
+        order_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "name", b"name", "namespace", b"namespace", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -407,7 +475,7 @@ class ListServingRevisionsResponse(_message.Message):
     """Where the next page begins; empty on the last page."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_revision_pb2.ServingRevision]:
-        """Sorted by name."""
+        """The page, in the order that was asked for."""
 
     def __init__(
         self,
@@ -433,6 +501,8 @@ class RollbackServingRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     NUMBER_FIELD_NUMBER: _builtins.int
     RESOURCE_VERSION_FIELD_NUMBER: _builtins.int
+    UID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """The project; "default" if it is empty."""
     name: _builtins.str
@@ -443,6 +513,10 @@ class RollbackServingRequest(_message.Message):
     """
     resource_version: _builtins.str
     """If it is given, the Serving must still have it: ABORTED otherwise."""
+    uid: _builtins.str
+    """Where given, the object must have this uid: ABORTED otherwise."""
+    validate_only: _builtins.bool
+    """Check the request and return what it would lead to, and change nothing."""
     def __init__(
         self,
         *,
@@ -450,10 +524,12 @@ class RollbackServingRequest(_message.Message):
         name: _builtins.str = ...,
         number: _builtins.int = ...,
         resource_version: _builtins.str = ...,
+        uid: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "number", b"number", "resource_version", b"resource_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "number", b"number", "resource_version", b"resource_version", "uid", b"uid", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -469,6 +545,8 @@ class PromoteServingRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     PREDICTOR_FIELD_NUMBER: _builtins.int
     RESOURCE_VERSION_FIELD_NUMBER: _builtins.int
+    UID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """The project; "default" if it is empty."""
     name: _builtins.str
@@ -477,6 +555,10 @@ class PromoteServingRequest(_message.Message):
     """The predictor that becomes main; `canary` if it is empty."""
     resource_version: _builtins.str
     """If it is given, the Serving must still have it: ABORTED otherwise."""
+    uid: _builtins.str
+    """Where given, the object must have this uid: ABORTED otherwise."""
+    validate_only: _builtins.bool
+    """Check the request and return what it would lead to, and change nothing."""
     def __init__(
         self,
         *,
@@ -484,10 +566,12 @@ class PromoteServingRequest(_message.Message):
         name: _builtins.str = ...,
         predictor: _builtins.str = ...,
         resource_version: _builtins.str = ...,
+        uid: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "predictor", b"predictor", "resource_version", b"resource_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "predictor", b"predictor", "resource_version", b"resource_version", "uid", b"uid", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -503,6 +587,8 @@ class AbortServingRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     PREDICTOR_FIELD_NUMBER: _builtins.int
     RESOURCE_VERSION_FIELD_NUMBER: _builtins.int
+    UID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """The project; "default" if it is empty."""
     name: _builtins.str
@@ -511,6 +597,10 @@ class AbortServingRequest(_message.Message):
     """The predictor to remove; `canary` if it is empty."""
     resource_version: _builtins.str
     """If it is given, the Serving must still have it: ABORTED otherwise."""
+    uid: _builtins.str
+    """Where given, the object must have this uid: ABORTED otherwise."""
+    validate_only: _builtins.bool
+    """Check the request and return what it would lead to, and change nothing."""
     def __init__(
         self,
         *,
@@ -518,10 +608,12 @@ class AbortServingRequest(_message.Message):
         name: _builtins.str = ...,
         predictor: _builtins.str = ...,
         resource_version: _builtins.str = ...,
+        uid: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "predictor", b"predictor", "resource_version", b"resource_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "predictor", b"predictor", "resource_version", b"resource_version", "uid", b"uid", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -538,6 +630,8 @@ class ScaleServingRequest(_message.Message):
     REPLICAS_FIELD_NUMBER: _builtins.int
     PREDICTOR_FIELD_NUMBER: _builtins.int
     RESOURCE_VERSION_FIELD_NUMBER: _builtins.int
+    UID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """The project; "default" if it is empty."""
     name: _builtins.str
@@ -548,6 +642,10 @@ class ScaleServingRequest(_message.Message):
     """The predictor; if it is empty `main`, or the only one."""
     resource_version: _builtins.str
     """If it is given, the Serving must still have it: ABORTED otherwise."""
+    uid: _builtins.str
+    """Where given, the object must have this uid: ABORTED otherwise."""
+    validate_only: _builtins.bool
+    """Check the request and return what it would lead to, and change nothing."""
     def __init__(
         self,
         *,
@@ -556,10 +654,12 @@ class ScaleServingRequest(_message.Message):
         replicas: _builtins.int = ...,
         predictor: _builtins.str = ...,
         resource_version: _builtins.str = ...,
+        uid: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "predictor", b"predictor", "replicas", b"replicas", "resource_version", b"resource_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace", "predictor", b"predictor", "replicas", b"replicas", "resource_version", b"resource_version", "uid", b"uid", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -573,19 +673,35 @@ class ListInstancesRequest(_message.Message):
 
     NAMESPACE_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """The project; "default" where it is empty."""
     name: _builtins.str
     """Name of the object. Required."""
+    page_size: _builtins.int
+    """At most this many items; 0 for the server's default (500), which is also the maximum."""
+    page_token: _builtins.str
+    """From the previous page's next_page_token; empty for the first page."""
+    filter: _builtins.str
+    """Which processes, e.g. `phase = FAILED`. The grammar is that of google.aip.dev/160."""
+    order_by: _builtins.str
+    """Fields with `desc` where the order is descending. By default `name`."""
     def __init__(
         self,
         *,
         namespace: _builtins.str = ...,
         name: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        filter: _builtins.str = ...,
+        order_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "namespace", b"namespace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "name", b"name", "namespace", b"namespace", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -598,18 +714,22 @@ class ListInstancesResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ITEMS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty on the last."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___Instance]:
-        """In no particular order."""
+        """The page, in the order that was asked for."""
 
     def __init__(
         self,
         *,
         items: _abc.Iterable[Global___Instance] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -620,6 +740,68 @@ class Instance(_message.Message):
     """One process of a Serving."""
 
     DESCRIPTOR: _descriptor.Descriptor
+
+    class _Phase:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _PhaseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Instance._Phase.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        PHASE_UNSPECIFIED: Instance._Phase.ValueType  # 0
+        """Not known."""
+        PENDING: Instance._Phase.ValueType  # 1
+        """It waits, for example for its model."""
+        STARTING: Instance._Phase.ValueType  # 2
+        """It runs and has not answered an inference yet."""
+        READY: Instance._Phase.ValueType  # 3
+        """It answers inference requests."""
+        BACK_OFF: Instance._Phase.ValueType  # 4
+        """It ended and is started again in a moment."""
+        FAILED: Instance._Phase.ValueType  # 5
+        """It is not started again."""
+
+    class Phase(_Phase, metaclass=_PhaseEnumTypeWrapper):
+        """How far a process is."""
+
+    PHASE_UNSPECIFIED: Instance.Phase.ValueType  # 0
+    """Not known."""
+    PENDING: Instance.Phase.ValueType  # 1
+    """It waits, for example for its model."""
+    STARTING: Instance.Phase.ValueType  # 2
+    """It runs and has not answered an inference yet."""
+    READY: Instance.Phase.ValueType  # 3
+    """It answers inference requests."""
+    BACK_OFF: Instance.Phase.ValueType  # 4
+    """It ended and is started again in a moment."""
+    FAILED: Instance.Phase.ValueType  # 5
+    """It is not started again."""
+
+    class _Sandbox:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _SandboxEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Instance._Sandbox.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        SANDBOX_UNSPECIFIED: Instance._Sandbox.ValueType  # 0
+        """It does not run."""
+        FULL: Instance._Sandbox.ValueType  # 1
+        """Namespaces, Landlock and seccomp."""
+        LANDLOCK: Instance._Sandbox.ValueType  # 2
+        """Landlock and seccomp."""
+        NONE: Instance._Sandbox.ValueType  # 3
+        """Limits of processes alone."""
+
+    class Sandbox(_Sandbox, metaclass=_SandboxEnumTypeWrapper):
+        """The levels of a sandbox."""
+
+    SANDBOX_UNSPECIFIED: Instance.Sandbox.ValueType  # 0
+    """It does not run."""
+    FULL: Instance.Sandbox.ValueType  # 1
+    """Namespaces, Landlock and seccomp."""
+    LANDLOCK: Instance.Sandbox.ValueType  # 2
+    """Landlock and seccomp."""
+    NONE: Instance.Sandbox.ValueType  # 3
+    """Limits of processes alone."""
 
     NAME_FIELD_NUMBER: _builtins.int
     PREDICTOR_FIELD_NUMBER: _builtins.int
@@ -637,16 +819,16 @@ class Instance(_message.Message):
     """Name of the predictor that uses it; the first if several run the same."""
     workload: _builtins.str
     """Workload that it runs, as in PredictorStatus."""
-    phase: _builtins.str
-    """Pending, Starting, Ready, BackOff or Failed."""
+    phase: Global___Instance.Phase.ValueType
+    """How far it is."""
     reason: _builtins.str
     """One CamelCase word for programs, e.g. OOMKilled; empty while all is well."""
     message: _builtins.str
     """For people: why it is in this phase, with the last log lines."""
     restarts: _builtins.int
     """How often it was started again."""
-    sandbox: _builtins.str
-    """Level of the sandbox that it runs in: full, landlock or none; empty while it does not run."""
+    sandbox: Global___Instance.Sandbox.ValueType
+    """Level of the sandbox that it runs in; unspecified while it does not run."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When its process began; absent before."""
@@ -661,12 +843,12 @@ class Instance(_message.Message):
         name: _builtins.str = ...,
         predictor: _builtins.str = ...,
         workload: _builtins.str = ...,
-        phase: _builtins.str = ...,
+        phase: Global___Instance.Phase.ValueType = ...,
         reason: _builtins.str = ...,
         message: _builtins.str = ...,
         restarts: _builtins.int = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
-        sandbox: _builtins.str = ...,
+        sandbox: Global___Instance.Sandbox.ValueType = ...,
         sandbox_gaps: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
@@ -754,3 +936,113 @@ class RenderedFile(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RenderedFile: _TypeAlias = RenderedFile  # noqa: Y015
+
+@_typing.final
+class ServingServiceListEventsRequest(_message.Message):
+    """Request of ListEvents."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    """All namespaces where it is empty or `-`."""
+    name: _builtins.str
+    """Events of this Serving; of all where it is empty."""
+    page_size: _builtins.int
+    """At most this many items; 0 for the server's default (500), which is also the maximum."""
+    page_token: _builtins.str
+    """From the previous page's next_page_token; empty for the first page."""
+    filter: _builtins.str
+    """Which events, e.g. `type = Warning AND reason = BackOff`. The grammar is that of google.aip.dev/160."""
+    order_by: _builtins.str
+    """Fields with `desc` where the order is descending. By default `last_timestamp`: the oldest first."""
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        name: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        filter: _builtins.str = ...,
+        order_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "name", b"name", "namespace", b"namespace", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ServingServiceListEventsRequest: _TypeAlias = ServingServiceListEventsRequest  # noqa: Y015
+
+@_typing.final
+class ServingServiceListEventsResponse(_message.Message):
+    """Answer of ListEvents."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty on the last."""
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[_meta_pb2.Event]:
+        """The page, in the order that was asked for."""
+
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[_meta_pb2.Event] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ServingServiceListEventsResponse: _TypeAlias = ServingServiceListEventsResponse  # noqa: Y015
+
+@_typing.final
+class ServingServiceStreamLogsRequest(_message.Message):
+    """Request of StreamLogs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    INSTANCE_FIELD_NUMBER: _builtins.int
+    TAIL_FIELD_NUMBER: _builtins.int
+    FOLLOW_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    """The project; "default" where it is empty."""
+    name: _builtins.str
+    """Name of the Serving. Required."""
+    instance: _builtins.str
+    """One instance's name. Empty: all of them, each line under its instance."""
+    tail: _builtins.int
+    """Begin with this many last lines, 0 or more; absent: all that are kept."""
+    follow: _builtins.bool
+    """Go on until the process has ended or the caller cancels."""
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        name: _builtins.str = ...,
+        instance: _builtins.str = ...,
+        tail: _builtins.int | None = ...,
+        follow: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_tail", b"_tail", "tail", b"tail"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_tail", b"_tail", "follow", b"follow", "instance", b"instance", "name", b"name", "namespace", b"namespace", "tail", b"tail"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__tail: _TypeAlias = _typing.Literal["tail"]  # noqa: Y015
+    _WhichOneofArgType__tail: _TypeAlias = _typing.Literal["_tail", b"_tail"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tail) -> _WhichOneofReturnType__tail | None: ...
+
+Global___ServingServiceStreamLogsRequest: _TypeAlias = ServingServiceStreamLogsRequest  # noqa: Y015

@@ -3,7 +3,6 @@
 import grpc
 import warnings
 
-from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from klever.v1alpha1 import common_pb2 as klever_dot_v1alpha1_dot_common__pb2
 from klever.v1alpha1 import serving_pb2 as klever_dot_v1alpha1_dot_serving__pb2
 from klever.v1alpha1 import serving_service_pb2 as klever_dot_v1alpha1_dot_serving__service__pb2
@@ -66,7 +65,7 @@ class ServingServiceStub(object):
         self.DeleteServing = channel.unary_unary(
                 '/klever.v1alpha1.ServingService/DeleteServing',
                 request_serializer=klever_dot_v1alpha1_dot_serving__service__pb2.DeleteServingRequest.SerializeToString,
-                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                response_deserializer=klever_dot_v1alpha1_dot_serving__pb2.Serving.FromString,
                 _registered_method=True)
         self.WatchServings = channel.unary_stream(
                 '/klever.v1alpha1.ServingService/WatchServings',
@@ -110,12 +109,12 @@ class ServingServiceStub(object):
                 _registered_method=True)
         self.ListEvents = channel.unary_unary(
                 '/klever.v1alpha1.ServingService/ListEvents',
-                request_serializer=klever_dot_v1alpha1_dot_common__pb2.ListEventsRequest.SerializeToString,
-                response_deserializer=klever_dot_v1alpha1_dot_common__pb2.ListEventsResponse.FromString,
+                request_serializer=klever_dot_v1alpha1_dot_serving__service__pb2.ServingServiceListEventsRequest.SerializeToString,
+                response_deserializer=klever_dot_v1alpha1_dot_serving__service__pb2.ServingServiceListEventsResponse.FromString,
                 _registered_method=True)
         self.StreamLogs = channel.unary_stream(
                 '/klever.v1alpha1.ServingService/StreamLogs',
-                request_serializer=klever_dot_v1alpha1_dot_common__pb2.StreamLogsRequest.SerializeToString,
+                request_serializer=klever_dot_v1alpha1_dot_serving__service__pb2.ServingServiceStreamLogsRequest.SerializeToString,
                 response_deserializer=klever_dot_v1alpha1_dot_common__pb2.LogLine.FromString,
                 _registered_method=True)
         self.RenderServing = channel.unary_unary(
@@ -166,7 +165,7 @@ class ServingServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteServing(self, request, context):
-        """Deletes the Serving: its URL goes, then its processes.
+        """Deletes the Serving, and returns it as it was last: its URL goes, then its processes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -282,7 +281,7 @@ def add_ServingServiceServicer_to_server(servicer, server):
             'DeleteServing': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteServing,
                     request_deserializer=klever_dot_v1alpha1_dot_serving__service__pb2.DeleteServingRequest.FromString,
-                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+                    response_serializer=klever_dot_v1alpha1_dot_serving__pb2.Serving.SerializeToString,
             ),
             'WatchServings': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchServings,
@@ -326,12 +325,12 @@ def add_ServingServiceServicer_to_server(servicer, server):
             ),
             'ListEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListEvents,
-                    request_deserializer=klever_dot_v1alpha1_dot_common__pb2.ListEventsRequest.FromString,
-                    response_serializer=klever_dot_v1alpha1_dot_common__pb2.ListEventsResponse.SerializeToString,
+                    request_deserializer=klever_dot_v1alpha1_dot_serving__service__pb2.ServingServiceListEventsRequest.FromString,
+                    response_serializer=klever_dot_v1alpha1_dot_serving__service__pb2.ServingServiceListEventsResponse.SerializeToString,
             ),
             'StreamLogs': grpc.unary_stream_rpc_method_handler(
                     servicer.StreamLogs,
-                    request_deserializer=klever_dot_v1alpha1_dot_common__pb2.StreamLogsRequest.FromString,
+                    request_deserializer=klever_dot_v1alpha1_dot_serving__service__pb2.ServingServiceStreamLogsRequest.FromString,
                     response_serializer=klever_dot_v1alpha1_dot_common__pb2.LogLine.SerializeToString,
             ),
             'RenderServing': grpc.unary_unary_rpc_method_handler(
@@ -502,7 +501,7 @@ class ServingService(object):
             target,
             '/klever.v1alpha1.ServingService/DeleteServing',
             klever_dot_v1alpha1_dot_serving__service__pb2.DeleteServingRequest.SerializeToString,
-            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            klever_dot_v1alpha1_dot_serving__pb2.Serving.FromString,
             options,
             channel_credentials,
             insecure,
@@ -744,8 +743,8 @@ class ServingService(object):
             request,
             target,
             '/klever.v1alpha1.ServingService/ListEvents',
-            klever_dot_v1alpha1_dot_common__pb2.ListEventsRequest.SerializeToString,
-            klever_dot_v1alpha1_dot_common__pb2.ListEventsResponse.FromString,
+            klever_dot_v1alpha1_dot_serving__service__pb2.ServingServiceListEventsRequest.SerializeToString,
+            klever_dot_v1alpha1_dot_serving__service__pb2.ServingServiceListEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -771,7 +770,7 @@ class ServingService(object):
             request,
             target,
             '/klever.v1alpha1.ServingService/StreamLogs',
-            klever_dot_v1alpha1_dot_common__pb2.StreamLogsRequest.SerializeToString,
+            klever_dot_v1alpha1_dot_serving__service__pb2.ServingServiceStreamLogsRequest.SerializeToString,
             klever_dot_v1alpha1_dot_common__pb2.LogLine.FromString,
             options,
             channel_credentials,

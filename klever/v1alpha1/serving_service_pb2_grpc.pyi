@@ -4,7 +4,6 @@ isort:skip_file
 """
 
 from collections import abc as _abc
-from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
 from klever.v1alpha1 import common_pb2 as _common_pb2
 from klever.v1alpha1 import serving_pb2 as _serving_pb2
@@ -48,8 +47,8 @@ class ServingServiceStub:
     """Lists the Servings of a namespace, or of all, in pages."""
     UpdateServing: _grpc.UnaryUnaryMultiCallable[_serving_service_pb2.UpdateServingRequest, _serving_pb2.Serving]
     """Changes the fields that update_mask names. ABORTED if metadata.resource_version is given and no longer current."""
-    DeleteServing: _grpc.UnaryUnaryMultiCallable[_serving_service_pb2.DeleteServingRequest, _empty_pb2.Empty]
-    """Deletes the Serving: its URL goes, then its processes."""
+    DeleteServing: _grpc.UnaryUnaryMultiCallable[_serving_service_pb2.DeleteServingRequest, _serving_pb2.Serving]
+    """Deletes the Serving, and returns it as it was last: its URL goes, then its processes."""
     WatchServings: _grpc.UnaryStreamMultiCallable[_serving_service_pb2.WatchServingsRequest, _serving_service_pb2.WatchServingsResponse]
     """Streams the Servings that match, as they are and as they change."""
     SetTraffic: _grpc.UnaryUnaryMultiCallable[_serving_service_pb2.SetTrafficRequest, _serving_pb2.Serving]
@@ -70,9 +69,9 @@ class ServingServiceStub:
     """Changes the number of processes of a predictor and nothing else."""
     ListInstances: _grpc.UnaryUnaryMultiCallable[_serving_service_pb2.ListInstancesRequest, _serving_service_pb2.ListInstancesResponse]
     """Lists the processes of a Serving."""
-    ListEvents: _grpc.UnaryUnaryMultiCallable[_common_pb2.ListEventsRequest, _common_pb2.ListEventsResponse]
+    ListEvents: _grpc.UnaryUnaryMultiCallable[_serving_service_pb2.ServingServiceListEventsRequest, _serving_service_pb2.ServingServiceListEventsResponse]
     """Lists what happened to Servings, oldest first."""
-    StreamLogs: _grpc.UnaryStreamMultiCallable[_common_pb2.StreamLogsRequest, _common_pb2.LogLine]
+    StreamLogs: _grpc.UnaryStreamMultiCallable[_serving_service_pb2.ServingServiceStreamLogsRequest, _common_pb2.LogLine]
     """Streams log lines of the Serving's processes."""
     RenderServing: _grpc.UnaryUnaryMultiCallable[_serving_service_pb2.RenderServingRequest, _serving_service_pb2.RenderServingResponse]
     """Says what would be generated for a Serving, without creating it: config.pbtxt, commands, routes."""
@@ -94,8 +93,8 @@ class ServingServiceAsyncStub(ServingServiceStub):
     """Lists the Servings of a namespace, or of all, in pages."""
     UpdateServing: _aio.UnaryUnaryMultiCallable[_serving_service_pb2.UpdateServingRequest, _serving_pb2.Serving]  # type: ignore[assignment]
     """Changes the fields that update_mask names. ABORTED if metadata.resource_version is given and no longer current."""
-    DeleteServing: _aio.UnaryUnaryMultiCallable[_serving_service_pb2.DeleteServingRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """Deletes the Serving: its URL goes, then its processes."""
+    DeleteServing: _aio.UnaryUnaryMultiCallable[_serving_service_pb2.DeleteServingRequest, _serving_pb2.Serving]  # type: ignore[assignment]
+    """Deletes the Serving, and returns it as it was last: its URL goes, then its processes."""
     WatchServings: _aio.UnaryStreamMultiCallable[_serving_service_pb2.WatchServingsRequest, _serving_service_pb2.WatchServingsResponse]  # type: ignore[assignment]
     """Streams the Servings that match, as they are and as they change."""
     SetTraffic: _aio.UnaryUnaryMultiCallable[_serving_service_pb2.SetTrafficRequest, _serving_pb2.Serving]  # type: ignore[assignment]
@@ -116,9 +115,9 @@ class ServingServiceAsyncStub(ServingServiceStub):
     """Changes the number of processes of a predictor and nothing else."""
     ListInstances: _aio.UnaryUnaryMultiCallable[_serving_service_pb2.ListInstancesRequest, _serving_service_pb2.ListInstancesResponse]  # type: ignore[assignment]
     """Lists the processes of a Serving."""
-    ListEvents: _aio.UnaryUnaryMultiCallable[_common_pb2.ListEventsRequest, _common_pb2.ListEventsResponse]  # type: ignore[assignment]
+    ListEvents: _aio.UnaryUnaryMultiCallable[_serving_service_pb2.ServingServiceListEventsRequest, _serving_service_pb2.ServingServiceListEventsResponse]  # type: ignore[assignment]
     """Lists what happened to Servings, oldest first."""
-    StreamLogs: _aio.UnaryStreamMultiCallable[_common_pb2.StreamLogsRequest, _common_pb2.LogLine]  # type: ignore[assignment]
+    StreamLogs: _aio.UnaryStreamMultiCallable[_serving_service_pb2.ServingServiceStreamLogsRequest, _common_pb2.LogLine]  # type: ignore[assignment]
     """Streams log lines of the Serving's processes."""
     RenderServing: _aio.UnaryUnaryMultiCallable[_serving_service_pb2.RenderServingRequest, _serving_service_pb2.RenderServingResponse]  # type: ignore[assignment]
     """Says what would be generated for a Serving, without creating it: config.pbtxt, commands, routes."""
@@ -173,8 +172,8 @@ class ServingServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _serving_service_pb2.DeleteServingRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """Deletes the Serving: its URL goes, then its processes."""
+    ) -> _typing.Union[_serving_pb2.Serving, _abc.Awaitable[_serving_pb2.Serving]]:
+        """Deletes the Serving, and returns it as it was last: its URL goes, then its processes."""
 
     @_abc_1.abstractmethod
     def WatchServings(
@@ -247,15 +246,15 @@ class ServingServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def ListEvents(
         self,
-        request: _common_pb2.ListEventsRequest,
+        request: _serving_service_pb2.ServingServiceListEventsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_common_pb2.ListEventsResponse, _abc.Awaitable[_common_pb2.ListEventsResponse]]:
+    ) -> _typing.Union[_serving_service_pb2.ServingServiceListEventsResponse, _abc.Awaitable[_serving_service_pb2.ServingServiceListEventsResponse]]:
         """Lists what happened to Servings, oldest first."""
 
     @_abc_1.abstractmethod
     def StreamLogs(
         self,
-        request: _common_pb2.StreamLogsRequest,
+        request: _serving_service_pb2.ServingServiceStreamLogsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_common_pb2.LogLine], _abc.AsyncIterator[_common_pb2.LogLine]]:
         """Streams log lines of the Serving's processes."""

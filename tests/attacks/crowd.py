@@ -149,7 +149,7 @@ def many_tags(platform: Platform) -> str:
     paths = (
         f"/v2/{TAGGED}/tags/list",
         f"{model}/tagged/versions?pageSize=1000",
-        f"{model}/tagged/versions?orderBy=created",
+        f"{model}/tagged/versions?orderBy=create_time",
         model,
     )
     return str(_ask(platform, "GET", paths[next(_turns) % len(paths)])[0])

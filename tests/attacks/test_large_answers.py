@@ -27,7 +27,7 @@ def large(shared_platform: Platform) -> str:
     return "/api/v1alpha1/projects/large/models"
 
 
-@pytest.mark.parametrize("view", ["basic", "full"])
+@pytest.mark.parametrize("view", ["BASIC", "FULL"])
 def test_models_are_listed_over_rest(shared_platform: Platform, large: str, view: str) -> None:
     token, found = "", list[str]()
     while True:

@@ -213,6 +213,25 @@ class StoreContract:
 
     # Apply
 
+    async def test_a_dry_run_is_checked_and_changes_nothing(self, store: Store, namespace: str) -> None:
+        key = Key(namespace, "a")
+        planned = await store.create(SERVING, serving(namespace, "a"), dry_run=True)
+        assert planned["spec"]["replicas"] == 1
+        with pytest.raises(InvalidError):
+            await store.create(SERVING, serving(namespace, "a", replicas=-1), dry_run=True)
+        with pytest.raises(NotFoundError):
+            await store.get(SERVING, key)
+        assert (await store.apply(SERVING, serving(namespace, "a"), dry_run=True))["metadata"]["name"] == "a"
+        created = await store.create(SERVING, serving(namespace, "a", replicas=3))
+        patched = await store.patch(SERVING, key, {"spec": {"replicas": 2}}, dry_run=True)
+        assert patched["spec"]["replicas"] == 2
+        applied = await store.apply(SERVING, serving(namespace, "a"), dry_run=True)
+        assert "replicas" not in applied["spec"]["predictors"][0]
+        with pytest.raises(ConflictError):
+            await store.delete(SERVING, key, uid="another", dry_run=True)
+        await store.delete(SERVING, key, dry_run=True)
+        assert await store.get(SERVING, key) == created
+
     async def test_apply_creates_and_then_changes_nothing(self, store: Store, namespace: str) -> None:
         created = await store.apply(SERVING, serving(namespace, "a"))
         assert await store.apply(SERVING, serving(namespace, "a")) == created

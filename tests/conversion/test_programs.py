@@ -103,6 +103,22 @@ def test_a_model_that_no_framework_runs_is_converted_and_the_report_says_so(
     assert get("ONNX").read_signature(done.output).inputs
 
 
+def test_a_quantization_leaves_the_directory_of_the_model_as_it_was(tmp_path: Path) -> None:
+    before = sorted((DATA / "onnx" / "model").iterdir())
+    assert convert("ONNX", "ONNX", DATA / "onnx", tmp_path).code == 0
+    assert sorted((DATA / "onnx" / "model").iterdir()) == before
+
+
+def test_the_last_word_of_a_program_is_its_error_alone(tmp_path: Path) -> None:
+    """Frameworks write to standard error, too."""
+    word = tmp_path / "word"
+    done = convert(
+        "SKLearn", "ONNX", DATA / "serving" / "sklearn", tmp_path, TOLERANCE="1e-30", KLEVER_TERMINATION_LOG=str(word)
+    )
+    assert done.code == 1
+    assert word.read_text().startswith("the converted model differs by more than 1e-30")
+
+
 def test_a_difference_above_the_tolerance_fails_with_the_numbers(tmp_path: Path) -> None:
     done = convert("SKLearn", "ONNX", DATA / "serving" / "sklearn", tmp_path, TOLERANCE="1e-30")
     assert done.code == 1

@@ -82,7 +82,7 @@ def test_a_description_has_three_forms(platform: Platform, kind: str, name: str,
     assert found.keys() >= parts
     assert yaml.safe_load(out(platform, "describe", kind, name, "-o", "yaml")).keys() == found.keys()
     if kind == "serving":
-        assert [i["phase"] for i in found["instances"]] == ["Ready"]
+        assert [i["phase"] for i in found["instances"]] == ["READY"]
         assert "Ready" in [e["reason"] for e in found["events"]]
 
 
@@ -111,7 +111,7 @@ def test_a_project_is_made_once(platform: Platform) -> None:
 def test_versions_are_printed_with_plain_numbers(platform: Platform) -> None:
     version = platform.get("versions", "team/adder:v1")
     assert version["size"] > 0
-    assert version["signature"]["inputs"][0] == {"name": "X", "size": [1, 5], "dtype": "float32"}
+    assert version["signature"]["inputs"][0] == {"name": "X", "shape": [1, 5], "datatype": "FP32", "dtype": "float32"}
     assert platform.get("models", "team/adder")["latest"] == version
     assert [v["tag"] for v in platform.get("versions", "team/adder")["items"]] == ["v1"]
 
@@ -235,11 +235,11 @@ def test_a_job_is_cancelled(platform: Platform) -> None:
         "spec": {"model": "127.0.0.1:1/team/away:v1", "extraction": {"format": "ONNX"}},
     }
     platform.run("klever", "apply", "-f", "-", stdin=json.dumps(manifest))
-    until(lambda: "again in" in platform.run("klever", "logs", "modeljob", "endless", check=False).stdout)
+    until(lambda: "next attempt in" in platform.run("klever", "logs", "modeljob", "endless", check=False).stdout)
     platform.run("klever", "cancel", "modeljob", "endless")
     until(lambda: platform.get("modeljobs", "endless")["status"]["phase"] == "Failed")
     assert "cancel" in json.dumps(platform.get("modeljobs", "endless")["status"]).lower()
-    assert "again in" in platform.run("klever", "logs", "modeljob", "endless").stdout
+    assert "next attempt in" in platform.run("klever", "logs", "modeljob", "endless").stdout
 
 
 def test_predict_by_example_and_by_file(platform: Platform, tmp_path: Path) -> None:
@@ -289,7 +289,7 @@ def test_predict_by_example_where_an_input_is_a_scalar(platform: Platform) -> No
     platform.run("ormb", "push", "team/scalar:v1")
     platform.run("klever", "deploy", "team/scalar:v1", "--name", "scalar", "--wait")
     assert json.loads(out(platform, "predict", "scalar", "--example"))["outputs"][0]["data"] == [0.0, 0.0]
-    assert platform.get("versions", "team/scalar:v1")["signature"]["inputs"][0]["size"] == []
+    assert platform.get("versions", "team/scalar:v1")["signature"]["inputs"][0]["shape"] == []
     platform.run("klever", "delete", "serving", "scalar")
 
 

@@ -46,7 +46,7 @@ def test_a_version_is_converted_and_serves_its_answer(platform: Platform) -> Non
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("team/adder:v1", "--to", "PMML"), "no conversion from NetDef to PMML"),
+        (("team/adder:v1", "--to", "PMML"), "unsupported conversion from NetDef to PMML"),
         (("team/adder:v9", "--to", "ONNX"), "team/adder:v9"),
         (("team/adder:v1", "--to", "NetDef"), "NetDef already"),
         (("team/adder:v1", "--to", "ONNX", "--env", "TOLERANCE=much"), "TOLERANCE"),

@@ -53,7 +53,7 @@ def test_a_tour(grpcurl: str, platform: Platform) -> None:
     assert "rpc SetTraffic" in client.run("describe", f"{SERVINGS}.SetTraffic").stdout
 
     spec = {"model": "team/adder:v1", "desiredTag": "team/adder:read", "extraction": {"format": "ONNX"}}
-    with client.watch(f"{JOBS}/WatchModelJobs", namespace="team", options={"filter": "metadata.name=tour"}) as watch:
+    with client.watch(f"{JOBS}/WatchModelJobs", namespace="team", filter="metadata.name = tour") as watch:
         job = {"metadata": {"name": "tour"}, "spec": spec}
         created = client.call(f"{JOBS}/CreateModelJob", namespace="team", modelJob=job)
         assert created["metadata"]["generation"] == "1"
@@ -77,7 +77,7 @@ def test_a_tour(grpcurl: str, platform: Platform) -> None:
     until(lambda: status().get("phase") == "Ready")
     shares = {"main": 50, "canary": 50}
     client.call(f"{SERVINGS}/SetTraffic", namespace="default", name="tour", traffic=shares)
-    until(lambda: status()["trafficSummary"] == "main=50 canary=50")
+    until(lambda: status().get("trafficSummary") == "main=50 canary=50")
     assert platform.infer("tour")[0] == 200
 
 

@@ -101,7 +101,7 @@ def test_a_model_goes_from_another_format_to_traffic_through_the_plugin(platform
     platform.run("klever", "wait", "modeljob", "convert", "-n", "team", "--for=condition=Complete")
     version = platform.get("versions", "team/line:toy")
     assert version["format"] == "Toy"
-    assert version["signature"]["inputs"] == [{"name": "x", "size": [-1, 2], "dtype": "float64"}]
+    assert version["signature"]["inputs"] == [{"name": "x", "shape": [-1, 2], "datatype": "FP64", "dtype": "float64"}]
     assert serves(platform, "toy") == ANSWER
 
 

@@ -142,7 +142,7 @@ def test_a_conversion_that_is_not_there_fails_at_once(shared: Platform) -> None:
     )
     shared.run("klever", "apply", "-f", "-", stdin=manifest)
     until(lambda: shared.get("modeljobs", "convert").get("status", {}).get("phase") == "Failed")
-    assert "no conversion from PMML to ONNX" in shared.get("modeljobs", "convert")["status"]["message"]
+    assert "unsupported conversion from PMML to ONNX" in shared.get("modeljobs", "convert")["status"]["message"]
 
 
 def test_a_name_that_is_not_the_platforms_is_said(shared: Platform) -> None:

@@ -62,7 +62,7 @@ def rewritten(kubeconfig: Path, into: Path, change: Callable[[Any], None]) -> Pa
 
 
 def test_a_kubeconfig_that_is_missing(start: Start, tmp_path: Path) -> None:
-    assert "cannot be read" in start(tmp_path / "missing")
+    assert "cannot read" in start(tmp_path / "missing")
 
 
 def test_a_server_that_is_not_there(tmp_path: Path, own_cluster: Cluster) -> None:
@@ -147,7 +147,7 @@ def test_a_context_is_chosen_by_its_name(tmp_path: Path, own_cluster: Cluster) -
     kubeconfig = rewritten(own_cluster.kubeconfig, tmp_path / "kubeconfig", two)
     store = (*Objects(own_cluster).fresh()[:2], "--kubeconfig", str(kubeconfig))
     wrong = Platform(tmp_path / "wrong").begin(*store, "--context", "nope")
-    assert "context 'nope' does not exist: give --context, one of other, test" in wrong.communicate(timeout=30)[1]
+    assert "context 'nope' not found: give --context, one of other, test" in wrong.communicate(timeout=30)[1]
     platform = Platform(tmp_path / "platform", (*store, "--context", "test"))
     platform.start()
     try:

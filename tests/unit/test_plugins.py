@@ -65,8 +65,8 @@ def test_a_plugin_is_a_row_beside_the_built_in_ones(root: Path) -> None:
         (GOOD, "raise SystemExit('no\\nlicense')\n", "SystemExit: no license"),
         (GOOD, "", "has no attribute 'ROW'"),
         (GOOD, "ROW = 1\n", "expected a tuple"),
-        (GOOD, "ROW = ('built',)\n", "built is taken by Klever"),
-        (GOOD, "ROW = ('new', 'type')\n", "type is taken by Klever"),
+        (GOOD, "ROW = ('built',)\n", "built already belongs to Klever"),
+        (GOOD, "ROW = ('new', 'type')\n", "type already belongs to Klever"),
         (GOOD, "import heavy\nROW = ('x',)\n", "it imports heavy"),
     ],
 )
@@ -96,7 +96,7 @@ def test_of_two_plugins_that_claim_a_key_the_first_by_name_has_it(root: Path) ->
         install(root, package, GOOD, f"one = {package}.row:ROW")
     first, second = table().plugins
     assert (first.package, first.trouble) == ("plugged_a 1.0", "")
-    assert second.trouble == "first is taken by plugged_a 1.0"
+    assert second.trouble == "first already belongs to plugged_a 1.0"
 
 
 def test_a_plugin_that_looks_something_up_while_it_is_imported_finds_the_rows_so_far(
@@ -106,7 +106,7 @@ def test_a_plugin_that_looks_something_up_while_it_is_imported_finds_the_rows_so
     monkeypatch.setattr("klever.plugins.rows", rows, raising=False)
     row = "from klever.plugins import rows\nROW = ('new', *rows)\n"
     install(root, "plugged_nosy", GOOD, "one = plugged_nosy.row:ROW", row)
-    assert [plugin.trouble for plugin in rows.plugins] == ["built is taken by Klever"]
+    assert [plugin.trouble for plugin in rows.plugins] == ["built already belongs to Klever"]
 
 
 def test_nothing_is_looked_for_before_the_first_look_up(root: Path) -> None:

@@ -15,13 +15,13 @@ from klever.backends.local.probe import Prober
 from klever.backends.local.record import Record, Slot
 from klever.backends.local.render import render
 from klever.backends.local.replica import Replica, Timing
-from klever.backends.local.resources import check_resources
 from klever.backends.local.room import Room
 from klever.backends.local.serving import LocalServing
 from klever.changes import Broadcast
 from klever.environments import EnvironmentManager
 from klever.errors import FailedPreconditionError, FieldViolation, NotFoundError
 from klever.process import ProcessManager
+from klever.process.resources import check_resources
 from klever.process.variables import check_variables
 from klever.runtimes import Model, Runtime
 

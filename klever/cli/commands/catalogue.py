@@ -18,13 +18,18 @@ def _created_at(message: Any) -> str:
     return age(message.create_time.ToJsonString()) if message.HasField("create_time") else ""
 
 
+def _trust(version: Any) -> str:
+    trust = type(version).Trust.Name(version.trust)
+    return "" if trust == "TRUST_UNSPECIFIED" else trust.lower()
+
+
 CATALOGUE: Final = (
     Resource(
         names=("models", "model"),
         header=("NAME", "VERSIONS", "LATEST", "FORMAT", "SIZE", "AGE"),
         get=versions.get_model,
         list=versions.list_models,
-        list_full=partial(versions.list_models, view="full"),
+        list_full=partial(versions.list_models, view=versions.FULL),
         row=lambda m: (
             f"{m.project}/{m.name}",
             m.version_count,
@@ -34,6 +39,7 @@ CATALOGUE: Final = (
             _created_at(m.latest),
         ),
         to_json=versions.model_object,
+        delete=versions.delete_model,
         one=lambda name: "/" in name,
         namespaced=False,
     ),
@@ -42,7 +48,7 @@ CATALOGUE: Final = (
         header=("REFERENCE", "FORMAT", "SIGNATURE", "SIZE", "DIGEST", "AGE"),
         get=versions.get_version,
         list=versions.list_versions,
-        list_full=partial(versions.list_versions, view="full"),
+        list_full=partial(versions.list_versions, view=versions.FULL),
         row=lambda v: (
             v.reference,
             v.format,
@@ -56,7 +62,7 @@ CATALOGUE: Final = (
         one=versions.is_version,
         namespaced=False,
         wide={
-            "TRUST": lambda v: v.trust,
+            "TRUST": _trust,
             "FILES": lambda v: v.inspection.files if v.HasField("inspection") else "",
             "CODE-FILES": lambda v: v.inspection.code_file_count if v.HasField("inspection") else "",
         },
@@ -68,6 +74,7 @@ CATALOGUE: Final = (
         list=versions.list_projects,
         row=lambda p: (p.name, p.model_count, _created_at(p)),
         to_json=to_object,
+        delete=versions.delete_project,
         namespaced=False,
         wide={"CODE": lambda p: "allowed" if p.allow_code else "denied"},
     ),

@@ -12,6 +12,7 @@ from klever.cli.commands.resource import Resource
 from klever.cli.commands.resources import Resources
 from klever.cli.commands.stored import StoredKind
 from klever.errors import ExpiredError
+from klever.v1alpha1.common_pb2 import WatchEvent
 
 EXAMPLES = """  klever get servings
   klever get modeljobs -w
@@ -68,7 +69,7 @@ def _table(
 
 def _watch(args: argparse.Namespace, api: Api, resource: Resource, stored: StoredKind, namespace: str) -> None:
     for event in stored.watch(api, namespace, args.name, args.selector):
-        if event.type == "ERROR":
+        if event.type == WatchEvent.ERROR:
             raise ExpiredError(f"the watch ended: {event.error.message}")
         if args.output == "yaml":
             print("---")
@@ -76,5 +77,10 @@ def _watch(args: argparse.Namespace, api: Api, resource: Resource, stored: Store
             print_objects([resource.to_json(event.object)], args.output, single=True)
         else:
             print(
-                "   ".join([event.type, *(str(c) if c not in ("", None) else "-" for c in resource.row(event.object))])
+                "   ".join(
+                    [
+                        WatchEvent.Type.Name(event.type),
+                        *(str(c) if c not in ("", None) else "-" for c in resource.row(event.object)),
+                    ]
+                )
             )

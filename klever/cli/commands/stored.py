@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,7 +13,6 @@ from google.protobuf.message_factory import GetMessageClass
 from klever.api.kinds import MODEL_JOB, SERVING, Kind
 from klever.cli.commands.client import Api
 from klever.errors import FailedPreconditionError, InvalidError
-from klever.v1alpha1.common_pb2 import ListOptions, WatchOptions
 
 __all__ = ["MODEL_JOBS", "SERVINGS", "StoredKind", "refuse_deleting"]
 
@@ -59,8 +59,7 @@ class StoredKind:
             return
         token = ""
         while True:
-            options = ListOptions(labels=labels, page_token=token)
-            page = self.call(api, "List", namespace=namespace, options=options)
+            page = self.call(api, "List", namespace=namespace, label_selector=labels, page_token=token)
             yield from page.items
             token = page.next_page_token
             if not token:
@@ -68,7 +67,7 @@ class StoredKind:
 
     def look(self, api: Api, namespace: str, name: str) -> tuple[Any, str]:
         """Return one object, None if it does not exist, and the version from which a watch misses no change."""
-        page = self.call(api, "List", namespace=namespace, options=ListOptions(filter=f"metadata.name={name}"))
+        page = self.call(api, "List", namespace=namespace, filter=_named(name))
         return (page.items[0] if page.items else None), page.resource_version
 
     def watch(
@@ -82,9 +81,8 @@ class StoredKind:
         timeout: float | None = None,
     ) -> Iterator[Any]:
         """Yield the changes of all objects or the named one. Without a version, yield the existing ones first."""
-        fields = f"metadata.name={name}" if name else ""
-        options = WatchOptions(labels=labels, filter=fields, resource_version=resource_version)
-        return self.stream(api, "Watch", timeout, namespace=namespace, options=options)
+        fields = {"filter": _named(name) if name else "", "label_selector": labels}
+        return self.stream(api, "Watch", timeout, namespace=namespace, resource_version=resource_version, **fields)
 
     def apply(self, api: Api, message: Any, namespace: str) -> Any:
         """Apply an object, and return the stored one."""
@@ -105,6 +103,11 @@ class StoredKind:
         """Call a streaming RPC with these fields of its request."""
         method = self.method(rpc)
         return api.stream(api.method(method), _request(method, fields), timeout)
+
+
+def _named(name: str) -> str:
+    """Return a filter for one object."""
+    return f"metadata.name = {json.dumps(name)}"
 
 
 def _request(method: MethodDescriptor, fields: dict[str, Any]) -> Any:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from klever.api.codec import to_object
 from klever.cli.commands.client import Api
 from klever.errors import InvalidError
 from klever.v1alpha1 import model_service_pb2 as pb
 
+BASIC: Final = pb.ModelVersion.BASIC
+FULL: Final = pb.ModelVersion.FULL
+
 __all__ = [
+    "BASIC",
+    "FULL",
+    "delete_model",
+    "delete_project",
     "delete_version",
     "get_model",
     "get_project",
@@ -47,7 +54,7 @@ def list_projects(api: Api, _project: str, name: str, _labels: str) -> Iterator[
     yield from _pages(api, api.models.ListProjects, pb.ListProjectsRequest)
 
 
-def list_models(api: Api, project: str, name: str, _labels: str, view: str = "basic") -> Iterator[Any]:
+def list_models(api: Api, project: str, name: str, _labels: str, view: int = BASIC) -> Iterator[Any]:
     """Yield the model `name`, or the models of the project `name`."""
     if "/" in name:
         yield get_model(api, "", name)
@@ -55,7 +62,7 @@ def list_models(api: Api, project: str, name: str, _labels: str, view: str = "ba
     yield from _pages(api, api.models.ListModels, pb.ListModelsRequest, project=name or project, view=view)
 
 
-def list_versions(api: Api, project: str, name: str, _labels: str, view: str = "basic") -> Iterator[Any]:
+def list_versions(api: Api, project: str, name: str, _labels: str, view: int = BASIC) -> Iterator[Any]:
     """Yield the version `name`, or the versions of the model `name`."""
     if not name:
         for model in list_models(api, project, "", ""):
@@ -90,6 +97,19 @@ def delete_version(api: Api, name: str, force: bool = False) -> None:
     api.call(api.models.DeleteModelVersion, request)
 
 
+def delete_model(api: Api, name: str, force: bool = False) -> None:
+    project, model, version = model_parts(name)
+    if version:
+        raise InvalidError(f"{name!r} names a version: use `klever delete version`")
+    api.call(api.models.DeleteModel, pb.DeleteModelRequest(project=project, model=model, force=force))
+
+
+def delete_project(api: Api, name: str, force: bool = False) -> None:
+    if force:
+        raise InvalidError("a project must be empty: --force does not delete what is in it")
+    api.call(api.models.DeleteProject, pb.DeleteProjectRequest(name=name))
+
+
 def model_object(model: Any) -> dict[str, Any]:
     obj = to_object(model)
     if "latest" in obj:
@@ -98,7 +118,7 @@ def model_object(model: Any) -> dict[str, Any]:
 
 
 def version_object(version: Any) -> dict[str, Any]:
-    """Return a version for output. A tensor without `size` has an unknown rank; `[]` is a scalar."""
+    """Return a version for output. A tensor without `shape` has an unknown rank; `[]` is a scalar."""
     obj = to_object(version)
     signature = obj.get("signature", {})
     for side in ("inputs", "outputs"):
@@ -108,9 +128,9 @@ def version_object(version: Any) -> dict[str, Any]:
 
 
 def _tensor(tensor: dict[str, Any]) -> dict[str, Any]:
-    size = {"size": tensor.get("size", [])} if tensor.get("hasSize") else {}
-    others = {name: value for name, value in tensor.items() if name not in ("name", "size", "hasSize")}
-    return {"name": tensor.get("name", ""), **size, **others}
+    shape = {"shape": tensor["shape"].get("dims", [])} if "shape" in tensor else {}
+    others = {name: value for name, value in tensor.items() if name not in ("name", "shape")}
+    return {"name": tensor.get("name", ""), **shape, **others}
 
 
 def _version_parts(name: str) -> tuple[str, str, str]:
@@ -120,7 +140,7 @@ def _version_parts(name: str) -> tuple[str, str, str]:
     return project, model, version
 
 
-def _pages(api: Api, method: Any, request: Any, **fields: str) -> Iterator[Any]:
+def _pages(api: Api, method: Any, request: Any, **fields: Any) -> Iterator[Any]:
     token = ""
     while True:
         page = api.call(method, request(page_token=token, **fields))

@@ -15,6 +15,7 @@ from klever.cli.commands.resources import Resources
 from klever.cli.commands.stored import StoredKind
 from klever.cli.progress import status_line
 from klever.errors import DeadlineError, FailedPreconditionError, InvalidError, NotFoundError
+from klever.v1alpha1.common_pb2 import WatchEvent
 from klever.v1alpha1.serving_pb2 import Serving
 
 EXAMPLES = """  klever wait serving digits --for=condition=Ready --timeout 60s
@@ -78,9 +79,9 @@ def _states(api: Api, kind: StoredKind, name: str, deadline: float) -> Iterator[
         if left <= 0:
             raise DeadlineError(f"{name}: the timeout has passed")
         for event in kind.watch(api, api.namespace, name, "", resource_version=version, timeout=left):
-            if event.type == "ERROR":
+            if event.type == WatchEvent.ERROR:
                 break  # the version is too old: read the object again
-            yield None if event.type == "DELETED" else event.object
+            yield None if event.type == WatchEvent.DELETED else event.object
 
 
 def _parse(condition: str) -> tuple[str, str]:

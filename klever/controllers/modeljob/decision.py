@@ -1,4 +1,4 @@
-"""The next step of a job, and what its status says. Pure."""
+"""Decides the next step of a job, and its status. Pure."""
 
 from __future__ import annotations
 
@@ -13,26 +13,24 @@ from klever.executors import TaskState
 from klever.reconcile.conditions import Condition, merge_conditions
 from klever.reconcile.finalizers import is_held
 
-__all__ = ["CANCEL_ANNOTATION", "FINALIZER", "LOST", "MAX_LOSSES", "Decision", "Snapshot", "decide", "status_of"]
+__all__ = ["FINALIZER", "LOST", "MAX_LOSSES", "Decision", "Snapshot", "decide", "status_of"]
 
 FINALIZER = "kleveross.io/modeljob"
-CANCEL_ANNOTATION = "kleveross.io/cancel"
-"""Annotation of a ModelJob whose task is to be ended. It is not in the spec, which is immutable."""
 
 LOST = "Lost"
-"""Reason of a task whose machine or supervisor went down. Tasks can be run twice, so it is run again."""
+"""The reason of a task whose machine or supervisor went down. Tasks are repeatable, so it runs again."""
 MAX_LOSSES = 5
-"""How often one control plane runs a lost task again before its job fails."""
+"""How often a control plane repeats a lost task before its job fails."""
 
 _MAX_REPORT = 1024
-"""Characters of a task's report that are kept."""
+"""How many characters of a task's report are kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything that deciding needs.
+    """The input of a decision.
 
-    `refusal` is why the job can never run, empty if it can; `losses` how often its task was lost before.
+    `refusal` is why the job can never run, empty if it can. `losses` is how often its task was lost.
     """
 
     job: Object
@@ -51,7 +49,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do, in this order. `status` None leaves it as it is."""
+    """The actions, in this order. `status` None leaves it unchanged."""
 
     add_finalizer: bool = False
     start: bool = False
@@ -61,9 +59,9 @@ class Decision:
     status: dict[str, Any] | None = None
     events: tuple[Event, ...] = field(default=())
     inspection: Any = None
-    """What the task found in the content, as it says."""
+    """The task's inspection of the content. It is untrusted."""
     release: bool = False
-    """Take the finalizer away: nothing of the job is left."""
+    """Remove the finalizer, because the job's task is gone."""
     delete: bool = False
     requeue_after: float | None = None
 
@@ -78,7 +76,7 @@ def decide(snapshot: Snapshot) -> Decision:
         return _ended(snapshot)
     if not is_held(snapshot.job, FINALIZER):
         return Decision(add_finalizer=True, requeue_after=0)
-    if metadata.get("annotations", {}).get(CANCEL_ANNOTATION) and not _has_succeeded(snapshot.task):
+    if snapshot.job["spec"].get("cancel") and not _has_succeeded(snapshot.task):
         return Decision(
             cancel_task=True,
             status=status_of(snapshot, "Failed", "Cancelled", "cancelled before it ended"),
@@ -100,12 +98,12 @@ def _deleting(snapshot: Snapshot) -> Decision:
     if not is_held(snapshot.job, FINALIZER):
         return Decision()
     has_ended = snapshot.job.get("status", {}).get("phase") in ("Succeeded", "Failed")
-    status = None if has_ended else status_of(snapshot, "Deleting", "Deleting", "its task is ended")
+    status = None if has_ended else status_of(snapshot, "Deleting", "Deleting", "its task is being ended")
     return Decision(remove_task=True, release=True, status=status)
 
 
 def _ended(snapshot: Snapshot) -> Decision:
-    """A finished job keeps its log until its time to live is over."""
+    """Keep a finished job and its log until its time to live is over."""
     ttl = snapshot.job["spec"].get("ttlSecondsAfterFinished")
     completed = snapshot.job["status"].get("completionTime")
     if ttl is None or completed is None:
@@ -122,7 +120,7 @@ def _progress(snapshot: Snapshot) -> Decision:
         return Decision(start=True, status=status_of(snapshot, "Pending", "Waiting", task.message))
     if task.phase == "Running":
         first = snapshot.job.get("status", {}).get("phase") != "Running"
-        started = (Event("Normal", "Started", "the task runs"),) if first else ()
+        started = (Event("Normal", "Started", "the task was started"),) if first else ()
         return Decision(status=status_of(snapshot, "Running", "Running", task.message), events=started)
     if task.phase == "Succeeded":
         report = str(task.result.get("report") or "done")[:_MAX_REPORT]
@@ -133,7 +131,7 @@ def _progress(snapshot: Snapshot) -> Decision:
         )
     reason = task.reason or "Error"
     if reason == LOST and snapshot.losses < MAX_LOSSES:
-        again = Event("Warning", "Restarted", "the task was lost with what supervised it: it is run again")
+        again = Event("Warning", "Restarted", "the task was lost with its supervisor and runs again")
         return Decision(
             remove_task=True, status=status_of(snapshot, "Pending", "Restarting", ""), events=(again,), requeue_after=0
         )
@@ -145,10 +143,9 @@ def _progress(snapshot: Snapshot) -> Decision:
 
 
 def _inspection(job: Object, task: TaskState) -> Any:
-    """Return what a task found, whether or not it could go on; None where its environment is not the platform's.
+    """Return a task's inspection, even of a failed task; None if its environment is not the platform's.
 
-    A task is believed for the content that its job was made for alone: a model that takes a task over speaks for no
-    other.
+    A task is trusted only for the content of its job, so that a model that takes over a task cannot affect others.
     """
     found = task.result.get("inspection")
     if job["spec"].get("env"):

@@ -1,4 +1,4 @@
-"""Gathers, decides, applies for one ModelJob: runs its task once, and says how far it is."""
+"""Reconciles one ModelJob: gathers, decides, applies. It runs the job's task once, and reports its progress."""
 
 from __future__ import annotations
 
@@ -89,19 +89,19 @@ class ModelJobReconciler:
                 self._losses[key] += 1
 
     async def _record(self, inspection: Any) -> str:
-        """Keep what a task found, and return why it cannot be kept, empty if it was. A task's words are not trusted."""
+        """Store a task's inspection, which is untrusted. Return why it is invalid; empty if it was stored."""
         if inspection is None:
             return ""
         if not isinstance(inspection, dict):
-            return "the task reports an inspection that is not an object"
+            return "the task reported an inspection that is not an object"
         try:
             await record_inspection(self._store, inspection, self._clock())
         except InvalidError as error:
-            return f"the task reports an invalid inspection: {error.message}"
+            return f"the task reported an invalid inspection: {error.message}"
         return ""
 
     async def _start(self, key: Key, snapshot: Snapshot) -> str:
-        """Start the task. Return why it can never start, or an empty string; report and raise errors that may pass."""
+        """Start the task. Return why it can never start; empty if it started. Report and raise temporary errors."""
         job = snapshot.job
         try:
             await self._executor.ensure(await self._task(job))
@@ -115,7 +115,7 @@ class ModelJobReconciler:
         return ""
 
     async def _refusal(self, job: Object) -> str:
-        """Return why a job that the schema accepts can never work."""
+        """Return why a job that passed the schema can never work; empty if it can."""
         spec = job["spec"]
         try:
             tasks.check(spec)

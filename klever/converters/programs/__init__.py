@@ -1,1 +1,1 @@
-"""Programs of Klever's own converters: they run in the Python of their environment, where Klever is not installed."""
+"""The programs of Klever's converters. They run with the Python of their environment, without Klever."""

@@ -1,7 +1,7 @@
-"""Convert a model, compare both, and write the report. The one argument is the request (see `klever.converters`).
+"""Converts a model, compares both models, and writes the report. Its argument is the request (`klever.converters`).
 
-`python -I programs REQUEST` starts this file. Klever is not installed here: only this folder becomes importable, under
-its usual name, so that its modules import each other as anywhere else.
+`python -I programs REQUEST` starts this file. Klever is not installed in the environment: only this folder becomes
+importable, under its usual name, so that its modules can import each other.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""What each operator of Caffe2 is in ONNX: a function of `Node` that adds nodes and returns the outputs' names."""
+"""Translates each operator of Caffe2 to ONNX: a function of `Node` adds nodes and returns the outputs' names."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from klever.converters.programs.graph import Graph
 __all__ = ["OPERATORS", "Node"]
 
 _CAFFE_LEGACY_POOLING: Final = 3
-"""caffe2/proto/caffe2_legacy.proto: the last window may begin inside and end outside, as in Caffe."""
+"""caffe2/proto/caffe2_legacy.proto: as in Caffe, the last window may extend beyond the input."""
 _CHANNELS: Final = 1
 
 
 @dataclass(frozen=True)
 class Node:
-    """An operator of the net. `constants` are the tensors that init_net fills, by their names."""
+    """An operator of the net. `constants` are the tensors that init_net fills, by name."""
 
     graph: Graph
     op: str
@@ -37,7 +37,7 @@ class Node:
         return ConversionError(f"{self.op} that writes {self.outputs[0]!r}: {message}")
 
     def add(self, op: str, *inputs: str, final: bool = True, **attributes: Any) -> str:
-        """Add an ONNX node; the last one of an operator has the name of the operator's output."""
+        """Add an ONNX node. The last node of an operator has the name of the operator's output."""
         name = self.outputs[0] if final else f"{self.outputs[0]}_{op.lower()}"
         return self.graph.add(op, *inputs, name=name, **attributes)
 
@@ -130,7 +130,7 @@ def _fully_connected(node: Node) -> list[str]:
 
 
 def _arithmetic(op: str) -> Operator:
-    """A pair of tensors. With `broadcast` and `axis`, the second one's dimensions begin at `axis` of the first one."""
+    """Translate a binary operator. With `broadcast`, the second tensor's dimensions begin at `axis` of the first."""
 
     def add(node: Node) -> list[str]:
         first, second = node.inputs[:2]
@@ -161,7 +161,7 @@ def _softmax(node: Node) -> list[str]:
     axis = node.get("axis", 1)
     if axis != 1:
         return [node.add("Softmax", node.inputs[0], axis=axis)]
-    # Caffe2 flattens to two dimensions; the shape comes back by a reshape to the input's.
+    # Caffe2 flattens to two dimensions. A reshape restores the shape of the input.
     flat = node.add("Flatten", node.inputs[0], final=False, axis=1)
     shape = node.add("Shape", node.inputs[0], final=False)
     return [node.add("Reshape", node.add("Softmax", flat, final=False, axis=1), shape)]
@@ -178,7 +178,7 @@ def _lrn(node: Node) -> list[str]:
 def _reshape(node: Node) -> list[str]:
     shape = node.get("shape", [])
     if not shape:
-        raise node.error("a shape that is computed is not supported")
+        raise node.error("a computed shape is not supported")
     return [node.add("Reshape", node.inputs[0], node.constant(shape, np.int64))]
 
 

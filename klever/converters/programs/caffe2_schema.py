@@ -37,7 +37,7 @@ def arguments(op: Any) -> dict[str, Any]:
 
 
 def operator(kind: str, inputs: list[str], outputs: list[str], **values: Any) -> Any:
-    """Make an operator. A value is an int, a float, text, or a list of ints; None is left out."""
+    """Make an operator. A value is an int, a float, text, or a list of ints; None is omitted."""
     op = OperatorDef(type=kind, input=inputs, output=outputs, name=outputs[0])
     for name, value in values.items():
         if value is not None:

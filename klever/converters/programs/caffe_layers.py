@@ -1,4 +1,4 @@
-"""What each layer of Caffe is in Caffe2: a function of `Translation` that appends operators."""
+"""Translates each layer of Caffe to Caffe2: a function of `Translation` appends operators."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ class Translation:
 
     def blob(self, index: int) -> NDArray[np.float32]:
         if index >= len(self.layer.blobs):
-            raise self.error(f"the caffemodel has {len(self.layer.blobs)} blobs of it, and {index + 1} are needed")
+            raise self.error(f"the caffemodel must have {index + 1} blobs of it, not {len(self.layer.blobs)}")
         return self.layer.blobs[index]
 
     def translate(self) -> None:
-        """Append the layer's operators; raises `ConversionError` that names the layer."""
+        """Append the layer's operators. Raises `ConversionError` that names the layer."""
         if self.layer.type not in LAYERS:
             raise self.error("the type is not supported")
         LAYERS[self.layer.type](self)
@@ -234,7 +234,7 @@ def _flatten(t: Translation) -> None:
 
 
 def _softmax(t: Translation) -> None:
-    """Caffe's is over one axis, Caffe2's over all axes from one on: for an image the channels go last."""
+    """Translate a softmax. Caffe's has one axis, Caffe2's all axes from one on: an image's channels must be last."""
     if t.parameters("softmax").axis != 1:
         raise t.error("an axis other than 1 is not supported")
     if t.ranks.get(t.bottom) != _IMAGE_RANK:

@@ -1,4 +1,4 @@
-"""Reads a Caffe model: the layers of its prototxt that infer, with the weights of its caffemodel."""
+"""Reads a Caffe model: the inference layers of its prototxt, with the weights of its caffemodel."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Net:
 
 
 def read_net(model: Path) -> Net:
-    """Read the one *.prototxt and the one *.caffemodel of a directory; raises `ConversionError` that names the file."""
+    """Read the *.prototxt and the *.caffemodel in a directory. Raises `ConversionError` that names the file."""
     prototxt, caffemodel = next(model.glob("*.prototxt")), next(model.glob("*.caffemodel"))
     try:
         text = text_format.Parse(prototxt.read_text(), NetParameter(), allow_unknown_field=True)
@@ -79,7 +79,7 @@ def _layer(message: Any, weights: dict[str, list[NDArray[np.float32]]]) -> Layer
 
 
 def _infers(message: Any) -> bool:
-    """Say whether a layer belongs to inference: losses, data and what is for training alone do not."""
+    """Whether a layer belongs to inference, unlike losses, data and other layers for training."""
     kind = message.type if isinstance(message.type, str) else V1_TYPES.get(message.type, "")
     phases = {rule.phase for rule in message.include if rule.HasField("phase")}
     excluded = {rule.phase for rule in message.exclude if rule.HasField("phase")}
@@ -90,5 +90,5 @@ def _array(blob: Any) -> NDArray[np.float32]:
     values = np.array(blob.data or blob.double_data, np.float32)
     shape = list(blob.shape.dim) if blob.HasField("shape") else [blob.num, blob.channels, blob.height, blob.width]
     if np.prod(shape, dtype=np.int64) != values.size:
-        raise ConversionError(f"the caffemodel has {values.size} values for the shape {shape}")
+        raise ConversionError(f"the caffemodel has {values.size} values, but the shape is {shape}")
     return values.reshape(shape)

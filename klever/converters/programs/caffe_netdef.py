@@ -1,4 +1,4 @@
-"""A Caffe model to Caffe2's init_net and predict_net, as caffe2/python/caffe_translator.py translates it."""
+"""Converts a Caffe model to Caffe2's init_net and predict_net, like caffe2/python/caffe_translator.py."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["convert"]
 
 
 def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[str, str]) -> None:
-    """Write init_net.pb, predict_net.pb and predict_net.pbtxt into `output`; raises `ConversionError`."""
+    """Write init_net.pb, predict_net.pb and predict_net.pbtxt into `output`. Raises `ConversionError`."""
     net = read_net(model)
     predict, init = NetDef(name=net.name), NetDef(name=f"{net.name}_init")
     inputs = _inputs(net, request, env)
@@ -34,16 +34,16 @@ def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[
 
 
 def _inputs(net: Net, request: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, list[int]]:
-    """Return the shapes of the inputs: those of the job, else those of the prototxt."""
+    """Return the shapes of the inputs: from the job, or else from the prototxt."""
     if env.get("INPUTS") or not all(net.inputs.values()):
         return {tensor.name: [abs(dim) for dim in tensor.size or ()] for tensor in given(net.inputs, request, env)}
     if not net.inputs:
-        raise ConversionError("the prototxt has no input: it needs a layer of the type Input, or input and input_dim")
+        raise ConversionError("the prototxt has no input: it needs a layer of type Input, or input and input_dim")
     return {name: list(shape) for name, shape in net.inputs.items()}
 
 
 def _outputs(net: Any) -> list[str]:
-    """Return what some operator writes and no later one reads."""
+    """Return the tensors that an operator writes and no later one reads."""
     read = {name for op in net.op for name in op.input if name not in op.output}
     written = [op.output[0] for op in net.op] + [name for op in net.op if op.type == "Split" for name in op.output[1:]]
     return [name for name in dict.fromkeys(written) if name not in read]

@@ -89,6 +89,6 @@ V1_TYPES: Final = {
     33: "Slice", 35: "AbsVal", 36: "Silence", 38: "Exp", 39: "Deconvolution", 1: "Accuracy", 5: "Data",
     12: "ImageData",
 }  # fmt: skip
-"""V1LayerParameter.LayerType, and what each is called since."""
+"""V1LayerParameter.LayerType, and the current name of each."""
 
 NetParameter: Any = messages("caffe", _SCHEMA, _ENUMS)["Net"]

@@ -1,4 +1,4 @@
-"""Runs the model and what it was converted to on the same inputs, and measures how far their outputs differ."""
+"""Runs the model and the converted model on the same inputs, and measures the differences of their outputs."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["Feeds", "Runner", "check", "compare"]
 
 Feeds = Mapping[str, NDArray[Any]]
 Runner = Callable[[Feeds], Mapping[str, NDArray[Any]]]
-"""Runs a model: inputs by name -> outputs by name."""
+"""A function that runs a model: inputs by name -> outputs by name."""
 
 _SEED: Final = 20
 _DYNAMIC: Final = 4
-"""The size of a dynamic dimension but the first, which takes each of `_BATCHES`."""
+"""The size of dynamic dimensions, except the first, which gets each of `_BATCHES`."""
 _BATCHES: Final = (1, 3)
 _MAX_ELEMENTS: Final = 1 << 27
 _WORDS: Final = ("", "a", "Klever", "0", "\u00e4")
@@ -36,11 +36,11 @@ def _feeds(inputs: Sequence[Tensor]) -> Iterator[tuple[str, Feeds]]:
 
 
 def compare(inputs: Sequence[Tensor], source: Runner, target: Runner, tolerance: float) -> dict[str, Any]:
-    """Return the report of all feeds; its `passed` says whether no relative difference is above `tolerance`.
+    """Return the report of all feeds. `passed` says whether every relative difference is at most `tolerance`.
 
-    The absolute difference is the largest of any element. The relative one is that over the largest absolute value of
-    the source's output, so that an element near zero does not count more than the others. Raises `ConversionError` if
-    the outputs have other names or shapes.
+    The absolute difference is that of the element with the largest one. The relative difference divides it by the
+    largest absolute value of the source's output, so that elements near zero do not count more than others. Raises
+    `ConversionError` if the outputs have other names or shapes.
     """
     found: dict[str, dict[str, Any]] = {}
     samples = []
@@ -58,25 +58,25 @@ def compare(inputs: Sequence[Tensor], source: Runner, target: Runner, tolerance:
 
 
 def check(inputs: Sequence[Tensor], target: Runner) -> dict[str, Any]:
-    """Run a converted model whose source cannot run; raises `ConversionError` for outputs that are not numbers."""
+    """Run a converted model whose source cannot run. Raises `ConversionError` for outputs that are not numbers."""
     samples = []
     for name, feed in _feeds(inputs):
         samples.append(name)
         for output, value in target(feed).items():
             if value.dtype.kind == "f" and np.isnan(value).any() and name.startswith("random"):
-                raise ConversionError(f"output {output}: it is not a number for {name}")
+                raise ConversionError(f"output {output} is not a number for {name}")
     return {"samples": samples, "outputs": {}, "passed": True}
 
 
 def _measure(found: dict[str, Any], name: str, expected: NDArray[Any], actual: NDArray[Any]) -> None:
     if expected.shape != actual.shape:
-        raise ConversionError(f"output {name}: the shape was {list(expected.shape)} and is {list(actual.shape)}")
+        raise ConversionError(f"output {name}: the shape changed from {list(expected.shape)} to {list(actual.shape)}")
     if expected.dtype.kind not in "fiub" or expected.size == 0:
         found["different"] = found.get("different", 0) + int((expected != actual).sum())
         found["relative"] = max(found["relative"], float(found["different"] > 0))
         return
     wide, other = expected.astype(np.float64), actual.astype(np.float64)
-    with np.errstate(invalid="ignore"):  # infinity minus infinity
+    with np.errstate(invalid="ignore"):  # for infinity minus infinity
         apart = np.where((wide == other) | (np.isnan(wide) & np.isnan(other)), 0.0, np.abs(wide - other))
     absolute = float(np.nan_to_num(apart, nan=np.inf).max())
     finite = np.abs(wide[np.isfinite(wide)])
@@ -101,7 +101,7 @@ def _random(tensor: Tensor, batch: int, random: np.random.Generator) -> NDArray[
     kind = np.dtype(tensor.dtype)
     if kind.kind == "f":
         return random.standard_normal(shape).astype(kind)
-    return random.integers(0, 2, shape).astype(kind)  # an index or a mask: 0 and 1 are valid for most models
+    return random.integers(0, 2, shape).astype(kind)  # often an index or a mask, for which 0 and 1 are valid
 
 
 def _filled(tensor: Tensor, batch: int, value: float) -> NDArray[Any]:

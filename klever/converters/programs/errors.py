@@ -1,4 +1,4 @@
-"""The one error of the programs."""
+"""The error of the programs."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ __all__ = ["ConversionError"]
 
 
 class ConversionError(Exception):
-    """The model cannot be converted; the message says what of it, where, and what to do. It ends the job."""
+    """The model cannot be converted. The message says what is wrong, where, and what to do. It ends the job."""

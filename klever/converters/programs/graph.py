@@ -20,11 +20,11 @@ OPSET: Final = 19
 """From 19 on, ONNX defines how a pool with ceil_mode treats its last window, which Caffe and MXNet need."""
 _IR_VERSION: Final = 9
 _MAX_FILE: Final = 1_900_000_000
-"""A protobuf message ends at 2 GiB: weights of a larger model go into a file of their own."""
+"""A protobuf message has at most 2 GiB: weights of a larger model go into a separate file."""
 
 
 class Graph:
-    """An ONNX graph under construction. Values are names; each is written once."""
+    """An ONNX graph under construction. Values are names, each written once."""
 
     def __init__(self, name: str, inputs: Iterable[Tensor]) -> None:
         self._name = name
@@ -43,10 +43,10 @@ class Graph:
         return name
 
     def rank(self, value: str) -> int:
-        """Return how many dimensions a value has; raises `ConversionError` if that is not known."""
+        """Return the number of dimensions of a value. Raises `ConversionError` if it is unknown."""
         kind = self._types.get(value)
         if kind is None or not kind.tensor_type.HasField("shape"):
-            raise ConversionError(f"the number of dimensions of {value!r} is not known")
+            raise ConversionError(f"the number of dimensions of {value!r} is unknown")
         return len(kind.tensor_type.shape.dim)
 
     def add(self, op: str, *inputs: str, name: str = "", **attributes: Any) -> str:
@@ -54,7 +54,7 @@ class Graph:
         return self.split(op, *inputs, names=(name,), **attributes)[0]
 
     def split(self, op: str, *inputs: str, names: Iterable[str], **attributes: Any) -> list[str]:
-        """Add a node with an output for each of `names`, and return the names given to them."""
+        """Add a node with an output for each of `names`, and return the outputs' names."""
         outputs = [self._free(name or op.lower()) for name in names]
         given = {key: value for key, value in attributes.items() if value is not None}
         node = helper.make_node(op, list(inputs), outputs, name=outputs[0], **given)
@@ -63,7 +63,7 @@ class Graph:
         return outputs
 
     def _inferred(self, node: onnx.NodeProto) -> dict[str, onnx.TypeProto]:
-        """Return the types of a node's outputs; raises `ConversionError` that names the node if ONNX forbids it."""
+        """Return the types of a node's outputs. Raises `ConversionError` that names the node if ONNX forbids it."""
         schema = onnx.defs.get_schema(node.op_type, OPSET)
         types = {name: self._types[name] for name in node.input if name in self._types}
         data = {name: self._constants[name] for name in node.input if self._is_shape(name)}
@@ -95,7 +95,7 @@ class Graph:
         _write(_typed(model), path)
 
     def _is_shape(self, name: str) -> bool:
-        """Say whether a value is a constant that may decide on the shape of another."""
+        """Whether a value is a constant that may determine the shape of another."""
         constant = self._constants.get(name)
         return constant is not None and constant.data_type == TensorProto.INT64 and len(constant.dims) == 1
 

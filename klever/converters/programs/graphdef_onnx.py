@@ -1,4 +1,4 @@
-"""A frozen TensorFlow graph to ONNX with tf2onnx."""
+"""Converts a frozen TensorFlow graph to ONNX with tf2onnx."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["convert"]
 
 
 def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[str, str]) -> None:
-    """Write `model.onnx` into `output`; raises `ConversionError`."""
+    """Write `model.onnx` into `output`. Raises `ConversionError`."""
     path = next(model.glob("*.graphdef"))
     inputs, outputs = graph_tensors(GraphDef.FromString(path.read_bytes()))
     names = [tensor.name for tensor in inputs]

@@ -1,4 +1,4 @@
-"""A Keras 2 model in HDF5 to a SavedModel, as the original did: `save(save_format="tf")`."""
+"""Converts a Keras 2 model in HDF5 to a SavedModel, like the original: `save(save_format="tf")`."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ __all__ = ["convert"]
 
 
 def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[str, str]) -> None:
-    """Write the SavedModel into `output`; raises `ConversionError`."""
+    """Write the SavedModel into `output`. Raises `ConversionError`."""
     load_model(model).save(output, save_format="tf", include_optimizer=False)

@@ -1,4 +1,4 @@
-"""A Keras 3 model (*.keras) to ONNX by Keras' own export, with the names of the model's inputs and outputs."""
+"""Converts a Keras 3 model (*.keras) to ONNX with Keras' export, keeping the names of inputs and outputs."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["convert"]
 
 
 def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[str, str]) -> None:
-    """Write `model.onnx` into `output`; raises `ConversionError`."""
+    """Write `model.onnx` into `output`. Raises `ConversionError`."""
     loaded, path = load_model(model), output / "model.onnx"
     try:
         loaded.export(path, format="onnx", verbose=False)
     except (ValueError, TypeError, RuntimeError, NotImplementedError) as error:
-        raise ConversionError(f"Keras does not export the model to ONNX: {error}") from error
+        raise ConversionError(f"Keras cannot export the model to ONNX: {error}") from error
     exported = onnx.load(path)
     _rename(exported.graph, exported.graph.input, loaded.input_names)
     _rename(exported.graph, exported.graph.output, loaded.output_names)
@@ -28,7 +28,7 @@ def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[
 
 
 def _rename(graph: Any, values: Any, names: list[str]) -> None:
-    """Give the inputs or outputs of a graph other names, in order."""
+    """Rename the inputs or outputs of a graph, in order."""
     for value, name in zip(values, names, strict=True):
         for node in graph.node:
             for field in (node.input, node.output):

@@ -17,7 +17,7 @@ __all__ = ["load", "load_model"]
 
 
 def load(model: Path, request: Mapping[str, Any]) -> tuple[Runner, list[Tensor]]:
-    """Return a runner of the one *.h5 or *.keras file in a directory, and its inputs; raises `ConversionError`."""
+    """Return a runner of the *.h5 or *.keras file in a directory, and its inputs. Raises `ConversionError`."""
     loaded = load_model(model)
     inputs = [
         Tensor(name, tuple(-1 if dim is None else int(dim) for dim in value.shape), _dtype(value.dtype))
@@ -35,7 +35,7 @@ def load(model: Path, request: Mapping[str, Any]) -> tuple[Runner, list[Tensor]]
 
 
 def load_model(model: Path) -> Any:
-    """Return the model; raises `ConversionError` if Keras does not load it."""
+    """Return the model. Raises `ConversionError` if Keras cannot load it."""
     old = list(model.glob("*.h5"))
     try:
         if old:
@@ -46,7 +46,7 @@ def load_model(model: Path) -> Any:
 
         return keras.saving.load_model(next(model.glob("*.keras")), compile=False)
     except (ValueError, TypeError, OSError, KeyError, AttributeError, ImportError) as error:
-        raise ConversionError(f"Keras does not load the model: {error}") from error
+        raise ConversionError(f"Keras cannot load the model: {error}") from error
 
 
 def _dtype(dtype: Any) -> str:

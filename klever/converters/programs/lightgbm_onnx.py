@@ -1,4 +1,4 @@
-"""A LightGBM model to ONNX with onnxmltools; the output is what `Booster.predict` returns."""
+"""Converts a LightGBM model to ONNX with onnxmltools. The output is that of `Booster.predict`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["convert"]
 
 
 def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[str, str]) -> None:
-    """Write `model.onnx` into `output`; raises `ConversionError`."""
+    """Write `model.onnx` into `output`. Raises `ConversionError`."""
     booster = load_model(model)
     table = columns(request, booster.num_feature())[0]
     objective = booster.dump_model(num_iteration=1).get("objective", "")
@@ -25,7 +25,7 @@ def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[
     try:
         converted = convert_lightgbm(booster, initial_types=types, zipmap=False)
     except (RuntimeError, ValueError, KeyError, NotImplementedError) as error:
-        raise ConversionError(f"onnxmltools does not convert a model of the objective {objective}: {error}") from error
+        raise ConversionError(f"onnxmltools cannot convert a model with the objective {objective}: {error}") from error
     names = [value.name for value in converted.graph.output]
     binary = objective.startswith("binary")
     chosen = names[-1] if binary or objective.startswith("multiclass") else names[0]

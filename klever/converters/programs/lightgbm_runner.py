@@ -19,7 +19,7 @@ __all__ = ["load", "load_model"]
 
 
 def load(model: Path, request: Mapping[str, Any]) -> tuple[Runner, list[Tensor]]:
-    """Return a runner of the model's file, and its inputs; raises `ConversionError`."""
+    """Return a runner of the model's file, and its inputs. Raises `ConversionError`."""
     booster = load_model(model)
 
     def run(feeds: Feeds) -> dict[str, NDArray[Any]]:
@@ -29,9 +29,9 @@ def load(model: Path, request: Mapping[str, Any]) -> tuple[Runner, list[Tensor]]
 
 
 def load_model(model: Path) -> Any:
-    """Return the booster; raises `ConversionError`."""
+    """Return the booster. Raises `ConversionError`."""
     path = only_file(model)
     try:
         return lightgbm.Booster(model_str=path.read_text())
     except (lightgbm.basic.LightGBMError, UnicodeDecodeError) as error:
-        raise ConversionError(f"{path.name} does not load: {error}") from error
+        raise ConversionError(f"cannot load {path.name}: {error}") from error

@@ -1,4 +1,4 @@
-"""Makes protobuf messages from a short description: no maintained package carries caffe.proto and caffe2.proto."""
+"""Makes protobuf messages from a short description, because no maintained package has caffe.proto and caffe2.proto."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ __all__ = ["Schema", "messages"]
 Schema = Mapping[str, Mapping[str, tuple[int, str]]]
 """Message -> field -> (number, type).
 
-A type is `int32`, `float`, … or the name of another message; `*` means repeated, and `**` repeated and packed.
-A text behind `=` is the default, as in `float=0.75`.
+A type is `int32`, `float`, … or the name of another message; `*` means repeated, and `**` repeated and packed. Text
+after `=` is the default, as in `float=0.75`.
 """
 _NONE: Final[Mapping[str, Sequence[str]]] = MappingProxyType({})
 _FIELD: Final = descriptor_pb2.FieldDescriptorProto
 
 
 def messages(package: str, schema: Schema, enums: Mapping[str, Sequence[str]] = _NONE) -> Mapping[str, Any]:
-    """Return the classes of the messages by name. `enums` has the values of each enum, from 0 on."""
+    """Return the classes of the messages by name. `enums` has the values of each enum, starting at 0."""
     file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package, syntax="proto2")
     for name, values in enums.items():
-        # Values of enums share a scope: each enum has one of its own.
+        # Values of enums in one scope must differ, so each enum gets its own scope.
         scope = file.message_type.add(name=f"{name}Scope")
         scope.enum_type.add(name=name).value.extend(
             descriptor_pb2.EnumValueDescriptorProto(name=value, number=number) for number, value in enumerate(values)

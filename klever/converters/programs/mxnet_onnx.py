@@ -1,4 +1,4 @@
-"""MXNet's symbol and parameters to ONNX. The operators are those of the public model zoo (mxnet 1.x, src/operator)."""
+"""Converts MXNet's symbol and parameters to ONNX, with the operators of the public model zoo (mxnet 1.x)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["convert"]
 
 
 def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[str, str]) -> None:
-    """Write `model.onnx` into `output`; raises `ConversionError`."""
+    """Write `model.onnx` into `output`. Raises `ConversionError`."""
     symbol = json.loads(next(model.glob("*symbol.json")).read_bytes())
     params = read_params(next(model.glob("*.params")))
     nodes: list[dict[str, Any]] = symbol["nodes"]
@@ -47,5 +47,5 @@ def _add(graph: Graph, node: Mapping[str, Any], inputs: Sequence[str], params: M
 
 
 def _name(node: Mapping[str, Any], index: int) -> str:
-    """Return the name that MXNet gives to an output: a variable's own, or the operator's with its number."""
+    """Return MXNet's name of an output: that of a variable, or that of an operator with its number."""
     return str(node["name"]) if node["op"] == "null" else f"{node['name']}_output{index or ''}"

@@ -1,4 +1,4 @@
-"""What each operator of MXNet is in ONNX: a function of `Node` that adds nodes and returns the outputs' names."""
+"""Translates each operator of MXNet to ONNX: a function of `Node` adds nodes and returns the outputs' names."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Node:
     params: Mapping[str, NDArray[Any]]
 
     def get(self, key: str, default: Any) -> Any:
-        """Return an attribute's value, of the type of `default`; raises `ConversionError`."""
+        """Return an attribute's value with the type of `default`. Raises `ConversionError`."""
         text = str(self.attributes.get(key, ""))
         if text in ("", "None"):
             return default
@@ -37,7 +37,7 @@ class Node:
         try:
             return ast.literal_eval(text.replace("L", ""))
         except (ValueError, SyntaxError) as error:
-            raise self.error(f"{key}={text!r} is not a value") from error
+            raise self.error(f"invalid value {key}={text!r}") from error
 
     def ints(self, key: str, default: Sequence[int]) -> list[int]:
         value = self.get(key, tuple(default))
@@ -47,14 +47,14 @@ class Node:
         return ConversionError(f"{self.op} of node {self.name!r}: {message}")
 
     def add(self, op: str, *inputs: str, final: bool = True, **attributes: Any) -> str:
-        """Add an ONNX node; the last one of an operator has MXNet's name of the output."""
+        """Add an ONNX node. The last node of an operator has MXNet's name of the output."""
         return self.graph.add(op, *inputs, name=f"{self.name}_output" if final else self.name, **attributes)
 
     def constant(self, value: Any, dtype: Any = np.float32) -> str:
         return self.graph.constant(np.asarray(value, dtype), f"{self.name}_constant")
 
     def weights(self, index: int) -> NDArray[Any]:
-        """Return the array of an input that must be a parameter; raises `ConversionError`."""
+        """Return the array of an input that must be a parameter. Raises `ConversionError`."""
         if self.inputs[index] not in self.params:
             raise self.error(f"its input {self.inputs[index]!r} must be a parameter")
         return self.params[self.inputs[index]]
@@ -64,7 +64,7 @@ Operator = Callable[[Node], list[str]]
 
 
 def _same(op: str, **attributes: Any) -> Operator:
-    """An operator that ONNX has, with the same inputs."""
+    """Translate an operator that ONNX has with the same inputs."""
     return lambda node: [node.add(op, *node.inputs, **attributes)]
 
 
@@ -197,7 +197,7 @@ def _clip(node: Node) -> list[str]:
 def _reshape(node: Node) -> list[str]:
     shape = node.ints("shape", ())
     if any(dim < -1 for dim in shape) or node.get("reverse", False):
-        raise node.error(f"shape={shape} is not supported: only sizes, 0 and -1 are")
+        raise node.error(f"shape={shape} is not supported: use only sizes, 0 and -1")
     return [node.add("Reshape", node.inputs[0], node.constant(shape, np.int64))]
 
 
@@ -282,7 +282,7 @@ def _l2_normalization(node: Node) -> list[str]:
 
 
 def _first(op: str) -> Operator:
-    """An operator of inference that passes on its first input: losses and dropout."""
+    """Translate an operator that returns its first input in inference, such as a loss or dropout."""
     return lambda node: [node.add(op, node.inputs[0])]
 
 

@@ -1,4 +1,4 @@
-"""The arrays of an MXNet *.params file (src/ndarray/ndarray.cc, NDArray::Save), mapped into memory, not read."""
+"""Maps the arrays of an MXNet *.params file into memory (src/ndarray/ndarray.cc, NDArray::Save)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class _Reader:
     def arrays(self) -> dict[str, NDArray[Any]]:
         magic, _, count = self._take("QQQ")
         if magic != _LIST_MAGIC:
-            raise ValueError(f"it begins with {magic:#x}, not {_LIST_MAGIC:#x}")
+            raise ValueError(f"it must begin with {_LIST_MAGIC:#x}, not {magic:#x}")
         arrays = [self._array() for _ in range(count)]
         (count,) = self._take("Q")
         names = [self._name() for _ in range(count)]
@@ -48,7 +48,7 @@ class _Reader:
         if magic in (_V2, _V3):
             (storage,) = self._take("i")
             if storage:
-                raise ValueError("it has a sparse array")
+                raise ValueError("sparse arrays are not supported")
         if magic in (_V1, _V2, _V3):
             (rank,) = self._take("i")
             shape = self._take("q" * rank)

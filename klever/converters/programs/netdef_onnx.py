@@ -1,4 +1,4 @@
-"""Caffe2's init_net and predict_net to ONNX."""
+"""Converts Caffe2's init_net and predict_net to ONNX."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FILLS: Final = {
 
 
 def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[str, str]) -> None:
-    """Write `model.onnx` into `output`; raises `ConversionError`."""
+    """Write `model.onnx` into `output`. Raises `ConversionError`."""
     predict = _net(model / "predict_net.pb")
     init = _net(model / "init_net.pb")
     filled = {op.output[0]: _filled(op) for op in init.op}
@@ -48,7 +48,7 @@ def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[
 
 
 def _add(graph: Graph, net: Any, values: dict[str, str], constants: Mapping[str, NDArray[Any]]) -> None:
-    """Add all operators. A net may write a tensor several times; only what is written last keeps its name."""
+    """Add all operators. A net may write a tensor several times; only its last value keeps the name."""
     writes = Counter(name for op in net.op for name in op.output)
     for index, op in enumerate(net.op):
         unknown = [name for name in op.input if name not in values]
@@ -65,7 +65,7 @@ def _add(graph: Graph, net: Any, values: dict[str, str], constants: Mapping[str,
 
 
 def _free(net: Any, init: Any) -> list[str]:
-    """Return the inputs: exporters let init_net fill them too, with a constant or one value, but weights have many."""
+    """Return the inputs. Some exporters also fill them in init_net, but with one value, unlike weights."""
     read = {name for op in net.op for name in op.input}
     kinds = {name: _is_input(op) for op in init.op for name in op.output}
     names = [name for name in net.external_input if name in read]
@@ -76,14 +76,14 @@ def _free(net: Any, init: Any) -> list[str]:
 
 
 def _is_input(op: Any) -> str:
-    """Say how an operator of init_net fills what may be an input: `constant`, `value`, or empty for weights."""
+    """Return how an operator of init_net fills a possible input: `constant`, `value`, or empty for weights."""
     if op.type == "ConstantFill":
         return "constant"
     return "value" if len(arguments(op).get("values") or []) == 1 else ""
 
 
 def _with_shapes(request: Mapping[str, Any], filled: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-    """Add the shapes that init_net gives to inputs for which the signature has none."""
+    """Add the shapes from init_net to inputs without a shape in the signature."""
     signature = (request.get("metadata") or {}).get("signature") or {}
     inputs = {one["name"]: one for one in signature.get("inputs") or []}
     for name, array in filled.items():
@@ -108,5 +108,5 @@ def _filled(op: Any) -> NDArray[Any]:
         return np.full(shape, found.get("value", 0.0), np.float32)
     values = np.asarray(found.get("values") or [], _FILLS[op.type])
     if values.size != np.prod(shape, dtype=np.int64):
-        raise ConversionError(f"init_net.pb: {op.output[0]!r} has {values.size} values for the shape {list(shape)}")
+        raise ConversionError(f"init_net.pb: {op.output[0]!r} has {values.size} values, but the shape is {list(shape)}")
     return values.reshape(shape)

@@ -21,7 +21,7 @@ onnxruntime.set_default_logger_severity(_ERRORS)
 
 
 def load(model: Path, request: Mapping[str, Any]) -> tuple[Runner, list[Tensor]]:
-    """Return a runner of the one *.onnx file in a directory, and its inputs; raises `ConversionError`."""
+    """Return a runner of the *.onnx file in a directory, and its inputs. Raises `ConversionError`."""
     session = _session(model)
     names = [output.name for output in session.get_outputs()]
     inputs = [
@@ -32,8 +32,8 @@ def load(model: Path, request: Mapping[str, Any]) -> tuple[Runner, list[Tensor]]
     def run(feeds: Feeds) -> dict[str, NDArray[Any]]:
         try:
             results = session.run(names, {tensor.name: feeds[tensor.name] for tensor in inputs})
-        except Exception as error:  # ONNX Runtime has no common class of its errors
-            raise ConversionError(f"ONNX Runtime does not run the model: {error}") from error
+        except Exception as error:  # ONNX Runtime's errors have no common class
+            raise ConversionError(f"ONNX Runtime cannot run the model: {error}") from error
         return dict(zip(names, map(np.asarray, results), strict=True))
 
     return run, inputs
@@ -45,8 +45,8 @@ def _session(model: Path) -> Any:
     path = next(model.glob("*.onnx"))
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime has no common class of its errors
-        raise ConversionError(f"ONNX Runtime does not load {path.name}: {error}") from error
+    except Exception as error:  # ONNX Runtime's errors have no common class
+        raise ConversionError(f"ONNX Runtime cannot load {path.name}: {error}") from error
 
 
 def _dtype(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The steps of every conversion: convert, run both models, report how far they differ."""
+"""The steps of every conversion: convert, run both models, and report their differences."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from klever.converters.programs.compare import check, compare
 from klever.converters.programs.errors import ConversionError
@@ -17,6 +17,7 @@ from klever.converters.programs.errors import ConversionError
 __all__ = ["convert"]
 
 _MAX_MESSAGE: Final = 1000
+_PROGRAMS: Final = Path(__file__).parent
 
 
 def convert(request: Mapping[str, Any], env: Mapping[str, str]) -> None:
@@ -31,17 +32,31 @@ def convert(request: Mapping[str, Any], env: Mapping[str, str]) -> None:
         print(f"converted in {time.monotonic() - begin:.1f} s", flush=True)
         report = _compare(model, output, request, float(env.get("TOLERANCE") or request["options"]["tolerance"]))
     except ConversionError as error:
-        sys.exit(_shortened(str(error)))
-    except Exception as error:  # of a damaged model, or of a framework: the job's log has where
-        traceback.print_exc(file=sys.stdout)
-        sys.exit(_shortened(f"the model cannot be converted: {type(error).__name__}: {error}"))
+        _end(str(error), env)
+    except Exception as error:  # of a damaged model, or of a framework
+        _end(f"cannot convert the model: {type(error).__name__}: {error} ({_place(error)})", env)
     Path(request["report"]).write_text(json.dumps(report))
     if not report["passed"]:
-        sys.exit(_failure(report))
+        _end(_failure(report), env)
+
+
+def _end(message: str, env: Mapping[str, str]) -> NoReturn:
+    """Exit with a message in one line. Some tools put the whole model into theirs."""
+    line = " ".join(message.split())
+    line = line if len(line) <= _MAX_MESSAGE else f"{line[:_MAX_MESSAGE]}…"
+    if path := env.get("KLEVER_TERMINATION_LOG"):
+        Path(path).write_text(line)
+    sys.exit(line)
+
+
+def _place(error: BaseException) -> str:
+    """Return the last line of this program that an error passed."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).parent == _PROGRAMS]
+    return f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else "outside this program"
 
 
 def _steps(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[str, str]) -> None:
-    """Run each pair's module. What a step but the last one writes is beside the output."""
+    """Run each pair's module. Intermediate models are next to the output."""
     steps = request["options"]["steps"]
     for index, step in enumerate(steps):
         target = output if index == len(steps) - 1 else output.with_name(f"step{index}")
@@ -51,7 +66,7 @@ def _steps(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[s
 
 
 def _compare(model: Path, output: Path, request: Mapping[str, Any], tolerance: float) -> dict[str, Any]:
-    """Return the report. A side without a runner cannot run any more."""
+    """Return the report. A model without a runner is not run."""
     options = request["options"]
     source, target = options["runner"], options["target_runner"]
     if not target:
@@ -66,11 +81,6 @@ def _compare(model: Path, output: Path, request: Mapping[str, Any], tolerance: f
 def _load(name: str, model: Path, request: Mapping[str, Any]) -> Any:
     """Return a function that runs the model, and the model's inputs."""
     return importlib.import_module(f".{name}", __package__).load(model, request)
-
-
-def _shortened(message: str) -> str:
-    """Return the beginning of a message: some tools put the whole model into theirs."""
-    return message if len(message) <= _MAX_MESSAGE else f"{message[:_MAX_MESSAGE]}…"
 
 
 def _failure(report: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""A SavedModel to ONNX with tf2onnx: the signature that is served, with its names."""
+"""Converts the served signature of a SavedModel to ONNX with tf2onnx, keeping its names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["convert"]
 
 
 def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[str, str]) -> None:
-    """Write `model.onnx` into `output`; raises `ConversionError`."""
+    """Write `model.onnx` into `output`. Raises `ConversionError`."""
     graphs = SavedModel.FromString((model / "saved_model.pb").read_bytes()).meta_graphs
     serving = next((graph for graph in graphs if "serve" in graph.meta_info_def.tags), None)
     if serving is None:

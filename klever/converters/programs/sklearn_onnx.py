@@ -1,4 +1,4 @@
-"""A scikit-learn model to ONNX with skl2onnx, with the inputs and outputs that Klever serves."""
+"""Converts a scikit-learn model to ONNX with skl2onnx, with the inputs and outputs that Klever serves."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TYPES: Final = {"string": StringTensorType, "int64": Int64TensorType, "int32": 
 
 
 def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[str, str]) -> None:
-    """Write `model.onnx` into `output`; raises `ConversionError`."""
+    """Write `model.onnx` into `output`. Raises `ConversionError`."""
     estimator = load_model(model)
     inputs = columns(request, getattr(estimator, "n_features_in_", -1))
     options = {id(estimator): {"zipmap": False}} if hasattr(estimator, "predict_proba") else None
@@ -30,7 +30,7 @@ def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[
             estimator, initial_types=[(t.name, _type(t)) for t in inputs], options=options, target_opset=OPSETS
         )
     except (MissingConverter, MissingShapeCalculator, RuntimeError, ValueError, TypeError, NameError) as error:
-        raise ConversionError(f"skl2onnx does not convert {type(estimator).__name__}: {error}") from error
+        raise ConversionError(f"skl2onnx cannot convert {type(estimator).__name__}: {error}") from error
     names = dict(zip(("predict", "predict_proba"), (value.name for value in converted.graph.output), strict=False))
     outputs = {names[method]: name for name, method in methods(estimator, request).items()}
     matrices = {

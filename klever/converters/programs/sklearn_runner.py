@@ -1,4 +1,4 @@
-"""Runs scikit-learn models. Loading one runs code of its author: it happens in the sandbox alone."""
+"""Runs scikit-learn models. Loading one runs its author's code, so it happens only in the sandbox."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _METHODS: Final = ("predict", "predict_proba")
 
 
 def load(model: Path, request: Mapping[str, Any]) -> tuple[Runner, list[Tensor]]:
-    """Return a runner of the model's file, and its inputs; raises `ConversionError`."""
+    """Return a runner of the model's file, and its inputs. Raises `ConversionError`."""
     estimator = load_model(model)
     named = methods(estimator, request)
 
@@ -34,18 +34,18 @@ def load(model: Path, request: Mapping[str, Any]) -> tuple[Runner, list[Tensor]]
 
 
 def load_model(model: Path) -> Any:
-    """Return the estimator; raises `ConversionError` if it does not load, or is one of another version."""
+    """Return the estimator. Raises `ConversionError` if it does not load or has an incompatible version."""
     path = only_file(model)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", category=_version_warning())
             return joblib.load(path)
-    except Exception as error:  # whatever the model raises
-        raise ConversionError(f"{path.name} does not load: {type(error).__name__}: {error}") from error
+    except Exception as error:  # the model can raise any exception
+        raise ConversionError(f"cannot load {path.name}: {type(error).__name__}: {error}") from error
 
 
 def methods(estimator: Any, request: Mapping[str, Any]) -> dict[str, str]:
-    """Return the outputs by name with the method that computes each: those of the signature, or all there are."""
+    """Return the method that computes each output, by name: the outputs of the signature, or all."""
     names = [tensor.name for tensor in signature(request, "outputs")]
     found = [method for method in _METHODS if hasattr(estimator, method)]
     if not names:

@@ -1,4 +1,4 @@
-"""What models of tables have in common: their inputs, and the outputs of their ONNX."""
+"""The common parts of tabular models: their inputs, and the outputs of their ONNX models."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _INPUT: Final = "x"
 
 
 def only_file(model: Path) -> Path:
-    """Return the one file of the model; raises `ConversionError`."""
+    """Return the model's only file. Raises `ConversionError`."""
     files = [path for path in model.iterdir() if path.is_file() and not path.name.startswith(".")]
     if len(files) != 1:
         raise ConversionError(
@@ -30,7 +30,7 @@ def only_file(model: Path) -> Path:
 
 
 def columns(request: Mapping[str, Any], features: int) -> list[Tensor]:
-    """Return the inputs: those of the signature, or one of all features."""
+    """Return the inputs of the signature, or one input of all features."""
     return signature(request, "inputs") or [Tensor(_INPUT, (-1, features), "float32")]
 
 
@@ -51,17 +51,17 @@ def write(
     positive: Sequence[str] = (),
     vectors: Sequence[str] = (),
 ) -> None:
-    """Write a model with only these outputs (its own name -> the one that it gets).
+    """Write a model with only these outputs (old name -> new name).
 
-    Those in `positive` become the probability of the second class alone, as the frameworks predict for two classes.
-    Those in `vectors` become vectors.
+    Outputs in `positive` keep only the probability of the second class, like the predictions of the frameworks for two
+    classes. Outputs in `vectors` become vectors.
     """
     graph = model.graph
     kept = {value.name: value for value in graph.output}
     del graph.output[:]
     for old, new in outputs.items():
         if old not in kept:
-            raise ConversionError(f"the converter wrote no output {old!r}, but {', '.join(kept)}")
+            raise ConversionError(f"the converted model lacks the output {old!r}; it has {', '.join(kept)}")
         if old in positive:
             graph.initializer.append(helper.make_tensor(f"{new}_column", TensorProto.INT64, [], [1]))
             graph.node.append(helper.make_node("Gather", [old, f"{new}_column"], [new], name=new, axis=1))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tf_keras  # registers what SavedModels of Keras 2 need when they are loaded
+import tf_keras  # registers the classes that SavedModels of Keras 2 need
 from numpy.typing import NDArray
 
 from klever.converters.programs.compare import Feeds, Runner
@@ -22,7 +22,7 @@ _KERAS = tf_keras.__version__
 
 
 def load(model: Path, request: Mapping[str, Any]) -> tuple[Runner, list[Tensor]]:
-    """Return a runner of a directory's SavedModel or *.graphdef, and its inputs; raises `ConversionError`."""
+    """Return a runner of a directory's SavedModel or *.graphdef, and its inputs. Raises `ConversionError`."""
     graphs = list(model.glob("*.graphdef"))
     function, inputs = _graph(graphs[0]) if graphs else _saved_model(model)
 
@@ -30,24 +30,24 @@ def load(model: Path, request: Mapping[str, Any]) -> tuple[Runner, list[Tensor]]
         try:
             results = function({tensor.name: tf.constant(feeds[tensor.name]) for tensor in inputs})
         except tf.errors.OpError as error:
-            raise ConversionError(f"TensorFlow does not run the model: {error.message}") from error
+            raise ConversionError(f"TensorFlow cannot run the model: {error.message}") from error
         return {name: np.asarray(value) for name, value in results.items()}
 
     return run, inputs
 
 
 def signature_key(signatures: Mapping[str, Any]) -> str:
-    """Return the signature that is served: `serving_default`, or the only one; raises `ConversionError`."""
+    """Return the served signature: `serving_default`, or the only one. Raises `ConversionError`."""
     names = [name for name in signatures if not name.startswith("__saved_model")]
     if _SIGNATURE in names or len(names) == 1:
         return _SIGNATURE if _SIGNATURE in names else names[0]
     raise ConversionError(
-        f"the SavedModel has the signatures {names}, and none is {_SIGNATURE}: export it with that one"
+        f"the SavedModel has the signatures {names}, but not {_SIGNATURE}: export it with {_SIGNATURE}"
     )
 
 
 def graph_tensors(graph: Any) -> tuple[list[Tensor], list[str]]:
-    """Return the inputs and the names of the outputs of a GraphDef: its placeholders, and what no node reads."""
+    """Return the inputs and output names of a GraphDef: its placeholders, and the nodes that no node reads."""
     read = {source.partition(":")[0].lstrip("^") for node in graph.node for source in node.input}
     inputs = [_placeholder(node) for node in graph.node if node.op == "Placeholder"]
     outputs = [

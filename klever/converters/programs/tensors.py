@@ -1,4 +1,4 @@
-"""The tensors that a model takes, from its signature or from the variable INPUTS of the job."""
+"""The input tensors of a model, from its signature or from the variable INPUTS of the job."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Tensor", "given", "signature"]
 
 @dataclass(frozen=True)
 class Tensor:
-    """`size` has -1 for a dynamic dimension, and is None where the rank is unknown. `dtype` is numpy's name."""
+    """A tensor. `size` has -1 for a dynamic dimension, and is None for an unknown rank. `dtype` is numpy's name."""
 
     name: str
     size: tuple[int, ...] | None
@@ -25,14 +25,14 @@ class Tensor:
 
     @property
     def element(self) -> int:
-        """The type as a number of onnx.TensorProto.DataType; raises `ConversionError`."""
+        """The type as a number of onnx.TensorProto.DataType. Raises `ConversionError`."""
         try:
             return helper.np_dtype_to_tensor_dtype(np.dtype("object" if self.dtype == "string" else self.dtype))
         except (TypeError, KeyError, ValueError) as error:
             raise ConversionError(f"input {self.name}: ONNX has no type {self.dtype!r}") from error
 
     def dims(self) -> list[int | str] | None:
-        """The shape as ONNX writes it, with a name for each dynamic dimension."""
+        """The shape in the form of ONNX, with a name for each dynamic dimension."""
         if self.size is None:
             return None
         names = ["batch" if axis == 0 else f"{self.name}_{axis}" for axis in range(len(self.size))]
@@ -40,9 +40,9 @@ class Tensor:
 
 
 def given(names: Iterable[str], request: Mapping[str, Any], env: Mapping[str, str]) -> list[Tensor]:
-    """Return the inputs of these names, with the shapes that the job or the model's signature gives.
+    """Return the inputs with these names, with shapes from the job or the model's signature.
 
-    INPUTS of the job counts before the signature, unless USING_ORMBFILE is set: so the original's jobs do. Raises
+    As in the original's jobs, INPUTS takes precedence over the signature, unless USING_ORMBFILE is set. Raises
     `ConversionError` if a shape is missing.
     """
     known = {tensor.name: tensor for tensor in signature(request, "inputs")}
@@ -54,7 +54,7 @@ def given(names: Iterable[str], request: Mapping[str, Any], env: Mapping[str, st
 def _known(name: str, known: Mapping[str, Tensor]) -> Tensor:
     if name not in known or known[name].size is None:
         raise ConversionError(
-            f"the shape of input {name!r} is not known: name it in the variable INPUTS of the job, for example "
+            f"the shape of input {name!r} is unknown: set it in the variable INPUTS of the job, for example "
             f'[{{"name": "{name}", "dType": "float32", "size": [-1, 3, 224, 224]}}], or in the signature of '
             "ormbfile.yaml"
         )
@@ -71,7 +71,7 @@ def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ConversionError(f"INPUTS is not JSON: {error}") from error
+        raise ConversionError(f"INPUTS is not valid JSON: {error}") from error
 
 
 def _tensors(documents: Any, where: str) -> list[Tensor]:

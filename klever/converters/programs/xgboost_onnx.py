@@ -1,4 +1,4 @@
-"""An XGBoost model to ONNX with onnxmltools; the output is what `Booster.predict` returns."""
+"""Converts an XGBoost model to ONNX with onnxmltools. The output is that of `Booster.predict`."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _BINARY: Final = ("binary:logistic", "reg:logistic")
 
 
 def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[str, str]) -> None:
-    """Write `model.onnx` into `output`; raises `ConversionError`."""
+    """Write `model.onnx` into `output`. Raises `ConversionError`."""
     booster = load_model(model)
     table = columns(request, booster.num_features())[0]
-    booster.feature_names = None  # onnxmltools wants f0, f1, …
+    booster.feature_names = None  # onnxmltools needs f0, f1, …
     objective = json.loads(booster.save_config())["learner"]["objective"]["name"]
     types = [(table.name, FloatTensorType([None, booster.num_features()]))]
     try:
         converted = convert_xgboost(booster, initial_types=types)
     except (RuntimeError, ValueError, KeyError, NotImplementedError) as error:
-        raise ConversionError(f"onnxmltools does not convert a model of the objective {objective}: {error}") from error
+        raise ConversionError(f"onnxmltools cannot convert a model with the objective {objective}: {error}") from error
     outputs = [value.name for value in converted.graph.output]
     probable = objective == "multi:softprob" or objective in _BINARY
     chosen = outputs[-1] if probable else outputs[0]

@@ -19,7 +19,7 @@ __all__ = ["load", "load_model"]
 
 
 def load(model: Path, request: Mapping[str, Any]) -> tuple[Runner, list[Tensor]]:
-    """Return a runner of the model's file, and its inputs; raises `ConversionError`."""
+    """Return a runner of the model's file, and its inputs. Raises `ConversionError`."""
     booster = load_model(model)
 
     def run(feeds: Feeds) -> dict[str, NDArray[Any]]:
@@ -29,10 +29,10 @@ def load(model: Path, request: Mapping[str, Any]) -> tuple[Runner, list[Tensor]]
 
 
 def load_model(model: Path) -> Any:
-    """Return the booster; raises `ConversionError`."""
+    """Return the booster. Raises `ConversionError`."""
     path, booster = only_file(model), xgboost.Booster()
     try:
-        booster.load_model(bytearray(path.read_bytes()))  # the name's suffix would decide the format
+        booster.load_model(bytearray(path.read_bytes()))  # with a path, the suffix would decide the format
     except xgboost.core.XGBoostError as error:
-        raise ConversionError(f"{path.name} does not load: {str(error).splitlines()[0]}") from error
+        raise ConversionError(f"cannot load {path.name}: {str(error).splitlines()[0]}") from error
     return booster

@@ -23,11 +23,11 @@ from klever.kube.reflector import Reflector
 __all__ = ["KubernetesExecutor"]
 
 _END_S: Final = 60.0
-"""How long `cancel` and `remove` wait for the end of a pod: its grace period, and a busy kubelet."""
+"""How long `cancel` and `remove` wait for the end of a pod: its grace period, plus time for a busy kubelet."""
 
 
 class KubernetesExecutor:
-    """Runs each task as a Job of the task's own name. Use it as a context: it follows its Jobs and pods only inside."""
+    """Runs each task as a Job with the task's name. An async context manager, which watches its Jobs and pods."""
 
     def __init__(self, client: KubeClient, settings: PodSettings) -> None:
         self._client = client
@@ -39,7 +39,7 @@ class KubernetesExecutor:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        """Learn which tasks there are."""
+        """Read the existing tasks."""
         self._tasks = [asyncio.create_task(one.run(), name=f"tasks' {one.kind}s") for one in self._reflectors.values()]
         for reflector in self._reflectors.values():
             await reflector.synced()
@@ -74,7 +74,7 @@ class KubernetesExecutor:
             created = await self._client.get(JOB, task.namespace, task.name)
             if created["metadata"].get("labels", {}).get(TASK) != task.uid:
                 raise FailedPreconditionError(
-                    f"Job {task.namespace}/{task.name} already exists and is not this task's: delete or rename it"
+                    f"Job {task.namespace}/{task.name} already exists and belongs to another owner: delete or rename it"
                 ) from error
         self._note(self._jobs, "ADDED", created)
 
@@ -115,14 +115,14 @@ class KubernetesExecutor:
             yield uid
 
     async def _create_secret(self, task: Task) -> None:
-        with suppress(AlreadyExistsError):  # by an earlier try, which did not get as far as the Job
+        with suppress(AlreadyExistsError):  # an earlier attempt failed before it created the Job
             await self._client.create(SECRET, secret(task, self._settings))
 
     async def _end(self, state: TaskState) -> None:
-        """Let the Job make no further pod, and the kubelet end the one there is, which keeps its log.
+        """Stop the Job from creating pods, and let the kubelet end the existing one, whose log stays.
 
-        A pod whose deadline has passed is ended and stays; a Job that is suspended deletes its pod. The deadline of a
-        running pod may be set or lowered (Kubernetes: ValidatePodUpdate).
+        Lowering the pod's deadline ends it and keeps it, whereas suspending the Job would delete it. Kubernetes allows
+        this for a running pod (ValidatePodUpdate).
         """
         mark = {"metadata": {"annotations": {CANCELLED: "true"}}}
         pod = self._pods.get(state.uid)
@@ -144,7 +144,7 @@ class KubernetesExecutor:
                     while not condition():
                         await changes.next()
             except TimeoutError as error:
-                raise DeadlineError(f"the pod of task {uid} has not ended within {_END_S:g} s") from error
+                raise DeadlineError(f"the pod of task {uid} did not end within {_END_S:g} s") from error
 
     async def _follow(self, kind: Kind) -> None:
         index = self._index(kind)
@@ -157,7 +157,7 @@ class KubernetesExecutor:
         return self._jobs if kind is JOB else self._pods
 
     def _note(self, index: dict[str, Object], type_: str, obj: Object) -> None:
-        """Keep the newest object of a task: a Job that lost its pod may have made another."""
+        """Keep the newest object of a task, because a Job that lost its pod may have created another."""
         uid = obj["metadata"]["labels"][TASK]
         known = index.get(uid)
         same = known is not None and known["metadata"]["uid"] == obj["metadata"]["uid"]

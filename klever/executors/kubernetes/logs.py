@@ -1,4 +1,4 @@
-"""The log of a pod: what its containers write, one after another."""
+"""The log of a pod: the logs of its containers, in order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["PodLog"]
 
 
 class PodLog:
-    """Reads the log of the pod that `pod` returns, None once it is deleted. `subscribe` reports changes of pods."""
+    """Reads the log of a pod. `pod` returns the pod, None once it is deleted. `subscribe` reports changes of pods."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class PodLog:
         self._subscribe = subscribe
 
     async def lines(self, tail: int | None, *, follow: bool) -> AsyncIterator[str]:
-        """Yield the lines so far, the last `tail` ones, and with `follow` further ones until the pod has ended."""
+        """Yield the last `tail` lines so far, and with `follow` new lines until the pod has ended."""
         read: dict[str, int] = {}
         if tail is not None:
             last: deque[str] = deque(maxlen=tail)
@@ -45,7 +45,7 @@ class PodLog:
                 yield line
 
     async def _further(self, read: dict[str, int], *, follow: bool) -> AsyncIterator[str]:
-        """Yield the lines of each container but the first `read` ones."""
+        """Yield the lines of each container, except the first `read` ones."""
         done = set[str]()
         with self._subscribe() as changes:
             while True:

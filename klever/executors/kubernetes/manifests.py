@@ -1,4 +1,4 @@
-"""The objects of a task: a Job of its own name, and a Secret with what its containers read.
+"""The objects of a task: a Job with its name, and a Secret for its containers.
 
 The pod meets the restricted standard (kubernetes.io/docs/concepts/security/pod-security-standards). Its containers run
 in the order of the task's steps and share /work:
@@ -27,11 +27,11 @@ from klever.kube.pods import LOG, RESTRICTED, pod_security
 __all__ = ["CANCELLED", "TASK", "UNSTARTABLE", "job", "secret", "secret_name"]
 
 TASK: Final = "kleveross.io/task"
-"""Label of a task's Job, pod and Secret: the uid of the task."""
+"""The label of a task's Job, pod and Secret: the uid of the task."""
 CANCELLED: Final = "kleveross.io/cancelled"
-"""Annotation of a Job whose task was cancelled."""
+"""The annotation of a Job whose task was cancelled."""
 UNSTARTABLE: Final = "kleveross.io/unstartable"
-"""Annotation of a Job that can never start: the reason."""
+"""The annotation of a Job that can never start: the reason."""
 _WORK: Final = "/work"
 _DOCUMENT: Final = "/etc/klever/task/task.json"
 _GRACE_S: Final = 5
@@ -42,7 +42,7 @@ def secret_name(task: str) -> str:
 
 
 def secret(task: Task, settings: PodSettings) -> Object:
-    """Return the Secret with one document for each step of the platform's own program."""
+    """Return the Secret with one document for each step of the platform's program."""
     documents = {step: _document(task, step, settings) for step in _own_steps(task)}
     return {
         "metadata": _metadata(secret_name(task.name), task, settings),
@@ -102,7 +102,7 @@ def _pod(task: Task, settings: PodSettings) -> dict[str, Any]:
 
 
 def _own_steps(task: Task) -> tuple[str, ...]:
-    """Return the steps of the platform's own program."""
+    """Return the steps of the platform's program."""
     return ("fetch", "push") if task.program else ("run",)
 
 
@@ -113,6 +113,7 @@ def _steps(task: Task, settings: PodSettings) -> list[dict[str, Any]]:
     image = settings.images.get(task.environment, settings.image)
     argv = [settings.python, "-I", task.program, f"{_WORK}/input/request.json"]
     work = _container(task, "work", image, argv, f"{_WORK}/output")
+    work["resources"] = _program_resources(task)
     work["volumeMounts"] = [
         {"name": "work", "mountPath": f"{_WORK}/input", "subPath": "input", "readOnly": True},
         {"name": "work", "mountPath": f"{_WORK}/output", "subPath": "output"},
@@ -122,6 +123,8 @@ def _steps(task: Task, settings: PodSettings) -> list[dict[str, Any]]:
 
 def _own(task: Task, step: str, settings: PodSettings) -> dict[str, Any]:
     container = _container(task, step, settings.image, [*settings.command, _DOCUMENT], _WORK)
+    if step == "run" and task.resources:
+        container["resources"] = task.resources
     container["volumeMounts"] += [{"name": step, "mountPath": "/etc/klever/task", "readOnly": True}]
     return _with_variables(container, () if task.program else task.env, settings)
 
@@ -141,10 +144,19 @@ def _container(task: Task, name: str, image: str, argv: list[str], directory: st
     return _secured(container)
 
 
+def _program_resources(task: Task) -> Mapping[str, Any]:
+    """Return the resources of a program. The size of its model is not known before the pod has fetched it."""
+    if task.resources:
+        return task.resources
+    most = {"limits": {"memory": str(task.most_memory_bytes)}} if task.most_memory_bytes else {}
+    least = max(task.program_memory.base_bytes, task.memory_bytes or 0)
+    return {**most, "requests": {"memory": str(least)}} if least else most
+
+
 def _with_variables(
     container: dict[str, Any], given: Sequence[Mapping[str, Any]], settings: PodSettings
 ) -> dict[str, Any]:
-    """Set the variables of a container. Klever's own come last, so that they win."""
+    """Set the variables of a container. Klever's come last, so that they take precedence."""
     directory = container["workingDir"]
     own = {**settings.env, "KLEVER_TERMINATION_LOG": LOG, "HOME": directory, "TMPDIR": directory}
     container["env"] = [*given, *({"name": name, "value": value} for name, value in own.items())]

@@ -1,4 +1,4 @@
-"""What an operator decides about the pods of tasks."""
+"""The operator's settings for the pods of tasks."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def _no_owner(_: Task) -> None:
 
 @dataclass(frozen=True, slots=True)
 class PodSettings:
-    """`image` holds Klever, and `images` has the image of each environment by its name.
+    """`image` contains Klever, and `images` has the image of each environment by name.
 
-    `command` starts the platform's program with the path of the task's document as its last argument, and `python` is
-    the interpreter of an environment's image. `owner` returns the owner reference of a task's objects: Kubernetes
-    deletes them with that owner.
+    `command` starts the platform's program, with the path of the task's document as its last argument. `python` is the
+    interpreter of an environment's image. `owner` returns the owner reference of a task's objects, with which
+    Kubernetes deletes them.
     """
 
     image: str

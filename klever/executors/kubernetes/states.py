@@ -16,11 +16,11 @@ from klever.kube.pods import waits_for
 __all__ = ["containers", "ended", "task_state"]
 
 _PROGRAM: Final = "work"
-"""The container that may run a model's code. Its termination message is not trusted."""
+"""The container that may run a model's code. Its termination message is untrusted."""
 
 
 def task_state(job: Object, pod: Object | None) -> TaskState:
-    """Return the state of a task. Its phase is that of the pod, which outlives the Job's own bookkeeping."""
+    """Return the state of a task. Its phase is that of the pod, which is more reliable than the Job's status."""
     metadata = job["metadata"]
     state = TaskState(metadata["labels"][TASK], metadata["namespace"], metadata["name"], TaskPhase.PENDING)
     annotations = metadata.get("annotations", {})
@@ -41,7 +41,7 @@ def task_state(job: Object, pod: Object | None) -> TaskState:
 
 
 def ended(pod: Object) -> bool:
-    """Report whether nothing of the pod runs and its result is known."""
+    """Return whether the pod has ended and its result is known."""
     return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
 
 
@@ -72,7 +72,7 @@ def _failed(state: TaskState, pod: Object) -> TaskState:
     state = replace(state, phase=TaskPhase.FAILED, message=message, exit_code=failed.get("exitCode"))
     if status.get("reason") == "DeadlineExceeded":
         return replace(state, reason="DeadlineExceeded")
-    if status.get("reason"):  # Evicted, NodeLost, Shutdown, …: the node's doing
+    if status.get("reason"):  # Evicted, NodeLost, Shutdown, …: caused by the node
         return replace(state, reason="Lost", message=f"{status['reason']}: {message}")
     if failed.get("reason") in ("OOMKilled", "StartError"):
         return replace(state, reason=failed["reason"])

@@ -11,11 +11,11 @@ from klever.executors import Task
 __all__ = ["Queue"]
 
 _COUNTED: Final = 20
-"""Waiting tasks whose place in the queue is shown. It changes with each start, and each change is a write."""
+"""How many waiting tasks show their place in the queue. Each start changes it, and each change costs a write."""
 
 
 class Queue:
-    """Waiting tasks by uid. Namespaces take turns, so that one with hundreds of tasks delays the others by one."""
+    """Waiting tasks by uid. Namespaces take turns, so that one with many tasks delays the others by only one."""
 
     def __init__(self) -> None:
         self._tasks: OrderedDict[str, Task] = OrderedDict()
@@ -36,7 +36,7 @@ class Queue:
         self._tasks[task.uid] = task
 
     def remove(self, uid: str) -> None:
-        """Remove a task. A task that does not wait is not an error."""
+        """Remove a task, if it is waiting."""
         self._tasks.pop(uid, None)
 
     def uids(self) -> tuple[str, ...]:
@@ -47,12 +47,12 @@ class Queue:
         return tuple(islice(self._tasks, _COUNTED))
 
     def place(self, uid: str) -> str:
-        """Return how many tasks are ahead of a waiting one, for people."""
+        """Return the number of tasks ahead of a waiting one, for people."""
         first = self.first()
         return str(first.index(uid)) if uid in first else f"at least {_COUNTED}"
 
     def take_turn(self) -> Task:
-        """Return the task whose turn it is: the oldest one of the namespace that has waited longest. It stays."""
+        """Return the next task: the oldest one of the namespace that has waited longest. It stays in the queue."""
         task = min(self._tasks.values(), key=lambda task: self._turns.get(task.namespace, 0))
         self._turn += 1
         self._turns[task.namespace] = self._turn

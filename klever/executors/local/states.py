@@ -10,7 +10,7 @@ from klever.process import ProcessState
 __all__ = ["STEP", "identify", "is_task", "process_id", "step", "succeeded", "task_state"]
 
 STEP: Final = "step"
-"""Label of a process: the step of its task."""
+"""The label of a process with the step of its task."""
 _PREFIX: Final = "task-"
 
 
@@ -25,7 +25,7 @@ def identify(process: str) -> str:
 
 
 def is_task(process: str) -> bool:
-    """Report whether a process id is that of a task."""
+    """Return whether a process belongs to a task."""
     return process.startswith(_PREFIX)
 
 
@@ -35,12 +35,12 @@ def step(state: ProcessState) -> str:
 
 
 def succeeded(state: ProcessState) -> bool:
-    """Report whether a process that has ended completed its step."""
+    """Return whether an ended process has completed its step."""
     return state.exit_code == 0 and _outcome(state).exit_code == 0
 
 
 def task_state(state: ProcessState) -> TaskState:
-    """Return the state of a task from that of the process of its last step."""
+    """Return the state of a task from the state of its last process."""
     outcome = _outcome(state)
     if state.phase != "Exited":
         phase, reason = TaskPhase.RUNNING, ""
@@ -64,7 +64,7 @@ def task_state(state: ProcessState) -> TaskState:
 
 
 def _outcome(state: ProcessState) -> Outcome:
-    """Return the outcome, which says more than the exit code. Only the platform's own program is trusted with one."""
+    """Return the outcome, which has more detail than the exit code. Only that of the platform's program is trusted."""
     plain = Outcome(state.exit_code or 0, state.message)
     return plain if step(state) == "work" else Outcome.parse(state.message) or plain
 

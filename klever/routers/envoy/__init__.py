@@ -1,6 +1,6 @@
-"""The router on one machine: Envoy, configured by files that it watches.
+"""The router on one machine: Envoy, configured with files that it watches.
 
-Envoy reads the files again when it restarts. A restarted control plane reads the routes from them.
+A restarted Envoy reads the files again. A restarted control plane reads the routes from them.
 """
 
 from klever.routers.envoy.gateway import Gateway, Tls

@@ -21,11 +21,11 @@ class Admin:
         self._socket = socket
 
     async def get(self, path: str) -> str:
-        """Return a page; raises `UnavailableError` if Envoy does not answer."""
+        """Return a page. Raises `UnavailableError` if Envoy does not answer."""
         return await self._ask("GET", path)
 
     async def drain_listeners(self) -> None:
-        """Have Envoy accept no more connections. Requests under way continue."""
+        """Stop Envoy from accepting connections. Requests in progress continue."""
         await self._ask("POST", "/drain_listeners")
 
     async def _ask(self, method: str, path: str) -> str:
@@ -60,7 +60,7 @@ class Admin:
         return int((await self.stats(_exactly(name))).get(name, "0"))
 
     async def wait_for(self, subscription: str, version: str, rejections: int, timeout: float) -> None:
-        """Return when a subscription has a version.
+        """Return when a subscription has a given version.
 
         Raises `InvalidError` if Envoy rejects it (it then counts more than `rejections`), `UnavailableError` if Envoy
         does not apply it in time.
@@ -70,7 +70,7 @@ class Admin:
             async with asyncio.timeout(timeout):
                 while (await self.stats(_exactly(name))).get(name) != version:
                     if await self.rejections(subscription) > rejections:
-                        raise InvalidError(f"the gateway rejects the change of {subscription}")
+                        raise InvalidError(f"the gateway rejected the change of {subscription}")
                     await asyncio.sleep(0.003)
         except TimeoutError as error:
             raise UnavailableError(f"the gateway did not apply the change within {timeout:g} s ({name})") from error

@@ -1,4 +1,4 @@
-"""Envoy's side of authorization: beyond loopback it asks the access server about each request.
+"""Envoy's configuration for authorization: beyond loopback it asks the access server about each request.
 
 The access server is `klever.auth.ext_authz`. Requests to the registry are exempt: the registry authenticates them
 itself, because its clients also send Basic credentials.
@@ -16,7 +16,7 @@ __all__ = ["EXEMPT", "access_filters", "access_replies"]
 _NAME: Final = "envoy.filters.http.ext_authz"
 _MESSAGES: Final = "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3"
 _WAIT: Final = "10s"
-"""How long a request waits for an access server that is being started again."""
+"""How long a request waits for a restarting access server."""
 _RETRIES: Final = {
     "retry_on": "connect-failure,reset",
     "num_retries": 50,
@@ -25,14 +25,18 @@ _RETRIES: Final = {
 _UNAVAILABLE: Final = "the gateway cannot check the token of this request now: try again"
 
 EXEMPT: Final[dict[str, Any]] = {_NAME: {"@type": f"{_MESSAGES}.ExtAuthzPerRoute", "disabled": True}}
-"""Part of a route's `typed_per_filter_config`: its requests pass without being asked about."""
+"""Part of a route's `typed_per_filter_config`: its requests pass without a check."""
 
 
 def access_filters(gateway: Gateway) -> list[dict[str, Any]]:
-    """Return the filter, or nothing on loopback. It belongs before all filters that read a body."""
+    """Return the filter, or nothing on loopback. It must precede all filters that read a body."""
     if not gateway.beyond_loopback:
         return []
-    headers = ("content-type", "namespace", "seldon")  # beside Authorization and the path, which Envoy always sends
+    headers = (
+        "content-type",
+        "namespace",
+        "seldon",
+    )  # Envoy always sends Authorization and the path
     config = {
         "@type": f"{_MESSAGES}.ExtAuthz",
         "transport_api_version": "V3",
@@ -47,7 +51,7 @@ def access_filters(gateway: Gateway) -> list[dict[str, Any]]:
 
 
 def access_replies(gateway: Gateway) -> list[dict[str, Any]]:
-    """Return the local replies for requests about which the access server did not answer in time."""
+    """Return the local replies for requests whose check timed out."""
     if not gateway.beyond_loopback:
         return []
     grpc = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}

@@ -1,4 +1,4 @@
-"""Envoy's bootstrap: one listener, and where the watched files are."""
+"""Envoy's bootstrap: one listener, and the paths of the watched files."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from klever.routers.envoy.firsttoken import first_token_histogram
 from klever.routers.envoy.gateway import Gateway
 from klever.routers.envoy.guard import guard_filters, guard_replies
 from klever.routers.envoy.overload import overload_manager
+from klever.routers.envoy.replies import api_replies
 from klever.routers.envoy.routes import ROUTES
 from klever.routers.envoy.tls import CERTIFICATE_FILE, tls_listener
 
@@ -21,19 +22,20 @@ ROUTES_FILE = "routes.json"
 
 _FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
 _PROGRAM_SIZE = "re2.max_program_size.error_level"
-"""More than a header match of an admitted Serving compiles to: serving.proto bounds its repetitions."""
+"""Larger than the program of any valid header match, because serving.proto bounds its repetitions."""
 _MODELS = "klever.v1alpha1.ModelService"
 _HEADERS_KB = 8
-"""All headers of a request. Each then has fewer bytes than the 8,190 that aiohttp accepts."""
+"""The largest size of all headers of a request, so that each is below the 8,190 bytes that aiohttp accepts."""
 _JSON_RATIO = 8
-"""An answer in JSON has at most 6 times the bytes of its message (control characters), and the names of its fields."""
+"""A JSON response has at most 6 times the bytes of its message (for control characters), and its field names."""
 _MOST_BYTES = (1 << 32) - 1
-_SERVICES = (_MODELS, *dict.fromkeys(kind.service.full_name for kind in KINDS if kind.service))
+_SERVER = "klever.v1alpha1.ServerService"
+_SERVICES = (_MODELS, _SERVER, *dict.fromkeys(kind.service.full_name for kind in KINDS if kind.service))
 """The services that are also served as JSON."""
 
 
 def bootstrap(gateway: Gateway, directory: Path) -> dict[str, Any]:
-    """Return the configuration that Envoy is started with. It holds no token."""
+    """Return the start configuration of Envoy. It contains no token."""
     return {
         "node": {"id": "klever", "cluster": "klever"},
         "admin": {"address": {"pipe": {"path": str(gateway.admin), "mode": 0o600}}},
@@ -60,7 +62,7 @@ def _listener(gateway: Gateway, directory: Path) -> dict[str, Any]:
         "name": "gateway",
         **first,
         "additional_addresses": further,
-        "enable_reuse_port": False,  # a port that is taken must be an error
+        "enable_reuse_port": False,  # a port in use must be an error
         "per_connection_buffer_limit_bytes": 1 << 20,
         **(tls_listener([manager], _watched(directory, CERTIFICATE_FILE)) if gateway.tls else plain),
     }
@@ -87,7 +89,7 @@ def _connection_manager(gateway: Gateway, directory: Path) -> dict[str, Any]:
         "always_set_request_id_in_response": True,
         "common_http_protocol_options": {"idle_timeout": "3600s"},
         "http2_protocol_options": {"max_concurrent_streams": 1000},
-        "local_reply_config": {"mappers": [*access_replies(gateway), *guard_replies(gateway.limits)]},
+        "local_reply_config": {"mappers": [*api_replies(), *access_replies(gateway), *guard_replies(gateway.limits)]},
         "rds": {"route_config_name": ROUTES, "config_source": _watched(directory, ROUTES_FILE)},
         "access_log": [first_token_histogram()],
         "http_filters": [

@@ -1,4 +1,4 @@
-"""Changes of routes that wait for another one go live together: one costs as much as all of them."""
+"""Batches changes of routes that wait for a running change, because one costs as much as all of them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Change:
 
 
 class RouteChanges:
-    """Hands all changes that wait to `apply` at once; if that raises `InvalidError`, each alone."""
+    """Passes all waiting changes to `apply` at once or, if that raises `InvalidError`, one at a time."""
 
     def __init__(self, apply: Callable[[Sequence[Change]], Awaitable[None]]) -> None:
         self._apply = apply
@@ -33,9 +33,9 @@ class RouteChanges:
         self._work: asyncio.Task[None] | None = None
 
     async def make(self, key: RouteKey, after: Route | None) -> None:
-        """Return when the change is live. Raises what `apply` raises.
+        """Return when the change is live. Raises the errors of `apply`.
 
-        A change that is cancelled may be made all the same: a change under way is never left half done.
+        A cancelled change may still be made, because a running change is never interrupted.
         """
         change = Change(key, after, asyncio.get_running_loop().create_future())
         self._waiting.append(change)
@@ -61,9 +61,9 @@ class RouteChanges:
         except Exception as failed:  # noqa: BLE001 - callers that wait get it, or it is logged
             error = failed
         for change in batch:
-            if change.live.done():  # nobody waits
+            if change.live.done():  # cancelled
                 if error is not None:
-                    log.warning("the route of %s was not changed: %s", change.key, error)
+                    log.warning("failed to change the route of %s: %s", change.key, error)
             elif error is None:
                 change.live.set_result(None)
             else:

@@ -20,7 +20,7 @@ _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _LIMITS = {"max_connections": 4096, "max_pending_requests": 8192, "max_requests": 16384, "max_retries": 3}
 _MOST_REQUESTS = (1 << 32) - 1
 _ACCESS_LIMITS = {"max_connections": 64, "max_pending_requests": 8192, "max_retries": 8192}
-"""The access server answers one request at a time. All that it was asked when it ended are asked again."""
+"""The access server answers one request at a time. If it ends, Envoy retries all of its requests."""
 
 
 def http_cluster(key: RouteKey, target: Target) -> str:
@@ -42,7 +42,7 @@ def fixed_clusters(gateway: Gateway) -> list[dict[str, Any]]:
 
 
 def clusters_of(key: RouteKey, target: Target) -> list[dict[str, Any]]:
-    """Return the clusters of a target's endpoints, one for each protocol that it has endpoints for."""
+    """Return the clusters of a target, one for each protocol with endpoints."""
     clusters = []
     if target.http:
         clusters.append(_cluster(http_cluster(key, target), list(map(_address, target.http)), http2=False))

@@ -1,4 +1,4 @@
-"""The files of the gateway: what Envoy watches, and the published routes for the next start."""
+"""The files of the gateway: those that Envoy watches, and the published routes for the next start."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class GatewayFiles:
 
     @property
     def bootstrap(self) -> Path:
-        """The file that Envoy is started with."""
+        """The file with the start configuration of Envoy."""
         return self._directory / _BOOTSTRAP
 
     def make_directory(self) -> None:
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def has_bootstrap(self) -> bool:
-        """Return whether Envoy would be started with the same file today."""
+        """Return whether the start configuration is up to date."""
         return self.bootstrap.is_file() and self.bootstrap.read_bytes() == self._wanted()
 
     def write_bootstrap(self) -> None:
@@ -58,12 +58,12 @@ class GatewayFiles:
         self._write(ROUTES_FILE, version, [route_configuration(self._gateway, routes)])
 
     def write_certificate(self, version: str) -> None:
-        """Tell Envoy where its certificate is. A running Envoy reads it at once."""
+        """Write the paths of the certificate for Envoy. A running Envoy reads it at once."""
         if self._gateway.tls is not None:
             self._write(CERTIFICATE_FILE, version, [certificate_secret(self._gateway.tls)])
 
     def remember(self, routes: Sequence[Route]) -> None:
-        """Keep the routes for the next start."""
+        """Save the routes for the next start."""
         self._replace(_PUBLISHED, encode_routes(list(routes)))
 
     def remembered(self) -> list[Route]:
@@ -74,7 +74,7 @@ class GatewayFiles:
         except FileNotFoundError:
             return []
         except (ValueError, KeyError, TypeError) as error:
-            message = f"{path} is damaged: {error}; remove it, and Klever makes the routes again"
+            message = f"{path} is damaged: {error}; remove it, and Klever creates the routes again"
             raise IntegrityError(message) from error
 
     def _wanted(self) -> bytes:

@@ -1,6 +1,6 @@
-"""How long language models take to their first token: a histogram of Envoy, for answers that are streamed.
+"""The time of language models to the first token, as a histogram of Envoy for streamed responses.
 
-llama.cpp, and other servers of OpenAI's API, send the head of a streamed answer with its first token. Source: Envoy's
+llama.cpp, and other servers of OpenAI's API, send the head of a streamed response with its first token. Source: Envoy's
 access logger `envoy.access_loggers.stats`.
 """
 

@@ -1,4 +1,4 @@
-"""The gateway's settings: its one port, and what is behind it."""
+"""The gateway's settings: its only port, and the servers behind it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Gateway", "Tls"]
 _EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
 _DEFAULT_PORTS: Final = (80, 443)
-"""Clients leave the default port of their scheme out of the Host header (RFC 9110, section 7.2)."""
+"""Clients omit the default port of their scheme from the Host header (RFC 9110, section 7.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,12 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """`host` and `port` are bound; `names` are further host names that clients may use.
+    """`host` and `port` are bound. `names` are additional host names that clients may use.
 
     `api`, `registry`, `access` and `admin` are Unix sockets: of the API, the registry, the access server and Envoy's
-    administration. `descriptors` is the descriptor set of the API. Beyond loopback the access server is asked about
-    every request, and, with `tls`, requests need TLS. Loopback always takes plain HTTP: clients of this machine need no
-    certificate.
+    administration. `descriptors` is the descriptor set of the API. Beyond loopback, the access server checks every
+    request, and with `tls` requests need TLS. Loopback always accepts plain HTTP, so that clients on this machine need
+    no certificate.
     """
 
     host: str
@@ -59,7 +59,7 @@ class Gateway:
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """Every name and address under which the gateway answers; IPv6 addresses in brackets."""
+        """Every name and address of the gateway; IPv6 addresses in brackets."""
         bound = () if self.host in _EVERYWHERE else (_bracketed(self.host),)
         return tuple(dict.fromkeys((*_LOOPBACK, *bound, *self.names)))
 

@@ -1,6 +1,6 @@
-"""The guard of inference servers that do not withstand every request: two filters, which routes enable.
+"""The guard of inference servers that do not withstand every request: two filters that a route can enable.
 
-The buffer filter holds a request until it is whole and sends it on with its length. `guard.lua` then reads it once.
+The buffer filter holds a request until it is complete and forwards it with its length. `guard.lua` then reads it once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ENABLED: Final = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterCon
 
 
 def guard_filters(limits: Limits) -> list[dict[str, Any]]:
-    """Return the filters, which belong before the router. They do nothing on a route that does not enable them."""
+    """Return the filters, which must precede the router. They do nothing on a route that does not enable them."""
     code = (files("klever.routers.envoy") / "guard.lua").read_text()
     memory = limits.gateway_bytes // 4  # for each of two threads; the other half is Envoy's heap
     source = f"local REQUEST_BYTES, MEMORY_BYTES = {limits.request_bytes}, {memory}\n{code}"
@@ -43,7 +43,7 @@ def guard_filters(limits: Limits) -> list[dict[str, Any]]:
 def guard_replies(limits: Limits) -> list[dict[str, Any]]:
     """Return the local replies to requests that are too large for the buffer filter.
 
-    HTTP clients of the Open Inference Protocol read `{"error": …}`. Envoy itself would say UNKNOWN over gRPC.
+    HTTP clients of the Open Inference Protocol read `{"error": …}`. By default Envoy would answer UNKNOWN over gRPC.
     """
     message = (
         f"the request is larger than {limits.request_bytes} bytes, the limit request_bytes: "
@@ -75,7 +75,7 @@ def _too_large(prefix: str) -> dict[str, Any]:
 
 
 REQUEST_GUARD: Final[dict[str, Any]] = {_BUFFER: _ENABLED, _LUA: _ENABLED}
-"""Part of a route's `typed_per_filter_config`: a request is held until it is whole."""
+"""Part of a route's `typed_per_filter_config`: a request is held until it is complete."""
 
 STREAM_GUARD: Final[dict[str, Any]] = {_LUA: _ENABLED}
-"""The same for the route of a stream: its messages are held one by one."""
+"""The same for the route of a stream, whose messages are held one by one."""

@@ -1,4 +1,4 @@
-"""Request headers that Envoy removes or sets before it chooses a route. A match on one would never hold, or always."""
+"""Request headers that Envoy removes or sets before it chooses a route, so that matching them is useless."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RESERVED: Final = "x-envoy-"
 
 
 def check_headers(matches: tuple[Match, ...]) -> Iterator[FieldViolation]:
-    """Yield a violation for each match on a header that does not reach the routes, by field path below a predictor."""
+    """Yield a violation for each match on a header that does not reach the routes, with field paths in a predictor."""
     for number, match in enumerate(matches):
         for index, header in enumerate(match):
             if header.name in _HOP_BY_HOP or header.name.startswith(_RESERVED):

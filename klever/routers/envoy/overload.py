@@ -1,4 +1,4 @@
-"""Envoy's overload manager: without memory or connections, it ends large requests, and at last refuses new ones."""
+"""Envoy's overload manager: when memory or connections run out, it ends large requests, then rejects new ones."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ _TIMERS: Final = {
     "@type": "type.googleapis.com/envoy.config.overload.v3.ScaleTimersOverloadActionConfig",
     "timer_scale_factors": [{"timer": "HTTP_DOWNSTREAM_STREAM_IDLE", "min_timeout": "5s"}],
 }
-"""When memory is short, a client may hold a half-sent request no longer than this."""
+"""When memory is low, a client may keep an incomplete request no longer than this."""
 
 
 _SHED: Final = {"scaled": {"scaling_threshold": 0.6, "saturation_threshold": 0.95}}
-"""Above 60 % of the heap requests are ended at random, the more the higher.
+"""Above 60 % of the heap, requests are ended at random, with a probability that grows with the heap.
 
-HTTP/1 takes a chance whenever some bytes arrive: thousands of times for a large request, once for a small one. So large
-requests end long before small ones, health checks and calls of the API are in danger.
+HTTP/1 requests draw whenever bytes arrive: thousands of times for a large request, once for a small one. Large requests
+therefore end long before small ones, health checks and API calls are affected.
 """
 
 
 def overload_manager(limits: Limits) -> dict[str, Any]:
-    """Return the overload manager's configuration. It looks at the heap every 50 ms."""
+    """Return the overload manager's configuration. It checks the heap every 50 ms."""
     return {
         "refresh_interval": "0.05s",
-        # Requests that hold at least 1 MiB (2^20) are the ones that can be ended.
+        # Only requests that hold at least 1 MiB (2^20) can be ended.
         "buffer_factory_config": {"minimum_account_to_track_power_of_two": 20},
         "resource_monitors": [
             {
@@ -43,14 +43,14 @@ def overload_manager(limits: Limits) -> dict[str, Any]:
                 "name": _HEAP,
                 "typed_config": {
                     "@type": f"{_MESSAGES}.fixed_heap.v3.FixedHeapConfig",
-                    "max_heap_size_bytes": limits.gateway_bytes // 2,  # the scripts of the guard have the rest
+                    "max_heap_size_bytes": limits.gateway_bytes // 2,  # the guard's scripts use the rest
                 },
             },
         ],
         "actions": [
             _trigger("overload_actions.shrink_heap", _above(0.5)),
             _trigger("overload_actions.reduce_timeouts", _between(0.6, 0.9)) | {"typed_config": _TIMERS},
-            _trigger("overload_actions.reset_high_memory_stream", _SHED),  # HTTP/2 alone has it
+            _trigger("overload_actions.reset_high_memory_stream", _SHED),  # for HTTP/2 only
             _trigger("overload_actions.stop_accepting_requests", _above(0.95)),
         ],
         "loadshed_points": [_trigger("load_shed_points.http1_server_abort_dispatch", _SHED)],

@@ -1,4 +1,4 @@
-"""The two processes of the gateway, Envoy and the access server: each is adopted if it runs, and started if not."""
+"""The two processes of the gateway, Envoy and the access server. A running one is adopted, otherwise started."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _START_SECONDS: Final = 15.0
 _POLL_SECONDS: Final = 0.02
 _FLAGS: Final = ("--disable-hot-restart", "--concurrency", "2", "--log-level", "warn", "--drain-time-s", "5")
 _ADVICE: Final = {
-    "Address already in use": "the port is taken, choose another with --port",
+    "Address already in use": "the port is in use, choose another with --port",
     "Cannot assign requested address": "this machine has no such address, choose another with --host",
 }
 
 
 class EnvoyProcess:
-    """Envoy with one configuration file. Its shim starts it again when it ends."""
+    """Envoy with one configuration file. Its shim restarts it when it ends."""
 
     def __init__(self, gateway: Gateway, processes: ProcessManager, binary: Path, config: Path, admin: Admin) -> None:
         self._gateway = gateway
@@ -48,7 +48,7 @@ class EnvoyProcess:
         return _runs(self._processes.get(PROCESS_ID)) and await self._admin.ready()
 
     async def start(self) -> None:
-        """Start Envoy; returns when it serves. Raises `FailedPreconditionError` with Envoy's own words if it fails."""
+        """Start Envoy, and return when it serves. Raises `FailedPreconditionError` with Envoy's message if it fails."""
         self._processes.check(PROCESS_ID)
         self._gateway.admin.unlink(missing_ok=True)
         argv = (str(self._binary), "-c", str(self._config), *_FLAGS)
@@ -64,22 +64,22 @@ class EnvoyProcess:
             await asyncio.sleep(_POLL_SECONDS)
 
     async def restart(self) -> None:
-        """End an Envoy that hangs, and start another."""
+        """Replace an Envoy that hangs."""
         await self._processes.stop(PROCESS_ID, grace_s=0)
         await self.remove()
         await self.start()
 
     async def remove(self) -> None:
-        """End Envoy, if it runs, and forget it."""
+        """End Envoy, if it runs, and remove its record."""
         await self._processes.remove(PROCESS_ID)
 
     async def log(self, lines: int) -> list[str]:
-        """Return the last lines that Envoy wrote."""
+        """Return the last lines of Envoy's log."""
         return [line async for line in self._processes.logs(PROCESS_ID, tail=lines)]
 
 
 class AccessProcess:
-    """The access server, which Envoy asks beyond loopback. Its shim starts it again when it ends."""
+    """The access server, which Envoy asks beyond loopback. Its shim restarts it when it ends."""
 
     def __init__(self, gateway: Gateway, processes: ProcessManager, command: Sequence[str]) -> None:
         self._gateway = gateway
@@ -87,9 +87,9 @@ class AccessProcess:
         self._command = tuple(command)
 
     async def ensure(self) -> None:
-        """Return when the access server answers. On loopback, end one that runs.
+        """Return when the access server answers. On loopback, end a running one.
 
-        Raises `UnavailableError` with its own words if it does not start.
+        Raises `UnavailableError` with its message if it does not start.
         """
         state = self._processes.get(ACCESS_ID)
         wanted = self._gateway.beyond_loopback
@@ -101,12 +101,12 @@ class AccessProcess:
             await self._wait()
 
     async def restart(self) -> None:
-        """End an access server that hangs, and start another."""
+        """Replace an access server that hangs."""
         await self._processes.stop(ACCESS_ID, grace_s=0)
         await self.ensure()
 
     async def remove(self) -> None:
-        """End the access server, if it runs, and forget it."""
+        """End the access server, if it runs, and remove its record."""
         await self._processes.remove(ACCESS_ID)
 
     async def answers(self) -> bool:
@@ -125,7 +125,7 @@ class AccessProcess:
         while not await self.answers():
             if not _runs(self._processes.get(ACCESS_ID)) or time.monotonic() > deadline:
                 words = " ".join([line async for line in self._processes.logs(ACCESS_ID, tail=5)])
-                raise UnavailableError(f"the access server of the gateway does not start: {words}")
+                raise UnavailableError(f"cannot start the access server of the gateway: {words}")
             await asyncio.sleep(_POLL_SECONDS)
 
 
@@ -146,8 +146,8 @@ def _spec(process_id: str, argv: tuple[str, ...]) -> ProcessSpec:
 
 
 def _not_started(gateway: Gateway, words: str) -> FailedPreconditionError:
-    advice = next((advice for reason, advice in _ADVICE.items() if reason in words), "it says")
+    advice = next((advice for reason, advice in _ADVICE.items() if reason in words), "its log ends with")
     return FailedPreconditionError(
-        f"the gateway (Envoy) does not start on {gateway.host}:{gateway.port}; {advice}: {words}",
+        f"cannot start the gateway (Envoy) on {gateway.host}:{gateway.port}; {advice}: {words}",
         reason="GATEWAY_FAILED",
     )

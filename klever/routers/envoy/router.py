@@ -1,4 +1,4 @@
-"""Publishes routes to Envoy: clusters first, then routes, then it removes what no route names any more."""
+"""Publishes routes to Envoy: clusters first, then routes. It removes unused clusters last."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _DRAIN_SECONDS = 30.0
 
 
 class EnvoyRouter:
-    """One Envoy of one data directory. `directory` holds its files; `access` is the access server's command."""
+    """The Envoy of one data directory. `directory` has its files; `access` is the access server's command."""
 
     def __init__(
         self, directory: Path, gateway: Gateway, processes: ProcessManager, binary: Path, access: Sequence[str]
@@ -52,9 +52,9 @@ class EnvoyRouter:
         self._changes = RouteChanges(self._apply)
 
     async def start(self) -> None:
-        """Start Envoy and the access server, or adopt those that run; returns when requests are served.
+        """Start or adopt Envoy and the access server, and return when they serve requests.
 
-        Raises `FailedPreconditionError` with Envoy's own words if it does not start, or is missing.
+        Raises `FailedPreconditionError` with Envoy's message if it does not start or is missing.
         """
         self._files.make_directory()
         self._routes = {route.key: route for route in self._files.remembered()}
@@ -76,8 +76,8 @@ class EnvoyRouter:
         await self._access.remove()
 
     async def finish(self) -> None:
-        """Take no more connections, and return when no request is under way, or after the drain deadline."""
-        with suppress(UnavailableError):  # there is none to drain
+        """Accept no more connections, and return when no request is in progress, or after the drain deadline."""
+        with suppress(UnavailableError):  # Envoy does not run
             await self._admin.drain_listeners()
             await self._idle("http.gateway.downstream_rq_active")
 
@@ -104,7 +104,7 @@ class EnvoyRouter:
     async def withdraw(self, key: RouteKey) -> None:
         if key in self._routes:
             await self._changes.make(key, None)
-        prefix = f"{key.namespace}|{key.serving}|"  # also of an earlier try, which did not come to its end
+        prefix = f"{key.namespace}|{key.serving}|"  # also those of an earlier attempt that did not finish
         workloads = {name.split("|")[3] for name in self._retiring if name.startswith(prefix)}
         await asyncio.gather(*(self.drain(key, workload) for workload in workloads))
 
@@ -129,11 +129,11 @@ class EnvoyRouter:
         return f"{self._gateway.url}/seldon/{key.namespace}/{key.serving}"
 
     async def metrics(self) -> str:
-        """Return Envoy's own metrics in Prometheus' text format."""
+        """Return Envoy's metrics in Prometheus' text format."""
         return await self._admin.get("/stats/prometheus?usedonly")
 
     async def _apply(self, changes: Sequence[Change]) -> None:
-        """Make changes live. What Envoy does not take is taken back: it must not be started with it next."""
+        """Make changes live. Revert changes that Envoy rejects, so that its next start does not use them."""
         async with self._lock:
             changes = [change for change in changes if self._routes.get(change.key) != change.after]
             if not changes:
@@ -176,17 +176,17 @@ class EnvoyRouter:
             self._retiring.pop(name, None)
 
     async def _idle(self, gauge: str) -> None:
-        """Return when a gauge of the requests under way says that there is none, or after the drain deadline."""
+        """Return when a gauge of the requests in progress is 0, or after the drain deadline."""
         pattern = gauge.replace("|", "%5C%7C").replace(".", "%5C.") + "$"
         deadline = time.monotonic() + _DRAIN_SECONDS
         while time.monotonic() < deadline:
-            with suppress(UnavailableError):  # it is being started again
+            with suppress(UnavailableError):  # it is restarting
                 if (await self._admin.stats(pattern)).get(gauge, "0") == "0":
                     return
             await asyncio.sleep(0.05)
 
     async def _write(self) -> None:
-        """Write clusters, wait until they are live, then routes, and wait again."""
+        """Write clusters and wait until they are live, then write routes and wait again."""
         self._version += 1
         await self._live("cluster_manager.cds", self._write_clusters)
         await self._live(f"http.gateway.rds.{ROUTES}", self._write_routes)
@@ -208,7 +208,7 @@ class EnvoyRouter:
         self._write_routes()
 
     def _remember(self) -> None:
-        """Keep the routes for the next start once they are live: only then is what was live before drained."""
+        """Save the routes for the next start once they are live, because only then the old targets are drained."""
         self._files.remember(self._sorted())
 
     def _sorted(self) -> list[Route]:

@@ -1,4 +1,4 @@
-"""The published routes on disk, so that a restart forgets none."""
+"""The published routes on disk, for a restart."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def encode_routes(routes: list[Route]) -> bytes:
 
 
 def decode_routes(content: bytes) -> list[Route]:
-    """Return the routes. Raises ValueError, KeyError or TypeError for what `encode_routes` did not write."""
+    """Return the routes. Raises ValueError, KeyError or TypeError for invalid content."""
     return [Route(RouteKey(**r["key"]), tuple(_target(t) for t in r["targets"])) for r in orjson.loads(content)]
 
 
@@ -31,7 +31,7 @@ def _target(fields: dict[str, Any]) -> Target:
             "http": tuple(fields["http"]),
             "grpc": tuple(fields["grpc"]),
             "matches": tuple(map(_match, fields["matches"])),
-            "guard": Guard(fields.get("guard", "")),  # an older version published none
+            "guard": Guard(fields.get("guard", "")),  # older versions had no guard
         }
     )
 
@@ -41,6 +41,6 @@ def _match(conditions: list[dict[str, Any]]) -> Match:
 
 
 def _protocol(fields: dict[str, str] | str) -> WireProtocol:
-    if isinstance(fields, str):  # an older version published only the name
+    if isinstance(fields, str):  # older versions had only the name
         return OPEN_INFERENCE if fields == OPEN_INFERENCE.name else ANY
     return WireProtocol(**fields)

@@ -1,4 +1,4 @@
-"""TLS of Envoy's listener. A replaced certificate is read again. Plain HTTP works on loopback only."""
+"""TLS of Envoy's listener. Envoy rereads a replaced certificate. Plain HTTP works on loopback only."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _INSPECTOR: Final = "type.googleapis.com/envoy.extensions.filters.listener.tls_i
 
 
 def tls_listener(filters: list[dict[str, Any]], secret: dict[str, Any]) -> dict[str, Any]:
-    """Return the part of a listener that ends TLS before `filters`. `secret` is the source of `CERTIFICATE_FILE`.
+    """Return the part of a listener that terminates TLS before `filters`. `secret` is the source of `CERTIFICATE_FILE`.
 
-    A connection that matches no chain is closed: plain HTTP from beyond loopback.
+    A connection that matches no chain, such as plain HTTP from beyond loopback, is closed.
     """
     inspector = {"name": "envoy.filters.listener.tls_inspector", "typed_config": {"@type": _INSPECTOR}}
-    # Envoy chooses by destination first, and does not reconsider: both chains need loopback.
+    # Envoy chooses by destination first and does not backtrack, so both chains need loopback.
     encrypted = {**_chain("tls", (*_EVERYWHERE, *_LOOPBACK), filters), "transport_socket": _transport_socket(secret)}
     return {"listener_filters": [inspector], "filter_chains": [encrypted, _chain("raw_buffer", _LOOPBACK, filters)]}
 

@@ -22,9 +22,9 @@ _LATE_SECONDS = 1.0
 async def restart_when_silent(
     name: str, answers: Callable[[], Awaitable[bool]], restart: Callable[[], Awaitable[None]]
 ) -> None:
-    """Restart a process whenever it does not answer several times in a row, until cancelled.
+    """Restart a process whenever it fails to answer several times in a row, until cancelled.
 
-    `answers` returns False after `ANSWER_SECONDS` at the latest.
+    `answers` returns False after at most `ANSWER_SECONDS`.
     """
     silent = 0
     while True:
@@ -32,7 +32,7 @@ async def restart_when_silent(
         await asyncio.sleep(_LOOK_SECONDS)
         heard = await answers()
         if time.monotonic() - began > _LOOK_SECONDS + ANSWER_SECONDS + _LATE_SECONDS:
-            continue  # this process was late itself: the silence says nothing about the other one
+            continue  # this process was late itself, so the timeout says nothing about the other one
         silent = 0 if heard else silent + 1
         if silent < _SILENT_LOOKS:
             continue

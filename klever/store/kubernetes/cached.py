@@ -103,23 +103,34 @@ class CachedStore:
                 if namespace in ("", obj["metadata"].get("namespace", "")) and selector.matches(obj):
                     yield WatchEvent.of(cast("EventType", type_), _copied(obj))
 
-    async def create(self, kind: Kind, obj: Object) -> Object:
+    async def create(self, kind: Kind, obj: Object, *, dry_run: bool = False) -> Object:
         self._check()
-        return self._noted(kind, await self._direct.create(kind, obj))
+        created = await self._direct.create(kind, obj, dry_run=dry_run)
+        return created if dry_run else self._noted(kind, created)
 
     async def patch(
-        self, kind: Kind, key: Key, patch: dict[str, Any], *, subresource: Literal["", "status"] = ""
+        self,
+        kind: Kind,
+        key: Key,
+        patch: dict[str, Any],
+        *,
+        subresource: Literal["", "status"] = "",
+        dry_run: bool = False,
     ) -> Object:
         self._check()
-        return self._noted(kind, await self._direct.patch(kind, key, patch, subresource=subresource))
+        patched = await self._direct.patch(kind, key, patch, subresource=subresource, dry_run=dry_run)
+        return patched if dry_run else self._noted(kind, patched)
 
-    async def apply(self, kind: Kind, obj: Object) -> Object:
+    async def apply(self, kind: Kind, obj: Object, *, dry_run: bool = False) -> Object:
         self._check()
-        return self._noted(kind, await self._direct.apply(kind, obj))
+        applied = await self._direct.apply(kind, obj, dry_run=dry_run)
+        return applied if dry_run else self._noted(kind, applied)
 
-    async def delete(self, kind: Kind, key: Key, *, uid: str = "", resource_version: str = "") -> None:
+    async def delete(
+        self, kind: Kind, key: Key, *, uid: str = "", resource_version: str = "", dry_run: bool = False
+    ) -> None:
         self._check()
-        await self._direct.delete(kind, key, uid=uid, resource_version=resource_version)
+        await self._direct.delete(kind, key, uid=uid, resource_version=resource_version, dry_run=dry_run)
 
     def _check(self) -> None:
         """Raise if another process became the leader, for instance while this one was suspended."""

@@ -13,7 +13,7 @@ from klever.kube import KubeClient, follow
 from klever.store import EventType, Key, Page, WatchEvent
 from klever.store.admission import Admission
 from klever.store.kubernetes.ownership import claim, is_orphan, take_over
-from klever.store.merge import merge_patch
+from klever.store.merge import declare, difference, merge_patch
 
 __all__ = ["KubernetesStore"]
 
@@ -35,9 +35,9 @@ class KubernetesStore:
         self._admission = admission
         self._patience = patience
 
-    async def create(self, kind: Kind, obj: Object) -> Object:
+    async def create(self, kind: Kind, obj: Object, *, dry_run: bool = False) -> Object:
         try:
-            return _stripped(await self._client.create(kind, obj))
+            return _stripped(await self._client.create(kind, obj, dry_run=dry_run))
         except InvalidError as error:
             raise self._in_our_words(error, kind, obj) from error
 
@@ -53,10 +53,18 @@ class KubernetesStore:
         return Page(items, metadata["resourceVersion"], metadata.get("continue", ""))
 
     async def patch(
-        self, kind: Kind, key: Key, patch: dict[str, Any], *, subresource: Literal["", "status"] = ""
+        self,
+        kind: Kind,
+        key: Key,
+        patch: dict[str, Any],
+        *,
+        subresource: Literal["", "status"] = "",
+        dry_run: bool = False,
     ) -> Object:
         try:
-            changed = await self._client.patch(kind, key.namespace, key.name, patch, subresource=subresource)
+            changed = await self._client.patch(
+                kind, key.namespace, key.name, patch, subresource=subresource, dry_run=dry_run
+            )
         except InvalidError as error:
             # The uid is a precondition here; the API server takes it for a change of the uid.
             if any(violation.field == "metadata.uid" for violation in error.violations):
@@ -67,15 +75,26 @@ class KubernetesStore:
             raise self._in_our_words(error, kind, merge_patch(old, patch), old, subresource) from error
         return _stripped(changed)
 
-    async def apply(self, kind: Kind, obj: Object) -> Object:
+    async def apply(self, kind: Kind, obj: Object, *, dry_run: bool = False) -> Object:
         """Server-side apply, which also removes fields of the spec that our earlier writes set through other calls."""
+        if dry_run and (found := await self._find(kind, obj)) is not None:
+            new = declare(kind, found, obj, {})
+            key = Key(found["metadata"].get("namespace", ""), found["metadata"]["name"])
+            return await self.patch(kind, key, difference(found, new), dry_run=True)
         declared = {field: value for field, value in obj.items() if field != "status"}
-        if version := await self._own(kind, obj):
+        if not dry_run and (version := await self._own(kind, obj)):
             declared["metadata"] = {**obj["metadata"], "resourceVersion": version}
         try:
-            return _stripped(await self._client.apply(kind, declared))
+            return _stripped(await self._client.apply(kind, declared, dry_run=dry_run))
         except (InvalidError, UnavailableError) as error:  # a duplicate key in a list is a 500 here
             raise self._in_our_words(error, kind, obj) from error
+
+    async def _find(self, kind: Kind, obj: Object) -> Object | None:
+        metadata = obj["metadata"]
+        try:
+            return await self.get(kind, Key(metadata.get("namespace", ""), metadata["name"]))
+        except NotFoundError:
+            return None
 
     async def _own(self, kind: Kind, obj: Object) -> str:
         """Make our apply own the current spec. Returns the version to swap, if the caller swaps.
@@ -102,8 +121,12 @@ class KubernetesStore:
                 return _version(known) if expected else ""
         return expected
 
-    async def delete(self, kind: Kind, key: Key, *, uid: str = "", resource_version: str = "") -> None:
-        await self._client.delete(kind, key.namespace, key.name, uid=uid, resource_version=resource_version)
+    async def delete(
+        self, kind: Kind, key: Key, *, uid: str = "", resource_version: str = "", dry_run: bool = False
+    ) -> None:
+        await self._client.delete(
+            kind, key.namespace, key.name, uid=uid, resource_version=resource_version, dry_run=dry_run
+        )
 
     async def watch(
         self,

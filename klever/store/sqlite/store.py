@@ -130,15 +130,21 @@ class SqliteStore:
 
     # Writing
 
-    async def create(self, kind: Kind, obj: Object) -> Object:
+    async def create(self, kind: Kind, obj: Object, *, dry_run: bool = False) -> Object:
         if not isinstance(obj, dict):
             raise InvalidError(f"expected an object, not {type(obj).__name__}")
         new = dict(obj)
         meta.check_envelope(kind, new)  # it replaces the metadata
-        return await self._writes.create(kind, new)
+        return await self._writes.create(kind, new, dry_run=dry_run)
 
     async def patch(
-        self, kind: Kind, key: Key, patch: dict[str, Any], *, subresource: Literal["", "status"] = ""
+        self,
+        kind: Kind,
+        key: Key,
+        patch: dict[str, Any],
+        *,
+        subresource: Literal["", "status"] = "",
+        dry_run: bool = False,
     ) -> Object:
         change = copied(patch)
 
@@ -149,9 +155,9 @@ class SqliteStore:
                 return _with_status(old, merged)
             return _with_status(merged, old) if kind.has_status else merged
 
-        return await self._writes.update(kind, key, decide, subresource)
+        return await self._writes.update(kind, key, decide, subresource, dry_run=dry_run)
 
-    async def apply(self, kind: Kind, obj: Object) -> Object:
+    async def apply(self, kind: Kind, obj: Object, *, dry_run: bool = False) -> Object:
         given = copied(obj)
         meta.check_envelope(kind, given)
         metadata = given["metadata"]
@@ -166,17 +172,19 @@ class SqliteStore:
 
         while True:
             try:
-                return await self._writes.update(kind, key, decide, applied=named)
+                return await self._writes.update(kind, key, decide, applied=named, dry_run=dry_run)
             except NotFoundError:
                 if metadata.get("resourceVersion") or metadata.get("uid"):
                     raise
             try:
-                return await self._writes.create(kind, copied(given), named)
+                return await self._writes.create(kind, copied(given), named, dry_run=dry_run)
             except AlreadyExistsError:
                 continue  # another caller created it: update that object
 
-    async def delete(self, kind: Kind, key: Key, *, uid: str = "", resource_version: str = "") -> None:
-        await self._writes.delete(kind, key, {"uid": uid, "resourceVersion": resource_version})
+    async def delete(
+        self, kind: Kind, key: Key, *, uid: str = "", resource_version: str = "", dry_run: bool = False
+    ) -> None:
+        await self._writes.delete(kind, key, {"uid": uid, "resourceVersion": resource_version}, dry_run=dry_run)
 
 
 def _read(path: Path) -> tuple[apsw.Connection, list[Row], int]:

@@ -46,7 +46,7 @@ class Writes:
         self._admission = admission
         self._clock = clock
 
-    async def create(self, kind: Kind, new: Object, applied: bytes = b"") -> Object:
+    async def create(self, kind: Kind, new: Object, applied: bytes = b"", *, dry_run: bool = False) -> Object:
         """Store a new object. May modify `new` and its metadata, but not the values in them.
 
         `applied` is what an apply named, for the next apply.
@@ -63,6 +63,8 @@ class Writes:
         if existing is not None:
             await _durable(commit)
             raise AlreadyExistsError(f"{kind.kind} {Key(*address)} already exists")
+        if dry_run:
+            return admitted
         number = self._engine.next_revision
         stored = _versioned(admitted, number)
         data = encode(stored)
@@ -77,6 +79,8 @@ class Writes:
         decide: Decide,
         subresource: Literal["", "status"] = "",
         applied: bytes | None = None,
+        *,
+        dry_run: bool = False,
     ) -> Object:
         """Change an object. Drop it if it is being deleted and the change removes its last finalizer."""
 
@@ -84,6 +88,8 @@ class Writes:
             return self._checked(kind, old, decide(old, row), subresource)
 
         new, (old, row, commit) = await self._decided(kind, key, checked)
+        if dry_run:
+            return new
         table = self._engine.tables[kind]
         if meta.deleting(new) and not new["metadata"].get("finalizers") and kind != NAMESPACE:
             return await self._drop(table, row, new)
@@ -92,7 +98,7 @@ class Writes:
             return old
         return await self._put(table, row, new, row.applied if applied is None else applied)
 
-    async def delete(self, kind: Kind, key: Key, preconditions: dict[str, str]) -> None:
+    async def delete(self, kind: Kind, key: Key, preconditions: dict[str, str], *, dry_run: bool = False) -> None:
         """Drop an object, or mark it if it has finalizers. A namespace is always marked: it may have content."""
 
         def marked(old: Object, _row: Row) -> Object | None:
@@ -106,6 +112,8 @@ class Writes:
             return new
 
         new, (old, row, commit) = await self._decided(kind, key, marked)
+        if dry_run:
+            return
         table = self._engine.tables[kind]
         if new is None:
             await self._drop(table, row, old)

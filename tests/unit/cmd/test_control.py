@@ -6,8 +6,8 @@ import asyncio
 from contextlib import suppress
 from pathlib import Path
 
-from klever.api.kinds import MODEL_JOB
-from klever.cmd.control import task_changes
+from klever.api.kinds import KINDS, MODEL_JOB
+from klever.cmd.control import CONTROLLERS, task_changes
 from klever.controllers.pushes import ensure_namespace
 from klever.environments import EnvironmentManager
 from klever.executors import Task
@@ -17,6 +17,10 @@ from klever.store import Key
 from klever.store.sqlite import SqliteStore
 from klever.store.validation import SchemaAdmission
 from tests.contract.executor import COMMAND
+
+
+def test_rows_of_kinds_name_every_controller_of_the_table() -> None:
+    assert {name for kind in KINDS for name in kind.controllers} == CONTROLLERS.keys()
 
 
 async def test_tasks_of_jobs_that_are_gone_end(tmp_path: Path, processes: ProcessManager) -> None:

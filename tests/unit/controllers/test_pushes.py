@@ -47,9 +47,9 @@ class Counting:
         self.made: list[Kind] = []
         self.asked: list[Kind] = []
 
-    async def create(self, kind: Kind, obj: Object) -> Object:
+    async def create(self, kind: Kind, obj: Object, *, dry_run: bool = False) -> Object:
         self.made.append(kind)
-        return await self._store.create(kind, obj)
+        return await self._store.create(kind, obj, dry_run=dry_run)
 
     async def get(self, kind: Kind, key: Key) -> Object:
         self.asked.append(kind)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from klever.converters import MemoryNeed
 from klever.executors import RegistryAccess, Task, TaskPhase, TaskState
 from klever.executors.kubernetes import PodSettings
 from klever.executors.kubernetes.manifests import CANCELLED, job, secret
@@ -42,6 +43,8 @@ TASK = Task(
     init_containers=({"name": "before", "image": "busybox:1", "command": ["true"]},),
     timeout_s=90.5,
     memory_bytes=1 << 30,
+    program_memory=MemoryNeed(3 << 30, 10),
+    most_memory_bytes=16 << 30,
 )
 
 
@@ -109,11 +112,11 @@ CRASH = {"exitCode": 3, "message": "no such file"}
     [
         (None, "waiting for a pod"),
         (pod("Pending", waiting("ErrImagePull", "not found")), "cannot pull the image nope/x:1: not found"),
-        (pod("Pending", waiting("ImagePullBackOff")), "cannot pull the image nope/x:1: the kubelet tries again"),
-        (pod("Pending", waiting("InvalidImageName")), "'nope/x:1' is not a valid image name: correct it"),
+        (pod("Pending", waiting("ImagePullBackOff")), "cannot pull the image nope/x:1: the kubelet will retry"),
+        (pod("Pending", waiting("InvalidImageName")), "invalid image name 'nope/x:1': correct it"),
         (
             pod("Pending", waiting("CreateContainerConfigError", 'secret "s" not found')),
-            'container run cannot be made: secret "s" not found',
+            'cannot create container run: secret "s" not found',
         ),
         (
             pod("Pending", waiting("CrashLoopBackOff", lastState={"terminated": CRASH})),

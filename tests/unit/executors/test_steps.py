@@ -82,3 +82,20 @@ async def test_a_restarted_control_plane_does_not_resume_what_was_cancelled(
         state = await local.observe(work.uid)
         assert state is not None
         assert (state.phase, state.reason) == (TaskPhase.FAILED, "Killed")
+
+
+@pytest.mark.parametrize(("name", "count"), [("d", 5_000), ("d" * 200, 100)])
+async def test_a_program_that_writes_deep_directories_fails_its_task_alone(
+    processes: ProcessManager, tmp_path: Path, name: str, count: int
+) -> None:
+    """The next step gives them to its own user. The control plane met its limit of recursion there, and the place of
+    the task was never free again."""
+    path = tmp_path / "program.py"
+    path.write_text(f"import os\nfor _ in range({count}):\n    os.mkdir({name!r})\n    os.chdir({name!r})\n")
+    work = in_steps(str(path))
+    async with executor(processes) as local:
+        await local.ensure(work)
+        state = await ended(local, work.uid)
+        assert (state.phase, state.reason) == (TaskPhase.FAILED, "LimitExceeded")
+        assert "nested too deep" in state.message
+        await local.remove(work.uid)

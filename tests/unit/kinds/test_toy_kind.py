@@ -29,7 +29,7 @@ from klever.server.services import make_services
 from klever.store import Key, Store
 from klever.store.sqlite import SqliteStore
 from klever.store.validation import SchemaAdmission
-from klever.v1alpha1.common_pb2 import ListEventsRequest, ListOptions, WatchOptions
+from klever.v1alpha1.common_pb2 import WatchEvent
 from tests.unit.kinds.conftest import ToyKind
 
 TOKEN = [("authorization", "Bearer secret")]
@@ -99,10 +99,10 @@ async def test_the_api_serves_it(toy: ToyKind, toys: Any) -> None:
     request = pb.UpdateToyRequest(name="car", toy=make(pb, "car", "green"), update_mask=mask)
     assert (await toys.UpdateToy(request, metadata=TOKEN)).spec.color == "green"
     await toys.CreateToy(pb.CreateToyRequest(toy=make(pb, "train")), metadata=TOKEN)
-    listed = await toys.ListToys(pb.ListToysRequest(options=ListOptions(filter="spec.color=green")))
+    listed = await toys.ListToys(pb.ListToysRequest(filter="spec.color = green"))
     assert [item.metadata.name for item in listed.items] == ["car"]
     assert (await toys.GetToy(pb.GetToyRequest(name="train"))).spec.color == "red"
-    assert not (await toys.ListEvents(ListEventsRequest())).items
+    assert not (await toys.ListEvents(pb.ToyServiceListEventsRequest())).items
     await toys.DeleteToy(pb.DeleteToyRequest(name="car"), metadata=TOKEN)
     names = [item.metadata.name for item in (await toys.ListToys(pb.ListToysRequest())).items]
     assert names == ["train"]
@@ -121,11 +121,11 @@ async def test_its_schema_and_its_rights_hold(toy: ToyKind, toys: Any) -> None:
 
 async def test_a_watch_tells_what_its_controller_does(toy: ToyKind, toys: Any) -> None:
     pb: Any = toy.messages
-    watch = toys.WatchToys(pb.WatchToysRequest(options=WatchOptions(bookmarks=True)))
-    assert (await watch.read()).type == "BOOKMARK"
+    watch = toys.WatchToys(pb.WatchToysRequest(bookmarks=True))
+    assert (await watch.read()).type == WatchEvent.BOOKMARK
     await toys.CreateToy(pb.CreateToyRequest(toy=make(pb, "car")), metadata=TOKEN)
     told = [await watch.read(), await watch.read()]
-    assert [event.type for event in told] == ["ADDED", "MODIFIED"]
+    assert [event.type for event in told] == [WatchEvent.ADDED, WatchEvent.MODIFIED]
     assert [condition.status for condition in told[1].object.status.conditions] == ["True"]
     watch.cancel()
 

@@ -36,7 +36,7 @@ def test_several_files_are_one(tmp_path: Path) -> None:
     environ = {"KUBECONFIG": os.pathsep.join(map(str, files))}
     assert load_config(environ=environ).server == "https://a:1"
     assert load_config(context="two", environ=environ).server == "https://b:2"
-    with pytest.raises(FailedPreconditionError, match=r"'three' does not exist: .* one, two"):
+    with pytest.raises(FailedPreconditionError, match=r"'three' not found: .* one, two"):
         load_config(context="three", environ=environ)
 
 
@@ -77,7 +77,7 @@ async def test_data_and_files(tmp_path: Path) -> None:
         ("[]", "is not a valid kubeconfig"),
         ("", "is empty"),
         ("{}", "give --context"),
-        ("{current-context: x}", "'x' does not exist"),
+        ("{current-context: x}", "'x' not found"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path: Path, text: str, said: str) -> None:
@@ -145,8 +145,8 @@ async def test_a_plugin_is_told_the_cluster_if_it_wants_that(tmp_path: Path) -> 
     [
         ("echo no luck >&2; exit 3", "no luck"),
         ("echo hello", "failed"),
-        (f"echo '{credential()}'", "neither a token nor a certificate"),
-        (f"echo '{credential(clientCertificateData='x')}'", "neither a token nor a certificate"),
+        (f"echo '{credential()}'", "must print a token or a certificate"),
+        (f"echo '{credential(clientCertificateData='x')}'", "must print a token or a certificate"),
         (f"echo '{credential(token='a-secret' + chr(92) + 'u0007')}'", "one line"),
     ],
 )

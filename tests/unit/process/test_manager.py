@@ -95,6 +95,18 @@ async def test_starts_a_living_process_once(processes: ProcessManager) -> None:
     assert await processes.start(shell("exit 1")) == states[0]
 
 
+async def test_a_start_waits_for_the_shim_of_another(processes: ProcessManager) -> None:
+    """Its record appears before its process runs."""
+    for _ in range(5):
+        first = asyncio.ensure_future(processes.start(shell("exec sleep 60")))
+        while processes.get("job") is None:  # noqa: ASYNC110 - nothing tells of the first record
+            await asyncio.sleep(0)
+        second = await processes.start(shell("exec sleep 60"))
+        assert second.phase == "Running"
+        assert second == await first
+        await processes.remove("job")
+
+
 async def test_starts_an_ended_process_anew(processes: ProcessManager, ended: Ended) -> None:
     for _ in range(2):
         await processes.start(shell("echo once more; exit 1"))

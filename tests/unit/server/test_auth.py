@@ -10,9 +10,8 @@ from google.protobuf.descriptor import MethodDescriptor
 from klever.api.kinds import KINDS
 from klever.auth import Resource
 from klever.server.auth import Action
-from klever.server.services import JOBS, MODELS, SERVINGS
-from klever.v1alpha1 import job_service_pb2, model_service_pb2, serving_service_pb2
-from klever.v1alpha1.common_pb2 import StreamLogsRequest
+from klever.server.services import JOBS, MODELS, SERVER, SERVINGS
+from klever.v1alpha1 import job_service_pb2, model_service_pb2, server_service_pb2, serving_service_pb2
 from klever.v1alpha1.meta_pb2 import ObjectMeta
 from klever.v1alpha1.serving_pb2 import Serving
 
@@ -21,6 +20,11 @@ ACTIONS = {
     "ListProjects": ("list", "Project", ""),
     "GetProject": ("get", "Project", ""),
     "UpdateProject": ("update", "Project", ""),
+    "DeleteProject": ("delete", "Project", ""),
+    "DeleteModel": ("delete", "Model", ""),
+    "WatchModels": ("watch", "Model", ""),
+    "GetServerInfo": ("get", "ServerInfo", ""),
+    "UpdateModelJob": ("update", "ModelJob", ""),
     "ListModels": ("list", "Model", ""),
     "GetModel": ("get", "Model", ""),
     "ListModelVersions": ("list", "ModelVersion", ""),
@@ -58,7 +62,7 @@ def parse(method: MethodDescriptor) -> Action:
 
 def test_every_rpc_has_its_action() -> None:
     """A new RPC fails here until it has a row above."""
-    parsed = {m.name: parse(m) for s in (MODELS, JOBS, SERVINGS) for m in s.methods}
+    parsed = {m.name: parse(m) for s in (MODELS, JOBS, SERVINGS, SERVER) for m in s.methods}
     shared = {"ListEvents": ("list", "Serving", "events"), "StreamLogs": ("get", "Serving", "logs")}
     assert {n: (a.verb, a.kind, a.subresource) for n, a in parsed.items()} == ACTIONS | shared
     assert parse(JOBS.methods_by_name["StreamLogs"]) == Action("get", "ModelJob", "logs")
@@ -80,7 +84,7 @@ def test_every_rpc_has_its_action() -> None:
         (
             SERVINGS,
             "StreamLogs",
-            StreamLogsRequest(namespace="n", name="a"),
+            serving_service_pb2.ServingServiceStreamLogsRequest(namespace="n", name="a"),
             Resource("Serving", "n", "a", "logs"),
         ),
         (
@@ -88,6 +92,13 @@ def test_every_rpc_has_its_action() -> None:
             "GetModelVersion",
             model_service_pb2.GetModelVersionRequest(project="p", model="m", version="v"),
             Resource("ModelVersion", "p", "m"),
+        ),
+        (SERVER, "GetServerInfo", server_service_pb2.GetServerInfoRequest(), Resource("ServerInfo")),
+        (
+            MODELS,
+            "DeleteModel",
+            model_service_pb2.DeleteModelRequest(project="p", model="m"),
+            Resource("Model", "p", "m"),
         ),
         (MODELS, "GetProject", model_service_pb2.GetProjectRequest(name="p"), Resource("Project", "", "p")),
         (MODELS, "ListProjects", model_service_pb2.ListProjectsRequest(), Resource("Project")),

@@ -32,7 +32,7 @@ from klever.store.sqlite import SqliteStore
 from klever.store.validation import SchemaAdmission
 from klever.v1alpha1 import job_service_pb2 as pb
 from klever.v1alpha1 import model_service_pb2, serving_service_pb2
-from klever.v1alpha1.common_pb2 import ListEventsRequest, ListOptions, StreamLogsRequest, WatchOptions
+from klever.v1alpha1.common_pb2 import WatchEvent
 from klever.v1alpha1.job_service_pb2_grpc import JobServiceStub
 from klever.v1alpha1.modeljob_pb2 import ModelJob
 
@@ -139,16 +139,16 @@ class Gone:
         raise grpc.aio.InternalError("Failed grpc_call_start_batch")
 
 
-@pytest.mark.parametrize("method", ["WatchModelJobs", "GetModelJob"])
+@pytest.mark.parametrize("request_", [pb.WatchModelJobsRequest(), pb.GetModelJobRequest(name="none")])
 async def test_a_caller_that_has_gone_ends_its_call(
-    binder: Binder, services: list[Service], jobs: Any, method: str, caplog: pytest.LogCaptureFixture
+    binder: Binder, services: list[Service], jobs: Any, request_: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Anything but a cancellation would be logged by grpc with a traceback."""
     await jobs.CreateModelJob(job("it"), metadata=TOKEN)
-    handler = binder._method(services[0], JOBS.methods_by_name[method])
+    handler = binder._method(services[0], JOBS.methods_by_name[request_.DESCRIPTOR.name.removesuffix("Request")])
     call: Any = handler.unary_stream or handler.unary_unary
     with pytest.raises(asyncio.CancelledError):
-        await call(pb.GetModelJobRequest(namespace="default", name="none").SerializeToString(), Gone())
+        await call(request_.SerializeToString(), Gone())
     assert not [record for record in caplog.records if record.exc_info]
 
 
@@ -200,10 +200,8 @@ async def test_create_get_list_delete(jobs: Any) -> None:
     assert (created.metadata.namespace, created.metadata.generation) == ("default", 1)
     assert await jobs.GetModelJob(pb.GetModelJobRequest(name="a")) == created
     await jobs.CreateModelJob(job("b"), metadata=TOKEN)
-    first = await jobs.ListModelJobs(pb.ListModelJobsRequest(options=ListOptions(page_size=1)))
-    rest = await jobs.ListModelJobs(
-        pb.ListModelJobsRequest(options=ListOptions(page_size=1, page_token=first.next_page_token))
-    )
+    first = await jobs.ListModelJobs(pb.ListModelJobsRequest(page_size=1))
+    rest = await jobs.ListModelJobs(pb.ListModelJobsRequest(page_size=1, page_token=first.next_page_token))
     assert [i.metadata.name for i in (*first.items, *rest.items)] == ["a", "b"]
     await jobs.DeleteModelJob(pb.DeleteModelJobRequest(name="a"), metadata=TOKEN)
     assert (await failure(jobs.GetModelJob(pb.GetModelJobRequest(name="a"))))[0] is grpc.StatusCode.NOT_FOUND
@@ -225,9 +223,9 @@ async def test_a_wrong_field_is_named(jobs: Any) -> None:
 
 
 async def test_a_page_of_less_than_nothing_is_refused(jobs: Any) -> None:
-    listing = jobs.ListModelJobs(pb.ListModelJobsRequest(options=ListOptions(page_size=-1)))
-    assert (await failure(listing))[3] == ["options.page_size"]
-    assert (await failure(jobs.ListEvents(ListEventsRequest(page_size=-1))))[3] == ["page_size"]
+    listing = jobs.ListModelJobs(pb.ListModelJobsRequest(page_size=-1))
+    assert (await failure(listing))[3] == ["page_size"]
+    assert (await failure(jobs.ListEvents(pb.JobServiceListEventsRequest(page_size=-1))))[3] == ["page_size"]
 
 
 async def test_errors_have_their_codes_and_reasons(jobs: Any) -> None:
@@ -238,7 +236,7 @@ async def test_errors_have_their_codes_and_reasons(jobs: Any) -> None:
     assert (await failure(jobs.CreateModelJob(request, metadata=TOKEN)))[2] == "NAMESPACE_NOT_FOUND"
     stale = pb.DeleteModelJobRequest(name="a", resource_version="999")
     assert (await failure(jobs.DeleteModelJob(stale, metadata=TOKEN)))[0] is grpc.StatusCode.ABORTED
-    logs = jobs.StreamLogs(StreamLogsRequest(name="a")).read()
+    logs = jobs.StreamLogs(pb.JobServiceStreamLogsRequest(name="a")).read()
     assert (await failure(logs))[2] == "NO_LOG"
 
 
@@ -257,14 +255,12 @@ async def test_a_watch_tells_of_changes_and_its_own_end(jobs: Any) -> None:
     watch = jobs.WatchModelJobs(pb.WatchModelJobsRequest())
     async with asyncio.timeout(10):
         added = await watch.read()
-        assert (added.type, added.object.metadata.name) == ("ADDED", "a")
+        assert (added.type, added.object.metadata.name) == (WatchEvent.ADDED, "a")
         await jobs.CancelModelJob(pb.CancelModelJobRequest(name="a"), metadata=TOKEN)
         modified = await watch.read()
-        assert (modified.type, modified.object.metadata.generation) == ("MODIFIED", 1)
+        assert (modified.type, modified.object.spec.cancel) == (WatchEvent.MODIFIED, True)
         watch.cancel()
-        resumed = jobs.WatchModelJobs(
-            pb.WatchModelJobsRequest(options=WatchOptions(resource_version=added.object.metadata.resource_version))
-        )
+        resumed = jobs.WatchModelJobs(pb.WatchModelJobsRequest(resource_version=added.object.metadata.resource_version))
         assert await resumed.read() == modified
         resumed.cancel()
 
@@ -314,7 +310,7 @@ async def test_what_was_not_expected_is_logged_and_not_told(
 ) -> None:
     executor.fault = RuntimeError
     created = await jobs.CreateModelJob(job("a"), metadata=TOKEN)
-    logs = jobs.StreamLogs(StreamLogsRequest(name="a"), metadata=[("x-request-id", "mine-2")]).read()
+    logs = jobs.StreamLogs(pb.JobServiceStreamLogsRequest(name="a"), metadata=[("x-request-id", "mine-2")]).read()
     code, message, _, _ = await failure(logs)
     assert (code, "mine-2" in message) == (grpc.StatusCode.INTERNAL, True)
     line = lines(caplog)[-1]
@@ -324,7 +320,7 @@ async def test_what_was_not_expected_is_logged_and_not_told(
 
 async def test_a_caller_that_leaves_ends_its_stream(jobs: Any, metrics: CollectorRegistry) -> None:
     await jobs.CreateModelJob(job("a"), metadata=TOKEN)
-    logs = jobs.StreamLogs(StreamLogsRequest(name="a", follow=True))
+    logs = jobs.StreamLogs(pb.JobServiceStreamLogsRequest(name="a", follow=True))
     watch = jobs.WatchModelJobs(pb.WatchModelJobsRequest())
     assert (await logs.read()).text == "the first line"
     await watch.read()
@@ -352,7 +348,7 @@ async def test_pages_fit_into_a_message(jobs: Any) -> None:
     found: list[str] = []
     token = ""
     while not found or token:
-        page = await jobs.ListModelJobs(pb.ListModelJobsRequest(options=ListOptions(page_token=token)))
+        page = await jobs.ListModelJobs(pb.ListModelJobsRequest(page_token=token))
         found += [item.metadata.name for item in page.items]
         token = page.next_page_token
     assert found == list("abcdefghijklmnopqrst")
@@ -364,14 +360,14 @@ def test_every_rpc_that_is_no_read_by_name_needs_the_token() -> None:
     reads = {m.name for s in services for m in s.methods if is_read(m.name)}
     assert reads == {
         "GetModelJob", "ListModelJobs", "WatchModelJobs", "ListEvents", "StreamLogs",
-        "ListProjects", "GetProject", "ListModels", "GetModel", "ListModelVersions", "GetModelVersion",
+        "ListProjects", "GetProject", "ListModels", "GetModel", "ListModelVersions", "GetModelVersion", "WatchModels",
         "GetServing", "ListServingRevisions", "ListServings", "WatchServings", "ListInstances", "RenderServing",
     }  # fmt: skip
 
 
 async def test_who_watches_does_not_hold_up_a_server_that_stops(jobs: Any, binder: Binder) -> None:
-    watch = jobs.WatchModelJobs(pb.WatchModelJobsRequest(options=WatchOptions(bookmarks=True)))
-    assert (await watch.read()).type == "BOOKMARK"
+    watch = jobs.WatchModelJobs(pb.WatchModelJobsRequest(bookmarks=True))
+    assert (await watch.read()).type == WatchEvent.BOOKMARK
     binder.end_streams()
     async with asyncio.timeout(10):
         code, message, reason, _ = await failure(watch.read())

@@ -61,7 +61,7 @@ async def test_too_much_metadata_is_not_sorted(models: ModelHandlers, author: Au
         await push(registry, author, "team/large", number)
     with pytest.raises(InvalidError) as refused:
         await models.list_model_versions(
-            pb.ListModelVersionsRequest(project="team", model="large", order_by="created desc")
+            pb.ListModelVersionsRequest(project="team", model="large", order_by="create_time desc")
         )
     assert refused.value.metadata == {"limit": "listed_bytes"}
 
@@ -105,9 +105,9 @@ async def test_a_second_list_decodes_nothing(
         assert version.ByteSize() < 1_000
     await models.list_models(pb.ListModelsRequest())
     assert len(decoded) == COUNT
-    request.view = "full"
+    request.view = pb.ModelVersion.FULL
     assert all(len(version.signature.inputs) == 1_000 for version in await every_version(models, request))
-    request.view = "half"
+    request.view = 7  # type: ignore[assignment]  # not a value of the enum
     with pytest.raises(InvalidError):
         await models.list_model_versions(request)
 

@@ -103,7 +103,7 @@ async def test_a_page_reads_its_own_manifests(
 
     reads.clear()
     with pytest.raises(InvalidError) as refused:
-        await models.list_model_versions(versions(order_by="created"))
+        await models.list_model_versions(versions(order_by="create_time"))
     assert (refused.value.reason, refused.value.metadata) == ("LIMIT_EXCEEDED", {"limit": "versions_by_time"})
     assert reads == []
 
@@ -145,7 +145,7 @@ async def test_a_version_that_cannot_be_read_is_left_out(
     await registry.put_manifest("team/many", "broken", broken.encode(), mediatypes.IMAGE_MANIFEST)
     page = await models.list_model_versions(versions())
     assert [version.tag for version in page.items] == ["good"]
-    for order in ("created", "created desc"):
+    for order in ("create_time", "create_time desc"):
         page = await models.list_model_versions(versions(order_by=order))
         assert [version.tag for version in page.items] == ["good"]
 
@@ -159,7 +159,7 @@ async def test_a_damaged_manifest_hides_no_other_version(
     with apsw.Connection(str(tmp_path / "registry" / "registry.db")) as db:
         db.execute("UPDATE manifests SET content = substr(content, 2) WHERE digest = ?", (digest,))
     db.close()
-    for order in ("", "created"):
+    for order in ("", "create_time"):
         page = await models.list_model_versions(versions(order_by=order))
         assert [version.tag for version in page.items] == ["good"]
     found = await models.list_models(pb.ListModelsRequest())
@@ -169,6 +169,6 @@ async def test_a_damaged_manifest_hides_no_other_version(
 
 
 async def test_an_unknown_model_has_no_versions(models: ModelHandlers) -> None:
-    for order in ("", "created"):
+    for order in ("", "create_time"):
         with pytest.raises(NotFoundError):
             await models.list_model_versions(versions(order_by=order))

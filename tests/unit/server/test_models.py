@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from klever.controllers.inspections import record_inspection
-from klever.errors import ConflictError, InvalidError, NotFoundError
+from klever.errors import ConflictError, FailedPreconditionError, InvalidError, NotFoundError
 from klever.inspection import VERSION
 from klever.server.models import ModelHandlers
 from klever.store.sqlite import SqliteStore
 from klever.v1alpha1 import model_service_pb2 as pb
+from klever.v1alpha1.common_pb2 import WatchEvent
 from tests.unit.server.conftest import Author
 
 
@@ -85,8 +87,8 @@ async def test_versions_in_order_and_the_latest(models: ModelHandlers, author: A
         return [v.tag for v in (await models.list_model_versions(asked)).items]
 
     assert await tags() == ["a", "b", "c"]
-    assert await tags(order_by="created") == ["c", "a", "b"]
-    assert await tags(order_by="created desc") == ["b", "a", "c"]
+    assert await tags(order_by="create_time") == ["c", "a", "b"]
+    assert await tags(order_by="create_time desc") == ["b", "a", "c"]
     assert await tags(filter="b") == ["b"]
     found = await models.get_model(pb.GetModelRequest(project="team", model="digits"))
     assert (found.version_count, found.latest.tag) == (3, "b")
@@ -169,10 +171,70 @@ async def test_a_version_shows_what_the_platform_found_in_it(
 ) -> None:
     await author.push("team/digits:v1")
     before = await models.get_model_version(version("digits", "v1"))
-    assert (before.trust, before.HasField("inspection")) == ("", False)
+    assert (before.trust, before.HasField("inspection")) == (pb.ModelVersion.TRUST_UNSPECIFIED, False)
     found = {"content": before.content_digest, "inspectorVersion": VERSION, "files": 3, "codeFormats": [before.format]}
     await record_inspection(store, found, datetime.now(UTC))
     listed = await models.list_model_versions(pb.ListModelVersionsRequest(project="team", model="digits"))
     model = await models.get_model(pb.GetModelRequest(project="team", model="digits"))
     for seen in (await models.get_model_version(version("digits", "v1")), *listed.items, model.latest):
-        assert (seen.trust, seen.inspection.files) == ("code", 3)
+        assert (seen.trust, seen.inspection.files) == (pb.ModelVersion.CODE, 3)
+
+
+async def test_a_watch_tells_how_models_change(models: ModelHandlers, author: Author) -> None:
+    await author.push("team/digits:v1")
+    watch = models.watch_models(pb.WatchModelsRequest(filter="-hidden"))
+
+    async def told() -> tuple[int, str, int]:
+        async with asyncio.timeout(20):
+            event = await anext(watch)
+        return event.type, event.object.name, event.object.version_count
+
+    assert await told() == (WatchEvent.ADDED, "digits", 1)
+    assert await told() == (WatchEvent.BOOKMARK, "", 0)
+    await author.push("team/hidden:v1")
+    await author.push("team/digits:v2")
+    assert await told() == (WatchEvent.MODIFIED, "digits", 2)
+    await author.push("team/other:v1")
+    assert await told() == (WatchEvent.ADDED, "other", 1)
+    await models.delete_model(pb.DeleteModelRequest(project="team", model="other"))
+    assert await told() == (WatchEvent.DELETED, "other", 1)
+    await watch.aclose()
+
+
+async def test_a_model_is_deleted_with_all_its_versions(models: ModelHandlers, author: Author) -> None:
+    for tag in range(20):
+        await author.push(f"team/digits:v{tag}")
+    planned = await models.delete_model(pb.DeleteModelRequest(project="team", model="digits", validate_only=True))
+    assert planned.version_count == 20
+    deleted = await models.delete_model(pb.DeleteModelRequest(project="team", model="digits"))
+    assert deleted.version_count == 20
+    assert await names(models) == []
+    with pytest.raises(NotFoundError):
+        await models.delete_model(pb.DeleteModelRequest(project="team", model="digits"))
+
+
+async def test_models_are_selected_by_what_they_are(models: ModelHandlers, author: Author) -> None:
+    await author.push("team/digits:v1")
+    await author.push("other/digits:v1")
+    assert await names(models, filter="project = team") == ["team/digits"]
+    assert await names(models, filter="latest.format != ONNX") == []
+    assert await names(models, order_by="name desc") == ["team/digits", "other/digits"]
+    with pytest.raises(InvalidError):
+        await names(models, filter="size = 1")
+    found = await models.list_model_versions(
+        pb.ListModelVersionsRequest(project="team", model="digits", filter='reference = "team/*"')
+    )
+    assert [v.tag for v in found.items] == ["v1"]
+
+
+async def test_an_empty_project_is_deleted(models: ModelHandlers, author: Author) -> None:
+    made = await models.create_project(pb.CreateProjectRequest(project=pb.Project(name="empty"), request_id="r"))
+    again = await models.create_project(pb.CreateProjectRequest(project=pb.Project(name="empty"), request_id="r"))
+    assert again == made
+    await author.push("default/digits:v1")
+    for name in ("default", "none"):
+        with pytest.raises((FailedPreconditionError, NotFoundError)):
+            await models.delete_project(pb.DeleteProjectRequest(name=name))
+    await models.delete_project(pb.DeleteProjectRequest(name="empty", validate_only=True))
+    assert (await models.get_project(pb.GetProjectRequest(name="empty"))).name == "empty"
+    assert (await models.delete_project(pb.DeleteProjectRequest(name="empty"))).name == "empty"

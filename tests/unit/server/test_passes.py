@@ -13,11 +13,12 @@ from klever.api.kinds import MODEL_JOB
 from klever.controllers.pushes import ensure_namespace
 from klever.server import objects
 from klever.server.objects import Objects
+from klever.server.watches import Watches
 from klever.store import Key
 from klever.store.sqlite import SqliteStore, store, watching, writes
 from klever.store.validation import SchemaAdmission
-from klever.v1alpha1.common_pb2 import WatchOptions
-from klever.v1alpha1.job_service_pb2 import WatchModelJobsResponse
+from klever.v1alpha1.common_pb2 import WatchEvent
+from klever.v1alpha1.job_service_pb2 import WatchModelJobsRequest, WatchModelJobsResponse
 from klever.v1alpha1.modeljob_pb2 import ModelJob
 
 
@@ -64,10 +65,11 @@ def job(name: str) -> ModelJob:
 
 async def watches(jobs: Objects[ModelJob], number: int) -> list[AsyncGenerator[bytes, None]]:
     """Watches that have heard of all that exists."""
-    options = WatchOptions(bookmarks=True)
-    opened = [jobs.watch("default", options, WatchModelJobsResponse) for _ in range(number)]
+    shared = Watches(jobs)
+    request = WatchModelJobsRequest(namespace="default", bookmarks=True)
+    opened = [shared.watch(request, WatchModelJobsResponse) for _ in range(number)]
     for watch in opened:
-        while WatchModelJobsResponse.FromString(await anext(watch)).type != "BOOKMARK":
+        while WatchModelJobsResponse.FromString(await anext(watch)).type != WatchEvent.BOOKMARK:
             pass
     return opened
 
@@ -82,7 +84,7 @@ async def test_watchers_hear_what_the_api_wrote_without_any(jobs: Objects[ModelJ
     await jobs.create(job("a"), "default")
     passes.clear()
     heard = [WatchModelJobsResponse.FromString(await anext(watch)) for watch in opened]
-    assert [(event.type, event.object.metadata.name) for event in heard] == [("ADDED", "a")] * 3
+    assert [(event.type, event.object.metadata.name) for event in heard] == [(WatchEvent.ADDED, "a")] * 3
     assert not passes
 
 
@@ -92,5 +94,5 @@ async def test_watchers_share_the_one_of_what_a_controller_wrote(jobs: Objects[M
     await jobs.store.patch(MODEL_JOB, Key("default", "a"), {"status": {"phase": "Running"}}, subresource="status")
     passes.clear()
     heard = [WatchModelJobsResponse.FromString(await anext(watch)) for watch in opened]
-    assert [(event.type, event.object.status.phase) for event in heard] == [("MODIFIED", "Running")] * 3
+    assert [(event.type, event.object.status.phase) for event in heard] == [(WatchEvent.MODIFIED, "Running")] * 3
     assert passes == {"decode": 1, "from_object": 1}

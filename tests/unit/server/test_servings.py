@@ -20,7 +20,6 @@ from klever.server.services import SERVINGS, make_services
 from klever.server.servings import ServingHandlers
 from klever.store.sqlite import SqliteStore
 from klever.store.validation import SchemaAdmission
-from klever.v1alpha1 import common_pb2
 from klever.v1alpha1 import serving_service_pb2 as pb
 from klever.v1alpha1.serving_pb2 import Serving
 
@@ -136,7 +135,7 @@ async def test_who_stops_reading_logs_leaves_nothing_behind() -> None:
     nothing = cast("Any", None)
     servings = ServingHandlers(nothing, cast("Backend", Talkative()), nothing)
     before = asyncio.all_tasks()
-    lines = servings._lines(ServingKey("default", "digits"), ["one", "two"], common_pb2.StreamLogsRequest())
+    lines = servings._lines(ServingKey("default", "digits"), ["one", "two"], pb.ServingServiceStreamLogsRequest())
     await anext(lines)
     await asyncio.sleep(0)
     await lines.aclose()

@@ -26,16 +26,16 @@ def test_every_field_reaches_the_message() -> None:
     )
     message = signature_message(signature)
     assert message is not None
-    assert (message.inputs[1].has_size, message.outputs[0].has_size) == (True, False)
+    assert (message.inputs[1].HasField("shape"), message.outputs[0].HasField("shape")) == (True, False)
     assert to_object(message) == {
         "inputs": [
             {
-                "name": "x", "size": [-1, 3], "hasSize": True, "dtype": "float32", "opType": "continuous",
-                "values": ["1"],
+                "name": "x", "shape": {"dims": [-1, 3]}, "datatype": "FP32", "dtype": "float32",
+                "opType": "continuous", "values": ["1"],
             },
-            {"name": "s", "hasSize": True},
+            {"name": "s", "shape": {}},
         ],
-        "outputs": [{"name": "y", "dtype": "int64"}],
+        "outputs": [{"name": "y", "datatype": "INT64", "dtype": "int64"}],
         "layers": {"Add": 1},
         "details": {
             "formatVersion": "opset 17",

@@ -31,7 +31,6 @@ from klever.server.services import JOBS, MODELS, make_services
 from klever.store.sqlite import SqliteStore
 from klever.v1alpha1 import job_service_pb2 as jobs_pb
 from klever.v1alpha1 import model_service_pb2 as pb
-from klever.v1alpha1.common_pb2 import StreamLogsRequest
 from klever.v1alpha1.job_service_pb2_grpc import JobServiceStub
 from klever.v1alpha1.model_service_pb2_grpc import ModelServiceStub
 from klever.v1alpha1.modeljob_pb2 import ModelJob
@@ -59,7 +58,7 @@ class Platform:
             made = await self.jobs.CreateModelJob(request, metadata=TOKEN)
             await self.executor.ensure(task(uid=made.metadata.uid, lines=["done"]))
             await ended(self.executor, made.metadata.uid)
-            line = await self.jobs.StreamLogs(StreamLogsRequest(namespace="team", name="read")).read()
+            line = await self.jobs.StreamLogs(jobs_pb.JobServiceStreamLogsRequest(namespace="team", name="read")).read()
         assert line.text == "done"
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from klever.api.kinds import SERVING as SERVING_KIND
 from klever.errors import InvalidError
 from klever.server.updates import keep_unknown, select
 from klever.v1alpha1.serving_pb2 import Serving
@@ -14,9 +15,9 @@ SERVING: Any = Serving.DESCRIPTOR
 OBJECT = {"metadata": {"name": "a", "labels": {"team": "vision"}}, "spec": {"predictors": [{"name": "main"}]}}
 
 
-def test_an_empty_mask_names_spec_labels_and_annotations() -> None:
+def test_an_update_without_a_mask_names_spec_labels_and_annotations() -> None:
     metadata = {"labels": {"team": "vision"}, "annotations": None}
-    assert select(OBJECT, (), SERVING) == {"spec": OBJECT["spec"], "metadata": metadata}
+    assert select(OBJECT, SERVING_KIND.updates, SERVING) == {"spec": OBJECT["spec"], "metadata": metadata}
 
 
 def test_a_field_of_the_spec_is_named_as_in_the_proto() -> None:

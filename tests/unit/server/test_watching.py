@@ -7,9 +7,9 @@ from typing import Any
 
 from klever.api.kinds import MODEL_JOB, Object
 from klever.server.objects import Objects
+from klever.server.watches import Watches
 from klever.store import WatchEvent
-from klever.v1alpha1.common_pb2 import WatchOptions
-from klever.v1alpha1.job_service_pb2 import WatchModelJobsResponse
+from klever.v1alpha1.job_service_pb2 import WatchModelJobsRequest, WatchModelJobsResponse
 from klever.v1alpha1.modeljob_pb2 import ModelJob
 
 
@@ -28,6 +28,8 @@ class Restored:
 
 async def test_objects_of_one_version_are_told_apart() -> None:
     store: Any = Restored()
-    told = Objects[ModelJob](store, MODEL_JOB).watch("team", WatchOptions(), WatchModelJobsResponse)
+    told = Watches(Objects[ModelJob](store, MODEL_JOB)).watch(
+        WatchModelJobsRequest(namespace="team"), WatchModelJobsResponse
+    )
     names = [WatchModelJobsResponse.FromString(event).object.metadata.name async for event in told]
     assert names == ["before", "after"]

@@ -108,7 +108,7 @@ def test_a_job_does_exactly_one_thing() -> None:
 
 def test_the_spec_of_a_job_is_immutable_while_its_metadata_is_not() -> None:
     old = admit(job())
-    assert faults(job(model="team/other:v1"), old)["spec"] == "is immutable: create another ModelJob"
+    assert faults(job(model="team/other:v1"), old)["spec"] == "is immutable, but for cancel: create another ModelJob"
     labelled = job()
     labelled["metadata"]["labels"] = {"a": "b"}
     assert admit(labelled, old)["metadata"]["labels"] == {"a": "b"}

@@ -1,0 +1,44 @@
+"""Watches of models: a registry tells which repositories changed, and a watch compares them with what it sent."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+
+from klever.catalog.catalogue import Catalogue
+from klever.v1alpha1 import model_service_pb2 as pb
+from klever.v1alpha1.common_pb2 import WatchEvent
+
+__all__ = ["watch_models"]
+
+Read = Callable[[str], Awaitable[pb.Model | None]]
+"""Returns the model of a repository, None if there is none that is wanted."""
+
+
+async def watch_models(catalogue: Catalogue, project: str, read: Read) -> AsyncGenerator[pb.WatchModelsResponse, None]:
+    """Yield the models of a project, or of all, as they are and then as they change."""
+    known: dict[str, pb.Model] = {}
+    begun = False
+    async with aclosing(catalogue.changes()) as changes:  # type: ignore[type-var]  # it is a generator everywhere
+        async for changed in changes:
+            names = [changed] if changed else sorted({*await catalogue.models(project), *known})
+            for name in names:
+                if project in ("", name.partition("/")[0]) and "/" in name:
+                    event = _difference(known, name, await read(name))
+                    if event is not None:
+                        yield event
+            if not begun:
+                begun = True
+                yield pb.WatchModelsResponse(type=WatchEvent.BOOKMARK)
+
+
+def _difference(known: dict[str, pb.Model], name: str, now: pb.Model | None) -> pb.WatchModelsResponse | None:
+    before = known.get(name)
+    if now is None:
+        if before is None:
+            return None
+        return pb.WatchModelsResponse(type=WatchEvent.DELETED, object=known.pop(name))
+    if now == before:
+        return None
+    known[name] = now
+    return pb.WatchModelsResponse(type=WatchEvent.ADDED if before is None else WatchEvent.MODIFIED, object=now)

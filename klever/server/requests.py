@@ -1,0 +1,62 @@
+"""Fields that requests have in common."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from klever.errors import FieldViolation, InvalidError
+
+__all__ = [
+    "DEFAULT_NAMESPACE",
+    "MAX_PAGE_BYTES",
+    "is_dry",
+    "namespace_of",
+    "page_size",
+    "required",
+    "tail_of",
+    "violation",
+]
+
+DEFAULT_NAMESPACE: Final = "default"
+_PAGE_SIZE: Final = 500
+MAX_PAGE_BYTES: Final = 3 << 20
+"""Clients accept messages of up to 4 MiB."""
+
+
+def violation(field: str, description: str) -> InvalidError:
+    """Return an error about one field of a request."""
+    return InvalidError(violations=(FieldViolation(field, description),))
+
+
+def required(field: str, value: str) -> str:
+    """Return the value; raises `InvalidError` naming the request's field if it is empty."""
+    if not value:
+        raise violation(field, "is required")
+    return value
+
+
+def page_size(asked: int) -> int:
+    """Return how many items a page may have. Raises `InvalidError` if `asked` is negative."""
+    if asked < 0:
+        raise violation("page_size", f"must be 0 or more, not {asked}")
+    return min(asked or _PAGE_SIZE, _PAGE_SIZE)
+
+
+def tail_of(request: Any) -> int | None:
+    """Return how many of a log's last lines to send, None for all. Raises `InvalidError` if the number is negative."""
+    if not request.HasField("tail"):
+        return None
+    if request.tail < 0:
+        raise violation("tail", f"must be 0 or more, not {request.tail}")
+    return int(request.tail)
+
+
+def is_dry(request: Any) -> bool:
+    """Return whether a write is to be checked alone. Requests of kinds of other packages may lack the field."""
+    return bool(getattr(request, "validate_only", False))
+
+
+def namespace_of(request: Any) -> str:
+    """Return the namespace that a list or watch asks for, empty for all and for a kind without namespaces."""
+    namespace = str(getattr(request, "namespace", ""))
+    return "" if namespace == "-" else namespace
