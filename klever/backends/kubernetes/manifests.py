@@ -88,7 +88,7 @@ def deployment(workload: Workload, predictor: PredictorWorkload, image: Image, s
     made["metadata"]["annotations"] = {
         PREDICTOR: predictor.predictor,
         RUNTIME: predictor.runtime,
-        TRUST: predictor.trust,
+        TRUST: predictor.trust.value,
     }
     made["spec"] = {
         "replicas": predictor.replicas,
