@@ -21,6 +21,7 @@ __all__ = ["ROUTES", "route_configuration", "serving_routes"]
 ROUTES = "klever"
 _INVALID_ARGUMENT, _NOT_FOUND, _UNIMPLEMENTED, _UNAVAILABLE = 3, 5, 12, 14  # google/rpc/code.proto
 _TIMEOUT = "300s"
+_MOST_FILE_BYTES = 2 << 20
 
 _NAME = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*"
 _REGISTRY_PATHS = rf"/v2/(_catalog|{_NAME}/(blobs|manifests|tags|referrers)/.+)?"
@@ -31,10 +32,11 @@ _FOREIGN_NAME = "unknown host name: start the platform with --name, or use a nam
 def route_configuration(gateway: Gateway, routes: Iterable[Route]) -> dict[str, Any]:
     """Return the whole RouteConfiguration."""
     servings = (entry for route in routes for entry in serving_routes(route))
-    entries = [*_foreign_origin(gateway), _registry(), *_api(), *servings, *_rest()]
+    entries = [*_foreign_origin(gateway), _registry(), *_api(), *_files(gateway), *servings, *_rest()]
     return {
         "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
         "name": ROUTES,
+        "max_direct_response_body_size_bytes": _MOST_FILE_BYTES,
         "virtual_hosts": [
             {"name": ROUTES, "domains": list(gateway.authorities), "routes": entries},
             {
@@ -105,6 +107,25 @@ def _api() -> list[dict[str, Any]]:
         ),
         {**_PEER, "match": {"prefix": "/klever.v1alpha1."}, "route": route},
     ]
+
+
+def _files(gateway: Gateway) -> Iterator[dict[str, Any]]:
+    """Serve what the API is made of: its descriptor set, and its REST paths as OpenAPI."""
+    for path, file, media_type in (
+        ("/descriptor.binpb", gateway.descriptors, "application/x-protobuf"),
+        ("/openapi.json", gateway.descriptors.with_name("openapi.json"), "application/json"),
+    ):
+        yield {
+            **UNTRANSCODED,
+            "match": {"path": path},
+            "direct_response": {"status": 200, "body": {"filename": str(file)}},
+            "response_headers_to_add": [
+                {
+                    "header": {"key": "content-type", "value": media_type},
+                    "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+                }
+            ],
+        }
 
 
 def serving_routes(route: Route) -> list[dict[str, Any]]:

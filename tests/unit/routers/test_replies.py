@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from klever.routers.envoy import Gateway
+from tests.unit.routers.test_envoy import DESCRIPTORS
 from tests.unit.routers.test_headers import gateway
 
 __all__ = ["gateway"]
@@ -81,3 +82,12 @@ async def test_an_unknown_grpc_method_is_unimplemented(gateway: Gateway) -> None
 async def test_other_paths_keep_the_shape_of_inference_clients(gateway: Gateway) -> None:
     async with aiohttp.ClientSession() as http, http.get(f"{gateway.url}/seldon/a/b/v2/models/b") as response:
         assert (response.status, list(await response.json())) == (404, ["error"])
+
+
+async def test_the_descriptor_set_and_the_rest_paths_can_be_downloaded(gateway: Gateway) -> None:
+    async with aiohttp.ClientSession() as http:
+        async with http.get(f"{gateway.url}/descriptor.binpb") as response:
+            assert (response.status, response.content_type) == (200, "application/x-protobuf")
+            assert await response.read() == DESCRIPTORS.read_bytes()
+        async with http.get(f"{gateway.url}/openapi.json") as response:
+            assert (await response.json())["openapi"] == "3.0.3"

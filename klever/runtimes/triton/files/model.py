@@ -2,16 +2,19 @@
 
 `program.py` beside it loads the model below STORE/model and runs it. It has `load(config, directory)`, which returns a
 function of the inputs by name and the names of the wanted outputs that returns their arrays, and `INVALID`, the errors
-that are the request's fault. All this runs in the stub of an environment with numpy 1, where nothing of Klever is
-installed.
+that are the request's fault. With the attribute `row_by_row` the function gets the rows of several requests at once,
+unless the variable DYNAMIC_BATCHING turns that off. All this runs in the stub of an environment with numpy 1, where
+nothing of Klever is installed.
 """
 
 import ctypes
 import json
+import os
 from pathlib import Path
 
 import program
 import triton_python_backend_utils as pb_utils
+from batches import Batches
 from tensors import SignatureError
 
 ERROR = "model error: "
@@ -27,9 +30,13 @@ class TritonPythonModel:
         config = json.loads(args["model_config"])
         self.outputs = [tensor["name"] for tensor in config["output"]]
         self.run = program.load(config, Path(args["model_repository"]).parents[1] / "model")
+        together = getattr(self.run, "row_by_row", False) and os.environ.get("DYNAMIC_BATCHING") != "false"
+        self.batches = Batches(self.run, self.outputs, self.answer) if together else None
         release_code()
 
     def execute(self, requests):
+        if self.batches:
+            return self.batches.take(requests)
         return [self.answer(request) for request in requests]
 
     def answer(self, request):

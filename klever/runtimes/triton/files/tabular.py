@@ -1,6 +1,7 @@
 """Runs a model that takes rows. `framework.py` beside it loads what is in STORE/model.
 
-It may have `arrange`, which makes what its methods take of the inputs by name.
+Its `load` returns the methods of the model by the names of the outputs that they compute, and whether what they compute
+of a row depends on that row alone. It may have `arrange`, which makes what its methods take of the inputs by name.
 """
 
 import framework
@@ -15,7 +16,7 @@ def load(config, directory):
     columns = [tensor["name"] for tensor in config["input"]]
     arrange = getattr(framework, "arrange", rows)
     outputs = {name: Output(name, *described) for name, described in declared(config["output"]).items()}
-    methods = framework.load(directory)
+    methods, row_by_row = framework.load(directory)
     chosen = {name: choose(name, methods, len(outputs)) for name in outputs}
 
     def run(arrays, wanted):
@@ -23,6 +24,7 @@ def load(config, directory):
         results = {method: method(given) for method in dict.fromkeys(chosen[name] for name in wanted)}
         return [outputs[name].array(results[chosen[name]]) for name in wanted]
 
+    run.row_by_row = row_by_row
     return run
 
 

@@ -107,7 +107,7 @@ def test_only_the_file_that_the_backend_opens_is_laid_out() -> None:
     files = ("digits.onnx", "triton_python_backend_utils.py", *hostile)
     launch = TritonRuntime().launch(replace(model(), files=files), AT)
     assert launch.links == {"model/model.onnx": "digits.onnx"}
-    programs = {f"models/digits/1/{name}.py" for name in ("model", "program", "tensors")}
+    programs = {f"models/digits/1/{name}.py" for name in ("batches", "model", "program", "tensors")}
     assert set(launch.files) == {"launch.py", "models/digits/config.pbtxt", *programs}
 
 

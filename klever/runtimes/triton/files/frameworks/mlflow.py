@@ -7,6 +7,9 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # read when MLflow is imported
 import mlflow.pyfunc
 import pandas as pd
 
+LIBRARIES = {"lightgbm", "sklearn", "xgboost"}
+"""Flavors whose models take row by row."""
+
 
 def arrange(arrays):
     """The inputs by name, which `predict` turns into what the model's own signature asks for."""
@@ -14,7 +17,7 @@ def arrange(arrays):
 
 
 def load(directory):
-    """The prediction; a table's columns are outputs of their own."""
+    """Return the prediction, and whether a library takes row by row. A table's columns are outputs of their own."""
     # The real path: MLflow refuses a model that is a link.
     model = mlflow.pyfunc.load_model(str((directory / "model").resolve()))
     schema = model.metadata.get_input_schema()
@@ -28,4 +31,4 @@ def load(directory):
             return model.predict(next(iter(arrays.values())))
         return model.predict(pd.DataFrame({name: array.reshape(-1) for name, array in arrays.items()}))
 
-    return {"predict": predict}
+    return {"predict": predict}, bool(LIBRARIES & model.metadata.flavors.keys())

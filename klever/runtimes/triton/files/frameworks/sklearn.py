@@ -6,11 +6,13 @@ import warnings
 import joblib
 import sklearn
 
+LIBRARIES = ("lightgbm", "sklearn", "xgboost")
+"""Libraries whose estimators take row by row."""
 METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function", "transform", "score_samples")
 
 
 def load(directory):
-    """The methods of the model, by the names of the outputs that they compute."""
+    """Return the methods of the model by the names of their outputs, and whether a library takes it row by row."""
     path = directory / "model"
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", sklearn.exceptions.InconsistentVersionWarning)
@@ -25,7 +27,7 @@ def load(directory):
     methods = {name: getattr(model, name) for name in METHODS if hasattr(model, name)}
     if not methods:
         raise ValueError(f"it holds a {type(model).__name__}, which has no method {' or '.join(METHODS)}")
-    return methods
+    return methods, type(model).__module__.partition(".")[0] in LIBRARIES
 
 
 def here(caught):

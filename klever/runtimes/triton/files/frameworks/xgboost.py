@@ -4,7 +4,7 @@ import xgboost
 
 
 def load(directory):
-    """The outputs of the booster: the prediction as its objective gives it, and the margin before that."""
+    """Return the booster's prediction as its objective gives it, and the margin before that. It takes row by row."""
     path = directory / "model"
     booster = xgboost.Booster()
     booster.load_model(bytearray(path.read_bytes()))  # the name's suffix would decide the format
@@ -15,4 +15,4 @@ def load(directory):
     def margin(rows):
         return booster.inplace_predict(rows, predict_type="margin")
 
-    return {"predict": predict, "margin": margin}
+    return {"predict": predict, "margin": margin}, True

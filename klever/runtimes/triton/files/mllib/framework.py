@@ -19,7 +19,7 @@ def arrange(arrays):
 
 
 def load(directory):
-    """The columns that the model adds, by name."""
+    """Return the function that adds the model's columns to those of the inputs. It takes row by row."""
     stages = [make(stage) for stage in read_stages(directory / "model")]
 
     def transform(arrays):
@@ -33,7 +33,7 @@ def load(directory):
             stage(columns)
         return columns
 
-    return {"transform": transform}
+    return {"transform": transform}, True
 
 
 def make(stage):
