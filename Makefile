@@ -50,7 +50,8 @@ unit: $(VENV)/.dev $(VENV)/.wheel
 
 ## test: everything, from the built wheel, with real Envoy, real Triton, a real API server and real pods
 test: $(VENV)/.dev $(VENV)/.wheel
-	$(BIN)/klever env install triton tabular mlflow mllib llamacpp pmml
+	$(BIN)/klever env install triton tabular mlflow mllib tensorflow llamacpp pmml
+	PYTHONPATH=. $(BIN)/python hack/torch_cpu
 	nice $(BIN)/python hack/cluster prepare full || nice $(BIN)/python hack/cluster prepare
 	$(BIN)/pytest --retry-e2e -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)  # the long ones of tests/e2e first
 

@@ -27,6 +27,7 @@ _MAX_PASSES: Final = 20
 _MAX_CALLS: Final = 100_000
 """The most calls of layers, including those of nested models, which are followed for each call."""
 
+_LOOKUPS: Final = frozenset({"TextVectorization", "StringLookup", "IntegerLookup", "Hashing", "Discretization"})
 _Node = tuple[str, int]
 """A layer, and the number of its call."""
 
@@ -76,11 +77,15 @@ class _Model:
     def signature(self, details: Details) -> Signature:
         by_name = {str(layer["config"]["name"]): layer for layer in self._layers}
         inputs = [self._input(by_name[name]) for name, _ in self._ends("input_layers")]
-        outputs = [
-            Tensor(name, self._shapes.get((name, node)), _dtype(by_name[name]["config"]))
-            for name, node in self._ends("output_layers")
-        ]
-        return Signature(tuple(inputs), tuple(outputs), dict(sorted(self.count().items())), details)
+        outputs: dict[str, Tensor] = {}
+        further: Counter[str] = Counter()
+        for name, node in self._ends("output_layers"):
+            distinct = name
+            while distinct in outputs:  # the further outputs of one layer are numbered as Keras 2 does
+                further[name] += 1
+                distinct = f"{name}_{further[name]}"
+            outputs[distinct] = Tensor(distinct, self._shapes.get((name, node)), _output_dtype(by_name[name]))
+        return Signature(tuple(inputs), tuple(outputs.values()), dict(sorted(self.count().items())), details)
 
     def count(self) -> Counter[str]:
         """Count the layers by class, including those of nested models."""
@@ -176,6 +181,14 @@ def _declared(config: dict[str, Any]) -> Shape:
         if isinstance(shape, list):
             return tuple(-1 if dim is None else int(dim) for dim in shape)
     return None
+
+
+def _output_dtype(layer: dict[str, Any]) -> str:
+    """Return the type of a layer's result: those that look values up give numbers of entries."""
+    config = layer["config"]
+    if layer["class_name"] in _LOOKUPS and config.get("output_mode", "int") == "int":
+        return "int64"
+    return _dtype(config)
 
 
 def _dtype(config: dict[str, Any]) -> str:

@@ -55,6 +55,18 @@ def _embedding(config: Config, sources: list[_Known]) -> Shape:
     return (*sources[0], int(config["output_dim"]))
 
 
+def _text(config: Config, sources: list[_Known]) -> Shape:
+    """Return one row of tokens for each text."""
+    if config.get("output_mode", "int") != "int":
+        return None
+    length = config.get("output_sequence_length")
+    return (sources[0][0], -1 if length is None else int(length))
+
+
+def _look_up(config: Config, sources: list[_Known]) -> Shape:
+    return sources[0] if config.get("output_mode", "int") == "int" else None
+
+
 def _flatten(_config: Config, sources: list[_Known]) -> Shape:
     return (sources[0][0], _product(sources[0][1:]))
 
@@ -199,6 +211,7 @@ _RULES: Final[dict[str, Callable[[Config, list[_Known]], Shape]]] = {
     **dict.fromkeys(("Cropping1D", "Cropping2D", "Cropping3D"), _crop),
     **dict.fromkeys(("UpSampling1D", "UpSampling2D", "UpSampling3D"), _upsample),
     **dict.fromkeys(("LSTM", "GRU", "SimpleRNN", "CuDNNLSTM", "CuDNNGRU"), _recurrent),
+    **dict.fromkeys(("StringLookup", "IntegerLookup", "Hashing", "Discretization"), _look_up),
     "Bidirectional": _both_ways,
     "Concatenate": _concatenate,
     "Dense": _dense,
@@ -207,5 +220,6 @@ _RULES: Final[dict[str, Callable[[Config, list[_Known]], Shape]]] = {
     "Permute": _permute,
     "RepeatVector": _repeat,
     "Reshape": _reshape,
+    "TextVectorization": _text,
     "TimeDistributed": _each_step,
 }

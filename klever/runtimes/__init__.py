@@ -32,13 +32,15 @@ class Model:
     """The model that a predictor serves, as its metadata describes it.
 
     `name` is the name that it must answer under (the Serving's), `format` as in `klever.formats`, `files` the regular
-    files below the model directory (sorted, relative), `signature` None if the version has none.
+    files below the model directory (sorted, relative), `signature` None if the version has none. `code` says that it
+    executes what its author wrote, and may.
     """
 
     name: str
     format: str
     files: tuple[str, ...]
     signature: Signature | None
+    code: bool = False
 
 
 @dataclass(frozen=True, slots=True)

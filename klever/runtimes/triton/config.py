@@ -15,23 +15,32 @@ from klever.runtimes.openinference import datatype
 __all__ = ["check_signature", "model_config"]
 
 
-def check_signature(signature: Signature) -> None:
-    """Raise `InvalidError` naming the tensor that Triton cannot take."""
+def check_signature(signature: Signature, *, any_rank: bool) -> None:
+    """Raise `InvalidError` naming the tensor that Triton cannot take.
+
+    With `any_rank`, outputs of an unknown rank will do: the server answers with whatever the model gives.
+    """
     for kind, tensors in (("input", signature.inputs), ("output", signature.outputs)):
         if not tensors:
             raise InvalidError(f"the signature has no {kind}s: Triton needs the name, type and shape of each")
         for tensor in tensors:
-            _check(kind, tensor)
+            _check(kind, tensor, any_rank=any_rank and kind == "output")
 
 
-def _check(kind: str, tensor: Tensor) -> None:
+def _check(kind: str, tensor: Tensor, *, any_rank: bool) -> None:
     if not tensor.name:
         raise InvalidError(f"an {kind} of the signature has no name")
+    if not tensor.dtype:
+        raise InvalidError(f"{kind} {tensor.name!r} has no known type: declare its dType and size in ormbfile.yaml")
     datatype(tensor)
-    if tensor.size is None:
-        raise InvalidError(f"{kind} {tensor.name!r} has no known rank: declare its size, -1 for an open dimension")
-    if any(size == 0 or size < -1 for size in tensor.size):
-        raise InvalidError(f"{kind} {tensor.name!r} has shape {list(tensor.size)}: sizes are positive, or -1 for open")
+    if tensor.size is None and not any_rank:
+        raise InvalidError(
+            f"{kind} {tensor.name!r} has no known rank: declare its size in ormbfile.yaml, -1 for an open dimension"
+        )
+    if any(size == 0 or size < -1 for size in tensor.size or ()):
+        raise InvalidError(
+            f"{kind} {tensor.name!r} has shape {list(tensor.size or ())}: sizes are positive, or -1 for open"
+        )
 
 
 def model_config(
@@ -59,8 +68,9 @@ def model_config(
 
 def _tensors(field: str, tensors: Iterable[Tensor]) -> Iterable[str]:
     for tensor in tensors:
-        # Triton has no scalars: one is declared and sent as a vector of one value, and files/model.py translates.
-        dims = ", ".join(map(str, tensor.size or (1,)))
+        # Triton has no scalars: one is declared and sent as a vector of one value, and files/model.py translates. It
+        # has no unknown ranks either: an output of any rank is declared as a vector, and the answer has its shape.
+        dims = ", ".join(map(str, (-1,) if tensor.size is None else tensor.size or (1,)))
         yield f"{field} {{"
         yield f"  name: {_quoted(tensor.name)}"
         yield f"  data_type: TYPE_{datatype(tensor).replace('BYTES', 'STRING')}"

@@ -62,7 +62,7 @@ class TritonRuntime:
         """Raise `InvalidError` if the model can never be served here."""
         server, signature = self._server(model.format), _signature(model)
         check_bounds(signature, self._limits)
-        check_signature(signature)
+        check_signature(signature, any_rank=server.gives_any_rank(model.format))
         server.check(model.format, signature)
         server.model_files(model.format).find(model.files)
 

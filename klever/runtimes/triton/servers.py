@@ -6,7 +6,6 @@ runs the programs of `klever.runtimes.triton.programs`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Final, Protocol
 
@@ -41,6 +40,9 @@ class Server(Protocol):
 
     def runs(self, format_: str) -> bool: ...
 
+    def gives_any_rank(self, format_: str) -> bool:
+        """Say whether it serves outputs whose rank the signature does not know."""
+
     def check(self, format_: str, signature: Signature) -> None:
         """Raise `InvalidError` that names a tensor or a layer that it cannot take."""
 
@@ -71,6 +73,9 @@ class InstalledServer:
 
     def runs(self, format_: str) -> bool:
         return format_ in PLATFORMS and PLATFORMS[format_].backend in self._backends
+
+    def gives_any_rank(self, format_: str) -> bool:  # noqa: ARG002 - the protocol's signature
+        return False
 
     def check(self, format_: str, signature: Signature) -> None:  # noqa: ARG002 - the protocol's signature
         for tensor in (*signature.inputs, *signature.outputs):
@@ -111,10 +116,13 @@ class EnvironmentServer:
     def runs(self, format_: str) -> bool:
         return format_ in PROGRAMS
 
+    def gives_any_rank(self, format_: str) -> bool:
+        return PROGRAMS[format_].any_rank
+
     def check(self, format_: str, signature: Signature) -> None:
         for tensor in (*signature.inputs, *signature.outputs):
             if datatype(tensor) == "BF16":
-                raise InvalidError(f"tensor {tensor.name!r} is bfloat16, which needs Triton's own onnxruntime backend")
+                raise InvalidError(f"tensor {tensor.name!r} is bfloat16, which Triton's Python backend does not take")
         layers = PROGRAMS[format_].layers
         for layer in signature.layers if layers else ():
             if layer not in layers:
@@ -134,13 +142,14 @@ class EnvironmentServer:
         return PROGRAMS[format_].files
 
     def config(self, model: Model, signature: Signature, threads: int) -> str:
-        return model_config(model.name, signature, backend="python", parameters=_parameters(threads))
+        parameters = _parameters(threads) | ({"code": "allowed"} if model.code else {})
+        return model_config(model.name, signature, backend="python", parameters=parameters)
 
     def files(self, model: Model) -> dict[str, bytes]:
-        sources: Mapping[str, str] = PROGRAMS[model.format].sources
+        sources = PROGRAMS[model.format].sources()
         return {
             "launch.py": source("launch.py"),
-            **{f"{_version(model)}/{name}": source(file) for name, file in sources.items()},
+            **{f"{_version(model)}/{name}": content for name, content in sources.items()},
         }
 
     def links(self, model: Model) -> dict[str, str]:

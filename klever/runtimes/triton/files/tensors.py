@@ -35,10 +35,14 @@ def check(kind, tensors, actual):
 
 
 def compare(what, wanted, actual):
-    """Raise `SignatureError` for a tensor that is not as it is declared. A scalar is declared as a vector."""
+    """Raise `SignatureError` for a tensor that is not as it is declared.
+
+    A scalar is declared as a vector, and so is an output whose rank is not known.
+    """
     (dtype, shape), (actual_dtype, actual_rank) = wanted, actual
     rank = len(shape)
-    if dtype != actual_dtype or (actual_rank is not None and rank != max(1, actual_rank)):
+    unknown = actual_rank is None or (shape == (-1,) and what.startswith("output "))
+    if dtype != actual_dtype or (not unknown and rank != max(1, actual_rank)):
         shown = "" if actual_rank is None else f" of rank {max(1, actual_rank)}"
         raise SignatureError(
             f"the model's {what} is {named(actual_dtype)}{shown}, and its signature says {named(dtype)} of rank {rank}"

@@ -7,56 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from klever import formats
-from klever.backends import Instance
-from tests.contract.backend import until_ready, workload
-from tests.unit.backends.local.machine import Machine, adder, session_of
+from tests.unit.backends.local.machine import Machine, session_of
+from tests.unit.backends.local.serving import check, deploy
 
 pytestmark = pytest.mark.triton
 CASES = Path(__file__).parents[3] / "data" / "serving"
 
 
-async def deploy(machine: Machine, case: str) -> Instance:
-    """Serve a case under the name `adder` and wait until it is Ready."""
-
-    def fetch(reference: str, content: str, into: Path) -> None:
-        shutil.copytree(CASES / case / "model", into / "model")
-
-    format_ = formats.get(formats.detect(CASES / case / "model"))
-    signature = format_.read_signature(CASES / case / "model")
-    backend = await machine.backend(fetch=fetch)
-    await backend.ensure(workload(replace(adder(), format=format_.name, signature=signature)))
-    (instance,) = await until_ready(backend, 1)
-    return instance
-
-
-async def infer(instance: Instance, inputs: list[dict[str, Any]]) -> tuple[int, Any]:
-    async with session_of(instance.http) as (session, url):
-        response = await session.post(f"{url}/v2/models/adder/infer", json={"inputs": inputs})
-        return response.status, json.loads(await response.text())
-
-
 @pytest.mark.parametrize("case", ["old-sklearn", "mlflow-xgboost", "mlflow-lightgbm", "mlflow-function"])
 async def test_a_model_answers_as_its_framework_does(machine: Machine, case: str) -> None:
-    recorded = json.loads((CASES / case / "case.json").read_text())
-    status, answer = await infer(await deploy(machine, case), recorded["inputs"])
-    assert status == 200, answer
-    outputs = {output["name"]: output for output in answer["outputs"]}
-    assert outputs.keys() == {output["name"] for output in recorded["outputs"]}
-    for wanted in recorded["outputs"]:
-        output = outputs[wanted["name"]]
-        assert (output["datatype"], output["shape"]) == (wanted["datatype"], wanted["shape"])
-        if wanted["datatype"] == "BYTES":
-            assert output["data"] == wanted["data"]
-        else:
-            assert output["data"] == pytest.approx(wanted["data"], rel=1e-6)
+    await check(machine, CASES / case)
 
 
 def picked(tensor: dict[str, Any], rows: list[int]) -> dict[str, Any]:
@@ -68,7 +33,7 @@ def picked(tensor: dict[str, Any], rows: list[int]) -> dict[str, Any]:
 
 async def test_requests_at_the_same_time_get_their_own_rows_outputs_and_errors(machine: Machine) -> None:
     recorded = json.loads((CASES / "sklearn" / "case.json").read_text())
-    instance = await deploy(machine, "sklearn")
+    instance = await deploy(machine, CASES / "sklearn")
     wrong = {"name": "x", "datatype": "FP64", "shape": [1, 4], "data": [1e308] * 4}
     labels, shares = recorded["outputs"]
 
