@@ -1,10 +1,10 @@
 """Record what OpenCV's reader of Caffe models answers, for the tests of the conversions of Caffe models.
 
     python3.11 -m venv cv && cv/bin/pip install opencv-python-headless==4.11.0.86 'numpy<2' protobuf onnx onnxruntime
-    cv/bin/python hack/models/caffe_answers.py tests/data/conversion/caffe
+    PYTHONPATH=. cv/bin/python hack/models/caffe_answers.py tests/data/conversion/caffe
 
-`models.json.gz` has the prototxt of each layer alone and of whole networks, and OpenCV's answer. `synthetic` makes the
-weights and the input from a seed, so that no weights are stored.
+`models.json.gz` has the prototxt of each layer alone and of whole networks, and OpenCV's answer. `hack.models.weights`
+makes the weights and the input from a seed, so that no weights are stored.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from typing import Any
 
 import cv2
 import numpy as np
+
+from hack.models.weights import caffe_weights, caffemodel
 
 IMAGE = (2, 4, 9, 9)
 
@@ -263,46 +265,8 @@ NETWORKS = {
 }  # fmt: skip
 
 
-def synthetic(shape: Any, blobs: Any) -> tuple[Any, dict[str, list[Any]]]:
-    """Make an input and weights from a seed. A test makes the same ones."""
-    random = np.random.default_rng(5)
-    data, weights = random.random(shape, np.float32) - np.float32(0.3), {}
-    for name in sorted(blobs):
-        arrays = []
-        for size in map(tuple, blobs[name]):
-            spread = (3 / np.prod(size[1:])) ** 0.5 if len(size) > 1 else 0.5
-            array = (random.random(size, np.float32) * 2 - 1) * np.float32(spread)
-            arrays.append(np.abs(array) + np.float32(0.5) if name.startswith(("batchnorm", "prelu")) else array)
-        weights[name] = arrays
-    return data, weights
-
-
-def caffemodel(weights: dict[str, list[Any]]) -> bytes:
-    """Write a NetParameter by hand: this file knows nothing of the converter's schema."""
-
-    def message(number: int, content: bytes) -> bytes:
-        return varint(number << 3 | 2) + varint(len(content)) + content
-
-    layers_ = []
-    for name, arrays in weights.items():
-        blobs = b"".join(
-            message(7, message(7, message(1, b"".join(map(varint, a.shape)))) + message(5, a.astype("<f4").tobytes()))
-            for a in arrays
-        )
-        layers_.append(message(100, message(1, name.encode()) + blobs))
-    return b"".join(layers_)
-
-
-def varint(value: int) -> bytes:
-    parts = []
-    while value > 127:
-        parts.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*parts, value])
-
-
 def answer(net: Net) -> Any:
-    data, weights = synthetic(net.shape, net.blobs)
+    data, weights = caffe_weights(net.shape, net.blobs)
     loaded = cv2.dnn.readNetFromCaffe(net.text().encode(), caffemodel(weights))
     loaded.enableFusion(False)
     loaded.setInput(data)

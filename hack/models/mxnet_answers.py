@@ -1,10 +1,10 @@
 """Record what mxnet 1.9.1 answers, for the tests of the conversion from MXNet to ONNX.
 
     python3.11 -m venv mx && mx/bin/pip install mxnet==1.9.1 numpy==1.23.5
-    mx/bin/python hack/models/mxnet_answers.py tests/data/conversion/mxnet
+    PYTHONPATH=. mx/bin/python hack/models/mxnet_answers.py tests/data/conversion/mxnet
 
 `operators.npz` has, for each operator, a model of that operator alone, an input and the answer. `networks.json.gz` has
-the symbols of whole networks and their answers; `synthetic` makes their parameters and inputs from a seed.
+the symbols of whole networks and their answers; `hack.models.weights` makes their parameters and inputs from a seed.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from typing import Any
 
 import mxnet as mx
 import numpy as np
+
+from hack.models.weights import mxnet_weights
 
 IMAGE = (2, 4, 9, 9)
 SYM = mx.sym
@@ -133,22 +135,10 @@ def network(name: str, image: tuple[int, ...]) -> dict[str, Any]:
     shapes, _, aux_shapes = symbol.infer_shape(data=shape)
     sizes = {f"arg:{n}": s for n, s in zip(symbol.list_arguments(), shapes, strict=True) if n != "data"}
     sizes |= {f"aux:{n}": s for n, s in zip(symbol.list_auxiliary_states(), aux_shapes, strict=True)}
-    data, params = synthetic(shape, sizes)
+    data, params = mxnet_weights(shape, sizes)
     answer = run(symbol, {name: mx.nd.array(array) for name, array in params.items()}, data)[0]
     print(name, np.abs(answer).max(), flush=True)
     return {"symbol": json.loads(symbol.tojson()), "shape": shape, "params": sizes, "answer": answer.tolist()}
-
-
-def synthetic(shape: tuple[int, ...], sizes: dict[str, tuple[int, ...]]) -> tuple[Any, dict[str, Any]]:
-    """Make an input and parameters from a seed. A test makes the same ones."""
-    random = np.random.default_rng(3)
-    data, params = random.random(shape, np.float32), {}
-    for name in sorted(sizes):
-        size = tuple(sizes[name])
-        spread = float(3 / np.prod(size[1:])) ** 0.5 if len(size) > 1 else 0.1
-        low, high = (0.5, 1.5) if name.endswith(("var", "gamma")) else (-spread, spread)
-        params[name] = (random.random(size, np.float32) * np.float32(high - low) + np.float32(low)).astype("f4")
-    return data, params
 
 
 def zoo(name: str) -> Any:

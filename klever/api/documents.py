@@ -1,6 +1,6 @@
 """Reads YAML files from users. A duplicate key is an error, so that no value is lost.
 
-As in Kubernetes, a value that looks like a date is text, and so is every key.
+As in Kubernetes, a value that looks like a date or a time is text, and so is every key.
 """
 
 from __future__ import annotations
@@ -19,8 +19,13 @@ _MAX_DEPTH: Final = 200
 """The C parser has no limit, and would overflow the stack."""
 
 
+_MOST_DIGITS: Final = 400
+"""Python takes quadratic time for longer numbers, and for numbers of base 60 such as `1:30`: 1 MB took minutes."""
+
 _TEXT: Final = "tag:yaml.org,2002:str"
 _MERGE: Final = "tag:yaml.org,2002:merge"
+_INTEGER: Final = "tag:yaml.org,2002:int"
+_FLOAT: Final = "tag:yaml.org,2002:float"
 
 
 class _Loader(yaml.CSafeLoader):
@@ -28,6 +33,20 @@ class _Loader(yaml.CSafeLoader):
         first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
         for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
     }
+
+
+_NUMBERS: Final = {tag: _Loader.yaml_constructors[tag] for tag in (_INTEGER, _FLOAT)}
+
+
+def _number(loader: Any, node: yaml.ScalarNode) -> Any:
+    """Return a number. One with colons, or with more digits than a number needs, is text."""
+    if ":" in node.value or len(node.value) > _MOST_DIGITS:
+        return loader.construct_scalar(node)
+    return _NUMBERS[node.tag](loader, node)
+
+
+_Loader.add_constructor(_INTEGER, _number)
+_Loader.add_constructor(_FLOAT, _number)
 
 
 class _TextLoader(yaml.CBaseLoader):

@@ -25,7 +25,9 @@ KEEP_SECONDS: Final = 86_400
 """A failure stays visible overnight, and an unreadable model is retried only once a day."""
 RETRY_SECONDS: Final = 30.0
 """The time between a temporary failure of a job and the next job."""
-_FINAL = frozenset(("TaskFailed", "Invalid", "OOMKilled", "DeadlineExceeded", "Cancelled"))
+_FINAL = frozenset(
+    ("TaskFailed", "Invalid", "OOMKilled", "InsufficientMemory", "LimitExceeded", "DeadlineExceeded", "Cancelled")
+)
 """Reasons of failures that would repeat, or that must not be retried automatically."""
 
 

@@ -8,20 +8,37 @@ frameworks, except in the programs, which import nothing of Klever.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-__all__ = ["Converter"]
+__all__ = ["Converter", "MemoryNeed"]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryNeed:
+    """The most memory that a program needs: `base_bytes`, and `per_byte` for each byte of the model's files."""
+
+    base_bytes: int = 0
+    per_byte: float = 0.0
+
+    def of(self, model_bytes: int) -> int:
+        """Return the bytes that the program needs for a model of `model_bytes`."""
+        return self.base_bytes + round(self.per_byte * model_bytes)
+
+    def together(self, other: MemoryNeed) -> MemoryNeed:
+        """Return what a program needs that does the work of both, one after the other."""
+        return MemoryNeed(max(self.base_bytes, other.base_bytes), max(self.per_byte, other.per_byte))
 
 
 class Converter(Protocol):
     """One pair of formats.
 
     The program's only argument is the path of a JSON object: `model` is the directory of the model's files, `output`
-    the directory that the program creates for the converted model's files, `metadata` the model's metadata, and
-    `options` the converter's options. It exits with 0 if the output is complete. Otherwise its last lines of output, or
-    the file that KLEVER_TERMINATION_LOG names, say why. It may write a report of how far the outputs of both models
-    differ to the file `report` (see `klever.tasks.report`).
+    the directory that the program creates for the converted model's files, `metadata` the model's metadata,
+    `options` the converter's options, and `code` whether the model holds code, which may run. It exits with 0 if the
+    output is complete. Otherwise its last lines of output, or the file that KLEVER_TERMINATION_LOG names, say why. It
+    may write a report of how far the outputs of both models differ to the file `report` (see `klever.tasks.report`).
     """
 
     @property
@@ -39,6 +56,10 @@ class Converter(Protocol):
     @property
     def program(self) -> Path:
         """A self-contained Python file, or a directory with a `__main__.py`."""
+
+    @property
+    def memory(self) -> MemoryNeed:
+        """The memory that the program needs. It gets no more, but at least what every task gets."""
 
     @property
     def options(self) -> Mapping[str, Any]:

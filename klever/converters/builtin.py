@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from klever.converters import Converter
+from klever.converters import Converter, MemoryNeed
 from klever.errors import FieldViolation, InvalidError
 
 __all__ = ["BUILT_IN", "BuiltIn"]
@@ -33,12 +33,16 @@ _NUMBER: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?(e-?[0-9]{1,2})?")
 
 @dataclass(frozen=True, slots=True)
 class BuiltIn:
-    """One pair of formats. `steps` are modules; `tolerance` bounds the relative difference of outputs (float32)."""
+    """One pair of formats. `steps` are modules; `tolerance` bounds the relative difference of outputs (float32).
+
+    `memory` is from the measurements of bench/conversion.py, with room for half as much again.
+    """
 
     source: str
     target: str
     environment: str
     steps: tuple[str, ...]
+    memory: MemoryNeed
     tolerance: float = 1e-5
     program: Path = field(default=_PROGRAM)
 
@@ -70,6 +74,7 @@ class BuiltIn:
             self,
             target=following.target,
             steps=self.steps + following.steps,
+            memory=self.memory.together(following.memory),
             tolerance=max(self.tolerance, following.tolerance),
         )
 
@@ -82,18 +87,24 @@ def _is_list(text: str) -> bool:
     return isinstance(document, list) and all(isinstance(one, dict) and one.get("name") for one in document)
 
 
+_NETWORKS: Final = MemoryNeed(256 << 20, 12)
+_TENSORFLOW: Final = MemoryNeed(2 << 30, 32)
+_TORCH: Final = MemoryNeed(1 << 30, 12)
+_TABLES: Final = MemoryNeed(512 << 20, 50)
+
 _PAIRS: Final = (
-    BuiltIn("MXNetParams", "ONNX", "onnx", ("mxnet_onnx",)),
-    BuiltIn("CaffeModel", "NetDef", "onnx", ("caffe_netdef",)),
-    BuiltIn("NetDef", "ONNX", "onnx", ("netdef_onnx",)),
-    BuiltIn("ONNX", "ONNX", "onnx", ("onnx_int8",), tolerance=0.1),
-    BuiltIn("SavedModel", "ONNX", "tensorflow", ("savedmodel_onnx",)),
-    BuiltIn("GraphDef", "ONNX", "tensorflow", ("graphdef_onnx",)),
-    BuiltIn("H5", "SavedModel", "tensorflow", ("h5_savedmodel",)),
-    BuiltIn("Keras", "ONNX", "tensorflow", ("keras_onnx",)),
-    BuiltIn("SKLearn", "ONNX", "tabular-onnx", ("sklearn_onnx",)),
-    BuiltIn("XGBoost", "ONNX", "tabular-onnx", ("xgboost_onnx",)),
-    BuiltIn("LightGBM", "ONNX", "tabular-onnx", ("lightgbm_onnx",)),
+    BuiltIn("MXNetParams", "ONNX", "onnx", ("mxnet_onnx",), _NETWORKS),
+    BuiltIn("CaffeModel", "NetDef", "onnx", ("caffe_netdef",), _NETWORKS),
+    BuiltIn("NetDef", "ONNX", "onnx", ("netdef_onnx",), _NETWORKS),
+    BuiltIn("ONNX", "ONNX", "onnx", ("onnx_int8",), _NETWORKS, tolerance=0.1),
+    BuiltIn("SavedModel", "ONNX", "tensorflow", ("savedmodel_onnx",), _TENSORFLOW),
+    BuiltIn("GraphDef", "ONNX", "tensorflow", ("graphdef_onnx",), _TENSORFLOW),
+    BuiltIn("H5", "SavedModel", "tensorflow", ("keras_savedmodel",), _TENSORFLOW),
+    BuiltIn("Keras", "SavedModel", "tensorflow", ("keras_savedmodel",), _TENSORFLOW),
+    BuiltIn("TorchScript", "ONNX", "torch", ("torchscript_onnx",), _TORCH),
+    BuiltIn("SKLearn", "ONNX", "tabular-onnx", ("sklearn_onnx",), _TABLES),
+    BuiltIn("XGBoost", "ONNX", "tabular-onnx", ("xgboost_onnx",), _TABLES),
+    BuiltIn("LightGBM", "ONNX", "tabular-onnx", ("lightgbm_onnx",), _TABLES),
 )
 
 
@@ -110,4 +121,4 @@ def _chained(pairs: tuple[BuiltIn, ...]) -> Mapping[tuple[str, str], BuiltIn]:
     return {(one.source, one.target): one for one in (*chains, *pairs)}
 
 
-BUILT_IN: Final[Mapping[tuple[str, str], Converter | str]] = _chained(_PAIRS)
+BUILT_IN: Final[Mapping[tuple[str, str], Converter | str]] = {**_chained(_PAIRS)}

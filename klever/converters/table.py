@@ -12,8 +12,11 @@ from klever.plugins import Table
 __all__ = ["CONVERTERS", "converter"]
 
 
+_MEMBERS: Final = ("source", "target", "program", "memory", "options")
+
+
 def _claims(row: Any) -> tuple[tuple[str, str]]:
-    if isinstance(row, type) or not all(hasattr(row, name) for name in ("source", "target", "program", "options")):
+    if isinstance(row, type) or not all(hasattr(row, name) for name in _MEMBERS):
         raise TypeError(f"expected an object with the members of klever.converters.Converter, not {row!r}")
     return ((row.source, row.target),)
 

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from klever.api.outcome import Outcome
+from klever.converters import MemoryNeed
 from klever.errors import FieldViolation
 from klever.formats import Trust
 
@@ -42,9 +43,11 @@ class Task:
     the platform's `push`. The steps share a directory: the program gets the path of `input/request.json`, which `fetch`
     wrote, and writes to its working directory, `output`. The task's result is that of the last step.
 
-    `env` and `init_containers` are Kubernetes' EnvVar and Container objects as the job's spec has them. `trust` is the
-    trust class of the program: a model's code runs in a sandbox only. `timeout_s` is in seconds and counts from the
-    start of the first step; `memory_bytes` bounds the resident memory of all processes of a step.
+    `env` and `init_containers` are Kubernetes' EnvVar and Container objects, and `resources` its ResourceRequirements,
+    as the job's spec has them. `trust` is the trust class of the program: a model's code runs in a sandbox only.
+    `timeout_s` is in seconds and counts from the start of the first step. `memory_bytes` bounds the resident memory of
+    all processes of a step. The program may need more, as `program_memory` says, but never more than
+    `most_memory_bytes`. A memory limit in `resources` counts instead of both, for the program or for the only step.
     """
 
     namespace: str
@@ -60,6 +63,9 @@ class Task:
     init_containers: tuple[Mapping[str, Any], ...] = ()
     timeout_s: float | None = None
     memory_bytes: int | None = None
+    program_memory: MemoryNeed = field(default_factory=MemoryNeed)
+    most_memory_bytes: int | None = None
+    resources: Mapping[str, Any] = field(default_factory=dict)
 
 
 class TaskPhase(StrEnum):
@@ -75,9 +81,10 @@ class TaskState:
     """The current state of a task.
 
     The `reason` of a failed task is that of the outcome, or Error, OOMKilled, DeadlineExceeded, Killed (cancelled, or
-    ended from outside), StartError (the command cannot be started) or Lost (the machine or its supervisor went down: it
-    may run again). `exit_code` is that of the outcome, which may be above 255, or of the process. `result` is the
-    result of an ended task.
+    ended from outside), StartError (the command cannot be started), InsufficientMemory (it needs more memory than the
+    machine has), LimitExceeded (it needs more than a limit of the platform allows) or Lost (the machine or its
+    supervisor went down: it may run again). `exit_code` is that of the outcome, which may be above 255, or of the
+    process. `result` is the result of an ended task.
     """
 
     uid: str

@@ -1,4 +1,4 @@
-"""Any pickled object: that of an estimator is read as scikit-learn's, for others the class is all that is known."""
+"""Any pickled object. An estimator is read like scikit-learn's; for others, only the class is known."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from klever.pickles.values import type_name
 __all__ = ["read_signature"]
 
 _LIMIT: Final = 64 << 30
-_UNKNOWN: Final = "the file does not say what the object takes and returns: write the signature into ormbfile.yaml"
+_UNKNOWN: Final = "the file does not have the inputs and outputs of the object: write the signature into ormbfile.yaml"
 
 
 def read_signature(model: Path) -> Signature:
-    """Read it. For an object that is not an estimator, the layers name its class."""
+    """Read the signature. For an object that is not an estimator, the layers name its class."""
     found = read_file(only_match(model, "*.pkl|*.pickle", _LIMIT))
     known = signature(found)
     if known is not None and known.outputs:

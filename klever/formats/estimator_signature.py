@@ -18,10 +18,9 @@ __all__ = ["signature"]
 
 
 def signature(found: Pickle) -> Signature | None:
-    """Return the signature of the estimator or pipeline that a pickle holds; None if it holds something else.
+    """Return the signature of the estimator or pipeline in a pickle; None if it contains something else.
 
-    Its layers are the steps by class. Parameters are the elements of its numeric arrays; a tree's nodes are such an
-    array.
+    The layers are the steps by class. The parameters are the elements of numeric arrays, such as a tree's nodes.
     """
     parts = list(steps(found.value))
     if not parts:

@@ -133,7 +133,7 @@ class KubeClient:
             "kind": "DeleteOptions",
             "propagationPolicy": "Background",
             "preconditions": _given({"uid": uid, "resourceVersion": resource_version}),
-            "dryRun": ["All"] if dry_run else [],  # in the query it would be ignored: there is a body
+            **({"dryRun": ["All"]} if dry_run else {}),  # the server ignores the query beside a body
         }
         await self._object("DELETE", kind, namespace, name, body=options)
 

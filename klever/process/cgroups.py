@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from klever.process.shim.names import TASKS_PER_PROCESS
 
-__all__ = ["Cgroups", "Group", "find", "group_name", "members", "remove"]
+__all__ = ["Cgroups", "Group", "find", "group_name", "members", "memory_limit", "remove"]
 
 _ROOT: Final = Path("/sys/fs/cgroup")
 _OWN: Final = Path("/proc/self/cgroup")
@@ -104,6 +104,17 @@ def find(root: Path = _ROOT, own: Path = _OWN) -> Cgroups | None:
     parents = {name: _below(root / name, paths[name]) for name in _CONTROLLERS if name in paths}
     working = {name: parent for name, parent in parents.items() if _works(parent)}
     return Cgroups(1, working) if working else None
+
+
+def memory_limit(root: Path = _ROOT, own: Path = _OWN) -> int | None:
+    """Return the least memory limit of this process's group and of those above it, in bytes; None without a limit."""
+    paths = _own_groups(own)
+    mount, path, file = root, paths.get("", "/"), "memory.max"
+    if not (root / "cgroup.controllers").exists():
+        mount, path, file = root / "memory", paths.get("memory", "/"), "memory.limit_in_bytes"
+    group = _below(mount, path)
+    limits = [_read(above / file).strip() for above in (group, *group.parents) if above.is_relative_to(mount)]
+    return min((int(limit) for limit in limits if limit.isdecimal()), default=None)
 
 
 def _version_2(root: Path, path: str) -> Iterator[Cgroups]:

@@ -13,7 +13,8 @@ from klever.registry.requests import Call, page_of
 
 __all__ = ["ListHandlers"]
 
-_REFERRERS = 100  # per page: each may have large annotations
+_REFERRERS = 100
+"""A page of referrers. A page of large ones is shorter."""
 
 
 class ListHandlers:
@@ -45,15 +46,14 @@ class ListHandlers:
         subject = Digest.parse(request.match_info["digest"])
         artifact_type = request.query.get("artifactType", "")
         page = page_of(request, _REFERRERS)
-        found = self._registry.referrers(
-            call.repository, subject, artifact_type=artifact_type, after=page.after, limit=page.limit + 1
+        found, more = await self._registry.referrers(
+            call.repository, subject, artifact_type=artifact_type, after=page.after, limit=page.limit
         )
         headers = {"OCI-Filters-Applied": "artifactType"} if artifact_type else {}
-        if 0 < page.limit < len(found):
+        if found and more:
             query = {"artifactType": artifact_type} if artifact_type else {}
-            path = f"/v2/{call.repository}/referrers/{subject}"
-            headers |= page.link(path, found[page.limit - 1].digest, **query)
-        manifests = [manifest.referrer() for manifest in found[: page.limit]]
+            headers |= page.link(f"/v2/{call.repository}/referrers/{subject}", found[-1].digest, **query)
+        manifests = [manifest.referrer() for manifest in found]
         index = {"schemaVersion": 2, "mediaType": mediatypes.IMAGE_INDEX, "manifests": manifests}
         return _json(index, headers, mediatypes.IMAGE_INDEX)
 

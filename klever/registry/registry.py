@@ -25,6 +25,8 @@ __all__ = ["InUse", "Registry", "check_repository", "check_tag", "split_target"]
 
 _DAY: Final = 24 * 3600.0
 _PAGE: Final = 1000
+_REFERRERS_BYTES: Final = 1 << 20
+"""The bytes of manifests after which a list of referrers ends: each may have 4 MiB of annotations."""
 _SMALLEST: Final = 512  # size of a database in bytes; SQLite takes any smaller file for a new one
 _ANY: Final = Precondition()
 _NAMED: Final = 10
@@ -137,17 +139,22 @@ class Registry:
             )
         return manifest
 
-    def referrers(
+    async def referrers(
         self, repository: str, subject: Digest, *, artifact_type: str = "", after: str = "", limit: int = _PAGE
-    ) -> list[PushedManifest]:
-        """Return at most `limit` intact manifests that refer to `subject`, ordered by digest, after `after`."""
+    ) -> tuple[list[PushedManifest], bool]:
+        """Return intact manifests that refer to `subject`, ordered by digest, after `after`; and whether more follow.
+
+        There are at most `limit`, and fewer if they are large.
+        """
         check_repository(repository)
-        found = list[PushedManifest]()
-        while rows := self._index.referrers(repository, subject, artifact_type, after, limit - len(found)):
-            intact = [row for row in rows if _is_intact(row.digest, row.content)]
-            found += [PushedManifest.parse(row.content, row.media_type, row.digest) for row in intact]
-            after = rows[-1].digest
-        return found
+        found, size, more = list[PushedManifest](), 0, True
+        while more and len(found) < limit and size < _REFERRERS_BYTES:
+            rows = self._index.referrers(repository, subject, artifact_type, after, 2)
+            for row in rows[:1]:
+                after, size = row.digest, size + len(row.content)
+                found += await self._threads.submit(_parse_intact, row)
+            more = len(rows) > 1
+        return found, more
 
     # Writing
 
@@ -258,6 +265,13 @@ def _is_intact(digest: Digest, content: bytes) -> bool:
     hasher = digest.hasher()
     hasher.update(content)
     return Digest.of_hash(hasher) == digest
+
+
+def _parse_intact(stored: StoredManifest) -> list[PushedManifest]:
+    """Return the manifest, or nothing if it is damaged."""
+    if not _is_intact(stored.digest, stored.content):
+        return []
+    return [PushedManifest.parse(stored.content, stored.media_type, stored.digest)]
 
 
 def _open_index(root: Path, clock: Callable[[], float]) -> Index:

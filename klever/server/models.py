@@ -159,7 +159,10 @@ class ModelHandlers(ProjectHandlers):
         repository = _repository(project, model)
         required("version", version)
         separator = "@" if ":" in version else ":"
-        return await self._catalogue.resolve(Reference.parse(f"{repository}{separator}{version}"))
+        reference = Reference.parse(f"{repository}{separator}{version}")
+        if reference.host:  # a caller must not make the server call another host
+            raise violation("project", f"{project!r} is not a project of this platform")
+        return await self._catalogue.resolve(reference)
 
     async def _latest(self, repository: str, full: bool) -> tuple[Version | None, pb.Model | None]:
         """Return the latest version and its model; None if no tag of the repository names a model."""

@@ -47,7 +47,7 @@ def applied_by(obj: Object) -> Applied:
         "labels": metadata.get("labels", {}),
         "annotations": metadata.get("annotations", {}),
         "finalizers": metadata.get("finalizers", []),
-        "ownerReferences": [reference["uid"] for reference in metadata.get("ownerReferences", [])],
+        "ownerReferences": [reference.get("uid", "") for reference in metadata.get("ownerReferences", [])],
     }
     return {field: sorted(named) for field, named in keys.items() if named}
 
@@ -84,7 +84,7 @@ def _finalizers(before: Object, wanted: Object, applied: Applied) -> list[str]:
 
 
 def _owners(before: Object, wanted: Object, applied: Applied) -> list[Object]:
-    given = {reference["uid"]: reference for reference in wanted.get("ownerReferences", ())}
+    given = {reference.get("uid", ""): reference for reference in wanted.get("ownerReferences", ())}
     dropped = set(applied.get("ownerReferences", ())) - given.keys()
     kept = {owner["uid"]: owner for owner in before.get("ownerReferences", ()) if owner["uid"] not in dropped}
     return list({**kept, **given}.values())

@@ -20,6 +20,7 @@ from klever.inspection.inspector import inspect
 from klever.oci.client import RegistryClient
 from klever.oci.layout import Layout
 from klever.tasks import report
+from klever.tasks.effort import bounded
 from klever.tasks.job import Job, Step, StepError, patiently, step
 
 __all__ = ["fetch", "push"]
@@ -38,7 +39,7 @@ def fetch(job: Job) -> dict[str, Any]:
     directory = job.work / "input"
     with step(Step.EXPORT):
         model.export(job.model, layout, directory, replace=True, limits=job.limits)
-    with step(Step.RUN):
+    with step(Step.RUN), bounded(job.limits, f"the inspection of {job.model}"):
         code = job.format in inspect(directory / _MODEL, job.limits).code_formats
     if code and not job.allow_code:
         raise StepError(Step.RUN, f"{job.model} contains code, and its project does not allow code")
@@ -48,6 +49,7 @@ def fetch(job: Job) -> dict[str, Any]:
         "report": str(job.work / "output" / report.NAME),
         "metadata": document.encode(pulled.metadata),
         "options": dict(job.options),
+        "code": code,
     }
     (directory / "request.json").write_text(json.dumps(request))
     job.say(f"converting {job.format} to {job.into}")
@@ -57,7 +59,7 @@ def fetch(job: Job) -> dict[str, Any]:
 def push(job: Job) -> dict[str, Any]:
     """Pack and push the program's output. Return `{digest, report}`. Raises `StepError`."""
     layout = Layout(job.work / "layout")
-    with step(Step.RUN):
+    with step(Step.RUN), bounded(job.limits, f"the signature of {job.target}"):
         compared = report.read(job.work / "output" / report.NAME)
         converted = _take(job)
         inspect(converted / _MODEL, job.limits)

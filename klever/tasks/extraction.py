@@ -14,6 +14,7 @@ from klever.inspection.inspector import inspect
 from klever.inspection.verdict import spec_of
 from klever.oci.client import RegistryClient
 from klever.oci.layout import Layout
+from klever.tasks.effort import bounded
 from klever.tasks.job import Job, Step, StepError, patiently, step
 
 __all__ = ["run"]
@@ -39,7 +40,7 @@ def run(job: Job) -> dict[str, Any]:
         _export(job, layout, directory)
     finally:
         client.close()
-    with step(Step.RUN):
+    with step(Step.RUN), bounded(job.limits, f"the inspection of {job.model}"):
         job.say("inspecting its files")
         inspection = spec_of(inspect(directory / "model", job.limits), str(pulled.digest))
     try:
@@ -66,7 +67,7 @@ def _extract(job: Job, layout: Layout, pulled: model.SavedModel, directory: Path
     if job.inspect_only or not format_.extractable:
         report = "inspected" if job.inspect_only else f"inspected; signatures of {job.format} models cannot be read yet"
         return {"digest": str(pulled.manifest.digest), "report": report}
-    with step(Step.RUN):
+    with step(Step.RUN), bounded(job.limits, f"the signature of {job.model}"):
         job.say(f"reading the signature of {job.format}")
         signature = format_.read_signature(directory, job.limits)
     return _write(job, layout, pulled, signature)

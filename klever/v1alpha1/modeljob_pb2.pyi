@@ -10,6 +10,7 @@ from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from klever.v1alpha1 import meta_pb2 as _meta_pb2
+from klever.v1alpha1 import serving_pb2 as _serving_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -80,6 +81,7 @@ class ModelJobSpec(_message.Message):
     TTL_SECONDS_AFTER_FINISHED_FIELD_NUMBER: _builtins.int
     ACTIVE_DEADLINE_SECONDS_FIELD_NUMBER: _builtins.int
     CANCEL_FIELD_NUMBER: _builtins.int
+    RESOURCES_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Reference of the model to read, e.g. `team/digits:v1`. Without a host it is looked for in the platform's registry."""
     desired_tag: _builtins.str
@@ -108,6 +110,10 @@ class ModelJobSpec(_message.Message):
     def conversion(self) -> Global___ConversionSpec:
         """Convert the model to another format."""
 
+    @_builtins.property
+    def resources(self) -> _serving_pb2.Resources:
+        """Limits of the task. Without a limit of memory a conversion gets what its pair of formats and its model need."""
+
     def __init__(
         self,
         *,
@@ -120,10 +126,11 @@ class ModelJobSpec(_message.Message):
         ttl_seconds_after_finished: _builtins.int | None = ...,
         active_deadline_seconds: _builtins.int | None = ...,
         cancel: _builtins.bool = ...,
+        resources: _serving_pb2.Resources | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_active_deadline_seconds", b"_active_deadline_seconds", "_ttl_seconds_after_finished", b"_ttl_seconds_after_finished", "active_deadline_seconds", b"active_deadline_seconds", "conversion", b"conversion", "extraction", b"extraction", "ttl_seconds_after_finished", b"ttl_seconds_after_finished"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_active_deadline_seconds", b"_active_deadline_seconds", "_ttl_seconds_after_finished", b"_ttl_seconds_after_finished", "active_deadline_seconds", b"active_deadline_seconds", "conversion", b"conversion", "extraction", b"extraction", "resources", b"resources", "ttl_seconds_after_finished", b"ttl_seconds_after_finished"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active_deadline_seconds", b"_active_deadline_seconds", "_ttl_seconds_after_finished", b"_ttl_seconds_after_finished", "active_deadline_seconds", b"active_deadline_seconds", "cancel", b"cancel", "conversion", b"conversion", "desired_tag", b"desired_tag", "env", b"env", "extraction", b"extraction", "init_container", b"init_container", "model", b"model", "ttl_seconds_after_finished", b"ttl_seconds_after_finished"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active_deadline_seconds", b"_active_deadline_seconds", "_ttl_seconds_after_finished", b"_ttl_seconds_after_finished", "active_deadline_seconds", b"active_deadline_seconds", "cancel", b"cancel", "conversion", b"conversion", "desired_tag", b"desired_tag", "env", b"env", "extraction", b"extraction", "init_container", b"init_container", "model", b"model", "resources", b"resources", "ttl_seconds_after_finished", b"ttl_seconds_after_finished"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__active_deadline_seconds: _TypeAlias = _typing.Literal["active_deadline_seconds"]  # noqa: Y015
     _WhichOneofArgType__active_deadline_seconds: _TypeAlias = _typing.Literal["_active_deadline_seconds", b"_active_deadline_seconds"]  # noqa: Y015

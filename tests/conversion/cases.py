@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import importlib
 import json
-import struct
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +17,10 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))
+
+from hack.models.weights import caffe_weights, caffemodel, mxnet_weights, write_mxnet
 
 PACKAGE = "klever.converters.programs"
 NETWORKS = ("lenet", "googlenet", "squeezenet1.1", "resnet18_v2", "mobilenet0.25", "mobilenetv2_0.25", "densenet121")
@@ -86,32 +89,8 @@ def mxnet_networks(path: Path, root: Path) -> Iterator[Model]:
         directory = root / f"mxnet-{name}"
         directory.mkdir()
         (directory / "a-symbol.json").write_text(json.dumps(network["symbol"]))
-        write_params(directory / "a.params", params)
+        write_mxnet(directory / "a.params", params)
         yield f"mxnet network {name}", ("mxnet_onnx",), directory, given, [np.array(network["answer"])]
-
-
-def mxnet_weights(shape: Any, sizes: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Make what `synthetic` of hack/models/mxnet_answers.py makes."""
-    random = np.random.default_rng(3)
-    data, params = random.random(tuple(shape), np.float32), {}
-    for name in sorted(sizes):
-        size = tuple(sizes[name])
-        spread = (3 / max(np.prod(size[1:]), 1)) ** 0.5 if len(size) > 1 else 0.1
-        low, high = (0.5, 1.5) if name.endswith(("var", "gamma")) else (-spread, spread)
-        params[name] = (random.random(size, np.float32) * np.float32(high - low) + np.float32(low)).astype("f4")
-    return data, params
-
-
-def write_params(path: Path, params: dict[str, Any]) -> None:
-    """Write a list of NDArrays of the version that has ranks before sizes (0xF993FAC9)."""
-    with path.open("wb") as file:
-        file.write(struct.pack("<QQQ", 0x112, 0, len(params)))
-        for array in params.values():
-            file.write(struct.pack("<Iii", 0xF993FAC9, 0, array.ndim) + struct.pack(f"<{array.ndim}q", *array.shape))
-            file.write(struct.pack("<iii", 1, 0, 0) + array.tobytes())
-        file.write(struct.pack("<Q", len(params)))
-        for name in params:
-            file.write(struct.pack("<Q", len(name)) + name.encode())
 
 
 def caffe(path: Path, root: Path) -> Iterator[Model]:
@@ -125,44 +104,6 @@ def caffe(path: Path, root: Path) -> Iterator[Model]:
             (directory / "a.caffemodel").write_bytes(caffemodel(weights))
             answers = [np.array(model["answer"])]
             yield f"caffe {kind} {name}", ("caffe_netdef", "netdef_onnx"), directory, given, answers
-
-
-def caffe_weights(shape: Any, blobs: dict[str, Any]) -> tuple[Any, dict[str, list[Any]]]:
-    """Make what `synthetic` of hack/models/caffe_answers.py makes."""
-    random = np.random.default_rng(5)
-    data, weights = random.random(tuple(shape), np.float32) - np.float32(0.3), {}
-    for name in sorted(blobs):
-        arrays = []
-        for size in map(tuple, blobs[name]):
-            spread = (3 / np.prod(size[1:])) ** 0.5 if len(size) > 1 else 0.5
-            array = (random.random(size, np.float32) * 2 - 1) * np.float32(spread)
-            arrays.append(np.abs(array) + np.float32(0.5) if name.startswith(("batchnorm", "prelu")) else array)
-        weights[name] = arrays
-    return data, weights
-
-
-def caffemodel(weights: dict[str, list[Any]]) -> bytes:
-    """Write a NetParameter by hand, with the numbers of caffe.proto."""
-
-    def message(number: int, content: bytes) -> bytes:
-        return varint(number << 3 | 2) + varint(len(content)) + content
-
-    layers = []
-    for name, arrays in weights.items():
-        blobs = b"".join(
-            message(7, message(7, message(1, b"".join(map(varint, a.shape)))) + message(5, a.astype("<f4").tobytes()))
-            for a in arrays
-        )
-        layers.append(message(100, message(1, name.encode()) + blobs))
-    return b"".join(layers)
-
-
-def varint(value: int) -> bytes:
-    parts = []
-    while value > 127:
-        parts.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*parts, value])
 
 
 if __name__ == "__main__":

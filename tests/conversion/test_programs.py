@@ -15,8 +15,12 @@ from klever.artifacts.metadata import ModelMetadata
 from klever.converters.builtin import BUILT_IN, BuiltIn
 from klever.formats import Signature, get
 from tests.conversion.conftest import python_of
+from tests.torch_environment import needs_torch
 
 DATA = Path(__file__).parents[1] / "data"
+
+_EXTRACTED = ("serving", "networks")
+"""Directories of models that are converted with their signature, as a job converts what was extracted."""
 
 pytestmark = pytest.mark.e2e
 
@@ -36,7 +40,7 @@ def convert(source: str, target: str, model: Path, root: Path, **env: str) -> Co
     found = BUILT_IN[source, target]
     assert isinstance(found, BuiltIn)
     described = ormbfile.read_ormbfile(model / ormbfile.NAME) or ModelMetadata(format=source)
-    if described.signature is None and model.parent.name == "serving":  # a job converts what was extracted
+    if described.signature is None and model.parent.name in _EXTRACTED:
         described = replace(described, signature=get(source).read_signature(model / "model"))
     request = {
         "model": str(model / "model"),
@@ -57,7 +61,7 @@ def convert(source: str, target: str, model: Path, root: Path, **env: str) -> Co
 def signature(format_: str, model: Path) -> Signature:
     """Return the signature of a model: for models of tables the one that their author wrote, as they are served."""
     described = ormbfile.read_ormbfile(model / ormbfile.NAME)
-    if model.parent.name == "serving" and described and described.signature:
+    if model.parent.name in _EXTRACTED and described and described.signature:
         return described.signature
     return get(format_).read_signature(model / "model")
 
@@ -69,6 +73,10 @@ def signature(format_: str, model: Path) -> Signature:
         ("H5", "ONNX", "h5"),
         ("SavedModel", "ONNX", "savedmodel"),
         ("GraphDef", "ONNX", "graphdef"),
+        ("H5", "SavedModel", "networks/h5-keras3"),
+        ("Keras", "ONNX", "networks/keras"),
+        ("SavedModel", "ONNX", "networks/savedmodel"),
+        pytest.param("TorchScript", "ONNX", "networks/torchscript", marks=needs_torch),
         ("SKLearn", "ONNX", "serving/sklearn"),
         ("SKLearn", "ONNX", "serving/columns"),
         ("XGBoost", "ONNX", "serving/xgboost"),
@@ -101,6 +109,22 @@ def test_a_model_that_no_framework_runs_is_converted_and_the_report_says_so(
     assert done.code == 0, done.errors
     assert source in done.report["not_compared"]
     assert get("ONNX").read_signature(done.output).inputs
+
+
+def test_a_quantization_leaves_the_directory_of_the_model_as_it_was(tmp_path: Path) -> None:
+    before = sorted((DATA / "onnx" / "model").iterdir())
+    assert convert("ONNX", "ONNX", DATA / "onnx", tmp_path).code == 0
+    assert sorted((DATA / "onnx" / "model").iterdir()) == before
+
+
+def test_the_last_word_of_a_program_is_its_error_alone(tmp_path: Path) -> None:
+    """Frameworks write to standard error, too."""
+    word = tmp_path / "word"
+    done = convert(
+        "SKLearn", "ONNX", DATA / "serving" / "sklearn", tmp_path, TOLERANCE="1e-30", KLEVER_TERMINATION_LOG=str(word)
+    )
+    assert done.code == 1
+    assert word.read_text().startswith("the converted model differs by more than 1e-30")
 
 
 def test_a_difference_above_the_tolerance_fails_with_the_numbers(tmp_path: Path) -> None:

@@ -40,19 +40,16 @@ def _array(tensor: dict[str, Any]) -> np.ndarray[Any, Any]:
 
 
 def metadata_of(signature: Mapping[str, Any]) -> Metadata:
-    """Return what a server should say of a model with this signature."""
-    types = {
-        "string": "BYTES",
-        "float32": "FP32",
-        "float64": "FP64",
-        "int32": "INT32",
-        "int64": "INT64",
-        "bool": "BOOL",
-    }
+    """Return what a server should say of a model with this signature: a scalar, and an unknown rank, are vectors."""
     return {
-        kind: {tensor["name"]: (types[tensor["dtype"]], tensor["size"]) for tensor in signature[kind]}
+        kind: {tensor["name"]: (_TYPES[tensor["dtype"]], _shape(tensor)) for tensor in signature[kind]}
         for kind in ("inputs", "outputs")
     }
+
+
+def _shape(tensor: Mapping[str, Any]) -> list[int]:
+    size: list[int] | None = tensor.get("size")
+    return [-1] if size is None else size or [1]
 
 
 def by_json(platform: Platform, name: str, inputs: Tensors) -> Arrays:

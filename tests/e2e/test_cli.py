@@ -82,7 +82,7 @@ def test_a_description_has_three_forms(platform: Platform, kind: str, name: str,
     assert found.keys() >= parts
     assert yaml.safe_load(out(platform, "describe", kind, name, "-o", "yaml")).keys() == found.keys()
     if kind == "serving":
-        assert [i["phase"] for i in found["instances"]] == ["Ready"]
+        assert [i["phase"] for i in found["instances"]] == ["READY"]
         assert "Ready" in [e["reason"] for e in found["events"]]
 
 

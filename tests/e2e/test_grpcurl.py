@@ -77,7 +77,7 @@ def test_a_tour(grpcurl: str, platform: Platform) -> None:
     until(lambda: status().get("phase") == "Ready")
     shares = {"main": 50, "canary": 50}
     client.call(f"{SERVINGS}/SetTraffic", namespace="default", name="tour", traffic=shares)
-    until(lambda: status()["trafficSummary"] == "main=50 canary=50")
+    until(lambda: status().get("trafficSummary") == "main=50 canary=50")
     assert platform.infer("tour")[0] == 200
 
 

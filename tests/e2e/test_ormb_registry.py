@@ -105,7 +105,8 @@ def test_a_model_goes_from_one_user_to_another(user: User, other: User) -> None:
     ref = f"{user.registry}/travel/savedmodel:v1"
     saved = user.done("save", user.model("savedmodel"), ref)
     lines = re.fullmatch(
-        rf"ref:     {re.escape(ref)}\ndigest:  [0-9a-f]{{64}}\nsize:    [\d.]+ KiB\nformat:  SavedModel\nv1: saved\n",
+        rf"ref:     {re.escape(ref)}\ndigest:  sha256:[0-9a-f]{{64}}\ncontent: sha256:[0-9a-f]{{64}}\n"
+        r"size:    [\d.]+ KiB\nformat:  SavedModel\nv1: saved\n",
         saved.out,
     )
     assert lines, saved.out

@@ -19,7 +19,6 @@ from klever.backends.local.cache import ModelCache
 from klever.backends.local.commands import Commands
 from klever.backends.local.ports import LOOPBACK, free_ports
 from klever.backends.local.record import PROCESS_PREFIX, Addresses, Record, Slot, lay_out, read_record, wipe
-from klever.backends.local.resources import read_resources
 from klever.backends.local.room import Room
 from klever.disk import disk_errors
 from klever.environments import EnvironmentManager
@@ -27,6 +26,7 @@ from klever.errors import InvalidError
 from klever.formats import Trust
 from klever.process import Level, Network, ProcessManager, ProcessSpec, Sandbox
 from klever.process.removal import remove_tree
+from klever.process.resources import read_resources
 from klever.process.variables import variables
 from klever.runtimes import Launch, Model, Placement, Runtime
 
@@ -96,7 +96,8 @@ class Launcher:
         if predictor.content:
             say(f"pulling the model {predictor.model}")
             model_path, files = await self.unpack(predictor)
-        model = Model(slot.key.name, predictor.format, files, predictor.signature)
+        code = predictor.trust is Trust.CODE
+        model = Model(slot.key.name, predictor.format, files, predictor.signature, code=code)
         runtime.check(model)
         environments = {}
         for name in runtime.environments(model):
@@ -133,7 +134,7 @@ class Launcher:
                 env={**self._environment(predictor), **launch.env},
                 cwd=directory / "work",
                 labels={_LABEL: str(slot.key)},
-                memory_bytes=resources.memory_bytes or None,
+                memory_bytes=resources.memory_bytes or self._room.share,
                 cpu=resources.cpu or None,
                 sandbox=self._sandbox(slot, predictor, parts, launch),
             )

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
-from typing import Final
 
 from klever.api.text import format_size
 from klever.errors import ExhaustedError
+from klever.process.memory import machine_memory
 
 __all__ = ["Room"]
-
-_MEMINFO: Final = Path("/proc/meminfo")
-_LIMITS: Final = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-"""The memory limit of the cgroup of a container (cgroups v2 and v1)."""
 
 
 class Room:
@@ -25,9 +18,14 @@ class Room:
     """
 
     def __init__(self, total: int | None = None, available: Callable[[], int] | None = None) -> None:
-        self._total = _total() if total is None else total
-        self._available = available or _available
+        self._total = machine_memory().total if total is None else total
+        self._available = available or (lambda: machine_memory().available)
         self._requested: dict[str, int] = {}
+
+    @property
+    def share(self) -> int:
+        """The memory that a replica may use if it has no limit of its own: no model can use up the machine."""
+        return self._total * 3 // 4
 
     def take(self, process: str, requested: int) -> None:
         """Admit a process before its start. Raises `ExhaustedError`, reason NO_MEMORY."""
@@ -50,21 +48,3 @@ class Room:
     def release(self, process: str) -> None:
         """Forget a process that has ended."""
         self._requested.pop(process, None)
-
-
-def _total() -> int:
-    """Return the memory of the machine, or of the container in which Klever runs."""
-    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for path in _LIMITS:
-        with suppress(OSError, ValueError):  # there is no such cgroup, or its limit is `max`
-            return min(physical, int(path.read_text()))
-    return physical
-
-
-def _available() -> int:
-    """Return the free memory, and what the kernel would give back (proc_meminfo(5), MemAvailable)."""
-    for line in _MEMINFO.read_text().splitlines():
-        name, _, rest = line.partition(":")
-        if name == "MemAvailable":
-            return int(rest.split()[0]) << 10
-    return _total()

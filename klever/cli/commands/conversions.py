@@ -23,9 +23,18 @@ _MAX_NAME = 50
 
 
 def convert_version(
-    api: Api, text: str, target: str, *, tag: str, variables: Mapping[str, str], quantize: bool, timeout: float
+    api: Api,
+    text: str,
+    target: str,
+    *,
+    tag: str,
+    variables: Mapping[str, str],
+    quantize: bool,
+    memory: str,
+    timeout: float,
 ) -> str:
-    """Create the job, wait for it, and return a line about its result. `tag` is that of the new version.
+    """Create the job, wait for it, and return a line about its result. `tag` is that of the new version, and
+    `memory` the limit of the job's memory, e.g. `4Gi`.
 
     Raises `InvalidError` for a reference without a tag, and for a version that already has the format unless `quantize`
     is set. Raises the errors of `wait_for`.
@@ -46,6 +55,7 @@ def convert_version(
             "desiredTag": str(desired),
             "conversion": {"mmdnn": {"from": source, "to": target}},
             "env": [{"name": name, "value": value} for name, value in variables.items()],
+            **({"resources": {"limits": {"memory": memory}}} if memory else {}),
         },
     }
     request = CreateModelJobRequest(namespace=api.namespace, model_job=from_object(obj, ModelJob))

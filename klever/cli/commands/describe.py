@@ -72,7 +72,17 @@ def _print_instances(items: list[Any]) -> None:
     if not items:
         print("none")
         return
-    rows = [(i.name, i.predictor, i.phase, i.restarts, i.sandbox, i.message.partition("\n")[0]) for i in items]
+    rows = [(i.name, i.predictor, _phase(i), i.restarts, _sandbox(i), i.message.partition("\n")[0]) for i in items]
     print_table(("NAME", "PREDICTOR", "PHASE", "RESTARTS", "SANDBOX", "MESSAGE"), rows)
     for gap in sorted({gap for item in items for gap in item.sandbox_gaps}):
         print(f"not enforced by the sandbox: {gap}")
+
+
+def _phase(instance: Any) -> str:
+    """Return the phase as the objects write theirs: `BackOff`."""
+    return str(type(instance).Phase.Name(instance.phase)).title().replace("_", "")
+
+
+def _sandbox(instance: Any) -> str:
+    name = type(instance).Sandbox.Name(instance.sandbox)
+    return "" if name == "SANDBOX_UNSPECIFIED" else str(name).lower()

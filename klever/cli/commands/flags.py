@@ -30,5 +30,5 @@ def add_output(parser: argparse.ArgumentParser, *further: str) -> None:
     parser.add_argument("-o", "--output", choices=choices, default="table", help="output format")
 
 
-def add_wait(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--timeout", default="60s", help="give up after this long, e.g. 90s, 5m (default 60s)")
+def add_wait(parser: argparse.ArgumentParser, default: str = "60s") -> None:
+    parser.add_argument("--timeout", default=default, help=f"give up after this long, e.g. 90s, 5m (default {default})")

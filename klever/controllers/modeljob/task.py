@@ -7,18 +7,25 @@ from typing import Any
 
 from klever import tasks
 from klever.api.kinds import Object
+from klever.converters import MemoryNeed
 from klever.executors import RegistryAccess, Task
 from klever.formats import Trust, trust_of
 from klever.limits import Limits
 from klever.oci.reference import Reference
+from klever.process.resources import read_resources
 
 __all__ = ["make_task"]
 
 
 def make_task(job: Object, limits: Limits, *, allow_code: bool) -> Task:
-    """Return the task of a job that passed `tasks.check`. Raises `InvalidError` for an invalid reference."""
+    """Return the task of a job that passed `tasks.check`.
+
+    Raises `InvalidError` for an invalid reference, and for more memory than the limit `job_memory_bytes`.
+    """
     spec, metadata = job["spec"], job["metadata"]
-    seconds = limits.task_seconds
+    seconds, resources = limits.task_seconds, spec.get("resources", {})
+    memory = read_resources(resources).memory_bytes
+    limits.check("job_memory_bytes", memory, "the memory limit", "spec.resources.limits.memory")
     converter = tasks.conversion(spec)
     inputs = {name: spec.get(name) for name in ("model", "desiredTag", "extraction", "conversion")}
     return Task(
@@ -40,6 +47,9 @@ def make_task(job: Object, limits: Limits, *, allow_code: bool) -> Task:
         init_containers=tuple(spec.get("initContainer", ())),
         timeout_s=float(min(spec.get("activeDeadlineSeconds", seconds), seconds)),
         memory_bytes=limits.task_memory_bytes,
+        program_memory=converter.memory if converter else MemoryNeed(),
+        most_memory_bytes=limits.job_memory_bytes,
+        resources=resources,
     )
 
 

@@ -16,7 +16,12 @@ __all__ = ["convert"]
 def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[str, str]) -> None:
     """Write `model.onnx` into `output`. Raises `ConversionError`."""
     source = next(model.glob("*.onnx"))
+    # ONNX Runtime writes a file beside the one that it reads, and the model's directory is read-only.
+    linked = output.with_name("quantized")
+    linked.mkdir()
+    for file in model.iterdir():
+        (linked / file.name).symlink_to(file)
     try:
-        quantize_dynamic(source, output / "model.onnx", weight_type=QuantType.QInt8)
+        quantize_dynamic(linked / source.name, output / "model.onnx", weight_type=QuantType.QInt8)
     except Exception as error:  # ONNX Runtime's errors have no common class
         raise ConversionError(f"ONNX Runtime cannot quantize {source.name}: {error}") from error

@@ -9,14 +9,16 @@ import time
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from klever.converters.programs.compare import check, compare
 from klever.converters.programs.errors import ConversionError
+from klever.converters.programs.tensors import with_inputs
 
 __all__ = ["convert"]
 
 _MAX_MESSAGE: Final = 1000
+_PROGRAMS: Final = Path(__file__).parent
 
 
 def convert(request: Mapping[str, Any], env: Mapping[str, str]) -> None:
@@ -26,18 +28,33 @@ def convert(request: Mapping[str, Any], env: Mapping[str, str]) -> None:
     """
     model, output = Path(request["model"]), Path(request["output"])
     try:
+        request = with_inputs(request, env)
         begin = time.monotonic()
         _steps(model, output, request, env)
         print(f"converted in {time.monotonic() - begin:.1f} s", flush=True)
         report = _compare(model, output, request, float(env.get("TOLERANCE") or request["options"]["tolerance"]))
     except ConversionError as error:
-        sys.exit(_shortened(str(error)))
-    except Exception as error:  # of a damaged model, or of a framework: the job's log has where
-        traceback.print_exc(file=sys.stdout)
-        sys.exit(_shortened(f"cannot convert the model: {type(error).__name__}: {error}"))
+        _end(str(error), env)
+    except Exception as error:  # of a damaged model, or of a framework
+        _end(f"cannot convert the model: {type(error).__name__}: {error} ({_place(error)})", env)
     Path(request["report"]).write_text(json.dumps(report))
     if not report["passed"]:
-        sys.exit(_failure(report))
+        _end(_failure(report), env)
+
+
+def _end(message: str, env: Mapping[str, str]) -> NoReturn:
+    """Exit with a message in one line. Some tools put the whole model into theirs."""
+    line = " ".join(message.split())
+    line = line if len(line) <= _MAX_MESSAGE else f"{line[:_MAX_MESSAGE]}…"
+    if path := env.get("KLEVER_TERMINATION_LOG"):
+        Path(path).write_text(line)
+    sys.exit(line)
+
+
+def _place(error: BaseException) -> str:
+    """Return the last line of this program that an error passed."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).parent == _PROGRAMS]
+    return f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else "outside this program"
 
 
 def _steps(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[str, str]) -> None:
@@ -66,11 +83,6 @@ def _compare(model: Path, output: Path, request: Mapping[str, Any], tolerance: f
 def _load(name: str, model: Path, request: Mapping[str, Any]) -> Any:
     """Return a function that runs the model, and the model's inputs."""
     return importlib.import_module(f".{name}", __package__).load(model, request)
-
-
-def _shortened(message: str) -> str:
-    """Return the beginning of a message, because some tools print the whole model."""
-    return message if len(message) <= _MAX_MESSAGE else f"{message[:_MAX_MESSAGE]}…"
 
 
 def _failure(report: Mapping[str, Any]) -> str:

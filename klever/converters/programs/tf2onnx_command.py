@@ -11,13 +11,14 @@ from klever.converters.programs.errors import ConversionError
 
 __all__ = ["tf2onnx"]
 
+_COMMAND: Final = Path(__file__).with_name("tf2onnx_main.py")
 _OPSET: Final = 18
 _LAST_LINES: Final = 5
 
 
 def tf2onnx(output: Path, *arguments: str) -> None:
     """Write `model.onnx` into `output`. Raises `ConversionError` with the last lines of tf2onnx."""
-    command = (sys.executable, "-I", "-m", "tf2onnx.convert", "--opset", str(_OPSET), *arguments)
+    command = (sys.executable, "-I", str(_COMMAND), "--opset", str(_OPSET), *arguments)
     done = subprocess.run(
         (*command, "--output", str(output / "model.onnx")), capture_output=True, text=True, check=False
     )

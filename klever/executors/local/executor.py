@@ -23,17 +23,22 @@ from klever.errors import (
     NotFoundError,
 )
 from klever.executors import Task, TaskPhase, TaskState
+from klever.executors.local.memory import MEMORY_IN_USE, MemoryGate
 from klever.executors.local.queue import Queue
 from klever.executors.local.states import identify, is_task, process_id, task_state
 from klever.executors.local.steps import Provision, Steps
 from klever.formats import Trust
 from klever.process import Level, ProcessManager, ProcessState
+from klever.process.memory import INSUFFICIENT, Memory, machine_memory
 from klever.process.removal import remove_tree
+from klever.process.resources import check_resources
 from klever.process.variables import check_variables
 
 __all__ = ["LocalExecutor"]
 
 _STEP_RETRY_S: Final = 2.0
+_NEVER: Final = {INSUFFICIENT: "InsufficientMemory", "LIMIT_EXCEEDED": "LimitExceeded"}
+"""Reason of the error for a step that can never start -> that of its task. All others are StartError."""
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +49,8 @@ class LocalExecutor:
     `command` runs with the path of the task's document as its last argument, in an empty directory that is removed when
     the task has ended, with the task's variables and `env`, which takes precedence. `provide` resolves a task's secrets
     when it starts. The task runs in a sandbox, in which it writes at most `write_bytes`. At most `slots` tasks run at a
-    time, by default one per core. The others wait, and namespaces take turns.
+    time, by default one per core. The others wait, and namespaces take turns. `memory` returns the machine's memory: a
+    task whose program waits for memory leaves its slot to others.
     """
 
     def __init__(
@@ -57,9 +63,11 @@ class LocalExecutor:
         provide: Callable[[Task], Provision] = lambda _: Provision(),
         write_bytes: int = 64 << 30,
         slots: int | None = None,
+        memory: Callable[[], Memory] = machine_memory,
     ) -> None:
         self._processes = processes
-        self._steps = Steps(processes, command, env, provide, environments, write_bytes)
+        self._memory = MemoryGate(processes, memory)
+        self._steps = Steps(processes, command, env, provide, environments, write_bytes, self._memory)
         self._slots = slots or len(os.sched_getaffinity(0))
         self._waiting = Queue()
         self._put_aside: dict[str, Task] = {}
@@ -69,9 +77,10 @@ class LocalExecutor:
         """Tasks between two steps."""
         self._notes: dict[str, str] = {}
         """What each task between two steps is waiting for."""
-        self._failed: dict[str, str] = {}
-        """Why the next step of a task can never start."""
+        self._failed: dict[str, tuple[str, str]] = {}
+        """Why the next step of a task can never start: reason and message."""
         self._starting = asyncio.Lock()
+        self._admitting = asyncio.Lock()
         self._changes: Broadcast[str] = Broadcast()
         self._follower: asyncio.Task[None] | None = None
 
@@ -93,7 +102,7 @@ class LocalExecutor:
         await asyncio.gather(*ending, return_exceptions=True)
 
     def check(self, task: Task) -> tuple[FieldViolation, ...]:
-        violations = tuple(check_variables(task.env))
+        violations = (*check_variables(task.env), *check_resources(task.resources))
         if task.init_containers:
             violations += (FieldViolation("initContainer", "is supported on Kubernetes only"),)
         if task.trust is Trust.CODE and self._processes.confinement.level is Level.NONE:
@@ -219,16 +228,18 @@ class LocalExecutor:
         try:
             while (state := self._processes.get(process_id(uid))) is not None:
                 try:
-                    await self._processes.start(await self._steps.next(state, partial(self._note, uid)))
-                except (FailedPreconditionError, InvalidError, NotFoundError) as error:
-                    await self._fail(uid, error.message)
-                    return
+                    await self._start_next(uid, state)
                 except KleverError as error:
+                    if reason := self._why_never(error, state):
+                        await self._fail(uid, reason, error.message)
+                        return
+                    if error.reason == MEMORY_IN_USE:
+                        await self._leave(uid)
                     self._note(uid, error.message)
                     await asyncio.sleep(_STEP_RETRY_S)
                 except Exception as error:  # noqa: BLE001 - a task that stays would hold its place
                     _log.exception("the next step of task %s cannot be started", uid)
-                    await self._fail(uid, f"an internal error: {error}")
+                    await self._fail(uid, "StartError", f"an internal error: {error}")
                     return
                 else:
                     return
@@ -236,12 +247,27 @@ class LocalExecutor:
             self._advancing.pop(uid, None)
             self._notes.pop(uid, None)
 
+    async def _start_next(self, uid: str, state: ProcessState) -> None:
+        spec = await self._steps.next(state, partial(self._note, uid))
+        async with self._admitting:
+            await self._memory.admit(spec)
+            await self._processes.start(spec)
+        self._running.add(uid)
+
+    def _why_never(self, error: KleverError, state: ProcessState) -> str:
+        """Return the reason of a task whose next step can never start; empty if it may start later."""
+        if error.reason in _NEVER:
+            return _NEVER[error.reason]
+        if isinstance(error, FailedPreconditionError | InvalidError | NotFoundError):
+            return "StartError"
+        return "DeadlineExceeded" if self._steps.is_overdue(state) else ""
+
     def _note(self, uid: str, line: str) -> None:
         self._notes[uid] = line
         self._tell(uid)
 
-    async def _fail(self, uid: str, why: str) -> None:
-        self._failed[uid] = why
+    async def _fail(self, uid: str, reason: str, why: str) -> None:
+        self._failed[uid] = (reason, why)
         with suppress(OSError):  # removed later with the task's record
             await asyncio.to_thread(remove_tree, self._steps.work(process_id(uid)))
         await self._leave(uid)
@@ -249,7 +275,8 @@ class LocalExecutor:
     def _state(self, state: ProcessState) -> TaskState:
         known, uid = task_state(state), identify(state.spec.id)
         if uid in self._failed:
-            return replace(known, phase=TaskPhase.FAILED, reason="StartError", message=self._failed[uid], result={})
+            reason, message = self._failed[uid]
+            return replace(known, phase=TaskPhase.FAILED, reason=reason, message=message, result={})
         if self._steps.remain(state):
             note = self._notes.get(uid, "")
             return replace(known, phase=TaskPhase.RUNNING, reason="", message=note, result={}, finished_at=None)

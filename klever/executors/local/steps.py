@@ -18,13 +18,16 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from klever.converters import MemoryNeed
 from klever.disk import disk_errors
 from klever.environments import EnvironmentManager
 from klever.executors import RegistryAccess, Task
+from klever.executors.local.memory import LARGE, MemoryGate
 from klever.executors.local.states import STEP, step, succeeded
 from klever.formats import Trust
 from klever.process import Network, ProcessManager, ProcessSpec, ProcessState, Sandbox
 from klever.process.removal import remove_tree
+from klever.process.resources import read_resources
 from klever.process.variables import variables
 
 __all__ = ["Provision", "Steps"]
@@ -57,6 +60,7 @@ class Steps:
     provide: Callable[[Task], Provision]
     environments: EnvironmentManager
     write_bytes: int
+    memory: MemoryGate
 
     def work(self, process: str) -> Path:
         """Return the directory in which the steps of a task run."""
@@ -88,14 +92,20 @@ class Steps:
     async def next(self, state: ProcessState, say: Callable[[str], None]) -> ProcessSpec:
         """Return the process of the step after an ended one. `say` receives the progress of its environment.
 
-        Raises the errors of `EnvironmentManager.ensure`.
+        Raises the errors of `MemoryGate.limit` and `EnvironmentManager.ensure`.
         """
         process, deadline = state.spec.id, state.spec.labels[_DEADLINE]
         task = _read(self._document(process))
         if step(state) == "work":
             return self._step(process, task, "push", deadline)
+        memory = self.memory.limit(task, _bytes(self.work(process) / "input" / "model"))
         environment = await self.environments.ensure(task.environment, say)
-        return self._program(process, task, environment, deadline)
+        return self._program(process, task, environment, memory, deadline)
+
+    def is_overdue(self, state: ProcessState) -> bool:
+        """Report whether the task of a process that has ended has no time left for its next step."""
+        deadline = state.spec.labels[_DEADLINE]
+        return bool(deadline) and time.time() > float(deadline)
 
     def _document(self, process: str) -> Path:
         return self.processes.directory(process) / "task" / "task.json"
@@ -114,9 +124,11 @@ class Steps:
         sandbox = Sandbox(provision.read, (work,), provision.network, write_bytes=self.write_bytes)
         env = {} if task.program else variables(task.env)
         spec = ProcessSpec(process, (*self.command, str(path)), env, work, sandbox=sandbox)
-        return self._limited(spec, task, name, deadline)
+        asked = read_resources({} if task.program else task.resources)
+        memory = asked.memory_bytes or task.memory_bytes
+        return self._limited(replace(spec, memory_bytes=memory, cpu=asked.cpu or None), task, name, deadline)
 
-    def _program(self, process: str, task: Task, environment: Path, deadline: str) -> ProcessSpec:
+    def _program(self, process: str, task: Task, environment: Path, memory: int | None, deadline: str) -> ProcessSpec:
         work = self._clean(process)
         output = work / "output"
         with disk_errors(output):
@@ -125,8 +137,11 @@ class Steps:
         argv = (str(environment / "bin" / "python"), "-I", task.program, str(work / "input" / "request.json"))
         read = (environment, Path(sys.base_prefix), Path(task.program), work / "input")
         sandbox = Sandbox(read, (output,), Network.NONE, write_bytes=self.write_bytes)
-        spec = ProcessSpec(process, argv, variables(task.env), output, sandbox=sandbox)
-        return self._limited(spec, task, "work", deadline)
+        spec = ProcessSpec(process, argv, variables(task.env), output, sandbox=sandbox, memory_bytes=memory)
+        cpu = read_resources(task.resources).cpu or None
+        limited = self._limited(replace(spec, cpu=cpu), task, "work", deadline)
+        is_large = memory is not None and memory > (task.memory_bytes or memory)
+        return replace(limited, labels={**limited.labels, LARGE: "true"}) if is_large else limited
 
     def _limited(self, spec: ProcessSpec, task: Task, name: str, deadline: str) -> ProcessSpec:
         return replace(
@@ -135,7 +150,6 @@ class Steps:
             labels={"namespace": task.namespace, "name": task.name, STEP: name, _DEADLINE: deadline},
             grace_s=_GRACE_S,
             timeout_s=max(float(deadline) - time.time(), _LEAST_S) if deadline else None,
-            memory_bytes=task.memory_bytes,
         )
 
     def _clean(self, process: str) -> Path:
@@ -153,9 +167,15 @@ def _is_unfinished(state: ProcessState) -> bool:
     return state.phase == "Exited" and step(state) in ("fetch", "work") and succeeded(state)
 
 
+def _bytes(directory: Path) -> int:
+    """Return the size of the files that a step wrote."""
+    return sum(path.lstat().st_size for path in directory.rglob("*"))
+
+
 def _read(path: Path) -> Task:
     document = json.loads(path.read_text())
     registries = tuple(RegistryAccess(**access) for access in document["registries"])
     env, init_containers = tuple(document["env"]), tuple(document["init_containers"])
-    trust = Trust(document["trust"])
-    return Task(**document | {"registries": registries, "env": env, "init_containers": init_containers, "trust": trust})
+    known = {"registries": registries, "env": env, "init_containers": init_containers}
+    memory = MemoryNeed(**document.get("program_memory", {}))
+    return Task(**document | known | {"trust": Trust(document["trust"]), "program_memory": memory})

@@ -98,6 +98,8 @@ def _files(sandbox: Sandbox) -> Iterator[str]:
     yield from ("--dev", "/dev")
     for directory in ("/dev/shm", "/tmp"):  # noqa: S108 - of the namespace, not of the machine
         yield from ("--size", str(sandbox.memory_bytes), "--perms", "1777", "--tmpfs", directory)
+    for directory in ("/sys", "/sys/devices"):  # bubblewrap would hide them from every user but its own
+        yield from ("--perms", "0755", "--dir", directory)
     yield from ("--ro-bind-try", "/sys/devices/system", "/sys/devices/system")
     read, write = with_targets(sandbox.read), with_targets(sandbox.write)
     for parent in parents((*read, *write)):

@@ -22,6 +22,8 @@ Verdict = tuple[str, str]
 
 _LOOK_S = (0.02, 0.09)
 """Seconds between checks of the memory: shorter when it is closer to the limit."""
+_FILLED_PER_S = 8 << 30
+"""Bytes that no process fills within a second: memory that is far from its limit is checked less often."""
 _IDLE_LOOK_S = 1.0
 """Seconds between checks of the disk space and the number of processes."""
 
@@ -59,10 +61,11 @@ class Limits:
         return memory(processes, self._memory_bytes) + self._unseen
 
     def _pause(self, used: int) -> float:
-        if not self._memory_bytes:
+        if not self._memory_bytes or "memory" in self._groups:
             return _IDLE_LOOK_S
         shortest, longest = _LOOK_S
-        return max(shortest, longest * (1 - used / self._memory_bytes))
+        free = self._memory_bytes - used
+        return min(max(shortest, longest * free / self._memory_bytes, free / _FILLED_PER_S), _IDLE_LOOK_S)
 
     def _over_memory(self, used: int) -> Verdict | None:
         if not self._memory_bytes or used <= self._memory_bytes:

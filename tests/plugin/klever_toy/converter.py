@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from klever.converters import MemoryNeed
 from klever.errors import FieldViolation, InvalidError
 
 __all__ = ["PMML_TO_TOY"]
@@ -19,6 +20,7 @@ class PmmlToToy:
     target = "Toy"
     environment = "toy"
     program = Path(__file__).parent / "programs" / "convert.py"
+    memory = MemoryNeed(256 << 20)
     options: Mapping[str, Any] = MappingProxyType({})
 
     def check(self, env: Mapping[str, str]) -> None:

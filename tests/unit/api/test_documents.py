@@ -30,6 +30,17 @@ def test_a_date_is_text_and_an_anchor_is_what_it_stands_for() -> None:
     assert read_document(b"a: 0.10\nb: yes\n", "FILE", text=True) == {"a": "0.10", "b": "yes"}
 
 
+def test_a_time_is_text_and_so_is_a_number_that_is_too_long() -> None:
+    """As numbers of base 60 or of a million digits, they would take minutes of a processor."""
+    assert read_document(b"{a: 12:30, b: 1:30.5, c: -1_000, d: 0x1F, e: 1.5, f: !!int '1:1'}", "FILE") == {
+        "a": "12:30", "b": "1:30.5", "c": -1000, "d": 31, "e": 1.5, "f": "1:1",
+    }  # fmt: skip
+    longest = "9" * 400
+    content = f"a: {longest}\nb: {longest}9\nc: {'1:' * 250_000}1\nd: 0x{'f' * 500_000}\n"
+    read = read_document(content.encode(), "FILE")
+    assert {name: type(value) for name, value in read.items()} == {"a": int, "b": str, "c": str, "d": str}
+
+
 def test_keys_are_text_as_they_stand() -> None:
     content = b"{1: a, true: b, 0x1: c, ~: d, 1.0: e}"
     assert read_document(content, "FILE") == {"1": "a", "true": "b", "0x1": "c", "~": "d", "1.0": "e"}

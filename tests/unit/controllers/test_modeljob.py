@@ -14,14 +14,18 @@ from klever.api.kinds import MODEL_INSPECTION, MODEL_JOB
 from klever.api.text import format_time
 from klever.controllers.extraction import CONTENT_ANNOTATION
 from klever.controllers.modeljob import FINALIZER, MAX_LOSSES, ModelJobReconciler, Snapshot, decide
+from klever.controllers.modeljob.task import make_task
 from klever.controllers.pushes import ensure_namespace
+from klever.converters.table import converter
 from klever.errors import ExhaustedError, FieldViolation, InvalidError
 from klever.executors import Executor, Task, TaskPhase, TaskState
 from klever.inspection import VERSION
+from klever.limits import DEFAULTS
 from klever.store import Key
 from klever.store.events import EventRecorder
 from klever.store.sqlite import SqliteStore
 from klever.store.validation import SchemaAdmission
+from tests.errors import because
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 KEY = Key("default", "j")
@@ -292,3 +296,20 @@ async def test_fields_that_a_task_adds_are_not_kept(store: SqliteStore) -> None:
     (spec,) = await kept(store)
     assert "trust" not in spec
     assert not spec["inspectedAt"].startswith("1999")
+
+
+def test_a_conversion_gets_the_memory_that_its_formats_need_and_no_job_more_than_the_limit() -> None:
+    spec: dict[str, Any] = {
+        "model": "team/m:v1",
+        "desiredTag": "team/m:v2",
+        "conversion": {"mmdnn": {"from": "H5", "to": "ONNX"}},
+    }
+    job = {"metadata": {"name": "j", "namespace": "n", "uid": "u"}, "spec": spec}
+    made = make_task(job, DEFAULTS, allow_code=False)
+    assert made.program_memory == converter("H5", "ONNX").memory
+    assert made.program_memory.of(100 << 20) > DEFAULTS.task_memory_bytes
+    spec["resources"] = {"limits": {"memory": "64Gi"}}
+    assert make_task(job, DEFAULTS, allow_code=False).resources == spec["resources"]
+    spec["resources"] = {"limits": {"memory": "65Gi"}}
+    with pytest.raises(InvalidError, check=because("LIMIT_EXCEEDED", "spec.resources.limits.memory")):
+        make_task(job, DEFAULTS, allow_code=False)

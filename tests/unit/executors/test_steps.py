@@ -96,6 +96,6 @@ async def test_a_program_that_writes_deep_directories_fails_its_task_alone(
     async with executor(processes) as local:
         await local.ensure(work)
         state = await ended(local, work.uid)
-        assert (state.phase, state.reason) == (TaskPhase.FAILED, "StartError")
+        assert (state.phase, state.reason) == (TaskPhase.FAILED, "LimitExceeded")
         assert "nested too deep" in state.message
         await local.remove(work.uid)

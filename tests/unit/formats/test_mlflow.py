@@ -136,6 +136,7 @@ INVALID = {
     "a signature that is not JSON": "flavors: {a: {}}\nsignature: {inputs: '[{'}",
     "a signature that is a number": "flavors: {a: {}}\nsignature: {inputs: '5'}",
     "a shape of text": 'flavors: {a: {}}\nsignature:\n inputs: \'[{"tensor-spec": {"dtype": "x", "shape": "y"}}]\'',
+    "an infinite shape": 'flavors: {a: {}}\nsignature: {inputs: "[{\\"tensor-spec\\": {\\"shape\\": [1e999]}}]"}',
     "a signature that is nested": f"flavors: {{a: {{}}}}\nsignature: {{inputs: '{'[' * 50_000}'}}",
     "a control character": "flavors: \0",
     "bytes that are not text": "\udcff",

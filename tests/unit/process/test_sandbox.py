@@ -136,6 +136,14 @@ async def test_names_of_other_files_are_hidden(tmp_path: Path, secret: Path, end
         assert "root" not in results["root"][1] or str(sys.base_prefix).startswith("/root")
 
 
+async def test_it_sees_the_processors_and_that_the_machine_shows_no_other_device(cell: Cell, ended: Ended) -> None:
+    """ONNX Runtime warns of its search for GPUs if it may not even ask whether there are any."""
+    attempts = {"processors": "open('/sys/devices/system/cpu/online').read()", "gpus": "os.stat('/sys/class/no-gpu')"}
+    results = await cell.attempt(ended, attempts)
+    assert results["processors"][0], results
+    assert "FileNotFoundError" in results["gpus"][1]
+
+
 async def test_it_has_no_network(cell: Cell, ended: Ended) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(socket.AF_UNIX) as local:
         path = cell.root / "platform.sock"

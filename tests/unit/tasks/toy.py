@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from klever.converters import MemoryNeed
 from klever.errors import FieldViolation, InvalidError
 
 __all__ = ["Doubler"]
@@ -17,6 +18,7 @@ class Doubler:
     target = "ONNX"
     environment = "toy"
     program = Path(__file__).with_name("doubler.py")
+    memory = MemoryNeed()
     options: Mapping[str, Any] = MappingProxyType({"factor": 2})
 
     def check(self, env: Mapping[str, str]) -> None:

@@ -18,6 +18,7 @@ import pytest
 from klever.backends import Instance, InstancePhase, PredictorWorkload
 from klever.backends.local import LocalBackend, launcher
 from klever.backends.local.ports import free_ports
+from klever.backends.local.room import Room
 from klever.process import Level
 from klever.process.sandbox.choose import choose
 from tests.contract.backend import KEY, until, until_ready, workload
@@ -72,6 +73,15 @@ async def test_a_crash_is_told_with_its_last_words(backend: LocalBackend) -> Non
     (after,) = await until_ready(backend, 1)
     lines = [line async for line in backend.logs(KEY, after.name, tail=None, follow=False)]
     assert lines == ["started", "out of ideas", "started"]
+
+
+async def test_a_replica_without_a_limit_does_not_use_up_the_memory_of_the_machine(machine: Machine) -> None:
+    """The chat template of a language model took 11 GB in 25 s while the model was loaded."""
+    backend = await machine.backend(room=Room(256 << 20, lambda: 1 << 40))
+    fill = "x = []\nwhile True: x.append(b'x' * (1 << 20))"
+    await backend.ensure(workload(replace(command(), command=(sys.executable, "-I", "-S", "-c", fill))))
+    down = await in_phase(backend, InstancePhase.BACK_OFF)
+    assert (down.reason, "192 MiB" in down.message) == ("OOMKilled", True)
 
 
 async def test_a_hung_replica_is_started_again(backend: LocalBackend) -> None:
@@ -151,7 +161,7 @@ async def test_a_full_disk_is_told_and_tried_again(machine: Machine) -> None:
         ({"model": "team/broken@sha256:0"}, "not a gzip'd tar"),
         ({"signature": None}, "has no signature"),
         ({"format": "PMML"}, "Triton does not serve PMML"),
-        ({"format": "SavedModel"}, "tensorflow backend"),
+        ({"format": "TensorRT"}, "tensorrt backend"),
     ],
 )
 async def test_what_can_never_work_fails(backend: LocalBackend, change: dict[str, object], words: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from klever.backends.local.resources import Resources, check_resources, read_resources
+from klever.process.resources import Resources, check_resources, read_resources
 
 
 @pytest.mark.parametrize(
