@@ -19,13 +19,6 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 Tensors = list[dict[str, Any]]
 Metadata = dict[str, dict[str, tuple[str, list[int]]]]
 """Datatype and shape by name, of the inputs and of the outputs."""
-_TYPES = {
-    "bool": "BOOL",
-    "string": "BYTES",
-    "float32": "FP32",
-    "float64": "FP64",
-    **{f"int{bits}": f"INT{bits}" for bits in (32, 64)},
-}
 
 
 def arrays_of(tensors: Tensors) -> Arrays:
@@ -40,16 +33,17 @@ def _array(tensor: dict[str, Any]) -> np.ndarray[Any, Any]:
 
 
 def metadata_of(signature: Mapping[str, Any]) -> Metadata:
-    """Return what a server should say of a model with this signature: a scalar, and an unknown rank, are vectors."""
+    """Return what a server should say of a model with this signature."""
     return {
-        kind: {tensor["name"]: (_TYPES[tensor["dtype"]], _shape(tensor)) for tensor in signature[kind]}
+        kind: {tensor["name"]: (tensor["datatype"], _shape(tensor)) for tensor in signature[kind]}
         for kind in ("inputs", "outputs")
     }
 
 
 def _shape(tensor: Mapping[str, Any]) -> list[int]:
-    size: list[int] | None = tensor.get("size")
-    return [-1] if size is None else size or [1]
+    """Return the shape that a server has for a tensor: one of unknown rank is a vector, and so is a scalar."""
+    shape: list[int] | None = tensor.get("shape")
+    return [-1] if shape is None else shape or [1]
 
 
 def by_json(platform: Platform, name: str, inputs: Tensors) -> Arrays:
