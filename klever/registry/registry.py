@@ -181,7 +181,7 @@ class Registry:
         check_repository(repository)
         tag, digest = split_target(target)
         if not force:
-            tags = [tag] if digest is None else self._index.tags_of(repository, digest)
+            tags = [tag] if digest is None else self._index.manifest_tags(repository, digest)
             _check_unused(f"{repository}{'@' if digest else ':'}{target}", await self._in_use(repository, tags, digest))
         if digest is None:
             digest = await self._index.delete_tag(repository, tag)

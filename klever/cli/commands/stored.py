@@ -86,7 +86,7 @@ class StoredKind:
 
     def apply(self, api: Api, message: Any, namespace: str) -> Any:
         """Apply an object, and return the stored one."""
-        field = self.kind.field_of(self.method("Apply").input_type)
+        field = self.kind.find_field(self.method("Apply").input_type)
         return self.call(api, "Apply", namespace=namespace, name=message.metadata.name, **{field: message})
 
     def delete(self, api: Api, name: str, force: bool = False) -> None:
