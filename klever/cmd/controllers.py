@@ -22,7 +22,7 @@ from klever.catalog.oci import OciCatalogue
 from klever.cmd.cluster import cluster_platform
 from klever.cmd.control import ControlLoops, run_pushes
 from klever.cmd.data import DataDirectory
-from klever.cmd.local import gateway_of, local_platform
+from klever.cmd.local import local_platform, make_gateway
 from klever.cmd.logs import add_log_flags, set_up_logging
 from klever.cmd.options import Options, StoreOptions, add_machine_flags, add_store_flags, machine_options, store_options
 from klever.cmd.plugins import log_plugins, plugin_directories
@@ -137,7 +137,7 @@ async def _work(data: DataDirectory, options: Options, stores: Stores, source: _
     """Adopt what runs and run the control loops."""
     registries = Registries.parse(source.table, platform=source.endpoint())
     catalogue = OciCatalogue(registries, Layout(data.metadata), options.limits)
-    gateway = gateway_of(data, options)
+    gateway = make_gateway(data, options)
     provisions, may_act = source.provisions(), stores.leads
     if pods is not None and stores.cluster is not None:
         running = cluster_platform(

@@ -200,7 +200,7 @@ class Registry:
     async def _check_unused(self, repository: str, tag: str, digest: Digest | None) -> None:
         """Raise `FailedPreconditionError` if somebody uses what is to be deleted."""
         named = digest or self._index.tag(repository, tag)
-        tags = self._index.tags_of(repository, named) if named else []
+        tags = self._index.manifest_tags(repository, named) if named else []
         last = named if digest or tags == [tag] else None
         users = await self._in_use(repository, tags if digest else [tag], last, removed=digest is not None)
         if users:

@@ -14,7 +14,7 @@ from klever.artifacts import document, ormbfile
 from klever.artifacts.metadata import ModelMetadata
 from klever.converters.builtin import BUILT_IN, BuiltIn
 from klever.formats import Signature, get
-from tests.conversion.conftest import python_of
+from tests.conversion.conftest import environment_python
 from tests.torch_environment import needs_torch
 
 DATA = Path(__file__).parents[1] / "data"
@@ -50,7 +50,7 @@ def convert(source: str, target: str, model: Path, root: Path, **env: str) -> Co
         "options": dict(found.options),
     }
     (root / "request.json").write_text(json.dumps(request))
-    argv = [str(python_of(found.environment)), "-I", str(found.program), str(root / "request.json")]
+    argv = [str(environment_python(found.environment)), "-I", str(found.program), str(root / "request.json")]
     done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=500, check=False)
     report = root / "report.json"
     return Conversion(

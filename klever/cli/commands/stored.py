@@ -87,7 +87,7 @@ class StoredKind:
     def apply(self, api: Api, message: Any, namespace: str, *, dry_run: bool = False) -> Any:
         """Apply an object, and return it as it is stored, or with `dry_run` as it would be."""
         request = self.method("Apply").input_type
-        fields: dict[str, Any] = {self.kind.field_of(request): message}
+        fields: dict[str, Any] = {self.kind.find_field(request): message}
         if dry_run:
             if "validate_only" not in request.fields_by_name:
                 raise InvalidError(f"{self.plural} do not support dry runs on the server")
