@@ -46,6 +46,9 @@ class Limits:
     example_bytes: int = _limit(64 << 20, "bytes", "an example request, and the health probe made from a signature")
     message_bytes: int = _limit(4 << 20, "bytes", "a message that a caller of the API sends")
     response_bytes: int = _limit(4 << 20, "bytes", "a response of the API: a gRPC client accepts 4 MiB by default")
+    unread_bytes: int = _limit(
+        64 << 20, "bytes", "the answers above 64 KiB that are not read yet, of the API and of the registry each"
+    )
     open_streams: int = _limit(500, "streams", "the watches and followed logs of all callers at a time")
     anonymous_streams: int = _limit(400, "streams", "the streams of callers without a token, to leave some for others")
     api_requests: int = _limit(500, "requests", "the requests to the API at a time, except open streams")
@@ -96,15 +99,17 @@ class Limits:
 
     def rows(self) -> tuple[Limit, ...]:
         """Return the table, in the order of the fields."""
-        return tuple(
-            Limit(f.name, getattr(self, f.name), f.metadata["unit"], f.metadata["bounds"]) for f in fields(self)
-        )
+        return tuple(self._row(f.name) for f in fields(self))
+
+    def _row(self, name: str) -> Limit:
+        metadata = self.__dataclass_fields__[name].metadata
+        return Limit(name, getattr(self, name), metadata["unit"], metadata["bounds"])
 
     def check(self, name: str, used: int, what: str, path: str = "") -> None:
         """Raise `InvalidError` if `used` exceeds the limit `name`. `what` is the subject, `path` a field path."""
         if used <= getattr(self, name):
             return
-        limit = next(row for row in self.rows() if row.name == name)
+        limit = self._row(name)
         message = (
             f"{what} has {used} {limit.unit}, but the limit {name} is {limit.value}: "
             f"reduce it, or start the platform with --limit {name}={used}"
@@ -114,7 +119,7 @@ class Limits:
 
     def exceeded(self, name: str, what: str) -> InvalidError:
         """Return the error for `what`, which was not read beyond the limit `name`."""
-        limit = next(row for row in self.rows() if row.name == name)
+        limit = self._row(name)
         return InvalidError(
             f"{what} has more than {limit.value} {limit.unit}, the limit {name}: reduce it, or start the platform with "
             f"a larger --limit {name}=N",
@@ -127,7 +132,7 @@ class Limits:
         most = getattr(self, name)
         if busy < most:
             return
-        limit = next(row for row in self.rows() if row.name == name)
+        limit = self._row(name)
         raise ExhaustedError(
             f"{what} must wait: there are {busy} {limit.unit}, and the limit {name} is {most}: try again later, or "
             f"start the platform with a larger --limit {name}=N",

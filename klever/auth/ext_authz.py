@@ -76,18 +76,20 @@ class _Connection(asyncio.Protocol):
     def _answer(self, head: bytes) -> bytes:
         request, *lines = head.decode(errors="surrogateescape").split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        path = request.split(" ")[1]
         try:
-            check(self._access(), request.split(" ")[1], headers)
+            check(self._access(), path, headers)
         except KleverError as error:
-            return _refusal(error, grpc=headers.get("content-type", "").startswith("application/grpc"))
+            is_grpc = headers.get("content-type", "").startswith("application/grpc")
+            return _refusal(error, plain=is_grpc or path.startswith("/api/"))
         return _ALLOWED
 
 
-def _refusal(error: KleverError, *, grpc: bool) -> bytes:
-    """Return the response to the client. Envoy turns the HTTP status and the body into a gRPC status."""
-    body = error.message if grpc else json.dumps({"error": error.message}) + "\n"
+def _refusal(error: KleverError, *, plain: bool) -> bytes:
+    """Return the response to the client. Of a plain text Envoy makes a gRPC status, or the JSON of the API's errors."""
+    body = error.message if plain else json.dumps({"error": error.message}) + "\n"
     lines = [f"HTTP/1.1 {_status(error)}", f"content-length: {len(body.encode())}"]
-    if not grpc:
+    if not plain:
         lines.append("content-type: application/json")
     if isinstance(error, UnauthenticatedError):
         lines.append('www-authenticate: Bearer realm="klever"')

@@ -15,9 +15,10 @@ from klever.oci.reference import Reference
 
 __all__ = ["MAX_ATTACHMENTS", "MAX_ATTACHMENT_BYTES", "Attachment", "Catalogue", "Push", "Version"]
 
-MAX_ATTACHMENTS: Final = 100
+MAX_ATTACHMENTS: Final = 50
 """The most documents of one type that are read of a version."""
-MAX_ATTACHMENT_BYTES: Final = 1 << 20
+MAX_ATTACHMENT_BYTES: Final = 2 << 20
+"""The most bytes of these documents together."""
 
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -130,8 +131,8 @@ class Catalogue(ABC):
     async def attachments(self, version: Version, artifact_type: str) -> list[Attachment]:
         """Return the documents of one type that refer to a version, by the digests of their manifests.
 
-        There are at most `MAX_ATTACHMENTS`. Left out are documents that are damaged or gone, that have more than
-        `MAX_ATTACHMENT_BYTES`, and those of a registry that does not list what refers to a manifest.
+        There are at most `MAX_ATTACHMENTS`, of at most `MAX_ATTACHMENT_BYTES` together: further ones are left out, as
+        are documents that are damaged or gone, and those of a registry that does not list what refers to a manifest.
         """
 
     @abstractmethod

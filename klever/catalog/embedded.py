@@ -131,15 +131,17 @@ class EmbeddedCatalogue(Catalogue):
         if version.reference.host:
             return await self._remote.attachments(version, artifact_type)
         repository = version.reference.repository
-        found = []
-        for pushed in self._registry.referrers(
+        pushed, _ = await self._registry.referrers(
             repository, version.digest, artifact_type=artifact_type, limit=MAX_ATTACHMENTS
-        ):
+        )
+        found, left = list[Attachment](), MAX_ATTACHMENT_BYTES
+        for referrer in pushed:
             with suppress(KleverError):  # damaged, or deleted meanwhile
-                manifest = Manifest.parse(self._registry.manifest(repository, str(pushed.digest)).content)
-                if len(manifest.layers) == 1 and manifest.layers[0].size <= MAX_ATTACHMENT_BYTES:
-                    content = await self._blob(repository, manifest.layers[0])
-                    found.append(Attachment(content, manifest.annotations))
+                stored = self._registry.manifest(repository, str(referrer.digest))
+                manifest = await asyncio.to_thread(Manifest.parse, stored.content)
+                if len(manifest.layers) == 1 and manifest.layers[0].size <= left:
+                    found.append(Attachment(await self._blob(repository, manifest.layers[0]), manifest.annotations))
+                    left -= manifest.layers[0].size
         return found
 
     async def tag(self, version: Version, tag: str, expected: Digest | None) -> None:

@@ -132,13 +132,14 @@ class OciCatalogue(Catalogue):
 
     def _attached(self, client: RegistryClient, version: Version, artifact_type: str) -> list[Attachment]:
         repository = version.reference.repository
-        found = []
+        found, left = list[Attachment](), MAX_ATTACHMENT_BYTES
         for descriptor in client.referrers(repository, version.digest, artifact_type)[:MAX_ATTACHMENTS]:
             with suppress(IntegrityError, InvalidError, NotFoundError):
                 manifest = Manifest.parse(client.get_manifest(repository, str(descriptor.digest)).content)
-                if len(manifest.layers) == 1 and manifest.layers[0].size <= MAX_ATTACHMENT_BYTES:
+                if len(manifest.layers) == 1 and manifest.layers[0].size <= left:
                     content = self._document(client, repository, manifest.layers[0])
                     found.append(Attachment(content, manifest.annotations))
+                    left -= manifest.layers[0].size
         return found
 
     def _content(self, reference: Reference, digest: Digest, client: RegistryClient) -> Digest:

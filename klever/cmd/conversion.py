@@ -35,7 +35,7 @@ from klever.process.removal import remove_tree
 from klever.process.sandbox.choose import choose
 from klever.tasks import report
 
-__all__ = ["admitted", "convert_directory", "format_of"]
+__all__ = ["admitted", "convert_directory", "find_format"]
 
 _MODEL: Final = "model"
 _PROCESS: Final = "convert"
@@ -45,7 +45,7 @@ _LOCK: Final = "conversion.lock"
 _POLL_S: Final = 0.5
 
 
-def format_of(directory: Path) -> str:
+def find_format(directory: Path) -> str:
     """Return the format of a model directory: the one in its ormbfile.yaml, or the one that its files have."""
     described = ormbfile.read_ormbfile(directory / ormbfile.NAME)
     return (described.format if described else "") or formats.detect(directory / _MODEL)
@@ -58,15 +58,16 @@ def convert_directory(source: Path, target: str, output: Path, variables: Mappin
     the machine has less, and `FailedPreconditionError` if the program fails.
     """
     described = ormbfile.read_ormbfile(source / ormbfile.NAME) or ModelMetadata()
-    name = format_of(source)
+    name = find_format(source)
     format_, found = formats.get(name), converter(name, target)
     found.check(variables)
     formats.check_layout(name, source / _MODEL)
     if described.signature is None and format_.extractable:
         described = replace(described, signature=format_.read_signature(source / _MODEL))
     with _working_directory() as work:
-        _prepare(found, source / _MODEL, described, work)
-        compared = asyncio.run(_run(found, (source / _MODEL).resolve(), work, variables, memory))
+        code = Trust.CODE in _trust(found, source / _MODEL)
+        _prepare(found, source / _MODEL, described, work, code=code)
+        compared = asyncio.run(_run(found, (source / _MODEL).resolve(), work, variables, memory, code=code))
         converted = work / "output" / _MODEL
         read = formats.get(target)
         signature = read.read_signature(converted) if read.extractable else None
@@ -89,7 +90,7 @@ def _working_directory() -> Iterator[Path]:
         remove_tree(work)
 
 
-def _prepare(found: Converter, model: Path, described: ModelMetadata, work: Path) -> None:
+def _prepare(found: Converter, model: Path, described: ModelMetadata, work: Path, *, code: bool) -> None:
     """Write the program's request, as `klever.tasks.conversion` does for a job."""
     (work / "input").mkdir()
     (work / "output").mkdir()
@@ -99,15 +100,18 @@ def _prepare(found: Converter, model: Path, described: ModelMetadata, work: Path
         "report": str(work / "output" / report.NAME),
         "metadata": document.encode(described),
         "options": dict(found.options),
+        "code": code,
     }
     (work / "input" / _REQUEST).write_text(json.dumps(request))
 
 
-async def _run(found: Converter, model: Path, work: Path, variables: Mapping[str, str], memory: int) -> dict[str, Any]:
+async def _run(
+    found: Converter, model: Path, work: Path, variables: Mapping[str, str], memory: int, *, code: bool
+) -> dict[str, Any]:
     """Run the converter's program in the sandbox; return its report. Raises as `convert_directory`."""
     need = _need(found, model, memory)
     confinement = await asyncio.to_thread(choose, bubblewraps())
-    if confinement.level is Level.NONE and Trust.CODE in _trust(found, model):
+    if confinement.level is Level.NONE and code:
         raise FailedPreconditionError(
             "the model contains code, and this machine has no sandbox: `klever doctor` says why"
         )
@@ -179,7 +183,7 @@ def _why_not(handle: int, need: int) -> str:
 
 def _trust(found: Converter, model: Path) -> set[Trust]:
     holds_code = found.source in inspect(model, DEFAULTS).code_formats
-    return {formats.trust_of(found.source), Trust.CODE if holds_code else Trust.DATA}
+    return {formats.least_trust(found.source), Trust.CODE if holds_code else Trust.DATA}
 
 
 def _say(line: str) -> None:

@@ -52,6 +52,7 @@ VERBS: Final = {
     "diff": (_CLI, "show what an apply of a YAML file would change"),
     "edit": (_CLI, "change an object in an editor"),
     "apply": (_CLI, "create or update objects from a YAML file"),
+    "proto": (_CLI, "write the .proto files of the API"),
     "convert": (_CMD, "convert a model to another format, and compare both"),
     "extract": (_CLI, "read the signature of a model directory, without a server"),
 }

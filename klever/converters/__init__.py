@@ -35,10 +35,10 @@ class Converter(Protocol):
     """One pair of formats.
 
     The program's only argument is the path of a JSON object: `model` is the directory of the model's files, `output`
-    the directory that the program creates for the converted model's files, `metadata` the model's metadata, and
-    `options` the converter's options. It exits with 0 if the output is complete. Otherwise its last lines of output, or
-    the file that KLEVER_TERMINATION_LOG names, say why. It may write a report of how far the outputs of both models
-    differ to the file `report` (see `klever.tasks.report`).
+    the directory that the program creates for the converted model's files, `metadata` the model's metadata,
+    `options` the converter's options, and `code` whether the model holds code, which may run. It exits with 0 if the
+    output is complete. Otherwise its last lines of output, or the file that KLEVER_TERMINATION_LOG names, say why. It
+    may write a report of how far the outputs of both models differ to the file `report` (see `klever.tasks.report`).
     """
 
     @property

@@ -95,6 +95,7 @@ def _is_list(text: str) -> bool:
 
 _NETWORKS: Final = MemoryNeed(256 << 20, 12)
 _TENSORFLOW: Final = MemoryNeed(3 << 30, 32)
+_TORCH: Final = MemoryNeed(1 << 30, 12)
 _TABLES: Final = MemoryNeed(512 << 20, 50)
 
 _PAIRS: Final = (
@@ -104,8 +105,9 @@ _PAIRS: Final = (
     BuiltIn("ONNX", "ONNX", "onnx", ("onnx_int8",), _NETWORKS, tolerance=None),
     BuiltIn("SavedModel", "ONNX", "tensorflow", ("savedmodel_onnx",), _TENSORFLOW),
     BuiltIn("GraphDef", "ONNX", "tensorflow", ("graphdef_onnx",), _TENSORFLOW),
-    BuiltIn("H5", "SavedModel", "tensorflow", ("h5_savedmodel",), _TENSORFLOW),
-    BuiltIn("Keras", "ONNX", "tensorflow", ("keras_onnx",), _TENSORFLOW),
+    BuiltIn("H5", "SavedModel", "tensorflow", ("keras_savedmodel",), _TENSORFLOW),
+    BuiltIn("Keras", "SavedModel", "tensorflow", ("keras_savedmodel",), _TENSORFLOW),
+    BuiltIn("TorchScript", "ONNX", "torch", ("torchscript_onnx",), _TORCH),
     BuiltIn("SKLearn", "ONNX", "tabular-onnx", ("sklearn_onnx",), _TABLES),
     BuiltIn("XGBoost", "ONNX", "tabular-onnx", ("xgboost_onnx",), _TABLES),
     BuiltIn("LightGBM", "ONNX", "tabular-onnx", ("lightgbm_onnx",), _TABLES),

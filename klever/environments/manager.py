@@ -1,8 +1,9 @@
 """Creates, lists and removes environments.
 
     ROOT/NAME/KEY/         a virtual environment; KEY is a hash of the lock file and the interpreter
-    ROOT/NAME/KEY/.ready   written last: without it the directory is the rest of an interrupted build ROOT/NAME.lock
-    held during a build or removal, by any process
+    ROOT/NAME/KEY/.ready   written last: without it the directory is the rest of an interrupted build
+    ROOT/NAME/lock.txt     the operator's own lock file, in place of Klever's
+    ROOT/NAME.lock         held during a build or removal, by any process
 
 A virtual environment cannot be moved, so it is built in place. A new lock file leads to a new directory, because
 processes may still run in the old environment.
@@ -19,7 +20,7 @@ import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -32,17 +33,22 @@ from klever.errors import DeadlineError, FailedPreconditionError, NotFoundError
 __all__ = ["EnvironmentManager", "EnvironmentStatus"]
 
 _READY: Final = ".ready"
+_OWN_LOCK: Final = "lock.txt"
 _LOCK_POLL_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentStatus:
-    """The state of one environment. `path` and `size_bytes` are those of the current build, 0 bytes if not ready."""
+    """The state of one environment. `path` and `size_bytes` are those of the current build, 0 bytes if not ready.
+
+    `own_lock` says whether an operator's lock file replaces Klever's.
+    """
 
     environment: Environment
     path: Path
     ready: bool
     size_bytes: int
+    own_lock: bool
 
 
 class EnvironmentManager:
@@ -61,7 +67,8 @@ class EnvironmentManager:
         environment = self._environment(name)
         path = self._path(environment)
         size = _ready_size(path)
-        return EnvironmentStatus(environment, path, ready=size is not None, size_bytes=size or 0)
+        own = environment.lock == self._own_lock(name)
+        return EnvironmentStatus(environment, path, ready=size is not None, size_bytes=size or 0, own_lock=own)
 
     async def ensure(
         self, name: str, progress: Callable[[str], None] = lambda _: None, *, timeout_s: float = 1800
@@ -85,8 +92,20 @@ class EnvironmentManager:
             raise DeadlineError(f"the environment {name} was not ready within {timeout_s:g} s") from error
         return status.path
 
+    async def use_lock(self, name: str, lock: bytes) -> None:
+        """Use the content of a requirements file with hashes in place of Klever's own lock, until `remove`.
+
+        Raises `NotFoundError`, and `ExhaustedError` if the disk is full.
+        """
+        self._environment(name)
+        async with self._locked(name, lambda _: None):
+            own = self._own_lock(name)
+            with disk_errors(own):
+                own.parent.mkdir(exist_ok=True)
+                replace_file(own, lock)
+
     async def remove(self, name: str) -> None:
-        """Delete the environment and its older builds, if they exist. Raises `NotFoundError` for an unknown name."""
+        """Delete the environment, its older builds and its own lock. Raises `NotFoundError` for an unknown name."""
         self._environment(name)
         async with self._locked(name, lambda _: None):
             with disk_errors(self.root):
@@ -107,10 +126,15 @@ class EnvironmentManager:
 
     def _environment(self, name: str) -> Environment:
         try:
-            return self._environments[name]
+            environment = self._environments[name]
         except KeyError as error:
             known = ", ".join(sorted(self._environments))
             raise NotFoundError(f"unknown environment {name!r}: must be one of {known}") from error
+        own = self._own_lock(name)
+        return replace(environment, lock=own) if own.exists() else environment
+
+    def _own_lock(self, name: str) -> Path:
+        return self.root / name / _OWN_LOCK
 
     def _path(self, environment: Environment) -> Path:
         interpreter = f"{sys.base_prefix} {sys.version_info[:2]}"

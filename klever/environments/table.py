@@ -50,9 +50,15 @@ _BUILT_IN: Final = {
         ),
         Environment(
             name="tensorflow",
-            description="TensorFlow 2.21 with Keras 2 and 3, and tf2onnx, for conversions of TensorFlow models",
+            description="TensorFlow 2.21, Keras 2 and 3, and tf2onnx: serves and converts their models",
             pythons=("3.11", "3.12"),
             lock=_LOCKS / "tensorflow.txt",
+        ),
+        Environment(
+            name="torch",
+            description="PyTorch 2.13, ONNX and ONNX Runtime: serves and converts TorchScript models",
+            pythons=("3.11", "3.12"),
+            lock=_LOCKS / "torch.txt",
         ),
         Environment(
             name="tabular-onnx",

@@ -1,12 +1,12 @@
-"""Model formats: recognise one, read its signature. No framework is imported, nothing of a model is executed.
+"""Model formats: recognizes formats and reads signatures, without importing a framework or executing a model.
 
-A format is a row of `klever.formats.table`; one that can be read has a module here with
-`read_signature(model_dir) -> Signature`, imported on use: the table must be cheap to import.
+A format is a row of `klever.formats.table`. A readable format has a module here with
+`read_signature(model_dir) -> Signature`, which is imported on use, because the table must be cheap to import.
 """
 
 from klever.formats.details import NO_DETAILS, Details, LanguageModel
 from klever.formats.signature import Signature, Tensor
-from klever.formats.table import FORMATS, Format, Trust, check_layout, detect, get, names, trust_of
+from klever.formats.table import FORMATS, Format, Trust, check_layout, detect, get, least_trust, names
 
 __all__ = [
     "FORMATS",
@@ -20,6 +20,6 @@ __all__ = [
     "check_layout",
     "detect",
     "get",
+    "least_trust",
     "names",
-    "trust_of",
 ]

@@ -1,4 +1,4 @@
-"""Bounds of a signature. Its pusher writes it, and probes, examples and configurations are made from it."""
+"""Checks the bounds of a signature, which any author can write and from which probes and examples are made."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["check_bounds", "elements"]
 
 _BITS: Final = re.compile(r"\d+$")
 _OTHER_BYTES: Final = 4
-"""Bytes of an element whose type does not name its bits: a bool has 1, an empty string has 4 in a request."""
+"""Bytes of an element whose type does not state its bits: a bool has 1, an empty string has 4 in a request."""
 _MOST: Final = (1 << 63) - 1
-"""Where counting ends: the product of 32 dimensions has 600 digits."""
+"""The largest count: the product of 32 dimensions would have 600 digits."""
 
 
 def check_bounds(signature: Signature, limits: Limits) -> None:
-    """Raise `InvalidError` that names the tensor and the limit which the signature exceeds."""
+    """Raise `InvalidError` that names the tensor and the limit that the signature exceeds."""
     for side, tensors in (("inputs", signature.inputs), ("outputs", signature.outputs)):
         limits.check("tensors", len(tensors), f"signature.{side}", f"signature.{side}")
         for index, tensor in enumerate(tensors):
@@ -33,7 +33,7 @@ def check_bounds(signature: Signature, limits: Limits) -> None:
 
 
 def elements(tensor: Tensor) -> int:
-    """Return how many elements a tensor has whose dynamic dimensions are 1; at most 2**63 - 1."""
+    """Return the number of elements of a tensor, with 1 for dynamic dimensions; at most 2**63 - 1."""
     count = 1
     for size in tensor.size or ():
         count = min(count * max(1, size), _MOST)

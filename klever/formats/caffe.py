@@ -1,4 +1,4 @@
-"""Caffe: inputs, outputs and layers of the .prototxt, with the shapes that its layers imply, and the weights' size.
+"""Caffe: inputs, outputs and layers of the .prototxt, with inferred shapes, and the size of the weights.
 
 Sources: caffe/src/caffe/proto/caffe.proto, net.cpp (Net::Init, AppendTop, AppendBottom), util/upgrade_proto.cpp.
 """
@@ -37,11 +37,11 @@ _VERSION_1: Final = {
     "SOFTMAX": "Softmax", "SOFTMAX_LOSS": "SoftmaxWithLoss", "SPLIT": "Split", "TANH": "TanH",
     "THRESHOLD": "Threshold", "WINDOW_DATA": "WindowData",
 }  # fmt: skip
-"""V1LayerParameter.LayerType, and the layer that it is now."""
+"""V1LayerParameter.LayerType, and the current name of each layer."""
 
 
 def read_signature(model_dir: Path) -> Signature:
-    """Read it. Layers of the training phase are left out; a layer that Klever does not know gives a warning."""
+    """Read the signature without layers of the training phase. An unknown layer gives a warning."""
     network = only_match(model_dir, "*.prototxt", _TEXT_LIMIT)
     blobs = any_match(model_dir, "*.caffemodel", _WEIGHTS_LIMIT)
     try:
@@ -49,13 +49,13 @@ def read_signature(model_dir: Path) -> Signature:
     except InvalidError as error:
         raise InvalidError(f"{network.name} is not a Caffe network: {error.message}") from error
     except ValueError as error:
-        raise InvalidError(f"{network.name} is not a Caffe network: it is not UTF-8: {error}") from error
+        raise InvalidError(f"{network.name} is not a Caffe network: invalid UTF-8: {error}") from error
     if blobs is None:
         return net.signature(Details(warnings=net.warnings()))
     try:
         weights = count_blobs(map_file(blobs))
     except InvalidError as error:
-        raise InvalidError(f"{blobs.name} does not hold the weights of a Caffe network: {error.message}") from error
+        raise InvalidError(f"{blobs.name} does not contain the weights of a Caffe network: {error.message}") from error
     return net.signature(Details(parameters=weights.parameters, parameter_bytes=weights.bytes, warnings=net.warnings()))
 
 
@@ -64,15 +64,15 @@ class _Net:
         self._inputs: list[Tensor] = []
         self._layers: Counter[str] = Counter()
         self._blobs: dict[str, Shape] = {}
-        """The blobs that no layer has read, in the order of the layers; those that remain are outputs."""
+        """The blobs that no layer has read, in the order of the layers. The remaining ones are outputs."""
         self._shapes: dict[str, Shape] = {}
         self._unknown: dict[str, str] = {}
         self._declared(net)
         layers = [*net.messages("layer"), *net.messages("layers")]
         if not layers:
-            raise InvalidError("it has no layers")
+            raise InvalidError("it must have layers")
         if len(layers) > _MAX_LAYERS:
-            raise InvalidError(f"it has {len(layers)} layers: must be at most {_MAX_LAYERS}")
+            raise InvalidError(f"it must have at most {_MAX_LAYERS} layers, not {len(layers)}")
         for layer in layers:
             if not _in_training_only(layer):
                 self._layer(layer)
@@ -88,7 +88,7 @@ class _Net:
         )
 
     def _declared(self, net: Message) -> None:
-        """Take the inputs that the network names itself, as before there were layers for them."""
+        """Read the inputs that the network itself declares, as it was done before input layers existed."""
         shapes = [tuple(shape.numbers("dim")) for shape in net.messages("input_shape")]
         dims = net.numbers("input_dim")
         for index, name in enumerate(net.texts("input")):
@@ -98,7 +98,7 @@ class _Net:
 
     def _input(self, name: str, shape: Shape) -> None:
         if shape is not None and len(shape) > _MAX_RANK:
-            raise InvalidError(f"input {name[:80]!r} has {len(shape)} dimensions: must be at most {_MAX_RANK}")
+            raise InvalidError(f"input {name[:80]!r} must have at most {_MAX_RANK} dimensions, not {len(shape)}")
         self._inputs.append(Tensor(name, shape, "float32"))
         self._blobs[name] = self._shapes[name] = shape
 
@@ -115,7 +115,7 @@ class _Net:
         for name in bottoms:
             if name not in self._shapes:
                 raise InvalidError(
-                    f"line {layer.line}: layer {layer.text('name')[:80]!r} reads {name[:80]!r}, which no layer gives"
+                    f"line {layer.line}: layer {layer.text('name')[:80]!r} reads {name[:80]!r}, which no layer writes"
                 )
         shapes_of_tops = self._infer(layer, kind, [self._shapes[name] for name in bottoms], len(tops))
         for name in bottoms:

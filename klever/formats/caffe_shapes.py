@@ -1,4 +1,4 @@
-"""Shapes that Caffe's layers give (caffe/src/caffe/layers). A layer without a rule gives no shape."""
+"""Infers the output shapes of Caffe's layers (caffe/src/caffe/layers). A layer without a rule has no shape."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from klever.formats.prototxt import Message
 __all__ = ["Shape", "infer", "is_known"]
 
 Shape = tuple[int, ...] | None
-"""Dimensions; None for an unknown rank."""
+"""The dimensions; None for an unknown rank."""
 _MAX_RANK: Final = 32
 _MAX_SIZE: Final = (1 << 63) - 1
 _Known = tuple[int, ...]
@@ -23,7 +23,7 @@ def is_known(kind: str) -> bool:
 
 
 def infer(layer: Message, kind: str, sources: list[Shape]) -> Shape:
-    """Return the shape of each top of a layer; None where it does not follow. Raises `InvalidError` with its line."""
+    """Return the shape of each top of a layer; None if it is unknown. Raises `InvalidError` with its line."""
     rule = _RULES.get(kind)
     known = [source for source in sources if source is not None]
     if rule is None or not known or len(known) != len(sources):
@@ -51,7 +51,7 @@ def _scalar(_layer: Message, _sources: list[_Known]) -> Shape:
 
 def _convolution(layer: Message, sources: list[_Known]) -> Shape:
     param = layer.message("convolution_param")
-    filters = param.number("num_output", sources[0][1])  # a depthwise layer of a fork need not say it
+    filters = param.number("num_output", sources[0][1])  # a depthwise layer of a fork may omit it
     return _windows(param, sources[0], filters, _convolved)
 
 
@@ -77,7 +77,7 @@ def _windows(param: Message, source: _Known, filters: int, rule: Callable[[int, 
 
 
 def _each(param: Message, name: str, prefix: str, index: int, default: int) -> int:
-    """Return a size along a spatial axis: of `name`, which has one or one for each axis, or of `PREFIX_h`, `_w`."""
+    """Return a size along a spatial axis, from `name`, with one value or one per axis, or from `PREFIX_h`, `_w`."""
     sizes = param.numbers(name)
     if sizes:
         return sizes[index] if index < len(sizes) else sizes[-1]
@@ -106,7 +106,7 @@ def _pooled(param: Message, size: int, index: int, *, down: bool) -> int:
     stride = max(1, _each(param, "stride", "stride", index, 1))
     covered = size + 2 * pad - kernel
     count = (covered // stride if down else -(-covered // stride)) + 1
-    # The last window must begin inside of the image, or of its padding on the left (pooling_layer.cpp).
+    # The last window must begin inside the image or its left padding (pooling_layer.cpp).
     return count - 1 if pad and (count - 1) * stride >= size + pad else count
 
 
@@ -182,7 +182,7 @@ def _upsample(layer: Message, sources: list[_Known]) -> Shape:
 
 
 def _axis(axis: int, shape: _Known) -> int:
-    """Return an axis counted from the first one; raises `IndexError` beyond the rank."""
+    """Return an axis counted from the first one. Raises `IndexError` beyond the rank."""
     if not -len(shape) <= axis <= len(shape):
         raise IndexError(axis)
     return axis + len(shape) if axis < 0 else axis

@@ -1,4 +1,4 @@
-"""The weights of a .caffemodel: how many there are (caffe/src/caffe/proto/caffe.proto). They are not read."""
+"""Counts the weights of a .caffemodel without reading them (caffe/src/caffe/proto/caffe.proto)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from klever.formats.weights import Weights, elements
 __all__ = ["count_blobs"]
 
 _NET_LAYERS: Final = {2: 6, 100: 7}
-"""Fields of layers, by version, and the field of a layer's blobs."""
+"""The field of layers, by version, and the field of a layer's blobs."""
 _BLOB_DATA, _BLOB_SHAPE, _BLOB_DOUBLE, _BLOB_RAW = 5, 7, 8, 11
 _SHAPE_DIM: Final = 1
 _LEGACY_DIMS: Final = (1, 2, 3, 4)
@@ -18,7 +18,7 @@ _MAX_RANK: Final = 32
 
 
 def count_blobs(net: memoryview) -> Weights:
-    """Count the blobs of all layers; raises `InvalidError` for a damaged file."""
+    """Count the blobs of all layers. Raises `InvalidError` for a damaged file."""
     walk, weights = Walk(), Weights()
     for number, value in walk.fields(net):
         if number in _NET_LAYERS:

@@ -27,9 +27,9 @@ _INTEGERS: Final = frozenset({3, 9})
 
 
 def count_variables(index: memoryview) -> Weights:
-    """Count the variables that an index lists, without the state of an optimizer; raises `InvalidError`."""
+    """Count the variables in an index, without the state of an optimizer. Raises `InvalidError`."""
     if len(index) < _FOOTER or struct.unpack("<Q", index[-8:])[0] != _MAGIC:
-        raise InvalidError("it is not a table of variables, or it was cut off")
+        raise InvalidError("it is not a table of variables, or it is truncated")
     _, at = _handle(index, len(index) - _FOOTER)
     (start, size), _ = _handle(index, at)
     walk, weights = Walk(), Weights()
@@ -40,7 +40,7 @@ def count_variables(index: memoryview) -> Weights:
             left -= 1
             if left < 0:
                 raise InvalidError(f"it lists more than {_MAX_ENTRIES} variables")
-            if key and _OPTIMIZER not in key:  # the header has no key
+            if key and _OPTIMIZER not in key:  # the header has an empty key
                 _count(walk, entry, weights)
     return weights
 
@@ -60,18 +60,18 @@ def _count(walk: Walk, entry: memoryview, weights: Weights) -> None:
 
 
 def _handle(message: memoryview, at: int) -> tuple[tuple[int, int], int]:
-    """Return the offset and size of a block, and the position behind them."""
+    """Return the offset and size of a block, and the position after them."""
     offset, at = varint(message, at)
     size, at = varint(message, at)
     return (offset, size), at
 
 
 def _block(index: memoryview, start: int, size: int) -> memoryview:
-    """Return the entries of a block, without its restart points. A byte behind the block names its compression."""
+    """Return the entries of a block, without its restart points. The byte after the block states its compression."""
     if start + size >= len(index):
-        raise InvalidError(f"a block at byte {start} ends behind the file")
+        raise InvalidError(f"the block at byte {start} extends beyond the file")
     if index[start + size]:
-        raise InvalidError(f"the block at byte {start} is compressed, which TensorFlow does not do")
+        raise InvalidError(f"the block at byte {start} is compressed, which is not supported")
     block = index[start : start + size]
     restarts = 4 * (struct.unpack("<I", block[-4:])[0] + 1) if size >= 4 else 0
     if not 0 < restarts <= size:
@@ -80,7 +80,7 @@ def _block(index: memoryview, start: int, size: int) -> memoryview:
 
 
 def _entries(block: memoryview) -> Iterator[tuple[bytes, memoryview]]:
-    """Yield key and value of each entry; a key shares its beginning with the key before it."""
+    """Yield key and value of each entry. A key shares a prefix with the previous key."""
     key, at = b"", 0
     while at < len(block):
         shared, at = varint(block, at)
@@ -89,7 +89,7 @@ def _entries(block: memoryview) -> Iterator[tuple[bytes, memoryview]]:
         if shared + rest > _MAX_KEY:
             raise InvalidError(f"the name of a variable has more than {_MAX_KEY} bytes")
         if shared > len(key) or at + rest + size > len(block):
-            raise InvalidError("a variable ends behind its block")
+            raise InvalidError("a variable extends beyond its block")
         key = key[:shared] + bytes(block[at : at + rest])
         yield key, block[at + rest : at + rest + size]
         at += rest + size

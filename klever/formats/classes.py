@@ -1,4 +1,4 @@
-"""Classes of models that number them."""
+"""The class names of models that only number their classes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MOST: Final = 10_000
 
 
 def numbered(count: int) -> tuple[str, ...]:
-    """Return the names of so many classes: `0`, `1`, …; raises `InvalidError` beyond 10,000."""
+    """Return the names of so many classes: `0`, `1`, …. Raises `InvalidError` beyond 10,000."""
     if count > _MOST:
-        raise InvalidError(f"it has more than {_MOST} classes")
+        raise InvalidError(f"it must have at most {_MOST} classes")
     return tuple(map(str, range(count)))

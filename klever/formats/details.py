@@ -1,4 +1,4 @@
-"""What the files of a model say about it beside its signature. A field that the files do not give is empty or None."""
+"""The details of a model in its files, besides the signature. A missing field is empty or None."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["NO_DETAILS", "Details", "LanguageModel"]
 
 @dataclass(frozen=True, slots=True)
 class LanguageModel:
-    """What a runtime for language models needs to know.
+    """The facts about a language model that a runtime needs.
 
     `architecture` is a name such as `llama`, `quantization` one such as `Q4_K_M` or `bfloat16`. `context_length` is in
     tokens. `chat_template` is a Jinja template: code, which only a sandboxed runtime may expand.
@@ -32,13 +32,13 @@ class LanguageModel:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """Facts about a model.
+    """The details of a model.
 
-    `format_version` and `producer` are as the format writes them (`opset 17`, `pytorch 2.1`). `parameters` counts the
-    elements of the weights, `parameter_bytes` the bytes that they take in the files. `memory_bytes` estimates what it
-    takes to serve the model at its full context length. `classes` are those of a classifier, in the order of its
-    scores. `warnings` say what could not be read, and name code outside of what the format needs. `feature_names` are
-    those of the columns of an input that has one row for each example.
+    `format_version` and `producer` are in the form of the format (`opset 17`, `pytorch 2.1`). `parameters` counts the
+    elements of the weights, `parameter_bytes` their bytes in the files. `memory_bytes` estimates the memory to serve
+    the model at its full context length. `classes` are those of a classifier, in the order of its scores. `warnings`
+    list unreadable parts, and code that the format does not need. `feature_names` are the names of the columns of an
+    input with one row per example.
     """
 
     format_version: str = ""

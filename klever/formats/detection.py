@@ -1,4 +1,4 @@
-"""Recognises a model's format from its files: their names, and how they begin where a name is not enough."""
+"""Recognizes a model's format by the names of its files, and their first bytes if the names are not enough."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SHOWN: Final = 10
 
 
 class Layout(Protocol):
-    """What a model directory of a format holds, as the row of the format says it."""
+    """The layout of a format's model directory, as in the row of the format."""
 
     @property
     def name(self) -> str: ...
@@ -38,14 +38,14 @@ Row = TypeVar("Row", bound=Layout)
 
 
 def top_names(model: Path) -> list[str]:
-    """Return the names at the top of a model directory, or that of a file; raises `InvalidError` for another path."""
+    """Return the names at the top of a model directory, or the name of a file. Raises `InvalidError` otherwise."""
     if not model.is_dir() and not model.is_file():
-        raise InvalidError(f"{model} is not a directory: the files of a model must be in model/")
+        raise InvalidError(f"{model} must be a directory: put the model's files into model/")
     return [path.name for path in entries(model)]
 
 
 def faults(row: Layout, names: list[str]) -> list[str]:
-    """Return what keeps a directory with these names from being a model of a format."""
+    """Return why a directory with these names is not a model of a format."""
     found, matched = [], set()
     for pattern in row.files:
         fitting = [name for name in names if _fits(name, pattern)]
@@ -57,12 +57,12 @@ def faults(row: Layout, names: list[str]) -> list[str]:
             found.append(f"{shown} must be one file, not {', '.join(sorted(fitting))}")
     extra = sorted(set(names) - matched)
     if row.alone and extra:
-        found.append(f"nothing else may be there, but there is {', '.join(extra)}")
+        found.append(f"unexpected files: {', '.join(extra)}")
     return found
 
 
 def recognise(rows: Iterable[Row], model: Path) -> Row:
-    """Return the format that fits a model directory, or a file; raises `InvalidError` if none or several do."""
+    """Return the format of a model directory or file. Raises `InvalidError` if none or several fit."""
     known = [row for row in rows if row.files]
     names = top_names(model)
     named = [row for row in known if not faults(row, names)]
@@ -80,7 +80,7 @@ def recognise(rows: Iterable[Row], model: Path) -> Row:
         what = "fits no format"
         needs = "; ".join(f"{row.name} needs {' and '.join(map(_shown, row.files))}" for row in known)
         how = f"name the format in ormbfile.yaml (format: …), or the files as one of these: {needs}"
-    raise InvalidError(f"{model} {what} (it holds {found}): {how}", reason="FORMAT_UNKNOWN")
+    raise InvalidError(f"{model} {what} (it contains {found}): {how}", reason="FORMAT_UNKNOWN")
 
 
 def _fits(name: str, pattern: str) -> bool:
@@ -92,12 +92,12 @@ def _shown(pattern: str) -> str:
 
 
 def _is_marked(row: Layout, names: list[str]) -> bool:
-    """Say whether the beginning of a file decided that the format fits."""
+    """Return whether the format fits because of a file's first bytes."""
     return any(fnmatchcase(name, pattern) for pattern in row.markers for name in names)
 
 
 def _unmarked(row: Layout, paths: list[Path]) -> bool:
-    """Say whether a file does not begin as the format needs it."""
+    """Return whether a file's first bytes contradict the format."""
     return any(
         fnmatchcase(path.name, pattern) and not re.search(marker, _head(path), re.DOTALL)
         for pattern, marker in row.markers.items()
@@ -106,7 +106,7 @@ def _unmarked(row: Layout, paths: list[Path]) -> bool:
 
 
 def _head(path: Path) -> bytes:
-    """Return the beginning of a regular file; nothing of another one, which opening may wait for."""
+    """Return the first bytes of a regular file; nothing for others, because opening them could block."""
     if path.is_symlink() or not path.is_file():
         return b""
     with path.open("rb") as file:

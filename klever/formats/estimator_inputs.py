@@ -1,4 +1,4 @@
-"""What a fitted estimator takes: one matrix, or columns by name."""
+"""The inputs of a fitted estimator: one matrix, or columns by name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TEXT_MODULE: Final = "sklearn.feature_extraction.text."
 
 
 def inputs(first: Estimator) -> tuple[Tensor, ...]:
-    """Return a column for each name if the first step chooses columns by name, otherwise one matrix of rows."""
+    """Return a column for each name if the first step selects columns by name, otherwise one matrix of rows."""
     names = first.texts("feature_names_in_")
     if names and first.short == "ColumnTransformer":
         types = dict(_column_types(first))
@@ -28,15 +28,15 @@ def inputs(first: Estimator) -> tuple[Tensor, ...]:
 
 
 def _features(first: Estimator) -> int:
-    """Return the columns of the matrix; -1 if the attributes do not say how many."""
-    inner = first.values.get("estimators_")  # of an ensemble that keeps no number itself
+    """Return the number of columns of the matrix; -1 if the attributes do not have it."""
+    inner = first.values.get("estimators_")  # for an ensemble that does not store the number itself
     of_inner = [part for part in map(estimator, inner if isinstance(inner, list) else ()) if part is not None]
     counts = (part.count("n_features_in_", "_n_features_in", "_n_features") for part in (first, *of_inner[:1]))
     return next((count for count in counts if count is not None), -1)
 
 
 def _column_types(transformer: Estimator) -> Iterator[tuple[str, str]]:
-    """Yield column and type of what a ColumnTransformer passes to its transformers."""
+    """Yield column and type of the inputs that a ColumnTransformer passes to its transformers."""
     fitted = transformer.values.get("transformers_")
     for part in fitted if isinstance(fitted, list) else ():
         if isinstance(part, tuple) and len(part) == 3 and (first := next(steps(part[1]), None)) is not None:
@@ -50,7 +50,7 @@ def _columns(chosen: Any) -> Iterator[str]:
 
 
 def _type(first: Estimator) -> str:
-    """Return the type of the values that an encoder or a vectorizer takes; that of numbers for other estimators."""
+    """Return the input type of an encoder or a vectorizer; that of numbers for other estimators."""
     if first.name.startswith(_TEXT_MODULE):
         return _TEXT
     categories = first.values.get("categories_")

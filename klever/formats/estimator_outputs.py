@@ -1,4 +1,4 @@
-"""What the methods of a fitted estimator return: `predict`, `predict_proba`, `transform`."""
+"""The outputs of a fitted estimator's methods: `predict`, `predict_proba`, `transform`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["classes", "outputs"]
 
 _PREDICT, _PROBABILITIES, _TRANSFORM = "predict", "predict_proba", "transform"
 _FLOAT: Final = {"xgboost": "float32"}
-"""Types of probabilities and regressions, where they are not float64."""
+"""Types of probabilities and regressions that are not float64."""
 _WITHOUT_PROBABILITIES: Final = frozenset((
     "LinearSVC", "OneVsOneClassifier", "OutputCodeClassifier", "PassiveAggressiveClassifier", "Perceptron",
     "RidgeClassifier", "RidgeClassifierCV",
@@ -25,12 +25,12 @@ _DEPENDING: Final = {
     "SVC": ("probability", (True,)),
     "VotingClassifier": ("voting", ("soft",)),
 }
-"""Classifiers that have probabilities if this attribute has one of these values."""
+"""Classifiers that have probabilities only if this attribute has one of these values."""
 _CLUSTERS: Final = {
     "AffinityPropagation": "int64", "BayesianGaussianMixture": "int64", "Birch": "int32", "BisectingKMeans": "int32",
     "GaussianMixture": "int64", "KMeans": "int32", "MeanShift": "int64", "MiniBatchKMeans": "int32",
 }  # fmt: skip
-"""Types of the numbers of clusters; other classes of clusters predict nothing."""
+"""Types of cluster numbers. Other clusterings do not predict."""
 _MIXTURES: Final = "sklearn.mixture."
 _OUTLIERS: Final = frozenset((
     "EllipticEnvelope", "IsolationForest", "LocalOutlierFactor", "OneClassSVM", "SGDOneClassSVM",
@@ -44,15 +44,15 @@ _LIBRARIES: Final = ("sklearn", "xgboost", "lightgbm")
 
 
 def classes(last: Estimator) -> tuple[str, ...]:
-    """Return the classes of a classifier as text; empty for other estimators, and for those of several targets."""
+    """Return the classes of a classifier as text; empty for other estimators, and for several targets."""
     if last.short in _CLUSTERS or last.name.startswith(_TRANSFORMERS):
         return ()
-    count = last.count("n_classes_") if last.library == "xgboost" else None  # which numbers its classes
+    count = last.count("n_classes_") if last.library == "xgboost" else None  # xgboost numbers its classes
     return last.texts("classes_", "_classes") or numbered(count or 0)
 
 
 def outputs(last: Estimator) -> tuple[Tensor, ...]:
-    """Return the results of the methods that the last step has; none for a class that is not known."""
+    """Return the outputs of the last step's methods; none for an unknown class."""
     return tuple(_outputs(last))
 
 
@@ -97,7 +97,7 @@ def _has_probabilities(last: Estimator) -> bool:
 
 
 def _targets(last: Estimator) -> tuple[int, ...]:
-    """Return the shape of a regression: one number for each row, or several."""
+    """Return the shape of a regression: one number per row, or several."""
     count = last.count("n_outputs_")
     matrix = last.array("coef_", "_y")
     if count is None and matrix is not None and len(matrix.shape) == 2 and last.values.get("_predict_1d") is not True:
@@ -107,7 +107,7 @@ def _targets(last: Estimator) -> tuple[int, ...]:
 
 
 def _width(last: Estimator) -> int:
-    """Return how many columns a transformer returns; -1 if its attributes do not say so."""
+    """Return the number of columns that a transformer returns; -1 if its attributes do not have it."""
     components = last.array("components_")
     if components is not None and len(components.shape) == 2:
         return components.shape[0]

@@ -8,7 +8,7 @@ from klever.formats.details import Details
 from klever.formats.estimator_inputs import inputs
 from klever.formats.estimator_outputs import classes, outputs
 from klever.formats.estimators import Estimator, steps
-from klever.formats.pickled import warnings_of
+from klever.formats.pickled import code_warnings
 from klever.formats.signature import Signature
 from klever.formats.weights import Weights
 from klever.pickles.names import Pickle
@@ -18,10 +18,9 @@ __all__ = ["signature"]
 
 
 def signature(found: Pickle) -> Signature | None:
-    """Return the signature of the estimator or pipeline that a pickle holds; None if it holds something else.
+    """Return the signature of the estimator or pipeline in a pickle; None if it contains something else.
 
-    Its layers are the steps by class. Parameters are the elements of its numeric arrays; a tree's nodes are such an
-    array.
+    The layers are the steps by class. The parameters are the elements of numeric arrays, such as a tree's nodes.
     """
     parts = list(steps(found.value))
     if not parts:
@@ -33,7 +32,7 @@ def signature(found: Pickle) -> Signature | None:
         parameters=weights.parameters,
         parameter_bytes=weights.bytes,
         classes=classes(last),
-        warnings=warnings_of(found),
+        warnings=code_warnings(found),
         feature_names=first.texts("feature_names_in_"),
     )
     layers = Counter(part.short for part in parts)

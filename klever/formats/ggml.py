@@ -10,7 +10,7 @@ __all__ = ["FILE_TYPES", "TENSOR_TYPES", "TensorType"]
 
 @dataclass(frozen=True, slots=True)
 class TensorType:
-    """A type: `block` elements are stored in `bytes` bytes."""
+    """A type that stores `block` elements in `bytes` bytes."""
 
     name: str
     block: int
@@ -37,4 +37,4 @@ FILE_TYPES: Final = {
     21: "Q2_K_S", 22: "IQ3_XS", 23: "IQ3_XXS", 24: "IQ1_S", 25: "IQ4_NL", 26: "IQ3_S", 27: "IQ3_M", 28: "IQ2_S",
     29: "IQ2_M", 30: "IQ4_XS", 31: "IQ1_M", 32: "BF16", 36: "TQ1_0", 37: "TQ2_0", 38: "MXFP4_MOE",
 }  # fmt: skip
-"""`general.file_type`: how most tensors of a file are quantized."""
+"""`general.file_type`: the quantization of most tensors in a file."""

@@ -1,6 +1,6 @@
-"""GGUF, the models of llama.cpp: what a language model is, and how much memory it takes (ggml/docs/gguf.md).
+"""GGUF, the models of llama.cpp: the details of a language model, and its memory (ggml/docs/gguf.md).
 
-A model may be split into files NAME-00001-of-00003.gguf; the first one holds the metadata.
+A model may be split into files NAME-00001-of-00003.gguf. The first one has the metadata.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ __all__ = ["read_signature"]
 _LIMIT: Final = 4 << 40
 _SPLIT: Final = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.gguf")
 _PROJECTOR: Final = "mmproj"
-"""How the file of a multimodal model begins that holds its projector."""
+"""The prefix of the file with the projector of a multimodal model."""
 
 
 def read_signature(model_dir: Path) -> Signature:
-    """Read it: a language model has no tensors to the outside; its details say what serves it."""
+    """Read the signature. A language model has no input or output tensors, only details."""
     parts = _parts([path for path in all_matches(model_dir, "*.gguf", _LIMIT) if _PROJECTOR not in path.name.lower()])
     headers = []
     for path in parts:
@@ -40,24 +40,24 @@ def read_signature(model_dir: Path) -> Signature:
 
 
 def _parts(paths: list[Path]) -> list[Path]:
-    """Return the files of one model, in order; raises `InvalidError` that names those which are missing."""
+    """Return the files of one model, in order. Raises `InvalidError` that names the missing ones."""
     if not paths:
-        raise InvalidError("*.gguf is missing", reason="LAYOUT")
+        raise InvalidError("no *.gguf file found", reason="LAYOUT")
     first = _SPLIT.fullmatch(paths[0].name)
     if first is None:
         if len(paths) > 1:
             names = ", ".join(path.name for path in paths)
-            raise InvalidError(f"*.gguf must be one file, or the parts of one, not {names}", reason="LAYOUT")
+            raise InvalidError(f"*.gguf must be one file, or the parts of one model, not {names}", reason="LAYOUT")
         return paths
     wanted = [f"{first[1]}-{number:05}-of-{first[3]}.gguf" for number in range(1, int(first[3]) + 1)]
     missing = sorted(set(wanted) - {path.name for path in paths})
     if missing or len(wanted) != len(paths):
-        raise InvalidError(f"{paths[0].name} is a part of {len(wanted)}, and {_shown(missing)}", reason="LAYOUT")
+        raise InvalidError(f"{paths[0].name} is one of {len(wanted)} parts, but {_shown(missing)}", reason="LAYOUT")
     return paths
 
 
 def _shown(missing: list[str]) -> str:
-    return f"{', '.join(missing[:10])} is missing" if missing else "there are other models beside it"
+    return f"{', '.join(missing[:10])} is missing" if missing else "the directory has files of other models"
 
 
 def _details(headers: list[Header]) -> Details:
@@ -86,7 +86,7 @@ def _details(headers: list[Header]) -> Details:
 
 
 def _quantization(header: Header, types: Counter[str]) -> str:
-    """Return the type that the file names, or the one that most bytes are of."""
+    """Return the type that the file states, or the type of most bytes."""
     named = header.metadata.get("general.file_type")
     if isinstance(named, int) and named in FILE_TYPES:
         return FILE_TYPES[named]

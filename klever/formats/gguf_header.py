@@ -1,4 +1,4 @@
-"""The header of a GGUF file: its metadata and its table of tensors (ggml/docs/gguf.md). Weights are not read."""
+"""Reads the header of a GGUF file: its metadata and its table of tensors, without weights (ggml/docs/gguf.md)."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from klever.formats.weights import Weights, elements
 __all__ = ["Header", "Value", "read_header"]
 
 Value = int | float | bool | str | list[int]
-"""A value of the metadata. A list stands for an array of integers."""
+"""A value of the metadata. A list is an array of integers."""
 
 _MAGIC: Final = b"GGUF"
 _VERSIONS: Final = (2, 3)
 _MAX_KEYS: Final = 10_000
 _MAX_TENSORS: Final = 1_000_000
 _MAX_STRINGS: Final = 4_000_000
-"""Of all arrays: vocabularies have up to a million tokens and merges."""
+"""The most strings of all arrays together: vocabularies have up to a million tokens and merges."""
 _MAX_NAME: Final = 4096
 _MAX_TEXT: Final = 4 << 20
-"""Characters of all strings that are kept; longer strings than 1 MiB are not kept."""
+"""The most characters of all kept strings. Strings longer than 1 MiB are not kept."""
 _MAX_KEPT: Final = 1 << 20
 _MAX_LIST: Final = 4096
-"""Integers of an array that is kept, e.g. one for each layer."""
+"""The most integers of a kept array, e.g. one for each layer."""
 _MAX_RANK: Final = 8
 _ALIGNMENT: Final = 32
 
@@ -44,10 +44,10 @@ _U32, _U64 = struct.Struct("<I"), struct.Struct("<Q")
 
 @dataclass(slots=True)
 class Header:
-    """What a header says.
+    """The content of a header.
 
-    `lengths` are those of the arrays of the metadata. `types` counts the bytes of the tensors of each type. `unknown`
-    are types that Klever does not know: the sizes of such tensors are left out.
+    `lengths` are those of the metadata's arrays. `types` counts the bytes of the tensors of each type. `unknown` are
+    unknown types, whose tensors are not counted.
     """
 
     version: int
@@ -60,22 +60,22 @@ class Header:
 
 
 def read_header(file: memoryview) -> Header:
-    """Read the header of a file; raises `InvalidError` that says what is wrong, and at which byte."""
+    """Read the header of a file. Raises `InvalidError` that names the fault and its byte."""
     cursor = _Cursor(file)
     try:
         return _read(cursor)
     except struct.error as error:
-        raise InvalidError(f"it was cut off: its header does not end within its {len(file)} bytes") from error
+        raise InvalidError(f"it is truncated: its header does not end within its {len(file)} bytes") from error
 
 
 def _read(cursor: _Cursor) -> Header:
     if cursor.take(len(_MAGIC)) != _MAGIC:
-        raise InvalidError(f"it does not begin with {_MAGIC.decode()}")
+        raise InvalidError(f"it must begin with {_MAGIC.decode()}")
     version = cursor.number(_U32)
     if version not in _VERSIONS:
         swapped = int.from_bytes(version.to_bytes(4, "little"), "big")
         found = f"{swapped} for big-endian machines" if swapped in _VERSIONS else str(version)
-        raise InvalidError(f"its version is {found}: must be 2 or 3, little-endian; convert the model again")
+        raise InvalidError(f"its version must be 2 or 3, little-endian, not {found}; convert the model again")
     header = Header(version)
     header.tensors, keys = cursor.number(_U64), cursor.number(_U64)
     if header.tensors > _MAX_TENSORS or keys > _MAX_KEYS:
@@ -87,19 +87,19 @@ def _read(cursor: _Cursor) -> Header:
     end = max((_tensor(cursor, header) for _ in range(header.tensors)), default=0)
     alignment = header.metadata.get("general.alignment", _ALIGNMENT)
     if not isinstance(alignment, int) or alignment <= 0:
-        raise InvalidError(f"general.alignment is {str(alignment)[:80]}: must be a positive number")
+        raise InvalidError(f"general.alignment must be a positive number, not {str(alignment)[:80]}")
     whole = -(-cursor.at // alignment) * alignment + end
     if whole > len(cursor.file):
-        raise InvalidError(f"it was cut off: its tensors end at byte {whole}, and it has {len(cursor.file)} bytes")
+        raise InvalidError(f"it is truncated: its tensors end at byte {whole}, but it has {len(cursor.file)} bytes")
     return header
 
 
 def _tensor(cursor: _Cursor, header: Header) -> int:
-    """Count a tensor; returns where it ends in the data."""
+    """Count a tensor. Return its end in the data."""
     name = cursor.text(_MAX_NAME, "the name of a tensor")
     rank = cursor.number(_U32)
     if rank > _MAX_RANK:
-        raise InvalidError(f"tensor {name[:80]!r} has the rank {rank}: must be at most {_MAX_RANK}")
+        raise InvalidError(f"tensor {name[:80]!r} must have at most {_MAX_RANK} dimensions, not {rank}")
     count = elements(cursor.number(_U64) for _ in range(rank))
     number, offset = cursor.number(_U32), cursor.number(_U64)
     kind = TENSOR_TYPES.get(number)
@@ -135,11 +135,11 @@ class _Cursor:
     def text(self, most: int, what: str) -> str:
         size = self.number(_U64)
         if size > most:
-            raise InvalidError(f"{what} at byte {self.at} has {size} bytes: must be at most {most}")
+            raise InvalidError(f"{what} at byte {self.at} must have at most {most} bytes, not {size}")
         try:
             return self.take(size).decode()
         except UnicodeDecodeError as error:
-            raise InvalidError(f"{what} at byte {self.at} is not UTF-8") from error
+            raise InvalidError(f"{what} at byte {self.at} must be UTF-8") from error
 
     def key(self, header: Header) -> None:
         """Read a key and its value."""
@@ -155,13 +155,13 @@ class _Cursor:
             header.metadata[name] = self.text(_MAX_KEPT, f"the value of {name[:80]!r}")
             self._text -= size
             if self._text < 0:
-                raise InvalidError(f"its texts have more than {_MAX_TEXT} bytes")
+                raise InvalidError(f"its strings must have at most {_MAX_TEXT} bytes in total")
         elif kind in _SCALARS:
             layout = _SCALARS[kind]
             (header.metadata[name],) = layout.unpack_from(self.file, self.at)
             self.at += layout.size
         else:
-            raise InvalidError(f"the value of {name[:80]!r} at byte {self.at} is of the unknown type {kind}")
+            raise InvalidError(f"the value of {name[:80]!r} at byte {self.at} has the unknown type {kind}")
 
     def _array(self, name: str, header: Header) -> None:
         kind, count = self.number(_U32), self.number(_U64)
@@ -175,12 +175,12 @@ class _Cursor:
             else:
                 self.at += layout.size * count
         else:
-            raise InvalidError(f"the array {name[:80]!r} at byte {self.at} is of the type {kind}, which is unknown")
+            raise InvalidError(f"the array {name[:80]!r} at byte {self.at} has the unknown type {kind}")
 
     def _skip_strings(self, count: int) -> None:
         self._strings -= count
         if self._strings < 0:
-            raise InvalidError(f"its arrays have more than {_MAX_STRINGS} strings")
+            raise InvalidError(f"its arrays must have at most {_MAX_STRINGS} strings in total")
         at, file, length = self.at, self.file, _U64.unpack_from
         for _ in range(count):
             at += 8 + length(file, at)[0]

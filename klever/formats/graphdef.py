@@ -26,18 +26,18 @@ _NODE_NAME, _NODE_OPERATOR, _NODE_INPUT, _NODE_ATTRIBUTE = 1, 2, 3, 5
 _VALUE_LIST, _VALUE_SHAPE, _VALUE_TENSOR, _LIST_SHAPE = 1, 7, 8, 7
 _TENSOR_TYPE, _TENSOR_SHAPE = 1, 2
 _OUTPUT_TYPES: Final = ("dtype", "DstT", "output_type", "out_type", "Tout", "T")
-"""Attributes that hold the type of an operator's first output, the most specific first."""
+"""Attributes with the type of an operator's first output, most specific first."""
 _BOOLEAN: Final = frozenset(
     {"Equal", "NotEqual", "Less", "LessEqual", "Greater", "GreaterEqual", "IsNan", "IsInf", "IsFinite", "InTopKV2"}
 )
 _NOT_WEIGHTS: Final = frozenset({3, 9, 10})
 """DT_INT32, DT_INT64, DT_BOOL: constants of these types are shapes, axes and flags."""
 _NOT_OUTPUTS: Final = frozenset({"NoOp", "Assert", "Const", "Placeholder", "PlaceholderWithDefault"})
-"""Operators whose results no caller fetches."""
+"""Operators whose results callers do not fetch."""
 
 
 def read_signature(model_dir: Path) -> Signature:
-    """Read it: inputs are the placeholders, outputs the nodes whose results no node reads."""
+    """Read the signature: inputs are the placeholders, outputs the nodes that no other node reads."""
     path = only_match(model_dir, "*.graphdef", _LIMIT)
     try:
         return _read(map_file(path))
@@ -77,7 +77,7 @@ def _read(graph: memoryview) -> Signature:
         elif node.operator not in _NOT_OUTPUTS:
             results[node.name] = node.tensor()
     if not inputs and not results:
-        raise InvalidError("it has no nodes")
+        raise InvalidError("it must have nodes")
     layers: Counter[str] = Counter()
     count_graph(walk, graph, layers)
     outputs = tuple(tensor for name, tensor in results.items() if name not in read)
@@ -100,7 +100,7 @@ def _details(walk: Walk, graph: memoryview, weights: Weights) -> Details:
 
 
 def _count(walk: Walk, tensor: memoryview, weights: Weights) -> None:
-    """Count a constant, unless its type is one of shapes and axes."""
+    """Count a constant, unless its type is that of shapes and axes."""
     kind, count = 0, 0
     for number, value in walk.fields(tensor):
         if number == _TENSOR_TYPE and isinstance(value, int):
@@ -133,7 +133,7 @@ def _source(reference: str) -> str:
 def _attribute(walk: Walk, entry: memoryview, node: _Node) -> None:
     key, value = map_entry(walk, entry)
     if key in _OUTPUT_TYPES:
-        node.types.update((key, part) for _, part in walk.fields(value) if isinstance(part, int))  # the type alone
+        node.types.update((key, part) for _, part in walk.fields(value) if isinstance(part, int))  # the type only
     elif key == "shape" and node.operator.startswith("Placeholder"):
         shape = next(walk.messages(value, _VALUE_SHAPE), None)
         node.shape = None if shape is None else read_shape(walk, shape)

@@ -1,4 +1,4 @@
-"""Reads one text attribute of an HDF5 file's root group, from what h5py and Keras write; everything else is refused.
+"""Reads one text attribute of an HDF5 file's root group. It supports only what h5py and Keras write.
 
 Source: "HDF5 File Format Specification Version 3.0" (The HDF Group), by its sections: attribute message IV.A.2.m,
 datatype message IV.A.2.d, dataspace message IV.A.2.b, global heap III.E.
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from klever.formats.hdf5_objects import UNDEFINED, UnreadableError, messages, read, root, size_of, unpack
+from klever.formats.hdf5_objects import UNDEFINED, UnreadableError, file_size, messages, read, root, unpack
 
 __all__ = ["SIGNATURE", "UnreadableError", "read_attribute", "starts"]
 
@@ -24,20 +24,20 @@ _STRING, _VARIABLE = 3, 9
 
 
 def starts(file: BinaryIO) -> list[int]:
-    """Return where superblocks may begin: at 0, 512, 1024, 2048, … (II.A)."""
-    size = size_of(file)
+    """Return the possible offsets of superblocks: 0, 512, 1024, 2048, … (II.A)."""
+    size = file_size(file)
     offsets = [0, *(512 << shift for shift in range(40) if 512 << shift < size)]
     return [offset for offset in offsets if read(file, offset, len(SIGNATURE), short=True) == SIGNATURE]
 
 
 def read_attribute(path: Path, name: str, limit: int) -> bytes | None:
-    """Return the attribute's text as it stands; None if the root group has no attribute of this name.
+    """Return the attribute's text; None if the root group has no attribute with this name.
 
-    Raises `UnreadableError` for anything that is not certain.
+    Raises `UnreadableError` for anything uncertain.
     """
     with path.open("rb") as file:
         if starts(file)[:1] != [0]:
-            raise UnreadableError("its superblock is not at the beginning")
+            raise UnreadableError("its superblock must be at the beginning")
         try:
             found = [m for m in _attributes(file) if _name(m) == name.encode()]
             if len(found) > 1:
@@ -60,7 +60,7 @@ def _attributes(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _is_compact(content: bytes) -> bool:
-    """Say whether an attribute info message (IV.A.2.v) names no heap of attributes."""
+    """Return whether an attribute info message (IV.A.2.v) names no heap of attributes."""
     start = 4 if content[1] & 1 else 2
     return bool(unpack("Q", content, start)[0] == UNDEFINED)
 
@@ -86,21 +86,21 @@ def _name(message: bytes) -> bytes:
 def _value(file: BinaryIO, message: bytes, limit: int) -> bytes:
     _, datatype, dataspace, data = _parts(message)
     if dataspace[1]:
-        raise UnreadableError("the attribute is an array")
+        raise UnreadableError("the attribute must not be an array")
     kind, size = datatype[0] & 0x0F, unpack("I", datatype, 4)[0]
     if kind == _STRING:
         return _bounded(data[:size], size, limit)
     if kind != _VARIABLE or datatype[1] & 0x0F != 1:
-        raise UnreadableError("the attribute is not text")
+        raise UnreadableError("the attribute must be text")
     length, address, index = unpack("IQI", data)
     return _bounded(_heap_object(file, address, index)[:length], length, limit)
 
 
 def _bounded(text: bytes, size: int, limit: int) -> bytes:
     if size > limit:
-        raise UnreadableError(f"the attribute has {size} bytes, more than {limit}")
+        raise UnreadableError(f"the attribute must have at most {limit} bytes, not {size}")
     if len(text) != size:
-        raise UnreadableError("the attribute ends early")
+        raise UnreadableError("the attribute is truncated")
     return text.rstrip(b"\0")
 
 
@@ -108,7 +108,7 @@ def _heap_object(file: BinaryIO, address: int, wanted: int) -> bytes:
     head = read(file, address, 16)
     size = unpack("Q", head, 8)[0]
     if head[:5] != b"GCOL\x01" or size > _MAX_HEAP:
-        raise UnreadableError("its global heap cannot be read")
+        raise UnreadableError("its global heap is damaged")
     heap, at = read(file, address, size), 16
     while at + 16 <= size:
         index, length = unpack("H6xQ", heap, at)

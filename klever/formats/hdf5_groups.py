@@ -1,4 +1,4 @@
-"""Counts the datasets of an HDF5 file: the weights of a Keras model. They are not read.
+"""Counts the datasets of an HDF5 file, the weights of a Keras model, without reading them.
 
 Source: "HDF5 File Format Specification Version 3.0" (The HDF Group): B-trees III.A.1, symbol tables III.B and III.C,
 local heaps III.D, dataspace message IV.A.2.b, datatype message IV.A.2.d, link message IV.A.2.g, symbol table message
@@ -23,13 +23,13 @@ _MAX_NAME: Final = 1024
 _MAX_NODES: Final = 20_000
 _MAX_CHILDREN: Final = 1024
 _MAX_DEPTH: Final = 8
-"""Of a B-tree, whose nodes have 32 children and more."""
+"""The most nodes of a B-tree, whose nodes have at least 32 children."""
 _ENTRY: Final = 40
 _OPTIMIZER: Final = frozenset((b"optimizer_weights", b"optimizer"))
 
 
 def count_datasets(file: Source) -> Weights:
-    """Count the numbers in all datasets but an optimizer's; raises `UnreadableError` for what h5py does not write."""
+    """Count the numbers in all datasets except an optimizer's. Raises `UnreadableError` for unsupported features."""
     weights = Weights()
     try:
         waiting, seen = [root(file)], set[int]()
@@ -47,7 +47,7 @@ def count_datasets(file: Source) -> Weights:
 
 
 def _object(file: Source, address: int, weights: Weights) -> list[int]:
-    """Count a dataset; returns the objects of a group."""
+    """Count a dataset, or return the objects of a group."""
     members: list[int] = []
     shape: tuple[int, ...] | None = None
     size = 0
@@ -78,7 +78,7 @@ def _shape(dataspace: bytes) -> tuple[int, ...]:
 
 
 def _linked(link: bytes) -> list[int]:
-    """Return the address of a hard link; nothing for another one, which leads to a name."""
+    """Return the address of a hard link; nothing for other links, which lead to a name."""
     flags, at = link[1], 2
     if flags & 0x08:
         if link[at]:
@@ -94,10 +94,10 @@ def _linked(link: bytes) -> list[int]:
 
 
 def _names(file: Source, heap: int) -> int:
-    """Return where the names of a group begin."""
+    """Return the offset of the names of a group."""
     head = read(file, heap, 32)
     if head[:4] != b"HEAP":
-        raise UnreadableError(f"byte {heap} does not begin a heap of names")
+        raise UnreadableError(f"no heap of names found at byte {heap}")
     return int(unpack("Q", head, 24)[0])
 
 
@@ -113,7 +113,7 @@ def _symbols(file: Source, tree: int, names: int) -> Iterator[int]:
             yield from _node(file, address, unpack("H", head, 6)[0], names)
             continue
         if head[:4] != b"TREE" or not depth:
-            raise UnreadableError(f"byte {address} does not begin a group")
+            raise UnreadableError(f"no group found at byte {address}")
         used = min(unpack("H", head, 6)[0], _MAX_CHILDREN)
         children = read(file, address + 24, 16 * used)  # a key and a child each
         waiting += [(unpack("Q", children, 16 * index + 8)[0], depth - 1) for index in range(used)]

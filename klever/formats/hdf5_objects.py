@@ -1,4 +1,4 @@
-"""The objects of an HDF5 file: where the root group is, and the messages of an object's header.
+"""The objects of an HDF5 file: the root group, and the messages of an object's header.
 
 Source: "HDF5 File Format Specification Version 3.0" (The HDF Group): superblock II.A, object headers IV.A.
 """
@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-__all__ = ["UNDEFINED", "Message", "Source", "UnreadableError", "messages", "read", "root", "size_of", "unpack"]
+__all__ = ["UNDEFINED", "Message", "Source", "UnreadableError", "file_size", "messages", "read", "root", "unpack"]
 
 UNDEFINED: Final = (1 << 64) - 1
-"""The address of what is not there."""
+"""The undefined address."""
 _MAX_HEADER: Final = 1 << 20
 _MAX_BLOCKS: Final = 64
 _CONTINUATION: Final = 0x10
@@ -27,7 +27,7 @@ class Source(Protocol):
 
 
 class UnreadableError(Exception):
-    """The file is damaged, or uses a feature that Keras does not; `str` says which."""
+    """The file is damaged, or uses a feature that Keras does not use. The message names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +37,17 @@ class Message:
     content: bytes
 
 
-def size_of(file: Source) -> int:
+def file_size(file: Source) -> int:
     return file.seek(0, 2)
 
 
 def read(file: Source, offset: int, size: int, *, short: bool = False) -> bytes:
-    if offset > size_of(file):
-        raise UnreadableError(f"an address is {offset}")
+    if offset > file_size(file):
+        raise UnreadableError(f"invalid address {offset}")
     file.seek(offset)
     content = file.read(size)
     if len(content) != size and not short:
-        raise UnreadableError("it ends early")
+        raise UnreadableError("it is truncated")
     return content
 
 
@@ -61,16 +61,16 @@ def root(file: Source) -> int:
     version = block[8]
     offsets, lengths = (block[13], block[14]) if version < 2 else (block[9], block[10])
     if (offsets, lengths) != (8, 8) or version > 3:
-        raise UnreadableError(f"it has a superblock of version {version} with offsets of {offsets} bytes")
+        raise UnreadableError(f"unsupported superblock of version {version} with offsets of {offsets} bytes")
     if version >= 2:
         base, end, root = unpack("Q8xQQ", block, 12)
     else:
         start = 24 if version == 0 else 28
         base, end, root = unpack("Q8xQ8x8xQ", block, start)
     if base:
-        raise UnreadableError(f"its base address is {base}")
-    if end > size_of(file):
-        raise UnreadableError(f"it was cut off: it has {size_of(file)} bytes of {end}")
+        raise UnreadableError(f"unsupported base address {base}")
+    if end > file_size(file):
+        raise UnreadableError(f"it is truncated: it has {file_size(file)} bytes of {end}")
     return int(root)
 
 
@@ -81,11 +81,11 @@ def messages(file: Source, address: int) -> Iterator[Message]:
     elif prefix[:1] == b"\x01":
         yield from _messages_1(file, address)
     else:
-        raise UnreadableError(f"byte {address} does not begin an object header")
+        raise UnreadableError(f"no object header found at byte {address}")
 
 
 def _messages_1(file: Source, address: int) -> Iterator[Message]:
-    """Version 1: a prefix of 12 bytes, padded to 16, and blocks of messages."""
+    """Read a header of version 1: a prefix of 12 bytes, padded to 16, and blocks of messages."""
     size = unpack("I", read(file, address, 12), 8)[0]
     blocks = [(address + 16, size)]
     for count, (offset, length) in enumerate(blocks):
@@ -100,7 +100,7 @@ def _messages_1(file: Source, address: int) -> Iterator[Message]:
 
 
 def _messages_2(file: Source, address: int, prefix: bytes) -> Iterator[Message]:
-    """Version 2: a signature and flags, and blocks of messages that end in a checksum."""
+    """Read a header of version 2: a signature and flags, and blocks of messages that end in a checksum."""
     flags = prefix[5]
     at = 6 + (16 if flags & 0x20 else 0) + (4 if flags & 0x10 else 0)
     width = 1 << (flags & 3)

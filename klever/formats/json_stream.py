@@ -1,4 +1,4 @@
-"""Reads what matters of a large JSON file: chosen members are counted and passed over, whatever their size."""
+"""Reads the relevant part of a large JSON file. Given members are counted and skipped, whatever their size."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ __all__ = ["JsonError", "read_json"]
 _CHUNK: Final = 1 << 18
 _MAX_TOKEN: Final = 1 << 20
 _MAX_KEPT: Final = 8 << 20
-"""Bytes of the values that are kept."""
+"""The most bytes of kept values."""
 _MAX_DEPTH: Final = 100
 _MAX_PASSED_DEPTH: Final = 10_000
-"""Of what is passed over, such as a tree."""
+"""The deepest nesting of skipped values, such as trees."""
 _ITEM: Final = 32
-"""Bytes that a value counts beside its text."""
+"""How many bytes a value counts in addition to its text."""
 _SPACE: Final = re.compile(rb"[ \t\r\n]*+")
 _STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _SCALAR: Final = re.compile(rb"[-+\w.]++")
 _FLAT: Final = re.compile(rb'[^"\[\]{}]*+(?:(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"|\[[^"\[\]{}]*+\])[^"\[\]{}]*+)*+', re.DOTALL)
-"""What is passed over at once: everything up to the beginning or end of an object, or of a list that is not flat."""
+"""Text that is skipped at once: up to the beginning or end of an object, or of a list that is not flat."""
 
 
 class JsonError(Exception):
-    """The file is not JSON, or exceeds a limit; `str` says where."""
+    """The file is not valid JSON, or exceeds a limit. The message says where."""
 
 
 def read_json(file: BinaryIO, passed_over: Collection[str]) -> Any:
-    """Return the value in a file; that of a member named in `passed_over` is the number of objects in its list.
+    """Return the value in a file. The value of a member in `passed_over` is the number of objects in its list.
 
-    What is passed over is not checked for errors other than brackets that do not match. Raises `JsonError`.
+    In skipped members, only matching brackets are checked. Raises `JsonError`.
     """
     text = _Text(file, passed_over)
     value = text.value(0)
@@ -48,7 +48,7 @@ class _Text:
         self._buffer = b""
         self._at = 0
         self._before = 0
-        """Bytes of the file that came before the buffer."""
+        """Bytes of the file before the buffer."""
         self._left = _MAX_KEPT
 
     def value(self, depth: int) -> Any:
@@ -62,9 +62,9 @@ class _Text:
         return self._scalar(_STRING if start == b'"' else _SCALAR)
 
     def end(self) -> None:
-        """Raise `JsonError` if something follows."""
+        """Raise `JsonError` if more text follows."""
         if self._next():
-            self._fail("something follows the value")
+            self._fail("unexpected text after the value")
 
     def _object(self, depth: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -92,14 +92,14 @@ class _Text:
         token = self._token(pattern)
         self._left -= len(token) + _ITEM
         if self._left < 0:
-            self._fail(f"what is kept has more than {_MAX_KEPT} bytes")
+            self._fail(f"the file has more than {_MAX_KEPT} bytes of metadata")
         try:
             return orjson.loads(token)
         except ValueError as error:
-            raise JsonError(f"{token[:40]!r} is not a value, before byte {self._position()}") from error
+            raise JsonError(f"invalid value {token[:40]!r} before byte {self._position()}") from error
 
     def _pass_over(self) -> int:
-        """Pass over a value; returns how many objects are directly in it."""
+        """Skip a value. Return the number of objects directly in it."""
         if self._next() not in (b"{", b"["):
             self._scalar(_STRING if self._next() == b'"' else _SCALAR)
             return 0
@@ -111,7 +111,7 @@ class _Text:
                 self._more()
                 continue
             found = self._buffer[self._at]
-            if found == _QUOTE:  # the string ends in what is not read yet
+            if found == _QUOTE:  # the end of the string is not read yet
                 self._token(_STRING)
                 continue
             self._at += 1
@@ -122,10 +122,10 @@ class _Text:
         return objects
 
     def _token(self, pattern: re.Pattern[bytes]) -> bytes:
-        """Return what matches here, and move behind it."""
+        """Return the match at the current position, and move after it."""
         while True:
             found = pattern.match(self._buffer, self._at)
-            # A token that ends with the buffer may go on.
+            # A token at the end of the buffer may continue.
             if found and (found.end() < len(self._buffer) or not self._fill()):
                 self._at = found.end()
                 return found[0]
@@ -135,7 +135,7 @@ class _Text:
                 self._more()
 
     def _next(self) -> bytes:
-        """Return the next character that is not a space, without moving behind it; nothing at the end."""
+        """Return the next character that is not a space, without consuming it; nothing at the end."""
         while True:
             self._at = _match(_SPACE, self._buffer, self._at)
             if self._at < len(self._buffer) or not self._fill():
@@ -148,7 +148,7 @@ class _Text:
 
     def _more(self) -> None:
         if not self._fill():
-            self._fail("it ends early")
+            self._fail("it is truncated")
 
     def _fill(self) -> bool:
         chunk = self._file.read(_CHUNK)
@@ -169,6 +169,6 @@ _OPENING: Final = b"{["
 
 
 def _match(pattern: re.Pattern[bytes], text: bytes, at: int) -> int:
-    """Return where a pattern ends that always matches."""
+    """Return the end of a pattern that always matches."""
     found = pattern.match(text, at)
     return found.end() if found else at

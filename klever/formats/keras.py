@@ -21,7 +21,7 @@ _MAX_TEXT: Final = 200
 
 
 def read_signature(model_dir: Path) -> Signature:
-    """Read it: inputs are the input layers, outputs the output layers with the shapes that their layers imply."""
+    """Read the signature: inputs are the input layers, outputs the output layers with inferred shapes."""
     path = only_match(model_dir, "*.h5", _LIMIT)
     try:
         config = read_attribute(path, "model_config", MAX_CONFIG)
@@ -32,7 +32,7 @@ def read_signature(model_dir: Path) -> Signature:
         raise InvalidError(f"{path.name} is not an HDF5 file of Keras: {error}") from error
     if config is None:
         raise InvalidError(
-            f"{path.name} holds weights ({weights.parameters} parameters) and no model: save the whole model with "
+            f"{path.name} contains weights ({weights.parameters} parameters) but no model: save the whole model with "
             "model.save(), not save_weights()"
         )
     details = Details(

@@ -29,7 +29,7 @@ _HEADER: Final = 30
 
 
 def read_signature(model_dir: Path) -> Signature:
-    """Read it: inputs are the input layers, outputs the output layers with the shapes that their layers imply."""
+    """Read the signature: inputs are the input layers, outputs the output layers with inferred shapes."""
     path = only_match(model_dir, "*.keras", _LIMIT)
     try:
         with open_zip(path) as archive:
@@ -47,7 +47,7 @@ def _metadata(archive: ZipFile) -> Details:
     try:
         metadata = json.loads(read_member(archive, _METADATA, _MAX_METADATA))
     except (ValueError, RecursionError) as error:
-        raise InvalidError(f"{_METADATA} is not JSON: {error}") from error
+        raise InvalidError(f"{_METADATA} is not valid JSON: {error}") from error
     version = metadata.get("keras_version") if isinstance(metadata, dict) else None
     return Details(
         format_version="Keras 3", producer=f"Keras {version[:_MAX_TEXT]}" if isinstance(version, str) else ""
@@ -55,7 +55,7 @@ def _metadata(archive: ZipFile) -> Details:
 
 
 def _with_weights(archive: ZipFile, file: BinaryIO, details: Details) -> Details:
-    """Count the weights where they lie in the archive; Keras does not compress them."""
+    """Count the weights in the archive, where Keras does not compress them."""
     member = archive.getinfo(_WEIGHTS)
     if member.compress_type != ZIP_STORED:
         return replace(details, warnings=(f"{_WEIGHTS} is compressed: the weights are not counted",))

@@ -1,7 +1,7 @@
-"""A Keras model's configuration: its inputs, outputs and layers, and the shapes that they imply.
+"""A Keras model's configuration: its inputs, outputs and layers, and the inferred shapes.
 
-The configuration is what Keras 2 and 3 write (keras/src/legacy/saving/saving_utils.py, keras/src/models/functional.py):
-`Sequential` has a list of layers, any other class the nodes that connect its layers.
+Sources: keras/src/legacy/saving/saving_utils.py and keras/src/models/functional.py (Keras 2 and 3). `Sequential` has a
+list of layers, any other class has nodes that connect its layers.
 """
 
 from __future__ import annotations
@@ -19,26 +19,27 @@ from klever.formats.signature import Signature, Tensor
 __all__ = ["MAX_CONFIG", "signature_in"]
 
 MAX_CONFIG: Final = 4 << 20
-"""Bytes of a configuration that are read."""
+"""The largest configuration in bytes."""
 _MAX_LAYERS: Final = 20_000
 _MAX_PASSES: Final = 20
-"""Through the layers. Keras lists them in the order of their connections; layers that are shared take another pass."""
+"""The most passes through the layers. Keras lists them in order; shared layers need another pass."""
 
 _MAX_CALLS: Final = 100_000
-"""Of layers, those of models within models included: a layer that is a model is followed for each of its calls."""
+"""The most calls of layers, including those of nested models, which are followed for each call."""
 
+_LOOKUPS: Final = frozenset({"TextVectorization", "StringLookup", "IntegerLookup", "Hashing", "Discretization"})
 _Node = tuple[str, int]
-"""A layer, and which of its calls."""
+"""A layer, and the number of its call."""
 
 
 def signature_in(config: bytes, where: str, details: Details) -> Signature:
-    """Return the signature of a model; raises `InvalidError` that begins with `where` the configuration is."""
+    """Return the signature of a model. Raises `InvalidError` that begins with `where`, its place."""
     try:
         return _Model(json.loads(config), _Calls()).signature(details)
     except InvalidError as error:
         raise InvalidError(f"{where} is invalid: {error.message}") from error
     except (ValueError, RecursionError) as error:
-        raise InvalidError(f"{where} is not JSON: {error}") from error
+        raise InvalidError(f"{where} is not valid JSON: {error}") from error
     except (KeyError, TypeError, IndexError, AttributeError, ArithmeticError) as error:
         raise InvalidError(f"{where} is invalid: {type(error).__name__} {error}") from error
 
@@ -52,11 +53,11 @@ class _Calls:
     def take(self) -> None:
         self._left -= 1
         if self._left < 0:
-            raise InvalidError(f"it calls layers more than {_MAX_CALLS} times")
+            raise InvalidError(f"it must call layers at most {_MAX_CALLS} times")
 
 
 class _Model:
-    """A model's configuration, or that of a model within it, whose input has the shape `given`."""
+    """The configuration of a model, or of a nested model whose input has the shape `given`."""
 
     def __init__(self, model: dict[str, Any], calls: _Calls, given: Shape = None) -> None:
         self._calls = calls
@@ -65,7 +66,7 @@ class _Model:
         self._config: dict[str, Any] = config if isinstance(config, dict) else {"layers": config}
         self._layers: list[dict[str, Any]] = self._config["layers"]
         if not self._layers or len(self._layers) > _MAX_LAYERS:
-            raise InvalidError(f"it has {len(self._layers)} layers: must be 1 to {_MAX_LAYERS}")
+            raise InvalidError(f"it must have 1 to {_MAX_LAYERS} layers, not {len(self._layers)}")
         self._shapes: dict[_Node, Shape] = {}
         self._named: set[_Node] = set()
         if self._sequential:
@@ -76,14 +77,18 @@ class _Model:
     def signature(self, details: Details) -> Signature:
         by_name = {str(layer["config"]["name"]): layer for layer in self._layers}
         inputs = [self._input(by_name[name]) for name, _ in self._ends("input_layers")]
-        outputs = [
-            Tensor(name, self._shapes.get((name, node)), _dtype(by_name[name]["config"]))
-            for name, node in self._ends("output_layers")
-        ]
-        return Signature(tuple(inputs), tuple(outputs), dict(sorted(self.count().items())), details)
+        outputs: dict[str, Tensor] = {}
+        further: Counter[str] = Counter()
+        for name, node in self._ends("output_layers"):
+            distinct = name
+            while distinct in outputs:  # the further outputs of one layer are numbered as Keras 2 does
+                further[name] += 1
+                distinct = f"{name}_{further[name]}"
+            outputs[distinct] = Tensor(distinct, self._shapes.get((name, node)), _output_dtype(by_name[name]))
+        return Signature(tuple(inputs), tuple(outputs.values()), dict(sorted(self.count().items())), details)
 
     def count(self) -> Counter[str]:
-        """Count the layers by class, those of models within it too."""
+        """Count the layers by class, including those of nested models."""
         layers: Counter[str] = Counter()
         for layer in self._layers:
             if _is_model(layer):
@@ -107,7 +112,7 @@ class _Model:
     def _input(self, layer: dict[str, Any]) -> Tensor:
         config = layer["config"]
         name = str(config["name"])
-        if layer["class_name"] != "InputLayer":  # Keras 2 makes an input of this name for a Sequential model
+        if layer["class_name"] != "InputLayer":  # Keras 2 adds an input with this name to a Sequential model
             name = f"{name}_input"
         return Tensor(name, _declared(config) or _declared(self._config), _dtype(config))
 
@@ -136,7 +141,7 @@ class _Model:
             self._shapes[name, 0] = given or _declared(layer["config"])
             return
         calls = layer["inbound_nodes"]
-        # The first call of a model within the model is its own, which Keras counts and does not list.
+        # The first call of a nested model is its own, which Keras counts but does not list.
         start = 1 if (name, len(calls)) in self._named else 0
         for index, node in enumerate(calls, start):
             sources = list(_references(node))
@@ -155,7 +160,7 @@ def _is_model(layer: dict[str, Any]) -> bool:
 
 
 def _references(value: Any) -> Iterator[_Node]:
-    """Yield the calls of layers that a node or an end names: `["x", 0, 0, …]`, within lists and Keras 3's objects."""
+    """Yield the calls of layers in a node or an endpoint: `["x", 0, 0, …]`, inside lists and Keras 3's objects."""
     if isinstance(value, dict):
         if "keras_history" in value:
             yield from _references(value["keras_history"])
@@ -178,8 +183,16 @@ def _declared(config: dict[str, Any]) -> Shape:
     return None
 
 
+def _output_dtype(layer: dict[str, Any]) -> str:
+    """Return the type of a layer's result: those that look values up give numbers of entries."""
+    config = layer["config"]
+    if layer["class_name"] in _LOOKUPS and config.get("output_mode", "int") == "int":
+        return "int64"
+    return _dtype(config)
+
+
 def _dtype(config: dict[str, Any]) -> str:
-    """Return the type: a name, or Keras 3's policy object."""
+    """Return the type from a name or Keras 3's policy object."""
     dtype = config.get("dtype") or "float32"
     if isinstance(dtype, dict):
         dtype = dtype["config"]["name"]

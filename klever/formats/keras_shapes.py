@@ -1,4 +1,4 @@
-"""Shapes that Keras' layers give, from their configurations (keras.io/api/layers). An unknown layer gives no shape."""
+"""Infers the output shapes of Keras' layers from their configurations (keras.io/api/layers), if they are known."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any, Final
 __all__ = ["Shape", "infer"]
 
 Shape = tuple[int, ...] | None
-"""Dimensions, -1 for a dynamic one; None for an unknown rank."""
+"""The dimensions, -1 for a dynamic one; None for an unknown rank."""
 Config = dict[str, Any]
 _Known = tuple[int, ...]
 
 
 def infer(layer: str, config: Config, sources: list[Shape]) -> Shape:
-    """Return the shape of a layer's output for those of its inputs; None where it does not follow from them."""
+    """Return the shape of a layer's output for the shapes of its inputs; None if it is unknown."""
     known = [source for source in sources if source is not None]
     rule = _RULES.get(layer)
     if rule is None or not known or len(known) != len(sources) or not all(known):
@@ -55,6 +55,18 @@ def _embedding(config: Config, sources: list[_Known]) -> Shape:
     return (*sources[0], int(config["output_dim"]))
 
 
+def _text(config: Config, sources: list[_Known]) -> Shape:
+    """Return one row of tokens for each text."""
+    if config.get("output_mode", "int") != "int":
+        return None
+    length = config.get("output_sequence_length")
+    return (sources[0][0], -1 if length is None else int(length))
+
+
+def _look_up(config: Config, sources: list[_Known]) -> Shape:
+    return sources[0] if config.get("output_mode", "int") == "int" else None
+
+
 def _flatten(_config: Config, sources: list[_Known]) -> Shape:
     return (sources[0][0], _product(sources[0][1:]))
 
@@ -84,7 +96,7 @@ def _both_ways(config: Config, sources: list[_Known]) -> Shape:
     inner = config["layer"]
     shape = infer(str(inner["class_name"]), inner["config"], [*sources[:1]])
     mode = config.get("merge_mode", "concat")
-    if shape is None or mode is None:  # without a mode it gives two results
+    if shape is None or mode is None:  # without a mode it returns two results
         return None
     return (*shape[:-1], shape[-1] * 2) if mode == "concat" else shape
 
@@ -152,7 +164,7 @@ def _upsample(config: Config, sources: list[_Known]) -> Shape:
 
 
 def _windows(config: Config, spatial: _Known, kernel: Any, strides: Any, dilation: Any) -> _Known:
-    """Return how many windows fit along each axis, by the padding."""
+    """Return the number of windows along each axis, depending on the padding."""
     sizes = zip(spatial, _each(kernel, spatial), _each(strides, spatial), _each(dilation, spatial), strict=True)
     covered = config.get("padding", "valid") in ("same", "causal")
     return tuple(
@@ -161,7 +173,7 @@ def _windows(config: Config, spatial: _Known, kernel: Any, strides: Any, dilatio
 
 
 def _split(config: Config, shape: _Known) -> tuple[int, _Known, int, bool]:
-    """Return the batch, the spatial dimensions, the channels, and whether the channels stand last."""
+    """Return the batch, the spatial dimensions, the channels, and whether the channels are last."""
     last = config.get("data_format") != "channels_first"
     return (shape[0], shape[1:-1], shape[-1], True) if last else (shape[0], shape[2:], shape[1], False)
 
@@ -199,6 +211,7 @@ _RULES: Final[dict[str, Callable[[Config, list[_Known]], Shape]]] = {
     **dict.fromkeys(("Cropping1D", "Cropping2D", "Cropping3D"), _crop),
     **dict.fromkeys(("UpSampling1D", "UpSampling2D", "UpSampling3D"), _upsample),
     **dict.fromkeys(("LSTM", "GRU", "SimpleRNN", "CuDNNLSTM", "CuDNNGRU"), _recurrent),
+    **dict.fromkeys(("StringLookup", "IntegerLookup", "Hashing", "Discretization"), _look_up),
     "Bidirectional": _both_ways,
     "Concatenate": _concatenate,
     "Dense": _dense,
@@ -207,5 +220,6 @@ _RULES: Final[dict[str, Callable[[Config, list[_Known]], Shape]]] = {
     "Permute": _permute,
     "RepeatVector": _repeat,
     "Reshape": _reshape,
+    "TextVectorization": _text,
     "TimeDistributed": _each_step,
 }

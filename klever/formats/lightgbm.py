@@ -1,6 +1,6 @@
-"""LightGBM models in its text format, or as the JSON of `dump_model`. Trees are passed over.
+"""LightGBM models in its text format, or as the JSON of `dump_model`. Trees are skipped.
 
-Source: LightGBM's src/boosting/gbdt_model_text.cpp. The header ends with the first tree; `tree_sizes` has a number for
+Source: LightGBM's src/boosting/gbdt_model_text.cpp. The header ends with the first tree. `tree_sizes` has a number for
 each tree.
 """
 
@@ -28,12 +28,12 @@ _PASSED_OVER: Final = (
     "tree_info", "feature_infos", "monotone_constraints", "feature_importances", "pandas_categorical",
 )  # fmt: skip
 _NOT_LOADED: Final = (
-    "LightGBM does not load the JSON of dump_model(): save the model with booster.save_model('model.txt')"
+    "LightGBM cannot load the JSON of dump_model(): save the model with booster.save_model('model.txt')"
 )
 
 
 def read_signature(model: Path) -> Signature:
-    """Read it: the output is what `Booster.predict` returns."""
+    """Read the signature. The output is that of `Booster.predict`."""
     path = only_match(model, FILES, _LIMIT)
     with path.open("rb") as file:
         is_json = file.read(64).lstrip()[:1] == b"{"
@@ -52,7 +52,7 @@ def read_signature(model: Path) -> Signature:
 def _of_json(file: BinaryIO) -> Signature:
     document = read_json(file, _PASSED_OVER)
     if document["name"] != "tree":
-        raise InvalidError(f"its name is {str(document['name'])[:40]!r}, not 'tree'")
+        raise InvalidError(f"its name must be 'tree', not {str(document['name'])[:40]!r}")
     names = tuple(map(str, document["feature_names"]))
     return _signature(document, names, int(document["tree_info"]), (_NOT_LOADED,))
 
@@ -60,7 +60,7 @@ def _of_json(file: BinaryIO) -> Signature:
 def _of_text(file: BinaryIO) -> Signature:
     header: dict[str, str] = {}
     if file.readline(64).strip() != b"tree":
-        raise InvalidError("its first line is not `tree`")
+        raise InvalidError("its first line must be `tree`")
     left = _MAX_HEADER
     while (line := file.readline(left)).strip():
         left -= len(line)
@@ -70,7 +70,7 @@ def _of_text(file: BinaryIO) -> Signature:
         header[name] = value
     sizes = [int(size) for size in header.get("tree_sizes", "").split()]
     if not line or file.tell() + sum(sizes) > os.fstat(file.fileno()).st_size:
-        raise InvalidError("it ends early")
+        raise InvalidError("it is truncated")
     return _signature(header, tuple(header["feature_names"].split()), len(sizes), ())
 
 
@@ -78,7 +78,7 @@ def _signature(header: Mapping[str, Any], names: tuple[str, ...], trees: int, wa
     classes, features = int(header["num_class"]), int(header["max_feature_idx"]) + 1
     objective = str(header.get("objective", ""))
     if classes < 1 or features < 1:
-        raise InvalidError(f"it has {classes} classes and {features} features")
+        raise InvalidError(f"invalid number of classes ({classes}) or features ({features})")
     output = Tensor("predict", (-1, classes) if classes > 1 else (-1,), "float64")
     details = Details(
         format_version=str(header["version"]),

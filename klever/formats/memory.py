@@ -1,4 +1,4 @@
-"""Estimates the memory that a language model takes when it is served."""
+"""Estimates the memory that serving a language model takes."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Final
 __all__ = ["Cache", "memory_to_serve"]
 
 _CACHED_BYTES: Final = 2
-"""Of an element of the cache: runtimes hold it as float16."""
+"""Bytes of an element of the cache: runtimes keep it as float16."""
 _BATCH: Final = 512
-"""Tokens that a runtime evaluates at a time, and has scores of the whole vocabulary for, as float32."""
+"""How many tokens a runtime evaluates at a time, each with float32 scores for the whole vocabulary."""
 _SCORE_BYTES: Final = 4
 _MOST: Final = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Cache:
-    """What the cache of keys and values holds for each token of the context.
+    """The cache of keys and values for each token of the context.
 
-    `heads` counts those of all layers that have keys and values, `head_size` the elements of a key and a value.
+    `heads` counts the key-value heads of all layers, `head_size` the elements of a key and a value.
     """
 
     context_length: int = 0

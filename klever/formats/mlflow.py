@@ -1,7 +1,7 @@
-"""MLflow: the file MLmodel with the model's signature, its flavors and the files that they name.
+"""MLflow: the file MLmodel with the model's signature, its flavors and their files.
 
-Source: mlflow's documentation, "MLflow Models" (storage format), and mlflow/types/schema.py. Nothing of the model is
-loaded; without a signature in MLmodel, a pickled estimator of scikit-learn is read as data.
+Source: mlflow's documentation, "MLflow Models" (storage format), and mlflow/types/schema.py. The model is not loaded.
+Without a signature in MLmodel, a pickled estimator of scikit-learn is read as data.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from klever.errors import InvalidError
 from klever.formats.details import Details
 from klever.formats.estimator_signature import signature
 from klever.formats.files import check_path, only_match, size_inside
-from klever.formats.pickled import read_file, warnings_of
+from klever.formats.pickled import code_warnings, read_file
 from klever.formats.signature import Signature, Tensor
 
 __all__ = ["read_signature"]
@@ -32,19 +32,19 @@ _TYPES: Final = {
     "boolean": "bool", "integer": "int32", "long": "int64", "float": "float32", "double": "float64", "string": "string",
     "binary": "bytes", "datetime": "datetime64",
 }  # fmt: skip
-"""numpy's types for those of columns."""
+"""The numpy types of column types."""
 _TEXTS: Final = ("str", "object", "bytes")
-"""numpy's types of tensors that hold text."""
+"""The numpy types of text tensors."""
 
 
 def read_signature(model: Path) -> Signature:
-    """Read it; raises `InvalidError` if MLmodel is not valid, or names a file that is missing or outside the model."""
+    """Read the signature. Raises `InvalidError` if MLmodel is invalid, or names a file that is not in the model."""
     path = only_match(model, "MLmodel", _MAX_FILE)
     document = read_document(path.read_bytes(), path.name, aliases=False)
     try:
         return _read(document, model)
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError) as error:
-        raise InvalidError(f"MLmodel is not valid: {type(error).__name__} {str(error)[:100]}") from error
+        raise InvalidError(f"invalid MLmodel: {type(error).__name__} {str(error)[:100]}") from error
 
 
 def _read(document: Any, model: Path) -> Signature:
@@ -92,17 +92,17 @@ def _check_inside(model: Path, location: str) -> None:
 
 
 def _code(flavors: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a warning for Python code that the model brings, and for a loader that is not MLflow's."""
+    """Yield a warning for Python code in the model, and for a loader that is not MLflow's."""
     for name, flavor in flavors.items():
         if isinstance(flavor, dict) and flavor.get("code"):
             yield f"the flavor {str(name)[:80]} loads Python code from {str(flavor['code'])[:80]!r}"
         loader = flavor.get("loader_module") if isinstance(flavor, dict) else None
         if loader and not str(loader).startswith("mlflow."):
-            yield f"the flavor {str(name)[:80]} is loaded by the module {str(loader)[:80]!r}"
+            yield f"the module {str(loader)[:80]!r} loads the flavor {str(name)[:80]}"
 
 
 def _producer(flavors: Mapping[str, Any]) -> str:
-    """Return the framework of the first flavor that states its version: `sklearn_version`, `xgb_version`, …"""
+    """Return the framework of the first flavor with a version: `sklearn_version`, `xgb_version`, …"""
     for name, flavor in flavors.items():
         for key, value in flavor.items() if isinstance(flavor, dict) and name != _FUNCTION else ():
             if str(key).endswith("_version") and value:
@@ -111,7 +111,7 @@ def _producer(flavors: Mapping[str, Any]) -> str:
 
 
 def _declared(declared: Any) -> Signature | None:
-    """Return the signature that MLmodel states; None if it states none."""
+    """Return the signature in MLmodel; None if there is none."""
     if not declared or not declared.get("inputs"):
         return None
     inputs, outputs = (json.loads(declared.get(side) or "[]") for side in ("inputs", "outputs"))
@@ -130,25 +130,25 @@ def _tensors(specs: list[Any], unnamed: str) -> Iterator[Tensor]:
 
 
 def _column_type(spec: Mapping[str, Any]) -> str:
-    """Return the type of a column; that of objects and arrays as MLflow writes it."""
+    """Return the type of a column; types of objects and arrays are in MLflow's notation."""
     kind = str(spec["type"])
     items = spec.get("items")
     return f"{kind}({_column_type(items)})" if isinstance(items, dict) else _TYPES.get(kind, kind)
 
 
 def _predict_fn(flavors: Mapping[str, Any]) -> str:
-    """Return the method of an estimator whose result MLflow returns."""
+    """Return the method of an estimator that MLflow calls."""
     return str((flavors.get(_FUNCTION) or {}).get("predict_fn", "predict"))
 
 
 def _pickled(model: Path, paths: list[str], method: str) -> Signature:
     """Return the signature of the estimator in a pickle that a flavor names, with the output of one method.
 
-    The signature is empty if there is no such pickle.
+    The signature is empty without such a pickle.
     """
     for location in paths:
         if model.is_dir() and location.endswith(_PICKLES):
             found = read_file(model / location)
-            whole = signature(found) or Signature(details=Details(warnings=warnings_of(found)))
+            whole = signature(found) or Signature(details=Details(warnings=code_warnings(found)))
             return replace(whole, outputs=tuple(tensor for tensor in whole.outputs if tensor.name == method))
     return Signature()

@@ -1,4 +1,4 @@
-"""Spark MLlib: the columns that a saved model or pipeline takes and adds.
+"""Spark MLlib: the columns that a saved model or pipeline reads and adds.
 
 spark.ml names its columns in its parameters. Models of spark.mllib (metadata version 1.0,
 mllib/util/modelSaveLoad.scala) have no columns.
@@ -23,14 +23,14 @@ _OLD: Final = "org.apache.spark.mllib."
 
 
 def read_signature(model: Path) -> Signature:
-    """Read it: inputs are the columns that no stage makes, outputs those that the last stage adds."""
+    """Read the signature: inputs are the columns that no stage adds, outputs those that the last stage adds."""
     try:
         stages = list(read_stages(model))
         if not stages:
             raise InvalidError("the pipeline has no stages")
         return _old(stages[0]) if stages[0].name.startswith(_OLD) else _signature(stages)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise InvalidError(f"its metadata is not that of Spark: {type(error).__name__} {str(error)[:100]}") from error
+        raise InvalidError(f"invalid Spark metadata: {type(error).__name__} {str(error)[:100]}") from error
 
 
 def _signature(stages: list[Stage]) -> Signature:

@@ -24,12 +24,12 @@ _SYMBOL_LIMIT: Final = 16 << 20
 _PARAMETERS: Final = (
     "_weight", "_bias", "_gamma", "_beta", "_moving_mean", "_moving_var", "_running_mean", "_running_var", "_alpha",
 )  # fmt: skip
-"""How names of parameters end that MXNet gives: they tell them from inputs where *.params is missing."""
+"""Suffixes of MXNet's parameter names, which distinguish them from inputs if *.params is missing."""
 _VERSION_PARTS: Final = (10_000, 100, 1)
 
 
 def read_signature(model_dir: Path) -> Signature:
-    """Read it: inputs are the variables without parameters, but for the labels of a training loss."""
+    """Read the signature: inputs are the variables without parameters, except the labels of a training loss."""
     symbol = only_match(model_dir, "*symbol.json", _SYMBOL_LIMIT)
     params = any_match(model_dir, "*.params", LIMIT)
     known, weights = read_parameters(params) if params else (None, Weights())
@@ -42,7 +42,7 @@ def read_signature(model_dir: Path) -> Signature:
     except InvalidError as error:
         raise InvalidError(f"{symbol.name} is not an MXNet symbol: {error.message}") from error
     except (ValueError, RecursionError) as error:
-        raise InvalidError(f"{symbol.name} is not JSON: {error}") from error
+        raise InvalidError(f"{symbol.name} is not valid JSON: {error}") from error
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise InvalidError(f"{symbol.name} is not an MXNet symbol: {type(error).__name__} {error}") from error
 
@@ -71,7 +71,7 @@ def _is_parameter(name: str, known: set[str] | None) -> bool:
 
 
 def _label(node: Any) -> list[list[int]]:
-    """Return the sources of a loss's label: the second input of SoftmaxOutput and its kin."""
+    """Return the sources of a loss's label: the second input of SoftmaxOutput and similar operators."""
     is_loss = str(node["op"]).endswith(("Output", "RegressionOutput")) and len(node["inputs"]) == 2
     return [node["inputs"][1]] if is_loss else []
 
@@ -87,7 +87,7 @@ def _variable(node: Any) -> Tensor:
 
 
 def _output(node: Any, index: int) -> Tensor:
-    """Name a head as MXNet does: a variable by its name, a result by its operator's name and number."""
+    """Return MXNet's name of a head: a variable's name, or an operator's name and number."""
     if node["op"] == "null":
         return _variable(node)
     return Tensor(f"{node['name']}_output{index or ''}")

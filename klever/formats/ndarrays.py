@@ -1,4 +1,4 @@
-"""MXNet's list of NDArrays: the names of the parameters and their sizes (src/ndarray/ndarray.cc, NDArray::Save).
+"""MXNet's list of NDArrays: the names and sizes of the parameters (src/ndarray/ndarray.cc, NDArray::Save).
 
 Weights are skipped, not read.
 """
@@ -16,7 +16,7 @@ from klever.formats.weights import Weights, elements
 __all__ = ["LIMIT", "TYPES", "read_parameters"]
 
 LIMIT: Final = 16 << 30
-"""Bytes of a file, and of an array."""
+"""The largest file and array in bytes."""
 _MAX_ARRAYS: Final = 100_000
 _MAX_NAME: Final = 4096
 _MAX_RANK: Final = 32
@@ -31,7 +31,7 @@ TYPES: Final = (
 
 
 def read_parameters(path: Path) -> tuple[set[str], Weights]:
-    """Return the names of the parameters, without `arg:` and `aux:`, and their size; raises `InvalidError`."""
+    """Return the names of the parameters, without `arg:` and `aux:`, and their size. Raises `InvalidError`."""
     try:
         with path.open("rb") as file:
             return _read(file, path.stat().st_size)
@@ -43,13 +43,13 @@ def _read(file: BinaryIO, size: int) -> tuple[set[str], Weights]:
     weights = Weights()
     magic, _, count = _unpack(file, "QQQ")
     if magic != _LIST_MAGIC:
-        raise InvalidError(f"it begins with {magic:#x}, not {_LIST_MAGIC:#x}")
+        raise InvalidError(f"it must begin with {_LIST_MAGIC:#x}, not {magic:#x}")
     if count > _MAX_ARRAYS:
-        raise InvalidError(f"it has {count} arrays, and at most {_MAX_ARRAYS} are read")
+        raise InvalidError(f"it must have at most {_MAX_ARRAYS} arrays, not {count}")
     for index in range(count):
         _skip_array(file, weights)
         if file.tell() > size:
-            raise InvalidError(f"it was cut off: it ends at byte {size}, within array {index} of {count}")
+            raise InvalidError(f"it is truncated: it ends at byte {size}, within array {index} of {count}")
     return _names(file), weights
 
 
@@ -57,11 +57,11 @@ def _names(file: BinaryIO) -> set[str]:
     names = set()
     (count,) = _unpack(file, "Q")
     if count > _MAX_ARRAYS:
-        raise InvalidError(f"it has {count} names, and at most {_MAX_ARRAYS} are read")
+        raise InvalidError(f"it must have at most {_MAX_ARRAYS} names, not {count}")
     for _ in range(count):
         (length,) = _unpack(file, "Q")
         if length > _MAX_NAME:
-            raise InvalidError(f"a name has {length} bytes, and at most {_MAX_NAME} are read")
+            raise InvalidError(f"a name must have at most {_MAX_NAME} bytes, not {length}")
         name = file.read(length).decode(errors="replace")
         names.add(name.removeprefix("arg:").removeprefix("aux:"))
     return names
@@ -72,13 +72,13 @@ def _skip_array(file: BinaryIO, weights: Weights) -> None:
     if magic in (_V2, _V3):
         (storage,) = _unpack(file, "i")
         if storage != _DENSE:
-            raise InvalidError("it has a sparse array")
+            raise InvalidError("sparse arrays are not supported")
     shape = _shape(file, magic)
     if shape is None:
         return
     _, _, flag = _unpack(file, "iii")  # the device's type and number, the type of the elements
     if not 0 <= flag < len(TYPES):
-        raise InvalidError(f"it has an array of the unknown type {flag}")
+        raise InvalidError(f"an array has the unknown type {flag}")
     count, size = elements(shape), TYPES[flag][1]
     weights.add(count, 8 * size)
     file.seek(count * size, 1)
@@ -94,10 +94,10 @@ def _shape(file: BinaryIO, magic: int) -> tuple[int, ...] | None:
     if rank == -1 or (rank == 0 and magic != _V3):
         return None
     if not 0 <= rank <= _MAX_RANK:
-        raise InvalidError(f"it has an array of rank {rank}")
+        raise InvalidError(f"an array has the invalid rank {rank}")
     shape = _unpack(file, layout * rank) if rank else ()
     if any(dim < 0 for dim in shape) or prod(shape) > LIMIT:
-        raise InvalidError(f"it has an array of shape {list(shape)}")
+        raise InvalidError(f"an array has the invalid shape {list(shape)}")
     return shape
 
 

@@ -32,7 +32,7 @@ _FLOAT_BYTES: Final = 4
 _WITH_WEIGHTS: Final = frozenset(
     {"Conv", "ConvTranspose", "FC", "InstanceNorm", "Int8Conv", "Int8FC", "LayerNorm", "PRelu", "SpatialBN"}
 )
-"""Operators whose inputs but for the first are weights: they tell weights from inputs where init_net is missing."""
+"""Operators whose inputs after the first are weights, to distinguish them from inputs if init_net is missing."""
 
 _DTYPES: Final = {
     1: "float32", 2: "int32", 3: "uint8", 4: "string", 5: "bool", 6: "uint8", 7: "int8", 8: "uint16", 9: "int16",
@@ -40,14 +40,14 @@ _DTYPES: Final = {
 }  # fmt: skip
 """TensorProto.DataType"""
 _BITS: Final = {"GivenTensorInt64Fill": 64, "GivenTensorDoubleFill": 64, "GivenTensorByteStringToUInt8Fill": 8}
-"""Bits of an element that an operator fills, where it is not a float."""
+"""Bits of the elements that an operator fills, if they are not floats."""
 
 
 def read_signature(model_dir: Path) -> Signature:
-    """Read it: inputs are the external inputs that init_net does not fill with weights.
+    """Read the signature: inputs are the external inputs that init_net does not fill with weights.
 
-    Exporters let init_net fill the inputs as well, with a constant or with one value; these count as inputs if no
-    other input is left.
+    Some exporters also fill the inputs in init_net, with a constant or one value. These count as inputs if there is no
+    other input.
     """
     init = any_match(model_dir, "init_net.pb", _LIMIT)
     predict = only_match(model_dir, "predict_net.pb", _LIMIT)
@@ -65,7 +65,7 @@ def read_signature(model_dir: Path) -> Signature:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Name the file in the errors of what is not a net."""
+    """Add the file's name to errors of an invalid net."""
     try:
         yield
     except InvalidError as error:
@@ -85,9 +85,9 @@ def _read(walk: Walk, net: memoryview, fills: _Fills) -> Signature:
             if kind in _WITH_WEIGHTS and not fills.names:
                 weights.update(map(text, islice(walk.messages(content(number, value), _OPERATOR_INPUT), 1, None)))
             if len(layers) > _MAX_OPERATORS:
-                raise InvalidError(f"it has more than {_MAX_OPERATORS} kinds of operators")
+                raise InvalidError(f"it must have at most {_MAX_OPERATORS} kinds of operators")
     if not layers:
-        raise InvalidError("it has no operators")
+        raise InvalidError("it must have operators")
     given = [name for name in inputs if name not in fills.names and name not in weights]
     free = [name for name in given if name not in fills.tensors] or given
     return Signature(
@@ -98,13 +98,13 @@ def _read(walk: Walk, net: memoryview, fills: _Fills) -> Signature:
 
 
 class _Fills:
-    """What the operators of init_net fill."""
+    """The tensors that the operators of init_net fill."""
 
     def __init__(self) -> None:
         self.tensors: dict[str, Tensor] = {}
-        """Those that may be inputs."""
+        """Possible inputs."""
         self.names: set[str] = set()
-        """Those of weights."""
+        """Weights."""
         self.weights = Weights()
 
     def read(self, walk: Walk, net: memoryview) -> None:
@@ -136,7 +136,7 @@ def _dtype(number: int) -> str:
 
 
 def _arguments(walk: Walk, operator: memoryview) -> Iterator[tuple[str, int, Field]]:
-    """Yield the fields of an operator's arguments, with the argument's name, which comes first."""
+    """Yield the fields of an operator's arguments, after the argument's name."""
     for argument in walk.messages(operator, _OPERATOR_ARGUMENT):
         name = ""
         for number, value in walk.fields(argument):

@@ -1,4 +1,4 @@
-"""ONNX: inputs, outputs and operators of the graph (onnx.proto). External data is checked, and not loaded.
+"""ONNX: inputs, outputs and operators of the graph (onnx.proto). External data is checked, but not loaded.
 
 The graph is walked in place; only inputs and outputs become messages. The numbers below are those of onnx.proto.
 """
@@ -18,7 +18,7 @@ from onnx.helper import tensor_dtype_to_np_dtype
 
 from klever.api.wire import Walk, content, text
 from klever.errors import InvalidError
-from klever.formats.external import locations_of
+from klever.formats.external import find_locations
 from klever.formats.files import map_file, only_match
 from klever.formats.onnx_facts import CLASSES, Facts
 from klever.formats.onnx_shapes import with_shapes
@@ -30,7 +30,7 @@ _LIMIT: Final = 2 << 30
 _MAX_DEPTH: Final = 50
 _MAX_OPERATORS: Final = 10_000
 _MAX_VALUE_BYTES: Final = 4 << 20
-"""Of all inputs and outputs. Older models list their weights among the inputs, which the signature leaves out."""
+"""The most inputs and outputs. Older models also list their weights as inputs, which the signature omits."""
 _LEAST_VALUE_BYTES: Final = 32
 _ADVICE: Final = "copy it again, check it with onnx.checker.check_model, or export it again"
 
@@ -46,17 +46,17 @@ _TENSOR_NAME: Final = 8
 
 
 def read_signature(model_dir: Path) -> Signature:
-    """Read it; symbolic dimensions are -1, initialisers are not inputs, subgraphs and local functions count."""
+    """Read the signature. Symbolic dimensions are -1, initializers are not inputs, subgraphs and functions count."""
     path = only_match(model_dir, "*.onnx", _LIMIT)
     with _named(path):
         return _Reader(model_dir).read(map_file(path))
 
 
 def external_data(path: Path) -> list[str]:
-    """Return the files that the tensors of a model are in, as the model names them, whether they are there or not.
+    """Return the external data files that a model names, whether they exist or not.
 
-    Raises `InvalidError` for a location outside the model directory, and for a file that is not ONNX. A link, and a
-    file that no framework reads because it is too large, has none.
+    Raises `InvalidError` for a location outside the model directory, and for a file that is not ONNX. Returns none for
+    a link, and for a file that is too large for any framework.
     """
     if path.is_symlink() or not path.is_file() or path.stat().st_size > _LIMIT:
         return []
@@ -68,7 +68,7 @@ def external_data(path: Path) -> list[str]:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Name the file in the errors of what is not ONNX."""
+    """Add the file's name to errors of an invalid model."""
     try:
         yield
     except DecodeError as error:
@@ -80,9 +80,9 @@ def _named(path: Path) -> Iterator[None]:
 
 
 class _Reader:
-    """Walks one model. What counts is counted, whatever the depth at which it stands.
+    """Walks one model. Operators and weights count at any depth.
 
-    External data is looked for in `model_dir`, and only collected without one.
+    External data must be in `model_dir`. Without one, it is only collected.
     """
 
     def __init__(self, model_dir: Path | None) -> None:
@@ -96,7 +96,7 @@ class _Reader:
         inputs, outputs = self._values(model)
         initial = self.walk(model, {_text(value.name) for value in inputs})
         if not self._layers and not outputs:
-            raise InvalidError("it holds no graph")
+            raise InvalidError("it must contain a graph")
         return Signature(
             inputs=tuple(_tensor(value) for value in inputs if value.name not in initial),
             outputs=tuple(map(_tensor, with_shapes(model, outputs))),
@@ -105,10 +105,10 @@ class _Reader:
         )
 
     def walk(self, model: memoryview, wanted: set[str]) -> set[str]:
-        """Walk all graphs; returns those of the `wanted` names that are names of initialisers."""
+        """Walk all graphs. Return the names in `wanted` that are initializers."""
         names: set[str] = set()
         for number, value in self._walk.fields(model):
-            if number == _MODEL_GRAPH:  # one that stands there again is merged with the first
+            if number == _MODEL_GRAPH:  # a repeated field is merged with the first
                 names |= self._graph(content(number, value), wanted, 0)
             elif number == _MODEL_TRAINING:
                 for part in _TRAINING_GRAPHS:
@@ -131,14 +131,14 @@ class _Reader:
                 value = content(number, field)
                 left -= max(len(value), _LEAST_VALUE_BYTES)
                 if left < 0:
-                    raise InvalidError(f"its inputs and outputs take more than {_MAX_VALUE_BYTES} bytes")
+                    raise InvalidError(f"its inputs and outputs must have at most {_MAX_VALUE_BYTES} bytes")
                 found[number].append(ValueInfoProto.FromString(bytes(value)))
         return found[_GRAPH_INPUT], found[_GRAPH_OUTPUT]
 
     def _graph(self, graph: memoryview, wanted: set[str], depth: int) -> set[str]:
-        """Walk a graph; returns those of the `wanted` names that are names of initialisers."""
+        """Walk a graph. Return the names in `wanted` that are initializers."""
         if depth > _MAX_DEPTH:
-            raise InvalidError(f"the graph is nested more than {_MAX_DEPTH} levels deep")
+            raise InvalidError(f"the graph must be nested at most {_MAX_DEPTH} levels deep")
         names: set[str] = set()
         for number, value in self._walk.fields(graph):
             name = ""
@@ -169,7 +169,7 @@ class _Reader:
                 self._attribute(content(number, value), depth)
         self._layers[operator] += 1
         if len(self._layers) > _MAX_OPERATORS:
-            raise InvalidError(f"it has more than {_MAX_OPERATORS} kinds of operators")
+            raise InvalidError(f"it must have at most {_MAX_OPERATORS} kinds of operators")
 
     def _attribute(self, attribute: memoryview, depth: int) -> None:
         name = ""
@@ -188,15 +188,15 @@ class _Reader:
         self._facts.classes = self._facts.classes or labels
 
     def _tensor(self, tensor: memoryview) -> str:
-        """Check where the tensor's data is, and return its name."""
+        """Check the location of the tensor's data, and return the tensor's name."""
         name = ""
         for value in self._walk.messages(tensor, _TENSOR_NAME):
             name = text(value)
-        self.locations.update(locations_of(self._walk, tensor, name, self._model_dir))
+        self.locations.update(find_locations(self._walk, tensor, name, self._model_dir))
         return name
 
     def _sparse(self, sparse: memoryview) -> str:
-        """Check both parts of a sparse tensor; its name is that of the values."""
+        """Check both parts of a sparse tensor. Its name is that of the values."""
         name = ""
         for values in self._walk.messages(sparse, _SPARSE_VALUES):
             name = self._tensor(values)
@@ -216,7 +216,7 @@ def _tensor(value: ValueInfoProto) -> Tensor:
 
 
 def _text(value: object) -> str:
-    """Return a name; protobuf returns bytes for what is not UTF-8."""
+    """Return a name. protobuf returns bytes for invalid UTF-8."""
     if not isinstance(value, str):
         raise InvalidError(f"a name must be UTF-8: {value!r}")
     return value
@@ -232,7 +232,7 @@ def _dtype(elem_type: int) -> str:
 
 
 def _type_name(value: TypeProto, depth: int) -> str:
-    """Write the type of what is not a tensor: `sequence(map(int64,float32))`."""
+    """Return the notation of a type that is not a tensor: `sequence(map(int64,float32))`."""
     kind = value.WhichOneof("value")
     if depth > _MAX_DEPTH or kind is None:
         return "unknown"

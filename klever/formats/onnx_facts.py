@@ -1,4 +1,4 @@
-"""What an ONNX model says about itself: versions, producer, weights, classes (onnx.proto, onnx-ml.proto)."""
+"""The details of an ONNX model: versions, producer, weights, classes (onnx.proto, onnx-ml.proto)."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _BITS: Final = {
     1: 32, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 9: 8, 10: 16, 11: 64, 12: 32, 13: 64, 14: 64, 15: 128, 16: 16,
     17: 8, 18: 8, 19: 8, 20: 8, 21: 4, 22: 4, 23: 4, 24: 8, 25: 2, 26: 2,
 }  # fmt: skip
-"""TensorProto.DataType: bits of an element."""
+"""Bits of an element by TensorProto.DataType."""
 _MAX_RANK: Final = 64
 _MAX_OPSETS: Final = 100
 _MAX_CLASSES: Final = 100_000
 _MAX_CLASS_TEXT: Final = 4 << 20
 _LABEL_COST: Final = 8
-"""Characters that a class counts beside its name."""
+"""How many characters a class counts in addition to its name."""
 
 
 class Facts:
-    """Collects while a model is walked."""
+    """Collects details during the walk through a model."""
 
     def __init__(self, walk: Walk) -> None:
         self._walk = walk
@@ -53,7 +53,7 @@ class Facts:
         )
 
     def field(self, number: int, value: Field) -> None:
-        """Take a field of the model."""
+        """Read a field of the model."""
         if number == _MODEL_IR and isinstance(value, int):
             self._ir = value
         elif number in (_MODEL_PRODUCER, _MODEL_PRODUCER_VERSION):
@@ -82,7 +82,7 @@ class Facts:
             return []
         self._left -= sum(_LABEL_COST + len(label) for label in found)
         if self._left < 0:
-            raise InvalidError(f"its classes take more than {_MAX_CLASS_TEXT} characters")
+            raise InvalidError(f"its class names must have at most {_MAX_CLASS_TEXT} characters in total")
         return found
 
     def _opset(self, opset: memoryview) -> None:
@@ -94,7 +94,7 @@ class Facts:
                 version = value
         self._opsets["" if domain == "ai.onnx" else domain] = version
         if len(self._opsets) > _MAX_OPSETS:
-            raise InvalidError(f"it imports more than {_MAX_OPSETS} sets of operators")
+            raise InvalidError(f"it must import at most {_MAX_OPSETS} operator sets")
 
     def _versions(self) -> list[tuple[str, int]]:
         return sorted(self._opsets.items())

@@ -1,4 +1,4 @@
-"""Reads the footer of a Parquet file: which columns it has, how many values, and their bounds. No data is read.
+"""Reads the footer of a Parquet file: the columns, their numbers of values, and their bounds. It reads no data.
 
 Source: apache/parquet-format, README.md ("Metadata") and parquet.thrift; thrift-compact-protocol.md of Apache Thrift.
 """
@@ -30,8 +30,7 @@ class ParquetError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of one row group: `values` counts them, nulls too; `constant` is the integer that all of
-    them are."""
+    """One column of one row group. `values` counts them, including nulls. `constant` is the value of all of them."""
 
     path: tuple[str, ...]
     rows: int
@@ -40,14 +39,14 @@ class Column:
 
 
 def read_columns(path: Path) -> list[Column]:
-    """Return the columns of a regular file; raises `ParquetError`."""
+    """Return the columns of a regular file. Raises `ParquetError`."""
     with path.open("rb") as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - 8))
         end = file.read()
         length = int.from_bytes(end[:4], "little")
         if len(end) < 8 or end[4:] != _MAGIC or length > min(size - 8, _MAX_FOOTER):
-            raise ParquetError("it has no Parquet footer that can be read")
+            raise ParquetError("it has no readable Parquet footer")
         file.seek(size - 8 - length)
         footer = file.read(length)
     try:
@@ -91,7 +90,7 @@ class _Compact:
         self._left -= 1
         if self._left < 0 or depth > _MAX_DEPTH:
             raise ParquetError("its footer is too large")
-        if kind in (_TRUE, _FALSE, _BYTE):  # in a list, a truth value takes a byte
+        if kind in (_TRUE, _FALSE, _BYTE):  # in a list, a boolean takes a byte
             return self._byte()
         if kind in _INTEGERS:
             return self._integer()
@@ -131,6 +130,6 @@ class _Compact:
     def _bytes(self, count: int) -> bytes:
         content = self._content[self._at : self._at + count]
         if len(content) < count:
-            raise ParquetError("its footer ends early")
+            raise ParquetError("its footer is truncated")
         self._at += count
         return content

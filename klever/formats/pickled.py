@@ -1,4 +1,4 @@
-"""Opens the file of a pickled model, compressed or not, and reads it without executing it."""
+"""Reads the file of a pickled model, compressed or not, without executing it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from klever.pickles.names import PLAIN, Pickle
 from klever.pickles.reader import read_pickle
 from klever.pickles.streams import CODECS, Budget, Inflated, Source
 
-__all__ = ["read_file", "warnings_of"]
+__all__ = ["code_warnings", "read_file"]
 
 _MAX_WARNED: Final = 20
 _LIBRARIES: Final = ("sklearn", "numpy", "scipy", "xgboost", "lightgbm")
-"""Packages whose classes are expected in a model of tables."""
+"""Packages whose classes are expected in a tabular model."""
 _EXPECTED: Final = frozenset((
     *PLAIN,
     "builtins.object", "__builtin__.object", "collections.defaultdict", "copy_reg._reconstructor",
@@ -27,11 +27,11 @@ _EXPECTED: Final = frozenset((
 ))  # fmt: skip
 _OLD_JOBLIB: Final = b"ZF0x"
 _INTERNAL: Final = "__pyx_unpickle_"
-"""Begins what Cython's classes are made with."""
+"""The prefix of the functions that make objects of Cython classes."""
 
 
 def read_file(path: Path) -> Pickle:
-    """Read the pickle in a file; raises `InvalidError` if it cannot be read to its end."""
+    """Read the pickle in a file. Raises `InvalidError` if it cannot be read to its end."""
     with path.open("rb") as file:
         if file.read(len(_OLD_JOBLIB)) == _OLD_JOBLIB:
             raise InvalidError(
@@ -40,14 +40,14 @@ def read_file(path: Path) -> Pickle:
             )
         found = read_pickle(_source(file), Budget.of(DEFAULTS))
     if found.damaged:
-        raise InvalidError(f"{path.name} cannot be read as a pickle: {found.damaged}; copy it again")
+        raise InvalidError(f"cannot read {path.name} as a pickle: {found.damaged}; copy it again")
     limit = next((name for name in found.unsafe if name.startswith("(the limit ")), "")
     if limit:
-        raise InvalidError(f"{path.name} cannot be read to its end: {limit.strip('()')}", reason="LIMIT_EXCEEDED")
+        raise InvalidError(f"cannot read {path.name} to its end: {limit.strip('()')}", reason="LIMIT_EXCEEDED")
     return found
 
 
-def warnings_of(found: Pickle) -> tuple[str, ...]:
+def code_warnings(found: Pickle) -> tuple[str, ...]:
     """Return a warning for each global that no model of scikit-learn, XGBoost or LightGBM needs."""
     return tuple(sorted(_unexpected(found)))[:_MAX_WARNED]
 
@@ -55,7 +55,7 @@ def warnings_of(found: Pickle) -> tuple[str, ...]:
 def _unexpected(found: Pickle) -> Iterator[str]:
     for name in found.unsafe:
         if name.startswith("("):
-            yield f"the pickle does what cannot be followed {name[:200]}"
+            yield f"the pickle has an operation that cannot be followed: {name[:200]}"
         elif not _is_expected(name):
             yield f"loading the model runs {name[:200]}, which is not part of its framework"
 

@@ -1,6 +1,6 @@
-"""PMML (dmg.org, PMML 3.x-4.x): active and target fields, and the outputs that are computed.
+"""PMML (dmg.org, PMML 3.x-4.x): active and target fields, and computed outputs.
 
-The document is read as a stream: only fields are kept, and what a tree or a forest holds is not.
+The document is read as a stream. Only fields are kept, not the content of trees or forests.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ T = TypeVar("T")
 _LIMIT: Final = 512 << 20
 _CHUNK: Final = 64 << 10
 _MAX_TAG: Final = 1 << 20
-"""Bytes between two events of the parser, which keeps a tag in memory until the tag ends."""
+"""The most bytes between two events of the parser, which keeps a tag in memory until it ends."""
 _MAX_DEPTH: Final = 10_000
 _MAX_KEPT: Final = 4 << 20
 _FIELD_COST: Final = 64
-"""Characters that a field counts beside its texts."""
+"""How many characters a field counts in addition to its texts."""
 _TARGETS: Final = {"target", "predicted"}
-"""Since PMML 4.2, and before."""
+"""The name since PMML 4.2, and before."""
 _NO_MODELS: Final = {"Header", "MiningBuildTask", "DataDictionary", "TransformationDictionary", "Extension"}
 
 
 def read_signature(model_dir: Path) -> Signature:
-    """Read it: inputs are the active mining fields, outputs the targets and the Output element's fields."""
+    """Read the signature: inputs are the active mining fields, outputs the targets and the Output element's fields."""
     path = only_match(model_dir, "*.pmml", _LIMIT)
     document = _Document()
     parser = DefusedXMLParser(target=document)
@@ -55,42 +55,42 @@ def read_signature(model_dir: Path) -> Signature:
 
 @dataclass(slots=True)
 class _Document:
-    """What a parser tells of a document (the target of an `xml.etree.ElementTree.XMLParser`)."""
+    """The target of an `xml.etree.ElementTree.XMLParser`, which collects the fields of a document."""
 
     _silent: int = 0
-    """Bytes that the parser took since its last event."""
+    """The number of bytes parsed since the last event."""
     _path: list[str] = field(default_factory=list)
-    """Names of the open elements."""
+    """The names of the open elements."""
     _fields: dict[str, Tensor] = field(default_factory=dict)
     _open: str = ""
-    """The DataField that is open."""
+    """The open DataField."""
     _values: list[str] = field(default_factory=list)
-    """Those of the open DataField."""
+    """The values of the open DataField."""
     _usage: list[tuple[str, str]] = field(default_factory=list)
     _outputs: list[Tensor] = field(default_factory=list)
     _version: str = ""
     _producer: list[str] = field(default_factory=list)
     _models: Counter[str] = field(default_factory=Counter)
     _in_first: bool = False
-    """Whether the model that is open, or was open last, is the first one, whose fields count."""
+    """Whether the current or last model is the first one, whose fields count."""
     _function: str = ""
-    """What the first model does, e.g. `classification`."""
+    """The function of the first model, e.g. `classification`."""
     _left: int = _MAX_KEPT
 
     def expect(self, size: int) -> None:
-        """Count bytes that the parser takes next; raises `InvalidError` if a tag does not end."""
+        """Count the next bytes for the parser. Raises `InvalidError` if a tag is too long."""
         if self._silent > _MAX_TAG:
-            raise InvalidError(f"a tag has more than {_MAX_TAG} bytes")
+            raise InvalidError(f"a tag must have at most {_MAX_TAG} bytes")
         self._silent += size
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         name = tag.rpartition("}")[2]
         if not self._path:
             if name != "PMML":
-                raise InvalidError(f"its root element is {name[:80]}")
+                raise InvalidError(f"its root element must be PMML, not {name[:80]}")
             self._version = self._kept(attributes.get("version", ""), attributes)
         if len(self._path) == _MAX_DEPTH:
-            raise InvalidError(f"it is nested more than {_MAX_DEPTH} levels deep")
+            raise InvalidError(f"it must be nested at most {_MAX_DEPTH} levels deep")
         self._silent = 0
         self._path.append(name)
         self._element(tuple(self._path[1:5]), attributes)
@@ -105,11 +105,11 @@ class _Document:
         self._path.pop()
 
     def close(self) -> None:
-        """Do nothing: the parser calls it at the end."""
+        """Do nothing. The parser calls it at the end."""
 
     def signature(self) -> Signature:
         if not self._models:
-            raise InvalidError("it holds no model element")
+            raise InvalidError("it must contain a model element")
         inputs = tuple(self._fields.get(name, Tensor(name)) for name, kind in self._usage if kind == "active")
         targets = [self._fields.get(name, Tensor(name)) for name, kind in self._usage if kind in _TARGETS]
         details = Details(
@@ -120,7 +120,7 @@ class _Document:
         return Signature(inputs, (*targets, *self._outputs), dict(self._models), details)
 
     def _element(self, path: tuple[str, ...], attributes: Mapping[str, str]) -> None:
-        """Keep what the signature needs of an element; `path` is that below the root."""
+        """Keep the parts of an element that the signature needs. `path` is relative to the root."""
         match path:
             case ("DataDictionary", "DataField"):
                 self._open, self._values = attributes.get("name", ""), []
@@ -142,10 +142,10 @@ class _Document:
                 self._outputs.append(self._kept(_tensor(attributes), attributes))
 
     def _kept(self, what: T, attributes: Mapping[str, str]) -> T:
-        """Return what is kept of these attributes, if there is room."""
+        """Return the kept part of these attributes, if there is room."""
         self._left -= _FIELD_COST + sum(map(len, attributes.values()))
         if self._left < 0:
-            raise InvalidError(f"its fields and values take more than {_MAX_KEPT} characters")
+            raise InvalidError(f"its fields and values must have at most {_MAX_KEPT} characters in total")
         return what
 
 

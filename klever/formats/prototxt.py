@@ -1,6 +1,6 @@
-"""Protobuf's text format, without a schema (https://protobuf.dev/reference/protobuf/textformat-spec/).
+"""Parses protobuf's text format without a schema (https://protobuf.dev/reference/protobuf/textformat-spec/).
 
-A parser with a schema refuses the layers of forks, which many published networks have.
+A parser with a schema would reject the layers of Caffe's forks, which many published networks use.
 """
 
 from __future__ import annotations
@@ -31,37 +31,37 @@ class Message:
         self.fields: dict[str, list[str | Message]] = {}
 
     def texts(self, name: str) -> list[str]:
-        """Return the values of a field that are not messages: numbers, names and strings, as text."""
+        """Return the scalar values of a field as text: numbers, names and strings."""
         return [value for value in self.fields.get(name, ()) if isinstance(value, str)]
 
     def text(self, name: str, default: str = "") -> str:
-        """Return the last value of a field, which counts if a field is set again."""
+        """Return the last value of a field, which takes precedence."""
         return next(reversed(self.texts(name)), default)
 
     def messages(self, name: str) -> list[Message]:
         return [value for value in self.fields.get(name, ()) if isinstance(value, Message)]
 
     def message(self, name: str) -> Message:
-        """Return the last message of a field; an empty one if there is none."""
+        """Return the last message of a field, or an empty one."""
         return next(reversed(self.messages(name)), Message(self.line))
 
     def numbers(self, name: str) -> list[int]:
-        """Return the whole numbers of a field; raises `InvalidError` with the line of the message."""
+        """Return the whole numbers of a field. Raises `InvalidError` with the line of the message."""
         try:
             numbers = [int(value) for value in self.texts(name)]
         except ValueError as error:
-            raise InvalidError(f"line {self.line}: {name} is not a whole number") from error
+            raise InvalidError(f"line {self.line}: {name} must be a whole number") from error
         if any(abs(number) > _MAX_NUMBER for number in numbers):
-            raise InvalidError(f"line {self.line}: {name} is beyond {_MAX_NUMBER}")
+            raise InvalidError(f"line {self.line}: {name} must be at most {_MAX_NUMBER}")
         return numbers
 
     def number(self, name: str, default: int) -> int:
-        """Return the last whole number of a field; raises `InvalidError` with the line of the message."""
+        """Return the last whole number of a field. Raises `InvalidError` with the line of the message."""
         return next(reversed(self.numbers(name)), default)
 
 
 def parse(content: str) -> Message:
-    """Return the message in a file; raises `InvalidError` with the line that cannot be parsed."""
+    """Return the message in a file. Raises `InvalidError` with the line of a syntax error."""
     parser = _Parser(content)
     message = Message(1)
     parser.fields(message, "", 0)
@@ -78,7 +78,7 @@ class _Parser:
         self._advance()
 
     def fields(self, message: Message, closing: str, depth: int) -> None:
-        """Parse fields up to the token `closing`; an empty one is the end of the file."""
+        """Parse fields up to the token `closing`. An empty token means the end of the file."""
         while self._next != closing or self._kind == "text":
             if self._kind != "word":
                 raise self._unexpected("the name of a field")
@@ -104,7 +104,7 @@ class _Parser:
 
     def _message(self, depth: int) -> Message:
         if depth == _MAX_DEPTH:
-            raise InvalidError(f"line {self._line}: messages are nested more than {_MAX_DEPTH} levels deep")
+            raise InvalidError(f"line {self._line}: messages must be nested at most {_MAX_DEPTH} levels deep")
         message = Message(self._line)
         self.fields(message, _CLOSING[self._take()], depth + 1)
         return message
@@ -125,7 +125,7 @@ class _Parser:
         if self._kind != "text":
             raise self._unexpected("a value")
         parts = []
-        while self._kind == "text":  # texts beside each other are one
+        while self._kind == "text":  # adjacent strings are one
             parts.append(self._take()[1:-1])
         return "".join(parts)
 
@@ -137,7 +137,7 @@ class _Parser:
     def _advance(self) -> None:
         self._left -= 1
         if self._left < 0:
-            raise InvalidError(f"line {self._line}: it has more than {_MAX_TOKENS} words and marks")
+            raise InvalidError(f"line {self._line}: it must have at most {_MAX_TOKENS} tokens")
         self._kind = self._next = ""
         while not self._kind and self._at < len(self._content):
             found = _TOKEN.match(self._content, self._at)

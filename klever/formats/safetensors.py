@@ -1,4 +1,4 @@
-"""SafeTensors: the tensors of one file, or of the shards of an index, and what config.json says of the model.
+"""SafeTensors: the tensors of one file, or of the shards in an index, and the model's config.json.
 
 Sources: safetensors' README.md (format), transformers' configuration files. Weights are not read.
 """
@@ -23,11 +23,11 @@ __all__ = ["read_signature"]
 _LIMIT: Final = 1 << 40
 _MAX_INDEX: Final = 64 << 20
 _SHARD: Final = re.compile(rb'"([^"\\]{1,255}\.safetensors)"')
-"""A shard in an index. The index of a model with many experts would take much memory as JSON."""
+"""Matches a shard in an index. Parsing the index of a model with many experts would take much memory."""
 
 
 def read_signature(model_dir: Path) -> Signature:
-    """Read it: the files have neither inputs nor outputs, which the author declares."""
+    """Read the details. The files have no inputs and outputs, which the author must declare."""
     weights, types, formats = Weights(), Counter[str](), set[str]()
     for path in _shards(model_dir):
         header = _header(path)
@@ -58,7 +58,7 @@ def _header(path: Path) -> Header:
 
 
 def _shards(model_dir: Path) -> list[Path]:
-    """Return the files of the model; raises `InvalidError` if the index names one that is missing."""
+    """Return the files of the model. Raises `InvalidError` if the index names a missing file."""
     paths = all_matches(model_dir, "*.safetensors", _LIMIT)
     index = any_match(model_dir, "*.safetensors.index.json", _MAX_INDEX)
     if index is None:

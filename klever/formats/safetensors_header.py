@@ -1,4 +1,4 @@
-"""The header of a SafeTensors file: JSON that gives the type, the shape and the place of each tensor."""
+"""Reads the header of a SafeTensors file: JSON with the type, shape and place of each tensor."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BITS: Final = {
 
 @dataclass(slots=True)
 class Header:
-    """What a header says: the weights, the bytes of each type, and the framework that `__metadata__` names."""
+    """The content of a header: the weights, the bytes of each type, and the framework from `__metadata__`."""
 
     weights: Weights = field(default_factory=Weights)
     types: Counter[str] = field(default_factory=Counter)
@@ -32,23 +32,23 @@ class Header:
 
 
 def read_header(file: memoryview) -> Header:
-    """Read a header; raises `InvalidError` that says what is wrong with it."""
+    """Read a header. Raises `InvalidError` that names the fault."""
     if len(file) < _LENGTH:
-        raise InvalidError(f"it has {len(file)} bytes, and no header")
+        raise InvalidError(f"it has only {len(file)} bytes and no header")
     size = int.from_bytes(file[:_LENGTH], "little")
     if size > _MAX_HEADER:
-        raise InvalidError(f"its header has {size} bytes: must be at most {_MAX_HEADER}")
+        raise InvalidError(f"its header must have at most {_MAX_HEADER} bytes, not {size}")
     if size > len(file) - _LENGTH:
-        raise InvalidError(f"it was cut off: its header has {size} bytes, and {len(file) - _LENGTH} follow")
+        raise InvalidError(f"it is truncated: its header has {size} bytes, but only {len(file) - _LENGTH} follow")
     tensors = _Tensors(len(file) - _LENGTH - size)
     try:
         document = json.loads(bytes(file[_LENGTH : _LENGTH + size]), object_pairs_hook=tensors.take)
     except InvalidError:
         raise
     except (ValueError, RecursionError) as error:
-        raise InvalidError(f"its header is not JSON: {error}") from error
+        raise InvalidError(f"its header is not valid JSON: {error}") from error
     if not isinstance(document, _Taken):
-        raise InvalidError("its header is not a JSON object")
+        raise InvalidError("its header must be a JSON object")
     if document.fault:
         raise InvalidError(f"its header {document.fault}")
     return tensors.header
@@ -56,7 +56,7 @@ def read_header(file: memoryview) -> Header:
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """Stands for an object that was read; `fault` says what is wrong with the tensor that it describes."""
+    """Stands for a parsed object. `fault` is the fault of the tensor that it describes."""
 
     fault: str = ""
 
@@ -65,14 +65,14 @@ _GOOD: Final = _Taken()
 
 
 class _Tensors:
-    """Takes the objects of a header one after another, so that they never take memory together."""
+    """Reads the objects of a header one after another, so that they are never in memory together."""
 
     def __init__(self, data: int) -> None:
         self.header = Header()
         self._data = data
 
     def take(self, pairs: list[tuple[str, Any]]) -> _Taken:
-        """Take a tensor, the metadata, or the header itself, which comes last."""
+        """Read a tensor, the metadata, or the header itself, which comes last."""
         found = dict(pairs)
         if "data_offsets" in found and not isinstance(found["data_offsets"], _Taken):
             return self._tensor(found)
@@ -87,17 +87,19 @@ class _Tensors:
     def _tensor(self, tensor: dict[str, Any]) -> _Taken:
         kind, shape, offsets = tensor.get("dtype"), tensor.get("shape"), tensor.get("data_offsets")
         if not isinstance(kind, str) or kind not in _BITS:
-            return _Taken(f"has the type {str(kind)[:80]!r}: must be one of {', '.join(_BITS)}")
+            return _Taken(f"has the unknown type {str(kind)[:80]!r}: must be one of {', '.join(_BITS)}")
         if not (_are_naturals(shape) and len(shape) <= _MAX_RANK):
-            return _Taken(f"has the shape {str(shape)[:80]}: must be at most {_MAX_RANK} whole numbers")
+            return _Taken(f"has the invalid shape {str(shape)[:80]}: must be at most {_MAX_RANK} whole numbers")
         if not (_are_naturals(offsets) and len(offsets) == 2):
-            return _Taken(f"has the data_offsets {str(offsets)[:80]}: must be two whole numbers")
+            return _Taken(f"has the invalid data_offsets {str(offsets)[:80]}: must be two whole numbers")
         start, end = offsets
         if end > self._data:
-            return _Taken(f"ends at byte {end} of the data, which has {self._data} bytes: the file was cut off")
+            return _Taken(
+                f"ends at byte {end} of the data, but the file has only {self._data} bytes of data: it is truncated"
+            )
         count = elements(shape)
         if end - start != (count * _BITS[kind] + 7) // 8:
-            return _Taken(f"has {count} elements of {kind} in {end - start} bytes")
+            return _Taken(f"has {count} elements of {kind}, but {end - start} bytes")
         self.header.weights.add_bytes(count, end - start)
         self.header.types[kind] += end - start
         return _GOOD

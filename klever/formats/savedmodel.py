@@ -46,7 +46,7 @@ _SCHEMA: Final[dict[str, tuple[tuple[str, int, str, bool], ...]]] = {
     "TensorEntry": (("key", 1, "string", False), ("value", 2, "TensorInfo", False)),
     "SignatureDef": (("inputs", 1, "TensorEntry", True), ("outputs", 2, "TensorEntry", True)),
 }
-"""Message -> its fields: name, number, type, repeated. Maps are read as their repeated entries."""
+"""Message -> its fields: name, number, type, repeated. Maps are repeated entries."""
 
 _MODEL_VERSION, _MODEL_GRAPH = 1, 2
 _META_INFO, _META_GRAPH, _META_SIGNATURE, _META_ASSET = 1, 2, 5, 6
@@ -57,7 +57,7 @@ _ASSET_FILE: Final = 2
 def read_signature(model_dir: Path) -> Signature:
     """Read `serving_default` of the graph tagged `serve`, or its first signature for inference.
 
-    TF2 keeps its operators in functions: they count too.
+    Operators in functions count, too, because TF2 keeps most of them there.
     """
     path = only_match(model_dir, "saved_model.pb", _LIMIT)
     try:
@@ -73,7 +73,7 @@ def _read(model: memoryview, model_dir: Path) -> Signature:
     walk = Walk()
     graph = next((graph for graph in walk.messages(model, _MODEL_GRAPH) if "serve" in _tags(walk, graph)), None)
     if graph is None:
-        raise InvalidError("it has no graph tagged serve")
+        raise InvalidError("it must have a graph tagged serve")
     for asset in walk.messages(graph, _META_ASSET):
         for file in walk.messages(asset, _ASSET_FILE):
             location = f"assets/{text(file)}"
@@ -94,14 +94,14 @@ def _read(model: memoryview, model_dir: Path) -> Signature:
 
 
 def _details(walk: Walk, model: memoryview, graph: memoryview, signatures: list[str]) -> Details:
-    """Return what the messages say; `signatures` begins with the one that was read; empty for the default."""
+    """Return the details. `signatures` begins with the one that was read; it is empty for the default."""
     schema = next((value for number, value in walk.fields(model) if number == _MODEL_VERSION), 0)
     versions = [text(v) for info in walk.messages(graph, _META_INFO) for v in walk.messages(info, _INFO_VERSION)]
     others = f", and not {', '.join(signatures[1:])[:_MAX_WARNING]}" if signatures[1:] else ""
     return Details(
         format_version=f"schema {schema}" if isinstance(schema, int) and schema else "",
         producer=f"TensorFlow {versions[0]}" if versions else "",
-        warnings=(f"{_SERVING} is missing: the signature {signatures[0]} was read{others}",) if signatures else (),
+        warnings=(f"{_SERVING} is missing: Klever uses the signature {signatures[0]}{others}",) if signatures else (),
     )
 
 
@@ -112,7 +112,7 @@ def _with_variables(details: Details, model_dir: Path) -> Details:
         return details
     size = size_inside(model_dir, _VARIABLES, "the index of the variables")
     if size > _MAX_INDEX:
-        raise InvalidError(f"{_VARIABLES} has {size} bytes, and at most {_MAX_INDEX} are read")
+        raise InvalidError(f"{_VARIABLES} has {size} bytes; the limit is {_MAX_INDEX}")
     try:
         weights = count_variables(map_file(index))
     except InvalidError as error:
@@ -126,17 +126,17 @@ def _tags(walk: Walk, graph: memoryview) -> set[str]:
 
 
 def _signatures(walk: Walk, graph: memoryview) -> dict[str, memoryview]:
-    """Return the SignatureDefs that serve; raises `InvalidError` if there are none."""
+    """Return the SignatureDefs for inference. Raises `InvalidError` if there are none."""
     found: dict[str, memoryview] = {}
     for entry in walk.messages(graph, _META_SIGNATURE):
         name, value = map_entry(walk, entry)
         if name in _NO_SERVING:
             continue
         if len(value) > _MAX_SIGNATURE:
-            raise InvalidError(f"the signature {name} has {len(value)} bytes: at most {_MAX_SIGNATURE} are read")
+            raise InvalidError(f"the signature {name} must have at most {_MAX_SIGNATURE} bytes, not {len(value)}")
         found[name] = value
         if len(found) > _MAX_SIGNATURES:
-            raise InvalidError(f"it has more than {_MAX_SIGNATURES} signatures")
+            raise InvalidError(f"it must have at most {_MAX_SIGNATURES} signatures")
     if not found:
         raise InvalidError("it has no signature: save the model with signatures")
     return found
@@ -154,7 +154,7 @@ def _tensor(name: str, info: Any) -> Tensor:
 
 
 def _message_class() -> Any:
-    """Build the messages in a pool of their own, so that nothing collides with a full TensorFlow."""
+    """Build the messages in a separate pool, to avoid collisions with an installed TensorFlow."""
     file = descriptor_pb2.FileDescriptorProto(name="klever/formats/saved_model.proto", package="klever.formats")
     file.syntax = "proto3"
     for name, members in _SCHEMA.items():

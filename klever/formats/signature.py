@@ -1,4 +1,4 @@
-"""What a model takes and returns."""
+"""The signature of a model: its inputs and outputs."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["Signature", "Tensor"]
 class Tensor:
     """One input or output.
 
-    `size` has -1 for a dynamic dimension and is None where the rank is unknown. `dtype` is a numpy name (`float32`,
-    `string`), or the type as written for what is no tensor (`sequence(map(int64,float32))`). `op_type` and `values`
-    are PMML's.
+    `size` has -1 for a dynamic dimension and is None for an unknown rank. `dtype` is a numpy name (`float32`,
+    `string`), or a notation for types that are not tensors (`sequence(map(int64,float32))`). `op_type` and `values` are
+    for PMML.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Tensor:
     values: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return it under the ORMB config's field names; `size` is absent where the rank is unknown."""
+        """Return it with the ORMB config's field names. `size` is absent for an unknown rank."""
         document: dict[str, Any] = {"name": self.name}
         if self.size is not None:
             document["size"] = list(self.size)
@@ -41,9 +41,9 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """Inputs, outputs, how often each operator (PMML: model element) occurs, and what else the files say.
+    """The inputs, outputs, counts of operators (for PMML: model elements), and details.
 
-    An operator within a function of a TensorFlow library is counted as `function/OPERATOR`.
+    An operator in a function of a TensorFlow library counts as `function/OPERATOR`.
     """
 
     inputs: tuple[Tensor, ...] = ()
@@ -52,7 +52,7 @@ class Signature:
     details: Details = NO_DETAILS
 
     def to_json(self) -> dict[str, Any]:
-        """Return it under the ORMB config's field names. `details` are Klever's own, and absent if they are empty."""
+        """Return it with the ORMB config's field names. `details` are an extension of Klever, and absent if empty."""
         document: dict[str, Any] = {
             "inputs": [t.to_json() for t in self.inputs],
             "outputs": [t.to_json() for t in self.outputs],

@@ -18,14 +18,14 @@ _LIMIT: Final = 64 << 30
 
 
 def read_signature(model: Path) -> Signature:
-    """Read it; raises `InvalidError` if the file holds no estimator."""
+    """Read the signature. Raises `InvalidError` if the file contains no estimator."""
     path = only_match(model, "*.joblib|*.pkl|*.pickle", _LIMIT)
     found = read_file(path)
     result = signature(found)
     if result is None:
         what = type_name(found.value)
         raise InvalidError(
-            f"{path.name} holds a {what[:80]}, not an estimator: save the estimator itself with joblib.dump(), or name "
-            f"the format Pickle"
+            f"{path.name} contains a {what[:80]}, not an estimator: save the estimator itself with joblib.dump(), or "
+            f"set the format Pickle"
         )
     return result

@@ -1,4 +1,4 @@
-"""The columns that a stage of Spark MLlib takes and adds, by its parameters.
+"""The columns that a stage of Spark MLlib reads and adds, from its parameters.
 
 Source: the traits in Spark's mllib/src/main/scala/org/apache/spark/ml/param/shared/sharedParams.scala.
 """
@@ -14,27 +14,27 @@ from klever.formats.spark import Stage
 __all__ = ["reads", "writes"]
 
 _CLUSTERING: Final = "org.apache.spark.ml.clustering."
-"""Its predictions are numbers of clusters."""
+"""Classes whose predictions are cluster numbers."""
 _INPUTS: Final = ("inputCol", "featuresCol", "userCol", "itemCol")
 _OUTPUTS: Final = ("predictionCol", "probabilityCol", "rawPredictionCol", "topicDistributionCol", "outputCol")
 _VECTORS: Final = ("probabilityCol", "rawPredictionCol", "topicDistributionCol")
 _TEXTS: Final = ("StringIndexerModel", "Tokenizer", "RegexTokenizer")
-"""Classes that take text."""
+"""Classes that read text."""
 _NUMBERS: Final = ("Binarizer", "Bucketizer", "ImputerModel", "IndexToString", "OneHotEncoderModel", "VectorAssembler")
-"""Classes that take numbers; what is neither takes vectors."""
+"""Classes that read numbers. All others read vectors."""
 _SCALARS: Final = ("Binarizer", "Bucketizer", "ImputerModel", "IndexToString", "StringIndexerModel")
 """Classes that add a number or a text to each row."""
 _SCALERS: Final = (
     *("ElementwiseProduct", "MaxAbsScalerModel", "MinMaxScalerModel", "RobustScalerModel", "StandardScalerModel"),
     "VectorIndexerModel",
 )
-"""Classes that add a vector of the size of the one that they take."""
+"""Classes that add a vector of the size of their input."""
 _TOKENS: Final = ("NGram", "RegexTokenizer", "StopWordsRemover", "Tokenizer")
 """Classes that add a list of texts, which no tensor can hold."""
 
 
 def reads(stage: Stage) -> Iterator[Tensor]:
-    """Yield the columns that it takes."""
+    """Yield the columns that a stage reads."""
     several = stage.parameter("inputCols")
     for name in several if isinstance(several, list) else ():
         yield _input(stage, str(name))
@@ -44,7 +44,7 @@ def reads(stage: Stage) -> Iterator[Tensor]:
 
 
 def writes(stage: Stage) -> Iterator[Tensor]:
-    """Yield the columns that it adds."""
+    """Yield the columns that a stage adds."""
     several = stage.parameter("outputCols")
     for name in several if isinstance(several, list) else ():
         yield Tensor(str(name), _size(stage, "outputCol"), "float64")

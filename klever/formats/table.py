@@ -1,4 +1,4 @@
-"""The table of formats, and what a model directory of each must hold (ormb's rules, kleveross/ormb)."""
+"""The table of formats, with the layout of each model directory (the rules of kleveross/ormb)."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from klever.formats.signature import Signature
 from klever.limits import DEFAULTS, Limits
 from klever.plugins import Table
 
-__all__ = ["FORMATS", "Format", "Trust", "check_layout", "detect", "get", "names", "trust_of"]
+__all__ = ["FORMATS", "Format", "Trust", "check_layout", "detect", "get", "least_trust", "names"]
 
 
 class Trust(StrEnum):
-    """What loading a model can do."""
+    """The trust class: what loading a model can do."""
 
     DATA = "data"
-    """Its runtime reads it, and executes nothing of it."""
+    """Its runtime reads it, and executes no part of it."""
     CODE = "code"
-    """It executes whatever its author wrote: it runs only in projects that allow code."""
+    """It can execute any code of its author, so it runs only in projects that allow code."""
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
     """A format. Each pattern of `files` must match exactly one entry at the top of the model directory.
 
-    `weights`: those of `files` that hold weights alone, without which a signature can be read. `several`: each may
-    match more than one, the parts of one file. `alone`: nothing else may be there. `leads`: its
-    files describe the others, which may fit a format of their own. `markers`: what the first 512 bytes of a file must
-    match, by the pattern of its name, where only some files of that name are of the format. `reader` is the module that
-    reads the signature, empty where none does. `trust` is the least class: a content may be found to be code in a
-    format that is data (`klever.inspection`).
+    `weights`: the patterns in `files` of pure weights, which the signature does not need. `several`: each pattern may
+    match several entries, the parts of one file. `alone`: there must be no other files. `leads`: its files describe the
+    others, which may fit another format. `markers`: what the first 512 bytes of a file must match, by the pattern of
+    its name, if only some files with that name have the format. `reader` is the module that reads the signature, empty
+    if there is none. `trust` is the least class: the inspection may find code in content of a data format
+    (`klever.inspection`).
     """
 
     name: str
@@ -53,7 +53,7 @@ class Format:
     trust: Trust = Trust.DATA
 
     def loads(self, path: str) -> bool:
-        """Say whether a file of the model directory is one of those that make the format, or is below one."""
+        """Return whether a file of the model directory belongs to the format."""
         top = path.partition("/")[0]
         return any(fnmatchcase(top, name) for pattern in self.files for name in pattern.split("|"))
 
@@ -62,9 +62,9 @@ class Format:
         return bool(self.reader)
 
     def read_signature(self, model: Path, limits: Limits = DEFAULTS, *, partial: bool = False) -> Signature:
-        """Read the signature of a model directory; raises `InvalidError` that names the file or limit that is wrong.
+        """Read the signature of a model directory. Raises `InvalidError` that names the faulty file or the limit.
 
-        With `partial`, `model` may be one file, and files of weights may be missing: each that is gives a warning.
+        With `partial`, `model` may be one file, and files of weights may be missing, which gives a warning.
         """
         if not self.reader:
             raise InvalidError(f"the signature of {self.name} models cannot be read yet; write it into ormbfile.yaml")
@@ -93,7 +93,7 @@ def _claims(row: Any) -> tuple[str]:
 
 
 _ESTIMATOR: Final = rb"\A(?:\x80.(?:\x95.{8})?)?(?:ccopy_reg\n_reconstructor\n(?:p0\n|q\x00)?\()?(?:c|\x8c.)sklearn\."
-"""How a pickle begins that holds an estimator of scikit-learn: with its class."""
+"""The beginning of a pickle with an estimator of scikit-learn: its class."""
 
 _BUILT_IN: Final = {
     row.name: row
@@ -141,7 +141,7 @@ _BUILT_IN: Final = {
 }
 
 FORMATS: Final = Table[str, Format]("klever.formats", _BUILT_IN, _claims)
-"""The formats by their names, with those of plugins."""
+"""The formats by name, including those of plugins."""
 
 
 def names() -> tuple[str, ...]:
@@ -149,7 +149,7 @@ def names() -> tuple[str, ...]:
 
 
 def get(name: str) -> Format:
-    """Return a format; raises `InvalidError` for an unknown name (they are case-sensitive)."""
+    """Return a format. Raises `InvalidError` for an unknown name. Names are case-sensitive."""
     try:
         return FORMATS[name]
     except KeyError as error:
@@ -158,13 +158,13 @@ def get(name: str) -> Format:
         ) from error
 
 
-def trust_of(name: str) -> Trust:
-    """Return the least class of a format; a format that is unknown is code."""
+def least_trust(name: str) -> Trust:
+    """Return the least trust class of a format. An unknown format is code."""
     return FORMATS[name].trust if name in FORMATS else Trust.CODE
 
 
 def detect(model: Path, *, partial: bool = False) -> str:
-    """Return the name of the format that the files fit; raises `InvalidError` if none or several do.
+    """Return the name of the format that the files fit. Raises `InvalidError` if none or several do.
 
     With `partial`, `model` may be one file, and files of weights may be missing.
     """
@@ -177,7 +177,7 @@ def detect(model: Path, *, partial: bool = False) -> str:
 
 
 def check_layout(name: str, model_dir: Path) -> None:
-    """Raise `InvalidError` naming the files that a format needs and the directory does not hold."""
+    """Raise `InvalidError` that names the missing files of a format."""
     _check(get(name), model_dir)
 
 

@@ -1,4 +1,4 @@
-"""What the formats of TensorFlow share: data types, shapes and the operators of a graph.
+"""The common parts of TensorFlow's formats: data types, shapes and the operators of a graph.
 
 The numbers are those of tensorflow/core/framework/{graph,function,node_def,attr_value,tensor_shape,types}.proto.
 """
@@ -38,7 +38,7 @@ def dtype_name(number: int) -> str:
 
 
 def dtype_bits(number: int) -> int:
-    """Return the bits of an element of a DataType; 0 for one that is not a number."""
+    """Return the bits of an element of a DataType; 0 if it is not a number."""
     return _BITS.get(number, 0)
 
 
@@ -69,9 +69,9 @@ def map_entry(walk: Walk, entry: memoryview) -> tuple[str, memoryview]:
 
 
 def count_graph(walk: Walk, graph: memoryview, layers: Counter[str]) -> None:
-    """Count the operators of a GraphDef: those of its nodes, and as `function/OP` those of its library.
+    """Count the operators of a GraphDef: those of its nodes, and those of its library as `function/OP`.
 
-    TensorFlow 2 has the real work in the library's functions.
+    TensorFlow 2 keeps most operators in the library's functions.
     """
     _count(walk, walk.messages(graph, _GRAPH_NODE), "", layers)
     for library in walk.messages(graph, _GRAPH_LIBRARY):
@@ -87,4 +87,4 @@ def _count(walk: Walk, nodes: Iterable[memoryview], prefix: str, layers: Counter
                 operator = text(value)
         layers[prefix + operator] += 1
         if len(layers) > _MAX_OPERATORS:
-            raise InvalidError(f"it has more than {_MAX_OPERATORS} kinds of operators")
+            raise InvalidError(f"it must have at most {_MAX_OPERATORS} kinds of operators")

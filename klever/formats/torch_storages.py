@@ -1,4 +1,4 @@
-"""The sizes of PyTorch's storages, from the opcodes of a pickle. Nothing is loaded.
+"""Reads the sizes of PyTorch's storages from the opcodes of a pickle, without loading it.
 
 A storage is a persistent id: the tuple `("storage", torch.FloatStorage, key, device, elements)`
 (torch/csrc/jit/serialization/pickler.cpp, Pickler::pushStorageOfTensor).
@@ -27,7 +27,7 @@ _PUTS: Final = frozenset({"BINPUT", "LONG_BINPUT"})
 
 
 def count_storages(pickle: bytes) -> Weights:
-    """Return the elements and bytes of all storages, each counted once; raises `InvalidError` for a damaged pickle."""
+    """Return the elements and bytes of all storages, each counted once. Raises `InvalidError` for a damaged pickle."""
     try:
         return _count(pickle)
     except (ValueError, OverflowError) as error:
@@ -39,10 +39,10 @@ def _count(pickle: bytes) -> Weights:
     seen: set[object] = set()
     memo: dict[object, object] = {}
     recent: list[object] = []
-    """The last arguments, which end in those of the tuple: kind, key, device, elements."""
+    """The last arguments. They end with those of the tuple: kind, key, device, elements."""
     for index, (opcode, argument, _) in enumerate(pickletools.genops(pickle)):
         if index > _MAX_OPCODES:
-            raise InvalidError(f"its pickle has more than {_MAX_OPCODES} opcodes")
+            raise InvalidError(f"its pickle must have at most {_MAX_OPCODES} opcodes")
         if opcode.name in _PUTS:
             memo[argument] = recent[-1] if recent else None
         elif opcode.name == "BINPERSID":

@@ -1,7 +1,7 @@
 """TorchScript: arguments and results of `forward`, and the operators, from the code in the archive.
 
 The archive is a zip file (torch/csrc/jit/serialization: export.cpp, python_print.cpp). Its `data.pkl` begins with the
-class of the module; `code/` holds the methods of each class as text. The pickle is not loaded, the code is not run.
+class of the module. `code/` has the methods of each class as text. The pickle is not loaded, and the code is not run.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _LIMIT: Final = 64 << 30
 _HEAD: Final = 1024
 _TAR: Final = (257, b"ustar")
 _SAVED: Final = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-"""A pickle of the number that torch/serialization.py begins legacy files with."""
+"""The pickled number at the beginning of legacy files (torch/serialization.py)."""
 _MAX_CODE: Final = 16 << 20
-"""Of one file, and of all together."""
+"""The largest file, and the largest total size."""
 _MAX_OPERATORS: Final = 10_000
 _MAX_PICKLE: Final = 16 << 20
 _MAX_VERSION: Final = 20
@@ -39,9 +39,9 @@ _KEYS: Final = re.compile(r'"((?:[^"\\]|\\.)*)":')
 
 
 def read_signature(model_dir: Path) -> Signature:
-    """Read it: TorchScript has no shapes and no names of results, but for those of a dictionary.
+    """Read the signature. TorchScript has no shapes, and names of results only in a dictionary.
 
-    Other results are named as Triton names them: OUTPUT__0, OUTPUT__1, …
+    Other results get Triton's names: OUTPUT__0, OUTPUT__1, …
     """
     path = only_match(model_dir, "*.pt", _LIMIT)
     _check_kind(path)
@@ -53,7 +53,7 @@ def read_signature(model_dir: Path) -> Signature:
 
 
 def _check_kind(path: Path) -> None:
-    """Raise `InvalidError` for what other functions and versions of PyTorch write, saying what to do."""
+    """Raise `InvalidError` for files of other functions and versions of PyTorch, with advice."""
     with path.open("rb") as file:
         head = file.read(_HEAD)
     if head[_TAR[0] :].startswith(_TAR[1]):
@@ -62,20 +62,20 @@ def _check_kind(path: Path) -> None:
         kind = "a pickle, as torch.save() before PyTorch 1.6 wrote it"
     else:
         return
-    raise InvalidError(f"{path.name} is {kind}: load it with PyTorch, and write it with torch.jit.save()")
+    raise InvalidError(f"{path.name} is {kind}: load it with PyTorch, and save it with torch.jit.save()")
 
 
 def _read(archive: ZipFile) -> Signature:
     names = archive.namelist()
     root = next((name.removesuffix("data.pkl") for name in names if re.fullmatch(r"[^/]+/data\.pkl", name)), None)
     if root is None:
-        raise InvalidError("it has no data.pkl; save the model with torch.jit.save() of PyTorch 1.4 or later")
+        raise InvalidError("data.pkl is missing; save the model with torch.jit.save() of PyTorch 1.4 or later")
     code = [name for name in names if name.startswith(f"{root}code/") and name.endswith(".py")]
     if not code:
-        raise InvalidError("it holds a pickle of torch.save(): convert the model with torch.jit.script() or trace()")
+        raise InvalidError("it contains a pickle of torch.save(): convert the model with torch.jit.script() or trace()")
     found = _CLASS.match(read_head(archive, f"{root}data.pkl", _HEAD))
     if not found:
-        raise InvalidError("its data.pkl does not begin with a module")
+        raise InvalidError("its data.pkl must begin with a module")
     module, class_name = found[1].decode(), found[2].decode()
     inputs: tuple[Tensor, ...] = ()
     outputs: tuple[Tensor, ...] = ()
@@ -86,7 +86,7 @@ def _read(archive: ZipFile) -> Signature:
         left -= len(text)
         layers.update(_operators(text))
         if len(layers) > _MAX_OPERATORS:
-            raise InvalidError(f"it has more than {_MAX_OPERATORS} kinds of operators")
+            raise InvalidError(f"it must have at most {_MAX_OPERATORS} kinds of operators")
         if name == f"{root}code/{module.replace('.', '/')}.py":
             inputs, outputs = _forward(_body(text, class_name))
     return Signature(inputs, outputs, dict(sorted(layers.items())), _details(archive, root))
@@ -109,19 +109,19 @@ def _operators(code: str) -> Iterator[str]:
 
 
 def _body(code: str, class_name: str) -> str:
-    """Return the text of a class: from its line to the next line that is not indented."""
+    """Return the text of a class, from its line to the next line that is not indented."""
     found = re.search(rf"^class {class_name}\(.*\n((?:[ \t].*\n|\n)*)", code, re.MULTILINE)
     if not found:
-        raise InvalidError(f"its code has no class {class_name[:80]}")
+        raise InvalidError(f"the class {class_name[:80]} is missing in its code")
     return found[1]
 
 
 def _forward(body: str) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
     start = re.search(r"^ +def forward\(", body, re.MULTILINE)
     if not start:
-        return (), ()  # a module of other methods
+        return (), ()  # a module without forward
     end = _closing(body, start.end())
-    arguments = list(_split(body[start.end() : end]))[1:]  # the first one is self
+    arguments = list(_split(body[start.end() : end]))[1:]  # without self
     result, _, rest = body[end + 1 :].partition(":\n")
     method = re.split(r"^ +def ", rest, maxsplit=1, flags=re.MULTILINE)[0]
     return tuple(map(_argument, arguments)), tuple(_results(result.removeprefix(" -> ").strip(), method))
@@ -147,22 +147,22 @@ def _results(kind: str, method: str) -> Iterator[Tensor]:
 
 
 def _dtype(kind: str) -> str:
-    """Return the type as written; a tensor has none until the model runs."""
+    """Return the type as written. A tensor has no type until the model runs."""
     return "" if kind == "Tensor" else kind
 
 
 def _closing(text: str, start: int) -> int:
-    """Return where the parenthesis closes that is open at `start`."""
+    """Return the end of the parenthesis that is open at `start`."""
     depth = 1
     for found in re.compile(r"[()\[\]]").finditer(text, start):
         depth += 1 if found[0] in "([" else -1
         if not depth:
             return found.start()
-    raise InvalidError("the arguments of forward do not end")
+    raise InvalidError("the arguments of forward are truncated")
 
 
 def _split(text: str) -> Iterator[str]:
-    """Yield the parts between commas outside of brackets."""
+    """Yield the parts between commas outside brackets."""
     depth, start = 0, 0
     for found in re.finditer(r"[()\[\],]", text):
         if found[0] == "," and not depth:

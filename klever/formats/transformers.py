@@ -1,4 +1,4 @@
-"""The configuration files that transformers keeps beside the weights: config.json and those of the tokenizer.
+"""Reads the configuration files of transformers: config.json and those of the tokenizer.
 
 Source: transformers/configuration_utils.py and tokenization_utils_base.py.
 """
@@ -23,29 +23,29 @@ _MAX_TOKENIZER: Final = 16 << 20
 _MAX_TEMPLATE: Final = 1 << 20
 _MAX_TEXT: Final = 200
 _MOST: Final = 1 << 40
-"""Of a number in a configuration."""
+"""The largest number in a configuration."""
 _NUMBER: Final = re.compile("[0-9]{1,9}")
 _CLASSIFIERS: Final = ("Classification",)
 
 
 class Configuration:
-    """What the files say. A field that is missing, or of another type, is left out."""
+    """The content of the files. A missing field, or one of the wrong type, is omitted."""
 
     def __init__(self, config: Mapping[str, Any], chat_template: str = "", warnings: tuple[str, ...] = ()) -> None:
         self._config = config
         self._chat_template = chat_template
         nested = config.get("text_config")
         self._text: Mapping[str, Any] = nested if isinstance(nested, dict) else config
-        """A model of images and text describes its language model in a part of its own."""
+        """The part for the language model, which is nested in a multimodal model."""
         self.warnings = warnings
 
     @classmethod
     def read(cls, model_dir: Path) -> Self:
-        """Read the files that there are; raises `InvalidError` that names one which is not JSON."""
+        """Read the existing files. Raises `InvalidError` that names an invalid one."""
         if not model_dir.is_dir():
             return cls({})
         config = _json(model_dir, "config.json", _MAX_CONFIG)
-        warnings = () if config else ("config.json is missing: the architecture is not known",)
+        warnings = () if config else ("config.json is missing: the architecture is unknown",)
         return cls(config, _chat_template(model_dir), warnings)
 
     def producer(self) -> str:
@@ -61,7 +61,7 @@ class Configuration:
         return tuple(label for _, label in sorted(numbered))
 
     def language_model(self, kept_as: str) -> LanguageModel | None:
-        """Return the language model that the configuration describes; `kept_as` is the type of most weights."""
+        """Return the language model of the configuration. `kept_as` is the type of most weights."""
         context = self._number("max_position_embeddings", "n_positions", "max_seq_len")
         if not self._number("vocab_size"):
             return None
@@ -74,7 +74,7 @@ class Configuration:
         )
 
     def memory(self, weights: int) -> int:
-        """Estimate the bytes to serve weights of this many bytes."""
+        """Estimate the memory in bytes to serve weights of this many bytes."""
         heads = self._number("num_attention_heads", "n_head") or 0
         hidden = self._number("hidden_size", "n_embd") or 0
         size = self._number("head_dim") or (hidden // heads if heads else 0)
@@ -103,7 +103,7 @@ def _chat_template(model_dir: Path) -> str:
     if path is not None:
         return bytes(map_file(path)).decode(errors="replace")
     template = _json(model_dir, "tokenizer_config.json", _MAX_TOKENIZER).get("chat_template")
-    if isinstance(template, list):  # one of several by name
+    if isinstance(template, list):  # several templates by name
         named = {t.get("name"): t.get("template") for t in template if isinstance(t, dict)}
         template = named.get("default")
     return template if isinstance(template, str) else ""
@@ -117,7 +117,7 @@ def _json(model_dir: Path, name: str, limit: int) -> dict[str, Any]:
     try:
         document = json.loads(bytes(map_file(path)))
     except (ValueError, RecursionError) as error:
-        raise InvalidError(f"{name} is not JSON: {error}") from error
+        raise InvalidError(f"{name} is not valid JSON: {error}") from error
     if not isinstance(document, dict):
-        raise InvalidError(f"{name} is not a JSON object")
+        raise InvalidError(f"{name} must be a JSON object")
     return document

@@ -1,4 +1,4 @@
-"""Reads what matters of a UBJSON file (ubjson.org, Draft 12): chosen members are counted and passed over."""
+"""Reads the relevant part of a UBJSON file (ubjson.org, Draft 12). Given members are counted and skipped."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ __all__ = ["UbjsonError", "read_ubjson"]
 
 _MAX_TEXT: Final = 1 << 20
 _MAX_KEPT: Final = 16 << 20
-"""Bytes of the values that are kept."""
+"""The most bytes of kept values."""
 _MAX_VALUES: Final = 5_000_000
-"""Values of the file, those that are passed over one by one too."""
+"""The most values of the file, including those that are skipped one by one."""
 _MAX_DEPTH: Final = 64
 _ITEM: Final = 16
-"""Bytes that a value counts."""
+"""How many bytes a value counts."""
 _NUMBERS: Final = {b"i": "b", b"U": "B", b"I": ">h", b"l": ">i", b"L": ">q", b"d": ">f", b"D": ">d", b"C": "c"}
 _INTEGERS: Final = b"iUIlL"
 _CONSTANTS: Final = {b"Z": None, b"N": None, b"T": True, b"F": False}
 
 
 class UbjsonError(Exception):
-    """The file is not UBJSON, or exceeds a limit; `str` says where."""
+    """The file is not UBJSON, or exceeds a limit. The message says where."""
 
 
 def read_ubjson(file: BinaryIO, passed_over: Collection[str]) -> Any:
-    """Return the value in a file; that of a member named in `passed_over` is the number of its items.
+    """Return the value in a file. The value of a member in `passed_over` is the number of its items.
 
     Raises `UbjsonError`.
     """
@@ -46,7 +46,7 @@ class _Reader:
         return self._value(self._read(1), 0, is_kept=True)
 
     def _value(self, marker: bytes, depth: int, *, is_kept: bool) -> Any:
-        """Return a value; of a container that is not kept, the number of its items."""
+        """Return a value, or the number of items of a skipped container."""
         self._count(_ITEM if is_kept else 0)
         if depth > _MAX_DEPTH:
             self._fail(f"it is nested more than {_MAX_DEPTH} levels deep")
@@ -94,13 +94,13 @@ class _Reader:
         return found if is_kept else read
 
     def _head(self) -> tuple[bytes, int | None]:
-        """Return the type of all items, empty if each names its own, and their number, None if an end marks it."""
+        """Return the type of all items (empty if each has its own) and their number (None if an end mark follows)."""
         kind = b""
         start = self._read(1)
         if start == b"$":
             kind, start = self._read(1), self._read(1)
             if start != b"#":
-                self._fail("a type of items without their number")
+                self._fail("the type of items needs their number")
         if start == b"#":
             return kind, self._length()
         self._file.seek(-1, os.SEEK_CUR)
@@ -117,15 +117,15 @@ class _Reader:
 
     def _integer(self, marker: bytes) -> int:
         if marker not in _INTEGERS:
-            self._fail(f"a length begins with {marker!r}")
+            self._fail(f"invalid type {marker!r} of a length")
         length = int(self._number(marker))
         if length < 0 or length > self._size:
-            self._fail(f"a length is {length}")
+            self._fail(f"invalid length {length}")
         return length
 
     def _text(self, length: int, *, is_kept: bool) -> str:
         if length > _MAX_TEXT:
-            self._fail(f"a text has {length} bytes, and at most {_MAX_TEXT} are read")
+            self._fail(f"a text must have at most {_MAX_TEXT} bytes, not {length}")
         self._count(length if is_kept else 0)
         content = self._read(length)
         return content.decode(errors="replace") if is_kept else ""
@@ -139,12 +139,12 @@ class _Reader:
     def _read(self, size: int) -> bytes:
         content = self._file.read(size)
         if len(content) < size:
-            self._fail("it ends early")
+            self._fail("it is truncated")
         return content
 
     def _skip(self, size: int) -> None:
         if self._file.tell() + size > self._size:
-            self._fail("it ends early")
+            self._fail("it is truncated")
         self._file.seek(size, os.SEEK_CUR)
 
     def _fail(self, what: str) -> NoReturn:

@@ -9,7 +9,7 @@ from typing import Final
 __all__ = ["Weights", "elements"]
 
 _MOST: Final = (1 << 63) - 1
-"""Where counting ends: a config holds 64 bits, and the product of 32 dimensions has 600 digits."""
+"""The largest count: a config has 64 bits, but the product of 32 dimensions would have 600 digits."""
 
 
 def elements(size: Iterable[int]) -> int:
@@ -22,16 +22,16 @@ def elements(size: Iterable[int]) -> int:
 
 @dataclass(slots=True)
 class Weights:
-    """Parameters and their bytes, each at most 2**63 - 1."""
+    """The number of parameters and their bytes, each at most 2**63 - 1."""
 
     parameters: int = 0
     bytes: int = 0
 
     def add(self, count: int, bits: int) -> None:
-        """Count a tensor of `count` elements, each of which takes `bits` bits in the file."""
+        """Count a tensor of `count` elements with `bits` bits each in the file."""
         self.add_bytes(count, (count * bits + 7) // 8)
 
     def add_bytes(self, count: int, size: int) -> None:
-        """Count a tensor of `count` elements that takes `size` bytes in the file."""
+        """Count a tensor of `count` elements with `size` bytes in the file."""
         self.parameters = min(self.parameters + count, _MOST)
         self.bytes = min(self.bytes + size, _MOST)

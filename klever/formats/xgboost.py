@@ -1,7 +1,7 @@
-"""XGBoost models in JSON or UBJSON: number of features, classes, objective and version. Trees are passed over.
+"""XGBoost models in JSON or UBJSON: number of features, classes, objective and version. Trees are skipped.
 
 Source: xgboost's doc/model.schema and doc/tutorials/saving_model.rst. The binary format, which XGBoost 3.1 removed, is
-recognised by its parameters (src/learner.cc, `LearnerModelParamLegacy` of 2.1) and refused.
+recognized by its parameters (src/learner.cc, `LearnerModelParamLegacy` of 2.1) and rejected.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _SAVE_AGAIN: Final = (
 _BINARY_PARAMETERS: Final = struct.Struct("<fIiii")
 """base_score, num_feature, num_class, contain_extra_attrs, contain_eval_metrics"""
 _BINARY_NAME: Final = 136
-"""Where the length of the objective's name is."""
+"""The offset of the length of the objective's name."""
 _SOFTPROB: Final = "multi:softprob"
 
 
 def read_signature(model: Path) -> Signature:
-    """Read it: the output is what `Booster.predict` returns, which the objective decides."""
+    """Read the signature. The output is that of `Booster.predict`, which depends on the objective."""
     path = only_match(model, FILES, _LIMIT)
     with path.open("rb") as file:
         head = file.read(_BINARY_NAME + 64)
@@ -53,7 +53,7 @@ def read_signature(model: Path) -> Signature:
 
 
 def _document(file: BinaryIO, head: bytes) -> Any:
-    """Return the document without its trees. A name follows in JSON, the type of its length in UBJSON."""
+    """Return the document without its trees. After `{`, JSON has a name, and UBJSON the type of its length."""
     is_json = head[1:].lstrip()[:1] in (b'"', b"}")
     return read_json(file, _PASSED_OVER) if is_json else read_ubjson(file, _PASSED_OVER)
 
@@ -83,18 +83,18 @@ def _layers(booster: Any) -> dict[str, int]:
 
 
 def _what_else(head: bytes) -> str:
-    """Say what a file is that is neither JSON nor UBJSON."""
+    """Return what a file is that is neither JSON nor UBJSON."""
     if head.startswith(b"binf") or _is_binary(head):
-        return f"it is in the binary format, which XGBoost 3.1 removed; {_SAVE_AGAIN}"
+        return f"it has the binary format, which XGBoost 3.1 removed; {_SAVE_AGAIN}"
     if head.startswith(b"bs64"):
-        return f"it is in the binary format as text, which XGBoost 3.1 removed; {_SAVE_AGAIN}"
+        return f"it has the binary format as text, which XGBoost 3.1 removed; {_SAVE_AGAIN}"
     if head.startswith(b"\x80"):
-        return "it is a pickle; save the model with booster.save_model('model.ubj'), or name the format Pickle"
-    return "it begins neither as JSON nor as UBJSON; save the model with booster.save_model('model.ubj')"
+        return "it is a pickle; save the model with booster.save_model('model.ubj'), or set the format Pickle"
+    return "it must be JSON or UBJSON; save the model with booster.save_model('model.ubj')"
 
 
 def _is_binary(head: bytes) -> bool:
-    """Say whether the parameters are followed by the name of an objective."""
+    """Return whether the name of an objective follows the parameters."""
     if len(head) < _BINARY_NAME + 16:
         return False
     _, features, classes, *_ = _BINARY_PARAMETERS.unpack_from(head)

@@ -1,4 +1,4 @@
-"""Reads members of a zip file, with bounds: neither its directory nor a member becomes more memory than allowed."""
+"""Reads members of a zip file, with bounds on the memory of its directory and of a member."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _UNREADABLE: Final = (
 
 @contextmanager
 def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
-    """Open a zip file; raises `InvalidError` if it is not one, or if its directory has more than 8 MiB."""
+    """Open a zip file. Raises `InvalidError` if it is not one, or if its directory has more than 8 MiB."""
     with path.open("rb") as file:
         _check_directory(file)
         with _readable(path.name):
@@ -37,16 +37,16 @@ def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def read_head(archive: zipfile.ZipFile, name: str, size: int) -> bytes:
-    """Return at most `size` bytes of a member, from its beginning; raises `InvalidError` if it cannot be read."""
+    """Return at most the first `size` bytes of a member. Raises `InvalidError` if it cannot be read."""
     with _readable(name), archive.open(name) as member:
         return member.read(size)
 
 
 def read_member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
-    """Return a member's content; raises `InvalidError` if it cannot be read, or has more than `limit` bytes."""
+    """Return a member's content. Raises `InvalidError` if it cannot be read, or has more than `limit` bytes."""
     content = read_head(archive, name, limit + 1)
     if len(content) > limit:
-        raise InvalidError(f"{name[:80]} has more than {limit} bytes")
+        raise InvalidError(f"{name[:80]} must have at most {limit} bytes")
     return content
 
 
@@ -55,11 +55,11 @@ def _readable(name: str) -> Iterator[None]:
     try:
         yield
     except _UNREADABLE as error:
-        raise InvalidError(f"{name[:80]} cannot be read: {error}") from error
+        raise InvalidError(f"cannot read {name[:80]}: {error}") from error
 
 
 def _check_directory(file: BinaryIO) -> None:
-    """Look at the sizes in the end records (APPNOTE.TXT 4.3.14 and 4.3.16) before zipfile reads the directory."""
+    """Check the sizes in the end records (APPNOTE.TXT 4.3.14 and 4.3.16) before zipfile reads the directory."""
     size = file.seek(0, 2)
     file.seek(max(0, size - _MAX_COMMENT - 22 - 20 - 56))
     tail = file.read()
@@ -72,4 +72,4 @@ def _check_directory(file: BinaryIO) -> None:
         sizes.append(struct.unpack_from("<Q", tail, at_64 + 40)[0])
     directory = min(sizes)
     if directory > _MAX_DIRECTORY:
-        raise InvalidError(f"its directory has {directory} bytes, and at most {_MAX_DIRECTORY} are read")
+        raise InvalidError(f"its directory must have at most {_MAX_DIRECTORY} bytes, not {directory}")

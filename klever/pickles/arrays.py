@@ -6,29 +6,29 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["ARRAY_WRAPPER", "Array", "array_of", "itemsize"]
+__all__ = ["ARRAY_WRAPPER", "Array", "itemsize", "read_array"]
 
 ARRAY_WRAPPER: Final = "joblib.numpy_pickle.NumpyArrayWrapper"
 _DTYPE: Final = re.compile(r"([biufcmMSUV])(\d{1,9})")
 _CHARACTER: Final = 4
-"""Bytes of a character of a `U` dtype."""
+"""Bytes per character of a `U` dtype."""
 _MAX_SIZE: Final = 1 << 62
 _OBJECTS: Final = 0x01
-"""The flag of a dtype that holds objects (NPY_ITEM_REFCOUNT); numpy believes it, whatever the code of the dtype is."""
+"""The flag of a dtype that holds objects (NPY_ITEM_REFCOUNT). numpy trusts it, whatever the code of the dtype is."""
 _MAX_FLAGS: Final = 1 << 8
 
 
 @dataclass(frozen=True, slots=True)
 class Array:
-    """What follows the wrapper's state: a pickle, or `size` bytes; `is_padded`: a byte says how many come before."""
+    """The data after a wrapper's state: a pickle, or `size` bytes. If `is_padded`, a byte has the padding."""
 
     size: int
     is_pickled: bool
     is_padded: bool
 
 
-def array_of(state: object) -> Array | None:
-    """Return what follows a wrapper with this state; None where it is not certain."""
+def read_array(state: object) -> Array | None:
+    """Return the array after a wrapper with this state; None if it is uncertain."""
     if not isinstance(state, dict) or any(not isinstance(key, str) for key in state):
         return None
     shape, alignment = state.get("shape"), state.get("numpy_array_alignment_bytes")
@@ -45,7 +45,7 @@ def array_of(state: object) -> Array | None:
 
 
 def itemsize(dtype: Any, *, structures: bool = True) -> int | None:
-    """Return the bytes of an item of a `numpy.dtype` as it is pickled; 0 for objects, None where it is not certain."""
+    """Return the item size of a pickled `numpy.dtype` in bytes; 0 for objects, None if it is uncertain."""
     if not _is_complete(dtype):
         return None
     code, state = dtype.args[0], dtype.state
@@ -63,7 +63,7 @@ def itemsize(dtype: Any, *, structures: bool = True) -> int | None:
 
 
 def _is_complete(dtype: Any) -> bool:
-    """Say whether this is `numpy.dtype(code, False, True)` with a state: a copy that has no other name."""
+    """Whether this is `numpy.dtype(code, False, True)` with a state."""
     if getattr(dtype, "of", "") != "numpy.dtype" or not isinstance(dtype.args, tuple):
         return False
     if len(dtype.args) != 3 or any(type(arg) not in (bool, int) for arg in dtype.args[1:]) or dtype.args[1:] != (0, 1):
@@ -76,7 +76,7 @@ def _is_complete(dtype: Any) -> bool:
 
 
 def _structure(state: tuple[Any, ...]) -> int | None:
-    """Return the bytes of a structure whose fields are certain, plain, and lie within it."""
+    """Return the size of a structure in bytes, if its fields are certain, plain, and inside it."""
     names, fields, size = state[3:6]
     if type(size) is not int or size <= 0:
         return None

@@ -11,11 +11,11 @@ from klever.pickles.stack import MAX_ITEMS, OPAQUE, Stack
 __all__ = ["Literals"]
 
 _MAX_NUMBER: Final = 16
-"""Bytes of a number that is kept."""
+"""The largest number that is kept, in bytes."""
 
 
 class Literals(Stack):
-    """Each method is an opcode. Its argument is bytes, or None for what is too long to keep."""
+    """Each method is an opcode. Its argument is bytes, or None if it is too long to keep."""
 
     def opaque(self, _argument: object) -> None:
         self._push(OPAQUE)
@@ -24,13 +24,13 @@ class Literals(Stack):
         self._push(None)
 
     def nothing(self, _argument: object) -> None:
-        """The argument is all there is to it."""
+        """Push the argument."""
 
     def boolean(self, argument: object) -> None:
         self._push(argument)
 
     def number(self, argument: bytes | None) -> None:
-        """INT and LONG. Only sizes of arrays matter, and `01` (True) is none."""
+        """INT and LONG. Only sizes of arrays matter, and `01` (True) is not a size."""
         try:
             self._push(int((argument or b"").rstrip(b"L")))
         except ValueError:
@@ -59,7 +59,7 @@ class Literals(Stack):
         try:
             self._push(OPAQUE if argument is None else self._keep(argument.decode("utf-8", "surrogatepass")))
         except UnicodeDecodeError as error:
-            raise self._damaged("a string is not UTF-8") from error
+            raise self._damaged("a string must be UTF-8") from error
 
     def latin(self, argument: bytes | None) -> None:
         self._push(OPAQUE if argument is None else self._keep(argument.decode("latin-1")))
@@ -69,18 +69,18 @@ class Literals(Stack):
             self._push(OPAQUE)
             return
         if len(argument) < 2 or argument[:1] not in (b"'", b'"') or argument[:1] != argument[-1:]:
-            raise self._damaged("a string is not quoted")
+            raise self._damaged("a string must be quoted")
         try:
             decoded = codecs.escape_decode(argument[1:-1])[0]
         except ValueError as error:
-            raise self._damaged("a string is not one") from error
+            raise self._damaged("invalid string") from error
         self._push(self._keep(decoded.decode("latin-1")))
 
     def escaped(self, argument: bytes | None) -> None:
         try:
             self._push(OPAQUE if argument is None else self._keep(argument.decode("raw-unicode-escape")))
         except UnicodeDecodeError as error:
-            raise self._damaged("a string is not one") from error
+            raise self._damaged("invalid string") from error
 
     def mark(self, _argument: object) -> None:
         self._marks.append(len(self._stack))

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, Final
 
-from klever.pickles.arrays import ARRAY_WRAPPER, Array, array_of, itemsize
+from klever.pickles.arrays import ARRAY_WRAPPER, Array, itemsize, read_array
 from klever.pickles.literals import Literals
 from klever.pickles.names import Pickle
 from klever.pickles.stack import MAX_ITEMS, OPAQUE, Global, Made
@@ -17,17 +17,17 @@ from klever.pickles.streams import Budget, Reader
 __all__ = ["Machine"]
 
 _MAX_NAME: Final = 1024
-"""Characters of a module or a name."""
+"""The longest module or name that is kept, in characters."""
 _MAX_TEXT: Final = 1 << 16
-"""Bytes of a text, or of the content of an array, that are kept."""
+"""The longest text or array content that is kept, in bytes."""
 _DTYPE: Final = "numpy.dtype"
 _MAX_DEPTH: Final = 20
-"""Pickles inside arrays of pickles."""
+"""The deepest nesting of pickles in arrays of pickles."""
 _HIGHEST_PROTOCOL: Final = 5
 
 
 class Machine(Literals):
-    """Follows one pickle from `reader` and tells `found` what it names."""
+    """Follows one pickle from `reader` and adds its names to `found`."""
 
     def __init__(self, reader: Reader, budget: Budget, found: Pickle, depth: int = 0) -> None:
         super().__init__(reader, found)
@@ -35,7 +35,7 @@ class Machine(Literals):
         self._depth = depth
 
     def run(self) -> object:
-        """Return what the pickle makes. Raises `DamagedError` where every unpickler fails, and `BudgetError`."""
+        """Return the value of the pickle. Raises `DamagedError` if every unpickler fails, and `BudgetError`."""
         while True:
             self._budget.opcode()
             code = self._reader.read(1)
@@ -50,7 +50,7 @@ class Machine(Literals):
     # Arguments
 
     def _argument(self, kind: pickletools.ArgumentDescriptor) -> Any:
-        """Read an opcode's argument: bytes, None for what is too long to keep, or lines for those in text."""
+        """Read an opcode's argument: bytes, None if it is too long to keep, or lines for text opcodes."""
         if kind.n >= 0:
             return self._reader.read(kind.n)
         if kind.n == pickletools.UP_TO_NEWLINE:
@@ -58,7 +58,7 @@ class Machine(Literals):
             return (first, self._reader.line(_MAX_TEXT)) if kind.name == "stringnl_noescape_pair" else first
         size = struct.unpack(*_SIZES[kind.n](self._reader))[0]
         if size < 0:
-            raise self._damaged(f"a length is {size}")
+            raise self._damaged(f"invalid length {size}")
         if size <= _MAX_TEXT:
             return self._reader.read(size)
         self._reader.skip(size)
@@ -68,7 +68,7 @@ class Machine(Literals):
         if argument[0] > _HIGHEST_PROTOCOL:
             raise self._damaged(f"protocol {argument[0]} is not supported")
 
-    # Globals, and what is made with them
+    # Globals and calls
 
     def global_(self, argument: tuple[bytes | None, bytes | None]) -> None:
         self._push(self._named(*argument))
@@ -89,7 +89,7 @@ class Machine(Literals):
     def stack_global(self, _argument: object) -> None:
         name, module = self._pop(), self._pop()
         if not isinstance(name, str) or not isinstance(module, str):
-            self._found.suspect("(a global whose name is computed)")
+            self._found.suspect("(a global with a computed name)")
             self._push(Global("?"))
             return
         self._push(self._global(module, name))
@@ -108,7 +108,7 @@ class Machine(Literals):
 
     def _make(self, called: object, arguments: object) -> None:
         if not isinstance(called, Global):
-            self._found.suspect("(a call of what is computed)")
+            self._found.suspect("(a call of a computed value)")
         self._push(Made(called.name if isinstance(called, Global) else "?", arguments))
 
     def reduce(self, _argument: object) -> None:
@@ -135,21 +135,21 @@ class Machine(Literals):
     def build(self, _argument: object) -> None:
         state, target = self._pop(), self._top()
         if not isinstance(target, Made):
-            self._found.suspect("(a state of what is computed)")
+            self._found.suspect("(the state of a computed value)")
             return
         target.state = state
         if target.of == ARRAY_WRAPPER:
-            target.content = self._array(array_of(state))
+            target.content = self._array(read_array(state))
         if target.of == _DTYPE and itemsize(target) is None:
             self._found.suspect("(a numpy.dtype of an unknown layout)")
 
     def _array(self, array: Array | None) -> object:
-        """Return the content of an array that joblib wrote here, or pass over a large one."""
+        """Return the content of an array that joblib wrote here, or skip a large one."""
         if array is None:
             raise self._lost("an array of unknown size")
         if array.is_pickled:
             if self._depth == _MAX_DEPTH:
-                raise self._lost("it is nested too deep")
+                raise self._lost("nested too deep")
             return Machine(self._reader, self._budget, self._found, self._depth + 1).run()
         if array.is_padded:
             self._reader.skip(self._reader.read(1)[0])
@@ -220,7 +220,7 @@ _STEPS: Final[dict[str, Callable[[Machine, Any], None]]] = {
     "OBJ": Machine.object_,
     "BUILD": Machine.build,
 }
-"""What each opcode does; STOP aside."""
+"""The method of each opcode, except STOP."""
 
 _OPCODES: Final = {
     opcode.code.encode("latin-1"): (_STEPS[opcode.name], opcode.arg)

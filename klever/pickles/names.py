@@ -1,4 +1,4 @@
-"""What a pickle names: the globals that it looks up, and which of them are plain data."""
+"""The globals that a pickle looks up, and those of them that are plain data."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Final
 __all__ = ["PLAIN", "Pickle"]
 
 _MAX_NAMES: Final = 1000
-"""Different names that are kept of one pickle."""
+"""How many different names of one pickle are kept."""
 
 
 @dataclass(slots=True)
 class Pickle:
-    """What one file of pickles names and does.
+    """The result for one file of pickles.
 
-    `globals` are all names, `unsafe` those that are not plain data, with whatever else cannot be judged safe. `damaged`
-    says where reading ended, if it did not end where the pickle does.
+    `globals` are all names. `unsafe` are those that are not plain data, and other operations that may be unsafe.
+    `damaged` says where reading stopped, if that was before the end of the pickle.
     """
 
     globals: set[str] = field(default_factory=set)
     unsafe: set[str] = field(default_factory=set)
     damaged: str = ""
     value: object = None
-    """What the first pickle makes, in symbols."""
+    """The value of the first pickle, in symbols."""
 
     def add(self, name: str) -> None:
         if len(self.globals) < _MAX_NAMES:
@@ -53,4 +53,4 @@ PLAIN: Final = frozenset((
     "numpy.dtype",
     "numpy.ndarray",
 ))  # fmt: skip
-"""Globals that are plain data, whatever they are called with: no other name is."""
+"""Globals that are plain data, whatever their arguments are."""

@@ -1,9 +1,9 @@
-"""Reads pickles without executing them: which globals they name, and what they do with them.
+"""Reads pickles without executing them: the globals that they name, and how they use them.
 
 The opcodes of protocols 0 to 5 (CPython's `pickletools`, `Modules/_pickle.c`) run on a machine whose values are
-symbols: names are text, everything else is opaque. Nothing is imported or called. What the machine cannot follow, such
-as a global whose name is computed, counts as unsafe. Arrays that joblib writes between the opcodes
-(`joblib.numpy_pickle.NumpyArrayWrapper`) are passed over where their size is certain.
+symbols: names are text, all other values are opaque. Nothing is imported or called. Operations that the machine cannot
+follow, such as a global with a computed name, count as unsafe. Arrays that joblib writes between the opcodes
+(`joblib.numpy_pickle.NumpyArrayWrapper`) are skipped if their size is certain.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["Pickle", "read_pickle"]
 
 
 def read_pickle(source: Source, budget: Budget) -> Pickle:
-    """Read the pickles that a stream holds, one after the other. Raises `BudgetError` with nothing lost but the end."""
+    """Read the consecutive pickles of a stream. Raises `BudgetError`, after adding what was found so far."""
     found = Pickle()
     reader = Reader(source, budget)
     try:

@@ -11,23 +11,23 @@ from klever.pickles.streams import DamagedError, Reader
 __all__ = ["MAX_ITEMS", "OPAQUE", "Global", "Made", "Opaque", "Stack"]
 
 MAX_ITEMS: Final = 32
-"""Items of a tuple or dictionary that are always kept: those that describe an array have fewer."""
+"""How many items of a tuple or dictionary are always kept: more than describe an array."""
 _MAX_ENTRIES: Final = 512
-"""Entries of a dictionary that are kept: those of an object's state are fewer."""
+"""How many entries of a dictionary are kept: more than an object's state has."""
 _MAX_LIST: Final = 10_000
-"""Items of a list that are kept."""
+"""How many items of a list are kept."""
 _MAX_TEXTS: Final = 16 << 20
-"""Characters of text that are kept of one pickle."""
+"""How many characters of text are kept per pickle."""
 _MAX_CONTENT: Final = 16 << 20
-"""Bytes of arrays, lists and larger dictionaries that are kept of one pickle."""
+"""How many bytes of arrays, lists and larger dictionaries are kept per pickle."""
 _ITEM: Final = 64
-"""Bytes that an item counts."""
+"""How many bytes an item counts."""
 _MAX_STACK: Final = 1 << 18
 _MAX_MEMO: Final = 1 << 18
 
 
 class Opaque:
-    """A value that does not matter, or that is not known."""
+    """A value that is irrelevant or unknown."""
 
 
 OPAQUE: Final = Opaque()
@@ -36,43 +36,43 @@ OPAQUE: Final = Opaque()
 @dataclass(frozen=True, slots=True)
 class Global:
     name: str
-    """Module and name, with a dot between."""
+    """A global, as MODULE.NAME."""
 
 
 @dataclass(slots=True)
 class Made:
-    """What a call made. `of` is what was called."""
+    """The result of a call. `of` is what was called."""
 
     of: str
     args: object
     state: object = None
     content: object = None
-    """What followed the state in the stream: the bytes of a small array, or the value that a pickle there made."""
+    """The data after the state in the stream: the bytes of a small array, or the value of a pickle."""
 
 
 class Stack:
-    """What opcodes work on, as CPython's `Modules/_pickle.c` has it."""
+    """The state of an unpickler, as in CPython's `Modules/_pickle.c`."""
 
     def __init__(self, reader: Reader, found: Pickle) -> None:
         self._reader = reader
         self._found = found
         self._stack: list[Any] = []
         self._marks: list[int] = []
-        """How high the stack was at each mark that is open."""
+        """The height of the stack at each open mark."""
         self._memo: dict[int, Any] = {}
         self._texts = self._content = 0
-        """What is kept."""
+        """The number of kept values."""
 
     def _check(self) -> None:
         if len(self._stack) > _MAX_STACK or len(self._marks) > _MAX_STACK or len(self._memo) > _MAX_MEMO:
-            raise self._lost("it is too large to be followed")
+            raise self._lost("too large to follow")
 
     def _damaged(self, what: str) -> DamagedError:
-        """What every unpickler refuses: the pickle ends here."""
+        """Return the error of a fault at which every unpickler stops."""
         return DamagedError(f"{what} at byte {self._reader.position}")
 
     def _lost(self, what: str) -> DamagedError:
-        """What an unpickler may go on from, and this machine cannot: the rest may be anything."""
+        """Return the error of an operation that this machine cannot follow: the rest of the pickle is unknown."""
         self._found.suspect(f"({what})")
         return self._damaged(what)
 
@@ -91,21 +91,21 @@ class Stack:
 
     def _pop_to_mark(self) -> list[Any]:
         if not self._marks:
-            raise self._damaged("there is no mark")
+            raise self._damaged("no mark is open")
         mark = self._marks.pop()
         items = self._stack[mark:]
         del self._stack[mark:]
         return items
 
     def _has_room(self, size: int) -> bool:
-        """Say whether there is room for so many bytes of content, and count them if there is."""
+        """Return whether there is room for so many bytes of content, and count them."""
         if self._content + size > _MAX_CONTENT:
             return False
         self._content += size
         return True
 
     def _keep(self, text: str | None) -> object:
-        """Return a text, as long as texts do not fill the memory."""
+        """Return a text, or an opaque value if all texts together are too long."""
         if text is None:
             return OPAQUE
         self._texts += len(text)
@@ -119,7 +119,7 @@ class Stack:
             kept = []
         target.extend(kept)
         if len(kept) < len(items):
-            target.append(OPAQUE)  # something follows that is not known
+            target.append(OPAQUE)  # further items are unknown
 
     def _set(self, target: object, items: list[Any]) -> None:
         if not isinstance(target, dict):
@@ -129,7 +129,7 @@ class Stack:
             size = len(target)
             if size > MAX_ITEMS and (size > _MAX_ENTRIES or not self._has_room(_ITEM)):
                 target.clear()
-                target[OPAQUE] = OPAQUE  # whatever was in it is not known any more
+                target[OPAQUE] = OPAQUE  # any of its entries may have changed
 
     # Opcodes of the memo
 
@@ -139,7 +139,7 @@ class Stack:
     def get(self, argument: bytes | None) -> None:
         index = self._index(argument)
         if index not in self._memo:
-            raise self._damaged(f"nothing is kept as {index}")
+            raise self._damaged(f"the memo has no entry {index}")
         self._push(self._memo[index])
 
     def memoize(self, _argument: object) -> None:
@@ -157,7 +157,7 @@ class Stack:
         try:
             index = int(argument)
         except ValueError as error:
-            raise self._damaged("an index is not a number") from error
+            raise self._damaged("an index must be a number") from error
         if not 0 <= index < 1 << 63:
-            raise self._damaged(f"an index is {index}")
+            raise self._damaged(f"invalid index {index}")
         return index

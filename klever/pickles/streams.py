@@ -1,4 +1,4 @@
-"""Reads files of a model in bounded steps: what they say about their own sizes is never believed."""
+"""Reads files of a model in bounded steps, and never trusts the sizes that they state."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ __all__ = ["CODECS", "Budget", "BudgetError", "DamagedError", "Inflated", "Reade
 
 BLOCK: Final = 1 << 16
 _XZ_MEMORY: Final = 128 << 20
-"""Bytes that an xz stream may ask for its dictionary."""
+"""The largest dictionary of an xz stream in bytes."""
 
 
 class DamagedError(Exception):
-    """The content is not what it began as; `str` says where."""
+    """The content is damaged. The message says where."""
 
 
 class BudgetError(Exception):
-    """The inspection has read as much as it may; `str` names the limit."""
+    """The inspection has reached a limit, which the message names."""
 
 
 @dataclass(slots=True)
 class Budget:
-    """What is left for one model."""
+    """The remaining limits of one model."""
 
     bytes: int
     opcodes: int
@@ -63,7 +63,7 @@ class Source(Protocol):
 
 
 class Reader:
-    """Exact reads of a source, charged to a budget. It holds one block, however much is skipped."""
+    """Exact reads of a source, charged to a budget. It keeps only one block, however much is skipped."""
 
     def __init__(self, source: Source, budget: Budget) -> None:
         self._source = source
@@ -121,7 +121,7 @@ class Reader:
             return
         self._block, self._at = self._source.read(BLOCK), 0
         if not self._block:
-            raise DamagedError(f"it ends at byte {self.position}")
+            raise DamagedError(f"the file ends at byte {self.position}")
         self._budget.read(len(self._block))
 
 
@@ -136,7 +136,7 @@ class _Decompressor(Protocol):
 
 
 class _Zlib:
-    """zlib and gzip streams, in the manner of `bz2` and `lzma`."""
+    """zlib and gzip streams with the interface of `bz2` and `lzma`."""
 
     def __init__(self) -> None:
         self._inflate = zlib.decompressobj(47)
@@ -154,7 +154,7 @@ class _Zlib:
 
 
 class _Lz4:
-    """LZ4 frames, in the manner of `bz2` and `lzma`."""
+    """LZ4 frames with the interface of `bz2` and `lzma`."""
 
     def __init__(self) -> None:
         self._frame = lz4.frame.LZ4FrameDecompressor()
@@ -189,7 +189,7 @@ CODECS: Final[tuple[tuple[bytes, Callable[[], _Decompressor]], ...]] = (
     (b"\x5d\x00\x00", _xz),
     (b"\x04\x22\x4d\x18", _Lz4),
 )
-"""How compressed streams begin (joblib's zlib, gzip, bz2, xz, lzma and lz4), and what reads them."""
+"""The first bytes of compressed streams (joblib's zlib, gzip, bz2, xz, lzma and lz4), and their decompressors."""
 
 
 class Inflated:
@@ -206,7 +206,7 @@ class Inflated:
         try:
             return self._read(size)
         except (zlib.error, lzma.LZMAError, OSError, ValueError, EOFError) as error:
-            raise DamagedError(f"it does not decompress: {error}") from error
+            raise DamagedError(f"cannot decompress it: {error}") from error
 
     def _read(self, size: int) -> bytes:
         while True:
@@ -223,4 +223,4 @@ class Inflated:
             if not self._decompressor.eof:
                 self._waiting = self._source.read(BLOCK)
                 if not self._waiting:
-                    raise DamagedError("it ends within a compressed stream")
+                    raise DamagedError("the file ends within a compressed stream")

@@ -1,4 +1,4 @@
-"""Values in what the machine makes of a pickle: objects with their attributes, numpy arrays and scalars."""
+"""Reads values from the machine's symbols: objects with their attributes, numpy arrays and scalars."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _UNPACKED: Final = {
 """Letters of `struct` by numpy's codes."""
 _POINTER: Final = 8
 _RECONSTRUCTORS: Final = ("copyreg._reconstructor", "copy_reg._reconstructor")
-"""What makes an object in protocols 0 and 1."""
+"""The functions that make an object in protocols 0 and 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class NumpyArray:
-    """A numpy array: `code` is that of its type, such as `f8`, and `itemsize` has bytes."""
+    """A numpy array. `code` is that of its type, such as `f8`; `itemsize` is in bytes."""
 
     code: str
     is_swapped: bool
@@ -49,11 +49,11 @@ class NumpyArray:
 
     @property
     def size(self) -> int:
-        """How many elements it has."""
+        """The number of its elements."""
         return prod(self.shape)
 
     def items(self) -> list[Any] | None:
-        """Return its elements in the order of the file; None if they are not kept, or neither numbers nor text."""
+        """Return its elements in the order of the file; None if they are not kept, or not numbers or text."""
         if isinstance(self.content, list):
             return self.content if len(self.content) == self.size else None
         raw = _bytes(self.content)
@@ -69,7 +69,7 @@ class NumpyArray:
 
 
 def class_name(value: object) -> str:
-    """Return the class of an object, or what was called to make it, with dots; empty for other values."""
+    """Return the class or function that made an object, with dots; empty for other values."""
     if not isinstance(value, Made):
         return ""
     if value.of in _RECONSTRUCTORS and isinstance(value.args, tuple) and value.args:
@@ -78,7 +78,7 @@ def class_name(value: object) -> str:
 
 
 def type_name(value: object) -> str:
-    """Return the class of any value; `object` if it is not known."""
+    """Return the class of any value; `object` if it is unknown."""
     if isinstance(value, (Opaque, Global)):
         return "object"
     return class_name(value) or type(value).__name__
@@ -87,12 +87,12 @@ def type_name(value: object) -> str:
 def attributes(value: object) -> Mapping[str, Any]:
     """Return the attributes of an object; empty for other values."""
     state = value.state if isinstance(value, Made) else None
-    parts = state if isinstance(state, tuple) else (state,)  # a tuple has those of slots too
+    parts = state if isinstance(state, tuple) else (state,)  # a tuple also has the attributes of slots
     return {name: item for part in parts if isinstance(part, dict) for name, item in part.items() if _is_text(name)}
 
 
 def numpy_array(value: object) -> NumpyArray | None:
-    """Return the array that a value is; None if it is not an array of a type and shape that are certain."""
+    """Return a value as an array; None if it is not an array of a certain type and shape."""
     if not isinstance(value, Made):
         return None
     dtype, shape, content = _parts(value)
@@ -102,7 +102,7 @@ def numpy_array(value: object) -> NumpyArray | None:
 
 
 def scalar(value: object) -> Any:
-    """Return a numpy scalar as a Python value, None if it is not certain; other values as they are."""
+    """Return a numpy scalar as a Python value, None if it is uncertain; other values unchanged."""
     if not (isinstance(value, Made) and value.of.endswith(".multiarray.scalar")):
         return value
     dtype, content = value.args if isinstance(value.args, tuple) and len(value.args) == 2 else (None, None)
@@ -112,7 +112,7 @@ def scalar(value: object) -> Any:
 
 
 def arrays_within(value: object) -> Iterator[NumpyArray]:
-    """Yield every array that a value holds, each once."""
+    """Yield every array in a value, each once."""
     seen: set[int] = set()
     waiting = [value]
     while waiting:
@@ -137,7 +137,7 @@ def _is_shape(shape: object) -> bool:
 
 
 def _parts(value: Made) -> tuple[Any, Any, Any]:
-    """Return the type, shape and content of an array as joblib or numpy pickle it."""
+    """Return the type, shape and content of an array that joblib or numpy pickled."""
     if value.of == ARRAY_WRAPPER:
         state = attributes(value)
         return state.get("dtype"), state.get("shape"), value.content
@@ -158,7 +158,7 @@ def _array(dtype: Any, shape: Any, content: object) -> NumpyArray | None:
 
 
 def _bytes(content: object) -> bytes | None:
-    """Return bytes, which protocols 0 to 2 write as text, and a bytearray as a call."""
+    """Return a value as bytes. Protocols 0 to 2 write bytes as text, and a bytearray as a call."""
     if isinstance(content, bytes):
         return content
     if isinstance(content, Made) and isinstance(content.args, tuple) and content.args:

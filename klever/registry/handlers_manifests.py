@@ -8,14 +8,15 @@ from typing import Final
 
 from aiohttp import web
 
+from klever.auth import ANONYMOUS
+from klever.budget import SMALL, Budget
 from klever.errors import ExhaustedError, InvalidError
 from klever.limits import Limits
 from klever.oci.digest import Digest
-from klever.registry.memory import Budget
 from klever.registry.metrics import Metrics
 from klever.registry.records import Precondition, StoredManifest
 from klever.registry.registry import Registry
-from klever.registry.requests import Call, read_body
+from klever.registry.requests import Call, read_body, send
 
 __all__ = ["ManifestHandlers"]
 
@@ -31,15 +32,23 @@ class ManifestHandlers:
         self._registry = registry
         self._metrics = metrics
         self._limits = limits
-        self._bodies = Budget(max(_BODIES, limits.manifest_bytes))
+        self._bodies = Budget(max(_BODIES, limits.manifest_bytes), "the manifests that are being pushed")
+        self._unread = Budget(
+            max(limits.unread_bytes, limits.manifest_bytes * 2), "the manifests that are being pulled"
+        )
 
     async def head(self, request: web.Request, call: Call) -> web.Response:
         manifest = self._manifest(request, call)
         return web.Response(headers=_headers(manifest) | {"Content-Length": str(len(manifest.content))})
 
-    async def get(self, request: web.Request, call: Call) -> web.Response:
+    async def get(self, request: web.Request, call: Call) -> web.StreamResponse:
         manifest = self._manifest(request, call)
-        return web.Response(body=manifest.content, headers=_headers(manifest))
+        size = len(manifest.content)
+        if size <= SMALL:
+            return web.Response(body=manifest.content, headers=_headers(manifest))
+        with self._unread.held(anonymous=call.caller == ANONYMOUS) as take:
+            take(size)
+            return await send(request, manifest.content, _headers(manifest))
 
     async def put(self, request: web.Request, call: Call) -> web.Response:
         """Store a manifest. `If-Match: "DIGEST"` or `If-None-Match: *` makes it a compare-and-swap (412 if it

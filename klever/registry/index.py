@@ -82,7 +82,7 @@ class Index:
         """Whether any repository has a link to the blob."""
         return bool(self._database.read("SELECT 1 FROM links WHERE digest = ? LIMIT 1", digest))
 
-    def repositories_of(self, digest: Digest, limit: int) -> list[str]:
+    def linked_repositories(self, digest: Digest, limit: int) -> list[str]:
         """Return at most `limit` repositories that have a link to the blob."""
         sql = "SELECT repository FROM links WHERE digest = ? ORDER BY repository LIMIT ?"
         return [row[0] for row in self._database.read(sql, digest, limit)]
@@ -108,7 +108,7 @@ class Index:
         rows = self._database.read("SELECT digest FROM tags WHERE repository = ? AND tag = ?", repository, tag)
         return Digest(rows[0][0]) if rows else None
 
-    def tags_of(self, repository: str, digest: Digest) -> list[str]:
+    def manifest_tags(self, repository: str, digest: Digest) -> list[str]:
         """Return the tags that name a manifest."""
         rows = self._database.read("SELECT tag FROM tags WHERE repository = ? AND digest = ?", repository, digest)
         return [row[0] for row in rows]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 from klever.disk import disk_errors, fsync
 from klever.errors import FailedPreconditionError, IntegrityError, InvalidError, NotFoundError
@@ -25,6 +25,8 @@ __all__ = ["InUse", "Registry", "check_repository", "check_tag", "split_target"]
 
 _DAY: Final = 24 * 3600.0
 _PAGE: Final = 1000
+_REFERRERS_BYTES: Final = 1 << 20
+"""The bytes of manifests after which a list of referrers ends: each may have 4 MiB of annotations."""
 _SMALLEST: Final = 512  # size of a database in bytes; SQLite takes any smaller file for a new one
 _ANY: Final = Precondition()
 _NAMED: Final = 10
@@ -32,11 +34,20 @@ _NAMED: Final = 10
 
 _log = logging.getLogger(__name__)
 
-InUse = Callable[[str, Sequence[str], Digest | None], Awaitable[Sequence[str]]]
-"""From a repository, the tags and perhaps the digest that are to be deleted, to who uses them, in words."""
+
+class InUse(Protocol):
+    """Who uses a version that is to be deleted."""
+
+    async def __call__(
+        self, repository: str, tags: Sequence[str], digest: Digest | None, *, removed: bool
+    ) -> Sequence[str]:
+        """Return who uses these tags or this digest, in words.
+
+        The digest is None while another tag names it. `removed` says whether the manifest itself goes.
+        """
 
 
-async def _unused(_repository: str, _tags: Sequence[str], _digest: Digest | None) -> Sequence[str]:
+async def _unused(*_arguments: object, **_options: object) -> Sequence[str]:
     return ()
 
 
@@ -128,17 +139,22 @@ class Registry:
             )
         return manifest
 
-    def referrers(
+    async def referrers(
         self, repository: str, subject: Digest, *, artifact_type: str = "", after: str = "", limit: int = _PAGE
-    ) -> list[PushedManifest]:
-        """Return at most `limit` intact manifests that refer to `subject`, ordered by digest, after `after`."""
+    ) -> tuple[list[PushedManifest], bool]:
+        """Return intact manifests that refer to `subject`, ordered by digest, after `after`; and whether more follow.
+
+        There are at most `limit`, and fewer if they are large.
+        """
         check_repository(repository)
-        found = list[PushedManifest]()
-        while rows := self._index.referrers(repository, subject, artifact_type, after, limit - len(found)):
-            intact = [row for row in rows if _is_intact(row.digest, row.content)]
-            found += [PushedManifest.parse(row.content, row.media_type, row.digest) for row in intact]
-            after = rows[-1].digest
-        return found
+        found, size, more = list[PushedManifest](), 0, True
+        while more and len(found) < limit and size < _REFERRERS_BYTES:
+            rows = self._index.referrers(repository, subject, artifact_type, after, 2)
+            for row in rows[:1]:
+                after, size = row.digest, size + len(row.content)
+                found += await self._threads.submit(_parse_intact, row)
+            more = len(rows) > 1
+        return found, more
 
     # Writing
 
@@ -174,13 +190,26 @@ class Registry:
         check_repository(repository)
         tag, digest = split_target(target)
         if not force:
-            tags = [tag] if digest is None else self._index.tags_of(repository, digest)
-            _check_unused(f"{repository}{'@' if digest else ':'}{target}", await self._in_use(repository, tags, digest))
+            await self._check_unused(repository, tag, digest)
         if digest is None:
             digest = await self._index.delete_tag(repository, tag)
         else:
             await self._index.delete_manifest(repository, digest)
         self._notifier.publish(DeleteEvent(repository, tag, digest, actor))
+
+    async def _check_unused(self, repository: str, tag: str, digest: Digest | None) -> None:
+        """Raise `FailedPreconditionError` if somebody uses what is to be deleted."""
+        named = digest or self._index.tag(repository, tag)
+        tags = self._index.manifest_tags(repository, named) if named else []
+        last = named if digest or tags == [tag] else None
+        users = await self._in_use(repository, tags if digest else [tag], last, removed=digest is not None)
+        if users:
+            more = f" and {len(users) - _NAMED} more" if len(users) > _NAMED else ""
+            raise FailedPreconditionError(
+                f"{repository}{'@' if digest else ':'}{digest or tag} is in use by {', '.join(users[:_NAMED])}{more}: "
+                "deploy another version there first, or delete it with --force (in the registry's API: ?force=true)",
+                reason="VERSION_IN_USE",
+            )
 
     async def scrub(self) -> list[Digest]:
         """Read everything and quarantine damaged blobs. Return the digests of damaged blobs and manifests."""
@@ -220,16 +249,6 @@ def split_target(target: str) -> tuple[str, Digest | None]:
     return ("", Digest.parse(target)) if ":" in target else (check_tag(target), None)
 
 
-def _check_unused(what: str, users: Sequence[str]) -> None:
-    if users:
-        more = f" and {len(users) - _NAMED} more" if len(users) > _NAMED else ""
-        raise FailedPreconditionError(
-            f"{what} is in use by {', '.join(users[:_NAMED])}{more}: deploy another version there first, or delete it "
-            "with --force (in the registry's API: ?force=true)",
-            reason="VERSION_IN_USE",
-        )
-
-
 def _pushed(repository: str, tag: str, manifest: PushedManifest | StoredManifest, actor: str) -> PushEvent:
     return PushEvent(
         repository=repository,
@@ -246,6 +265,13 @@ def _is_intact(digest: Digest, content: bytes) -> bool:
     hasher = digest.hasher()
     hasher.update(content)
     return Digest.of_hash(hasher) == digest
+
+
+def _parse_intact(stored: StoredManifest) -> list[PushedManifest]:
+    """Return the manifest, or nothing if it is damaged."""
+    if not _is_intact(stored.digest, stored.content):
+        return []
+    return [PushedManifest.parse(stored.content, stored.media_type, stored.digest)]
 
 
 def _open_index(root: Path, clock: Callable[[], float]) -> Index:

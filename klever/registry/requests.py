@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode
@@ -16,10 +16,11 @@ from klever.errors import DeadlineError, InvalidError, UnavailableError
 from klever.oci.digest import Digest
 from klever.registry.uploads import Parts
 
-__all__ = ["Call", "Page", "body_parts", "digest_of", "page_of", "read_body"]
+__all__ = ["Call", "Page", "body_parts", "read_body", "read_digest", "read_page", "send"]
 
-_IDLE: Final = 60.0  # seconds that a client may pause within a body
+_IDLE: Final = 60.0  # seconds that a client may pause within a body that it sends or reads
 _BLOCK: Final = 512 << 10
+_PART: Final = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,21 @@ async def read_body(request: web.Request, received: Counter, take: Callable[[int
     return bytes(body)
 
 
-def digest_of(request: web.Request) -> Digest:
+async def send(request: web.Request, content: bytes, headers: Mapping[str, str]) -> web.StreamResponse:
+    """Send a response part by part, as the client reads it. Break the connection if it reads nothing for a minute."""
+    response = web.StreamResponse(headers={**headers, "Content-Length": str(len(content))})
+    await response.prepare(request)
+    try:
+        for start in range(0, len(content), _PART):
+            async with asyncio.timeout(_IDLE):
+                await response.write(content[start : start + _PART])
+    except (ConnectionError, TimeoutError):
+        if request.transport is not None:
+            request.transport.abort()
+    return response
+
+
+def read_digest(request: web.Request) -> Digest:
     """Return the digest in the query. Raises `InvalidError`."""
     text = request.query.get("digest")
     if text is None:
@@ -76,7 +91,7 @@ def digest_of(request: web.Request) -> Digest:
     return Digest.parse(text)
 
 
-def page_of(request: web.Request, most: int) -> Page:
+def read_page(request: web.Request, most: int) -> Page:
     """Return the page of the query (`n`, at most `most`, and `last`). Raises `InvalidError`."""
     text = request.query.get("n", str(most))
     if not (text.isascii() and text.isdigit()):

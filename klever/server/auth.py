@@ -59,7 +59,7 @@ class Action:
 
     @classmethod
     def _about(cls, kind: Kind | None, name: str, method: MethodDescriptor, verb: str, subresource: str) -> Action:
-        field = kind.field_of(method.input_type) if kind else ""
+        field = kind.find_field(method.input_type) if kind else ""
         return cls(verb, name, subresource, field, kind is None or kind.namespaced)
 
     def resource(self, request: Any) -> Resource:

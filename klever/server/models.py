@@ -11,7 +11,7 @@ from typing import Final
 
 from klever.api.filters import Filter, Order, parse_filter, parse_order
 from klever.catalog.catalogue import Catalogue, Version
-from klever.controllers.inspections import inspection_of
+from klever.controllers.inspections import find_inspection
 from klever.errors import InvalidError, NotFoundError
 from klever.oci.digest import Digest
 from klever.oci.reference import Reference, is_tag
@@ -186,7 +186,7 @@ class ModelHandlers(ProjectHandlers):
         return await self._message(summary)
 
     async def _message(self, version: Version) -> pb.ModelVersion:
-        return version_message(version, await inspection_of(self._seen, version.content))
+        return version_message(version, await find_inspection(self._seen, version.content))
 
 
 class Shown:

@@ -49,6 +49,7 @@ def fetch(job: Job) -> dict[str, Any]:
         "report": str(job.work / "output" / report.NAME),
         "metadata": document.encode(pulled.metadata),
         "options": dict(job.options),
+        "code": code,
     }
     (directory / "request.json").write_text(json.dumps(request))
     job.say(f"converting {job.format} to {job.into}")

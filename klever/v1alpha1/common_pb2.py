@@ -24,13 +24,14 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cklever/v1alpha1/common.proto\x12\x0fklever.v1alpha1\"i\n\nWatchEvent\"[\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\t\n\x05\x41\x44\x44\x45\x44\x10\x01\x12\x0c\n\x08MODIFIED\x10\x02\x12\x0b\n\x07\x44\x45LETED\x10\x03\x12\x0c\n\x08\x42OOKMARK\x10\x04\x12\t\n\x05\x45RROR\x10\x05\"-\n\nWatchError\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\")\n\x07LogLine\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cklever/v1alpha1/common.proto\x12\x0fklever.v1alpha1\"i\n\nWatchEvent\"[\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\t\n\x05\x41\x44\x44\x45\x44\x10\x01\x12\x0c\n\x08MODIFIED\x10\x02\x12\x0b\n\x07\x44\x45LETED\x10\x03\x12\x0c\n\x08\x42OOKMARK\x10\x04\x12\t\n\x05\x45RROR\x10\x05\"-\n\nWatchError\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\")\n\x07LogLine\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\tB|\n\x1cio.kleveross.klever.v1alpha1P\x01Z>github.com/kleveross/klever/api/klever/v1alpha1;kleverv1alpha1\xaa\x02\x19Kleveross.Klever.V1Alpha1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'klever.v1alpha1.common_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\034io.kleveross.klever.v1alpha1P\001Z>github.com/kleveross/klever/api/klever/v1alpha1;kleverv1alpha1\252\002\031Kleveross.Klever.V1Alpha1'
   _globals['_WATCHEVENT']._serialized_start=49
   _globals['_WATCHEVENT']._serialized_end=154
   _globals['_WATCHEVENT_TYPE']._serialized_start=63

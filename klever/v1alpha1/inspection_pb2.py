@@ -27,51 +27,52 @@ from klever.v1alpha1 import meta_pb2 as klever_dot_v1alpha1_dot_meta__pb2
 from klever.v1alpha1 import schema_pb2 as klever_dot_v1alpha1_dot_schema__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n klever/v1alpha1/inspection.proto\x12\x0fklever.v1alpha1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aklever/v1alpha1/meta.proto\x1a\x1cklever/v1alpha1/schema.proto\"\xa5\x03\n\x0fModelInspection\x12\x13\n\x0b\x61pi_version\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x87\x01\n\x08metadata\x18\x03 \x01(\x0b\x32\x1b.klever.v1alpha1.ObjectMetaBX\xaa\xd4\x18T2\x15^sha256-[a-f0-9]{64}$@G\x82\x01\x38sha256- and the digest of a content layer in hexadecimal\x12:\n\x04spec\x18\x04 \x01(\x0b\x32$.klever.v1alpha1.ModelInspectionSpecB\x06\xaa\xd4\x18\x02\x10\x01:\xa8\x01\xaa\xd4\x18\xa3\x01\x12\xa0\x01\n\x10modelinspections\x12\x0fmodelinspection\x1a\x02mi\"\x06klever*\x1d\n\x05\x46iles\x12\x0b.spec.files\x1a\x07integer*$\n\x04\x43ode\x12\x13.spec.codeFileCount\x1a\x07integer*(\n\x03\x41ge\x12\x1b.metadata.creationTimestamp\x1a\x04\x64\x61te0\x01\"\xa5\x04\n\x13ModelInspectionSpec\x12P\n\x07\x63ontent\x18\x01 \x01(\tB?\xaa\xd4\x18;\x10\x01\x32\x15^sha256:[a-f0-9]{64}$@G\x82\x01\x1dthe digest of a content layer\x12*\n\x11inspector_version\x18\x02 \x01(\x05\x42\x0f\xaa\xd4\x18\x0b\x10\x01!\x00\x00\x00\x00\x00\x00\x00\x00\x12\x38\n\x0cinspected_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xaa\xd4\x18\x02\x10\x01\x12\x1c\n\x05\x66iles\x18\x04 \x01(\x03\x42\r\xaa\xd4\x18\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12\x1c\n\x05\x62ytes\x18\x05 \x01(\x03\x42\r\xaa\xd4\x18\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12\x1e\n\x0c\x63ode_formats\x18\x06 \x03(\tB\x08\xaa\xd4\x18\x04P@p@\x12\x35\n\ncode_files\x18\x07 \x03(\x0b\x32\x19.klever.v1alpha1.CodeFileB\x06\xaa\xd4\x18\x02P\x14\x12&\n\x0f\x63ode_file_count\x18\x08 \x01(\x03\x42\r\xaa\xd4\x18\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12!\n\x0eunsafe_globals\x18\t \x03(\tB\t\xaa\xd4\x18\x05P\x14p\x80\x02\x12*\n\x13unsafe_global_count\x18\n \x01(\x03\x42\r\xaa\xd4\x18\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12 \n\rexternal_data\x18\x0b \x03(\tB\t\xaa\xd4\x18\x05P\x14p\x80\x02\x12*\n\x13\x65xternal_data_count\x18\x0c \x01(\x03\x42\r\xaa\xd4\x18\t!\x00\x00\x00\x00\x00\x00\x00\x00\"9\n\x08\x43odeFile\x12\x17\n\x04path\x18\x01 \x01(\tB\t\xaa\xd4\x18\x05\x10\x01@\x80\x02\x12\x14\n\x03why\x18\x02 \x01(\tB\x07\xaa\xd4\x18\x03@\x80\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n klever/v1alpha1/inspection.proto\x12\x0fklever.v1alpha1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aklever/v1alpha1/meta.proto\x1a\x1cklever/v1alpha1/schema.proto\"\xab\x03\n\x0fModelInspection\x12\x13\n\x0b\x61pi_version\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x89\x01\n\x08metadata\x18\x03 \x01(\x0b\x32\x1b.klever.v1alpha1.ObjectMetaBZ\xaa\xf8\x8f\xe1\tT2\x15^sha256-[a-f0-9]{64}$@G\x82\x01\x38sha256- and the digest of a content layer in hexadecimal\x12<\n\x04spec\x18\x04 \x01(\x0b\x32$.klever.v1alpha1.ModelInspectionSpecB\x08\xaa\xf8\x8f\xe1\t\x02\x10\x01:\xaa\x01\xaa\xf8\x8f\xe1\t\xa3\x01\x12\xa0\x01\n\x10modelinspections\x12\x0fmodelinspection\x1a\x02mi\"\x06klever*\x1d\n\x05\x46iles\x12\x0b.spec.files\x1a\x07integer*$\n\x04\x43ode\x12\x13.spec.codeFileCount\x1a\x07integer*(\n\x03\x41ge\x12\x1b.metadata.creationTimestamp\x1a\x04\x64\x61te0\x01\"\xbd\x04\n\x13ModelInspectionSpec\x12R\n\x07\x63ontent\x18\x01 \x01(\tBA\xaa\xf8\x8f\xe1\t;\x10\x01\x32\x15^sha256:[a-f0-9]{64}$@G\x82\x01\x1dthe digest of a content layer\x12,\n\x11inspector_version\x18\x02 \x01(\x05\x42\x11\xaa\xf8\x8f\xe1\t\x0b\x10\x01!\x00\x00\x00\x00\x00\x00\x00\x00\x12:\n\x0cinspected_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x08\xaa\xf8\x8f\xe1\t\x02\x10\x01\x12\x1e\n\x05\x66iles\x18\x04 \x01(\x03\x42\x0f\xaa\xf8\x8f\xe1\t\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12\x1e\n\x05\x62ytes\x18\x05 \x01(\x03\x42\x0f\xaa\xf8\x8f\xe1\t\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12 \n\x0c\x63ode_formats\x18\x06 \x03(\tB\n\xaa\xf8\x8f\xe1\t\x04P@p@\x12\x37\n\ncode_files\x18\x07 \x03(\x0b\x32\x19.klever.v1alpha1.CodeFileB\x08\xaa\xf8\x8f\xe1\t\x02P\x14\x12(\n\x0f\x63ode_file_count\x18\x08 \x01(\x03\x42\x0f\xaa\xf8\x8f\xe1\t\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12#\n\x0eunsafe_globals\x18\t \x03(\tB\x0b\xaa\xf8\x8f\xe1\t\x05P\x14p\x80\x02\x12,\n\x13unsafe_global_count\x18\n \x01(\x03\x42\x0f\xaa\xf8\x8f\xe1\t\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12\"\n\rexternal_data\x18\x0b \x03(\tB\x0b\xaa\xf8\x8f\xe1\t\x05P\x14p\x80\x02\x12,\n\x13\x65xternal_data_count\x18\x0c \x01(\x03\x42\x0f\xaa\xf8\x8f\xe1\t\t!\x00\x00\x00\x00\x00\x00\x00\x00\"=\n\x08\x43odeFile\x12\x19\n\x04path\x18\x01 \x01(\tB\x0b\xaa\xf8\x8f\xe1\t\x05\x10\x01@\x80\x02\x12\x16\n\x03why\x18\x02 \x01(\tB\t\xaa\xf8\x8f\xe1\t\x03@\x80\x02\x42|\n\x1cio.kleveross.klever.v1alpha1P\x01Z>github.com/kleveross/klever/api/klever/v1alpha1;kleverv1alpha1\xaa\x02\x19Kleveross.Klever.V1Alpha1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'klever.v1alpha1.inspection_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\034io.kleveross.klever.v1alpha1P\001Z>github.com/kleveross/klever/api/klever/v1alpha1;kleverv1alpha1\252\002\031Kleveross.Klever.V1Alpha1'
   _globals['_MODELINSPECTION'].fields_by_name['metadata']._loaded_options = None
-  _globals['_MODELINSPECTION'].fields_by_name['metadata']._serialized_options = b'\252\324\030T2\025^sha256-[a-f0-9]{64}$@G\202\0018sha256- and the digest of a content layer in hexadecimal'
+  _globals['_MODELINSPECTION'].fields_by_name['metadata']._serialized_options = b'\252\370\217\341\tT2\025^sha256-[a-f0-9]{64}$@G\202\0018sha256- and the digest of a content layer in hexadecimal'
   _globals['_MODELINSPECTION'].fields_by_name['spec']._loaded_options = None
-  _globals['_MODELINSPECTION'].fields_by_name['spec']._serialized_options = b'\252\324\030\002\020\001'
+  _globals['_MODELINSPECTION'].fields_by_name['spec']._serialized_options = b'\252\370\217\341\t\002\020\001'
   _globals['_MODELINSPECTION']._loaded_options = None
-  _globals['_MODELINSPECTION']._serialized_options = b'\252\324\030\243\001\022\240\001\n\020modelinspections\022\017modelinspection\032\002mi\"\006klever*\035\n\005Files\022\013.spec.files\032\007integer*$\n\004Code\022\023.spec.codeFileCount\032\007integer*(\n\003Age\022\033.metadata.creationTimestamp\032\004date0\001'
+  _globals['_MODELINSPECTION']._serialized_options = b'\252\370\217\341\t\243\001\022\240\001\n\020modelinspections\022\017modelinspection\032\002mi\"\006klever*\035\n\005Files\022\013.spec.files\032\007integer*$\n\004Code\022\023.spec.codeFileCount\032\007integer*(\n\003Age\022\033.metadata.creationTimestamp\032\004date0\001'
   _globals['_MODELINSPECTIONSPEC'].fields_by_name['content']._loaded_options = None
-  _globals['_MODELINSPECTIONSPEC'].fields_by_name['content']._serialized_options = b'\252\324\030;\020\0012\025^sha256:[a-f0-9]{64}$@G\202\001\035the digest of a content layer'
+  _globals['_MODELINSPECTIONSPEC'].fields_by_name['content']._serialized_options = b'\252\370\217\341\t;\020\0012\025^sha256:[a-f0-9]{64}$@G\202\001\035the digest of a content layer'
   _globals['_MODELINSPECTIONSPEC'].fields_by_name['inspector_version']._loaded_options = None
-  _globals['_MODELINSPECTIONSPEC'].fields_by_name['inspector_version']._serialized_options = b'\252\324\030\013\020\001!\000\000\000\000\000\000\000\000'
+  _globals['_MODELINSPECTIONSPEC'].fields_by_name['inspector_version']._serialized_options = b'\252\370\217\341\t\013\020\001!\000\000\000\000\000\000\000\000'
   _globals['_MODELINSPECTIONSPEC'].fields_by_name['inspected_at']._loaded_options = None
-  _globals['_MODELINSPECTIONSPEC'].fields_by_name['inspected_at']._serialized_options = b'\252\324\030\002\020\001'
+  _globals['_MODELINSPECTIONSPEC'].fields_by_name['inspected_at']._serialized_options = b'\252\370\217\341\t\002\020\001'
   _globals['_MODELINSPECTIONSPEC'].fields_by_name['files']._loaded_options = None
-  _globals['_MODELINSPECTIONSPEC'].fields_by_name['files']._serialized_options = b'\252\324\030\t!\000\000\000\000\000\000\000\000'
+  _globals['_MODELINSPECTIONSPEC'].fields_by_name['files']._serialized_options = b'\252\370\217\341\t\t!\000\000\000\000\000\000\000\000'
   _globals['_MODELINSPECTIONSPEC'].fields_by_name['bytes']._loaded_options = None
-  _globals['_MODELINSPECTIONSPEC'].fields_by_name['bytes']._serialized_options = b'\252\324\030\t!\000\000\000\000\000\000\000\000'
+  _globals['_MODELINSPECTIONSPEC'].fields_by_name['bytes']._serialized_options = b'\252\370\217\341\t\t!\000\000\000\000\000\000\000\000'
   _globals['_MODELINSPECTIONSPEC'].fields_by_name['code_formats']._loaded_options = None
-  _globals['_MODELINSPECTIONSPEC'].fields_by_name['code_formats']._serialized_options = b'\252\324\030\004P@p@'
+  _globals['_MODELINSPECTIONSPEC'].fields_by_name['code_formats']._serialized_options = b'\252\370\217\341\t\004P@p@'
   _globals['_MODELINSPECTIONSPEC'].fields_by_name['code_files']._loaded_options = None
-  _globals['_MODELINSPECTIONSPEC'].fields_by_name['code_files']._serialized_options = b'\252\324\030\002P\024'
+  _globals['_MODELINSPECTIONSPEC'].fields_by_name['code_files']._serialized_options = b'\252\370\217\341\t\002P\024'
   _globals['_MODELINSPECTIONSPEC'].fields_by_name['code_file_count']._loaded_options = None
-  _globals['_MODELINSPECTIONSPEC'].fields_by_name['code_file_count']._serialized_options = b'\252\324\030\t!\000\000\000\000\000\000\000\000'
+  _globals['_MODELINSPECTIONSPEC'].fields_by_name['code_file_count']._serialized_options = b'\252\370\217\341\t\t!\000\000\000\000\000\000\000\000'
   _globals['_MODELINSPECTIONSPEC'].fields_by_name['unsafe_globals']._loaded_options = None
-  _globals['_MODELINSPECTIONSPEC'].fields_by_name['unsafe_globals']._serialized_options = b'\252\324\030\005P\024p\200\002'
+  _globals['_MODELINSPECTIONSPEC'].fields_by_name['unsafe_globals']._serialized_options = b'\252\370\217\341\t\005P\024p\200\002'
   _globals['_MODELINSPECTIONSPEC'].fields_by_name['unsafe_global_count']._loaded_options = None
-  _globals['_MODELINSPECTIONSPEC'].fields_by_name['unsafe_global_count']._serialized_options = b'\252\324\030\t!\000\000\000\000\000\000\000\000'
+  _globals['_MODELINSPECTIONSPEC'].fields_by_name['unsafe_global_count']._serialized_options = b'\252\370\217\341\t\t!\000\000\000\000\000\000\000\000'
   _globals['_MODELINSPECTIONSPEC'].fields_by_name['external_data']._loaded_options = None
-  _globals['_MODELINSPECTIONSPEC'].fields_by_name['external_data']._serialized_options = b'\252\324\030\005P\024p\200\002'
+  _globals['_MODELINSPECTIONSPEC'].fields_by_name['external_data']._serialized_options = b'\252\370\217\341\t\005P\024p\200\002'
   _globals['_MODELINSPECTIONSPEC'].fields_by_name['external_data_count']._loaded_options = None
-  _globals['_MODELINSPECTIONSPEC'].fields_by_name['external_data_count']._serialized_options = b'\252\324\030\t!\000\000\000\000\000\000\000\000'
+  _globals['_MODELINSPECTIONSPEC'].fields_by_name['external_data_count']._serialized_options = b'\252\370\217\341\t\t!\000\000\000\000\000\000\000\000'
   _globals['_CODEFILE'].fields_by_name['path']._loaded_options = None
-  _globals['_CODEFILE'].fields_by_name['path']._serialized_options = b'\252\324\030\005\020\001@\200\002'
+  _globals['_CODEFILE'].fields_by_name['path']._serialized_options = b'\252\370\217\341\t\005\020\001@\200\002'
   _globals['_CODEFILE'].fields_by_name['why']._loaded_options = None
-  _globals['_CODEFILE'].fields_by_name['why']._serialized_options = b'\252\324\030\003@\200\002'
+  _globals['_CODEFILE'].fields_by_name['why']._serialized_options = b'\252\370\217\341\t\003@\200\002'
   _globals['_MODELINSPECTION']._serialized_start=145
-  _globals['_MODELINSPECTION']._serialized_end=566
-  _globals['_MODELINSPECTIONSPEC']._serialized_start=569
-  _globals['_MODELINSPECTIONSPEC']._serialized_end=1118
-  _globals['_CODEFILE']._serialized_start=1120
-  _globals['_CODEFILE']._serialized_end=1177
+  _globals['_MODELINSPECTION']._serialized_end=572
+  _globals['_MODELINSPECTIONSPEC']._serialized_start=575
+  _globals['_MODELINSPECTIONSPEC']._serialized_end=1148
+  _globals['_CODEFILE']._serialized_start=1150
+  _globals['_CODEFILE']._serialized_end=1211
 # @@protoc_insertion_point(module_scope)

@@ -23,19 +23,39 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from klever.v1alpha1 import common_pb2 as klever_dot_v1alpha1_dot_common__pb2
 from klever.v1alpha1 import meta_pb2 as klever_dot_v1alpha1_dot_meta__pb2
 from klever.v1alpha1 import modeljob_pb2 as klever_dot_v1alpha1_dot_modeljob__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!klever/v1alpha1/job_service.proto\x12\x0fklever.v1alpha1\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1cklever/v1alpha1/common.proto\x1a\x1aklever/v1alpha1/meta.proto\x1a\x1eklever/v1alpha1/modeljob.proto\"\x83\x01\n\x15\x43reateModelJobRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12,\n\tmodel_job\x18\x02 \x01(\x0b\x32\x19.klever.v1alpha1.ModelJob\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"|\n\x14\x41pplyModelJobRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12,\n\tmodel_job\x18\x03 \x01(\x0b\x32\x19.klever.v1alpha1.ModelJob\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"5\n\x12GetModelJobRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"\x8a\x01\n\x14ListModelJobsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x04 \x01(\t\x12\x10\n\x08order_by\x18\x05 \x01(\t\x12\x16\n\x0elabel_selector\x18\x06 \x01(\t\"t\n\x15ListModelJobsResponse\x12(\n\x05items\x18\x01 \x03(\x0b\x32\x19.klever.v1alpha1.ModelJob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x18\n\x10resource_version\x18\x03 \x01(\t\"\xae\x01\n\x15UpdateModelJobRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12,\n\tmodel_job\x18\x03 \x01(\x0b\x32\x19.klever.v1alpha1.ModelJob\x12/\n\x0bupdate_mask\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\"v\n\x15\x44\x65leteModelJobRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x18\n\x10resource_version\x18\x03 \x01(\t\x12\x0b\n\x03uid\x18\x04 \x01(\t\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\"v\n\x15\x43\x61ncelModelJobRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x18\n\x10resource_version\x18\x03 \x01(\t\x12\x0b\n\x03uid\x18\x04 \x01(\t\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\"\x7f\n\x15WatchModelJobsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x02 \x01(\t\x12\x16\n\x0elabel_selector\x18\x03 \x01(\t\x12\x18\n\x10resource_version\x18\x04 \x01(\t\x12\x11\n\tbookmarks\x18\x05 \x01(\x08\"\x9f\x01\n\x16WatchModelJobsResponse\x12.\n\x04type\x18\x01 \x01(\x0e\x32 .klever.v1alpha1.WatchEvent.Type\x12)\n\x06object\x18\x02 \x01(\x0b\x32\x19.klever.v1alpha1.ModelJob\x12*\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x1b.klever.v1alpha1.WatchError\"\x87\x01\n\x1bJobServiceListEventsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x05 \x01(\t\x12\x10\n\x08order_by\x18\x06 \x01(\t\"^\n\x1cJobServiceListEventsResponse\x12%\n\x05items\x18\x01 \x03(\x0b\x32\x16.klever.v1alpha1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"j\n\x1bJobServiceStreamLogsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\x04tail\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x06\x66ollow\x18\x05 \x01(\x08\x42\x07\n\x05_tail2\xcb\r\n\nJobService\x12\x96\x01\n\x0e\x43reateModelJob\x12&.klever.v1alpha1.CreateModelJobRequest\x1a\x19.klever.v1alpha1.ModelJob\"A\x82\xd3\xe4\x93\x02;\"./api/v1alpha1/namespaces/{namespace}/modeljobs:\tmodel_job\x12\x9b\x01\n\rApplyModelJob\x12%.klever.v1alpha1.ApplyModelJobRequest\x1a\x19.klever.v1alpha1.ModelJob\"H\x82\xd3\xe4\x93\x02\x42\x1a\x35/api/v1alpha1/namespaces/{namespace}/modeljobs/{name}:\tmodel_job\x12\x8c\x01\n\x0bGetModelJob\x12#.klever.v1alpha1.GetModelJobRequest\x1a\x19.klever.v1alpha1.ModelJob\"=\x82\xd3\xe4\x93\x02\x37\x12\x35/api/v1alpha1/namespaces/{namespace}/modeljobs/{name}\x12\xb1\x01\n\rListModelJobs\x12%.klever.v1alpha1.ListModelJobsRequest\x1a&.klever.v1alpha1.ListModelJobsResponse\"Q\x82\xd3\xe4\x93\x02K\x12./api/v1alpha1/namespaces/{namespace}/modeljobsZ\x19\x12\x17/api/v1alpha1/modeljobs\x12\x92\x01\n\x0e\x44\x65leteModelJob\x12&.klever.v1alpha1.DeleteModelJobRequest\x1a\x19.klever.v1alpha1.ModelJob\"=\x82\xd3\xe4\x93\x02\x37*5/api/v1alpha1/namespaces/{namespace}/modeljobs/{name}\x12\x9d\x01\n\x0eUpdateModelJob\x12&.klever.v1alpha1.UpdateModelJobRequest\x1a\x19.klever.v1alpha1.ModelJob\"H\x82\xd3\xe4\x93\x02\x42\x32\x35/api/v1alpha1/namespaces/{namespace}/modeljobs/{name}:\tmodel_job\x12\x9c\x01\n\x0e\x43\x61ncelModelJob\x12&.klever.v1alpha1.CancelModelJobRequest\x1a\x19.klever.v1alpha1.ModelJob\"G\x82\xd3\xe4\x93\x02\x41\"</api/v1alpha1/namespaces/{namespace}/modeljobs/{name}:cancel:\x01*\x12\xc2\x01\n\x0eWatchModelJobs\x12&.klever.v1alpha1.WatchModelJobsRequest\x1a\'.klever.v1alpha1.WatchModelJobsResponse\"]\x82\xd3\xe4\x93\x02W\x12\x34/api/v1alpha1/namespaces/{namespace}/modeljobs:watchZ\x1f\x12\x1d/api/v1alpha1/modeljobs:watch0\x01\x12\x8c\x02\n\nListEvents\x12,.klever.v1alpha1.JobServiceListEventsRequest\x1a-.klever.v1alpha1.JobServiceListEventsResponse\"\xa0\x01\x82\xd3\xe4\x93\x02\x99\x01\x12</api/v1alpha1/namespaces/{namespace}/modeljobs/{name}/eventsZ7\x12\x35/api/v1alpha1/namespaces/{namespace}/modeljobs:eventsZ \x12\x1e/api/v1alpha1/modeljobs:events\x12\x9a\x01\n\nStreamLogs\x12,.klever.v1alpha1.JobServiceStreamLogsRequest\x1a\x18.klever.v1alpha1.LogLine\"B\x82\xd3\xe4\x93\x02<\x12:/api/v1alpha1/namespaces/{namespace}/modeljobs/{name}/logs0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!klever/v1alpha1/job_service.proto\x12\x0fklever.v1alpha1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1cklever/v1alpha1/common.proto\x1a\x1aklever/v1alpha1/meta.proto\x1a\x1eklever/v1alpha1/modeljob.proto\"\x89\x01\n\x15\x43reateModelJobRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x32\n\tmodel_job\x18\x02 \x01(\x0b\x32\x19.klever.v1alpha1.ModelJobB\x04\xe2\x41\x01\x02\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"\x88\x01\n\x14\x41pplyModelJobRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x32\n\tmodel_job\x18\x03 \x01(\x0b\x32\x19.klever.v1alpha1.ModelJobB\x04\xe2\x41\x01\x02\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\";\n\x12GetModelJobRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\x8a\x01\n\x14ListModelJobsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x04 \x01(\t\x12\x10\n\x08order_by\x18\x05 \x01(\t\x12\x16\n\x0elabel_selector\x18\x06 \x01(\t\"t\n\x15ListModelJobsResponse\x12(\n\x05items\x18\x01 \x03(\x0b\x32\x19.klever.v1alpha1.ModelJob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x18\n\x10resource_version\x18\x03 \x01(\t\"\xba\x01\n\x15UpdateModelJobRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x32\n\tmodel_job\x18\x03 \x01(\x0b\x32\x19.klever.v1alpha1.ModelJobB\x04\xe2\x41\x01\x02\x12/\n\x0bupdate_mask\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\"|\n\x15\x44\x65leteModelJobRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\x10resource_version\x18\x03 \x01(\t\x12\x0b\n\x03uid\x18\x04 \x01(\t\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\"|\n\x15\x43\x61ncelModelJobRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\x10resource_version\x18\x03 \x01(\t\x12\x0b\n\x03uid\x18\x04 \x01(\t\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\"\x7f\n\x15WatchModelJobsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x02 \x01(\t\x12\x16\n\x0elabel_selector\x18\x03 \x01(\t\x12\x18\n\x10resource_version\x18\x04 \x01(\t\x12\x11\n\tbookmarks\x18\x05 \x01(\x08\"\x9f\x01\n\x16WatchModelJobsResponse\x12.\n\x04type\x18\x01 \x01(\x0e\x32 .klever.v1alpha1.WatchEvent.Type\x12)\n\x06object\x18\x02 \x01(\x0b\x32\x19.klever.v1alpha1.ModelJob\x12*\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x1b.klever.v1alpha1.WatchError\"\x87\x01\n\x1bJobServiceListEventsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x05 \x01(\t\x12\x10\n\x08order_by\x18\x06 \x01(\t\"^\n\x1cJobServiceListEventsResponse\x12%\n\x05items\x18\x01 \x03(\x0b\x32\x16.klever.v1alpha1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"p\n\x1bJobServiceStreamLogsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\x04tail\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x06\x66ollow\x18\x05 \x01(\x08\x42\x07\n\x05_tail2\xcb\r\n\nJobService\x12\x96\x01\n\x0e\x43reateModelJob\x12&.klever.v1alpha1.CreateModelJobRequest\x1a\x19.klever.v1alpha1.ModelJob\"A\x82\xd3\xe4\x93\x02;\"./api/v1alpha1/namespaces/{namespace}/modeljobs:\tmodel_job\x12\x9b\x01\n\rApplyModelJob\x12%.klever.v1alpha1.ApplyModelJobRequest\x1a\x19.klever.v1alpha1.ModelJob\"H\x82\xd3\xe4\x93\x02\x42\x1a\x35/api/v1alpha1/namespaces/{namespace}/modeljobs/{name}:\tmodel_job\x12\x8c\x01\n\x0bGetModelJob\x12#.klever.v1alpha1.GetModelJobRequest\x1a\x19.klever.v1alpha1.ModelJob\"=\x82\xd3\xe4\x93\x02\x37\x12\x35/api/v1alpha1/namespaces/{namespace}/modeljobs/{name}\x12\xb1\x01\n\rListModelJobs\x12%.klever.v1alpha1.ListModelJobsRequest\x1a&.klever.v1alpha1.ListModelJobsResponse\"Q\x82\xd3\xe4\x93\x02K\x12./api/v1alpha1/namespaces/{namespace}/modeljobsZ\x19\x12\x17/api/v1alpha1/modeljobs\x12\x92\x01\n\x0e\x44\x65leteModelJob\x12&.klever.v1alpha1.DeleteModelJobRequest\x1a\x19.klever.v1alpha1.ModelJob\"=\x82\xd3\xe4\x93\x02\x37*5/api/v1alpha1/namespaces/{namespace}/modeljobs/{name}\x12\x9d\x01\n\x0eUpdateModelJob\x12&.klever.v1alpha1.UpdateModelJobRequest\x1a\x19.klever.v1alpha1.ModelJob\"H\x82\xd3\xe4\x93\x02\x42\x32\x35/api/v1alpha1/namespaces/{namespace}/modeljobs/{name}:\tmodel_job\x12\x9c\x01\n\x0e\x43\x61ncelModelJob\x12&.klever.v1alpha1.CancelModelJobRequest\x1a\x19.klever.v1alpha1.ModelJob\"G\x82\xd3\xe4\x93\x02\x41\"</api/v1alpha1/namespaces/{namespace}/modeljobs/{name}:cancel:\x01*\x12\xc2\x01\n\x0eWatchModelJobs\x12&.klever.v1alpha1.WatchModelJobsRequest\x1a\'.klever.v1alpha1.WatchModelJobsResponse\"]\x82\xd3\xe4\x93\x02W\x12\x34/api/v1alpha1/namespaces/{namespace}/modeljobs:watchZ\x1f\x12\x1d/api/v1alpha1/modeljobs:watch0\x01\x12\x8c\x02\n\nListEvents\x12,.klever.v1alpha1.JobServiceListEventsRequest\x1a-.klever.v1alpha1.JobServiceListEventsResponse\"\xa0\x01\x82\xd3\xe4\x93\x02\x99\x01\x12</api/v1alpha1/namespaces/{namespace}/modeljobs/{name}/eventsZ7\x12\x35/api/v1alpha1/namespaces/{namespace}/modeljobs:eventsZ \x12\x1e/api/v1alpha1/modeljobs:events\x12\x9a\x01\n\nStreamLogs\x12,.klever.v1alpha1.JobServiceStreamLogsRequest\x1a\x18.klever.v1alpha1.LogLine\"B\x82\xd3\xe4\x93\x02<\x12:/api/v1alpha1/namespaces/{namespace}/modeljobs/{name}/logs0\x01\x42|\n\x1cio.kleveross.klever.v1alpha1P\x01Z>github.com/kleveross/klever/api/klever/v1alpha1;kleverv1alpha1\xaa\x02\x19Kleveross.Klever.V1Alpha1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'klever.v1alpha1.job_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\034io.kleveross.klever.v1alpha1P\001Z>github.com/kleveross/klever/api/klever/v1alpha1;kleverv1alpha1\252\002\031Kleveross.Klever.V1Alpha1'
+  _globals['_CREATEMODELJOBREQUEST'].fields_by_name['model_job']._loaded_options = None
+  _globals['_CREATEMODELJOBREQUEST'].fields_by_name['model_job']._serialized_options = b'\342A\001\002'
+  _globals['_APPLYMODELJOBREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_APPLYMODELJOBREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
+  _globals['_APPLYMODELJOBREQUEST'].fields_by_name['model_job']._loaded_options = None
+  _globals['_APPLYMODELJOBREQUEST'].fields_by_name['model_job']._serialized_options = b'\342A\001\002'
+  _globals['_GETMODELJOBREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_GETMODELJOBREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATEMODELJOBREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_UPDATEMODELJOBREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATEMODELJOBREQUEST'].fields_by_name['model_job']._loaded_options = None
+  _globals['_UPDATEMODELJOBREQUEST'].fields_by_name['model_job']._serialized_options = b'\342A\001\002'
+  _globals['_DELETEMODELJOBREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_DELETEMODELJOBREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
+  _globals['_CANCELMODELJOBREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_CANCELMODELJOBREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
+  _globals['_JOBSERVICESTREAMLOGSREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_JOBSERVICESTREAMLOGSREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
   _globals['_JOBSERVICE'].methods_by_name['CreateModelJob']._loaded_options = None
   _globals['_JOBSERVICE'].methods_by_name['CreateModelJob']._serialized_options = b'\202\323\344\223\002;\"./api/v1alpha1/namespaces/{namespace}/modeljobs:\tmodel_job'
   _globals['_JOBSERVICE'].methods_by_name['ApplyModelJob']._loaded_options = None
@@ -56,32 +76,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOBSERVICE'].methods_by_name['ListEvents']._serialized_options = b'\202\323\344\223\002\231\001\022</api/v1alpha1/namespaces/{namespace}/modeljobs/{name}/eventsZ7\0225/api/v1alpha1/namespaces/{namespace}/modeljobs:eventsZ \022\036/api/v1alpha1/modeljobs:events'
   _globals['_JOBSERVICE'].methods_by_name['StreamLogs']._loaded_options = None
   _globals['_JOBSERVICE'].methods_by_name['StreamLogs']._serialized_options = b'\202\323\344\223\002<\022:/api/v1alpha1/namespaces/{namespace}/modeljobs/{name}/logs'
-  _globals['_CREATEMODELJOBREQUEST']._serialized_start=209
-  _globals['_CREATEMODELJOBREQUEST']._serialized_end=340
-  _globals['_APPLYMODELJOBREQUEST']._serialized_start=342
-  _globals['_APPLYMODELJOBREQUEST']._serialized_end=466
-  _globals['_GETMODELJOBREQUEST']._serialized_start=468
-  _globals['_GETMODELJOBREQUEST']._serialized_end=521
-  _globals['_LISTMODELJOBSREQUEST']._serialized_start=524
-  _globals['_LISTMODELJOBSREQUEST']._serialized_end=662
-  _globals['_LISTMODELJOBSRESPONSE']._serialized_start=664
-  _globals['_LISTMODELJOBSRESPONSE']._serialized_end=780
-  _globals['_UPDATEMODELJOBREQUEST']._serialized_start=783
-  _globals['_UPDATEMODELJOBREQUEST']._serialized_end=957
-  _globals['_DELETEMODELJOBREQUEST']._serialized_start=959
-  _globals['_DELETEMODELJOBREQUEST']._serialized_end=1077
-  _globals['_CANCELMODELJOBREQUEST']._serialized_start=1079
-  _globals['_CANCELMODELJOBREQUEST']._serialized_end=1197
-  _globals['_WATCHMODELJOBSREQUEST']._serialized_start=1199
-  _globals['_WATCHMODELJOBSREQUEST']._serialized_end=1326
-  _globals['_WATCHMODELJOBSRESPONSE']._serialized_start=1329
-  _globals['_WATCHMODELJOBSRESPONSE']._serialized_end=1488
-  _globals['_JOBSERVICELISTEVENTSREQUEST']._serialized_start=1491
-  _globals['_JOBSERVICELISTEVENTSREQUEST']._serialized_end=1626
-  _globals['_JOBSERVICELISTEVENTSRESPONSE']._serialized_start=1628
-  _globals['_JOBSERVICELISTEVENTSRESPONSE']._serialized_end=1722
-  _globals['_JOBSERVICESTREAMLOGSREQUEST']._serialized_start=1724
-  _globals['_JOBSERVICESTREAMLOGSREQUEST']._serialized_end=1830
-  _globals['_JOBSERVICE']._serialized_start=1833
-  _globals['_JOBSERVICE']._serialized_end=3572
+  _globals['_CREATEMODELJOBREQUEST']._serialized_start=242
+  _globals['_CREATEMODELJOBREQUEST']._serialized_end=379
+  _globals['_APPLYMODELJOBREQUEST']._serialized_start=382
+  _globals['_APPLYMODELJOBREQUEST']._serialized_end=518
+  _globals['_GETMODELJOBREQUEST']._serialized_start=520
+  _globals['_GETMODELJOBREQUEST']._serialized_end=579
+  _globals['_LISTMODELJOBSREQUEST']._serialized_start=582
+  _globals['_LISTMODELJOBSREQUEST']._serialized_end=720
+  _globals['_LISTMODELJOBSRESPONSE']._serialized_start=722
+  _globals['_LISTMODELJOBSRESPONSE']._serialized_end=838
+  _globals['_UPDATEMODELJOBREQUEST']._serialized_start=841
+  _globals['_UPDATEMODELJOBREQUEST']._serialized_end=1027
+  _globals['_DELETEMODELJOBREQUEST']._serialized_start=1029
+  _globals['_DELETEMODELJOBREQUEST']._serialized_end=1153
+  _globals['_CANCELMODELJOBREQUEST']._serialized_start=1155
+  _globals['_CANCELMODELJOBREQUEST']._serialized_end=1279
+  _globals['_WATCHMODELJOBSREQUEST']._serialized_start=1281
+  _globals['_WATCHMODELJOBSREQUEST']._serialized_end=1408
+  _globals['_WATCHMODELJOBSRESPONSE']._serialized_start=1411
+  _globals['_WATCHMODELJOBSRESPONSE']._serialized_end=1570
+  _globals['_JOBSERVICELISTEVENTSREQUEST']._serialized_start=1573
+  _globals['_JOBSERVICELISTEVENTSREQUEST']._serialized_end=1708
+  _globals['_JOBSERVICELISTEVENTSRESPONSE']._serialized_start=1710
+  _globals['_JOBSERVICELISTEVENTSRESPONSE']._serialized_end=1804
+  _globals['_JOBSERVICESTREAMLOGSREQUEST']._serialized_start=1806
+  _globals['_JOBSERVICESTREAMLOGSREQUEST']._serialized_end=1918
+  _globals['_JOBSERVICE']._serialized_start=1921
+  _globals['_JOBSERVICE']._serialized_end=3660
 # @@protoc_insertion_point(module_scope)

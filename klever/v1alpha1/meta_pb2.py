@@ -22,54 +22,62 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from klever.v1alpha1 import schema_pb2 as klever_dot_v1alpha1_dot_schema__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aklever/v1alpha1/meta.proto\x12\x0fklever.v1alpha1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cklever/v1alpha1/schema.proto\"\x9d\x04\n\nObjectMeta\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rgenerate_name\x18\x02 \x01(\t\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12\x0b\n\x03uid\x18\x04 \x01(\t\x12\x18\n\x10resource_version\x18\x05 \x01(\t\x12\x12\n\ngeneration\x18\x06 \x01(\x03\x12\x36\n\x12\x63reation_timestamp\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x12\x64\x65letion_timestamp\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x37\n\x06labels\x18\t \x03(\x0b\x32\'.klever.v1alpha1.ObjectMeta.LabelsEntry\x12\x41\n\x0b\x61nnotations\x18\n \x03(\x0b\x32,.klever.v1alpha1.ObjectMeta.AnnotationsEntry\x12\x12\n\nfinalizers\x18\x0b \x03(\t\x12\x39\n\x10owner_references\x18\x0c \x03(\x0b\x32\x1f.klever.v1alpha1.OwnerReference\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x32\n\x10\x41nnotationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb2\x01\n\x0eOwnerReference\x12\x13\n\x0b\x61pi_version\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0b\n\x03uid\x18\x04 \x01(\t\x12\x17\n\ncontroller\x18\x05 \x01(\x08H\x00\x88\x01\x01\x12!\n\x14\x62lock_owner_deletion\x18\x06 \x01(\x08H\x01\x88\x01\x01\x42\r\n\x0b_controllerB\x17\n\x15_block_owner_deletion\"\xf8\x01\n\tCondition\x12\x17\n\x04type\x18\x01 \x01(\tB\t\xaa\xd4\x18\x05\x10\x01@\xbc\x02\x12,\n\x06status\x18\x02 \x01(\tB\x1c\xaa\xd4\x18\x18\x10\x01\x1a\x04True\x1a\x05\x46\x61lse\x1a\x07Unknown\x12*\n\x13observed_generation\x18\x03 \x01(\x03\x42\r\xaa\xd4\x18\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12@\n\x14last_transition_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xaa\xd4\x18\x02\x10\x01\x12\x19\n\x06reason\x18\x05 \x01(\tB\t\xaa\xd4\x18\x05\x10\x01@\x80\x08\x12\x1b\n\x07message\x18\x06 \x01(\tB\n\xaa\xd4\x18\x06\x10\x01@\x80\x80\x02\"\xb5\x02\n\x06\x45nvVar\x12\xe4\x01\n\x04name\x18\x01 \x01(\tB\xd5\x01\xaa\xd4\x18\xd0\x01\x10\x01\x32\x1a^[A-Za-z_][A-Za-z0-9_.-]*$8\x01@\x80\x01zT\n\"!self.matches(\'$PLATFORM_PATTERN\')\x12.is set by the platform alone: use another name\x82\x01Tthe name of an environment variable: letters, digits, _, . and -, and no digit first\x12\x17\n\x05value\x18\x02 \x01(\tB\x08\xaa\xd4\x18\x04@\x80\x80\x02\x12+\n\nvalue_from\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\"\x86\x03\n\x05\x45vent\x12\x13\n\x0b\x61pi_version\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12-\n\x08metadata\x18\x03 \x01(\x0b\x32\x1b.klever.v1alpha1.ObjectMeta\x12\x39\n\x0finvolved_object\x18\x04 \x01(\x0b\x32 .klever.v1alpha1.ObjectReference\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0f\n\x07message\x18\x06 \x01(\t\x12,\n\x06source\x18\x07 \x01(\x0b\x32\x1c.klever.v1alpha1.EventSource\x12\x33\n\x0f\x66irst_timestamp\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_timestamp\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x63ount\x18\n \x01(\x05\x12\x0c\n\x04type\x18\x0b \x01(\t\x12\x1b\n\x13reporting_component\x18\x0c \x01(\t\"\x90\x01\n\x0fObjectReference\x12\x13\n\x0b\x61pi_version\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x0b\n\x03uid\x18\x05 \x01(\t\x12\x18\n\x10resource_version\x18\x06 \x01(\t\x12\x12\n\nfield_path\x18\x07 \x01(\t\".\n\x0b\x45ventSource\x12\x11\n\tcomponent\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aklever/v1alpha1/meta.proto\x12\x0fklever.v1alpha1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cklever/v1alpha1/schema.proto\"\xaf\x04\n\nObjectMeta\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rgenerate_name\x18\x02 \x01(\t\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12\x0b\n\x03uid\x18\x04 \x01(\t\x12\x18\n\x10resource_version\x18\x05 \x01(\t\x12\x18\n\ngeneration\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12<\n\x12\x63reation_timestamp\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12<\n\x12\x64\x65letion_timestamp\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x37\n\x06labels\x18\t \x03(\x0b\x32\'.klever.v1alpha1.ObjectMeta.LabelsEntry\x12\x41\n\x0b\x61nnotations\x18\n \x03(\x0b\x32,.klever.v1alpha1.ObjectMeta.AnnotationsEntry\x12\x12\n\nfinalizers\x18\x0b \x03(\t\x12\x39\n\x10owner_references\x18\x0c \x03(\x0b\x32\x1f.klever.v1alpha1.OwnerReference\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x32\n\x10\x41nnotationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb2\x01\n\x0eOwnerReference\x12\x13\n\x0b\x61pi_version\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0b\n\x03uid\x18\x04 \x01(\t\x12\x17\n\ncontroller\x18\x05 \x01(\x08H\x00\x88\x01\x01\x12!\n\x14\x62lock_owner_deletion\x18\x06 \x01(\x08H\x01\x88\x01\x01\x42\r\n\x0b_controllerB\x17\n\x15_block_owner_deletion\"\x84\x02\n\tCondition\x12\x19\n\x04type\x18\x01 \x01(\tB\x0b\xaa\xf8\x8f\xe1\t\x05\x10\x01@\xbc\x02\x12.\n\x06status\x18\x02 \x01(\tB\x1e\xaa\xf8\x8f\xe1\t\x18\x10\x01\x1a\x04True\x1a\x05\x46\x61lse\x1a\x07Unknown\x12,\n\x13observed_generation\x18\x03 \x01(\x03\x42\x0f\xaa\xf8\x8f\xe1\t\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12\x42\n\x14last_transition_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x08\xaa\xf8\x8f\xe1\t\x02\x10\x01\x12\x1b\n\x06reason\x18\x05 \x01(\tB\x0b\xaa\xf8\x8f\xe1\t\x05\x10\x01@\x80\x08\x12\x1d\n\x07message\x18\x06 \x01(\tB\x0c\xaa\xf8\x8f\xe1\t\x06\x10\x01@\x80\x80\x02\"\xb9\x02\n\x06\x45nvVar\x12\xe6\x01\n\x04name\x18\x01 \x01(\tB\xd7\x01\xaa\xf8\x8f\xe1\t\xd0\x01\x10\x01\x32\x1a^[A-Za-z_][A-Za-z0-9_.-]*$8\x01@\x80\x01zT\n\"!self.matches(\'$PLATFORM_PATTERN\')\x12.is set by the platform alone: use another name\x82\x01Tthe name of an environment variable: letters, digits, _, . and -, and no digit first\x12\x19\n\x05value\x18\x02 \x01(\tB\n\xaa\xf8\x8f\xe1\t\x04@\x80\x80\x02\x12+\n\nvalue_from\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\"\x86\x03\n\x05\x45vent\x12\x13\n\x0b\x61pi_version\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12-\n\x08metadata\x18\x03 \x01(\x0b\x32\x1b.klever.v1alpha1.ObjectMeta\x12\x39\n\x0finvolved_object\x18\x04 \x01(\x0b\x32 .klever.v1alpha1.ObjectReference\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0f\n\x07message\x18\x06 \x01(\t\x12,\n\x06source\x18\x07 \x01(\x0b\x32\x1c.klever.v1alpha1.EventSource\x12\x33\n\x0f\x66irst_timestamp\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_timestamp\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x63ount\x18\n \x01(\x05\x12\x0c\n\x04type\x18\x0b \x01(\t\x12\x1b\n\x13reporting_component\x18\x0c \x01(\t\"\x90\x01\n\x0fObjectReference\x12\x13\n\x0b\x61pi_version\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x0b\n\x03uid\x18\x05 \x01(\t\x12\x18\n\x10resource_version\x18\x06 \x01(\t\x12\x12\n\nfield_path\x18\x07 \x01(\t\".\n\x0b\x45ventSource\x12\x11\n\tcomponent\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\tB|\n\x1cio.kleveross.klever.v1alpha1P\x01Z>github.com/kleveross/klever/api/klever/v1alpha1;kleverv1alpha1\xaa\x02\x19Kleveross.Klever.V1Alpha1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'klever.v1alpha1.meta_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\034io.kleveross.klever.v1alpha1P\001Z>github.com/kleveross/klever/api/klever/v1alpha1;kleverv1alpha1\252\002\031Kleveross.Klever.V1Alpha1'
   _globals['_OBJECTMETA_LABELSENTRY']._loaded_options = None
   _globals['_OBJECTMETA_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_OBJECTMETA_ANNOTATIONSENTRY']._loaded_options = None
   _globals['_OBJECTMETA_ANNOTATIONSENTRY']._serialized_options = b'8\001'
+  _globals['_OBJECTMETA'].fields_by_name['generation']._loaded_options = None
+  _globals['_OBJECTMETA'].fields_by_name['generation']._serialized_options = b'\342A\001\003'
+  _globals['_OBJECTMETA'].fields_by_name['creation_timestamp']._loaded_options = None
+  _globals['_OBJECTMETA'].fields_by_name['creation_timestamp']._serialized_options = b'\342A\001\003'
+  _globals['_OBJECTMETA'].fields_by_name['deletion_timestamp']._loaded_options = None
+  _globals['_OBJECTMETA'].fields_by_name['deletion_timestamp']._serialized_options = b'\342A\001\003'
   _globals['_CONDITION'].fields_by_name['type']._loaded_options = None
-  _globals['_CONDITION'].fields_by_name['type']._serialized_options = b'\252\324\030\005\020\001@\274\002'
+  _globals['_CONDITION'].fields_by_name['type']._serialized_options = b'\252\370\217\341\t\005\020\001@\274\002'
   _globals['_CONDITION'].fields_by_name['status']._loaded_options = None
-  _globals['_CONDITION'].fields_by_name['status']._serialized_options = b'\252\324\030\030\020\001\032\004True\032\005False\032\007Unknown'
+  _globals['_CONDITION'].fields_by_name['status']._serialized_options = b'\252\370\217\341\t\030\020\001\032\004True\032\005False\032\007Unknown'
   _globals['_CONDITION'].fields_by_name['observed_generation']._loaded_options = None
-  _globals['_CONDITION'].fields_by_name['observed_generation']._serialized_options = b'\252\324\030\t!\000\000\000\000\000\000\000\000'
+  _globals['_CONDITION'].fields_by_name['observed_generation']._serialized_options = b'\252\370\217\341\t\t!\000\000\000\000\000\000\000\000'
   _globals['_CONDITION'].fields_by_name['last_transition_time']._loaded_options = None
-  _globals['_CONDITION'].fields_by_name['last_transition_time']._serialized_options = b'\252\324\030\002\020\001'
+  _globals['_CONDITION'].fields_by_name['last_transition_time']._serialized_options = b'\252\370\217\341\t\002\020\001'
   _globals['_CONDITION'].fields_by_name['reason']._loaded_options = None
-  _globals['_CONDITION'].fields_by_name['reason']._serialized_options = b'\252\324\030\005\020\001@\200\010'
+  _globals['_CONDITION'].fields_by_name['reason']._serialized_options = b'\252\370\217\341\t\005\020\001@\200\010'
   _globals['_CONDITION'].fields_by_name['message']._loaded_options = None
-  _globals['_CONDITION'].fields_by_name['message']._serialized_options = b'\252\324\030\006\020\001@\200\200\002'
+  _globals['_CONDITION'].fields_by_name['message']._serialized_options = b'\252\370\217\341\t\006\020\001@\200\200\002'
   _globals['_ENVVAR'].fields_by_name['name']._loaded_options = None
-  _globals['_ENVVAR'].fields_by_name['name']._serialized_options = b'\252\324\030\320\001\020\0012\032^[A-Za-z_][A-Za-z0-9_.-]*$8\001@\200\001zT\n\"!self.matches(\'$PLATFORM_PATTERN\')\022.is set by the platform alone: use another name\202\001Tthe name of an environment variable: letters, digits, _, . and -, and no digit first'
+  _globals['_ENVVAR'].fields_by_name['name']._serialized_options = b'\252\370\217\341\t\320\001\020\0012\032^[A-Za-z_][A-Za-z0-9_.-]*$8\001@\200\001zT\n\"!self.matches(\'$PLATFORM_PATTERN\')\022.is set by the platform alone: use another name\202\001Tthe name of an environment variable: letters, digits, _, . and -, and no digit first'
   _globals['_ENVVAR'].fields_by_name['value']._loaded_options = None
-  _globals['_ENVVAR'].fields_by_name['value']._serialized_options = b'\252\324\030\004@\200\200\002'
-  _globals['_OBJECTMETA']._serialized_start=141
-  _globals['_OBJECTMETA']._serialized_end=682
-  _globals['_OBJECTMETA_LABELSENTRY']._serialized_start=585
-  _globals['_OBJECTMETA_LABELSENTRY']._serialized_end=630
-  _globals['_OBJECTMETA_ANNOTATIONSENTRY']._serialized_start=632
-  _globals['_OBJECTMETA_ANNOTATIONSENTRY']._serialized_end=682
-  _globals['_OWNERREFERENCE']._serialized_start=685
-  _globals['_OWNERREFERENCE']._serialized_end=863
-  _globals['_CONDITION']._serialized_start=866
-  _globals['_CONDITION']._serialized_end=1114
-  _globals['_ENVVAR']._serialized_start=1117
-  _globals['_ENVVAR']._serialized_end=1426
-  _globals['_EVENT']._serialized_start=1429
-  _globals['_EVENT']._serialized_end=1819
-  _globals['_OBJECTREFERENCE']._serialized_start=1822
-  _globals['_OBJECTREFERENCE']._serialized_end=1966
-  _globals['_EVENTSOURCE']._serialized_start=1968
-  _globals['_EVENTSOURCE']._serialized_end=2014
+  _globals['_ENVVAR'].fields_by_name['value']._serialized_options = b'\252\370\217\341\t\004@\200\200\002'
+  _globals['_OBJECTMETA']._serialized_start=174
+  _globals['_OBJECTMETA']._serialized_end=733
+  _globals['_OBJECTMETA_LABELSENTRY']._serialized_start=636
+  _globals['_OBJECTMETA_LABELSENTRY']._serialized_end=681
+  _globals['_OBJECTMETA_ANNOTATIONSENTRY']._serialized_start=683
+  _globals['_OBJECTMETA_ANNOTATIONSENTRY']._serialized_end=733
+  _globals['_OWNERREFERENCE']._serialized_start=736
+  _globals['_OWNERREFERENCE']._serialized_end=914
+  _globals['_CONDITION']._serialized_start=917
+  _globals['_CONDITION']._serialized_end=1177
+  _globals['_ENVVAR']._serialized_start=1180
+  _globals['_ENVVAR']._serialized_end=1493
+  _globals['_EVENT']._serialized_start=1496
+  _globals['_EVENT']._serialized_end=1886
+  _globals['_OBJECTREFERENCE']._serialized_start=1889
+  _globals['_OBJECTREFERENCE']._serialized_end=2033
+  _globals['_EVENTSOURCE']._serialized_start=2035
+  _globals['_EVENTSOURCE']._serialized_end=2081
 # @@protoc_insertion_point(module_scope)

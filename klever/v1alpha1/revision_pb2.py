@@ -22,53 +22,57 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from klever.v1alpha1 import meta_pb2 as klever_dot_v1alpha1_dot_meta__pb2
 from klever.v1alpha1 import schema_pb2 as klever_dot_v1alpha1_dot_schema__pb2
 from klever.v1alpha1 import serving_pb2 as klever_dot_v1alpha1_dot_serving__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eklever/v1alpha1/revision.proto\x12\x0fklever.v1alpha1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aklever/v1alpha1/meta.proto\x1a\x1cklever/v1alpha1/schema.proto\x1a\x1dklever/v1alpha1/serving.proto\"\xe7\x04\n\x0fServingRevision\x12\x13\n\x0b\x61pi_version\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x87\x01\n\x08metadata\x18\x03 \x01(\x0b\x32\x1b.klever.v1alpha1.ObjectMetaBX\xaa\xd4\x18T2#^[a-z]([-a-z0-9]*[a-z0-9])?-[0-9]+$@F\x82\x01*the name of a Serving, a dash and a number\x12\x88\x01\n\x04spec\x18\x04 \x01(\x0b\x32$.klever.v1alpha1.ServingRevisionSpecBT\xaa\xd4\x18P\x10\x01zL\n\x0fself == oldSelf\x12\x39is immutable: the platform writes another ServingRevision\x12\x36\n\x06status\x18\x05 \x01(\x0b\x32&.klever.v1alpha1.ServingRevisionStatus:\xe3\x01\xaa\xd4\x18\xde\x01\x12\xdb\x01\n\x10servingrevisions\x12\x0fservingrevision\x1a\x06srvrev\"\x06klever* \n\x07Serving\x12\r.spec.serving\x1a\x06string*\x1f\n\x06Number\x12\x0c.spec.number\x1a\x07integer*\x1e\n\x06\x41uthor\x12\x0c.spec.author\x1a\x06string*(\n\x03\x41ge\x12\x1b.metadata.creationTimestamp\x1a\x04\x64\x61te:\x0cspec.serving:\x0bspec.number\"\xe5\x01\n\x13ServingRevisionSpec\x12\x1b\n\x07serving\x18\x01 \x01(\tB\n\xaa\xd4\x18\x06\x10\x01\x38\x01@2\x12\x1f\n\x06number\x18\x02 \x01(\x03\x42\x0f\xaa\xd4\x18\x0b\x10\x01!\x00\x00\x00\x00\x00\x00\xf0?\x12\x36\n\x08template\x18\x03 \x01(\x0b\x32\x1c.klever.v1alpha1.ServingSpecB\x06\xaa\xd4\x18\x02\x10\x01\x12?\n\x06models\x18\x04 \x03(\x0b\x32\x1c.klever.v1alpha1.PinnedModelB\x11\xaa\xd4\x18\rP\x10\x62\tpredictor\x12\x17\n\x06\x61uthor\x18\x05 \x01(\tB\x07\xaa\xd4\x18\x03@\x80\x08\"e\n\x0bPinnedModel\x12\x1d\n\tpredictor\x18\x01 \x01(\tB\n\xaa\xd4\x18\x06\x10\x01\x38\x01@(\x12\x1a\n\x05model\x18\x02 \x01(\tB\x0b\xaa\xd4\x18\x07\x10\x01\x38\x01@\xb0\t\x12\x1b\n\x06\x64igest\x18\x03 \x01(\tB\x0b\xaa\xd4\x18\x07\x10\x01\x38\x01@\xa0\x01\"P\n\x15ServingRevisionStatus\x12\x37\n\x06served\x18\x01 \x03(\x0b\x32\x1f.klever.v1alpha1.ServedIntervalB\x06\xaa\xd4\x18\x02Pd\"v\n\x0eServedInterval\x12\x36\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xaa\xd4\x18\x02\x10\x01\x12,\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eklever/v1alpha1/revision.proto\x12\x0fklever.v1alpha1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aklever/v1alpha1/meta.proto\x1a\x1cklever/v1alpha1/schema.proto\x1a\x1dklever/v1alpha1/serving.proto\"\xf3\x04\n\x0fServingRevision\x12\x13\n\x0b\x61pi_version\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x89\x01\n\x08metadata\x18\x03 \x01(\x0b\x32\x1b.klever.v1alpha1.ObjectMetaBZ\xaa\xf8\x8f\xe1\tT2#^[a-z]([-a-z0-9]*[a-z0-9])?-[0-9]+$@F\x82\x01*the name of a Serving, a dash and a number\x12\x8a\x01\n\x04spec\x18\x04 \x01(\x0b\x32$.klever.v1alpha1.ServingRevisionSpecBV\xaa\xf8\x8f\xe1\tP\x10\x01zL\n\x0fself == oldSelf\x12\x39is immutable: the platform writes another ServingRevision\x12<\n\x06status\x18\x05 \x01(\x0b\x32&.klever.v1alpha1.ServingRevisionStatusB\x04\xe2\x41\x01\x03:\xe5\x01\xaa\xf8\x8f\xe1\t\xde\x01\x12\xdb\x01\n\x10servingrevisions\x12\x0fservingrevision\x1a\x06srvrev\"\x06klever* \n\x07Serving\x12\r.spec.serving\x1a\x06string*\x1f\n\x06Number\x12\x0c.spec.number\x1a\x07integer*\x1e\n\x06\x41uthor\x12\x0c.spec.author\x1a\x06string*(\n\x03\x41ge\x12\x1b.metadata.creationTimestamp\x1a\x04\x64\x61te:\x0cspec.serving:\x0bspec.number\"\xef\x01\n\x13ServingRevisionSpec\x12\x1d\n\x07serving\x18\x01 \x01(\tB\x0c\xaa\xf8\x8f\xe1\t\x06\x10\x01\x38\x01@2\x12!\n\x06number\x18\x02 \x01(\x03\x42\x11\xaa\xf8\x8f\xe1\t\x0b\x10\x01!\x00\x00\x00\x00\x00\x00\xf0?\x12\x38\n\x08template\x18\x03 \x01(\x0b\x32\x1c.klever.v1alpha1.ServingSpecB\x08\xaa\xf8\x8f\xe1\t\x02\x10\x01\x12\x41\n\x06models\x18\x04 \x03(\x0b\x32\x1c.klever.v1alpha1.PinnedModelB\x13\xaa\xf8\x8f\xe1\t\rP\x10\x62\tpredictor\x12\x19\n\x06\x61uthor\x18\x05 \x01(\tB\t\xaa\xf8\x8f\xe1\t\x03@\x80\x08\"k\n\x0bPinnedModel\x12\x1f\n\tpredictor\x18\x01 \x01(\tB\x0c\xaa\xf8\x8f\xe1\t\x06\x10\x01\x38\x01@(\x12\x1c\n\x05model\x18\x02 \x01(\tB\r\xaa\xf8\x8f\xe1\t\x07\x10\x01\x38\x01@\xb0\t\x12\x1d\n\x06\x64igest\x18\x03 \x01(\tB\r\xaa\xf8\x8f\xe1\t\x07\x10\x01\x38\x01@\xa0\x01\"R\n\x15ServingRevisionStatus\x12\x39\n\x06served\x18\x01 \x03(\x0b\x32\x1f.klever.v1alpha1.ServedIntervalB\x08\xaa\xf8\x8f\xe1\t\x02Pd\"x\n\x0eServedInterval\x12\x38\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x08\xaa\xf8\x8f\xe1\t\x02\x10\x01\x12,\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB|\n\x1cio.kleveross.klever.v1alpha1P\x01Z>github.com/kleveross/klever/api/klever/v1alpha1;kleverv1alpha1\xaa\x02\x19Kleveross.Klever.V1Alpha1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'klever.v1alpha1.revision_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\034io.kleveross.klever.v1alpha1P\001Z>github.com/kleveross/klever/api/klever/v1alpha1;kleverv1alpha1\252\002\031Kleveross.Klever.V1Alpha1'
   _globals['_SERVINGREVISION'].fields_by_name['metadata']._loaded_options = None
-  _globals['_SERVINGREVISION'].fields_by_name['metadata']._serialized_options = b'\252\324\030T2#^[a-z]([-a-z0-9]*[a-z0-9])?-[0-9]+$@F\202\001*the name of a Serving, a dash and a number'
+  _globals['_SERVINGREVISION'].fields_by_name['metadata']._serialized_options = b'\252\370\217\341\tT2#^[a-z]([-a-z0-9]*[a-z0-9])?-[0-9]+$@F\202\001*the name of a Serving, a dash and a number'
   _globals['_SERVINGREVISION'].fields_by_name['spec']._loaded_options = None
-  _globals['_SERVINGREVISION'].fields_by_name['spec']._serialized_options = b'\252\324\030P\020\001zL\n\017self == oldSelf\0229is immutable: the platform writes another ServingRevision'
+  _globals['_SERVINGREVISION'].fields_by_name['spec']._serialized_options = b'\252\370\217\341\tP\020\001zL\n\017self == oldSelf\0229is immutable: the platform writes another ServingRevision'
+  _globals['_SERVINGREVISION'].fields_by_name['status']._loaded_options = None
+  _globals['_SERVINGREVISION'].fields_by_name['status']._serialized_options = b'\342A\001\003'
   _globals['_SERVINGREVISION']._loaded_options = None
-  _globals['_SERVINGREVISION']._serialized_options = b'\252\324\030\336\001\022\333\001\n\020servingrevisions\022\017servingrevision\032\006srvrev\"\006klever* \n\007Serving\022\r.spec.serving\032\006string*\037\n\006Number\022\014.spec.number\032\007integer*\036\n\006Author\022\014.spec.author\032\006string*(\n\003Age\022\033.metadata.creationTimestamp\032\004date:\014spec.serving:\013spec.number'
+  _globals['_SERVINGREVISION']._serialized_options = b'\252\370\217\341\t\336\001\022\333\001\n\020servingrevisions\022\017servingrevision\032\006srvrev\"\006klever* \n\007Serving\022\r.spec.serving\032\006string*\037\n\006Number\022\014.spec.number\032\007integer*\036\n\006Author\022\014.spec.author\032\006string*(\n\003Age\022\033.metadata.creationTimestamp\032\004date:\014spec.serving:\013spec.number'
   _globals['_SERVINGREVISIONSPEC'].fields_by_name['serving']._loaded_options = None
-  _globals['_SERVINGREVISIONSPEC'].fields_by_name['serving']._serialized_options = b'\252\324\030\006\020\0018\001@2'
+  _globals['_SERVINGREVISIONSPEC'].fields_by_name['serving']._serialized_options = b'\252\370\217\341\t\006\020\0018\001@2'
   _globals['_SERVINGREVISIONSPEC'].fields_by_name['number']._loaded_options = None
-  _globals['_SERVINGREVISIONSPEC'].fields_by_name['number']._serialized_options = b'\252\324\030\013\020\001!\000\000\000\000\000\000\360?'
+  _globals['_SERVINGREVISIONSPEC'].fields_by_name['number']._serialized_options = b'\252\370\217\341\t\013\020\001!\000\000\000\000\000\000\360?'
   _globals['_SERVINGREVISIONSPEC'].fields_by_name['template']._loaded_options = None
-  _globals['_SERVINGREVISIONSPEC'].fields_by_name['template']._serialized_options = b'\252\324\030\002\020\001'
+  _globals['_SERVINGREVISIONSPEC'].fields_by_name['template']._serialized_options = b'\252\370\217\341\t\002\020\001'
   _globals['_SERVINGREVISIONSPEC'].fields_by_name['models']._loaded_options = None
-  _globals['_SERVINGREVISIONSPEC'].fields_by_name['models']._serialized_options = b'\252\324\030\rP\020b\tpredictor'
+  _globals['_SERVINGREVISIONSPEC'].fields_by_name['models']._serialized_options = b'\252\370\217\341\t\rP\020b\tpredictor'
   _globals['_SERVINGREVISIONSPEC'].fields_by_name['author']._loaded_options = None
-  _globals['_SERVINGREVISIONSPEC'].fields_by_name['author']._serialized_options = b'\252\324\030\003@\200\010'
+  _globals['_SERVINGREVISIONSPEC'].fields_by_name['author']._serialized_options = b'\252\370\217\341\t\003@\200\010'
   _globals['_PINNEDMODEL'].fields_by_name['predictor']._loaded_options = None
-  _globals['_PINNEDMODEL'].fields_by_name['predictor']._serialized_options = b'\252\324\030\006\020\0018\001@('
+  _globals['_PINNEDMODEL'].fields_by_name['predictor']._serialized_options = b'\252\370\217\341\t\006\020\0018\001@('
   _globals['_PINNEDMODEL'].fields_by_name['model']._loaded_options = None
-  _globals['_PINNEDMODEL'].fields_by_name['model']._serialized_options = b'\252\324\030\007\020\0018\001@\260\t'
+  _globals['_PINNEDMODEL'].fields_by_name['model']._serialized_options = b'\252\370\217\341\t\007\020\0018\001@\260\t'
   _globals['_PINNEDMODEL'].fields_by_name['digest']._loaded_options = None
-  _globals['_PINNEDMODEL'].fields_by_name['digest']._serialized_options = b'\252\324\030\007\020\0018\001@\240\001'
+  _globals['_PINNEDMODEL'].fields_by_name['digest']._serialized_options = b'\252\370\217\341\t\007\020\0018\001@\240\001'
   _globals['_SERVINGREVISIONSTATUS'].fields_by_name['served']._loaded_options = None
-  _globals['_SERVINGREVISIONSTATUS'].fields_by_name['served']._serialized_options = b'\252\324\030\002Pd'
+  _globals['_SERVINGREVISIONSTATUS'].fields_by_name['served']._serialized_options = b'\252\370\217\341\t\002Pd'
   _globals['_SERVEDINTERVAL'].fields_by_name['start_time']._loaded_options = None
-  _globals['_SERVEDINTERVAL'].fields_by_name['start_time']._serialized_options = b'\252\324\030\002\020\001'
-  _globals['_SERVINGREVISION']._serialized_start=174
-  _globals['_SERVINGREVISION']._serialized_end=789
-  _globals['_SERVINGREVISIONSPEC']._serialized_start=792
-  _globals['_SERVINGREVISIONSPEC']._serialized_end=1021
-  _globals['_PINNEDMODEL']._serialized_start=1023
-  _globals['_PINNEDMODEL']._serialized_end=1124
-  _globals['_SERVINGREVISIONSTATUS']._serialized_start=1126
-  _globals['_SERVINGREVISIONSTATUS']._serialized_end=1206
-  _globals['_SERVEDINTERVAL']._serialized_start=1208
-  _globals['_SERVEDINTERVAL']._serialized_end=1326
+  _globals['_SERVEDINTERVAL'].fields_by_name['start_time']._serialized_options = b'\252\370\217\341\t\002\020\001'
+  _globals['_SERVINGREVISION']._serialized_start=207
+  _globals['_SERVINGREVISION']._serialized_end=834
+  _globals['_SERVINGREVISIONSPEC']._serialized_start=837
+  _globals['_SERVINGREVISIONSPEC']._serialized_end=1076
+  _globals['_PINNEDMODEL']._serialized_start=1078
+  _globals['_PINNEDMODEL']._serialized_end=1185
+  _globals['_SERVINGREVISIONSTATUS']._serialized_start=1187
+  _globals['_SERVINGREVISIONSTATUS']._serialized_end=1269
+  _globals['_SERVEDINTERVAL']._serialized_start=1271
+  _globals['_SERVEDINTERVAL']._serialized_end=1391
 # @@protoc_insertion_point(module_scope)

@@ -25,13 +25,14 @@ _sym_db = _symbol_database.Default()
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$klever/v1alpha1/server_service.proto\x12\x0fklever.v1alpha1\x1a\x1cgoogle/api/annotations.proto\"\x16\n\x14GetServerInfoRequest\"r\n\nServerInfo\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x13\n\x0b\x61pi_version\x18\x02 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x03 \x03(\t\x12,\n\x06limits\x18\x04 \x03(\x0b\x32\x1c.klever.v1alpha1.ServerLimit\"M\n\x0bServerLimit\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t2\x86\x01\n\rServerService\x12u\n\rGetServerInfo\x12%.klever.v1alpha1.GetServerInfoRequest\x1a\x1b.klever.v1alpha1.ServerInfo\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1alpha1/serverInfob\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$klever/v1alpha1/server_service.proto\x12\x0fklever.v1alpha1\x1a\x1cgoogle/api/annotations.proto\"\x16\n\x14GetServerInfoRequest\"r\n\nServerInfo\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x13\n\x0b\x61pi_version\x18\x02 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x03 \x03(\t\x12,\n\x06limits\x18\x04 \x03(\x0b\x32\x1c.klever.v1alpha1.ServerLimit\"M\n\x0bServerLimit\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t2\x86\x01\n\rServerService\x12u\n\rGetServerInfo\x12%.klever.v1alpha1.GetServerInfoRequest\x1a\x1b.klever.v1alpha1.ServerInfo\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1alpha1/serverInfoB|\n\x1cio.kleveross.klever.v1alpha1P\x01Z>github.com/kleveross/klever/api/klever/v1alpha1;kleverv1alpha1\xaa\x02\x19Kleveross.Klever.V1Alpha1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'klever.v1alpha1.server_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\034io.kleveross.klever.v1alpha1P\001Z>github.com/kleveross/klever/api/klever/v1alpha1;kleverv1alpha1\252\002\031Kleveross.Klever.V1Alpha1'
   _globals['_SERVERSERVICE'].methods_by_name['GetServerInfo']._loaded_options = None
   _globals['_SERVERSERVICE'].methods_by_name['GetServerInfo']._serialized_options = b'\202\323\344\223\002\032\022\030/api/v1alpha1/serverInfo'
   _globals['_GETSERVERINFOREQUEST']._serialized_start=87

@@ -23,6 +23,7 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from klever.v1alpha1 import common_pb2 as klever_dot_v1alpha1_dot_common__pb2
@@ -31,15 +32,48 @@ from klever.v1alpha1 import revision_pb2 as klever_dot_v1alpha1_dot_revision__pb
 from klever.v1alpha1 import serving_pb2 as klever_dot_v1alpha1_dot_serving__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%klever/v1alpha1/serving_service.proto\x12\x0fklever.v1alpha1\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cklever/v1alpha1/common.proto\x1a\x1aklever/v1alpha1/meta.proto\x1a\x1eklever/v1alpha1/revision.proto\x1a\x1dklever/v1alpha1/serving.proto\"\x7f\n\x14\x43reateServingRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07serving\x18\x02 \x01(\x0b\x32\x18.klever.v1alpha1.Serving\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"x\n\x13\x41pplyServingRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12)\n\x07serving\x18\x03 \x01(\x0b\x32\x18.klever.v1alpha1.Serving\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"4\n\x11GetServingRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"\x89\x01\n\x13ListServingsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x04 \x01(\t\x12\x10\n\x08order_by\x18\x05 \x01(\t\x12\x16\n\x0elabel_selector\x18\x06 \x01(\t\"r\n\x14ListServingsResponse\x12\'\n\x05items\x18\x01 \x03(\x0b\x32\x18.klever.v1alpha1.Serving\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x18\n\x10resource_version\x18\x03 \x01(\t\"\xaa\x01\n\x14UpdateServingRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12)\n\x07serving\x18\x03 \x01(\x0b\x32\x18.klever.v1alpha1.Serving\x12/\n\x0bupdate_mask\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\"u\n\x14\x44\x65leteServingRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x18\n\x10resource_version\x18\x03 \x01(\t\x12\x0b\n\x03uid\x18\x04 \x01(\t\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\"~\n\x14WatchServingsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x02 \x01(\t\x12\x16\n\x0elabel_selector\x18\x03 \x01(\t\x12\x18\n\x10resource_version\x18\x04 \x01(\t\x12\x11\n\tbookmarks\x18\x05 \x01(\x08\"\x9d\x01\n\x15WatchServingsResponse\x12.\n\x04type\x18\x01 \x01(\x0e\x32 .klever.v1alpha1.WatchEvent.Type\x12(\n\x06object\x18\x02 \x01(\x0b\x32\x18.klever.v1alpha1.Serving\x12*\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x1b.klever.v1alpha1.WatchError\"\xf2\x01\n\x11SetTrafficRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12@\n\x07traffic\x18\x03 \x03(\x0b\x32/.klever.v1alpha1.SetTrafficRequest.TrafficEntry\x12\x0c\n\x04undo\x18\x04 \x01(\x08\x12\x18\n\x10resource_version\x18\x05 \x01(\t\x12\x0b\n\x03uid\x18\x06 \x01(\t\x12\x15\n\rvalidate_only\x18\x07 \x01(\x08\x1a.\n\x0cTrafficEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\"\x87\x01\n\x1bListServingRevisionsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x05 \x01(\t\x12\x10\n\x08order_by\x18\x06 \x01(\t\"h\n\x1cListServingRevisionsResponse\x12/\n\x05items\x18\x01 \x03(\x0b\x32 .klever.v1alpha1.ServingRevision\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x87\x01\n\x16RollbackServingRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\x03\x12\x18\n\x10resource_version\x18\x04 \x01(\t\x12\x0b\n\x03uid\x18\x05 \x01(\t\x12\x15\n\rvalidate_only\x18\x06 \x01(\x08\"\x89\x01\n\x15PromoteServingRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tpredictor\x18\x03 \x01(\t\x12\x18\n\x10resource_version\x18\x04 \x01(\t\x12\x0b\n\x03uid\x18\x05 \x01(\t\x12\x15\n\rvalidate_only\x18\x06 \x01(\x08\"\x87\x01\n\x13\x41\x62ortServingRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tpredictor\x18\x03 \x01(\t\x12\x18\n\x10resource_version\x18\x04 \x01(\t\x12\x0b\n\x03uid\x18\x05 \x01(\t\x12\x15\n\rvalidate_only\x18\x06 \x01(\x08\"\x99\x01\n\x13ScaleServingRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08replicas\x18\x03 \x01(\x05\x12\x11\n\tpredictor\x18\x04 \x01(\t\x12\x18\n\x10resource_version\x18\x05 \x01(\t\x12\x0b\n\x03uid\x18\x06 \x01(\t\x12\x15\n\rvalidate_only\x18\x07 \x01(\x08\"\x80\x01\n\x14ListInstancesRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x05 \x01(\t\x12\x10\n\x08order_by\x18\x06 \x01(\t\"Z\n\x15ListInstancesResponse\x12(\n\x05items\x18\x01 \x03(\x0b\x32\x19.klever.v1alpha1.Instance\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc0\x03\n\x08Instance\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tpredictor\x18\x02 \x01(\t\x12\x10\n\x08workload\x18\x03 \x01(\t\x12.\n\x05phase\x18\x04 \x01(\x0e\x32\x1f.klever.v1alpha1.Instance.Phase\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x10\n\x08restarts\x18\x07 \x01(\x05\x12.\n\nstart_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x07sandbox\x18\t \x01(\x0e\x32!.klever.v1alpha1.Instance.Sandbox\x12\x14\n\x0csandbox_gaps\x18\n \x03(\t\"^\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x0b\n\x07PENDING\x10\x01\x12\x0c\n\x08STARTING\x10\x02\x12\t\n\x05READY\x10\x03\x12\x0c\n\x08\x42\x41\x43K_OFF\x10\x04\x12\n\n\x06\x46\x41ILED\x10\x05\"D\n\x07Sandbox\x12\x17\n\x13SANDBOX_UNSPECIFIED\x10\x00\x12\x08\n\x04\x46ULL\x10\x01\x12\x0c\n\x08LANDLOCK\x10\x02\x12\x08\n\x04NONE\x10\x03\"T\n\x14RenderServingRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x07serving\x18\x02 \x01(\x0b\x32\x18.klever.v1alpha1.Serving\"E\n\x15RenderServingResponse\x12,\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x1d.klever.v1alpha1.RenderedFile\"-\n\x0cRenderedFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"\x8b\x01\n\x1fServingServiceListEventsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x05 \x01(\t\x12\x10\n\x08order_by\x18\x06 \x01(\t\"b\n ServingServiceListEventsResponse\x12%\n\x05items\x18\x01 \x03(\x0b\x32\x16.klever.v1alpha1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x80\x01\n\x1fServingServiceStreamLogsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08instance\x18\x03 \x01(\t\x12\x11\n\x04tail\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x06\x66ollow\x18\x05 \x01(\x08\x42\x07\n\x05_tail2\xab\x16\n\x0eServingService\x12\x90\x01\n\rCreateServing\x12%.klever.v1alpha1.CreateServingRequest\x1a\x18.klever.v1alpha1.Serving\">\x82\xd3\xe4\x93\x02\x38\"-/api/v1alpha1/namespaces/{namespace}/servings:\x07serving\x12\x95\x01\n\x0c\x41pplyServing\x12$.klever.v1alpha1.ApplyServingRequest\x1a\x18.klever.v1alpha1.Serving\"E\x82\xd3\xe4\x93\x02?\x1a\x34/api/v1alpha1/namespaces/{namespace}/servings/{name}:\x07serving\x12\x88\x01\n\nGetServing\x12\".klever.v1alpha1.GetServingRequest\x1a\x18.klever.v1alpha1.Serving\"<\x82\xd3\xe4\x93\x02\x36\x12\x34/api/v1alpha1/namespaces/{namespace}/servings/{name}\x12\xac\x01\n\x0cListServings\x12$.klever.v1alpha1.ListServingsRequest\x1a%.klever.v1alpha1.ListServingsResponse\"O\x82\xd3\xe4\x93\x02I\x12-/api/v1alpha1/namespaces/{namespace}/servingsZ\x18\x12\x16/api/v1alpha1/servings\x12\x97\x01\n\rUpdateServing\x12%.klever.v1alpha1.UpdateServingRequest\x1a\x18.klever.v1alpha1.Serving\"E\x82\xd3\xe4\x93\x02?24/api/v1alpha1/namespaces/{namespace}/servings/{name}:\x07serving\x12\x8e\x01\n\rDeleteServing\x12%.klever.v1alpha1.DeleteServingRequest\x1a\x18.klever.v1alpha1.Serving\"<\x82\xd3\xe4\x93\x02\x36*4/api/v1alpha1/namespaces/{namespace}/servings/{name}\x12\xbd\x01\n\rWatchServings\x12%.klever.v1alpha1.WatchServingsRequest\x1a&.klever.v1alpha1.WatchServingsResponse\"[\x82\xd3\xe4\x93\x02U\x12\x33/api/v1alpha1/namespaces/{namespace}/servings:watchZ\x1e\x12\x1c/api/v1alpha1/servings:watch0\x01\x12\x96\x01\n\nSetTraffic\x12\".klever.v1alpha1.SetTrafficRequest\x1a\x18.klever.v1alpha1.Serving\"J\x82\xd3\xe4\x93\x02\x44\"?/api/v1alpha1/namespaces/{namespace}/servings/{name}:setTraffic:\x01*\x12\xbb\x01\n\x14ListServingRevisions\x12,.klever.v1alpha1.ListServingRevisionsRequest\x1a-.klever.v1alpha1.ListServingRevisionsResponse\"F\x82\xd3\xe4\x93\x02@\x12>/api/v1alpha1/namespaces/{namespace}/servings/{name}/revisions\x12\x9e\x01\n\x0fRollbackServing\x12\'.klever.v1alpha1.RollbackServingRequest\x1a\x18.klever.v1alpha1.Serving\"H\x82\xd3\xe4\x93\x02\x42\"=/api/v1alpha1/namespaces/{namespace}/servings/{name}:rollback:\x01*\x12\x9b\x01\n\x0ePromoteServing\x12&.klever.v1alpha1.PromoteServingRequest\x1a\x18.klever.v1alpha1.Serving\"G\x82\xd3\xe4\x93\x02\x41\"</api/v1alpha1/namespaces/{namespace}/servings/{name}:promote:\x01*\x12\x95\x01\n\x0c\x41\x62ortServing\x12$.klever.v1alpha1.AbortServingRequest\x1a\x18.klever.v1alpha1.Serving\"E\x82\xd3\xe4\x93\x02?\":/api/v1alpha1/namespaces/{namespace}/servings/{name}:abort:\x01*\x12\x95\x01\n\x0cScaleServing\x12$.klever.v1alpha1.ScaleServingRequest\x1a\x18.klever.v1alpha1.Serving\"E\x82\xd3\xe4\x93\x02?\":/api/v1alpha1/namespaces/{namespace}/servings/{name}:scale:\x01*\x12\xa6\x01\n\rListInstances\x12%.klever.v1alpha1.ListInstancesRequest\x1a&.klever.v1alpha1.ListInstancesResponse\"F\x82\xd3\xe4\x93\x02@\x12>/api/v1alpha1/namespaces/{namespace}/servings/{name}/instances\x12\x91\x02\n\nListEvents\x12\x30.klever.v1alpha1.ServingServiceListEventsRequest\x1a\x31.klever.v1alpha1.ServingServiceListEventsResponse\"\x9d\x01\x82\xd3\xe4\x93\x02\x96\x01\x12;/api/v1alpha1/namespaces/{namespace}/servings/{name}/eventsZ6\x12\x34/api/v1alpha1/namespaces/{namespace}/servings:eventsZ\x1f\x12\x1d/api/v1alpha1/servings:events\x12\x9d\x01\n\nStreamLogs\x12\x30.klever.v1alpha1.ServingServiceStreamLogsRequest\x1a\x18.klever.v1alpha1.LogLine\"A\x82\xd3\xe4\x93\x02;\x12\x39/api/v1alpha1/namespaces/{namespace}/servings/{name}/logs0\x01\x12\xa5\x01\n\rRenderServing\x12%.klever.v1alpha1.RenderServingRequest\x1a&.klever.v1alpha1.RenderServingResponse\"E\x82\xd3\xe4\x93\x02?\"4/api/v1alpha1/namespaces/{namespace}/servings:render:\x07servingb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%klever/v1alpha1/serving_service.proto\x12\x0fklever.v1alpha1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cklever/v1alpha1/common.proto\x1a\x1aklever/v1alpha1/meta.proto\x1a\x1eklever/v1alpha1/revision.proto\x1a\x1dklever/v1alpha1/serving.proto\"\x85\x01\n\x14\x43reateServingRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12/\n\x07serving\x18\x02 \x01(\x0b\x32\x18.klever.v1alpha1.ServingB\x04\xe2\x41\x01\x02\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"\x84\x01\n\x13\x41pplyServingRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12/\n\x07serving\x18\x03 \x01(\x0b\x32\x18.klever.v1alpha1.ServingB\x04\xe2\x41\x01\x02\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\":\n\x11GetServingRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\x89\x01\n\x13ListServingsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x04 \x01(\t\x12\x10\n\x08order_by\x18\x05 \x01(\t\x12\x16\n\x0elabel_selector\x18\x06 \x01(\t\"r\n\x14ListServingsResponse\x12\'\n\x05items\x18\x01 \x03(\x0b\x32\x18.klever.v1alpha1.Serving\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x18\n\x10resource_version\x18\x03 \x01(\t\"\xb6\x01\n\x14UpdateServingRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12/\n\x07serving\x18\x03 \x01(\x0b\x32\x18.klever.v1alpha1.ServingB\x04\xe2\x41\x01\x02\x12/\n\x0bupdate_mask\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\"{\n\x14\x44\x65leteServingRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\x10resource_version\x18\x03 \x01(\t\x12\x0b\n\x03uid\x18\x04 \x01(\t\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\"~\n\x14WatchServingsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x02 \x01(\t\x12\x16\n\x0elabel_selector\x18\x03 \x01(\t\x12\x18\n\x10resource_version\x18\x04 \x01(\t\x12\x11\n\tbookmarks\x18\x05 \x01(\x08\"\x9d\x01\n\x15WatchServingsResponse\x12.\n\x04type\x18\x01 \x01(\x0e\x32 .klever.v1alpha1.WatchEvent.Type\x12(\n\x06object\x18\x02 \x01(\x0b\x32\x18.klever.v1alpha1.Serving\x12*\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x1b.klever.v1alpha1.WatchError\"\xf8\x01\n\x11SetTrafficRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12@\n\x07traffic\x18\x03 \x03(\x0b\x32/.klever.v1alpha1.SetTrafficRequest.TrafficEntry\x12\x0c\n\x04undo\x18\x04 \x01(\x08\x12\x18\n\x10resource_version\x18\x05 \x01(\t\x12\x0b\n\x03uid\x18\x06 \x01(\t\x12\x15\n\rvalidate_only\x18\x07 \x01(\x08\x1a.\n\x0cTrafficEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\"\x8d\x01\n\x1bListServingRevisionsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x05 \x01(\t\x12\x10\n\x08order_by\x18\x06 \x01(\t\"h\n\x1cListServingRevisionsResponse\x12/\n\x05items\x18\x01 \x03(\x0b\x32 .klever.v1alpha1.ServingRevision\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8d\x01\n\x16RollbackServingRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0e\n\x06number\x18\x03 \x01(\x03\x12\x18\n\x10resource_version\x18\x04 \x01(\t\x12\x0b\n\x03uid\x18\x05 \x01(\t\x12\x15\n\rvalidate_only\x18\x06 \x01(\x08\"\x8f\x01\n\x15PromoteServingRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\tpredictor\x18\x03 \x01(\t\x12\x18\n\x10resource_version\x18\x04 \x01(\t\x12\x0b\n\x03uid\x18\x05 \x01(\t\x12\x15\n\rvalidate_only\x18\x06 \x01(\x08\"\x8d\x01\n\x13\x41\x62ortServingRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\tpredictor\x18\x03 \x01(\t\x12\x18\n\x10resource_version\x18\x04 \x01(\t\x12\x0b\n\x03uid\x18\x05 \x01(\t\x12\x15\n\rvalidate_only\x18\x06 \x01(\x08\"\x9f\x01\n\x13ScaleServingRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x10\n\x08replicas\x18\x03 \x01(\x05\x12\x11\n\tpredictor\x18\x04 \x01(\t\x12\x18\n\x10resource_version\x18\x05 \x01(\t\x12\x0b\n\x03uid\x18\x06 \x01(\t\x12\x15\n\rvalidate_only\x18\x07 \x01(\x08\"\x86\x01\n\x14ListInstancesRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x05 \x01(\t\x12\x10\n\x08order_by\x18\x06 \x01(\t\"Z\n\x15ListInstancesResponse\x12(\n\x05items\x18\x01 \x03(\x0b\x32\x19.klever.v1alpha1.Instance\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc0\x03\n\x08Instance\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tpredictor\x18\x02 \x01(\t\x12\x10\n\x08workload\x18\x03 \x01(\t\x12.\n\x05phase\x18\x04 \x01(\x0e\x32\x1f.klever.v1alpha1.Instance.Phase\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x10\n\x08restarts\x18\x07 \x01(\x05\x12.\n\nstart_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x07sandbox\x18\t \x01(\x0e\x32!.klever.v1alpha1.Instance.Sandbox\x12\x14\n\x0csandbox_gaps\x18\n \x03(\t\"^\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x0b\n\x07PENDING\x10\x01\x12\x0c\n\x08STARTING\x10\x02\x12\t\n\x05READY\x10\x03\x12\x0c\n\x08\x42\x41\x43K_OFF\x10\x04\x12\n\n\x06\x46\x41ILED\x10\x05\"D\n\x07Sandbox\x12\x17\n\x13SANDBOX_UNSPECIFIED\x10\x00\x12\x08\n\x04\x46ULL\x10\x01\x12\x0c\n\x08LANDLOCK\x10\x02\x12\x08\n\x04NONE\x10\x03\"Z\n\x14RenderServingRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12/\n\x07serving\x18\x02 \x01(\x0b\x32\x18.klever.v1alpha1.ServingB\x04\xe2\x41\x01\x02\"E\n\x15RenderServingResponse\x12,\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x1d.klever.v1alpha1.RenderedFile\"-\n\x0cRenderedFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"\x8b\x01\n\x1fServingServiceListEventsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x05 \x01(\t\x12\x10\n\x08order_by\x18\x06 \x01(\t\"b\n ServingServiceListEventsResponse\x12%\n\x05items\x18\x01 \x03(\x0b\x32\x16.klever.v1alpha1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x86\x01\n\x1fServingServiceStreamLogsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x10\n\x08instance\x18\x03 \x01(\t\x12\x11\n\x04tail\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x06\x66ollow\x18\x05 \x01(\x08\x42\x07\n\x05_tail2\xab\x16\n\x0eServingService\x12\x90\x01\n\rCreateServing\x12%.klever.v1alpha1.CreateServingRequest\x1a\x18.klever.v1alpha1.Serving\">\x82\xd3\xe4\x93\x02\x38\"-/api/v1alpha1/namespaces/{namespace}/servings:\x07serving\x12\x95\x01\n\x0c\x41pplyServing\x12$.klever.v1alpha1.ApplyServingRequest\x1a\x18.klever.v1alpha1.Serving\"E\x82\xd3\xe4\x93\x02?\x1a\x34/api/v1alpha1/namespaces/{namespace}/servings/{name}:\x07serving\x12\x88\x01\n\nGetServing\x12\".klever.v1alpha1.GetServingRequest\x1a\x18.klever.v1alpha1.Serving\"<\x82\xd3\xe4\x93\x02\x36\x12\x34/api/v1alpha1/namespaces/{namespace}/servings/{name}\x12\xac\x01\n\x0cListServings\x12$.klever.v1alpha1.ListServingsRequest\x1a%.klever.v1alpha1.ListServingsResponse\"O\x82\xd3\xe4\x93\x02I\x12-/api/v1alpha1/namespaces/{namespace}/servingsZ\x18\x12\x16/api/v1alpha1/servings\x12\x97\x01\n\rUpdateServing\x12%.klever.v1alpha1.UpdateServingRequest\x1a\x18.klever.v1alpha1.Serving\"E\x82\xd3\xe4\x93\x02?24/api/v1alpha1/namespaces/{namespace}/servings/{name}:\x07serving\x12\x8e\x01\n\rDeleteServing\x12%.klever.v1alpha1.DeleteServingRequest\x1a\x18.klever.v1alpha1.Serving\"<\x82\xd3\xe4\x93\x02\x36*4/api/v1alpha1/namespaces/{namespace}/servings/{name}\x12\xbd\x01\n\rWatchServings\x12%.klever.v1alpha1.WatchServingsRequest\x1a&.klever.v1alpha1.WatchServingsResponse\"[\x82\xd3\xe4\x93\x02U\x12\x33/api/v1alpha1/namespaces/{namespace}/servings:watchZ\x1e\x12\x1c/api/v1alpha1/servings:watch0\x01\x12\x96\x01\n\nSetTraffic\x12\".klever.v1alpha1.SetTrafficRequest\x1a\x18.klever.v1alpha1.Serving\"J\x82\xd3\xe4\x93\x02\x44\"?/api/v1alpha1/namespaces/{namespace}/servings/{name}:setTraffic:\x01*\x12\xbb\x01\n\x14ListServingRevisions\x12,.klever.v1alpha1.ListServingRevisionsRequest\x1a-.klever.v1alpha1.ListServingRevisionsResponse\"F\x82\xd3\xe4\x93\x02@\x12>/api/v1alpha1/namespaces/{namespace}/servings/{name}/revisions\x12\x9e\x01\n\x0fRollbackServing\x12\'.klever.v1alpha1.RollbackServingRequest\x1a\x18.klever.v1alpha1.Serving\"H\x82\xd3\xe4\x93\x02\x42\"=/api/v1alpha1/namespaces/{namespace}/servings/{name}:rollback:\x01*\x12\x9b\x01\n\x0ePromoteServing\x12&.klever.v1alpha1.PromoteServingRequest\x1a\x18.klever.v1alpha1.Serving\"G\x82\xd3\xe4\x93\x02\x41\"</api/v1alpha1/namespaces/{namespace}/servings/{name}:promote:\x01*\x12\x95\x01\n\x0c\x41\x62ortServing\x12$.klever.v1alpha1.AbortServingRequest\x1a\x18.klever.v1alpha1.Serving\"E\x82\xd3\xe4\x93\x02?\":/api/v1alpha1/namespaces/{namespace}/servings/{name}:abort:\x01*\x12\x95\x01\n\x0cScaleServing\x12$.klever.v1alpha1.ScaleServingRequest\x1a\x18.klever.v1alpha1.Serving\"E\x82\xd3\xe4\x93\x02?\":/api/v1alpha1/namespaces/{namespace}/servings/{name}:scale:\x01*\x12\xa6\x01\n\rListInstances\x12%.klever.v1alpha1.ListInstancesRequest\x1a&.klever.v1alpha1.ListInstancesResponse\"F\x82\xd3\xe4\x93\x02@\x12>/api/v1alpha1/namespaces/{namespace}/servings/{name}/instances\x12\x91\x02\n\nListEvents\x12\x30.klever.v1alpha1.ServingServiceListEventsRequest\x1a\x31.klever.v1alpha1.ServingServiceListEventsResponse\"\x9d\x01\x82\xd3\xe4\x93\x02\x96\x01\x12;/api/v1alpha1/namespaces/{namespace}/servings/{name}/eventsZ6\x12\x34/api/v1alpha1/namespaces/{namespace}/servings:eventsZ\x1f\x12\x1d/api/v1alpha1/servings:events\x12\x9d\x01\n\nStreamLogs\x12\x30.klever.v1alpha1.ServingServiceStreamLogsRequest\x1a\x18.klever.v1alpha1.LogLine\"A\x82\xd3\xe4\x93\x02;\x12\x39/api/v1alpha1/namespaces/{namespace}/servings/{name}/logs0\x01\x12\xa5\x01\n\rRenderServing\x12%.klever.v1alpha1.RenderServingRequest\x1a&.klever.v1alpha1.RenderServingResponse\"E\x82\xd3\xe4\x93\x02?\"4/api/v1alpha1/namespaces/{namespace}/servings:render:\x07servingB|\n\x1cio.kleveross.klever.v1alpha1P\x01Z>github.com/kleveross/klever/api/klever/v1alpha1;kleverv1alpha1\xaa\x02\x19Kleveross.Klever.V1Alpha1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'klever.v1alpha1.serving_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\034io.kleveross.klever.v1alpha1P\001Z>github.com/kleveross/klever/api/klever/v1alpha1;kleverv1alpha1\252\002\031Kleveross.Klever.V1Alpha1'
+  _globals['_CREATESERVINGREQUEST'].fields_by_name['serving']._loaded_options = None
+  _globals['_CREATESERVINGREQUEST'].fields_by_name['serving']._serialized_options = b'\342A\001\002'
+  _globals['_APPLYSERVINGREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_APPLYSERVINGREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
+  _globals['_APPLYSERVINGREQUEST'].fields_by_name['serving']._loaded_options = None
+  _globals['_APPLYSERVINGREQUEST'].fields_by_name['serving']._serialized_options = b'\342A\001\002'
+  _globals['_GETSERVINGREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_GETSERVINGREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATESERVINGREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_UPDATESERVINGREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATESERVINGREQUEST'].fields_by_name['serving']._loaded_options = None
+  _globals['_UPDATESERVINGREQUEST'].fields_by_name['serving']._serialized_options = b'\342A\001\002'
+  _globals['_DELETESERVINGREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_DELETESERVINGREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
   _globals['_SETTRAFFICREQUEST_TRAFFICENTRY']._loaded_options = None
   _globals['_SETTRAFFICREQUEST_TRAFFICENTRY']._serialized_options = b'8\001'
+  _globals['_SETTRAFFICREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_SETTRAFFICREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
+  _globals['_LISTSERVINGREVISIONSREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_LISTSERVINGREVISIONSREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
+  _globals['_ROLLBACKSERVINGREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_ROLLBACKSERVINGREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
+  _globals['_PROMOTESERVINGREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_PROMOTESERVINGREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
+  _globals['_ABORTSERVINGREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_ABORTSERVINGREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
+  _globals['_SCALESERVINGREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_SCALESERVINGREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
+  _globals['_LISTINSTANCESREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_LISTINSTANCESREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
+  _globals['_RENDERSERVINGREQUEST'].fields_by_name['serving']._loaded_options = None
+  _globals['_RENDERSERVINGREQUEST'].fields_by_name['serving']._serialized_options = b'\342A\001\002'
+  _globals['_SERVINGSERVICESTREAMLOGSREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_SERVINGSERVICESTREAMLOGSREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
   _globals['_SERVINGSERVICE'].methods_by_name['CreateServing']._loaded_options = None
   _globals['_SERVINGSERVICE'].methods_by_name['CreateServing']._serialized_options = b'\202\323\344\223\0028\"-/api/v1alpha1/namespaces/{namespace}/servings:\007serving'
   _globals['_SERVINGSERVICE'].methods_by_name['ApplyServing']._loaded_options = None
@@ -74,62 +108,62 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SERVINGSERVICE'].methods_by_name['StreamLogs']._serialized_options = b'\202\323\344\223\002;\0229/api/v1alpha1/namespaces/{namespace}/servings/{name}/logs'
   _globals['_SERVINGSERVICE'].methods_by_name['RenderServing']._loaded_options = None
   _globals['_SERVINGSERVICE'].methods_by_name['RenderServing']._serialized_options = b'\202\323\344\223\002?\"4/api/v1alpha1/namespaces/{namespace}/servings:render:\007serving'
-  _globals['_CREATESERVINGREQUEST']._serialized_start=276
-  _globals['_CREATESERVINGREQUEST']._serialized_end=403
-  _globals['_APPLYSERVINGREQUEST']._serialized_start=405
-  _globals['_APPLYSERVINGREQUEST']._serialized_end=525
-  _globals['_GETSERVINGREQUEST']._serialized_start=527
-  _globals['_GETSERVINGREQUEST']._serialized_end=579
-  _globals['_LISTSERVINGSREQUEST']._serialized_start=582
-  _globals['_LISTSERVINGSREQUEST']._serialized_end=719
-  _globals['_LISTSERVINGSRESPONSE']._serialized_start=721
-  _globals['_LISTSERVINGSRESPONSE']._serialized_end=835
-  _globals['_UPDATESERVINGREQUEST']._serialized_start=838
-  _globals['_UPDATESERVINGREQUEST']._serialized_end=1008
-  _globals['_DELETESERVINGREQUEST']._serialized_start=1010
-  _globals['_DELETESERVINGREQUEST']._serialized_end=1127
-  _globals['_WATCHSERVINGSREQUEST']._serialized_start=1129
-  _globals['_WATCHSERVINGSREQUEST']._serialized_end=1255
-  _globals['_WATCHSERVINGSRESPONSE']._serialized_start=1258
-  _globals['_WATCHSERVINGSRESPONSE']._serialized_end=1415
-  _globals['_SETTRAFFICREQUEST']._serialized_start=1418
-  _globals['_SETTRAFFICREQUEST']._serialized_end=1660
-  _globals['_SETTRAFFICREQUEST_TRAFFICENTRY']._serialized_start=1614
-  _globals['_SETTRAFFICREQUEST_TRAFFICENTRY']._serialized_end=1660
-  _globals['_LISTSERVINGREVISIONSREQUEST']._serialized_start=1663
-  _globals['_LISTSERVINGREVISIONSREQUEST']._serialized_end=1798
-  _globals['_LISTSERVINGREVISIONSRESPONSE']._serialized_start=1800
-  _globals['_LISTSERVINGREVISIONSRESPONSE']._serialized_end=1904
-  _globals['_ROLLBACKSERVINGREQUEST']._serialized_start=1907
-  _globals['_ROLLBACKSERVINGREQUEST']._serialized_end=2042
-  _globals['_PROMOTESERVINGREQUEST']._serialized_start=2045
-  _globals['_PROMOTESERVINGREQUEST']._serialized_end=2182
-  _globals['_ABORTSERVINGREQUEST']._serialized_start=2185
-  _globals['_ABORTSERVINGREQUEST']._serialized_end=2320
-  _globals['_SCALESERVINGREQUEST']._serialized_start=2323
-  _globals['_SCALESERVINGREQUEST']._serialized_end=2476
-  _globals['_LISTINSTANCESREQUEST']._serialized_start=2479
-  _globals['_LISTINSTANCESREQUEST']._serialized_end=2607
-  _globals['_LISTINSTANCESRESPONSE']._serialized_start=2609
-  _globals['_LISTINSTANCESRESPONSE']._serialized_end=2699
-  _globals['_INSTANCE']._serialized_start=2702
-  _globals['_INSTANCE']._serialized_end=3150
-  _globals['_INSTANCE_PHASE']._serialized_start=2986
-  _globals['_INSTANCE_PHASE']._serialized_end=3080
-  _globals['_INSTANCE_SANDBOX']._serialized_start=3082
-  _globals['_INSTANCE_SANDBOX']._serialized_end=3150
-  _globals['_RENDERSERVINGREQUEST']._serialized_start=3152
-  _globals['_RENDERSERVINGREQUEST']._serialized_end=3236
-  _globals['_RENDERSERVINGRESPONSE']._serialized_start=3238
-  _globals['_RENDERSERVINGRESPONSE']._serialized_end=3307
-  _globals['_RENDEREDFILE']._serialized_start=3309
-  _globals['_RENDEREDFILE']._serialized_end=3354
-  _globals['_SERVINGSERVICELISTEVENTSREQUEST']._serialized_start=3357
-  _globals['_SERVINGSERVICELISTEVENTSREQUEST']._serialized_end=3496
-  _globals['_SERVINGSERVICELISTEVENTSRESPONSE']._serialized_start=3498
-  _globals['_SERVINGSERVICELISTEVENTSRESPONSE']._serialized_end=3596
-  _globals['_SERVINGSERVICESTREAMLOGSREQUEST']._serialized_start=3599
-  _globals['_SERVINGSERVICESTREAMLOGSREQUEST']._serialized_end=3727
-  _globals['_SERVINGSERVICE']._serialized_start=3730
-  _globals['_SERVINGSERVICE']._serialized_end=6589
+  _globals['_CREATESERVINGREQUEST']._serialized_start=310
+  _globals['_CREATESERVINGREQUEST']._serialized_end=443
+  _globals['_APPLYSERVINGREQUEST']._serialized_start=446
+  _globals['_APPLYSERVINGREQUEST']._serialized_end=578
+  _globals['_GETSERVINGREQUEST']._serialized_start=580
+  _globals['_GETSERVINGREQUEST']._serialized_end=638
+  _globals['_LISTSERVINGSREQUEST']._serialized_start=641
+  _globals['_LISTSERVINGSREQUEST']._serialized_end=778
+  _globals['_LISTSERVINGSRESPONSE']._serialized_start=780
+  _globals['_LISTSERVINGSRESPONSE']._serialized_end=894
+  _globals['_UPDATESERVINGREQUEST']._serialized_start=897
+  _globals['_UPDATESERVINGREQUEST']._serialized_end=1079
+  _globals['_DELETESERVINGREQUEST']._serialized_start=1081
+  _globals['_DELETESERVINGREQUEST']._serialized_end=1204
+  _globals['_WATCHSERVINGSREQUEST']._serialized_start=1206
+  _globals['_WATCHSERVINGSREQUEST']._serialized_end=1332
+  _globals['_WATCHSERVINGSRESPONSE']._serialized_start=1335
+  _globals['_WATCHSERVINGSRESPONSE']._serialized_end=1492
+  _globals['_SETTRAFFICREQUEST']._serialized_start=1495
+  _globals['_SETTRAFFICREQUEST']._serialized_end=1743
+  _globals['_SETTRAFFICREQUEST_TRAFFICENTRY']._serialized_start=1697
+  _globals['_SETTRAFFICREQUEST_TRAFFICENTRY']._serialized_end=1743
+  _globals['_LISTSERVINGREVISIONSREQUEST']._serialized_start=1746
+  _globals['_LISTSERVINGREVISIONSREQUEST']._serialized_end=1887
+  _globals['_LISTSERVINGREVISIONSRESPONSE']._serialized_start=1889
+  _globals['_LISTSERVINGREVISIONSRESPONSE']._serialized_end=1993
+  _globals['_ROLLBACKSERVINGREQUEST']._serialized_start=1996
+  _globals['_ROLLBACKSERVINGREQUEST']._serialized_end=2137
+  _globals['_PROMOTESERVINGREQUEST']._serialized_start=2140
+  _globals['_PROMOTESERVINGREQUEST']._serialized_end=2283
+  _globals['_ABORTSERVINGREQUEST']._serialized_start=2286
+  _globals['_ABORTSERVINGREQUEST']._serialized_end=2427
+  _globals['_SCALESERVINGREQUEST']._serialized_start=2430
+  _globals['_SCALESERVINGREQUEST']._serialized_end=2589
+  _globals['_LISTINSTANCESREQUEST']._serialized_start=2592
+  _globals['_LISTINSTANCESREQUEST']._serialized_end=2726
+  _globals['_LISTINSTANCESRESPONSE']._serialized_start=2728
+  _globals['_LISTINSTANCESRESPONSE']._serialized_end=2818
+  _globals['_INSTANCE']._serialized_start=2821
+  _globals['_INSTANCE']._serialized_end=3269
+  _globals['_INSTANCE_PHASE']._serialized_start=3105
+  _globals['_INSTANCE_PHASE']._serialized_end=3199
+  _globals['_INSTANCE_SANDBOX']._serialized_start=3201
+  _globals['_INSTANCE_SANDBOX']._serialized_end=3269
+  _globals['_RENDERSERVINGREQUEST']._serialized_start=3271
+  _globals['_RENDERSERVINGREQUEST']._serialized_end=3361
+  _globals['_RENDERSERVINGRESPONSE']._serialized_start=3363
+  _globals['_RENDERSERVINGRESPONSE']._serialized_end=3432
+  _globals['_RENDEREDFILE']._serialized_start=3434
+  _globals['_RENDEREDFILE']._serialized_end=3479
+  _globals['_SERVINGSERVICELISTEVENTSREQUEST']._serialized_start=3482
+  _globals['_SERVINGSERVICELISTEVENTSREQUEST']._serialized_end=3621
+  _globals['_SERVINGSERVICELISTEVENTSRESPONSE']._serialized_start=3623
+  _globals['_SERVINGSERVICELISTEVENTSRESPONSE']._serialized_end=3721
+  _globals['_SERVINGSERVICESTREAMLOGSREQUEST']._serialized_start=3724
+  _globals['_SERVINGSERVICESTREAMLOGSREQUEST']._serialized_end=3858
+  _globals['_SERVINGSERVICE']._serialized_start=3861
+  _globals['_SERVINGSERVICE']._serialized_end=6720
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,7 @@ from klever.oci.digest import Digest
 from klever.v1alpha1.serving_service_pb2 import WatchServingsRequest
 from klever.v1alpha1.serving_service_pb2_grpc import ServingServiceStub
 from tests.attacks.http2 import Request, compressed
-from tests.attacks.pushing import layer_of, push
+from tests.attacks.pushing import pack_layer, push
 from tests.attacks.serving import deploy, failure, serving
 from tests.attacks.test_decompression import CREATE, LIST
 from tests.attacks.test_signature_bombs import BOMBS, MODEL, signature, tensor
@@ -80,8 +80,8 @@ def _run(platform: Platform, attack: str, seconds: float) -> Counter[str]:
 def seed(platform: Platform) -> None:
     """Push what the attacks use."""
     files = {"directoryStructure": ["model/model.onnx"]}  # a render reads the names there
-    push(platform, LARGEST, signature(tensor(1 << 26)) | files, layer_of({"model.onnx": MODEL}))
-    push(platform, TAGGED, signature(tensor(1)), layer_of({"model.onnx": MODEL}))
+    push(platform, LARGEST, signature(tensor(1 << 26)) | files, pack_layer({"model.onnx": MODEL}))
+    push(platform, TAGGED, signature(tensor(1)), pack_layer({"model.onnx": MODEL}))
     _, manifest = _ask(platform, "GET", f"/v2/{TAGGED}/manifests/v1", Accept=mediatypes.IMAGE_MANIFEST)
 
     def tag(number: int) -> int:
@@ -124,7 +124,7 @@ _VARIABLES = _serving(
 def deploy_bombs(platform: Platform) -> str:
     """Push metadata beyond the limits, and deploy it."""
     bomb = list(BOMBS.values())[next(_turns) % len(BOMBS)]
-    model = push(platform, f"crowd/m{uuid.uuid4().hex[:10]}", bomb, layer_of({"model.onnx": MODEL}))
+    model = push(platform, f"crowd/m{uuid.uuid4().hex[:10]}", bomb, pack_layer({"model.onnx": MODEL}))
     name = deploy(platform, model)
     failure(platform, name)
     return str(_ask(platform, "DELETE", f"{SERVINGS}/{name}")[0])

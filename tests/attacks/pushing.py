@@ -15,10 +15,10 @@ from klever.artifacts.dialects import ormb
 from klever.oci import mediatypes
 from tests.e2e.platform import Platform
 
-__all__ = ["layer_of", "push"]
+__all__ = ["pack_layer", "push"]
 
 
-def layer_of(files: Mapping[str, bytes]) -> bytes:
+def pack_layer(files: Mapping[str, bytes]) -> bytes:
     """Return an ORMB layer with these files below model/."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:

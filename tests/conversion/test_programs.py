@@ -17,9 +17,13 @@ from klever.artifacts import document, ormbfile
 from klever.artifacts.metadata import ModelMetadata
 from klever.converters.builtin import BUILT_IN, BuiltIn
 from klever.formats import Signature, get
-from tests.conversion.conftest import python_of
+from tests.conversion.conftest import environment_python
+from tests.torch_environment import needs_torch
 
 DATA = Path(__file__).parents[1] / "data"
+
+_EXTRACTED = ("serving", "networks")
+"""Directories of models that are converted with their signature, as a job converts what was extracted."""
 
 pytestmark = pytest.mark.e2e
 
@@ -39,7 +43,7 @@ def convert(source: str, target: str, model: Path, root: Path, **env: str) -> Co
     found = BUILT_IN[source, target]
     assert isinstance(found, BuiltIn)
     described = ormbfile.read_ormbfile(model / ormbfile.NAME) or ModelMetadata(format=source)
-    if described.signature is None and model.parent.name == "serving":  # a job converts what was extracted
+    if described.signature is None and model.parent.name in _EXTRACTED:
         described = replace(described, signature=get(source).read_signature(model / "model"))
     request = {
         "model": str(model / "model"),
@@ -49,7 +53,7 @@ def convert(source: str, target: str, model: Path, root: Path, **env: str) -> Co
         "options": dict(found.options),
     }
     (root / "request.json").write_text(json.dumps(request))
-    argv = [str(python_of(found.environment)), "-I", str(found.program), str(root / "request.json")]
+    argv = [str(environment_python(found.environment)), "-I", str(found.program), str(root / "request.json")]
     done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=500, check=False)
     report = root / "report.json"
     return Conversion(
@@ -60,7 +64,7 @@ def convert(source: str, target: str, model: Path, root: Path, **env: str) -> Co
 def signature(format_: str, model: Path) -> Signature:
     """Return the signature of a model: for models of tables the one that their author wrote, as they are served."""
     described = ormbfile.read_ormbfile(model / ormbfile.NAME)
-    if model.parent.name == "serving" and described and described.signature:
+    if model.parent.name in _EXTRACTED and described and described.signature:
         return described.signature
     return get(format_).read_signature(model / "model")
 
@@ -72,6 +76,10 @@ def signature(format_: str, model: Path) -> Signature:
         ("H5", "ONNX", "h5"),
         ("SavedModel", "ONNX", "savedmodel"),
         ("GraphDef", "ONNX", "graphdef"),
+        ("H5", "SavedModel", "networks/h5-keras3"),
+        ("Keras", "ONNX", "networks/keras"),
+        ("SavedModel", "ONNX", "networks/savedmodel"),
+        pytest.param("TorchScript", "ONNX", "networks/torchscript", marks=needs_torch),
         ("SKLearn", "ONNX", "serving/sklearn"),
         ("SKLearn", "ONNX", "serving/columns"),
         ("XGBoost", "ONNX", "serving/xgboost"),

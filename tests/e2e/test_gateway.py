@@ -33,7 +33,7 @@ def test_inference_by_grpc(platform: Platform) -> None:
     assert answer.raw_output_contents[0] == b"\x00\x00\x40\x40" * 5
     with pytest.raises(grpc.RpcError) as caught:
         infer(platform, ("seldon", "nobody"), ("namespace", "default"))
-    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED  # 404
+    assert caught.value.code() == grpc.StatusCode.NOT_FOUND
 
 
 @pytest.mark.parametrize("method", ["RepositoryModelUnload", "SystemSharedMemoryRegister", "TraceSetting"])
@@ -51,7 +51,7 @@ def test_a_runtime_is_not_controlled_by_grpc(platform: Platform, method: str) ->
         "/v2/repository/index",
         "/v2/repository/models/adder/unload",
         "/v2/systemsharedmemory/status",
-        "/v2/models/adder/stats",
+        "/v2/models/adder/load",
         "/v2/models/adder/../../repository/index",
         "/v2/models/adder%2f..%2f..%2frepository/index",
         "/metrics",

@@ -105,7 +105,8 @@ def test_a_model_goes_from_one_user_to_another(user: User, other: User) -> None:
     ref = f"{user.registry}/travel/savedmodel:v1"
     saved = user.done("save", user.model("savedmodel"), ref)
     lines = re.fullmatch(
-        rf"ref:     {re.escape(ref)}\ndigest:  [0-9a-f]{{64}}\nsize:    [\d.]+ KiB\nformat:  SavedModel\nv1: saved\n",
+        rf"ref:     {re.escape(ref)}\ndigest:  sha256:[0-9a-f]{{64}}\ncontent: sha256:[0-9a-f]{{64}}\n"
+        r"size:    [\d.]+ KiB\nformat:  SavedModel\nv1: saved\n",
         saved.out,
     )
     assert lines, saved.out
@@ -342,7 +343,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(user: User, small_disk: list[str
         cwd=user.home, capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
     assert ended.returncode == 8, ended
-    assert re.fullmatch(r"ormb: .*: the disk is full; free some space, .*\n", ended.stderr)
+    assert re.fullmatch(r"ormb: .*: the disk is full; free some disk space, .*\n", ended.stderr)
     assert ended.stdout.splitlines() == ["REPOSITORY  TAG  FORMAT  DIGEST  CREATED  SIZE"]
 
 

@@ -20,6 +20,7 @@ from klever.backends.local.serving import LocalServing
 from klever.changes import Broadcast
 from klever.environments import EnvironmentManager
 from klever.errors import FailedPreconditionError, FieldViolation, NotFoundError
+from klever.formats import Trust
 from klever.process import ProcessManager
 from klever.process.resources import check_resources
 from klever.process.variables import check_variables
@@ -105,7 +106,8 @@ class LocalBackend:
                 f"the files of {predictor.model} are unknown: its metadata does not list them, and it is not cached",
                 reason="MODEL_NOT_PULLED",
             )
-        model = Model(key.name, predictor.format, names, predictor.signature)
+        code = predictor.trust is Trust.CODE
+        model = Model(key.name, predictor.format, names, predictor.signature, code=code)
         runtime = self._launcher.runtime(predictor)
         return await asyncio.to_thread(render, runtime, model, predictor)  # a signature may be large
 

@@ -96,7 +96,8 @@ class Launcher:
         if predictor.content:
             say(f"pulling the model {predictor.model}")
             model_path, files = await self.unpack(predictor)
-        model = Model(slot.key.name, predictor.format, files, predictor.signature)
+        code = predictor.trust is Trust.CODE
+        model = Model(slot.key.name, predictor.format, files, predictor.signature, code=code)
         runtime.check(model)
         environments = {}
         for name in runtime.environments(model):

@@ -1,4 +1,4 @@
-"""The output of the original tool."""
+"""The output of the original tool, with the digest of the manifest beside that of the content."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ __all__ = ["human_size", "print_model"]
 
 
 def print_model(model: SavedModel) -> None:
-    """Print reference, content digest in hex, size and format."""
+    """Print reference, digests, size and format. `pull` and `deploy` take the digest of the manifest."""
     print(f"ref:     {model.reference}")
-    print(f"digest:  {model.digest.hex}")
+    print(f"digest:  {model.manifest.digest}")
+    print(f"content: {model.digest}")
     print(f"size:    {human_size(model.size)}")
     print(f"format:  {model.format}")
 

@@ -36,7 +36,7 @@ def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[
 def _inputs(net: Net, request: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, list[int]]:
     """Return the shapes of the inputs: from the job, or else from the prototxt."""
     if env.get("INPUTS") or not all(net.inputs.values()):
-        return {tensor.name: [abs(dim) for dim in tensor.size or ()] for tensor in given(net.inputs, request, env)}
+        return {tensor.name: [abs(dim) for dim in tensor.size or ()] for tensor in given(net.inputs, request)}
     if not net.inputs:
         raise ConversionError("the prototxt has no input: it needs a layer of type Input, or input and input_dim")
     return {name: list(shape) for name, shape in net.inputs.items()}

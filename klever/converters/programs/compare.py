@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from klever.converters.programs.errors import ConversionError
 from klever.converters.programs.tensors import Tensor
 
-__all__ = ["Feeds", "Runner", "check", "compare"]
+__all__ = ["Feeds", "Runner", "check", "compare", "example"]
 
 Feeds = Mapping[str, NDArray[Any]]
 Runner = Callable[[Feeds], Mapping[str, NDArray[Any]]]
@@ -36,11 +36,17 @@ def _feeds(inputs: Sequence[Tensor], rounds: int = 0) -> Iterator[tuple[str, Fee
     random = np.random.default_rng(_SEED)
     batches = _BATCHES if any(tensor.size and tensor.size[0] < 0 for tensor in inputs) else _BATCHES[:1]
     for batch in batches:
-        yield f"random, batch {batch}", {t.name: _random(t, batch, random) for t in inputs}
+        yield f"random, batch {batch}", example(inputs, batch, random)
     for name, value in (("zeros", 0.0), ("ones", 1.0), ("large", 100.0)):
         yield name, {t.name: _filled(t, batches[0], value) for t in inputs}
     for number in range(1, rounds + 1):
-        yield f"random {number}", {t.name: _random(t, batches[-1], random) for t in inputs}
+        yield f"random {number}", example(inputs, batches[-1], random)
+
+
+def example(inputs: Sequence[Tensor], batch: int, random: np.random.Generator | None = None) -> Feeds:
+    """Return random inputs. Raises `ConversionError` if they are too large."""
+    random = random or np.random.default_rng(_SEED)
+    return {tensor.name: _random(tensor, batch, random) for tensor in inputs}
 
 
 def compare(

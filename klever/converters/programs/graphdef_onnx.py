@@ -17,11 +17,14 @@ __all__ = ["convert"]
 def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[str, str]) -> None:
     """Write `model.onnx` into `output`. Raises `ConversionError`."""
     path = next(model.glob("*.graphdef"))
-    inputs, outputs = graph_tensors(GraphDef.FromString(path.read_bytes()))
-    names = [tensor.name for tensor in inputs]
+    inputs, outputs = graph_tensors(GraphDef.FromString(path.read_bytes()), request)
     tf2onnx(
         output,
         *("--graphdef", str(path)),
-        *("--inputs", ",".join(f"{name}:0" for name in names), "--rename-inputs", ",".join(names)),
-        *("--outputs", ",".join(f"{name}:0" for name in outputs), "--rename-outputs", ",".join(outputs)),
+        *("--inputs", ",".join(map(_tensor, inputs)), "--rename-inputs", ",".join(inputs)),
+        *("--outputs", ",".join(map(_tensor, outputs)), "--rename-outputs", ",".join(outputs)),
     )
+
+
+def _tensor(name: str) -> str:
+    return name if ":" in name else f"{name}:0"

@@ -27,7 +27,7 @@ def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[
         for index, node in enumerate(nodes)
         if node["op"] == "null" and node["name"] not in params and index not in labels
     ]
-    graph = Graph(model.name, given(free, request, env))
+    graph = Graph(model.name, given(free, request))
     values: list[list[str]] = []
     for node in nodes:
         if node["op"] == "null":

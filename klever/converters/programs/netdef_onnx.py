@@ -34,7 +34,7 @@ def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[
     predict = _net(model / "predict_net.pb")
     init = _net(model / "init_net.pb")
     filled = {op.output[0]: _filled(op) for op in init.op}
-    inputs = given(_free(predict, init), _with_shapes(request, filled), env)
+    inputs = given(_free(predict, init), _with_shapes(request, filled))
     for tensor in inputs:
         filled.pop(tensor.name, None)
     graph = Graph(predict.name or model.name, inputs)

@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn
 
 from klever.converters.programs.compare import check, compare
 from klever.converters.programs.errors import ConversionError
+from klever.converters.programs.tensors import with_inputs
 
 __all__ = ["convert"]
 
@@ -27,6 +28,7 @@ def convert(request: Mapping[str, Any], env: Mapping[str, str]) -> None:
     """
     model, output = Path(request["model"]), Path(request["output"])
     try:
+        request = with_inputs(request, env)
         begin = time.monotonic()
         _steps(model, output, request, env)
         print(f"converted in {time.monotonic() - begin:.1f} s", flush=True)

@@ -12,7 +12,7 @@ from onnx import helper
 
 from klever.converters.programs.errors import ConversionError
 
-__all__ = ["Tensor", "given", "signature"]
+__all__ = ["Tensor", "given", "signature", "with_inputs"]
 
 
 @dataclass(frozen=True)
@@ -39,16 +39,26 @@ class Tensor:
         return [name if dim < 0 else dim for name, dim in zip(names, self.size, strict=True)]
 
 
-def given(names: Iterable[str], request: Mapping[str, Any], env: Mapping[str, str]) -> list[Tensor]:
-    """Return the inputs with these names, with shapes from the job or the model's signature.
+def given(names: Iterable[str], request: Mapping[str, Any]) -> list[Tensor]:
+    """Return the inputs with these names as the signature has them. Raises `ConversionError` if a shape is missing."""
+    known = {tensor.name: tensor for tensor in signature(request, "inputs")}
+    return [_known(name, known) for name in names]
+
+
+def with_inputs(request: Mapping[str, Any], env: Mapping[str, str]) -> Mapping[str, Any]:
+    """Return the request with the inputs of the variable INPUTS in its signature.
 
     As in the original's jobs, INPUTS takes precedence over the signature, unless USING_ORMBFILE is set. Raises
-    `ConversionError` if a shape is missing.
+    `ConversionError`.
     """
-    known = {tensor.name: tensor for tensor in signature(request, "inputs")}
-    if env.get("INPUTS") and not env.get("USING_ORMBFILE"):
-        known |= {tensor.name: tensor for tensor in _tensors(_parsed(env["INPUTS"]), "INPUTS")}
-    return [_known(name, known) for name in names]
+    if not env.get("INPUTS") or env.get("USING_ORMBFILE"):
+        return request
+    written = _parsed(env["INPUTS"])
+    _tensors(written, "INPUTS")
+    metadata = request.get("metadata") or {}
+    before = metadata.get("signature") or {}
+    inputs = {tensor["name"]: tensor for tensor in (*(before.get("inputs") or []), *written)}
+    return {**request, "metadata": {**metadata, "signature": {**before, "inputs": list(inputs.values())}}}
 
 
 def _known(name: str, known: Mapping[str, Tensor]) -> Tensor:

@@ -11,6 +11,7 @@ from klever.routers.envoy.firsttoken import first_token_histogram
 from klever.routers.envoy.gateway import Gateway
 from klever.routers.envoy.guard import guard_filters, guard_replies
 from klever.routers.envoy.overload import overload_manager
+from klever.routers.envoy.replies import api_replies
 from klever.routers.envoy.routes import ROUTES
 from klever.routers.envoy.tls import CERTIFICATE_FILE, tls_listener
 
@@ -88,7 +89,7 @@ def _connection_manager(gateway: Gateway, directory: Path) -> dict[str, Any]:
         "always_set_request_id_in_response": True,
         "common_http_protocol_options": {"idle_timeout": "3600s"},
         "http2_protocol_options": {"max_concurrent_streams": 1000},
-        "local_reply_config": {"mappers": [*access_replies(gateway), *guard_replies(gateway.limits)]},
+        "local_reply_config": {"mappers": [*api_replies(), *access_replies(gateway), *guard_replies(gateway.limits)]},
         "rds": {"route_config_name": ROUTES, "config_source": _watched(directory, ROUTES_FILE)},
         "access_log": [first_token_histogram()],
         "http_filters": [

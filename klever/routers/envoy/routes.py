@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -12,55 +11,52 @@ from klever.routers.envoy.authorization import EXEMPT
 from klever.routers.envoy.clusters import API, REGISTRY, grpc_cluster, http_cluster
 from klever.routers.envoy.gateway import Gateway
 from klever.routers.envoy.guard import REQUEST_GUARD, STREAM_GUARD
+from klever.routers.envoy.replies import API_PREFIX, UNTRANSCODED, refuse, refuse_api, refuse_grpc
 from klever.runtimes import Guard
-from klever.runtimes.protocols import ANY, WireProtocol
+from klever.runtimes.protocols import ANY, OPEN_INFERENCE, WireProtocol
 from klever.traffic.matches import HeaderMatch, Match, MatchType
 
 __all__ = ["ROUTES", "route_configuration", "serving_routes"]
 
 ROUTES = "klever"
+_INVALID_ARGUMENT, _NOT_FOUND, _UNIMPLEMENTED, _UNAVAILABLE = 3, 5, 12, 14  # google/rpc/code.proto
 _TIMEOUT = "300s"
+_MOST_FILE_BYTES = 2 << 20
+
+_UNSENT = ("connect-failure", "refused-stream", "reset-before-request")
+"""The failures of Envoy's retry_on in which no replica has received the request."""
+_UNSENT_RETRIES = 2
+_PREVIOUS_HOSTS = {
+    "name": "envoy.retry_host_predicates.previous_hosts",
+    "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+    },
+}
 
 _NAME = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*"
 _REGISTRY_PATHS = rf"/v2/(_catalog|{_NAME}/(blobs|manifests|tags|referrers)/.+)?"
 
 _FOREIGN_NAME = "unknown host name: start the platform with --name, or use a name that `klever up` printed"
 
-_UNTRANSCODED: dict[str, Any] = {
-    "typed_per_filter_config": {
-        "envoy.filters.http.grpc_json_transcoder": {
-            "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig",
-            "disabled": True,
-        }
-    }
-}
-"""Part of every route, except those of the API, whose transcoder answers 404 to unknown methods."""
-
 
 def route_configuration(gateway: Gateway, routes: Iterable[Route]) -> dict[str, Any]:
     """Return the whole RouteConfiguration."""
     servings = (entry for route in routes for entry in serving_routes(route))
-    entries = [_foreign_origin(gateway), _registry(), *_api(), *servings, *_rest()]
+    entries = [*_foreign_origin(gateway), _registry(), *_api(), *_files(gateway), *servings, *_rest()]
     return {
         "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
         "name": ROUTES,
+        "max_direct_response_body_size_bytes": _MOST_FILE_BYTES,
         "virtual_hosts": [
             {"name": ROUTES, "domains": list(gateway.authorities), "routes": entries},
-            {"name": "others", "domains": ["*"], "routes": [_refuse({"prefix": "/"}, 404, _FOREIGN_NAME)]},
-        ],
-    }
-
-
-def _refuse(match: dict[str, Any], status: int, message: str) -> dict[str, Any]:
-    return {
-        **_UNTRANSCODED,
-        "match": match,
-        "direct_response": {"status": status, "body": {"inline_string": json.dumps({"error": message}) + "\n"}},
-        "response_headers_to_add": [
             {
-                "header": {"key": "content-type", "value": "application/json"},
-                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-            }
+                "name": "others",
+                "domains": ["*"],
+                "routes": [
+                    refuse_api({"prefix": API_PREFIX}, 404, _FOREIGN_NAME),
+                    refuse({"prefix": "/"}, 404, _FOREIGN_NAME),
+                ],
+            },
         ],
     }
 
@@ -74,13 +70,15 @@ def _unless(header: str, matches: dict[str, Any]) -> dict[str, Any]:
     return {"name": header, "string_match": matches, "invert_match": True, "treat_missing_header_as_empty": True}
 
 
-def _foreign_origin(gateway: Gateway) -> dict[str, Any]:
+def _foreign_origin(gateway: Gateway) -> Iterator[dict[str, Any]]:
     own = "|".join(re.escape(authority) for authority in gateway.authorities)
     headers = [
         {"name": "origin", "present_match": True},
         {"name": "origin", "string_match": _regex(f"https?://({own})"), "invert_match": True},
     ]
-    return _refuse({"prefix": "/", "headers": headers}, 403, "requests from pages of another origin are not allowed")
+    message = "requests from pages of another origin are not allowed"
+    yield refuse_api({"prefix": API_PREFIX, "headers": headers}, 403, message)
+    yield refuse({"prefix": "/", "headers": headers}, 403, message)
 
 
 _PEER: dict[str, Any] = {
@@ -97,7 +95,7 @@ _PEER: dict[str, Any] = {
 def _registry() -> dict[str, Any]:
     return {
         **_PEER,
-        "typed_per_filter_config": {**_UNTRANSCODED["typed_per_filter_config"], **EXEMPT},
+        "typed_per_filter_config": {**UNTRANSCODED["typed_per_filter_config"], **EXEMPT},
         "match": _regex(_REGISTRY_PATHS),
         "route": {"cluster": REGISTRY, "timeout": "0s", "idle_timeout": "300s"},
     }
@@ -110,8 +108,9 @@ def _api() -> list[dict[str, Any]]:
     ]
     route = {"cluster": API, "timeout": "0s", "idle_timeout": "0s"}
     return [
-        _refuse({"prefix": "/api/", "headers": writes}, 415, "the body must be application/json"),
-        {**_PEER, "match": {"prefix": "/api/v1alpha1/"}, "route": route},
+        refuse_api({"prefix": API_PREFIX, "headers": writes}, 415, "the body must be application/json"),
+        {**_PEER, "match": {"prefix": f"{API_PREFIX}v1alpha1/"}, "route": route},
+        refuse_api({"prefix": API_PREFIX}, 404, f"not found: the API is at {API_PREFIX}v1alpha1/"),
         *(
             {**_PEER, "match": {"prefix": prefix, "grpc": {}}, "route": route}
             for prefix in ("/klever.v1alpha1.", "/grpc.reflection.", "/grpc.health.v1.")
@@ -120,11 +119,49 @@ def _api() -> list[dict[str, Any]]:
     ]
 
 
+def _files(gateway: Gateway) -> Iterator[dict[str, Any]]:
+    """Serve what the API is made of: its descriptor set, and its REST paths as OpenAPI."""
+    for path, file, media_type in (
+        ("/descriptor.binpb", gateway.descriptors, "application/x-protobuf"),
+        ("/openapi.json", gateway.descriptors.with_name("openapi.json"), "application/json"),
+    ):
+        yield {
+            **UNTRANSCODED,
+            "match": {"path": path},
+            "direct_response": {"status": 200, "body": {"filename": str(file)}},
+            "response_headers_to_add": [
+                {
+                    "header": {"key": "content-type", "value": media_type},
+                    "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+                }
+            ],
+        }
+
+
 def serving_routes(route: Route) -> list[dict[str, Any]]:
     """Return the entries of one Serving, header matches first."""
     shared = tuple(t for t in route.targets if not t.matches)
     groups = [(match, (t,)) for t in route.targets for match in t.matches] + ([((), shared)] if shared else [])
-    return [entry for match, targets in groups for entry in _entries(route.key, match, targets)]
+    entries = [entry for match, targets in groups for entry in _entries(route.key, match, targets)]
+    return [_retried(entry, route.retries) for entry in entries]
+
+
+def _retried(entry: dict[str, Any], retries: int) -> dict[str, Any]:
+    """Return an entry that sends a request that reached no replica to another one: a replica has just ended.
+
+    A replica that ends while it works on a request may have acted on it. `retries` says how often such a request is
+    sent again, if its body is at most 1 MiB, the buffer of a connection.
+    """
+    if "route" not in entry:
+        return entry
+    policy = {
+        "retry_on": ",".join((*_UNSENT, "reset")) if retries else ",".join(_UNSENT),
+        "num_retries": max(retries, _UNSENT_RETRIES),
+        "retry_host_predicate": [_PREVIOUS_HOSTS],
+        "host_selection_retry_max_attempts": 3,
+        "retry_back_off": {"base_interval": "0.01s", "max_interval": "0.1s"},
+    }
+    return {**entry, "route": {**entry["route"], "retry_policy": policy}}
 
 
 def _entries(key: RouteKey, match: Match, targets: tuple[Target, ...]) -> Iterator[dict[str, Any]]:
@@ -172,7 +209,8 @@ def _shared(
 ) -> dict[str, Any]:
     if not shares:
         message = f"serving {key.serving} in {key.namespace} has no predictor that is ready"
-        return _refuse(match, 503, message)
+        is_grpc = not rewrite
+        return refuse_grpc(match, 503, _UNAVAILABLE, message) if is_grpc else refuse(match, 503, message)
     return _weighted(match, shares, guard, rewrite)
 
 
@@ -181,7 +219,7 @@ def _weighted(
 ) -> dict[str, Any]:
     clusters = [{"name": name, "weight": weight} for name, weight in shares.items()]
     route = {"weighted_clusters": {"clusters": clusters}, "timeout": _TIMEOUT, **rewrite}
-    filters = {**_UNTRANSCODED["typed_per_filter_config"], **guard}
+    filters = {**UNTRANSCODED["typed_per_filter_config"], **guard}
     return {
         "match": match,
         "route": route,
@@ -200,13 +238,26 @@ def _header(header: HeaderMatch) -> dict[str, Any]:
 def _rest() -> list[dict[str, Any]]:
     return [
         {
-            **_UNTRANSCODED,
+            **UNTRANSCODED,
             "match": {"path": "/"},
             "direct_response": {
                 "status": 200,
                 "body": {"inline_string": '{"service": "klever", "api": "/api/v1alpha1", "registry": "/v2/"}\n'},
             },
         },
-        _refuse({"prefix": "/seldon/"}, 404, "no Serving has this path"),
-        _refuse({"prefix": "/"}, 404, "not found"),
+        *_unaddressed(),
+        refuse({"prefix": "/seldon/"}, 404, "no Serving has this path"),
+        refuse_grpc({"prefix": "/", "grpc": {}}, 404, _UNIMPLEMENTED, "unknown method"),
+        refuse({"prefix": "/"}, 404, "not found"),
     ]
+
+
+def _unaddressed() -> Iterator[dict[str, Any]]:
+    """Refuse gRPC inference that no route of a Serving took: its metadata is missing, or names no Serving."""
+    calls = {**_regex(f"{OPEN_INFERENCE.methods}|{re.escape(OPEN_INFERENCE.stream)}"), "grpc": {}}
+    for name in ("seldon", "namespace"):
+        missing = [{"name": name, "present_match": True, "invert_match": True}]
+        message = f"the metadata {name} is missing: send seldon: SERVING and namespace: NAMESPACE"
+        yield refuse_grpc({**calls, "headers": missing}, 400, _INVALID_ARGUMENT, message)
+    message = "no Serving has this method for the metadata seldon and namespace"
+    yield refuse_grpc(calls, 404, _NOT_FOUND, message)

@@ -1,4 +1,4 @@
-"""How the Python backend of the environment's Triton runs each format: by one of our programs, in an environment."""
+"""The programs with which the Python backend of the environment's Triton runs each format."""
 
 from __future__ import annotations
 
@@ -16,32 +16,40 @@ __all__ = ["PROGRAMS", "Program", "source"]
 class Program:
     """One format.
 
-    `environment` has the packages that the program imports, `own` are its files below `files/` by their names in the
-    version directory, beside those that all programs have, and `files` are those of the model in STORE/model. `layers`
-    are the layers of a signature that it can compute, empty if they do not matter.
+    `environment` has the packages that the program imports, and `files` are those of the model in STORE/model. `own`
+    are the program's files below `files/` by their names in the version directory, in addition to those of all
+    programs. `layers` are the layers of a signature that it can compute, empty if they do not matter. `loaders` are the
+    self-contained modules that it shares with the converters, which load models of its framework.
     """
 
     environment: str
     own: Mapping[str, str]
     files: ModelFiles
     layers: frozenset[str] = frozenset()
+    loaders: tuple[str, ...] = ()
+    any_rank: bool = False
+    """Whether it returns outputs of unknown rank with the model's shape."""
 
-    @property
-    def sources(self) -> Mapping[str, str]:
-        """The files of the version directory, by name: their paths below `files/`."""
-        return {**_SHARED, **self.own}
+    def sources(self) -> dict[str, bytes]:
+        """Return the files of the version directory, by name."""
+        own = {name: source(path) for name, path in {**_SHARED, **self.own}.items()}
+        return own | {f"{name}.py": _read("klever.converters", "programs", f"{name}.py") for name in self.loaders}
 
 
-_SHARED: Final = {"model.py": "model.py", "tensors.py": "tensors.py"}
+_SHARED: Final = {name: name for name in ("model.py", "tensors.py", "batches.py")}
 
 
 def source(name: str) -> bytes:
     """Return a file of `files/`."""
-    return resources.files("klever.runtimes.triton").joinpath("files", name).read_bytes()
+    return _read("klever.runtimes.triton", "files", name)
+
+
+def _read(package: str, *path: str) -> bytes:
+    return resources.files(package).joinpath(*path).read_bytes()
 
 
 _MLFLOW: Final = frozenset({"lightgbm", "sklearn", "xgboost"})
-"""Flavors whose packages the environment `mlflow` has. A model with `python_function` alone has no layer."""
+"""Flavors whose packages are in the environment `mlflow`. A model with only `python_function` has no layer."""
 
 
 def _tabular(framework: str, files: ModelFiles, environment: str = "tabular", **options: Any) -> Program:
@@ -50,7 +58,7 @@ def _tabular(framework: str, files: ModelFiles, environment: str = "tabular", **
 
 
 def _file(*suffixes: str) -> ModelFiles:
-    """The only file of a model. Its name says nothing to the program."""
+    """The only file of a model, whose name does not matter to the program."""
     return ModelFiles({"|".join(suffixes): "model"})
 
 
@@ -72,6 +80,11 @@ _MLLIB: Final = frozenset(
 """Classes that `files/mllib` computes without Spark."""
 
 
+def _tensorflow(files: ModelFiles) -> Program:
+    loaders = ("keras_models", "tensorflow_models")
+    return Program("tensorflow", {"program.py": "tensorflow.py"}, files, loaders=loaders, any_rank=True)
+
+
 PROGRAMS: Final[Mapping[str, Program]] = {
     "ONNX": Program("triton", {"program.py": "onnx.py"}, ModelFiles({".onnx": "model.onnx"})),
     "SKLearn": _tabular("sklearn", _file(".joblib", ".pkl", ".pickle")),
@@ -84,5 +97,16 @@ PROGRAMS: Final[Mapping[str, Program]] = {
         {"program.py": "tabular.py", **{f"{name}.py": f"mllib/{name}.py" for name in _MLLIB_FILES}},
         ModelFiles(directory="model"),
         _MLLIB,
+    ),
+    "SavedModel": _tensorflow(ModelFiles(directory="saved_model")),
+    "GraphDef": _tensorflow(ModelFiles({".graphdef": "model.graphdef"})),
+    "H5": _tensorflow(ModelFiles({".h5": "model.h5"})),
+    "Keras": _tensorflow(ModelFiles({".keras": "model.keras"})),
+    "TorchScript": Program(
+        "torch",
+        {"program.py": "torchscript.py"},
+        ModelFiles({".pt": "model.pt"}),
+        loaders=("torch_models",),
+        any_rank=True,
     ),
 }

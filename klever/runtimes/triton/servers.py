@@ -1,4 +1,4 @@
-"""The two Tritons: one installed on this machine, and the one of the environment `triton`.
+"""The two Triton servers: one installed on this machine, and that of the environment `triton`.
 
 An installed server runs the formats of its own backends. The environment's server has the Python backend only, which
 runs the programs of `klever.runtimes.triton.programs`.
@@ -6,7 +6,6 @@ runs the programs of `klever.runtimes.triton.programs`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Final, Protocol
 
@@ -26,23 +25,26 @@ __all__ = ["EnvironmentServer", "InstalledServer", "Server"]
 _VERSION: Final = "1"
 _ENVIRONMENT: Final = "triton"
 _MODEL: Final = "model"
-"""Below the store: the directory of the model's files, from which Python imports nothing."""
+"""The directory of the model's files below the store. Python imports nothing from it."""
 
 
 class Server(Protocol):
-    """A tritonserver. The methods with a format or a model take one that it runs."""
+    """A tritonserver. Methods with a format or a model need one that it runs."""
 
     @property
     def version(self) -> str: ...
 
     @property
     def read(self) -> tuple[PurePosixPath, ...]:
-        """Directories of this machine that it reads."""
+        """The directories of this machine that it reads."""
 
     def runs(self, format_: str) -> bool: ...
 
+    def gives_any_rank(self, format_: str) -> bool:
+        """Return whether it serves outputs of unknown rank."""
+
     def check(self, format_: str, signature: Signature) -> None:
-        """Raise `InvalidError` that names a tensor or a layer that it cannot take."""
+        """Raise `InvalidError` that names a tensor or a layer that it does not support."""
 
     def environments(self, format_: str) -> tuple[str, ...]:
         """Return the environments that it needs, its own first."""
@@ -56,7 +58,7 @@ class Server(Protocol):
         """Return the config.pbtxt."""
 
     def files(self, model: Model) -> dict[str, bytes]:
-        """Return the files below the store beside config.pbtxt."""
+        """Return the files below the store, except config.pbtxt."""
 
     def links(self, model: Model) -> dict[str, str]:
         """Return links from paths below the store to paths below the model directory."""
@@ -72,10 +74,13 @@ class InstalledServer:
     def runs(self, format_: str) -> bool:
         return format_ in PLATFORMS and PLATFORMS[format_].backend in self._backends
 
+    def gives_any_rank(self, format_: str) -> bool:  # noqa: ARG002 - the protocol's signature
+        return False
+
     def check(self, format_: str, signature: Signature) -> None:  # noqa: ARG002 - the protocol's signature
         for tensor in (*signature.inputs, *signature.outputs):
             if tensor.size == ():
-                raise InvalidError(f"tensor {tensor.name!r} is a scalar, which Triton's own backends do not take")
+                raise InvalidError(f"tensor {tensor.name!r} is a scalar, which Triton's own backends do not support")
 
     def environments(self, format_: str) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's signature
         return ()
@@ -111,10 +116,15 @@ class EnvironmentServer:
     def runs(self, format_: str) -> bool:
         return format_ in PROGRAMS
 
+    def gives_any_rank(self, format_: str) -> bool:
+        return PROGRAMS[format_].any_rank
+
     def check(self, format_: str, signature: Signature) -> None:
         for tensor in (*signature.inputs, *signature.outputs):
             if datatype(tensor) == "BF16":
-                raise InvalidError(f"tensor {tensor.name!r} is bfloat16, which needs Triton's own onnxruntime backend")
+                raise InvalidError(
+                    f"tensor {tensor.name!r} is bfloat16, which Triton's Python backend does not support"
+                )
         layers = PROGRAMS[format_].layers
         for layer in signature.layers if layers else ():
             if layer not in layers:
@@ -134,13 +144,14 @@ class EnvironmentServer:
         return PROGRAMS[format_].files
 
     def config(self, model: Model, signature: Signature, threads: int) -> str:
-        return model_config(model.name, signature, backend="python", parameters=_parameters(threads))
+        parameters = _parameters(threads) | ({"code": "allowed"} if model.code else {})
+        return model_config(model.name, signature, backend="python", parameters=parameters)
 
     def files(self, model: Model) -> dict[str, bytes]:
-        sources: Mapping[str, str] = PROGRAMS[model.format].sources
+        sources = PROGRAMS[model.format].sources()
         return {
             "launch.py": source("launch.py"),
-            **{f"{_version(model)}/{name}": source(file) for name, file in sources.items()},
+            **{f"{_version(model)}/{name}": content for name, content in sources.items()},
         }
 
     def links(self, model: Model) -> dict[str, str]:

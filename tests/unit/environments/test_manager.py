@@ -80,11 +80,11 @@ async def test_is_made_once_shown_and_removed(tmp_path: Path, packages: Path) ->
     assert path == same
     assert text(path) == "hello"
     assert lines[:3] == [
-        "tiny: making a virtual environment",
+        "tiny: creating a virtual environment",
         "tiny: package 1 of 1, tiny-1.0-py3-none-any.whl",
         "tiny: installing 1 packages",
     ]
-    assert others == ["tiny: waiting, it is being made already"]
+    assert others == ["tiny: waiting for another process that is installing it"]
     status = environments.status("tiny")
     assert (status.path, status.ready) == (path, True)
     assert status.size_bytes > 10_000
@@ -100,6 +100,26 @@ async def test_is_made_once_shown_and_removed(tmp_path: Path, packages: Path) ->
     assert not path.exists()
     assert not newer.status("tiny").ready
     await newer.remove("tiny")
+
+
+async def test_an_operators_own_lock_replaces_klevers_until_the_environment_is_removed(
+    tmp_path: Path, packages: Path
+) -> None:
+    environments = manager(tmp_path, wheel(packages))
+    digest = wheel(packages, "from elsewhere", "2.0")
+    await environments.use_lock("tiny", f"tiny==2.0 --hash=sha256:{digest}\n".encode())
+    assert (environments.status("tiny").ready, environments.status("tiny").own_lock) == (False, True)
+    assert text(await environments.ensure("tiny")) == "from elsewhere"
+    await environments.remove("tiny")
+    assert not environments.status("tiny").own_lock
+    assert text(await environments.ensure("tiny")) == "hello"
+
+
+async def test_an_operators_own_lock_must_have_hashes(tmp_path: Path, packages: Path) -> None:
+    environments = manager(tmp_path, wheel(packages))
+    await environments.use_lock("tiny", b"tiny==1.0\n")
+    with pytest.raises(FailedPreconditionError, match="hash"):
+        await environments.ensure("tiny")
 
 
 async def test_an_interrupted_build_is_made_again(tmp_path: Path, packages: Path) -> None:
@@ -134,7 +154,7 @@ async def test_a_killed_builder_leaves_no_rival(tmp_path: Path, packages: Path) 
     argv = [sys.executable, "-c", KILLED, str(environments.root), PYTHON, str(tmp_path / "tiny.txt")]
     builder = await asyncio.create_subprocess_exec(*argv, stdout=subprocess.PIPE)
     assert builder.stdout is not None
-    assert await builder.stdout.readline() == b"tiny: making a virtual environment\n"
+    assert await builder.stdout.readline() == b"tiny: creating a virtual environment\n"
     builder.kill()
     await builder.wait()
     assert text(await environments.ensure("tiny")) == "hello"
@@ -164,7 +184,7 @@ async def test_shows_the_end_of_what_pip_said(tmp_path: Path, packages: Path) ->
 
 
 async def test_needs_a_python_that_has_the_packages(tmp_path: Path, packages: Path) -> None:
-    with pytest.raises(FailedPreconditionError, match=f"needs Python 2.7 or 3.0, and .* is Python {PYTHON}"):
+    with pytest.raises(FailedPreconditionError, match=f"needs Python 2.7 or 3.0, but .* is Python {PYTHON}"):
         await manager(tmp_path, "0" * 64, pythons=("2.7", "3.0")).ensure("tiny")
 
 

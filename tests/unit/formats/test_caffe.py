@@ -120,8 +120,8 @@ def test_weights_are_counted_in_all_their_forms(tmp_path: Path) -> None:
         ("\n\n}", 3, "the name of a field, not '}'"),
         ("\n# a comment\nname: }", 3, "a value"),
         ("name: 'a\n'", 1, "unexpected"),
-        ("\nlayer { type: 'ReLU' bottom: 'x' top: 'y' }", 2, "'x', which no layer gives"),
-        ("input: 'x'\n\ninput_shape { dim: many }\nlayer { type: 'ReLU' }", 3, "dim is not a whole number"),
+        ("\nlayer { type: 'ReLU' bottom: 'x' top: 'y' }", 2, "'x', which no layer writes"),
+        ("input: 'x'\n\ninput_shape { dim: many }\nlayer { type: 'ReLU' }", 3, "dim must be a whole number"),
         (
             "input: 'x' input_shape { dim: 2 }\nlayer { type: 'Concat' bottom: 'x' concat_param { axis: 5 } }",
             2,

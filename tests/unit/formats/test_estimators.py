@@ -74,7 +74,7 @@ def test_an_object_that_is_not_an_estimator(tmp_path: Path, value: object, kind:
     (tmp_path / "m.pkl").write_bytes(pickle.dumps(value))
     found = formats.get("Pickle").read_signature(tmp_path)
     assert (found.inputs, found.outputs, found.layers) == ((), (), {kind: 1})
-    with pytest.raises(InvalidError, match=rf"m\.pkl holds a {kind}"):
+    with pytest.raises(InvalidError, match=rf"m\.pkl contains a {kind}"):
         formats.get("SKLearn").read_signature(tmp_path)
 
 

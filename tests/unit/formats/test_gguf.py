@@ -97,11 +97,11 @@ def test_two_models_are_not_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (gguf(version=1), "version is 1"),
+        (gguf(version=1), "not 1; convert"),
         (b"GGUF\0\0\0\3" + bytes(16), "big-endian"),
-        (b"GGML" + bytes(20), "does not begin with GGUF"),
-        (gguf(*LLAMA)[:100], "cut off"),
-        (gguf(tensors=[tensor("a", F16, 0, 100)], data=10), "cut off: its tensors end at byte 264"),
+        (b"GGML" + bytes(20), "must begin with GGUF"),
+        (gguf(*LLAMA)[:100], "truncated"),
+        (gguf(tensors=[tensor("a", F16, 0, 100)], data=10), "truncated: its tensors end at byte 264"),
         (gguf(key("a", 13, 1)), "'a' .*type 13"),
     ],
 )

@@ -69,11 +69,11 @@ def test_compressed_weights_are_a_warning(tmp_path: Path) -> None:
     ("members", "said"),
     [
         ({"metadata.json": b"{}"}, "config.json"),
-        ({"config.json": b"{"}, "config.json is not JSON"),
+        ({"config.json": b"{"}, "config.json is not valid JSON"),
         ({"config.json": b"[]"}, "config.json is invalid"),
-        ({"config.json": b"{}", "metadata.json": b"{"}, "metadata.json is not JSON"),
+        ({"config.json": b"{}", "metadata.json": b"{"}, "metadata.json is not valid JSON"),
         ({"config.json": b"{}", "model.weights.h5": b"x"}, "model.weights.h5 is not an HDF5 file"),
-        ({"config.json": b"{}", "model.weights.h5": WEIGHTS[:-100]}, "cut off"),
+        ({"config.json": b"{}", "model.weights.h5": WEIGHTS[:-100]}, "truncated"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, members: dict[str, bytes], said: str) -> None:
@@ -87,7 +87,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, members: dict[str, bytes], said:
 def test_an_h5_file_that_was_cut_off_says_so(tmp_path: Path) -> None:
     content = (DATA / "h5" / "model" / "model.h5").read_bytes()
     (tmp_path / "m.h5").write_bytes(content[:-1])
-    with pytest.raises(InvalidError, match=rf"m\.h5 .*cut off: it has {len(content) - 1} bytes of {len(content)}"):
+    with pytest.raises(InvalidError, match=rf"m\.h5 .*truncated: it has {len(content) - 1} bytes of {len(content)}"):
         read(tmp_path)
 
 

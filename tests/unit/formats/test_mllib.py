@@ -115,7 +115,7 @@ PARQUET: dict[str, bytes] = {
 @pytest.mark.parametrize("name", PARQUET)
 def test_an_invalid_footer_is_refused(model: Path, name: str) -> None:
     next((model / "data").glob("*.parquet")).write_bytes(PARQUET[name])
-    with pytest.raises(InvalidError, match=r"part-.*\.parquet cannot be read"):
+    with pytest.raises(InvalidError, match=r"cannot read part-.*\.parquet"):
         read(model)
 
 
@@ -134,5 +134,5 @@ def test_a_pipeline_within_itself_is_refused(tmp_path: Path) -> None:
             '{"class": "org.apache.spark.ml.PipelineModel", "paramMap": {"stageUids": ["x"]}}'
         )
         inner = inner / "stages" / "0_x"
-    with pytest.raises(InvalidError, match="within each other"):
+    with pytest.raises(InvalidError, match="nested at most"):
         read(tmp_path / "model")

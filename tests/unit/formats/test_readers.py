@@ -100,17 +100,17 @@ def test_onnx_types_that_are_no_tensor_are_written_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        ({}, "holds nothing"),
-        ({"a.txt": b""}, "fits no format (it holds a.txt)"),
+        ({}, "contains nothing"),
+        ({"a.txt": b""}, "fits no format (it contains a.txt)"),
         ({"a.onnx": b"", "b.pt": b""}, "fits ONNX and TorchScript"),
         ({"a.onnx": b"\xff\xff"}, "a.onnx is not an ONNX model: .*; copy it again, check it with onnx.checker"),
-        ({"a.onnx": b""}, "holds no graph; copy it again"),
+        ({"a.onnx": b""}, "must contain a graph; copy it again"),
         ({"a.pmml": b"<PMML"}, "a.pmml is not PMML"),
-        ({"a.pmml": b"<html/>"}, "its root element is html"),
+        ({"a.pmml": b"<html/>"}, "its root element must be PMML, not html"),
         ({"a.pmml": b'<!DOCTYPE x [<!ENTITY a "aa">]><PMML>&a;</PMML>'}, "a.pmml is not PMML"),
         ({"a.pmml": b'<?xml version="1.0" encoding="nonsense"?><PMML/>'}, "a.pmml is not PMML: unknown encoding"),
         ({"saved_model.pb": b"\xff"}, "saved_model.pb is not a SavedModel"),
-        ({"saved_model.pb": b""}, "no graph tagged serve"),
+        ({"saved_model.pb": b""}, "must have a graph tagged serve"),
     ],
 )
 def test_what_cannot_be_read_is_said(tmp_path: Path, files: dict[str, bytes], said: str) -> None:

@@ -17,6 +17,7 @@ from klever.api.kinds import Kind
 
 ROOT = Path(__file__).parents[3]
 TOY = ROOT / "tests" / "data" / "toy"
+GOOGLE = files("grpc_tools") / "_proto"
 
 __all__ = ["ToyKind"]
 
@@ -33,7 +34,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> ToyKind:
     package = out / "toys"
     (package / "crd").mkdir(parents=True)
     (package / "__init__.py").touch()
-    paths = [f"--proto_path={path}" for path in (TOY, ROOT / "api/proto", files("grpc_tools") / "_proto")]
+    paths = [f"--proto_path={path}" for path in (TOY, ROOT / "api/proto", ROOT / "api/third_party", GOOGLE)]
     made = [f"--python_out={out}", f"--grpc_python_out={out}", f"--descriptor_set_out={out / 'toy.binpb'}"]
     sets = ["--include_imports", "--include_source_info"]
     command = [sys.executable, "-m", "grpc_tools.protoc", *paths, *made, *sets, "toys/toy.proto"]

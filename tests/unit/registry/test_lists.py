@@ -134,6 +134,21 @@ async def test_referrers_are_listed_by_subject_and_type(client: Client) -> None:
     assert len((await client.ask("GET", path)).json["manifests"]) == 4
 
 
+async def test_a_page_of_large_referrers_is_short(client: Client) -> None:
+    """A page of a hundred could have 400 MB: each manifest may have 4 MiB of annotations."""
+    await client.put_blob("a/b", CONFIG)
+    subject, pushed = Digest.of(b"it"), set()
+    for number in range(5):
+        document = json.loads(about(subject, "x/card", number))
+        document["annotations"]["text"] = "x" * 900_000
+        content = json.dumps(document).encode()
+        assert (await client.put_manifest("a/b", f"r{number}", content)).status == 201
+        pushed.add(Digest.of(content))
+    answers = await pages(client.anonymous(), f"/v2/a/b/referrers/{subject}")
+    assert [len(answer.json["manifests"]) for answer in answers] == [2, 2, 1]
+    assert {x["digest"] for answer in answers for x in answer.json["manifests"]} == pushed
+
+
 @pytest.mark.parametrize("name", ["a/b", "no/such"])
 async def test_nothing_about_a_digest_is_an_empty_index(client: Client, name: str) -> None:
     answer = await client.ask("GET", f"/v2/{name}/referrers/{Digest.of(b'x')}")

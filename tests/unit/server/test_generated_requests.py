@@ -126,7 +126,7 @@ async def test_an_empty_request_is_refused_or_answered(services: list[Service]) 
 
 
 async def test_many_random_requests(services: list[Service], tmp_path: Path) -> None:
-    """A seed for each run of the suite: bench/requests.py sends 20,000 to a running platform."""
+    """A seed for each run of the suite: bench/generated.py sends 20,000 to a running platform."""
     chance = random.Random(13)
     methods = [(service, method) for service in services for method in service.descriptor.methods]
     seen = set[grpc.StatusCode]()

@@ -196,7 +196,7 @@ async def test_the_differences_of_both_models_are_in_the_result_and_beside_the_n
     job = await world.convert()
     assert "largest relative difference 0.25 (Z)" in job["status"]["result"]["report"]
     pulled = await asyncio.to_thread(world.pulled)
-    (found,) = world.registry.referrers(TARGET.repository, pulled.manifest.digest, artifact_type=report.TYPE)
+    (found,), _ = await world.registry.referrers(TARGET.repository, pulled.manifest.digest, artifact_type=report.TYPE)
     written = await asyncio.to_thread(world.report, str(found.digest))
     assert written["outputs"] == {"Z": {"absolute": 0.5, "relative": 0.25}}
     assert written["source"]["reference"] == str(SOURCE)

@@ -26,7 +26,8 @@ warnings.simplefilter("error")
 found = {"stages": list(framework.STAGES), "answers": {}}
 for name, given in json.load(sys.stdin).items():
     inputs = {column: np.array(values, "O" if type(values[0]) is str else "d") for column, values in given.items()}
-    columns = framework.load(Path(sys.argv[1], name))["transform"](inputs)
+    methods, _ = framework.load(Path(sys.argv[1], name))
+    columns = methods["transform"](inputs)
     found["answers"][name] = {column: values.tolist() for column, values in columns.items()}
 json.dump(found, sys.stdout)
 """

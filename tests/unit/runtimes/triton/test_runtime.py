@@ -107,7 +107,7 @@ def test_only_the_file_that_the_backend_opens_is_laid_out() -> None:
     files = ("digits.onnx", "triton_python_backend_utils.py", *hostile)
     launch = TritonRuntime().launch(replace(model(), files=files), AT)
     assert launch.links == {"model/model.onnx": "digits.onnx"}
-    programs = {f"models/digits/1/{name}.py" for name in ("model", "program", "tensors")}
+    programs = {f"models/digits/1/{name}.py" for name in ("batches", "model", "program", "tensors")}
     assert set(launch.files) == {"launch.py", "models/digits/config.pbtxt", *programs}
 
 
@@ -149,7 +149,7 @@ def test_an_example_is_the_same_as_json() -> None:
         b'{"inputs": [{"name": "a", "shape": [1, 2], "datatype": "INT32", "data": [0, 0]}, '
         b'{"name": "s", "shape": [1], "datatype": "BYTES", "data": [""]}]}'
     )
-    with pytest.raises(InvalidError, match="'h' is float16"):
+    with pytest.raises(InvalidError, match="'h' has the type float16"):
         TritonRuntime().example(model(Signature((Tensor("h", (1,), "float16"),), ADDER.outputs)))
 
 
@@ -162,11 +162,11 @@ def with_input(tensor: Tensor) -> Signature:
     [
         (model(None), "no signature"),
         (model(Signature()), "no inputs"),
-        (model(with_input(Tensor("w", None, "float32"))), "input 'w' has no known rank"),
+        (model(with_input(Tensor("w", None, "float32"))), "input 'w' has an unknown rank"),
         (model(with_input(Tensor("w", (1,), "complex64"))), "'w'.*'complex64'"),
         (model(with_input(Tensor("w", (1,), "sequence(map(int64,float32))"))), "'w'.*'sequence"),
         (model(with_input(Tensor("w", (1,), "bfloat16"))), "'w' is bfloat16"),
-        (model(with_input(Tensor("w", (0, 2), "float32"))), r"'w' has shape \[0, 2\]"),
+        (model(with_input(Tensor("w", (0, 2), "float32"))), r"'w' has the shape \[0, 2\]"),
         (model(with_input(Tensor("", (1,), "float32"))), "has no name"),
         (model(format_="PMML"), "does not serve PMML"),
         (model(format_=""), "a model without a format"),

@@ -4,11 +4,11 @@ import lightgbm
 
 
 def load(directory):
-    """The outputs of the booster: the prediction as its objective gives it, and the raw score before that."""
+    """Return the booster's methods: the prediction of its objective, and the raw score. Rows are independent."""
     path = directory / "model"
     booster = lightgbm.Booster(model_file=str(path))
 
     def raw_score(rows):
         return booster.predict(rows, raw_score=True)
 
-    return {"predict": booster.predict, "raw_score": raw_score}
+    return {"predict": booster.predict, "raw_score": raw_score}, True

@@ -1,21 +1,24 @@
-"""Loads an MLflow model by its flavor `python_function`."""
+"""Loads an MLflow model with its flavor `python_function`."""
 
 import os
 
-os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # read when MLflow is imported
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # must be set before the import of MLflow
 
 import mlflow.pyfunc
 import pandas as pd
 
+LIBRARIES = {"lightgbm", "sklearn", "xgboost"}
+"""Flavors whose models compute each row independently."""
+
 
 def arrange(arrays):
-    """The inputs by name, which `predict` turns into what the model's own signature asks for."""
+    """The inputs by name, which `predict` converts to those of the model's own signature."""
     return arrays
 
 
 def load(directory):
-    """The prediction; a table's columns are outputs of their own."""
-    # The real path: MLflow refuses a model that is a link.
+    """Return the prediction, and whether rows are independent. Each column of a table is an output."""
+    # The real path, because MLflow rejects a link.
     model = mlflow.pyfunc.load_model(str((directory / "model").resolve()))
     schema = model.metadata.get_input_schema()
     columns = schema is not None and not schema.is_tensor_spec()
@@ -28,4 +31,4 @@ def load(directory):
             return model.predict(next(iter(arrays.values())))
         return model.predict(pd.DataFrame({name: array.reshape(-1) for name, array in arrays.items()}))
 
-    return {"predict": predict}
+    return {"predict": predict}, bool(LIBRARIES & model.metadata.flavors.keys())

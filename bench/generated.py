@@ -1,4 +1,4 @@
-"""Generated requests to every method of a running platform: `python bench/requests.py [COUNT] [SEED]`.
+"""Generated requests to every method of a running platform: `python bench/generated.py [COUNT] [SEED]`.
 
 Prints the number of answers by status code, and each request that ended INTERNAL.
 """
@@ -13,13 +13,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import grpc
+sys.path[0] = str(Path(__file__).resolve().parents[1])  # this folder has a grpc.py of its own
 
-sys.path.append(str(Path(__file__).resolve().parents[1]))
+import grpc  # noqa: E402
 
-from klever.server.services import JOBS, MODELS, SERVER, SERVINGS
-from tests.e2e.platform import Platform
-from tests.generated import generate
+from klever.server.services import JOBS, MODELS, SERVER, SERVINGS  # noqa: E402
+from tests.e2e.platform import Platform  # noqa: E402
+from tests.generated import generate  # noqa: E402
 
 METHODS = [method for service in (JOBS, MODELS, SERVER, SERVINGS) for method in service.methods]
 _AT_ONCE = 8
