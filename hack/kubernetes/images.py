@@ -38,8 +38,8 @@ def write_image(
     """Write the archive of an image such as `klever.test/x:1`.
 
     `files` has the path in the image of each file or folder to copy, `links` symbolic links with their targets. Files
-    and folders with a name in `without` are left out. The same content yields the same archive. Use a tag other than
-    `latest`: the kubelet would ask a registry for that.
+    and folders with a name or absolute path in `without` are left out. The same content yields the same archive. Use a
+    tag other than `latest`: the kubelet would ask a registry for that.
     """
     layer = archive.with_suffix(".layer")
     _write_layer(layer, files, links or {}, without)
@@ -77,7 +77,7 @@ def write_busybox(archive: Path) -> None:
 
 def _write_layer(layer: Path, files: Mapping[str, Path], links: Mapping[str, str], without: Collection[str]) -> None:
     def chosen(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
-        return None if PurePosixPath(info.name).name in without else _plain(info)
+        return None if {PurePosixPath(info.name).name, f"/{info.name}"} & set(without) else _plain(info)
 
     with tarfile.open(layer, "w", format=tarfile.PAX_FORMAT) as tar:
         for folder, mode in _FOLDERS.items():

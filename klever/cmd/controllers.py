@@ -19,12 +19,14 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from klever.catalog.oci import OciCatalogue
+from klever.cmd.cluster import cluster_platform
 from klever.cmd.control import ControlLoops, run_pushes
 from klever.cmd.data import DataDirectory
 from klever.cmd.local import gateway_of, local_platform
 from klever.cmd.logs import add_log_flags, set_up_logging
 from klever.cmd.options import Options, StoreOptions, add_machine_flags, add_store_flags, machine_options, store_options
 from klever.cmd.plugins import log_plugins, plugin_directories
+from klever.cmd.pods import PodsFile, read_pods
 from klever.cmd.preflight import CONTROLLERS
 from klever.cmd.provisions import Provisions, RemoteRegistry
 from klever.cmd.stores import Stores, open_stores
@@ -54,6 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="certificates to trust for the registry instead of the system's, in PEM",
     )
+    parser.add_argument(
+        "--pods",
+        type=Path,
+        metavar="FILE",
+        help="run jobs and Servings as pods of the cluster, with the images of this file (docs/kubernetes.md)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -73,7 +81,8 @@ def run(args: argparse.Namespace) -> int:
     data = DataDirectory(args.data.absolute())
     data.prepare()
     with data.lock(shared=True):
-        asyncio.run(_serve(data, options, store_options(args, kubernetes=True), source))
+        pods = read_pods(args.pods) if args.pods else None
+        asyncio.run(_serve(data, options, store_options(args, kubernetes=True), source, pods))
     return 0
 
 
@@ -103,7 +112,9 @@ class _Source:
         return self.token_file.read_text().strip() if self.token_file else ""
 
 
-async def _serve(data: DataDirectory, options: Options, store: StoreOptions, source: _Source) -> None:
+async def _serve(
+    data: DataDirectory, options: Options, store: StoreOptions, source: _Source, pods: PodsFile | None
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
@@ -112,7 +123,7 @@ async def _serve(data: DataDirectory, options: Options, store: StoreOptions, sou
     identity = f"{socket.gethostname()}_{os.getpid()}"
     async with open_stores(store, data, CONTROLLERS, identity) as stores:
         print(f"klever controllers: {identity} is waiting to become the leader", flush=True)
-        leading = asyncio.create_task(stores.lead(partial(_work, data, options, stores, source)))
+        leading = asyncio.create_task(stores.lead(partial(_work, data, options, stores, source, pods)))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait((leading, stopping), return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
@@ -122,14 +133,26 @@ async def _serve(data: DataDirectory, options: Options, store: StoreOptions, sou
             raise error
 
 
-async def _work(data: DataDirectory, options: Options, stores: Stores, source: _Source) -> None:
-    """Adopt the running processes and run the control loops."""
+async def _work(data: DataDirectory, options: Options, stores: Stores, source: _Source, pods: PodsFile | None) -> None:
+    """Adopt what runs and run the control loops."""
     registries = Registries.parse(source.table, platform=source.endpoint())
     catalogue = OciCatalogue(registries, Layout(data.metadata), options.limits)
     gateway = gateway_of(data, options)
-    async with local_platform(
-        data, options, gateway, registries, catalogue, provisions=source.provisions(), may_act=stores.leads
-    ) as platform:
+    provisions, may_act = source.provisions(), stores.leads
+    if pods is not None and stores.cluster is not None:
+        running = cluster_platform(
+            data,
+            options,
+            gateway,
+            catalogue,
+            client=stores.cluster,
+            pods=pods,
+            provisions=provisions,
+            may_act=may_act,
+        )
+    else:
+        running = local_platform(data, options, gateway, registries, catalogue, provisions=provisions, may_act=may_act)
+    async with running as platform:
         registry = CollectorRegistry()
         server = MetricsServer(registry, platform.gateway_metrics, platform.backend, stores.controllers)
         url = await server.start(options.metrics_port)

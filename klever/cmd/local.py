@@ -39,7 +39,7 @@ from klever.routers.envoy import EnvoyRouter, Gateway
 from klever.runtimes.table import create_all
 from klever.runtimes.triton import find as find_triton
 
-__all__ = ["gateway_of", "local_platform"]
+__all__ = ["envoy_router", "gateway_of", "local_platform"]
 
 
 @asynccontextmanager
@@ -69,16 +69,7 @@ async def local_platform(
     triton = {"installed": find_triton(Path("/opt/tritonserver")), "limits": options.limits}
     runtimes = create_all(triton=triton)
     async with AsyncExitStack() as stack:
-        data.token()  # creates the file, which the access server reads
-        access = (sys.executable, "-I", "-m", "klever.cmd.access", str(gateway.access), str(data.token_file))
-        router = EnvoyRouter(data.envoy, gateway, processes, envoy_binary(), access)
-        await router.start()
-        if not options.keep_serving:
-            # Called after the supervision of the gateway and replicas has ended, because it would restart them.
-            stack.push_async_callback(stop_processes, processes)
-            stack.push_async_callback(router.finish)
-        watching = asyncio.create_task(router.look_after(), name="gateway")
-        stack.push_async_callback(_end, watching)
+        router = await stack.enter_async_context(envoy_router(data, options, gateway, processes))
         environments = EnvironmentManager(options.environments)
         backend = LocalBackend(
             processes=processes,
@@ -98,6 +89,25 @@ async def local_platform(
         executor = LocalExecutor(processes, task, env=env, environments=environments, provide=provisions)
         await stack.enter_async_context(executor)
         yield Platform(executor, backend, router, catalogue, runtimes, router.metrics)
+
+
+@asynccontextmanager
+async def envoy_router(
+    data: DataDirectory, options: Options, gateway: Gateway, processes: ProcessManager
+) -> AsyncIterator[EnvoyRouter]:
+    """Start the gateway of this machine, or adopt the one that runs, and look after it."""
+    data.token()  # creates the file, which the access server reads
+    access = (sys.executable, "-I", "-m", "klever.cmd.access", str(gateway.access), str(data.token_file))
+    router = EnvoyRouter(data.envoy, gateway, processes, envoy_binary(), access)
+    async with AsyncExitStack() as stack:
+        await router.start()
+        if not options.keep_serving:
+            # Called after the supervision of the gateway and replicas has ended, because it would restart them.
+            stack.push_async_callback(stop_processes, processes)
+            stack.push_async_callback(router.finish)
+        watching = asyncio.create_task(router.look_after(), name="gateway")
+        stack.push_async_callback(_end, watching)
+        yield router
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -34,11 +34,15 @@ _PAUSE = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """`api` reads the current state, `controllers` cached state. Without an election, this process leads."""
+    """`api` reads the current state, `controllers` cached state. Without an election, this process leads.
+
+    `cluster` is the API server of objects that are in one.
+    """
 
     api: Store
     controllers: Store
     election: Election | None = None
+    cluster: KubeClient | None = None
 
     def leads(self) -> bool:
         """Whether this process is certainly the leader at this moment."""
@@ -117,7 +121,7 @@ async def _kubernetes(
         election = Election(apart, namespace=options.lease_namespace, name=LEASE, identity=identity, place=place)
         await election.check()
         async with CachedStore(client, direct, election.leads) as cached:
-            yield Stores(direct, cached, election)
+            yield Stores(direct, cached, election, client)
     finally:
         await client.close()
         await apart.close()

@@ -133,8 +133,9 @@ class KubeClient:
             "kind": "DeleteOptions",
             "propagationPolicy": "Background",
             "preconditions": _given({"uid": uid, "resourceVersion": resource_version}),
+            **({"dryRun": ["All"]} if dry_run else {}),  # the server ignores the query beside a body
         }
-        await self._object("DELETE", kind, namespace, name, body=options, query=_dry(dry_run))
+        await self._object("DELETE", kind, namespace, name, body=options)
 
     async def watch(
         self, kind: Kind, namespace: str = "", *, labels: str = "", fields: str = "", resource_version: str

@@ -1,8 +1,8 @@
-"""Serving runtimes: from a model and a predictor to files and a process. Pure.
+"""Serving runtimes, which turn a model and a predictor into files and a process. Pure.
 
-A runtime is a module or package of this folder with a row in `klever.runtimes.table`. It says what to write and what to
-run; a backend does both, with local processes or containers. Forbidden here: model frameworks, except in the files that
-a runtime ships into its environments.
+A runtime is a module or package of this folder with a row in `klever.runtimes.table`. It describes the files and the
+process. A backend writes and runs them, as local processes or containers. Forbidden here: model frameworks, except in
+the files that a runtime ships into its environments.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ __all__ = ["Guard", "Launch", "Model", "Placement", "Probe", "Runtime", "unix_pa
 
 
 class Guard(StrEnum):
-    """The check that a router makes before a request reaches a replica, because the server does not survive without."""
+    """The check that a router makes before a request reaches a replica, because the server would crash without it."""
 
     NONE = ""
     TRITON = "triton"
-    """Refuse requests of the Open Inference Protocol that crash a Triton server."""
+    """Reject requests of the Open Inference Protocol that crash a Triton server."""
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The model that a predictor serves, as its metadata describes it.
+    """The model of a predictor, from its metadata.
 
-    `name` is the name that it must answer under (the Serving's), `format` as in `klever.formats`, `files` the regular
-    files below the model directory (sorted, relative), `signature` None if the version has none. `code` says that it
-    executes what its author wrote, and may.
+    `name` is its served name (that of the Serving), `format` as in `klever.formats`, `files` the regular files below
+    the model directory (sorted, relative), `signature` None if the version has none. `code` says that it executes its
+    author's code, and is allowed to.
     """
 
     name: str
@@ -45,12 +45,12 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a replica runs: the addresses and directories that a backend chose for it.
+    """The addresses and directories that a backend chose for a replica.
 
-    `store` is MODEL_STORE (`Launch.files` and `Launch.links` are laid out in it, read-only), `work` the directory in
-    which the replica writes, `model` the unpacked model directory (read-only, shared), `environments` the directories
-    of `Runtime.environments`, by name. The replica listens on Unix sockets in `sockets`; where that is None, or the
-    runtime has `uses_ports`, it listens on the ports of `host`.
+    `store` is MODEL_STORE, with `Launch.files` and `Launch.links` (read-only). `work` is the directory in which the
+    replica writes, `model` the unpacked model directory (read-only, shared), `environments` the directories of
+    `Runtime.environments`, by name. The replica listens on Unix sockets in `sockets`, or on the ports of `host` if that
+    is None or the runtime has `uses_ports`.
     """
 
     host: str
@@ -66,17 +66,17 @@ class Placement:
     command: tuple[str, ...] = ()
     probe_path: str = ""
     threads: int = 0
-    """CPU cores that the predictor asks for, rounded up; 0 if it names none."""
+    """The CPU cores that the predictor requests, rounded up; 0 if it requests none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """An HTTP request that a healthy replica answers with 2xx; with an empty path, accepting connections is enough.
+    """An HTTP request that a healthy replica answers with 2xx. With an empty path, accepting connections is enough.
 
-    A probe is an inference: a runtime whose model died may still call itself ready. An answer of another status that
-    holds one of `own_errors` is healthy too: the model itself refused these values, so it runs. The request's body is
-    `body`, then `zeros` zero bytes, which are never all in memory. It is sent to `address`, or to `Launch.http`
-    where that is empty.
+    A probe is an inference, because a runtime whose model died may still report that it is ready. A response of another
+    status that contains one of `own_errors` is healthy, too: the model itself rejected these values, so it runs. The
+    request's body is `body`, then `zeros` zero bytes, which are never all in memory. Its target is `address`, or
+    `Launch.http` if that is empty.
     """
 
     path: str
@@ -90,11 +90,11 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What a backend lays out and runs for one replica.
+    """The files and the process of one replica.
 
-    `files` are contents by path below `Placement.store`; `links` point from a path below the store to a path below
+    `files` are contents by path below `Placement.store`. `links` point from a path below the store to a path below
     `Placement.model` ("" for the directory itself). `http`, `grpc` and `metrics` are addresses, `HOST:PORT` or
-    `unix:PATH`; `grpc` and `metrics` are empty where the replica does not offer them. Metrics are at `/metrics`.
+    `unix:PATH`; `grpc` and `metrics` are empty if the replica does not have them. Metrics are at `/metrics`.
     """
 
     argv: tuple[str, ...]
@@ -106,10 +106,10 @@ class Launch:
     files: Mapping[str, bytes] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
     read: tuple[PurePosixPath, ...] = ()
-    """Directories of this machine that the replica reads beside the environments, the store and the model."""
+    """Further directories of this machine that the replica reads, besides the environments, the store and the model."""
     guard: Guard = Guard.NONE
     shared_memory: str = ""
-    """Begins the names of the replica's POSIX shared memory, which outlives a killed process; empty for none."""
+    """The prefix of the replica's POSIX shared memory, which outlives a killed process; empty for none."""
 
 
 class Runtime(Protocol):
@@ -118,29 +118,29 @@ class Runtime(Protocol):
     name: str
     protocol: WireProtocol
     formats: frozenset[str]
-    """Formats that it serves by default where its parts for them are installed; `serves` says whether they are."""
+    """The formats that it serves by default, if its parts for them are installed (see `serves`)."""
     runs_commands: bool
-    """Whether it runs a command of the user's: that is code, and needs no signature of the model."""
+    """Whether it runs a user's command, which is code and needs no signature of the model."""
     uses_ports: bool
-    """Whether it listens on ports wherever it runs: it may not know Unix sockets."""
+    """Whether it always listens on ports, because it may not support Unix sockets."""
 
     def serves(self, format_: str) -> bool:
-        """Report whether its parts for a format are installed here."""
+        """Return whether its parts for a format are installed."""
 
     def check(self, model: Model) -> None:
-        """Raise `InvalidError`, which names the tensor, file or format at fault, if the model can never be served."""
+        """Raise `InvalidError` that names the faulty tensor, file or format if the model can never be served."""
 
     def environments(self, model: Model) -> tuple[str, ...]:
         """Return the names of the environments (see `klever.environments`) that a launch of the model needs."""
 
     def launch(self, model: Model, at: Placement) -> Launch:
-        """Return what to write and run. Pure: equal arguments give equal results."""
+        """Return the files and the process. Pure: equal arguments give equal results."""
 
     def example(self, model: Model) -> bytes:
-        """Return a request body as JSON that the served model accepts: zeros of the signature's shapes."""
+        """Return a JSON request body that the served model accepts: zeros in the signature's shapes."""
 
 
 def unix_path(address: str) -> str:
-    """Return the path of a `unix:PATH` address, empty for `HOST:PORT`."""
+    """Return the path of a `unix:PATH` address; empty for `HOST:PORT`."""
     scheme, _, path = address.partition(":")
     return path if scheme == "unix" else ""

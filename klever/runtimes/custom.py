@@ -1,9 +1,9 @@
 """A user's own command as a runtime.
 
-It is told where to listen and where its model is by the variables of the Serving container contract (MODEL_STORE,
-SERVING_NAME; the model's files are in `$MODEL_STORE/$SERVING_NAME`) and by HOST, PORT, HTTP_PORT, GRPC_PORT and
-METRICS_PORT. `$(NAME)` in an argument is replaced by the variable and `$$` stands for `$`, as in Kubernetes'
-container commands (reference: Container v1 core, `command`).
+It gets its model through the variables of the Serving container contract (MODEL_STORE, SERVING_NAME; the model's files
+are in `$MODEL_STORE/$SERVING_NAME`), and its addresses through HOST, PORT, HTTP_PORT, GRPC_PORT and METRICS_PORT. As in
+Kubernetes' container commands (Container v1 core, `command`), the variable replaces `$(NAME)` in an argument, and `$$`
+stands for `$`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _REFERENCE: Final = re.compile(r"\$(?:\$|\((\w+)\))")
 
 
 class CustomRuntime:
-    """Runs `Placement.command` as it is and believes `Placement.probe_path`; without one, an open port is health."""
+    """Runs `Placement.command`. It is healthy if `Placement.probe_path` succeeds, or by default if its port is open."""
 
     name = "custom"
     protocol = ANY
@@ -31,18 +31,18 @@ class CustomRuntime:
     uses_ports = True
 
     def serves(self, format_: str) -> bool:
-        """Report whether it serves a format: without a command none."""
+        """Return False: it serves no format without a command."""
         return format_ in self.formats
 
     def check(self, model: Model) -> None:
-        """Any model will do: only the command knows what it serves."""
+        """Accept any model, because only the command knows what it serves."""
 
     def environments(self, model: Model) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's signature
-        """None: the command brings what it needs."""
+        """Return none, because the command has all that it needs."""
         return ()
 
     def launch(self, model: Model, at: Placement) -> Launch:
-        """Run the command; raises `InvalidError` if there is none."""
+        """Run the command. Raises `InvalidError` if there is none."""
         if not at.command:
             raise InvalidError("the runtime custom needs a command")
         env = {
@@ -65,12 +65,12 @@ class CustomRuntime:
         )
 
     def example(self, model: Model) -> bytes:
-        """Raise `InvalidError`: no request suits every command."""
+        """Raise `InvalidError`, because no request suits every command."""
         raise InvalidError(f"{model.name} is a command: it has no example")
 
 
 def _expanded(argument: str, env: Mapping[str, str]) -> str:
-    """Replace `$(NAME)`. An undefined name stays."""
+    """Replace `$(NAME)`, except undefined names."""
 
     def value(match: re.Match[str]) -> str:
         return env.get(match[1], match[0]) if match[1] else "$"

@@ -1,6 +1,6 @@
-"""Requests of the Open Inference Protocol v2, made from a signature: the health probe and the example.
+"""Makes requests of the Open Inference Protocol v2 from a signature: the health probe and the example.
 
-Both are zeros of the signature's shapes, in which an open dimension is 1. Sources: the protocol's
+Both are zeros in the signature's shapes, with 1 for a dynamic dimension. Sources: the protocol's
 specification/protocol/inference_rest.md, and Triton's docs/protocol/extension_binary_data.md.
 """
 
@@ -28,7 +28,7 @@ _TYPES: Final[Mapping[str, tuple[str, int]]] = {
     "object": ("BYTES", 4),
     "string": ("BYTES", 4),
 }
-"""Type of a signature -> the protocol's, and the bytes of one zero. An empty string is its length, 0, in four."""
+"""Type of a signature -> the protocol's type, and the bytes of a zero. An empty string has a length of four bytes."""
 _DTYPES: Final = {datatype: dtype for dtype, (datatype, _) in _TYPES.items()}
 _JSON_ZEROS: Final[Mapping[str, Any]] = {"BOOL": False, "BYTES": "", "FP32": 0.0, "FP64": 0.0}
 _BINARY_ONLY: Final = frozenset({"FP16", "BF16"})
@@ -50,12 +50,12 @@ def protocol_type(dtype: str) -> str:
 
 
 def datatype(tensor: Tensor) -> str:
-    """Return the protocol's name of a tensor's type, e.g. `FP32`; raises `InvalidError` naming the tensor."""
+    """Return the protocol's name of a tensor's type, e.g. `FP32`. Raises `InvalidError` that names the tensor."""
     return _type(tensor)[0]
 
 
 def probe(name: str, signature: Signature, own_errors: tuple[bytes, ...]) -> Probe:
-    """Return an inference of zeros, binary both ways: binary costs less than JSON."""
+    """Return an inference of zeros, in binary for request and response, which costs less than JSON."""
     sizes = [elements(tensor) * _type(tensor)[1] for tensor in signature.inputs]
     tensors = [
         {**_head(tensor), "parameters": {"binary_data_size": size}}
@@ -70,18 +70,20 @@ def probe(name: str, signature: Signature, own_errors: tuple[bytes, ...]) -> Pro
 def example(inputs: Sequence[Tensor], limits: Limits) -> bytes:
     """Return a request of zeros as JSON.
 
-    Raises `InvalidError` for a type that JSON does not carry, and for a request larger than the limits.
+    Raises `InvalidError` for a type that JSON does not support, and for a request beyond the limits.
     """
     for tensor in inputs:
         if datatype(tensor) in _BINARY_ONLY:
-            raise InvalidError(f"input {tensor.name!r} is {tensor.dtype}, which the protocol does not carry as JSON")
+            raise InvalidError(
+                f"input {tensor.name!r} has the type {tensor.dtype}, which the protocol does not support in JSON"
+            )
     written = sum(elements(tensor) * len(_item(tensor)) for tensor in inputs)
     limits.check("example_bytes", written, "the example as JSON", "signature.inputs")
     return f'{{"inputs": [{", ".join(map(_zeros, inputs))}]}}'.encode()
 
 
 def read_inputs(metadata: str) -> tuple[Tensor, ...]:
-    """Return the inputs in a model's metadata, as a server answers it. Raises `InvalidError`."""
+    """Return the inputs in a server's metadata of a model. Raises `InvalidError`."""
     try:
         return tuple(_tensor(**tensor) for tensor in json.loads(metadata)["inputs"])
     except (ValueError, TypeError, KeyError) as error:
@@ -90,7 +92,7 @@ def read_inputs(metadata: str) -> tuple[Tensor, ...]:
         ) from error
 
 
-def _tensor(name: str, datatype: str, shape: list[int], **_: Any) -> Tensor:  # further fields are a server's own
+def _tensor(name: str, datatype: str, shape: list[int], **_: Any) -> Tensor:  # servers may add fields
     if not all(isinstance(size, int) for size in shape):
         raise TypeError(f"the shape of {name} has a size that is not an integer")
     return Tensor(name, tuple(shape), _DTYPES.get(datatype, datatype))
@@ -105,7 +107,7 @@ def _type(tensor: Tensor) -> tuple[str, int]:
 
 
 def _head(tensor: Tensor) -> dict[str, Any]:
-    # Servers of the protocol have no scalars: they take one as a vector of one value.
+    # Servers of the protocol have no scalars: a scalar is a vector of one value.
     shape = [max(1, size) for size in tensor.size or (1,)]
     return {"name": tensor.name, "shape": shape, "datatype": datatype(tensor)}
 
@@ -115,6 +117,6 @@ def _item(tensor: Tensor) -> str:
 
 
 def _zeros(tensor: Tensor) -> str:
-    """Write a tensor with its zeros. A list of them would take eight bytes each."""
+    """Return the JSON of a tensor of zeros. A list of them would take eight bytes each."""
     data = (_item(tensor) * elements(tensor)).removesuffix(", ")
     return f'{json.dumps(_head(tensor))[:-1]}, "data": [{data}]}}'

@@ -1,4 +1,4 @@
-"""The protocols of runtimes. A router publishes their paths and methods, and nothing else."""
+"""The protocols of runtimes. A router publishes only their paths and methods."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ OPEN_INFERENCE: Final = WireProtocol(
 """The Open Inference Protocol v2 over HTTP and gRPC, without the control interfaces of its servers."""
 
 OPENAI: Final = WireProtocol("openai", r"/openai/v1/(chat/completions|completions|embeddings|models)")
-"""OpenAI's API for language models: HTTP only. Answers are streamed if the request says so."""
+"""OpenAI's API for language models: HTTP only. Responses are streamed on request."""
 
 OPENSCORING: Final = WireProtocol(
     "openscoring",
@@ -47,7 +47,7 @@ OPENSCORING: Final = WireProtocol(
         r"|v2(/|/health/(live|ready)|/models/[^/]+(/versions/[0-9]+)?(/(ready|infer))?)?)"
     ),
 )
-"""OpenScoring's REST API, and the Open Inference Protocol over HTTP: a server may have several models."""
+"""OpenScoring's REST API, and the Open Inference Protocol over HTTP. A server may have several models."""
 
 ANY: Final = WireProtocol("any", r"(/.*)?", OPEN_INFERENCE.methods, OPEN_INFERENCE.stream)
 """A user's own command: every path below the Serving's URL."""

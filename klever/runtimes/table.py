@@ -1,4 +1,4 @@
-"""The table of runtimes: a runtime is a module or package and a row here, or one of a plugin."""
+"""The table of runtimes. A runtime is a module or package and a row here, or comes from a plugin."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _BUILT_IN: Final[Mapping[str, str]] = {
 """Name -> the class, as module:Class."""
 
 RUNTIMES: Final = Table[str, Callable[..., Runtime]]("klever.runtimes", _BUILT_IN, _claims)
-"""The classes by the names of their runtimes, with those of plugins."""
+"""The classes by the names of their runtimes, including those of plugins."""
 
 COMMANDS: Final = "custom"
-"""The runtime of a predictor that has a command and names no runtime."""
+"""The runtime of a predictor with a command and without a runtime."""
 
 
 def create(name: str, **options: Any) -> Runtime:
-    """Make a runtime with the options of its class; raises `InvalidError` if the table has no such name."""
+    """Make a runtime with the options of its class. Raises `InvalidError` for an unknown name."""
     try:
         make = RUNTIMES[name]
     except KeyError as error:
@@ -44,16 +44,16 @@ def create(name: str, **options: Any) -> Runtime:
 
 
 def create_all(**options: Mapping[str, Any]) -> dict[str, Runtime]:
-    """Make every runtime of the table; `options` are those of a class, by the runtime's name."""
+    """Make every runtime of the table. `options` are those of a class, by the runtime's name."""
     return {name: create(name, **options.get(name, {})) for name in RUNTIMES}
 
 
 def default_runtime(runtimes: Mapping[str, Runtime], format_: str) -> str:
-    """Return the first runtime, by name, that serves the format; raises `InvalidError` if there is none."""
+    """Return the first runtime, by name, that serves the format. Raises `InvalidError` if there is none."""
     for name, runtime in sorted(runtimes.items()):
         if format_ in runtime.formats:
             return name
     served = ", ".join(sorted(frozenset().union(*(runtime.formats for runtime in runtimes.values()))))
     raise InvalidError(
-        f"no runtime serves the format {format_!r}: give the predictor a command that does; served are {served}"
+        f"no runtime serves the format {format_!r}: must be one of {served}, or the predictor needs a command"
     )

@@ -15,13 +15,18 @@ __all__ = ["Controllers"]
 class Controllers:
     """A candidate. It pulls from a platform that runs beside it."""
 
-    def __init__(self, source: Platform, workplace: Platform, kubeconfig: Path) -> None:
+    def __init__(self, source: Platform, workplace: Platform, kubeconfig: Path, *flags: str, host: str = "") -> None:
+        """With `host`, the source is reached at that address of this machine."""
         self.log = workplace.root / f"controllers-{time.monotonic_ns()}.log"
         where = ("--data", str(workplace.data), "--port", str(workplace.port), "--kubeconfig", str(kubeconfig))
-        registry = ("--registry", source.url, "--registry-token-file", str(source.data / "token"))
+        url = f"http://{host}:{source.port}" if host else source.url
+        registry = ("--registry", url, "--registry-token-file", str(source.data / "token"))
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [str(BIN / "klever"), "controllers", *where, *registry], stdout=log, stderr=log, env=workplace.env
+                [str(BIN / "klever"), "controllers", *where, *registry, *flags],
+                stdout=log,
+                stderr=log,
+                env=workplace.env,
             )
 
     def terms(self) -> int:

@@ -19,7 +19,7 @@ from klever.backends.kubernetes import Image, KubernetesBackend, ReplicaSettings
 from klever.kube.client import KubeClient
 from klever.kube.kubeconfig import load_config
 from klever.runtimes.custom import CustomRuntime
-from tests.contract.backend import BackendContract
+from tests.contract.backend import KEY, BackendContract
 
 KLEVER = "klever.test/klever:1"
 TOY = "klever.test/server:1"
@@ -80,20 +80,16 @@ class TestKubernetesBackend(BackendContract):
         return PredictorWorkload("main", "r1", 1, "custom", command=command, probe_path="/")
 
     async def ask(self, instance: Instance) -> str:
-        service, namespace, *_ = instance.http.split(".")
-        wanted = ("get", "service", service, "-n", namespace, "-o", "jsonpath={.spec.clusterIP}")
-        address = (await asyncio.to_thread(self.cluster.kubectl, *wanted)).stdout
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(5)) as session,
-            session.get(f"http://{address}:8000/") as response,
+            session.get(f"http://{instance.http}/") as response,
         ):
             response.raise_for_status()
             return await response.text()
 
     async def kill(self, instance: Instance) -> None:
         """Kill it from outside: the kernel ignores a SIGKILL to the first process of a namespace from within."""
-        namespace = instance.http.split(".")[1]
-        wanted = ("get", "pod", instance.name, "-n", namespace, "-o", "jsonpath={.metadata.uid}")
+        wanted = ("get", "pod", instance.name, "-n", KEY.namespace, "-o", "jsonpath={.metadata.uid}")
         uid = (await asyncio.to_thread(self.cluster.kubectl, *wanted)).stdout
         (pid,) = await asyncio.to_thread(servers_of, uid)
         os.kill(pid, signal.SIGKILL)

@@ -72,7 +72,7 @@ def test_a_file_that_is_no_model_fails_its_job_and_its_serving(
 @pytest.mark.parametrize(
     ("name", "kind", "shape", "said"),
     [
-        ("rank", TensorProto.FLOAT, None, "'X' has no known rank"),
+        ("rank", TensorProto.FLOAT, None, "'X' has an unknown rank"),
         ("complex", TensorProto.COMPLEX64, [1], "'X'"),
     ],
 )

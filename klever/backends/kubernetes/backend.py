@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self
 
@@ -15,6 +16,7 @@ from klever.api.quantities import read_quantity
 from klever.backends import Instance, InstancePhase, PredictorWorkload, Rendering, ServingKey, Workload
 from klever.backends.kubernetes.instances import instances_of
 from klever.backends.kubernetes.manifests import (
+    RUNTIME,
     SERVER,
     SERVING,
     WORKLOAD,
@@ -29,11 +31,12 @@ from klever.errors import AlreadyExistsError, DeadlineError, FieldViolation, Inv
 from klever.kube.client import KubeClient
 from klever.kube.kinds import DEPLOYMENT, POD, SECRET, SERVICE
 from klever.kube.reflector import Reflector
-from klever.runtimes import Model, Runtime
+from klever.runtimes import Guard, Model, Runtime
+from klever.runtimes.protocols import OPEN_INFERENCE
 
 __all__ = ["KubernetesBackend"]
 
-_KINDS: Final = (DEPLOYMENT, POD)
+_KINDS: Final = (DEPLOYMENT, POD, SERVICE)
 _END_S: Final = 120.0
 
 
@@ -115,7 +118,9 @@ class KubernetesBackend:
         pods = self._pods(key)
         for made in self._deployments(key):
             workload = made["metadata"]["labels"][WORKLOAD]
-            found += instances_of(made, [pod for pod in pods if pod["metadata"]["labels"][WORKLOAD] == workload])
+            mine = [pod for pod in pods if pod["metadata"]["labels"][WORKLOAD] == workload]
+            guard = self._guard(made)
+            found += [replace(one, guard=guard) for one in instances_of(made, mine, self._host(made))]
         return tuple(sorted(found, key=lambda one: one.name))
 
     async def remove(self, key: ServingKey) -> None:
@@ -167,6 +172,16 @@ class KubernetesBackend:
 
     def _deployments(self, key: ServingKey) -> tuple[Object, ...]:
         return tuple(made for made in self._reflectors[DEPLOYMENT].list(key.namespace) if _key(made) == key)
+
+    def _guard(self, made: Object) -> Guard:
+        """Return the check of requests: all servers of the Open Inference Protocol in pods are Tritons."""
+        runtime = self._runtimes.get(made["metadata"].get("annotations", {}).get(RUNTIME, ""))
+        return Guard.TRITON if runtime is not None and runtime.protocol is OPEN_INFERENCE else Guard.NONE
+
+    def _host(self, made: Object) -> str:
+        """Return the address of a workload's Service, which is that of all its replicas."""
+        service = self._reflectors[SERVICE].get(made["metadata"]["namespace"], made["metadata"]["name"])
+        return str(service["spec"].get("clusterIP", "")) if service else ""
 
     def _pods(self, key: ServingKey) -> tuple[Object, ...]:
         return tuple(pod for pod in self._reflectors[POD].list(key.namespace) if _key(pod) == key)

@@ -11,7 +11,8 @@ from klever.api.outcome import Outcome
 from klever.api.text import parse_time
 from klever.backends import Instance, InstancePhase
 from klever.backends.kubernetes.layout import GRPC_PORT, HTTP_PORT, METRICS_PORT
-from klever.backends.kubernetes.manifests import INITIALIZER, PREDICTOR, WORKLOAD
+from klever.backends.kubernetes.manifests import INITIALIZER, PREDICTOR, TRUST, WORKLOAD
+from klever.formats import Trust
 from klever.kube.pods import end_of, waits_for
 
 __all__ = ["instances_of"]
@@ -19,16 +20,19 @@ __all__ = ["instances_of"]
 _UNUSABLE = "ModelUnusable"
 
 
-def instances_of(deployment: Object, pods: Iterable[Object]) -> list[Instance]:
-    """Return an instance for each pod that is not on its way out; a pending one if there should be one and is none."""
+def instances_of(deployment: Object, pods: Iterable[Object], host: str) -> list[Instance]:
+    """Return an instance for each pod that is not on its way out; a pending one if there should be one and is none.
+
+    `host` is the address of the workload's Service, empty until it has one.
+    """
     alive = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
     alive.sort(key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]))
     if alive or not deployment["spec"].get("replicas", 1):
-        return [_instance(deployment, pod, index) for index, pod in enumerate(alive)]
+        return [_instance(deployment, pod, index, host) for index, pod in enumerate(alive)]
     return [replace(_blank(deployment, deployment["metadata"]["name"]), message=_refusal(deployment))]
 
 
-def _instance(deployment: Object, pod: Object, index: int) -> Instance:
+def _instance(deployment: Object, pod: Object, index: int, host: str) -> Instance:
     status = pod.get("status", {})
     server = _first(status.get("containerStatuses"))
     blank = replace(
@@ -37,13 +41,12 @@ def _instance(deployment: Object, pod: Object, index: int) -> Instance:
     state = server.get("state", {})
     if "running" in state:
         started = replace(blank, started_at=parse_time(state["running"]["startedAt"]))
-        if _is_ready(status):
-            service = _service(deployment)
+        if _is_ready(status) and host:
             return replace(
                 started,
                 phase=InstancePhase.READY,
-                http=f"{service}:{HTTP_PORT}",
-                grpc=f"{service}:{GRPC_PORT}",
+                http=f"{host}:{HTTP_PORT}",
+                grpc=f"{host}:{GRPC_PORT}",
                 metrics=f"{status.get('podIP', '')}:{METRICS_PORT}",
             )
         return replace(started, phase=InstancePhase.STARTING)
@@ -70,13 +73,11 @@ def _preparing(blank: Instance, pod: Object) -> Instance:
 
 def _blank(deployment: Object, name: str) -> Instance:
     metadata = deployment["metadata"]
-    predictor = metadata.get("annotations", {}).get(PREDICTOR, "")
-    return Instance(name, predictor, metadata["labels"][WORKLOAD], InstancePhase.PENDING)
-
-
-def _service(deployment: Object) -> str:
-    metadata = deployment["metadata"]
-    return f"{metadata['name']}.{metadata['namespace']}.svc.cluster.local"
+    annotations = metadata.get("annotations", {})
+    trust = Trust(annotations.get(TRUST, Trust.CODE))
+    return Instance(
+        name, annotations.get(PREDICTOR, ""), metadata["labels"][WORKLOAD], InstancePhase.PENDING, trust=trust
+    )
 
 
 def _is_ready(status: Object) -> bool:

@@ -20,8 +20,10 @@ from klever.kube.pods import LOG, RESTRICTED, pod_security
 __all__ = [
     "INITIALIZER",
     "PREDICTOR",
+    "RUNTIME",
     "SERVER",
     "SERVING",
+    "TRUST",
     "WORKLOAD",
     "deployment",
     "object_name",
@@ -33,6 +35,10 @@ SERVING: Final = "kleveross.io/serving"
 """Label: the name of the Serving."""
 WORKLOAD: Final = "kleveross.io/workload"
 """Label: the id of the workload."""
+TRUST: Final = "kleveross.io/trust"
+"""Annotation of a Deployment: what running the workload can do."""
+RUNTIME: Final = "kleveross.io/runtime"
+"""Annotation of a Deployment: the runtime of the workload."""
 PREDICTOR: Final = "kleveross.io/predictor"
 """Annotation of a Deployment: the predictor that uses the workload. It may change while the pods run."""
 INITIALIZER: Final = "storage-initializer"
@@ -79,7 +85,11 @@ def service(workload: Workload, predictor: PredictorWorkload, settings: ReplicaS
 def deployment(workload: Workload, predictor: PredictorWorkload, image: Image, settings: ReplicaSettings) -> Object:
     labels = _labels(workload.key, predictor.id)
     made = _object(DEPLOYMENT, workload, predictor, settings)
-    made["metadata"]["annotations"] = {PREDICTOR: predictor.predictor}
+    made["metadata"]["annotations"] = {
+        PREDICTOR: predictor.predictor,
+        RUNTIME: predictor.runtime,
+        TRUST: predictor.trust.value,
+    }
     made["spec"] = {
         "replicas": predictor.replicas,
         "selector": {"matchLabels": labels},

@@ -13,7 +13,7 @@ from klever.changes import Broadcast
 from klever.errors import AlreadyExistsError, DeadlineError, FailedPreconditionError, FieldViolation, NotFoundError
 from klever.executors import Task, TaskPhase, TaskState
 from klever.executors.kubernetes.logs import PodLog
-from klever.executors.kubernetes.manifests import CANCELLED, TASK, job, secret, secret_name
+from klever.executors.kubernetes.manifests import CANCELLED, TASK, check_containers, job, secret, secret_name
 from klever.executors.kubernetes.settings import PodSettings
 from klever.executors.kubernetes.states import ended, task_state
 from klever.kube.client import KubeClient
@@ -58,10 +58,13 @@ class KubernetesExecutor:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def check(self, task: Task) -> tuple[FieldViolation, ...]:
-        return tuple(
-            FieldViolation(f"env[{variable['name']}].value", "must not contain a NUL character")
-            for variable in task.env
-            if "\0" in variable.get("value", "")
+        return (
+            *(
+                FieldViolation(f"env[{variable['name']}].value", "must not contain a NUL character")
+                for variable in task.env
+                if "\0" in variable.get("value", "")
+            ),
+            *check_containers(task.init_containers),
         )
 
     async def ensure(self, task: Task) -> None:

@@ -14,17 +14,18 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from klever.api.kinds import Object
+from klever.errors import FieldViolation
 from klever.executors import Task
 from klever.executors.kubernetes.settings import PodSettings
 from klever.kube.kinds import JOB, SECRET
 from klever.kube.pods import LOG, RESTRICTED, pod_security
 
-__all__ = ["CANCELLED", "TASK", "UNSTARTABLE", "job", "secret", "secret_name"]
+__all__ = ["CANCELLED", "TASK", "UNSTARTABLE", "check_containers", "job", "secret", "secret_name"]
 
 TASK: Final = "kleveross.io/task"
 """The label of a task's Job, pod and Secret: the uid of the task."""
@@ -33,8 +34,23 @@ CANCELLED: Final = "kleveross.io/cancelled"
 UNSTARTABLE: Final = "kleveross.io/unstartable"
 """The annotation of a Job that can never start: the reason."""
 _WORK: Final = "/work"
+_SHARED: Final = "work"
+"""The volume that the containers share."""
 _DOCUMENT: Final = "/etc/klever/task/task.json"
 _GRACE_S: Final = 5
+
+
+def check_containers(containers: Iterable[Mapping[str, Any]]) -> Iterator[FieldViolation]:
+    """Yield why init containers of a job's spec may not run: they would get rights or secrets that a job has not."""
+    for index, container in enumerate(containers):
+        where = f"initContainer[{index}]"
+        if "securityContext" in container:
+            yield FieldViolation(f"{where}.securityContext", "must be empty: Klever sets the restricted standard")
+        if "volumeDevices" in container:
+            yield FieldViolation(f"{where}.volumeDevices", "must be empty: a job has no block devices")
+        for number, mount in enumerate(container.get("volumeMounts", ())):
+            if mount.get("name") != _SHARED:
+                yield FieldViolation(f"{where}.volumeMounts[{number}].name", f"must be {_SHARED}, the job's directory")
 
 
 def secret_name(task: str) -> str:
@@ -90,7 +106,7 @@ def _pod(task: Task, settings: PodSettings) -> dict[str, Any]:
         "initContainers": [*map(_secured, task.init_containers), *before],
         "containers": [last],
         "volumes": [
-            {"name": "work", "emptyDir": {"sizeLimit": str(settings.work_bytes)}},
+            {"name": _SHARED, "emptyDir": {"sizeLimit": str(settings.work_bytes)}},
             *(_volume(task, step) for step in _own_steps(task)),
         ],
     }
@@ -115,8 +131,8 @@ def _steps(task: Task, settings: PodSettings) -> list[dict[str, Any]]:
     work = _container(task, "work", image, argv, f"{_WORK}/output")
     work["resources"] = _program_resources(task)
     work["volumeMounts"] = [
-        {"name": "work", "mountPath": f"{_WORK}/input", "subPath": "input", "readOnly": True},
-        {"name": "work", "mountPath": f"{_WORK}/output", "subPath": "output"},
+        {"name": _SHARED, "mountPath": f"{_WORK}/input", "subPath": "input", "readOnly": True},
+        {"name": _SHARED, "mountPath": f"{_WORK}/output", "subPath": "output"},
     ]
     return [own[0], _with_variables(work, task.env, settings), own[1]]
 
@@ -137,7 +153,7 @@ def _container(task: Task, name: str, image: str, argv: list[str], directory: st
         "workingDir": directory,
         "terminationMessagePath": LOG,
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [{"name": "work", "mountPath": _WORK}],
+        "volumeMounts": [{"name": _SHARED, "mountPath": _WORK}],
     }
     if task.memory_bytes:
         container["resources"] = {"limits": {"memory": str(task.memory_bytes)}}
@@ -158,13 +174,13 @@ def _with_variables(
 ) -> dict[str, Any]:
     """Set the variables of a container. Klever's come last, so that they take precedence."""
     directory = container["workingDir"]
-    own = {**settings.env, "KLEVER_TERMINATIONLOG": LOG, "HOME": directory, "TMPDIR": directory}
+    own = {**settings.env, "KLEVER_TERMINATION_LOG": LOG, "HOME": directory, "TMPDIR": directory}
     container["env"] = [*given, *({"name": name, "value": value} for name, value in own.items())]
     return container
 
 
 def _secured(container: Mapping[str, Any]) -> dict[str, Any]:
-    return {"securityContext": RESTRICTED, **container}
+    return {**container, "securityContext": RESTRICTED}
 
 
 def _volume(task: Task, step: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""llama.cpp: language models in GGUF, by the API of OpenAI."""
+"""llama.cpp: language models in GGUF with OpenAI's API."""
 
 from __future__ import annotations
 

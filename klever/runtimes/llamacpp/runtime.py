@@ -1,7 +1,7 @@
 """llama.cpp with its HTTP server, from the environment `llamacpp`: one language model per process.
 
-Variables of the predictor: `CONTEXT_LENGTH` is the number of tokens that a request and its answer may have together,
-`PARALLEL` the number of requests that are computed at a time; others wait. Source of the API: llama.cpp's
+Variables of the predictor: `CONTEXT_LENGTH` is the largest number of tokens of a request and its response together,
+`PARALLEL` the number of requests that are computed at a time, while others wait. Source of the API: llama.cpp's
 tools/server/README.md.
 """
 
@@ -22,7 +22,7 @@ __all__ = ["LlamaCppRuntime"]
 
 _ENVIRONMENT: Final = "llamacpp"
 _CONTEXT_LENGTH: Final = 8192
-"""Tokens, unless the model was trained with fewer. A whole context can be as large as the machine's memory."""
+"""The default context length in tokens, if the model has a longer one, which could take all memory."""
 _PARALLEL: Final = 4
 _VARIABLES: Final = {"CONTEXT_LENGTH": _CONTEXT_LENGTH, "PARALLEL": _PARALLEL}
 _SHARD: Final = re.compile(r"-(\d{5})-of-\d{5}\.gguf$")
@@ -39,11 +39,11 @@ class LlamaCppRuntime:
     uses_ports = False
 
     def serves(self, format_: str) -> bool:
-        """Report whether it serves a format: its parts are in an environment."""
+        """Return whether it serves a format. Its parts are in an environment."""
         return format_ in self.formats
 
     def check(self, model: Model) -> None:
-        """Raise `InvalidError` if there is not one GGUF model."""
+        """Raise `InvalidError` unless there is exactly one GGUF model."""
         if model.format not in self.formats:
             raise InvalidError(f"llama.cpp serves GGUF, not {model.format or 'a model without a format'}")
         _weights(model.files)
@@ -52,7 +52,7 @@ class LlamaCppRuntime:
         return (_ENVIRONMENT,)
 
     def launch(self, model: Model, at: Placement) -> Launch:
-        """Start a server on the model's first file; llama.cpp finds the further ones beside it."""
+        """Start a server with the model's first file. llama.cpp finds the other shards next to it."""
         self.check(model)
         http, metrics = _addresses(at)
         settings = {
@@ -68,7 +68,7 @@ class LlamaCppRuntime:
         return Launch(
             argv=(python, "-I", f"{at.store}/launch.py", f"{at.store}/launch.json"),
             env={"NVIDIA_VISIBLE_DEVICES": "", **at.env, "MODEL_STORE": str(at.store), "SERVING_NAME": model.name},
-            # Its numbers come from the loop that computes tokens: a stuck loop does not answer, a busy one does.
+            # The loop that computes tokens answers this request: also a busy loop, but not a stuck one.
             health=Probe("/metrics", address=metrics),
             http=http,
             metrics=metrics,
@@ -77,13 +77,13 @@ class LlamaCppRuntime:
         )
 
     def example(self, model: Model) -> bytes:
-        """A chat completion of a few tokens."""
+        """Return a chat completion of a few tokens."""
         messages = [{"role": "user", "content": "Hello"}]
         return json.dumps({"model": model.name, "messages": messages, "max_tokens": 16}).encode()
 
 
 def _weights(files: tuple[str, ...]) -> str:
-    """Return the file that llama.cpp opens: the only one, or the first shard; raises `InvalidError`."""
+    """Return the file that llama.cpp opens: the only one, or the first shard. Raises `InvalidError`."""
     found = [file for file in files if PurePosixPath(file).suffix == ".gguf" and "/" not in file]
     first = [file for file in found if (shard := _SHARD.search(file)) is None or int(shard[1]) == 1]
     if len(first) != 1:
@@ -92,7 +92,7 @@ def _weights(files: tuple[str, ...]) -> str:
 
 
 def _addresses(at: Placement) -> tuple[str, str]:
-    """Return where the server listens: HTTP, metrics."""
+    """Return the server's addresses: HTTP, metrics."""
     if at.sockets is None:
         return (f"{at.host}:{at.http_port}", f"{at.host}:{at.metrics_port}")
     return (f"unix:{at.sockets}/http.sock", f"unix:{at.sockets}/metrics.sock")

@@ -1,4 +1,4 @@
-"""PMML models by OpenScoring's REST API, and by the Open Inference Protocol."""
+"""PMML models with OpenScoring's REST API and the Open Inference Protocol."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A server with OpenScoring's REST API on pypmml, from the environment `pmml`.
 
-OpenScoring itself is AGPL and not part of Klever. The variable `OPENSCORING_DEPLOY=true` of a predictor lets callers
-put further models beside the pinned one; they are in the memory of the replica alone.
+OpenScoring itself is under the AGPL and not part of Klever. With the variable `OPENSCORING_DEPLOY=true` of a predictor,
+callers may add models, which exist only in the memory of the replica.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["OpenScoringRuntime"]
 _ENVIRONMENT: Final = "pmml"
 _SOURCES: Final = ("launch.py", "handler.py", "inference.py", "models.py")
 _JAVA: Final = PurePosixPath("/etc/java-17-openjdk")
-"""Debian's configuration of its Java, to which links of /usr/lib/jvm point."""
+"""Debian's configuration of Java, to which links in /usr/lib/jvm point."""
 
 
 class OpenScoringRuntime:
@@ -33,11 +33,11 @@ class OpenScoringRuntime:
     uses_ports = False
 
     def serves(self, format_: str) -> bool:
-        """Report whether it serves a format: its parts are in an environment."""
+        """Return whether it serves a format. Its parts are in an environment."""
         return format_ in self.formats
 
     def check(self, model: Model) -> None:
-        """Raise `InvalidError` if there is not one PMML document."""
+        """Raise `InvalidError` unless there is exactly one PMML document."""
         if model.format not in self.formats:
             raise InvalidError(f"OpenScoring serves PMML, not {model.format or 'a model without a format'}")
         _document(model.files)
@@ -46,7 +46,7 @@ class OpenScoringRuntime:
         return (_ENVIRONMENT,)
 
     def launch(self, model: Model, at: Placement) -> Launch:
-        """Start a server with the one model."""
+        """Start a server with the model."""
         self.check(model)
         http = f"unix:{at.sockets}/http.sock" if at.sockets else f"{at.host}:{at.http_port}"
         settings = {
@@ -73,8 +73,8 @@ class OpenScoringRuntime:
         )
 
     def example(self, model: Model) -> bytes:
-        """There is none without the values that the model's fields allow: its schema has them."""
-        raise InvalidError(f"{model.name} says what it takes at /openscoring/model/{model.name}")
+        """Raise `InvalidError`: an example needs the allowed values of the model's fields, which its schema has."""
+        raise InvalidError(f"{model.name} describes its fields at /openscoring/model/{model.name}")
 
 
 def _document(files: tuple[str, ...]) -> str:

@@ -1,7 +1,7 @@
-"""config.pbtxt: Triton's ModelConfig, written from a signature.
+"""Writes config.pbtxt, Triton's ModelConfig, from a signature.
 
-Source: Triton's model_config.proto and docs/user_guide/model_configuration.md. Shapes are the signature's own, with
-the batch dimension. `max_batch_size` is written as 0, so that Triton neither completes the configuration nor batches.
+Source: Triton's model_config.proto and docs/user_guide/model_configuration.md. Shapes are those of the signature, with
+the batch dimension. `max_batch_size` is 0, so that Triton does not complete the configuration and does not batch.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ __all__ = ["check_signature", "model_config"]
 
 
 def check_signature(signature: Signature, *, any_rank: bool) -> None:
-    """Raise `InvalidError` naming the tensor that Triton cannot take.
+    """Raise `InvalidError` that names a tensor that Triton does not support.
 
-    With `any_rank`, outputs of an unknown rank will do: the server answers with whatever the model gives.
+    With `any_rank`, outputs may have an unknown rank: the server returns the model's outputs with any shape.
     """
     for kind, tensors in (("input", signature.inputs), ("output", signature.outputs)):
         if not tensors:
@@ -31,15 +31,15 @@ def _check(kind: str, tensor: Tensor, *, any_rank: bool) -> None:
     if not tensor.name:
         raise InvalidError(f"an {kind} of the signature has no name")
     if not tensor.dtype:
-        raise InvalidError(f"{kind} {tensor.name!r} has no known type: declare its dType and size in ormbfile.yaml")
+        raise InvalidError(f"{kind} {tensor.name!r} has an unknown type: declare its dType and size in ormbfile.yaml")
     datatype(tensor)
     if tensor.size is None and not any_rank:
         raise InvalidError(
-            f"{kind} {tensor.name!r} has no known rank: declare its size in ormbfile.yaml, -1 for an open dimension"
+            f"{kind} {tensor.name!r} has an unknown rank: declare its size in ormbfile.yaml, -1 for a dynamic dimension"
         )
     if any(size == 0 or size < -1 for size in tensor.size or ()):
         raise InvalidError(
-            f"{kind} {tensor.name!r} has shape {list(tensor.size or ())}: sizes are positive, or -1 for open"
+            f"{kind} {tensor.name!r} has the shape {list(tensor.size or ())}: sizes must be positive, or -1 for dynamic"
         )
 
 
@@ -52,7 +52,7 @@ def model_config(
     file: str = "",
     parameters: Mapping[str, str],
 ) -> str:
-    """Write the file for a signature that `check_signature` passed; exactly one of platform and backend is given.
+    """Return the file for a signature that passed `check_signature`. Exactly one of platform and backend is given.
 
     `file` is the path below the version directory that the backend opens, empty for the backend's default.
     """
@@ -68,8 +68,9 @@ def model_config(
 
 def _tensors(field: str, tensors: Iterable[Tensor]) -> Iterable[str]:
     for tensor in tensors:
-        # Triton has no scalars: one is declared and sent as a vector of one value, and files/model.py translates. It
-        # has no unknown ranks either: an output of any rank is declared as a vector, and the answer has its shape.
+        # Triton has no scalars: a scalar is declared and sent as a vector of one value, which files/model.py converts.
+        # It has no unknown ranks either: an output of unknown rank is declared as a vector, and the response has its
+        # shape.
         dims = ", ".join(map(str, (-1,) if tensor.size is None else tensor.size or (1,)))
         yield f"{field} {{"
         yield f"  name: {_quoted(tensor.name)}"

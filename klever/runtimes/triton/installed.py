@@ -10,16 +10,16 @@ __all__ = ["InstalledTriton", "find"]
 
 @dataclass(frozen=True, slots=True)
 class InstalledTriton:
-    """`root` has `bin/tritonserver` and `backends/NAME/`; `backends` are those names, `version` is as in `2.51.0`."""
+    """`root` has `bin/tritonserver` and `backends/NAME/`. `backends` are these names; `version` is e.g. `2.51.0`."""
 
     root: Path
     backends: frozenset[str]
     version: str = ""
-    """Empty if the installation does not say."""
+    """The version; empty if the installation does not state it."""
 
 
 def find(root: Path) -> InstalledTriton | None:
-    """Return the server in a directory, usually `/opt/tritonserver`; None if it has no server with backends."""
+    """Return the server in a directory, usually `/opt/tritonserver`; None if there is no server with backends."""
     backends = root / "backends"
     if not (root / "bin" / "tritonserver").is_file() or not backends.is_dir():
         return None

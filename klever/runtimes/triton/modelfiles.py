@@ -1,7 +1,6 @@
-"""The files of a model that a server opens, and the names by which it opens them.
+"""The files of a model that a server opens, and their names for the server.
 
-Only these are laid out for a server. No other file of a model may lie where a backend, or its interpreter, could load
-it.
+A server sees only these files, so that a backend, or its interpreter, cannot load any other file of the model.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ __all__ = ["ModelFiles"]
 class ModelFiles:
     """The files of one format.
 
-    `names` maps the suffix (or whole name) of each file that the server opens to the name by which it opens it; `|`
-    separates several, of which the model has one. With `directory` the server gets the whole model directory by that
-    name; if there are `names` too, it is told which of them to open there, because that file names others beside it.
+    `names` maps the suffix (or whole name) of each file that the server opens to its name for the server. `|` separates
+    alternatives, of which the model has one. With `directory`, the server gets the whole model directory under that
+    name. If there are also `names`, it is given the file to open in it, because that file refers to others.
     """
 
     names: Mapping[str, str] = field(default_factory=dict)
@@ -43,17 +42,17 @@ class ModelFiles:
         return found
 
     def links(self, files: tuple[str, ...]) -> dict[str, str]:
-        """Return links from the server's names to paths below the model directory; raises as `find`."""
+        """Return links from the server's names to paths below the model directory. Raises the errors of `find`."""
         found = self.find(files)
         return {self.directory: ""} if self.directory else found
 
     def main(self, files: tuple[str, ...]) -> str:
-        """Return the path that the server opens if it has another name than the server's own; raises as `find`."""
+        """Return the path that the server opens, if it differs from its default. Raises the errors of `find`."""
         found = self.find(files)
         return f"{self.directory}/{next(iter(found.values()))}" if self.directory and found else ""
 
     def _kind(self, file: str) -> str:
-        """Return the key of `names` for a file at the top of the model, by its name, then its suffix; else empty."""
+        """Return the key of `names` for a file at the top of the model, by name, then by suffix; empty without one."""
         path = PurePosixPath(file)
         if path.name.startswith(".") or len(path.parts) > 1:
             return ""

@@ -1,4 +1,4 @@
-"""How the backends of an installed Triton take each format.
+"""The configuration of each format for the backends of an installed Triton.
 
 Source: Triton's docs/user_guide/model_repository.md ("Model Files").
 """

@@ -1,4 +1,4 @@
-"""How the Python backend of the environment's Triton runs each format: by one of our programs, in an environment."""
+"""The programs with which the Python backend of the environment's Triton runs each format."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Program:
     """One format.
 
     `environment` has the packages that the program imports, and `files` are those of the model in STORE/model. `own`
-    are the program's files below `files/` by their names in the version directory, beside those that all programs have.
-    `layers` are the layers of a signature that it can compute, empty if they do not matter. `loaders` are the modules
-    that it shares with the converters: they stand alone, and load models of its framework.
+    are the program's files below `files/` by their names in the version directory, in addition to those of all
+    programs. `layers` are the layers of a signature that it can compute, empty if they do not matter. `loaders` are the
+    self-contained modules that it shares with the converters, which load models of its framework.
     """
 
     environment: str
@@ -28,7 +28,7 @@ class Program:
     layers: frozenset[str] = frozenset()
     loaders: tuple[str, ...] = ()
     any_rank: bool = False
-    """Whether it gives outputs as the model does, where the signature does not know their rank."""
+    """Whether it returns outputs of unknown rank with the model's shape."""
 
     def sources(self) -> dict[str, bytes]:
         """Return the files of the version directory, by name."""
@@ -49,7 +49,7 @@ def _read(package: str, *path: str) -> bytes:
 
 
 _MLFLOW: Final = frozenset({"lightgbm", "sklearn", "xgboost"})
-"""Flavors whose packages the environment `mlflow` has. A model with `python_function` alone has no layer."""
+"""Flavors whose packages are in the environment `mlflow`. A model with only `python_function` has no layer."""
 
 
 def _tabular(framework: str, files: ModelFiles, environment: str = "tabular", **options: Any) -> Program:
@@ -58,7 +58,7 @@ def _tabular(framework: str, files: ModelFiles, environment: str = "tabular", **
 
 
 def _file(*suffixes: str) -> ModelFiles:
-    """The only file of a model. Its name says nothing to the program."""
+    """The only file of a model, whose name does not matter to the program."""
     return ModelFiles({"|".join(suffixes): "model"})
 
 

@@ -27,20 +27,20 @@ from klever.runtimes.triton.versions import guard_of
 __all__ = ["TritonRuntime"]
 
 _EXIT_S: Final = 5
-"""Seconds that a stopping server waits for requests in progress, and for idle connections that clients keep open."""
+"""How many seconds a stopping server waits for requests in progress, and for idle connections of clients."""
 _LOAD_S: Final = 240
-"""Seconds that a program of the Python backend may take to load its model."""
+"""How many seconds a program of the Python backend may take to load its model."""
 _RESTRICTED: Final = "model-repository,shared-memory,trace,logging"
 _OWN_ERRORS: Final = (b"model error: ", b"onnx runtime error")
-"""Begins an error of the model itself, in `files/` and in Triton's own ONNX Runtime backend."""
+"""The prefixes of errors of the model itself, in `files/` and in Triton's own ONNX Runtime backend."""
 
 
 class TritonRuntime:
     """Serves one model per server, under the Serving's name.
 
-    `installed` is a tritonserver found on this machine. The environment's runs the formats for which that one has no
-    backend. `key` guards Triton's control, shared memory, trace and log interfaces, which Klever does not use. `limits`
-    bounds the signature, which the pusher of the model wrote.
+    `installed` is a tritonserver found on this machine. The environment's server runs the formats for which that one
+    has no backend. `key` protects Triton's control, shared memory, trace and log interfaces, which Klever does not use.
+    `limits` bounds the signature, which the author of a push controls.
     """
 
     name = "triton"
@@ -55,7 +55,7 @@ class TritonRuntime:
         self._key = key
 
     def serves(self, format_: str) -> bool:
-        """Report whether a server for the format is installed here."""
+        """Return whether a server for the format is installed."""
         return any(server.runs(format_) for server in self._servers)
 
     def check(self, model: Model) -> None:
@@ -70,7 +70,7 @@ class TritonRuntime:
         return self._server(model.format).environments(model.format)
 
     def launch(self, model: Model, at: Placement) -> Launch:
-        """Lay out a repository of the one model in `STORE/models`, and start a server for it."""
+        """Create a repository of the model in `STORE/models`, and start a server for it."""
         self.check(model)
         server = self._server(model.format)
         config = self.config(model, max(1, at.threads)).encode()
@@ -91,11 +91,11 @@ class TritonRuntime:
         )
 
     def config(self, model: Model, threads: int = 1) -> str:
-        """Return the config.pbtxt of a model that `check` passed."""
+        """Return the config.pbtxt of a model that passed `check`."""
         return self._server(model.format).config(model, _signature(model), threads)
 
     def probe(self, model: Model) -> Probe:
-        """Return an inference of zeros. A model that refuses them has answered: it runs."""
+        """Return an inference of zeros. A model that rejects them runs, too."""
         return openinference.probe(model.name, _signature(model), _OWN_ERRORS)
 
     def example(self, model: Model) -> bytes:
@@ -117,7 +117,7 @@ class TritonRuntime:
         )
 
     def _flags(self, at: Placement, shared_memory: str) -> tuple[str, ...]:
-        # Each server has its own key, which nobody keeps: the interfaces that it guards are never used.
+        # Each server has a random key that is not stored: the interfaces that it protects are never used.
         restriction = f"{_RESTRICTED}:klever-key={self._key or secrets.token_hex(16)}"
         return (
             f"--model-repository={at.store}/models",
@@ -125,7 +125,7 @@ class TritonRuntime:
             "--disable-auto-complete-config",
             "--model-load-thread-count=1",
             *_listeners(at),
-            # Each thread is a connection's loop; more than the cores that infer only add memory and switches.
+            # Each thread serves connections; more than the cores would only add memory and context switches.
             f"--http-thread-count={max(1, at.threads) + 1}",
             f"--http-restricted-api={restriction}",
             f"--grpc-restricted-protocol={restriction}",
@@ -133,11 +133,11 @@ class TritonRuntime:
             "--allow-cpu-metrics=false",
             "--pinned-memory-pool-byte-size=0",
             f"--backend-config=python,shm-region-prefix-name={shared_memory}",
-            # Importing a large framework on a busy machine takes longer than the backend's 30 s.
+            # The import of a large framework on a busy machine takes longer than the backend's 30 s.
             f"--backend-config=python,stub-timeout-seconds={_LOAD_S}",
             f"--exit-timeout-secs={_EXIT_S}",
             "--log-format=ISO8601",
-            # These tables of settings would push the reason of a failure out of the last lines.
+            # These tables of settings would displace the reason of a failure from the last lines.
             "--log-info=false",
         )
 
@@ -149,7 +149,7 @@ def _signature(model: Model) -> Signature:
 
 
 def _addresses(at: Placement) -> tuple[str, str, str]:
-    """Return where the server listens: HTTP, gRPC, metrics."""
+    """Return the server's addresses: HTTP, gRPC, metrics."""
     if at.sockets is None:
         return (f"{at.host}:{at.http_port}", f"{at.host}:{at.grpc_port}", f"{at.host}:{at.metrics_port}")
     # Triton appends the port to the path of gRPC's socket.
@@ -166,12 +166,12 @@ def _environment(model: Model, at: Placement) -> Mapping[str, str]:
     return {
         "NVIDIA_VISIBLE_DEVICES": "",
         "OMP_NUM_THREADS": str(max(1, at.threads)),
-        # The sandbox's user has none, and some frameworks look for it when they are imported.
+        # The sandbox's user has no home, but some frameworks look for it when they are imported.
         "HOME": str(at.work),
         **at.env,
         "MODEL_STORE": f"{at.store}/models",
         "SERVING_NAME": model.name,
-        # Bytecode beside model.py would look like a changed model.
+        # Bytecode next to model.py would look like a changed model.
         "PYTHONDONTWRITEBYTECODE": "1",
         # The sandbox has no network for telemetry, so nothing needs to prepare it.
         "ORT_DISABLE_TELEMETRY": "1",

@@ -1,4 +1,4 @@
-"""The two Tritons: one installed on this machine, and the one of the environment `triton`.
+"""The two Triton servers: one installed on this machine, and that of the environment `triton`.
 
 An installed server runs the formats of its own backends. The environment's server has the Python backend only, which
 runs the programs of `klever.runtimes.triton.programs`.
@@ -25,26 +25,26 @@ __all__ = ["EnvironmentServer", "InstalledServer", "Server"]
 _VERSION: Final = "1"
 _ENVIRONMENT: Final = "triton"
 _MODEL: Final = "model"
-"""Below the store: the directory of the model's files, from which Python imports nothing."""
+"""The directory of the model's files below the store. Python imports nothing from it."""
 
 
 class Server(Protocol):
-    """A tritonserver. The methods with a format or a model take one that it runs."""
+    """A tritonserver. Methods with a format or a model need one that it runs."""
 
     @property
     def version(self) -> str: ...
 
     @property
     def read(self) -> tuple[PurePosixPath, ...]:
-        """Directories of this machine that it reads."""
+        """The directories of this machine that it reads."""
 
     def runs(self, format_: str) -> bool: ...
 
     def gives_any_rank(self, format_: str) -> bool:
-        """Say whether it serves outputs whose rank the signature does not know."""
+        """Return whether it serves outputs of unknown rank."""
 
     def check(self, format_: str, signature: Signature) -> None:
-        """Raise `InvalidError` that names a tensor or a layer that it cannot take."""
+        """Raise `InvalidError` that names a tensor or a layer that it does not support."""
 
     def environments(self, format_: str) -> tuple[str, ...]:
         """Return the environments that it needs, its own first."""
@@ -58,7 +58,7 @@ class Server(Protocol):
         """Return the config.pbtxt."""
 
     def files(self, model: Model) -> dict[str, bytes]:
-        """Return the files below the store beside config.pbtxt."""
+        """Return the files below the store, except config.pbtxt."""
 
     def links(self, model: Model) -> dict[str, str]:
         """Return links from paths below the store to paths below the model directory."""
@@ -80,7 +80,7 @@ class InstalledServer:
     def check(self, format_: str, signature: Signature) -> None:  # noqa: ARG002 - the protocol's signature
         for tensor in (*signature.inputs, *signature.outputs):
             if tensor.size == ():
-                raise InvalidError(f"tensor {tensor.name!r} is a scalar, which Triton's own backends do not take")
+                raise InvalidError(f"tensor {tensor.name!r} is a scalar, which Triton's own backends do not support")
 
     def environments(self, format_: str) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's signature
         return ()
@@ -122,7 +122,9 @@ class EnvironmentServer:
     def check(self, format_: str, signature: Signature) -> None:
         for tensor in (*signature.inputs, *signature.outputs):
             if datatype(tensor) == "BF16":
-                raise InvalidError(f"tensor {tensor.name!r} is bfloat16, which Triton's Python backend does not take")
+                raise InvalidError(
+                    f"tensor {tensor.name!r} is bfloat16, which Triton's Python backend does not support"
+                )
         layers = PROGRAMS[format_].layers
         for layer in signature.layers if layers else ():
             if layer not in layers:

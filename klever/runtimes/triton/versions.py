@@ -1,4 +1,4 @@
-"""What Klever knows about Triton's releases."""
+"""Facts about Triton's releases."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ ENVIRONMENT_VERSION: Final = "2.51.0"
 """The tritonserver of the environment `triton`."""
 
 _ROBUST: Final[frozenset[str]] = frozenset()
-"""Releases that survive every request of tests/attacks/test_triton_guard.py by themselves. None is known."""
+"""Releases that survive every request of tests/attacks/test_triton_guard.py by themselves: none so far."""
 
 
 def guard_of(version: str) -> Guard:
-    """Return what a router must check in front of a release: everything, unless the release is known to be robust."""
+    """Return the guard that a release needs: the full check, unless the release is known to be robust."""
     return Guard.NONE if version in _ROBUST else Guard.TRITON

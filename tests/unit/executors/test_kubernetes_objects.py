@@ -12,7 +12,7 @@ import pytest
 from klever.converters import MemoryNeed
 from klever.executors import RegistryAccess, Task, TaskPhase, TaskState
 from klever.executors.kubernetes import PodSettings
-from klever.executors.kubernetes.manifests import CANCELLED, job, secret
+from klever.executors.kubernetes.manifests import CANCELLED, check_containers, job, secret
 from klever.executors.kubernetes.states import task_state
 
 OWNER = {"apiVersion": "kleveross.io/v1alpha1", "kind": "ModelJob", "name": "convert", "uid": "u1"}
@@ -72,6 +72,22 @@ def test_a_job_whose_environment_has_no_image_is_never_started() -> None:
     assert suspended["spec"]["suspend"]
     assert (state.phase, state.reason) == (TaskPhase.FAILED, "StartError")
     assert "'onnx'" in state.message
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"securityContext": {"privileged": True}}, "securityContext"),
+        ({"volumeDevices": [{"name": "push", "devicePath": "/dev/x"}]}, "volumeDevices"),
+        (
+            {"volumeMounts": [{"name": "work", "mountPath": "/w"}, {"name": "push", "mountPath": "/p"}]},
+            "volumeMounts[1].name",
+        ),
+    ],
+)
+def test_an_init_container_gets_no_right_or_secret_of_klever(more: dict[str, Any], field: str) -> None:
+    (violation,) = check_containers([{"name": "mine", "image": "x:1", **more}])
+    assert violation.field == f"initContainer[0].{field}"
 
 
 def pod(phase: str, *statuses: dict[str, Any], **status: Any) -> dict[str, Any]:

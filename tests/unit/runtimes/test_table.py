@@ -27,5 +27,5 @@ def test_every_format_has_a_runtime_or_says_what_is_served() -> None:
     assert default_runtime(runtimes, "SavedModel") == "triton"  # an installed server may have its backend
     assert default_runtime(runtimes, "PMML") == "openscoring"
     assert default_runtime(runtimes, "GGUF") == "llamacpp"
-    with pytest.raises(InvalidError, match=r"'SafeTensors': give the predictor a command.*ONNX"):
+    with pytest.raises(InvalidError, match=r"'SafeTensors': must be one of .*ONNX"):
         default_runtime(runtimes, "SafeTensors")

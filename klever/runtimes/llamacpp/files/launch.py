@@ -1,7 +1,7 @@
 """Runs llama.cpp's HTTP server: `ENV/bin/python3 launch.py SETTINGS.json`.
 
-Besides, it answers GET /metrics at an address of its own: llama.cpp answers no more requests at a time than it has
-threads, and whoever asks for health must not wait behind those that infer.
+It also answers GET /metrics at a separate address, because llama.cpp answers only as many requests at a time as it has
+threads, and health checks must not wait for inferences.
 """
 
 import json
@@ -17,7 +17,7 @@ from pathlib import Path
 import xllamacpp
 
 THREADS = 64
-"""Requests that are answered at a time: those that are computed, and those that wait."""
+"""How many requests are open at a time, whether they are computed or waiting."""
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 STRING, ARRAY = 8, 9
 
@@ -27,7 +27,7 @@ def main():
     server = xllamacpp.Server(parameters(settings))
     serve_metrics(server, settings["metrics"])
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
-    os._exit(0)  # the destructor waits for connections that their clients keep open
+    os._exit(0)  # the destructor would wait for connections that clients keep open
 
 
 def parameters(settings):
@@ -37,7 +37,7 @@ def parameters(settings):
     params.model_alias = {settings["name"]}
     host, port = endpoint(settings["http"])
     params.hostnames = [host]
-    params.port = port or 1  # llama.cpp needs one beside the path of a Unix socket, too
+    params.port = port or 1  # llama.cpp also needs a port with a Unix socket
     params.api_prefix = "/openai"
     params.n_threads_http = THREADS
     params.endpoint_metrics = True
@@ -49,7 +49,7 @@ def parameters(settings):
     params.cpuparams.n_threads = settings["threads"] or len(os.sched_getaffinity(0))
     params.n_parallel = settings["parallel"]
     params.n_ctx = settings["parallel"] * min(settings["context_length"], known.get("context_length", 1 << 30))
-    # It would keep the state of prompts that may come again, up to 8 GiB of it.
+    # It would cache the state of prompts, up to 8 GiB.
     params.cache_ram_mib = 0
     params.embedding = True
     if "pooling_type" not in known:
@@ -58,7 +58,7 @@ def parameters(settings):
 
 
 def metadata(path):
-    """The model's scalars by name, without its architecture before them. Source: ggml's docs/gguf.md."""
+    """The model's scalars by name, without the prefix of its architecture. Source: ggml's docs/gguf.md."""
     with Path(path).open("rb") as file:
         _, _, _, count = struct.unpack("<4sIQQ", file.read(24))
         pairs = [(text(file), value(file, number(file, "I"))) for _ in range(count)]
@@ -66,7 +66,7 @@ def metadata(path):
 
 
 def value(file, kind):
-    """Read a value; None for one that is not a number."""
+    """Read a value; None if it is not a number."""
     if kind in SCALARS:
         return number(file, SCALARS[kind])
     if kind == STRING:
@@ -102,7 +102,7 @@ def serve_metrics(server, address):
             self.wfile.write(body)
 
         def log_message(self, *_):
-            """Not every scrape belongs in the log."""
+            """Do not log scrapes."""
 
     host, port = endpoint(address)
     if port:

@@ -16,7 +16,7 @@ MAX_BYTES = 64 << 20
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers requests to the models of the server that it is of."""
+    """Answers requests to the models of its server."""
 
     protocol_version = "HTTP/1.1"
     timeout = 60.0
@@ -42,16 +42,16 @@ class Handler(BaseHTTPRequestHandler):
         size = self.headers.get("Content-Length", "0")
         if not size.isdecimal() or int(size) > MAX_BYTES:
             self.close_connection = True
-            raise RefusedError(400, f"a request has a Content-Length of at most {MAX_BYTES} bytes")
+            raise RefusedError(400, f"a request must have a Content-Length of at most {MAX_BYTES} bytes")
         content = self.rfile.read(int(size))
         return unzipped(content) if self.headers.get("Content-Encoding") == "gzip" else content
 
     def address_string(self):
-        """A Unix socket has no address of the other end."""
+        """Return an empty address, because a Unix socket has none."""
         return "client"
 
     def log_message(self, *_):
-        """Requests are the gateway's to log."""
+        """Do not log requests, because the gateway does."""
 
 
 def respond(models, command, path, request):
@@ -66,7 +66,7 @@ def unzipped(content):
         with gzip.open(io.BytesIO(content)) as file:
             found = file.read(MAX_BYTES + 1)
     except (OSError, EOFError) as error:
-        raise RefusedError(400, "the body is not gzip") from error
+        raise RefusedError(400, "the body must be in gzip format") from error
     if len(found) > MAX_BYTES:
         raise RefusedError(400, f"the body is larger than {MAX_BYTES} bytes")
     return found
@@ -81,7 +81,7 @@ class Request:
         try:
             document = json.loads(self.body)
         except ValueError as error:
-            raise RefusedError(400, f"the body is not JSON: {error}") from error
+            raise RefusedError(400, f"the body is not valid JSON: {error}") from error
         if not isinstance(document, dict):
             raise RefusedError(400, "the body must be an object")
         return document
@@ -95,7 +95,7 @@ class Request:
         for part in form.get_payload() if form.is_multipart() else ():
             if part.get_param("name", header="content-disposition") == "pmml":
                 return part.get_payload(decode=True)
-        raise RefusedError(400, "the form has no part named pmml")
+        raise RefusedError(400, "the form must have a part named pmml")
 
 
 def as_json(document, status=200):
@@ -131,7 +131,7 @@ def evaluate(models, name, request):
 
 
 def evaluate_batch(models, name, request):
-    """Answer each record; an error is the record's own."""
+    """Answer each record separately, so that an error affects only one record."""
     document, model, responses = request.json(), models.get(name), []
     records = document.get("requests")
     if not isinstance(records, list):
@@ -156,12 +156,12 @@ def identity(record):
 
 
 def evaluate_csv(models, name, request):
-    """Answer a table; an error in one row is one of all."""
+    """Answer a table. An error in one row fails the whole table."""
     try:
         text = request.body.decode()
         rows = list(csv.DictReader(io.StringIO(text), dialect=csv.Sniffer().sniff(text.partition("\n")[0], ",;\t")))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise RefusedError(400, f"the body is not CSV: {error}") from error
+        raise RefusedError(400, f"the body is not valid CSV: {error}") from error
     results = models.get(name).evaluate([{key: value for key, value in row.items() if value != ""} for row in rows])
     names = (["Id"] if rows and "Id" in rows[0] else []) + (list(results[0]) if results else [])
     answer = io.StringIO()

@@ -1,9 +1,9 @@
-"""The Open Inference Protocol on the same models, with JSON: a tensor of one dimension for each field."""
+"""The Open Inference Protocol for the same models, in JSON: a tensor of one dimension per field."""
 
 from models import RefusedError
 
 TYPES = {"double": "FP64", "float": "FP32", "integer": "INT64", "boolean": "BOOL"}
-"""Those of fields; all others are text."""
+"""The types of fields. All others are text."""
 
 
 def metadata(model):
@@ -28,7 +28,7 @@ def infer(model, request):
     unknown = columns.keys() - {one["id"] for one in model.inputs}
     sizes = {len(column) for column in columns.values()}
     if unknown or len(sizes) != 1:
-        raise RefusedError(400, f"unknown inputs: {sorted(unknown)}" if unknown else "inputs must be of one length")
+        raise RefusedError(400, f"unknown inputs: {sorted(unknown)}" if unknown else "inputs must have the same length")
     rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     results = model.evaluate(rows)
     outputs = [

@@ -34,7 +34,7 @@ def main():
     server.models = models
     threading.Thread(target=server.serve_forever, daemon=True).start()
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
-    os._exit(0)  # Java's own threads would go on
+    os._exit(0)  # Java's threads would keep the process alive
 
 
 main()

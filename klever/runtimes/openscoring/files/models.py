@@ -1,4 +1,4 @@
-"""The models of one server, on pypmml: what they take, and what they answer."""
+"""The models of one server, with pypmml."""
 
 import hashlib
 import json
@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from pypmml import Model, PMMLContext
 
 OP_TYPES = {"nominal": "categorical"}
-"""PMML4S's words for PMML's."""
+"""PMML4S's terms for those of PMML."""
 NUMBERS = {"double", "float", "integer"}
 
 
 class RefusedError(Exception):
-    """A request that is refused: an HTTP status and why."""
+    """A rejected request: an HTTP status and the reason."""
 
     def __init__(self, status, message):
         super().__init__(message)
@@ -22,7 +22,7 @@ class RefusedError(Exception):
 
 
 class Models:
-    """Models by id. The pinned one stays as it is; others come and go if `deploy` is set."""
+    """Models by id. The pinned one cannot change. With `deploy`, callers may add and remove others."""
 
     def __init__(self, *, pinned, deploy):
         PMMLContext.getOrCreate(gateway="jpype", java_opts=["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
@@ -39,7 +39,7 @@ class Models:
         return self._models[name]
 
     def put(self, name, document):
-        """Add or replace a model; returns it and whether it is new."""
+        """Add or replace a model. Return it and whether it is new."""
         is_new = name not in self._models
         self._models[name] = Served(name, document)
         return self._models[name], is_new
@@ -51,7 +51,7 @@ class Models:
     def check_change(self, name):
         """Raise `RefusedError` unless callers may change the model."""
         if not self._deploy or name == self._pinned:
-            raise RefusedError(403, f"Model {name!r} is not to be changed here")
+            raise RefusedError(403, f"Model {name!r} cannot be changed here")
 
 
 class Served:
@@ -60,14 +60,14 @@ class Served:
     def __init__(self, name, document):
         try:
             self._model = Model.fromString(document.decode())
-        except Exception as error:  # Java's own classes of exceptions
-            raise RefusedError(400, f"this is not a PMML model: {error}") from error
+        except Exception as error:  # Java has its own exception classes
+            raise RefusedError(400, f"the body is not a PMML model: {error}") from error
         self.name = name
         self.document = document
         self.inputs = [field(one) for one in self._model.inputFields]
         self.targets = [field(one) for one in self._model.targetFields]
         self.outputs = [field(one) for one in self._model.outputFields]
-        self._model.setSupplementOutput(True)  # the targets, too, where the model lists outputs
+        self._model.setSupplementOutput(True)  # also return the targets if the model lists outputs
         self._created = datetime.now(UTC)
 
     def describe(self):
@@ -89,12 +89,12 @@ class Served:
         }
 
     def evaluate(self, rows):
-        """Return the targets and outputs of each row of arguments; raises `RefusedError` for values that do not fit."""
+        """Return the targets and outputs for each row of arguments. Raises `RefusedError` for invalid values."""
         checked = [self._checked(row) for row in rows]
         try:
             results = json.loads(str(self._model.predict(json.dumps(checked))))
-        except Exception as error:  # Java's own classes of exceptions
-            raise RefusedError(400, f"the model cannot be evaluated: {error}") from error
+        except Exception as error:  # Java has its own exception classes
+            raise RefusedError(400, f"cannot evaluate the model: {error}") from error
         return [self._result(result) for result in results]
 
     def _checked(self, row):
@@ -103,7 +103,7 @@ class Served:
         return {one["id"]: checked(one, row[one["id"]]) for one in self.inputs if row.get(one["id"]) is not None}
 
     def _result(self, result):
-        """The values by field; PMML4S names targets `predicted_TARGET`."""
+        """The values by field. PMML4S names targets `predicted_TARGET`."""
         found = {}
         for one in (*self.targets, *self.outputs):
             name = one["id"]
@@ -115,7 +115,7 @@ class Served:
 
 
 def field(one):
-    """A field as OpenScoring describes it."""
+    """A field in the form of OpenScoring."""
     described = {"id": str(one.name), "dataType": str(one.dataType).lower()}
     op_type = str(one.opType).lower()
     described["opType"] = OP_TYPES.get(op_type, op_type)
@@ -126,7 +126,7 @@ def field(one):
 
 
 def checked(one, value):
-    """The value of an input field; raises `RefusedError` where its type or its values do not allow it."""
+    """The value of an input field. Raises `RefusedError` if its type or its allowed values exclude it."""
     kind, values = one["dataType"], one.get("values", [])
     wrong = RefusedError(400, f"field {one['id']!r}: {value!r} is not a valid {kind}")
     if kind in NUMBERS:
@@ -138,5 +138,5 @@ def checked(one, value):
             raise wrong
         value = int(number) if kind == "integer" else number
     if one["opType"] == "categorical" and values and str(value) not in values:
-        raise RefusedError(400, f"field {one['id']!r}: {value!r} is none of {', '.join(values)}")
+        raise RefusedError(400, f"field {one['id']!r}: {value!r} must be one of {', '.join(values)}")
     return value

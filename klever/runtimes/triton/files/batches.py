@@ -1,7 +1,7 @@
-"""Answers requests that wait at the same time with one run of the model: most of a small run is the same for any rows.
+"""Answers all waiting requests with one run of the model, because a small run costs nearly the same for more rows.
 
-Triton hands over one request at a time. It goes into a queue, and `take` returns before it is answered. A thread
-answers all that wait; nothing waits for others to come.
+Triton passes one request at a time. `take` puts it into a queue and returns before the response. A thread answers all
+waiting requests at once, and never waits for more of them.
 """
 
 import sys
@@ -12,9 +12,9 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 WAITING = 64
-"""Requests in the queue. When it is full, Triton keeps the others."""
+"""The most requests in the queue. When it is full, Triton keeps the others."""
 ROWS = 1024
-"""Rows from which on no request is added to a run."""
+"""A run with this many rows gets no further request."""
 
 
 class Batches:
@@ -39,10 +39,10 @@ class Batches:
                 try:
                     sender.send(response, pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
                 except Exception as error:  # noqa: BLE001 - the answers to the others must not be lost
-                    sys.stderr.write(f"a response cannot be sent: {error}\n")
+                    sys.stderr.write(f"cannot send a response: {error}\n")
 
     def _waiting(self):
-        """The requests that wait, at least one."""
+        """The waiting requests, at least one."""
         found, rows = [], 0
         while rows < ROWS:
             try:
@@ -67,7 +67,7 @@ class Batches:
         arrays = self._run({name: np.concatenate([one[name] for one in given]) for name in given[0]}, wanted)
         ends = np.cumsum([count(request) for request in requests])
         if any(len(array) != ends[-1] for array in arrays):
-            raise ValueError("an output does not have a row for each row of the inputs")
+            raise ValueError("each output must have a row for each row of the inputs")
         parts = [np.split(array, ends[:-1]) for array in arrays]
         return [
             pb_utils.InferenceResponse(

@@ -1,8 +1,8 @@
-"""Becomes the tritonserver of the environment of this Python: `ENV/bin/python3 launch.py BACKENDS PROGRAMS FLAGS…`.
+"""Becomes the tritonserver of this Python's environment: `ENV/bin/python3 launch.py BACKENDS PROGRAMS FLAGS…`.
 
-Only this Python knows where the environment keeps its packages and libpython, so it makes the backend directory
-BACKENDS (the wheel has the parts of it in three places) and the library path, and replaces itself by the server.
-PROGRAMS is the environment in which the server's Python backend runs. Standard library only.
+Only this Python knows the paths of the environment's packages and libpython, so it creates the backend directory
+BACKENDS, whose parts are in three places of the wheel, and the library path, and then execs the server. PROGRAMS is the
+environment of the server's Python backend. Standard library only.
 """
 
 import ctypes
@@ -23,7 +23,7 @@ class Program(ctypes.Structure):
 
 
 def libpython_directory() -> str:
-    """Directory of the libpython that the backend's stub links to, empty if the loader finds it by itself."""
+    """The directory of the libpython that the backend's stub links to; empty if the loader finds it."""
     for directory in (sysconfig.get_config_var("LIBDIR") or "", f"{sys.base_prefix}/lib"):
         if Path(directory, LIBPYTHON).exists():
             return directory
@@ -35,7 +35,7 @@ def libpython_directory() -> str:
 
 
 def link_backend(triton: Path, target: Path) -> None:
-    """Lay out `target`, the Python backend: its library, its utilities and the stub of this Python's version."""
+    """Create `target`, the Python backend: its library, its utilities and the stub of this Python's version."""
     stub = triton / "python_backend_stubs" / VERSION / "triton_python_backend_stub"
     if not stub.exists():
         sys.exit(f"this Triton has no stub for Python {VERSION}")
@@ -47,10 +47,10 @@ def link_backend(triton: Path, target: Path) -> None:
 
 
 def forbid_links() -> None:
-    """Make no symbolic link from here on, nor any process below: the platform connects to the server's sockets by path.
+    """Forbid this process and its children to create symbolic links, because the platform connects to sockets by path.
 
-    Source: seccomp(2), linux/filter.h, and the system call table of x86-64. The process has no_new_privs already where
-    it runs in a sandbox; elsewhere the kernel refuses the filter to all but root.
+    Source: seccomp(2), linux/filter.h, and the system call table of x86-64. In a sandbox, the process already has
+    no_new_privs. Elsewhere, the kernel accepts the filter only from root.
     """
     load_number, refuse, allow = (0x20, 0, 0, 0), (0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7FFF0000)
     symlink, symlinkat = (0x15, 1, 0, 88), (0x15, 0, 1, 266)
@@ -66,7 +66,7 @@ def main() -> None:
     link_backend(triton, Path(backends, "python"))
     environment = {
         **os.environ,
-        # The stub runs the first python3 on the path, whatever the user's own variables say.
+        # The stub runs the first python3 on the path, whatever the user's variables are.
         "PATH": f"{programs}/bin:/usr/local/bin:/usr/bin:/bin",
         "LD_LIBRARY_PATH": os.pathsep.join(
             filter(None, [str(packages / "nvidia_pytriton.libs"), libpython_directory()])

@@ -1,10 +1,9 @@
-"""Serves a model in Triton's Python backend; this file is STORE/models/NAME/1/model.py.
+"""Serves a model in Triton's Python backend. This file is STORE/models/NAME/1/model.py.
 
-`program.py` beside it loads the model below STORE/model and runs it. It has `load(config, directory)`, which returns a
-function of the inputs by name and the names of the wanted outputs that returns their arrays, and `INVALID`, the errors
-that are the request's fault. With the attribute `row_by_row` the function gets the rows of several requests at once,
-unless the variable DYNAMIC_BATCHING turns that off. All this runs in the stub of an environment with numpy 1, where
-nothing of Klever is installed.
+The adjacent `program.py` loads the model below STORE/model and runs it. It has `load(config, directory)`, which returns
+a function from the inputs by name and the names of the wanted outputs to their arrays, and `INVALID`, the errors of
+invalid requests. If the function has the attribute `row_by_row`, it gets the rows of several requests at once, unless
+the variable DYNAMIC_BATCHING turns that off. Both run in the stub of an environment with numpy 1, without Klever.
 """
 
 import ctypes
@@ -18,13 +17,13 @@ from batches import Batches
 from tensors import SignatureError
 
 ERROR = "model error: "
-"""Begins every error of the model itself: such an answer shows that the model runs."""
+"""The prefix of every error of the model itself. Such a response shows that the model runs."""
 
 MADV_DONTNEED = 4
 
 
 class TritonPythonModel:
-    """One model. Triton calls `execute` from one thread, with one request where max_batch_size is 0."""
+    """One model. Triton calls `execute` from one thread, with one request because max_batch_size is 0."""
 
     def initialize(self, args):
         config = json.loads(args["model_config"])
@@ -55,9 +54,9 @@ class TritonPythonModel:
 
 
 def release_code():
-    """Unmap the program text that only loading needed: a third of the memory of a small model.
+    """Unmap program text that only loading needed: a third of the memory of a small model.
 
-    It stays in the page cache, and what inference needs of it is mapped again at its first use.
+    It stays in the page cache, and inference maps the needed parts again at their first use.
     """
     madvise = ctypes.CDLL(None).madvise
     for line in Path("/proc/self/maps").read_text().splitlines():
@@ -68,7 +67,7 @@ def release_code():
 
 
 def vector(array):
-    """Triton has no scalars: one is a vector of one value."""
+    """Convert a scalar to a vector of one value, because Triton has no scalars."""
     return array.reshape(1) if array.ndim == 0 else array
 
 

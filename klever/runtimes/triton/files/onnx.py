@@ -12,16 +12,16 @@ def load(config, directory):
     options = ort.SessionOptions()
     options.intra_op_num_threads = int(config["parameters"]["intra_op_thread_count"]["string_value"])
     options.inter_op_num_threads = 1
-    # What goes wrong in a request is told to its sender: the log stays readable.
+    # The sender of a request gets its errors, so they need not be logged.
     options.log_severity_level = 4
-    # Threads that spin while they wait take the cores from the server beside them.
+    # Threads that spin while they wait would take cores from the server.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # The real path: external data lies beside the file, and ONNX Runtime does not follow links to it.
+    # The real path, because external data is next to the file and ONNX Runtime does not follow links to it.
     path = str((directory / "model.onnx").resolve())
     session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     check("input", config["input"], described(session.get_inputs()))
     check("output", config["output"], described(session.get_outputs()))
-    # A rank of 0 is written as one dimension of 1 in Triton's configuration.
+    # In Triton's configuration, a rank of 0 is one dimension of 1.
     scalars = {tensor.name for tensor in session.get_inputs() if tensor.shape == []}
 
     def run(arrays, wanted):
@@ -36,5 +36,5 @@ def described(tensors):
 
 
 def dtype(kind):
-    """Return numpy's type of one such as `tensor(int64)`."""
+    """Return the numpy type of a type such as `tensor(int64)`."""
     return TYPES.get(kind) or kind.removeprefix("tensor(").removesuffix(")")

@@ -1,7 +1,7 @@
-"""Runs a model that takes rows. `framework.py` beside it loads what is in STORE/model.
+"""Runs a model of rows. The adjacent `framework.py` loads the model in STORE/model.
 
-Its `load` returns the methods of the model by the names of the outputs that they compute, and whether what they compute
-of a row depends on that row alone. It may have `arrange`, which makes what its methods take of the inputs by name.
+Its `load` returns the methods of the model by the names of their outputs, and whether the result for a row depends only
+on that row. It may have `arrange`, which converts the inputs by name to the arguments of the methods.
 """
 
 import framework
@@ -9,7 +9,7 @@ import numpy as np
 from tensors import SignatureError, declared, text
 
 INVALID = (ValueError, TypeError, KeyError)
-"""What numpy and pandas say of the request's values."""
+"""The errors of numpy and pandas for invalid values in a request."""
 
 
 def load(config, directory):
@@ -38,7 +38,7 @@ def rows(arrays):
 
 
 class Output:
-    """An output as the model's signature declares it."""
+    """An output in the model's signature."""
 
     def __init__(self, name, dtype, dims):
         self.name = name
@@ -46,7 +46,7 @@ class Output:
         self.dims = dims
 
     def array(self, result):
-        """The method's result with the declared type and rank; raises `SignatureError` for another type.
+        """The method's result with the declared type and rank. Raises `SignatureError` for another type.
 
         A table or a dictionary has its outputs by name.
         """
@@ -55,16 +55,18 @@ class Output:
             flat = [str(value).encode() for value in array.ravel()]
             array = np.array(flat, dtype=object).reshape(array.shape)
         elif array.dtype != object and not np.can_cast(array.dtype, self.dtype, "same_kind"):
-            raise SignatureError(f"the output {self.name} is {array.dtype}, and the signature says {self.dtype}")
+            raise SignatureError(
+                f"the output {self.name} has the type {array.dtype}, but the signature declares {self.dtype}"
+            )
         if array.ndim != len(self.dims):
             array = array.reshape(-1, *self.dims[1:])
         return np.ascontiguousarray(array, dtype=self.dtype)
 
 
 def choose(name, methods, outputs):
-    """The method of the model that computes an output: the one of its name, or the first for an only output."""
+    """The method that computes an output: the one with its name, or the first one for an only output."""
     if name in methods:
         return methods[name]
     if outputs == 1 or len(methods) == 1:
         return next(iter(methods.values()))
-    raise SignatureError(f"the model has no output {name!r}: name the outputs of the signature {', '.join(methods)}")
+    raise SignatureError(f"the model has no output {name!r}: the signature must name the outputs {', '.join(methods)}")

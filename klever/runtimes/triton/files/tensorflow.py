@@ -22,7 +22,7 @@ def load(config, directory):
     model = open_model(directory, inputs, outputs, code="code" in config["parameters"])
     check("input", config["input"], described(model.inputs))
     check("output", config["output"], described(model.outputs))
-    # A rank of 0 is written as one dimension of 1 in Triton's configuration.
+    # In Triton's configuration, a rank of 0 is one dimension of 1.
     scalars = {name for name, spec in model.inputs.items() if spec.shape.rank == 0}
 
     def run(arrays, wanted):

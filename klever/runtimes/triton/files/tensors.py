@@ -1,15 +1,15 @@
-"""The tensors that a model's configuration declares, and the values that requests bring."""
+"""Checks the tensors of a model's configuration, and converts the values of requests."""
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
 
 class SignatureError(Exception):
-    """The signature does not describe the model: no request can be answered."""
+    """The signature does not match the model, so no request can be answered."""
 
 
 def declared(tensors):
-    """Return the numpy type and the shape of each tensor of a configuration, by name; -1 is an open dimension."""
+    """Return the numpy type and shape of each tensor in a configuration, by name. -1 is a dynamic dimension."""
     return {
         tensor["name"]: (
             np.dtype(pb_utils.triton_string_to_numpy(tensor["data_type"])),
@@ -20,9 +20,9 @@ def declared(tensors):
 
 
 def check(kind, tensors, actual):
-    """Fail to load, rather than at each request, where the configuration differs from the model's own tensors.
+    """Raise `SignatureError` if the configuration differs from the model's tensors, instead of at each request.
 
-    `actual` has the numpy type and the rank (None for one that is not known) of the model's tensors, by name.
+    `actual` has the numpy type and the rank (None if unknown) of the model's tensors, by name.
     """
     wanted = declared(tensors)
     for name in wanted.keys() - actual.keys():
@@ -35,9 +35,9 @@ def check(kind, tensors, actual):
 
 
 def compare(what, wanted, actual):
-    """Raise `SignatureError` for a tensor that is not as it is declared.
+    """Raise `SignatureError` for a tensor that differs from its declaration.
 
-    A scalar is declared as a vector, and so is an output whose rank is not known.
+    A scalar is declared as a vector, and so is an output of unknown rank.
     """
     (dtype, shape), (actual_dtype, actual_rank) = wanted, actual
     rank = len(shape)
@@ -45,7 +45,7 @@ def compare(what, wanted, actual):
     if dtype != actual_dtype or (not unknown and rank != max(1, actual_rank)):
         shown = "" if actual_rank is None else f" of rank {max(1, actual_rank)}"
         raise SignatureError(
-            f"the model's {what} is {named(actual_dtype)}{shown}, and its signature says {named(dtype)} of rank {rank}"
+            f"the model's {what} is {named(actual_dtype)}{shown}, but its signature has {named(dtype)} of rank {rank}"
         )
 
 
@@ -54,7 +54,7 @@ def named(dtype):
 
 
 def text(array):
-    """Return the values; strings as text, where Triton has bytes."""
+    """Return the values, with strings as text instead of Triton's bytes."""
     if array.dtype.kind != "O":
         return array
     try:

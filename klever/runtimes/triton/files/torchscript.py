@@ -7,13 +7,13 @@ import torch_models
 from tensors import SignatureError, compare, declared
 
 INVALID = (ValueError, TypeError, RuntimeError)
-"""PyTorch has no error of its own for values that do not fit."""
+"""The errors of invalid requests. PyTorch has no specific class for them."""
 
 
 def load(config, directory):
     torch.set_num_threads(int(config["parameters"]["intra_op_thread_count"]["string_value"]))
     torch.set_num_interop_threads(1)
-    # The values of a request belong to it alone.
+    # No other request shares the values.
     warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
     outputs = declared(config["output"])
     path = (directory / "model.pt").resolve()

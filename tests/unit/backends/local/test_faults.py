@@ -161,7 +161,7 @@ async def test_a_full_disk_is_told_and_tried_again(machine: Machine) -> None:
         ({"model": "team/broken@sha256:0"}, "not a gzip'd tar"),
         ({"signature": None}, "has no signature"),
         ({"format": "PMML"}, "Triton does not serve PMML"),
-        ({"format": "SavedModel"}, "tensorflow backend"),
+        ({"format": "TensorRT"}, "tensorrt backend"),
     ],
 )
 async def test_what_can_never_work_fails(backend: LocalBackend, change: dict[str, object], words: str) -> None:

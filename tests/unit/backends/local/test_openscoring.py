@@ -71,7 +71,7 @@ async def test_the_rest_api_is_openscorings(client: Client) -> None:
     records = [{"id": "1", "arguments": CAR}, {"id": "2", "arguments": {"class": "boat"}}]
     status, answer = await client.ask("POST", f"{model}/batch", {"id": "b", "requests": records})
     assert (answer["id"], answer["responses"][0]["results"]["drv"]) == ("b", "f")
-    assert "'boat' is none of" in answer["responses"][1]["message"]
+    assert "'boat' must be one of" in answer["responses"][1]["message"]
     status, table = await client.ask("POST", f"{model}/csv", b"Id,displ,year,cyl,class\n7,1.8,1999,4,compact\n")
     assert table.splitlines()[1].startswith("7,f,")
     bad = b"displ,year,cyl,class\n1.8,1999,4,compact\nbig,1999,4,suv\n"

@@ -149,7 +149,7 @@ def test_an_example_is_the_same_as_json() -> None:
         b'{"inputs": [{"name": "a", "shape": [1, 2], "datatype": "INT32", "data": [0, 0]}, '
         b'{"name": "s", "shape": [1], "datatype": "BYTES", "data": [""]}]}'
     )
-    with pytest.raises(InvalidError, match="'h' is float16"):
+    with pytest.raises(InvalidError, match="'h' has the type float16"):
         TritonRuntime().example(model(Signature((Tensor("h", (1,), "float16"),), ADDER.outputs)))
 
 
@@ -162,12 +162,12 @@ def with_input(tensor: Tensor) -> Signature:
     [
         (model(None), "no signature"),
         (model(Signature()), "no inputs"),
-        (model(with_input(Tensor("w", None, "float32"))), "input 'w' has no known rank"),
-        (model(with_input(Tensor("w", None, ""))), "input 'w' has no known type: declare its dType and size"),
+        (model(with_input(Tensor("w", None, "float32"))), "input 'w' has an unknown rank"),
+        (model(with_input(Tensor("w", None, ""))), "input 'w' has an unknown type: declare its dType and size"),
         (model(with_input(Tensor("w", (1,), "complex64"))), "'w'.*'complex64'"),
         (model(with_input(Tensor("w", (1,), "sequence(map(int64,float32))"))), "'w'.*'sequence"),
         (model(with_input(Tensor("w", (1,), "bfloat16"))), "'w' is bfloat16"),
-        (model(with_input(Tensor("w", (0, 2), "float32"))), r"'w' has shape \[0, 2\]"),
+        (model(with_input(Tensor("w", (0, 2), "float32"))), r"'w' has the shape \[0, 2\]"),
         (model(with_input(Tensor("", (1,), "float32"))), "has no name"),
         (model(format_="PMML"), "does not serve PMML"),
         (model(format_=""), "a model without a format"),
@@ -247,9 +247,9 @@ def test_a_network_may_give_outputs_of_any_rank() -> None:
     served = model(replace(ADDER, outputs=(Tensor("Z", None, "float32"),)), "GraphDef")
     assert [list(tensor.dims) for tensor in parsed(TritonRuntime().config(served)).output] == [[-1]]
     TritonRuntime().check(served)
-    with pytest.raises(InvalidError, match="output 'Z' has no known rank"):
+    with pytest.raises(InvalidError, match="output 'Z' has an unknown rank"):
         TritonRuntime(INSTALLED).check(served)
-    with pytest.raises(InvalidError, match="output 'Z' has no known rank"):
+    with pytest.raises(InvalidError, match="output 'Z' has an unknown rank"):
         TritonRuntime().check(model(served.signature))
 
 

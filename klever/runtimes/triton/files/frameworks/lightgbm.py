@@ -4,7 +4,7 @@ import lightgbm
 
 
 def load(directory):
-    """Return the booster's prediction as its objective gives it, and the raw score before. It takes row by row."""
+    """Return the booster's methods: the prediction of its objective, and the raw score. Rows are independent."""
     path = directory / "model"
     booster = lightgbm.Booster(model_file=str(path))
 

@@ -1,24 +1,24 @@
-"""Loads an MLflow model by its flavor `python_function`."""
+"""Loads an MLflow model with its flavor `python_function`."""
 
 import os
 
-os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # read when MLflow is imported
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # must be set before the import of MLflow
 
 import mlflow.pyfunc
 import pandas as pd
 
 LIBRARIES = {"lightgbm", "sklearn", "xgboost"}
-"""Flavors whose models take row by row."""
+"""Flavors whose models compute each row independently."""
 
 
 def arrange(arrays):
-    """The inputs by name, which `predict` turns into what the model's own signature asks for."""
+    """The inputs by name, which `predict` converts to those of the model's own signature."""
     return arrays
 
 
 def load(directory):
-    """Return the prediction, and whether a library takes row by row. A table's columns are outputs of their own."""
-    # The real path: MLflow refuses a model that is a link.
+    """Return the prediction, and whether rows are independent. Each column of a table is an output."""
+    # The real path, because MLflow rejects a link.
     model = mlflow.pyfunc.load_model(str((directory / "model").resolve()))
     schema = model.metadata.get_input_schema()
     columns = schema is not None and not schema.is_tensor_spec()

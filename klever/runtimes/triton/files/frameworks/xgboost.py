@@ -4,10 +4,10 @@ import xgboost
 
 
 def load(directory):
-    """Return the booster's prediction as its objective gives it, and the margin before that. It takes row by row."""
+    """Return the booster's methods: the prediction of its objective, and the margin. Rows are independent."""
     path = directory / "model"
     booster = xgboost.Booster()
-    booster.load_model(bytearray(path.read_bytes()))  # the name's suffix would decide the format
+    booster.load_model(bytearray(path.read_bytes()))  # with a path, the suffix would decide the format
 
     def predict(rows):
         return booster.inplace_predict(rows)

@@ -8,7 +8,7 @@ from trees import Trees
 
 
 def classifier(stage, raw, share=None, decide=None):
-    """Add raw predictions, probabilities where there is `share`, and the class, by `decide` or the largest value."""
+    """Add raw predictions, probabilities if there is `share`, and the class, by `decide` or the largest value."""
     thresholds = stage.parameter("thresholds")
 
     def run(columns):
@@ -29,7 +29,7 @@ def classifier(stage, raw, share=None, decide=None):
 
 
 def largest(shares, thresholds):
-    """The class whose probability exceeds its threshold most; a class of threshold 0 wins unless it has none."""
+    """The class whose probability exceeds its threshold most. A class with threshold 0 wins unless it has none."""
     with np.errstate(divide="ignore", invalid="ignore"):
         scaled = shares / thresholds
     return np.where(np.isnan(scaled), -np.inf, scaled).argmax(axis=1)
@@ -151,10 +151,10 @@ def network(stage):
 
 
 def old_linear(stage):
-    """Of spark.mllib: the class of two where the threshold is set, else the probability or the margin."""
+    """For spark.mllib: the class of two if the threshold is set, else the probability or the margin."""
     row, logistic_ = stage.row(), stage.name == "mllib.LogisticRegressionModel"
     if stage.metadata.get("numClasses", 2) != 2:
-        raise ValueError(f"a {stage.name} of more than two classes cannot be computed without Spark")
+        raise ValueError(f"a {stage.name} with more than two classes cannot be computed without Spark")
     weights = vector(row["weights"])
 
     def run(columns):

@@ -14,7 +14,7 @@ def k_means(stage):
         centers /= np.linalg.norm(centers, axis=1, keepdims=True)
 
     def run(columns):
-        # The square of a row's own norm is the same for all centers.
+        # The squared norm of a row is the same for all centers.
         distances = -2 * (stage.input(columns) @ centers.T) + (0 if cosine else (centers**2).sum(axis=1))
         stage.add(columns, "predictionCol", distances.argmin(axis=1).astype(np.int32), "prediction")
 

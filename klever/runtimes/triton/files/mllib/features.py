@@ -51,7 +51,7 @@ def encoder(stage):
         def encode(numbers):
             invalid = (numbers < 0) | (numbers >= size) | (numbers != np.floor(numbers))
             if invalid.any() and not keep:
-                raise ValueError(f"the category {numbers[invalid][0]} is not one of 0 to {int(size) - 1}")
+                raise ValueError(f"the category {numbers[invalid][0]} must be between 0 and {int(size) - 1}")
             places = np.where(invalid, size, numbers).astype(int)
             return (places[:, None] == np.arange(width)).astype(float)
 
@@ -136,7 +136,7 @@ def bucketizer(stage):
             found = np.where(values == edges[-1], len(edges) - 2, found)
             outside = (values < edges[0]) | (values > edges[-1]) | (np.isnan(values) & (not keep))
             if outside.any():
-                raise ValueError(f"the value {values[outside][0]} is outside of the buckets")
+                raise ValueError(f"the value {values[outside][0]} is outside the buckets")
             return np.where(np.isnan(values), len(edges) - 1, found).astype(float)
 
         return bucket

@@ -1,4 +1,4 @@
-"""Computes a model of Spark MLlib with numpy, from the files that Spark saved. Spark itself is not needed."""
+"""Computes a model of Spark MLlib with numpy from Spark's files, without Spark."""
 
 import classification
 import clustering
@@ -8,9 +8,9 @@ import regression
 from reading import read_stages
 
 STAGES = {**features.STAGES, **classification.STAGES, **regression.STAGES, **clustering.STAGES}
-"""Class -> the function that makes a stage: from its files, a function that adds its columns to those of the rows."""
+"""Class -> a function that makes a stage from its files: a function that adds its columns to those of the rows."""
 BLOCK = 8192
-"""Rows that are computed at a time: some stages need memory for each row and each tree, center or class."""
+"""How many rows are computed at a time, because some stages need memory per row and tree, center or class."""
 
 
 def arrange(arrays):

@@ -1,4 +1,4 @@
-"""Reads what Spark saved: the metadata of stages as JSON, and their data as Parquet.
+"""Reads Spark's files: the metadata of stages in JSON, and their data in Parquet.
 
 Sources: ReadWrite.scala of spark.ml (`DefaultParamsWriter`), VectorUDT.scala and MatrixUDT.scala of spark.mllib-local.
 """
@@ -27,12 +27,12 @@ class Stage:
         return name in self.metadata.get("paramMap", {})
 
     def parameter(self, name):
-        """A parameter, or its default; None if it has neither."""
+        """A parameter, or its default; None if there is neither."""
         chosen, defaults = self.metadata.get("paramMap", {}), self.metadata.get("defaultParamMap", {})
         return chosen.get(name, defaults.get(name))
 
     def number(self, name):
-        """A parameter that is a number: Spark writes infinity and NaN as text."""
+        """A parameter as a number, because Spark writes infinity and NaN as text."""
         return float(self.parameter(name))
 
     def rows(self, name="data"):
@@ -46,25 +46,25 @@ class Stage:
         return row
 
     def columns(self, singular, plural):
-        """The names of columns in a parameter that is one name, or a list of them."""
+        """The names of columns in a parameter, which is one name or a list of them."""
         return self.parameter(plural) or [self.parameter(singular)]
 
     def input(self, columns):
-        """The vectors that it takes, one in each row."""
+        """The input vectors, one per row."""
         vectors = columns[self.parameter("featuresCol") or "features"]
         if vectors.ndim != 2:
-            raise ValueError(f"the features of a row are a vector, not of shape {vectors.shape[1:]}")
+            raise ValueError(f"the features of a row must be a vector, not of shape {vectors.shape[1:]}")
         return vectors
 
     def add(self, columns, parameter, values, default=None):
-        """Add a column by the parameter that names it; an empty name leaves it out."""
+        """Add a column with the name from a parameter. An empty name omits it."""
         name = self.parameter(parameter) or default
         if name:
             columns[name] = values
 
 
 def read_stages(directory):
-    """Yield a model, or the stages of a pipeline, those of pipelines within it too; and the best model of a search."""
+    """Yield a model, the stages of a pipeline and of nested pipelines, or the best model of a search."""
     stage = Stage(directory)
     if stage.name in SEARCHES:
         yield from read_stages(directory / "bestModel")

@@ -4,7 +4,7 @@ import numpy as np
 
 
 class Trees:
-    """The trees of a model, as arrays over all their nodes; the children of a leaf are itself."""
+    """The trees of a model, as arrays over all their nodes. The children of a leaf are the leaf itself."""
 
     def __init__(self, stage):
         nodes = [(row.get("treeID", 0), row.get("nodeData", row)) for row in stage.rows()]
@@ -30,7 +30,7 @@ class Trees:
             level = np.concatenate([self.left[level], self.right[level]])
             depth += 1
             if depth > len(self.left):
-                raise ValueError("its trees are damaged: a node is below itself")
+                raise ValueError("its trees are damaged: a node is its own descendant")
         return depth
 
     def leaves(self, vectors):
@@ -53,9 +53,9 @@ def threshold(split):
 
 
 def categories(splits, categorical):
-    """Whether a category goes left, by node and category; the last column is for all categories that are not known.
+    """Whether a category goes left, by node and category. The last column is for all unknown categories.
 
-    Spark keeps the smaller side of a split, and sends what is not on it to the other one.
+    Spark stores the smaller side of a split, and sends all other categories to the other side.
     """
     if not categorical.any():
         return np.zeros((len(splits), 0), bool)

@@ -1,0 +1,95 @@
+"""The platform on a cluster: tasks are Jobs and replicas Deployments, behind the gateway of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from klever.api.kinds import MODEL_JOB, SERVING, Kind, Object
+from klever.backends import PredictorWorkload
+from klever.backends.kubernetes import Image, KubernetesBackend, ReplicaSettings
+from klever.catalog.catalogue import Catalogue
+from klever.cmd.data import DataDirectory
+from klever.cmd.local import envoy_router
+from klever.cmd.options import Options
+from klever.cmd.platform import Platform
+from klever.cmd.pods import PodsFile
+from klever.cmd.programs import bubblewraps
+from klever.cmd.provisions import Provisions
+from klever.executors import RegistryAccess, Task
+from klever.executors.kubernetes import KubernetesExecutor, PodSettings
+from klever.kube import KubeClient
+from klever.oci.reference import Reference
+from klever.process import ProcessManager, cgroups
+from klever.process.sandbox.choose import choose
+from klever.routers.envoy import Gateway
+from klever.runtimes.table import create_all
+
+__all__ = ["cluster_platform"]
+
+
+@asynccontextmanager
+async def cluster_platform(
+    data: DataDirectory,
+    options: Options,
+    gateway: Gateway,
+    catalogue: Catalogue,
+    *,
+    client: KubeClient,
+    pods: PodsFile,
+    provisions: Provisions,
+    may_act: Callable[[], bool] = lambda: True,
+) -> AsyncIterator[Platform]:
+    """Start the gateway, and follow what runs in pods already."""
+    confinement = await asyncio.to_thread(choose, bubblewraps(), options.sandbox)
+    groups = await asyncio.to_thread(cgroups.find)
+    processes = ProcessManager(data.processes, may_act, confinement, groups, log_bytes=options.limits.log_bytes)
+    runtimes = create_all(triton={"limits": options.limits})
+    async with AsyncExitStack() as stack:
+        router = await stack.enter_async_context(envoy_router(data, options, gateway, processes))
+        executor = KubernetesExecutor(client, _tasks(pods, provisions))
+        await stack.enter_async_context(executor)
+        backend = KubernetesBackend(client, runtimes, _replicas(pods, provisions, options))
+        await stack.enter_async_context(backend)
+        yield Platform(executor, backend, router, catalogue, runtimes, router.metrics)
+
+
+def _tasks(pods: PodsFile, provisions: Provisions) -> PodSettings:
+    return PodSettings(
+        image=pods.image,
+        images={name: image.name for image in pods.environments for name in image.paths},
+        command=(pods.python, "-I", "-m", "klever.cmd.task"),
+        python=pods.python,
+        secrets=lambda task: provisions(task).secrets,
+        owner=lambda task: _owner(MODEL_JOB, task.name, task.uid),
+        pull_secrets=pods.pull_secrets,
+        user=pods.user,
+    )
+
+
+def _replicas(pods: PodsFile, provisions: Provisions, options: Options) -> ReplicaSettings:
+    def secrets(predictor: PredictorWorkload) -> Mapping[str, Any]:
+        """Return how a replica pulls its model: as a task would that reads it."""
+        if not predictor.model:
+            return {"platform": None, "entries": {}}
+        reference = Reference.parse(predictor.model)
+        access = RegistryAccess(reference.host, reference.repository)
+        return provisions(Task("", "", "", "", {}, registries=(access,))).secrets
+
+    return ReplicaSettings(
+        image=pods.image,
+        images={frozenset(): Image(pods.image, pods.python)}
+        | {frozenset(image.paths): Image(image.name, pods.python, image.paths) for image in pods.environments},
+        initializer=(pods.python, "-I", "-m", "klever.cmd.initializer"),
+        secrets=secrets,
+        owner=lambda workload: _owner(SERVING, workload.key.name, workload.uid),
+        pull_secrets=pods.pull_secrets,
+        user=pods.user,
+        limits=options.limits,
+    )
+
+
+def _owner(kind: Kind, name: str, uid: str) -> Object:
+    return {"apiVersion": kind.api_version, "kind": kind.kind, "name": name, "uid": uid, "controller": True}

@@ -1,0 +1,82 @@
+"""The clients of examples/clients: built from the protos that `klever proto export` writes, and run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.platform import BIN, Platform, until
+
+CLIENTS = Path(__file__).parents[2] / "examples" / "clients"
+Run = Callable[..., str]
+Build = Callable[[Run, Path], list[str]]
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    platform = Platform(tmp_path_factory.mktemp("platform"))
+    platform.start()
+    platform.push("team/adder:v1")
+    until(lambda: platform.get("versions", "-n", "team")["items"][0].get("signature"))
+    yield platform
+    platform.clean_up()
+
+
+def python(_run: Run, _protos: Path) -> list[str]:
+    return [sys.executable, "main.py"]
+
+
+def go(run: Run, protos: Path) -> list[str]:
+    run("buf", "generate", str(protos), "--path", str(protos / "klever"))
+    run("go", "build", "-o", "client", ".")
+    return ["./client"]
+
+
+def typescript(run: Run, protos: Path) -> list[str]:
+    run("npm", "ci", "--no-audit", "--no-fund")
+    run("buf", "generate", str(protos), "--include-imports")
+    run("npm", "run", "build")
+    return ["npm", "start", "--silent", "--"]
+
+
+def java(run: Run, protos: Path) -> list[str]:
+    run("mvn", "-q", "-B", "package", f"-Dprotos={protos}")
+    return ["java", "-cp", "target/classes:target/lib/*", "example.Main"]
+
+
+@pytest.mark.parametrize(
+    ("build", "tool"),
+    [(python, sys.executable), (go, "go"), (typescript, "npm"), (java, "mvn")],
+    ids=["python", "go", "typescript", "java"],
+)
+def test_a_client_creates_a_serving_and_asks_it(platform: Platform, tmp_path: Path, build: Build, tool: str) -> None:
+    if shutil.which(tool) is None:
+        pytest.skip(f"{tool} is not installed")
+    name = build.__name__
+    directory = tmp_path / name
+    shutil.copytree(CLIENTS / name, directory)
+    protos = tmp_path / "protos"
+    platform.run("klever", "proto", "export", str(protos))
+    environment = os.environ | {
+        "KLEVER_SERVER": f"127.0.0.1:{platform.port}",
+        "KLEVER_TOKEN": platform.token,
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+    }
+
+    def run(*command: str) -> str:
+        done = subprocess.run(
+            command, cwd=directory, env=environment, capture_output=True, text=True, timeout=600, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    said = run(*build(run, protos), f"by-{name}", "team/adder:v1")
+    assert f"created: by-{name}" in said
+    assert "answered:" in said
+    assert platform.get("servings", f"by-{name}")["status"]["phase"] == "Ready"
