@@ -46,4 +46,4 @@ def test_a_model_without_declared_shapes_says_what_to_declare(platform: Platform
     platform.run("ormb", "push", "team/undeclared:v1")
     done = platform.run("klever", "deploy", "team/undeclared:v1", "--name", "undeclared", "--wait", check=False)
     assert done.returncode
-    assert "input 'image' has no known type: declare its dType and size in ormbfile.yaml" in done.stderr
+    assert "input 'image' has an unknown type: declare its dType and size in ormbfile.yaml" in done.stderr
