@@ -74,6 +74,14 @@ def test_an_archive_of_keras_is_not_code(tmp_path: Path) -> None:
     assert inspect(tmp_path).findings == []
 
 
+@pytest.mark.parametrize("name", ["m.keras", "m!.keras", "!a!b.keras"])
+def test_an_archive_with_a_lambda_layer_is_code(tmp_path: Path, name: str) -> None:
+    layer = {"class_name": "Lambda", "config": {"name": "y", "function": {"class_name": "__lambda__", "config": {}}}}
+    with zipfile.ZipFile(tmp_path / name, "w") as archive:
+        archive.writestr("config.json", json.dumps({"class_name": "Sequential", "config": {"layers": [layer]}}))
+    assert "Keras" in inspect(tmp_path).code_formats
+
+
 @pytest.mark.parametrize("place", ["other.h5", "assets/model.weights.h5"])
 def test_another_file_in_an_archive_is_still_looked_at(tmp_path: Path, place: str) -> None:
     with zipfile.ZipFile(tmp_path / "m.keras", "w") as archive:
