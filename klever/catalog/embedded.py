@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
 from klever.artifacts.dialects import config_media_types
-from klever.catalog.catalogue import Catalogue, Push, Version
+from klever.catalog.catalogue import MAX_ATTACHMENT_BYTES, MAX_ATTACHMENTS, Attachment, Catalogue, Push, Version
 from klever.catalog.pages import read_by_time, read_page
 from klever.catalog.reader import VersionReader
 from klever.changes import Broadcast
@@ -21,7 +22,7 @@ from klever.disk import disk_errors
 from klever.errors import InvalidError, KleverError, NotFoundError
 from klever.limits import DEFAULTS, Limits
 from klever.oci.digest import Digest
-from klever.oci.manifest import Descriptor
+from klever.oci.manifest import Descriptor, Manifest
 from klever.oci.reference import Reference
 from klever.registry.events import Event, PushEvent
 from klever.registry.records import Precondition, StoredManifest, Tag
@@ -131,6 +132,23 @@ class EmbeddedCatalogue(Catalogue):
             return known
         return await self._read(reference, self._manifest(reference))
 
+    async def attachments(self, version: Version, artifact_type: str) -> list[Attachment]:
+        if version.reference.host:
+            return await self._remote.attachments(version, artifact_type)
+        repository = version.reference.repository
+        pushed, _ = await self._registry.referrers(
+            repository, version.digest, artifact_type=artifact_type, limit=MAX_ATTACHMENTS
+        )
+        found, left = list[Attachment](), MAX_ATTACHMENT_BYTES
+        for referrer in pushed:
+            with suppress(KleverError):  # damaged, or deleted meanwhile
+                stored = self._registry.manifest(repository, str(referrer.digest))
+                manifest = await asyncio.to_thread(Manifest.parse, stored.content)
+                if len(manifest.layers) == 1 and manifest.layers[0].size <= left:
+                    found.append(Attachment(await self._blob(repository, manifest.layers[0]), manifest.annotations))
+                    left -= manifest.layers[0].size
+        return found
+
     async def tag(self, version: Version, tag: str, expected: Digest | None) -> None:
         if version.reference.host:
             return await self._remote.tag(version, tag, expected)
@@ -228,13 +246,13 @@ class EmbeddedCatalogue(Catalogue):
         if known := self._reader.known(reference, stored.digest):
             return known
         manifest = await _for_long(len(stored.content), self._reader.parse, reference, stored.content)
-        config = await self._config(reference.repository, manifest.config)
+        config = await self._blob(reference.repository, manifest.config)
         return await asyncio.to_thread(self._reader.read, reference, stored.digest, manifest, config)
 
-    async def _config(self, repository: str, config: Descriptor) -> bytes:
-        blob = await self._registry.blobs.find(repository, config.digest)
-        if blob.size != config.size or (blob.check is not None and not await asyncio.shield(blob.check)):
-            raise NotFoundError(f"the config {config.digest} of {repository} is damaged: push it again")
+    async def _blob(self, repository: str, wanted: Descriptor) -> bytes:
+        blob = await self._registry.blobs.find(repository, wanted.digest)
+        if blob.size != wanted.size or (blob.check is not None and not await asyncio.shield(blob.check)):
+            raise NotFoundError(f"the blob {wanted.digest} of {repository} is damaged: push it again")
         with disk_errors(blob.path):
             return await asyncio.to_thread(blob.path.read_bytes)
 

@@ -15,6 +15,7 @@ from klever.controllers.inspections import find_inspection
 from klever.errors import InvalidError, NotFoundError
 from klever.oci.digest import Digest
 from klever.oci.reference import Reference, is_tag
+from klever.server.conversions import add_conversions
 from klever.server.model_watches import watch_models
 from klever.server.pages import PageSize, parse_token
 from klever.server.projects import ProjectHandlers
@@ -106,7 +107,10 @@ class ModelHandlers(ProjectHandlers):
         return list(ordered[start : start + most]), start + most < len(ordered)
 
     async def get_model_version(self, request: pb.GetModelVersionRequest) -> pb.ModelVersion:
-        return await self._message(await self._resolve(request.project, request.model, request.version))
+        version = await self._resolve(request.project, request.model, request.version)
+        message = await self._message(version)
+        await add_conversions(self._catalogue, version, message)
+        return message
 
     async def tag_model_version(self, request: pb.TagModelVersionRequest) -> pb.ModelVersion:
         if not is_tag(request.tag):
