@@ -75,7 +75,7 @@ def under_load(platform: Platform, url: str) -> Row:
     return (what, f"{len(load.failed)} of {len(load.failed) + len(load.seconds)}", "0")
 
 
-def share_of(platform: Platform, url: str) -> Row:
+def measure_share(platform: Platform, url: str) -> Row:
     declare(platform, "v2", 20)
     answers: Counter[bytes] = Counter()
     load = Load(heard=lambda answer: answers.update((answer.partition(b'"data"')[2],)))
@@ -95,7 +95,7 @@ def main() -> None:
             publish(platform)
             declare(platform, "v2", 20)
             url = f"{platform.url}/seldon/default/{NAME}/v2/models/{NAME}/infer"
-            rows = [share_of(platform, url), under_load(platform, url)]
+            rows = [measure_share(platform, url), under_load(platform, url)]
         finally:
             platform.clean_up()
     print("| figure | measured | goal |\n|---|---|---|")

@@ -270,7 +270,7 @@ async def serve(root: Path) -> None:
     from klever.api.kinds import MODEL_JOB, NAMESPACE  # noqa: PLC0415 - of this one process alone
     from klever.auth.token import token_access  # noqa: PLC0415 - as above
     from klever.cmd.data import DataDirectory  # noqa: PLC0415 - as above
-    from klever.cmd.local import gateway_of  # noqa: PLC0415 - as above
+    from klever.cmd.local import make_gateway  # noqa: PLC0415 - as above
     from klever.cmd.options import Options  # noqa: PLC0415 - as above
     from klever.cmd.programs import envoy_binary  # noqa: PLC0415 - as above
     from klever.environments import EnvironmentManager  # noqa: PLC0415 - as above
@@ -291,7 +291,7 @@ async def serve(root: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    gateway = gateway_of(data, Options("127.0.0.1", port, (), False, root, 0, os.defpath))
+    gateway = make_gateway(data, Options("127.0.0.1", port, (), False, root, 0, os.defpath))
     store = await SqliteStore.open(data.database, SchemaAdmission())
     for namespace in ("default", "bench", *FANS):
         await store.create(NAMESPACE, {"metadata": {"name": namespace}})

@@ -140,7 +140,7 @@ def message_schema(messages: Messages, message: descriptor_pb2.DescriptorProto) 
     if comment:
         schema["description"] = comment
     schema["properties"] = {f.json_name: field_schema(messages, message, f) for f in message.field}
-    required = [f.json_name for f in message.field if options_of(f).required]
+    required = [f.json_name for f in message.field if read_options(f).required]
     if required:
         schema["required"] = required
     rules = message.options.Extensions[schema_pb2.message_schema].rules
@@ -149,12 +149,12 @@ def message_schema(messages: Messages, message: descriptor_pb2.DescriptorProto) 
     return schema
 
 
-def options_of(field: Field) -> schema_pb2.FieldSchema:
+def read_options(field: Field) -> schema_pb2.FieldSchema:
     return field.options.Extensions[schema_pb2.schema]
 
 
 def field_schema(messages: Messages, message: descriptor_pb2.DescriptorProto, field: Field) -> dict[str, Any]:
-    options = options_of(field)
+    options = read_options(field)
     if field.type_name == METADATA:
         return metadata_schema(options)
     entry = messages.map_entry(field)

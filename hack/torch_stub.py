@@ -36,7 +36,7 @@ def make_stub(libraries: Path) -> None:
     files = sorted(p for p in libraries.iterdir() if re.search(r"\.so(\.|$)", p.name) and not p.is_symlink())
     needed = {name for path in files for name in re.findall(r"\(NEEDED\).*\[(.+)\]", _readelf("-d", path))}
     missing = sorted(name for name in needed - {path.name for path in files} if not _SYSTEM.fullmatch(name))
-    versions = {version for path in files for version in _versions_of(path, missing)}
+    versions = {version for path in files for version in _find_versions(path, missing)}
     for name in missing:
         (libraries / name).unlink(missing_ok=True)
         (libraries / name).symlink_to(_STUB)
@@ -47,7 +47,7 @@ def _readelf(option: str, path: Path) -> str:
     return subprocess.run(["readelf", "-W", option, path], check=True, capture_output=True, text=True).stdout
 
 
-def _versions_of(path: Path, missing: Iterable[str]) -> Iterable[str]:
+def _find_versions(path: Path, missing: Iterable[str]) -> Iterable[str]:
     """Yield the versions of symbols that a library asks the missing ones for."""
     library = ""
     for line in _readelf("-V", path).splitlines():

@@ -132,7 +132,7 @@ class Kind:
         field: Any = self.message.DESCRIPTOR.fields_by_name.get("status") if self.message else None
         return field.message_type if field is not None else None
 
-    def field_of(self, request: Descriptor) -> str:
+    def find_field(self, request: Descriptor) -> str:
         """Return the name of the request's field with an object of this kind; empty if there is none."""
         wanted: Any = self.message.DESCRIPTOR if self.message else None
         fields: Any = request.fields

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -13,7 +13,12 @@ from klever.artifacts.metadata import ModelMetadata
 from klever.oci.digest import Digest
 from klever.oci.reference import Reference
 
-__all__ = ["Catalogue", "Push", "Version"]
+__all__ = ["MAX_ATTACHMENTS", "MAX_ATTACHMENT_BYTES", "Attachment", "Catalogue", "Push", "Version"]
+
+MAX_ATTACHMENTS: Final = 50
+"""The most documents of one type that are read of a version."""
+MAX_ATTACHMENT_BYTES: Final = 2 << 20
+"""The most bytes of these documents together."""
 
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -70,6 +75,14 @@ class Push:
     new: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A document that refers to a version (OCI `subject`), and the annotations of its manifest."""
+
+    content: bytes
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
 class Catalogue(ABC):
     """Reads, tags and deletes artifacts in registries.
 
@@ -113,6 +126,14 @@ class Catalogue(ABC):
     @abstractmethod
     async def resolve(self, reference: Reference) -> Version:
         """Return the version that a tag or digest names now, with its metadata."""
+
+    @abstractmethod
+    async def attachments(self, version: Version, artifact_type: str) -> list[Attachment]:
+        """Return the documents of one type that refer to a version, by the digests of their manifests.
+
+        There are at most `MAX_ATTACHMENTS`, of at most `MAX_ATTACHMENT_BYTES` together: further ones are left out, as
+        are documents that are damaged or gone, and those of a registry that does not list what refers to a manifest.
+        """
 
     @abstractmethod
     async def tag(self, version: Version, tag: str, expected: Digest | None) -> None:

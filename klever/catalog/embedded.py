@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
 from klever.artifacts.dialects import config_media_types
-from klever.catalog.catalogue import Catalogue, Push, Version
+from klever.catalog.catalogue import MAX_ATTACHMENT_BYTES, MAX_ATTACHMENTS, Attachment, Catalogue, Push, Version
 from klever.catalog.pages import read_by_time, read_page
 from klever.catalog.reader import VersionReader
 from klever.changes import Broadcast
 from klever.disk import disk_errors
-from klever.errors import KleverError, NotFoundError
+from klever.errors import InvalidError, KleverError, NotFoundError
 from klever.limits import DEFAULTS, Limits
 from klever.oci.digest import Digest
-from klever.oci.manifest import Descriptor
+from klever.oci.manifest import Descriptor, Manifest
 from klever.oci.reference import Reference
 from klever.registry.events import Event, PushEvent
 from klever.registry.records import Precondition, StoredManifest, Tag
@@ -37,6 +38,11 @@ _CANDIDATES: Final = 4
 """How many of the most recently pushed tags are searched for the latest version."""
 _CACHED_LATEST: Final = 4096
 _WAITING: Final = 10_000
+_LONG: Final = 64 << 10
+"""Bytes of a manifest that take a millisecond to read. One of 4 MiB with 26,000 layers takes 300 ms."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Pushes:
@@ -126,6 +132,23 @@ class EmbeddedCatalogue(Catalogue):
             return known
         return await self._read(reference, self._manifest(reference))
 
+    async def attachments(self, version: Version, artifact_type: str) -> list[Attachment]:
+        if version.reference.host:
+            return await self._remote.attachments(version, artifact_type)
+        repository = version.reference.repository
+        pushed, _ = await self._registry.referrers(
+            repository, version.digest, artifact_type=artifact_type, limit=MAX_ATTACHMENTS
+        )
+        found, left = list[Attachment](), MAX_ATTACHMENT_BYTES
+        for referrer in pushed:
+            with suppress(KleverError):  # damaged, or deleted meanwhile
+                stored = self._registry.manifest(repository, str(referrer.digest))
+                manifest = await asyncio.to_thread(Manifest.parse, stored.content)
+                if len(manifest.layers) == 1 and manifest.layers[0].size <= left:
+                    found.append(Attachment(await self._blob(repository, manifest.layers[0]), manifest.annotations))
+                    left -= manifest.layers[0].size
+        return found
+
     async def tag(self, version: Version, tag: str, expected: Digest | None) -> None:
         if version.reference.host:
             return await self._remote.tag(version, tag, expected)
@@ -148,12 +171,10 @@ class EmbeddedCatalogue(Catalogue):
     async def contents(self) -> AsyncIterator[Digest]:
         async for repository, tag in self._tags():
             reference = Reference(repository, tag=tag.name).with_digest(tag.digest)
-            try:
-                content = self._reader.content(reference, tag.digest, partial(self._manifest_bytes, reference))
-            except KleverError:  # damaged, deleted meanwhile, or beyond a limit
-                continue
-            yield content
-            await asyncio.sleep(0)  # nothing above yields control: let other tasks run
+            content = await self._content(reference, tag.digest)
+            if content is not None:
+                yield content
+            await asyncio.sleep(0)  # what is known is read without waiting: let other tasks run
 
     async def changes(self) -> AsyncIterator[str]:
         async for repository in self._pushes.changed.watch([""]):
@@ -189,11 +210,31 @@ class EmbeddedCatalogue(Catalogue):
         """Return the summary of the version that a tag named when the tags were listed. It may have moved since."""
         if known := self._reader.summary(reference, digest):
             return known
+        if self._reader.is_unreadable(digest):
+            return None
         try:
             version = await self.resolve(reference.with_digest(digest))
-        except KleverError:  # damaged, deleted meanwhile, or beyond a limit
+        except InvalidError:
+            self._reader.refuse(digest)
+            return None
+        except KleverError:  # damaged, or deleted meanwhile
             return None
         return replace(version.summary, reference=reference)
+
+    async def _content(self, reference: Reference, digest: Digest) -> Digest | None:
+        """Return the identity of a version's content; None if the version cannot be read."""
+        if known := self._reader.summary(reference, digest):
+            return known.content
+        if self._reader.is_unreadable(digest):
+            return None
+        try:
+            content = self._manifest(reference).content
+            return await _for_long(len(content), self._reader.content, reference, content)
+        except InvalidError:
+            self._reader.refuse(digest)
+        except KleverError:  # damaged, or deleted meanwhile
+            pass
+        return None
 
     def _manifest(self, reference: Reference) -> StoredManifest:
         try:
@@ -201,22 +242,24 @@ class EmbeddedCatalogue(Catalogue):
         except NotFoundError as error:
             raise _missing(reference, error) from error
 
-    def _manifest_bytes(self, reference: Reference) -> bytes:
-        return self._manifest(reference).content
-
     async def _read(self, reference: Reference, stored: StoredManifest) -> Version:
         if known := self._reader.known(reference, stored.digest):
             return known
-        manifest = self._reader.parse(reference, stored.content)
-        config = await self._config(reference.repository, manifest.config)
+        manifest = await _for_long(len(stored.content), self._reader.parse, reference, stored.content)
+        config = await self._blob(reference.repository, manifest.config)
         return await asyncio.to_thread(self._reader.read, reference, stored.digest, manifest, config)
 
-    async def _config(self, repository: str, config: Descriptor) -> bytes:
-        blob = await self._registry.blobs.find(repository, config.digest)
-        if blob.size != config.size or (blob.check is not None and not await asyncio.shield(blob.check)):
-            raise NotFoundError(f"the config {config.digest} of {repository} is damaged: push it again")
+    async def _blob(self, repository: str, wanted: Descriptor) -> bytes:
+        blob = await self._registry.blobs.find(repository, wanted.digest)
+        if blob.size != wanted.size or (blob.check is not None and not await asyncio.shield(blob.check)):
+            raise NotFoundError(f"the blob {wanted.digest} of {repository} is damaged: push it again")
         with disk_errors(blob.path):
             return await asyncio.to_thread(blob.path.read_bytes)
+
+
+async def _for_long(size: int, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call `read`, in a thread if it reads so many bytes that others would wait for it."""
+    return await asyncio.to_thread(read, *args, **kwargs) if size > _LONG else read(*args, **kwargs)
 
 
 def _missing(reference: Reference, error: NotFoundError) -> NotFoundError:

@@ -6,10 +6,11 @@ import asyncio
 from collections import ChainMap, Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Final, TypeVar
 
-from klever.catalog.catalogue import Catalogue, Push, Version
+from klever.catalog.catalogue import MAX_ATTACHMENT_BYTES, MAX_ATTACHMENTS, Attachment, Catalogue, Push, Version
 from klever.catalog.pages import read_by_time, read_page
 from klever.catalog.reader import VersionReader
 from klever.errors import IntegrityError, InvalidError, NotFoundError
@@ -17,7 +18,7 @@ from klever.limits import DEFAULTS, Limits
 from klever.oci.client import RegistryClient
 from klever.oci.digest import Digest
 from klever.oci.layout import Layout
-from klever.oci.manifest import Descriptor
+from klever.oci.manifest import Descriptor, Manifest
 from klever.oci.reference import Reference
 from klever.oci.registries import Endpoint, Registries
 
@@ -87,6 +88,9 @@ class OciCatalogue(Catalogue):
             return known
         return await self._with(reference, lambda client: self._read(client, reference))
 
+    async def attachments(self, version: Version, artifact_type: str) -> list[Attachment]:
+        return await self._with(version.reference, lambda client: self._attached(client, version, artifact_type))
+
     async def tag(self, version: Version, tag: str, expected: Digest | None) -> None:
         def write(client: RegistryClient) -> None:
             repository = version.reference.repository
@@ -126,20 +130,32 @@ class OciCatalogue(Catalogue):
             known, new = current, True
             await asyncio.sleep(self._poll)
 
+    def _attached(self, client: RegistryClient, version: Version, artifact_type: str) -> list[Attachment]:
+        repository = version.reference.repository
+        found, left = list[Attachment](), MAX_ATTACHMENT_BYTES
+        for descriptor in client.referrers(repository, version.digest, artifact_type)[:MAX_ATTACHMENTS]:
+            with suppress(IntegrityError, InvalidError, NotFoundError):
+                manifest = Manifest.parse(client.get_manifest(repository, str(descriptor.digest)).content)
+                if len(manifest.layers) == 1 and manifest.layers[0].size <= left:
+                    content = self._document(client, repository, manifest.layers[0])
+                    found.append(Attachment(content, manifest.annotations))
+                    left -= manifest.layers[0].size
+        return found
+
     def _content(self, reference: Reference, digest: Digest, client: RegistryClient) -> Digest:
-        return self._reader.content(
-            reference, digest, lambda: client.get_manifest(reference.repository, str(digest)).content
-        )
+        if known := self._reader.summary(reference, digest):
+            return known.content
+        return self._reader.content(reference, client.get_manifest(reference.repository, str(digest)).content)
 
     def _read(self, client: RegistryClient, reference: Reference) -> Version:
         fetched = client.get_manifest(reference.repository, reference.target)
         if known := self._reader.known(reference, fetched.digest):
             return known
         manifest = self._reader.parse(reference, fetched.content)
-        config = self._config(client, reference.repository, manifest.config)
+        config = self._document(client, reference.repository, manifest.config)
         return self._reader.read(reference, fetched.digest, manifest, config)
 
-    def _config(self, client: RegistryClient, repository: str, blob: Descriptor) -> bytes:
+    def _document(self, client: RegistryClient, repository: str, blob: Descriptor) -> bytes:
         if not self._metadata.has(blob):
             with self._metadata.writer(expected=blob.digest, size=blob.size) as writer:
                 client.get_blob(repository, blob, writer)

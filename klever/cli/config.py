@@ -70,7 +70,7 @@ class Config:
             servers = {Address.parse(server).url("http"): Server(token), **servers}
         return cls(server, _text(document, "namespace", "") or "default", servers)
 
-    def url_of(self, server: str, *, tls: bool = False, plaintext: bool = False) -> str:
+    def resolve_url(self, server: str, *, tls: bool = False, plaintext: bool = False) -> str:
         """Return the canonical URL of a server from a user's input. Raises `InvalidError`.
 
         Without a scheme it is https with `tls`, else the scheme of the saved address, else http on loopback or with
@@ -137,7 +137,7 @@ def _document(path: Path) -> dict[str, Any]:
 
 def _url(server: object) -> str:
     try:
-        return Config().url_of(str(server))
+        return Config().resolve_url(str(server))
     except InvalidError as error:
         raise _violation(f"servers[{server}]", "must be HOST:PORT or a URL of http or https") from error
 

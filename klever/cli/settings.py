@@ -44,7 +44,7 @@ class Settings:
         config = config or Config.read(config_path(environ))
         plaintext = plaintext or environ.get("KLEVER_PLAINTEXT", "").lower() in ("true", "1")
         server, ca_file = given("server") or config.server, given("ca_file")
-        url = config.url_of(server, tls=bool(ca_file), plaintext=plaintext)
+        url = config.resolve_url(server, tls=bool(ca_file), plaintext=plaintext)
         kept = config.of(url)
         token, ca = given("token") or kept.token, ca_file or kept.ca
         if not token.isascii() or not token.isprintable():

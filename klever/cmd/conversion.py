@@ -35,7 +35,7 @@ from klever.process.removal import remove_tree
 from klever.process.sandbox.choose import choose
 from klever.tasks import report
 
-__all__ = ["admitted", "convert_directory", "format_of"]
+__all__ = ["admitted", "convert_directory", "find_format"]
 
 _MODEL: Final = "model"
 _PROCESS: Final = "convert"
@@ -45,7 +45,7 @@ _LOCK: Final = "conversion.lock"
 _POLL_S: Final = 0.5
 
 
-def format_of(directory: Path) -> str:
+def find_format(directory: Path) -> str:
     """Return the format of a model directory: the one in its ormbfile.yaml, or the one that its files have."""
     described = ormbfile.read_ormbfile(directory / ormbfile.NAME)
     return (described.format if described else "") or formats.detect(directory / _MODEL)
@@ -58,7 +58,7 @@ def convert_directory(source: Path, target: str, output: Path, variables: Mappin
     the machine has less, and `FailedPreconditionError` if the program fails.
     """
     described = ormbfile.read_ormbfile(source / ormbfile.NAME) or ModelMetadata()
-    name = format_of(source)
+    name = find_format(source)
     format_, found = formats.get(name), converter(name, target)
     found.check(variables)
     formats.check_layout(name, source / _MODEL)
@@ -183,7 +183,7 @@ def _why_not(handle: int, need: int) -> str:
 
 def _trust(found: Converter, model: Path) -> set[Trust]:
     holds_code = found.source in inspect(model, DEFAULTS).code_formats
-    return {formats.trust_of(found.source), Trust.CODE if holds_code else Trust.DATA}
+    return {formats.least_trust(found.source), Trust.CODE if holds_code else Trust.DATA}
 
 
 def _say(line: str) -> None:

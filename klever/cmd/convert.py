@@ -10,7 +10,7 @@ from klever.cli.commands.conversions import convert_version
 from klever.cli.commands.flags import add_server, add_wait
 from klever.cli.commands.output import seconds
 from klever.cli.terminal import escaped
-from klever.cmd.conversion import convert_directory, format_of
+from klever.cmd.conversion import convert_directory, find_format
 from klever.errors import InvalidError
 from klever.process.resources import check_resources, read_resources
 
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         raise InvalidError("-o DIR is required: it names the directory of the converted model")
     if args.output_directory.exists():
         raise InvalidError(f"{args.output_directory} already exists: name a new directory with -o")
-    if args.to == format_of(directory) and not args.quantize:
+    if args.to == find_format(directory) and not args.quantize:
         raise InvalidError(
             f"{directory} already has the format {args.to}; --quantize int8 stores its weights in 8 bits"
         )

@@ -21,7 +21,7 @@ from klever.catalog.oci import OciCatalogue
 from klever.cmd.control import ControlLoops, run_pushes
 from klever.cmd.data import DataDirectory
 from klever.cmd.features import features
-from klever.cmd.local import gateway_of, local_platform
+from klever.cmd.local import local_platform, make_gateway
 from klever.cmd.options import Options, StoreOptions
 from klever.cmd.platform import Platform
 from klever.cmd.plugins import plugin_directories
@@ -72,7 +72,7 @@ class Embedded:
         self._stack = AsyncExitStack()
         self._working: asyncio.Task[None] | None = None
         self.metrics_url = ""
-        self._gateway = gateway_of(data, options)
+        self._gateway = make_gateway(data, options)
         platform = Endpoint("", self._gateway.local_url, credentials=Credentials(token=self._token))
         self._table = read_table(options.registries or data.root / "registries.yaml")
         self._registries = Registries.parse(self._table, platform=platform)

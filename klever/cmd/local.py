@@ -39,7 +39,7 @@ from klever.routers.envoy import EnvoyRouter, Gateway
 from klever.runtimes.table import create_all
 from klever.runtimes.triton import find as find_triton
 
-__all__ = ["envoy_router", "gateway_of", "local_platform"]
+__all__ = ["envoy_router", "local_platform", "make_gateway"]
 
 
 @asynccontextmanager
@@ -115,7 +115,7 @@ async def _end(task: asyncio.Task[None]) -> None:
     await asyncio.wait([task])
 
 
-def gateway_of(data: DataDirectory, options: Options) -> Gateway:
+def make_gateway(data: DataDirectory, options: Options) -> Gateway:
     """Return the gateway's settings. Raises `FailedPreconditionError` if the certificate cannot be used."""
     gateway = Gateway(
         host=options.host,

@@ -13,18 +13,18 @@ from typing import Any
 from klever.api.kinds import MODEL_INSPECTION, NAMESPACE, Object
 from klever.api.text import format_time
 from klever.errors import AlreadyExistsError, InvalidError, NotFoundError
-from klever.formats import Trust, trust_of
+from klever.formats import Trust, least_trust
 from klever.inspection import VERSION
 from klever.oci.digest import Digest
 from klever.store import Key, Store
 
-__all__ = ["ALLOW_CODE", "allows_code", "code_is_allowed", "inspection_of", "record_inspection", "trust_as"]
+__all__ = ["ALLOW_CODE", "allows_code", "code_is_allowed", "find_inspection", "record_inspection", "trust_as"]
 
 ALLOW_CODE = "kleveross.io/allow-code"
 """The label of a namespace; `true` lets its Servings run code."""
 
 
-async def inspection_of(store: Store, content: Digest) -> Object | None:
+async def find_inspection(store: Store, content: Digest) -> Object | None:
     """Return the inspection of some content; None if there is none, or only an outdated one."""
     try:
         found = await store.get(MODEL_INSPECTION, _key(content))
@@ -38,7 +38,7 @@ async def record_inspection(store: Store, found: Mapping[str, Any], now: datetim
     content = Digest.parse(str(found.get("content", "")))
     if found.get("inspectorVersion") != VERSION:
         raise InvalidError(f"its version must be {VERSION}, not {found.get('inspectorVersion')}")
-    if await inspection_of(store, content) is not None:
+    if await find_inspection(store, content) is not None:
         return
     key, spec = _key(content), {**found, "inspectedAt": format_time(now)}
     try:
@@ -55,7 +55,7 @@ async def record_inspection(store: Store, found: Mapping[str, Any], now: datetim
 
 def trust_as(inspection: Object | None, format_: str) -> Trust | None:
     """Return the trust class of content in a format; None if it is not known yet."""
-    if trust_of(format_) is Trust.CODE:
+    if least_trust(format_) is Trust.CODE:
         return Trust.CODE
     if inspection is None:
         return None

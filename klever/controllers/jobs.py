@@ -15,10 +15,10 @@ __all__ = [
     "RETRY_SECONDS",
     "WantedJob",
     "apply_job",
+    "failure_reason",
     "find_job",
     "has_ended",
     "is_retried",
-    "reason_of",
 ]
 
 KEEP_SECONDS: Final = 86_400
@@ -83,7 +83,7 @@ def has_ended(job: Object) -> bool:
     return "deletionTimestamp" not in job["metadata"] and bool(job.get("status", {}).get("completionTime"))
 
 
-def reason_of(job: Object) -> str:
+def failure_reason(job: Object) -> str:
     """Return the reason of a job's failure; empty if it did not fail."""
     conditions = job.get("status", {}).get("conditions", [])
     return next((c["reason"] for c in conditions if c["type"] == "Failed" and c["status"] == "True"), "")
@@ -91,4 +91,4 @@ def reason_of(job: Object) -> str:
 
 def is_retried(job: Object) -> bool:
     """Whether a job's failure is temporary, e.g. the registry was down, the disk was full, or the tag moved."""
-    return bool(reason_of(job)) and reason_of(job) not in _FINAL
+    return bool(failure_reason(job)) and failure_reason(job) not in _FINAL

@@ -16,7 +16,7 @@ from klever.api.text import parse_time
 from klever.artifacts.dialects import config_media_types
 from klever.catalog.catalogue import Catalogue, Push, Version
 from klever.controllers.extraction import Extraction, extraction_name, wants_extraction
-from klever.controllers.inspections import inspection_of
+from klever.controllers.inspections import find_inspection
 from klever.controllers.jobs import RETRY_SECONDS, apply_job, find_job, has_ended, is_retried
 from klever.errors import AlreadyExistsError, InvalidError, NotFoundError
 from klever.oci.reference import Reference
@@ -86,7 +86,7 @@ class PushReconciler:
         pushed = push is not None and push.new
         if not await self._has_project(key.namespace):
             return Result()
-        if not wants_extraction(version, await inspection_of(self._seen, version.content)):
+        if not wants_extraction(version, await find_inspection(self._seen, version.content)):
             return Result()
         try:
             return await self._extract(version, self._seen, pushed=pushed)
@@ -130,7 +130,7 @@ class PushReconciler:
     async def _is_outdated(self, version: Version, pushed: bool, job: Object) -> bool:
         status = job["status"]
         if status["phase"] == "Succeeded":
-            if await inspection_of(self._seen, version.content) is None:
+            if await find_inspection(self._seen, version.content) is None:
                 return True  # an older platform made it
             # The job succeeded, but the version has no signature: the tag was pushed again.
             return bool(status["result"]["digest"] != str(version.digest))

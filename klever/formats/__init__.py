@@ -6,7 +6,7 @@ A format is a row of `klever.formats.table`. A readable format has a module here
 
 from klever.formats.details import NO_DETAILS, Details, LanguageModel
 from klever.formats.signature import Signature, Tensor
-from klever.formats.table import FORMATS, Format, Trust, check_layout, detect, get, names, trust_of
+from klever.formats.table import FORMATS, Format, Trust, check_layout, detect, get, least_trust, names
 
 __all__ = [
     "FORMATS",
@@ -20,6 +20,6 @@ __all__ = [
     "check_layout",
     "detect",
     "get",
+    "least_trust",
     "names",
-    "trust_of",
 ]

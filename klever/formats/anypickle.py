@@ -8,7 +8,7 @@ from typing import Final
 from klever.formats.details import Details
 from klever.formats.estimator_signature import signature
 from klever.formats.files import only_match
-from klever.formats.pickled import read_file, warnings_of
+from klever.formats.pickled import code_warnings, read_file
 from klever.formats.signature import Signature
 from klever.pickles.values import type_name
 
@@ -25,4 +25,4 @@ def read_signature(model: Path) -> Signature:
     if known is not None and known.outputs:
         return known
     name = type_name(found.value)
-    return Signature(layers={name: 1}, details=Details(warnings=(_UNKNOWN, *warnings_of(found))))
+    return Signature(layers={name: 1}, details=Details(warnings=(_UNKNOWN, *code_warnings(found))))

@@ -8,7 +8,7 @@ from klever.formats.details import Details
 from klever.formats.estimator_inputs import inputs
 from klever.formats.estimator_outputs import classes, outputs
 from klever.formats.estimators import Estimator, steps
-from klever.formats.pickled import warnings_of
+from klever.formats.pickled import code_warnings
 from klever.formats.signature import Signature
 from klever.formats.weights import Weights
 from klever.pickles.names import Pickle
@@ -32,7 +32,7 @@ def signature(found: Pickle) -> Signature | None:
         parameters=weights.parameters,
         parameter_bytes=weights.bytes,
         classes=classes(last),
-        warnings=warnings_of(found),
+        warnings=code_warnings(found),
         feature_names=first.texts("feature_names_in_"),
     )
     layers = Counter(part.short for part in parts)

@@ -12,7 +12,7 @@ from klever.api.wire import Walk, content, text
 from klever.errors import InvalidError
 from klever.formats.files import check_path, size_inside
 
-__all__ = ["locations_of"]
+__all__ = ["find_locations"]
 
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14
 _EXTERNAL: Final = 1
@@ -21,7 +21,7 @@ _MOST_ENTRIES: Final = 16
 """The defined keys: location, offset, length and checksum; some tools add basepath."""
 
 
-def locations_of(walk: Walk, tensor: memoryview, name: str, model_dir: Path | None) -> list[str]:
+def find_locations(walk: Walk, tensor: memoryview, name: str, model_dir: Path | None) -> list[str]:
     """Return the files with a tensor's data; none if the data is in the model itself.
 
     Raises `InvalidError` that names the tensor for a file outside the model. With `model_dir` the files must exist and

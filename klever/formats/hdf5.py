@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from klever.formats.hdf5_objects import UNDEFINED, UnreadableError, messages, read, root, size_of, unpack
+from klever.formats.hdf5_objects import UNDEFINED, UnreadableError, file_size, messages, read, root, unpack
 
 __all__ = ["SIGNATURE", "UnreadableError", "read_attribute", "starts"]
 
@@ -25,7 +25,7 @@ _STRING, _VARIABLE = 3, 9
 
 def starts(file: BinaryIO) -> list[int]:
     """Return the possible offsets of superblocks: 0, 512, 1024, 2048, … (II.A)."""
-    size = size_of(file)
+    size = file_size(file)
     offsets = [0, *(512 << shift for shift in range(40) if 512 << shift < size)]
     return [offset for offset in offsets if read(file, offset, len(SIGNATURE), short=True) == SIGNATURE]
 

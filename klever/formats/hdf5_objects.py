@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-__all__ = ["UNDEFINED", "Message", "Source", "UnreadableError", "messages", "read", "root", "size_of", "unpack"]
+__all__ = ["UNDEFINED", "Message", "Source", "UnreadableError", "file_size", "messages", "read", "root", "unpack"]
 
 UNDEFINED: Final = (1 << 64) - 1
 """The undefined address."""
@@ -37,12 +37,12 @@ class Message:
     content: bytes
 
 
-def size_of(file: Source) -> int:
+def file_size(file: Source) -> int:
     return file.seek(0, 2)
 
 
 def read(file: Source, offset: int, size: int, *, short: bool = False) -> bytes:
-    if offset > size_of(file):
+    if offset > file_size(file):
         raise UnreadableError(f"invalid address {offset}")
     file.seek(offset)
     content = file.read(size)
@@ -69,8 +69,8 @@ def root(file: Source) -> int:
         base, end, root = unpack("Q8xQ8x8xQ", block, start)
     if base:
         raise UnreadableError(f"unsupported base address {base}")
-    if end > size_of(file):
-        raise UnreadableError(f"it is truncated: it has {size_of(file)} bytes of {end}")
+    if end > file_size(file):
+        raise UnreadableError(f"it is truncated: it has {file_size(file)} bytes of {end}")
     return int(root)
 
 

@@ -17,7 +17,7 @@ from klever.errors import InvalidError
 from klever.formats.details import Details
 from klever.formats.estimator_signature import signature
 from klever.formats.files import check_path, only_match, size_inside
-from klever.formats.pickled import read_file, warnings_of
+from klever.formats.pickled import code_warnings, read_file
 from klever.formats.signature import Signature, Tensor
 
 __all__ = ["read_signature"]
@@ -149,6 +149,6 @@ def _pickled(model: Path, paths: list[str], method: str) -> Signature:
     for location in paths:
         if model.is_dir() and location.endswith(_PICKLES):
             found = read_file(model / location)
-            whole = signature(found) or Signature(details=Details(warnings=warnings_of(found)))
+            whole = signature(found) or Signature(details=Details(warnings=code_warnings(found)))
             return replace(whole, outputs=tuple(tensor for tensor in whole.outputs if tensor.name == method))
     return Signature()

@@ -18,7 +18,7 @@ from onnx.helper import tensor_dtype_to_np_dtype
 
 from klever.api.wire import Walk, content, text
 from klever.errors import InvalidError
-from klever.formats.external import locations_of
+from klever.formats.external import find_locations
 from klever.formats.files import map_file, only_match
 from klever.formats.onnx_facts import CLASSES, Facts
 from klever.formats.onnx_shapes import with_shapes
@@ -192,7 +192,7 @@ class _Reader:
         name = ""
         for value in self._walk.messages(tensor, _TENSOR_NAME):
             name = text(value)
-        self.locations.update(locations_of(self._walk, tensor, name, self._model_dir))
+        self.locations.update(find_locations(self._walk, tensor, name, self._model_dir))
         return name
 
     def _sparse(self, sparse: memoryview) -> str:

@@ -12,7 +12,7 @@ from klever.pickles.names import PLAIN, Pickle
 from klever.pickles.reader import read_pickle
 from klever.pickles.streams import CODECS, Budget, Inflated, Source
 
-__all__ = ["read_file", "warnings_of"]
+__all__ = ["code_warnings", "read_file"]
 
 _MAX_WARNED: Final = 20
 _LIBRARIES: Final = ("sklearn", "numpy", "scipy", "xgboost", "lightgbm")
@@ -47,7 +47,7 @@ def read_file(path: Path) -> Pickle:
     return found
 
 
-def warnings_of(found: Pickle) -> tuple[str, ...]:
+def code_warnings(found: Pickle) -> tuple[str, ...]:
     """Return a warning for each global that no model of scikit-learn, XGBoost or LightGBM needs."""
     return tuple(sorted(_unexpected(found)))[:_MAX_WARNED]
 

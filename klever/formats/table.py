@@ -17,7 +17,7 @@ from klever.formats.signature import Signature
 from klever.limits import DEFAULTS, Limits
 from klever.plugins import Table
 
-__all__ = ["FORMATS", "Format", "Trust", "check_layout", "detect", "get", "names", "trust_of"]
+__all__ = ["FORMATS", "Format", "Trust", "check_layout", "detect", "get", "least_trust", "names"]
 
 
 class Trust(StrEnum):
@@ -162,7 +162,7 @@ def get(name: str) -> Format:
         ) from error
 
 
-def trust_of(name: str) -> Trust:
+def least_trust(name: str) -> Trust:
     """Return the least trust class of a format. An unknown format is code."""
     return FORMATS[name].trust if name in FORMATS else Trust.CODE
 

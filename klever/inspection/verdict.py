@@ -8,7 +8,7 @@ from typing import Any, Final
 from klever.inspection import VERSION
 from klever.inspection.inspector import Inspection
 
-__all__ = ["MAX_SPEC", "spec_of"]
+__all__ = ["MAX_SPEC", "inspection_spec"]
 
 MAX_SPEC: Final = 2500
 """The largest record in bytes of JSON. An outcome has 4096, with the task's message."""
@@ -16,7 +16,7 @@ _MAX_LISTED: Final = 20
 _MAX_TEXT: Final = 200
 
 
-def spec_of(found: Inspection, content: str) -> dict[str, Any]:
+def inspection_spec(found: Inspection, content: str) -> dict[str, Any]:
     """Return the `spec` of a `ModelInspection` for the content with this digest. Long lists are cut and counted."""
     spec: dict[str, Any] = {
         "content": content,

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from klever.api.kinds import Object
 
-__all__ = ["LOG", "RESTRICTED", "end_of", "pod_security", "waits_for"]
+__all__ = ["LOG", "RESTRICTED", "describe_end", "pod_security", "waits_for"]
 
 LOG: Final = "/dev/termination-log"
 """Where a container leaves its termination message."""
@@ -70,7 +70,7 @@ def pod_security(user: int) -> dict[str, Any]:
     }
 
 
-def end_of(terminated: Status) -> str:
+def describe_end(terminated: Status) -> str:
     """Return how a container ended, with its last words."""
     code, reason = terminated.get("exitCode", 0), terminated.get("reason", "")
     how = f"exit code {code}" if code <= _SIGNALS else f"killed by {_signal(code - _SIGNALS)}"
@@ -84,4 +84,4 @@ def _signal(number: int) -> str:
 
 
 def _last_end(status: Status) -> str:
-    return end_of(status.get("lastState", {}).get("terminated", {}))
+    return describe_end(status.get("lastState", {}).get("terminated", {}))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
+from urllib.parse import quote
 
 import requests
 
@@ -129,6 +130,19 @@ class RegistryClient:
             found += page
             if not page or "Link" not in answer.headers:
                 return found
+
+    def referrers(self, repository: str, subject: Digest, artifact_type: str) -> list[Descriptor]:
+        """Return the manifests of one type that refer to `subject`, of the first page of the registry's list.
+
+        It is empty if the registry has no such list (distribution specification 1.0).
+        """
+        url = f"{self._provider.base}/v2/{repository}/referrers/{subject}?artifactType={quote(artifact_type, safe='')}"
+        answer = self._call("GET", url, 200, 404)
+        if answer.status_code == 404:
+            return []
+        listed = decode_object(answer.content, f"the referrers of {repository}@{subject}").get("manifests") or []
+        wanted = [one for one in listed if isinstance(one, dict) and one.get("artifactType") == artifact_type]
+        return [Descriptor.from_json(one, f"the referrers of {repository}@{subject}") for one in wanted]
 
     def has_blob(self, repository: str, blob: Descriptor) -> bool:
         """Whether the registry has the blob. Raises `IntegrityError` if it has it with another size."""

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["ARRAY_WRAPPER", "Array", "array_of", "itemsize"]
+__all__ = ["ARRAY_WRAPPER", "Array", "itemsize", "read_array"]
 
 ARRAY_WRAPPER: Final = "joblib.numpy_pickle.NumpyArrayWrapper"
 _DTYPE: Final = re.compile(r"([biufcmMSUV])(\d{1,9})")
@@ -27,7 +27,7 @@ class Array:
     is_padded: bool
 
 
-def array_of(state: object) -> Array | None:
+def read_array(state: object) -> Array | None:
     """Return the array after a wrapper with this state; None if it is uncertain."""
     if not isinstance(state, dict) or any(not isinstance(key, str) for key in state):
         return None

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, Final
 
-from klever.pickles.arrays import ARRAY_WRAPPER, Array, array_of, itemsize
+from klever.pickles.arrays import ARRAY_WRAPPER, Array, itemsize, read_array
 from klever.pickles.literals import Literals
 from klever.pickles.names import Pickle
 from klever.pickles.stack import MAX_ITEMS, OPAQUE, Global, Made
@@ -139,7 +139,7 @@ class Machine(Literals):
             return
         target.state = state
         if target.of == ARRAY_WRAPPER:
-            target.content = self._array(array_of(state))
+            target.content = self._array(read_array(state))
         if target.of == _DTYPE and itemsize(target) is None:
             self._found.suspect("(a numpy.dtype of an unknown layout)")
 

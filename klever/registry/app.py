@@ -15,7 +15,7 @@ from klever.auth.headers import parse_authorization
 from klever.errors import KleverError
 from klever.limits import DEFAULTS, Limits
 from klever.registry.auth import Verb, repository_resource
-from klever.registry.errors import error_response, status_of
+from klever.registry.errors import error_response, http_status
 from klever.registry.handlers_blobs import BlobHandlers
 from klever.registry.handlers_lists import ListHandlers
 from klever.registry.handlers_manifests import ManifestHandlers
@@ -107,7 +107,7 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except KleverError as error:
-        status = status_of(error)
+        status = http_status(error)
         if status >= 500:
             _log.warning("%s %s: %s", request.method, request.path, error)
         return error_response(status, error.reason, error.message, error.metadata)

@@ -22,7 +22,7 @@ from klever.registry.index import Index
 from klever.registry.records import Link
 from klever.registry.threads import Threads
 from klever.registry.uploads import Upload, Uploads
-from klever.registry.usage import Usage, project_of
+from klever.registry.usage import Usage, project_name
 from klever.registry.verification import Verifier
 
 __all__ = ["Blob", "Blobs", "Collected"]
@@ -144,7 +144,7 @@ class Blobs:
 
     def room(self, repository: str) -> Callable[[int], None]:
         """Return a function that raises `ExhaustedError` if the project has no room for a number of bytes."""
-        project, most = project_of(repository), self._limits.project_bytes
+        project, most = project_name(repository), self._limits.project_bytes
 
         def admit(size: int) -> None:
             received = self.uploads.project_bytes(project)
@@ -170,7 +170,7 @@ class Blobs:
             found = await self._find_verified(source, digest)
         except NotFoundError:
             return False
-        if project_of(source) != project_of(repository):
+        if project_name(source) != project_name(repository):
             self.room(repository)(found.size)
             self._usage.add(repository, found.size)
         return await self._index.mount(source, repository, digest)
@@ -243,7 +243,7 @@ class Blobs:
             moved = await self._threads.submit(self._content.quarantine, digest, file)
         if moved:
             self.damaged += 1
-            repositories = ", ".join(self._index.repositories_of(digest, _NAMED)) or "no repository"
+            repositories = ", ".join(self._index.linked_repositories(digest, _NAMED)) or "no repository"
             _log.error(
                 "blob %s of %s does not match its digest: moved to quarantine, push it again", digest, repositories
             )

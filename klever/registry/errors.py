@@ -23,7 +23,7 @@ from klever.errors import (
 )
 from klever.oci.encoding import encode_json
 
-__all__ = ["error_response", "status_of"]
+__all__ = ["error_response", "http_status"]
 
 _STATUS_BY_REASON: Final[Mapping[str, int]] = {
     "BLOB_IN_USE": 405,
@@ -50,7 +50,7 @@ _SPECIFIED: Final = {"UNAUTHENTICATED": "UNAUTHORIZED", "PERMISSION_DENIED": "DE
 _CHALLENGE: Final = 'Basic realm="klever"'
 
 
-def status_of(error: KleverError) -> int:
+def http_status(error: KleverError) -> int:
     """Return the HTTP status for `error`."""
     if error.reason in _STATUS_BY_REASON:
         return _STATUS_BY_REASON[error.reason]

@@ -9,7 +9,7 @@ from klever.oci import mediatypes
 from klever.oci.digest import Digest
 from klever.oci.encoding import encode_json
 from klever.registry.registry import Registry
-from klever.registry.requests import Call, page_of
+from klever.registry.requests import Call, read_page
 
 __all__ = ["ListHandlers"]
 
@@ -29,13 +29,13 @@ class ListHandlers:
         return _json({})
 
     async def catalog(self, request: web.Request, _call: Call) -> web.Response:
-        page = page_of(request, self._limits.tags_per_page)
+        page = read_page(request, self._limits.tags_per_page)
         names = self._registry.repositories(after=page.after, limit=page.limit + 1)
         more = page.link("/v2/_catalog", names[page.limit - 1]) if 0 < page.limit < len(names) else {}
         return _json({"repositories": names[: page.limit]}, more)
 
     async def tags(self, request: web.Request, call: Call) -> web.Response:
-        page = page_of(request, self._limits.tags_per_page)
+        page = read_page(request, self._limits.tags_per_page)
         names = self._registry.tags(call.repository, after=page.after, limit=page.limit + 1)
         path = f"/v2/{call.repository}/tags/list"
         more = page.link(path, names[page.limit - 1]) if 0 < page.limit < len(names) else {}
@@ -45,7 +45,7 @@ class ListHandlers:
         """Return an index of the manifests that refer to a digest, of one artifact type if the query names it."""
         subject = Digest.parse(request.match_info["digest"])
         artifact_type = request.query.get("artifactType", "")
-        page = page_of(request, _REFERRERS)
+        page = read_page(request, _REFERRERS)
         found, more = await self._registry.referrers(
             call.repository, subject, artifact_type=artifact_type, after=page.after, limit=page.limit
         )

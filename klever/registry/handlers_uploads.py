@@ -15,7 +15,7 @@ from klever.oci.reference import is_repository
 from klever.registry.auth import repository_resource
 from klever.registry.blobs import Blobs
 from klever.registry.metrics import Metrics
-from klever.registry.requests import Call, body_parts, digest_of
+from klever.registry.requests import Call, body_parts, read_digest
 from klever.registry.uploads import Upload, too_large
 
 __all__ = ["UploadHandlers"]
@@ -39,7 +39,7 @@ class UploadHandlers:
             if await self._mount(request, call, digest):
                 return _created(call.repository, digest)
         elif "digest" in request.query:
-            return await self._receive_whole(request, call, digest_of(request))
+            return await self._receive_whole(request, call, read_digest(request))
         return _state(202, call.repository, await self._blobs.uploads.start(call.repository))
 
     async def status(self, request: web.Request, call: Call) -> web.Response:
@@ -55,7 +55,7 @@ class UploadHandlers:
 
     async def finish(self, request: web.Request, call: Call) -> web.Response:
         """PUT: append the last chunk, if any, and finish with the digest of the whole blob."""
-        digest = digest_of(request)
+        digest = read_digest(request)
         upload = await self._find(request, call)
         async with upload.lock:
             await self._receive(request, upload)

@@ -82,7 +82,7 @@ class Index:
         """Whether any repository has a link to the blob."""
         return bool(self._database.read("SELECT 1 FROM links WHERE digest = ? LIMIT 1", digest))
 
-    def repositories_of(self, digest: Digest, limit: int) -> list[str]:
+    def linked_repositories(self, digest: Digest, limit: int) -> list[str]:
         """Return at most `limit` repositories that have a link to the blob."""
         sql = "SELECT repository FROM links WHERE digest = ? ORDER BY repository LIMIT ?"
         return [row[0] for row in self._database.read(sql, digest, limit)]
@@ -108,7 +108,7 @@ class Index:
         rows = self._database.read("SELECT digest FROM tags WHERE repository = ? AND tag = ?", repository, tag)
         return Digest(rows[0][0]) if rows else None
 
-    def tags_of(self, repository: str, digest: Digest) -> list[str]:
+    def manifest_tags(self, repository: str, digest: Digest) -> list[str]:
         """Return the tags that name a manifest."""
         rows = self._database.read("SELECT tag FROM tags WHERE repository = ? AND digest = ?", repository, digest)
         return [row[0] for row in rows]
@@ -116,6 +116,12 @@ class Index:
     def manifest(self, repository: str, digest: Digest) -> StoredManifest | None:
         rows = self._database.read(_MANIFESTS + "AND digest = ?", repository, digest)
         return _stored(rows[0]) if rows else None
+
+    def manifest_size(self, repository: str, digest: Digest) -> int:
+        """Return the bytes of a manifest, without reading them; 0 if it is unknown."""
+        sql = "SELECT length(content) FROM manifests WHERE repository = ? AND digest = ?"
+        rows = self._database.read(sql, repository, digest)
+        return rows[0][0] if rows else 0
 
     def tags(self, repository: str, after: str, limit: int) -> list[str]:
         """Return at most `limit` tags after `after`, in the order of their bytes."""

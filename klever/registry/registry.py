@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 from klever.disk import disk_errors, fsync
 from klever.errors import FailedPreconditionError, IntegrityError, InvalidError, NotFoundError
@@ -34,11 +34,20 @@ _NAMED: Final = 10
 
 _log = logging.getLogger(__name__)
 
-InUse = Callable[[str, Sequence[str], Digest | None], Awaitable[Sequence[str]]]
-"""From a repository, the tags and perhaps the digest that are to be deleted, to who uses them, in words."""
+
+class InUse(Protocol):
+    """Who uses a version that is to be deleted."""
+
+    async def __call__(
+        self, repository: str, tags: Sequence[str], digest: Digest | None, *, removed: bool
+    ) -> Sequence[str]:
+        """Return who uses these tags or this digest, in words.
+
+        The digest is None while another tag names it. `removed` says whether the manifest itself goes.
+        """
 
 
-async def _unused(_repository: str, _tags: Sequence[str], _digest: Digest | None) -> Sequence[str]:
+async def _unused(*_arguments: object, **_options: object) -> Sequence[str]:
     return ()
 
 
@@ -116,6 +125,13 @@ class Registry:
         """Return the `limit` most recently pushed tags, newest first, of manifests as in `tagged`."""
         return self._index.newest(check_repository(repository), config_media_types, limit)
 
+    def manifest_size(self, repository: str, target: str) -> int:
+        """Return the bytes of the manifest of `target`, without reading them; 0 if there is none."""
+        check_repository(repository)
+        tag, wanted = split_target(target)
+        digest = self._index.tag(repository, tag) if tag else wanted
+        return self._index.manifest_size(repository, digest) if digest else 0
+
     def manifest(self, repository: str, target: str) -> StoredManifest:
         """Return the manifest of `target`. Raises `NotFoundError`, also for a damaged one, which a push repairs."""
         check_repository(repository)
@@ -181,13 +197,26 @@ class Registry:
         check_repository(repository)
         tag, digest = split_target(target)
         if not force:
-            tags = [tag] if digest is None else self._index.tags_of(repository, digest)
-            _check_unused(f"{repository}{'@' if digest else ':'}{target}", await self._in_use(repository, tags, digest))
+            await self._check_unused(repository, tag, digest)
         if digest is None:
             digest = await self._index.delete_tag(repository, tag)
         else:
             await self._index.delete_manifest(repository, digest)
         self._notifier.publish(DeleteEvent(repository, tag, digest, actor))
+
+    async def _check_unused(self, repository: str, tag: str, digest: Digest | None) -> None:
+        """Raise `FailedPreconditionError` if somebody uses what is to be deleted."""
+        named = digest or self._index.tag(repository, tag)
+        tags = self._index.manifest_tags(repository, named) if named else []
+        last = named if digest or tags == [tag] else None
+        users = await self._in_use(repository, tags if digest else [tag], last, removed=digest is not None)
+        if users:
+            more = f" and {len(users) - _NAMED} more" if len(users) > _NAMED else ""
+            raise FailedPreconditionError(
+                f"{repository}{'@' if digest else ':'}{digest or tag} is in use by {', '.join(users[:_NAMED])}{more}: "
+                "deploy another version there first, or delete it with --force (in the registry's API: ?force=true)",
+                reason="VERSION_IN_USE",
+            )
 
     async def scrub(self) -> list[Digest]:
         """Read everything and quarantine damaged blobs. Return the digests of damaged blobs and manifests."""
@@ -225,16 +254,6 @@ def check_tag(tag: str) -> str:
 def split_target(target: str) -> tuple[str, Digest | None]:
     """Return (tag, None) or ("", digest). Raises `InvalidError`."""
     return ("", Digest.parse(target)) if ":" in target else (check_tag(target), None)
-
-
-def _check_unused(what: str, users: Sequence[str]) -> None:
-    if users:
-        more = f" and {len(users) - _NAMED} more" if len(users) > _NAMED else ""
-        raise FailedPreconditionError(
-            f"{what} is in use by {', '.join(users[:_NAMED])}{more}: deploy another version there first, or delete it "
-            "with --force (in the registry's API: ?force=true)",
-            reason="VERSION_IN_USE",
-        )
 
 
 def _pushed(repository: str, tag: str, manifest: PushedManifest | StoredManifest, actor: str) -> PushEvent:

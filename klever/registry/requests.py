@@ -16,7 +16,7 @@ from klever.errors import DeadlineError, InvalidError, UnavailableError
 from klever.oci.digest import Digest
 from klever.registry.uploads import Parts
 
-__all__ = ["Call", "Page", "body_parts", "digest_of", "page_of", "read_body", "send"]
+__all__ = ["Call", "Page", "body_parts", "read_body", "read_digest", "read_page", "send"]
 
 _IDLE: Final = 60.0  # seconds that a client may pause within a body that it sends or reads
 _BLOCK: Final = 512 << 10
@@ -83,7 +83,7 @@ async def send(request: web.Request, content: bytes, headers: Mapping[str, str])
     return response
 
 
-def digest_of(request: web.Request) -> Digest:
+def read_digest(request: web.Request) -> Digest:
     """Return the digest in the query. Raises `InvalidError`."""
     text = request.query.get("digest")
     if text is None:
@@ -91,7 +91,7 @@ def digest_of(request: web.Request) -> Digest:
     return Digest.parse(text)
 
 
-def page_of(request: web.Request, most: int) -> Page:
+def read_page(request: web.Request, most: int) -> Page:
     """Return the page of the query (`n`, at most `most`, and `last`). Raises `InvalidError`."""
     text = request.query.get("n", str(most))
     if not (text.isascii() and text.isdigit()):

@@ -24,7 +24,7 @@ from klever.oci.blobs import write_all
 from klever.oci.digest import Digest
 from klever.registry.content import hash_file
 from klever.registry.threads import Threads
-from klever.registry.usage import project_of
+from klever.registry.usage import project_name
 
 __all__ = ["Parts", "Upload", "Uploads", "too_large"]
 
@@ -142,7 +142,7 @@ class Uploads:
 
     def project_bytes(self, project: str) -> int:
         """Return the number of bytes that the open sessions of a project have received."""
-        return sum(upload.offset for upload in self._open.values() if project_of(upload.repository) == project)
+        return sum(upload.offset for upload in self._open.values() if project_name(upload.repository) == project)
 
     def forget(self, upload: Upload) -> None:
         """Remove a session whose file has become a blob."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-__all__ = ["Usage", "project_of"]
+__all__ = ["Usage", "project_name"]
 
 
 class Usage:
@@ -33,7 +33,7 @@ class Usage:
 
     def add(self, repository: str, size: int) -> None:
         """Record that a repository has one more blob, which another repository of its project may have as well."""
-        project = project_of(repository)
+        project = project_name(repository)
         if project in self._bounds:
             self._bounds[project] += size
             self._exact.discard(project)
@@ -43,6 +43,6 @@ class Usage:
         self._exact.clear()
 
 
-def project_of(repository: str) -> str:
+def project_name(repository: str) -> str:
     """Return the project of a repository: its first component."""
     return repository.partition("/")[0]

@@ -48,8 +48,15 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Route:
+    """The targets of a Serving.
+
+    A request that reaches no replica is sent to another one. One whose replica ends before it answers is sent again at
+    most `retries` times.
+    """
+
     key: RouteKey
     targets: tuple[Target, ...]
+    retries: int = 0
 
     @property
     def shares(self) -> dict[str, int]:

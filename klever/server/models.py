@@ -11,10 +11,11 @@ from typing import Final
 
 from klever.api.filters import Filter, Order, parse_filter, parse_order
 from klever.catalog.catalogue import Catalogue, Version
-from klever.controllers.inspections import inspection_of
+from klever.controllers.inspections import find_inspection
 from klever.errors import InvalidError, NotFoundError
 from klever.oci.digest import Digest
 from klever.oci.reference import Reference, is_tag
+from klever.server.conversions import add_conversions
 from klever.server.model_watches import watch_models
 from klever.server.pages import PageSize, parse_token
 from klever.server.projects import ProjectHandlers
@@ -106,7 +107,10 @@ class ModelHandlers(ProjectHandlers):
         return list(ordered[start : start + most]), start + most < len(ordered)
 
     async def get_model_version(self, request: pb.GetModelVersionRequest) -> pb.ModelVersion:
-        return await self._message(await self._resolve(request.project, request.model, request.version))
+        version = await self._resolve(request.project, request.model, request.version)
+        message = await self._message(version)
+        await add_conversions(self._catalogue, version, message)
+        return message
 
     async def tag_model_version(self, request: pb.TagModelVersionRequest) -> pb.ModelVersion:
         if not is_tag(request.tag):
@@ -182,7 +186,7 @@ class ModelHandlers(ProjectHandlers):
         return await self._message(summary)
 
     async def _message(self, version: Version) -> pb.ModelVersion:
-        return version_message(version, await inspection_of(self._seen, version.content))
+        return version_message(version, await find_inspection(self._seen, version.content))
 
 
 class Shown:

@@ -49,7 +49,7 @@ class StandardMethods:
         return bind(method) if bind else None
 
     def _create(self, method: MethodDescriptor) -> Handler:
-        field = self.kind.field_of(method.input_type)
+        field = self.kind.find_field(method.input_type)
 
         async def create(request: Any) -> bytes:
             return await self._objects.create(
@@ -62,7 +62,7 @@ class StandardMethods:
         return create
 
     def _apply(self, method: MethodDescriptor) -> Handler:
-        field = self.kind.field_of(method.input_type)
+        field = self.kind.find_field(method.input_type)
 
         async def apply(request: Any) -> bytes:
             return await self._objects.apply(
@@ -87,7 +87,7 @@ class StandardMethods:
         return list_
 
     def _update(self, method: MethodDescriptor) -> Handler:
-        field = self.kind.field_of(method.input_type)
+        field = self.kind.find_field(method.input_type)
 
         async def update(request: Any) -> bytes:
             return await self._objects.update(

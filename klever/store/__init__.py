@@ -144,6 +144,9 @@ class Store(Protocol):
         `uid` and `resource_version` are preconditions: `ConflictError` if they do not match.
         """
 
+    async def last_writer(self, kind: Kind, key: Key) -> str:
+        """Return the name of the tool that wrote the spec last; empty if that was Klever, or is not known."""
+
     def watch(
         self,
         kind: Kind,

@@ -11,7 +11,7 @@ from klever import formats
 from klever.artifacts import model
 from klever.errors import ConflictError, InvalidError, KleverError
 from klever.inspection.inspector import inspect
-from klever.inspection.verdict import spec_of
+from klever.inspection.verdict import inspection_spec
 from klever.oci.client import RegistryClient
 from klever.oci.layout import Layout
 from klever.tasks.effort import bounded
@@ -42,7 +42,7 @@ def run(job: Job) -> dict[str, Any]:
         client.close()
     with step(Step.RUN), bounded(job.limits, f"the inspection of {job.model}"):
         job.say("inspecting its files")
-        inspection = spec_of(inspect(directory / "model", job.limits), str(pulled.digest))
+        inspection = inspection_spec(inspect(directory / "model", job.limits), str(pulled.digest))
     try:
         written = _extract(job, layout, pulled, directory / "model")
     except StepError as error:

@@ -563,6 +563,8 @@ class ModelVersion(_message.Message):
     INSPECTION_FIELD_NUMBER: _builtins.int
     INPUT_COUNT_FIELD_NUMBER: _builtins.int
     OUTPUT_COUNT_FIELD_NUMBER: _builtins.int
+    CONVERSION_FIELD_NUMBER: _builtins.int
+    CONVERTED_TO_FIELD_NUMBER: _builtins.int
     project: _builtins.str
     """Name of its project."""
     model: _builtins.str
@@ -629,6 +631,14 @@ class ModelVersion(_message.Message):
     def inspection(self) -> _inspection_pb2.ModelInspectionSpec:
         """What the platform found in the content. Absent until it has inspected it."""
 
+    @_builtins.property
+    def conversion(self) -> Global___Conversion:
+        """How it was converted from another version. Absent for others, and in lists."""
+
+    @_builtins.property
+    def converted_to(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """References of the versions of this model that were converted from this one. Empty in lists."""
+
     def __init__(
         self,
         *,
@@ -656,10 +666,12 @@ class ModelVersion(_message.Message):
         inspection: _inspection_pb2.ModelInspectionSpec | None = ...,
         input_count: _builtins.int | None = ...,
         output_count: _builtins.int | None = ...,
+        conversion: Global___Conversion | None = ...,
+        converted_to: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_input_count", b"_input_count", "_output_count", b"_output_count", "create_time", b"create_time", "dataset", b"dataset", "input_count", b"input_count", "inspection", b"inspection", "output_count", b"output_count", "signature", b"signature", "training", b"training"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_input_count", b"_input_count", "_output_count", b"_output_count", "conversion", b"conversion", "create_time", b"create_time", "dataset", b"dataset", "input_count", b"input_count", "inspection", b"inspection", "output_count", b"output_count", "signature", b"signature", "training", b"training"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_input_count", b"_input_count", "_output_count", b"_output_count", "author", b"author", "content_digest", b"content_digest", "create_time", b"create_time", "dataset", b"dataset", "description", b"description", "dialect", b"dialect", "digest", b"digest", "format", b"format", "framework", b"framework", "hyper_parameters", b"hyper_parameters", "input_count", b"input_count", "inspection", b"inspection", "labels", b"labels", "metrics", b"metrics", "model", b"model", "output_count", b"output_count", "project", b"project", "reference", b"reference", "signature", b"signature", "size", b"size", "tag", b"tag", "tags", b"tags", "training", b"training", "trust", b"trust"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_input_count", b"_input_count", "_output_count", b"_output_count", "author", b"author", "content_digest", b"content_digest", "conversion", b"conversion", "converted_to", b"converted_to", "create_time", b"create_time", "dataset", b"dataset", "description", b"description", "dialect", b"dialect", "digest", b"digest", "format", b"format", "framework", b"framework", "hyper_parameters", b"hyper_parameters", "input_count", b"input_count", "inspection", b"inspection", "labels", b"labels", "metrics", b"metrics", "model", b"model", "output_count", b"output_count", "project", b"project", "reference", b"reference", "signature", b"signature", "size", b"size", "tag", b"tag", "tags", b"tags", "training", b"training", "trust", b"trust"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__input_count: _TypeAlias = _typing.Literal["input_count"]  # noqa: Y015
     _WhichOneofArgType__input_count: _TypeAlias = _typing.Literal["_input_count", b"_input_count"]  # noqa: Y015
@@ -671,6 +683,109 @@ class ModelVersion(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__output_count) -> _WhichOneofReturnType__output_count | None: ...
 
 Global___ModelVersion: _TypeAlias = ModelVersion  # noqa: Y015
+
+@_typing.final
+class Conversion(_message.Message):
+    """How a version was converted from another one, and how far the outputs of both models differ. All but `source` is the
+    word of the conversion's program.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    SOURCE_FORMAT_FIELD_NUMBER: _builtins.int
+    TARGET_FORMAT_FIELD_NUMBER: _builtins.int
+    COMPARED_FIELD_NUMBER: _builtins.int
+    NOT_COMPARED_FIELD_NUMBER: _builtins.int
+    SAMPLES_FIELD_NUMBER: _builtins.int
+    TOLERANCE_FIELD_NUMBER: _builtins.int
+    OUTPUTS_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    """Reference of the version that was converted, by its digest."""
+    source_format: _builtins.str
+    """Format of the source."""
+    target_format: _builtins.str
+    """Format of the converted version."""
+    compared: _builtins.bool
+    """Whether both models ran on the same inputs."""
+    not_compared: _builtins.str
+    """Why they did not."""
+    tolerance: _builtins.float
+    """The largest relative difference that was accepted. Absent if any was."""
+    @_builtins.property
+    def samples(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The inputs, e.g. `random, batch 3`."""
+
+    @_builtins.property
+    def outputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___OutputDifference]:
+        """Of all samples together, for each output."""
+
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        source_format: _builtins.str = ...,
+        target_format: _builtins.str = ...,
+        compared: _builtins.bool = ...,
+        not_compared: _builtins.str = ...,
+        samples: _abc.Iterable[_builtins.str] | None = ...,
+        tolerance: _builtins.float | None = ...,
+        outputs: _abc.Iterable[Global___OutputDifference] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_tolerance", b"_tolerance", "tolerance", b"tolerance"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_tolerance", b"_tolerance", "compared", b"compared", "not_compared", b"not_compared", "outputs", b"outputs", "samples", b"samples", "source", b"source", "source_format", b"source_format", "target_format", b"target_format", "tolerance", b"tolerance"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__tolerance: _TypeAlias = _typing.Literal["tolerance"]  # noqa: Y015
+    _WhichOneofArgType__tolerance: _TypeAlias = _typing.Literal["_tolerance", b"_tolerance"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tolerance) -> _WhichOneofReturnType__tolerance | None: ...
+
+Global___Conversion: _TypeAlias = Conversion  # noqa: Y015
+
+@_typing.final
+class OutputDifference(_message.Message):
+    """How far an output of a converted model differs from that of its source."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ABSOLUTE_FIELD_NUMBER: _builtins.int
+    RELATIVE_FIELD_NUMBER: _builtins.int
+    MEAN_FIELD_NUMBER: _builtins.int
+    AGREEMENT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the output."""
+    absolute: _builtins.float
+    """The largest absolute difference of any element."""
+    relative: _builtins.float
+    """The absolute difference over the largest absolute value of the output."""
+    mean: _builtins.float
+    """For a quantization: the root mean square of the difference over that of the output, on random inputs."""
+    agreement: _builtins.float
+    """For a quantization: the share of rows whose largest score stays the largest, on random inputs."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        absolute: _builtins.float = ...,
+        relative: _builtins.float = ...,
+        mean: _builtins.float | None = ...,
+        agreement: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_agreement", b"_agreement", "_mean", b"_mean", "agreement", b"agreement", "mean", b"mean"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agreement", b"_agreement", "_mean", b"_mean", "absolute", b"absolute", "agreement", b"agreement", "mean", b"mean", "name", b"name", "relative", b"relative"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__agreement: _TypeAlias = _typing.Literal["agreement"]  # noqa: Y015
+    _WhichOneofArgType__agreement: _TypeAlias = _typing.Literal["_agreement", b"_agreement"]  # noqa: Y015
+    _WhichOneofReturnType__mean: _TypeAlias = _typing.Literal["mean"]  # noqa: Y015
+    _WhichOneofArgType__mean: _TypeAlias = _typing.Literal["_mean", b"_mean"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__agreement) -> _WhichOneofReturnType__agreement | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__mean) -> _WhichOneofReturnType__mean | None: ...
+
+Global___OutputDifference: _TypeAlias = OutputDifference  # noqa: Y015
 
 @_typing.final
 class Signature(_message.Message):

@@ -74,11 +74,16 @@ class ServingSpec(_message.Message):
     REVISION_HISTORY_LIMIT_FIELD_NUMBER: _builtins.int
     REPLICAS_FIELD_NUMBER: _builtins.int
     STRATEGY_FIELD_NUMBER: _builtins.int
+    RETRIES_FIELD_NUMBER: _builtins.int
     PREVIOUS_TRAFFIC_FIELD_NUMBER: _builtins.int
     revision_history_limit: _builtins.int
     """How many ServingRevisions are kept beside the one that serves. 10 by default."""
     replicas: _builtins.int
     """Number of processes of each predictor that names none. `kubectl scale` and an autoscaler change it."""
+    retries: _builtins.int
+    """How often the gateway sends a request again whose replica ended before it answered. 0 by default, because the model may
+    have acted on the request. A request that reached no replica is always sent to another one.
+    """
     @_builtins.property
     def predictors(self) -> _containers.RepeatedCompositeFieldContainer[Global___Predictor]:
         """The models and their shares of the traffic. Names are unique."""
@@ -98,18 +103,23 @@ class ServingSpec(_message.Message):
         revision_history_limit: _builtins.int | None = ...,
         replicas: _builtins.int | None = ...,
         strategy: Global___Strategy | None = ...,
+        retries: _builtins.int | None = ...,
         previous_traffic: _abc.Iterable[Global___TrafficShare] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "_revision_history_limit", b"_revision_history_limit", "replicas", b"replicas", "revision_history_limit", b"revision_history_limit", "strategy", b"strategy"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "_retries", b"_retries", "_revision_history_limit", b"_revision_history_limit", "replicas", b"replicas", "retries", b"retries", "revision_history_limit", b"revision_history_limit", "strategy", b"strategy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "_revision_history_limit", b"_revision_history_limit", "predictors", b"predictors", "previous_traffic", b"previous_traffic", "replicas", b"replicas", "revision_history_limit", b"revision_history_limit", "strategy", b"strategy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "_retries", b"_retries", "_revision_history_limit", b"_revision_history_limit", "predictors", b"predictors", "previous_traffic", b"previous_traffic", "replicas", b"replicas", "retries", b"retries", "revision_history_limit", b"revision_history_limit", "strategy", b"strategy"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__replicas: _TypeAlias = _typing.Literal["replicas"]  # noqa: Y015
     _WhichOneofArgType__replicas: _TypeAlias = _typing.Literal["_replicas", b"_replicas"]  # noqa: Y015
+    _WhichOneofReturnType__retries: _TypeAlias = _typing.Literal["retries"]  # noqa: Y015
+    _WhichOneofArgType__retries: _TypeAlias = _typing.Literal["_retries", b"_retries"]  # noqa: Y015
     _WhichOneofReturnType__revision_history_limit: _TypeAlias = _typing.Literal["revision_history_limit"]  # noqa: Y015
     _WhichOneofArgType__revision_history_limit: _TypeAlias = _typing.Literal["_revision_history_limit", b"_revision_history_limit"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__replicas) -> _WhichOneofReturnType__replicas | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retries) -> _WhichOneofReturnType__retries | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__revision_history_limit) -> _WhichOneofReturnType__revision_history_limit | None: ...
 
@@ -122,10 +132,16 @@ class Strategy(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TYPE_FIELD_NUMBER: _builtins.int
+    MAX_SURGE_FIELD_NUMBER: _builtins.int
     PROGRESS_DEADLINE_SECONDS_FIELD_NUMBER: _builtins.int
     type: _builtins.str
     """RollingUpdate, the default, starts and probes the new processes before the old ones end: there must be room for both.
     Recreate ends the old ones first, and nothing answers their requests until the new ones do.
+    """
+    max_surge: _builtins.str
+    """How many processes a RollingUpdate may run beside those that a predictor asks for: a number, or a percentage of those.
+    100% by default: all new processes start before an old one ends, and requests never mix. With less, old and new
+    processes share the requests meanwhile.
     """
     progress_deadline_seconds: _builtins.int
     """A rollout that made no progress for so many seconds has failed, with the reason ProgressDeadlineExceeded. 600 by
@@ -135,11 +151,12 @@ class Strategy(_message.Message):
         self,
         *,
         type: _builtins.str = ...,
+        max_surge: _builtins.str = ...,
         progress_deadline_seconds: _builtins.int | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_progress_deadline_seconds", b"_progress_deadline_seconds", "progress_deadline_seconds", b"progress_deadline_seconds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_progress_deadline_seconds", b"_progress_deadline_seconds", "progress_deadline_seconds", b"progress_deadline_seconds", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_progress_deadline_seconds", b"_progress_deadline_seconds", "max_surge", b"max_surge", "progress_deadline_seconds", b"progress_deadline_seconds", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__progress_deadline_seconds: _TypeAlias = _typing.Literal["progress_deadline_seconds"]  # noqa: Y015
     _WhichOneofArgType__progress_deadline_seconds: _TypeAlias = _typing.Literal["_progress_deadline_seconds", b"_progress_deadline_seconds"]  # noqa: Y015

@@ -7,7 +7,7 @@ import uuid
 import pytest
 from onnx import TensorProto, helper
 
-from tests.attacks.pushing import layer_of, push
+from tests.attacks.pushing import pack_layer, push
 from tests.attacks.serving import deploy, failure
 from tests.e2e.platform import Platform
 
@@ -28,5 +28,5 @@ def model(location: str) -> bytes:
 )
 def test_a_model_with_its_weights_elsewhere_fails(shared_platform: Platform, location: str) -> None:
     repository = f"external/m{uuid.uuid4().hex[:10]}"
-    reference = push(shared_platform, repository, {"format": "ONNX"}, layer_of({"m.onnx": model(location)}))
+    reference = push(shared_platform, repository, {"format": "ONNX"}, pack_layer({"m.onnx": model(location)}))
     assert "'secret_weight'" in failure(shared_platform, deploy(shared_platform, reference))

@@ -47,7 +47,7 @@ def test_a_replica_has_no_privileges(shared_platform: Platform, served: str) -> 
     if os.geteuid() == 0:
         assert fields["Uid"].split()[0] != "0"
         assert int(fields["CapBnd"], 16) == 0
-    assert instances(shared_platform)["sandbox"] in ("full", "landlock")
+    assert instances(shared_platform)["sandbox"] in ("FULL", "LANDLOCK")
 
 
 def instances(platform: Platform) -> dict[str, str]:
@@ -84,7 +84,7 @@ def test_other_users_do_not_reach_the_sockets(shared_platform: Platform, served:
 def test_a_replica_does_not_see_the_platform(shared_platform: Platform, served: str) -> None:
     """Looked at from inside: through the root directory of its mount namespace."""
     root = Path(f"/proc/{served}/root")
-    if instances(shared_platform)["sandbox"] != "full":
+    if instances(shared_platform)["sandbox"] != "FULL":
         pytest.skip("only namespaces have a root of their own: this machine offers Landlock")
     assert not (root / str(shared_platform.data / "token").lstrip("/")).exists()
     assert not (root / str(shared_platform.data / "klever.db").lstrip("/")).exists()

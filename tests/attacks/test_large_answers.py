@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.attacks.pushing import layer_of, push
+from tests.attacks.pushing import pack_layer, push
 from tests.e2e.platform import Platform, until
 
 VERSIONS = 12
@@ -23,7 +23,7 @@ def large(shared_platform: Platform) -> str:
             "signature": {"inputs": INPUTS, "outputs": INPUTS[:1]},
             "directoryStructure": ["model/other.txt"],
         }
-        push(shared_platform, f"large/m{number:02}", config, layer_of({"other.txt": b"x"}))
+        push(shared_platform, f"large/m{number:02}", config, pack_layer({"other.txt": b"x"}))
     return "/api/v1alpha1/projects/large/models"
 
 
@@ -43,7 +43,7 @@ def test_models_are_listed_over_rest(shared_platform: Platform, large: str, view
 def test_control_characters_fit_into_an_answer(shared_platform: Platform) -> None:
     """A character of one byte takes six in JSON, as it does in the config."""
     config = json.dumps({"format": "ONNX", "description": "\x01" * 170_000}).encode()
-    push(shared_platform, "large-texts/m", config, layer_of({"other.txt": b"x"}))
+    push(shared_platform, "large-texts/m", config, pack_layer({"other.txt": b"x"}))
     status, body = shared_platform.http("GET", "/api/v1alpha1/projects/large-texts/models/m/versions/v1")
     assert (status, len(json.loads(body)["description"])) == (200, 170_000)
 

@@ -49,7 +49,8 @@ def test_files_beside_an_onnx_model_are_not_code(shared_platform: Platform) -> N
     laid_out = {
         str(p.relative_to(directory / "replica" / "store")) for p in (directory / "replica").rglob("store/**/*")
     }
-    files_of_the_platform = {"launch.py", "models/neighbours/config.pbtxt", "models/neighbours/1/model.py"}
+    programs = {f"models/neighbours/1/{name}.py" for name in ("batches", "model", "program", "tensors")}
+    files_of_the_platform = {"launch.py", "models/neighbours/config.pbtxt", *programs}
     directories = {"model", "models", "models/neighbours", "models/neighbours/1"}
     assert laid_out == {*files_of_the_platform, *directories, "model/model.onnx"}
     link = directory / "replica" / "store" / "model" / "model.onnx"

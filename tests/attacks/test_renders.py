@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.attacks.pushing import layer_of, push
+from tests.attacks.pushing import pack_layer, push
 from tests.attacks.serving import serving
 from tests.attacks.test_signature_bombs import MODEL, signature, tensor
 from tests.e2e.platform import Platform, until
@@ -34,7 +34,7 @@ def pulled(platform: Platform) -> set[Path]:
 @pytest.mark.parametrize("listed", [True, False], ids=["files listed", "files not listed"])
 def test_a_render_pulls_no_model(shared_platform: Platform, listed: bool) -> None:
     files = {"directoryStructure": ["model/model.onnx"]} if listed else {}
-    content = layer_of({"model.onnx": MODEL, "salt": uuid.uuid4().bytes})
+    content = pack_layer({"model.onnx": MODEL, "salt": uuid.uuid4().bytes})
     model = push(shared_platform, f"renders/m{uuid.uuid4().hex[:10]}", signature(tensor(1)) | files, content)
     before = pulled(shared_platform)
     until(lambda: "inspection" not in json.dumps(render(shared_platform, model)[1]), 120)

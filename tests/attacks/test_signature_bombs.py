@@ -13,7 +13,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from tests.attacks.memory import peak_mib, reset_peak
-from tests.attacks.pushing import layer_of, push
+from tests.attacks.pushing import pack_layer, push
 from tests.attacks.serving import deploy, failure, serving
 from tests.e2e.platform import Platform, until
 
@@ -66,7 +66,7 @@ def identity(elements: int) -> bytes:
 def test_metadata_beyond_the_limits_fails_its_serving(shared_platform: Platform, bomb: str) -> None:
     assert shared_platform.process is not None
     before = reset_peak(shared_platform.process.pid)
-    model = push(shared_platform, f"bombs/m{uuid.uuid4().hex[:10]}", BOMBS[bomb], layer_of({"model.onnx": MODEL}))
+    model = push(shared_platform, f"bombs/m{uuid.uuid4().hex[:10]}", BOMBS[bomb], pack_layer({"model.onnx": MODEL}))
     assert failure(shared_platform, deploy(shared_platform, model))
     assert peak_mib(shared_platform.process.pid) - before < MOST_MIB
 
@@ -74,14 +74,18 @@ def test_metadata_beyond_the_limits_fails_its_serving(shared_platform: Platform,
 def test_a_model_beyond_the_limits_fails_its_extraction_and_its_serving(shared_platform: Platform) -> None:
     """Its metadata says nothing yet: what is too large stands in the model's own file."""
     content = identity(2147483648)
-    model = push(shared_platform, f"bombs/m{uuid.uuid4().hex[:10]}", {"format": "ONNX"}, layer_of({"m.onnx": content}))
+    model = push(
+        shared_platform, f"bombs/m{uuid.uuid4().hex[:10]}", {"format": "ONNX"}, pack_layer({"m.onnx": content})
+    )
     assert "--limit tensor_elements=2147483648" in failure(shared_platform, deploy(shared_platform, model))
 
 
 def test_the_largest_example_is_probed_without_being_held(shared_platform: Platform) -> None:
     assert shared_platform.process is not None
     content = identity(1 << 26)
-    model = push(shared_platform, f"bombs/m{uuid.uuid4().hex[:10]}", {"format": "ONNX"}, layer_of({"m.onnx": content}))
+    model = push(
+        shared_platform, f"bombs/m{uuid.uuid4().hex[:10]}", {"format": "ONNX"}, pack_layer({"m.onnx": content})
+    )
     before = reset_peak(shared_platform.process.pid)
     name = deploy(shared_platform, model)
     path = f"/api/v1alpha1/namespaces/default/servings/{name}"
@@ -97,8 +101,8 @@ def test_renders_by_strangers_take_no_memory_and_hold_up_no_read(shared_platform
     assert shared_platform.process is not None
     repository = f"bombs/m{uuid.uuid4().hex[:10]}"
     config = signature(tensor(1 << 26)) | {"directoryStructure": ["model/model.onnx"]}
-    large = push(shared_platform, repository, config, layer_of({"model.onnx": MODEL}))
-    huge = push(shared_platform, f"{repository}-2", BOMBS["2 GiB"], layer_of({"model.onnx": MODEL}))
+    large = push(shared_platform, repository, config, pack_layer({"model.onnx": MODEL}))
+    huge = push(shared_platform, f"{repository}-2", BOMBS["2 GiB"], pack_layer({"model.onnx": MODEL}))
     before = reset_peak(shared_platform.process.pid)
 
     def render(model: str) -> int:

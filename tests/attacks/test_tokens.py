@@ -215,7 +215,7 @@ def test_beyond_loopback_a_token_is_refused_before_anything_is_sent(
         listener.setblocking(False)
         server = f"http://{own_address}:{listener.getsockname()[1]}"
         ended = user.run(*command, KLEVER_SERVER=server, **environ)
-        assert "plain HTTP would show its credentials" in ended.stderr
+        assert "plain HTTP would expose its credentials" in ended.stderr
         assert ended.returncode == 4
         with pytest.raises(BlockingIOError):
             listener.accept()

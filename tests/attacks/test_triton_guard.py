@@ -21,10 +21,10 @@ from tests.attacks.triton import (
     NAME,
     VALUES,
     WORDS,
-    answer_of,
     infer,
     message,
     processes,
+    read_outputs,
     send,
 )
 from tests.e2e.platform import Platform
@@ -172,7 +172,7 @@ def test_an_honest_binary_request_is_answered(echo: Platform) -> None:
         }
     ).encode()
     status, answer = send(echo, head + numbers + words, Inference_Header_Content_Length=str(len(head)))
-    assert (status, answer_of(answer)) == (200, {"FOUT": VALUES, "SOUT": WORDS})
+    assert (status, read_outputs(answer)) == (200, {"FOUT": VALUES, "SOUT": WORDS})
 
 
 def inputs() -> list[Any]:

@@ -73,7 +73,7 @@ def test_a_pickle_is_refused_with_the_command_that_allows_it(shared_platform: Pl
     platform, sentinel = shared_platform, shared_platform.root / "unpickled"
     reference = push(platform, "pickle", {"m.joblib": pickle.dumps(Evil(sentinel))})
     version = inspected(platform, reference)
-    assert version["trust"] == "code"
+    assert version["trust"] == "CODE"
     assert any("touch" in name for name in version["inspection"]["unsafeGlobals"])
     serve(platform, "pickle", model=reference)
     assert "run `klever allow-code default`" in denied(platform, "pickle")
@@ -102,7 +102,7 @@ def test_code_beside_an_onnx_model_is_named_and_the_model_is_served(shared_platf
     files |= {"__init__.py": b"open('/tmp/x', 'w')", "deep/model.abi3.so": b"\x7fELF", "notes": b"#!/bin/sh\n"}
     reference = push(platform, "beside", files)
     version = inspected(platform, reference)
-    assert version["trust"] == "data"
+    assert version["trust"] == "DATA"
     assert {file["path"] for file in version["inspection"]["codeFiles"]} == {
         "__init__.py",
         "deep/model.abi3.so",
@@ -117,7 +117,7 @@ def test_a_verdict_in_the_artifact_has_no_effect(shared_platform: Platform) -> N
     platform, sentinel = shared_platform, shared_platform.root / "forged-ran"
     verdict = "labels: {trust: data, kleveross.io/trust: data, inspection: '{\"codeFormats\": []}'}\n"
     reference = push(platform, "forged", {"m.pickle": pickle.dumps(Evil(sentinel))}, f"format: Pickle\n{verdict}")
-    assert inspected(platform, reference)["trust"] == "code"
+    assert inspected(platform, reference)["trust"] == "CODE"
     serve(platform, "forged", model=reference)
     denied(platform, "forged")
     assert not sentinel.exists()
@@ -130,7 +130,7 @@ def test_content_that_was_inspected_as_one_format_is_not_trusted_as_another(shar
     first = inspected(platform, push(platform, "others", files, "format: Others\n"))
     again = inspected(platform, push(platform, "relabelled", files, "format: XGBoost\n"))
     assert again["contentDigest"] == first["contentDigest"]
-    assert (first["trust"], again["trust"]) == ("data", "code")
+    assert (first["trust"], again["trust"]) == ("DATA", "CODE")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from tritonclient.grpc import service_pb2
 
 from tests.e2e.platform import Platform, replicas
 
-__all__ = ["GRPC", "METADATA", "NAME", "answer_of", "deploy_echo", "infer", "message", "processes", "send"]
+__all__ = ["GRPC", "METADATA", "NAME", "deploy_echo", "infer", "message", "processes", "read_outputs", "send"]
 
 NAME = "echo"
 METADATA = (("seldon", NAME), ("namespace", "default"))
@@ -66,7 +66,7 @@ def send(
 
 
 def message(**fields: Any) -> service_pb2.ModelInferRequest:
-    """A gRPC request that `answer_of` is the answer to; `fields` are set on it."""
+    """A gRPC request that `read_outputs` is the answer to; `fields` are set on it."""
     numbers = service_pb2.InferTensorContents(fp32_contents=VALUES)
     words = service_pb2.InferTensorContents(bytes_contents=[word.encode() for word in WORDS])
     tensor = service_pb2.ModelInferRequest.InferInputTensor
@@ -77,7 +77,7 @@ def message(**fields: Any) -> service_pb2.ModelInferRequest:
     return service_pb2.ModelInferRequest(**{"model_name": NAME, "inputs": inputs, **fields})
 
 
-def answer_of(answer: dict[str, Any]) -> dict[str, Any]:
+def read_outputs(answer: dict[str, Any]) -> dict[str, Any]:
     return {output["name"]: output["data"] for output in answer["outputs"]}
 
 
@@ -88,4 +88,4 @@ def infer(platform: Platform) -> None:
         {"name": "S", "datatype": "BYTES", "shape": [len(WORDS)], "data": WORDS},
     ]
     status, answer = send(platform, json.dumps({"inputs": inputs}).encode())
-    assert (status, answer_of(answer)) == (200, {"FOUT": VALUES, "SOUT": WORDS}), answer
+    assert (status, read_outputs(answer)) == (200, {"FOUT": VALUES, "SOUT": WORDS}), answer

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from klever.catalog.catalogue import Catalogue, Push, Version
+from klever.catalog.catalogue import MAX_ATTACHMENT_BYTES, Catalogue, Push, Version
 from klever.errors import ConflictError, InvalidError, NotFoundError
 from klever.oci.reference import Reference
 from tests.unit.server.conftest import Author
@@ -77,6 +77,25 @@ class CatalogueContract:
         with pytest.raises(InvalidError) as refused:
             await catalogue.resolve(Reference(REPOSITORY, tag="image"))
         assert refused.value.reason == "NOT_A_MODEL"
+
+    async def test_documents_that_refer_to_a_version_are_read_by_their_type(
+        self, catalogue: Catalogue, author: Author
+    ) -> None:
+        subject = await author.push_described("team/digits:v1", "author: one")
+        other = await author.push_described("team/digits:v2", "author: two")
+        for content, type_ in (
+            (b"1", "application/a+json"),
+            (b"2", "application/b+json"),
+            (b"3", "application/a+json"),
+        ):
+            await author.attach(REPOSITORY, subject, type_, content, {"of": "v1"})
+        await author.attach(REPOSITORY, other, "application/a+json", b"4", {})
+        await author.attach(REPOSITORY, subject, "application/a+json", b"x" * (MAX_ATTACHMENT_BYTES + 1), {})
+        version = await catalogue.resolve(Reference(REPOSITORY, tag="v1"))
+        found = await catalogue.attachments(version, "application/a+json")
+        assert sorted(attachment.content for attachment in found) == [b"1", b"3"]
+        assert {attachment.annotations["of"] for attachment in found} == {"v1"}
+        assert await catalogue.attachments(version, "application/c+json") == []
 
     async def test_a_tag_is_set_only_while_it_names_what_the_caller_expects(
         self, catalogue: Catalogue, author: Author

@@ -26,12 +26,12 @@ def golden_object(name: str) -> Object:
     return obj
 
 
-def kind_of(obj: Object) -> Kind:
+def find_kind(obj: Object) -> Kind:
     return next(kind for kind in KINDS if (kind.api_version, kind.kind) == (obj["apiVersion"], obj["kind"]))
 
 
-def message_of(obj: Object) -> Message:
-    message = kind_of(obj).message
+def to_proto(obj: Object) -> Message:
+    message = find_kind(obj).message
     assert message is not None
     return from_object(obj, message, strict=True)
 
@@ -50,7 +50,7 @@ def fields_set(message: Message) -> Iterator[FieldDescriptor]:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_message_keeps_everything(name: str) -> None:
     obj = golden_object(name)
-    message = message_of(obj)
+    message = to_proto(obj)
     assert to_object(message) == obj
     assert to_object(type(message).FromString(message.SerializeToString())) == obj
 
@@ -58,7 +58,7 @@ def test_a_message_keeps_everything(name: str) -> None:
 def test_every_field_of_a_spec_and_a_status_is_shown() -> None:
     seen: set[FieldDescriptor] = set()
     for name in NAMES:
-        message = message_of(golden_object(name))
+        message = to_proto(golden_object(name))
         for part in ("spec", "status"):
             if part in message.DESCRIPTOR.fields_by_name:
                 seen |= set(fields_set(getattr(message, part)))
@@ -73,7 +73,7 @@ class CodecContract:
         namespace = f"t-{uuid.uuid4().hex[:10]}"
         await store.create(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
         wanted = golden_object(name)
-        kind = kind_of(wanted)
+        kind = find_kind(wanted)
         key = Key(namespace if kind.namespaced else "", wanted["metadata"]["name"])
         given = json.loads(json.dumps(wanted))
         if kind.namespaced:
@@ -90,6 +90,6 @@ class CodecContract:
 
 def message_of_stored(obj: Object) -> Message:
     """A stored object may have fields of its store's own."""
-    message = kind_of(obj).message
+    message = find_kind(obj).message
     assert message is not None
     return from_object(obj, message)

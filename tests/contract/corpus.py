@@ -37,7 +37,7 @@ def expanded(value: Any) -> Any:
     return {name: expanded(field) for name, field in value.items()}
 
 
-def object_of(kind: Kind, case: Case, namespace: str) -> Object:
+def make_object(kind: Kind, case: Case, namespace: str) -> Object:
     parts = expanded({key: case[key] for key in ("spec", "predictor", "metadata", "object") if key in case})
     named = {"name": "it-1", "namespace": namespace} if kind.namespaced else {"name": f"sha256-{uuid.uuid4().hex * 2}"}
     metadata = named | parts.get("metadata", {})
@@ -67,7 +67,7 @@ class CorpusContract:
 
     @staticmethod
     async def write(store: Store, kind: Kind, case: Case, namespace: str) -> Object:
-        kept = await store.create(kind, object_of(kind, case, namespace))
+        kept = await store.create(kind, make_object(kind, case, namespace))
         key = Key(kept["metadata"].get("namespace", ""), kept["metadata"]["name"])
         if "then" in case:
             return await store.patch(kind, key, case["then"])

@@ -77,6 +77,8 @@ class Upstream:
         self.asked = asyncio.Event()
         self.answers = asyncio.Event()
         self.answers.set()
+        self.ends = list[str]()
+        """For each item, which is taken, a request is ended without an answer."""
 
     async def start(self) -> web.AppRunner:
         app = web.Application()
@@ -91,6 +93,9 @@ class Upstream:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.headers = dict(request.headers)
         self.asked.set()
+        if self.ends and request.transport is not None:
+            self.ends.pop()
+            request.transport.abort()
         if request.path.startswith("/openai/"):
             return await self._stream(request)
         await self.answers.wait()
@@ -142,6 +147,31 @@ class RouterContract(ABC):
         assert router.check(((mine, HeaderMatch("cookie", "a", MatchType.PREFIX)),)) == ()
         found = router.check(((mine, HeaderMatch("te", "b")), (HeaderMatch("upgrade", "c"),)))
         assert [violation.field for violation in found] == ["matches[0].headers[1].name", "matches[1].headers[0].name"]
+
+    async def test_a_request_that_reaches_no_replica_is_sent_to_another_one(
+        self, router: Router, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
+    ) -> None:
+        live, dead = upstreams[0], Upstream("dead")
+        dead.address = "127.0.0.1:1"
+        await router.publish(route(target("main", 100, live, dead)))
+        for _ in range(20):
+            async with http.post(router.url(KEY) + INFER, json={}) as response:
+                assert response.status == 200
+
+    @pytest.mark.parametrize(("retries", "status"), [(0, 503), (1, 200)])
+    async def test_a_request_whose_replica_ended_is_sent_again_if_the_serving_asks_for_it(
+        self,
+        router: Router,
+        upstreams: tuple[Upstream, Upstream],
+        http: aiohttp.ClientSession,
+        retries: int,
+        status: int,
+    ) -> None:
+        served = route(target("main", 100, *upstreams))
+        await router.publish(replace(served, retries=retries))
+        upstreams[0].ends = upstreams[1].ends = ["one of the two"]
+        async with http.post(router.url(KEY) + INFER, json={}) as response:
+            assert response.status == status
 
     async def test_shares(
         self, router: Router, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -26,7 +26,10 @@ from klever.errors import (
 from klever.store import Key, Store, WatchEvent
 from klever.store.events import EventRecorder
 
-__all__ = ["StoreContract", "job", "serving"]
+__all__ = ["Others", "StoreContract", "job", "serving"]
+
+Others = Callable[[Object], Awaitable[None]]
+"""Declares an object as another tool does, which does not know of Klever."""
 
 SECONDS = 20.0
 
@@ -99,6 +102,24 @@ class StoreContract:
         name = f"t-{uuid.uuid4().hex[:10]}"
         await store.create(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
         return name
+
+    @pytest.fixture
+    def others(self, store: Store) -> Others:
+        """Another tool. A store that knows its writers has more to check."""
+
+        async def write(obj: Object) -> None:
+            metadata = obj["metadata"]
+            try:
+                await store.patch(SERVING, Key(metadata["namespace"], metadata["name"]), obj)
+            except NotFoundError:
+                await store.create(SERVING, obj)
+
+        return write
+
+    @pytest.fixture
+    def other_name(self) -> str:
+        """The name by which the store knows `others`."""
+        return ""
 
     # Writing
 
@@ -249,6 +270,23 @@ class StoreContract:
         applied = await store.apply(SERVING, serving(namespace, "a"))
         assert [(p["name"], p.get("replicas")) for p in applied["spec"]["predictors"]] == [("main", None)]
 
+    async def test_apply_owns_the_whole_spec_before_and_after_another_tool(
+        self, store: Store, namespace: str, others: Others
+    ) -> None:
+        both = serving(namespace, "a", traffic=80, replicas=3)
+        both["metadata"]["labels"] = {"theirs": "1"}
+        both["spec"]["predictors"].append({"name": "canary", "model": "team/m:v2", "traffic": 20})
+        both["spec"] |= {"replicas": 2, "revisionHistoryLimit": 3}
+        for _ in range(2):
+            await others(both)
+            assert len((await store.get(SERVING, Key(namespace, "a")))["spec"]["predictors"]) == 2
+            applied = await store.apply(SERVING, serving(namespace, "a"))
+            assert applied["spec"] == {
+                "predictors": [{"name": "main", "model": "team/m:v1"}], "replicas": 1, "revisionHistoryLimit": 10
+            }  # fmt: skip
+            assert applied["metadata"]["labels"] == {"theirs": "1"}
+            assert await store.apply(SERVING, serving(namespace, "a")) == applied
+
     async def test_apply_merges_labels(self, store: Store, namespace: str) -> None:
         obj = serving(namespace, "a")
         obj["metadata"]["labels"] = {"mine": "1"}
@@ -256,6 +294,18 @@ class StoreContract:
         await store.patch(SERVING, Key(namespace, "a"), {"metadata": {"labels": {"theirs": "2"}}})
         obj["metadata"]["labels"] = {"new": "3"}
         assert (await store.apply(SERVING, obj))["metadata"]["labels"] == {"theirs": "2", "new": "3"}
+
+    async def test_the_last_writer_is_known_unless_it_is_klever(
+        self, store: Store, namespace: str, others: Others, other_name: str
+    ) -> None:
+        key = Key(namespace, "a")
+        await store.apply(SERVING, serving(namespace, "a"))
+        assert await store.last_writer(SERVING, key) == ""
+        await others(serving(namespace, "a", replicas=2))
+        assert await store.last_writer(SERVING, key) == other_name
+        await store.apply(SERVING, serving(namespace, "a", replicas=3))
+        await store.patch(SERVING, key, {"status": {"phase": "Ready"}}, subresource="status")
+        assert await store.last_writer(SERVING, key) == ""
 
     # Deleting
 

@@ -12,7 +12,7 @@ from klever.environments import EnvironmentManager
 from tests.torch_environment import ENVIRONMENTS_OF_TESTS
 
 
-def python_of(environment: str) -> Path:
+def environment_python(environment: str) -> Path:
     """Make an environment if it is not there, and return its interpreter; PyTorch is that of `hack/torch_cpu`."""
     manager = EnvironmentManager(ENVIRONMENTS_OF_TESTS if environment == "torch" else default_cache() / "environments")
     return asyncio.run(manager.ensure(environment)) / "bin" / "python"
@@ -20,4 +20,4 @@ def python_of(environment: str) -> Path:
 
 @pytest.fixture(scope="session")
 def onnx_python() -> Path:
-    return python_of("onnx")
+    return environment_python("onnx")

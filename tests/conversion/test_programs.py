@@ -8,13 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
+from onnx import helper, numpy_helper
 
 from klever.artifacts import document, ormbfile
 from klever.artifacts.metadata import ModelMetadata
 from klever.converters.builtin import BUILT_IN, BuiltIn
 from klever.formats import Signature, get
-from tests.conversion.conftest import python_of
+from tests.conversion.conftest import environment_python
 from tests.torch_environment import needs_torch
 
 DATA = Path(__file__).parents[1] / "data"
@@ -50,7 +53,7 @@ def convert(source: str, target: str, model: Path, root: Path, **env: str) -> Co
         "options": dict(found.options),
     }
     (root / "request.json").write_text(json.dumps(request))
-    argv = [str(python_of(found.environment)), "-I", str(found.program), str(root / "request.json")]
+    argv = [str(environment_python(found.environment)), "-I", str(found.program), str(root / "request.json")]
     done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=500, check=False)
     report = root / "report.json"
     return Conversion(
@@ -115,6 +118,32 @@ def test_a_quantization_leaves_the_directory_of_the_model_as_it_was(tmp_path: Pa
     before = sorted((DATA / "onnx" / "model").iterdir())
     assert convert("ONNX", "ONNX", DATA / "onnx", tmp_path).code == 0
     assert sorted((DATA / "onnx" / "model").iterdir()) == before
+
+
+def classifier(directory: Path) -> Path:
+    """Write an ONNX model of four scores; returns the model directory."""
+    (directory / "source" / "model").mkdir(parents=True)
+    weights = numpy_helper.from_array(np.random.default_rng(1).standard_normal((16, 4)).astype("f4"), "w")
+    ends = [helper.make_tensor_value_info(name, 1, ["batch", size]) for name, size in (("x", 16), ("scores", 4))]
+    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["scores"])], "g", ends[:1], ends[1:], [weights])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.save(model, directory / "source" / "model" / "m.onnx")
+    return directory / "source"
+
+
+def test_a_quantization_reports_the_accuracy_that_it_lost(tmp_path: Path) -> None:
+    done = convert("ONNX", "ONNX", classifier(tmp_path), tmp_path)
+    assert done.code == 0, done.errors
+    assert done.report["tolerance"] is None
+    scores = done.report["outputs"]["scores"]
+    assert 0 < scores["mean"] < scores["relative"] < 0.1
+    assert 0.8 < scores["agreement"] <= 1
+
+
+def test_the_caller_says_how_much_a_quantization_may_lose(tmp_path: Path) -> None:
+    done = convert("ONNX", "ONNX", classifier(tmp_path), tmp_path, TOLERANCE="1e-6")
+    assert done.code == 1
+    assert "by more than 1e-06 (scores: relative" in done.errors
 
 
 def test_the_last_word_of_a_program_is_its_error_alone(tmp_path: Path) -> None:

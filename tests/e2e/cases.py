@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tests.e2e.platform import Platform, until
-from tests.e2e.tensors import WAYS, Arrays, Metadata, arrays_of, metadata_of
+from tests.e2e.tensors import WAYS, Arrays, Metadata, to_arrays, to_metadata
 
 __all__ = ["deploy", "goes_the_whole_way"]
 
@@ -26,10 +26,10 @@ def goes_the_whole_way(platform: Platform, case: str) -> None:
     """Check that a case, such as `serving/sklearn`, is served with its framework's answers."""
     name = Path(case).name
     recorded = json.loads((DATA / case / "case.json").read_text())
-    wanted = arrays_of(recorded["outputs"])
+    wanted = to_arrays(recorded["outputs"])
     platform.push(f"team/{name}:v1", case)
     deploy(platform, f"team/{name}:v1", name)
-    assert described(platform, name) == metadata_of(signature(platform, f"team/{name}:v1"))
+    assert described(platform, name) == to_metadata(signature(platform, f"team/{name}:v1"))
     for way, ask in WAYS.items():
         check(ask(platform, name, recorded["inputs"]), wanted, way)
     first = [{**tensor, **first_row(tensor)} for tensor in recorded["inputs"]]

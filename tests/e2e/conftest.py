@@ -16,7 +16,7 @@ from hack.kubernetes.requirements import MissingError, require_machine
 from tests.conftest import install_crds
 from tests.e2e.platform import Platform, until
 from tests.kubectl import Given, Kubectl, clear
-from tests.kubectl import objects as objects_of
+from tests.kubectl import objects as cluster_objects
 
 __all__ = ["Objects"]
 
@@ -38,7 +38,7 @@ class Objects:
 
     def all(self) -> list[list[str]]:
         """Kind, namespace and name of those that are on a cluster."""
-        return [] if self.cluster is None else objects_of(self.cluster)
+        return [] if self.cluster is None else cluster_objects(self.cluster)
 
 
 @pytest.fixture(scope="session")

@@ -13,22 +13,15 @@ from tritonclient.utils import serialize_byte_tensor, serialized_byte_size, trit
 
 from tests.e2e.platform import Platform
 
-__all__ = ["WAYS", "Arrays", "Metadata", "arrays_of", "metadata_of"]
+__all__ = ["WAYS", "Arrays", "Metadata", "to_arrays", "to_metadata"]
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 Tensors = list[dict[str, Any]]
 Metadata = dict[str, dict[str, tuple[str, list[int]]]]
 """Datatype and shape by name, of the inputs and of the outputs."""
-_TYPES = {
-    "bool": "BOOL",
-    "string": "BYTES",
-    "float32": "FP32",
-    "float64": "FP64",
-    **{f"int{bits}": f"INT{bits}" for bits in (32, 64)},
-}
 
 
-def arrays_of(tensors: Tensors) -> Arrays:
+def to_arrays(tensors: Tensors) -> Arrays:
     """Return the values of tensors as the protocol writes them in JSON."""
     return {tensor["name"]: _array(tensor) for tensor in tensors}
 
@@ -39,27 +32,28 @@ def _array(tensor: dict[str, Any]) -> np.ndarray[Any, Any]:
     return np.array(data, triton_to_np_dtype(tensor["datatype"])).reshape(tensor["shape"])
 
 
-def metadata_of(signature: Mapping[str, Any]) -> Metadata:
-    """Return what a server should say of a model with this signature: a scalar, and an unknown rank, are vectors."""
+def to_metadata(signature: Mapping[str, Any]) -> Metadata:
+    """Return what a server should say of a model with this signature."""
     return {
-        kind: {tensor["name"]: (_TYPES[tensor["dtype"]], _shape(tensor)) for tensor in signature[kind]}
+        kind: {tensor["name"]: (tensor["datatype"], _shape(tensor)) for tensor in signature[kind]}
         for kind in ("inputs", "outputs")
     }
 
 
 def _shape(tensor: Mapping[str, Any]) -> list[int]:
-    size: list[int] | None = tensor.get("size")
-    return [-1] if size is None else size or [1]
+    """Return the shape that a server has for a tensor: one of unknown rank is a vector, and so is a scalar."""
+    shape: list[int] | None = tensor.get("shape")
+    return [-1] if shape is None else shape or [1]
 
 
 def by_json(platform: Platform, name: str, inputs: Tensors) -> Arrays:
     answer = platform.run("klever", "predict", name, "--input", "-", stdin=json.dumps({"inputs": inputs})).stdout
-    return arrays_of(json.loads(answer)["outputs"])
+    return to_arrays(json.loads(answer)["outputs"])
 
 
 def by_binary(platform: Platform, name: str, inputs: Tensors) -> Arrays:
     """Binary both ways, by the extension for binary tensors."""
-    parts = [_bytes(array) for array in arrays_of(inputs).values()]
+    parts = [_bytes(array) for array in to_arrays(inputs).values()]
     heads = [
         {**{key: tensor[key] for key in ("name", "shape", "datatype")}, "parameters": {"binary_data_size": len(part)}}
         for tensor, part in zip(inputs, parts, strict=True)
@@ -83,7 +77,7 @@ def by_binary(platform: Platform, name: str, inputs: Tensors) -> Arrays:
 
 def by_grpc(platform: Platform, name: str, inputs: Tensors) -> Arrays:
     tensors = []
-    for tensor, array in zip(inputs, arrays_of(inputs).values(), strict=True):
+    for tensor, array in zip(inputs, to_arrays(inputs).values(), strict=True):
         tensors.append(grpc_client.InferInput(tensor["name"], tensor["shape"], tensor["datatype"]))
         tensors[-1].set_data_from_numpy(array)
     with grpc_client.InferenceServerClient(f"127.0.0.1:{platform.port}") as client:

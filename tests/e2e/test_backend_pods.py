@@ -49,7 +49,7 @@ def servers(pods: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
     return pods
 
 
-def servers_of(pod: str) -> list[int]:
+def find_servers(pod: str) -> list[int]:
     """Return the processes of this machine that run the server of a pod, by the pod's uid."""
     cgroups = [path for path in Path("/proc").glob("[0-9]*/cgroup") if pod in path.read_text()]
     return [int(path.parent.name) for path in cgroups if b"/opt/server.py" in (path.parent / "cmdline").read_bytes()]
@@ -91,5 +91,5 @@ class TestKubernetesBackend(BackendContract):
         """Kill it from outside: the kernel ignores a SIGKILL to the first process of a namespace from within."""
         wanted = ("get", "pod", instance.name, "-n", KEY.namespace, "-o", "jsonpath={.metadata.uid}")
         uid = (await asyncio.to_thread(self.cluster.kubectl, *wanted)).stdout
-        (pid,) = await asyncio.to_thread(servers_of, uid)
+        (pid,) = await asyncio.to_thread(find_servers, uid)
         os.kill(pid, signal.SIGKILL)

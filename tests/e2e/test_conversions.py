@@ -36,6 +36,13 @@ def test_a_version_is_converted_and_serves_its_answer(platform: Platform) -> Non
     version = platform.get("versions", "team/adder:v1-onnx")
     assert version["format"] == "ONNX"
     assert [tensor["name"] for tensor in version["signature"]["inputs"]] == ["X", "Y"]
+    source = platform.get("versions", "team/adder:v1")
+    conversion = version["conversion"]
+    assert conversion["source"] == f"team/adder@{source['digest']}"
+    assert (conversion["sourceFormat"], conversion["targetFormat"]) == ("NetDef", "ONNX")
+    assert "NetDef" in conversion["notCompared"]
+    assert source["convertedTo"] == [f"team/adder:v1-onnx@{version['digest']}"]
+    assert "team/adder:v1-onnx" in platform.run("klever", "describe", "version", "team/adder:v1").stdout
     platform.run("klever", "deploy", "team/adder:v1-onnx", "-n", "team", "--name", "adder", "--wait")
     tensors = [{"name": name, "datatype": "FP32", "shape": [1, 5], "data": [1, 2, 3, 4, 5]} for name in ("X", "Y")]
     request = json.dumps({"inputs": tensors})
@@ -48,7 +55,7 @@ def test_a_version_is_converted_and_serves_its_answer(platform: Platform) -> Non
     [
         (("team/adder:v1", "--to", "PMML"), "unsupported conversion from NetDef to PMML"),
         (("team/adder:v9", "--to", "ONNX"), "team/adder:v9"),
-        (("team/adder:v1", "--to", "NetDef"), "NetDef already"),
+        (("team/adder:v1", "--to", "NetDef"), "already has the format NetDef"),
         (("team/adder:v1", "--to", "ONNX", "--env", "TOLERANCE=much"), "TOLERANCE"),
     ],
 )

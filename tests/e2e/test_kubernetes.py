@@ -49,7 +49,9 @@ def test_what_kubectl_makes_is_served(platform: Platform, cluster: Kubectl, adde
 def test_a_job_of_kubectl_is_done(platform: Platform, cluster: Kubectl) -> None:
     cluster.kubectl("apply", "-n", "team", "-f", "-", stdin=job("read"))
     cluster.kubectl("wait", "--for=condition=Complete", "--timeout=40s", "modeljob/read", "-n", "team")
-    assert cluster.kubectl("get", "mj", "read", "-n", "team").stdout.split()[6:8] == ["Succeeded", "team/adder:v1"]
+    assert cluster.kubectl("get", "mj", "read", "-n", "team").stdout.split()[7:10] == [
+        "Succeeded", "Completed", "team/adder:v1"
+    ]  # fmt: skip
     assert platform.get("modeljobs", "read", "-n", "team")["status"]["phase"] == "Succeeded"
 
 
@@ -155,7 +157,9 @@ def test_deleting_with_kubectl_ends_the_processes(platform: Platform, cluster: K
     until(lambda: platform.get("servings", adder)["metadata"]["finalizers"] == ["example.com/held"])
     status = platform.get("servings", adder)["status"]
     assert (status["phase"], status.get("url", "")) == ("Deleting", "")
-    assert {c["type"]: c["status"] for c in status["conditions"]} == {"Ready": "False", "RoutesReady": "False"}
+    assert {c["type"]: c["status"] for c in status["conditions"]} == {
+        "Ready": "False", "Progressing": "True", "RoutesReady": "False"
+    }  # fmt: skip
     cluster.kubectl("patch", "serving", adder, "--type=merge", "-p", '{"metadata": {"finalizers": null}}')
     cluster.kubectl("wait", "serving", adder, "--for=delete", "--timeout=30s")
     assert not list((platform.data / "processes").glob("serving-*"))

@@ -34,7 +34,7 @@ def platform(tmp_path: Path, objects: Objects) -> Iterator[Platform]:
     platform.clean_up()
 
 
-def sum_of(platform: Platform, name: str, **headers: str) -> list[float]:
+def fetch_sums(platform: Platform, name: str, **headers: str) -> list[float]:
     status, body = platform.infer(name, **headers)
     assert status == 200, body
     result: list[float] = json.loads(body)["outputs"][0]["data"]
@@ -49,7 +49,7 @@ def test_from_a_model_file_to_traffic_and_back(platform: Platform) -> None:
     assert [t["name"] for t in version["signature"]["inputs"]] == ["X", "Y"]
     ready = platform.run("klever", "deploy", "team/adder:v1", "--name", "adder", "--wait").stdout
     assert f"{platform.url}/seldon/default/adder" in ready
-    assert sum_of(platform, "adder") == [3.0] * 5
+    assert fetch_sums(platform, "adder") == [3.0] * 5
     assert "outputs" in platform.run("klever", "predict", "adder", "--example").stdout
     assert "Ready" in platform.run("klever", "events", "serving", "adder").stdout
     assert len(platform.get("modeljobs", "-n", "team")["items"]) == 1  # an extraction triggers no extraction
@@ -82,7 +82,7 @@ def test_down_stops_a_platform_that_runs(platform: Platform, flags: tuple[str, .
 def test_deploy_in_the_moment_after_the_push_waits_for_the_signature(platform: Platform) -> None:
     platform.push("team/adder:v1")
     platform.run("klever", "deploy", "team/adder:v1", "--name", "adder", "--wait")
-    assert sum_of(platform, "adder") == [3.0] * 5
+    assert fetch_sums(platform, "adder") == [3.0] * 5
 
 
 def test_shares_header_matches_and_undo(platform: Platform) -> None:
@@ -91,7 +91,7 @@ def test_shares_header_matches_and_undo(platform: Platform) -> None:
     platform.run("klever", "apply", "-f", "-", stdin=SHARES)
     platform.run("klever", "wait", "serving", "adder", "--for=condition=Ready")
     assert platform.get("servings", "adder")["status"]["trafficSummary"] == "main=80 canary=20"
-    assert sum_of(platform, "adder", **{"x-user": "me"}) == [3.0] * 5
+    assert fetch_sums(platform, "adder", **{"x-user": "me"}) == [3.0] * 5
     platform.run("klever", "traffic", "adder", "main=0", "canary=100")
     until(lambda: platform.get("servings", "adder")["status"]["trafficSummary"] == "main=0 canary=100")
     platform.run("klever", "traffic", "adder", "--undo")

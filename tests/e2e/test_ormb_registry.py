@@ -343,7 +343,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(user: User, small_disk: list[str
         cwd=user.home, capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
     assert ended.returncode == 8, ended
-    assert re.fullmatch(r"ormb: .*: the disk is full; free some space, .*\n", ended.stderr)
+    assert re.fullmatch(r"ormb: .*: the disk is full; free some disk space, .*\n", ended.stderr)
     assert ended.stdout.splitlines() == ["REPOSITORY  TAG  FORMAT  DIGEST  CREATED  SIZE"]
 
 

@@ -81,12 +81,12 @@ def test_inference_goes_on_while_the_api_server_does_not(platform: Platform, own
             refused = platform.run("klever", "get", "servings", check=False)
             assert refused.returncode != 0
             assert "does not answer" in refused.stderr
-            log.wait_for("the controllers stop", 40.0)
-            assert "the lease was not renewed" in log.lines("the controllers stop")[0]
+            log.wait_for("the controllers are stopping", 40.0)
+            assert "the lease was not renewed" in log.lines("the controllers are stopping")[0]
             until(lambda: time.monotonic() > back, OUTAGE_SECONDS)
             assert len(log.lines('"WARNING"')) < 10 + 10 * WATCHED_KINDS, log.lines('"WARNING"')
             own_cluster.up()
-            log.wait_for('leads"', 40.0)
+            log.wait_for('is the leader"', 40.0)
             platform.run("klever", "traffic", adder, "main=100")
             own_cluster.kubectl("create", "-f", "-", stdin=job("after"))
             make_ready(own_cluster, "later")
@@ -116,7 +116,7 @@ def test_a_platform_that_stood_still_for_longer_than_its_lease(
         finally:
             platform.process.send_signal(signal.SIGCONT)
         log.wait_for("is no longer the leader")
-        log.wait_for('leads"')
+        log.wait_for('is the leader"')
         own_cluster.kubectl("wait", "--for=condition=Ready", "--timeout=40s", "serving/meanwhile")
     assert renewed(own_cluster) > lapsed
     assert set(before) < set(replicas(platform))

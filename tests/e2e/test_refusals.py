@@ -152,7 +152,7 @@ def test_a_name_that_is_not_the_platforms_is_said(shared: Platform) -> None:
         assert done.returncode == 1
         assert done.stderr.startswith("klever: unknown host name: start the platform with --name")
     pulled = shared.run("ormb", "pull", "team/adder:v1", check=False, KLEVER_SERVER=wrong)
-    assert (pulled.returncode, "is called by a name that is not its own" in pulled.stderr) == (3, True)
+    assert (pulled.returncode, "the registry's host name is wrong" in pulled.stderr) == (3, True)
 
 
 def test_the_gateway_refuses_what_is_not_published(shared: Platform) -> None:

@@ -31,7 +31,7 @@ def test_the_platform(tmp_path: Path, own_cluster: Cluster) -> None:
             until(lambda: led(own_cluster) > TERM)
             own_cluster.kubectl("delete", "serving", "adder", "--timeout=60s")
             assert platform.infer("adder")[0] == 404
-            assert platform.log.read_text().count('leads"') == 1
+            assert platform.log.read_text().count('is the leader"') == 1
         finally:
             problems = platform.end()
             platform.clean_up()

@@ -47,7 +47,7 @@ def test_a_gateway_that_is_missing_is_said(platform: Platform) -> None:
 def test_a_gateway_that_does_not_start_is_said_in_its_own_words(platform: Platform) -> None:
     shadow_envoy(platform, "#!/bin/sh\necho no such flag >&2\nexit 3\n")
     errors = refused(platform)
-    assert "the gateway (Envoy) does not start" in errors
+    assert "cannot start the gateway (Envoy)" in errors
     assert "no such flag" in errors
 
 

@@ -133,7 +133,7 @@ def test_kinds_that_are_missing_or_others(start: Start, broken: Cluster) -> None
         broken.kubectl("create", "-f", "-", stdin=json.dumps(crd))
     broken.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", f"{CRDS}/")
     said = start(broken.kubeconfig)
-    assert "modeljobs.kleveross.io is not Klever's: it has no status subresource" in said
+    assert "the CRD modeljobs.kleveross.io belongs to another program: it has no status subresource" in said
     assert "servings.kleveross.io is served as v1beta1, but this Klever needs v1alpha1" in said
 
 

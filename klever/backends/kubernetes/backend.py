@@ -14,7 +14,7 @@ import yaml
 from klever.api.kinds import Kind, Object
 from klever.api.quantities import read_quantity
 from klever.backends import Instance, InstancePhase, PredictorWorkload, Rendering, ServingKey, Workload
-from klever.backends.kubernetes.instances import instances_of
+from klever.backends.kubernetes.instances import read_instances
 from klever.backends.kubernetes.manifests import (
     RUNTIME,
     SERVER,
@@ -120,7 +120,7 @@ class KubernetesBackend:
             workload = made["metadata"]["labels"][WORKLOAD]
             mine = [pod for pod in pods if pod["metadata"]["labels"][WORKLOAD] == workload]
             guard = self._guard(made)
-            found += [replace(one, guard=guard) for one in instances_of(made, mine, self._host(made))]
+            found += [replace(one, guard=guard) for one in read_instances(made, mine, self._host(made))]
         return tuple(sorted(found, key=lambda one: one.name))
 
     async def remove(self, key: ServingKey) -> None:

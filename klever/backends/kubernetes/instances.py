@@ -13,14 +13,14 @@ from klever.backends import Instance, InstancePhase
 from klever.backends.kubernetes.layout import GRPC_PORT, HTTP_PORT, METRICS_PORT
 from klever.backends.kubernetes.manifests import INITIALIZER, PREDICTOR, TRUST, WORKLOAD
 from klever.formats import Trust
-from klever.kube.pods import end_of, waits_for
+from klever.kube.pods import describe_end, waits_for
 
-__all__ = ["instances_of"]
+__all__ = ["read_instances"]
 
 _UNUSABLE = "ModelUnusable"
 
 
-def instances_of(deployment: Object, pods: Iterable[Object], host: str) -> list[Instance]:
+def read_instances(deployment: Object, pods: Iterable[Object], host: str) -> list[Instance]:
     """Return an instance for each pod that is not on its way out; a pending one if there should be one and is none.
 
     `host` is the address of the workload's Service, empty until it has one.
@@ -52,7 +52,9 @@ def _instance(deployment: Object, pod: Object, index: int, host: str) -> Instanc
         return replace(started, phase=InstancePhase.STARTING)
     ended = state.get("terminated") or server.get("lastState", {}).get("terminated")
     if ended:
-        return replace(blank, phase=InstancePhase.BACK_OFF, reason=ended.get("reason", "Error"), message=end_of(ended))
+        return replace(
+            blank, phase=InstancePhase.BACK_OFF, reason=ended.get("reason", "Error"), message=describe_end(ended)
+        )
     return _preparing(blank, pod)
 
 
@@ -63,7 +65,7 @@ def _preparing(blank: Instance, pod: Object) -> Instance:
     state = initializer.get("state", {})
     ended = state.get("terminated") or initializer.get("lastState", {}).get("terminated") or {}
     if ended.get("exitCode"):
-        outcome = Outcome.parse(ended.get("message", "")) or Outcome(ended["exitCode"], end_of(ended), "Error")
+        outcome = Outcome.parse(ended.get("message", "")) or Outcome(ended["exitCode"], describe_end(ended), "Error")
         phase = InstancePhase.FAILED if outcome.reason == _UNUSABLE else InstancePhase.BACK_OFF
         return replace(blank, phase=phase, reason=outcome.reason, message=outcome.message)
     if "running" in state:

@@ -96,6 +96,8 @@ class Replica:
         self._workload: asyncio.Future[PredictorWorkload] = asyncio.get_running_loop().create_future()
         self._process_changed = asyncio.Event()
         self._backoff_s = 0.0
+        self._failure: tuple[str, str] | None = None
+        """Why the last attempt failed, as reason and message, until the next one has started the process."""
         self._slowest_s = 0.0
         self._task: asyncio.Task[None] | None = None
 
@@ -172,20 +174,24 @@ class Replica:
                 await self._launcher.empty_work(self.slot)
                 raise
 
+    def _prepare(self, line: str = "") -> None:
+        """Show a step of the preparation, or while it is repeated why the last attempt failed."""
+        reason, message = self._failure or ("", line)
+        self._show(InstancePhase.PENDING, reason, message)
+
     async def _assigned(self) -> PredictorWorkload:
         return await asyncio.shield(self._workload)
 
     async def _begin(self, workload: PredictorWorkload) -> Record:
         """Start the process, and wait until it is Ready. Use other ports if another process took one."""
-        self._show(InstancePhase.PENDING)
-        parts = await self._launcher.prepare(
-            self.slot, workload, lambda line: self._show(InstancePhase.PENDING, message=line)
-        )
+        self._prepare()
+        parts = await self._launcher.prepare(self.slot, workload, self._prepare)
         tries = 0
         while True:
             tries += 1
             record = await self._launcher.start(self.slot, workload, parts)
             try:
+                self._failure = None
                 self._show(InstancePhase.STARTING, record=record)
                 await self._become_ready(record)
             except _EndedError as ended:
@@ -250,6 +256,7 @@ class Replica:
         ceiling = self._timing.full_backoff_s if full else self._timing.max_backoff_s
         delay_s = min(max(2 * self._backoff_s, self._timing.backoff_s), ceiling)
         self._backoff_s = delay_s
+        self._failure = (reason, message)
         self._show(phase, reason, f"{message}\n(next attempt in {delay_s:g} s)")
         await asyncio.sleep(delay_s)
 

@@ -9,7 +9,7 @@ from klever.api.codec import to_object
 from klever.cli.commands.client import Api, connect
 from klever.cli.commands.documents import Declared, Place, add_filename, read_objects
 from klever.cli.commands.flags import add_server
-from klever.cli.commands.previews import declared_part, find, outcome, preview
+from klever.cli.commands.previews import check, declared_part, find, outcome, preview
 from klever.cli.commands.resources import Resources
 from klever.cli.commands.stored import refuse_deleting
 
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run == "client":
         for declared in objects:
             with Place(declared.where):
-                preview(declared, None)
+                check(declared)
             print(f"{declared.name} is valid (client dry run)")
         return 0
     api = connect(args)
@@ -49,13 +49,7 @@ def _before(api: Api, declared: Declared) -> Any:
 
 def _try(api: Api, declared: Declared) -> str:
     """Return what an apply would do, without doing it."""
-    before = _before(api, declared)
-    metadata = declared.message.metadata
-    if before is not None:
-        refuse_deleting(declared.name, before)
-        metadata.namespace = before.metadata.namespace
-    metadata.namespace = metadata.namespace or (api.namespace if declared.kind.kind.namespaced else "")
-    return f"{outcome(before, preview(declared, before))} (server dry run)"
+    return f"{outcome(_before(api, declared), preview(api, declared))} (server dry run)"
 
 
 def _apply(api: Api, declared: Declared) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ from klever.api.codec import to_object
 from klever.cli.terminal import escaped
 from klever.traffic.replicas import with_replicas
 
-__all__ = ["changes_of", "print_changes"]
+__all__ = ["describe_changes", "print_changes"]
 
 _DIGEST_SHOWN: Final = 19
 """Characters of a digest: `sha256:` and twelve digits."""
@@ -17,12 +18,12 @@ _DIGEST_SHOWN: Final = 19
 
 def print_changes(before: Any, after: Any) -> None:
     """Print how the predictors of two states of a Serving differ, or that they do not. `before` is None for none."""
-    lines = list(changes_of(_predictors(before), _predictors(after)))
+    lines = list(describe_changes(_predictors(before), _predictors(after)))
     for line in lines or ["unchanged"]:
         print(escaped(line))
 
 
-def changes_of(before: dict[str, dict[str, Any]], after: dict[str, dict[str, Any]]) -> Iterator[str]:
+def describe_changes(before: dict[str, dict[str, Any]], after: dict[str, dict[str, Any]]) -> Iterator[str]:
     """Yield `main: team/digits:v1 -> team/digits:v2, replicas 1 -> 2`. Predictors are by name."""
     for name in {**before, **after}:
         old, new = before.get(name), after.get(name)
@@ -62,4 +63,6 @@ def _plain(field: str, value: Any) -> str:
     if field == "model":
         name, at, digest = str(value).partition("@")
         return f"{name}{at}{digest[:_DIGEST_SHOWN]}"
-    return f"{value}%" if field == "traffic" else str(value)
+    if field == "traffic":
+        return f"{value}%"
+    return str(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -38,10 +38,9 @@ def run(args: argparse.Namespace) -> int:
 def _diff(api: Api, declared: Declared) -> Iterator[str]:
     """Yield the lines of a unified diff from the object as it is to what an apply would make of it."""
     metadata = declared.message.metadata
-    metadata.namespace = metadata.namespace or (api.namespace if declared.kind.kind.namespaced else "")
     with Place(declared.where):
-        before = find(api, declared.kind, metadata.namespace, metadata.name)
-        after = preview(declared, before)
+        before = find(api, declared.kind, metadata.namespace or api.namespace, metadata.name)
+        after = preview(api, declared)
     old = _text(declared_part(to_object(before))) if before is not None else []
     yield from difflib.unified_diff(old, _text(after), f"{declared.name} (now)", declared.where, lineterm="")
 

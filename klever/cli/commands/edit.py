@@ -109,7 +109,7 @@ def _update(api: Api, stored: StoredKind, name: str, shown: Object, edited: byte
         if declared_part(to_object(current)) != shown:
             break
         message.metadata.resource_version = current.metadata.resource_version
-        fields[stored.kind.field_of(stored.method("Update").input_type)] = message
+        fields[stored.kind.find_field(stored.method("Update").input_type)] = message
         try:
             stored.call(api, "Update", **fields)
         except ConflictError:

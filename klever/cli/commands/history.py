@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from klever.api.codec import to_object
+from klever.api.text import parse_time
 from klever.cli.commands.client import Api, connect
 from klever.cli.commands.flags import add_output, add_server
-from klever.cli.commands.output import print_objects, print_table
+from klever.cli.commands.output import print_objects, print_table, seconds
 from klever.errors import InvalidError
 from klever.v1alpha1.serving_service_pb2 import ListServingRevisionsRequest
 
 EXAMPLES = """  klever history serving digits
   klever history serving digits --at 2026-01-31T12:00:00Z    (what served then)
+  klever history serving digits --at 10m                     (what served ten minutes ago)
   klever history serving digits -o yaml                      (whole specs, with digests)"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kind", metavar="KIND", choices=("serving", "servings", "srv"), help="serving")
     parser.add_argument("name", metavar="NAME")
-    parser.add_argument("--at", default="", metavar="TIME", help="only what served at a time, in UTC as in -o yaml")
+    parser.add_argument("--at", default="", metavar="TIME", help="only what served at this time, or so long ago")
     add_output(parser)
     add_server(parser)
 
@@ -30,7 +33,8 @@ def run(args: argparse.Namespace) -> int:
     api = connect(args)
     revisions = [to_object(r) for r in sorted(_revisions(api, args.name), key=lambda r: r.spec.number)]
     if args.at:
-        revisions = [r for r in revisions if any(_contains(i, args.at) for i in _served(r))]
+        time = _time(args.at)
+        revisions = [r for r in revisions if any(_contains(i, time) for i in _served(r))]
     if args.output != "table":
         print_objects(revisions, args.output, single=False)
     elif revisions:
@@ -70,8 +74,20 @@ def _served(revision: dict[str, Any]) -> list[dict[str, str]]:
     return intervals
 
 
-def _contains(interval: dict[str, str], time: str) -> bool:
-    """Say whether an interval has a time; both are in UTC, so that their texts compare."""
-    if not time.endswith("Z"):
-        raise InvalidError(f"{time!r} is not a time such as 2026-01-31T12:00:00Z")
-    return interval["startTime"] <= time and (not interval.get("endTime") or time < interval["endTime"])
+def _time(text: str) -> datetime:
+    """Return the time of a text: RFC 3339, or an age such as 10m. Raises `InvalidError`."""
+    try:
+        return parse_time(text)
+    except ValueError:
+        pass
+    try:
+        return datetime.now(UTC) - timedelta(seconds=seconds(text))
+    except (InvalidError, OverflowError) as error:
+        raise InvalidError(
+            f"invalid time {text!r}: expected a time such as 2026-01-31T12:00:00Z, or an age such as 10m"
+        ) from error
+
+
+def _contains(interval: dict[str, str], time: datetime) -> bool:
+    end = interval.get("endTime")
+    return parse_time(interval["startTime"]) <= time and (not end or time < parse_time(end))

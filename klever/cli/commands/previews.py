@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-from klever.api.codec import from_object, to_object
+from klever.api.codec import to_object
 from klever.api.kinds import Object
 from klever.cli.commands.client import Api
 from klever.cli.commands.documents import Declared
@@ -12,9 +12,9 @@ from klever.cli.commands.stored import StoredKind
 from klever.errors import NotFoundError
 from klever.store.validation import SchemaAdmission
 
-__all__ = ["AUTHOR", "declared_part", "find", "outcome", "preview"]
+__all__ = ["AUTHOR", "check", "declared_part", "find", "outcome", "preview"]
 
-AUTHOR = "kleveross.io/author"
+AUTHOR: Final = "kleveross.io/author"
 """Annotation that the server writes: the caller who wrote the spec last."""
 
 
@@ -26,20 +26,17 @@ def find(api: Api, kind: StoredKind, namespace: str, name: str) -> Any:
         return None
 
 
-def preview(declared: Declared, before: Any) -> Object:
-    """Return the part that users declare, as an apply would make it: with defaults, labels and annotations merged.
-
-    `before` is the object as it is, None if there is none. Raises `InvalidError` with a violation for each wrong field.
-    """
+def check(declared: Declared) -> None:
+    """Raise `InvalidError` with a violation for each wrong field. Ask no server."""
     given = to_object(declared.message)
     given.pop("status", None)
-    old = to_object(before) if before is not None else None
-    admitted = SchemaAdmission().admit(declared.kind.kind, given, old, "")
-    metadata = dict(admitted["metadata"])
-    for field in ("labels", "annotations"):
-        metadata[field] = {**(old or {}).get("metadata", {}).get(field, {}), **metadata.get(field, {})}
-    message: Any = declared.kind.kind.message
-    return declared_part(to_object(from_object(admitted | {"metadata": metadata}, message)))
+    SchemaAdmission().admit(declared.kind.kind, given, None, "")
+
+
+def preview(api: Api, declared: Declared) -> Object:
+    """Return the declared part of the object as an apply would make it. Raises the error that an apply would."""
+    namespace = declared.message.metadata.namespace or api.namespace
+    return declared_part(to_object(declared.kind.apply(api, declared.message, namespace, dry_run=True)))
 
 
 def declared_part(obj: Object) -> Object:

@@ -77,12 +77,12 @@ def _row(columns: tuple[Column, ...], message: Any) -> list[object]:
 
 
 def _wide_cell(column: Column, message: Any) -> object:
-    return _cell(column, to_object(message))
+    return _cell(column, to_object(message), most=None)
 
 
-def _cell(column: Column, obj: Any) -> object:
+def _cell(column: Column, obj: Any, most: int | None = _PROSE) -> object:
     value = column.value(obj)
     if column.type == "date":
         return age(value or "")
     text = str(value) if value is not None else ""
-    return text if " " not in text else " ".join(text.split())[:_PROSE]
+    return text if " " not in text else " ".join(text.split())[:most]

@@ -84,10 +84,15 @@ class StoredKind:
         fields = {"filter": _named(name) if name else "", "label_selector": labels}
         return self.stream(api, "Watch", timeout, namespace=namespace, resource_version=resource_version, **fields)
 
-    def apply(self, api: Api, message: Any, namespace: str) -> Any:
-        """Apply an object, and return the stored one."""
-        field = self.kind.field_of(self.method("Apply").input_type)
-        return self.call(api, "Apply", namespace=namespace, name=message.metadata.name, **{field: message})
+    def apply(self, api: Api, message: Any, namespace: str, *, dry_run: bool = False) -> Any:
+        """Apply an object, and return it as it is stored, or with `dry_run` as it would be."""
+        request = self.method("Apply").input_type
+        fields: dict[str, Any] = {self.kind.find_field(request): message}
+        if dry_run:
+            if "validate_only" not in request.fields_by_name:
+                raise InvalidError(f"{self.plural} do not support dry runs on the server")
+            fields["validate_only"] = True
+        return self.call(api, "Apply", namespace=namespace, name=message.metadata.name, **fields)
 
     def delete(self, api: Api, name: str, force: bool = False) -> None:
         if force:

@@ -50,7 +50,7 @@ def known_endpoint(environ: Mapping[str, str], host: str) -> Endpoint | None:
     """
     config = Config.read(config_path(environ))
     platform = Settings.load(environ, config)
-    url = config.url_of(host)
+    url = config.resolve_url(host)
     if url == platform.url:
         return replace(platform.endpoint, name=host)
     if url not in config.servers:

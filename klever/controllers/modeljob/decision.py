@@ -13,7 +13,7 @@ from klever.executors import TaskState
 from klever.reconcile.conditions import Condition, merge_conditions
 from klever.reconcile.finalizers import is_held
 
-__all__ = ["FINALIZER", "LOST", "MAX_LOSSES", "Decision", "Snapshot", "decide", "status_of"]
+__all__ = ["FINALIZER", "LOST", "MAX_LOSSES", "Decision", "Snapshot", "decide", "make_status"]
 
 FINALIZER = "kleveross.io/modeljob"
 
@@ -79,12 +79,12 @@ def decide(snapshot: Snapshot) -> Decision:
     if snapshot.job["spec"].get("cancel") and not _has_succeeded(snapshot.task):
         return Decision(
             cancel_task=True,
-            status=status_of(snapshot, "Failed", "Cancelled", "cancelled before it ended"),
+            status=make_status(snapshot, "Failed", "Cancelled", "cancelled before it ended"),
             events=(Event("Normal", "Cancelled", "the task was ended on request"),),
         )
     if snapshot.refusal:
         return Decision(
-            status=status_of(snapshot, "Failed", "Invalid", snapshot.refusal),
+            status=make_status(snapshot, "Failed", "Invalid", snapshot.refusal),
             events=(Event("Warning", "Invalid", snapshot.refusal),),
         )
     return _progress(snapshot)
@@ -98,7 +98,7 @@ def _deleting(snapshot: Snapshot) -> Decision:
     if not is_held(snapshot.job, FINALIZER):
         return Decision()
     has_ended = snapshot.job.get("status", {}).get("phase") in ("Succeeded", "Failed")
-    status = None if has_ended else status_of(snapshot, "Deleting", "Deleting", "its task is being ended")
+    status = None if has_ended else make_status(snapshot, "Deleting", "Deleting", "its task is being ended")
     return Decision(remove_task=True, release=True, status=status)
 
 
@@ -115,29 +115,32 @@ def _ended(snapshot: Snapshot) -> Decision:
 def _progress(snapshot: Snapshot) -> Decision:
     task = snapshot.task
     if task is None:
-        return Decision(start=True, status=status_of(snapshot, "Pending", "Starting", ""), requeue_after=0)
+        return Decision(start=True, status=make_status(snapshot, "Pending", "Starting", ""), requeue_after=0)
     if task.phase == "Pending":
-        return Decision(start=True, status=status_of(snapshot, "Pending", "Waiting", task.message))
+        return Decision(start=True, status=make_status(snapshot, "Pending", "Waiting", task.message))
     if task.phase == "Running":
         first = snapshot.job.get("status", {}).get("phase") != "Running"
         started = (Event("Normal", "Started", "the task was started"),) if first else ()
-        return Decision(status=status_of(snapshot, "Running", "Running", task.message), events=started)
+        return Decision(status=make_status(snapshot, "Running", "Running", task.message), events=started)
     if task.phase == "Succeeded":
         report = str(task.result.get("report") or "done")[:_MAX_REPORT]
         return Decision(
             inspection=_inspection(snapshot.job, task),
-            status=status_of(snapshot, "Succeeded", "Completed", report),
+            status=make_status(snapshot, "Succeeded", "Completed", report),
             events=(Event("Normal", "Completed", report),),
         )
     reason = task.reason or "Error"
     if reason == LOST and snapshot.losses < MAX_LOSSES:
         again = Event("Warning", "Restarted", "the task was lost with its supervisor and runs again")
         return Decision(
-            remove_task=True, status=status_of(snapshot, "Pending", "Restarting", ""), events=(again,), requeue_after=0
+            remove_task=True,
+            status=make_status(snapshot, "Pending", "Restarting", ""),
+            events=(again,),
+            requeue_after=0,
         )
     return Decision(
         inspection=_inspection(snapshot.job, task),
-        status=status_of(snapshot, "Failed", reason, task.message),
+        status=make_status(snapshot, "Failed", reason, task.message),
         events=(Event("Warning", reason, task.message),),
     )
 
@@ -154,7 +157,7 @@ def _inspection(job: Object, task: TaskState) -> Any:
     return None if isinstance(found, dict) and found.get("content", content) != content else found
 
 
-def status_of(snapshot: Snapshot, phase: str, reason: str, message: str) -> dict[str, Any]:
+def make_status(snapshot: Snapshot, phase: str, reason: str, message: str) -> dict[str, Any]:
     old = snapshot.job.get("status", {})
     now = format_time(snapshot.now)
     status: dict[str, Any] = {"phase": phase, "message": message}

@@ -12,7 +12,7 @@ from klever import tasks
 from klever.api.kinds import MODEL_JOB, Object
 from klever.controllers.env import reserved_variables
 from klever.controllers.inspections import allows_code, record_inspection
-from klever.controllers.modeljob.decision import FINALIZER, LOST, Decision, Snapshot, decide, status_of
+from klever.controllers.modeljob.decision import FINALIZER, LOST, Decision, Snapshot, decide, make_status
 from klever.controllers.modeljob.task import make_task
 from klever.controllers.report import report
 from klever.errors import InvalidError, KleverError, NotFoundError
@@ -108,7 +108,7 @@ class ModelJobReconciler:
         except InvalidError as error:
             return error.message
         except KleverError as error:
-            waits = status_of(snapshot, "Pending", "Waiting", error.message)
+            waits = make_status(snapshot, "Pending", "Waiting", error.message)
             if _changes(job, waits):
                 await report(self._store, MODEL_JOB, key, job["metadata"]["uid"], waits)
             raise

@@ -9,7 +9,7 @@ from klever import tasks
 from klever.api.kinds import Object
 from klever.converters import MemoryNeed
 from klever.executors import RegistryAccess, Task
-from klever.formats import Trust, trust_of
+from klever.formats import Trust, least_trust
 from klever.limits import Limits
 from klever.oci.reference import Reference
 from klever.process.resources import read_resources
@@ -42,7 +42,7 @@ def make_task(job: Object, limits: Limits, *, allow_code: bool) -> Task:
         registries=_registries(spec),
         environment=converter.environment if converter else "",
         program=str(converter.program) if converter else "",
-        trust=trust_of(converter.source) if converter else Trust.DATA,
+        trust=least_trust(converter.source) if converter else Trust.DATA,
         env=tuple(spec.get("env", ())),
         init_containers=tuple(spec.get("initContainer", ())),
         timeout_s=float(min(spec.get("activeDeadlineSeconds", seconds), seconds)),

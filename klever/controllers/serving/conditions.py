@@ -76,7 +76,7 @@ def _ready(snapshot: Snapshot, plan: Plan, why: _Why | None) -> Condition:
     if _serves_shares(plan) and not _has_lost(snapshot, plan):
         reason = why.reason if why.is_fault else "Serving"
         return Condition(
-            "Ready", "True", reason, f"requests are answered, not yet by all of the spec: {why.message}"[:_MOST]
+            "Ready", "True", reason, f"requests are answered, but the spec is not rolled out: {why.message}"[:_MOST]
         )
     return Condition("Ready", "False", why.reason if why.is_fault else "PredictorsNotReady", why.message)
 

@@ -102,7 +102,7 @@ class RevisionHistory:
                 for name, version in versions.items()
                 if version is not None
             ],
-            "author": metadata.get("annotations", {}).get(AUTHOR, ""),
+            "author": await self._author(metadata),
         }
         return await self._store.create(
             SERVING_REVISION,
@@ -113,6 +113,11 @@ class RevisionHistory:
                 "spec": spec,
             },
         )
+
+    async def _author(self, metadata: Object) -> str:
+        """Return who wrote the spec: the caller of Klever's API, or the tool that wrote it past the API."""
+        tool = await self._store.last_writer(SERVING, Key(metadata["namespace"], metadata["name"]))
+        return tool or str(metadata.get("annotations", {}).get(AUTHOR, ""))
 
     async def _begin(self, revision: Object, now: datetime) -> None:
         if not serves(revision):

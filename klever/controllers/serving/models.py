@@ -13,7 +13,7 @@ from klever.artifacts.metadata import SOURCE_LABEL
 from klever.catalog.catalogue import Catalogue, Version
 from klever.controllers.conversion import Conversion, is_made_from, served_target
 from klever.controllers.extraction import Extraction, lacks_signature
-from klever.controllers.inspections import allows_code, inspection_of, trust_as
+from klever.controllers.inspections import allows_code, find_inspection, trust_as
 from klever.controllers.jobs import RETRY_SECONDS, find_job, has_ended, is_retried
 from klever.controllers.serving.snapshot import Resolution, ResolvedModel, pin_of
 from klever.errors import InvalidError, KleverError, NotFoundError
@@ -90,14 +90,14 @@ class ModelResolver:
 
     async def _wanted(self, version: Version, runtime: str) -> str:
         """Return what a job must find out before the version can be served; empty for nothing."""
-        if version.metadata.format in names() and await inspection_of(self._store, version.content) is None:
+        if version.metadata.format in names() and await find_inspection(self._store, version.content) is None:
             return "the inspection"
         return "the signature" if lacks_signature(version) and not self._runs_commands(runtime) else ""
 
     async def _trust(self, version: Version | None, runtime: str) -> Trust | None:
         if version is None or self._runs_commands(runtime):
             return Trust.CODE
-        return trust_as(await inspection_of(self._store, version.content), version.metadata.format)
+        return trust_as(await find_inspection(self._store, version.content), version.metadata.format)
 
     async def _denied(
         self, namespace: str, trust: Trust | None, version: Version | None, runtime: str
@@ -187,7 +187,7 @@ class ModelResolver:
 
     async def _is_outdated(self, version: Version, job: Object) -> bool:
         if job["status"]["phase"] == "Succeeded":  # without an inspection it is of an older platform
-            return await inspection_of(self._store, version.content) is None
+            return await find_inspection(self._store, version.content) is None
         return self._may_retry(job)
 
 

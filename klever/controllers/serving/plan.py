@@ -50,7 +50,7 @@ def make_plan(snapshot: Snapshot) -> Plan:
     replicas = Replicas(snapshot.instances)
     predictors = plan_predictors(snapshot, replicas)
     wanted = tuple(_wanted(predictors))
-    route = route_of(snapshot, predictors, Endpoints(replicas, {w.id: w.replicas for w in merged(wanted)}))
+    route = route_of(snapshot, predictors, Endpoints(replicas, _counts(predictors)))
     running = merged(wanted, _fallbacks(snapshot, predictors, awaited_share(predictors, route.targets)))
     if recreates := read_strategy(snapshot.serving).recreate:
         running = replicas.after_the_old(running)
@@ -67,7 +67,19 @@ def make_plan(snapshot: Snapshot) -> Plan:
 
 
 def _wanted(predictors: Iterable[PredictorPlan]) -> Iterator[PredictorWorkload]:
-    return (p.wanted for p in predictors if p.wanted is not None and not p.abandoned)
+    for predictor in predictors:
+        if predictor.wanted is not None and not predictor.abandoned:
+            step = predictor.step
+            yield replace(predictor.wanted, replicas=step.new) if step else predictor.wanted
+
+
+def _counts(predictors: Iterable[PredictorPlan]) -> dict[str, int]:
+    """Return how many replicas of each workload take requests at the most. Those of others all do."""
+    counts = {w.id: w.replicas for w in merged(p.wanted for p in predictors if p.wanted is not None)}
+    for predictor in predictors:
+        if predictor.step is not None:
+            counts[predictor.step.old_id] = max(predictor.step.old, counts.get(predictor.step.old_id, 0))
+    return counts
 
 
 def _fallbacks(snapshot: Snapshot, predictors: Sequence[PredictorPlan], awaited: int) -> Iterator[PredictorWorkload]:
@@ -79,6 +91,8 @@ def _fallbacks(snapshot: Snapshot, predictors: Sequence[PredictorPlan], awaited:
     done = {p.name for p in predictors if p.gap or (p.wanted is not None and p.live == p.wanted.id)}
     named = {p.name for p in predictors}
     gap = any(p.gap for p in predictors)
+    steps = {p.name: p.step for p in predictors}
     for name, fallback in snapshot.last_good.items():
         if name not in done if name in named else awaited and not gap and fallback.share is not None:
-            yield fallback.workload
+            step = steps.get(name)
+            yield replace(fallback.workload, replicas=step.old) if step else fallback.workload

@@ -15,7 +15,16 @@ from klever.traffic.matches import Match, header_matches
 from klever.traffic.replicas import with_replicas
 from klever.traffic.shares import read_shares
 
-__all__ = ["PredictorPlan", "plan_predictors"]
+__all__ = ["PredictorPlan", "Step", "plan_predictors"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of a rolling update: `new` replicas run beside `old` ones of the workload `old_id`, and both serve."""
+
+    new: int
+    old: int
+    old_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,9 @@ class PredictorPlan:
     """Whether nothing serves until the wanted workload does: the strategy Recreate has ended the old one."""
     abandoned: bool = False
     """Whether the wanted workload runs no more: with Recreate it took too long, and the old one serves again."""
+    step: Step | None = None
+    """How far the replicas of the wanted workload have replaced those of the old one; None if they replace them at
+    once."""
 
     @property
     def is_ready(self) -> bool:
@@ -94,7 +106,26 @@ def _plan(
         plan = replace(plan, message=_trouble(worst), failed=failed, worst=worst)
         plan = _recreated(snapshot, predictor, plan)
     live = _wanted_alone(replicas, wanted) if plan.gap else _live_workload(snapshot, replicas, name, wanted)
+    if step := None if plan.gap or live == wanted.id else _step(snapshot, replicas, name, wanted, ready):
+        return replace(plan, live=step.old_id, serving=ready + min(step.old, replicas.ready(step.old_id)), step=step)
     return replace(plan, live=live, serving=ready if live == wanted.id else replicas.ready(live))
+
+
+def _step(snapshot: Snapshot, replicas: Replicas, name: str, wanted: PredictorWorkload, ready: int) -> Step | None:
+    """Return the step of a rolling update that may not run all new replicas beside the old ones; None for another.
+
+    As many old replicas stay as new ones are missing. Replicas of two protocols cannot share requests.
+    """
+    strategy, fallback = read_strategy(snapshot.serving), snapshot.last_good.get(name)
+    surge = strategy.surge_of(wanted.replicas)
+    if strategy.recreate or fallback is None or fallback.workload.id == wanted.id or surge >= wanted.replicas:
+        return None
+    if fallback.protocol != snapshot.models[name].protocol:
+        return None
+    old = min(fallback.workload.replicas, wanted.replicas - ready)
+    room = wanted.replicas + surge - max(old, len(replicas.of(fallback.workload.id)))
+    new = min(wanted.replicas, max(room, len(replicas.of(wanted.id)), 0))
+    return Step(new, old, fallback.workload.id)
 
 
 def _recreated(snapshot: Snapshot, predictor: dict[str, Any], plan: PredictorPlan) -> PredictorPlan:

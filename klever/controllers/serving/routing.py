@@ -25,7 +25,9 @@ def route_of(snapshot: Snapshot, predictors: Sequence[PredictorPlan], endpoints:
     departing = (
         () if any(p.gap for p in predictors) else _departing(snapshot, endpoints, {p.name for p in predictors}, awaited)
     )
-    return Route(RouteKey(metadata["namespace"], metadata["name"]), _rebalanced(snapshot, [*targets, *departing]))
+    retries = int(snapshot.serving["spec"].get("retries", 0))
+    key = RouteKey(metadata["namespace"], metadata["name"])
+    return Route(key, _rebalanced(snapshot, [*targets, *departing]), retries)
 
 
 def awaited_share(predictors: Sequence[PredictorPlan], targets: Iterable[Target]) -> int:
@@ -59,7 +61,8 @@ def _target(snapshot: Snapshot, endpoints: Endpoints, predictor: PredictorPlan) 
         http=(),
         matches=predictor.matches,
     )
-    return endpoints.reach(target)
+    beside = predictor.wanted.id if predictor.step is not None and predictor.wanted is not None else ""
+    return endpoints.reach(target, beside)
 
 
 def _protocol(snapshot: Snapshot, predictor: PredictorPlan) -> WireProtocol:
@@ -82,9 +85,13 @@ class Endpoints:
         self._replicas = replicas
         self._wanted = wanted
 
-    def reach(self, target: Target) -> Target:
-        """Return the target with the endpoints of its replicas that are ready and stay. Replicas may share one."""
-        ready = self._replicas.staying(target.workload, self._wanted.get(target.workload, sys.maxsize))
+    def reach(self, target: Target, beside: str = "") -> Target:
+        """Return the target with the endpoints of its replicas that are ready and stay. Replicas may share one.
+
+        `beside` is another workload whose replicas share its requests, empty for none.
+        """
+        workloads = [workload for workload in (target.workload, beside) if workload]
+        ready = [i for w in workloads for i in self._replicas.staying(w, self._wanted.get(w, sys.maxsize))]
         http, grpc = {i.http for i in ready if i.http}, {i.grpc for i in ready if i.grpc}
         guard = next((i.guard for i in ready if i.guard), Guard.NONE)
         return replace(target, http=tuple(sorted(http)), grpc=tuple(sorted(grpc)), guard=guard)

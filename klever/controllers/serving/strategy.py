@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from math import ceil
 from typing import Final
 
 from klever.api.kinds import Object
@@ -16,10 +17,19 @@ EXCEEDED: Final = "ProgressDeadlineExceeded"
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """With `recreate` the old workload of a predictor ends before the new one starts. `deadline` is for each step."""
+    """With `recreate` the old workload of a predictor ends before the new one starts. `deadline` is for each step.
+
+    `surge` is how many replicas may run beside those that are wanted: a number, or a percentage of those.
+    """
 
     recreate: bool
     deadline: timedelta
+    surge: str
+
+    def surge_of(self, replicas: int) -> int:
+        """Return how many replicas may run beside so many, at least one."""
+        number, percent, _ = self.surge.partition("%")
+        return max(ceil(replicas * int(number) / 100) if percent else int(number), 1)
 
 
 def read_strategy(serving: Object) -> Strategy:
@@ -28,6 +38,7 @@ def read_strategy(serving: Object) -> Strategy:
     return Strategy(
         recreate=strategy.get("type") == "Recreate",
         deadline=timedelta(seconds=int(strategy.get("progressDeadlineSeconds", 600))),
+        surge=str(strategy.get("maxSurge", "100%")),
     )
 
 

@@ -19,18 +19,20 @@ class VersionUses:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def find(self, repository: str, tags: Sequence[str], digest: Digest | None) -> list[str]:
+    async def find(self, repository: str, tags: Sequence[str], digest: Digest | None, *, removed: bool) -> list[str]:
         """Return who uses what is to be deleted, in words, such as `serving team/digits`.
 
-        These are the Servings whose specs name one of the tags. With a digest, these are also those that run it, and
-        the kept revisions that ran it. The host of a reference does not count: the platform has several names.
+        These are the Servings whose specs name one of the tags, or that run the digest. If the manifest itself is
+        removed, these are also the kept revisions that ran it. The host of a reference does not count: the platform has
+        several names.
         """
         wanted = {(repository, target) for target in (*tags, *([str(digest)] if digest else []))}
         users = list[str]()
         for serving in (await self._store.list(SERVING)).items:
             if "deletionTimestamp" not in serving["metadata"] and wanted & set(_targets(serving)):
                 users.append("serving {namespace}/{name}".format_map(serving["metadata"]))
-        for revision in (await self._store.list(SERVING_REVISION)).items:
+        revisions = (await self._store.list(SERVING_REVISION)).items if removed else ()
+        for revision in revisions:
             models = revision["spec"].get("models", ())
             owner = f"serving {revision['metadata']['namespace']}/{revision['spec']['serving']}"
             if owner not in users and any(_target(m["model"], m["digest"]) in wanted for m in models):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -22,17 +23,24 @@ _DYNAMIC: Final = 4
 """The size of dynamic dimensions, except the first, which gets each of `_BATCHES`."""
 _BATCHES: Final = (1, 3)
 _MAX_ELEMENTS: Final = 1 << 27
+_ROUNDS: Final = 32
+_TABLE_RANK: Final = 2
 _WORDS: Final = ("", "a", "Klever", "0", "\u00e4")
 
 
-def _feeds(inputs: Sequence[Tensor]) -> Iterator[tuple[str, Feeds]]:
-    """Yield named sets of inputs: random ones for each batch size, all zeros, all ones, and large values."""
+def _feeds(inputs: Sequence[Tensor], rounds: int = 0) -> Iterator[tuple[str, Feeds]]:
+    """Yield named sets of inputs: random ones for each batch size, all zeros, all ones, and large values.
+
+    `rounds` more random sets come last.
+    """
     random = np.random.default_rng(_SEED)
     batches = _BATCHES if any(tensor.size and tensor.size[0] < 0 for tensor in inputs) else _BATCHES[:1]
     for batch in batches:
         yield f"random, batch {batch}", example(inputs, batch, random)
     for name, value in (("zeros", 0.0), ("ones", 1.0), ("large", 100.0)):
         yield name, {t.name: _filled(t, batches[0], value) for t in inputs}
+    for number in range(1, rounds + 1):
+        yield f"random {number}", example(inputs, batches[-1], random)
 
 
 def example(inputs: Sequence[Tensor], batch: int, random: np.random.Generator | None = None) -> Feeds:
@@ -41,16 +49,20 @@ def example(inputs: Sequence[Tensor], batch: int, random: np.random.Generator | 
     return {tensor.name: _random(tensor, batch, random) for tensor in inputs}
 
 
-def compare(inputs: Sequence[Tensor], source: Runner, target: Runner, tolerance: float) -> dict[str, Any]:
+def compare(
+    inputs: Sequence[Tensor], source: Runner, target: Runner, tolerance: float | None, *, lossy: bool = False
+) -> dict[str, Any]:
     """Return the report of all feeds. `passed` says whether every relative difference is at most `tolerance`.
 
     The absolute difference is that of the element with the largest one. The relative difference divides it by the
-    largest absolute value of the source's output, so that elements near zero do not count more than others. Raises
-    `ConversionError` if the outputs have other names or shapes.
+    largest absolute value of the source's output, so that elements near zero do not count more than others. Without a
+    tolerance every difference passes. A `lossy` conversion is compared on more random inputs, and its report has the
+    `Loss` of each output. Raises `ConversionError` if the outputs have other names or shapes.
     """
     found: dict[str, dict[str, Any]] = {}
+    losses: dict[str, Loss] = {}
     samples = []
-    for name, feed in _feeds(inputs):
+    for name, feed in _feeds(inputs, _ROUNDS if lossy else 0):
         samples.append(name)
         expected, actual = source(feed), target(feed)
         if set(expected) != set(actual):
@@ -59,8 +71,37 @@ def compare(inputs: Sequence[Tensor], source: Runner, target: Runner, tolerance:
             )
         for output, value in expected.items():
             _measure(found.setdefault(output, {"absolute": 0.0, "relative": 0.0}), output, value, actual[output])
-    passed = all(difference["relative"] <= tolerance for difference in found.values())
+            if lossy and name.startswith("random") and value.dtype.kind in "fiub":
+                losses.setdefault(output, Loss()).add(value, actual[output])
+    for output, loss in losses.items():
+        found[output] |= loss.to_json()
+    passed = tolerance is None or all(difference["relative"] <= tolerance for difference in found.values())
     return {"samples": samples, "tolerance": tolerance, "outputs": found, "passed": passed}
+
+
+@dataclass
+class Loss:
+    """The accuracy that an output lost, over all random inputs."""
+
+    error: float = 0.0
+    power: float = 0.0
+    rows: int = 0
+    agreeing: int = 0
+
+    def add(self, expected: NDArray[Any], actual: NDArray[Any]) -> None:
+        """Add the output of one feed."""
+        wide, other = expected.astype(np.float64), actual.astype(np.float64)
+        self.error += float(np.square(wide - other).sum())
+        self.power += float(np.square(wide).sum())
+        if wide.ndim == _TABLE_RANK and wide.shape[1] > 1:
+            self.rows += len(wide)
+            self.agreeing += int((wide.argmax(1) == other.argmax(1)).sum())
+
+    def to_json(self) -> dict[str, float]:
+        """Return `mean`, the root mean square of the difference over that of the output, and for rows of scores
+        `agreement`, the share of rows whose largest score stays the largest."""
+        mean = (self.error / self.power) ** 0.5 if self.power else float(self.error > 0)
+        return {"mean": mean, **({"agreement": self.agreeing / self.rows} if self.rows else {})}
 
 
 def check(inputs: Sequence[Tensor], target: Runner) -> dict[str, Any]:
@@ -85,6 +126,8 @@ def _measure(found: dict[str, Any], name: str, expected: NDArray[Any], actual: N
     with np.errstate(invalid="ignore"):  # for infinity minus infinity
         apart = np.where((wide == other) | (np.isnan(wide) & np.isnan(other)), 0.0, np.abs(wide - other))
     absolute = float(np.nan_to_num(apart, nan=np.inf).max())
+    if not np.isfinite(absolute):
+        raise ConversionError(f"output {name}: the converted model returns what is not a finite number")
     finite = np.abs(wide[np.isfinite(wide)])
     scale = float(finite.max()) if finite.size and finite.max() > 0 else 1.0
     found["absolute"] = max(found["absolute"], absolute)

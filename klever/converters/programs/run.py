@@ -32,7 +32,7 @@ def convert(request: Mapping[str, Any], env: Mapping[str, str]) -> None:
         begin = time.monotonic()
         _steps(model, output, request, env)
         print(f"converted in {time.monotonic() - begin:.1f} s", flush=True)
-        report = _compare(model, output, request, float(env.get("TOLERANCE") or request["options"]["tolerance"]))
+        report = _compare(model, output, request, env.get("TOLERANCE") or request["options"]["tolerance"])
     except ConversionError as error:
         _end(str(error), env)
     except Exception as error:  # of a damaged model, or of a framework
@@ -67,7 +67,7 @@ def _steps(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[s
         model = target
 
 
-def _compare(model: Path, output: Path, request: Mapping[str, Any], tolerance: float) -> dict[str, Any]:
+def _compare(model: Path, output: Path, request: Mapping[str, Any], tolerance: Any) -> dict[str, Any]:
     """Return the report. A model without a runner is not run."""
     options = request["options"]
     source, target = options["runner"], options["target_runner"]
@@ -77,7 +77,8 @@ def _compare(model: Path, output: Path, request: Mapping[str, Any], tolerance: f
     if not source:
         return check(inputs, run) | {"not_compared": options["not_compared"]}
     expected, _ = _load(source, model, request)
-    return compare(inputs, expected, run, tolerance)
+    limit = None if tolerance is None else float(tolerance)
+    return compare(inputs, expected, run, limit, lossy=options["lossy"])
 
 
 def _load(name: str, model: Path, request: Mapping[str, Any]) -> Any:

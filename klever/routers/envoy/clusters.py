@@ -10,7 +10,7 @@ from klever.routers import RouteKey, Target
 from klever.routers.envoy.gateway import Gateway
 from klever.runtimes import unix_path
 
-__all__ = ["ACCESS", "API", "REGISTRY", "clusters_of", "fixed_clusters", "grpc_cluster", "http_cluster"]
+__all__ = ["ACCESS", "API", "REGISTRY", "fixed_clusters", "grpc_cluster", "http_cluster", "target_clusters"]
 
 ACCESS = "klever-access"
 API = "klever-api"
@@ -41,7 +41,7 @@ def fixed_clusters(gateway: Gateway) -> list[dict[str, Any]]:
     ]
 
 
-def clusters_of(key: RouteKey, target: Target) -> list[dict[str, Any]]:
+def target_clusters(key: RouteKey, target: Target) -> list[dict[str, Any]]:
     """Return the clusters of a target, one for each protocol with endpoints."""
     clusters = []
     if target.http:

@@ -16,7 +16,7 @@ from klever.process import ProcessManager
 from klever.routers import Route, RouteKey
 from klever.routers.envoy.admin import Admin
 from klever.routers.envoy.changes import Change, RouteChanges
-from klever.routers.envoy.clusters import clusters_of
+from klever.routers.envoy.clusters import target_clusters
 from klever.routers.envoy.files import GatewayFiles, encode
 from klever.routers.envoy.gateway import Gateway
 from klever.routers.envoy.headers import check_headers
@@ -122,7 +122,7 @@ class EnvoyRouter:
         return tuple(self._routes.values())
 
     def render(self, route: Route) -> dict[str, str]:
-        clusters = [cluster for target in route.targets for cluster in clusters_of(route.key, target)]
+        clusters = [cluster for target in route.targets for cluster in target_clusters(route.key, target)]
         return {"clusters.json": encode(clusters).decode(), "routes.json": encode(serving_routes(route)).decode()}
 
     def url(self, key: RouteKey) -> str:
@@ -167,9 +167,9 @@ class EnvoyRouter:
         """Keep the clusters that the new route does not name until they are drained."""
         if before is None:
             return
-        named = {c["name"] for t in (after.targets if after else ()) for c in clusters_of(before.key, t)}
+        named = {c["name"] for t in (after.targets if after else ()) for c in target_clusters(before.key, t)}
         for target in before.targets:
-            for cluster in clusters_of(before.key, target):
+            for cluster in target_clusters(before.key, target):
                 if cluster["name"] not in named:
                     self._retiring[cluster["name"]] = cluster
         for name in named:
@@ -216,7 +216,7 @@ class EnvoyRouter:
 
     def _write_clusters(self) -> str:
         version = str(self._version)
-        named = {c["name"]: c for r in self._routes.values() for t in r.targets for c in clusters_of(r.key, t)}
+        named = {c["name"]: c for r in self._routes.values() for t in r.targets for c in target_clusters(r.key, t)}
         self._files.write_clusters(version, {**self._retiring, **named}.values())
         return version
 

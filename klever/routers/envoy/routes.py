@@ -23,6 +23,16 @@ _INVALID_ARGUMENT, _NOT_FOUND, _UNIMPLEMENTED, _UNAVAILABLE = 3, 5, 12, 14  # go
 _TIMEOUT = "300s"
 _MOST_FILE_BYTES = 2 << 20
 
+_UNSENT = ("connect-failure", "refused-stream", "reset-before-request")
+"""The failures of Envoy's retry_on in which no replica has received the request."""
+_UNSENT_RETRIES = 2
+_PREVIOUS_HOSTS = {
+    "name": "envoy.retry_host_predicates.previous_hosts",
+    "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+    },
+}
+
 _NAME = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*"
 _REGISTRY_PATHS = rf"/v2/(_catalog|{_NAME}/(blobs|manifests|tags|referrers)/.+)?"
 
@@ -132,7 +142,26 @@ def serving_routes(route: Route) -> list[dict[str, Any]]:
     """Return the entries of one Serving, header matches first."""
     shared = tuple(t for t in route.targets if not t.matches)
     groups = [(match, (t,)) for t in route.targets for match in t.matches] + ([((), shared)] if shared else [])
-    return [entry for match, targets in groups for entry in _entries(route.key, match, targets)]
+    entries = [entry for match, targets in groups for entry in _entries(route.key, match, targets)]
+    return [_retried(entry, route.retries) for entry in entries]
+
+
+def _retried(entry: dict[str, Any], retries: int) -> dict[str, Any]:
+    """Return an entry that sends a request that reached no replica to another one: a replica has just ended.
+
+    A replica that ends while it works on a request may have acted on it. `retries` says how often such a request is
+    sent again, if its body is at most 1 MiB, the buffer of a connection.
+    """
+    if "route" not in entry:
+        return entry
+    policy = {
+        "retry_on": ",".join((*_UNSENT, "reset")) if retries else ",".join(_UNSENT),
+        "num_retries": max(retries, _UNSENT_RETRIES),
+        "retry_host_predicate": [_PREVIOUS_HOSTS],
+        "host_selection_retry_max_attempts": 3,
+        "retry_back_off": {"base_interval": "0.01s", "max_interval": "0.1s"},
+    }
+    return {**entry, "route": {**entry["route"], "retry_policy": policy}}
 
 
 def _entries(key: RouteKey, match: Match, targets: tuple[Target, ...]) -> Iterator[dict[str, Any]]:

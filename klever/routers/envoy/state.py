@@ -20,7 +20,12 @@ def encode_routes(routes: list[Route]) -> bytes:
 
 def decode_routes(content: bytes) -> list[Route]:
     """Return the routes. Raises ValueError, KeyError or TypeError for invalid content."""
-    return [Route(RouteKey(**r["key"]), tuple(_target(t) for t in r["targets"])) for r in orjson.loads(content)]
+    return [_route(fields) for fields in orjson.loads(content)]
+
+
+def _route(fields: dict[str, Any]) -> Route:
+    targets = tuple(_target(target) for target in fields["targets"])
+    return Route(RouteKey(**fields["key"]), targets, fields.get("retries", 0))  # older versions had no retries
 
 
 def _target(fields: dict[str, Any]) -> Target:

@@ -22,7 +22,7 @@ from klever.runtimes.triton.installed import InstalledTriton
 from klever.runtimes.triton.platforms import PLATFORMS
 from klever.runtimes.triton.programs import PROGRAMS
 from klever.runtimes.triton.servers import EnvironmentServer, InstalledServer, Server
-from klever.runtimes.triton.versions import guard_of
+from klever.runtimes.triton.versions import required_guard
 
 __all__ = ["TritonRuntime"]
 
@@ -86,7 +86,7 @@ class TritonRuntime:
             files={f"models/{model.name}/config.pbtxt": config, **server.files(model)},
             links=server.links(model),
             read=server.read,
-            guard=guard_of(server.version),
+            guard=required_guard(server.version),
             shared_memory=shared_memory,
         )
 

@@ -132,6 +132,9 @@ class CachedStore:
         self._check()
         await self._direct.delete(kind, key, uid=uid, resource_version=resource_version, dry_run=dry_run)
 
+    async def last_writer(self, kind: Kind, key: Key) -> str:
+        return await self._direct.last_writer(kind, key)
+
     def _check(self) -> None:
         """Raise if another process became the leader, for instance while this one was suspended."""
         if not self._may_write():

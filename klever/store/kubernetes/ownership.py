@@ -1,9 +1,11 @@
 """Ownership of fields in server-side apply (Kubernetes: managedFields).
 
-Klever owns the fields that its create and patch wrote, as well as those that it applied: an apply that no longer names
-them removes them, as in every store. Labels and annotations merge, and belong to the call that set them.
+An apply owns the whole spec, as in every store: it removes what it does not name, whichever tool wrote that. So it
+first takes over the fields of the spec from all other managers. Those of the scale subresource stay with autoscalers
+and `kubectl scale`, which change the number of replicas beside the file.
+Labels and annotations merge, and belong to the call that set them.
 
-Klever also owns fields without an owner. An API server drops all managedFields when a write contains fields that its
+Fields without an owner are taken over too. An API server drops all managedFields when a write contains fields that its
 schema cannot read, and gives them to the manager `before-first-apply` at the next apply.
 """
 
@@ -14,9 +16,7 @@ from typing import Any
 from klever.api.kinds import Object
 from klever.kube import MANAGER
 
-__all__ = ["claim", "is_orphan", "take_over"]
-
-_NOBODY = "before-first-apply"
+__all__ = ["claim", "is_orphan", "last_writer", "take_over"]
 
 
 def is_orphan(obj: Object) -> bool:
@@ -32,24 +32,28 @@ def claim(obj: Object) -> Object:
 
 
 def take_over(obj: Object) -> dict[str, Any] | None:
-    """Return the merge patch that moves fields of the spec to our apply: those of our other writes and of no owner.
-
-    None if there are no such fields.
-    """
+    """Return the merge patch that moves all fields of the spec to our apply; None if it owns them all."""
     entries = _entries(obj)
-    written = [e for e in entries if _written(e) and "f:spec" in e["fieldsV1"]]
-    if not written:
+    others = [e for e in entries if not _applied(e) and not e.get("subresource") and "f:spec" in e["fieldsV1"]]
+    if not others:
         return None
-    blank = written[0] | {"manager": MANAGER, "operation": "Apply", "fieldsV1": {}}
+    blank = others[0] | {"manager": MANAGER, "operation": "Apply", "fieldsV1": {}}
     applied = next((e for e in entries if _applied(e)), blank)
     spec: dict[str, Any] = applied["fieldsV1"].get("f:spec", {})
-    for entry in written:
+    for entry in others:
         spec = _union(spec, entry["fieldsV1"].pop("f:spec"))
     rest = [e for e in entries if e is not applied and e["fieldsV1"]]
     mine = applied | {"fieldsV1": applied["fieldsV1"] | {"f:spec": spec}}
     return {
         "metadata": {"resourceVersion": obj["metadata"]["resourceVersion"], "managedFields": [*rest, mine]},
     }
+
+
+def last_writer(obj: Object) -> str:
+    """Return the manager other than Klever that wrote the spec last; empty if that was Klever, or is not known."""
+    entries = [e for e in _entries(obj) if "f:spec" in e.get("fieldsV1", {})]
+    last = max(entries, key=lambda e: (e.get("time", ""), e["manager"] != MANAGER), default=None)
+    return str(last["manager"]) if last is not None and last["manager"] != MANAGER else ""
 
 
 def _entries(obj: Object) -> list[dict[str, Any]]:
@@ -59,11 +63,6 @@ def _entries(obj: Object) -> list[dict[str, Any]]:
 
 def _applied(entry: dict[str, Any]) -> bool:
     return (entry["manager"], entry["operation"]) == (MANAGER, "Apply") and not entry.get("subresource")
-
-
-def _written(entry: dict[str, Any]) -> bool:
-    ours = entry["manager"] in {MANAGER, _NOBODY} and entry["operation"] == "Update"
-    return ours and not entry.get("subresource")
 
 
 def _union(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from typing import Any, Literal, cast
 from klever.api.kinds import Kind, Object
 from klever.errors import ConflictError, FieldViolation, InvalidError, KleverError, NotFoundError, UnavailableError
 from klever.kube import KubeClient, follow
-from klever.store import EventType, Key, Page, WatchEvent
+from klever.store import EventType, Key, Page, WatchEvent, meta
 from klever.store.admission import Admission
-from klever.store.kubernetes.ownership import claim, is_orphan, take_over
+from klever.store.kubernetes.ownership import claim, is_orphan, last_writer, take_over
 from klever.store.merge import declare, difference, merge_patch
 
 __all__ = ["KubernetesStore"]
@@ -73,6 +73,8 @@ class KubernetesStore:
                 raise InvalidError(violations=(FieldViolation("metadata.name", "cannot be changed"),)) from error
             old = await self.get(kind, key)
             raise self._in_our_words(error, kind, merge_patch(old, patch), old, subresource) from error
+        except ConflictError as error:
+            raise _has_changed(kind, key) from error
         return _stripped(changed)
 
     async def apply(self, kind: Kind, obj: Object, *, dry_run: bool = False) -> Object:
@@ -88,6 +90,8 @@ class KubernetesStore:
             return _stripped(await self._client.apply(kind, declared, dry_run=dry_run))
         except (InvalidError, UnavailableError) as error:  # a duplicate key in a list is a 500 here
             raise self._in_our_words(error, kind, obj) from error
+        except ConflictError as error:
+            raise _has_changed(kind, _key(obj)) from error
 
     async def _find(self, kind: Kind, obj: Object) -> Object | None:
         metadata = obj["metadata"]
@@ -114,19 +118,26 @@ class KubernetesStore:
                     known = await self._client.patch(kind, namespace, name, patch)
             except NotFoundError:
                 break
-            except ConflictError:
+            except ConflictError as error:
                 if attempt == _ATTEMPTS or expected:
-                    raise
+                    raise _has_changed(kind, _key(obj)) from error
             else:
                 return _version(known) if expected else ""
         return expected
 
+    async def last_writer(self, kind: Kind, key: Key) -> str:
+        found = await self._client.list(kind, key.namespace, fields=f"metadata.name={key.name}", limit=1)
+        return last_writer(found["items"][0]) if found["items"] else ""
+
     async def delete(
         self, kind: Kind, key: Key, *, uid: str = "", resource_version: str = "", dry_run: bool = False
     ) -> None:
-        await self._client.delete(
-            kind, key.namespace, key.name, uid=uid, resource_version=resource_version, dry_run=dry_run
-        )
+        try:
+            await self._client.delete(
+                kind, key.namespace, key.name, uid=uid, resource_version=resource_version, dry_run=dry_run
+            )
+        except ConflictError as error:
+            raise _has_changed(kind, key) from error
 
     async def watch(
         self,
@@ -186,15 +197,30 @@ class KubernetesStore:
         old: Object | None = None,
         subresource: Literal["", "status"] = "",
     ) -> KleverError:
+        """Return what every store says of a refused object; the API server's own words for what only it knows."""
+        said = copy.deepcopy(new)
         try:
-            self._admission.admit(kind, copy.deepcopy(new), old, subresource)
+            meta.check_envelope(kind, said)
+            fields = {v.field for v in refused.violations} if isinstance(refused, InvalidError) else set()
+            if wrong := tuple(v for v in meta.violations(kind, said, old) if v.field in fields):
+                return InvalidError(violations=wrong)
+            self._admission.admit(kind, said, old, subresource)
         except InvalidError as ours:
             return ours
         return refused
 
 
+def _has_changed(kind: Kind, key: Key) -> ConflictError:
+    return ConflictError(f"{kind} {key} has changed meanwhile: read it and try again")
+
+
 def _version(obj: Object) -> str:
     return str(obj["metadata"].get("resourceVersion", ""))
+
+
+def _key(obj: Object) -> Key:
+    metadata = obj["metadata"]
+    return Key(metadata.get("namespace", ""), metadata["name"])
 
 
 def _stripped(obj: Object) -> Object:

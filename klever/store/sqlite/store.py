@@ -181,6 +181,9 @@ class SqliteStore:
             except AlreadyExistsError:
                 continue  # another caller created it: update that object
 
+    async def last_writer(self, kind: Kind, key: Key) -> str:  # noqa: ARG002 - Klever alone writes here
+        return ""
+
     async def delete(
         self, kind: Kind, key: Key, *, uid: str = "", resource_version: str = "", dry_run: bool = False
     ) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from klever.backends import InstancePhase, PredictorWorkload, ServingKey, Workload
 from klever.backends.kubernetes import Image, ReplicaSettings
-from klever.backends.kubernetes.instances import instances_of
+from klever.backends.kubernetes.instances import read_instances
 from klever.backends.kubernetes.layout import lay_out
 from klever.backends.kubernetes.manifests import deployment, secret, service
 from klever.formats import Trust
@@ -102,7 +102,7 @@ def terminated(code: int, message: str = "", reason: str = "Error") -> dict[str,
     ],
 )
 def test_an_instance_says_what_its_pod_does(found: dict[str, Any], phase: InstancePhase, words: str) -> None:
-    (instance,) = instances_of(deployment(WORKLOAD, PREDICTOR, IMAGE, SETTINGS), [found], "10.96.0.9")
+    (instance,) = read_instances(deployment(WORKLOAD, PREDICTOR, IMAGE, SETTINGS), [found], "10.96.0.9")
     assert (instance.phase, instance.predictor, instance.trust) == (phase, "main", Trust.CODE)
     assert instance.message.startswith(words)
     assert bool(instance.http) == (phase is InstancePhase.READY)
@@ -113,11 +113,11 @@ def test_a_pod_on_its_way_out_is_no_instance() -> None:
     leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     idle = deployment(WORKLOAD, PREDICTOR, IMAGE, SETTINGS)
     idle["spec"]["replicas"] = 0
-    assert instances_of(idle, [leaving], "10.96.0.9") == []
+    assert read_instances(idle, [leaving], "10.96.0.9") == []
 
 
 def test_a_deployment_that_may_make_no_pod_says_why() -> None:
     made = deployment(WORKLOAD, PREDICTOR, IMAGE, SETTINGS)
     made["status"] = {"conditions": [{"type": "ReplicaFailure", "message": "exceeded quota"}]}
-    (instance,) = instances_of(made, [], "")
+    (instance,) = read_instances(made, [], "")
     assert (instance.phase, instance.message) == (InstancePhase.PENDING, "exceeded quota")

@@ -82,12 +82,12 @@ def test_the_token_of_an_older_file_belongs_to_its_server(path: Path) -> None:
     path.write_text("server: LOCALHOST:9000\nnamespace: mine\ntoken: old\n")
     config = Config.read(path)
     assert config.servers == {"http://127.0.0.1:9000": Server("old")}
-    assert config.of(config.url_of("127.0.0.1:9000")).token == "old"
-    assert config.of(config.url_of("127.0.0.1:9001")).token == ""
+    assert config.of(config.resolve_url("127.0.0.1:9000")).token == "old"
+    assert config.of(config.resolve_url("127.0.0.1:9001")).token == ""
     path.write_text("token: old\n")
     assert Config.read(path).servers == {HERE: Server("old")}
     path.write_text("server: 10.0.0.5:8080\ntoken: old\n")
-    assert Config.read(path).url_of("10.0.0.5:8080") == PRIVATE
+    assert Config.read(path).resolve_url("10.0.0.5:8080") == PRIVATE
     update_config(path, lambda config: config.with_current(HERE, Server("new")))
     assert Config.read(path).servers == {PRIVATE: Server("old"), HERE: Server("new")}
 
@@ -104,15 +104,15 @@ def test_the_token_of_an_older_file_belongs_to_its_server(path: Path) -> None:
     ],
 )
 def test_a_server_without_a_scheme(server: str, url: str) -> None:
-    assert known(https8080="a", http9090="b").url_of(server) == url
+    assert known(https8080="a", http9090="b").resolve_url(server) == url
 
 
 def test_flags_choose_the_scheme_where_none_is_named() -> None:
     config = known(http8080="a")
-    assert config.url_of("127.0.0.1:8080", tls=True) == "https://127.0.0.1:8080"
-    assert config.url_of("10.0.0.5:8080", plaintext=True) == PRIVATE
-    assert config.url_of("10.0.0.5:8080", tls=True, plaintext=True) == "https://10.0.0.5:8080"
-    assert known(https8080="a").url_of("127.0.0.1:8080", plaintext=True) == "https://127.0.0.1:8080"
+    assert config.resolve_url("127.0.0.1:8080", tls=True) == "https://127.0.0.1:8080"
+    assert config.resolve_url("10.0.0.5:8080", plaintext=True) == PRIVATE
+    assert config.resolve_url("10.0.0.5:8080", tls=True, plaintext=True) == "https://10.0.0.5:8080"
+    assert known(https8080="a").resolve_url("127.0.0.1:8080", plaintext=True) == "https://127.0.0.1:8080"
 
 
 def test_a_token_may_go_from_http_to_https_and_never_back() -> None:

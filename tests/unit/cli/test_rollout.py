@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from klever.cli.commands.changes import changes_of
+from klever.cli.commands.changes import describe_changes
 from klever.cli.rollout import Wish, changed_predictors
 from klever.errors import InvalidError, NotFoundError
 
@@ -72,4 +72,4 @@ def test_a_canary_needs_main_and_no_third_share() -> None:
 
 def test_a_change_is_told_by_predictor() -> None:
     before, after = {"main": MAIN, "canary": CANARY}, {"main": {**MAIN, "model": "m:v2", "traffic": 100}, "beta": BETA}
-    assert list(changes_of(before, after))[:2] == ["main: m:v1 -> m:v2, traffic 90% -> 100%", "canary: removed"]
+    assert list(describe_changes(before, after))[:2] == ["main: m:v1 -> m:v2, traffic 90% -> 100%", "canary: removed"]

@@ -16,7 +16,7 @@ from klever.artifacts import model
 from klever.backends import PredictorWorkload, ServingKey, Workload
 from klever.catalog.oci import OciCatalogue
 from klever.cmd.data import DataDirectory
-from klever.cmd.local import gateway_of, local_platform
+from klever.cmd.local import local_platform, make_gateway
 from klever.cmd.options import Options
 from klever.cmd.platform import Platform
 from klever.cmd.provisions import EmbeddedRegistry, Provisions
@@ -55,7 +55,7 @@ def open_it(tmp_path: Path, data: DataDirectory) -> Open:
     registries = Registries.parse({"registries": {}}, platform=Endpoint("", "http://127.0.0.1:1"))
     provisions = Provisions(EmbeddedRegistry(tmp_path / "registry.sock", "secret"), {}, Limits())
     catalogue = OciCatalogue(registries, Layout(data.metadata))
-    gateway = gateway_of(data, options)
+    gateway = make_gateway(data, options)
     return lambda: local_platform(data, options, gateway, registries, catalogue, provisions=provisions)
 
 

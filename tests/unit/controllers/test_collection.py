@@ -12,7 +12,7 @@ import pytest
 
 from klever.api.kinds import MODEL_INSPECTION, SERVING, SERVING_REVISION
 from klever.controllers.collection import InspectionCollector
-from klever.controllers.inspections import inspection_of, record_inspection
+from klever.controllers.inspections import find_inspection, record_inspection
 from klever.controllers.pushes import ensure_namespace
 from klever.errors import UnavailableError
 from klever.inspection import VERSION
@@ -102,7 +102,7 @@ async def test_what_no_tag_and_no_serving_uses_goes(store: SqliteStore, catalogu
     catalogue.version = replace(catalogue.version, content=UNUSED)
     await collector(store, catalogue, timedelta(hours=25)).sweep()
     assert await kept(store) == set()
-    assert await inspection_of(store, UNUSED) is None
+    assert await find_inspection(store, UNUSED) is None
 
 
 async def test_nothing_goes_while_a_registry_of_a_serving_is_away(store: SqliteStore, catalogue: Catalogue) -> None:

@@ -35,6 +35,8 @@ KEY = Key("team", "digits")
 SETTINGS = {"replicas": 2, "resources": {"limits": {"cpu": "500m"}}, "env": [{"name": "OMP_NUM_THREADS", "value": "1"}]}
 SEEDS = range(10)
 """Each is another sequence of steps."""
+SURGES = ("100%", "1")
+"""Of two replicas both are replaced at once, or one after the other."""
 STEPS = 25
 
 
@@ -189,7 +191,7 @@ async def test_no_request_fails_and_no_field_is_lost(store: SqliteStore, seed: i
         "apiVersion": SERVING.api_version,
         "kind": SERVING.kind,
         "metadata": {"namespace": KEY.namespace, "name": KEY.name},
-        "spec": {"predictors": [main]},
+        "spec": {"predictors": [main], "strategy": {"maxSurge": SURGES[seed % 2]}},
     })  # fmt: skip
     await drill.settle()
     assert await drill.ready_once()

@@ -17,7 +17,7 @@ from klever.api.text import format_time
 from klever.artifacts.dialects import ormb
 from klever.catalog.catalogue import Push, Version
 from klever.controllers.extraction import CONTENT_ANNOTATION, concerns
-from klever.controllers.inspections import ALLOW_CODE, inspection_of, record_inspection
+from klever.controllers.inspections import ALLOW_CODE, find_inspection, record_inspection
 from klever.controllers.jobs import apply_job
 from klever.controllers.pushes import PushReconciler, ensure_namespace
 from klever.controllers.serving.models import ModelResolver
@@ -396,7 +396,7 @@ async def test_an_inspection_that_is_current_stays(world: World) -> None:
     content = str(Digest.of(b"content"))
     await world.inspect(content, codeFormats=["ONNX"])
     await world.inspect(content)
-    found = await inspection_of(world.store, Digest.parse(content))
+    found = await find_inspection(world.store, Digest.parse(content))
     assert found is not None
     assert found["spec"]["codeFormats"] == ["ONNX"]
 

@@ -136,3 +136,57 @@ def test_recreate_returns_to_the_old_workload_when_the_new_one_takes_too_long() 
     changed = {**serving.serving["metadata"], "generation": 2}
     again = make_plan(replace(serving, serving={**serving.serving, "status": status, "metadata": changed}))
     assert ran(again) == []
+
+
+class Rolling:
+    """A Serving of four replicas that goes from OLD to NEW, with a surge."""
+
+    def __init__(self, surge: str) -> None:
+        self.old, self.new = {**OLD, "replicas": 4}, {**NEW, "replicas": 4}
+        self.surge = surge
+        self.route = make_plan(seen(self.old, instances=self.replicas(self.old, 4))).route
+
+    @staticmethod
+    def replicas(predictor: dict[str, Any], ready: int, starting: int = 0) -> tuple[Instance, ...]:
+        return tuple(
+            instance(predictor, InstancePhase.READY if number < ready else InstancePhase.STARTING, number)
+            for number in range(ready + starting)
+        )
+
+    def step(self, *groups: tuple[Instance, ...]) -> tuple[dict[str, int], int]:
+        """Return how many replicas of each workload shall run, and how many take requests."""
+        instances = tuple(replace(i, http=f"{i.workload}:{i.index}") for group in groups for i in group)
+        snapshot = seen(self.new, instances=instances, route=self.route)
+        serving = {**snapshot.serving, "spec": {"predictors": [self.new], "strategy": {"maxSurge": self.surge}}}
+        last_good = {"main": replace(fallback(self.old)["main"], protocol=snapshot.models["main"].protocol)}
+        plan = make_plan(replace(snapshot, serving=serving, last_good=last_good))
+        self.route = plan.route
+        names = {workload(self.old): "old", workload(self.new): "new"}
+        return {names[w.id]: w.replicas for w in plan.running}, len(plan.route.targets[0].http)
+
+
+def test_a_rolling_update_replaces_as_many_replicas_at_a_time_as_the_surge_allows() -> None:
+    rolling = Rolling("25%")
+    old, new = rolling.old, rolling.new
+    replicas = rolling.replicas
+    assert rolling.step(replicas(old, 4)) == ({"new": 1, "old": 4}, 4)
+    assert rolling.step(replicas(old, 4), replicas(new, 0, 1)) == ({"new": 1, "old": 4}, 4)
+    assert rolling.step(replicas(old, 4), replicas(new, 1)) == ({"new": 1, "old": 3}, 4)
+    assert rolling.step(replicas(old, 3), replicas(new, 1)) == ({"new": 2, "old": 3}, 4)
+    assert rolling.step(replicas(old, 3), replicas(new, 1, 1)) == ({"new": 2, "old": 3}, 4)
+    assert rolling.step(replicas(old, 1), replicas(new, 3, 1)) == ({"new": 4, "old": 1}, 4)
+    assert rolling.step(replicas(old, 1), replicas(new, 4)) == ({"new": 4}, 4)
+
+
+def test_a_new_replica_that_crashes_during_a_rolling_update_brings_an_old_one_back() -> None:
+    rolling = Rolling("1")
+    crashed = replace(rolling.replicas(rolling.new, 2)[1], phase=InstancePhase.BACK_OFF)
+    two = rolling.replicas(rolling.new, 1)
+    assert rolling.step(rolling.replicas(rolling.old, 2), (*two, crashed)) == ({"new": 2, "old": 3}, 3)
+
+
+def test_a_whole_surge_starts_all_new_replicas_and_mixes_no_requests() -> None:
+    rolling = Rolling("100%")
+    halfway = rolling.replicas(rolling.old, 4), rolling.replicas(rolling.new, 3, 1)
+    assert rolling.step(*halfway) == ({"new": 4, "old": 4}, 4)
+    assert {target.workload for target in rolling.route.targets} == {workload(rolling.old)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -44,24 +45,24 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
 
 
 async def test_a_serving_uses_the_tag_that_it_names_and_the_digest_that_it_runs(store: SqliteStore) -> None:
-    find = VersionUses(store).find
+    find = partial(VersionUses(store).find, removed=False)
     assert await find(REPOSITORY, ["v1"], None) == ["serving team/digits"]
-    assert await find(REPOSITORY, [], RUNNING) == ["serving team/digits"]
+    assert await find(REPOSITORY, ["v2"], RUNNING) == ["serving team/digits"]
     assert await find(REPOSITORY, ["v1"], OTHER) == ["serving team/digits"]
     assert not await find(REPOSITORY, ["v2"], None)
     assert not await find(REPOSITORY, ["v2"], OTHER)
     assert not await find("team/other", ["v1"], RUNNING)
 
 
-async def test_a_kept_revision_uses_the_digest_that_it_ran(store: SqliteStore) -> None:
+async def test_a_kept_revision_uses_the_manifest_that_it_ran_and_no_tag(store: SqliteStore) -> None:
     serving = await store.get(SERVING, KEY)
     version = Version(Reference(REPOSITORY, tag="v0"), OTHER, OTHER, 1, ModelMetadata(), "ormb")
     await RevisionHistory(store).record(serving, {"main": version}, datetime(2026, 1, 31, tzinfo=UTC))
     find = VersionUses(store).find
-    assert await find(REPOSITORY, [], OTHER) == ["revision 1 of serving team/digits"]
-    assert not await find(REPOSITORY, ["v0"], None)
+    assert await find(REPOSITORY, [], OTHER, removed=True) == ["revision 1 of serving team/digits"]
+    assert not await find(REPOSITORY, ["v0"], OTHER, removed=False)
 
 
 async def test_a_serving_that_is_being_deleted_uses_nothing(store: SqliteStore) -> None:
     await store.delete(SERVING, KEY)
-    assert not await VersionUses(store).find(REPOSITORY, ["v1"], RUNNING)
+    assert not await VersionUses(store).find(REPOSITORY, ["v1"], RUNNING, removed=True)

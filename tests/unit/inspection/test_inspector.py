@@ -20,9 +20,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from klever.errors import InvalidError
-from klever.formats import Trust, get, names, trust_of
+from klever.formats import Trust, get, least_trust, names
 from klever.inspection.inspector import Inspection, inspect
-from klever.inspection.verdict import MAX_SPEC, spec_of
+from klever.inspection.verdict import MAX_SPEC, inspection_spec
 from klever.limits import DEFAULTS, Limits
 
 DATA = Path(__file__).parents[2] / "data"
@@ -153,8 +153,13 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
 
 
 def test_the_formats_that_are_code() -> None:
-    assert {name for name in names() if trust_of(name) is Trust.CODE} == {"SKLearn", "Pickle", "MLflow", "TorchScript"}
-    assert trust_of("unknown") is Trust.CODE
+    assert {name for name in names() if least_trust(name) is Trust.CODE} == {
+        "SKLearn",
+        "Pickle",
+        "MLflow",
+        "TorchScript",
+    }
+    assert least_trust("unknown") is Trust.CODE
 
 
 def external(path: Path, location: str) -> None:
@@ -202,7 +207,7 @@ def test_a_record_is_small_whatever_was_found(tmp_path: Path) -> None:
         found.add(f"{index}/" + "\x1b[31m\ud800é" * 2000, "why " * 5000)
     found.unsafe_globals = {f"module{index}." + "x" * 4000 for index in range(1000)}
     found.external_data = ["y" * 4000] * 1000
-    spec = spec_of(found, DIGEST)
+    spec = inspection_spec(found, DIGEST)
     assert len(json.dumps(spec)) <= MAX_SPEC
     assert (spec["codeFileCount"], spec["unsafeGlobalCount"], spec["externalDataCount"]) == (5000, 1000, 1000)
     assert all(file["path"].isprintable() for file in spec["codeFiles"])

@@ -59,7 +59,7 @@ class Cell:
         return ProcessSpec("p", argv, {"PATH": "/usr/bin:/bin"}, self.work, sandbox=sandbox, grace_s=0.1, **rest)
 
     def groups(self) -> list[Path]:
-        return groups_of(self.processes)
+        return find_groups(self.processes)
 
     def number(self, controller: str, *names: str) -> int:
         """Return the number in the first of these files, or fields of files, that the kernel has."""
@@ -76,7 +76,7 @@ class Cell:
         return int(json.loads((self.processes.root / "p" / "state.json").read_text())["shim_pid"])
 
 
-def groups_of(processes: ProcessManager) -> list[Path]:
+def find_groups(processes: ProcessManager) -> list[Path]:
     """Return the groups that exist for the process."""
     parents = set(CGROUPS.parents.values()) if CGROUPS else set()
     name = group_name(processes.directory("p"))
@@ -195,7 +195,7 @@ async def test_a_program_that_cannot_start_leaves_no_group(tmp_path: Path) -> No
     processes = ProcessManager(tmp_path, cgroups=CGROUPS)
     await processes.start(ProcessSpec("p", ("/no/such/program",), memory_bytes=LIMIT))
     await processes.stop("p")
-    assert groups_of(processes) == []
+    assert find_groups(processes) == []
 
 
 async def test_without_cgroups_the_shim_watches_the_memory(tmp_path: Path, ended: Ended) -> None:

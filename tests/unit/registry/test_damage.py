@@ -78,7 +78,7 @@ def flip(path: Path, offset: int) -> None:
 DAMAGES = [flip_first, flip_last, flip_and_hide, empty, cut, grow, replace]
 
 
-def file_of(served: Served, content: bytes) -> Path:
+def blob_file(served: Served, content: bytes) -> Path:
     return served.root / "blobs/sha256" / Digest.of(content).hex
 
 
@@ -110,7 +110,7 @@ async def test_a_damaged_blob_is_refused_until_it_is_pushed_again(
     client = served.client
     await client.push("a/b", "v1", content)
     assert await received(client, content) == content
-    damage(file_of(served, content))
+    damage(blob_file(served, content))
     assert await received(client, content) is None
     for method in ("HEAD", "GET"):
         assert (await client.ask(method, f"/v2/a/b/blobs/{Digest.of(content)}")).status == 404
@@ -121,14 +121,14 @@ async def test_a_damaged_blob_is_refused_until_it_is_pushed_again(
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("content", [SMALL, LARGE], ids=["small", "large"])
 async def test_damage_from_before_a_restart_is_found(restarted: Served, content: bytes, damage: Damage) -> None:
-    damage(file_of(restarted, content))
+    damage(blob_file(restarted, content))
     assert await received(restarted.client, content) is None
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("wanted", ["bytes=0-0", "bytes=1000-2000", "bytes=2000000-", "bytes=-1"])
 async def test_no_range_of_a_damaged_blob_is_sent(restarted: Served, wanted: str, damage: Damage) -> None:
-    damage(file_of(restarted, LARGE))
+    damage(blob_file(restarted, LARGE))
     assert await received(restarted.client, LARGE, Range=wanted) is None
 
 
@@ -143,32 +143,32 @@ async def test_ranges_of_a_sound_blob_are_sent_while_it_is_verified(restarted: S
 async def test_a_client_that_asks_before_it_pushes_repairs(
     restarted: Served, tmp_path: Path, content: bytes, damage: Damage
 ) -> None:
-    damage(file_of(restarted, content))
+    damage(blob_file(restarted, content))
     source = tmp_path / "source"
     source.write_bytes(content)
     blob = Descriptor.of(mediatypes.OCTET_STREAM, content)
     with RegistryClient(Endpoint("", f"http://{restarted.client.address}", Credentials(token=TOKEN))) as client:
         await asyncio.to_thread(client.put_blob, "a/b", blob, source)
-    assert file_of(restarted, content).read_bytes() == content
+    assert blob_file(restarted, content).read_bytes() == content
     assert await received(restarted.client, content) == content
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 async def test_a_damaged_blob_is_not_mounted(restarted: Served, damage: Damage) -> None:
-    damage(file_of(restarted, LARGE))
+    damage(blob_file(restarted, LARGE))
     mount = f"/v2/e/f/blobs/uploads/?mount={Digest.of(LARGE)}&from=a/b"
     assert (await restarted.client.ask("POST", mount)).status == 202
 
 
 @pytest.mark.parametrize("damage", [empty, cut, grow])
 async def test_no_manifest_lists_a_blob_of_another_size(restarted: Served, damage: Damage) -> None:
-    damage(file_of(restarted, LARGE))
+    damage(blob_file(restarted, LARGE))
     answer = await restarted.client.put_manifest("a/b", "v2", manifest(SMALL, LARGE))
     assert answer.refusal == (400, "MANIFEST_BLOB_UNKNOWN")
 
 
 async def test_damage_is_kept_aside_counted_and_named(restarted: Served, caplog: pytest.LogCaptureFixture) -> None:
-    flip_last(file_of(restarted, LARGE))
+    flip_last(blob_file(restarted, LARGE))
     with caplog.at_level(logging.ERROR):
         answers = await asyncio.gather(*(received(restarted.client, LARGE) for _ in range(5)))
     assert answers == [None] * 5
@@ -180,7 +180,7 @@ async def test_damage_is_kept_aside_counted_and_named(restarted: Served, caplog:
 
 
 async def test_the_client_refuses_a_damaged_blob(restarted: Served, tmp_path: Path) -> None:
-    flip_last(file_of(restarted, LARGE))
+    flip_last(blob_file(restarted, LARGE))
 
     def pull() -> None:
         blob = Descriptor.of(mediatypes.OCTET_STREAM, LARGE)
@@ -217,7 +217,7 @@ async def test_a_file_is_hashed_once(restarted: Served, monkeypatch: pytest.Monk
         assert await received(restarted.client, LARGE, Range="bytes=5-9") == LARGE[5:10]
         assert (await restarted.client.ask("HEAD", f"/v2/c/d/blobs/{Digest.of(LARGE)}")).status == 200
     assert opened == [Digest.of(LARGE)]
-    os.utime(file_of(restarted, LARGE))
+    os.utime(blob_file(restarted, LARGE))
     assert await received(restarted.client, LARGE) == LARGE
     assert opened == [Digest.of(LARGE)] * 2
 

@@ -188,10 +188,10 @@ async def test_a_deleted_manifest_takes_its_tags_with_it(pusher: Client) -> None
 
 
 async def test_a_version_in_use_is_deleted_only_if_it_is_forced(tmp_path: Path) -> None:
-    asked = list[tuple[str, list[str], object]]()
+    asked = list[tuple[list[str], Digest | None, bool]]()
 
-    async def in_use(repository: str, tags: Sequence[str], digest: object) -> list[str]:
-        asked.append((repository, list(tags), digest))
+    async def in_use(_repository: str, tags: Sequence[str], digest: Digest | None, *, removed: bool) -> list[str]:
+        asked.append((list(tags), digest, removed))
         return ["serving team/digits"]
 
     async with serving(tmp_path / "registry", in_use=in_use) as served:
@@ -200,6 +200,8 @@ async def test_a_version_in_use_is_deleted_only_if_it_is_forced(tmp_path: Path) 
             answer = await served.client.ask("DELETE", f"/v2/a/b/manifests/{target}")
             assert answer.refusal == (409, "VERSION_IN_USE")
             assert "serving team/digits" in answer.json["errors"][0]["message"]
-        assert asked == [("a/b", ["v1"], None), ("a/b", ["v1"], digest)]
+        await served.client.push("a/b", "v2")
+        await served.client.ask("DELETE", "/v2/a/b/manifests/v1")
+        assert asked == [(["v1"], digest, False), (["v1"], digest, True), (["v1"], None, False)]
         assert (await served.client.ask("DELETE", f"/v2/a/b/manifests/{digest}?force=true")).status == 202
         assert (await served.client.get_manifest("a/b", "v1")).status == 404

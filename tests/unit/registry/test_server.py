@@ -31,7 +31,9 @@ async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
     await registry.close()
 
 
-def server_of(registry: Registry, collectors: CollectorRegistry | None = None, upkeep: float = 3600) -> RegistryServer:
+def make_server(
+    registry: Registry, collectors: CollectorRegistry | None = None, upkeep: float = 3600
+) -> RegistryServer:
     app = application(registry, BY_TOKEN, Metrics(collectors or CollectorRegistry()))
     return RegistryServer(registry, app, upkeep=upkeep)
 
@@ -40,7 +42,7 @@ async def test_it_listens_on_a_unix_socket_that_a_killed_one_left(registry: Regi
     path = tmp_path / "registry.sock"
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(path))
-    server = server_of(registry)
+    server = make_server(registry)
     assert await server.start(path) == str(path)
     async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as http:
         assert (await Client(http, "registry").ask("GET", "/v2/")).status == 200
@@ -48,7 +50,7 @@ async def test_it_listens_on_a_unix_socket_that_a_killed_one_left(registry: Regi
 
 
 async def test_a_port_that_is_taken_is_said(registry: Registry) -> None:
-    server = server_of(registry)
+    server = make_server(registry)
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(FailedPreconditionError, match="cannot listen"):
         await server.start(other.getsockname())
 
@@ -86,7 +88,7 @@ async def refuses(address: str) -> bool:
 async def test_its_upkeep_ends_old_uploads_and_collects(
     registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = server_of(registry, upkeep=0.01)
+    server = make_server(registry, upkeep=0.01)
     collect, failures = registry.blobs.collect, iter([UnavailableError("a disk that fails once")])
 
     async def fail_once() -> object:
@@ -110,7 +112,7 @@ async def test_its_upkeep_ends_old_uploads_and_collects(
 
 async def test_its_upkeep_reads_everything_now_and_then(tmp_path: Path) -> None:
     registry = await Registry.open(tmp_path / "registry")
-    server = server_of(registry, upkeep=0.01)
+    server = make_server(registry, upkeep=0.01)
     async with session() as http:
         client = Client(http, await server.start(("127.0.0.1", 0)))
         await client.push("a/b", "v1", CONTENT)
@@ -148,7 +150,7 @@ async def test_what_is_no_route_is_not_found(client: Client, path: str) -> None:
 
 async def test_it_counts_what_it_answers(registry: Registry) -> None:
     collectors = CollectorRegistry()
-    server = server_of(registry, collectors)
+    server = make_server(registry, collectors)
     async with session() as http:
         client = Client(http, await server.start(("127.0.0.1", 0)))
         await client.push("a/b", "v1", CONTENT)

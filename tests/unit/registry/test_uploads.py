@@ -22,7 +22,7 @@ async def append(client: Client, location: str, start: int, chunk: bytes) -> Ans
     return await client.ask("PATCH", location, chunk, Content_Range=f"{start}-{start + len(chunk) - 1}")
 
 
-async def size_of(client: Client, location: str) -> int:
+async def received_size(client: Client, location: str) -> int:
     """Bytes that the registry has, one at the least."""
     answer = await client.ask("GET", location)
     assert answer.status == 204
@@ -76,7 +76,7 @@ async def test_a_chunk_out_of_order_changes_nothing(client: Client, method: str,
     await append(client, location, 0, CONTENT[:MIB])
     refused = await client.ask(method, f"{location}?digest={DIGEST}", b"ab", Content_Range=wrong)
     assert refused.refusal == (416, "BLOB_UPLOAD_INVALID")
-    assert await size_of(client, location) == MIB
+    assert await received_size(client, location) == MIB
     assert (await append(client, location, MIB, CONTENT[MIB:])).status == 202
     assert (await client.ask("PUT", f"{location}?digest={DIGEST}")).status == 201
 
@@ -95,7 +95,7 @@ async def test_without_a_digest_the_upload_stays(client: Client, query: str) -> 
     location = await client.start_upload("a/b")
     await append(client, location, 0, CONTENT)
     assert (await client.ask("PUT", f"{location}{query}")).refusal == (400, "DIGEST_INVALID")
-    assert await size_of(client, location) == len(CONTENT)
+    assert await received_size(client, location) == len(CONTENT)
 
 
 async def test_an_upload_is_given_up(served: Served) -> None:
@@ -112,7 +112,7 @@ async def test_an_upload_given_up_under_way_is_unknown_to_its_sender(served: Ser
     client = served.client
     sender = Sender(client, "PATCH", location := await client.start_upload("a/b"))
     sender.send(CONTENT[:MIB])
-    while await size_of(client, location) < MIB // 2:
+    while await received_size(client, location) < MIB // 2:
         pass
     assert (await client.ask("DELETE", location)).status == 204
     sender.send(CONTENT[MIB:])
@@ -158,13 +158,13 @@ async def test_what_a_cut_line_brought_is_kept(served: Served) -> None:
     client = served.client
     sender = Sender(client, "PATCH", location := await client.start_upload("a/b"))
     sender.send(CONTENT[: 2 * MIB])
-    while await size_of(client, location) < MIB // 2:
+    while await received_size(client, location) < MIB // 2:
         pass
     sender.answer.cancel()
     await asyncio.wait([sender.answer])
     status = 416
     while status == 416:  # what had come before the cut is still being written
-        size = await size_of(client, location)
+        size = await received_size(client, location)
         answer = await append(client, location, size, CONTENT[size:])
         status = answer.status
     assert (status, answer.headers["Range"]) == (202, f"0-{len(CONTENT) - 1}")
@@ -177,12 +177,12 @@ async def test_bytes_of_a_refused_chunk_count_for_no_digest(tmp_path: Path) -> N
         client = served.client
         sender = Sender(client, "PATCH", location := await client.start_upload("a/b"))
         sender.send(CONTENT[:MIB])
-        while await size_of(client, location) < MIB // 2:
+        while await received_size(client, location) < MIB // 2:
             pass
         sender.send(CONTENT[MIB:])
         sender.send(b"")
         assert (await sender.answer).refusal == (413, "TOO_LARGE")
-        assert await size_of(client, location) == 1  # none
+        assert await received_size(client, location) == 1  # none
 
         await append(client, location, 0, bytes(MIB))
         claimed = Digest.of(CONTENT[: MIB + 9])

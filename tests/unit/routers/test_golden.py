@@ -12,7 +12,7 @@ import pytest
 
 from klever.routers import Route, RouteKey, Target
 from klever.routers.envoy.bootstrap import bootstrap
-from klever.routers.envoy.clusters import clusters_of, fixed_clusters
+from klever.routers.envoy.clusters import fixed_clusters, target_clusters
 from klever.routers.envoy.gateway import Gateway, Tls
 from klever.routers.envoy.routes import route_configuration
 from klever.routers.envoy.tls import certificate_secret, tls_listener
@@ -94,7 +94,7 @@ def test_a_serving(golden: Golden, name: str) -> None:
     of_nobody = route_configuration(gateway("127.0.0.1"), [])["virtual_hosts"][0]["routes"]
     routes = route_configuration(gateway("127.0.0.1"), [route])["virtual_hosts"][0]["routes"]
     golden(f"envoy/serving-{name}.json", _text([entry for entry in routes if entry not in of_nobody]))
-    golden(f"envoy/clusters-{name}.json", _text([c for t in route.targets for c in clusters_of(KEY, t)]))
+    golden(f"envoy/clusters-{name}.json", _text([c for t in route.targets for c in target_clusters(KEY, t)]))
 
 
 def test_the_platforms_own_clusters(golden: Golden) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +22,9 @@ from klever.catalog.oci import OciCatalogue
 from klever.controllers.pushes import ensure_namespace
 from klever.oci import mediatypes
 from klever.oci.client import RegistryClient
+from klever.oci.digest import Digest
 from klever.oci.layout import Layout
+from klever.oci.manifest import Descriptor
 from klever.oci.reference import Reference
 from klever.oci.registries import Credentials, Endpoint, Registries
 from klever.registry.app import application
@@ -52,6 +55,43 @@ class Author:
     def _send(self, name: Reference) -> None:
         with RegistryClient(self.endpoint) as client:
             model.push(name, self.layout, client)
+
+    async def push_described(self, reference: str, described: str) -> Descriptor:
+        """Push the model with further lines of its ormbfile.yaml; returns the descriptor of its manifest."""
+        name, directory = Reference.parse(reference), self.layout.root.parent / "described"
+
+        def send() -> Descriptor:
+            shutil.copytree(DATA, directory, dirs_exist_ok=True)
+            (directory / "ormbfile.yaml").write_text(f"format: ONNX\n{described}\n")
+            saved = model.save(directory, name, self.layout, created=datetime(2026, 1, 1, tzinfo=UTC))
+            self._send(name)
+            return saved.manifest
+
+        return await asyncio.to_thread(send)
+
+    async def attach(
+        self, repository: str, subject: Descriptor, artifact_type: str, content: bytes, annotations: dict[str, str]
+    ) -> None:
+        """Push a document that refers to a manifest."""
+
+        def send() -> None:
+            config, layer = self.layout.put(mediatypes.EMPTY, b"{}"), self.layout.put(artifact_type, content)
+            manifest = {
+                "schemaVersion": 2,
+                "mediaType": mediatypes.IMAGE_MANIFEST,
+                "artifactType": artifact_type,
+                "config": config.to_json(),
+                "layers": [layer.to_json()],
+                "subject": subject.to_json(),
+                "annotations": annotations,
+            }
+            with RegistryClient(self.endpoint) as client:
+                for blob in (config, layer):
+                    client.put_blob(repository, blob, self.layout.blob_path(blob.digest))
+                written = json.dumps(manifest).encode()
+                client.put_manifest(repository, str(Digest.of(written)), written, mediatypes.IMAGE_MANIFEST)
+
+        await asyncio.to_thread(send)
 
     async def push_image(self, reference: str) -> None:
         """A container image, of which Klever knows that it is none of its models."""

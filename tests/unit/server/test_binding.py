@@ -175,7 +175,7 @@ async def test_anonymous_streams_leave_some_to_callers_with_a_token(jobs: Any, b
     mine.cancel()
 
 
-def status_of(error: Any) -> Any:
+def read_status(error: Any) -> Any:
     """What an error's details say; an `AioRpcError` has what a call has, though not by its type."""
     return rpc_status.from_call(error)
 
@@ -184,7 +184,7 @@ async def failure(call: Any) -> tuple[grpc.StatusCode, str, str, list[str]]:
     """Code, message, ErrorInfo's reason, and the fields of the violations."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
-    status = status_of(caught.value)
+    status = read_status(caught.value)
     reason, fields = "", []
     for detail in status.details:
         info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
@@ -291,7 +291,7 @@ async def test_a_call_has_an_id_that_its_caller_can_quote(jobs: Any, caplog: pyt
     trailer: Any = caught.value.trailing_metadata()
     made = dict(tuple(trailer))["x-request-id"]
     info = error_details_pb2.RequestInfo()
-    assert [d for d in status_of(caught.value).details if d.Unpack(info)]
+    assert [d for d in read_status(caught.value).details if d.Unpack(info)]
     assert info.request_id == made != "no id"
     created, missed = lines(caplog)
     assert created | {"ms": 0, "time": "", "peer": ""} == {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,9 +14,18 @@ from klever.errors import ConflictError, FailedPreconditionError, InvalidError, 
 from klever.inspection import VERSION
 from klever.server.models import ModelHandlers
 from klever.store.sqlite import SqliteStore
+from klever.tasks import report
 from klever.v1alpha1 import model_service_pb2 as pb
 from klever.v1alpha1.common_pb2 import WatchEvent
 from tests.unit.server.conftest import Author
+
+REPORT = {
+    "samples": ["random"],
+    "tolerance": 1e-5,
+    "outputs": {"Z": {"absolute": 0.5, "relative": 0}},
+    "passed": True,
+    "source": {"digest": "sha256:" + "0" * 64, "format": "ONNX"},
+}
 
 
 def version(model: str, version: str) -> Any:
@@ -238,3 +248,32 @@ async def test_an_empty_project_is_deleted(models: ModelHandlers, author: Author
     await models.delete_project(pb.DeleteProjectRequest(name="empty", validate_only=True))
     assert (await models.get_project(pb.GetProjectRequest(name="empty"))).name == "empty"
     assert (await models.delete_project(pb.DeleteProjectRequest(name="empty"))).name == "empty"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"{", b"[]", b'{"passed": true, "samples": ["\\ud800"], "outputs": {}}', json.dumps(REPORT).encode()],
+    ids=["damaged", "a list", "text that is not Unicode", "of another source"],
+)
+async def test_a_version_shows_no_report_that_is_not_one_of_its_conversion(
+    models: ModelHandlers, author: Author, content: bytes
+) -> None:
+    source = await author.push_described("team/digits:v1", "author: one")
+    label = f"labels: {{kleveross.io/converted-from: '{source.digest}'}}"
+    converted = await author.push_described("team/digits:v1-onnx", label)
+    await author.attach("team/digits", converted, report.TYPE, content, {})
+    shown = await models.get_model_version(version("digits", "v1-onnx"))
+    assert shown.conversion.source == f"team/digits@{source.digest}"
+    assert not shown.conversion.outputs
+    assert not shown.conversion.compared
+
+
+async def test_a_version_shows_no_conversion_of_which_the_converted_version_says_nothing(
+    models: ModelHandlers, author: Author
+) -> None:
+    source = await author.push_described("team/digits:v1", "author: one")
+    other = await author.push_described("team/digits:v2", "author: two")
+    for digest in (other.digest, "sha256:" + "0" * 64, "x"):
+        names = {report.CONVERTED_TO: str(digest), report.TAG: "v2"}
+        await author.attach("team/digits", source, report.RESULT_TYPE, b"{}", names)
+    assert not (await models.get_model_version(version("digits", "v1"))).converted_to

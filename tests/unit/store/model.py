@@ -8,7 +8,7 @@ from typing import NamedTuple
 from klever.api.kinds import MODEL_JOB, SERVING, Kind, Object
 from klever.errors import AlreadyExistsError, ConflictError, InvalidError, NotFoundError, PermissionDeniedError
 
-__all__ = ["Address", "Model", "Spec", "Thing", "owner_reference", "spec_of", "thing_of"]
+__all__ = ["Address", "Model", "Spec", "Thing", "make_spec", "owner_reference", "read_thing"]
 
 
 class Address(NamedTuple):
@@ -54,7 +54,7 @@ class Thing:
         )
 
 
-def spec_of(kind: Kind, spec: Spec) -> Object:
+def make_spec(kind: Kind, spec: Spec) -> Object:
     model = f"team/m:v{spec.version}"
     if kind == MODEL_JOB:
         return {"model": model, "extraction": {"format": "ONNX"}}
@@ -62,7 +62,7 @@ def spec_of(kind: Kind, spec: Spec) -> Object:
     return {"predictors": [{"name": "main", "model": model, **replicas}]}
 
 
-def thing_of(obj: Object) -> Thing:
+def read_thing(obj: Object) -> Thing:
     """Read what a store answered."""
     metadata, spec = obj["metadata"], obj["spec"]
     part = spec["predictors"][0] if obj["kind"] == SERVING.kind else spec

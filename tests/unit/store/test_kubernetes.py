@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from pathlib import Path
 
 import pytest
 
 from klever.api.kinds import NAMESPACE, SERVING, Kind, Object
-from klever.errors import ConflictError
+from klever.errors import ConflictError, InvalidError
 from klever.kube import KubeClient
 from klever.kube.kubeconfig import load_config
 from klever.store import Key
@@ -16,7 +18,8 @@ from klever.store.kubernetes import KubernetesStore
 from klever.store.validation import SchemaAdmission
 from tests.contract.codec import CodecContract
 from tests.contract.corpus import CorpusContract
-from tests.contract.store import StoreContract, serving
+from tests.contract.store import Others, StoreContract, serving
+from tests.kubectl import Given
 
 
 @pytest.fixture
@@ -56,7 +59,7 @@ async def test_apply_goes_through_beside_writes_of_the_status(kubeconfig: Path, 
         assert client.writes == 0
         await store.patch(SERVING, Key(namespace, "a"), {"spec": serving("", "", replicas=4)["spec"]})
         client.writes = 1000
-        with pytest.raises(ConflictError, match="has been modified"):
+        with pytest.raises(ConflictError):
             await store.apply(SERVING, serving(namespace, "a"))
     finally:
         await client.close()
@@ -108,6 +111,23 @@ async def test_an_autoscaler_reads_and_changes_the_number_of_replicas(
     assert (await store.get(SERVING, Key(namespace, "a")))["spec"]["replicas"] == 3
 
 
+async def test_refusals_are_in_the_words_of_every_store(store: KubernetesStore, namespace: str) -> None:
+    created = await store.create(SERVING, serving(namespace, "a"))
+    stale = {"metadata": {"resourceVersion": created["metadata"]["resourceVersion"], "labels": {"n": "2"}}}
+    await store.patch(SERVING, Key(namespace, "a"), {"metadata": {"labels": {"n": "1"}}})
+    labelled = serving(namespace, "b")
+    labelled["metadata"]["labels"] = {"a b": "c"}
+    for refused, words in (
+        (store.patch(SERVING, Key(namespace, "a"), stale), "read it and try again"),
+        (store.create(SERVING, labelled), "invalid label key"),
+        (store.apply(SERVING, labelled), "invalid label key"),
+        (store.apply(SERVING, serving(namespace, "b", traffic=120)), "traffic"),
+    ):
+        with pytest.raises((ConflictError, InvalidError), match=words) as caught:
+            await refused
+        assert "kleveross.io" not in caught.value.message
+
+
 class NoAdmission:
     """Leaves the API server's own words."""
 
@@ -119,6 +139,20 @@ class TestKubernetesStore(StoreContract):
     @pytest.fixture
     def store(self, kube_client: KubeClient) -> KubernetesStore:
         return KubernetesStore(kube_client, SchemaAdmission())
+
+    @pytest.fixture(params=[(), ("--server-side", "--force-conflicts")], ids=["client-side", "server-side"])
+    def others(self, request: pytest.FixtureRequest, kubeconfig: Path, tmp_path: Path) -> Others:
+        """kubectl apply, as it works by default and on the server."""
+        kubectl = Given(kubeconfig, tmp_path).kubectl
+
+        async def write(obj: Object) -> None:
+            await asyncio.to_thread(kubectl, "apply", *request.param, "-f", "-", stdin=json.dumps(obj))
+
+        return write
+
+    @pytest.fixture
+    def other_name(self, request: pytest.FixtureRequest) -> str:
+        return "kubectl" if "server-side" in request.node.name else "kubectl-client-side-apply"
 
 
 class TestCodec(CodecContract):

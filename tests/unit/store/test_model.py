@@ -19,7 +19,7 @@ from klever.errors import KleverError, UnavailableError
 from klever.store import Key, Page, WatchEvent
 from klever.store.sqlite import SqliteStore
 from klever.store.validation import SchemaAdmission
-from tests.unit.store.model import Address, Model, Spec, Thing, owner_reference, spec_of, thing_of
+from tests.unit.store.model import Address, Model, Spec, Thing, make_spec, owner_reference, read_thing
 
 pytestmark = pytest.mark.slow
 
@@ -136,7 +136,7 @@ class StoreMachine(RuleBasedStateMachine):
             return
         assert refused is None
         if answer is not None:
-            self._check(self.model.things.get(address), thing_of(answer), bool(changed))
+            self._check(self.model.things.get(address), read_thing(answer), bool(changed))
 
     def _check(self, thing: Thing | None, answer: Thing, changed: bool) -> None:
         if thing is not None:  # else it went with the write
@@ -201,7 +201,7 @@ class StoreMachine(RuleBasedStateMachine):
         patch: Object = {"metadata": metadata, "status": {"phase": "Failed"}}
         if spec is not None:
             spec = _fitting(address, spec)
-            patch["spec"] = spec_of(address.kind, spec)
+            patch["spec"] = make_spec(address.kind, spec)
         if finalizers is not None:
             metadata["finalizers"] = finalizers
         self._both(
@@ -258,7 +258,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(address=addresses)
     def get(self, address: Address) -> None:
         try:
-            found = thing_of(self.run(self.store.get(address.kind, _key(address))))
+            found = read_thing(self.run(self.store.get(address.kind, _key(address))))
         except KleverError:
             assert address not in self.model.things
         else:
@@ -327,7 +327,7 @@ class StoreMachine(RuleBasedStateMachine):
         namespaces = [o["metadata"]["name"] for o in pages.pop(NAMESPACE).items]
         if namespaces != sorted(self.model.namespaces):
             return f"namespaces {namespaces}, not {sorted(self.model.namespaces)}"
-        found = {_address(kind, obj): thing_of(obj) for kind, page in pages.items() for obj in page.items}
+        found = {_address(kind, obj): read_thing(obj) for kind, page in pages.items() for obj in page.items}
         for address in self.model.collected & found.keys() & self.model.things.keys():
             self.model.things[address].version = found[address].version
         wanted = {address: self._as_answered(address) for address in self.model.things}
@@ -361,7 +361,7 @@ def _fitting(address: Address, spec: Spec) -> Spec:
 def _object(address: Address, spec: Spec, **metadata: Any) -> Object:
     return {
         "metadata": {"namespace": address.namespace, "name": address.name, **metadata},
-        "spec": spec_of(address.kind, spec),
+        "spec": make_spec(address.kind, spec),
     }
 
 

@@ -20,6 +20,8 @@ import klever
 from klever.api.kinds import MODEL_JOB, Object
 from klever.artifacts import model
 from klever.auth.token import token_access
+from klever.catalog.embedded import EmbeddedCatalogue, Pushes
+from klever.catalog.oci import OciCatalogue
 from klever.cmd.programs import bubblewraps
 from klever.cmd.provisions import EmbeddedRegistry, Provisions
 from klever.controllers.modeljob import ModelJobReconciler
@@ -33,18 +35,20 @@ from klever.oci.client import RegistryClient
 from klever.oci.layout import Layout
 from klever.oci.manifest import Manifest
 from klever.oci.reference import Reference
-from klever.oci.registries import Credentials, Endpoint
+from klever.oci.registries import Credentials, Endpoint, Registries
 from klever.process import Level, ProcessManager
 from klever.process.sandbox.choose import choose
 from klever.registry.app import application
 from klever.registry.metrics import Metrics
 from klever.registry.registry import Registry
 from klever.registry.server import RegistryServer
+from klever.server.conversions import add_conversions
 from klever.store import Key
 from klever.store.events import EventRecorder
 from klever.store.sqlite import SqliteStore
 from klever.store.validation import SchemaAdmission
 from klever.tasks import report
+from klever.v1alpha1 import model_service_pb2 as pb
 from tests.unit.tasks.toy import Doubler
 
 KEY = Key("team", "convert")
@@ -196,6 +200,25 @@ async def test_the_differences_of_both_models_are_in_the_result_and_beside_the_n
     written = await asyncio.to_thread(world.report, str(found.digest))
     assert written["outputs"] == {"Z": {"absolute": 0.5, "relative": 0.25}}
     assert written["source"]["reference"] == str(SOURCE)
+
+
+async def test_a_version_shows_its_source_and_the_versions_that_were_made_of_it(world: World) -> None:
+    assert (await world.convert())["status"]["phase"] == "Succeeded"
+    shown = {}
+    remote = OciCatalogue(Registries({}), Layout(world.root / "metadata"))
+    catalogue = EmbeddedCatalogue(world.registry, Pushes(), remote)
+    for reference in (SOURCE, TARGET):
+        version = await catalogue.resolve(reference)
+        message = shown[reference] = pb.ModelVersion(digest=str(version.digest))
+        await add_conversions(catalogue, version, message)
+    source, target = shown[SOURCE], shown[TARGET]
+    assert list(source.converted_to) == [f"{TARGET}@{target.digest}"]
+    assert not source.HasField("conversion")
+    conversion = target.conversion
+    assert conversion.source == f"{SOURCE.repository}@{source.digest}"
+    assert (conversion.source_format, conversion.target_format, conversion.compared) == ("ONNX", "ONNX", True)
+    assert [(one.name, one.absolute, one.relative) for one in conversion.outputs] == [("Z", 0.5, 0.25)]
+    assert not target.converted_to
 
 
 async def test_a_report_that_the_program_did_not_write_as_agreed_fails_the_job(world: World) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,24 @@ def test_a_report_is_read(tmp_path: Path) -> None:
     assert report.read(path) == {}
     path.write_text(json.dumps(GOOD))
     assert report.read(path) == GOOD
+
+
+LOSS = {"absolute": 1, "relative": 0.5, "mean": 0.1, "agreement": 0.99}
+
+
+@pytest.mark.parametrize(
+    ("document", "end"),
+    [
+        (GOOD, "1 inputs, largest relative difference 0 (Z), tolerance 1e-05"),
+        (
+            {**GOOD, "tolerance": None, "outputs": {"Z": LOSS}},
+            "0.5 (Z), mean 0.1, 99% of rows keep their largest score, no tolerance",
+        ),
+        ({**GOOD, "outputs": {}, "not_compared": "nothing runs it"}, "nothing runs it"),
+    ],
+)
+def test_a_report_is_summed_up_in_one_line(document: dict[str, Any], end: str) -> None:
+    assert report.summarize(report.parse(json.dumps(document).encode())).endswith(end)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +57,8 @@ def test_a_report_is_read(tmp_path: Path) -> None:
         json.dumps({**GOOD, "tolerance": float("inf")}),
         json.dumps({**GOOD, "tolerance": "1"}),
         json.dumps({**GOOD, "not_compared": 1}),
+        json.dumps({**GOOD, "samples": ["\ud800"]}),
+        json.dumps({**GOOD, "outputs": {"Z": {"absolute": 0.5, "relative": 0, "mean": "1"}}}),
         json.dumps({**GOOD, "outputs": {"Z" * (1 << 20): {"absolute": 0.5, "relative": 0}}}),
     ],
 )

@@ -131,7 +131,7 @@ def command() -> PredictorWorkload:
 
 
 @asynccontextmanager
-async def session_of(address: str) -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
+async def open_session(address: str) -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
     """Open a session with the server at `HOST:PORT` or `unix:PATH`; yields it and the server's URL."""
     path = unix_path(address)
     connector = aiohttp.UnixConnector(path) if path else aiohttp.TCPConnector()
@@ -145,7 +145,7 @@ async def infer(instance: Instance, values: list[float]) -> list[float]:
         {"name": name, "shape": [1, 5], "datatype": "FP32", "data": data}
         for name, data in (("X", values), ("Y", [1.0] * 5))
     ]
-    async with session_of(instance.http) as (session, url):
+    async with open_session(instance.http) as (session, url):
         response = await session.post(f"{url}/v2/models/adder/infer", json={"inputs": inputs})
         response.raise_for_status()
         answer = await response.json()
@@ -154,7 +154,7 @@ async def infer(instance: Instance, values: list[float]) -> list[float]:
 
 
 async def get(instance: Instance, path: str = "/") -> str:
-    async with session_of(instance.http) as (session, url):
+    async with open_session(instance.http) as (session, url):
         response = await session.get(f"{url}{path}")
         response.raise_for_status()
         return await response.text()

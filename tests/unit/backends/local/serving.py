@@ -14,7 +14,7 @@ from klever import formats
 from klever.artifacts.ormbfile import NAME, read_ormbfile
 from klever.backends import Instance
 from tests.contract.backend import until_ready, workload
-from tests.unit.backends.local.machine import Machine, adder, session_of
+from tests.unit.backends.local.machine import Machine, adder, open_session
 
 __all__ = ["check", "deploy"]
 
@@ -52,6 +52,6 @@ async def deploy(machine: Machine, case: Path, **options: Any) -> Instance:
 
 
 async def _infer(instance: Instance, inputs: list[dict[str, Any]]) -> tuple[int, Any]:
-    async with session_of(instance.http) as (session, url):
+    async with open_session(instance.http) as (session, url):
         response = await session.post(f"{url}/v2/models/adder/infer", json={"inputs": inputs})
         return response.status, json.loads(await response.text())

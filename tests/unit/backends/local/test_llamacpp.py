@@ -12,7 +12,7 @@ import pytest
 
 from klever.backends import Instance
 from tests.contract.backend import KEY, until_ready, workload
-from tests.unit.backends.local.machine import Machine, adder, session_of
+from tests.unit.backends.local.machine import Machine, adder, open_session
 
 pytestmark = pytest.mark.triton
 MODELS = Path(__file__).parents[3] / "data" / "serving" / "gguf"
@@ -32,7 +32,7 @@ async def speaker(machine: Machine) -> Instance:
 
 
 async def post(instance: Instance, path: str, body: dict[str, Any]) -> tuple[int, str]:
-    async with session_of(instance.http) as (session, url):
+    async with open_session(instance.http) as (session, url):
         response = await session.post(f"{url}/openai/v1/{path}", json=body)
         return response.status, await response.text()
 
@@ -54,6 +54,6 @@ async def test_it_streams_and_counts(speaker: Instance) -> None:
     assert events[-1] == "[DONE]"
     deltas = [json.loads(event)["choices"][0]["delta"] for event in events[:-1]]
     assert "".join(delta.get("content") or "" for delta in deltas) == " this is version one"
-    async with session_of(speaker.metrics) as (session, url):
+    async with open_session(speaker.metrics) as (session, url):
         metrics = await (await session.get(f"{url}/metrics")).text()
     assert "llamacpp:tokens_predicted_total 5" in metrics

@@ -15,7 +15,7 @@ import pytest
 
 from klever.backends import Instance
 from tests.contract.backend import KEY, until_ready, workload
-from tests.unit.backends.local.machine import Machine, adder, session_of
+from tests.unit.backends.local.machine import Machine, adder, open_session
 
 pytestmark = [
     pytest.mark.triton,
@@ -54,7 +54,7 @@ class Client:
 @pytest.fixture
 async def client(machine: Machine) -> AsyncIterator[Client]:
     instance = await deploy(machine, OPENSCORING_DEPLOY="true")
-    async with session_of(instance.http) as (session, url):
+    async with open_session(instance.http) as (session, url):
         yield Client(session, url)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.backends.local.machine import Machine, session_of
+from tests.unit.backends.local.machine import Machine, open_session
 from tests.unit.backends.local.serving import check, deploy
 
 pytestmark = pytest.mark.triton
@@ -41,7 +41,7 @@ async def test_requests_at_the_same_time_get_their_own_rows_outputs_and_errors(m
         rows = [number % 5, (number + 1) % 5][: 1 + number % 2]
         asked = (labels, shares) if number % 3 else (labels,)
         body = {"inputs": [picked(recorded["inputs"][0], rows)], "outputs": [{"name": out["name"]} for out in asked]}
-        async with session_of(instance.http) as (session, url):
+        async with open_session(instance.http) as (session, url):
             if number % 7 == 0:
                 response = await session.post(f"{url}/v2/models/adder/infer", json={"inputs": [wrong]})
                 assert response.status == 400

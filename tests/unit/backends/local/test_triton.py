@@ -20,7 +20,7 @@ from klever.backends import Instance
 from klever.errors import FailedPreconditionError
 from klever.formats.onnx import read_signature
 from tests.contract.backend import FILES, KEY, until_ready, workload
-from tests.unit.backends.local.machine import Machine, adder, session_of
+from tests.unit.backends.local.machine import Machine, adder, open_session
 
 pytestmark = pytest.mark.triton
 Value = tuple[str, int, list[int | str]]
@@ -53,7 +53,7 @@ async def deploy(machine: Machine, directory: Path) -> Instance:
 
 
 async def post(instance: Instance, path: str, body: bytes, **headers: str) -> tuple[int, Any]:
-    async with session_of(instance.http) as (session, url):
+    async with open_session(instance.http) as (session, url):
         response = await session.post(f"{url}/{path}", data=body, headers=headers)
         return response.status, json.loads(await response.text() or "null")
 
@@ -191,7 +191,7 @@ async def test_tritons_own_control_is_closed_over_grpc(served: Instance) -> None
 
 
 async def test_it_counts_its_inferences(served: Instance) -> None:
-    async with session_of(served.metrics) as (session, url):
+    async with open_session(served.metrics) as (session, url):
         response = await session.get(f"{url}/metrics")
         assert 'nv_inference_count{model="adder",version="1"}' in await response.text()
 

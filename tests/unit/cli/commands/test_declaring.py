@@ -1,4 +1,4 @@
-"""apply, diff, edit and delete, on a server of this process."""
+"""apply, diff, edit, delete and history, on a server of this process."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,9 +14,14 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from klever.api.kinds import SERVING
+from klever.artifacts.metadata import ModelMetadata
 from klever.auth.token import token_access
+from klever.catalog.catalogue import Version
 from klever.cmd.main import main
 from klever.controllers.pushes import ensure_namespace
+from klever.controllers.serving.history import RevisionHistory
+from klever.oci.digest import Digest
+from klever.oci.reference import Reference
 from klever.server.app import make_server
 from klever.server.authored import AuthoredObjects
 from klever.server.binding import Binder
@@ -200,3 +206,27 @@ async def test_an_apply_during_a_deletion_is_refused(
     for arguments in (("apply", "-f", declare(replicas=2)), ("apply", "-f", declare(), "--dry-run")):
         refused = await klever(*arguments)
         assert (refused.code, "is being deleted" in refused.err) == (4, True)
+
+
+async def test_the_history_says_what_served_at_a_time(
+    klever: Klever, declare: Callable[..., str], store: SqliteStore
+) -> None:
+    history = RevisionHistory(store)
+    noon = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    for hours, tag in enumerate(("v1", "v2")):
+        await klever("apply", "-f", declare(f"team/digits:{tag}"))
+        digest = Digest.of(tag.encode())
+        version = Version(Reference("team/digits", tag=tag), digest, digest, 1, ModelMetadata(), "ormb")
+        serving = await store.get(SERVING, KEY)
+        number = await history.record(serving, {"main": version}, noon + timedelta(hours=hours))
+        await store.patch(SERVING, KEY, {"status": {"revision": number}}, subresource="status")
+
+    async def served(at: str) -> list[str]:
+        return [line.split()[0] for line in (await klever("history", "serving", "digits", "--at", at)).out.splitlines()]
+
+    assert await served("2026-01-31T12:30:00.5Z") == ["REVISION", "1"]
+    assert await served("2026-01-31T15:00:00+02:00") == ["REVISION", "2"]
+    assert await served("0s") == ["REVISION", "2"]
+    assert "no revision" in (await klever("history", "serving", "digits", "--at", "2026-01-31T11:59:59Z")).out
+    wrong = await klever("history", "serving", "digits", "--at", "noon")
+    assert (wrong.code, "10m" in wrong.err) == (6, True)

@@ -39,11 +39,11 @@ def generalized(stage):
         if stage.parameter(column):
             raise ValueError(f"the parameter {column} cannot be computed without Spark")
     row = stage.row()
-    weights, intercept, mean = vector(row["coefficients"]), row["intercept"], mean_of(stage)
+    weights, intercept, mean = vector(row["coefficients"]), row["intercept"], mean_function(stage)
     return regression(stage, lambda vectors: mean(vectors @ weights + intercept))
 
 
-def mean_of(stage):
+def mean_function(stage):
     family = (stage.parameter("family") or "gaussian").lower()
     if family == "tweedie":
         power = float(stage.parameter("linkPower") if stage.has("linkPower") else 1 - stage.number("variancePower"))
