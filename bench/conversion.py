@@ -28,7 +28,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from bench.conversion_models import MODELS, RECORDED, Case
 from klever import formats
-from klever.artifacts import document
+from klever.artifacts import document, ormbfile
 from klever.artifacts.metadata import ModelMetadata
 from klever.cmd.data import default_cache
 from klever.converters.table import converter
@@ -87,7 +87,8 @@ def convert(case: Case, root: Path) -> Result:
     case.make(model, python)
     megabytes = sum(path.stat().st_size for path in model.rglob("*") if path.is_file()) / 1e6
     try:
-        signature = formats.get(case.source).read_signature(model)
+        described = ormbfile.read_ormbfile(root / ormbfile.NAME)  # of a model whose files have no shapes
+        signature = described.signature if described else formats.get(case.source).read_signature(model)
     except KleverError as error:
         return Result(megabytes, 0, 0, failure=error.message)
     found = converter(case.source, case.target)

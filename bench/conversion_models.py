@@ -105,6 +105,18 @@ open(sys.argv[1] + '/m.graphdef', 'wb').write(frozen.graph.as_graph_def().Serial
 }
 
 
+TORCH: Final = ("dense", "words", "upsampling", "attention", "loop", "resnet18", "vgg11")
+"""Networks of bench/torch_networks.py."""
+
+
+def _torch(name: str) -> Case:
+    def save(model: Path, python: PythonOf) -> None:
+        argv = [python("torch"), str(Path(__file__).with_name("torch_networks.py")), name, str(model)]
+        subprocess.run(argv, check=True, capture_output=True, timeout=600)
+
+    return Case("PyTorch", name, "TorchScript", "ONNX", save)
+
+
 def _keras(name: str, source: str, target: str) -> Case:
     program = _KERAS.format(keras="keras" if source == "Keras" else "tf_keras", model=KERAS[name]) + _SAVES[source]
     return Case("TensorFlow", name, source, target, partial(_run, "tensorflow", program))
@@ -138,4 +150,5 @@ MODELS: Final = (
     *(_keras(name, "H5", "ONNX") for name in KERAS),
     *(_keras(name, source, "ONNX") for source in ("SavedModel", "GraphDef", "Keras") for name in SMALL),
     *(_keras(name, "H5", "SavedModel") for name in SMALL),
+    *map(_torch, TORCH),
 )

@@ -30,6 +30,11 @@ STOP_SECONDS = 60
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+def shape(tensor: dict[str, Any]) -> str:
+    """Return the shape of a tensor, with -1 for a dynamic dimension; empty if its rank is unknown."""
+    return f"[{', '.join(map(str, tensor['shape']))}]" if "shape" in tensor else ""
+
+
 class StepFailedError(Exception):
     """A step of the demo failed; the message says which and why."""
 
@@ -106,7 +111,7 @@ class Demo:
         self.run("klever", "wait", "modeljob", name, "-n", "demo", "--for=condition=Complete", shown=True)
         version = json.loads(self.run("klever", "get", "version", "demo/digits:v1", "-o", "json"))
         for side in ("inputs", "outputs"):
-            tensors = ", ".join(f"{t['name']} {t['dtype']}{t.get('size', '')}" for t in version["signature"][side])
+            tensors = ", ".join(f"{t['name']} {t['dtype']}{shape(t)}" for t in version["signature"][side])
             self.say(f"it read the {side}: {tensors}")
 
     def deploy(self, *flags: str) -> None:

@@ -47,7 +47,7 @@ class Limits:
     message_bytes: int = _limit(4 << 20, "bytes", "a message that a caller of the API sends")
     response_bytes: int = _limit(4 << 20, "bytes", "a response of the API: a gRPC client accepts 4 MiB by default")
     unread_bytes: int = _limit(
-        64 << 20, "bytes", "the answers above 64 KiB that are not read yet, of the API and of the registry each"
+        32 << 20, "bytes", "the answers above 64 KiB that are not read yet, of the API and of the registry each"
     )
     open_streams: int = _limit(500, "streams", "the watches and followed logs of all callers at a time")
     anonymous_streams: int = _limit(400, "streams", "the streams of callers without a token, to leave some for others")
@@ -56,6 +56,7 @@ class Limits:
     job_memory_bytes: int = _limit(64 << 30, "bytes", "the memory that a job may ask for, or its conversion may need")
     task_seconds: int = _limit(3600, "seconds", "the run time of a job's task, whatever its spec allows")
     reading_seconds: int = _limit(120, "seconds", "the processor time to inspect a model, and to read its signature")
+    anonymous_lists: int = _limit(4, "lists", "the lists and models that callers without a token read at a time")
     concurrent_renders: int = _limit(4, "renders", "the calls of RenderServing at a time")
     log_bytes: int = _limit(10 << 20, "bytes", "the log of a replica, task or part; one older part is kept in addition")
     model_files: int = _limit(100_000, "files", "the files of a model, and the members of an archive in one")

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
 from klever.artifacts.dialects import config_media_types
 from klever.catalog.catalogue import MAX_ATTACHMENT_BYTES, MAX_ATTACHMENTS, Attachment, Catalogue, Push, Version
@@ -19,7 +19,7 @@ from klever.catalog.pages import read_by_time, read_page
 from klever.catalog.reader import VersionReader
 from klever.changes import Broadcast
 from klever.disk import disk_errors
-from klever.errors import KleverError, NotFoundError
+from klever.errors import InvalidError, KleverError, NotFoundError
 from klever.limits import DEFAULTS, Limits
 from klever.oci.digest import Digest
 from klever.oci.manifest import Descriptor, Manifest
@@ -38,6 +38,11 @@ _CANDIDATES: Final = 4
 """How many of the most recently pushed tags are searched for the latest version."""
 _CACHED_LATEST: Final = 4096
 _WAITING: Final = 10_000
+_LONG: Final = 64 << 10
+"""Bytes of a manifest that take a millisecond to read. One of 4 MiB with 26,000 layers takes 300 ms."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Pushes:
@@ -166,12 +171,10 @@ class EmbeddedCatalogue(Catalogue):
     async def contents(self) -> AsyncIterator[Digest]:
         async for repository, tag in self._tags():
             reference = Reference(repository, tag=tag.name).with_digest(tag.digest)
-            try:
-                content = self._reader.content(reference, tag.digest, partial(self._manifest_bytes, reference))
-            except KleverError:  # damaged, deleted meanwhile, or beyond a limit
-                continue
-            yield content
-            await asyncio.sleep(0)  # nothing above yields control: let other tasks run
+            content = await self._content(reference, tag.digest)
+            if content is not None:
+                yield content
+            await asyncio.sleep(0)  # what is known is read without waiting: let other tasks run
 
     async def changes(self) -> AsyncIterator[str]:
         async for repository in self._pushes.changed.watch([""]):
@@ -207,11 +210,31 @@ class EmbeddedCatalogue(Catalogue):
         """Return the summary of the version that a tag named when the tags were listed. It may have moved since."""
         if known := self._reader.summary(reference, digest):
             return known
+        if self._reader.is_unreadable(digest):
+            return None
         try:
             version = await self.resolve(reference.with_digest(digest))
-        except KleverError:  # damaged, deleted meanwhile, or beyond a limit
+        except InvalidError:
+            self._reader.refuse(digest)
+            return None
+        except KleverError:  # damaged, or deleted meanwhile
             return None
         return replace(version.summary, reference=reference)
+
+    async def _content(self, reference: Reference, digest: Digest) -> Digest | None:
+        """Return the identity of a version's content; None if the version cannot be read."""
+        if known := self._reader.summary(reference, digest):
+            return known.content
+        if self._reader.is_unreadable(digest):
+            return None
+        try:
+            content = self._manifest(reference).content
+            return await _for_long(len(content), self._reader.content, reference, content)
+        except InvalidError:
+            self._reader.refuse(digest)
+        except KleverError:  # damaged, or deleted meanwhile
+            pass
+        return None
 
     def _manifest(self, reference: Reference) -> StoredManifest:
         try:
@@ -219,13 +242,10 @@ class EmbeddedCatalogue(Catalogue):
         except NotFoundError as error:
             raise _missing(reference, error) from error
 
-    def _manifest_bytes(self, reference: Reference) -> bytes:
-        return self._manifest(reference).content
-
     async def _read(self, reference: Reference, stored: StoredManifest) -> Version:
         if known := self._reader.known(reference, stored.digest):
             return known
-        manifest = self._reader.parse(reference, stored.content)
+        manifest = await _for_long(len(stored.content), self._reader.parse, reference, stored.content)
         config = await self._blob(reference.repository, manifest.config)
         return await asyncio.to_thread(self._reader.read, reference, stored.digest, manifest, config)
 
@@ -235,6 +255,11 @@ class EmbeddedCatalogue(Catalogue):
             raise NotFoundError(f"the blob {wanted.digest} of {repository} is damaged: push it again")
         with disk_errors(blob.path):
             return await asyncio.to_thread(blob.path.read_bytes)
+
+
+async def _for_long(size: int, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call `read`, in a thread if it reads so many bytes that others would wait for it."""
+    return await asyncio.to_thread(read, *args, **kwargs) if size > _LONG else read(*args, **kwargs)
 
 
 def _missing(reference: Reference, error: NotFoundError) -> NotFoundError:

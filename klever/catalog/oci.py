@@ -143,9 +143,9 @@ class OciCatalogue(Catalogue):
         return found
 
     def _content(self, reference: Reference, digest: Digest, client: RegistryClient) -> Digest:
-        return self._reader.content(
-            reference, digest, lambda: client.get_manifest(reference.repository, str(digest)).content
-        )
+        if known := self._reader.summary(reference, digest):
+            return known.content
+        return self._reader.content(reference, client.get_manifest(reference.repository, str(digest)).content)
 
     def _read(self, client: RegistryClient, reference: Reference) -> Version:
         fetched = client.get_manifest(reference.repository, reference.target)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import OrderedDict
 from dataclasses import replace
+from typing import Final
 
 from klever.artifacts.dialects import detect
 from klever.catalog.cache import VersionCache
@@ -17,6 +18,9 @@ from klever.oci.reference import Reference
 __all__ = ["VersionReader"]
 
 
+_MOST_UNREADABLE: Final = 10_000
+
+
 class VersionReader:
     """Reads and caches versions. Threads may share it."""
 
@@ -24,6 +28,17 @@ class VersionReader:
         self._limits = limits
         self._versions = VersionCache()
         self._summaries = VersionCache()
+        self._unreadable: OrderedDict[Digest, None] = OrderedDict()
+
+    def is_unreadable(self, digest: Digest) -> bool:
+        """Report whether `refuse` was called for a manifest. Its content cannot change."""
+        return digest in self._unreadable
+
+    def refuse(self, digest: Digest) -> None:
+        """Remember that a manifest is not a model's: to find that out again takes time for each list."""
+        self._unreadable[digest] = None
+        if len(self._unreadable) > _MOST_UNREADABLE:
+            self._unreadable.popitem(last=False)
 
     def known(self, reference: Reference, digest: Digest) -> Version | None:
         """Return a cached version."""
@@ -35,15 +50,10 @@ class VersionReader:
         version = self._summaries.get(reference.repository, digest)
         return replace(version, reference=reference) if version else None
 
-    def content(self, reference: Reference, digest: Digest, read: Callable[[], bytes]) -> Digest:
-        """Return the identity of a version's content. `read` returns the manifest of a version that is not cached.
-
-        Raises `InvalidError`, and the errors of `read`.
-        """
-        if known := self.summary(reference, digest):
-            return known.content
-        manifest = self.parse(reference, read())
-        return detect(manifest, str(reference)).content(manifest)
+    def content(self, reference: Reference, manifest: bytes) -> Digest:
+        """Return the identity of the content of a version with this manifest. Raises `InvalidError`."""
+        parsed = self.parse(reference, manifest)
+        return detect(parsed, str(reference)).content(parsed)
 
     def parse(self, reference: Reference, content: bytes) -> Manifest:
         """Return the manifest of a model. Raises `InvalidError`, also for a config beyond the limit `config_bytes`."""

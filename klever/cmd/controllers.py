@@ -24,6 +24,7 @@ from klever.cmd.control import ControlLoops, run_pushes
 from klever.cmd.data import DataDirectory
 from klever.cmd.local import local_platform, make_gateway
 from klever.cmd.logs import add_log_flags, set_up_logging
+from klever.cmd.memory import return_freed_memory
 from klever.cmd.options import Options, StoreOptions, add_machine_flags, add_store_flags, machine_options, store_options
 from klever.cmd.plugins import log_plugins, plugin_directories
 from klever.cmd.pods import PodsFile, read_pods
@@ -65,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    return_freed_memory()
     set_up_logging(args)
     log_plugins()
     options = machine_options(args, keep_serving=True)

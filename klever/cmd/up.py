@@ -13,6 +13,7 @@ from klever.cmd.certificates import fingerprint
 from klever.cmd.data import DataDirectory
 from klever.cmd.embedded import Embedded
 from klever.cmd.logs import add_log_flags, set_up_logging
+from klever.cmd.memory import return_freed_memory
 from klever.cmd.options import (
     Options,
     StoreOptions,
@@ -49,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    return_freed_memory()
     set_up_logging(args)
     log_plugins()
     options = machine_options(args, keep_serving=args.keep_serving)

@@ -95,7 +95,7 @@ def _is_list(text: str) -> bool:
 
 _NETWORKS: Final = MemoryNeed(256 << 20, 12)
 _TENSORFLOW: Final = MemoryNeed(3 << 30, 32)
-_TORCH: Final = MemoryNeed(1 << 30, 12)
+_TORCH: Final = MemoryNeed(768 << 20, 7)
 _TABLES: Final = MemoryNeed(512 << 20, 50)
 
 _PAIRS: Final = (

@@ -53,9 +53,13 @@ class Format:
     trust: Trust = Trust.DATA
 
     def loads(self, path: str) -> bool:
-        """Return whether a file of the model directory belongs to the format."""
-        top = path.partition("/")[0]
-        return any(fnmatchcase(top, name) for pattern in self.files for name in pattern.split("|"))
+        """Return whether a file of the model directory belongs to the format.
+
+        The file may be in an archive: `m.keras!config.json`. Names of files may have a `!` too.
+        """
+        parts = path.partition("/")[0].split("!")
+        tops = {"!".join(parts[:count]) for count in range(1, len(parts) + 1)}
+        return any(fnmatchcase(top, name) for pattern in self.files for name in pattern.split("|") for top in tops)
 
     @property
     def extractable(self) -> bool:

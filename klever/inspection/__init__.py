@@ -9,5 +9,5 @@ from typing import Final
 
 __all__ = ["VERSION"]
 
-VERSION: Final = 2
+VERSION: Final = 3
 """The version of the inspection. Content that an older version examined is examined again."""

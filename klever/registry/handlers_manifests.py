@@ -42,12 +42,13 @@ class ManifestHandlers:
         return web.Response(headers=_headers(manifest) | {"Content-Length": str(len(manifest.content))})
 
     async def get(self, request: web.Request, call: Call) -> web.StreamResponse:
-        manifest = self._manifest(request, call)
-        size = len(manifest.content)
+        size = self._registry.manifest_size(call.repository, request.match_info["target"])
         if size <= SMALL:
+            manifest = self._manifest(request, call)
             return web.Response(body=manifest.content, headers=_headers(manifest))
         with self._unread.held(anonymous=call.caller == ANONYMOUS) as take:
             take(size)
+            manifest = self._manifest(request, call)
             return await send(request, manifest.content, _headers(manifest))
 
     async def put(self, request: web.Request, call: Call) -> web.Response:

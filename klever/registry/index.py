@@ -117,6 +117,12 @@ class Index:
         rows = self._database.read(_MANIFESTS + "AND digest = ?", repository, digest)
         return _stored(rows[0]) if rows else None
 
+    def manifest_size(self, repository: str, digest: Digest) -> int:
+        """Return the bytes of a manifest, without reading them; 0 if it is unknown."""
+        sql = "SELECT length(content) FROM manifests WHERE repository = ? AND digest = ?"
+        rows = self._database.read(sql, repository, digest)
+        return rows[0][0] if rows else 0
+
     def tags(self, repository: str, after: str, limit: int) -> list[str]:
         """Return at most `limit` tags after `after`, in the order of their bytes."""
         sql = "SELECT tag FROM tags WHERE repository = ? AND tag > ? ORDER BY tag LIMIT ?"

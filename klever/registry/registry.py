@@ -125,6 +125,13 @@ class Registry:
         """Return the `limit` most recently pushed tags, newest first, of manifests as in `tagged`."""
         return self._index.newest(check_repository(repository), config_media_types, limit)
 
+    def manifest_size(self, repository: str, target: str) -> int:
+        """Return the bytes of the manifest of `target`, without reading them; 0 if there is none."""
+        check_repository(repository)
+        tag, wanted = split_target(target)
+        digest = self._index.tag(repository, tag) if tag else wanted
+        return self._index.manifest_size(repository, digest) if digest else 0
+
     def manifest(self, repository: str, target: str) -> StoredManifest:
         """Return the manifest of `target`. Raises `NotFoundError`, also for a damaged one, which a push repairs."""
         check_repository(repository)

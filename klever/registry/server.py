@@ -45,7 +45,6 @@ class RegistryServer:
         app.middlewares.append(self._count)
         self._runner: web.AppRunner | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._received = 0
 
     async def start(self, listen: Path | tuple[str, int], *, drain: float = 30.0) -> str:
         """Listen on a Unix socket or on (host, port), port 0 being any free one. Return the path or `host:port`.
@@ -76,7 +75,7 @@ class RegistryServer:
             ) from error
         self._tasks = [
             asyncio.create_task(self._maintain(), name="registry-upkeep"),
-            asyncio.create_task(release_after_bursts(lambda: self._received), name="registry-memory"),
+            asyncio.create_task(release_after_bursts(), name="registry-memory"),
         ]
         if isinstance(listen, Path):
             return str(listen)
@@ -102,7 +101,6 @@ class RegistryServer:
             response = await handler(request)
         finally:
             self._running -= 1
-            self._received += request.content.total_bytes
             if not self._running:
                 self._idle.set()
         if self._stopping:

@@ -62,6 +62,11 @@ class Action:
         field = kind.find_field(method.input_type) if kind else ""
         return cls(verb, name, subresource, field, kind is None or kind.namespaced)
 
+    @property
+    def reads_much(self) -> bool:
+        """Whether an answer takes long to make: lists, and models, whose metadata a registry keeps."""
+        return self.verb == "list" or (self.verb == "get" and self.kind in _MODELS)
+
     def resource(self, request: Any) -> Resource:
         """Return the object that a request addresses."""
         if self.kind == _SERVER:

@@ -21,6 +21,7 @@ from klever.limits import DEFAULTS, Limits
 from klever.server.auth import Action
 from klever.server.calls import CALLER, REQUEST_ID, Call, Context, RpcMetrics
 from klever.server.errors import code_of, to_status
+from klever.server.load import Load
 from klever.server.services import Service
 
 __all__ = ["Binder"]
@@ -46,6 +47,7 @@ class Binder:
         self._access = access
         self._metrics = metrics
         self._limits = limits
+        self._load = Load(limits)
         self._streams: dict[asyncio.Timeout, Caller] = {}
         self._stopping = False
 
@@ -73,15 +75,20 @@ class Binder:
     def _unary(self, method: MethodDescriptor, action: Action, handler: Unary) -> Any:
         read = _reader(method)
 
+        async def answer(content: bytes, call: Call, context: Context) -> bytes:
+            caller = self._authenticate(call, action)
+            request = read(content)
+            self._access.require(caller, action.verb, action.resource(request))
+            async with asyncio.timeout(context.time_remaining() or DEADLINE), self._load.turn(action, caller):
+                response = _serialized(await handler(request))
+            self._check_size(response, method.name)
+            self._load.keep(response, caller, context)
+            return response
+
         async def call(content: bytes, context: Context) -> bytes:
             call = Call(method, context)
             try:
-                caller = self._authenticate(call, action)
-                request = read(content)
-                self._access.require(caller, action.verb, action.resource(request))
-                async with asyncio.timeout(context.time_remaining() or DEADLINE):
-                    response = _serialized(await handler(request))
-                self._check_size(response, method.name)
+                response = await answer(content, call, context)
             except asyncio.CancelledError:
                 self._ended(call, grpc.StatusCode.CANCELLED)  # its caller has gone, or does not wait any longer
                 raise
@@ -106,7 +113,7 @@ class Binder:
                     aclosing(handler(request)) as responses,
                 ):
                     async for response in responses:
-                        await context.write(_serialized(response))
+                        await self._load.write(_serialized(response), caller, context)
             except asyncio.CancelledError:
                 self._ended(call, grpc.StatusCode.CANCELLED)  # its caller has gone, or does not wait any longer
                 raise
@@ -164,6 +171,7 @@ class Binder:
             error = stopping if self._stopping else DeadlineError(f"{name} did not end in time")
         self._ended(call, code_of(error), error)
         status = rpc_status.to_status(to_status(error, call.id))
+        error.__traceback__ = None  # it holds the answer that was refused
         trailing = (*status.trailing_metadata, (REQUEST_ID, call.id))
         try:
             await context.abort(status.code, status.details, trailing)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 __all__ = ["Recent"]
 
 K = TypeVar("K", bound=Hashable)
 
+_MOST_BYTES: Final = 16 << 20
+
 
 class Recent(Generic[K]):
-    """At most `most` entries. The one that was used least recently goes first."""
+    """At most `most` entries, and 16 MiB. The one that was used least recently goes first."""
 
     def __init__(self, most: int) -> None:
         self._most = most
+        self._bytes = 0
         self._entries: OrderedDict[K, bytes] = OrderedDict()
 
     def find(self, key: K) -> bytes | None:
@@ -26,6 +29,8 @@ class Recent(Generic[K]):
         return found
 
     def keep(self, key: K, content: bytes) -> None:
+        self._bytes += len(content) - len(self._entries.get(key, b""))
         self._entries[key] = content
-        if len(self._entries) > self._most:
-            self._entries.popitem(last=False)
+        while len(self._entries) > self._most or self._bytes > _MOST_BYTES:
+            _, dropped = self._entries.popitem(last=False)
+            self._bytes -= len(dropped)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import socket
 import time
 import urllib.error
 import urllib.request
@@ -12,7 +13,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -40,6 +41,8 @@ __all__ = ["ATTACKS", "CLIENTS", "TAGGED", "Crowd", "crowd", "seed"]
 CLIENTS = 8
 SERVINGS = "/api/v1alpha1/namespaces/default/servings"
 TAGGED, TAGS = "crowd/tagged", 500
+MODELS = "/api/v1alpha1/projects/crowd/models"
+LONG = "crowd/long"
 JSON = {"Content-Type": "application/json"}
 LARGEST = "crowd/largest"
 
@@ -82,6 +85,9 @@ def seed(platform: Platform) -> None:
     files = {"directoryStructure": ["model/model.onnx"]}  # a render reads the names there
     push(platform, LARGEST, signature(tensor(1 << 26)) | files, pack_layer({"model.onnx": MODEL}))
     push(platform, TAGGED, signature(tensor(1)), pack_layer({"model.onnx": MODEL}))
+    for version in ("v1", "v2", "v3"):
+        config = {"format": "ONNX", "description": version * 450_000}
+        push(platform, LONG, config, pack_layer({"model.onnx": MODEL}), version)
     _, manifest = _ask(platform, "GET", f"/v2/{TAGGED}/manifests/v1", Accept=mediatypes.IMAGE_MANIFEST)
 
     def tag(number: int) -> int:
@@ -145,12 +151,11 @@ def compressed_messages(platform: Platform) -> str:
 
 
 def many_tags(platform: Platform) -> str:
-    model = "/api/v1alpha1/projects/crowd/models"
     paths = (
         f"/v2/{TAGGED}/tags/list",
-        f"{model}/tagged/versions?pageSize=1000",
-        f"{model}/tagged/versions?orderBy=create_time",
-        model,
+        f"{MODELS}/tagged/versions?pageSize=1000",
+        f"{MODELS}/tagged/versions?orderBy=create_time",
+        MODELS,
     )
     return str(_ask(platform, "GET", paths[next(_turns) % len(paths)])[0])
 
@@ -247,6 +252,21 @@ def short_watches(platform: Platform) -> str:
     return "left"
 
 
+def slow_readers(platform: Platform) -> str:
+    """Ask for 900 kB on 50 connections, and read nothing for a second: 400 answers together."""
+    asked = (
+        f"GET /api/v1alpha1/projects/crowd/models/long/versions/v1 HTTP/1.1\r\nHost: 127.0.0.1:{platform.port}\r\n\r\n"
+    )
+    with ExitStack() as held:
+        for _ in range(15):
+            connection = held.enter_context(socket.socket())
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+            connection.connect(("127.0.0.1", platform.port))
+            connection.sendall(asked.encode())
+        time.sleep(1)  # as long as the attack lasts
+    return "held"
+
+
 @dataclass(frozen=True)
 class Attack:
     """What one client does, over and over, and what may come of it."""
@@ -276,6 +296,7 @@ ATTACKS = {
         _attack(unicode_expressions, "400", "429"),
         _attack(empty_items, "400", "429"),
         _attack(short_watches, "left"),
+        _attack(slow_readers, "held"),
         _attack(watches, "DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED,RESOURCE_EXHAUSTED", "RESOURCE_EXHAUSTED"),
     )
 }

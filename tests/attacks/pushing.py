@@ -29,17 +29,17 @@ def pack_layer(files: Mapping[str, bytes]) -> bytes:
     return gzip.compress(archive.getvalue())
 
 
-def push(platform: Platform, repository: str, config: Mapping[str, Any] | bytes, layer: bytes) -> str:
-    """Push version v1 of a model; returns its reference."""
+def push(platform: Platform, repository: str, config: Mapping[str, Any] | bytes, layer: bytes, tag: str = "v1") -> str:
+    """Push a version of a model; returns its reference."""
     content = config if isinstance(config, bytes) else json.dumps(config).encode()
     manifest = {
         "schemaVersion": 2,
         "config": _upload(platform, repository, ormb.CONFIG, content),
         "layers": [_upload(platform, repository, ormb.LAYER, layer)],
     }
-    path = f"/v2/{repository}/manifests/v1"
+    path = f"/v2/{repository}/manifests/{tag}"
     _send(platform, "PUT", path, json.dumps(manifest).encode(), mediatypes.IMAGE_MANIFEST)
-    return f"{repository}:v1"
+    return f"{repository}:{tag}"
 
 
 def _upload(platform: Platform, repository: str, media_type: str, content: bytes) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def test_a_version_is_converted_and_serves_its_answer(platform: Platform) -> Non
     [
         (("team/adder:v1", "--to", "PMML"), "unsupported conversion from NetDef to PMML"),
         (("team/adder:v9", "--to", "ONNX"), "team/adder:v9"),
-        (("team/adder:v1", "--to", "NetDef"), "NetDef already"),
+        (("team/adder:v1", "--to", "NetDef"), "already has the format NetDef"),
         (("team/adder:v1", "--to", "ONNX", "--env", "TOLERANCE=much"), "TOLERANCE"),
     ],
 )

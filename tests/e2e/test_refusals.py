@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -59,7 +58,7 @@ def test_a_wrong_manifest_is_refused_with_its_field(shared: Platform, predictors
         (b"metadata: {namespace: x}", "metadata.name: is required"),
         (b"metadata: {name: x, name: y}", "standard input: metadata.name: duplicate key"),
         (b"metadata: {name: \xff}", "standard input must be UTF-8 text"),
-        (b"spec: " + b"[" * 100_000, "standard input is nested more than 200 deep"),
+        (b"spec: " + b"[" * 100_000, "standard input must be nested at most 200 levels deep"),
     ],
 )
 def test_what_is_no_manifest_is_said_in_a_line(shared: Platform, content: bytes, said: str) -> None:
@@ -87,14 +86,16 @@ def test_a_write_needs_the_token(shared: Platform) -> None:
     ("model", "said", "code"),
     [
         ("team/missing:v1", "is not in the registry", 7),
-        ("team/spark:v1", "no runtime serves the format 'MLlib'", 4),
+        ("team/own:v1", "no runtime serves the format 'Others'", 4),
     ],
 )
 def test_a_model_that_cannot_be_served_is_said(shared: Platform, model: str, said: str, code: int) -> None:
-    directory = shared.root / "spark"
-    shutil.copytree(DATA / "mllib" / "linear", directory / "model", dirs_exist_ok=True)
-    shared.run("ormb", "save", str(directory), "team/spark:v1")
-    shared.run("ormb", "push", "team/spark:v1")
+    directory = shared.root / "own"
+    (directory / "model").mkdir(parents=True, exist_ok=True)
+    (directory / "model" / "weights.bin").write_bytes(b"own")
+    (directory / "ormbfile.yaml").write_text("format: Others\n")
+    shared.run("ormb", "save", str(directory), "team/own:v1")
+    shared.run("ormb", "push", "team/own:v1")
     name = "bad-" + model.partition("/")[2].partition(":")[0]
     spec = {"predictors": [{"name": "main", "model": model}]}
     manifest = {"apiVersion": "kleveross.io/v1alpha1", "kind": "Serving", "metadata": {"name": name}, "spec": spec}

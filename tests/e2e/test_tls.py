@@ -126,7 +126,7 @@ def test_a_certificate_that_cannot_be_used_is_said(tmp_path: Path) -> None:
     platform = Platform(tmp_path / "platform")
     flags = ("--tls-cert", str(OTHER_CA), "--tls-key", str(tmp_path / "nowhere.pem"))
     _, errors = platform.begin("--port", str(platform.port), *flags).communicate(timeout=60)
-    assert "nowhere.pem is not a file" in errors
+    assert "nowhere.pem not found: --tls-cert and --tls-key must name PEM files" in errors
     assert len([line for line in errors.splitlines() if line.startswith("klever: ")]) == 1
 
 

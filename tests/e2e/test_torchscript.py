@@ -34,7 +34,7 @@ def test_a_model_is_converted_and_compared(platform: Platform) -> None:
     assert "converted team/images:v1 from TorchScript to ONNX" in done.stdout
     signature = platform.get("versions", "team/images:v1-onnx")["signature"]
     assert [tensor["name"] for tensor in signature["inputs"]] == ["image"]
-    assert [tensor["size"] for tensor in signature["outputs"]] == [[-1, 5], [-1]]
+    assert [tensor["shape"] for tensor in signature["outputs"]] == [[-1, 5], [-1]]
 
 
 def test_a_model_without_declared_shapes_says_what_to_declare(platform: Platform) -> None:

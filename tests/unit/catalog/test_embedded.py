@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from klever.catalog.embedded import EmbeddedCatalogue, Pushes
 from klever.catalog.oci import OciCatalogue
 from klever.oci import mediatypes
 from klever.oci.layout import Layout
+from klever.oci.manifest import Manifest
 from klever.oci.reference import Reference
 from klever.oci.registries import Registries
 from klever.registry.registry import Registry
@@ -38,3 +40,27 @@ class TestEmbedded(CatalogueContract):
             await catalogue.tag(version, "v2", None)
             await catalogue.delete(Reference(REPOSITORY, tag="v1"))
             assert await catalogue.count(REPOSITORY) == 1
+
+    async def test_a_manifest_that_is_no_model_is_read_once(
+        self, catalogue: Catalogue, registry: Registry, author: Author, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A list of sixty manifests of 3 MiB, each with 26,000 layers, kept the control plane busy for 16 s."""
+        await author.push("team/digits:v1")
+        stored = registry.manifest(REPOSITORY, "v1")
+        document = json.loads(stored.content)
+        document["layers"] *= 2
+        content = json.dumps(document).encode()
+        await registry.put_manifest(REPOSITORY, "bad", content, stored.media_type)
+        parsed = list[bytes]()
+        parse = Manifest.parse
+
+        def counted(content: bytes, what: str = "") -> Manifest:
+            parsed.append(content)
+            return parse(content, what)
+
+        monkeypatch.setattr(Manifest, "parse", counted)
+        for _ in range(3):
+            page, _ = await catalogue.versions(REPOSITORY, offset=0, limit=10)
+            assert [version and version.reference.tag for version in page] == [None, "v1"]
+            assert len([found async for found in catalogue.contents()]) == 1
+        assert parsed.count(content) == 1

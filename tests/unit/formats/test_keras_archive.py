@@ -7,6 +7,7 @@ import json
 import shutil
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,9 +42,44 @@ def test_shapes_and_weights_are_those_of_the_framework(tmp_path: Path, name: str
     assert found.details.producer.startswith("Keras 3.")
 
 
+def test_the_further_outputs_of_one_layer_are_numbered() -> None:
+    found = read(DATA / "networks" / "keras" / "model")
+    assert [tensor.name for tensor in found.outputs] == ["lstm", "lstm_1", "lstm_2"]
+
+
+@pytest.mark.parametrize(
+    ("layer", "config", "dtype", "size"),
+    [
+        ("TextVectorization", {"output_sequence_length": 7}, "int64", (-1, 7)),
+        ("TextVectorization", {"output_mode": "int"}, "int64", (-1, -1)),
+        ("TextVectorization", {"output_mode": "tf_idf"}, "float32", None),
+        ("StringLookup", {}, "int64", (-1,)),
+    ],
+)
+def test_text_becomes_numbers_of_tokens(
+    tmp_path: Path, layer: str, config: dict[str, Any], dtype: str, size: tuple[int, ...] | None
+) -> None:
+    layers = [
+        {"class_name": "InputLayer", "config": {"name": "text", "batch_shape": [None], "dtype": "string"}},
+        {"class_name": layer, "config": {"name": "tokens", "dtype": "float32", **config}},
+    ]
+    with zipfile.ZipFile(tmp_path / "m.keras", "w") as archive:
+        archive.writestr("config.json", json.dumps({"class_name": "Sequential", "config": {"layers": layers}}))
+    (tokens,) = read(tmp_path).outputs
+    assert (tokens.dtype, tokens.size) == (dtype, size)
+
+
 def test_an_archive_of_keras_is_not_code(tmp_path: Path) -> None:
     shutil.copy(V3 / "branches.keras", tmp_path)
     assert inspect(tmp_path).findings == []
+
+
+@pytest.mark.parametrize("name", ["m.keras", "m!.keras", "!a!b.keras"])
+def test_an_archive_with_a_lambda_layer_is_code(tmp_path: Path, name: str) -> None:
+    layer = {"class_name": "Lambda", "config": {"name": "y", "function": {"class_name": "__lambda__", "config": {}}}}
+    with zipfile.ZipFile(tmp_path / name, "w") as archive:
+        archive.writestr("config.json", json.dumps({"class_name": "Sequential", "config": {"layers": [layer]}}))
+    assert "Keras" in inspect(tmp_path).code_formats
 
 
 @pytest.mark.parametrize("place", ["other.h5", "assets/model.weights.h5"])

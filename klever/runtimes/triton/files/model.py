@@ -20,6 +20,7 @@ ERROR = "model error: "
 """The prefix of every error of the model itself. Such a response shows that the model runs."""
 
 MADV_DONTNEED = 4
+MAX_MESSAGE = 500
 
 
 class TritonPythonModel:
@@ -28,7 +29,7 @@ class TritonPythonModel:
     def initialize(self, args):
         config = json.loads(args["model_config"])
         self.outputs = [tensor["name"] for tensor in config["output"]]
-        self.run = program.load(config, Path(args["model_repository"]).parents[1] / "model")
+        self.run = load(config, Path(args["model_repository"]).parents[1] / "model")
         together = getattr(self.run, "row_by_row", False) and os.environ.get("DYNAMIC_BATCHING") != "false"
         self.batches = Batches(self.run, self.outputs, self.answer) if together else None
         release_code()
@@ -51,6 +52,14 @@ class TritonPythonModel:
             return refusal(f"{ERROR}{error}", pb_utils.TritonError.INTERNAL)
         pairs = zip(outputs, arrays, strict=True)
         return pb_utils.InferenceResponse([pb_utils.Tensor(name, vector(array)) for name, array in pairs])
+
+
+def load(config, directory):
+    """Load the model. The error of a failure is short, because Triton logs it last and in one line."""
+    try:
+        return program.load(config, directory)
+    except Exception as error:  # noqa: BLE001 - whatever the model or its framework raises
+        raise ValueError(f"the model cannot be loaded: {type(error).__name__}: {str(error)[:MAX_MESSAGE]}") from None
 
 
 def release_code():

@@ -30,7 +30,7 @@ AT = Placement(
     PurePosixPath("/data/work"),
     PurePosixPath("/cache/model"),
     sockets=PurePosixPath("/data/sockets/1"),
-    environments={name: PurePosixPath("/environments", name) for name in ("triton", "tabular")},
+    environments={name: PurePosixPath("/environments", name) for name in ("triton", "tabular", "tensorflow", "torch")},
 )
 FILES = {
     "ONNX": ("digits.onnx", "weights/w.bin"),
@@ -163,6 +163,7 @@ def with_input(tensor: Tensor) -> Signature:
         (model(None), "no signature"),
         (model(Signature()), "no inputs"),
         (model(with_input(Tensor("w", None, "float32"))), "input 'w' has an unknown rank"),
+        (model(with_input(Tensor("w", None, ""))), "input 'w' has an unknown type: declare its dType and size"),
         (model(with_input(Tensor("w", (1,), "complex64"))), "'w'.*'complex64'"),
         (model(with_input(Tensor("w", (1,), "sequence(map(int64,float32))"))), "'w'.*'sequence"),
         (model(with_input(Tensor("w", (1,), "bfloat16"))), "'w' is bfloat16"),
@@ -220,6 +221,42 @@ def test_a_format_of_a_framework_runs_in_an_environment_of_its_own(format_: str,
     )
     assert launch.links == {"model/model": file}
     assert {"models/digits/1/model.py", "models/digits/1/framework.py"} < launch.files.keys()
+
+
+@pytest.mark.parametrize(
+    ("format_", "file", "environment", "link"),
+    [
+        ("SavedModel", "saved_model.pb", "tensorflow", {"model/saved_model": ""}),
+        ("GraphDef", "frozen.graphdef", "tensorflow", {"model/model.graphdef": "frozen.graphdef"}),
+        ("H5", "m.h5", "tensorflow", {"model/model.h5": "m.h5"}),
+        ("Keras", "m.keras", "tensorflow", {"model/model.keras": "m.keras"}),
+        ("TorchScript", "m.pt", "torch", {"model/model.pt": "m.pt"}),
+    ],
+)
+def test_a_network_runs_in_the_environment_of_its_framework(
+    format_: str, file: str, environment: str, link: dict[str, str]
+) -> None:
+    served = replace(model(format_=format_), files=(file, "model.py"))
+    assert TritonRuntime().environments(served) == ("triton", environment)
+    launch = TritonRuntime().launch(served, AT)
+    assert launch.argv[4] == f"/environments/{environment}"
+    assert launch.links == link
+
+
+def test_a_network_may_give_outputs_of_any_rank() -> None:
+    served = model(replace(ADDER, outputs=(Tensor("Z", None, "float32"),)), "GraphDef")
+    assert [list(tensor.dims) for tensor in parsed(TritonRuntime().config(served)).output] == [[-1]]
+    TritonRuntime().check(served)
+    with pytest.raises(InvalidError, match="output 'Z' has an unknown rank"):
+        TritonRuntime(INSTALLED).check(served)
+    with pytest.raises(InvalidError, match="output 'Z' has an unknown rank"):
+        TritonRuntime().check(model(served.signature))
+
+
+def test_a_model_that_is_code_is_told_that_it_may_run() -> None:
+    served = model(format_="H5")
+    assert "code" not in parsed(TritonRuntime().config(served)).parameters
+    assert "code" in parsed(TritonRuntime().config(replace(served, code=True))).parameters
 
 
 def test_an_installation_is_found_by_its_server_and_backends(tmp_path: Path) -> None:

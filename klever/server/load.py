@@ -1,0 +1,65 @@
+"""What calls may take of the control plane together: turns to read much, and room for large answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from klever.auth import ANONYMOUS, Caller
+from klever.budget import SMALL, Budget
+from klever.limits import Limits
+from klever.server.auth import Action
+from klever.server.calls import Context
+
+__all__ = ["Load"]
+
+_READ_S: Final = 60.0
+"""Seconds that a caller may take to read a large message of a stream."""
+_LONGEST_REST_S: Final = 1.0
+
+
+class Load:
+    """Callers without a token wait for turns, and have three quarters of the room, so that others need not wait."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._most = limits.anonymous_lists
+        self._turns = asyncio.Semaphore(self._most)
+        self._unread = Budget(max(limits.unread_bytes, 2 * limits.response_bytes), "the answers that are not read yet")
+
+    @asynccontextmanager
+    async def turn(self, action: Action, caller: Caller) -> AsyncIterator[None]:
+        """Wait for a turn if the call reads much.
+
+        A turn lasts for some time after the call. Lists that wait for turns leave half of the event loop to other
+        calls then, for they read without waiting what is cached.
+        """
+        if not action.reads_much or caller != ANONYMOUS:
+            yield
+            return
+        await self._turns.acquire()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            yield
+        finally:
+            rest = 2 * self._most * (loop.time() - began)
+            loop.call_later(min(rest, _LONGEST_REST_S), self._turns.release)
+
+    def keep(self, response: bytes, caller: Caller, context: Context) -> None:
+        """Take room for an answer until its caller has read it. Raises `ExhaustedError` if there is none."""
+        if len(response) > SMALL:
+            give_back = self._unread.take(len(response), anonymous=caller == ANONYMOUS)
+            context.add_done_callback(lambda _: give_back())
+
+    async def write(self, message: bytes, caller: Caller, context: Context) -> None:
+        """Send a message of a stream. Raises `ExhaustedError` without room, `TimeoutError` if its caller reads it too
+        slowly."""
+        if len(message) <= SMALL:
+            await context.write(message)
+            return
+        with self._unread.held(anonymous=caller == ANONYMOUS) as take:
+            take(len(message))
+            async with asyncio.timeout(_READ_S):
+                await context.write(message)
