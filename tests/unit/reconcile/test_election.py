@@ -165,7 +165,7 @@ async def test_elsewhere_is_refused_while_its_holder_lives(kube_client: KubeClie
     second = candidate(kube_client, namespace, "second", "there:/data")
     async with held(first):
         await candidate(kube_client, namespace, "beside").check()
-        with pytest.raises(FailedPreconditionError, match=r"first works .* data directory here:/data.*end it first"):
+        with pytest.raises(FailedPreconditionError, match=r"first already works .*here:/data.*stop it first"):
             await second.check()
     await second.check()  # the holder is dead
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -52,8 +53,11 @@ def refusal(tmp_path: Path, regexes: list[str]) -> str:
         Target(f"p{number}", "r", OPEN_INFERENCE, 0, ("127.0.0.1:9000",), (), ((_match(regex),),))
         for number, regex in enumerate(regexes)
     ]
-    config = bootstrap(gateway("127.0.0.1"), tmp_path)
-    routes = route_configuration(gateway("127.0.0.1"), [Route(RouteKey("team", "digits"), tuple(targets))])
+    descriptors = tmp_path / "descriptors"
+    descriptors.touch()  # Envoy reads what a route answers from a file
+    here = replace(gateway("127.0.0.1"), descriptors=descriptors)
+    config = bootstrap(here, tmp_path)
+    routes = route_configuration(here, [Route(RouteKey("team", "digits"), tuple(targets))])
     del config["dynamic_resources"]
     connections = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
     del connections["rds"]
