@@ -14,10 +14,14 @@ from numpy.typing import NDArray
 
 from klever.converters.programs.caffe_schema import V1_TYPES, NetParameter
 from klever.converters.programs.errors import ConversionError
+from klever.converters.programs.files import only_match
 
 __all__ = ["Layer", "Net", "read_net"]
 
 _TRAINING: Final = frozenset({"Accuracy", "Data", "HDF5Data", "ImageData", "Silence", "LMDB", "AnnotatedData"})
+_PROTOTXT_BYTES: Final = 1 << 20
+"""Those of the public networks have up to 300 kB. The parser takes a minute for a megabyte of single fields."""
+_MAX_RANK: Final = 32
 _TRAIN: Final = 0
 _TEST: Final = 1
 
@@ -45,10 +49,10 @@ class Net:
 
 def read_net(model: Path) -> Net:
     """Read the *.prototxt and the *.caffemodel in a directory. Raises `ConversionError` that names the file."""
-    prototxt, caffemodel = next(model.glob("*.prototxt")), next(model.glob("*.caffemodel"))
+    prototxt, caffemodel = only_match(model, "*.prototxt", _PROTOTXT_BYTES), only_match(model, "*.caffemodel")
     try:
         text = text_format.Parse(prototxt.read_text(), NetParameter(), allow_unknown_field=True)
-    except (text_format.ParseError, UnicodeDecodeError) as error:
+    except (text_format.ParseError, UnicodeDecodeError, RecursionError) as error:
         raise ConversionError(f"{prototxt.name} is not a Caffe net: {error}") from error
     try:
         trained = NetParameter.FromString(caffemodel.read_bytes())
@@ -88,6 +92,10 @@ def _infers(message: Any) -> bool:
 
 def _array(blob: Any) -> NDArray[np.float32]:
     values = np.array(blob.data or blob.double_data, np.float32)
+    if len(blob.shape.dim) > _MAX_RANK:
+        raise ConversionError(
+            f"the caffemodel has a blob of {len(blob.shape.dim)} dimensions, and {_MAX_RANK} are supported"
+        )
     shape = list(blob.shape.dim) if blob.HasField("shape") else [blob.num, blob.channels, blob.height, blob.width]
     if np.prod(shape, dtype=np.int64) != values.size:
         raise ConversionError(f"the caffemodel has {values.size} values, but the shape is {shape}")

@@ -8,6 +8,7 @@ from typing import Any
 
 from tensorflow.core.framework.graph_pb2 import GraphDef
 
+from klever.converters.programs.files import only_match
 from klever.converters.programs.tensorflow_runner import graph_tensors
 from klever.converters.programs.tf2onnx_command import tf2onnx
 
@@ -16,7 +17,7 @@ __all__ = ["convert"]
 
 def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[str, str]) -> None:
     """Write `model.onnx` into `output`. Raises `ConversionError`."""
-    path = next(model.glob("*.graphdef"))
+    path = only_match(model, "*.graphdef")
     inputs, outputs = graph_tensors(GraphDef.FromString(path.read_bytes()), request)
     tf2onnx(
         output,

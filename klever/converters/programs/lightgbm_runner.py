@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from klever.converters.programs.compare import Feeds, Runner
 from klever.converters.programs.errors import ConversionError
-from klever.converters.programs.tabular import columns, only_file, rows
+from klever.converters.programs.tabular import check_features, columns, only_file, rows
 from klever.converters.programs.tensors import Tensor
 
 __all__ = ["load", "load_model"]
@@ -32,6 +32,8 @@ def load_model(model: Path) -> Any:
     """Return the booster. Raises `ConversionError`."""
     path = only_file(model)
     try:
-        return lightgbm.Booster(model_str=path.read_text())
+        booster = lightgbm.Booster(model_str=path.read_text())
     except (lightgbm.basic.LightGBMError, UnicodeDecodeError) as error:
         raise ConversionError(f"cannot load {path.name}: {error}") from error
+    check_features(booster.num_feature())
+    return booster

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from klever.converters.programs.errors import ConversionError
+from klever.converters.programs.files import only_match
 from klever.converters.programs.graph import Graph
 from klever.converters.programs.mxnet_operators import OPERATORS, Node
 from klever.converters.programs.mxnet_params import read_params
@@ -15,11 +17,22 @@ from klever.converters.programs.tensors import given
 
 __all__ = ["convert"]
 
+_SYMBOL_BYTES: Final = 16 << 20
+
 
 def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[str, str]) -> None:
     """Write `model.onnx` into `output`. Raises `ConversionError`."""
-    symbol = json.loads(next(model.glob("*symbol.json")).read_bytes())
-    params = read_params(next(model.glob("*.params")))
+    path = only_match(model, "*symbol.json", _SYMBOL_BYTES)
+    params = read_params(only_match(model, "*.params", sys.maxsize))
+    try:
+        _convert(json.loads(path.read_bytes()), params, model.name, output, request)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ConversionError(f"{path.name} is not a symbol of MXNet: {type(error).__name__}: {error}") from error
+
+
+def _convert(
+    symbol: Mapping[str, Any], params: Mapping[str, Any], name: str, output: Path, request: Mapping[str, Any]
+) -> None:
     nodes: list[dict[str, Any]] = symbol["nodes"]
     labels = {source[0] for node in nodes if node["op"].endswith("Output") for source in node["inputs"][1:2]}
     free = [
@@ -27,7 +40,7 @@ def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[
         for index, node in enumerate(nodes)
         if node["op"] == "null" and node["name"] not in params and index not in labels
     ]
-    graph = Graph(model.name, given(free, request))
+    graph = Graph(name, given(free, request))
     values: list[list[str]] = []
     for node in nodes:
         if node["op"] == "null":

@@ -14,6 +14,7 @@ from klever.converters.programs.errors import ConversionError
 
 __all__ = ["read_params"]
 
+_MAX_RANK: Final = 32
 _LIST_MAGIC: Final = 0x112
 _V1, _V2, _V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
 _TYPES: Final = ("f4", "f8", "f2", "u1", "i4", "i1", "i8", "?", "i2", "u2", "u4", "u8")
@@ -51,9 +52,12 @@ class _Reader:
                 raise ValueError("sparse arrays are not supported")
         if magic in (_V1, _V2, _V3):
             (rank,) = self._take("i")
-            shape = self._take("q" * rank)
+            kind = "q"
         else:  # before version 1 the rank came first
-            rank, shape = magic, self._take("I" * magic)
+            rank, kind = magic, "I"
+        if rank > _MAX_RANK:
+            raise ValueError(f"an array has {rank} dimensions, and {_MAX_RANK} are supported")
+        shape = self._take(kind * rank)
         if rank <= 0 and magic != _V3:
             return np.zeros(0, np.float32)
         _, _, flag = self._take("iii")  # the device's type and number, the type of the elements

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from klever.converters.programs.caffe2_operators import OPERATORS, Node
 from klever.converters.programs.caffe2_schema import NetDef, arguments
 from klever.converters.programs.errors import ConversionError
+from klever.converters.programs.files import PROTOBUF_BYTES, only_match
 from klever.converters.programs.graph import Graph
 from klever.converters.programs.tensors import given
 
 __all__ = ["convert"]
 
+_MAX_RANK: Final = 32
 _FILLS: Final = {
     "GivenTensorFill": np.float32,
     "GivenTensorIntFill": np.int32,
@@ -31,15 +33,15 @@ _FILLS: Final = {
 
 def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[str, str]) -> None:
     """Write `model.onnx` into `output`. Raises `ConversionError`."""
-    predict = _net(model / "predict_net.pb")
-    init = _net(model / "init_net.pb")
+    predict = _net(model, "predict_net.pb")
+    init = _net(model, "init_net.pb")
     filled = {op.output[0]: _filled(op) for op in init.op}
     inputs = given(_free(predict, init), _with_shapes(request, filled))
     for tensor in inputs:
         filled.pop(tensor.name, None)
     graph = Graph(predict.name or model.name, inputs)
     values = {tensor.name: tensor.name for tensor in inputs}
-    values |= {name: graph.constant(array, name) for name, array in filled.items()}
+    values |= {name: graph.constant(_whole(name, array), name) for name, array in filled.items()}
     _add(graph, predict, values, filled)
     missing = [name for name in predict.external_output if name not in values]
     if missing:
@@ -92,11 +94,21 @@ def _with_shapes(request: Mapping[str, Any], filled: Mapping[str, NDArray[Any]])
     return {"metadata": {"signature": {"inputs": list(inputs.values())}}}
 
 
-def _net(path: Path) -> Any:
+def _net(model: Path, name: str) -> Any:
+    path = only_match(model, name)
     try:
         return NetDef.FromString(path.read_bytes())
     except DecodeError as error:
         raise ConversionError(f"{path.name} is not a Caffe2 net: {error}") from error
+
+
+def _whole(name: str, array: NDArray[Any]) -> NDArray[Any]:
+    """Return a weight. Raises `ConversionError` if it is too large for a file of ONNX."""
+    if array.nbytes > PROTOBUF_BYTES:
+        raise ConversionError(
+            f"init_net.pb: {name!r} has {array.nbytes} bytes, and at most {PROTOBUF_BYTES} are supported"
+        )
+    return array
 
 
 def _filled(op: Any) -> NDArray[Any]:
@@ -104,8 +116,10 @@ def _filled(op: Any) -> NDArray[Any]:
         raise ConversionError(f"init_net.pb: operator {op.type} of {op.output[0]!r} is not supported")
     found = arguments(op)
     shape = found.get("shape") or []
-    if op.type == "ConstantFill":
-        return np.full(shape, found.get("value", 0.0), np.float32)
+    if len(shape) > _MAX_RANK or min(shape, default=0) < 0:
+        raise ConversionError(f"init_net.pb: {op.output[0]!r} has an invalid shape of {len(shape)} dimensions")
+    if op.type == "ConstantFill":  # one value in memory: the shape may be that of an input
+        return np.broadcast_to(np.float32(found.get("value", 0.0)), shape)
     values = np.asarray(found.get("values") or [], _FILLS[op.type])
     if values.size != np.prod(shape, dtype=np.int64):
         raise ConversionError(f"init_net.pb: {op.output[0]!r} has {values.size} values, but the shape is {list(shape)}")

@@ -9,13 +9,14 @@ from typing import Any
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from klever.converters.programs.errors import ConversionError
+from klever.converters.programs.files import only_match
 
 __all__ = ["convert"]
 
 
 def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[str, str]) -> None:
     """Write `model.onnx` into `output`. Raises `ConversionError`."""
-    source = next(model.glob("*.onnx"))
+    source = only_match(model, "*.onnx")
     # ONNX Runtime writes a file beside the one that it reads, and the model's directory is read-only.
     linked = output.with_name("quantized")
     linked.mkdir()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from klever.converters.programs.compare import Feeds, Runner
 from klever.converters.programs.errors import ConversionError
+from klever.converters.programs.files import only_match
 from klever.converters.programs.tensors import Tensor
 
 __all__ = ["load"]
@@ -42,7 +43,7 @@ def load(model: Path, request: Mapping[str, Any]) -> tuple[Runner, list[Tensor]]
 def _session(model: Path) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS
-    path = next(model.glob("*.onnx"))
+    path = only_match(model, "*.onnx")
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors have no common class

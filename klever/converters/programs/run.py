@@ -17,7 +17,7 @@ from klever.converters.programs.tensors import with_inputs
 
 __all__ = ["convert"]
 
-_MAX_MESSAGE: Final = 1000
+_MAX_MESSAGE: Final = 500
 _PROGRAMS: Final = Path(__file__).parent
 
 
@@ -35,7 +35,7 @@ def convert(request: Mapping[str, Any], env: Mapping[str, str]) -> None:
         report = _compare(model, output, request, env.get("TOLERANCE") or request["options"]["tolerance"])
     except ConversionError as error:
         _end(str(error), env)
-    except Exception as error:  # of a damaged model, or of a framework
+    except (Exception, SystemExit) as error:  # of a damaged model, a pickle, or a framework
         _end(f"cannot convert the model: {type(error).__name__}: {error} ({_place(error)})", env)
     Path(request["report"]).write_text(json.dumps(report))
     if not report["passed"]:
@@ -44,7 +44,7 @@ def convert(request: Mapping[str, Any], env: Mapping[str, str]) -> None:
 
 def _end(message: str, env: Mapping[str, str]) -> NoReturn:
     """Exit with a message in one line. Some tools put the whole model into theirs."""
-    line = " ".join(message.split())
+    line = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(message.split()))
     line = line if len(line) <= _MAX_MESSAGE else f"{line[:_MAX_MESSAGE]}…"
     if path := env.get("KLEVER_TERMINATION_LOG"):
         Path(path).write_text(line)

@@ -13,9 +13,10 @@ from klever.converters.programs.compare import Feeds
 from klever.converters.programs.errors import ConversionError
 from klever.converters.programs.tensors import Tensor, signature
 
-__all__ = ["OPSETS", "columns", "only_file", "rows", "write"]
+__all__ = ["OPSETS", "check_features", "columns", "only_file", "rows", "write"]
 
 OPSETS: Final = {"": 18, "ai.onnx.ml": 3}
+_MAX_FEATURES: Final = 1_000_000
 _INPUT: Final = "x"
 
 
@@ -27,6 +28,12 @@ def only_file(model: Path) -> Path:
             f"the model must be one file, not {len(files)}: {', '.join(sorted(p.name for p in files))}"
         )
     return files[0]
+
+
+def check_features(count: int) -> None:
+    """Raise `ConversionError` for a number of features that only a damaged model has."""
+    if not 0 <= count <= _MAX_FEATURES:
+        raise ConversionError(f"the model has {count} features, and at most {_MAX_FEATURES} are supported")
 
 
 def columns(request: Mapping[str, Any], features: int) -> list[Tensor]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from klever.converters.programs.compare import Feeds, Runner
 from klever.converters.programs.errors import ConversionError
-from klever.converters.programs.tabular import columns, only_file, rows
+from klever.converters.programs.tabular import check_features, columns, only_file, rows
 from klever.converters.programs.tensors import Tensor
 
 __all__ = ["load", "load_model"]
@@ -35,4 +35,5 @@ def load_model(model: Path) -> Any:
         booster.load_model(bytearray(path.read_bytes()))  # with a path, the suffix would decide the format
     except xgboost.core.XGBoostError as error:
         raise ConversionError(f"cannot load {path.name}: {str(error).splitlines()[0]}") from error
+    check_features(booster.num_features())
     return booster
