@@ -92,7 +92,7 @@ def _in_use(name: str, what: str) -> FailedPreconditionError:
 
 
 def _no_project(name: str) -> NotFoundError:
-    return NotFoundError(f"there is no project {name}", reason="PROJECT_NOT_FOUND")
+    return NotFoundError(f"project {name} not found", reason="PROJECT_NOT_FOUND")
 
 
 def _project(obj: Object, models: int) -> pb.Project:

@@ -80,7 +80,7 @@ class WatchError(_message.Message):
     reason: _builtins.str
     """UPPER_SNAKE word, e.g. EXPIRED."""
     message: _builtins.str
-    """For people: what is the case, and what to do about it."""
+    """A message for people: the state, and what to do about it."""
     def __init__(
         self,
         *,

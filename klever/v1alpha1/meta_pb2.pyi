@@ -210,7 +210,7 @@ class Condition(_message.Message):
     reason: _builtins.str
     """One CamelCase word for programs."""
     message: _builtins.str
-    """For people: what is the case, and what to do about it."""
+    """A message for people: the state, and what to do about it."""
     @_builtins.property
     def last_transition_time(self) -> _timestamp_pb2.Timestamp:
         """When `status` last changed."""

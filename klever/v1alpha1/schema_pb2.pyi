@@ -69,7 +69,7 @@ class FieldSchema(_message.Message):
     item_max_length: _builtins.int
     """Bounds of a list's elements, where they are strings."""
     title: _builtins.str
-    """What a string that matches the pattern is, e.g. `a DNS label`: what does not match is said to be none."""
+    """What a string must be to match the pattern, e.g. `a DNS label`. The refusal names it."""
     @_builtins.property
     def enum(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The values that are allowed."""

@@ -92,7 +92,7 @@ def test_a_description_has_three_forms(platform: Platform, kind: str, name: str,
         ("model", "empty", 6, "invalid model 'empty': expected PROJECT/MODEL"),
         ("model", "team/none", 3, "model team/none not found"),
         ("version", "team/adder", 6, "invalid version 'team/adder': expected PROJECT/MODEL:TAG"),
-        ("project", "none", 3, "there is no project none"),
+        ("project", "none", 3, "project none not found"),
     ],
 )
 def test_only_one_object_can_be_described(platform: Platform, kind: str, name: str, code: int, said: str) -> None:

@@ -43,10 +43,10 @@ class TestKubernetesExecutor(ExecutorContract):
     def gate(self, toys: Cluster) -> Gate:
         async def open_() -> None:
             names = toys.kubectl("get", "pods", "-n", "team", "-o", "name").stdout.split()
-            command = (PYTHON, "-c", "open('/work/go', 'w')")
+            command = (PYTHON, "-c", "open('/task/go', 'w')")
             await asyncio.to_thread(toys.kubectl, "exec", "-n", "team", *names, "--", *command)
 
-        return Gate("/work/go", open_)
+        return Gate("/task/go", open_)
 
     @pytest.fixture
     async def executor(self, toys: Cluster) -> AsyncIterator[KubernetesExecutor]:

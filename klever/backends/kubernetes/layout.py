@@ -52,7 +52,7 @@ def lay_out(root: Path, runtime: Runtime, model: Model, predictor: Mapping[str, 
 
 def _placement(predictor: Mapping[str, Any]) -> Placement:
     return Placement(
-        host="0.0.0.0",  # noqa: S104 - within the pod; a NetworkPolicy says who reaches it
+        host="0.0.0.0",  # noqa: S104 - the Service and the kubelet reach it at the address of the pod
         http_port=HTTP_PORT,
         grpc_port=GRPC_PORT,
         metrics_port=METRICS_PORT,

@@ -1,4 +1,4 @@
-"""Serving: pins models, has their replicas run, moves the traffic, says what is the case."""
+"""Serving: pins models, has their replicas run, moves the traffic, reports the state."""
 
 from klever.controllers.serving.reconciler import ServingReconciler
 

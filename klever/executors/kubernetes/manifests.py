@@ -1,7 +1,7 @@
 """The objects of a task: a Job with its name, and a Secret for its containers.
 
 The pod meets the restricted standard (kubernetes.io/docs/concepts/security/pod-security-standards). Its containers run
-in the order of the task's steps and share /work:
+in the order of the task's steps and share /task:
 
     init containers   those of the job's spec, then `fetch` and `work` of a task with a program
     container         `push` of a task with a program, else `run`
@@ -33,7 +33,7 @@ CANCELLED: Final = "kleveross.io/cancelled"
 """The annotation of a Job whose task was cancelled."""
 UNSTARTABLE: Final = "kleveross.io/unstartable"
 """The annotation of a Job that can never start: the reason."""
-_WORK: Final = "/work"
+_WORK: Final = "/task"
 _SHARED: Final = "work"
 """The volume that the containers share."""
 _DOCUMENT: Final = "/etc/klever/task/task.json"
