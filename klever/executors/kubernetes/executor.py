@@ -114,7 +114,14 @@ class KubernetesExecutor:
         return PodLog(self._client, lambda: self._pods.get(uid), self._changes.subscribe).lines(tail, follow=follow)
 
     async def watch(self) -> AsyncIterator[str]:
+        known = set[str]()
         async for uid in self._changes.watch(sorted(self._jobs)):
+            if uid in self._jobs:
+                known.add(uid)
+            elif uid not in known:
+                continue  # a late pod of a task that was removed
+            elif uid not in self._pods:
+                known.discard(uid)
             yield uid
 
     async def _create_secret(self, task: Task) -> None:
