@@ -1,4 +1,4 @@
-"""The RPCs of JobService that other services do not have."""
+"""The custom RPCs of JobService."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages of the objects of one kind, and of the events about them."""
+"""Lists the objects of one kind, and the events about them, in pages."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _LAST_SEEN: Final = "last_timestamp"
 
 
 class Lists(Generic[M_co]):
-    """A request has page_size, page_token, filter, order_by and, for objects that have labels, label_selector."""
+    """Lists by page_size, page_token, filter, order_by and, for objects with labels, label_selector."""
 
     def __init__(self, objects: Objects[M_co]) -> None:
         self._objects = objects
 
     async def page(self, request: Any) -> tuple[list[M_co], Page]:
-        """Return the page that is asked for, or a shorter one if the page does not fit into a message."""
+        """Return the requested page, or a shorter one if the page does not fit into a message."""
         size = page_size(request.page_size)
         filter_ = parse_filter(request.filter, self._objects.message)
         order = parse_order(request.order_by, self._objects.message, _BY_NAME)
@@ -51,7 +51,7 @@ class Lists(Generic[M_co]):
             )
             return Page(items, version, token)
         token = request.page_token
-        while True:  # a page that nothing matches is not the last one
+        while True:  # a page without a match is not the last one
             page = await objects.store.list(
                 objects.kind, namespace, labels=labels, fields=fields, limit=size, token=token
             )
@@ -66,9 +66,9 @@ class Lists(Generic[M_co]):
         return [o for o in found if filter_.matches(self._objects.read(o))]
 
     async def events(self, request: Any) -> tuple[list[Event], str]:
-        """Return the events about objects of this kind, by default the oldest first, and the next page's token.
+        """Return the events about objects of this kind, by default the oldest first, and the token of the next page.
 
-        Those of a named object leave out an earlier object of the same name, unless none of that name exists.
+        For a named object, leave out the events of an earlier object of the same name while one of that name exists.
         """
         namespace = namespace_of(request)
         selector = f"involvedObject.kind={self._objects.kind.kind}"
@@ -104,5 +104,5 @@ def _event_place(order: Order, event: Event) -> list[Any]:
 
 
 def _escaped(value: str) -> str:
-    """Return a value as it stands in a field selector."""
+    """Escape a value for a field selector."""
     return value.replace("\\", "\\\\").replace(",", "\\,").replace("=", "\\=")

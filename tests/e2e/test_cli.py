@@ -105,7 +105,7 @@ def test_only_one_object_can_be_described(platform: Platform, kind: str, name: s
 def test_a_project_is_made_once(platform: Platform) -> None:
     platform.run("klever", "create", "project", "fresh")
     again = platform.run("klever", "create", "project", "fresh", check=False)
-    assert (again.returncode, again.stderr) == (4, "klever: project fresh exists already\n")
+    assert (again.returncode, again.stderr) == (4, "klever: project fresh already exists\n")
 
 
 def test_versions_are_printed_with_plain_numbers(platform: Platform) -> None:

@@ -1,4 +1,4 @@
-"""Gathers, decides, applies for one Serving: make before break."""
+"""Reconciles one Serving: gathers a snapshot, plans, and applies the plan, make before break."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class ServingReconciler:
             await self._report(key, serving, status_of(snapshot, failed))
             await self._tell_crashes(snapshot)
             if not refused:
-                raise  # to be tried again
+                raise  # transient: the next round tries again
             return Result()
         status = await self._recorded(snapshot, status_of(snapshot, plan))
         await self._report(key, serving, status)
@@ -96,7 +96,7 @@ class ServingReconciler:
         return Result(_next_look(snapshot, status))
 
     async def _recorded(self, snapshot: Snapshot, status: dict[str, Any]) -> dict[str, Any]:
-        """Keep the spec as a revision if it is Ready; returns the status with the revision that was Ready last."""
+        """Record the spec as a revision if it is Ready. Return the status with the last revision that was Ready."""
         serving = snapshot.serving
         if status["phase"] == "ScaledToZero":
             await self._history.end(serving, snapshot.now)
@@ -107,7 +107,7 @@ class ServingReconciler:
         return status | {"revision": number}
 
     async def _last_good(self, serving: Object, models: Mapping[str, ResolvedModel]) -> dict[str, Fallback]:
-        """Return what the last good revision runs, unless the spec and its pinned models are that revision's."""
+        """Return the workloads of the last good revision. Empty if the spec and its pins equal that revision."""
         revision = await self._history.last_good(serving)
         pins = {name: str(model.version.pinned) for name, model in models.items() if model.version is not None}
         if revision is None or runs(revision, serving["spec"]["predictors"], pins):
@@ -120,7 +120,7 @@ class ServingReconciler:
         route_key = RouteKey(key.namespace, key.name)
         routes = await self._router.routes()
         instances = await self._backend.observe(ServingKey(key.namespace, key.name))
-        if not await allows_code(self._store, key.namespace):  # what runs of it is ended like what no spec names
+        if not await allows_code(self._store, key.namespace):  # its workloads end like any that no spec names
             instances = tuple(i for i in instances if i.trust is not Trust.CODE)
         models = await self._models.resolve(serving)
         return Snapshot(
@@ -145,9 +145,9 @@ class ServingReconciler:
             plan.route.shares,
             after_the_old=plan.recreates,
         )
-        replicas = Replicas(snapshot.instances)  # those that are surplus take requests until the route is published
+        replicas = Replicas(snapshot.instances)  # surplus replicas take requests until the route is published
         first = replace(workload, predictors=tuple(map(replicas.with_surplus, plan.running)))
-        if self._backend.routes_shares:  # where both match a request, the older route wins
+        if self._backend.routes_shares:  # if both routes match a request, the older one wins
             matches = tuple(t for t in plan.route.targets if t.matches)
             await self._router.publish(replace(plan.route, targets=matches))
             await self._backend.ensure(workload)
@@ -160,7 +160,7 @@ class ServingReconciler:
             await self._backend.ensure(replace(workload, keep=plan.keep))
         for model in snapshot.models.values():
             if model.job is not None:
-                with suppress(AlreadyExistsError):  # another Serving, or a push, had it created meanwhile
+                with suppress(AlreadyExistsError):  # another Serving or a push has created it meanwhile
                     await apply_job(self._store, model.job)
 
     async def _report(self, key: Key, serving: Object, status: dict[str, Any]) -> None:
@@ -180,8 +180,8 @@ class ServingReconciler:
 
 
 def _next_look(snapshot: Snapshot, status: dict[str, Any]) -> float | None:
-    """Return the seconds until the Serving is to be looked at again, although nothing happens; None for never."""
-    # What waits for a job looks again, too: it may be deleted, or end while nobody watches.
+    """Return the seconds until the next look at the Serving if no event comes first. None means never."""
+    # A job may be deleted, or end without an event, so a Serving that waits for one looks again as well.
     if any(model.state in _LOOKED_AT_AGAIN for model in snapshot.models.values()):
         return _ASK_AGAIN_SECONDS
     if is_progressing(status):

@@ -1,4 +1,4 @@
-"""What a Serving's status says. Pure."""
+"""Computes the status of a Serving. Pure functions."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from klever.traffic.shares import format_shares
 __all__ = ["SERVING_LABEL", "deleting_status", "status_of"]
 
 SERVING_LABEL: Final = "kleveross.io/serving"
-"""Label of a Serving's pods."""
+"""The label of the pods of a Serving."""
 
 _DELETED = (("Ready", "False"), ("Progressing", "True"), ("RoutesReady", "False"))
 
 
 def status_of(snapshot: Snapshot, plan: Plan) -> dict[str, Any]:
-    """Return the whole status that the plan amounts to once it is applied."""
+    """Return the complete status after the plan is applied."""
     metadata = snapshot.serving["metadata"]
     specs = {p["name"]: p for p in with_replicas(snapshot.serving["spec"])}
     traffic = _traffic(plan)
@@ -55,9 +55,9 @@ def status_of(snapshot: Snapshot, plan: Plan) -> dict[str, Any]:
 
 
 def deleting_status(serving: Object, now: datetime) -> dict[str, Any]:
-    """Return the whole status of a Serving of which nothing runs any more, or will in a moment."""
+    """Return the complete status of a Serving that is being deleted."""
     old = serving.get("status", {})
-    why = ("Deleting", "it is being deleted: nothing of it takes requests any more")
+    why = ("Deleting", "the serving is being deleted and takes no requests")
     conditions = merge_conditions(
         old.get("conditions", []),
         (Condition(type_, status, *why) for type_, status in _DELETED),
@@ -93,7 +93,7 @@ def _predictor(snapshot: Snapshot, plan: Plan, predictor: PredictorPlan, spec: d
     }
     if model.version is not None and model.state is Resolution.RESOLVED:
         status |= {"digest": str(model.version.digest), "format": model.version.metadata.format}
-    elif model.reason != "ModelNotFound":  # a registry that is away takes no pin: the tag may have moved meanwhile
+    elif model.reason != "ModelNotFound":  # keep the pin while the registry is away: the tag may have moved meanwhile
         status |= pin_of(snapshot.serving, spec)
     if not predictor.matches:
         target = next((t for t in plan.route.targets if t.predictor == predictor.name), None)

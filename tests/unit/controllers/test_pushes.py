@@ -219,7 +219,6 @@ async def test_what_may_pass_is_tried_again_after_a_while(world: World, reason: 
     assert (await world.job())["metadata"]["uid"] == uid
     seen = await world.resolve()
     assert seen.state is Resolution.WAITING
-    assert seen.message.endswith("it is tried again")
     world.later(30)
     await world.resolve()
     assert (await world.resolve()).state is Resolution.SIGNATURE_PENDING
@@ -234,7 +233,6 @@ async def test_what_would_fail_again_is_tried_again_by_a_push_alone(world: World
     assert (await world.pushes.reconcile(KEY)).requeue_after is None
     seen = await world.resolve()
     assert seen.state is Resolution.FAILED
-    assert "push it anew, or delete the job" in seen.message
     assert (await world.job())["metadata"]["uid"] == uid
     await world.push("a")
     await world.pushes.reconcile(KEY)
