@@ -333,7 +333,7 @@ def test_nothing_ready_publishes_a_route_without_endpoints() -> None:
     }  # fmt: skip
 
 
-def test_what_serves_while_a_model_is_missing_is_degraded_from_the_start() -> None:
+def test_a_serving_with_a_missing_model_is_degraded_at_once() -> None:
     """Also after a restart, when nothing tells any more that it was Ready once."""
     snapshot = seen({**MAIN, "traffic": 50}, {**CANARY, "traffic": 50}, instances=(instance(MAIN),))
     missing = ResolvedModel(Resolution.WAITING, "why not", reason="ModelNotFound")

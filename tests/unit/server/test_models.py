@@ -66,7 +66,7 @@ async def test_pages_of_models(models: ModelHandlers, author: Author) -> None:
             await models.list_models(pb.ListModelsRequest(**wrong))
 
 
-async def test_what_is_listed_fits_into_a_message(
+async def test_a_page_of_versions_fits_into_a_message(
     models: ModelHandlers, author: Author, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for tag in "abcde":
