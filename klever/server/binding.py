@@ -20,7 +20,7 @@ from klever.errors import DeadlineError, ExhaustedError, InvalidError, Unavailab
 from klever.limits import DEFAULTS, Limits
 from klever.server.auth import Action
 from klever.server.calls import CALLER, REQUEST_ID, Call, Context, RpcMetrics
-from klever.server.errors import code_of, to_status
+from klever.server.errors import to_code, to_status
 from klever.server.load import Load
 from klever.server.services import Service
 
@@ -171,7 +171,7 @@ class Binder:
             name = call.method.name
             stopping = UnavailableError(f"{name} ends because the server stops")
             error = stopping if self._stopping else DeadlineError(f"{name} did not end in time")
-        self._ended(call, code_of(error), error)
+        self._ended(call, to_code(error), error)
         status = rpc_status.to_status(to_status(error, call.id))
         error.__traceback__ = None  # it holds the refused answer
         trailing = (*status.trailing_metadata, (REQUEST_ID, call.id))

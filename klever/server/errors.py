@@ -10,7 +10,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from klever import errors
 from klever.api.kinds import GROUP
 
-__all__ = ["CODES", "code_of", "to_status"]
+__all__ = ["CODES", "to_code", "to_status"]
 
 CODES: dict[type[errors.KleverError], grpc.StatusCode] = {
     errors.InvalidError: grpc.StatusCode.INVALID_ARGUMENT,
@@ -33,7 +33,7 @@ _MOST_MESSAGE = 2_000
 _MOST_VIOLATIONS, _MOST_PATH, _MOST_DESCRIPTION = 20, 200, 200
 
 
-def code_of(error: Exception) -> grpc.StatusCode:
+def to_code(error: Exception) -> grpc.StatusCode:
     """Return the status code of an error, INTERNAL if it is not a KleverError."""
     for kind, code in CODES.items():
         if isinstance(error, kind):
@@ -60,7 +60,7 @@ def to_status(error: Exception, request_id: str) -> status_pb2.Status:
             for v in error.violations[:_MOST_VIOLATIONS]
         ]
         details.append(_pack(error_details_pb2.BadRequest(field_violations=violations)))
-    name = code_of(error).name
+    name = to_code(error).name
     message = _shortened(error.message, _MOST_MESSAGE)
     return status_pb2.Status(code=code_pb2.Code.Value(name), message=message, details=details)
 

@@ -12,7 +12,7 @@ from klever.api.kinds import EVENT, Object
 from klever.errors import NotFoundError
 from klever.server.objects import M_co, Objects
 from klever.server.ordering import everything, sorted_page
-from klever.server.requests import MAX_PAGE_BYTES, namespace_of, page_size
+from klever.server.requests import MAX_PAGE_BYTES, list_namespace, page_size
 from klever.store import Page
 from klever.store.selectors import selectable
 from klever.v1alpha1.meta_pb2 import Event
@@ -42,7 +42,7 @@ class Lists(Generic[M_co]):
             size = len(items) // 2
 
     async def _page(self, request: Any, filter_: Filter, order: Order, size: int) -> Page:
-        objects, namespace, labels = self._objects, namespace_of(request), request.label_selector
+        objects, namespace, labels = self._objects, list_namespace(request), request.label_selector
         fields, left = filter_.split(selectable(objects.kind))
         if order.text != _BY_NAME:
             found, version = await everything(objects.store, objects.kind, namespace, labels, fields)
@@ -70,7 +70,7 @@ class Lists(Generic[M_co]):
 
         For a named object, leave out the events of an earlier object of the same name while one of that name exists.
         """
-        namespace = namespace_of(request)
+        namespace = list_namespace(request)
         selector = f"involvedObject.kind={self._objects.kind.kind}"
         if request.name:
             selector += f",involvedObject.name={_escaped(request.name)}"

@@ -10,10 +10,10 @@ __all__ = [
     "DEFAULT_NAMESPACE",
     "MAX_PAGE_BYTES",
     "is_dry",
-    "namespace_of",
+    "list_namespace",
     "page_size",
+    "read_tail",
     "required",
-    "tail_of",
     "violation",
 ]
 
@@ -42,7 +42,7 @@ def page_size(asked: int) -> int:
     return min(asked or _PAGE_SIZE, _PAGE_SIZE)
 
 
-def tail_of(request: Any) -> int | None:
+def read_tail(request: Any) -> int | None:
     """Return the number of a log's last lines to send, or None for all. Raise `InvalidError` if it is negative."""
     if not request.HasField("tail"):
         return None
@@ -56,7 +56,7 @@ def is_dry(request: Any) -> bool:
     return bool(getattr(request, "validate_only", False))
 
 
-def namespace_of(request: Any) -> str:
+def list_namespace(request: Any) -> str:
     """Return the namespace of a list or watch. Empty means all namespaces, or a kind without namespaces."""
     namespace = str(getattr(request, "namespace", ""))
     return "" if namespace == "-" else namespace

@@ -11,8 +11,8 @@ from klever.api.kinds import SERVING, SERVING_REVISION, Object
 from klever.controllers.serving.revisions import (
     earlier,
     is_owned,
-    number_of,
-    pins_of,
+    read_number,
+    read_pins,
     restored_predictors,
     runs,
     with_digest,
@@ -115,14 +115,14 @@ class RolloutHandlers:
         revisions = [r for r in await self._revisions(serving) if is_owned(r, serving)]
         name = serving["metadata"]["name"]
         if number:
-            found = next((r for r in revisions if number_of(r) == number), None)
+            found = next((r for r in revisions if read_number(r) == number), None)
             if found is None:
-                kept = ", ".join(str(n) for n in sorted(map(number_of, revisions))) or "none"
+                kept = ", ".join(str(n) for n in sorted(map(read_number, revisions))) or "none"
                 raise NotFoundError(f"serving {name} has no revision {number}: must be one of {kept}")
             return found
         current = int(serving.get("status", {}).get("revision", 0))
-        last = next((r for r in revisions if number_of(r) == current), None)
-        if last is not None and not runs(last, serving["spec"]["predictors"], pins_of(serving)):
+        last = next((r for r in revisions if read_number(r) == current), None)
+        if last is not None and not runs(last, serving["spec"]["predictors"], read_pins(serving)):
             return last
         previous = earlier(revisions, current)
         if previous is None:

@@ -14,7 +14,7 @@ from klever.errors import FailedPreconditionError, FieldViolation, InvalidError
 from klever.server.instances import instance_message
 from klever.server.objects import Objects
 from klever.server.ordering import sorted_page
-from klever.server.requests import page_size, required, tail_of
+from klever.server.requests import page_size, read_tail, required
 from klever.server.rollouts import RolloutHandlers
 from klever.traffic.shares import check_shares, read_shares, set_shares
 from klever.v1alpha1 import common_pb2, serving_service_pb2
@@ -75,7 +75,7 @@ class ServingHandlers(RolloutHandlers):
     ) -> AsyncGenerator[common_pb2.LogLine, None]:
         """Merge the logs of several instances in the order of arrival. At most 100 lines wait."""
         queue: asyncio.Queue[common_pb2.LogLine | None] = asyncio.Queue(100)
-        tail = tail_of(request)
+        tail = read_tail(request)
 
         async def read(name: str) -> None:
             async for text in self._backend.logs(key, name, tail=tail, follow=request.follow):

@@ -10,7 +10,7 @@ from klever.api.wire import embed
 from klever.errors import ExpiredError
 from klever.server.objects import M_co, Objects
 from klever.server.recent import Recent
-from klever.server.requests import namespace_of
+from klever.server.requests import list_namespace
 from klever.store import WatchEvent
 from klever.store.selectors import selectable
 from klever.v1alpha1 import common_pb2
@@ -34,7 +34,7 @@ class Watches(Generic[M_co]):
         fields, left = filter_.split(selectable(self._objects.kind))
         events = self._objects.store.watch(
             self._objects.kind,
-            namespace_of(request),
+            list_namespace(request),
             labels=request.label_selector,
             fields=fields,
             resource_version=request.resource_version,

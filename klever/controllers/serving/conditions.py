@@ -15,7 +15,7 @@ from klever.controllers.serving.snapshot import Resolution, Snapshot
 from klever.controllers.serving.strategy import EXCEEDED
 from klever.reconcile.conditions import Condition
 
-__all__ = ["conditions_of", "phase_of"]
+__all__ = ["build_conditions", "choose_phase"]
 
 _MOST = 4096
 """The maximum length of a message, in characters."""
@@ -23,7 +23,7 @@ _COMPLETE = ("Complete", "the spec is rolled out")
 _OFF = ("ScaledToZero", "the predictors have no replicas: nothing takes requests")
 
 
-def conditions_of(snapshot: Snapshot, plan: Plan, *, late: bool) -> tuple[Condition, ...]:
+def build_conditions(snapshot: Snapshot, plan: Plan, *, late: bool) -> tuple[Condition, ...]:
     """Return the conditions: Ready, Progressing, then the others. `late` means that the deadline has passed."""
     fault = None if is_complete(plan) else _fault(snapshot, plan, late=late)
     return (
@@ -35,7 +35,7 @@ def conditions_of(snapshot: Snapshot, plan: Plan, *, late: bool) -> tuple[Condit
     )
 
 
-def phase_of(snapshot: Snapshot, plan: Plan, *, late: bool) -> str:
+def choose_phase(snapshot: Snapshot, plan: Plan, *, late: bool) -> str:
     """Return the phase, which sums up Ready and Progressing in one word."""
     if is_complete(plan):
         return "Ready" if _serves_shares(plan) else "ScaledToZero"

@@ -8,13 +8,13 @@ from typing import Any
 from klever.backends import InstancePhase
 from klever.controllers.serving.snapshot import Snapshot
 
-__all__ = ["changes_of", "crashes_of"]
+__all__ = ["crash_events", "status_events"]
 
 Happening = tuple[str, str, str]
 """The type (Normal or Warning), the reason and the message."""
 
 
-def changes_of(old: dict[str, Any], new: dict[str, Any]) -> Iterator[Happening]:
+def status_events(old: dict[str, Any], new: dict[str, Any]) -> Iterator[Happening]:
     """Yield an event for a new phase, and one for new traffic shares."""
     if old.get("phase") != new["phase"]:
         kind = "Warning" if new["phase"] in ("Degraded", "Failed") else "Normal"
@@ -30,7 +30,7 @@ def _why(status: dict[str, Any]) -> str:
     return str(told["message"][:1024])
 
 
-def crashes_of(snapshot: Snapshot) -> Iterator[Happening]:
+def crash_events(snapshot: Snapshot) -> Iterator[Happening]:
     """Yield an event for each replica that ended since the last status, without the lines of its log."""
     old = snapshot.serving.get("status", {})
     known = {p["name"]: p.get("message", "") for p in old.get("predictors", [])}

@@ -10,7 +10,7 @@ from typing import Any, Final
 from klever.api.kinds import SERVING, SERVING_REVISION, Object
 from klever.api.text import format_time
 from klever.catalog.catalogue import Version
-from klever.controllers.serving.revisions import intervals_of, is_owned, last_use, number_of, runs, serves
+from klever.controllers.serving.revisions import is_owned, last_use, read_number, runs, served_intervals, serves
 from klever.errors import NotFoundError
 from klever.store import Key, Store
 
@@ -50,7 +50,7 @@ class RevisionHistory:
         predictors = serving["spec"]["predictors"]
         pins = {name: str(version.pinned) for name, version in versions.items() if version is not None}
         if last is not None and runs(last, predictors, pins):
-            return number_of(last)
+            return read_number(last)
         revisions = await self.revisions(serving)
         found = next((r for r in reversed(revisions) if runs(r, predictors, pins)), None)
         if found is None:
@@ -60,7 +60,7 @@ class RevisionHistory:
                 await self._end(other, now)
         await self._begin(found, now)
         await self._prune(serving, [r for r in revisions if r["metadata"]["uid"] != found["metadata"]["uid"]])
-        return number_of(found)
+        return read_number(found)
 
     async def end(self, serving: Object, now: datetime) -> None:
         """Record that the Serving has stopped serving, because its replicas are scaled to zero."""
@@ -76,11 +76,11 @@ class RevisionHistory:
         page = await self._store.list(
             SERVING_REVISION, metadata["namespace"], fields=f"spec.serving={metadata['name']}"
         )
-        return sorted(page.items, key=number_of)
+        return sorted(page.items, key=read_number)
 
     async def _next_number(self, serving: Object) -> int:
         """Return an unused number. Revisions of a deleted Serving of the same name may still use theirs."""
-        known = [number_of(r) for r in await self._named(serving["metadata"])]
+        known = [read_number(r) for r in await self._named(serving["metadata"])]
         return max([int(serving.get("status", {}).get("revision", 0)), *known]) + 1
 
     async def _create(self, serving: Object, versions: Versions, number: int) -> Object:
@@ -121,11 +121,11 @@ class RevisionHistory:
 
     async def _begin(self, revision: Object, now: datetime) -> None:
         if not serves(revision):
-            await self._write(revision, [*intervals_of(revision), {"startTime": format_time(now)}])
+            await self._write(revision, [*served_intervals(revision), {"startTime": format_time(now)}])
 
     async def _end(self, revision: Object, now: datetime) -> None:
         if serves(revision):
-            *earlier, last = intervals_of(revision)
+            *earlier, last = served_intervals(revision)
             await self._write(revision, [*earlier, {**last, "endTime": format_time(now)}])
 
     async def _write(self, revision: Object, intervals: list[dict[str, Any]]) -> None:

@@ -15,7 +15,7 @@ from klever.controllers.conversion import Conversion, is_made_from, served_targe
 from klever.controllers.extraction import Extraction, lacks_signature
 from klever.controllers.inspections import allows_code, find_inspection, trust_as
 from klever.controllers.jobs import RETRY_SECONDS, find_job, has_ended, is_retried
-from klever.controllers.serving.snapshot import Resolution, ResolvedModel, pin_of
+from klever.controllers.serving.snapshot import Resolution, ResolvedModel, read_pin
 from klever.errors import InvalidError, KleverError, NotFoundError
 from klever.formats import Trust, names
 from klever.oci.digest import Digest
@@ -51,7 +51,7 @@ class ModelResolver:
 
         A pinned tag stays pinned. This method only reads: the result names the jobs to create.
         """
-        predictors = [_pinned(p, pin_of(serving, p).get("digest", "")) for p in serving["spec"]["predictors"]]
+        predictors = [_pinned(p, read_pin(serving, p).get("digest", "")) for p in serving["spec"]["predictors"]]
         return await self.resolve_predictors(serving["metadata"]["namespace"], predictors)
 
     async def resolve_predictors(

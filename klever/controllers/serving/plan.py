@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from klever.backends import PredictorWorkload
 from klever.controllers.serving.predictors import PredictorPlan, plan_predictors
 from klever.controllers.serving.replicas import Replicas, merged
-from klever.controllers.serving.routing import Endpoints, awaited_share, route_of
+from klever.controllers.serving.routing import Endpoints, awaited_share, build_route
 from klever.controllers.serving.snapshot import Snapshot
 from klever.controllers.serving.strategy import read_strategy
 from klever.routers import Route
@@ -50,7 +50,7 @@ def make_plan(snapshot: Snapshot) -> Plan:
     replicas = Replicas(snapshot.instances)
     predictors = plan_predictors(snapshot, replicas)
     wanted = tuple(_wanted(predictors))
-    route = route_of(snapshot, predictors, Endpoints(replicas, _counts(predictors)))
+    route = build_route(snapshot, predictors, Endpoints(replicas, _counts(predictors)))
     running = merged(wanted, _fallbacks(snapshot, predictors, awaited_share(predictors, route.targets)))
     if recreates := read_strategy(snapshot.serving).recreate:
         running = replicas.after_the_old(running)

@@ -8,9 +8,9 @@ from typing import Any
 
 from klever.backends import Instance, InstancePhase, PredictorWorkload
 from klever.controllers.serving.replicas import Replicas
-from klever.controllers.serving.snapshot import Resolution, Snapshot, pin_of
+from klever.controllers.serving.snapshot import Resolution, Snapshot, read_pin
 from klever.controllers.serving.strategy import has_exceeded, read_strategy
-from klever.controllers.serving.workloads import workload_of
+from klever.controllers.serving.workloads import build_workload
 from klever.traffic.matches import Match, header_matches
 from klever.traffic.replicas import with_replicas
 from klever.traffic.shares import read_shares
@@ -98,7 +98,7 @@ def _plan(
     if failed or model.state is not Resolution.RESOLVED:
         live = _live_workload(snapshot, replicas, name, None)
         return PredictorPlan(name, None, live, share, matches, 0, replicas.ready(live), message, failed)
-    wanted = workload_of(predictor, model)
+    wanted = build_workload(predictor, model)
     ready = max(min(replicas.ready(wanted.id) - counted[wanted.id], wanted.replicas), 0)
     plan = PredictorPlan(name, wanted, wanted.id, share, matches, ready, ready, "", failed=False)
     if ready < wanted.replicas:
@@ -118,7 +118,7 @@ def _step(snapshot: Snapshot, replicas: Replicas, name: str, wanted: PredictorWo
     One old replica stays for each new one that is missing. Replicas of two protocols cannot share requests.
     """
     strategy, fallback = read_strategy(snapshot.serving), snapshot.last_good.get(name)
-    surge = strategy.surge_of(wanted.replicas)
+    surge = strategy.surge_for(wanted.replicas)
     if strategy.recreate or fallback is None or fallback.workload.id == wanted.id or surge >= wanted.replicas:
         return None
     if fallback.protocol != snapshot.models[name].protocol:
@@ -134,7 +134,7 @@ def _recreated(snapshot: Snapshot, predictor: dict[str, Any], plan: PredictorPla
     serving = snapshot.serving
     if not read_strategy(serving).recreate or plan.failed:
         return plan
-    was_tried = not predictor.get("model") or bool(pin_of(serving, predictor))
+    was_tried = not predictor.get("model") or bool(read_pin(serving, predictor))
     if plan.name in snapshot.last_good and has_exceeded(serving) and was_tried:
         return replace(plan, abandoned=True, message=_told(snapshot, plan.name))
     waits = plan.worst is None and bool(snapshot.instances)

@@ -13,7 +13,7 @@ from klever.backends import Backend, ServingKey, Workload
 from klever.controllers.inspections import allows_code
 from klever.controllers.jobs import apply_job
 from klever.controllers.report import report
-from klever.controllers.serving.happenings import changes_of, crashes_of
+from klever.controllers.serving.happenings import crash_events, status_events
 from klever.controllers.serving.history import RevisionHistory
 from klever.controllers.serving.models import ModelResolver
 from klever.controllers.serving.plan import Plan, make_plan
@@ -21,8 +21,8 @@ from klever.controllers.serving.progress import is_progressing, time_left
 from klever.controllers.serving.replicas import Replicas
 from klever.controllers.serving.revisions import pinned_predictors, runs
 from klever.controllers.serving.snapshot import Fallback, Resolution, ResolvedModel, Snapshot
-from klever.controllers.serving.status import deleting_status, status_of
-from klever.controllers.serving.workloads import violations_of, workload_of
+from klever.controllers.serving.status import build_status, deleting_status
+from klever.controllers.serving.workloads import build_workload, find_violations
 from klever.errors import AlreadyExistsError, InvalidError, KleverError, NotFoundError
 from klever.formats import Trust
 from klever.reconcile.finalizers import hold, is_held, release
@@ -85,12 +85,12 @@ class ServingReconciler:
         except KleverError as error:
             refused = isinstance(error, InvalidError)
             failed = plan.failed(snapshot, error.message, refused=refused)
-            await self._report(key, serving, status_of(snapshot, failed))
+            await self._report(key, serving, build_status(snapshot, failed))
             await self._tell_crashes(snapshot)
             if not refused:
                 raise  # transient: the next round tries again
             return Result()
-        status = await self._recorded(snapshot, status_of(snapshot, plan))
+        status = await self._recorded(snapshot, build_status(snapshot, plan))
         await self._report(key, serving, status)
         await self._tell_crashes(snapshot)
         return Result(_next_look(snapshot, status))
@@ -126,7 +126,7 @@ class ServingReconciler:
         return Snapshot(
             serving=serving,
             models=models,
-            violations=violations_of(serving["spec"]["predictors"], models, self._backend.check, self._router.check),
+            violations=find_violations(serving["spec"]["predictors"], models, self._backend.check, self._router.check),
             instances=instances,
             route=next((r for r in routes if r.key == route_key), None),
             url=self._router.url(route_key),
@@ -167,11 +167,11 @@ class ServingReconciler:
         old, uid, deleting = serving.get("status", {}), serving["metadata"]["uid"], status["phase"] == "Deleting"
         if old == status or not await report(self._store, SERVING, key, uid, status, deleting=deleting):
             return
-        for happened in changes_of(old, status):
+        for happened in status_events(old, status):
             await self._events.record(serving, *happened)
 
     async def _tell_crashes(self, snapshot: Snapshot) -> None:
-        for happened in crashes_of(snapshot):
+        for happened in crash_events(snapshot):
             await self._events.record(snapshot.serving, *happened)
 
     async def _remove(self, key: Key) -> None:
@@ -194,4 +194,4 @@ def _fallbacks(predictors: list[dict[str, Any]], models: Mapping[str, ResolvedMo
     for predictor in predictors:
         name, model = predictor["name"], models[predictor["name"]]
         if model.state is Resolution.RESOLVED:
-            yield name, Fallback(workload_of(predictor, model), model.protocol, shares.get(name))
+            yield name, Fallback(build_workload(predictor, model), model.protocol, shares.get(name))

@@ -10,21 +10,21 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from klever.api.kinds import Object
-from klever.controllers.serving.snapshot import pin_of
+from klever.controllers.serving.snapshot import read_pin
 from klever.oci.digest import Digest
 from klever.oci.reference import Reference
 
 __all__ = [
     "earlier",
-    "intervals_of",
     "is_owned",
     "last_use",
-    "number_of",
     "pin",
     "pinned_predictors",
-    "pins_of",
+    "read_number",
+    "read_pins",
     "restored_predictors",
     "runs",
+    "served_intervals",
     "serves",
     "with_digest",
 ]
@@ -32,7 +32,7 @@ __all__ = [
 Predictor = dict[str, Any]
 
 
-def number_of(revision: Object) -> int:
+def read_number(revision: Object) -> int:
     return int(revision["spec"]["number"])
 
 
@@ -42,20 +42,20 @@ def is_owned(revision: Object, serving: Object) -> bool:
     return any(owner["uid"] == serving["metadata"]["uid"] for owner in owners)
 
 
-def intervals_of(revision: Object) -> list[dict[str, Any]]:
+def served_intervals(revision: Object) -> list[dict[str, Any]]:
     """Return the intervals in which it served. Each has a `startTime`, and an `endTime` unless it still serves."""
     intervals: list[dict[str, Any]] = revision.get("status", {}).get("served", [])
     return intervals
 
 
 def serves(revision: Object) -> bool:
-    intervals = intervals_of(revision)
+    intervals = served_intervals(revision)
     return bool(intervals) and "endTime" not in intervals[-1]
 
 
 def last_use(revision: Object) -> tuple[str, int]:
     """Sort revisions by the start of their last interval."""
-    return max((i["startTime"] for i in intervals_of(revision)), default=""), number_of(revision)
+    return max((i["startTime"] for i in served_intervals(revision)), default=""), read_number(revision)
 
 
 def earlier(revisions: Iterable[Object], number: int) -> Object | None:
@@ -63,7 +63,7 @@ def earlier(revisions: Iterable[Object], number: int) -> Object | None:
 
     A second rollback therefore goes further back, and never to a revision that a rollback left.
     """
-    return max((r for r in revisions if number_of(r) < number), key=last_use, default=None)
+    return max((r for r in revisions if read_number(r) < number), key=last_use, default=None)
 
 
 def runs(revision: Object, predictors: Iterable[Predictor], pins: Mapping[str, str]) -> bool:
@@ -90,9 +90,9 @@ def pin(predictors: Iterable[Predictor], pins: Mapping[str, str]) -> list[Predic
     return [{**p, "model": pins[p["name"]]} if p["name"] in pins else p for p in predictors]
 
 
-def pins_of(serving: Object) -> dict[str, str]:
+def read_pins(serving: Object) -> dict[str, str]:
     """Return the pins in the status of a Serving."""
-    found = {p["name"]: (p.get("model", ""), pin_of(serving, p).get("digest")) for p in serving["spec"]["predictors"]}
+    found = {p["name"]: (p.get("model", ""), read_pin(serving, p).get("digest")) for p in serving["spec"]["predictors"]}
     return {
         name: str(Reference.parse(model).with_digest(Digest.parse(digest)))
         for name, (model, digest) in found.items()

@@ -14,10 +14,10 @@ from klever.runtimes import Guard
 from klever.runtimes.protocols import WireProtocol
 from klever.traffic.rebalancing import inherit, rebalance
 
-__all__ = ["Endpoints", "awaited_share", "route_of"]
+__all__ = ["Endpoints", "awaited_share", "build_route"]
 
 
-def route_of(snapshot: Snapshot, predictors: Sequence[PredictorPlan], endpoints: Endpoints) -> Route:
+def build_route(snapshot: Snapshot, predictors: Sequence[PredictorPlan], endpoints: Endpoints) -> Route:
     """Return the route of a Serving. Predictors that are up take the shares of those that are not."""
     metadata = snapshot.serving["metadata"]
     targets = [_target(snapshot, endpoints, p) for p in predictors]

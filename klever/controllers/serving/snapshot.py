@@ -17,7 +17,7 @@ from klever.formats import Trust
 from klever.routers import Route
 from klever.runtimes.protocols import OPEN_INFERENCE, WireProtocol
 
-__all__ = ["Fallback", "Resolution", "ResolvedModel", "Snapshot", "pin_of"]
+__all__ = ["Fallback", "Resolution", "ResolvedModel", "Snapshot", "read_pin"]
 
 
 class Resolution(StrEnum):
@@ -81,7 +81,7 @@ class Snapshot:
     """The workloads of the last revision that was Ready, by predictor name. Empty if the spec equals that revision."""
 
 
-def pin_of(serving: Object, predictor: dict[str, Any]) -> dict[str, str]:
+def read_pin(serving: Object, predictor: dict[str, Any]) -> dict[str, str]:
     """Return the pinned `digest` and `format` of the predictor's reference. Empty before the first pin.
 
     A pin lasts until the reference changes. A change of replicas or shares keeps it.

@@ -26,7 +26,7 @@ class Strategy:
     deadline: timedelta
     surge: str
 
-    def surge_of(self, replicas: int) -> int:
+    def surge_for(self, replicas: int) -> int:
         """Return the number of replicas allowed above `replicas`, at least one."""
         number, percent, _ = self.surge.partition("%")
         return max(ceil(replicas * int(number) / 100) if percent else int(number), 1)

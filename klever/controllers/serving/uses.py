@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from klever.api.kinds import SERVING, SERVING_REVISION, Object
-from klever.controllers.serving.revisions import number_of
+from klever.controllers.serving.revisions import read_number
 from klever.oci.digest import Digest
 from klever.oci.reference import Reference
 from klever.store import Store
@@ -36,7 +36,7 @@ class VersionUses:
             models = revision["spec"].get("models", ())
             owner = f"serving {revision['metadata']['namespace']}/{revision['spec']['serving']}"
             if owner not in users and any(_target(m["model"], m["digest"]) in wanted for m in models):
-                users.append(f"revision {number_of(revision)} of {owner}")
+                users.append(f"revision {read_number(revision)} of {owner}")
         return users
 
 

@@ -14,13 +14,13 @@ from klever.errors import FieldViolation
 from klever.formats import Trust
 from klever.traffic.matches import Match, header_matches
 
-__all__ = ["Check", "MatchCheck", "violations_of", "workload_of"]
+__all__ = ["Check", "MatchCheck", "build_workload", "find_violations"]
 
 Check = Callable[[PredictorWorkload], tuple[FieldViolation, ...]]
 MatchCheck = Callable[[tuple[Match, ...]], tuple[FieldViolation, ...]]
 
 
-def violations_of(
+def find_violations(
     predictors: Iterable[dict[str, Any]],
     models: Mapping[str, ResolvedModel],
     check: Check,
@@ -40,10 +40,10 @@ def _violations(
     if model.state is not Resolution.RESOLVED:
         return ()
     reserved = reserved_variables(predictor.get("env", ()), own_command=bool(predictor.get("command")))
-    return (*reserved, *check(workload_of(predictor, model)), *check_matches(header_matches(predictor)))
+    return (*reserved, *check(build_workload(predictor, model)), *check_matches(header_matches(predictor)))
 
 
-def workload_of(predictor: dict[str, Any], model: ResolvedModel) -> PredictorWorkload:
+def build_workload(predictor: dict[str, Any], model: ResolvedModel) -> PredictorWorkload:
     """Return the workload of a predictor with a resolved model.
 
     Its id is a hash of its content and does not depend on the predictor. A promotion therefore restarts nothing.
