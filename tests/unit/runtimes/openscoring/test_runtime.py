@@ -38,7 +38,7 @@ def test_callers_put_no_models_unless_the_predictor_says_so(variables: dict[str,
         (replace(MODEL, format="ONNX"), "serves PMML, not ONNX"),
     ],
 )
-def test_what_it_cannot_serve_is_refused(bad: Model, words: str) -> None:
+def test_unsupported_workloads_are_refused(bad: Model, words: str) -> None:
     with pytest.raises(InvalidError, match=words):
         OpenScoringRuntime().check(bad)
 
