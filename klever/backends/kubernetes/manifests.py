@@ -69,6 +69,7 @@ def secret(workload: Workload, predictor: PredictorWorkload, image: Image, setti
             "command": predictor.command,
             "probe_path": predictor.probe_path,
             "threads": ceil(read_quantity(predictor.resources.get("limits", {}).get("cpu", 0)) or 0),
+            "tuning": asdict(predictor.tuning),
             "environments": {name: str(path) for name, path in image.environments.items()},
         },
     }

@@ -20,7 +20,8 @@ __all__ = ["ROUTES", "route_configuration", "serving_routes"]
 
 ROUTES = "klever"
 _INVALID_ARGUMENT, _NOT_FOUND, _UNIMPLEMENTED, _UNAVAILABLE = 3, 5, 12, 14  # google/rpc/code.proto
-_TIMEOUT = "300s"
+_IDLE_SECONDS = 300
+"""The gateway ends a request on which nothing happens for so long, unless its route allows more."""
 _MOST_FILE_BYTES = 2 << 20
 
 _UNSENT = ("connect-failure", "refused-stream", "reset-before-request")
@@ -143,7 +144,15 @@ def serving_routes(route: Route) -> list[dict[str, Any]]:
     shared = tuple(t for t in route.targets if not t.matches)
     groups = [(match, (t,)) for t in route.targets for match in t.matches] + ([((), shared)] if shared else [])
     entries = [entry for match, targets in groups for entry in _entries(route.key, match, targets)]
-    return [_retried(entry, route.retries) for entry in entries]
+    return [_timed(_retried(entry, route.retries), route.timeout_seconds) for entry in entries]
+
+
+def _timed(entry: dict[str, Any], seconds: int) -> dict[str, Any]:
+    """Return an entry whose requests end after so many seconds."""
+    if "route" not in entry:
+        return entry
+    idle = {"idle_timeout": f"{seconds}s"} if seconds > _IDLE_SECONDS else {}
+    return {**entry, "route": {**entry["route"], "timeout": f"{seconds}s", **idle}}
 
 
 def _retried(entry: dict[str, Any], retries: int) -> dict[str, Any]:
@@ -218,7 +227,7 @@ def _weighted(
     match: dict[str, Any], shares: dict[str, int], guard: dict[str, Any], rewrite: dict[str, Any]
 ) -> dict[str, Any]:
     clusters = [{"name": name, "weight": weight} for name, weight in shares.items()]
-    route = {"weighted_clusters": {"clusters": clusters}, "timeout": _TIMEOUT, **rewrite}
+    route = {"weighted_clusters": {"clusters": clusters}, **rewrite}
     filters = {**UNTRANSCODED["typed_per_filter_config"], **guard}
     return {
         "match": match,
