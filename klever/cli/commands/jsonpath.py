@@ -65,7 +65,7 @@ class Template:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Parse a template. A text without braces is one path. Raises `InvalidError` that names the wrong expression."""
+        """Parse a template. A text without braces is one path. Raises `InvalidError`."""
         open_ranges = [_Sequence()]
         for expression, literal in _parts(text if "{" in text else f"{{{text}}}"):
             if expression is None:

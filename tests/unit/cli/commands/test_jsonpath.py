@@ -56,7 +56,8 @@ def test_a_template_gives_the_text_of_kubectl(template: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "template", ["{.kind", "{range .items[*]}", "{end}", "{.items[}", "{.items[?(@.a=)]}", '{"\\x"}', "{'}", "{.a | .b}"]
+    "template",
+    ["{.kind", "{range .items[*]}", "{end}", "{.items[}", "{.items[?(@.a=)]}", '{"\\x"}', "{'}", "{.a | .b}"],
 )
 def test_a_wrong_template_is_an_invalid_value(template: str) -> None:
     with pytest.raises(InvalidError, match="JSONPath"):
