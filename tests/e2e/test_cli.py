@@ -124,7 +124,7 @@ def test_events(platform: Platform, job: str) -> None:
     }  # fmt: skip
     assert yaml.safe_load(out(platform, "events", "serving", "-A", "-o", "yaml"))["items"]
     table = out(platform, "events", "-A").splitlines()
-    assert table[1].split() == ["NAMESPACE", "AGE", "TYPE", "REASON", "OBJECT", "COUNT", "MESSAGE"]
+    assert table[0].split() == ["NAMESPACE", "AGE", "TYPE", "REASON", "OBJECT", "COUNT", "MESSAGE"]
     assert any(line.startswith("team ") and job in line for line in table)
 
 

@@ -19,6 +19,7 @@ from klever.v1alpha1.common_pb2 import WatchEvent
 EXAMPLES = """  klever get servings
   klever get servings digits faces
   klever get serving/digits modeljob/extract-digits-v1 -o name
+  klever get servings,modeljobs -n team
   klever get modeljobs -w
   klever get models -n team
   klever get versions team/digits -o wide    (whole digests, and the trust class: data or code)

@@ -42,35 +42,24 @@ def print_objects(objects: Sequence[dict[str, Any]], output: str, *, single: boo
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print aligned columns. An empty cell shows as `-`."""
-    cells = [[str(c) if c not in ("", None) else "-" for c in row] for row in rows]
-    table = StreamedTable(header)
-    table.fit(*cells)
-    for row in cells:
-        table.print(row)
+    StreamedTable(header).print(*rows)
 
 
 class StreamedTable:
-    """A table whose rows arrive one by one. Its header comes before the first; a column widens when a row needs it."""
+    """A table whose rows arrive in batches. The header comes with the first; a column widens when a row needs it."""
 
     def __init__(self, header: Sequence[str]) -> None:
-        self._header: Sequence[str] | None = header
-        self._widths = [len(name) for name in header]
+        self._header = [list(header)]
+        self._widths = [0] * len(header)
 
-    def fit(self, *rows: Sequence[str]) -> None:
-        """Make the columns as wide as the rows need."""
-        self._widths = [
-            max(width, *(len(row[i]) for row in rows)) if rows else width for i, width in enumerate(self._widths)
-        ]
-
-    def print(self, row: Sequence[object]) -> None:
-        cells = [str(c) if c not in ("", None) else "-" for c in row]
-        self.fit(cells)
-        for line in [cells] if self._header is None else [self._header, cells]:
-            print(
-                "   ".join(cell.ljust(width) for cell, width in zip(line, self._widths, strict=True)).rstrip(),
-                flush=True,
-            )
-        self._header = None
+    def print(self, *rows: Sequence[object]) -> None:
+        cells = [[str(c) if c not in ("", None) else "-" for c in row] for row in rows]
+        lines, self._header = [*self._header, *cells], []
+        for line in lines:
+            self._widths = [max(width, len(cell)) for width, cell in zip(self._widths, line, strict=True)]
+        for line in lines:
+            padded = (cell.ljust(width) for cell, width in zip(line, self._widths, strict=True))
+            print("   ".join(padded).rstrip(), flush=True)
 
 
 def age(created: str) -> str:

@@ -1,4 +1,4 @@
-"""The objects that a command line names: `KIND`, `KIND NAME …` or `KIND/NAME …`."""
+"""The objects that a command line names: `KIND[,KIND]`, `KIND NAME …` or `KIND/NAME …`."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def add_target(parser: argparse.ArgumentParser, kinds: str) -> None:
 def read_targets(words: Sequence[str], resources: Resources) -> list[Target]:
     """Return the objects that the words name. Raises `InvalidError`."""
     if "/" not in words[0]:
-        resource = resources.find(words[0])
-        return [Target(resource, name) for name in words[1:] or ("",)]
+        kinds = [resources.find(kind) for kind in words[0].split(",")]
+        return [Target(kind, name) for kind in kinds for name in words[1:] or ("",)]
     return [_target(word, resources) for word in words]
 
 

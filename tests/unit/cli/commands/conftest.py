@@ -99,7 +99,7 @@ def klever(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 
     async def run(*arguments: str) -> Done:
         flags = ("--server", f"http://{address}", "--token", "secret")
-        code = await asyncio.to_thread(main, (*arguments, *flags))
+        code = await asyncio.to_thread(main, (arguments[0], *flags, *arguments[1:]))
         return Done(*capsys.readouterr(), code)
 
     return run

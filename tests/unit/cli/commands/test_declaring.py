@@ -120,6 +120,45 @@ async def test_a_deletion_reports_each_object(klever: Klever, declare: Callable[
     assert ["nope" in line for line in done.err.splitlines()] == [True, False]
 
 
+async def test_a_file_says_what_to_delete(klever: Klever, declare: Callable[..., str]) -> None:
+    path = declare()
+    await klever("apply", "-f", path)
+    assert await klever("delete", "-f", path) == Done("serving digits deleted\n", "", 0)
+    again = await klever("delete", "-f", path)
+    assert (again.code, again.out, "digits" in again.err) == (3, "", True)
+
+
+async def test_all_objects_of_a_kind_are_deleted(
+    klever: Klever, declare: Callable[..., str], store: SqliteStore
+) -> None:
+    await klever("apply", "-f", declare())
+    assert (await klever("delete", "modeljobs", "--all")).out == "no modeljobs to delete\n"
+    assert (await klever("delete", "servings", "--all", "-n", "other")).out == "no servings to delete\n"
+    assert (await klever("delete", "servings", "--all")).out == "serving digits deleted\n"
+    assert not (await store.list(SERVING)).items
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "name the objects"),
+        (["--all"], "--all needs one kind"),
+        (["servings", "digits", "--all"], "--all needs one kind"),
+        (["serving/digits", "--all"], "--all needs one kind"),
+        (["projects", "--all"], "--all does not delete projects"),
+        (["servings"], "give --all for all of them"),
+        (["servings", "-f", "x.yaml"], "give neither a kind nor --all"),
+    ],
+)
+async def test_a_deletion_names_its_objects(
+    klever: Klever, declare: Callable[..., str], store: SqliteStore, arguments: list[str], said: str
+) -> None:
+    await klever("apply", "-f", declare())
+    refused = await klever("delete", *arguments)
+    assert (refused.code, said in refused.err) == (6, True)
+    assert (await store.list(SERVING)).items
+
+
 async def test_an_apply_during_a_deletion_is_refused(
     klever: Klever, declare: Callable[..., str], store: SqliteStore
 ) -> None:

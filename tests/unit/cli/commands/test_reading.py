@@ -1,4 +1,4 @@
-"""get and version, on a server of this process."""
+"""get, events and version, on a server of this process."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 import yaml
+from google.protobuf.timestamp_pb2 import Timestamp
 
+from klever import __version__
 from klever.api.kinds import MODEL_JOB, SERVING
 from klever.cli.commands.stored import StoredKind
 from klever.controllers.pushes import ensure_namespace
+from klever.errors import UnavailableError
 from klever.store import Key
 from klever.store.sqlite import SqliteStore
-from klever.v1alpha1.common_pb2 import WatchEvent
-from klever.v1alpha1.meta_pb2 import ObjectMeta
+from klever.v1alpha1.common_pb2 import WatchError, WatchEvent
+from klever.v1alpha1.meta_pb2 import Event, ObjectMeta, ObjectReference
 from klever.v1alpha1.serving_pb2 import Serving
 from klever.v1alpha1.serving_service_pb2 import WatchServingsResponse
 from tests.unit.cli.commands.running import Klever
@@ -145,3 +148,35 @@ async def test_a_watch_has_a_header(klever: Klever, monkeypatch: pytest.MonkeyPa
     ended = WatchServingsResponse(type=WatchEvent.ERROR, error=WatchError(message="compacted"))
     monkeypatch.setattr(StoredKind, "watch", lambda *_arguments: iter([ended]))
     assert (await klever("get", "servings", "-w")).code == 1
+
+
+async def test_the_versions_of_client_and_server(klever: Klever) -> None:
+    assert (await klever("version")).out == f"client: klever {__version__}\nserver: klever 1.2.3 (API v1alpha1)\n"
+    assert json.loads((await klever("version", "-o", "json")).out)["server"]["features"] == ["store.sqlite"]
+    assert (await klever("version", "-o", "jsonpath={.client.version}", "--client")).out == __version__
+    away = await klever("version", "--server", "127.0.0.1:1")
+    assert (away.code, away.out) == (7, f"client: klever {__version__}\n")
+
+
+def event(reason: str, count: int = 1) -> Any:
+    about = ObjectReference(kind="Serving", namespace="default", name="digits")
+    return Event(
+        metadata=ObjectMeta(uid=reason), reason=reason, message="it happened", type="Normal", count=count,
+        involved_object=about, last_timestamp=Timestamp(seconds=count),
+    )  # fmt: skip
+
+
+async def test_a_watch_of_events_prints_each_once(
+    klever: Klever, monkeypatch: pytest.MonkeyPatch, golden: Golden
+) -> None:
+    pages = [[event("Deploying")], [event("Deploying")], [event("Deploying", 2), event("Ready", 2)]]
+
+    def listed(*_arguments: Any) -> list[Any]:
+        if not pages:
+            raise UnavailableError("the test is over")
+        return pages.pop(0)
+
+    monkeypatch.setattr("klever.cli.commands.events.list_events", listed)
+    monkeypatch.setattr("klever.cli.commands.events._PERIOD_S", 0)
+    monkeypatch.setattr("klever.cli.commands.events.age", lambda _time: "5s")
+    golden("cli/events-watch.txt", (await klever("events", "serving/digits", "-w")).out)
