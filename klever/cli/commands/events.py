@@ -49,13 +49,7 @@ def _kinds(kind: str, resources: Resources) -> list[StoredKind]:
 
 def list_events(api: Api, kind: StoredKind, namespace: str, name: str) -> list[Any]:
     """Return the events of one object, or of all objects of the kind, oldest first."""
-    events: list[Any] = []
-    token, first = "", True
-    while token or first:
-        page = kind.call(api, "ListEvents", namespace=namespace, name=name, page_token=token)
-        events += page.items
-        token, first = page.next_page_token, False
-    return events
+    return list(kind.objects(api).events(name, namespace=namespace))
 
 
 def print_events(events: list[Any], *, wide: bool = False) -> None:

@@ -11,7 +11,6 @@ from klever.cli.commands.output import print_objects, print_table
 from klever.cli.commands.resource import Resource
 from klever.cli.commands.resources import Resources
 from klever.cli.commands.stored import StoredKind
-from klever.errors import ExpiredError
 from klever.v1alpha1.common_pb2 import WatchEvent
 
 EXAMPLES = """  klever get servings
@@ -69,8 +68,6 @@ def _table(
 
 def _watch(args: argparse.Namespace, api: Api, resource: Resource, stored: StoredKind, namespace: str) -> None:
     for event in stored.watch(api, namespace, args.name, args.selector):
-        if event.type == WatchEvent.ERROR:
-            raise ExpiredError(f"the watch ended: {event.error.message}")
         if args.output == "yaml":
             print("---")
         if args.output in ("json", "yaml"):
