@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +24,7 @@ __all__ = [
     "list_versions",
     "model_object",
     "version_object",
+    "watch_models",
 ]
 
 
@@ -38,6 +40,12 @@ def list_projects(api: Api, _project: str, name: str, _labels: str) -> Iterator[
 def list_models(api: Api, project: str, name: str, _labels: str, full: bool = False) -> Iterator[Any]:
     """Yield the model `name`, or the models of the project `name`."""
     yield from [api.models.get(name)] if "/" in name else api.models.list(name or project, full=full)
+
+
+def watch_models(api: Api, project: str, name: str, _labels: str) -> Iterator[Any]:
+    """Yield the changes of the model `name`, or of the models of the project `name`."""
+    named, model, _ = model_parts(name) if "/" in name else (name or project, "", "")
+    return api.models.watch(named, filter=f"name = {json.dumps(model)}" if model else "")
 
 
 def list_versions(api: Api, project: str, name: str, _labels: str, full: bool = False) -> Iterator[Any]:

@@ -15,8 +15,8 @@ from klever.errors import InvalidError, KleverError
 
 __all__ = ["AsyncInference"]
 
-_JSON: Final = frozenset(("openscoring", "custom"))
-"""The runtimes that need not serve gRPC."""
+_HTTP_ONLY: Final = "custom"
+"""The runtime of commands, which need not serve gRPC."""
 _KEPT: Final = 1000
 """The most descriptions of models that a client keeps."""
 
@@ -38,7 +38,7 @@ class AsyncInference:
         try:
             serving, described = self._described[key] = self._described.get(key) or await self._describe(key, timeout)
             arrays = tensors.to_inputs(inputs, described)
-            if _runtime(serving) in _JSON:
+            if _runtime(serving) == _HTTP_ONLY:
                 endpoint = Endpoint(self._connection.settings, serving, headers, timeout)
                 body, path = json_tensors.to_body(arrays, described), f"/v2/models/{name}/infer"
                 return json_tensors.from_response(await in_thread(endpoint.ask, "POST", path, body))
@@ -57,7 +57,7 @@ class AsyncInference:
             raise InvalidError(
                 f"serving {name} is a language model: use the OpenAI API at {serving.status.url}/openai/v1"
             )
-        if runtime in _JSON:
+        if runtime == _HTTP_ONLY:
             endpoint = Endpoint(self._connection.settings, serving, {}, timeout)
             return serving, json_tensors.from_metadata(await in_thread(endpoint.ask, "GET", f"/v2/models/{name}"))
         response = await self._call("ModelMetadata", tensors.metadata_request(name), key, {}, timeout)

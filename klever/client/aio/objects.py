@@ -93,9 +93,9 @@ class AsyncObjects(Generic[T, E]):
         obj: T = await self._call("Delete", name=name, namespace=namespace, **fields)
         return obj
 
-    async def events(self, name: str = "", *, namespace: str = "") -> AsyncGenerator[Event, None]:
+    async def events(self, name: str = "", *, namespace: str = "", filter: str = "") -> AsyncGenerator[Event, None]:
         """Yield the events of one object, or of all, the oldest first."""
-        async for event in self._pages("ListEvents", name=name, namespace=namespace):
+        async for event in self._pages("ListEvents", name=name, namespace=namespace, filter=filter):
             yield event
 
     async def logs(

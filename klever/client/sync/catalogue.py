@@ -13,6 +13,7 @@ from klever.client.channel import SERVICES
 from klever.client.references import model_parts, version_parts
 from klever.client.stored import to_request
 from klever.errors import InvalidError
+from klever.v1alpha1.common_pb2 import WatchEvent
 from klever.v1alpha1.model_service_pb2 import Model, ModelVersion, Project, WatchModelsResponse
 
 __all__ = ["Models", "Projects", "Versions"]
@@ -88,10 +89,11 @@ class Models(_Catalogue):
             yield model
 
     def watch(self, project: str = "", *, filter: str = "") -> Generator[WatchModelsResponse, None, None]:
-        """Yield the models that exist as ADDED, a BOOKMARK, and then their changes, until the caller stops."""
+        """Yield the models that exist as ADDED, then their changes, until the caller stops."""
         method = SERVICES["ModelService"].methods_by_name["WatchModels"]
         for event in self._connection.stream(method, to_request(method, {"project": project, "filter": filter})):
-            yield event
+            if event.type != WatchEvent.BOOKMARK:
+                yield event
 
     def delete(self, name: str, *, force: bool = False) -> Model:
         """Delete a model with all its versions. `force`: although Servings use it.

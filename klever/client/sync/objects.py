@@ -93,9 +93,9 @@ class Objects(Generic[T, E]):
         obj: T = self._call("Delete", name=name, namespace=namespace, **fields)
         return obj
 
-    def events(self, name: str = "", *, namespace: str = "") -> Generator[Event, None, None]:
+    def events(self, name: str = "", *, namespace: str = "", filter: str = "") -> Generator[Event, None, None]:
         """Yield the events of one object, or of all, the oldest first."""
-        for event in self._pages("ListEvents", name=name, namespace=namespace):
+        for event in self._pages("ListEvents", name=name, namespace=namespace, filter=filter):
             yield event
 
     def logs(
