@@ -9,28 +9,34 @@ from dataclasses import asdict
 from math import ceil
 from typing import Any, Final
 
-from klever.api.kinds import Object
+from klever.api.kinds import Kind, Object
 from klever.api.quantities import read_quantity
 from klever.backends import PredictorWorkload, ServingKey, Workload
 from klever.backends.kubernetes.layout import GRPC_PORT, HTTP_PORT, METRICS_PORT, ROOT
 from klever.backends.kubernetes.settings import Image, ReplicaSettings
+from klever.backends.kubernetes.sizes import is_autoscaled
 from klever.kube.kinds import DEPLOYMENT, SECRET, SERVICE
 from klever.kube.pods import LOG, RESTRICTED, pod_security
 
 __all__ = [
+    "AUTOSCALED",
     "INITIALIZER",
+    "MANAGED",
     "PREDICTOR",
     "RUNTIME",
     "SERVER",
     "SERVING",
     "TRUST",
     "WORKLOAD",
+    "child",
     "deployment",
+    "labels_of",
     "object_name",
     "secret",
     "service",
 ]
 
+MANAGED: Final = {"app.kubernetes.io/managed-by": "klever"}
 SERVING: Final = "kleveross.io/serving"
 """Label: the name of the Serving."""
 WORKLOAD: Final = "kleveross.io/workload"
@@ -41,6 +47,8 @@ RUNTIME: Final = "kleveross.io/runtime"
 """Annotation of a Deployment: the runtime of the workload."""
 PREDICTOR: Final = "kleveross.io/predictor"
 """Annotation of a Deployment: the predictor that uses the workload. It may change while the pods run."""
+AUTOSCALED: Final = "kleveross.io/autoscaled"
+"""Annotation of a Deployment: an autoscaler chooses the number of its replicas."""
 INITIALIZER: Final = "storage-initializer"
 SERVER: Final = "server"
 _DOCUMENT: Final = "/etc/klever/workload/workload.json"
@@ -48,6 +56,8 @@ _GRACE_S: Final = 30
 _PROBE_S: Final = 10
 _STARTUP_PROBE_S: Final = 2
 _STARTUP_FAILURES: Final = 300
+_RECREATE: Final = {"type": "Recreate"}
+_ROLLING: Final = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
 _PORTS: Final = {"http": HTTP_PORT, "grpc": GRPC_PORT, "metrics": METRICS_PORT}
 
 
@@ -73,35 +83,38 @@ def secret(workload: Workload, predictor: PredictorWorkload, image: Image, setti
         },
     }
     encoded = base64.b64encode(json.dumps(document).encode()).decode()
-    return _object(SECRET, workload, predictor, settings) | {"data": {"workload.json": encoded}}
+    return child(SECRET, workload, predictor, settings) | {"data": {"workload.json": encoded}}
 
 
 def service(workload: Workload, predictor: PredictorWorkload, settings: ReplicaSettings) -> Object:
     ports = [{"name": name, "port": port, "targetPort": port} for name, port in _PORTS.items()]
-    spec = {"selector": _labels(workload.key, predictor.id), "ports": ports}
-    return _object(SERVICE, workload, predictor, settings) | {"spec": spec}
+    spec = {"selector": labels_of(workload.key, predictor.id), "ports": ports}
+    return child(SERVICE, workload, predictor, settings) | {"spec": spec}
 
 
 def deployment(workload: Workload, predictor: PredictorWorkload, image: Image, settings: ReplicaSettings) -> Object:
-    labels = _labels(workload.key, predictor.id)
-    made = _object(DEPLOYMENT, workload, predictor, settings)
+    """Return the Deployment, without a number of replicas if an autoscaler chooses it."""
+    labels = labels_of(workload.key, predictor.id)
+    made = child(DEPLOYMENT, workload, predictor, settings)
     made["metadata"]["annotations"] = {
         PREDICTOR: predictor.predictor,
         RUNTIME: predictor.runtime,
         TRUST: predictor.trust.value,
+        **({AUTOSCALED: "true"} if is_autoscaled(predictor) else {}),
     }
     made["spec"] = {
-        "replicas": predictor.replicas,
+        **({} if is_autoscaled(predictor) else {"replicas": predictor.replicas}),
         "selector": {"matchLabels": labels},
-        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+        "strategy": _RECREATE if workload.after_the_old else _ROLLING,
         "template": {"metadata": {"labels": labels}, "spec": _pod(workload, predictor, image, settings)},
     }
     return made
 
 
-def _object(kind: Any, workload: Workload, predictor: PredictorWorkload, settings: ReplicaSettings) -> dict[str, Any]:
+def child(kind: Kind, workload: Workload, predictor: PredictorWorkload, settings: ReplicaSettings) -> dict[str, Any]:
+    """Return the beginning of an object of a workload."""
     owner = settings.owner(workload)
-    labels = {"app.kubernetes.io/managed-by": "klever", **_labels(workload.key, predictor.id)}
+    labels = MANAGED | labels_of(workload.key, predictor.id)
     metadata = {
         "name": object_name(workload.key, predictor.id),
         "namespace": workload.key.namespace,
@@ -111,7 +124,8 @@ def _object(kind: Any, workload: Workload, predictor: PredictorWorkload, setting
     return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata}
 
 
-def _labels(key: ServingKey, workload: str) -> dict[str, str]:
+def labels_of(key: ServingKey, workload: str) -> dict[str, str]:
+    """Return the labels of a workload's pods."""
     return {SERVING: key.name, WORKLOAD: workload}
 
 

@@ -1,4 +1,4 @@
-"""The objects of a task: a Job with its name, and a Secret for its containers.
+"""The objects of a task: a Job and a NetworkPolicy with its name, and a Secret for its containers.
 
 The pod meets the restricted standard (kubernetes.io/docs/concepts/security/pod-security-standards). Its containers run
 in the order of the task's steps and share /task:
@@ -22,10 +22,10 @@ from klever.api.kinds import Object
 from klever.errors import FieldViolation
 from klever.executors import Task
 from klever.executors.kubernetes.settings import PodSettings
-from klever.kube.kinds import JOB, SECRET
+from klever.kube.kinds import JOB, NETWORK_POLICY, SECRET
 from klever.kube.pods import LOG, RESTRICTED, pod_security
 
-__all__ = ["CANCELLED", "TASK", "UNSTARTABLE", "check_containers", "job", "secret", "secret_name"]
+__all__ = ["CANCELLED", "TASK", "UNSTARTABLE", "check_containers", "job", "network_policy", "secret", "secret_name"]
 
 TASK: Final = "kleveross.io/task"
 """The label of a task's Job, pod and Secret: the uid of the task."""
@@ -66,6 +66,16 @@ def secret(task: Task, settings: PodSettings) -> Object:
         "kind": SECRET.kind,
         "immutable": True,
         "data": {name: base64.b64encode(json.dumps(content).encode()).decode() for name, content in documents.items()},
+    }
+
+
+def network_policy(task: Task, settings: PodSettings) -> Object:
+    """Return the policy by which nothing reaches the pod of a task."""
+    return {
+        "metadata": _metadata(task.name, task, settings),
+        "apiVersion": NETWORK_POLICY.api_version,
+        "kind": NETWORK_POLICY.kind,
+        "spec": {"podSelector": {"matchLabels": {TASK: task.uid}}, "policyTypes": ["Ingress"], "ingress": []},
     }
 
 
