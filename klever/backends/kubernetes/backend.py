@@ -12,19 +12,21 @@ from typing import Final, Self
 import yaml
 
 from klever.api.kinds import Object
-from klever.api.quantities import read_quantity
 from klever.backends import Instance, InstancePhase, PredictorWorkload, Rendering, ServingKey, Workload
 from klever.backends.kubernetes.children import Children
 from klever.backends.kubernetes.handover import hand_over
 from klever.backends.kubernetes.instances import read_instances
 from klever.backends.kubernetes.manifests import RUNTIME, SERVER, WORKLOAD, deployment, object_name, secret, service
 from klever.backends.kubernetes.network import network_policy, policy_name
+from klever.backends.kubernetes.overrides import check_overrides
 from klever.backends.kubernetes.scaling import autoscaler, budget
 from klever.backends.kubernetes.settings import Image, ReplicaSettings
 from klever.changes import Broadcast
 from klever.errors import AlreadyExistsError, DeadlineError, FieldViolation, InvalidError, NotFoundError
 from klever.kube.client import KubeClient
 from klever.kube.kinds import AUTOSCALER, DEPLOYMENT, DISRUPTION_BUDGET, NETWORK_POLICY, POD, SECRET, SERVICE
+from klever.kube.quantities import check_quantities
+from klever.kube.secrets import check_secrets
 from klever.runtimes import Guard, Model, Runtime
 from klever.runtimes.protocols import OPEN_INFERENCE
 
@@ -59,13 +61,10 @@ class KubernetesBackend:
         await self._children.stop()
 
     def check(self, predictor: PredictorWorkload) -> tuple[FieldViolation, ...]:
-        return tuple(
-            FieldViolation(
-                f"resources.{part}.{name}", f"invalid quantity {quantity!r}: must be a number such as 500m or 512Mi"
-            )
-            for part, quantities in predictor.resources.items()
-            for name, quantity in quantities.items()
-            if read_quantity(quantity) is None
+        return (
+            *check_quantities(predictor.resources),
+            *check_secrets(predictor.env, "env"),
+            *check_overrides(predictor),
         )
 
     async def render(self, key: ServingKey, predictor: PredictorWorkload, files: Sequence[str]) -> Rendering:
@@ -141,6 +140,8 @@ class KubernetesBackend:
 
     def _image(self, key: ServingKey, predictor: PredictorWorkload) -> Image:
         model = Model(key.name, predictor.format, (), predictor.signature)
+        if predictor.image:
+            return Image(predictor.image)
         needed = frozenset(self._runtime(predictor).environments(model))
         try:
             return self._settings.images[needed]

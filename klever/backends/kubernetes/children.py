@@ -15,11 +15,12 @@ from klever.kube.client import KubeClient
 from klever.kube.drift import covers
 from klever.kube.kinds import AUTOSCALER, DEPLOYMENT, DISRUPTION_BUDGET, NETWORK_POLICY, POD, SECRET, SERVICE
 from klever.kube.reflector import Reflector
+from klever.kube.secrets import own_secret
 
 __all__ = ["Children", "key_of"]
 
 _FOLLOWED: Final = (DEPLOYMENT, POD, SERVICE, AUTOSCALER, DISRUPTION_BUDGET)
-_OF_WORKLOADS: Final = (AUTOSCALER, DISRUPTION_BUDGET, DEPLOYMENT, SERVICE, SECRET)
+_OF_WORKLOADS: Final = (AUTOSCALER, DISRUPTION_BUDGET, DEPLOYMENT, SERVICE)
 """Each has the name of the workload's Deployment, and is deleted in this order."""
 
 
@@ -77,11 +78,11 @@ class Children:
 
     async def delete_workload(self, deployment: Object) -> None:
         """Delete all objects of a workload."""
-        metadata = deployment["metadata"]
+        namespace, name = deployment["metadata"]["namespace"], deployment["metadata"]["name"]
         for kind in _OF_WORKLOADS:
-            followed = self._reflectors.get(kind)
-            if followed is None or followed.get(metadata["namespace"], metadata["name"]) is not None:
-                await self.delete(kind, metadata["namespace"], metadata["name"])
+            if self.get(kind, namespace, name) is not None:
+                await self.delete(kind, namespace, name)
+        await self.delete(SECRET, namespace, own_secret(name))
 
     async def _follow(self, reflector: Reflector, changed: Callable[[ServingKey], None]) -> None:
         with reflector.subscribe() as subscription:

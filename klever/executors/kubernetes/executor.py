@@ -27,6 +27,7 @@ from klever.executors.kubernetes.states import ended, task_state
 from klever.kube.client import KubeClient
 from klever.kube.kinds import JOB, NETWORK_POLICY, POD, SECRET
 from klever.kube.reflector import Reflector
+from klever.kube.secrets import check_secrets
 
 __all__ = ["KubernetesExecutor"]
 
@@ -72,6 +73,7 @@ class KubernetesExecutor:
                 for variable in task.env
                 if "\0" in variable.get("value", "")
             ),
+            *check_secrets(task.env, "env"),
             *check_containers(task.init_containers),
         )
 

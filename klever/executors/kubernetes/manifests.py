@@ -24,6 +24,7 @@ from klever.executors import Task
 from klever.executors.kubernetes.settings import PodSettings
 from klever.kube.kinds import JOB, NETWORK_POLICY, SECRET
 from klever.kube.pods import LOG, RESTRICTED, pod_security
+from klever.kube.secrets import check_secrets, own_secret
 
 __all__ = ["CANCELLED", "TASK", "UNSTARTABLE", "check_containers", "job", "network_policy", "secret", "secret_name"]
 
@@ -44,6 +45,7 @@ def check_containers(containers: Iterable[Mapping[str, Any]]) -> Iterator[FieldV
     """Yield why init containers of a job's spec may not run: they would get rights or secrets that a job has not."""
     for index, container in enumerate(containers):
         where = f"initContainer[{index}]"
+        yield from check_secrets(container, where)
         if "securityContext" in container:
             yield FieldViolation(f"{where}.securityContext", "must be empty: Klever sets the restricted standard")
         if "volumeDevices" in container:
@@ -54,7 +56,7 @@ def check_containers(containers: Iterable[Mapping[str, Any]]) -> Iterator[FieldV
 
 
 def secret_name(task: str) -> str:
-    return f"{task}-task"
+    return own_secret(task)
 
 
 def secret(task: Task, settings: PodSettings) -> Object:

@@ -106,14 +106,24 @@ def test_the_initializer_gets_the_values_that_the_spec_has() -> None:
     document = json.loads(base64.b64decode(secret(WORKLOAD, PREDICTOR, IMAGE, SETTINGS)["data"]["workload.json"]))
     assert document["predictor"]["env"] == {"A": "b"}
     assert document["predictor"]["threads"] == 2
+    assert document["predictor"]["gpus"]
     assert document["predictor"]["environments"] == {"triton": "/opt/triton"}
+
+
+LAID_OUT = {"env": {}, "command": ["serve"], "probe_path": "/", "threads": 0, "gpus": False, "environments": {}}
+
+
+@pytest.mark.parametrize("gpus", [False, True])
+def test_gpus_are_hidden_from_a_server_that_has_none(tmp_path: Any, gpus: bool) -> None:
+    lay_out(tmp_path, CustomRuntime(), Model("digits", "", (), None), {**LAID_OUT, "gpus": gpus})
+    env = json.loads((tmp_path / "launch.json").read_text())["env"]
+    assert ("NVIDIA_VISIBLE_DEVICES" in env) is not gpus
 
 
 def test_a_layout_is_the_same_after_a_second_try(tmp_path: Any) -> None:
     (tmp_path / "model").mkdir()
-    predictor = {"env": {}, "command": ["serve"], "probe_path": "/", "threads": 0, "environments": {}}
     for _ in range(2):
-        lay_out(tmp_path, CustomRuntime(), Model("digits", "", ("m",), None), predictor)
+        lay_out(tmp_path, CustomRuntime(), Model("digits", "", ("m",), None), LAID_OUT)
     assert json.loads((tmp_path / "launch.json").read_text())["http"] == "127.0.0.1:8000"
     assert (tmp_path / "store" / "digits").readlink() == PurePosixPath("/klever/model")
     assert (tmp_path / "start.py").exists()
