@@ -24,14 +24,17 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self):
         path = urlsplit(self.path).path
         try:
-            status, content, kind = respond(self.server.models, self.command, path, Request(self.headers, self.body()))
+            status, content, headers = respond(
+                self.server.models, self.command, path, Request(self.headers, self.body())
+            )
         except RefusedError as error:
             key = "error" if path.startswith("/v2") else "message"
-            status, content, kind = as_json({key: str(error)}, error.status)
+            status, content, headers = as_json({key: str(error)}, error.status)
         except Exception as error:  # noqa: BLE001 - whatever a model raises is its answer
-            status, content, kind = as_json({"message": f"{type(error).__name__}: {error}"}, 500)
+            status, content, headers = as_json({"message": f"{type(error).__name__}: {error}"}, 500)
         self.send_response(status)
-        self.send_header("Content-Type", kind)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
@@ -99,7 +102,7 @@ class Request:
 
 
 def as_json(document, status=200):
-    return status, json.dumps(document).encode(), "application/json"
+    return status, json.dumps(document).encode(), {"Content-Type": "application/json"}
 
 
 def list_models(models, _):
@@ -111,7 +114,7 @@ def describe(models, name, _):
 
 
 def show(models, name, _):
-    return 200, models.get(name).document, "application/xml"
+    return 200, models.get(name).document, {"Content-Type": "application/xml"}
 
 
 def put(models, name, request):
@@ -168,7 +171,7 @@ def evaluate_csv(models, name, request):
     writer = csv.DictWriter(answer, names, extrasaction="ignore")
     writer.writeheader()
     writer.writerows({**row, **result} for row, result in zip(rows, results, strict=True))
-    return 200, answer.getvalue().encode(), "text/plain; charset=utf-8"
+    return 200, answer.getvalue().encode(), {"Content-Type": "text/plain; charset=utf-8"}
 
 
 def server(_models, _):
@@ -189,7 +192,12 @@ def metadata(models, name, _):
 
 
 def infer(models, name, request):
-    return as_json(inference.infer(models.get(name), request.json()))
+    """Answer in JSON, with the bytes of tensors behind it if the client wants them."""
+    answer, content = inference.infer(models.get(name), request.body, request.headers.get(inference.LENGTH))
+    status, head, headers = as_json(answer)
+    if content:
+        headers = {"Content-Type": "application/octet-stream", inference.LENGTH: str(len(head))}
+    return status, head + content, headers
 
 
 NAME = "([^/]+)"

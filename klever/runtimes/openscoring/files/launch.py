@@ -10,7 +10,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from handler import Handler
+import calls
+from handler import MAX_BYTES, Handler
 from models import Models
 
 
@@ -32,8 +33,10 @@ def main():
     host, _, port = settings["http"].rpartition(":")
     server = Unix(port, Handler) if host == "unix" else Tcp((host, int(port)), Handler)
     server.models = models
+    calling = calls.serve(models, settings["grpc"], MAX_BYTES)  # kept: without a reference it would stop
     threading.Thread(target=server.serve_forever, daemon=True).start()
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
+    calling.stop(None)
     os._exit(0)  # Java's threads would keep the process alive
 
 
