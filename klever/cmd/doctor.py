@@ -16,7 +16,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from klever.cli.commands.output import print_table
-from klever.cli.config import DEFAULT_SERVER
+from klever.client.config import DEFAULT_SERVER
 from klever.cmd.data import default_cache, default_data
 from klever.cmd.options import port
 from klever.cmd.plugins import find_plugins
