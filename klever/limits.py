@@ -72,6 +72,7 @@ class Limits:
     versions_by_time: int = _limit(1_000, "versions", "the versions of a model that are listed by their time")
     tags_per_page: int = _limit(1_000, "tags", "a page of the registry's lists")
     manifest_bytes: int = _limit(4 << 20, "bytes", "a manifest that is pushed to the registry")
+    model_manifest_bytes: int = _limit(256 << 10, "bytes", "the manifest of a model, which lists read")
     blob_bytes: int = _limit(1 << 40, "bytes", "a blob that is pushed to the registry")
     project_bytes: int = _limit(1 << 40, "bytes", "the blobs of a project in the embedded registry, uploads included")
     upload_sessions: int = _limit(1_000, "uploads", "the blob uploads that are open at a time")
