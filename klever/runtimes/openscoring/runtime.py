@@ -12,13 +12,15 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from klever.errors import InvalidError
+from klever.limits import DEFAULTS, Limits
 from klever.runtimes import Launch, Model, Placement, Probe
 from klever.runtimes.protocols import OPENSCORING
 
 __all__ = ["OpenScoringRuntime"]
 
 _ENVIRONMENT: Final = "pmml"
-_SOURCES: Final = ("launch.py", "handler.py", "inference.py", "models.py")
+_SOURCES: Final = ("launch.py", "bounds.py", "handler.py", "inference.py", "models.py")
+_LIMITS: Final = ("scored_records", "scored_values", "request_depth", "uploaded_models", "uploaded_bytes")
 _JAVA: Final = PurePosixPath("/etc/java-17-openjdk")
 """Debian's configuration of Java, to which links in /usr/lib/jvm point."""
 
@@ -31,6 +33,9 @@ class OpenScoringRuntime:
     formats = frozenset({"PMML"})
     runs_commands = False
     uses_ports = False
+
+    def __init__(self, limits: Limits = DEFAULTS) -> None:
+        self._limits = {name: getattr(limits, name) for name in _LIMITS}
 
     def serves(self, format_: str) -> bool:
         """Return whether it serves a format. Its parts are in an environment."""
@@ -54,6 +59,7 @@ class OpenScoringRuntime:
             "name": model.name,
             "model": f"{at.store}/model/model.pmml",
             "deploy": at.env.get("OPENSCORING_DEPLOY") == "true",
+            "limits": self._limits,
         }
         env = {**at.env, "MODEL_STORE": str(at.store), "SERVING_NAME": model.name, "HOME": str(at.work)}
         return Launch(

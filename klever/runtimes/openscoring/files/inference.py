@@ -1,6 +1,6 @@
 """The Open Inference Protocol for the same models, in JSON: a tensor of one dimension per field."""
 
-from models import RefusedError
+from bounds import RefusedError, quoted
 
 TYPES = {"double": "FP64", "float": "FP32", "integer": "INT64", "boolean": "BOOL"}
 """The types of fields. All others are text."""
@@ -19,7 +19,7 @@ def metadata(model):
     }
 
 
-def infer(model, request):
+def infer(model, request, bounds):
     """Answer a request for several rows at once."""
     try:
         columns = {tensor["name"]: list(tensor["data"]) for tensor in request["inputs"]}
@@ -28,7 +28,10 @@ def infer(model, request):
     unknown = columns.keys() - {one["id"] for one in model.inputs}
     sizes = {len(column) for column in columns.values()}
     if unknown or len(sizes) != 1:
-        raise RefusedError(400, f"unknown inputs: {sorted(unknown)}" if unknown else "inputs must have the same length")
+        raise RefusedError(
+            400, f"unknown inputs: {quoted(sorted(unknown))}" if unknown else "inputs must have the same length"
+        )
+    bounds.check("scored_records", *sizes, "the request")
     rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     results = model.evaluate(rows)
     outputs = [

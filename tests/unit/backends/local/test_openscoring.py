@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import aiohttp
 import pytest
 
 from klever.backends import Instance
+from klever.limits import DEFAULTS
 from tests.contract.backend import KEY, until_ready, workload
 from tests.unit.backends.local.machine import Machine, adder, open_session
 
@@ -45,7 +47,7 @@ class Client:
         self._url = url
 
     async def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
-        data = body if isinstance(body, bytes | None) else json.dumps(body)
+        data = body if isinstance(body, bytes | BytesIO | None) else json.dumps(body)
         async with self._session.request(method, self._url + path, data=data, headers=headers) as response:
             text = await response.text()
             return response.status, json.loads(text) if response.content_type == "application/json" else text
@@ -103,3 +105,47 @@ async def test_the_same_model_answers_by_open_inference(client: Client) -> None:
     outputs = {output["name"]: output for output in answer["outputs"]}
     assert outputs.keys() == {tensor["name"] for tensor in described["outputs"]}
     assert (outputs["drv"]["datatype"], outputs["drv"]["data"]) == ("BYTES", ["f", "f"])
+
+
+async def test_large_requests_are_refused(client: Client) -> None:
+    """A batch of 500,000 records, or a table of a million rows, took the memory of the replica."""
+    model = f"/openscoring/model/{KEY.name}"
+    record = b'{"arguments":{}}'
+    too_large = (
+        ("scored_records", "batch", b'{"requests":[' + b",".join([record] * 20_000) + b"]}"),
+        ("scored_values", "batch", b'{"requests":[' + b",".join([record] * 500_000) + b"]}"),
+        ("scored_records", "csv", b"displ,year\n" + b"1.8,1999\n" * 20_000),
+        ("scored_values", "csv", b"displ,year\n" + b"1.8,1999\n" * 1_000_001),
+        ("scored_values", "csv", b"displ," * 900_000 + b"\n" + b"1\n" * 2),
+        ("request_depth", "batch", b'{"requests":' + b"[" * 101 + b"]" * 101 + b"}"),
+        ("request_depth", "batch", b'{"requests":' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
+    )
+    for limit, verb, body in too_large:
+        status, answer = await client.ask("POST", f"{model}/{verb}", BytesIO(body))
+        assert (status, limit in answer["message"]) == (400, True), (limit, answer)
+    inputs = [{"name": "displ", "data": [1.8] * 20_000}]
+    status, answer = await client.ask("POST", f"/v2/models/{KEY.name}/infer", {"inputs": inputs})
+    assert (status, "scored_records" in answer["error"]) == (400, True)
+
+
+async def test_values_of_callers_are_quoted_in_short(client: Client) -> None:
+    model = f"/openscoring/model/{KEY.name}"
+    nested: Any = "x" * 100_000
+    for _ in range(90):
+        nested = [nested]
+    for request in ({"arguments": {"displ": nested}}, {"id": nested, "arguments": CAR}):
+        status, answer = await client.ask("POST", model, request)
+        assert (status, len(answer["message"]) < 1_000) == (400, True)
+
+
+async def test_callers_add_so_many_models(machine: Machine) -> None:
+    instance = await deploy(machine, OPENSCORING_DEPLOY="true")
+    async with open_session(instance.http) as (session, url):
+        client = Client(session, url)
+        for number in range(DEFAULTS.uploaded_models):
+            assert (await client.ask("PUT", f"/openscoring/model/m{number}", PMML.read_bytes()))[0] == 201
+        status, answer = await client.ask("PUT", "/openscoring/model/more", PMML.read_bytes())
+        assert (status, "uploaded_models" in answer["message"]) == (400, True)
+        assert (await client.ask("PUT", "/openscoring/model/m0", PMML.read_bytes()))[0] == 200
+        assert (await client.ask("DELETE", "/openscoring/model/m0"))[0] == 200
+        assert (await client.ask("PUT", "/openscoring/model/more", PMML.read_bytes()))[0] == 201
