@@ -25,6 +25,7 @@ from klever.cmd.data import DataDirectory
 from klever.cmd.local import local_platform, make_gateway
 from klever.cmd.logs import add_log_flags, set_up_logging
 from klever.cmd.memory import return_freed_memory
+from klever.cmd.migrations import migrate
 from klever.cmd.options import Options, StoreOptions, add_machine_flags, add_store_flags, machine_options, store_options
 from klever.cmd.plugins import log_plugins, plugin_directories
 from klever.cmd.pods import PodsFile, read_pods
@@ -83,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
     data = DataDirectory(args.data.absolute())
     data.prepare()
     with data.lock(shared=True):
+        migrate(data.root)
         pods = read_pods(args.pods) if args.pods else None
         asyncio.run(_serve(data, options, store_options(args, kubernetes=True), source, pods))
     return 0

@@ -21,6 +21,7 @@ from klever.cli.commands.flags import add_server
 from klever.cli.commands.previews import declared_part
 from klever.cli.commands.resources import Resources
 from klever.cli.commands.stored import StoredKind, refuse_deleting
+from klever.cli.commands.targets import add_target, read_target
 from klever.errors import ConflictError, FailedPreconditionError, InvalidError
 
 EXAMPLES = """  klever edit serving/digits
@@ -32,16 +33,12 @@ _HEADER: Final = "# Save to change the object, or save it unchanged to leave it 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("kind", metavar="KIND[/NAME]", help="e.g. serving/digits")
-    parser.add_argument("name", metavar="NAME", nargs="?", default="")
+    add_target(parser, "serving or modeljob")
     add_server(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    kind, _, name = args.kind.partition("/")
-    name = name or args.name
-    if not name:
-        raise InvalidError("name the object: klever edit KIND/NAME")
+    kind, name = read_target(args)
     stored = Resources(args.kinds).stored(kind, "Update", "editing")
     api = connect(args)
     current = stored.get(api, api.namespace, name)

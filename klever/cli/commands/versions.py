@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -29,6 +30,7 @@ __all__ = [
     "model_object",
     "model_parts",
     "version_object",
+    "watch_models",
 ]
 
 
@@ -60,6 +62,13 @@ def list_models(api: Api, project: str, name: str, _labels: str, view: int = BAS
         yield get_model(api, "", name)
         return
     yield from _pages(api, api.models.ListModels, pb.ListModelsRequest, project=name or project, view=view)
+
+
+def watch_models(api: Api, project: str, name: str, _labels: str) -> Iterator[Any]:
+    """Yield the changes of the model `name`, or of the models of the project `name`."""
+    named, model, _ = model_parts(name) if "/" in name else (name or project, "", "")
+    chosen = f"name = {json.dumps(model)}" if model else ""
+    return api.stream(api.models.WatchModels, pb.WatchModelsRequest(project=named, filter=chosen))
 
 
 def list_versions(api: Api, project: str, name: str, _labels: str, view: int = BASIC) -> Iterator[Any]:

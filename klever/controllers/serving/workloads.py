@@ -1,4 +1,4 @@
-"""From predictors and their pinned models to what shall run. Pure."""
+"""Computes the workloads of predictors with pinned models. Pure functions."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from klever.errors import FieldViolation
 from klever.formats import Trust
 from klever.traffic.matches import Match, header_matches
 
-__all__ = ["Check", "MatchCheck", "violations_of", "workload_of"]
+__all__ = ["Check", "MatchCheck", "build_workload", "find_violations"]
 
 Check = Callable[[PredictorWorkload], tuple[FieldViolation, ...]]
 MatchCheck = Callable[[tuple[Match, ...]], tuple[FieldViolation, ...]]
 
 
-def violations_of(
+def find_violations(
     predictors: Iterable[dict[str, Any]],
     models: Mapping[str, ResolvedModel],
     check: Check,
     check_matches: MatchCheck,
 ) -> dict[str, tuple[FieldViolation, ...]]:
-    """Return why predictors whose models are resolved cannot run as their specs ask, by predictor name.
+    """Return the reasons why predictors with resolved models cannot run as specified, by predictor name.
 
-    `check` is the backend's, `check_matches` the router's. Field paths are below the predictor.
+    `check` is that of the backend, `check_matches` that of the router. Field paths are relative to the predictor.
     """
     found = {p["name"]: _violations(p, models[p["name"]], check, check_matches) for p in predictors}
     return {name: violations for name, violations in found.items() if violations}
@@ -40,13 +40,13 @@ def _violations(
     if model.state is not Resolution.RESOLVED:
         return ()
     reserved = reserved_variables(predictor.get("env", ()), own_command=bool(predictor.get("command")))
-    return (*reserved, *check(workload_of(predictor, model)), *check_matches(header_matches(predictor)))
+    return (*reserved, *check(build_workload(predictor, model)), *check_matches(header_matches(predictor)))
 
 
-def workload_of(predictor: dict[str, Any], model: ResolvedModel) -> PredictorWorkload:
-    """Return the workload of a predictor whose model is resolved.
+def build_workload(predictor: dict[str, Any], model: ResolvedModel) -> PredictorWorkload:
+    """Return the workload of a predictor with a resolved model.
 
-    Its id says what runs, whichever predictor uses it: a promotion or a swap moves requests and restarts nothing.
+    Its id is a hash of its content and does not depend on the predictor. A promotion therefore restarts nothing.
     """
     version = model.version
     fields: dict[str, Any] = {

@@ -19,7 +19,7 @@ def test_a_promoted_canary_gives_main_its_model_and_settings_and_goes() -> None:
     assert promote([MAIN, CANARY, BETA], "canary") == [expected, BETA]
 
 
-def test_what_had_requests_by_a_header_takes_those_of_main() -> None:
+def test_promoting_a_header_matched_predictor_takes_the_requests_of_main() -> None:
     (main, canary) = promote([MAIN, CANARY, BETA], "beta")
     assert main == {"name": "main", "model": "m:v3", "traffic": 80, "replicas": 3}
     assert canary == CANARY

@@ -28,14 +28,15 @@ class Handler(BaseHTTPRequestHandler):
         try:
             models = self.server.models
             request = Request(self.headers, self.body(), models.bounds)
-            status, content, kind = respond(models, self.command, path, request)
+            status, content, headers = respond(models, self.command, path, request)
         except RefusedError as error:
             key = "error" if path.startswith("/v2") else "message"
-            status, content, kind = as_json({key: str(error)}, error.status)
+            status, content, headers = as_json({key: str(error)}, error.status)
         except Exception as error:  # noqa: BLE001 - whatever a model raises is its answer
-            status, content, kind = as_json({"message": f"{type(error).__name__}: {error}"}, 500)
+            status, content, headers = as_json({"message": f"{type(error).__name__}: {error}"}, 500)
         self.send_response(status)
-        self.send_header("Content-Type", kind)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
@@ -98,7 +99,7 @@ class Request:
 
 
 def as_json(document, status=200):
-    return status, json.dumps(document).encode(), "application/json"
+    return status, json.dumps(document).encode(), {"Content-Type": "application/json"}
 
 
 def list_models(models, _):
@@ -110,7 +111,7 @@ def describe(models, name, _):
 
 
 def show(models, name, _):
-    return 200, models.get(name).document, "application/xml"
+    return 200, models.get(name).document, {"Content-Type": "application/xml"}
 
 
 def put(models, name, request):
@@ -174,7 +175,7 @@ def evaluate_csv(models, name, request):
     writer = csv.DictWriter(answer, names, extrasaction="ignore")
     writer.writeheader()
     writer.writerows({**row, **result} for row, result in zip(rows, results, strict=True))
-    return 200, answer.getvalue().encode(), "text/plain; charset=utf-8"
+    return 200, answer.getvalue().encode(), {"Content-Type": "text/plain; charset=utf-8"}
 
 
 def server(_models, _):
@@ -195,7 +196,12 @@ def metadata(models, name, _):
 
 
 def infer(models, name, request):
-    return as_json(inference.infer(models.get(name), request.json(), request.bounds))
+    """Answer in JSON, with the bytes of tensors behind it if the client wants them."""
+    answer, content = inference.infer(models.get(name), request.body, request.headers.get(inference.LENGTH))
+    status, head, headers = as_json(answer)
+    if content:
+        headers = {"Content-Type": "application/octet-stream", inference.LENGTH: str(len(head))}
+    return status, head + content, headers
 
 
 NAME = "([^/]+)"

@@ -10,8 +10,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import calls
 from bounds import Bounds
-from handler import Handler
+from handler import MAX_BYTES, Handler
 from models import Models
 
 
@@ -33,8 +34,10 @@ def main():
     host, _, port = settings["http"].rpartition(":")
     server = Unix(port, Handler) if host == "unix" else Tcp((host, int(port)), Handler)
     server.models = models
+    calling = calls.serve(models, settings["grpc"], MAX_BYTES)  # kept: without a reference it would stop
     threading.Thread(target=server.serve_forever, daemon=True).start()
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
+    calling.stop(None)
     os._exit(0)  # Java's threads would keep the process alive
 
 

@@ -43,7 +43,7 @@ class Models:
                 size = len(document) + sum(len(model.document) for model in others.values())
                 self.bounds.check("uploaded_bytes", size, "the server")
             is_new = name not in self._models
-            self._models[name] = Served(name, document)
+            self._models[name] = Served(name, document, self.bounds)
             return self._models[name], is_new
 
     def delete(self, name):
@@ -60,12 +60,13 @@ class Models:
 class Served:
     """One model."""
 
-    def __init__(self, name, document):
+    def __init__(self, name, document, bounds):
         try:
             self._model = Model.fromString(document.decode())
         except Exception as error:  # Java has its own exception classes
             raise RefusedError(400, f"the body is not a PMML model: {error}") from error
         self.name = name
+        self.bounds = bounds
         self.document = document
         self.inputs = [field(one) for one in self._model.inputFields]
         self.targets = [field(one) for one in self._model.targetFields]

@@ -87,7 +87,7 @@ def test_an_error_is_one_line_and_a_code(tmp_path: Path, arguments: list[str], c
     assert len(ended.stderr.splitlines()) == 1
 
 
-def test_what_is_of_another_kind_is_not_applied(tmp_path: Path) -> None:
+def test_a_foreign_kind_is_not_applied(tmp_path: Path) -> None:
     (tmp_path / "pod.yaml").write_text("{apiVersion: v1, kind: Pod, metadata: {name: x}}")
     ended = klever(tmp_path, "apply", "-f", str(tmp_path / "pod.yaml"))
     assert ended.returncode == 6
@@ -122,7 +122,7 @@ def test_a_proxy_is_not_asked_for_the_platform(tmp_path: Path) -> None:
         assert ":2: " not in ended.stderr
 
 
-def test_what_is_printed_needs_neither_its_characters_nor_a_reader(tmp_path: Path) -> None:
+def test_output_survives_an_ascii_terminal_and_a_closed_pipe(tmp_path: Path) -> None:
     strange = tmp_path / "größe"
     listed = klever(tmp_path, "env", "list", XDG_CACHE_HOME=str(strange), PYTHONIOENCODING="ascii")
     assert (listed.returncode, listed.stderr) == (0, "")
