@@ -48,7 +48,7 @@ async def cluster_platform(
     confinement = await asyncio.to_thread(choose, bubblewraps(), options.sandbox)
     groups = await asyncio.to_thread(cgroups.find)
     processes = ProcessManager(data.processes, may_act, confinement, groups, log_bytes=options.limits.log_bytes)
-    runtimes = create_all(triton={"limits": options.limits})
+    runtimes = create_all(triton={"limits": options.limits}, openscoring={"limits": options.limits})
     async with AsyncExitStack() as stack:
         router = await stack.enter_async_context(envoy_router(data, options, gateway, processes))
         executor = KubernetesExecutor(client, _tasks(pods, provisions))
