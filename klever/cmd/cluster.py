@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from klever.api.kinds import MODEL_JOB, SERVING, Kind, Object
@@ -14,6 +15,7 @@ from klever.catalog.catalogue import Catalogue
 from klever.cmd.data import DataDirectory
 from klever.cmd.local import envoy_router
 from klever.cmd.options import Options
+from klever.cmd.peers import CONTROL_PLANE, this_machine
 from klever.cmd.platform import Platform
 from klever.cmd.pods import PodsFile
 from klever.cmd.programs import bubblewraps
@@ -46,12 +48,14 @@ async def cluster_platform(
     confinement = await asyncio.to_thread(choose, bubblewraps(), options.sandbox)
     groups = await asyncio.to_thread(cgroups.find)
     processes = ProcessManager(data.processes, may_act, confinement, groups, log_bytes=options.limits.log_bytes)
-    runtimes = create_all(triton={"limits": options.limits})
+    runtimes = create_all(triton={"limits": options.limits}, openscoring={"limits": options.limits})
     async with AsyncExitStack() as stack:
         router = await stack.enter_async_context(envoy_router(data, options, gateway, processes))
         executor = KubernetesExecutor(client, _tasks(pods, provisions))
         await stack.enter_async_context(executor)
-        backend = KubernetesBackend(client, runtimes, _replicas(pods, provisions, options))
+        admitted = (CONTROL_PLANE, *(pods.gateway or (await asyncio.to_thread(this_machine, client.config.server),)))
+        settings = replace(_replicas(pods, provisions, options), admitted=admitted)
+        backend = KubernetesBackend(client, runtimes, settings)
         await stack.enter_async_context(backend)
         yield Platform(executor, backend, router, catalogue, runtimes, router.metrics)
 

@@ -26,7 +26,7 @@ _DELETED = (("Ready", "False"), ("Progressing", "True"), ("RoutesReady", "False"
 def build_status(snapshot: Snapshot, plan: Plan) -> dict[str, Any]:
     """Return the complete status after the plan is applied."""
     metadata = snapshot.serving["metadata"]
-    specs = {p["name"]: p for p in with_replicas(snapshot.serving["spec"])}
+    specs = {p["name"]: p | {"replicas": _replicas(snapshot, plan, p)} for p in with_replicas(snapshot.serving["spec"])}
     traffic = _traffic(plan)
     predictors = [_predictor(snapshot, plan, p, specs[p.name]) for p in plan.predictors]
     progress = progress_time(snapshot, plan, predictors)
@@ -66,6 +66,15 @@ def deleting_status(serving: Object, now: datetime) -> dict[str, Any]:
     )
     gone = {"url": "", "traffic": [], "trafficSummary": "", "replicas": 0, "readyReplicas": 0, "predictors": []}
     return {**old, **gone, "phase": "Deleting", "conditions": conditions}
+
+
+def _replicas(snapshot: Snapshot, plan: Plan, predictor: dict[str, Any]) -> int:
+    """Return how many replicas a predictor is to have: an autoscaled one may have more than the least number."""
+    replicas: int = predictor["replicas"]
+    if "autoscaling" not in predictor or not replicas:
+        return replicas
+    wanted = next((p.wanted.id for p in plan.predictors if p.name == predictor["name"] and p.wanted), "")
+    return max(replicas, sum(instance.workload == wanted for instance in snapshot.instances))
 
 
 def _traffic(plan: Plan) -> list[dict[str, Any]]:

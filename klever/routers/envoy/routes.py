@@ -25,8 +25,9 @@ _IDLE_SECONDS = 300
 _MOST_FILE_BYTES = 2 << 20
 
 _UNSENT = ("connect-failure", "refused-stream", "reset-before-request")
-"""The failures of Envoy's retry_on in which no replica has received the request."""
+"""The failures of Envoy's retry_on in which no replica or server has received the request."""
 _UNSENT_RETRIES = 2
+_BACK_OFF = {"base_interval": "0.01s", "max_interval": "0.1s"}
 _PREVIOUS_HOSTS = {
     "name": "envoy.retry_host_predicates.previous_hosts",
     "typed_config": {
@@ -107,7 +108,8 @@ def _api() -> list[dict[str, Any]]:
         {"name": ":method", "string_match": _regex("POST|PUT|PATCH")},
         _unless("content-type", _regex(r"application/json(\s*;.*)?")),
     ]
-    route = {"cluster": API, "timeout": "0s", "idle_timeout": "0s"}
+    retries = {"retry_on": ",".join(_UNSENT), "num_retries": _UNSENT_RETRIES, "retry_back_off": _BACK_OFF}
+    route = {"cluster": API, "timeout": "0s", "idle_timeout": "0s", "retry_policy": retries}
     return [
         refuse_api({"prefix": API_PREFIX, "headers": writes}, 415, "the body must be application/json"),
         {**_PEER, "match": {"prefix": f"{API_PREFIX}v1alpha1/"}, "route": route},
@@ -168,7 +170,7 @@ def _retried(entry: dict[str, Any], retries: int) -> dict[str, Any]:
         "num_retries": max(retries, _UNSENT_RETRIES),
         "retry_host_predicate": [_PREVIOUS_HOSTS],
         "host_selection_retry_max_attempts": 3,
-        "retry_back_off": {"base_interval": "0.01s", "max_interval": "0.1s"},
+        "retry_back_off": _BACK_OFF,
     }
     return {**entry, "route": {**entry["route"], "retry_policy": policy}}
 
