@@ -1,10 +1,11 @@
-"""The platform on a cluster: tasks are Jobs and replicas Deployments, behind the gateway of this machine."""
+"""The platform on a cluster: Jobs and Deployments, behind the gateway of Istio or that of this machine."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from klever.api.kinds import MODEL_JOB, SERVING, Kind, Object
@@ -24,7 +25,8 @@ from klever.kube import KubeClient
 from klever.oci.reference import Reference
 from klever.process import ProcessManager, cgroups
 from klever.process.sandbox.choose import choose
-from klever.routers.envoy import Gateway
+from klever.routers.envoy import EnvoyRouter, Gateway
+from klever.routers.istio import IstioRouter
 from klever.runtimes.table import create_all
 
 __all__ = ["cluster_platform"]
@@ -43,17 +45,26 @@ async def cluster_platform(
     may_act: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[Platform]:
     """Start the gateway, and follow what runs in pods already."""
-    confinement = await asyncio.to_thread(choose, bubblewraps(), options.sandbox)
-    groups = await asyncio.to_thread(cgroups.find)
-    processes = ProcessManager(data.processes, may_act, confinement, groups, log_bytes=options.limits.log_bytes)
     runtimes = create_all(triton={"limits": options.limits})
     async with AsyncExitStack() as stack:
-        router = await stack.enter_async_context(envoy_router(data, options, gateway, processes))
+        if pods.istio is not None:
+            settings = replace(pods.istio, limits=options.limits)
+            router: IstioRouter | EnvoyRouter = await stack.enter_async_context(IstioRouter(client, settings))
+        else:
+            processes = await _processes(data, options, may_act)
+            router = await stack.enter_async_context(envoy_router(data, options, gateway, processes))
         executor = KubernetesExecutor(client, _tasks(pods, provisions))
         await stack.enter_async_context(executor)
         backend = KubernetesBackend(client, runtimes, _replicas(pods, provisions, options))
         await stack.enter_async_context(backend)
         yield Platform(executor, backend, router, catalogue, runtimes, router.metrics)
+
+
+async def _processes(data: DataDirectory, options: Options, may_act: Callable[[], bool]) -> ProcessManager:
+    """Return the processes of this machine, of which the gateway is one."""
+    confinement = await asyncio.to_thread(choose, bubblewraps(), options.sandbox)
+    groups = await asyncio.to_thread(cgroups.find)
+    return ProcessManager(data.processes, may_act, confinement, groups, log_bytes=options.limits.log_bytes)
 
 
 def _tasks(pods: PodsFile, provisions: Provisions) -> PodSettings:

@@ -25,7 +25,8 @@ def decode_routes(content: bytes) -> list[Route]:
 
 def _route(fields: dict[str, Any]) -> Route:
     targets = tuple(_target(target) for target in fields["targets"])
-    return Route(RouteKey(**fields["key"]), targets, fields.get("retries", 0))  # older versions had no retries
+    # Older versions had neither retries nor an owner.
+    return Route(RouteKey(**fields["key"]), targets, fields.get("retries", 0), fields.get("owner", ""))
 
 
 def _target(fields: dict[str, Any]) -> Target:

@@ -27,7 +27,7 @@ def route_of(snapshot: Snapshot, predictors: Sequence[PredictorPlan], endpoints:
     )
     retries = int(snapshot.serving["spec"].get("retries", 0))
     key = RouteKey(metadata["namespace"], metadata["name"])
-    return Route(key, _rebalanced(snapshot, [*targets, *departing]), retries)
+    return Route(key, _rebalanced(snapshot, [*targets, *departing]), retries, metadata.get("uid", ""))
 
 
 def awaited_share(predictors: Sequence[PredictorPlan], targets: Iterable[Target]) -> int:
