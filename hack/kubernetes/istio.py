@@ -31,6 +31,8 @@ _ISTIOD: Final = Module(
 )
 _XDS_PORT, _READY_PORT, _MONITORING_PORT, _ADMIN_PORT = 15010, 15080, 15014, 15000
 _OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_RUNTIME: Final = {"re2.max_program_size.error_level": 32768}
+"""As in the bootstrap of Istio's own gateways."""
 _SETTINGS: Final = {
     "POD_NAMESPACE": NAMESPACE,
     "POD_NAME": "istiod",
@@ -121,6 +123,7 @@ def _bootstrap(network: Network) -> Mapping[str, Any]:
             "cds_config": source,
         },
         "static_resources": {"clusters": [_xds(network)]},
+        "layered_runtime": {"layers": [{"name": "istio", "static_layer": _RUNTIME}]},
     }
 
 
