@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 __all__ = ["Load", "closed", "open_loop"]
 
+_ANSWER_SECONDS = 30.0
+
 
 @dataclass
 class Load:
@@ -57,8 +59,9 @@ class Connection:
 
 async def _once(connection: Connection, load: Load, since: float) -> None:
     try:
-        status, answer = await connection.ask()
-    except (OSError, asyncio.IncompleteReadError) as error:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            status, answer = await connection.ask()
+    except (OSError, asyncio.IncompleteReadError) as error:  # a timeout is an OSError
         connection.close()
         load.failed.append(repr(error))
         return
@@ -102,10 +105,11 @@ async def closed(
     *,
     headers: str = "",
     socket: str = "",
+    pause: float = 0.0,
 ) -> None:
     """Keep `connections` busy until `stop`. A request of bytes is sent as it is; `headers` are further lines.
 
-    The connections are to the Unix socket `socket`, if it is given.
+    The connections are to the Unix socket `socket`, if it is given. Each pauses for `pause` seconds after an answer.
     """
     body = request if isinstance(request, bytes) else json.dumps(request).encode()
 
@@ -113,6 +117,7 @@ async def closed(
         connection = Connection(url, body, headers, socket)
         while not stop():
             await _once(connection, load, time.perf_counter())
+            await asyncio.sleep(pause)
         connection.close()
 
     await asyncio.gather(*(one() for _ in range(connections)))

@@ -15,6 +15,7 @@ from klever.catalog.catalogue import Catalogue
 from klever.cmd.data import DataDirectory
 from klever.cmd.local import envoy_router
 from klever.cmd.options import Options
+from klever.cmd.peers import CONTROL_PLANE, pods_of, this_machine
 from klever.cmd.platform import Platform
 from klever.cmd.pods import PodsFile
 from klever.cmd.programs import bubblewraps
@@ -45,19 +46,29 @@ async def cluster_platform(
     may_act: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[Platform]:
     """Start the gateway, and follow what runs in pods already."""
-    runtimes = create_all(triton={"limits": options.limits})
+    runtimes = create_all(triton={"limits": options.limits}, openscoring={"limits": options.limits})
     async with AsyncExitStack() as stack:
         if pods.istio is not None:
-            settings = replace(pods.istio, limits=options.limits)
-            router: IstioRouter | EnvoyRouter = await stack.enter_async_context(IstioRouter(client, settings))
+            routing = replace(pods.istio, limits=options.limits)
+            router: IstioRouter | EnvoyRouter = await stack.enter_async_context(IstioRouter(client, routing))
         else:
             processes = await _processes(data, options, may_act)
             router = await stack.enter_async_context(envoy_router(data, options, gateway, processes))
         executor = KubernetesExecutor(client, _tasks(pods, provisions))
         await stack.enter_async_context(executor)
-        backend = KubernetesBackend(client, runtimes, _replicas(pods, provisions, options))
+        admitted = await asyncio.to_thread(_admitted, pods, client.config.server)
+        settings = replace(_replicas(pods, provisions, options), admitted=admitted)
+        backend = KubernetesBackend(client, runtimes, settings)
         await stack.enter_async_context(backend)
         yield Platform(executor, backend, router, catalogue, runtimes, router.metrics)
+
+
+def _admitted(pods: PodsFile, server: str) -> tuple[Mapping[str, Any], ...]:
+    """Return what may reach replicas: the control plane and the gateway."""
+    if pods.gateway:
+        return (CONTROL_PLANE, *pods.gateway)
+    istio = pods.istio
+    return (CONTROL_PLANE, pods_of(istio.namespace, istio.selector) if istio else this_machine(server))
 
 
 async def _processes(data: DataDirectory, options: Options, may_act: Callable[[], bool]) -> ProcessManager:

@@ -22,7 +22,7 @@ from klever.cmd.data import DataDirectory
 from klever.cmd.names import own_names
 from klever.cmd.options import Options
 from klever.cmd.platform import Platform
-from klever.cmd.programs import bubblewraps, envoy_binary
+from klever.cmd.programs import bubblewraps, envoy_binary, openscoring_jar
 from klever.cmd.provisions import Provisions
 from klever.cmd.stopping import stop_processes
 from klever.environments import EnvironmentManager
@@ -67,7 +67,8 @@ async def local_platform(
     )
     stopping = threading.Event()
     triton = {"installed": find_triton(Path("/opt/tritonserver")), "limits": options.limits}
-    runtimes = create_all(triton=triton)
+    jar = openscoring_jar(options.openscoring, options.path)
+    runtimes = create_all(triton=triton, openscoring={"jar": jar, "limits": options.limits})
     async with AsyncExitStack() as stack:
         router = await stack.enter_async_context(envoy_router(data, options, gateway, processes))
         environments = EnvironmentManager(options.environments)

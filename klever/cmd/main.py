@@ -53,6 +53,8 @@ VERBS: Final = {
     "edit": (_CLI, "change an object in an editor"),
     "apply": (_CLI, "create or update objects from a YAML file"),
     "proto": (_CLI, "write the .proto files of the API"),
+    "version": (_CLI, "print the versions of the client and the server"),
+    "completion": (_CMD, "print a completion script for bash, zsh or fish"),
     "convert": (_CMD, "convert a model to another format, and compare both"),
     "extract": (_CLI, "read the signature of a model directory, without a server"),
 }
@@ -64,7 +66,7 @@ _HINTS: Final = {
     "TLS": "give its CA with --ca-file FILE; in a private network, use http:// and --plaintext",
     "NAMESPACE_NOT_FOUND": "create it with `klever create project NAME`",
     "PROJECT_NOT_FOUND": "`klever get projects` lists the existing projects",
-    "MODEL_NOT_FOUND": "push it with `ormb push`; `klever get versions` lists the existing versions",
+    "MODEL_NOT_FOUND": "push it with `ormb push`; `klever get versions -A` lists the existing versions",
 }
 
 

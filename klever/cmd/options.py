@@ -44,6 +44,8 @@ class Options:
     """Directories that users' own commands may read."""
     command_network: bool = False
     """Whether users' own commands may make network connections."""
+    openscoring: Path | None = None
+    """The jar of the operator's OpenScoring server."""
     registries: Path | None = None
     """The table of further registries; by default registries.yaml in the data directory."""
     metrics_port: int = 0
@@ -105,6 +107,12 @@ def add_machine_flags(parser: argparse.ArgumentParser) -> None:
         default=20.0,
         metavar="GIB",
         help="disk space for unpacked models (default %(default)g)",
+    )
+    parser.add_argument(
+        "--openscoring-jar",
+        type=Path,
+        metavar="FILE",
+        help="serve PMML models with this OpenScoring server instead of PMML4S; it needs java",
     )
     parser.add_argument(
         "--registries", type=Path, metavar="FILE", help="table of further registries (default: DIR/registries.yaml)"
@@ -202,6 +210,7 @@ def machine_options(args: argparse.Namespace, *, keep_serving: bool) -> Options:
         sandbox=args.sandbox,
         command_network=args.command_network,
         command_paths=tuple(path.absolute() for path in args.command_path),
+        openscoring=args.openscoring_jar and args.openscoring_jar.absolute(),
         registries=args.registries,
         metrics_port=args.metrics_port,
         limits=Limits.parse(args.limit),

@@ -4,6 +4,8 @@ image: registry.example/klever:1.0           # Klever: tasks, and the storage in
 python: /usr/local/bin/python3               # the interpreter in the images, by default python3
 user: 65532                                  # the user of all containers, by default 65532
 pullSecrets: [registry]                      # Secrets with the credentials for the images
+gateway:                                     # what reaches replicas: NetworkPolicyPeers, by default this machine
+- ipBlock: {cidr: 192.0.2.7/32}
 istio:                                       # Istio's gateway routes requests, by default this machine's Envoy
   url: https://models.example.com            # the address of the gateway for users
 environments:                                # what frameworks run in, for conversions and runtimes
@@ -25,7 +27,7 @@ from klever.routers.istio import IstioSettings
 
 __all__ = ["EnvironmentImage", "PodsFile", "read_pods"]
 
-_FIELDS: Final = frozenset(("image", "python", "user", "pullSecrets", "environments", "istio"))
+_FIELDS: Final = frozenset(("image", "python", "user", "pullSecrets", "gateway", "istio", "environments"))
 _USER: Final = 65532
 _MAX_BYTES: Final = 1 << 20
 
@@ -45,6 +47,7 @@ class PodsFile:
     user: int
     pull_secrets: tuple[str, ...]
     environments: tuple[EnvironmentImage, ...]
+    gateway: tuple[Mapping[str, Any], ...] = ()
     istio: IstioSettings | None = None
     """None for the Envoy of this machine."""
 
@@ -68,6 +71,7 @@ def read_pods(path: Path) -> PodsFile:
             int(document.get("user", _USER)),
             tuple(map(str, document.get("pullSecrets", ()))),
             tuple(map(_environment, document.get("environments", ()))),
+            tuple(dict(peer) for peer in document.get("gateway", ())),
             read_istio(document["istio"]) if "istio" in document else None,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -8,12 +8,13 @@ import logging
 import os
 import signal
 
-from klever.cli.config import Server, config_path, update_config
+from klever.client.config import Server, config_path, update_config
 from klever.cmd.certificates import fingerprint
 from klever.cmd.data import DataDirectory
 from klever.cmd.embedded import Embedded
 from klever.cmd.logs import add_log_flags, set_up_logging
 from klever.cmd.memory import return_freed_memory
+from klever.cmd.migrations import migrate
 from klever.cmd.options import (
     Options,
     StoreOptions,
@@ -58,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
     data = DataDirectory(args.data.absolute())
     data.prepare()
     with data.lock():
+        migrate(data.root)
         asyncio.run(_serve(data, options, store))
     return 0
 

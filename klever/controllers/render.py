@@ -13,7 +13,7 @@ from klever.backends import Backend, PredictorWorkload, Rendering, ServingKey
 from klever.controllers.serving.models import ModelResolver
 from klever.controllers.serving.plan import make_plan
 from klever.controllers.serving.snapshot import Resolution, Snapshot
-from klever.controllers.serving.workloads import violations_of
+from klever.controllers.serving.workloads import find_violations
 from klever.errors import FailedPreconditionError, FieldViolation, InvalidError
 from klever.limits import Limits
 from klever.oci.reference import Reference
@@ -88,7 +88,7 @@ class ServingRenderer:
     async def _snapshot(self, serving: Object) -> Snapshot:
         self._check_hosts(serving)
         models = await self._models.resolve(serving)
-        violations = violations_of(serving["spec"]["predictors"], models, self._backend.check, self._router.check)
+        violations = find_violations(serving["spec"]["predictors"], models, self._backend.check, self._router.check)
         snapshot = Snapshot(serving, models, (), None, "", datetime.now(UTC), violations)
         _check(serving, snapshot)
         return snapshot

@@ -6,11 +6,12 @@ The document is read as a stream. Only fields are kept, not the content of trees
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import BinaryIO, Final, TypeVar
 from xml.etree.ElementTree import ParseError
+from xml.parsers.expat import ExpatError
 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
@@ -27,7 +28,9 @@ T = TypeVar("T")
 _LIMIT: Final = 512 << 20
 _CHUNK: Final = 64 << 10
 _MAX_TAG: Final = 1 << 20
-"""The most bytes between two events of the parser, which keeps a tag in memory until it ends."""
+"""The most bytes that wait in the parser, which keeps a tag in memory until it ends."""
+_MATTERS: Final = 4
+"""How many levels of elements matter. Below them are the trees, tables and networks."""
 _MAX_DEPTH: Final = 10_000
 _MAX_KEPT: Final = 4 << 20
 _FIELD_COST: Final = 64
@@ -40,25 +43,55 @@ _NO_MODELS: Final = {"Header", "MiningBuildTask", "DataDictionary", "Transformat
 def read_signature(model_dir: Path) -> Signature:
     """Read the signature: inputs are the active mining fields, outputs the targets and the Output element's fields."""
     path = only_match(model_dir, "*.pmml", _LIMIT)
-    document = _Document()
-    parser = DefusedXMLParser(target=document)
     try:
         with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                document.expect(len(chunk))
-                parser.feed(chunk)
-        parser.close()
-        return document.signature()
-    except (ParseError, DefusedXmlException, ValueError, LookupError, InvalidError) as error:
+            return _read(file)
+    except (ParseError, DefusedXmlException, ExpatError, ValueError, LookupError, InvalidError) as error:
         raise InvalidError(f"{path.name} is not PMML: {error}") from error
+
+
+def _read(file: BinaryIO) -> Signature:
+    document = _Document()
+    parser = DefusedXMLParser(target=document)
+    expat = parser.parser
+    # Most of a document is in its trees. A target would be called three times for each of their elements.
+    expat.StartElementHandler, expat.EndElementHandler = _handlers(document)
+    expat.DefaultHandlerExpand = expat.CharacterDataHandler = None
+    read = 0
+    while chunk := file.read(_CHUNK):
+        read += len(chunk)
+        parser.feed(chunk)
+        if read - expat.CurrentByteIndex > _MAX_TAG:
+            raise InvalidError(f"a tag must have at most {_MAX_TAG} bytes")
+    parser.close()
+    return document.signature()
+
+
+def _handlers(document: _Document) -> tuple[Callable[[str, list[str]], None], Callable[[str], None]]:
+    """Return expat's handlers, which call the document for the elements that may matter to it."""
+    depth = 0
+
+    def start(tag: str, attributes: list[str]) -> None:
+        nonlocal depth
+        if depth < _MATTERS:
+            document.start(tag, dict(zip(attributes[::2], attributes[1::2], strict=True)))
+        elif depth == _MAX_DEPTH:
+            raise InvalidError(f"it must be nested at most {_MAX_DEPTH} levels deep")
+        depth += 1
+
+    def end(_tag: str) -> None:
+        nonlocal depth
+        depth -= 1
+        if depth < _MATTERS:
+            document.end()
+
+    return start, end
 
 
 @dataclass(slots=True)
 class _Document:
-    """The target of an `xml.etree.ElementTree.XMLParser`, which collects the fields of a document."""
+    """Collects the fields of a document from its outer elements."""
 
-    _silent: int = 0
-    """The number of bytes parsed since the last event."""
     _path: list[str] = field(default_factory=list)
     """The names of the open elements."""
     _fields: dict[str, Tensor] = field(default_factory=dict)
@@ -77,35 +110,19 @@ class _Document:
     """The function of the first model, e.g. `classification`."""
     _left: int = _MAX_KEPT
 
-    def expect(self, size: int) -> None:
-        """Count the next bytes for the parser. Raises `InvalidError` if a tag is too long."""
-        if self._silent > _MAX_TAG:
-            raise InvalidError(f"a tag must have at most {_MAX_TAG} bytes")
-        self._silent += size
-
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         name = tag.rpartition("}")[2]
         if not self._path:
             if name != "PMML":
                 raise InvalidError(f"its root element must be PMML, not {name[:80]}")
             self._version = self._kept(attributes.get("version", ""), attributes)
-        if len(self._path) == _MAX_DEPTH:
-            raise InvalidError(f"it must be nested at most {_MAX_DEPTH} levels deep")
-        self._silent = 0
         self._path.append(name)
-        self._element(tuple(self._path[1:5]), attributes)
+        self._element(tuple(self._path[1:]), attributes)
 
-    def data(self, _text: str) -> None:
-        self._silent = 0
-
-    def end(self, _tag: str) -> None:
-        self._silent = 0
-        if len(self._path) == 3 and self._path[1:] == ["DataDictionary", "DataField"]:
+    def end(self) -> None:
+        if self._path[1:] == ["DataDictionary", "DataField"]:
             self._fields[self._open] = replace(self._fields[self._open], values=tuple(self._values))
         self._path.pop()
-
-    def close(self) -> None:
-        """Do nothing. The parser calls it at the end."""
 
     def signature(self) -> Signature:
         if not self._models:

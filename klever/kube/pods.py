@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from klever.api.kinds import Object
+from klever.kube.merge import merge
 
-__all__ = ["LOG", "RESTRICTED", "describe_end", "pod_security", "waits_for"]
+__all__ = ["LOG", "RESTRICTED", "describe_end", "overridden", "pod_security", "waits_for"]
 
 LOG: Final = "/dev/termination-log"
 """Where a container leaves its termination message."""
@@ -57,6 +58,15 @@ def waits_for(pod: Object) -> str:
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             return f"no node has room for the pod: {condition.get('message', '')}"
     return ""
+
+
+def overridden(template: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a pod template with a patch that was checked. Containers of the patch get the restricted standard, too."""
+    merged = merge(template, patch)
+    for part in ("initContainers", "containers"):
+        for container in merged["spec"].get(part, ()):
+            container["securityContext"] = {**RESTRICTED, **container.get("securityContext", {})}
+    return merged
 
 
 def pod_security(user: int) -> dict[str, Any]:

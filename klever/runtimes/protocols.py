@@ -23,16 +23,15 @@ class WireProtocol:
     stream: str = ""
 
 
+_CALLS: Final = "ServerLive|ServerReady|ModelReady|ServerMetadata|ModelMetadata|ModelInfer"
+
 OPEN_INFERENCE: Final = WireProtocol(
     "open-inference",
     paths=(
         r"/v2(/|/health/(live|ready)"
         r"|/models/{name}(/versions/[0-9]+)?(/(ready|infer|generate|generate_stream|config|stats))?)?"
     ),
-    methods=(
-        r"/inference\.GRPCInferenceService/(ServerLive|ServerReady|ModelReady|ServerMetadata|ModelMetadata|ModelInfer"
-        r"|ModelConfig|ModelStatistics)"
-    ),
+    methods=rf"/inference\.GRPCInferenceService/({_CALLS}|ModelConfig|ModelStatistics)",
     stream="/inference.GRPCInferenceService/ModelStreamInfer",
 )
 """The Open Inference Protocol v2 over HTTP and gRPC, without the control interfaces of its servers."""
@@ -46,8 +45,10 @@ OPENSCORING: Final = WireProtocol(
         r"/(openscoring/model(/[^/]+(/(pmml|batch|csv))?)?"
         r"|v2(/|/health/(live|ready)|/models/[^/]+(/versions/[0-9]+)?(/(ready|infer))?)?)"
     ),
+    methods=rf"/inference\.GRPCInferenceService/({_CALLS})",
+    stream=OPEN_INFERENCE.stream,
 )
-"""OpenScoring's REST API, and the Open Inference Protocol over HTTP. A server may have several models."""
+"""OpenScoring's REST API, and the Open Inference Protocol. A server may have several models."""
 
 ANY: Final = WireProtocol("any", r"(/.*)?", OPEN_INFERENCE.methods, OPEN_INFERENCE.stream)
 """A user's own command: every path below the Serving's URL."""

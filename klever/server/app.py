@@ -17,8 +17,8 @@ __all__ = ["make_server"]
 
 _OPTIONS = (
     ("grpc.so_reuseport", 0),
-    # gRPC would decompress a message before it is known who sent it, and look at its size afterwards: 300 kB become
-    # 300 MB. To disable the algorithms instead would let anybody write lines into our log, from within gRPC.
+    # gRPC decompresses a message before the server authenticates its sender, and checks the size afterwards: 300 kB
+    # become 300 MB. If the algorithms were disabled instead, gRPC would log a line for each such message.
     ("grpc.per_message_decompression", 0),
     ("grpc.keepalive_time_ms", 300_000),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 60_000),
@@ -26,11 +26,11 @@ _OPTIONS = (
 )
 
 _MOST_BYTES = (1 << 31) - 1
-"""gRPC counts bytes of messages in 32 bits."""
+"""gRPC counts the bytes of a message in 32 bits."""
 
 
 async def make_server(binder: Binder, services: Sequence[Service], limits: Limits = DEFAULTS) -> grpc.aio.Server:
-    """Return a server of these services, with reflection and health. The caller adds its ports and starts it."""
+    """Return a server of these services, with reflection and health checks. The caller adds ports and starts it."""
     server = grpc.aio.server(
         options=(*_OPTIONS, ("grpc.max_receive_message_length", min(limits.message_bytes, _MOST_BYTES))),
     )

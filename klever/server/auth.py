@@ -1,4 +1,4 @@
-"""What an RPC does, in the terms of the Authorizer: a verb and an object."""
+"""Translates an RPC to the terms of the Authorizer: a verb and an object."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ _VERBS: Final = {
     "Get": "get", "List": "list", "Watch": "watch", "Stream": "get", "Render": "get",
     "Create": "create", "Apply": "patch", "Update": "update", "Delete": "delete",
 }  # fmt: skip
-"""By the first word of an RPC; any other word updates a part of an object."""
+"""The verb by the first word of an RPC. Any other word updates a part of an object."""
 _PLAIN: Final = frozenset({"Get", "List", "Watch", "Create", "Apply", "Update", "Delete"})
 _PROJECT: Final = "Project"
 _SERVER: Final = "ServerInfo"
 _MODELS: Final = ("Model", "ModelVersion")
-"""What ModelService has instead of kinds of objects."""
+"""The resources of ModelService, which are not stored kinds."""
 
 
 def is_read(method: str) -> bool:
-    """Return whether an RPC (its bare name) changes nothing."""
+    """Return whether the RPC with this bare name only reads."""
     return _VERBS.get(_words(method)[0]) in ("get", "list", "watch")
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What one RPC does, whatever its request says."""
+    """The action of one RPC, independent of its request."""
 
     verb: str
     kind: str
     subresource: str
     object_field: str = ""
-    """The request's field that holds the object; empty if the request has none."""
+    """The field of the request that holds the object. Empty if there is none."""
     namespaced: bool = True
 
     @classmethod
     def parse(cls, method: MethodDescriptor, kinds: Sequence[Kind]) -> Action:
-        """Read it from the RPC's name: `WatchServings`, `CancelModelJob`, `SetTraffic`, `StreamLogs`.
+        """Derive the action from the name of the RPC: `WatchServings`, `CancelModelJob`, `SetTraffic`, `StreamLogs`.
 
-        `kinds` are those of the service.
+        `kinds` are the kinds of the service.
         """
         word, noun = _words(method.name)
         verb, name = _VERBS.get(word, "update"), noun.removesuffix("s")
@@ -64,7 +64,7 @@ class Action:
 
     @property
     def reads_much(self) -> bool:
-        """Whether an answer takes long to make: lists, and models, whose metadata a registry keeps."""
+        """Whether the answer is expensive: a list, or a model, whose metadata is in a registry."""
         return self.verb == "list" or (self.verb == "get" and self.kind in _MODELS)
 
     def resource(self, request: Any) -> Resource:
@@ -79,7 +79,7 @@ class Action:
         return Resource(self.kind, self._namespace(request), getattr(request, "name", ""), self.subresource)
 
     def _namespace(self, request: Any) -> str:
-        """Return the namespace that the handler will use: the request's, or the object's, or the default."""
+        """Return the namespace that the handler uses: that of the request, of the object, or the default."""
         if not self.namespaced:
             return ""
         if self.verb in ("list", "watch") and self.subresource in ("", "events"):

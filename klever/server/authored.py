@@ -1,4 +1,4 @@
-"""Objects that remember who wrote their spec."""
+"""Objects that record the author of their spec."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["AuthoredObjects"]
 
 
 class AuthoredObjects(Objects[M_co]):
-    """Notes the caller of each RPC that writes the spec in an annotation, whatever the request says of it."""
+    """Records the caller of each RPC that writes the spec in an annotation. Requests cannot set that annotation."""
 
     async def create(self, message: Message, namespace: str, *, request_id: str = "", dry_run: bool = False) -> bytes:
         return await super().create(_signed(message), namespace, request_id=request_id, dry_run=dry_run)

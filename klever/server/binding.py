@@ -20,20 +20,22 @@ from klever.errors import DeadlineError, ExhaustedError, InvalidError, Unavailab
 from klever.limits import DEFAULTS, Limits
 from klever.server.auth import Action
 from klever.server.calls import CALLER, REQUEST_ID, Call, Context, RpcMetrics
-from klever.server.errors import code_of, to_status
+from klever.server.errors import to_code, to_status
 from klever.server.load import Load
 from klever.server.services import Service
 
 __all__ = ["Binder"]
 
 DEADLINE: Final = 30.0
-"""Seconds that a unary call may take if its caller sets no deadline."""
+"""The deadline of a unary call whose caller sets none, in seconds."""
 STREAM_DEADLINE: Final = 3600.0
-"""Seconds that a stream may last if its caller sets no deadline. A watcher then resumes from the last version."""
+"""The deadline of a stream whose caller sets none, in seconds. A watcher then resumes from the last version."""
 
 _SMALL: Final = 8 << 10
-"""Bytes of a request that is parsed without a check of its bounds. It takes a megabyte at most, and cannot hold a
-free-form field that is too large. Admission refuses its lists if they have too many items."""
+"""The maximum size of a request that is parsed without a check of its bounds, in bytes.
+
+Such a request becomes a megabyte at most. It cannot hold a free-form field that is too large, and admission refuses
+lists with too many items."""
 _GZIP: Final = b"\x1f\x8b"
 
 Unary = Callable[[Any], Awaitable[Message | bytes]]
@@ -41,7 +43,7 @@ Stream = Callable[[Any], AsyncGenerator[Message | bytes, None]]
 
 
 class Binder:
-    """Makes gRPC handlers of plain ones."""
+    """Wraps plain handlers as gRPC handlers."""
 
     def __init__(self, access: Access, metrics: RpcMetrics, limits: Limits = DEFAULTS) -> None:
         self._access = access
@@ -52,14 +54,14 @@ class Binder:
         self._stopping = False
 
     def end_streams(self) -> None:
-        """End the open streams, because the server stops: watches and followed logs would delay it."""
+        """End the open streams. Watches and followed logs would delay the stop of the server."""
         self._stopping = True
         for limit in self._streams:
             if not limit.expired():
                 limit.reschedule(0.0)
 
     def bind(self, service: Service) -> grpc.GenericRpcHandler[Any, Any]:
-        """Return the handler of a whole service. Raises `AttributeError` if an RPC has no handler."""
+        """Return the handler of a service. Raise `AttributeError` if an RPC has no handler."""
         methods = {method.name: self._method(service, method) for method in service.descriptor.methods}
         return grpc.method_handlers_generic_handler(service.descriptor.full_name, methods)
 
@@ -90,7 +92,7 @@ class Binder:
             try:
                 response = await answer(content, call, context)
             except asyncio.CancelledError:
-                self._ended(call, grpc.StatusCode.CANCELLED)  # its caller has gone, or does not wait any longer
+                self._ended(call, grpc.StatusCode.CANCELLED)  # the caller is gone or has cancelled the call
                 raise
             except Exception as error:  # noqa: BLE001 - the one place where errors become statuses
                 await self._fail(call, error, context)
@@ -115,7 +117,7 @@ class Binder:
                     async for response in responses:
                         await self._load.write(_serialized(response), caller, context)
             except asyncio.CancelledError:
-                self._ended(call, grpc.StatusCode.CANCELLED)  # its caller has gone, or does not wait any longer
+                self._ended(call, grpc.StatusCode.CANCELLED)  # the caller is gone or has cancelled the call
                 raise
             except Exception as error:  # noqa: BLE001 - the one place where errors become statuses
                 await self._fail(call, error, context)
@@ -124,9 +126,9 @@ class Binder:
         return call
 
     def _authenticate(self, call: Call, action: Action) -> Caller:
-        """Return the caller. An anonymous one that may not use the verb at all is refused before its message is read.
+        """Return the caller. Refuse an anonymous caller without a right to the verb before its message is parsed.
 
-        A caller with a name is authorized when the message is read, because the message names the object.
+        A named caller is authorized after its message is parsed, because the message names the object.
         """
         given = call.metadata.get("authorization", "")
         header = given.decode(errors="replace") if isinstance(given, bytes) else given
@@ -139,7 +141,7 @@ class Binder:
 
     @asynccontextmanager
     async def _open(self, method: str, caller: Caller, seconds: float) -> AsyncIterator[None]:
-        """Limit the time of a stream, which `end_streams` can end. Raises `ExhaustedError` while too many are open."""
+        """Limit the time of a stream, and let `end_streams` end it. Raise `ExhaustedError` if too many are open."""
         self._limits.admit("open_streams", len(self._streams), method)
         if caller == ANONYMOUS:
             self._limits.admit("anonymous_streams", list(self._streams.values()).count(ANONYMOUS), method)
@@ -154,24 +156,24 @@ class Binder:
         most = self._limits.response_bytes
         if len(response) > most:
             raise ExhaustedError(
-                f"the answer of {method} has {len(response)} bytes, and the limit response_bytes is {most}: ask for "
+                f"the answer of {method} has {len(response)} bytes, and the limit response_bytes is {most}: request "
                 f"less, or start the platform with --limit response_bytes={len(response)}",
                 reason="LIMIT_EXCEEDED",
                 metadata={"limit": "response_bytes"},
             )
 
     async def _fail(self, call: Call, error: Exception, context: Context) -> NoReturn:
-        """End a call with the status of an error. Raises `CancelledError` if its caller has gone."""
-        if isinstance(error, grpc.aio.InternalError):  # of a write: grpc has not heard yet that the caller has gone
+        """End a call with the status of an error. Raise `CancelledError` if the caller is gone."""
+        if isinstance(error, grpc.aio.InternalError):  # from a write: the caller is gone, and grpc does not know it yet
             self._ended(call, grpc.StatusCode.CANCELLED)
             raise asyncio.CancelledError from error
         if isinstance(error, TimeoutError):
             name = call.method.name
-            stopping = UnavailableError(f"{name} ends, as the server stops")
+            stopping = UnavailableError(f"{name} ends because the server stops")
             error = stopping if self._stopping else DeadlineError(f"{name} did not end in time")
-        self._ended(call, code_of(error), error)
+        self._ended(call, to_code(error), error)
         status = rpc_status.to_status(to_status(error, call.id))
-        error.__traceback__ = None  # it holds the answer that was refused
+        error.__traceback__ = None  # it holds the refused answer
         trailing = (*status.trailing_metadata, (REQUEST_ID, call.id))
         try:
             await context.abort(status.code, status.details, trailing)
@@ -187,7 +189,7 @@ class Binder:
 def _reader(method: MethodDescriptor) -> Callable[[bytes], Message]:
     """Return a function that parses requests.
 
-    If gRPC parsed them, an error would be UNKNOWN with the parser's text, without metrics and without a request id.
+    If gRPC parsed them, a parse error would be UNKNOWN, without metrics and without a request id.
     """
     message = GetMessageClass(method.input_type)
 
@@ -205,5 +207,5 @@ def _reader(method: MethodDescriptor) -> Callable[[bytes], Message]:
 
 
 def _serialized(response: Message | bytes) -> bytes:
-    """Return a response as bytes. Some handlers return bytes that they made for several calls."""
+    """Return a response as bytes. Some handlers return encoded bytes that several calls share."""
     return response if isinstance(response, bytes) else response.SerializeToString()

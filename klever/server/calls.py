@@ -1,4 +1,4 @@
-"""What an RPC leaves behind: a request id for its caller, a log line, and metrics."""
+"""Records each RPC: a request id for its caller, a log line, and metrics."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ __all__ = ["CALLER", "REQUEST_ID", "Call", "Context", "RpcMetrics"]
 log = logging.getLogger(__name__)
 
 CALLER: Final = ContextVar("caller", default="")
-"""Name of the authenticated caller of the RPC that is being handled."""
+"""The name of the authenticated caller of the current RPC."""
 
 Context = Any
-"""grpc.aio.ServicerContext; its stubs lack some of it."""
+"""grpc.aio.ServicerContext. Its type stubs are incomplete."""
 
 REQUEST_ID: Final = "x-request-id"
-"""Metadata with the id of a call, from the gateway or the caller, or made here. It is sent back when the call ends."""
+"""The metadata key of a call's id. The gateway, the caller or this module sets it, and the answer repeats it."""
 
 _GIVEN_ID: Final = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 _numbers: Final = random.Random()  # noqa: S311 - ids of calls are not secrets
-"""Seeded by the system once: to ask it for each id takes longer."""
+"""Seeded by the system once, because a system call for each id is slower."""
 _FAULTS: Final = {
     grpc.StatusCode.INTERNAL: logging.ERROR,
     grpc.StatusCode.DATA_LOSS: logging.ERROR,
@@ -40,18 +40,19 @@ _FAULTS: Final = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: logging.WARNING,
     grpc.StatusCode.CANCELLED: logging.DEBUG,
 }
-"""Log levels of codes that are not the caller's mistake."""
+"""The log levels of codes that are not the caller's fault."""
 
 
 class RpcMetrics:
-    """Counts and latencies by method and code. Streams are counted only: their readers decide how long they last."""
+    """Counts and latencies by method and code. Streams have no latency, because their readers decide how long they
+    last."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         labels = ["service", "method", "code"]
         self._total = Counter("klever_rpc", "RPCs that have ended", labels, registry=registry)
         self._seconds = Histogram("klever_rpc_seconds", "Time of a unary RPC", labels, registry=registry)
         self._known: dict[tuple[MethodDescriptor, grpc.StatusCode], tuple[Counter, Histogram | None]] = {}
-        """By method and code: to find a metric by its labels takes longer than to count."""
+        """The metrics by method and code, because finding a metric by its labels is slower than counting."""
 
     def ended(self, call: Call, code: grpc.StatusCode) -> None:
         known = self._known.get((call.method, code))
@@ -66,7 +67,7 @@ class RpcMetrics:
 
 
 class Call:
-    """One RPC from its beginning to its end."""
+    """One RPC, from start to end."""
 
     __slots__ = ("_context", "_started", "id", "metadata", "method", "user")
 
@@ -82,11 +83,11 @@ class Call:
 
     @property
     def seconds(self) -> float:
-        """Since the call began."""
+        """The seconds since the call began."""
         return time.perf_counter() - self._started
 
     def log(self, code: grpc.StatusCode, error: Exception | None = None) -> None:
-        """Write the log line, without the request: at INFO or above if the call writes or fails, else at DEBUG."""
+        """Write the log line without the request, at INFO or above if the call writes or fails, else at DEBUG."""
         ok = logging.DEBUG if is_read(self.method.name) else logging.INFO
         level = ok if code is grpc.StatusCode.OK else _FAULTS.get(code, logging.INFO)
         if not log.isEnabledFor(level):
@@ -105,7 +106,7 @@ class Call:
         log.log(level, "rpc", exc_info=unexpected, extra=fields)
 
     def _peer(self) -> str:
-        """Return the caller's address. Calls on the Unix socket come from the gateway, which saw the address."""
+        """Return the caller's address. The gateway, which uses the Unix socket, passes it in a header."""
         peer = str(self._context.peer())
         if not peer.startswith("unix:"):
             return peer

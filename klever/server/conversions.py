@@ -1,4 +1,4 @@
-"""Where a version comes from, and what was converted from it."""
+"""The lineage of a version: its source, and its conversions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["add_conversions"]
 
 
 async def add_conversions(catalogue: Catalogue, version: Version, message: pb.ModelVersion) -> None:
-    """Write into the message how the version was converted, and the versions that were converted from it."""
+    """Add the conversion report of the version and its conversions to the message."""
     source = version.metadata.labels.get(SOURCE_LABEL)
     if source:
         message.conversion.source = f"{version.reference.repository}@{source}"
@@ -33,7 +33,7 @@ async def add_conversions(catalogue: Catalogue, version: Version, message: pb.Mo
 
 
 def _fill(message: pb.Conversion, found: Mapping[str, Any], source: str) -> None:
-    """Fill the message from a report on a conversion of the version with this digest."""
+    """Fill the message from the report on a conversion of the version with this digest."""
     origin = found.get("source")
     if not isinstance(origin, dict) or origin.get("digest") != source:
         return
@@ -55,7 +55,7 @@ def _fill(message: pb.Conversion, found: Mapping[str, Any], source: str) -> None
 
 
 async def _converted(catalogue: Catalogue, source: Version, names: Mapping[str, str]) -> Reference | None:
-    """Return the version that an attachment of its source names; None if it is not a conversion of it, or is gone."""
+    """Return the version that an attachment of its source names. None if it is gone or is not a conversion of it."""
     try:
         digest = Digest.parse(names.get(report.CONVERTED_TO, ""))
         converted = await catalogue.resolve(source.reference.with_digest(digest))

@@ -1,4 +1,4 @@
-"""The exception tree as gRPC statuses with google.rpc details."""
+"""Converts errors to gRPC statuses with google.rpc details."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from klever import errors
 from klever.api.kinds import GROUP
 
-__all__ = ["CODES", "code_of", "to_status"]
+__all__ = ["CODES", "to_code", "to_status"]
 
 CODES: dict[type[errors.KleverError], grpc.StatusCode] = {
     errors.InvalidError: grpc.StatusCode.INVALID_ARGUMENT,
@@ -28,13 +28,13 @@ CODES: dict[type[errors.KleverError], grpc.StatusCode] = {
 }
 
 
-# A status travels in HTTP/2 trailers. If they are too long, a proxy ends the connection, which all calls share.
+# A status travels in HTTP/2 trailers. If they are too long, a proxy closes the connection, which all calls share.
 _MOST_MESSAGE = 2_000
 _MOST_VIOLATIONS, _MOST_PATH, _MOST_DESCRIPTION = 20, 200, 200
 
 
-def code_of(error: Exception) -> grpc.StatusCode:
-    """Return the status code of an error; INTERNAL for one that is not in the tree."""
+def to_code(error: Exception) -> grpc.StatusCode:
+    """Return the status code of an error, INTERNAL if it is not a KleverError."""
     for kind, code in CODES.items():
         if isinstance(error, kind):
             return code
@@ -44,11 +44,11 @@ def code_of(error: Exception) -> grpc.StatusCode:
 def to_status(error: Exception, request_id: str) -> status_pb2.Status:
     """Return a google.rpc.Status with ErrorInfo, RequestInfo and, for invalid input, one violation per field.
 
-    Callers do not see the text of an error that is not in the tree. The server logs it under the request id.
+    Callers do not see the text of an error that is not a KleverError. The server logs it with the request id.
     """
     request = error_details_pb2.RequestInfo(request_id=request_id)
     if not isinstance(error, errors.KleverError):
-        message = f"internal error: see request {request_id} in the log of the server"
+        message = f"internal error: see request {request_id} in the server's log"
         return status_pb2.Status(code=code_pb2.INTERNAL, message=message, details=[_pack(request)])
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=GROUP, metadata=error.metadata)
     details = [_pack(info), _pack(request)]
@@ -60,7 +60,7 @@ def to_status(error: Exception, request_id: str) -> status_pb2.Status:
             for v in error.violations[:_MOST_VIOLATIONS]
         ]
         details.append(_pack(error_details_pb2.BadRequest(field_violations=violations)))
-    name = code_of(error).name
+    name = to_code(error).name
     message = _shortened(error.message, _MOST_MESSAGE)
     return status_pb2.Status(code=code_pb2.Code.Value(name), message=message, details=details)
 

@@ -1,4 +1,4 @@
-"""Joins texts in Prometheus' exposition format (0.0.4): one family each, with the labels of a Serving.
+"""Joins metrics in Prometheus' text format (0.0.4) and adds the labels of a Serving.
 
 Metrics keep their names, so that existing dashboards for Envoy and the runtimes work.
 """
@@ -14,18 +14,18 @@ __all__ = ["Exposition"]
 _SAMPLE: Final = re.compile(r"([a-zA-Z_:][\w:]*)(?:\{(.*)\})?\s+(\S.*)")
 _CLUSTER: Final = re.compile(r'envoy_cluster_name="([^"|]*)\|([^"|]*)\|([^"|]*)\|([^"|]*)\|([^"|]*)"')
 _LABELS: Final = r'namespace="\1",serving="\2",predictor="\3",workload="\4",protocol="\5"'
-"""The parts of a cluster name of the gateway."""
+"""The parts of a cluster name in the gateway."""
 
 
 class Exposition:
-    """Families in the order in which they were first seen."""
+    """Metric families, in the order of their first appearance."""
 
     def __init__(self) -> None:
         self._heads: dict[str, list[str]] = {}
         self._samples: dict[str, list[str]] = {}
 
     def add(self, text: str, labels: Mapping[str, str]) -> None:
-        """Add a text with further labels. Raises `ValueError` and adds nothing if the text is invalid."""
+        """Add metrics with further labels. Raise `ValueError` and add nothing if the text is invalid."""
         heads: dict[str, list[str]] = {}
         samples: dict[str, list[str]] = {}
         family = ""

@@ -1,4 +1,4 @@
-"""What the server tells of itself."""
+"""The ServerInfo RPC."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes of a Serving as messages of the API."""
+"""Converts processes of a Serving to messages of the API."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SANDBOXES: Final = {"full": _MESSAGE.FULL, "landlock": _MESSAGE.LANDLOCK, "none
 
 
 def instance_message(instance: Instance) -> serving_service_pb2.Instance:
-    """Return the message of a process."""
+    """Return a process as a message."""
     started = Timestamp()
     if instance.started_at is not None:
         started.FromDatetime(instance.started_at)

@@ -1,4 +1,4 @@
-"""The RPCs of JobService that other services do not have."""
+"""The custom RPCs of JobService."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from klever.errors import FailedPreconditionError, NotFoundError
 from klever.executors import Executor
 from klever.server.objects import Objects
-from klever.server.requests import tail_of
+from klever.server.requests import read_tail
 from klever.v1alpha1 import common_pb2, job_service_pb2
 from klever.v1alpha1.modeljob_pb2 import ModelJob
 
@@ -38,7 +38,7 @@ class JobHandlers:
         self, request: job_service_pb2.JobServiceStreamLogsRequest
     ) -> AsyncGenerator[common_pb2.LogLine, None]:
         job = await self._jobs.get(request.namespace, request.name)
-        tail = tail_of(request)
+        tail = read_tail(request)
         try:
             async for line in self._executor.logs(job.metadata.uid, tail=tail, follow=request.follow):
                 yield common_pb2.LogLine(text=line)

@@ -1,4 +1,4 @@
-"""Pages of the objects of one kind, and of the events about them."""
+"""Lists the objects of one kind, and the events about them, in pages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from klever.api.kinds import EVENT, Object
 from klever.errors import NotFoundError
 from klever.server.objects import M_co, Objects
 from klever.server.ordering import everything, sorted_page
-from klever.server.requests import MAX_PAGE_BYTES, namespace_of, page_size
+from klever.server.requests import MAX_PAGE_BYTES, list_namespace, page_size
 from klever.store import Page
 from klever.store.selectors import selectable
 from klever.v1alpha1.meta_pb2 import Event
@@ -24,13 +24,13 @@ _LAST_SEEN: Final = "last_timestamp"
 
 
 class Lists(Generic[M_co]):
-    """A request has page_size, page_token, filter, order_by and, for objects that have labels, label_selector."""
+    """Lists by page_size, page_token, filter, order_by and, for objects with labels, label_selector."""
 
     def __init__(self, objects: Objects[M_co]) -> None:
         self._objects = objects
 
     async def page(self, request: Any) -> tuple[list[M_co], Page]:
-        """Return the page that is asked for, or a shorter one if the page does not fit into a message."""
+        """Return the requested page, or a shorter one if the page does not fit into a message."""
         size = page_size(request.page_size)
         filter_ = parse_filter(request.filter, self._objects.message)
         order = parse_order(request.order_by, self._objects.message, _BY_NAME)
@@ -42,7 +42,7 @@ class Lists(Generic[M_co]):
             size = len(items) // 2
 
     async def _page(self, request: Any, filter_: Filter, order: Order, size: int) -> Page:
-        objects, namespace, labels = self._objects, namespace_of(request), request.label_selector
+        objects, namespace, labels = self._objects, list_namespace(request), request.label_selector
         fields, left = filter_.split(selectable(objects.kind))
         if order.text != _BY_NAME:
             found, version = await everything(objects.store, objects.kind, namespace, labels, fields)
@@ -51,7 +51,7 @@ class Lists(Generic[M_co]):
             )
             return Page(items, version, token)
         token = request.page_token
-        while True:  # a page that nothing matches is not the last one
+        while True:  # a page without a match is not the last one
             page = await objects.store.list(
                 objects.kind, namespace, labels=labels, fields=fields, limit=size, token=token
             )
@@ -66,11 +66,11 @@ class Lists(Generic[M_co]):
         return [o for o in found if filter_.matches(self._objects.read(o))]
 
     async def events(self, request: Any) -> tuple[list[Event], str]:
-        """Return the events about objects of this kind, by default the oldest first, and the next page's token.
+        """Return the events about objects of this kind, by default the oldest first, and the token of the next page.
 
-        Those of a named object leave out an earlier object of the same name, unless none of that name exists.
+        For a named object, leave out the events of an earlier object of the same name while one of that name exists.
         """
-        namespace = namespace_of(request)
+        namespace = list_namespace(request)
         selector = f"involvedObject.kind={self._objects.kind.kind}"
         if request.name:
             selector += f",involvedObject.name={_escaped(request.name)}"
@@ -104,5 +104,5 @@ def _event_place(order: Order, event: Event) -> list[Any]:
 
 
 def _escaped(value: str) -> str:
-    """Return a value as it stands in a field selector."""
+    """Escape a value for a field selector."""
     return value.replace("\\", "\\\\").replace(",", "\\,").replace("=", "\\=")

@@ -1,4 +1,4 @@
-"""What calls may take of the control plane together: turns to read much, and room for large answers."""
+"""Limits the total load of the calls: turns for expensive reads, and memory for large answers."""
 
 from __future__ import annotations
 
@@ -16,24 +16,26 @@ from klever.server.calls import Context
 __all__ = ["Load"]
 
 _READ_S: Final = 60.0
-"""Seconds that a caller may take to read a large message of a stream."""
+"""The time in which a caller must read a large message of a stream, in seconds."""
 _LONGEST_REST_S: Final = 1.0
 
 
 class Load:
-    """Callers without a token wait for turns, and have three quarters of the room, so that others need not wait."""
+    """Anonymous callers wait for turns and share three quarters of the memory, so that others need not wait."""
 
     def __init__(self, limits: Limits) -> None:
         self._most = limits.anonymous_lists
         self._turns = asyncio.Semaphore(self._most)
-        self._unread = Budget(max(limits.unread_bytes, 2 * limits.response_bytes), "the answers that are not read yet")
+        self._unread = Budget(
+            max(limits.unread_bytes, 2 * limits.response_bytes), "the answers that callers have not read yet"
+        )
 
     @asynccontextmanager
     async def turn(self, action: Action, caller: Caller) -> AsyncIterator[None]:
-        """Wait for a turn if the call reads much.
+        """Wait for a turn if the call is expensive.
 
-        A turn lasts for some time after the call. Lists that wait for turns leave half of the event loop to other
-        calls then, for they read without waiting what is cached.
+        A turn lasts for some time after the call. Lists read their cache without a pause, so this leaves half of the
+        event loop to other calls.
         """
         if not action.reads_much or caller != ANONYMOUS:
             yield
@@ -48,14 +50,16 @@ class Load:
             loop.call_later(min(rest, _LONGEST_REST_S), self._turns.release)
 
     def keep(self, response: bytes, caller: Caller, context: Context) -> None:
-        """Take room for an answer until its caller has read it. Raises `ExhaustedError` if there is none."""
+        """Reserve memory for an answer until its caller has read it. Raise `ExhaustedError` if none is left."""
         if len(response) > SMALL:
             give_back = self._unread.take(len(response), anonymous=caller == ANONYMOUS)
             context.add_done_callback(lambda _: give_back())
 
     async def write(self, message: bytes, caller: Caller, context: Context) -> None:
-        """Send a message of a stream. Raises `ExhaustedError` without room, `TimeoutError` if its caller reads it too
-        slowly."""
+        """Send a message of a stream.
+
+        Raise `ExhaustedError` if no memory is left, `TimeoutError` if the caller reads too slowly.
+        """
         if len(message) <= SMALL:
             await context.write(message)
             return

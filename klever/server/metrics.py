@@ -1,4 +1,4 @@
-"""Metrics for Prometheus, on a loopback port of their own: those of the platform, the gateway and each replica.
+"""Serves the metrics of the platform, the gateway and each replica for Prometheus, on a loopback port of their own.
 
 Metrics of the gateway and the replicas have the labels namespace, serving, predictor and workload.
 """
@@ -33,7 +33,7 @@ Text = Callable[[], Awaitable[str]]
 
 
 class MetricsServer:
-    """Answers GET /metrics. If a part does not answer in time, its metrics are missing, and the log says so."""
+    """Answers GET /metrics. If a part does not answer in time, its metrics are missing, and the log names it."""
 
     def __init__(self, own: CollectorRegistry, gateway: Text, backend: Backend, store: Store) -> None:
         self._own = own
@@ -43,7 +43,8 @@ class MetricsServer:
         self._runner: web.AppRunner | None = None
 
     async def start(self, port: int) -> str:
-        """Listen on loopback, on any free port for 0; returns the URL. Raises `FailedPreconditionError` if taken."""
+        """Listen on loopback, on a free port if `port` is 0. Return the URL. Raise `FailedPreconditionError` if
+        taken."""
         app = web.Application()
         app.router.add_get("/metrics", self._answer)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
@@ -73,14 +74,14 @@ class MetricsServer:
             try:
                 exposition.add(text, labels)
             except ValueError as error:
-                log.warning("metrics of %s are not readable: %s", labels or "the gateway", error)
+                log.warning("cannot read the metrics of %s: %s", labels or "the gateway", error)
         return str(exposition).encode()
 
     async def _texts(self) -> AsyncIterator[tuple[str, Mapping[str, str]]]:
         try:
             yield await self._gateway(), {}
         except KleverError as error:
-            log.warning("metrics of the gateway are missing: %s", error)
+            log.warning("cannot read the metrics of the gateway: %s", error)
         asked = [
             (instance, _labels(key, instance))
             for key in await self._backend.list()
@@ -103,7 +104,7 @@ class MetricsServer:
 
 
 async def _replica(address: str) -> str:
-    """Return the metrics of a replica; an empty text if it does not answer. Its condition then says why."""
+    """Return the metrics of a replica, or "" if it does not answer. Its condition then names the fault."""
     path = unix_path(address)
     connector = aiohttp.UnixConnector(path) if path else aiohttp.TCPConnector()
     timeout = aiohttp.ClientTimeout(total=_SECONDS)

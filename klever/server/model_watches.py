@@ -1,4 +1,4 @@
-"""Watches of models: a registry tells which repositories changed, and a watch compares them with what it sent."""
+"""Watches models. The registry names the repositories that changed, and a watch compares them with what it sent."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from klever.v1alpha1.common_pb2 import WatchEvent
 __all__ = ["watch_models"]
 
 Read = Callable[[str], Awaitable[pb.Model | None]]
-"""Returns the model of a repository, None if there is none that is wanted."""
+"""Returns the model of a repository. None if it does not exist or the filter leaves it out."""
 
 
 async def watch_models(catalogue: Catalogue, project: str, read: Read) -> AsyncGenerator[pb.WatchModelsResponse, None]:
-    """Yield the models of a project, or of all, as they are and then as they change."""
+    """Yield the current models of a project, or of all projects, and then their changes."""
     known: dict[str, pb.Model] = {}
     begun = False
-    async with aclosing(catalogue.changes()) as changes:  # type: ignore[type-var]  # it is a generator everywhere
+    async with aclosing(catalogue.changes()) as changes:  # type: ignore[type-var]  # every implementation is a generator
         async for changed in changes:
             names = [changed] if changed else sorted({*await catalogue.models(project), *known})
             for name in names:

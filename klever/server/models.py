@@ -28,13 +28,13 @@ __all__ = ["ModelHandlers"]
 
 _ESCAPED_SLASH: Final = re.compile("%2f", re.IGNORECASE)
 _CHUNK: Final = 8
-"""Models whose latest versions are read at a time."""
+"""The number of models whose latest versions are read at once."""
 _LONG: Final = ("signature", "metrics", "hyper_parameters")
-"""Fields that BASIC leaves out."""
+"""The fields that the view BASIC leaves out."""
 
 
 class ModelHandlers(ProjectHandlers):
-    """`seen` is where inspections are read, without a call for each version of a list; by default it is `store`."""
+    """`seen` is the store for reading inspections, such as a cache of `store`. The default is `store`."""
 
     def __init__(self, store: Store, catalogue: Catalogue, seen: Store | None = None) -> None:
         super().__init__(store, catalogue)
@@ -75,7 +75,7 @@ class ModelHandlers(ProjectHandlers):
         filter_ = parse_filter(request.filter, pb.ModelVersion.DESCRIPTOR, "tag")
         shown, start = Shown(request.view, filter_), parse_token(request.page_token)
         repository, most = _repository(request.project, request.model), page_size(request.page_size)
-        while True:  # a page that nothing matches is not the last one
+        while True:  # a page without a match is not the last one
             page, more = await self._versions(repository, order, filter_, start, most)
             size = PageSize(start)
             items = list[pb.ModelVersion]()
@@ -87,7 +87,7 @@ class ModelHandlers(ProjectHandlers):
                 if not size.admits(version, kept):
                     return pb.ListModelVersionsResponse(items=items, next_page_token=size.token)
                 items += [kept] if kept is not None else []
-                await asyncio.sleep(0)  # nothing above waits: others get their turn
+                await asyncio.sleep(0)  # the lines above never wait, so give other tasks a turn
             start += len(page)
             if items or not more:
                 return pb.ListModelVersionsResponse(items=items, next_page_token=str(start) if more else "")
@@ -95,7 +95,7 @@ class ModelHandlers(ProjectHandlers):
     async def _versions(
         self, repository: str, order: Order, filter_: Filter, start: int, most: int
     ) -> tuple[list[Version | None], bool]:
-        """Return versions in their order from `start` on, at most `most`, and whether more follow."""
+        """Return at most `most` versions from `start` on, in order, and whether more follow."""
         words = filter_.words or ""
         (field,) = order.fields
         if order.text == "tag":
@@ -114,7 +114,7 @@ class ModelHandlers(ProjectHandlers):
 
     async def tag_model_version(self, request: pb.TagModelVersionRequest) -> pb.ModelVersion:
         if not is_tag(request.tag):
-            raise violation("tag", f"{request.tag!r} is not a tag")
+            raise violation("tag", f"invalid tag {request.tag!r}")
         version = await self._resolve(request.project, request.model, request.version)
         expected = _digest("expected_digest", request.expected_digest)
         if request.validate_only:
@@ -133,7 +133,7 @@ class ModelHandlers(ProjectHandlers):
         last = await self.get_model(pb.GetModelRequest(project=request.project, model=request.model))
         if request.validate_only:
             return last
-        with suppress(NotFoundError):  # until nothing is left
+        with suppress(NotFoundError):  # until no page is left
             unreadable = 0
             while page := (await self._page(request, unreadable))[0]:
                 references = [version.reference for version in page if version is not None]
@@ -164,12 +164,12 @@ class ModelHandlers(ProjectHandlers):
         required("version", version)
         separator = "@" if ":" in version else ":"
         reference = Reference.parse(f"{repository}{separator}{version}")
-        if reference.host:  # a caller must not make the server call another host
-            raise violation("project", f"{project!r} is not a project of this platform")
+        if reference.host:  # a caller must not make the server contact another host
+            raise violation("project", f"invalid project name {project!r}")
         return await self._catalogue.resolve(reference)
 
     async def _latest(self, repository: str, full: bool) -> tuple[Version | None, pb.Model | None]:
-        """Return the latest version and its model; None if no tag of the repository names a model."""
+        """Return the latest version and its model. None if no tag of the repository names a model."""
         latest = await self._catalogue.latest(repository)
         if latest is None:
             return None, None
@@ -178,7 +178,7 @@ class ModelHandlers(ProjectHandlers):
         return latest, pb.Model(project=project, name=name, version_count=count, latest=message)
 
     async def _listed(self, summary: Version, full: bool) -> pb.ModelVersion:
-        """Return a version of a list. One that was deleted since it was listed stays a summary."""
+        """Return a version of a list in full. A version that was deleted meanwhile stays a summary."""
         if full:
             with suppress(NotFoundError):
                 version = await self._catalogue.resolve(summary.pinned)
@@ -190,7 +190,7 @@ class ModelHandlers(ProjectHandlers):
 
 
 class Shown:
-    """What a list shows of each version, and whether it must read more, because the filter looks at it."""
+    """The view of a list of versions, and whether the filter needs fields that the view leaves out."""
 
     def __init__(self, view: int, filter_: Filter) -> None:
         if view not in pb.ModelVersion.View.values():
@@ -200,14 +200,14 @@ class Shown:
         self.reads_all = self._full or filter_.names(_LONG)
 
     def cut(self, message: pb.ModelVersion) -> None:
-        """Leave out what was read for the filter alone."""
+        """Remove the fields that only the filter needed."""
         if self.reads_all and not self._full:
             for name in _LONG:
                 message.ClearField(name)
 
 
 def _repository(project: str, model: str) -> str:
-    """Return the repository's name. In REST's paths a slash of the model's name is escaped: it comes as %2F."""
+    """Return the name of the repository. In a REST path, a slash in the name of a model arrives escaped, as %2F."""
     return f"{required('project', project)}/{_ESCAPED_SLASH.sub('/', required('model', model))}"
 
 
@@ -215,11 +215,13 @@ def _digest(field: str, text: str) -> Digest | None:
     try:
         return Digest.parse(text) if text else None
     except InvalidError as error:
-        raise violation(field, f"{text!r} is not a digest: expected sha256: and 64 hexadecimal digits") from error
+        raise violation(field, f"invalid digest {text!r}: expected sha256: and 64 hexadecimal digits") from error
 
 
 def _order(text: str, message: object, *known: str) -> Order:
     order = parse_order(text, message, known[0])
     if [".".join(field.names) for field in order.fields] not in [[name] for name in known]:
-        raise violation("order_by", f"{text!r} must be one of {', '.join(known)}, with desc for the reverse")
+        raise violation(
+            "order_by", f"invalid order {text!r}: must be one of {', '.join(known)}, optionally followed by desc"
+        )
     return order

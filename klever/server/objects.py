@@ -1,4 +1,4 @@
-"""Objects of one kind as the API shows them: their address, and their messages over the store."""
+"""Reads and writes the objects of one kind in the store, as messages of the API."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from klever.store import Key, Store
 __all__ = ["M_co", "Objects"]
 
 MAX_ENCODED: Final = 4096
-"""Objects whose encoded messages are kept."""
+"""The number of objects whose encoded messages are cached."""
 
 M_co = TypeVar("M_co", bound=Message, covariant=True)
 
@@ -38,24 +38,24 @@ class Objects(Generic[M_co]):
 
     @property
     def message(self) -> Descriptor:
-        """The message of the kind."""
+        """The descriptor of the kind's message."""
         descriptor: Descriptor = self._message.DESCRIPTOR
         return descriptor
 
     def known(self, state: tuple[str, str]) -> bytes | None:
-        """Return the kept bytes of an object by its uid and resource version; None if there are none."""
+        """Return the cached bytes of an object by its uid and resource version, or None."""
         return self._encoded.find(state)
 
     def read(self, obj: Object) -> M_co:
-        """Return an object as a message, the caller's own."""
+        """Return an object as a new message, which the caller may change."""
         message: M_co = self._message.FromString(self.encode(obj))
         return message
 
     def encode(self, obj: Object) -> bytes:
         """Return an object as the bytes of its message.
 
-        The bytes are kept for a while, because converting JSON is the slowest part of a read. An object that was just
-        written is often read, and its watchers receive it.
+        The bytes are cached, because converting JSON is the slowest part of a read, and watchers and readers often ask
+        for an object that was just written.
         """
         state = _state(obj)
         known = self._encoded.find(state)
@@ -66,11 +66,12 @@ class Objects(Generic[M_co]):
         return known
 
     def _answer(self, obj: Object, *, dry_run: bool) -> bytes:
-        """Return what a write led to. A dry run's object has the version of the stored one, so it is not kept."""
+        """Return the result of a write. The result of a dry run has the version of the stored object and is not
+        cached."""
         return from_object(obj, self._message).SerializeToString() if dry_run else self.encode(obj)
 
     def write(self, message: Message, namespace: str, name: str = "") -> Object:
-        """Return a request's object with the address of the request. Raises `InvalidError` if the two contradict."""
+        """Return the object of a request with the request's namespace and name. Raise `InvalidError` if they differ."""
         obj = to_object(message)
         obj.pop("status", None)
         self._default(obj, "apiVersion", self.kind.api_version)
@@ -89,7 +90,7 @@ class Objects(Generic[M_co]):
             raise violation(path + field, f"must be {value!r} as in the request, not {target[field]!r}")
 
     def key(self, namespace: str, name: str) -> Key:
-        """Return the address of an object. Raises `InvalidError` without a name."""
+        """Return the key of an object. Raise `InvalidError` without a name."""
         return Key((namespace or DEFAULT_NAMESPACE) if self.kind.namespaced else "", required("name", name))
 
     async def create(self, message: Message, namespace: str, *, request_id: str = "", dry_run: bool = False) -> bytes:
@@ -120,7 +121,7 @@ class Objects(Generic[M_co]):
     async def update(
         self, message: Message, namespace: str, name: str, paths: Iterable[str], *, dry_run: bool = False
     ) -> bytes:
-        """Replace the parts that the paths of a field mask name. A resource version in the message must be current."""
+        """Replace the fields that a field mask names. A resource version in the message must be current."""
         obj = self.write(message, namespace, name)
         patch = select(obj, tuple(paths) or self.kind.updates, self._message.DESCRIPTOR)
         key = self.key(namespace, name)
@@ -142,11 +143,12 @@ class Objects(Generic[M_co]):
         return self._lasting(await self.store.patch(self.kind, key, patch, dry_run=dry_run))
 
     def _lasting(self, obj: Object) -> Object:
-        """Return what was written; raises `FailedPreconditionError` if it is being deleted, the change with it."""
+        """Return the written object. Raise `FailedPreconditionError` if it is being deleted, which discards the
+        change."""
         metadata = obj["metadata"]
         if "deletionTimestamp" in metadata:
             raise FailedPreconditionError(
-                f"{self.kind.kind.lower()} {metadata['name']} is being deleted: wait until it is gone, then create it",
+                f"{self.kind.kind.lower()} {metadata['name']} is being deleted: create it again once it is gone",
                 reason="BEING_DELETED",
             )
         return obj
@@ -154,7 +156,7 @@ class Objects(Generic[M_co]):
     async def delete(
         self, namespace: str, name: str, *, uid: str = "", resource_version: str = "", dry_run: bool = False
     ) -> bytes:
-        """Delete an object and return it as it was last. A uid and a version that are given are preconditions."""
+        """Delete an object and return its last state. A uid and a resource version are preconditions."""
         key = self.key(namespace, name)
         last = await self.store.get(self.kind, key)
         uid = uid or last["metadata"]["uid"]
@@ -163,6 +165,6 @@ class Objects(Generic[M_co]):
 
 
 def _state(obj: Object) -> tuple[str, str]:
-    """Return the uid and version, which identify one state of an object. An object that is not stored lacks them."""
+    """Return the uid and version, which identify a state of an object. Empty for an object that is not stored."""
     metadata = obj["metadata"]
     return metadata.get("uid", ""), metadata.get("resourceVersion", "")

@@ -1,7 +1,7 @@
-"""Lists in the order of fields. No store keeps that order, so each page reads and sorts all objects.
+"""Lists objects in the order of fields. No store keeps that order, so each page reads and sorts all objects.
 
-A page begins after the last object of the page before. Unlike pages by name, the pages of one list may show different
-moments. No object appears twice, and an object that exists all the time is not left out.
+A page begins after the last object of the previous page. Unlike pages by name, the pages of one list may show different
+moments. No object appears twice, and no object that exists throughout is missing.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ _STORE_PAGE: Final = 500
 
 T = TypeVar("T")
 Place = list[Any]
-"""What an item is sorted by: the values of the order's fields, then what tells equal ones apart."""
+"""The sort key of an item: the values of the ordered fields, then a unique value as tie-breaker."""
 
 
 async def everything(
     store: Store, kind: Kind, namespace: str, labels: str = "", fields: str = ""
 ) -> tuple[list[Object], str]:
-    """Return all objects that are selected, and the version of the list.
+    """Return all selected objects, and the version of the list.
 
-    Raises `InvalidError` if they are more than are sorted at once.
+    Raise `InvalidError` if they are too many to sort.
     """
     items: list[Object] = []
     token = ""
@@ -50,7 +50,7 @@ async def everything(
 def sorted_page(
     items: list[T], order: Order, place: Callable[[T], Place], *, size: int, token: str
 ) -> tuple[list[T], str]:
-    """Return up to `size` items after the place that the token names, and the token of the next page."""
+    """Return up to `size` items after the position in the token, and the token of the next page."""
     placed = sorted(((order.key(at), at, item) for item in items for at in (place(item),)), key=lambda found: found[0])
     if token:
         last = order.key(_read(token, order, placed[0][1] if placed else None))
@@ -64,7 +64,7 @@ def _token(order: Order, place: Place) -> str:
 
 
 def _read(token: str, order: Order, like: Place | None) -> Place:
-    """Return the place that a token names; its values have the types of those of `like`."""
+    """Return the position in a token. Its values have the types of those in `like`."""
     try:
         text, *values = orjson.loads(urlsafe_b64decode(token))
     except (binascii.Error, ValueError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""Pages of what is listed by number: a token is the number of the first item that follows."""
+"""Pages of numbered items: a token holds the number of the next item."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ __all__ = ["PageSize", "parse_token"]
 
 
 def parse_token(token: str) -> int:
-    """Return the number of a page's first item; raises `InvalidError`."""
+    """Return the number of the first item of a page. Raise `InvalidError` for an invalid token."""
     if token and not (token.isascii() and token.isdecimal() and len(token) < 10):
-        raise violation("page_token", "was not given by this server")
+        raise violation("page_token", "invalid page token: start again without a token")
     return int(token or 0)
 
 
 class PageSize:
-    """Counts what a page takes, from the item `start` on: its bytes, and those that are read for it.
+    """Counts the bytes of a page that begins with the item `start`, and the bytes that are read for it.
 
-    A page ends before the item that goes beyond `MAX_PAGE_BYTES` in either, but has at least one.
+    A page ends before the item that exceeds `MAX_PAGE_BYTES` in either count, but has at least one item.
     """
 
     def __init__(self, start: int) -> None:
@@ -29,7 +29,8 @@ class PageSize:
         self._read = 0
 
     def admits(self, version: Version | None, item: Message | None) -> bool:
-        """Count the next item, if the page has room for it; both are None for one that the page leaves out."""
+        """Count the next item if the page has room for it. Both sizes are None for an item that the filter leaves
+        out."""
         is_first = self._index == self._start
         self._bytes += item.ByteSize() if item else 0
         self._read += version.config_bytes if version else 0
@@ -40,5 +41,5 @@ class PageSize:
 
     @property
     def token(self) -> str:
-        """The token of the first item that was not admitted."""
+        """The token of the first item that did not fit."""
         return str(self._index)

@@ -34,7 +34,7 @@ class ProjectHandlers:
             earlier = await self._store.get(NAMESPACE, Key("", name))
             if request.request_id and is_made_by(earlier, request.request_id):
                 return await self._counted(earlier)
-            raise AlreadyExistsError(f"project {name} exists already") from error
+            raise AlreadyExistsError(f"project {name} already exists") from error
 
     async def list_projects(self, request: pb.ListProjectsRequest) -> pb.ListProjectsResponse:
         filter_ = parse_filter(request.filter, pb.Project.DESCRIPTOR, "name")

@@ -1,4 +1,4 @@
-"""Bytes that were needed a short while ago, and may be needed again."""
+"""A cache of recently used bytes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOST_BYTES: Final = 16 << 20
 
 
 class Recent(Generic[K]):
-    """At most `most` entries, and 16 MiB. The one that was used least recently goes first."""
+    """A least-recently-used cache of at most `most` entries and 16 MiB."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -22,7 +22,7 @@ class Recent(Generic[K]):
         self._entries: OrderedDict[K, bytes] = OrderedDict()
 
     def find(self, key: K) -> bytes | None:
-        """Return an entry, None if there is none."""
+        """Return an entry, or None."""
         found = self._entries.get(key)
         if found is not None:
             self._entries.move_to_end(key)

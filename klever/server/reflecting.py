@@ -1,7 +1,7 @@
-"""Server reflection, v1 and v1alpha, of the descriptor set: with the protos' comments and JSON names.
+"""Server reflection, v1 and v1alpha, with the comments and JSON names of the protos.
 
-The two versions differ in their package alone (grpc/grpc, src/proto/grpc/reflection), so the messages of v1alpha serve
-both.
+The two versions differ only in their package (grpc/grpc, src/proto/grpc/reflection), so both use the messages of
+v1alpha.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FURTHER: Final = (health_pb2.DESCRIPTOR, pb.DESCRIPTOR)
 
 
 class Reflection:
-    """Answers what `services` are made of."""
+    """Describes `services`."""
 
     def __init__(self, services: Iterable[str]) -> None:
         self._services = sorted(services)
@@ -73,7 +73,7 @@ class Reflection:
 
 @cache
 def _read() -> tuple[dict[str, descriptor_pb2.FileDescriptorProto], dict[str, str]]:
-    """Return the files by name, and the name of the file of each symbol."""
+    """Return the files by name, and the file name of each symbol."""
     content = (files(_PACKAGE) / "descriptor.binpb").read_bytes()
     known = {file.name: file for file in descriptor_pb2.FileDescriptorSet.FromString(content).file}
     for descriptor in _FURTHER:

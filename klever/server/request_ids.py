@@ -1,4 +1,4 @@
-"""Ids of creates, so that a retry makes one object: the object remembers the request that made it."""
+"""Request ids of creates. The object records the id, so that a retry does not create a second object."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _SUFFIX: Final = 10
 
 
 def identify(obj: Object, request_id: str) -> None:
-    """Note the request in an object that is to be created. A name that the store would complete is made of its id."""
+    """Record the request id in an object to create. A generated name derives from the id."""
     if len(request_id) > _MOST:
-        raise violation("request_id", f"has {len(request_id)} characters; the most is {_MOST}")
+        raise violation("request_id", f"must have at most {_MOST} characters, not {len(request_id)}")
     metadata = obj["metadata"]
     metadata["annotations"] = {**metadata.get("annotations", {}), _ANNOTATION: request_id}
     if not metadata.get("name"):
@@ -27,5 +27,5 @@ def identify(obj: Object, request_id: str) -> None:
 
 
 def is_made_by(obj: Object, request_id: str) -> bool:
-    """Return whether an object was made by the request with this id."""
+    """Return whether the request with this id created the object."""
     return bool(obj["metadata"].get("annotations", {}).get(_ANNOTATION) == request_id)

@@ -1,4 +1,4 @@
-"""Fields that requests have in common."""
+"""Reads the fields that requests have in common."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = [
     "DEFAULT_NAMESPACE",
     "MAX_PAGE_BYTES",
     "is_dry",
-    "namespace_of",
+    "list_namespace",
     "page_size",
+    "read_tail",
     "required",
-    "tail_of",
     "violation",
 ]
 
@@ -29,21 +29,21 @@ def violation(field: str, description: str) -> InvalidError:
 
 
 def required(field: str, value: str) -> str:
-    """Return the value; raises `InvalidError` naming the request's field if it is empty."""
+    """Return the value. Raise `InvalidError` with the name of the field if it is empty."""
     if not value:
         raise violation(field, "is required")
     return value
 
 
 def page_size(asked: int) -> int:
-    """Return how many items a page may have. Raises `InvalidError` if `asked` is negative."""
+    """Return the maximum number of items of a page. Raise `InvalidError` if `asked` is negative."""
     if asked < 0:
         raise violation("page_size", f"must be 0 or more, not {asked}")
     return min(asked or _PAGE_SIZE, _PAGE_SIZE)
 
 
-def tail_of(request: Any) -> int | None:
-    """Return how many of a log's last lines to send, None for all. Raises `InvalidError` if the number is negative."""
+def read_tail(request: Any) -> int | None:
+    """Return the number of a log's last lines to send, or None for all. Raise `InvalidError` if it is negative."""
     if not request.HasField("tail"):
         return None
     if request.tail < 0:
@@ -52,11 +52,11 @@ def tail_of(request: Any) -> int | None:
 
 
 def is_dry(request: Any) -> bool:
-    """Return whether a write is to be checked alone. Requests of kinds of other packages may lack the field."""
+    """Return whether to validate a write without storing it. Requests of plugins' kinds may lack the field."""
     return bool(getattr(request, "validate_only", False))
 
 
-def namespace_of(request: Any) -> str:
-    """Return the namespace that a list or watch asks for, empty for all and for a kind without namespaces."""
+def list_namespace(request: Any) -> str:
+    """Return the namespace of a list or watch. Empty means all namespaces, or a kind without namespaces."""
     namespace = str(getattr(request, "namespace", ""))
     return "" if namespace == "-" else namespace

@@ -1,4 +1,4 @@
-"""Promotion, rollback and scaling of Servings: each changes what it names and nothing else."""
+"""Promotes, rolls back and scales Servings. Each call changes only the fields that it concerns."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from klever.api.kinds import SERVING, SERVING_REVISION, Object
 from klever.controllers.serving.revisions import (
     earlier,
     is_owned,
-    number_of,
-    pins_of,
+    read_number,
+    read_pins,
     restored_predictors,
     runs,
     with_digest,
@@ -29,10 +29,10 @@ from klever.v1alpha1.serving_pb2 import Serving
 __all__ = ["RolloutHandlers"]
 
 _ATTEMPTS: Final = 20
-"""How often a change is tried again that another write of the object overtook, such as one of its status."""
+"""The maximum number of retries of a change that conflicts with another write, such as one of the status."""
 
 Change = Callable[[Object], Awaitable[dict[str, Any]]]
-"""From a Serving as it is to the merge patch that changes it."""
+"""Computes a merge patch from the current Serving."""
 
 
 class RolloutHandlers:
@@ -82,7 +82,7 @@ class RolloutHandlers:
 
     async def scale_serving(self, request: pb.ScaleServingRequest) -> Serving:
         if request.replicas < 0:
-            raise InvalidError(violations=(FieldViolation("replicas", f"{request.replicas} is less than 0"),))
+            raise InvalidError(violations=(FieldViolation("replicas", f"must be 0 or more, not {request.replicas}"),))
 
         async def change(serving: Object) -> dict[str, Any]:
             return {"spec": scale(serving["spec"], request.predictor, request.replicas)}
@@ -93,12 +93,12 @@ class RolloutHandlers:
         return await self._servings.store.get(SERVING, self._servings.key(request.namespace, request.name))
 
     async def change(self, request: Any, change: Change) -> Serving:
-        """Change a Serving as it is now; raises `ConflictError` if the request gives another version."""
+        """Change the current Serving. Raise `ConflictError` if the request names another version."""
         key = self._servings.key(request.namespace, request.name)
         for attempt in range(1, _ATTEMPTS + 1):
             serving = await self._servings.store.get(SERVING, key)
             if request.uid not in ("", serving["metadata"]["uid"]):
-                raise ConflictError(f"serving {key} was deleted and created again: its uid is another one")
+                raise ConflictError(f"serving {key} was deleted and created again: its uid differs")
             patch = await change(serving)
             metadata = patch.setdefault("metadata", {})
             metadata["resourceVersion"] = request.resource_version or serving["metadata"]["resourceVersion"]
@@ -111,18 +111,18 @@ class RolloutHandlers:
         raise AssertionError("the last attempt returns or raises")
 
     async def _target(self, serving: Object, number: int) -> Object:
-        """Return the revision with this number; for 0 the one that a rollback returns to."""
+        """Return the revision with this number. For 0 return the target of a rollback."""
         revisions = [r for r in await self._revisions(serving) if is_owned(r, serving)]
         name = serving["metadata"]["name"]
         if number:
-            found = next((r for r in revisions if number_of(r) == number), None)
+            found = next((r for r in revisions if read_number(r) == number), None)
             if found is None:
-                kept = ", ".join(str(n) for n in sorted(map(number_of, revisions))) or "none"
-                raise NotFoundError(f"serving {name} has no revision {number}; kept are: {kept}")
+                kept = ", ".join(str(n) for n in sorted(map(read_number, revisions))) or "none"
+                raise NotFoundError(f"serving {name} has no revision {number}: must be one of {kept}")
             return found
         current = int(serving.get("status", {}).get("revision", 0))
-        last = next((r for r in revisions if number_of(r) == current), None)
-        if last is not None and not runs(last, serving["spec"]["predictors"], pins_of(serving)):
+        last = next((r for r in revisions if read_number(r) == current), None)
+        if last is not None and not runs(last, serving["spec"]["predictors"], read_pins(serving)):
             return last
         previous = earlier(revisions, current)
         if previous is None:
@@ -141,7 +141,7 @@ def _predictors(predictors: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _check_ready(serving: Object, predictor: dict[str, Any]) -> None:
-    """Raise `FailedPreconditionError` unless the predictor takes requests as the spec has it."""
+    """Raise `FailedPreconditionError` unless the predictor serves its current spec."""
     status = serving.get("status", {})
     seen: Object = next((p for p in status.get("predictors", ()) if p["name"] == predictor["name"]), {})
     if status.get("observedGeneration") == serving["metadata"]["generation"] and seen.get("ready"):

@@ -1,4 +1,4 @@
-"""Services: which handler answers each RPC."""
+"""Finds the handler of each RPC of a service."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ SERVER: ServiceDescriptor = server_service_pb2.DESCRIPTOR.services_by_name["Serv
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service. `custom` has a method in snake case for each RPC that is not a standard one of a kind."""
+    """A service. `custom` has a method in snake case for each RPC that is not a standard method of a kind."""
 
     descriptor: ServiceDescriptor
     custom: object
     standard: tuple[StandardMethods, ...] = ()
 
     def handler(self, method: MethodDescriptor) -> Any:
-        """Return what answers an RPC. Raises `AttributeError` if nothing does, so that the server does not start."""
+        """Return the handler of an RPC. Raise `AttributeError` if there is none, so that the server does not start."""
         own = getattr(self.custom, _snake(method.name), None)
         if own is not None:
             return own

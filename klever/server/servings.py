@@ -1,4 +1,4 @@
-"""The RPCs of ServingService that other services do not have."""
+"""The custom RPCs of ServingService."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from klever.errors import FailedPreconditionError, FieldViolation, InvalidError
 from klever.server.instances import instance_message
 from klever.server.objects import Objects
 from klever.server.ordering import sorted_page
-from klever.server.requests import page_size, required, tail_of
+from klever.server.requests import page_size, read_tail, required
 from klever.server.rollouts import RolloutHandlers
 from klever.traffic.shares import check_shares, read_shares, set_shares
 from klever.v1alpha1 import common_pb2, serving_service_pb2
@@ -34,7 +34,7 @@ class ServingHandlers(RolloutHandlers):
             raise InvalidError(violations=(FieldViolation("traffic", "must be empty with undo"),))
 
         async def change(serving: Object) -> dict[str, Any]:
-            predictors = serving["spec"]["predictors"]  # with the fields that a newer version may have added
+            predictors = serving["spec"]["predictors"]  # keeps fields that a newer version of Klever has added
             shares = _previous(serving) if request.undo else dict(request.traffic)
             check_shares(shares, predictors)
             before = None if request.undo else _listed(read_shares(predictors))
@@ -73,9 +73,9 @@ class ServingHandlers(RolloutHandlers):
     async def _lines(
         self, key: ServingKey, names: list[str], request: serving_service_pb2.ServingServiceStreamLogsRequest
     ) -> AsyncGenerator[common_pb2.LogLine, None]:
-        """Merge the logs of several instances as their lines come; at most 100 lines wait."""
+        """Merge the logs of several instances in the order of arrival. At most 100 lines wait."""
         queue: asyncio.Queue[common_pb2.LogLine | None] = asyncio.Queue(100)
-        tail = tail_of(request)
+        tail = read_tail(request)
 
         async def read(name: str) -> None:
             async for text in self._backend.logs(key, name, tail=tail, follow=request.follow):
@@ -87,9 +87,9 @@ class ServingHandlers(RolloutHandlers):
                 async with asyncio.TaskGroup() as group:
                     for name in names:
                         group.create_task(read(name))
-            except ExceptionGroup as errors:  # raised below; of several at once the first speaks for all
+            except ExceptionGroup as errors:  # raised below; the first of several errors counts
                 failed = errors.exceptions[0]
-            await queue.put(None)  # not if it is cancelled: the queue may be full, and nothing reads it any more
+            await queue.put(None)  # not after a cancel: the queue may be full without a reader
             if failed is not None:
                 raise failed
 
@@ -116,7 +116,7 @@ class ServingHandlers(RolloutHandlers):
 
 
 def _previous(serving: Object) -> dict[str, int]:
-    """Return the shares before the last change, which can be undone once."""
+    """Return the shares before the last change. An undo is possible once."""
     metadata = serving["metadata"]
     previous = serving["spec"].get("previousTraffic")
     if not previous:

@@ -1,4 +1,4 @@
-"""Signatures as messages of the API."""
+"""Converts signatures to messages of the API."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["signature_message"]
 
 
 def signature_message(signature: Signature | None) -> pb.Signature | None:
-    """Return the message of a signature; None where there is no signature."""
+    """Return the message of a signature, or None."""
     if signature is None:
         return None
     return pb.Signature(

@@ -1,6 +1,6 @@
-"""The standard methods: Create, Apply, Get, List, Update, Delete, Watch and ListEvents, the same for every kind.
+"""The standard methods of every kind: Create, Apply, Get, List, Update, Delete, Watch and ListEvents.
 
-A service declares the methods that it has. Their requests and responses are alike but for the kind's own message.
+A service declares a subset of them. Their requests and responses differ only in the message of the kind.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class StandardMethods:
         self.kind = objects.kind
 
     def find(self, method: MethodDescriptor) -> Handler | None:
-        """Return the handler of an RPC such as GetServing or ListServings; None if it is not a standard one."""
+        """Return the handler of an RPC such as GetServing or ListServings. None if it is not a standard method."""
         name = self.kind.kind
         binders: dict[str, Callable[[MethodDescriptor], Handler]] = {
             f"Create{name}": self._create,
@@ -131,5 +131,5 @@ class StandardMethods:
 
 
 def _namespace(request: Any) -> str:
-    """Return the namespace that a request names. Requests for a kind without namespaces have no such field."""
+    """Return the namespace of a request. Requests for a kind without namespaces have no such field."""
     return str(getattr(request, "namespace", ""))

@@ -1,4 +1,4 @@
-"""Field masks: which parts of an object an Update replaces."""
+"""Applies field masks: the fields of an object that an Update replaces."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _METADATA: Final = ("metadata.labels", "metadata.annotations")
 
 
 def select(obj: Object, paths: Iterable[str], message: Descriptor) -> Object:
-    """Return the parts of an object that a field mask names, as a merge patch.
+    """Return the fields of an object that a field mask names, as a merge patch.
 
-    A part that the object lacks becomes null, which removes it.
-    Raises `InvalidError` for a path that an update cannot change.
+    A field that the object lacks becomes null, which removes it.
+    Raise `InvalidError` for a path that an update cannot change.
     """
     patch: Object = {}
     named = tuple(paths)
     for path in named:
         *parents, last = _json_names(path, message)
         if any(path.startswith(f"{other}.") for other in named):
-            continue  # a part of what another path names
+            continue  # another path includes it
         source, target = obj, patch
         for name in parents:
             source, target = source.get(name, {}), target.setdefault(name, {})
@@ -36,7 +36,7 @@ def select(obj: Object, paths: Iterable[str], message: Descriptor) -> Object:
 
 
 def _json_names(path: str, message: Descriptor) -> list[str]:
-    """Return the JSON names along a path: those of the spec, or labels, or annotations."""
+    """Return the JSON names along a path, which is in the spec, the labels or the annotations."""
     names: list[str] = []
     inner: Any = message
     for name in path.split("."):
@@ -53,9 +53,9 @@ def _json_names(path: str, message: Descriptor) -> list[str]:
 
 
 def keep_unknown(new: Object, old: Object, message: Descriptor) -> None:
-    """Give the items of lists the fields back that no message knows.
+    """Restore the unknown fields of list items.
 
-    A merge patch replaces a list as a whole, and a newer version of Klever may have put more into its items.
+    A merge patch replaces a whole list, and a newer version of Klever may have added fields to its items.
     """
     for field in message.fields:
         inner: Any = field.message_type

@@ -1,4 +1,4 @@
-"""Versions of models as messages of the API."""
+"""Converts versions of models to messages of the API."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TRUSTS: Final = {Trust.DATA: pb.ModelVersion.DATA, Trust.CODE: pb.ModelVersion.
 
 
 def version_message(version: Version, inspection: Object | None) -> pb.ModelVersion:
-    """Return a version with what the platform itself found in it."""
+    """Return a version as a message, with the platform's own inspection of it."""
     message = _version(version)
     trust = trust_as(inspection, version.metadata.format)
     message.trust = _TRUSTS[trust] if trust else pb.ModelVersion.TRUST_UNSPECIFIED
@@ -70,7 +70,7 @@ def _metric(name: str, text: str) -> pb.Metric:
 
 
 def timestamp(text: str) -> Timestamp | None:
-    """Return a time of the metadata; None for the original tool's "never" and for what is not a time."""
+    """Return a time of the metadata. None for the original tool's "never" and for an invalid time."""
     try:
         time = parse_time(text)
     except ValueError:

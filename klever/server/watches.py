@@ -1,4 +1,4 @@
-"""Watches of the objects of one kind, as encoded responses of `{type, object, error}`."""
+"""Watches the objects of one kind. Responses are encoded messages of `{type, object, error}`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from klever.api.wire import embed
 from klever.errors import ExpiredError
 from klever.server.objects import M_co, Objects
 from klever.server.recent import Recent
-from klever.server.requests import namespace_of
+from klever.server.requests import list_namespace
 from klever.store import WatchEvent
 from klever.store.selectors import selectable
 from klever.v1alpha1 import common_pb2
@@ -18,7 +18,7 @@ from klever.v1alpha1 import common_pb2
 __all__ = ["MAX_EVENTS", "Watches"]
 
 MAX_EVENTS: Final = 256
-"""Events whose encoded messages are kept: all watchers receive an event at about the same time."""
+"""The number of events whose encoded messages are cached, because all watchers receive an event at about one time."""
 
 _TYPES: Final = common_pb2.WatchEvent.Type
 
@@ -29,12 +29,12 @@ class Watches(Generic[M_co]):
         self._events: Recent[tuple[str, str, str]] = Recent(MAX_EVENTS)
 
     async def watch(self, request: Any, response: type[Any]) -> AsyncGenerator[bytes, None]:
-        """Yield encoded responses. An error is in-band and ends the stream."""
+        """Yield encoded responses. An error is the last response of the stream."""
         filter_ = parse_filter(request.filter, self._objects.message)
         fields, left = filter_.split(selectable(self._objects.kind))
         events = self._objects.store.watch(
             self._objects.kind,
-            namespace_of(request),
+            list_namespace(request),
             labels=request.label_selector,
             fields=fields,
             resource_version=request.resource_version,
@@ -52,9 +52,10 @@ class Watches(Generic[M_co]):
     async def _filtered(
         self, events: AsyncGenerator[WatchEvent, None], filter_: Filter, *, resumed: bool
     ) -> AsyncGenerator[WatchEvent, None]:
-        """Yield what the filter selects. An object that starts or stops matching arrives as ADDED or DELETED.
+        """Yield the events that the filter selects. An object that starts or stops matching arrives as ADDED or
+        DELETED.
 
-        Whether an object matched before a resumed watch began is not known: its reader hears of it in any case.
+        A resumed watch does not know whether an object matched before, so it reports the object in any case.
         """
         known: dict[str, bool] = {}
         async for event in events:
@@ -74,7 +75,7 @@ class Watches(Generic[M_co]):
                 yield WatchEvent.of("DELETED", obj)
 
     def _told(self, event: WatchEvent, response: type[Any]) -> bytes:
-        """Return an event as the bytes of a response, which are made once for all watchers."""
+        """Return an event as the bytes of a response. All watchers share these bytes."""
         state = (event.type, event.uid, event.resource_version)
         known = self._events.find(state)
         if known is None:

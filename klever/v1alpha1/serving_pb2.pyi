@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from klever.v1alpha1 import meta_pb2 as _meta_pb2
@@ -180,6 +181,11 @@ class Predictor(_message.Message):
     TRAFFIC_FIELD_NUMBER: _builtins.int
     MATCHES_FIELD_NUMBER: _builtins.int
     ENV_FIELD_NUMBER: _builtins.int
+    AUTOSCALING_FIELD_NUMBER: _builtins.int
+    IMAGE_FIELD_NUMBER: _builtins.int
+    ARGS_FIELD_NUMBER: _builtins.int
+    PORTS_FIELD_NUMBER: _builtins.int
+    POD_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """DNS label, unique in the Serving, e.g. `main` or `canary`."""
     model: _builtins.str
@@ -191,9 +197,15 @@ class Predictor(_message.Message):
     probe_path: _builtins.str
     """Path that `command` answers with 2xx when it is healthy."""
     replicas: _builtins.int
-    """Number of equal processes; `spec.replicas` if it is absent."""
+    """Number of equal processes; `spec.replicas` if it is absent. With `autoscaling`, 0 ends all, and another number leaves
+    the choice to the autoscaler.
+    """
     traffic: _builtins.int
     """Share of the requests in percent, over the predictors without matches. A single one takes all."""
+    image: _builtins.str
+    """Container image of a server of your own: on Kubernetes only. It finds the model in `$MODEL_STORE/$SERVING_NAME`.
+    `command` and `args` replace those of the image, as in a Kubernetes container.
+    """
     @_builtins.property
     def command(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """A program to run instead of a known runtime. It is told MODEL_STORE, SERVING_NAME and PORT."""
@@ -214,6 +226,25 @@ class Predictor(_message.Message):
         LD_PRELOAD, PATH or PYTHONPATH (docs/limits.md has them all); never KLEVER_*.
         """
 
+    @_builtins.property
+    def autoscaling(self) -> Global___Autoscaling:
+        """Change the number of processes with the load: on Kubernetes only."""
+
+    @_builtins.property
+    def args(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Arguments of the image's command."""
+
+    @_builtins.property
+    def ports(self) -> _containers.RepeatedCompositeFieldContainer[Global___PredictorPort]:
+        """Ports of the image. Without an entry, a server listens on 8000 (http), 8001 (grpc) and 8002 (metrics)."""
+
+    @_builtins.property
+    def pod(self) -> _struct_pb2.Struct:
+        """Changes of the pods, on Kubernetes only: a strategic merge patch of the pod template. It may set labels, annotations,
+        node selectors, tolerations, affinity, the scheduler, volumes and more, but nothing that gives access to the node or
+        to other identities. docs/kubernetes.md lists the fields.
+        """
+
     def __init__(
         self,
         *,
@@ -227,10 +258,15 @@ class Predictor(_message.Message):
         traffic: _builtins.int | None = ...,
         matches: _abc.Iterable[Global___Match] | None = ...,
         env: _abc.Iterable[_meta_pb2.EnvVar] | None = ...,
+        autoscaling: Global___Autoscaling | None = ...,
+        image: _builtins.str = ...,
+        args: _abc.Iterable[_builtins.str] | None = ...,
+        ports: _abc.Iterable[Global___PredictorPort] | None = ...,
+        pod: _struct_pb2.Struct | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "_traffic", b"_traffic", "replicas", b"replicas", "resources", b"resources", "traffic", b"traffic"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "_traffic", b"_traffic", "autoscaling", b"autoscaling", "pod", b"pod", "replicas", b"replicas", "resources", b"resources", "traffic", b"traffic"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "_traffic", b"_traffic", "command", b"command", "env", b"env", "matches", b"matches", "model", b"model", "name", b"name", "probe_path", b"probe_path", "replicas", b"replicas", "resources", b"resources", "runtime", b"runtime", "traffic", b"traffic"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "_traffic", b"_traffic", "args", b"args", "autoscaling", b"autoscaling", "command", b"command", "env", b"env", "image", b"image", "matches", b"matches", "model", b"model", "name", b"name", "pod", b"pod", "ports", b"ports", "probe_path", b"probe_path", "replicas", b"replicas", "resources", b"resources", "runtime", b"runtime", "traffic", b"traffic"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__replicas: _TypeAlias = _typing.Literal["replicas"]  # noqa: Y015
     _WhichOneofArgType__replicas: _TypeAlias = _typing.Literal["_replicas", b"_replicas"]  # noqa: Y015
@@ -242,6 +278,109 @@ class Predictor(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__traffic) -> _WhichOneofReturnType__traffic | None: ...
 
 Global___Predictor: _TypeAlias = Predictor  # noqa: Y015
+
+@_typing.final
+class PredictorPort(_message.Message):
+    """A port on which a server of your own listens."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CONTAINER_PORT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """http, grpc or metrics."""
+    container_port: _builtins.int
+    """Number of the port in the container."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        container_port: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container_port", b"container_port", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PredictorPort: _TypeAlias = PredictorPort  # noqa: Y015
+
+@_typing.final
+class Autoscaling(_message.Message):
+    """How the number of processes follows the load: exactly one of cpu, memory and metric."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MIN_FIELD_NUMBER: _builtins.int
+    MAX_FIELD_NUMBER: _builtins.int
+    CPU_FIELD_NUMBER: _builtins.int
+    MEMORY_FIELD_NUMBER: _builtins.int
+    METRIC_FIELD_NUMBER: _builtins.int
+    min: _builtins.int
+    """Number of processes without load. 1 by default."""
+    max: _builtins.int
+    """Number of processes at the most."""
+    cpu: _builtins.int
+    """Average use of the requested CPU to keep, in percent."""
+    memory: _builtins.int
+    """Average use of the requested memory to keep, in percent."""
+    @_builtins.property
+    def metric(self) -> Global___AutoscalingMetric:
+        """A metric of the pods, from an adapter of custom.metrics.k8s.io."""
+
+    def __init__(
+        self,
+        *,
+        min: _builtins.int | None = ...,
+        max: _builtins.int = ...,
+        cpu: _builtins.int | None = ...,
+        memory: _builtins.int | None = ...,
+        metric: Global___AutoscalingMetric | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cpu", b"_cpu", "_memory", b"_memory", "_min", b"_min", "cpu", b"cpu", "memory", b"memory", "metric", b"metric", "min", b"min"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu", b"_cpu", "_memory", b"_memory", "_min", b"_min", "cpu", b"cpu", "max", b"max", "memory", b"memory", "metric", b"metric", "min", b"min"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cpu: _TypeAlias = _typing.Literal["cpu"]  # noqa: Y015
+    _WhichOneofArgType__cpu: _TypeAlias = _typing.Literal["_cpu", b"_cpu"]  # noqa: Y015
+    _WhichOneofReturnType__memory: _TypeAlias = _typing.Literal["memory"]  # noqa: Y015
+    _WhichOneofArgType__memory: _TypeAlias = _typing.Literal["_memory", b"_memory"]  # noqa: Y015
+    _WhichOneofReturnType__min: _TypeAlias = _typing.Literal["min"]  # noqa: Y015
+    _WhichOneofArgType__min: _TypeAlias = _typing.Literal["_min", b"_min"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cpu) -> _WhichOneofReturnType__cpu | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory) -> _WhichOneofReturnType__memory | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min) -> _WhichOneofReturnType__min | None: ...
+
+Global___Autoscaling: _TypeAlias = Autoscaling  # noqa: Y015
+
+@_typing.final
+class AutoscalingMetric(_message.Message):
+    """A metric of pods and its average to keep."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    AVERAGE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the metric."""
+    average: _builtins.str
+    """Average over the pods, a Kubernetes quantity such as 100 or 500m."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        average: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["average", b"average", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AutoscalingMetric: _TypeAlias = AutoscalingMetric  # noqa: Y015
 
 @_typing.final
 class Resources(_message.Message):

@@ -63,7 +63,7 @@ def test_a_hostile_variable_is_refused_over_grpc(shared_platform: Platform, vari
             assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-def test_what_the_originals_tasks_read_is_accepted(shared_platform: Platform) -> None:
+def test_variables_of_the_originals_tasks_are_accepted(shared_platform: Platform) -> None:
     env = [{"name": name, "value": "x"} for name in ("INPUTS", "OUTPUTS", "USING_ORMBFILE")]
     body = {"metadata": {"name": named()}, "spec": {"model": "team/m:v1", "extraction": {"format": "ONNX"}, "env": env}}
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {shared_platform.token}"}

@@ -208,7 +208,7 @@ def test_an_honest_generate_is_answered(echo: Platform, verb: str) -> None:
 
 
 @pytest.mark.parametrize("body", ["[1]", "1", '"text"', '{"parameters": 1}', "{"])
-def test_what_is_no_request_to_generate_is_the_clients_mistake(echo: Platform, body: str) -> None:
+def test_an_invalid_generate_request_is_a_client_error(echo: Platform, body: str) -> None:
     path = f"/seldon/default/{NAME}/v2/models/{NAME}/generate"
     status, text = echo.http("POST", path, body, **{"Content-Type": "application/json"})
     assert status == 400, text

@@ -72,7 +72,7 @@ class CatalogueContract:
         pinned = await catalogue.resolve(version.pinned)
         assert (pinned.digest, pinned.content, pinned.reference) == (version.digest, version.content, version.pinned)
 
-    async def test_what_is_not_a_model_is_refused(self, catalogue: Catalogue, author: Author) -> None:
+    async def test_a_manifest_without_a_model_is_refused(self, catalogue: Catalogue, author: Author) -> None:
         await author.push_image("team/digits:image")
         with pytest.raises(InvalidError) as refused:
             await catalogue.resolve(Reference(REPOSITORY, tag="image"))

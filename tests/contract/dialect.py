@@ -89,7 +89,7 @@ class DialectContract:
         assert replace(dialect.read_metadata(built, layout), files=()) == METADATA
         assert dialect.decode(dialect.encode(ModelMetadata())) == ModelMetadata()
 
-    def test_what_metadata_does_not_express_is_kept(self, dialect: Dialect) -> None:
+    def test_keeps_fields_beyond_the_metadata(self, dialect: Dialect) -> None:
         config = json.dumps({**json.loads(dialect.encode(METADATA)), "later": {"added": 1}}, indent=1).encode()
         assert dialect.encode(dialect.decode(config), config) == config
         changed = dialect.encode(replace(METADATA, author="you", signature=None), config)

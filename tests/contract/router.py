@@ -301,7 +301,7 @@ class RouterContract(ABC):
         assert set(await again.routes()) == {before, other}
         assert await who(again, http) == "a"
 
-    async def test_of_many_changes_at_once_one_that_is_refused_spoils_no_other(
+    async def test_a_refused_change_leaves_concurrent_changes_alone(
         self, router: Router, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
     ) -> None:
         a, b = upstreams
@@ -403,7 +403,7 @@ class RouterContract(ABC):
         assert await again.routes() == (published,)
         assert await who(again, http, {"x-user": "me"}) == "a"
 
-    async def test_what_would_be_written_names_the_endpoints(
+    async def test_a_rendered_route_names_the_endpoints(
         self, router: Router, upstreams: tuple[Upstream, Upstream]
     ) -> None:
         rendered = "".join(router.render(route(target("main", 100, upstreams[0]))).values())

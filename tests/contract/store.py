@@ -147,7 +147,7 @@ class StoreContract:
         assert sum(isinstance(r, dict) for r in results) == 1
         assert sum(isinstance(r, AlreadyExistsError) for r in results) == 7
 
-    async def test_what_is_wrong_is_named(self, store: Store, namespace: str) -> None:
+    async def test_an_invalid_object_is_refused_with_its_fields(self, store: Store, namespace: str) -> None:
         with pytest.raises(InvalidError) as caught:
             await store.create(SERVING, serving(namespace, "a", traffic=120))
         assert "spec.predictors[0].traffic" in [v.field for v in caught.value.violations]
@@ -257,7 +257,7 @@ class StoreContract:
         created = await store.apply(SERVING, serving(namespace, "a"))
         assert await store.apply(SERVING, serving(namespace, "a")) == created
 
-    async def test_what_apply_no_longer_names_returns_to_its_default(self, store: Store, namespace: str) -> None:
+    async def test_apply_resets_omitted_fields_to_their_defaults(self, store: Store, namespace: str) -> None:
         await store.apply(SERVING, serving(namespace, "a", replicas=3))
         applied = await store.apply(SERVING, serving(namespace, "a"))
         assert "replicas" not in applied["spec"]["predictors"][0]
@@ -481,7 +481,7 @@ class StoreContract:
         told = (await store.list(EVENT, namespace)).items
         assert sorted((e["reason"], e["count"]) for e in told) == [("One", 1), ("One", 2), ("Two", 1)]
 
-    async def test_what_is_returned_is_the_callers_own(self, store: Store, namespace: str) -> None:
+    async def test_callers_may_change_returned_objects(self, store: Store, namespace: str) -> None:
         obj = job(namespace, "a")
         created = await store.create(MODEL_JOB, obj)
         created["spec"]["model"] = obj["spec"]["model"] = "changed"

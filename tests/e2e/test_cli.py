@@ -105,7 +105,7 @@ def test_only_one_object_can_be_described(platform: Platform, kind: str, name: s
 def test_a_project_is_made_once(platform: Platform) -> None:
     platform.run("klever", "create", "project", "fresh")
     again = platform.run("klever", "create", "project", "fresh", check=False)
-    assert (again.returncode, again.stderr) == (4, "klever: project fresh exists already\n")
+    assert (again.returncode, again.stderr) == (4, "klever: project fresh already exists\n")
 
 
 def test_versions_are_printed_with_plain_numbers(platform: Platform) -> None:
@@ -124,7 +124,7 @@ def test_events(platform: Platform, job: str) -> None:
     }  # fmt: skip
     assert yaml.safe_load(out(platform, "events", "serving", "-A", "-o", "yaml"))["items"]
     table = out(platform, "events", "-A").splitlines()
-    assert table[1].split() == ["NAMESPACE", "AGE", "TYPE", "REASON", "OBJECT", "COUNT", "MESSAGE"]
+    assert table[0].split() == ["NAMESPACE", "AGE", "TYPE", "REASON", "OBJECT", "COUNT", "MESSAGE"]
     assert any(line.startswith("team ") and job in line for line in table)
 
 
@@ -158,7 +158,7 @@ def test_a_tag_that_does_not_exist_is_refused_at_once_with_those_that_do(platfor
     assert platform.run("klever", "get", "servings", "mistyped", check=False).returncode == 3
 
 
-def test_what_is_deleted_is_waited_for_no_longer(platform: Platform) -> None:
+def test_wait_ends_when_the_object_is_deleted(platform: Platform) -> None:
     declare(platform, "doomed", "team/later:v9")
     with platform.watched("wait", "serving", "doomed", "--for=condition=Ready", "--timeout=10m") as waiting:
         waiting.read("is not in the registry")
@@ -175,7 +175,7 @@ def test_a_deletion_ends_when_nothing_runs(platform: Platform) -> None:
     assert platform.run("klever", "get", "servings", "leaving", check=False).returncode == 3
 
 
-def test_what_is_about_to_go_is_not_changed_with_success(platform: Platform) -> None:
+def test_a_change_of_an_object_that_is_being_deleted_fails(platform: Platform) -> None:
     manifest = {
         "apiVersion": "kleveross.io/v1alpha1",
         "kind": "Serving",
@@ -195,7 +195,7 @@ def test_what_is_about_to_go_is_not_changed_with_success(platform: Platform) -> 
     out(platform, "wait", "serving", "held", "--for=delete")
 
 
-def test_what_is_printed_can_be_applied(platform: Platform) -> None:
+def test_printed_objects_can_be_applied(platform: Platform) -> None:
     printed = out(platform, "get", "servings", "-o", "yaml")
     assert "serving adder unchanged" in platform.run("klever", "apply", "-f", "-", stdin=printed).stdout.splitlines()
 
@@ -218,7 +218,7 @@ def test_a_watch_in_yaml_is_a_stream_of_documents(platform: Platform) -> None:
         terminal.read("---\r\napiVersion: kleveross.io/v1alpha1\r\nkind: Serving\r\n")
 
 
-def test_what_has_ended_cannot_be_cancelled_or_undone(platform: Platform, job: str) -> None:
+def test_a_finished_job_cannot_be_cancelled(platform: Platform, job: str) -> None:
     cancelled = platform.run("klever", "cancel", "modeljob", job, "-n", "team", check=False)
     assert (cancelled.returncode, "has already ended" in cancelled.stderr) == (4, True)
     undone = platform.run("klever", "traffic", "adder", "--undo", check=False)
@@ -252,7 +252,7 @@ def test_predict_by_example_and_by_file(platform: Platform, tmp_path: Path) -> N
     assert (unsent.returncode, "cannot send the request" in unsent.stderr) == (6, True)
 
 
-def test_what_runs_is_asked_while_its_next_version_cannot(platform: Platform) -> None:
+def test_predict_reaches_the_running_version_during_a_failed_rollout(platform: Platform) -> None:
     platform.run("klever", "deploy", "team/adder:v1", "--name", "lasting", "--wait")
     platform.run("klever", "deploy", "team/adder:v1", "--name", "lasting", "--runtime", "nope")
     until(lambda: platform.get("serving", "lasting")["status"]["phase"] == "Degraded")

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from typing import Any
 
+import grpc
 import pytest
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from tests.e2e.cases import deploy, goes_the_whole_way
 from tests.e2e.platform import Platform
@@ -34,9 +37,14 @@ def test_pmml_answers_as_openscoring_does(platform: Platform) -> None:
     platform.push("team/cars:v1", "pmml")
     deploy(platform, "team/cars:v1", "cars")
     path = "/seldon/default/cars/openscoring/model/cars"
-    request = {"id": "a", "arguments": {"displ": 1.8, "year": 1999, "cyl": 4, "class": "compact"}}
+    request: dict[str, Any] = {"id": "a", "arguments": {"displ": 1.8, "year": 1999, "cyl": 4, "class": "compact"}}
     status, answer = platform.http("POST", path, json.dumps(request), **{"Content-Type": "application/json"})
     assert (status, json.loads(answer)["results"]["drv"]) == (200, "f")
     assert platform.http("DELETE", path)[0] == 403
     example = json.loads(platform.run("klever", "predict", "cars", "--example").stdout)
     assert example["results"].keys() == json.loads(answer)["results"].keys()
+    with grpc.insecure_channel(f"127.0.0.1:{platform.port}") as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        metadata = (("seldon", "cars"), ("namespace", "default"))
+        described = stub.ModelMetadata(service_pb2.ModelMetadataRequest(name="cars"), metadata=metadata, timeout=10)
+    assert [one.name for one in described.inputs] == list(request["arguments"])

@@ -122,7 +122,7 @@ def test_a_body_says_that_it_is_json(platform: Platform) -> None:
         assert client.recv(100).startswith(b"HTTP/1.1 415")
 
 
-def test_what_would_be_generated(platform: Platform) -> None:
+def test_render_shows_the_generated_files(platform: Platform) -> None:
     """Two shares and a header match, of a Serving that is not there, and still is not."""
     spec = {
         "predictors": [

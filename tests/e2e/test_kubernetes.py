@@ -33,7 +33,7 @@ def adder(platform: Platform, cluster: Kubectl) -> str:
     return make_ready(cluster, "adder")
 
 
-def test_what_kubectl_makes_is_served(platform: Platform, cluster: Kubectl, adder: str) -> None:
+def test_a_serving_from_kubectl_is_served(platform: Platform, cluster: Kubectl, adder: str) -> None:
     assert platform.infer(adder)[0] == 200
     header, row = cluster.kubectl("get", "srv", adder).stdout.splitlines()
     assert header.split() == [

@@ -87,7 +87,7 @@ def test_a_signature_too_odd_to_serve_names_its_tensor(
     assert said in message(platform, f"odd-{name}")
 
 
-def test_what_is_no_model_is_named(platform: Platform) -> None:
+def test_directories_without_a_model_are_refused(platform: Platform) -> None:
     config = b"{}"
     digest = f"sha256:{hashlib.sha256(config).hexdigest()}"
     token = {"Authorization": f"Bearer {platform.token}"}

@@ -191,7 +191,7 @@ def test_mlflow_is_laid_out_one_level_up(user: User) -> None:
     assert set(files(user.home / "store")) == {"MLmodel", "data/weights"}
 
 
-def test_what_is_missing_or_no_model_is_said(user: User, tmp_path: Path) -> None:
+def test_missing_models_and_foreign_manifests_are_refused(user: User, tmp_path: Path) -> None:
     client = RegistryClient(Endpoint("", f"http://{user.registry}", Credentials(token=TOKEN)))
     layout = Layout(tmp_path / "image")
     config = layout.put(mediatypes.IMAGE_CONFIG, b"{}")
@@ -222,7 +222,7 @@ def test_the_tag_of_a_job_is_only_moved_if_nobody_else_moved_it(user: User) -> N
 
 
 @pytest.mark.parametrize("name", ["onnx", "pmml", "savedmodel"])
-def test_what_the_original_saved_travels_unchanged(user: User, other: User, name: str) -> None:
+def test_artifacts_of_the_original_travel_unchanged(user: User, other: User, name: str) -> None:
     layout = Layout(Path(shutil.copytree(SHARED / f"artifacts/ormb-{name}", user.home / ".ormb/cache")))
     layout.tag(f"originals/{name}:v1", layout.resolve("v1"))
     user.done("push", f"originals/{name}:v1", **PLATFORM)

@@ -214,7 +214,7 @@ def novel(own_cluster: Cluster) -> Iterator[str]:
     apply_crds(own_cluster)
 
 
-def test_what_others_wrote_survives(platform: Platform, own_cluster: Cluster, novel: str) -> None:
+def test_fields_of_other_managers_survive(platform: Platform, own_cluster: Cluster, novel: str) -> None:
     """A field of a newer CRD, and an annotation, through our own changes of the same object."""
     theirs = serving("newer").replace("replicas: 1", f"{novel}: kept")
 

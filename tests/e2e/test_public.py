@@ -26,7 +26,7 @@ def public(tmp_path_factory: pytest.TempPathFactory, objects: Objects) -> Iterat
     platform.clean_up()
 
 
-def test_where_others_reach_it_everything_needs_the_token(public: Platform) -> None:
+def test_beyond_loopback_every_request_needs_the_token(public: Platform) -> None:
     bearer = {"Authorization": f"Bearer {public.token}"}
     wrong = {"Authorization": "Bearer guess"}
     for path in (READY, SERVINGS, "/v2/team/adder/tags/list"):

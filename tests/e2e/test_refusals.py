@@ -41,7 +41,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory, objects: Objects) -> Iterat
         ("    - {name: main, model: 'm:v1', traffic: 120}\n", "spec.predictors[0].traffic: must be between 0 and 100"),
         (TWO.replace("SECOND", "a"), "spec.predictors[1]: duplicate"),
         ("    - {name: main, model: 'm:v1', flavour: x}\n", "spec.predictors[0].flavour: unknown field"),
-        ("    - {name: main}\n", "a predictor needs a model, or a command"),
+        ("    - {name: main}\n", "a predictor needs a model, an image or a command"),
     ],
 )  # fmt: skip
 def test_a_wrong_manifest_is_refused_with_its_field(shared: Platform, predictors: str, said: str) -> None:
@@ -61,7 +61,7 @@ def test_a_wrong_manifest_is_refused_with_its_field(shared: Platform, predictors
         (b"spec: " + b"[" * 100_000, "standard input must be nested at most 200 levels deep"),
     ],
 )
-def test_what_is_no_manifest_is_said_in_a_line(shared: Platform, content: bytes, said: str) -> None:
+def test_an_invalid_manifest_is_refused_in_one_line(shared: Platform, content: bytes, said: str) -> None:
     manifest = b"apiVersion: kleveross.io/v1alpha1\nkind: Serving\n" + content
     # In the locale C bytes that are no text come in as what cannot be sent out again.
     done = shared.run("klever", "apply", "-f", "-", stdin=manifest, check=False, LC_ALL="C")

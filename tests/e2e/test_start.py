@@ -112,7 +112,7 @@ def test_a_data_directory_with_a_percent_sign(platform: Platform) -> None:
         platform.clean_up()
 
 
-def test_who_stops_to_listen_does_not_cut_the_end_short(platform: Platform) -> None:
+def test_a_closed_terminal_does_not_cut_the_stop_short(platform: Platform) -> None:
     platform.start()
     assert platform.process is not None
     assert platform.process.stdout is not None

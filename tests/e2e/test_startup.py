@@ -110,7 +110,7 @@ def test_the_servers_rights_are_needed_beside_the_controllers(tmp_path: Path, ow
     assert set(listed.partition(": apply config/rbac/")[0].split("; ")) == set(missing)
 
 
-def test_what_is_checked_is_what_is_granted() -> None:
+def test_preflight_checks_the_granted_verbs() -> None:
     def checked(rights: Iterable[Right]) -> set[tuple[str, str]]:
         return {(right.resource, right.verb) for right in rights}
 

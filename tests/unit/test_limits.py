@@ -35,7 +35,7 @@ def test_a_refusal_names_the_limit_both_numbers_and_the_flag() -> None:
         assert part in refused.value.message
 
 
-def test_what_has_to_wait_is_told_what_for() -> None:
+def test_a_waiting_caller_learns_the_limit() -> None:
     Limits(open_streams=2).admit("open_streams", 1, "WatchServings")
     with pytest.raises(ExhaustedError) as refused:
         Limits(open_streams=2).admit("open_streams", 2, "WatchServings")

@@ -91,7 +91,7 @@ def test_a_plugin_with_something_wrong_is_disabled_alone_with_a_warning(
     assert why in record.getMessage()
 
 
-def test_of_two_plugins_that_claim_a_key_the_first_by_name_has_it(root: Path) -> None:
+def test_the_first_plugin_by_name_wins_a_contested_key(root: Path) -> None:
     for package in ("plugged_b", "plugged_a"):
         install(root, package, GOOD, f"one = {package}.row:ROW")
     first, second = table().plugins

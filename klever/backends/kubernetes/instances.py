@@ -10,8 +10,9 @@ from klever.api.kinds import Object
 from klever.api.outcome import Outcome
 from klever.api.text import parse_time
 from klever.backends import Instance, InstancePhase
-from klever.backends.kubernetes.layout import GRPC_PORT, HTTP_PORT, METRICS_PORT
+from klever.backends.kubernetes.layout import PORTS
 from klever.backends.kubernetes.manifests import INITIALIZER, PREDICTOR, TRUST, WORKLOAD
+from klever.backends.kubernetes.servers import SERVER
 from klever.formats import Trust
 from klever.kube.pods import describe_end, waits_for
 
@@ -42,13 +43,8 @@ def _instance(deployment: Object, pod: Object, index: int, host: str) -> Instanc
     if "running" in state:
         started = replace(blank, started_at=parse_time(state["running"]["startedAt"]))
         if _is_ready(status) and host:
-            return replace(
-                started,
-                phase=InstancePhase.READY,
-                http=f"{host}:{HTTP_PORT}",
-                grpc=f"{host}:{GRPC_PORT}",
-                metrics=f"{status.get('podIP', '')}:{METRICS_PORT}",
-            )
+            ready = replace(started, phase=InstancePhase.READY)
+            return _reachable(ready, deployment, host, status.get("podIP", ""))
         return replace(started, phase=InstancePhase.STARTING)
     ended = state.get("terminated") or server.get("lastState", {}).get("terminated")
     if ended:
@@ -56,6 +52,19 @@ def _instance(deployment: Object, pod: Object, index: int, host: str) -> Instanc
             blank, phase=InstancePhase.BACK_OFF, reason=ended.get("reason", "Error"), message=describe_end(ended)
         )
     return _preparing(blank, pod)
+
+
+def _reachable(instance: Instance, deployment: Object, host: str, pod: str) -> Instance:
+    """Return the instance with the endpoints of the ports that its server has. Metrics are those of one pod."""
+    containers = deployment["spec"]["template"]["spec"]["containers"]
+    server = next(one for one in containers if one["name"] == SERVER)
+    ports = {port["name"]: port["containerPort"] for port in server["ports"]}
+    return replace(
+        instance,
+        http=f"{host}:{PORTS['http']}" if "http" in ports else "",
+        grpc=f"{host}:{PORTS['grpc']}" if "grpc" in ports else "",
+        metrics=f"{pod}:{ports['metrics']}" if "metrics" in ports else "",
+    )
 
 
 def _preparing(blank: Instance, pod: Object) -> Instance:

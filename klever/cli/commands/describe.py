@@ -1,4 +1,4 @@
-"""`klever describe KIND NAME`."""
+"""`klever describe KIND/NAME`."""
 
 from __future__ import annotations
 
@@ -10,31 +10,32 @@ from klever.api.codec import to_object
 from klever.cli.commands.client import Api, connect
 from klever.cli.commands.events import list_events, print_events
 from klever.cli.commands.flags import add_output, add_server
-from klever.cli.commands.output import print_objects, print_table
+from klever.cli.commands.output import print_objects, print_table, serializes
 from klever.cli.commands.resources import Resources
 from klever.cli.commands.stored import SERVINGS
-from klever.v1alpha1 import serving_service_pb2
+from klever.cli.commands.targets import add_target, read_target
 
 EXAMPLES = """  klever describe serving digits
-  klever describe version team/digits:v1
+  klever describe serving/digits
+  klever describe version team/digits:v1      (with its trust class: data or code)
   klever describe serving digits -o json      (the object with its instances and events)"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("kind", metavar="KIND", help="model, version, modeljob, serving or project")
-    parser.add_argument("name", metavar="NAME")
+    add_target(parser, "model, version, modeljob, serving or project")
     add_output(parser)
     add_server(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    resource = Resources(args.kinds).find(args.kind)
+    kind, name = read_target(args)
+    resource = Resources(args.kinds).find(kind)
     api = connect(args)
-    obj = resource.to_json(resource.get(api, api.namespace, args.name))
-    instances = _instances(api, args.name) if resource.stored == SERVINGS else None
+    obj = resource.to_json(resource.get(api, api.namespace, name))
+    instances = _instances(api, name) if resource.stored == SERVINGS else None
     told = resource.stored if resource.supports("ListEvents") else None
-    events = list_events(api, told, api.namespace, args.name) if told else None
-    if args.output != "table":
+    events = list_events(api, told, api.namespace, name) if told else None
+    if serializes(args.output):
         parts = {"instances": instances, "events": events}
         found = {name: [to_object(item) for item in items] for name, items in parts.items() if items is not None}
         print_objects([obj | found], args.output, single=True)
@@ -64,8 +65,7 @@ def _print_fields(value: dict[str, Any], indent: str) -> None:
 
 
 def _instances(api: Api, name: str) -> list[Any]:
-    request = serving_service_pb2.ListInstancesRequest(namespace=api.namespace, name=name)
-    return list(api.call(api.servings.ListInstances, request).items)
+    return api.servings.instances(name)
 
 
 def _print_instances(items: list[Any]) -> None:

@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import yaml
 
@@ -21,6 +21,7 @@ from klever.cli.commands.flags import add_server
 from klever.cli.commands.previews import declared_part
 from klever.cli.commands.resources import Resources
 from klever.cli.commands.stored import StoredKind, refuse_deleting
+from klever.cli.commands.targets import add_target, read_target
 from klever.errors import ConflictError, FailedPreconditionError, InvalidError
 
 EXAMPLES = """  klever edit serving/digits
@@ -32,16 +33,12 @@ _HEADER: Final = "# Save to change the object, or save it unchanged to leave it 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("kind", metavar="KIND[/NAME]", help="e.g. serving/digits")
-    parser.add_argument("name", metavar="NAME", nargs="?", default="")
+    add_target(parser, "serving or modeljob")
     add_server(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    kind, _, name = args.kind.partition("/")
-    name = name or args.name
-    if not name:
-        raise InvalidError("name the object: klever edit KIND/NAME")
+    kind, name = read_target(args)
     stored = Resources(args.kinds).stored(kind, "Update", "editing")
     api = connect(args)
     current = stored.get(api, api.namespace, name)
@@ -103,15 +100,13 @@ def _update(api: Api, stored: StoredKind, name: str, shown: Object, edited: byte
     _, message = check_object(read_document(edited, "the edited object"), [stored])
     if (message.metadata.name, message.metadata.namespace or api.namespace) != (name, api.namespace):
         raise InvalidError("metadata.name and metadata.namespace cannot be changed")
-    fields: dict[str, Any] = {"namespace": api.namespace, "name": name}
     for _ in range(_ATTEMPTS):
         current = stored.get(api, api.namespace, name)
         if declared_part(to_object(current)) != shown:
             break
         message.metadata.resource_version = current.metadata.resource_version
-        fields[stored.kind.find_field(stored.method("Update").input_type)] = message
         try:
-            stored.call(api, "Update", **fields)
+            stored.objects(api).update(message)
         except ConflictError:
             continue
         return

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from klever.cli.commands.output import JSONPATH
+
 __all__ = ["add_output", "add_server", "add_transport", "add_wait"]
 
 
@@ -25,9 +27,23 @@ def add_transport(parser: argparse.ArgumentParser) -> None:
     )
 
 
+class _Forms(tuple[str, ...]):
+    """The forms of output. Any JSONPath template is one."""
+
+    __slots__ = ()
+
+    def __contains__(self, form: object) -> bool:
+        return str(form).startswith(JSONPATH) or super().__contains__(form)
+
+
 def add_output(parser: argparse.ArgumentParser, *further: str) -> None:
-    choices = ("table", *further, "json", "yaml")
-    parser.add_argument("-o", "--output", choices=choices, default="table", help="output format")
+    parser.add_argument(
+        "-o",
+        "--output",
+        choices=_Forms(("table", *further, "json", "yaml", f"{JSONPATH}TEMPLATE")),
+        default="table",
+        help="output format; templates as in kubectl, e.g. jsonpath='{.metadata.name}'",
+    )
 
 
 def add_wait(parser: argparse.ArgumentParser, default: str = "60s") -> None:

@@ -1,4 +1,4 @@
-"""`klever logs KIND NAME`."""
+"""`klever logs KIND/NAME`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import argparse
 from klever.cli.commands.client import connect
 from klever.cli.commands.flags import add_server
 from klever.cli.commands.resources import Resources
+from klever.cli.commands.targets import add_target, read_target
 
 EXAMPLES = """  klever logs serving digits -f
+  klever logs serving/digits --instance digits-main-0
   klever logs modeljob extract-digits-v1 --tail 20"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("kind", metavar="KIND", help="serving or modeljob")
-    parser.add_argument("name", metavar="NAME")
+    add_target(parser, "serving or modeljob")
     parser.add_argument("-f", "--follow", action="store_true", help="print new lines until the process has ended")
     parser.add_argument("--tail", type=_lines, metavar="LINES", help="print only the last LINES lines")
     parser.add_argument(
@@ -31,9 +32,10 @@ def _lines(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    stored = Resources(args.kinds).stored(args.kind, "StreamLogs", "logs")
+    kind, name = read_target(args)
+    stored = Resources(args.kinds).stored(kind, "StreamLogs", "logs")
     api = connect(args)
-    fields = {"name": args.name, "instance": args.instance, "tail": args.tail, "follow": args.follow}
+    fields = {"name": name, "instance": args.instance, "tail": args.tail, "follow": args.follow}
     for line in stored.stream(api, "StreamLogs", namespace=api.namespace, **fields):
         print(f"{line.instance}: {line.text}" if line.instance and not args.instance else line.text, flush=True)
     return 0

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 from klever.cli.commands.client import connect
-from klever.cli.commands.endpoint import Endpoint
 from klever.cli.commands.examples import Requests, requests_to
 from klever.cli.commands.flags import add_server, add_wait
 from klever.cli.commands.output import seconds
 from klever.cli.terminal import escaped
+from klever.client.endpoint import Endpoint
 from klever.errors import InvalidError
 
 EXAMPLES = """  klever predict digits --input request.json
@@ -35,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     headers, timeout = _headers(args.header), seconds(args.timeout)
-    model = Endpoint(connect(args), args.name, headers, timeout)
+    api = connect(args)
+    model = Endpoint(api.settings, api.servings.get(args.name), headers, timeout)
     requests = requests_to(model.runtime, args.name)
     body = _example(requests, model.ask("GET", requests.about)) if args.example else _read(args.input)
     if args.show_request:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from klever.api.codec import to_object
 from klever.api.columns import Column
 from klever.api.kinds import KINDS, Kind
 from klever.cli.commands.catalogue import CATALOGUE
 from klever.cli.commands.output import age
-from klever.cli.commands.resource import Resource
-from klever.cli.commands.stored import StoredKind
+from klever.cli.commands.resource import Resource, Watch
+from klever.cli.commands.stored import SERVINGS, StoredKind
 from klever.errors import InvalidError
 
 __all__ = ["Resources"]
@@ -46,6 +46,17 @@ class Resources:
             raise self.unsupported(resource, feature, lambda other: other.supports(rpc))
         return resource.stored
 
+    def check_labels(self, resource: Resource) -> None:
+        """Raise `InvalidError` that lists the resources with labels, unless it has them."""
+        if resource.labels is None:
+            raise self.unsupported(resource, "labels", lambda other: other.labels is not None)
+
+    def watch(self, resource: Resource) -> Watch:
+        """Return the watch of a resource. Raises `InvalidError` that lists the resources that have one."""
+        if resource.watch is None:
+            raise self.unsupported(resource, "watches", lambda other: other.watch is not None)
+        return resource.watch
+
     def unsupported(self, resource: Resource, feature: str, supports: Callable[[Resource], bool]) -> InvalidError:
         others = _plurals(filter(supports, self.all))
         return InvalidError(f"{resource.names[0]} do not support {feature}; these do: {others}")
@@ -64,11 +75,30 @@ def _resource(stored: StoredKind) -> Resource:
         list=stored.list,
         row=partial(_row, shown),
         to_json=to_object,
+        name_of=lambda message: str(message.metadata.name),
         stored=stored,
+        watch=stored.watch if stored.supports("Watch") else None,
+        labels=lambda message: dict(message.metadata.labels),
         delete=stored.delete if stored.supports("Delete") else None,
         namespaced=stored.kind.namespaced,
-        wide={column.name.upper(): partial(_wide_cell, column) for column in stored.kind.columns if column.wide},
+        scoped=stored.kind.namespaced,
+        wide={
+            **{column.name.upper(): partial(_wide_cell, column) for column in stored.kind.columns},
+            **(_FURTHER if stored == SERVINGS else {}),
+        },
     )
+
+
+def _digests(serving: Any) -> str:
+    return ",".join(f"{p.name}={p.digest}" for p in serving.status.predictors if p.digest)
+
+
+def _trust(serving: Any) -> str:
+    return ",".join(f"{p.name}={p.trust}" for p in serving.status.predictors if p.trust)
+
+
+_FURTHER: Final[dict[str, Callable[[Any], object]]] = {"DIGESTS": _digests, "TRUST": _trust}
+"""Additional columns of Servings in `-o wide`."""
 
 
 def _row(columns: tuple[Column, ...], message: Any) -> list[object]:

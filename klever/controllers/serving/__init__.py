@@ -1,4 +1,4 @@
-"""Serving: pins models, has their replicas run, moves the traffic, reports the state."""
+"""The Serving controller: pins models, runs replicas, moves traffic and reports the status."""
 
 from klever.controllers.serving.reconciler import ServingReconciler
 

@@ -1,7 +1,7 @@
-"""What the conditions of a Serving say, and its phase. Pure.
+"""Computes the conditions and the phase of a Serving. Pure functions.
 
-Ready says whether requests are answered; Progressing says whether the spec is rolled out. A change leaves Ready True
-while what served before answers; the reason and message of Ready tell what is wrong all the same.
+Ready tells whether requests are answered. Progressing tells whether the spec is rolled out. During a rollout Ready
+stays True while the previous revision answers. Its reason and message still name the fault.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from klever.controllers.serving.snapshot import Resolution, Snapshot
 from klever.controllers.serving.strategy import EXCEEDED
 from klever.reconcile.conditions import Condition
 
-__all__ = ["conditions_of", "phase_of"]
+__all__ = ["build_conditions", "choose_phase"]
 
 _MOST = 4096
-"""Characters of a message."""
+"""The maximum length of a message, in characters."""
 _COMPLETE = ("Complete", "the spec is rolled out")
 _OFF = ("ScaledToZero", "the predictors have no replicas: nothing takes requests")
 
 
-def conditions_of(snapshot: Snapshot, plan: Plan, *, late: bool) -> tuple[Condition, ...]:
-    """Return the conditions: Ready, then Progressing, then others. `late` says that the rollout has taken too long."""
+def build_conditions(snapshot: Snapshot, plan: Plan, *, late: bool) -> tuple[Condition, ...]:
+    """Return the conditions: Ready, Progressing, then the others. `late` means that the deadline has passed."""
     fault = None if is_complete(plan) else _fault(snapshot, plan, late=late)
     return (
         _ready(snapshot, plan, fault),
@@ -35,8 +35,8 @@ def conditions_of(snapshot: Snapshot, plan: Plan, *, late: bool) -> tuple[Condit
     )
 
 
-def phase_of(snapshot: Snapshot, plan: Plan, *, late: bool) -> str:
-    """Return the phase: one word for both Ready and Progressing."""
+def choose_phase(snapshot: Snapshot, plan: Plan, *, late: bool) -> str:
+    """Return the phase, which sums up Ready and Progressing in one word."""
     if is_complete(plan):
         return "Ready" if _serves_shares(plan) else "ScaledToZero"
     fault = _fault(snapshot, plan, late=late)
@@ -49,7 +49,7 @@ def phase_of(snapshot: Snapshot, plan: Plan, *, late: bool) -> str:
 
 
 def _was_degraded(snapshot: Snapshot) -> bool:
-    """Say whether the same spec was degraded before: a replica that starts again does not end that."""
+    """Return whether the status already reports this spec as Degraded. A restarting replica does not end that."""
     status = snapshot.serving.get("status", {})
     before = (status.get("observedGeneration"), status.get("phase"))
     return before == (snapshot.serving["metadata"]["generation"], "Degraded")
@@ -60,13 +60,13 @@ def _serves(plan: Plan) -> bool:
 
 
 def _serves_shares(plan: Plan) -> bool:
-    """Say whether the requests that no header match takes are answered."""
+    """Return whether requests that match no header rule are answered."""
     shared = [t for t in plan.route.targets if not t.matches]
     return not shared or any(t.http and t.weight > 0 for t in shared)
 
 
 def _ready(snapshot: Snapshot, plan: Plan, why: _Why | None) -> Condition:
-    """Say whether every share of the requests is answered, also by what served before."""
+    """Return the Ready condition: True if every share of the requests is answered, by this revision or the previous."""
     if why is None:
         if not _serves_shares(plan):
             return Condition("Ready", "False", *_OFF)
@@ -82,7 +82,7 @@ def _ready(snapshot: Snapshot, plan: Plan, why: _Why | None) -> Condition:
 
 
 def _has_lost(snapshot: Snapshot, plan: Plan) -> bool:
-    """Say whether a predictor misses its requests for another reason than that it is being rolled out."""
+    """Return whether a predictor has lost its requests to a fault, and not to an ordinary rollout."""
     old = snapshot.serving.get("status", {}).get("conditions", ())
     was_ready = any(c["type"] == "Ready" and c["status"] == "True" for c in old)
     served = {t.predictor for t in plan.route.targets if t.http}
@@ -101,7 +101,7 @@ def _progressing(plan: Plan, why: _Why | None) -> Condition:
 
 
 class _Why(NamedTuple):
-    """Why a spec is not rolled out. A fault is more than that it takes time; a final one does not pass by itself."""
+    """The reason why a spec is not rolled out yet. Waiting is not a fault. A final fault needs a change by the user."""
 
     reason: str
     message: str
@@ -110,7 +110,7 @@ class _Why(NamedTuple):
 
 
 def _fault(snapshot: Snapshot, plan: Plan, *, late: bool) -> _Why:
-    """Return the most telling reason why the spec is not rolled out."""
+    """Return the most important reason why the spec is not rolled out."""
     troubles = _troubles(plan)
     if plan.trouble:
         return _Why("Refused" if plan.refused else "NotApplied", plan.trouble[:_MOST], is_final=plan.refused)
@@ -124,7 +124,7 @@ def _fault(snapshot: Snapshot, plan: Plan, *, late: bool) -> _Why:
 
 
 def _wait(snapshot: Snapshot, plan: Plan, troubles: str) -> _Why:
-    """Return what a rollout waits for that may still end well."""
+    """Return the reason why a rollout that can still succeed is waiting."""
     for model in snapshot.models.values():
         if model.state is not Resolution.RESOLVED:
             return _Why(model.reason or str(model.state), troubles, is_fault=model.state is Resolution.WAITING)
@@ -135,7 +135,7 @@ def _wait(snapshot: Snapshot, plan: Plan, troubles: str) -> _Why:
 
 
 def _camel_case(reason: str) -> str:
-    """Return a reason of an error, such as DISK_FULL, as a reason of a condition."""
+    """Convert the reason of an error, such as DISK_FULL, to the reason of a condition, such as DiskFull."""
     return "".join(part.capitalize() for part in reason.split("_")) if reason.isupper() else reason
 
 
@@ -144,7 +144,7 @@ def _troubles(plan: Plan) -> str:
 
 
 def _trouble(predictor: PredictorPlan) -> str:
-    return f"{predictor.name}: {predictor.message or 'is being moved to'}"
+    return f"{predictor.name}: {predictor.message or 'requests are moving to it'}"
 
 
 def _model_resolved(snapshot: Snapshot) -> Condition:

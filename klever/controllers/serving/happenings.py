@@ -1,4 +1,4 @@
-"""The events of a Serving: each has a type, a reason and a message. Pure."""
+"""Computes the events of a Serving. Each has a type, a reason and a message. Pure functions."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 from klever.backends import InstancePhase
 from klever.controllers.serving.snapshot import Snapshot
 
-__all__ = ["changes_of", "crashes_of"]
+__all__ = ["crash_events", "status_events"]
 
 Happening = tuple[str, str, str]
-"""Normal or Warning, the reason, and the message."""
+"""The type (Normal or Warning), the reason and the message."""
 
 
-def changes_of(old: dict[str, Any], new: dict[str, Any]) -> Iterator[Happening]:
-    """Yield what a new status says that the old one did not: another phase, and the shares that became live."""
+def status_events(old: dict[str, Any], new: dict[str, Any]) -> Iterator[Happening]:
+    """Yield an event for a new phase, and one for new traffic shares."""
     if old.get("phase") != new["phase"]:
         kind = "Warning" if new["phase"] in ("Degraded", "Failed") else "Normal"
         yield kind, new["phase"], _why(new)
@@ -24,14 +24,14 @@ def changes_of(old: dict[str, Any], new: dict[str, Any]) -> Iterator[Happening]:
 
 
 def _why(status: dict[str, Any]) -> str:
-    """Return the message of the condition that tells the phase: Progressing if Ready is True all the same."""
+    """Return the message of the condition that explains the phase: Ready, or Progressing if Ready is True."""
     ready, progressing = status["conditions"][:2]
     told = ready if ready["status"] == "False" or progressing["status"] == "False" else progressing
     return str(told["message"][:1024])
 
 
-def crashes_of(snapshot: Snapshot) -> Iterator[Happening]:
-    """Yield each replica that ended since the status was written, without the log's last lines."""
+def crash_events(snapshot: Snapshot) -> Iterator[Happening]:
+    """Yield an event for each replica that ended since the last status, without the lines of its log."""
     old = snapshot.serving.get("status", {})
     known = {p["name"]: p.get("message", "") for p in old.get("predictors", [])}
     for instance in snapshot.instances:

@@ -1,4 +1,4 @@
-"""The revisions of a Serving: each spec with which it was Ready, kept with the digests that it ran."""
+"""Keeps the revisions of a Serving: each spec that was Ready, with the digests that it ran."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any, Final
 from klever.api.kinds import SERVING, SERVING_REVISION, Object
 from klever.api.text import format_time
 from klever.catalog.catalogue import Version
-from klever.controllers.serving.revisions import intervals_of, is_owned, last_use, number_of, runs, serves
+from klever.controllers.serving.revisions import is_owned, last_use, read_number, runs, served_intervals, serves
 from klever.errors import NotFoundError
 from klever.store import Key, Store
 
 __all__ = ["AUTHOR", "RevisionHistory"]
 
 AUTHOR: Final = "kleveross.io/author"
-"""Annotation of a Serving: the caller who wrote its spec."""
+"""The annotation of a Serving that names the caller who wrote its spec."""
 _INTERVALS: Final = 100
 
 Versions = Mapping[str, Version | None]
@@ -31,7 +31,7 @@ class RevisionHistory:
         self._store = store
 
     async def last_good(self, serving: Object) -> Object | None:
-        """Return the revision that was Ready last and serves still; None if there is none."""
+        """Return the revision that was Ready last and still serves, or None."""
         status, metadata = serving.get("status", {}), serving["metadata"]
         if number := status.get("revision"):
             with suppress(NotFoundError):
@@ -42,15 +42,15 @@ class RevisionHistory:
         return next((r for r in reversed(await self.revisions(serving)) if serves(r)), None)  # the status was lost
 
     async def record(self, serving: Object, versions: Versions, now: datetime) -> int:
-        """Note that the Serving is Ready with its spec and these versions; returns the revision's number.
+        """Record that the Serving is Ready with its spec and these versions. Return the number of the revision.
 
-        Writes nothing if the revision is known and serves already.
+        Write nothing if that revision already serves.
         """
         last = await self.last_good(serving)
         predictors = serving["spec"]["predictors"]
         pins = {name: str(version.pinned) for name, version in versions.items() if version is not None}
         if last is not None and runs(last, predictors, pins):
-            return number_of(last)
+            return read_number(last)
         revisions = await self.revisions(serving)
         found = next((r for r in reversed(revisions) if runs(r, predictors, pins)), None)
         if found is None:
@@ -60,27 +60,27 @@ class RevisionHistory:
                 await self._end(other, now)
         await self._begin(found, now)
         await self._prune(serving, [r for r in revisions if r["metadata"]["uid"] != found["metadata"]["uid"]])
-        return number_of(found)
+        return read_number(found)
 
     async def end(self, serving: Object, now: datetime) -> None:
-        """Note that nothing of the Serving serves any more: its replicas are scaled to zero."""
+        """Record that the Serving has stopped serving, because its replicas are scaled to zero."""
         if (last := await self.last_good(serving)) is not None:
             await self._end(last, now)
 
     async def revisions(self, serving: Object) -> list[Object]:
-        """Return the revisions of this Serving, by number."""
+        """Return the revisions of this Serving, sorted by number."""
         return [r for r in await self._named(serving["metadata"]) if is_owned(r, serving)]
 
     async def _named(self, metadata: Object) -> list[Object]:
-        """Return the revisions of every Serving that had this name."""
+        """Return the revisions of all Servings that have had this name."""
         page = await self._store.list(
             SERVING_REVISION, metadata["namespace"], fields=f"spec.serving={metadata['name']}"
         )
-        return sorted(page.items, key=number_of)
+        return sorted(page.items, key=read_number)
 
     async def _next_number(self, serving: Object) -> int:
-        """Return a number that is new: also not that of a revision of a deleted Serving that still exists."""
-        known = [number_of(r) for r in await self._named(serving["metadata"])]
+        """Return an unused number. Revisions of a deleted Serving of the same name may still use theirs."""
+        known = [read_number(r) for r in await self._named(serving["metadata"])]
         return max([int(serving.get("status", {}).get("revision", 0)), *known]) + 1
 
     async def _create(self, serving: Object, versions: Versions, number: int) -> Object:
@@ -115,28 +115,28 @@ class RevisionHistory:
         )
 
     async def _author(self, metadata: Object) -> str:
-        """Return who wrote the spec: the caller of Klever's API, or the tool that wrote it past the API."""
+        """Return the author of the spec: the caller of Klever's API, or the field manager that wrote to the store."""
         tool = await self._store.last_writer(SERVING, Key(metadata["namespace"], metadata["name"]))
         return tool or str(metadata.get("annotations", {}).get(AUTHOR, ""))
 
     async def _begin(self, revision: Object, now: datetime) -> None:
         if not serves(revision):
-            await self._write(revision, [*intervals_of(revision), {"startTime": format_time(now)}])
+            await self._write(revision, [*served_intervals(revision), {"startTime": format_time(now)}])
 
     async def _end(self, revision: Object, now: datetime) -> None:
         if serves(revision):
-            *earlier, last = intervals_of(revision)
+            *earlier, last = served_intervals(revision)
             await self._write(revision, [*earlier, {**last, "endTime": format_time(now)}])
 
     async def _write(self, revision: Object, intervals: list[dict[str, Any]]) -> None:
         metadata = revision["metadata"]
         patch = {"metadata": {"uid": metadata["uid"]}, "status": {"served": intervals[-_INTERVALS:]}}
         key = Key(metadata["namespace"], metadata["name"])
-        with suppress(NotFoundError):  # somebody deleted it: there is nothing to note
+        with suppress(NotFoundError):  # already deleted
             await self._store.patch(SERVING_REVISION, key, patch, subresource="status")
 
     async def _prune(self, serving: Object, others: list[Object]) -> None:
-        """Delete the revisions beyond the limit: those that served longest ago."""
+        """Delete the revisions beyond the limit, starting with the one that served longest ago."""
         limit = int(serving["spec"].get("revisionHistoryLimit", 10))
         for revision in sorted(others, key=last_use, reverse=True)[limit:]:
             metadata = revision["metadata"]

@@ -1,4 +1,4 @@
-"""Decides what runs, where traffic goes and what the status says. Pure."""
+"""Plans which workloads run and where traffic goes. Pure functions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from klever.backends import PredictorWorkload
 from klever.controllers.serving.predictors import PredictorPlan, plan_predictors
 from klever.controllers.serving.replicas import Replicas, merged
-from klever.controllers.serving.routing import Endpoints, awaited_share, route_of
+from klever.controllers.serving.routing import Endpoints, awaited_share, build_route
 from klever.controllers.serving.snapshot import Snapshot
 from klever.controllers.serving.strategy import read_strategy
 from klever.routers import Route
@@ -21,27 +21,27 @@ class Plan:
     predictors: tuple[PredictorPlan, ...]
     route: Route
     running: tuple[PredictorWorkload, ...]
-    """What shall run: what the predictors want, and what the last good revision runs until that takes the requests.
+    """The workloads to run: those of the spec, and those of the last good revision until the spec takes the requests.
 
-    Predictors that run the same share one workload.
+    Predictors with equal workloads share one.
     """
     keep: frozenset[str]
-    """Other workloads that still get requests: to be left as they are."""
+    """Ids of other workloads that still receive requests. They stay unchanged."""
     retired: tuple[str, ...]
-    """Revisions that the published route names and the new one does not: to be drained."""
+    """Ids of workloads to drain: the published route names them, and the new one does not."""
     trouble: str = ""
-    """Why it could not be applied; empty if it was."""
+    """The reason why the plan could not be applied. Empty if it was applied."""
     refused: bool = False
-    """Whether it cannot be applied as it is: it is not tried again."""
+    """Whether the refusal is final, so that Klever does not try again."""
     recreates: bool = False
-    """Whether replicas start only when those that end have ended."""
+    """Whether new replicas start only after the old ones have ended."""
 
     @property
     def wanted(self) -> tuple[PredictorWorkload, ...]:
         return tuple(_wanted(self.predictors))
 
     def failed(self, snapshot: Snapshot, why: str, *, refused: bool = False) -> Plan:
-        """Return the plan that was not applied: what is published is still what it was."""
+        """Return the plan as not applied: the published route stays as it was."""
         return replace(self, route=snapshot.route or Route(self.route.key, ()), trouble=why, refused=refused)
 
 
@@ -50,7 +50,7 @@ def make_plan(snapshot: Snapshot) -> Plan:
     replicas = Replicas(snapshot.instances)
     predictors = plan_predictors(snapshot, replicas)
     wanted = tuple(_wanted(predictors))
-    route = route_of(snapshot, predictors, Endpoints(replicas, _counts(predictors)))
+    route = build_route(snapshot, predictors, Endpoints(replicas, _counts(predictors)))
     running = merged(wanted, _fallbacks(snapshot, predictors, awaited_share(predictors, route.targets)))
     if recreates := read_strategy(snapshot.serving).recreate:
         running = replicas.after_the_old(running)
@@ -74,7 +74,7 @@ def _wanted(predictors: Iterable[PredictorPlan]) -> Iterator[PredictorWorkload]:
 
 
 def _counts(predictors: Iterable[PredictorPlan]) -> dict[str, int]:
-    """Return how many replicas of each workload take requests at the most. Those of others all do."""
+    """Return the maximum number of replicas of each workload that take requests. Other workloads have no maximum."""
     counts = {w.id: w.replicas for w in merged(p.wanted for p in predictors if p.wanted is not None)}
     for predictor in predictors:
         if predictor.step is not None:
@@ -83,10 +83,10 @@ def _counts(predictors: Iterable[PredictorPlan]) -> dict[str, int]:
 
 
 def _fallbacks(snapshot: Snapshot, predictors: Sequence[PredictorPlan], awaited: int) -> Iterator[PredictorWorkload]:
-    """Yield what the last good revision runs for predictors that do not serve as they shall yet.
+    """Yield the workloads of the last good revision for predictors that do not serve their new spec yet.
 
-    A predictor that the spec does not name any more runs on while a share is awaited. With the strategy Recreate
-    neither does.
+    A predictor that the spec no longer names keeps running while another waits for its share. With the strategy
+    Recreate neither keeps running.
     """
     done = {p.name for p in predictors if p.gap or (p.wanted is not None and p.live == p.wanted.id)}
     named = {p.name for p in predictors}

@@ -1,4 +1,4 @@
-"""What becomes of each predictor of a Serving. Pure."""
+"""Plans each predictor of a Serving. Pure functions."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 from klever.backends import Instance, InstancePhase, PredictorWorkload
 from klever.controllers.serving.replicas import Replicas
-from klever.controllers.serving.snapshot import Resolution, Snapshot, pin_of
+from klever.controllers.serving.snapshot import Resolution, Snapshot, read_pin
 from klever.controllers.serving.strategy import has_exceeded, read_strategy
-from klever.controllers.serving.workloads import workload_of
+from klever.controllers.serving.workloads import build_workload
 from klever.traffic.matches import Match, header_matches
 from klever.traffic.replicas import with_replicas
 from klever.traffic.shares import read_shares
@@ -20,7 +20,7 @@ __all__ = ["PredictorPlan", "Step", "plan_predictors"]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step of a rolling update: `new` replicas run beside `old` ones of the workload `old_id`, and both serve."""
+    """A step of a rolling update: `new` replicas serve beside `old` ones of the workload `old_id`."""
 
     new: int
     old: int
@@ -29,49 +29,50 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class PredictorPlan:
-    """One predictor. `wanted` is what its spec asks for, `live` the workload that gets its requests ("" for none)."""
+    """The plan of one predictor. `wanted` is the workload of its spec. `live` is the id of the workload that receives
+    its requests, or ""."""
 
     name: str
     wanted: PredictorWorkload | None
     live: str
     share: int | None
-    """Percent of the requests that the spec gives it; None for a predictor with matches."""
+    """The share of the requests in the spec, in percent. None for a predictor with matches."""
     matches: tuple[Match, ...]
     ready: int
-    """Replicas of the wanted workload that are Ready."""
+    """The number of Ready replicas of the wanted workload."""
     serving: int
-    """Replicas of the live workload that are Ready."""
+    """The number of Ready replicas of the live workload."""
     message: str
     failed: bool
-    """Whether it cannot become ready as it is."""
+    """Whether it cannot become ready without a change of the spec."""
     worst: Instance | None = None
-    """The replica of the wanted workload that is farthest from Ready; None if enough of them are."""
+    """The replica of the wanted workload that is farthest from Ready. None if enough replicas are Ready."""
     gap: bool = False
-    """Whether nothing serves until the wanted workload does: the strategy Recreate has ended the old one."""
+    """Whether the strategy Recreate has ended the old workload, so that nothing serves until the wanted one does."""
     abandoned: bool = False
-    """Whether the wanted workload runs no more: with Recreate it took too long, and the old one serves again."""
+    """Whether Klever gave the wanted workload up: it exceeded the deadline of Recreate, and the old one serves
+    again."""
     step: Step | None = None
-    """How far the replicas of the wanted workload have replaced those of the old one; None if they replace them at
-    once."""
+    """The current step of the rolling update. None if all replicas are replaced at once."""
 
     @property
     def is_ready(self) -> bool:
-        """Whether all that the spec asks for takes the requests."""
+        """Whether the workload of the spec takes all requests of this predictor."""
         return self.wanted is not None and self.live == self.wanted.id and self.ready >= self.wanted.replicas
 
     @property
     def is_off(self) -> bool:
-        """Whether the spec asks for no replicas."""
+        """Whether the spec has zero replicas."""
         return self.wanted is not None and self.wanted.replicas == 0
 
     @property
     def has_crashed(self) -> bool:
-        """Whether a replica ended, or cannot start, and is tried again."""
+        """Whether a replica ended or cannot start, and Klever restarts it."""
         return self.worst is not None and (self.worst.phase is InstancePhase.BACK_OFF or bool(self.worst.reason))
 
 
 def plan_predictors(snapshot: Snapshot, replicas: Replicas) -> tuple[PredictorPlan, ...]:
-    """Plan the predictors in order: of a workload that several use the first counts its replicas first."""
+    """Plan the predictors in order. Where several share a workload, the first one counts its replicas first."""
     spec = with_replicas(snapshot.serving["spec"])
     shares = read_shares(spec)
     counted: Counter[str] = Counter()
@@ -97,8 +98,9 @@ def _plan(
     if failed or model.state is not Resolution.RESOLVED:
         live = _live_workload(snapshot, replicas, name, None)
         return PredictorPlan(name, None, live, share, matches, 0, replicas.ready(live), message, failed)
-    wanted = workload_of(predictor, model)
-    ready = max(min(replicas.ready(wanted.id) - counted[wanted.id], wanted.replicas), 0)
+    wanted = _at_size(snapshot, replicas, build_workload(predictor, model))
+    most = wanted.autoscaling.most if wanted.autoscaling and wanted.replicas else wanted.replicas
+    ready = max(min(replicas.ready(wanted.id) - counted[wanted.id], most), 0)
     plan = PredictorPlan(name, wanted, wanted.id, share, matches, ready, ready, "", failed=False)
     if ready < wanted.replicas:
         worst = _worst(replicas.of(wanted.id))
@@ -111,29 +113,38 @@ def _plan(
     return replace(plan, live=live, serving=ready if live == wanted.id else replicas.ready(live))
 
 
-def _step(snapshot: Snapshot, replicas: Replicas, name: str, wanted: PredictorWorkload, ready: int) -> Step | None:
-    """Return the step of a rolling update that may not run all new replicas beside the old ones; None for another.
+def _at_size(snapshot: Snapshot, replicas: Replicas, wanted: PredictorWorkload) -> PredictorWorkload:
+    """Return an autoscaled workload with as many replicas as the load needs now: those of the one that it replaces."""
+    scaling, fallback = wanted.autoscaling, snapshot.last_good.get(wanted.predictor)
+    if scaling is None or not wanted.replicas or fallback is None or fallback.workload.id == wanted.id:
+        return wanted
+    now = min(len(replicas.of(fallback.workload.id)), scaling.most)
+    return replace(wanted, replicas=max(wanted.replicas, now))
 
-    As many old replicas stay as new ones are missing. Replicas of two protocols cannot share requests.
+
+def _step(snapshot: Snapshot, replicas: Replicas, name: str, wanted: PredictorWorkload, ready: int) -> Step | None:
+    """Return the step of a rolling update whose maxSurge does not admit all new replicas at once, or None.
+
+    One old replica stays for each new one that is missing. Replicas of two protocols cannot share requests.
     """
     strategy, fallback = read_strategy(snapshot.serving), snapshot.last_good.get(name)
-    surge = strategy.surge_of(wanted.replicas)
+    surge = strategy.surge_for(wanted.replicas)
     if strategy.recreate or fallback is None or fallback.workload.id == wanted.id or surge >= wanted.replicas:
         return None
     if fallback.protocol != snapshot.models[name].protocol:
         return None
-    old = min(fallback.workload.replicas, wanted.replicas - ready)
+    old = min(fallback.workload.replicas, max(wanted.replicas - ready, 0))
     room = wanted.replicas + surge - max(old, len(replicas.of(fallback.workload.id)))
     new = min(wanted.replicas, max(room, len(replicas.of(wanted.id)), 0))
     return Step(new, old, fallback.workload.id)
 
 
 def _recreated(snapshot: Snapshot, predictor: dict[str, Any], plan: PredictorPlan) -> PredictorPlan:
-    """Return the plan of a predictor that is not ready as the strategy Recreate has it, if that is the strategy."""
+    """Return the plan of a predictor that is not ready, adjusted for the strategy Recreate if the Serving has it."""
     serving = snapshot.serving
     if not read_strategy(serving).recreate or plan.failed:
         return plan
-    was_tried = not predictor.get("model") or bool(pin_of(serving, predictor))
+    was_tried = not predictor.get("model") or bool(read_pin(serving, predictor))
     if plan.name in snapshot.last_good and has_exceeded(serving) and was_tried:
         return replace(plan, abandoned=True, message=_told(snapshot, plan.name))
     waits = plan.worst is None and bool(snapshot.instances)
@@ -141,7 +152,7 @@ def _recreated(snapshot: Snapshot, predictor: dict[str, Any], plan: PredictorPla
 
 
 def _told(snapshot: Snapshot, name: str) -> str:
-    """Return what the status tells of a predictor."""
+    """Return the message of a predictor in the status."""
     told = snapshot.serving.get("status", {}).get("predictors", ())
     return next((str(p.get("message", "")) for p in told if p["name"] == name), "")
 
@@ -156,14 +167,14 @@ def _worst(instances: list[Instance]) -> Instance | None:
 
 
 def _trouble(worst: Instance | None) -> str:
-    """Say why replicas are not ready: the worst one speaks for all."""
+    """Explain why replicas are not ready, by the example of the worst one."""
     return (worst.message or f"{worst.name} is {worst.phase}") if worst is not None else "waiting for its processes"
 
 
 def _live_workload(snapshot: Snapshot, replicas: Replicas, name: str, wanted: PredictorWorkload | None) -> str:
-    """Choose the workload that gets the requests: the new one once it is all ready, the old one until then.
+    """Choose the workload that receives the requests: the new one once all its replicas are ready, else the old one.
 
-    The old one is what is published, or else what the last good revision runs.
+    The old one is the published one, or else that of the last good revision.
     """
     published = snapshot.route.targets if snapshot.route else ()
     old = next((t.workload for t in published if t.predictor == name and t.http), "")

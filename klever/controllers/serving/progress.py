@@ -1,4 +1,4 @@
-"""How far a rollout is, and how much time it has. Pure."""
+"""Computes the progress of a rollout and the time that it has left. Pure functions."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from klever.controllers.serving.strategy import read_strategy
 __all__ = ["DONE", "is_complete", "is_progressing", "progress_time", "time_left"]
 
 DONE: Final = ("Complete", "ScaledToZero")
-"""Reasons of Progressing when the spec is rolled out."""
+"""The reasons of Progressing once the spec is rolled out."""
 
 
 def is_complete(plan: Plan) -> bool:
-    """Say whether the spec is rolled out."""
+    """Return whether the spec is rolled out."""
     return not plan.trouble and all(p.is_ready for p in plan.predictors)
 
 
 def progress_time(snapshot: Snapshot, plan: Plan, predictors: Sequence[Mapping[str, Any]]) -> str:
-    """Return when the rollout made progress last, for the status. `predictors` are the new statuses of predictors.
+    """Return the time of the last progress, for the status. `predictors` are the new statuses of the predictors.
 
-    Progress is another spec, a model that became known, a replica that became ready, and a step of its preparation.
+    Progress is a new spec, a model that was resolved, a replica that became ready, or a step of its preparation.
     """
     old = snapshot.serving.get("status", {})
     known = str(old.get("progressTime", ""))
@@ -38,12 +38,12 @@ def progress_time(snapshot: Snapshot, plan: Plan, predictors: Sequence[Mapping[s
 
 
 def is_progressing(status: Object) -> bool:
-    """Say whether a status says that the spec is being rolled out."""
+    """Return whether a status reports a rollout under way."""
     return any((c["type"], c["status"]) == ("Progressing", "True") for c in status.get("conditions", ()))
 
 
 def time_left(snapshot: Snapshot, progress: str) -> timedelta:
-    """Return how long a rollout that made progress then may go on before it has taken too long."""
+    """Return the time until the progress deadline of a rollout that last progressed at the given time."""
     return parse_time(progress) + read_strategy(snapshot.serving).deadline - snapshot.now
 
 

@@ -1,4 +1,4 @@
-"""Gathers, decides, applies for one Serving: make before break."""
+"""Reconciles one Serving: gathers a snapshot, plans, and applies the plan, make before break."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from klever.backends import Backend, ServingKey, Workload
 from klever.controllers.inspections import allows_code
 from klever.controllers.jobs import apply_job
 from klever.controllers.report import report
-from klever.controllers.serving.happenings import changes_of, crashes_of
+from klever.controllers.serving.happenings import crash_events, status_events
 from klever.controllers.serving.history import RevisionHistory
 from klever.controllers.serving.models import ModelResolver
 from klever.controllers.serving.plan import Plan, make_plan
@@ -21,8 +21,8 @@ from klever.controllers.serving.progress import is_progressing, time_left
 from klever.controllers.serving.replicas import Replicas
 from klever.controllers.serving.revisions import pinned_predictors, runs
 from klever.controllers.serving.snapshot import Fallback, Resolution, ResolvedModel, Snapshot
-from klever.controllers.serving.status import deleting_status, status_of
-from klever.controllers.serving.workloads import violations_of, workload_of
+from klever.controllers.serving.status import build_status, deleting_status
+from klever.controllers.serving.workloads import build_workload, find_violations
 from klever.errors import AlreadyExistsError, InvalidError, KleverError, NotFoundError
 from klever.formats import Trust
 from klever.reconcile.finalizers import hold, is_held, release
@@ -85,18 +85,18 @@ class ServingReconciler:
         except KleverError as error:
             refused = isinstance(error, InvalidError)
             failed = plan.failed(snapshot, error.message, refused=refused)
-            await self._report(key, serving, status_of(snapshot, failed))
+            await self._report(key, serving, build_status(snapshot, failed))
             await self._tell_crashes(snapshot)
             if not refused:
-                raise  # to be tried again
+                raise  # transient: the next round tries again
             return Result()
-        status = await self._recorded(snapshot, status_of(snapshot, plan))
+        status = await self._recorded(snapshot, build_status(snapshot, plan))
         await self._report(key, serving, status)
         await self._tell_crashes(snapshot)
         return Result(_next_look(snapshot, status))
 
     async def _recorded(self, snapshot: Snapshot, status: dict[str, Any]) -> dict[str, Any]:
-        """Keep the spec as a revision if it is Ready; returns the status with the revision that was Ready last."""
+        """Record the spec as a revision if it is Ready. Return the status with the last revision that was Ready."""
         serving = snapshot.serving
         if status["phase"] == "ScaledToZero":
             await self._history.end(serving, snapshot.now)
@@ -107,7 +107,7 @@ class ServingReconciler:
         return status | {"revision": number}
 
     async def _last_good(self, serving: Object, models: Mapping[str, ResolvedModel]) -> dict[str, Fallback]:
-        """Return what the last good revision runs, unless the spec and its pinned models are that revision's."""
+        """Return the workloads of the last good revision. Empty if the spec and its pins equal that revision."""
         revision = await self._history.last_good(serving)
         pins = {name: str(model.version.pinned) for name, model in models.items() if model.version is not None}
         if revision is None or runs(revision, serving["spec"]["predictors"], pins):
@@ -120,13 +120,13 @@ class ServingReconciler:
         route_key = RouteKey(key.namespace, key.name)
         routes = await self._router.routes()
         instances = await self._backend.observe(ServingKey(key.namespace, key.name))
-        if not await allows_code(self._store, key.namespace):  # what runs of it is ended like what no spec names
+        if not await allows_code(self._store, key.namespace):  # its workloads end like any that no spec names
             instances = tuple(i for i in instances if i.trust is not Trust.CODE)
         models = await self._models.resolve(serving)
         return Snapshot(
             serving=serving,
             models=models,
-            violations=violations_of(serving["spec"]["predictors"], models, self._backend.check, self._router.check),
+            violations=find_violations(serving["spec"]["predictors"], models, self._backend.check, self._router.check),
             instances=instances,
             route=next((r for r in routes if r.key == route_key), None),
             url=self._router.url(route_key),
@@ -145,9 +145,9 @@ class ServingReconciler:
             plan.route.shares,
             after_the_old=plan.recreates,
         )
-        replicas = Replicas(snapshot.instances)  # those that are surplus take requests until the route is published
+        replicas = Replicas(snapshot.instances)  # surplus replicas take requests until the route is published
         first = replace(workload, predictors=tuple(map(replicas.with_surplus, plan.running)))
-        if self._backend.routes_shares:  # where both match a request, the older route wins
+        if self._backend.routes_shares:  # if both routes match a request, the older one wins
             matches = tuple(t for t in plan.route.targets if t.matches)
             await self._router.publish(replace(plan.route, targets=matches))
             await self._backend.ensure(workload)
@@ -160,18 +160,18 @@ class ServingReconciler:
             await self._backend.ensure(replace(workload, keep=plan.keep))
         for model in snapshot.models.values():
             if model.job is not None:
-                with suppress(AlreadyExistsError):  # another Serving, or a push, had it created meanwhile
+                with suppress(AlreadyExistsError):  # another Serving or a push has created it meanwhile
                     await apply_job(self._store, model.job)
 
     async def _report(self, key: Key, serving: Object, status: dict[str, Any]) -> None:
         old, uid, deleting = serving.get("status", {}), serving["metadata"]["uid"], status["phase"] == "Deleting"
         if old == status or not await report(self._store, SERVING, key, uid, status, deleting=deleting):
             return
-        for happened in changes_of(old, status):
+        for happened in status_events(old, status):
             await self._events.record(serving, *happened)
 
     async def _tell_crashes(self, snapshot: Snapshot) -> None:
-        for happened in crashes_of(snapshot):
+        for happened in crash_events(snapshot):
             await self._events.record(snapshot.serving, *happened)
 
     async def _remove(self, key: Key) -> None:
@@ -180,8 +180,8 @@ class ServingReconciler:
 
 
 def _next_look(snapshot: Snapshot, status: dict[str, Any]) -> float | None:
-    """Return the seconds until the Serving is to be looked at again, although nothing happens; None for never."""
-    # What waits for a job looks again, too: it may be deleted, or end while nobody watches.
+    """Return the seconds until the next look at the Serving if no event comes first. None means never."""
+    # A job may be deleted, or end without an event, so a Serving that waits for one looks again as well.
     if any(model.state in _LOOKED_AT_AGAIN for model in snapshot.models.values()):
         return _ASK_AGAIN_SECONDS
     if is_progressing(status):
@@ -194,4 +194,4 @@ def _fallbacks(predictors: list[dict[str, Any]], models: Mapping[str, ResolvedMo
     for predictor in predictors:
         name, model = predictor["name"], models[predictor["name"]]
         if model.state is Resolution.RESOLVED:
-            yield name, Fallback(workload_of(predictor, model), model.protocol, shares.get(name))
+            yield name, Fallback(build_workload(predictor, model), model.protocol, shares.get(name))

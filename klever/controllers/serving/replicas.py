@@ -1,4 +1,4 @@
-"""The replicas of a Serving as they are seen, by workload. Pure."""
+"""Groups the observed replicas of a Serving by workload. Pure functions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Replicas", "merged"]
 
 
 class Replicas:
-    """What runs now. A workload may belong to several predictors."""
+    """The replicas that run now. Several predictors may share a workload."""
 
     def __init__(self, instances: Iterable[Instance]) -> None:
         self._by_workload: dict[str, list[Instance]] = {}
@@ -26,25 +26,25 @@ class Replicas:
         return len(self._ready(workload))
 
     def staying(self, workload: str, replicas: int) -> list[Instance]:
-        """Return the replicas that are Ready and stay if the workload has this many, none of them for 0.
+        """Return the Ready replicas that remain at this number of replicas. For 0 return none.
 
-        While none that stays is Ready, those that are surplus take the requests.
+        While no remaining replica is Ready, the surplus replicas take the requests.
         """
         ready = self._ready(workload)
         return [i for i in ready if i.index < replicas] or (ready if replicas else [])
 
     def held(self, workload: PredictorWorkload) -> PredictorWorkload:
-        """Return the workload with the surplus replicas that take its requests still."""
+        """Return the workload including the surplus replicas that still take its requests."""
         indices = [i.index for i in self.staying(workload.id, workload.replicas)]
         return replace(workload, replicas=max([workload.replicas, *(index + 1 for index in indices)]))
 
     def with_surplus(self, workload: PredictorWorkload) -> PredictorWorkload:
-        """Return the workload with every replica that runs now."""
+        """Return the workload with all replicas that run now."""
         indices = [i.index for i in self.of(workload.id)]
         return replace(workload, replicas=max([workload.replicas, *(index + 1 for index in indices)]))
 
     def after_the_old(self, workloads: tuple[PredictorWorkload, ...]) -> tuple[PredictorWorkload, ...]:
-        """Return those that may run while other workloads run still: those that have replicas already."""
+        """Return the workloads that already have replicas. They may run while other workloads end."""
         ids = {workload.id for workload in workloads}
         alone = all(workload in ids for workload in self._by_workload)
         return workloads if alone else tuple(w for w in workloads if self.of(w.id))
@@ -54,7 +54,7 @@ class Replicas:
 
 
 def merged(*groups: Iterable[PredictorWorkload]) -> tuple[PredictorWorkload, ...]:
-    """Return each workload once, with the sum of its replicas in a group, and the most of all groups."""
+    """Return each workload once. Its replicas are summed within a group, and the largest sum of all groups counts."""
     found: dict[str, PredictorWorkload] = {}
     for group in groups:
         for workload in _summed(group):

@@ -1,7 +1,7 @@
-"""What a ServingRevision says. Pure.
+"""Reads and compares ServingRevisions. Pure functions.
 
-Revisions differ in their predictors and in the versions of their models, and in nothing else. A pin is a reference with
-a digest, by predictor name.
+Two revisions differ in their predictors or in the versions of their models. Pins map the name of a predictor to a
+reference with a digest.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from klever.api.kinds import Object
-from klever.controllers.serving.snapshot import pin_of
+from klever.controllers.serving.snapshot import read_pin
 from klever.oci.digest import Digest
 from klever.oci.reference import Reference
 
 __all__ = [
     "earlier",
-    "intervals_of",
     "is_owned",
     "last_use",
-    "number_of",
     "pin",
     "pinned_predictors",
-    "pins_of",
+    "read_number",
+    "read_pins",
     "restored_predictors",
     "runs",
+    "served_intervals",
     "serves",
     "with_digest",
 ]
@@ -32,53 +32,53 @@ __all__ = [
 Predictor = dict[str, Any]
 
 
-def number_of(revision: Object) -> int:
+def read_number(revision: Object) -> int:
     return int(revision["spec"]["number"])
 
 
 def is_owned(revision: Object, serving: Object) -> bool:
-    """Say whether it is this Serving's: a deleted one of the same name may have left some for a moment."""
+    """Return whether the revision belongs to this Serving, and not to a deleted one of the same name."""
     owners = revision["metadata"].get("ownerReferences", ())
     return any(owner["uid"] == serving["metadata"]["uid"] for owner in owners)
 
 
-def intervals_of(revision: Object) -> list[dict[str, Any]]:
-    """Return when it served: each interval has `startTime`, and `endTime` unless it serves still."""
+def served_intervals(revision: Object) -> list[dict[str, Any]]:
+    """Return the intervals in which it served. Each has a `startTime`, and an `endTime` unless it still serves."""
     intervals: list[dict[str, Any]] = revision.get("status", {}).get("served", [])
     return intervals
 
 
 def serves(revision: Object) -> bool:
-    intervals = intervals_of(revision)
+    intervals = served_intervals(revision)
     return bool(intervals) and "endTime" not in intervals[-1]
 
 
 def last_use(revision: Object) -> tuple[str, int]:
-    """Sort revisions by when they began to serve last."""
-    return max((i["startTime"] for i in intervals_of(revision)), default=""), number_of(revision)
+    """Sort revisions by the start of their last interval."""
+    return max((i["startTime"] for i in served_intervals(revision)), default=""), read_number(revision)
 
 
 def earlier(revisions: Iterable[Object], number: int) -> Object | None:
-    """Return the revision that served last of those with a lower number; None if there is none.
+    """Return the revision with a lower number that served most recently, or None.
 
-    It is never one that was rolled back from, so that a second rollback goes further back.
+    A second rollback therefore goes further back, and never to a revision that a rollback left.
     """
-    return max((r for r in revisions if number_of(r) < number), key=last_use, default=None)
+    return max((r for r in revisions if read_number(r) < number), key=last_use, default=None)
 
 
 def runs(revision: Object, predictors: Iterable[Predictor], pins: Mapping[str, str]) -> bool:
-    """Say whether predictors with these pins are the revision's."""
+    """Return whether the revision has these predictors with these pins."""
     return pinned_predictors(revision) == pin(predictors, pins)
 
 
 def pinned_predictors(revision: Object) -> list[Predictor]:
-    """Return the predictors of a revision with the versions that they ran."""
+    """Return the predictors of a revision, each with the version that it ran."""
     pins = {model["predictor"]: model["model"] for model in revision["spec"].get("models", ())}
     return pin(revision["spec"]["template"]["predictors"], pins)
 
 
 def restored_predictors(revision: Object) -> list[Predictor]:
-    """Return the predictors of a revision for a spec: each reference has its tag, for people, and its digest."""
+    """Return the predictors of a revision for a new spec. Each reference has its tag, for readers, and its digest."""
     digests = {model["predictor"]: model["digest"] for model in revision["spec"].get("models", ())}
     predictors: list[Predictor] = revision["spec"]["template"]["predictors"]
     return [
@@ -90,9 +90,9 @@ def pin(predictors: Iterable[Predictor], pins: Mapping[str, str]) -> list[Predic
     return [{**p, "model": pins[p["name"]]} if p["name"] in pins else p for p in predictors]
 
 
-def pins_of(serving: Object) -> dict[str, str]:
-    """Return the pins that a Serving's status holds for its spec."""
-    found = {p["name"]: (p.get("model", ""), pin_of(serving, p).get("digest")) for p in serving["spec"]["predictors"]}
+def read_pins(serving: Object) -> dict[str, str]:
+    """Return the pins in the status of a Serving."""
+    found = {p["name"]: (p.get("model", ""), read_pin(serving, p).get("digest")) for p in serving["spec"]["predictors"]}
     return {
         name: str(Reference.parse(model).with_digest(Digest.parse(digest)))
         for name, (model, digest) in found.items()

@@ -1,4 +1,4 @@
-"""Where the requests of a Serving go. Pure."""
+"""Computes the route of a Serving. Pure functions."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from klever.runtimes import Guard
 from klever.runtimes.protocols import WireProtocol
 from klever.traffic.rebalancing import inherit, rebalance
 
-__all__ = ["Endpoints", "awaited_share", "route_of"]
+__all__ = ["Endpoints", "awaited_share", "build_route"]
 
 
-def route_of(snapshot: Snapshot, predictors: Sequence[PredictorPlan], endpoints: Endpoints) -> Route:
-    """Return the route of a Serving. Shares of what is not up go to others."""
+def build_route(snapshot: Snapshot, predictors: Sequence[PredictorPlan], endpoints: Endpoints) -> Route:
+    """Return the route of a Serving. Predictors that are up take the shares of those that are not."""
     metadata = snapshot.serving["metadata"]
     targets = [_target(snapshot, endpoints, p) for p in predictors]
     awaited = awaited_share(predictors, targets)
@@ -31,15 +31,15 @@ def route_of(snapshot: Snapshot, predictors: Sequence[PredictorPlan], endpoints:
 
 
 def awaited_share(predictors: Sequence[PredictorPlan], targets: Iterable[Target]) -> int:
-    """Return the percent of the requests that predictors shall take and cannot yet."""
+    """Return the percentage of requests that belongs to predictors that are not ready."""
     reached = {t.predictor for t in targets if t.http}
     return sum(p.share or 0 for p in predictors if p.name not in reached and not p.is_off)
 
 
 def _departing(snapshot: Snapshot, endpoints: Endpoints, named: set[str], share: int) -> list[Target]:
-    """Return the targets of predictors that the spec does not name any more: they take the share of those awaited.
+    """Return the targets of predictors that the spec no longer names. They take the shares of predictors not yet ready.
 
-    They are published, or the last good revision runs them.
+    Such predictors are in the published route or in the last good revision.
     """
     published = snapshot.route.targets if snapshot.route else ()
     left = [t for t in published if t.predictor not in named and not t.matches and t.weight > 0]
@@ -66,7 +66,7 @@ def _target(snapshot: Snapshot, endpoints: Endpoints, predictor: PredictorPlan) 
 
 
 def _protocol(snapshot: Snapshot, predictor: PredictorPlan) -> WireProtocol:
-    """Return what the live workload speaks: an older one keeps what it was published with."""
+    """Return the protocol of the live workload. An older workload keeps the protocol of its published target."""
     wanted = snapshot.models[predictor.name].protocol
     if predictor.wanted is not None and predictor.live == predictor.wanted.id:
         return wanted
@@ -79,16 +79,16 @@ def _protocol(snapshot: Snapshot, predictor: PredictorPlan) -> WireProtocol:
 
 
 class Endpoints:
-    """Where targets are reached. `wanted` is the number of replicas by workload."""
+    """Finds the endpoints of targets. `wanted` is the number of replicas by workload."""
 
     def __init__(self, replicas: Replicas, wanted: Mapping[str, int]) -> None:
         self._replicas = replicas
         self._wanted = wanted
 
     def reach(self, target: Target, beside: str = "") -> Target:
-        """Return the target with the endpoints of its replicas that are ready and stay. Replicas may share one.
+        """Return the target with the endpoints of its ready replicas that remain. Replicas may share an endpoint.
 
-        `beside` is another workload whose replicas share its requests, empty for none.
+        `beside` is the id of another workload that shares the requests, or "".
         """
         workloads = [workload for workload in (target.workload, beside) if workload]
         ready = [i for w in workloads for i in self._replicas.staying(w, self._wanted.get(w, sys.maxsize))]
@@ -98,7 +98,7 @@ class Endpoints:
 
 
 def _rebalanced(snapshot: Snapshot, targets: list[Target]) -> tuple[Target, ...]:
-    """Return the targets with live shares: a canary that crashes, or is not up yet, costs no request."""
+    """Return the targets with live shares, so that a canary that crashes or is not up yet costs no request."""
     weights = {t.predictor: t.weight for t in targets if not t.matches}
     up = {t.predictor for t in targets if not t.matches and t.http}
     if not any(weights[name] for name in up):
@@ -108,9 +108,9 @@ def _rebalanced(snapshot: Snapshot, targets: list[Target]) -> tuple[Target, ...]
 
 
 def _earlier_weights(snapshot: Snapshot, weights: dict[str, int], up: set[str]) -> dict[str, int]:
-    """Return the shares that predictors had before: those that shall have all requests are not up.
+    """Return the previous shares, because no predictor with a share in the spec is up.
 
-    The weights stay as they are if none that is up had a share.
+    Return the weights unchanged if no predictor that is up had a share.
     """
     published = snapshot.route.targets if snapshot.route else ()
     before = {name: last.share or 0 for name, last in snapshot.last_good.items()}

@@ -1,4 +1,4 @@
-"""What deciding about a Serving needs: everything is gathered before, nothing is asked for after."""
+"""The input of a plan: the controller gathers all of it first and asks for nothing afterwards."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from klever.formats import Trust
 from klever.routers import Route
 from klever.runtimes.protocols import OPEN_INFERENCE, WireProtocol
 
-__all__ = ["Fallback", "Resolution", "ResolvedModel", "Snapshot", "pin_of"]
+__all__ = ["Fallback", "Resolution", "ResolvedModel", "Snapshot", "read_pin"]
 
 
 class Resolution(StrEnum):
-    """How far a predictor's model is."""
+    """The state of a predictor's model."""
 
     RESOLVED = "Resolved"
     WAITING = "Waiting"
-    """The registry does not have it (yet) or does not answer, or its signature was not read: tried again."""
+    """The registry lacks it or does not answer, or its signature could not be read. Klever tries again."""
     SIGNATURE_PENDING = "SignaturePending"
-    """A ModelJob is inspecting it, or reading its signature."""
+    """A ModelJob inspects it or reads its signature."""
     CONVERTING = "Converting"
-    """No runtime serves its format, and a ModelJob writes it in one that is served."""
+    """No runtime serves its format, and a ModelJob converts it to a format that a runtime serves."""
     FAILED = "Failed"
-    """It can never be served as it is."""
+    """It cannot be served without a change by the user."""
     DENIED = "Denied"
-    """It is code, and the project does not allow code: nothing of it may run."""
+    """It is code, and the project does not allow code."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedModel:
-    """What became of one predictor's reference. `version` is None for a command without a model, and until RESOLVED.
+    """The resolution of one predictor's reference. `version` is None until RESOLVED and for a command without a model.
 
-    `runtime` is the one that the predictor names, or the default of the model's format; `protocol` is what it speaks,
-    once RESOLVED, and Open Inference until then. `reason` is the condition's, while it is WAITING, FAILED or DENIED.
+    `runtime` is the runtime in the spec, or the default of the model's format. `protocol` is its protocol once
+    RESOLVED, and Open Inference until then. `reason` is the reason of the condition while WAITING, FAILED or DENIED.
     `trust` is None until it is known.
     """
 
@@ -53,12 +53,12 @@ class ResolvedModel:
     protocol: WireProtocol = OPEN_INFERENCE
     trust: Trust | None = None
     job: WantedJob | None = None
-    """The job that has to be created, while it is SIGNATURE_PENDING or CONVERTING; None if it runs already."""
+    """The job to create while SIGNATURE_PENDING or CONVERTING. None if it already exists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """What the last good revision runs as one predictor. `share` is None for a predictor with matches."""
+    """The workload of one predictor in the last good revision. `share` is None for a predictor with matches."""
 
     workload: PredictorWorkload
     protocol: WireProtocol
@@ -67,7 +67,7 @@ class Fallback:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """`models` by predictor name; `instances` are those that may run; `route` is what is published now."""
+    """The observed state. `models` is by predictor name. `instances` may still run. `route` is the published one."""
 
     serving: Object
     models: dict[str, ResolvedModel]
@@ -76,15 +76,15 @@ class Snapshot:
     url: str
     now: datetime
     violations: Mapping[str, tuple[FieldViolation, ...]] = field(default_factory=dict)
-    """Why predictors whose models are resolved cannot run as their specs ask, by predictor name."""
+    """The reasons why predictors with resolved models cannot run as specified, by predictor name."""
     last_good: Mapping[str, Fallback] = field(default_factory=dict)
-    """What the last revision that was Ready runs, by predictor name. Empty if the spec is that revision's."""
+    """The workloads of the last revision that was Ready, by predictor name. Empty if the spec equals that revision."""
 
 
-def pin_of(serving: Object, predictor: dict[str, Any]) -> dict[str, str]:
-    """Return `digest` and `format` that the predictor's reference was pinned to; empty if it was not yet.
+def read_pin(serving: Object, predictor: dict[str, Any]) -> dict[str, str]:
+    """Return the pinned `digest` and `format` of the predictor's reference. Empty before the first pin.
 
-    The pin lasts until the reference changes: a change of replicas or shares does not change the version.
+    A pin lasts until the reference changes. A change of replicas or shares keeps it.
     """
     this = (predictor["name"], predictor.get("model", ""))
     for status in serving.get("status", {}).get("predictors", []):

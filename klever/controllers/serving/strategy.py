@@ -1,4 +1,4 @@
-"""How a new workload replaces an old one, as a spec says. Pure."""
+"""Reads the rollout strategy of a Serving. Pure functions."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from klever.api.kinds import Object
 __all__ = ["EXCEEDED", "Strategy", "has_exceeded", "read_strategy"]
 
 EXCEEDED: Final = "ProgressDeadlineExceeded"
-"""Reason of Progressing when a rollout has taken too long."""
+"""The reason of Progressing after the progress deadline."""
 
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """With `recreate` the old workload of a predictor ends before the new one starts. `deadline` is for each step.
+    """With `recreate` the old workload of a predictor ends before the new one starts. `deadline` bounds each step.
 
-    `surge` is how many replicas may run beside those that are wanted: a number, or a percentage of those.
+    `surge` is the number of replicas above the desired one: a count, or a percentage of the desired number.
     """
 
     recreate: bool
     deadline: timedelta
     surge: str
 
-    def surge_of(self, replicas: int) -> int:
-        """Return how many replicas may run beside so many, at least one."""
+    def surge_for(self, replicas: int) -> int:
+        """Return the number of replicas allowed above `replicas`, at least one."""
         number, percent, _ = self.surge.partition("%")
         return max(ceil(replicas * int(number) / 100) if percent else int(number), 1)
 
@@ -43,7 +43,7 @@ def read_strategy(serving: Object) -> Strategy:
 
 
 def has_exceeded(serving: Object) -> bool:
-    """Say whether the status says of this very spec that its rollout has taken too long."""
+    """Return whether the status reports that the rollout of this spec has exceeded its deadline."""
     said = (serving["metadata"]["generation"], EXCEEDED)
     conditions = serving.get("status", {}).get("conditions", ())
     return any((c.get("observedGeneration"), c["reason"]) == said for c in conditions if c["type"] == "Progressing")

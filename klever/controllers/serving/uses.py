@@ -1,11 +1,11 @@
-"""Which Servings use a version of a model, so that nobody deletes it under them."""
+"""Finds the Servings that use a version of a model, to protect it from deletion."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from klever.api.kinds import SERVING, SERVING_REVISION, Object
-from klever.controllers.serving.revisions import number_of
+from klever.controllers.serving.revisions import read_number
 from klever.oci.digest import Digest
 from klever.oci.reference import Reference
 from klever.store import Store
@@ -20,11 +20,11 @@ class VersionUses:
         self._store = store
 
     async def find(self, repository: str, tags: Sequence[str], digest: Digest | None, *, removed: bool) -> list[str]:
-        """Return who uses what is to be deleted, in words, such as `serving team/digits`.
+        """Return the users of the versions to delete, for messages, such as `serving team/digits`.
 
-        These are the Servings whose specs name one of the tags, or that run the digest. If the manifest itself is
-        removed, these are also the kept revisions that ran it. The host of a reference does not count: the platform has
-        several names.
+        Users are the Servings whose specs name one of the tags, or that run the digest. If the manifest itself is
+        removed, the kept revisions that ran it are users too. The host of a reference does not count, because the
+        platform has several host names.
         """
         wanted = {(repository, target) for target in (*tags, *([str(digest)] if digest else []))}
         users = list[str]()
@@ -36,12 +36,12 @@ class VersionUses:
             models = revision["spec"].get("models", ())
             owner = f"serving {revision['metadata']['namespace']}/{revision['spec']['serving']}"
             if owner not in users and any(_target(m["model"], m["digest"]) in wanted for m in models):
-                users.append(f"revision {number_of(revision)} of {owner}")
+                users.append(f"revision {read_number(revision)} of {owner}")
         return users
 
 
 def _targets(serving: Object) -> Iterator[tuple[str, str]]:
-    """Yield the repository, and the tag or digest, of what a Serving names and of what it runs."""
+    """Yield the repository and the tag or digest of each model that a Serving names or runs."""
     for predictor in serving["spec"]["predictors"]:
         if predictor.get("model"):
             yield _target(predictor["model"])

@@ -1,4 +1,4 @@
-"""From predictors and their pinned models to what shall run. Pure."""
+"""Computes the workloads of predictors with pinned models. Pure functions."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from klever.backends import PredictorWorkload
+from klever.backends import Autoscaling, PredictorWorkload
 from klever.controllers.env import reserved_variables
 from klever.controllers.serving.snapshot import Resolution, ResolvedModel
 from klever.errors import FieldViolation
 from klever.formats import Trust
 from klever.traffic.matches import Match, header_matches
+from klever.traffic.replicas import runs_own_server
 
-__all__ = ["Check", "MatchCheck", "violations_of", "workload_of"]
+__all__ = ["Check", "MatchCheck", "build_workload", "find_violations"]
 
 Check = Callable[[PredictorWorkload], tuple[FieldViolation, ...]]
 MatchCheck = Callable[[tuple[Match, ...]], tuple[FieldViolation, ...]]
 
 
-def violations_of(
+def find_violations(
     predictors: Iterable[dict[str, Any]],
     models: Mapping[str, ResolvedModel],
     check: Check,
     check_matches: MatchCheck,
 ) -> dict[str, tuple[FieldViolation, ...]]:
-    """Return why predictors whose models are resolved cannot run as their specs ask, by predictor name.
+    """Return the reasons why predictors with resolved models cannot run as specified, by predictor name.
 
-    `check` is the backend's, `check_matches` the router's. Field paths are below the predictor.
+    `check` is that of the backend, `check_matches` that of the router. Field paths are relative to the predictor.
     """
     found = {p["name"]: _violations(p, models[p["name"]], check, check_matches) for p in predictors}
     return {name: violations for name, violations in found.items() if violations}
@@ -39,14 +40,14 @@ def _violations(
 ) -> tuple[FieldViolation, ...]:
     if model.state is not Resolution.RESOLVED:
         return ()
-    reserved = reserved_variables(predictor.get("env", ()), own_command=bool(predictor.get("command")))
-    return (*reserved, *check(workload_of(predictor, model)), *check_matches(header_matches(predictor)))
+    reserved = reserved_variables(predictor.get("env", ()), own_command=runs_own_server(predictor))
+    return (*reserved, *check(build_workload(predictor, model)), *check_matches(header_matches(predictor)))
 
 
-def workload_of(predictor: dict[str, Any], model: ResolvedModel) -> PredictorWorkload:
-    """Return the workload of a predictor whose model is resolved.
+def build_workload(predictor: dict[str, Any], model: ResolvedModel) -> PredictorWorkload:
+    """Return the workload of a predictor with a resolved model.
 
-    Its id says what runs, whichever predictor uses it: a promotion or a swap moves requests and restarts nothing.
+    Its id is a hash of its content and does not depend on the predictor. A promotion therefore restarts nothing.
     """
     version = model.version
     fields: dict[str, Any] = {
@@ -58,7 +59,7 @@ def workload_of(predictor: dict[str, Any], model: ResolvedModel) -> PredictorWor
         "command": tuple(predictor.get("command", ())),
         "probe_path": predictor.get("probePath", ""),
         "resources": predictor.get("resources", {}),
-    }
+    } | _given(predictor)
     identity = json.dumps(fields, sort_keys=True).encode()
     return PredictorWorkload(
         predictor=predictor["name"],
@@ -66,5 +67,31 @@ def workload_of(predictor: dict[str, Any], model: ResolvedModel) -> PredictorWor
         replicas=predictor.get("replicas", 1),
         signature=version.metadata.signature if version else None,
         trust=model.trust or Trust.CODE,
+        autoscaling=_autoscaling(predictor.get("autoscaling")),
         **fields,
+    )
+
+
+def _given(predictor: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of an own server and of its pod if there are any, so that the ids of others stay the same."""
+    found = {
+        "image": predictor.get("image", ""),
+        "args": tuple(predictor.get("args", ())),
+        "ports": {port["name"]: port["containerPort"] for port in predictor.get("ports", ())},
+        "pod": predictor.get("pod", {}),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _autoscaling(spec: Mapping[str, Any] | None) -> Autoscaling | None:
+    if spec is None:
+        return None
+    metric = spec.get("metric", {})
+    return Autoscaling(
+        least=min(spec.get("min", 1), spec["max"]),
+        most=spec["max"],
+        cpu=spec.get("cpu", 0),
+        memory=spec.get("memory", 0),
+        metric=metric.get("name", ""),
+        average=str(metric.get("average", "")),
     )

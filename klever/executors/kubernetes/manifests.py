@@ -1,4 +1,4 @@
-"""The objects of a task: a Job with its name, and a Secret for its containers.
+"""The objects of a task: a Job and a NetworkPolicy with its name, and a Secret for its containers.
 
 The pod meets the restricted standard (kubernetes.io/docs/concepts/security/pod-security-standards). Its containers run
 in the order of the task's steps and share /task:
@@ -22,10 +22,11 @@ from klever.api.kinds import Object
 from klever.errors import FieldViolation
 from klever.executors import Task
 from klever.executors.kubernetes.settings import PodSettings
-from klever.kube.kinds import JOB, SECRET
+from klever.kube.kinds import JOB, NETWORK_POLICY, SECRET
 from klever.kube.pods import LOG, RESTRICTED, pod_security
+from klever.kube.secrets import check_secrets, own_secret
 
-__all__ = ["CANCELLED", "TASK", "UNSTARTABLE", "check_containers", "job", "secret", "secret_name"]
+__all__ = ["CANCELLED", "TASK", "UNSTARTABLE", "check_containers", "job", "network_policy", "secret", "secret_name"]
 
 TASK: Final = "kleveross.io/task"
 """The label of a task's Job, pod and Secret: the uid of the task."""
@@ -44,6 +45,7 @@ def check_containers(containers: Iterable[Mapping[str, Any]]) -> Iterator[FieldV
     """Yield why init containers of a job's spec may not run: they would get rights or secrets that a job has not."""
     for index, container in enumerate(containers):
         where = f"initContainer[{index}]"
+        yield from check_secrets(container, where)
         if "securityContext" in container:
             yield FieldViolation(f"{where}.securityContext", "must be empty: Klever sets the restricted standard")
         if "volumeDevices" in container:
@@ -54,7 +56,7 @@ def check_containers(containers: Iterable[Mapping[str, Any]]) -> Iterator[FieldV
 
 
 def secret_name(task: str) -> str:
-    return f"{task}-task"
+    return own_secret(task)
 
 
 def secret(task: Task, settings: PodSettings) -> Object:
@@ -66,6 +68,16 @@ def secret(task: Task, settings: PodSettings) -> Object:
         "kind": SECRET.kind,
         "immutable": True,
         "data": {name: base64.b64encode(json.dumps(content).encode()).decode() for name, content in documents.items()},
+    }
+
+
+def network_policy(task: Task, settings: PodSettings) -> Object:
+    """Return the policy by which nothing reaches the pod of a task."""
+    return {
+        "metadata": _metadata(task.name, task, settings),
+        "apiVersion": NETWORK_POLICY.api_version,
+        "kind": NETWORK_POLICY.kind,
+        "spec": {"podSelector": {"matchLabels": {TASK: task.uid}}, "policyTypes": ["Ingress"], "ingress": []},
     }
 
 

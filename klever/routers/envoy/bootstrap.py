@@ -21,8 +21,14 @@ CLUSTERS_FILE = "clusters.json"
 ROUTES_FILE = "routes.json"
 
 _FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
-_PROGRAM_SIZE = "re2.max_program_size.error_level"
-"""Larger than the program of any valid header match, because serving.proto bounds its repetitions."""
+_RUNTIME = {
+    # Larger than the program of any valid header match, because serving.proto bounds its repetitions.
+    "re2.max_program_size.error_level": 1 << 18,
+    # A stream that is reset in the same packets as it is opened in, does not reach a server behind the gateway.
+    "http.max_requests_per_io_cycle": 1,
+    # After so many streams, a connection is closed whose streams are mostly reset within a second.
+    "overload.premature_reset_total_stream_count": 200,
+}
 _MODELS = "klever.v1alpha1.ModelService"
 _HEADERS_KB = 8
 """The largest size of all headers of a request, so that each is below the 8,190 bytes that aiohttp accepts."""
@@ -42,7 +48,7 @@ def bootstrap(gateway: Gateway, directory: Path) -> dict[str, Any]:
         "dynamic_resources": {"cds_config": _watched(directory, CLUSTERS_FILE)},
         "static_resources": {"listeners": [_listener(gateway, directory)]},
         "overload_manager": overload_manager(gateway.limits),
-        "layered_runtime": {"layers": [{"name": "regex", "static_layer": {_PROGRAM_SIZE: 1 << 18}}]},
+        "layered_runtime": {"layers": [{"name": "klever", "static_layer": _RUNTIME}]},
     }
 
 

@@ -22,6 +22,7 @@ ROUTES = "klever"
 _INVALID_ARGUMENT, _NOT_FOUND, _UNIMPLEMENTED, _UNAVAILABLE = 3, 5, 12, 14  # google/rpc/code.proto
 _MOST_FILE_BYTES = 2 << 20
 
+_BACK_OFF = {"base_interval": "0.01s", "max_interval": "0.1s"}
 _PREVIOUS_HOSTS = {
     "name": "envoy.retry_host_predicates.previous_hosts",
     "typed_config": {
@@ -102,7 +103,9 @@ def _api() -> list[dict[str, Any]]:
         {"name": ":method", "string_match": _regex("POST|PUT|PATCH")},
         _unless("content-type", _regex(r"application/json(\s*;.*)?")),
     ]
-    route = {"cluster": API, "timeout": "0s", "idle_timeout": "0s"}
+    attempts, failures = retry_policy(0)
+    retries = {"retry_on": ",".join(failures), "num_retries": attempts, "retry_back_off": _BACK_OFF}
+    route = {"cluster": API, "timeout": "0s", "idle_timeout": "0s", "retry_policy": retries}
     return [
         refuse_api({"prefix": API_PREFIX, "headers": writes}, 415, "the body must be application/json"),
         {**_PEER, "match": {"prefix": f"{API_PREFIX}v1alpha1/"}, "route": route},
@@ -149,7 +152,7 @@ def _retried(entry: dict[str, Any], retries: int) -> dict[str, Any]:
         "num_retries": attempts,
         "retry_host_predicate": [_PREVIOUS_HOSTS],
         "host_selection_retry_max_attempts": 3,
-        "retry_back_off": {"base_interval": "0.01s", "max_interval": "0.1s"},
+        "retry_back_off": _BACK_OFF,
     }
     return {**entry, "route": {**entry["route"], "retry_policy": policy}}
 

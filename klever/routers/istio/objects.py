@@ -11,7 +11,7 @@ from typing import Any, Final
 from klever.api.kinds import GROUP, SERVING, Kind, Object
 from klever.errors import KleverError, NotFoundError
 from klever.kube.client import KubeClient
-from klever.kube.kinds import DESTINATION_RULE, ENVOY_FILTER, GATEWAY, SERVICE_ENTRY, VIRTUAL_SERVICE
+from klever.kube.kinds import ISTIO_KINDS
 from klever.kube.reflector import Reflector, Subscription
 from klever.routers import RouteKey
 
@@ -21,7 +21,6 @@ log = logging.getLogger(__name__)
 
 ROUTE: Final = f"{GROUP}/route"
 """Label: the name of the Serving; empty for an object of all routes."""
-_KINDS: Final = (VIRTUAL_SERVICE, DESTINATION_RULE, SERVICE_ENTRY, ENVOY_FILTER, GATEWAY)
 _AGAIN_S: Final = 5.0
 
 Address = tuple[Kind, str, str]
@@ -48,7 +47,7 @@ class Objects:
 
     def __init__(self, client: KubeClient) -> None:
         self._client = client
-        self._reflectors = {kind: Reflector(client, kind, labels=ROUTE) for kind in _KINDS}
+        self._reflectors = {kind: Reflector(client, kind, labels=ROUTE) for kind in ISTIO_KINDS}
         self._wanted: dict[Address, Object] = {}
 
     async def run(self) -> None:
@@ -68,7 +67,7 @@ class Objects:
 
     def of(self, key: RouteKey) -> list[Address]:
         """Return everything that belongs to a Serving."""
-        return [(kind, key.namespace, one["metadata"]["name"]) for kind in _KINDS for one in self.all(kind, key)]
+        return [(kind, key.namespace, one["metadata"]["name"]) for kind in ISTIO_KINDS for one in self.all(kind, key)]
 
     def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         return self._reflectors[kind].get(namespace, name)

@@ -15,7 +15,7 @@ import yaml
 from klever.api.kinds import Kind, Object
 from klever.errors import FailedPreconditionError, FieldViolation, KleverError, NotFoundError, UnavailableError
 from klever.kube.client import KubeClient
-from klever.kube.kinds import DESTINATION_RULE, ENVOY_FILTER, GATEWAY, SERVICE, SERVICE_ENTRY, VIRTUAL_SERVICE
+from klever.kube.kinds import ENVOY_FILTER, GATEWAY, ISTIO_KINDS, SERVICE, SERVICE_ENTRY, VIRTUAL_SERVICE
 from klever.routers import Route, RouteKey
 from klever.routers.headers import check_headers
 from klever.routers.istio.destinations import Names
@@ -200,7 +200,7 @@ class IstioRouter:
         return [(ENVOY_FILTER, guard), *made]
 
     async def _check_istio(self) -> None:
-        for kind in (VIRTUAL_SERVICE, DESTINATION_RULE, SERVICE_ENTRY, ENVOY_FILTER, GATEWAY):
+        for kind in ISTIO_KINDS:
             try:
                 await self._client.list(kind, limit=1)
             except NotFoundError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from klever.runtimes.openscoring.jar import OpenScoringJar
 from klever.runtimes.openscoring.runtime import OpenScoringRuntime
 
-__all__ = ["OpenScoringRuntime"]
+__all__ = ["OpenScoringJar", "OpenScoringRuntime"]

@@ -1,7 +1,7 @@
-"""A server with OpenScoring's REST API on pypmml, from the environment `pmml`.
+"""A server with OpenScoring's REST API on pypmml, from the environment `pmml`, or the operator's own OpenScoring.
 
-OpenScoring itself is under the AGPL and not part of Klever. With the variable `OPENSCORING_DEPLOY=true` of a predictor,
-callers may add models, which exist only in the memory of the replica.
+With the variable `OPENSCORING_DEPLOY=true` of a predictor, callers may add models, which exist only in the memory of
+the replica.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from klever.errors import InvalidError
+from klever.limits import DEFAULTS, Limits
 from klever.runtimes import Launch, Model, Placement, Probe
+from klever.runtimes.openscoring.jar import JAVA_SETTINGS, OpenScoringJar
 from klever.runtimes.protocols import OPENSCORING
 
 __all__ = ["OpenScoringRuntime"]
 
 _ENVIRONMENT: Final = "pmml"
-_SOURCES: Final = ("launch.py", "handler.py", "inference.py", "models.py")
-_JAVA: Final = PurePosixPath("/etc/java-17-openjdk")
-"""Debian's configuration of Java, to which links in /usr/lib/jvm point."""
+_SOURCES: Final = ("launch.py", "bounds.py", "handler.py", "inference.py", "tensors.py", "calls.py", "models.py")
+_LIMITS: Final = ("scored_records", "scored_values", "request_depth", "uploaded_models", "uploaded_bytes")
 
 
 class OpenScoringRuntime:
@@ -30,7 +31,11 @@ class OpenScoringRuntime:
     protocol = OPENSCORING
     formats = frozenset({"PMML"})
     runs_commands = False
-    uses_ports = False
+
+    def __init__(self, jar: OpenScoringJar | None = None, *, limits: Limits = DEFAULTS) -> None:
+        self._jar = jar
+        self._limits = {name: getattr(limits, name) for name in _LIMITS}
+        self.uses_ports = jar is not None
 
     def serves(self, format_: str) -> bool:
         """Return whether it serves a format. Its parts are in an environment."""
@@ -43,17 +48,22 @@ class OpenScoringRuntime:
         _document(model.files)
 
     def environments(self, model: Model) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's signature
-        return (_ENVIRONMENT,)
+        return () if self._jar else (_ENVIRONMENT,)
 
     def launch(self, model: Model, at: Placement) -> Launch:
         """Start a server with the model."""
         self.check(model)
-        http = f"unix:{at.sockets}/http.sock" if at.sockets else f"{at.host}:{at.http_port}"
+        deploy = at.env.get("OPENSCORING_DEPLOY") == "true"
+        if self._jar:
+            return self._jar.launch(model, at, _document(model.files), deploy=deploy)
+        http, grpc = _addresses(at)
         settings = {
             "http": http,
+            "grpc": grpc,
             "name": model.name,
             "model": f"{at.store}/model/model.pmml",
-            "deploy": at.env.get("OPENSCORING_DEPLOY") == "true",
+            "deploy": deploy,
+            "limits": self._limits,
         }
         env = {**at.env, "MODEL_STORE": str(at.store), "SERVING_NAME": model.name, "HOME": str(at.work)}
         return Launch(
@@ -64,17 +74,25 @@ class OpenScoringRuntime:
             env=env,
             health=Probe(f"/openscoring/model/{model.name}"),
             http=http,
+            grpc=grpc,
             files={
                 "launch.json": json.dumps(settings, indent=1).encode(),
                 **{f"server/{name}": _source(name) for name in _SOURCES},
             },
             links={"model/model.pmml": _document(model.files)},
-            read=(_JAVA,),
+            read=(JAVA_SETTINGS,),
         )
 
     def example(self, model: Model) -> bytes:
         """Raise `InvalidError`: an example needs the allowed values of the model's fields, which its schema has."""
         raise InvalidError(f"{model.name} describes its fields at /openscoring/model/{model.name}")
+
+
+def _addresses(at: Placement) -> tuple[str, str]:
+    """Return the server's addresses: HTTP, gRPC."""
+    if at.sockets is None:
+        return (f"{at.host}:{at.http_port}", f"{at.host}:{at.grpc_port}")
+    return (f"unix:{at.sockets}/http.sock", f"unix:{at.sockets}/grpc.sock")
 
 
 def _document(files: tuple[str, ...]) -> str:

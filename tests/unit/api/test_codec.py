@@ -93,7 +93,7 @@ def test_numbers_of_thousands_of_digits_are_refused() -> None:
     }
 
 
-def test_what_no_message_can_hold_is_refused() -> None:
+def test_a_value_that_no_message_can_hold_is_refused() -> None:
     with pytest.raises(InvalidError, match="invalid text"):
         from_object({"metadata": {"labels": {"a": "\ud800"}}}, ModelJob)
     with pytest.raises(InvalidError, match="initContainer\\[0\\]: invalid JSON"):

@@ -59,7 +59,7 @@ def test_keys_are_text_as_they_stand() -> None:
         (b"a: 1\n---\nb: {c: [{d: 1, e: 2, d: 3}]}", r"FILE\[1\]: b.c\[0\].d: duplicate key"),
     ],
 )
-def test_what_is_wrong_is_said(content: bytes, said: str) -> None:
+def test_an_invalid_document_is_refused(content: bytes, said: str) -> None:
     with pytest.raises(InvalidError, match=said):
         list(read_documents(content, "FILE"))
 

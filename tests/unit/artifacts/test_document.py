@@ -189,7 +189,7 @@ def test_no_ormbfile_or_an_empty_one(tmp_path: Path) -> None:
     assert ormbfile(tmp_path, "") == {}
 
 
-def test_what_is_written_reads_back(tmp_path: Path) -> None:
+def test_documents_round_trip(tmp_path: Path) -> None:
     path = tmp_path / "ormbfile.yaml"
     metadata = document.decode(FULL)
     write_ormbfile(path, metadata)
@@ -197,7 +197,7 @@ def test_what_is_written_reads_back(tmp_path: Path) -> None:
     assert yaml.safe_load(path.read_text())["metrics"]["set"][0]["value"] == "0.90"
 
 
-def test_what_a_newer_tool_added_is_not_written(tmp_path: Path) -> None:
+def test_unknown_fields_are_not_written(tmp_path: Path) -> None:
     path = tmp_path / "ormbfile.yaml"
     tensor = {"name": "x", "size": None, "quantised": True}
     newer = {"format": "ONNX", "later": 1, "labels": {"any": "a"}, "signature": {"inputs": [tensor]}}

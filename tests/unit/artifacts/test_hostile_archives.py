@@ -268,7 +268,7 @@ def test_a_hostile_tar_is_refused(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", HARMLESS)
-def test_what_is_odd_and_harmless_is_unpacked_plainly(tmp_path: Path, name: str) -> None:
+def test_odd_but_harmless_archives_unpack(tmp_path: Path, name: str) -> None:
     content, names = HARMLESS[name]
     assert unpack(gzip.compress(content + END), tmp_path) == names
     files = sorted(str(path.relative_to(tmp_path / "target")) for path in (tmp_path / "target").rglob("*"))

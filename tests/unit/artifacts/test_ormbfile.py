@@ -46,7 +46,7 @@ def test_an_anchor_alone_is_harmless(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["a: " * 500, "[" * 500, "labels: " + "{a: " * 300 + "}" * 300, "x" * (1 << 20) + "y", "? " * 500]
 )
-def test_what_is_too_large_or_too_deep_is_refused(tmp_path: Path, text: str) -> None:
+def test_an_ormbfile_beyond_the_limits_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / NAME).write_text(text)
     with pytest.raises(InvalidError):
         read_ormbfile(tmp_path / NAME)

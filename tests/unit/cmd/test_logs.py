@@ -39,7 +39,7 @@ def test_a_traceback_is_there() -> None:
     assert "ValueError: invalid literal" in json.loads(JsonFormatter().format(failed))["traceback"]
 
 
-def test_what_comes_from_outside_cannot_forge_a_line_or_steer_the_terminal() -> None:
+def test_outside_text_cannot_forge_lines_or_terminal_codes() -> None:
     line = TextFormatter().format(record("name \x1b[2Ja\n00:00:00.000 INFO    klever.x: all is well"))
     assert "\x1b" not in line
     assert "\n" not in line

@@ -89,7 +89,7 @@ async def kept(store: SqliteStore) -> set[str]:
     return {o["spec"]["content"] for o in (await store.list(MODEL_INSPECTION)).items}
 
 
-async def test_what_no_tag_and_no_serving_uses_goes(store: SqliteStore, catalogue: Catalogue) -> None:
+async def test_collects_content_without_a_tag_or_a_serving(store: SqliteStore, catalogue: Catalogue) -> None:
     await collector(store, catalogue, timedelta(hours=23)).sweep()
     assert await kept(store) == {TAGGED, SERVED, PINNED, KEPT, UNUSED}
     await collector(store, catalogue, timedelta(hours=25)).sweep()

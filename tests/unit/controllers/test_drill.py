@@ -14,7 +14,7 @@ import pytest
 from klever.api.kinds import SERVING
 from klever.backends import Instance, InstancePhase, PredictorWorkload
 from klever.catalog.catalogue import Version
-from klever.cli.rollout import Wish, changed_predictors
+from klever.client.rollout import Wish, changed_predictors
 from klever.controllers.inspections import record_inspection
 from klever.controllers.pushes import ensure_namespace
 from klever.errors import FailedPreconditionError, NotFoundError
@@ -28,15 +28,13 @@ from klever.store.sqlite import SqliteStore
 from klever.store.validation import SchemaAdmission
 from klever.v1alpha1 import serving_service_pb2 as pb
 from klever.v1alpha1.serving_pb2 import Serving
+from tests.drill.steps import SETTINGS, Action, Step, spec_of, steps
 from tests.unit.controllers.registry import READ, Registry
 from tests.unit.controllers.test_serving import Nothing, reconciler
 
 KEY = Key("team", "digits")
-SETTINGS = {"replicas": 2, "resources": {"limits": {"cpu": "500m"}}, "env": [{"name": "OMP_NUM_THREADS", "value": "1"}]}
 SEEDS = range(10)
 """Each is another sequence of steps."""
-SURGES = ("100%", "1")
-"""Of two replicas both are replaced at once, or one after the other."""
 STEPS = 25
 
 
@@ -108,9 +106,8 @@ class Models(Registry):
 
 
 class Drill:
-    def __init__(self, store: SqliteStore, seed: int) -> None:
+    def __init__(self, store: SqliteStore) -> None:
         self.store = store
-        self.chance = random.Random(seed)
         self.models = Models()
         self.machine = Machine()
         self.down = True  # nothing runs yet, as after the machine was lost
@@ -130,11 +127,19 @@ class Drill:
     async def ready_once(self) -> bool:
         return bool((await self.store.get(SERVING, KEY)).get("status", {}).get("revision"))
 
-    async def step(self) -> None:
-        changes = (self.deploy, self.bad_tag, self.canary, self.promote, self.rollback)
-        action = self.chance.choice([*changes, self.crash, self.kill, self.restart])
+    async def step(self, step: Step) -> None:
+        actions = {
+            Action.DEPLOY: self.deploy,
+            Action.BAD_TAG: self.deploy,
+            Action.CANARY: self.canary,
+            Action.PROMOTE: self.promote,
+            Action.ROLLBACK: self.rollback,
+            Action.CRASH: self.crash,
+            Action.KILL: self.kill,
+            Action.RESTART: self.restart,
+        }
         with suppress(FailedPreconditionError, NotFoundError):  # no canary, or no earlier revision
-            await action()
+            await actions[step.action](step)
         await self.settle()
 
     async def wish(self, wish: Wish) -> None:
@@ -142,34 +147,30 @@ class Drill:
         predictors = changed_predictors(serving, wish)
         await self.store.patch(SERVING, KEY, {"spec": {"predictors": predictors}})
 
-    async def deploy(self) -> None:
-        await self.wish(Wish(f"team/digits:{self.chance.choice(sorted(self.models.tags))}", ""))
+    async def deploy(self, step: Step) -> None:
+        await self.wish(Wish(step.model, ""))
 
-    async def bad_tag(self) -> None:
-        await self.wish(Wish("team/digits:mistyped", ""))
+    async def canary(self, step: Step) -> None:
+        await self.wish(Wish(step.model, "", canary=step.share))
 
-    async def canary(self) -> None:
-        tag = self.chance.choice([*sorted(self.models.tags), "mistyped"])
-        await self.wish(Wish(f"team/digits:{tag}", "", canary=self.chance.choice((0, 20, 100))))
-
-    async def promote(self) -> None:
+    async def promote(self, _: Step) -> None:
         await self.api.promote_serving(pb.PromoteServingRequest(name=KEY.name, namespace=KEY.namespace))
 
-    async def rollback(self) -> None:
+    async def rollback(self, _: Step) -> None:
         await self.api.rollback_serving(pb.RollbackServingRequest(name=KEY.name, namespace=KEY.namespace))
 
-    async def crash(self) -> None:
-        self.machine.crash(self.chance)
+    async def crash(self, step: Step) -> None:
+        self.machine.crash(step.pick)
 
-    async def kill(self) -> None:
+    async def kill(self, _: Step) -> None:
         """Lose the control plane: what runs goes on."""
         self.controller = reconciler(self.store, self.models, self.machine)
 
-    async def restart(self) -> None:
+    async def restart(self, step: Step) -> None:
         """Lose everything but the store."""
         self.machine = Machine()
         self.down = True
-        await self.kill()
+        await self.kill(step)
 
 
 @pytest.fixture
@@ -185,18 +186,17 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
 
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_no_request_fails_and_no_field_is_lost(store: SqliteStore, seed: int) -> None:
-    drill = Drill(store, seed)
-    main = {"name": "main", "model": "team/digits:v1", **SETTINGS}
+    drill = Drill(store)
     await store.create(SERVING, {
         "apiVersion": SERVING.api_version,
         "kind": SERVING.kind,
         "metadata": {"namespace": KEY.namespace, "name": KEY.name},
-        "spec": {"predictors": [main], "strategy": {"maxSurge": SURGES[seed % 2]}},
+        "spec": spec_of(seed, {}),
     })  # fmt: skip
     await drill.settle()
     assert await drill.ready_once()
-    for _ in range(STEPS):
-        await drill.step()
+    for step in steps(seed, STEPS):
+        await drill.step(step)
         serving = await store.get(SERVING, KEY)
         (found,) = [p for p in serving["spec"]["predictors"] if p["name"] == "main"]
         assert {field: found[field] for field in SETTINGS} == SETTINGS

@@ -102,7 +102,7 @@ def test_a_task_that_is_lost_whenever_it_runs_fails_in_the_end() -> None:
     assert decision.status["conditions"][1]["reason"] == "Lost"
 
 
-def test_what_can_never_run_is_refused_before_it_starts() -> None:
+def test_an_impossible_job_is_refused_before_it_starts() -> None:
     decision = decide(seen(refusal="no such format"))
     assert decision.status is not None
     assert (decision.status["phase"], decision.start) == ("Failed", False)
@@ -185,7 +185,7 @@ def reconciler(store: SqliteStore, executor: Refusing) -> ModelJobReconciler:
     return ModelJobReconciler(store, cast("Executor", executor), EventRecorder(store, "test"))
 
 
-async def test_what_can_never_be_started_has_failed(store: SqliteStore) -> None:
+async def test_a_job_that_can_never_start_fails(store: SqliteStore) -> None:
     executor = Refusing(InvalidError("it can never be run"))
     for _ in range(3):
         await reconciler(store, executor).reconcile(KEY)
@@ -194,7 +194,7 @@ async def test_what_can_never_be_started_has_failed(store: SqliteStore) -> None:
     assert executor.asked == 1
 
 
-async def test_what_cannot_be_started_now_waits_and_says_why(store: SqliteStore) -> None:
+async def test_a_job_that_cannot_start_yet_waits_with_a_reason(store: SqliteStore) -> None:
     executor = Refusing(ExhaustedError("the disk is full"))
     for _ in range(2):
         with pytest.raises(ExhaustedError):
@@ -238,7 +238,7 @@ async def kept(store: SqliteStore) -> list[Any]:
 
 
 @pytest.mark.parametrize("phase", [TaskPhase.SUCCEEDED, TaskPhase.FAILED])
-async def test_what_a_task_found_is_kept_by_the_content_s_digest(store: SqliteStore, phase: TaskPhase) -> None:
+async def test_an_inspection_is_stored_by_content_digest(store: SqliteStore, phase: TaskPhase) -> None:
     """Where a signature could not be read or written, too."""
     await reconciler(store, Ended(phase, FOUND)).reconcile(KEY)
     assert (await store.get(MODEL_JOB, KEY))["status"]["phase"] == phase
@@ -264,7 +264,7 @@ INVALID: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", INVALID)
-async def test_what_is_no_inspection_fails_the_job_and_is_not_kept(store: SqliteStore, name: str) -> None:
+async def test_an_invalid_inspection_fails_the_job(store: SqliteStore, name: str) -> None:
     await reconciler(store, Ended(TaskPhase.SUCCEEDED, INVALID[name])).reconcile(KEY)
     status = (await store.get(MODEL_JOB, KEY))["status"]
     assert (status["phase"], status["conditions"][1]["reason"]) == ("Failed", "Invalid")

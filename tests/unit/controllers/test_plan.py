@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from klever.backends import Instance, InstancePhase
-from klever.controllers.serving.happenings import changes_of
+from klever.controllers.serving.happenings import status_events
 from klever.controllers.serving.plan import Plan, make_plan
 from klever.controllers.serving.snapshot import Fallback, Resolution, ResolvedModel, Snapshot
-from klever.controllers.serving.status import status_of
+from klever.controllers.serving.status import build_status
 from klever.errors import FieldViolation
 from klever.routers import Route
 from klever.runtimes import Guard
@@ -69,7 +69,7 @@ def test_the_share_of_a_canary_that_crashed_goes_to_the_others() -> None:
     snapshot = seen(MAIN, CANARY, instances=(instance(MAIN), instance(CANARY, InstancePhase.BACK_OFF)), phase="Ready")
     plan = make_plan(snapshot)
     assert weights(plan) == {"main": 100, "canary": 0}
-    status = status_of(snapshot, plan)
+    status = build_status(snapshot, plan)
     assert (status["phase"], status["trafficSummary"]) == ("Degraded", "main=100")
     assert "canary-0 is BackOff" in status["conditions"][0]["message"]
 
@@ -94,7 +94,7 @@ def test_an_old_workload_serves_until_the_new_one_is_ready() -> None:
     starting = make_plan(snapshot)
     assert starting.route == route
     assert starting.keep == {workload(old)}
-    status = status_of(snapshot, starting)
+    status = build_status(snapshot, starting)
     assert (status["phase"], status["readyReplicas"], status["predictors"][0]["readyReplicas"]) == ("Deploying", 1, 1)
     ready = make_plan(seen(new, instances=(instance(old), instance(new)), route=route))
     assert ready.route.targets[0].workload == workload(new)
@@ -104,7 +104,7 @@ def test_an_old_workload_serves_until_the_new_one_is_ready() -> None:
 
 def told(snapshot: Snapshot) -> tuple[str, tuple[str, str], tuple[str, str]]:
     """Return the phase, and what Ready and Progressing say, with their reasons."""
-    status = status_of(snapshot, make_plan(snapshot))
+    status = build_status(snapshot, make_plan(snapshot))
     ready, progressing = ((c["status"], c["reason"]) for c in status["conditions"][:2])
     return status["phase"], ready, progressing
 
@@ -160,14 +160,14 @@ def test_a_serving_without_replicas_is_scaled_to_zero() -> None:
 
 def test_events_name_the_shares_that_became_live() -> None:
     shared = seen(MAIN, CANARY, instances=(instance(MAIN), instance(CANARY)))
-    status = status_of(shared, make_plan(shared))
-    assert [(kind, reason) for kind, reason, _ in changes_of({}, status)] == [
+    status = build_status(shared, make_plan(shared))
+    assert [(kind, reason) for kind, reason, _ in status_events({}, status)] == [
         ("Normal", "Ready"), ("Normal", "TrafficChanged")
     ]  # fmt: skip
-    assert list(changes_of({**status, "trafficSummary": "main=100"}, status)) == [
+    assert list(status_events({**status, "trafficSummary": "main=100"}, status)) == [
         ("Normal", "TrafficChanged", "main=80 canary=20")
     ]
-    assert not list(changes_of(status, status))
+    assert not list(status_events(status, status))
 
 
 def fallback(predictor: dict[str, Any]) -> dict[str, Fallback]:
@@ -212,7 +212,7 @@ def test_a_predictor_that_the_backend_does_not_support_runs_nothing_and_names_th
     snapshot = replace(seen({**MAIN, "traffic": 100}), violations={"main": (violation,)})
     plan = make_plan(snapshot)
     assert not plan.wanted
-    status = status_of(snapshot, plan)
+    status = build_status(snapshot, plan)
     assert status["phase"] == "Failed"
     assert "resources.limits.memory" in status["predictors"][0]["message"]
 
@@ -248,7 +248,7 @@ def test_a_promotion_moves_the_requests_to_what_runs_already() -> None:
     plan = make_plan(snapshot)
     assert [(t.predictor, t.workload, t.weight) for t in plan.route.targets] == [("main", workload(CANARY), 100)]
     assert [w.id for w in plan.running] == [workload(CANARY)]
-    assert status_of(snapshot, plan)["phase"] == "Ready"
+    assert build_status(snapshot, plan)["phase"] == "Ready"
 
 
 def test_predictors_that_run_the_same_share_a_workload_and_count_its_replicas_once() -> None:
@@ -258,7 +258,7 @@ def test_predictors_that_run_the_same_share_a_workload_and_count_its_replicas_on
     plan = make_plan(snapshot)
     assert [(w.id, w.replicas) for w in plan.running] == [(workload(MAIN), 3)]
     assert [(p.ready, p.serving) for p in plan.predictors] == [(1, 1), (1, 1)]
-    status = status_of(snapshot, plan)
+    status = build_status(snapshot, plan)
     assert (status["readyReplicas"], status["replicas"]) == (2, 3)
 
 
@@ -283,7 +283,7 @@ def test_a_predictor_that_is_named_no_longer_serves_until_another_can() -> None:
     starting = make_plan(snapshot)
     assert weights(starting) == {"main": 100, "stable": 0}
     assert starting.keep == {workload(old)}
-    assert status_of(snapshot, starting)["trafficSummary"] == "main=100"
+    assert build_status(snapshot, starting)["trafficSummary"] == "main=100"
     ready = make_plan(seen(new, instances=(instance(old), instance(new)), route=starting.route))
     assert weights(ready) == {"stable": 100}
     assert ready.retired == (workload(old),)
@@ -310,7 +310,7 @@ def test_a_new_workload_that_fails_leaves_the_old_one_serving_and_says_so() -> N
     snapshot = seen(new, instances=(instance(old), instance(new, InstancePhase.FAILED)), route=route, phase="Ready")
     plan = make_plan(snapshot)
     assert plan.route == route
-    status = status_of(snapshot, plan)
+    status = build_status(snapshot, plan)
     assert status["phase"] == "Degraded"
     assert status["conditions"][0]["reason"] == "PredictorFailed"
 
@@ -324,7 +324,7 @@ def test_nothing_ready_publishes_a_route_without_endpoints() -> None:
     snapshot = seen({**MAIN, "traffic": 100}, state=Resolution.WAITING)
     plan = make_plan(snapshot)
     assert [t.http for t in plan.route.targets] == [()]
-    status = status_of(snapshot, plan)
+    status = build_status(snapshot, plan)
     assert (status["phase"], status["url"]) == ("Pending", "http://host/x")
     assert (status["readyReplicas"], status["replicas"], status["predictors"][0]["replicas"]) == (0, 1, 1)
     assert {c["type"]: c["status"] for c in status["conditions"]} == {
@@ -333,22 +333,55 @@ def test_nothing_ready_publishes_a_route_without_endpoints() -> None:
     }  # fmt: skip
 
 
-def test_what_serves_while_a_model_is_missing_is_degraded_from_the_start() -> None:
+def test_a_serving_with_a_missing_model_is_degraded_at_once() -> None:
     """Also after a restart, when nothing tells any more that it was Ready once."""
     snapshot = seen({**MAIN, "traffic": 50}, {**CANARY, "traffic": 50}, instances=(instance(MAIN),))
     missing = ResolvedModel(Resolution.WAITING, "why not", reason="ModelNotFound")
     snapshot = replace(snapshot, models=snapshot.models | {CANARY["name"]: missing})
-    assert status_of(snapshot, make_plan(snapshot))["phase"] == "Degraded"
+    assert build_status(snapshot, make_plan(snapshot))["phase"] == "Degraded"
 
 
 def test_a_route_that_the_gateway_refuses_is_said_and_the_old_one_stays() -> None:
     before = make_plan(seen({**MAIN, "traffic": 100}, instances=(instance(MAIN),))).route
     snapshot = seen(MAIN, CANARY, instances=(instance(MAIN), instance(CANARY)), route=before, phase="Ready")
-    status = status_of(snapshot, make_plan(snapshot).failed(snapshot, "the gateway refuses it", refused=True))
+    status = build_status(snapshot, make_plan(snapshot).failed(snapshot, "the gateway refuses it", refused=True))
     assert (status["phase"], status["trafficSummary"]) == ("Degraded", "main=100")
     assert [p["traffic"] for p in status["predictors"]] == [100, 0]
     said = {c["type"]: (c["status"], c["message"]) for c in status["conditions"]}
     assert said["Ready"] == said["RoutesReady"] == ("False", "the gateway refuses it")
     assert status["conditions"][0]["reason"] == "Refused"  # for good, and those who wait for it are told so
-    passing = status_of(snapshot, make_plan(snapshot).failed(snapshot, "the gateway is away"))
+    passing = build_status(snapshot, make_plan(snapshot).failed(snapshot, "the gateway is away"))
     assert passing["conditions"][0]["reason"] == "NotApplied"
+
+
+AUTOSCALED: dict[str, Any] = {**MAIN, "traffic": 100, "autoscaling": {"min": 2, "max": 4, "cpu": 80}}
+
+
+def test_an_autoscaled_predictor_is_ready_with_its_least_replicas_and_counts_all() -> None:
+    three = tuple(instance(AUTOSCALED, number=number) for number in range(3))
+    snapshot = seen(AUTOSCALED, instances=three)
+    plan = make_plan(snapshot)
+    assert (plan.predictors[0].is_ready, plan.wanted[0].replicas) == (True, 2)
+    status = build_status(snapshot, plan)
+    assert (status["phase"], status["replicas"], status["readyReplicas"]) == ("Ready", 3, 3)
+    one = seen(AUTOSCALED, instances=three[:1])
+    assert build_status(one, make_plan(one))["replicas"] == 2
+
+
+def test_a_new_version_begins_with_as_many_replicas_as_the_autoscaler_gave_the_old_one() -> None:
+    better = {**AUTOSCALED, "command": ["serve", "better"]}
+    old = tuple(instance(AUTOSCALED, number=number) for number in range(3))
+    route = make_plan(seen(AUTOSCALED, instances=old)).route
+    snapshot = replace(seen(better, instances=(*old, instance(better)), route=route), last_good=fallback(AUTOSCALED))
+    plan = make_plan(snapshot)
+    assert plan.wanted[0].replicas == 3
+    assert plan.predictors[0].live == workload(AUTOSCALED)
+
+
+def test_an_autoscaled_predictor_without_replicas_is_off() -> None:
+    snapshot = seen({**AUTOSCALED, "replicas": 0})
+    assert build_status(snapshot, make_plan(snapshot))["phase"] == "ScaledToZero"
+
+
+def test_autoscaling_is_not_part_of_what_a_workload_is() -> None:
+    assert workload(AUTOSCALED) == workload(MAIN)

@@ -107,7 +107,7 @@ async def test_a_digest_stays_pinned_while_the_registry_is_away(store: SqliteSto
     assert await pinned() == first
 
 
-async def test_who_waits_for_a_job_that_is_being_deleted_looks_again(store: SqliteStore) -> None:
+async def test_a_serving_that_waits_for_a_deleted_job_looks_again(store: SqliteStore) -> None:
     registry = Registry()
     registry.push("a")
     serving = control_plane(store, registry)

@@ -10,7 +10,7 @@ from klever.api.kinds import Object
 from klever.backends import Instance, InstancePhase
 from klever.controllers.serving.plan import Plan, make_plan
 from klever.controllers.serving.snapshot import Resolution, Snapshot
-from klever.controllers.serving.status import status_of
+from klever.controllers.serving.status import build_status
 from klever.routers import Route
 from tests.unit.controllers.test_plan import CANARY, MAIN, NOW, fallback, instance, seen, weights, workload
 
@@ -77,7 +77,7 @@ def test_recreate_leaves_predictors_alone_that_do_not_change() -> None:
 def status_after(snapshot: Snapshot, seconds: int) -> Object:
     """Return the status that is written after some time in which nothing happened."""
     later = replace(snapshot, now=NOW + timedelta(seconds=seconds))
-    return status_of(later, make_plan(later))
+    return build_status(later, make_plan(later))
 
 
 def conditions(status: Object) -> dict[str, tuple[str, str]]:
@@ -129,7 +129,7 @@ def test_recreate_returns_to_the_old_workload_when_the_new_one_takes_too_long() 
     returned = make_plan(replace(with_status(snapshot, late), instances=()))
     assert ran(returned) == [workload(OLD)]
     serving = replace(with_status(snapshot, late), instances=(instance(OLD),))
-    status = status_of(serving, make_plan(serving))
+    status = build_status(serving, make_plan(serving))
     assert conditions(status)["Progressing"] == ("False", "ProgressDeadlineExceeded")
     assert (status["phase"], conditions(status)["Ready"][0]) == ("Degraded", "True")
     assert "BackOff" in status["predictors"][0]["message"]

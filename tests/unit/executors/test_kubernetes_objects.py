@@ -12,7 +12,16 @@ import pytest
 from klever.converters import MemoryNeed
 from klever.executors import RegistryAccess, Task, TaskPhase, TaskState
 from klever.executors.kubernetes import PodSettings
-from klever.executors.kubernetes.manifests import CANCELLED, check_containers, job, secret
+from klever.executors.kubernetes.manifests import (
+    CANCELLED,
+    check_containers,
+    job,
+    network_policy,
+    secret,
+)
+from klever.executors.kubernetes.manifests import (
+    TASK as LABEL,
+)
 from klever.executors.kubernetes.states import task_state
 
 OWNER = {"apiVersion": "kleveross.io/v1alpha1", "kind": "ModelJob", "name": "convert", "uid": "u1"}
@@ -50,6 +59,16 @@ TASK = Task(
 
 def test_the_job_of_a_conversion(golden: Callable[[str, str], None]) -> None:
     golden("kubernetes/conversion-job.json", json.dumps(job(TASK, SETTINGS), indent=2) + "\n")
+
+
+def test_nothing_reaches_the_pod_of_a_task() -> None:
+    policy = network_policy(TASK, SETTINGS)
+    labels = job(TASK, SETTINGS)["spec"]["template"]["metadata"]["labels"]
+    assert policy["spec"] == {
+        "podSelector": {"matchLabels": {LABEL: labels[LABEL]}},
+        "policyTypes": ["Ingress"],
+        "ingress": [],
+    }
 
 
 def test_only_the_last_step_may_push() -> None:

@@ -98,7 +98,7 @@ def late(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return ids
 
 
-async def test_what_could_not_be_started_in_time_is_not_known(processes: ProcessManager, late: set[str]) -> None:
+async def test_a_task_that_did_not_start_in_time_is_unknown(processes: ProcessManager, late: set[str]) -> None:
     """Else its job had failed: killed, though nobody killed it."""
     async with local(processes) as executor:
         late.add("task-a")
@@ -110,7 +110,7 @@ async def test_what_could_not_be_started_in_time_is_not_known(processes: Process
         await executor.remove("a")
 
 
-async def test_what_could_not_be_started_when_its_turn_came_is_when_it_is_asked_for_again(
+async def test_a_task_that_failed_to_start_starts_at_the_next_request(
     processes: ProcessManager, late: set[str]
 ) -> None:
     async with local(processes, slots=1) as executor:
@@ -315,7 +315,7 @@ async def test_one_that_cannot_be_started_when_its_turn_comes_is_its_owners(proc
         assert await executor.observe("bad") is None
 
 
-async def test_who_asks_and_is_refused_hears_of_no_change(processes: ProcessManager) -> None:
+async def test_a_refused_watcher_receives_no_change(processes: ProcessManager) -> None:
     """It would be asked again at once, and again."""
     async with local(processes) as executor:
         changes = executor.watch()

@@ -129,7 +129,7 @@ def test_weights_are_counted_in_all_their_forms(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, text: str, line: int, said: str) -> None:
+def test_errors_name_the_line(tmp_path: Path, text: str, line: int, said: str) -> None:
     with pytest.raises(InvalidError, match=rf"m\.prototxt .*line {line}: .*{said}"):
         read(tmp_path, text)
 

@@ -105,7 +105,7 @@ def test_two_models_are_not_one(tmp_path: Path) -> None:
         (gguf(key("a", 13, 1)), "'a' .*type 13"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, content: bytes, said: str) -> None:
+def test_errors_name_the_fault(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "m.gguf").write_bytes(content)
     with pytest.raises(InvalidError, match=f"m.gguf .*{said}"):
         read(tmp_path)

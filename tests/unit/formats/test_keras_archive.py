@@ -112,7 +112,7 @@ def test_compressed_weights_are_a_warning(tmp_path: Path) -> None:
         ({"config.json": b"{}", "model.weights.h5": WEIGHTS[:-100]}, "truncated"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, members: dict[str, bytes], said: str) -> None:
+def test_errors_name_the_fault(tmp_path: Path, members: dict[str, bytes], said: str) -> None:
     with zipfile.ZipFile(tmp_path / "m.keras", "w") as archive:
         for name, content in members.items():
             archive.writestr(name, content)

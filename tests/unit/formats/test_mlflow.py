@@ -67,7 +67,7 @@ def test_without_a_signature_the_output_is_that_of_mlflows_method(model: Path) -
 
 
 @pytest.mark.parametrize("name", WANTED)
-def test_what_the_pickle_says_is_known_with_or_without_a_signature(name: str) -> None:
+def test_the_facts_of_the_pickle_do_not_depend_on_a_signature(name: str) -> None:
     details = read(DATA / name).details
     assert details.format_version == "mlflow 3.17.2"
     assert details.producer == "scikit-learn 1.9.1"

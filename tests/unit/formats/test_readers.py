@@ -113,7 +113,7 @@ def test_onnx_types_that_are_no_tensor_are_written_out(tmp_path: Path) -> None:
         ({"saved_model.pb": b""}, "must have a graph tagged serve"),
     ],
 )
-def test_what_cannot_be_read_is_said(tmp_path: Path, files: dict[str, bytes], said: str) -> None:
+def test_unreadable_models_are_refused(tmp_path: Path, files: dict[str, bytes], said: str) -> None:
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
     with pytest.raises(InvalidError, match=said.replace("(", r"\(").replace(")", r"\)")):
@@ -131,7 +131,7 @@ def test_a_name_in_a_graph_that_is_no_text_is_said(tmp_path: Path, name: bytes) 
 
 
 @pytest.mark.parametrize("name", ["onnx", "pmml", "savedmodel"])
-def test_what_an_archiver_left_beside_a_model_is_not_read(tmp_path: Path, name: str) -> None:
+def test_files_of_archivers_are_ignored(tmp_path: Path, name: str) -> None:
     shutil.copytree(DATA / name / "model", tmp_path / "model")
     for file in list((tmp_path / "model").iterdir()):
         (tmp_path / "model" / f"._{file.name}").write_bytes(b"\0\5\x16\7Mac OS X")

@@ -121,7 +121,7 @@ def test_a_shard_outside_the_model_is_refused(tmp_path: Path) -> None:
         (safetensors({"w": {**tensor("F16", 0, 1), "dtype": {}}}, 24), "'w' has the unknown type"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, content: bytes, said: str) -> None:
+def test_errors_name_the_fault(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "m.safetensors").write_bytes(content)
     with pytest.raises(InvalidError, match=rf"m\.safetensors .*{said}"):
         read(tmp_path)

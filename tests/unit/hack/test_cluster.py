@@ -34,7 +34,7 @@ def test_up_twice_is_up(cluster: Cluster) -> None:
     assert cluster.status() == dict.fromkeys(COMPONENTS, True)
 
 
-def test_what_was_acknowledged_survives_kill_9(cluster: Cluster) -> None:
+def test_acknowledged_writes_survive_kill_9(cluster: Cluster) -> None:
     cluster.kubectl("create", "configmap", "kept", "--from-literal=a=1")
     for component in ("kube-apiserver", "etcd"):
         cluster.kill(component)

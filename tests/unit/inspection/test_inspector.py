@@ -188,7 +188,7 @@ def test_external_data_outside_the_model_is_refused(tmp_path: Path, location: st
     assert refused.value.reason == "UNSAFE_PATH"
 
 
-def test_what_is_beyond_a_limit_counts_as_code(tmp_path: Path) -> None:
+def test_content_beyond_a_limit_counts_as_code(tmp_path: Path) -> None:
     bomb = gzip.compress(b"\x80\x04B\xff\xff\xff\x7f" + bytes(30 << 20))
     assert found_in(tmp_path, {"weights": bomb}, Limits(inspected_bytes=1 << 20)).findings
     many = zipped({f"{index}": b"" for index in range(100)})

@@ -80,7 +80,7 @@ async def test_data_and_files(tmp_path: Path) -> None:
         ("{current-context: x}", "'x' not found"),
     ],
 )
-def test_what_is_wrong_is_said(tmp_path: Path, text: str, said: str) -> None:
+def test_an_invalid_configuration_is_refused(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "config"
     path.write_text(text)
     with pytest.raises(FailedPreconditionError, match=said):

@@ -83,7 +83,9 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("said", "changed"), WRONG, ids=[str(changed) for _, changed in WRONG])
-def test_what_is_wrong_is_refused_without_telling_a_secret(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
+def test_an_invalid_kubeconfig_is_refused_without_its_secrets(
+    tmp_path: Path, changed: dict[str, Any], said: str
+) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\x00\x01")
     (tmp_path / "empty").touch()
     with pytest.raises(FailedPreconditionError) as caught:
@@ -197,7 +199,7 @@ class TestInAPod:
         assert load_config(tmp_path / "config", environ=environ, account=account).server == "https://a:1"
 
     @pytest.mark.parametrize("missing", ["ca.crt", "KUBERNETES_SERVICE_HOST"])
-    def test_what_it_lacks_is_said(self, environ: dict[str, str], account: Path, missing: str) -> None:
+    def test_a_missing_entry_is_named(self, environ: dict[str, str], account: Path, missing: str) -> None:
         (account / missing).unlink(missing_ok=True)
         environ.pop(missing, None)
         with pytest.raises(FailedPreconditionError, match="service account"):

@@ -50,7 +50,7 @@ async def heard(reflector: Reflector, count: int) -> list[tuple[str, str]]:
     return [(type_, obj["metadata"]["name"]) for type_, obj in told]
 
 
-async def test_what_vanished_while_nobody_watched_is_told_as_deleted() -> None:
+async def test_an_unobserved_deletion_is_reported() -> None:
     script = (
         items(1, named("a", 1), named("b", 1)),
         events(("ERROR", GONE)),
@@ -117,7 +117,7 @@ async def test_a_slow_subscriber_hears_of_each_object_once() -> None:
             assert (await changes.next())[1]["metadata"]["resourceVersion"] == "499"
 
 
-async def test_what_is_noted_during_a_list_outlives_it() -> None:
+async def test_changes_during_a_list_survive_it() -> None:
     script = (items(1, named("a", 1)), events(("ERROR", GONE)), items(4, named("a", 1)), silence())
     async with FaultyServer(*script) as server, reflecting(server) as reflector:
         reflector.note(lean("a", 5))
@@ -186,7 +186,7 @@ async def test_all_pages_are_one_list() -> None:
         assert server.seen[-1].query["resourceVersion"] == "9"
 
 
-async def test_what_no_page_has_is_gone_after_the_last_one() -> None:
+async def test_an_object_on_no_page_is_deleted_after_the_last_page() -> None:
     script = (
         items(5, named("a", 1), named("b", 1), named("c", 1)),
         events(("ERROR", GONE)),

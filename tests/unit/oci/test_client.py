@@ -303,7 +303,7 @@ def test_small_and_empty_blobs_take_one_request(registry: FakeRegistry, layout: 
     assert not registry.requests("PATCH")
 
 
-def test_what_the_registry_has_is_not_sent(registry: FakeRegistry, layout: Layout) -> None:
+def test_existing_blobs_are_not_sent(registry: FakeRegistry, layout: Layout) -> None:
     registry.blobs[BLOB.digest] = CONTENT
     assert upload(registry, layout) == [BLOB.size]
     assert not registry.requests("POST")

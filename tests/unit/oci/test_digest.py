@@ -11,7 +11,7 @@ from klever.errors import InvalidError
 from klever.oci.digest import Digest
 
 
-def test_of_bytes_is_their_sha256() -> None:
+def test_the_digest_of_bytes_is_their_sha256() -> None:
     digest = Digest.of(b"klever")
     assert digest == "sha256:" + hashlib.sha256(b"klever").hexdigest()
     assert (digest.algorithm, digest.hex) == ("sha256", hashlib.sha256(b"klever").hexdigest())

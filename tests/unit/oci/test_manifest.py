@@ -40,6 +40,6 @@ def test_round_trip(manifest: Manifest) -> None:
         (Manifest(CONFIG, (LAYER,)).encode().replace(b'"size":5', b'"size":-5'), r"layers\[0\].size"),
     ],
 )
-def test_what_is_no_manifest_is_said(content: bytes, message: str) -> None:
+def test_an_invalid_manifest_is_refused(content: bytes, message: str) -> None:
     with pytest.raises(InvalidError, match=message):
         Manifest.parse(content)

@@ -137,7 +137,7 @@ def test_every_protocol_is_followed(protocol: int, tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
-def test_what_comes_after_the_first_pickle_is_read_too(tmp_path: Path) -> None:
+def test_every_pickle_of_a_file_is_read(tmp_path: Path) -> None:
     second = pickle.dumps([1]) + pickle.dumps(Evil(tmp_path / "ran"))
     assert any("mkdir" in name for name in read(second).unsafe)
     after = read(pickle.dumps([1]) + b"\xff\xff")
@@ -181,7 +181,7 @@ HOSTILE: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_what_cannot_be_judged_safe_is_unsafe(name: str) -> None:
+def test_undecidable_pickles_are_unsafe(name: str) -> None:
     assert read(HOSTILE[name]).unsafe
 
 
@@ -204,7 +204,7 @@ DAMAGED: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", DAMAGED)
-def test_what_no_unpickler_reads_is_damaged(name: str) -> None:
+def test_an_unreadable_pickle_is_damaged(name: str) -> None:
     with pytest.raises(Exception):  # noqa: B017, PT011 - each fails in its own way
         pickle.loads(DAMAGED[name])
     assert read(DAMAGED[name]).damaged

@@ -81,7 +81,7 @@ def test_a_group_that_is_not_delegated_is_passed_over(hierarchy: Hierarchy) -> N
     assert hierarchy.find("user.slice/session-1.scope") == Cgroups(2, dict.fromkeys(ALL.split(), outer))
 
 
-def test_where_nothing_is_delegated_there_are_none(hierarchy: Hierarchy) -> None:
+def test_no_cgroups_without_delegation(hierarchy: Hierarchy) -> None:
     close(hierarchy.add("", ALL))
     hierarchy.add("user.slice", "")
     assert hierarchy.find("user.slice") is None

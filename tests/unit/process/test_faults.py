@@ -77,9 +77,7 @@ async def test_a_killed_control_plane_leaves_its_processes_and_finds_them(
     assert (await ended(processes, "p1")).exit_code == 5
 
 
-async def test_what_ended_while_nobody_looked_is_known(
-    processes: ProcessManager, eventually: Eventually, tmp_path: Path
-) -> None:
+async def test_an_unobserved_end_is_known(processes: ProcessManager, eventually: Eventually, tmp_path: Path) -> None:
     go = tmp_path / "go"
     end(control_plane(processes.root, go))
     pids = [state.pid or 0 for state in processes.list()]

@@ -200,7 +200,7 @@ async def test_watch_tells_of_all_and_then_of_changes(processes: ProcessManager,
         assert await anext(changes) == "old"
 
 
-def test_who_reads_a_log_that_is_closed_opens_nothing(tmp_path: Path) -> None:
+def test_reading_a_closed_log_opens_no_file(tmp_path: Path) -> None:
     """A thread still reads where its reader was cancelled; what it opened was left open."""
     (tmp_path / "log").write_text("up\n")
     with closing(_Log(tmp_path)) as log:

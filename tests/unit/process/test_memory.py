@@ -58,6 +58,6 @@ def test_more_than_the_machine_has_is_refused_with_both_numbers() -> None:
     check_total(4 * GIB, Memory(4 * GIB, GIB), "the conversion", "--memory")
 
 
-def test_what_is_not_free_now_has_to_wait() -> None:
+def test_a_reservation_waits_for_free_memory() -> None:
     assert "2.0 GiB" in shortage(2 * GIB, Memory(4 * GIB, GIB))
     assert not shortage(GIB, Memory(4 * GIB, GIB))

@@ -46,7 +46,7 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     assert (tmp_path / "kept" / "file").exists()
 
 
-def test_what_cannot_be_removed_is_an_error() -> None:
+def test_a_failed_removal_is_an_error() -> None:
     with pytest.raises(OSError, match="cannot be removed"):
         remove_tree(Path("/proc/self"))
 

@@ -33,5 +33,5 @@ def test_quantities_are_limits(resources: dict[str, Any], limits: Resources) -> 
         ({"requests": {"cpu": 2}, "limits": {"cpu": "1500m"}}, "resources.requests.cpu"),
     ],
 )
-def test_what_a_process_is_not_given_is_refused(resources: dict[str, Any], field: str) -> None:
+def test_an_unavailable_resource_is_refused(resources: dict[str, Any], field: str) -> None:
     assert [violation.field for violation in check_resources(resources)] == [field]

@@ -252,7 +252,7 @@ async def test_variables_of_the_platform_win(cell: Cell, ended: Ended) -> None:
     assert line.split() == [f"{cell.work}/termination", str(cell.root / "processes" / "p")]
 
 
-async def test_what_fills_the_disk_is_ended(cell: Cell, ended: Ended) -> None:
+async def test_a_process_that_fills_the_disk_is_ended(cell: Cell, ended: Ended) -> None:
     script = "while :; do head -c 4000000 /dev/zero > f$i; i=$((i + 1)); done"
     await cell.processes.start(cell.spec(("sh", "-c", script), write_bytes=64 << 20))
     assert (await ended(cell.processes, "p")).reason == "DiskFull"
@@ -272,7 +272,7 @@ async def test_no_file_grows_beyond_the_limit_of_the_disk(cell: Cell, ended: End
     assert "File too large" in results["large"][1]
 
 
-async def test_what_forks_without_end_is_ended(cell: Cell, ended: Ended) -> None:
+async def test_a_fork_bomb_is_ended(cell: Cell, ended: Ended) -> None:
     script = "for i in $(seq 200); do sleep 60 & done; wait"
     await cell.processes.start(cell.spec(("sh", "-c", script), processes=50))
     assert (await ended(cell.processes, "p")).reason == "TooManyProcesses"

@@ -127,7 +127,7 @@ async def change(client: KubeClient, namespace: str, **patch: Any) -> None:
     await client.raw("PATCH", path, body=patch, content_type="application/merge-patch+json")
 
 
-async def test_of_many_at_once_one_leads(kube_client: KubeClient, namespace: str) -> None:
+async def test_one_of_many_candidates_leads(kube_client: KubeClient, namespace: str) -> None:
     """The namespace is made by whoever comes first."""
     candidates = [candidate(kube_client, namespace, f"c{n}") for n in range(4)]
 
@@ -140,7 +140,7 @@ async def test_of_many_at_once_one_leads(kube_client: KubeClient, namespace: str
         await asyncio.gather(*map(turn, candidates))
 
 
-async def test_what_is_released_is_taken_by_the_next(kube_client: KubeClient, namespace: str) -> None:
+async def test_the_next_candidate_takes_a_released_lease(kube_client: KubeClient, namespace: str) -> None:
     first, second = patient(kube_client, namespace, "first"), patient(kube_client, namespace, "second")
     await first.acquire()
     await first.release()
@@ -195,7 +195,7 @@ async def test_over_a_slow_server_it_leads_for_longer_than_the_lease_lasts(
         waiting.cancel()
 
 
-async def test_what_others_wrote_to_the_lease_is_no_reason_to_end(kube_client: KubeClient, namespace: str) -> None:
+async def test_foreign_fields_of_the_lease_do_not_end_the_term(kube_client: KubeClient, namespace: str) -> None:
     async with watched(kube_client, namespace) as (first, slow, holding):
         await change(kube_client, namespace, metadata={"annotations": {"theirs": "kept"}})
         await eventually(lambda: "GET" in slow.calls and slow.calls[slow.calls.index("GET") :][2:])
@@ -215,9 +215,7 @@ async def test_a_renewal_whose_answer_is_lost_is_one(kube_client: KubeClient, na
 
 
 @pytest.mark.parametrize(("holder", "said"), [("second", "second does"), ("", "nobody does")])
-async def test_what_another_had_is_not_taken_again(
-    kube_client: KubeClient, namespace: str, holder: str, said: str
-) -> None:
+async def test_a_lost_lease_is_not_taken_again(kube_client: KubeClient, namespace: str, holder: str, said: str) -> None:
     """Be it free by then: whoever had it may have changed anything."""
     async with watched(kube_client, namespace) as (first, _, holding):
         await change(kube_client, namespace, spec={"holderIdentity": holder})

@@ -63,14 +63,14 @@ async def test_content_that_is_not_its_digest_is_refused_and_leaves_nothing(serv
 
 
 @pytest.mark.parametrize("wrong", ["sha256:0", "md5:" + "0" * 32, "sha256:" + "A" * 64, "%00", "..%2F..%2Fregistry.db"])
-async def test_what_is_no_digest_is_refused(served: Served, wrong: str) -> None:
+async def test_an_invalid_digest_is_refused(served: Served, wrong: str) -> None:
     assert (await served.client.put_blob("a/b", b"x", wrong)).refusal == (400, "DIGEST_INVALID")
     assert (await served.client.get_blob("a/b", wrong)).refusal == (400, "DIGEST_INVALID")
     assert served.files() == []
 
 
 @pytest.mark.parametrize("name", ["A", "a//b", "a/../b", "-a", "a" * 256, "a/%2e%2e/b", "a%00", "%FF"])
-async def test_what_is_no_name_is_refused(served: Served, name: str) -> None:
+async def test_an_invalid_name_is_refused(served: Served, name: str) -> None:
     assert (await served.client.put_blob(name, b"x")).refusal == (400, "NAME_INVALID")
     assert (await served.client.ask("GET", f"/v2/{name}/tags/list")).refusal == (400, "NAME_INVALID")
     assert served.files() == []

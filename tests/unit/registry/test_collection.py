@@ -140,9 +140,7 @@ def slow_fsync(directory: Path) -> None:
     time.sleep(0.02)
 
 
-async def test_what_is_pushed_again_while_it_is_collected_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_push_during_the_collection_keeps_the_blob(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(content, "fsync", slow_fsync)
     now = 0.0
     async with serving(tmp_path / "registry", grace=100, clock=lambda: now) as served:

@@ -222,7 +222,7 @@ async def test_a_file_is_hashed_once(restarted: Served, monkeypatch: pytest.Monk
     assert opened == [Digest.of(LARGE)] * 2
 
 
-async def test_what_was_just_pushed_is_not_hashed_again(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_pushed_blob_is_not_hashed_again(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = count_readers(monkeypatch)
     await served.client.push("a/b", "v1", SMALL, LARGE)
     assert await received(served.client, LARGE) == LARGE

@@ -85,7 +85,7 @@ async def test_every_push_and_delete_is_told_in_order(tmp_path: Path) -> None:
         assert await told.wait_for(4) == [pushed, by_digest, *deleted]
 
 
-async def test_what_was_refused_is_not_told(tmp_path: Path) -> None:
+async def test_a_refused_push_makes_no_event(tmp_path: Path) -> None:
     told = Told()
     async with serving(tmp_path / "registry", listener=told) as served:
         client = served.client
@@ -98,7 +98,7 @@ async def test_what_was_refused_is_not_told(tmp_path: Path) -> None:
         assert tags(await told.wait_for(2)) == ["v2", "v3"]
 
 
-async def test_what_is_told_is_on_the_disk(tmp_path: Path) -> None:
+async def test_a_reported_push_is_durable(tmp_path: Path) -> None:
     told, committed = Told(), list[str]()
 
     async def listener(event: Event) -> None:

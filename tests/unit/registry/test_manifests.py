@@ -62,7 +62,7 @@ async def test_a_manifest_of_another_digest_is_refused(pusher: Client) -> None:
 
 
 @pytest.mark.parametrize("target", [".v1", "a" * 129, "v%201", "%2e%2e", "%FF", "v%00"])
-async def test_what_is_no_tag_is_refused(pusher: Client, target: str) -> None:
+async def test_an_invalid_tag_is_refused(pusher: Client, target: str) -> None:
     assert (await pusher.put_manifest("a/b", target, MANIFEST)).refusal == (400, "TAG_INVALID")
 
 
@@ -96,7 +96,7 @@ def descriptor(**fields: Any) -> dict[str, Any]:
     ],
     ids=lambda content: content[:60],
 )  # fmt: skip
-async def test_what_is_no_manifest_is_refused(pusher: Client, content: bytes) -> None:
+async def test_an_invalid_manifest_is_refused(pusher: Client, content: bytes) -> None:
     assert (await pusher.put_manifest("a/b", "v1", content)).refusal == (400, "MANIFEST_INVALID")
     assert (await pusher.get_manifest("a/b", "v1")).status == 404
 
@@ -154,7 +154,7 @@ async def test_a_tag_moves_only_from_where_it_was_expected(pusher: Client) -> No
     assert (await put("a/b", DIGEST, MANIFEST, If_None_Match="*")).refusal == (412, "TAG_EXISTS")
 
 
-async def test_of_many_that_make_a_tag_one_does(pusher: Client) -> None:
+async def test_one_of_many_concurrent_creates_of_a_tag_wins(pusher: Client) -> None:
     contents = [manifest(CONFIG, *[LAYER] * n) for n in range(20)]
     answers = await asyncio.gather(*(pusher.put_manifest("a/b", "v1", c, If_None_Match="*") for c in contents))
     assert sorted(answer.status for answer in answers) == [201] + [412] * 19

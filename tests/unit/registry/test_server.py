@@ -144,7 +144,7 @@ async def test_its_own_faults_are_logged_and_not_told(
 
 
 @pytest.mark.parametrize("path", ["/", "/v1/", "/v2", "/v2/a/b", "/v2/a/b/blobs/", "/v2/a/b/manifests/", "/metrics"])
-async def test_what_is_no_route_is_not_found(client: Client, path: str) -> None:
+async def test_an_unknown_path_is_not_found(client: Client, path: str) -> None:
     assert (await client.ask("GET", path)).refusal == (404, "UNSUPPORTED")
 
 

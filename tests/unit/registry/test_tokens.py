@@ -116,7 +116,7 @@ WIDER = encoded({"exp": int(LATER.timestamp()), "grants": {"a/b": ["pull", "push
         sign(derive_key("other"), {"a/b": {"pull"}}, LATER), "klever1." + "A" * 100_000 + "." + SIGNATURE,
     ],
 )  # fmt: skip
-def test_what_was_not_signed_here_is_refused(token: str) -> None:
+def test_a_foreign_signature_is_refused(token: str) -> None:
     assert decision(token, "pull", "a/b") is UnauthenticatedError
     assert decision(token, "login", "") is UnauthenticatedError
 

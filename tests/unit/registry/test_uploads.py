@@ -131,7 +131,7 @@ async def test_an_upload_belongs_to_its_repository(client: Client) -> None:
 
 
 @pytest.mark.parametrize("name", ["0" * 32, "x", "..%2F..%2Fregistry.db", "%00", "..%2Fuploads%2F."])
-async def test_what_is_no_upload_is_unknown(client: Client, name: str) -> None:
+async def test_an_unknown_upload_is_not_found(client: Client, name: str) -> None:
     await client.start_upload("a/b")
     answer = await client.ask("PATCH", f"/v2/a/b/blobs/uploads/{name}", b"x")
     assert answer.refusal == (404, "BLOB_UPLOAD_UNKNOWN")
@@ -154,7 +154,7 @@ async def test_two_that_send_the_same_blob_both_have_it(served: Served) -> None:
     assert served.files() == [f"blobs/sha256/{DIGEST.hex}"]
 
 
-async def test_what_a_cut_line_brought_is_kept(served: Served) -> None:
+async def test_an_interrupted_upload_keeps_the_received_bytes(served: Served) -> None:
     client = served.client
     sender = Sender(client, "PATCH", location := await client.start_upload("a/b"))
     sender.send(CONTENT[: 2 * MIB])

@@ -97,7 +97,7 @@ class TestEnvoy(RouterContract):
         assert self.processes.get("gateway") == before  # adopted, not started again
         return again
 
-    async def test_who_stood_still_while_another_took_over_changes_no_route(
+    async def test_a_suspended_router_changes_no_route_after_a_takeover(
         self, router: EnvoyRouter, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
     ) -> None:
         """It had written the clusters of its next route already."""
@@ -166,7 +166,7 @@ class TestEnvoy(RouterContract):
             assert time.monotonic() - began < 9.5  # one after the other would take 10 s
         assert len(set(looks)) == 2
 
-    async def test_what_could_not_be_drained_is_drained_when_it_is_tried_again(
+    async def test_a_failed_drain_is_retried(
         self, router: EnvoyRouter, upstreams: tuple[Upstream, Upstream], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async def gone(_admin: Admin, _pattern: str) -> dict[str, str]:

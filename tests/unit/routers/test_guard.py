@@ -198,7 +198,7 @@ async def test_keys_of_generate_are_names_of_tensors(rig: Rig, verb: str) -> Non
     assert (await rig.post("{}" + nested(65), verb, Inference_Header_Content_Length="2"))[0] == 400
 
 
-async def test_of_a_binary_request_the_json_part_is_checked(rig: Rig) -> None:
+async def test_the_json_part_of_a_binary_request_is_checked(rig: Rig) -> None:
     head = infer_json([1, 4], parameters={"binary_data_size": 16})
     body = head.encode() + b'[["' * 1000
     length = str(len(head))

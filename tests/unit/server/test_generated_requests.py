@@ -27,7 +27,7 @@ from klever.process.resources import check_resources
 from klever.routers.headers import check_headers
 from klever.runtimes.table import create_all
 from klever.server.authored import AuthoredObjects
-from klever.server.errors import code_of
+from klever.server.errors import to_code
 from klever.server.info import InfoHandlers
 from klever.server.jobs import JobHandlers
 from klever.server.models import ModelHandlers
@@ -99,7 +99,7 @@ async def outcome(service: Service, method: Any, request: Any) -> grpc.StatusCod
     except TimeoutError:
         pass
     except Exception as error:
-        code = code_of(error)
+        code = to_code(error)
         if code is grpc.StatusCode.INTERNAL:
             raise AssertionError(f"{method.full_name} of {message}") from error
         return code

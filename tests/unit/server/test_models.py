@@ -17,6 +17,7 @@ from klever.store.sqlite import SqliteStore
 from klever.tasks import report
 from klever.v1alpha1 import model_service_pb2 as pb
 from klever.v1alpha1.common_pb2 import WatchEvent
+from tests.errors import because
 from tests.unit.server.conftest import Author
 
 REPORT = {
@@ -65,7 +66,7 @@ async def test_pages_of_models(models: ModelHandlers, author: Author) -> None:
             await models.list_models(pb.ListModelsRequest(**wrong))
 
 
-async def test_what_is_listed_fits_into_a_message(
+async def test_a_page_of_versions_fits_into_a_message(
     models: ModelHandlers, author: Author, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for tag in "abcde":
@@ -121,7 +122,7 @@ async def test_a_tag_is_given_and_taken(models: ModelHandlers, author: Author) -
         await models.tag_model_version(tag("v2", expected=two.digest))
     assert (await models.tag_model_version(tag(two.digest, expected=one.digest))).tag == "prod"
     assert (await models.get_model_version(version("digits", "prod"))).digest == two.digest
-    with pytest.raises(InvalidError, match="is not a tag"):
+    with pytest.raises(InvalidError, check=because("INVALID", "tag")):
         await models.tag_model_version(pb.TagModelVersionRequest(project="team", model="digits", version="v1", tag="/"))
 
     await models.delete_model_version(pb.DeleteModelVersionRequest(project="team", model="digits", version="v2"))

@@ -87,9 +87,7 @@ async def test_a_selection_can_be_ordered(jobs: Objects[ModelJob]) -> None:
         (ListModelJobsRequest(page_size=-1), "page_size"),
     ],
 )
-async def test_what_is_not_understood_is_refused(
-    jobs: Objects[ModelJob], request_: ListModelJobsRequest, field: str
-) -> None:
+async def test_an_invalid_order_is_refused(jobs: Objects[ModelJob], request_: ListModelJobsRequest, field: str) -> None:
     with pytest.raises(InvalidError) as caught:
         await Lists(jobs).page(request_)
     assert [v.field for v in caught.value.violations] == [field]

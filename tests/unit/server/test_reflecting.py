@@ -58,7 +58,7 @@ async def test_both_versions_tell_comments_and_names_in_json(channel: Any, servi
     assert all(imported in names for file in files for imported in file.dependency)
 
 
-async def test_what_is_unknown_is_not_found(channel: Any) -> None:
+async def test_an_unknown_symbol_is_not_found(channel: Any) -> None:
     for request in ({"file_containing_symbol": "klever.Nothing"}, {"file_by_filename": "none.proto"}):
         answer = await ask(channel, REFLECTION[0], **request)
         assert answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]

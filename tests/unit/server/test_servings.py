@@ -131,7 +131,7 @@ class Talkative:
             yield f"line {number}"
 
 
-async def test_who_stops_reading_logs_leaves_nothing_behind() -> None:
+async def test_an_abandoned_log_stream_leaves_no_tasks() -> None:
     nothing = cast("Any", None)
     servings = ServingHandlers(nothing, cast("Backend", Talkative()), nothing)
     before = asyncio.all_tasks()

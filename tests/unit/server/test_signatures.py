@@ -54,7 +54,7 @@ def test_every_field_reaches_the_message() -> None:
     }  # fmt: skip
 
 
-def test_what_is_not_known_is_absent() -> None:
+def test_unknown_fields_are_absent() -> None:
     message = signature_message(Signature())
     assert message is not None
     assert to_object(message) == {}

@@ -68,7 +68,7 @@ async def seen(watch: AsyncGenerator[WatchEvent, None], type_: str, name: str) -
                 return
 
 
-async def test_what_controllers_read_is_what_was_restored(cluster: Cluster, client: KubeClient) -> None:
+async def test_controllers_read_the_restored_objects(cluster: Cluster, client: KubeClient) -> None:
     direct = KubernetesStore(client, SchemaAdmission())
     await direct.create(MODEL_JOB, job("default", "a", labels={"x": "before"}))
     await asyncio.to_thread(back_up, cluster)

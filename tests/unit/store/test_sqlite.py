@@ -149,9 +149,7 @@ async def test_a_watch_goes_on_from_the_list_of_an_empty_store(store: SqliteStor
     assert [(await anext(watch)).type for _ in range(2)] == ["ADDED", "MODIFIED"]
 
 
-async def test_who_hears_nothing_gets_bookmarks_while_others_are_busy(
-    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_idle_watch_receives_bookmarks(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "_BOOKMARK_SECONDS", 0.05)
     await fill(store, 0)
     version = (await store.list(MODEL_JOB)).resource_version

@@ -10,9 +10,11 @@ from http.server import BaseHTTPRequestHandler
 from urllib.parse import unquote, urlsplit
 
 import inference
-from models import RefusedError
+from bounds import RefusedError, quoted
 
 MAX_BYTES = 64 << 20
+SNIFFED = 4096
+"""Characters of a table in which its separator is searched."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -24,14 +26,17 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self):
         path = urlsplit(self.path).path
         try:
-            status, content, kind = respond(self.server.models, self.command, path, Request(self.headers, self.body()))
+            models = self.server.models
+            request = Request(self.headers, self.body(), models.bounds)
+            status, content, headers = respond(models, self.command, path, request)
         except RefusedError as error:
             key = "error" if path.startswith("/v2") else "message"
-            status, content, kind = as_json({key: str(error)}, error.status)
+            status, content, headers = as_json({key: str(error)}, error.status)
         except Exception as error:  # noqa: BLE001 - whatever a model raises is its answer
-            status, content, kind = as_json({"message": f"{type(error).__name__}: {error}"}, 500)
+            status, content, headers = as_json({"message": f"{type(error).__name__}: {error}"}, 500)
         self.send_response(status)
-        self.send_header("Content-Type", kind)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
@@ -73,18 +78,13 @@ def unzipped(content):
 
 
 class Request:
-    def __init__(self, headers, body):
+    def __init__(self, headers, body, bounds):
         self.headers = headers
         self.body = body
+        self.bounds = bounds
 
     def json(self):
-        try:
-            document = json.loads(self.body)
-        except ValueError as error:
-            raise RefusedError(400, f"the body is not valid JSON: {error}") from error
-        if not isinstance(document, dict):
-            raise RefusedError(400, "the body must be an object")
-        return document
+        return self.bounds.json(self.body)
 
     def document(self):
         """The PMML document: the body, or the part `pmml` of a form."""
@@ -99,7 +99,7 @@ class Request:
 
 
 def as_json(document, status=200):
-    return status, json.dumps(document).encode(), "application/json"
+    return status, json.dumps(document).encode(), {"Content-Type": "application/json"}
 
 
 def list_models(models, _):
@@ -111,7 +111,7 @@ def describe(models, name, _):
 
 
 def show(models, name, _):
-    return 200, models.get(name).document, "application/xml"
+    return 200, models.get(name).document, {"Content-Type": "application/xml"}
 
 
 def put(models, name, request):
@@ -136,12 +136,13 @@ def evaluate_batch(models, name, request):
     records = document.get("requests")
     if not isinstance(records, list):
         raise RefusedError(400, "requests must be a list")
+    request.bounds.check("scored_records", len(records), "the batch")
     for record in records:
         try:
             responses.append(evaluated(model, record))
         except RefusedError as error:
             responses.append({"id": identity(record), "message": str(error)})
-    return as_json({"id": document.get("id"), "responses": responses})
+    return as_json({"id": identity(document), "responses": responses})
 
 
 def evaluated(model, record):
@@ -152,14 +153,20 @@ def evaluated(model, record):
 
 
 def identity(record):
-    return record.get("id") if isinstance(record, dict) else None
+    """Return the id of a request, for its answer."""
+    found = record.get("id") if isinstance(record, dict) else None
+    if not isinstance(found, str | int | float | None):
+        raise RefusedError(400, f"an id must be a text or a number, not {quoted(found)}")
+    return found
 
 
 def evaluate_csv(models, name, request):
     """Answer a table. An error in one row fails the whole table."""
+    request.bounds.check_values(request.body)
     try:
         text = request.body.decode()
-        rows = list(csv.DictReader(io.StringIO(text), dialect=csv.Sniffer().sniff(text.partition("\n")[0], ",;\t")))
+        dialect = csv.Sniffer().sniff(text[:SNIFFED].partition("\n")[0], ",;\t")
+        rows = request.bounds.rows(csv.DictReader(io.StringIO(text), dialect=dialect))
     except (UnicodeDecodeError, csv.Error) as error:
         raise RefusedError(400, f"the body is not valid CSV: {error}") from error
     results = models.get(name).evaluate([{key: value for key, value in row.items() if value != ""} for row in rows])
@@ -168,7 +175,7 @@ def evaluate_csv(models, name, request):
     writer = csv.DictWriter(answer, names, extrasaction="ignore")
     writer.writeheader()
     writer.writerows({**row, **result} for row, result in zip(rows, results, strict=True))
-    return 200, answer.getvalue().encode(), "text/plain; charset=utf-8"
+    return 200, answer.getvalue().encode(), {"Content-Type": "text/plain; charset=utf-8"}
 
 
 def server(_models, _):
@@ -189,7 +196,12 @@ def metadata(models, name, _):
 
 
 def infer(models, name, request):
-    return as_json(inference.infer(models.get(name), request.json()))
+    """Answer in JSON, with the bytes of tensors behind it if the client wants them."""
+    answer, content = inference.infer(models.get(name), request.body, request.headers.get(inference.LENGTH))
+    status, head, headers = as_json(answer)
+    if content:
+        headers = {"Content-Type": "application/octet-stream", inference.LENGTH: str(len(head))}
+    return status, head + content, headers
 
 
 NAME = "([^/]+)"

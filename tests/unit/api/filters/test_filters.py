@@ -51,17 +51,17 @@ WRONG = (
 
 
 @pytest.mark.parametrize("text", HOLD)
-def test_what_holds(text: str) -> None:
+def test_filters_that_match(text: str) -> None:
     assert parse_filter(text, Serving.DESCRIPTOR).matches(served())
 
 
 @pytest.mark.parametrize("text", FAIL)
-def test_what_does_not_hold(text: str) -> None:
+def test_filters_that_do_not_match(text: str) -> None:
     assert not parse_filter(text, Serving.DESCRIPTOR).matches(served())
 
 
 @pytest.mark.parametrize("text", WRONG)
-def test_what_is_not_a_filter_is_refused(text: str) -> None:
+def test_an_invalid_filter_is_refused(text: str) -> None:
     with pytest.raises(InvalidError) as caught:
         parse_filter(text, Serving.DESCRIPTOR)
     assert [violation.field for violation in caught.value.violations] == ["filter"]

@@ -72,7 +72,7 @@ def test_config_and_manifest_are_the_originals_bytes(tmp_path: Path, name: str) 
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_what_we_save_is_what_the_original_reads(tmp_path: Path, name: str) -> None:
+def test_the_original_reads_saved_models(tmp_path: Path, name: str) -> None:
     layout = Layout(tmp_path / "layout")
     manifest = build(SHARED / "models" / name, layout)
     assert (manifest.config.media_type, manifest.media_type) == (ormb.CONFIG, "")
@@ -94,7 +94,7 @@ def test_other_metadata_keeps_content_and_annotations(tmp_path: Path) -> None:
     assert (after.layers, after.annotations) == (before.layers, before.annotations)
 
 
-def test_what_cannot_be_packed_is_named(tmp_path: Path) -> None:
+def test_an_unpackable_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidError, match="model is missing"):
         build(tmp_path, Layout(tmp_path / "layout"))
     (tmp_path / "model").mkdir()

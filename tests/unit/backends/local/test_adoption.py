@@ -15,7 +15,7 @@ from tests.unit.backends.local.machine import Machine, adder, command, get, infe
 pytestmark = pytest.mark.triton
 
 
-async def test_what_runs_is_ready_at_once_and_left_alone(machine: Machine) -> None:
+async def test_an_adopted_replica_is_ready_at_once(machine: Machine) -> None:
     first = await machine.backend()
     await first.ensure(workload(adder()))
     (before,) = await until_ready(first, 1)
@@ -49,7 +49,7 @@ async def test_an_adopted_replica_is_looked_after(machine: Machine) -> None:
     assert await get(after)
 
 
-async def test_what_ended_meanwhile_starts_again(machine: Machine) -> None:
+async def test_a_replica_that_ended_meanwhile_restarts(machine: Machine) -> None:
     first = await machine.backend()
     await first.ensure(workload(command()))
     (before,) = await until_ready(first, 1)

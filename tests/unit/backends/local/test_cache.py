@@ -78,7 +78,7 @@ async def test_the_least_recently_used_goes_first(tmp_path: Path, registry: Regi
     assert [path.exists() for path in (a, b, c)] == [True, False, True]
 
 
-async def test_what_is_in_use_stays_and_a_full_cache_says_so(tmp_path: Path, registry: Registry) -> None:
+async def test_a_full_cache_keeps_models_in_use(tmp_path: Path, registry: Registry) -> None:
     models = await cache(tmp_path, registry, models=1.5)
     with models.hold(A):
         a = await models.path("m", A)

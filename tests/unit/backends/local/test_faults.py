@@ -95,20 +95,20 @@ async def test_a_hung_replica_is_started_again(backend: LocalBackend) -> None:
     assert await get(after)
 
 
-async def test_what_cannot_start_waits_longer_each_time(backend: LocalBackend) -> None:
+async def test_failed_starts_back_off(backend: LocalBackend) -> None:
     await backend.ensure(workload(replace(command(), command=("/bin/sh", "-c", "echo no luck; exit 7"))))
     for delay in ("0.1 s", "0.2 s", "0.4 s"):
         assert "no luck" in (await in_phase(backend, InstancePhase.BACK_OFF, f"next attempt in {delay}")).message
 
 
-async def test_what_a_process_wrote_is_gone_when_it_has_ended(machine: Machine) -> None:
+async def test_the_files_of_an_ended_process_are_removed(machine: Machine) -> None:
     backend = await machine.backend()
     await backend.ensure(workload(replace(command(), command=("/bin/sh", "-c", "echo x > written; exit 7"))))
     await in_phase(backend, InstancePhase.BACK_OFF, "next attempt in")
     assert not await asyncio.to_thread(lambda: list(machine.root.rglob("written")))
 
 
-async def test_what_does_not_get_ready_tells_its_answers(backend: LocalBackend) -> None:
+async def test_an_unready_replica_reports_its_answers(backend: LocalBackend) -> None:
     await backend.ensure(workload(replace(command(), probe_path="/missing")))
     await in_phase(backend, InstancePhase.STARTING, "not ready yet: HTTP 404 from /missing: nothing here")
 
@@ -164,7 +164,7 @@ async def test_a_full_disk_is_told_and_tried_again(machine: Machine) -> None:
         ({"format": "TensorRT"}, "tensorrt backend"),
     ],
 )
-async def test_what_can_never_work_fails(backend: LocalBackend, change: dict[str, object], words: str) -> None:
+async def test_an_impossible_replica_fails(backend: LocalBackend, change: dict[str, object], words: str) -> None:
     await backend.ensure(workload(replace(adder(), **change)))  # type: ignore[arg-type] # one field each
     assert words in (await in_phase(backend, InstancePhase.FAILED)).message
 

@@ -2,98 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
-from prometheus_client import CollectorRegistry
 
 from klever.api.kinds import SERVING
 from klever.artifacts.metadata import ModelMetadata
-from klever.auth.token import token_access
 from klever.catalog.catalogue import Version
-from klever.cmd.main import main
-from klever.controllers.pushes import ensure_namespace
 from klever.controllers.serving.history import RevisionHistory
 from klever.oci.digest import Digest
 from klever.oci.reference import Reference
-from klever.server.app import make_server
-from klever.server.authored import AuthoredObjects
-from klever.server.binding import Binder
-from klever.server.calls import RpcMetrics
-from klever.server.services import SERVINGS, make_services
-from klever.server.servings import ServingHandlers
-from klever.store import Key
 from klever.store.sqlite import SqliteStore
-from klever.store.validation import SchemaAdmission
-from klever.v1alpha1.serving_pb2 import Serving
-
-KEY = Key("default", "digits")
-
-
-class Done(NamedTuple):
-    """What a command printed, and its exit code."""
-
-    out: str
-    err: str
-    code: int
-
-
-Klever = Callable[..., Awaitable[Done]]
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    store = await SqliteStore.open(tmp_path / "klever.db", SchemaAdmission())
-    await ensure_namespace(store, KEY.namespace)
-    yield store
-    await store.close()
-
-
-@pytest.fixture
-async def address(store: SqliteStore) -> AsyncIterator[str]:
-    binder = Binder(token_access("secret", anonymous=True), RpcMetrics(CollectorRegistry()))
-    nothing: Any = None  # nobody is asked for what runs
-    objects = AuthoredObjects[Serving](store, SERVING)
-    services = make_services([objects], {SERVINGS: ServingHandlers(objects, nothing, nothing)})
-    server = await make_server(binder, services)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    yield f"127.0.0.1:{port}"
-    binder.end_streams()
-    await server.stop(None)
-
-
-@pytest.fixture
-def klever(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Klever:
-    """Runs the command line beside the server's loop."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-
-    async def run(*arguments: str) -> Done:
-        flags = ("--server", f"http://{address}", "--token", "secret")
-        code = await asyncio.to_thread(main, (*arguments, *flags))
-        return Done(*capsys.readouterr(), code)
-
-    return run
-
-
-@pytest.fixture
-def declare(tmp_path: Path) -> Callable[..., str]:
-    """Writes a file with one Serving, and returns its path."""
-
-    def write(model: str = "team/digits:v1", **predictor: Any) -> str:
-        path = tmp_path / "serving.yaml"
-        spec = {"predictors": [{"name": "main", "model": model, **predictor}]}
-        obj = {"apiVersion": SERVING.api_version, "kind": SERVING.kind, "metadata": {"name": KEY.name}, "spec": spec}
-        path.write_text(json.dumps(obj))
-        return str(path)
-
-    return write
+from tests.unit.cli.commands.running import KEY, Done, Klever
 
 
 async def test_an_apply_says_what_it_did(klever: Klever, declare: Callable[..., str], store: SqliteStore) -> None:
@@ -195,6 +118,45 @@ async def test_a_deletion_reports_each_object(klever: Klever, declare: Callable[
     done = await klever("delete", "serving", "nope", "digits", "neither")
     assert (done.code, done.out) == (3, "serving digits deleted\n")
     assert ["nope" in line for line in done.err.splitlines()] == [True, False]
+
+
+async def test_a_file_says_what_to_delete(klever: Klever, declare: Callable[..., str]) -> None:
+    path = declare()
+    await klever("apply", "-f", path)
+    assert await klever("delete", "-f", path) == Done("serving digits deleted\n", "", 0)
+    again = await klever("delete", "-f", path)
+    assert (again.code, again.out, "digits" in again.err) == (3, "", True)
+
+
+async def test_all_objects_of_a_kind_are_deleted(
+    klever: Klever, declare: Callable[..., str], store: SqliteStore
+) -> None:
+    await klever("apply", "-f", declare())
+    assert (await klever("delete", "modeljobs", "--all")).out == "no modeljobs to delete\n"
+    assert (await klever("delete", "servings", "--all", "-n", "other")).out == "no servings to delete\n"
+    assert (await klever("delete", "servings", "--all")).out == "serving digits deleted\n"
+    assert not (await store.list(SERVING)).items
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "name the objects"),
+        (["--all"], "--all needs one kind"),
+        (["servings", "digits", "--all"], "--all needs one kind"),
+        (["serving/digits", "--all"], "--all needs one kind"),
+        (["projects", "--all"], "--all does not delete projects"),
+        (["servings"], "give --all for all of them"),
+        (["servings", "-f", "x.yaml"], "give neither a kind nor --all"),
+    ],
+)
+async def test_a_deletion_names_its_objects(
+    klever: Klever, declare: Callable[..., str], store: SqliteStore, arguments: list[str], said: str
+) -> None:
+    await klever("apply", "-f", declare())
+    refused = await klever("delete", *arguments)
+    assert (refused.code, said in refused.err) == (6, True)
+    assert (await store.list(SERVING)).items
 
 
 async def test_an_apply_during_a_deletion_is_refused(

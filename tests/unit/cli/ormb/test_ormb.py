@@ -103,7 +103,7 @@ def test_an_answer_that_is_none_ends_a_login(tmp_path: Path) -> None:
     os.close(ours)
 
 
-def test_what_is_ended_leaves_nothing_half_written(tmp_path: Path) -> None:
+def test_a_killed_command_leaves_no_partial_files(tmp_path: Path) -> None:
     (tmp_path / "m/model").mkdir(parents=True)
     os.mkfifo(tmp_path / "pipe")
     script = (

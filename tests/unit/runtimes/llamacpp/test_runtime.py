@@ -43,7 +43,7 @@ def test_variables_set_the_context_and_the_requests_at_a_time() -> None:
         LlamaCppRuntime().launch(MODEL, replace(AT, env={"PARALLEL": "many"}))
 
 
-def test_of_shards_the_first_is_opened() -> None:
+def test_the_first_shard_is_opened() -> None:
     shards = tuple(f"big-{number:05}-of-00002.gguf" for number in (1, 2))
     assert str(settings(LlamaCppRuntime().launch(replace(MODEL, files=shards), AT))["model"]).endswith(shards[0])
 
@@ -56,6 +56,6 @@ def test_of_shards_the_first_is_opened() -> None:
         (replace(MODEL, format="ONNX"), "serves GGUF, not ONNX"),
     ],
 )
-def test_what_it_cannot_serve_is_refused(bad: Model, words: str) -> None:
+def test_unsupported_workloads_are_refused(bad: Model, words: str) -> None:
     with pytest.raises(InvalidError, match=words):
         LlamaCppRuntime().check(bad)

@@ -10,7 +10,7 @@ import pytest
 
 from klever.errors import InvalidError
 from klever.runtimes import Model, Placement
-from klever.runtimes.openscoring import OpenScoringRuntime
+from klever.runtimes.openscoring import OpenScoringJar, OpenScoringRuntime
 
 AT = Placement(
     "127.0.0.1",
@@ -38,6 +38,23 @@ def test_callers_put_no_models_unless_the_predictor_says_so(variables: dict[str,
         (replace(MODEL, format="ONNX"), "serves PMML, not ONNX"),
     ],
 )
-def test_what_it_cannot_serve_is_refused(bad: Model, words: str) -> None:
+def test_unsupported_workloads_are_refused(bad: Model, words: str) -> None:
     with pytest.raises(InvalidError, match=words):
         OpenScoringRuntime().check(bad)
+
+
+def test_the_operators_jar_takes_no_environment_and_changes_no_model_for_callers() -> None:
+    runtime = OpenScoringRuntime(OpenScoringJar(PurePosixPath("/opt/openscoring.jar"), PurePosixPath("/opt/jdk")))
+    assert runtime.uses_ports
+    assert runtime.environments(MODEL) == ()
+    launch = runtime.launch(MODEL, replace(AT, sockets=None, http_port=7000))
+    assert launch.argv[0] == "/opt/jdk/bin/java"
+    options = launch.argv[launch.argv.index("-jar") :]
+    assert options == (
+        *("-jar", "/opt/openscoring.jar", "--host", "127.0.0.1", "--port", "7000"),
+        *("--model-dir", "/data/store/models"),
+    )
+    assert launch.links == {"models/cars.pmml": "naive_bayes.pmml"}
+    assert b'["0.0.0.0"]' in launch.files["application.conf"]
+    deploys = runtime.launch(MODEL, replace(AT, env={"OPENSCORING_DEPLOY": "true"}))
+    assert b'["127.0.0.1"]' in deploys.files["application.conf"]

@@ -176,7 +176,7 @@ def with_input(tensor: Tensor) -> Signature:
         (replace(model(), files=("a.onnx", "b.onnx")), "several files for Triton's model.onnx: a.onnx, b.onnx"),
     ],
 )
-def test_what_triton_cannot_serve_is_refused_by_name(bad: Model, words: str) -> None:
+def test_tensors_that_triton_cannot_serve_are_refused_by_name(bad: Model, words: str) -> None:
     with pytest.raises(InvalidError, match=words):
         TritonRuntime().check(bad)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from klever.cli.config import Config, Server, update_config
+from klever.client.config import Config, Server, update_config
 from klever.errors import InvalidError
 
 HERE = "http://127.0.0.1:8080"
@@ -35,7 +35,7 @@ def known(**servers: str) -> Config:
     return Config(servers={f"{n.rstrip('0123456789')}://127.0.0.1:{n[-4:]}": Server(t) for n, t in servers.items()})
 
 
-def test_what_is_written_is_read_again(path: Path) -> None:
+def test_the_configuration_round_trips(path: Path) -> None:
     assert Config.read(path) == Config("http://127.0.0.1:8080", "default", {})
     update_config(path, lambda config: config.with_current(HERE, Server("one")))
     update_config(path, lambda config: config.with_current(AWAY, Server("two", "/ca.pem")))
