@@ -16,19 +16,22 @@ unexport PYTHONDONTWRITEBYTECODE
 
 ## install: .venv with klever and ormb in it
 install: $(VENV)/.wheel
+	@echo "Klever is installed: . $(BIN)/activate && klever doctor"
 
 $(VENV)/.requirements: requirements/klever.txt
 	command -v $(PYTHON) >/dev/null || { echo "Klever needs Python 3.11: install it, or name it with make PYTHON=…" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --require-hashes -r requirements/klever.txt
+	@echo "Klever: installing its requirements into $(VENV), which takes a minute or more"
+	$(BIN)/python -m pip install --require-hashes -r requirements/klever.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.requirements requirements/dev.txt
-	$(BIN)/python -m pip install -q --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --require-hashes -r requirements/dev.txt
 	touch $@
 
 # The build backend stands in the development lock; a plain install fetches it by itself.
 $(VENV)/.wheel: $(VENV)/.requirements $(SOURCES)
+	@echo "Klever: building and installing its wheel"
 	rm -rf build/wheel
 	$(BIN)/python -m pip wheel -q --no-deps -w build/wheel .
 	$(BIN)/python -m pip install -q --no-deps --force-reinstall build/wheel/*.whl
