@@ -56,12 +56,13 @@ class Route:
     """The targets of a Serving.
 
     A request that reaches no replica is sent to another one. One whose replica ends before it answers is sent again at
-    most `retries` times.
+    most `retries` times. `owner` is the uid of the Serving: objects that a router makes on a cluster belong to it.
     """
 
     key: RouteKey
     targets: tuple[Target, ...]
     retries: int = 0
+    owner: str = ""
     timeout_seconds: int = TIMEOUT_SECONDS
     """How long a request may take until it is answered completely."""
 

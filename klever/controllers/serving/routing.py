@@ -32,6 +32,7 @@ def build_route(snapshot: Snapshot, predictors: Sequence[PredictorPlan], endpoin
         RouteKey(metadata["namespace"], metadata["name"]),
         tuple(replace(target, max_requests=most) for target in shared),
         int(spec.get("retries", 0)),
+        metadata.get("uid", ""),
         int(spec.get("timeoutSeconds", TIMEOUT_SECONDS)),
     )
 

@@ -9,12 +9,12 @@ from klever.api.kinds import KINDS
 from klever.routers.envoy.authorization import access_filters, access_replies
 from klever.routers.envoy.firsttoken import first_token_histogram
 from klever.routers.envoy.gateway import Gateway
-from klever.routers.envoy.guard import guard_filters, guard_replies
 from klever.routers.envoy.overload import overload_manager
 from klever.routers.envoy.replies import api_replies
 from klever.routers.envoy.routes import ROUTES
 from klever.routers.envoy.servingreplies import serving_replies
 from klever.routers.envoy.tls import CERTIFICATE_FILE, tls_listener
+from klever.routers.guard import guard_filters, guard_replies
 
 __all__ = ["CLUSTERS_FILE", "ROUTES_FILE", "bootstrap"]
 

@@ -25,9 +25,13 @@ def decode_routes(content: bytes) -> list[Route]:
 
 def _route(fields: dict[str, Any]) -> Route:
     targets = tuple(_target(target) for target in fields["targets"])
-    # Older versions had no retries and no timeout.
+    # Older versions had no retries, no owner and no timeout.
     return Route(
-        RouteKey(**fields["key"]), targets, fields.get("retries", 0), fields.get("timeout_seconds", TIMEOUT_SECONDS)
+        RouteKey(**fields["key"]),
+        targets,
+        fields.get("retries", 0),
+        fields.get("owner", ""),
+        fields.get("timeout_seconds", TIMEOUT_SECONDS),
     )
 
 
