@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from klever.auth import ANONYMOUS
 from klever.server.auth import is_read
+from klever.server.errors import shortened
 
 __all__ = ["CALLER", "REQUEST_ID", "Call", "Context", "RpcMetrics"]
 
@@ -101,7 +102,7 @@ class Call:
             "request_id": self.id,
         }
         if error is not None:
-            fields["error"] = str(error)
+            fields["error"] = shortened(str(error))
         unexpected = error if code is grpc.StatusCode.INTERNAL else None
         log.log(level, "rpc", exc_info=unexpected, extra=fields)
 
