@@ -116,6 +116,12 @@ def children(pods: Cluster, kinds: str, namespace: str = "default") -> list[dict
     return items
 
 
+def evict(pods: Cluster, name: str) -> None:
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": "default"}}
+    path = f"/api/v1/namespaces/default/pods/{name}/eviction"
+    pods.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
+
+
 def reason(pods: Cluster, name: str, condition: str = "Progressing") -> str:
     path = f'{{.status.conditions[?(@.type=="{condition}")].reason}}'
     return pods.kubectl("get", "serving", name, "-o", f"jsonpath={path}").stdout
@@ -167,6 +173,9 @@ def test_two_replicas_are_guarded_repaired_rolled_and_scaled(pods: Cluster, gate
         )
         until(lambda: [one["metadata"]["name"] != old for one in children(pods, "deployments")] == [True], 110)
         until(lambda: len(children(pods, "pods")) == 2, 60)
+        evict(pods, children(pods, "pods")[0]["metadata"]["name"])
+        pods.kubectl("wait", "--for=jsonpath={.status.readyReplicas}=1", "--timeout=60s", "serving/adder")
+        pods.kubectl("wait", "--for=jsonpath={.status.readyReplicas}=2", "--timeout=110s", "serving/adder")
     finally:
         load.stop()
     assert set(load.statuses) == {200}
