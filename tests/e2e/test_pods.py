@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +16,7 @@ from klever.environments import EnvironmentManager
 from tests.conftest import install_crds
 from tests.e2e.controllers import Controllers
 from tests.e2e.platform import Platform, until
-from tests.e2e.rights import bound, granted, used
+from tests.e2e.rights import bound
 
 KLEVER = "klever.test/klever:1"
 OWN = "klever.test/own:1"
@@ -93,19 +92,19 @@ def gateway(pods: Cluster, source: Platform, tmp_path_factory: pytest.TempPathFa
 
 def test_a_signature_is_read_in_a_pod(pods: Cluster, gateway: Platform) -> None:
     pods.kubectl("create", "-f", "-", stdin=json.dumps(JOB))
-    pods.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=90s", "modeljob/read")
+    pods.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=240s", "modeljob/read")
     (job,) = json.loads(pods.kubectl("get", "jobs.batch", "-o", "json").stdout)["items"]
     assert job["metadata"]["ownerReferences"][0]["kind"] == "ModelJob"
-    pods.kubectl("delete", "modeljob", "read", "--timeout=60s")
+    pods.kubectl("delete", "modeljob", "read", "--timeout=120s")
     until(lambda: not json.loads(pods.kubectl("get", "jobs.batch,pods,secrets", "-o", "json").stdout)["items"])
 
 
 def test_a_model_is_served_from_pods(pods: Cluster, gateway: Platform) -> None:
     pods.kubectl("create", "-f", "-", stdin=json.dumps(serving()))
-    pods.kubectl("wait", "--for=condition=Ready", "--timeout=110s", "serving/adder")
+    pods.kubectl("wait", "--for=condition=Ready", "--timeout=240s", "serving/adder")
     status, answer = gateway.infer("adder")
     assert (status, json.loads(answer)["outputs"][0]["data"]) == (200, [3.0] * 5)
-    pods.kubectl("delete", "serving", "adder", "--timeout=60s")
+    pods.kubectl("delete", "serving", "adder", "--timeout=120s")
     until(lambda: not children(pods, ALL), 60)
     assert gateway.infer("adder")[0] == 404
 
@@ -116,44 +115,9 @@ def children(pods: Cluster, kinds: str, namespace: str = "default") -> list[dict
     return items
 
 
-def evict(pods: Cluster, name: str) -> None:
-    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": "default"}}
-    path = f"/api/v1/namespaces/default/pods/{name}/eviction"
-    pods.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
-
-
-def reason(pods: Cluster, name: str, condition: str = "Progressing") -> str:
-    path = f'{{.status.conditions[?(@.type=="{condition}")].reason}}'
-    return pods.kubectl("get", "serving", name, "-o", f"jsonpath={path}").stdout
-
-
-def endless(name: str) -> dict[str, Any]:
-    """Return a job whose init container does not end."""
-    mine = {"name": "mine", "image": OWN, "command": [PYTHON, "-c", "import time; time.sleep(900)"]}
-    return {**JOB, "metadata": {"name": name}, "spec": {**JOB["spec"], "initContainer": [mine]}}
-
-
-class Load:
-    """Requests in a thread, until it is stopped."""
-
-    def __init__(self, gateway: Platform, name: str) -> None:
-        self.statuses: list[int] = []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(gateway, name))
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self, gateway: Platform, name: str) -> None:
-        while not self._stop.is_set():
-            self.statuses.append(gateway.infer(name)[0])
-
-
-def test_two_replicas_are_guarded_repaired_rolled_and_scaled(pods: Cluster, gateway: Platform) -> None:
+def test_two_replicas_are_guarded_and_repaired(pods: Cluster, gateway: Platform) -> None:
     pods.kubectl("create", "-f", "-", stdin=json.dumps(serving(replicas=2)))
-    pods.kubectl("wait", "--for=condition=Ready", "--timeout=110s", "serving/adder")
+    pods.kubectl("wait", "--for=condition=Ready", "--timeout=240s", "serving/adder")
     (deployment,) = children(pods, "deployments")
     old = deployment["metadata"]["name"]
     (budget, policy) = children(pods, "poddisruptionbudgets,networkpolicies")
@@ -164,108 +128,5 @@ def test_two_replicas_are_guarded_repaired_rolled_and_scaled(pods: Cluster, gate
     until(lambda: children(pods, "deployments")[0]["spec"]["replicas"] == 2)
     pods.kubectl("delete", "poddisruptionbudgets,networkpolicies", "-l", "kleveross.io/serving")
     until(lambda: len(children(pods, "poddisruptionbudgets,networkpolicies")) == 2)
-
-    load = Load(gateway, "adder")
-    try:
-        env = [{"name": "ROUND", "value": "2"}]
-        pods.kubectl(
-            "apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(serving(replicas=2, env=env))
-        )
-        until(lambda: [one["metadata"]["name"] != old for one in children(pods, "deployments")] == [True], 110)
-        until(lambda: len(children(pods, "pods")) == 2, 60)
-        evict(pods, children(pods, "pods")[0]["metadata"]["name"])
-        pods.kubectl("wait", "--for=jsonpath={.status.readyReplicas}=1", "--timeout=60s", "serving/adder")
-        pods.kubectl("wait", "--for=jsonpath={.status.readyReplicas}=2", "--timeout=110s", "serving/adder")
-    finally:
-        load.stop()
-    assert set(load.statuses) == {200}
-
-    scaled = [{**serving()["spec"]["predictors"][0], "env": env}]
-    pods.kubectl("patch", "serving", "adder", "--type=merge", "-p", json.dumps({"spec": {"predictors": scaled}}))
-    pods.kubectl("scale", "serving", "adder", "--replicas=0")
-    until(lambda: not children(pods, "pods"), 60)
-    until(lambda: reason(pods, "adder") == "ScaledToZero")
-    pods.kubectl("scale", "serving", "adder", "--replicas=1")
-    pods.kubectl("wait", "--for=condition=Ready", "--timeout=110s", "serving/adder")
-
-
-def test_an_autoscaler_owns_the_number_of_replicas(pods: Cluster, gateway: Platform) -> None:
-    requests = {"requests": {"cpu": "50m"}}
-    scaled = serving(resources=requests, autoscaling={"min": 1, "max": 3, "cpu": 80})
-    pods.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(scaled))
-    (autoscaler,) = until(lambda: children(pods, "horizontalpodautoscalers"))
-    name = autoscaler["spec"]["scaleTargetRef"]["name"]
-    pods.kubectl("wait", "--for=condition=Ready", "--timeout=110s", "serving/adder")
-    pods.kubectl("scale", "deployment", name, "--replicas=2")  # as the autoscaler does
-    pods.kubectl("wait", "--for=jsonpath={.status.readyReplicas}=2", "--timeout=90s", "serving/adder")
-    pods.kubectl("annotate", "service", name, "touched=yes")
-    pods.kubectl("delete", "horizontalpodautoscaler", name)
-    until(lambda: children(pods, "horizontalpodautoscalers"))
-    (deployment,) = children(pods, "deployments")
-    assert deployment["spec"]["replicas"] == 2
-    pods.kubectl("delete", "serving", "adder", "--timeout=60s")
-    until(lambda: not children(pods, f"{ALL},horizontalpodautoscalers,poddisruptionbudgets,networkpolicies"), 60)
-
-
-def test_an_image_of_a_user_serves_where_code_is_allowed(pods: Cluster, gateway: Platform) -> None:
-    own = serving(
-        "own", image=OWN, command=[PYTHON, "-I", "/opt/server.py"], ports=[{"name": "http", "containerPort": 9000}]
-    )
-    pods.kubectl("create", "-f", "-", stdin=json.dumps(own))
-    until(lambda: reason(pods, "own") == "CodeNotAllowed")
-    pods.kubectl("label", "namespace", "default", "kleveross.io/allow-code=true")
-    pods.kubectl("wait", "--for=condition=Ready", "--timeout=90s", "serving/own")
-    assert gateway.http("GET", "/seldon/default/own/") == (200, "own")
-    pods.kubectl("delete", "serving", "own", "--timeout=60s")
-
-
-@pytest.mark.parametrize(
-    ("predictor", "words"),
-    [
-        ({"pod": {"spec": {"hostNetwork": True}}}, "pod.spec.hostNetwork: must not be set"),
-        ({"image": "Not:An:Image"}, "invalid image name"),
-    ],
-)
-def test_a_predictor_that_can_never_run_has_failed(
-    pods: Cluster, gateway: Platform, predictor: dict[str, Any], words: str
-) -> None:
-    pods.kubectl("create", "-f", "-", stdin=json.dumps(serving("wrong", **predictor)))
-    until(lambda: reason(pods, "wrong") == "PredictorFailed")
-    message = pods.kubectl("get", "serving", "wrong", "-o", "jsonpath={.status.conditions[0].message}").stdout
-    assert words in message
-    pods.kubectl("delete", "serving", "wrong", "--timeout=60s")
-
-
-def test_an_init_container_that_failed_is_named(pods: Cluster, gateway: Platform) -> None:
-    mine = {"name": "mine", "image": OWN, "command": [PYTHON, "-c", "import sys; sys.exit('no disk')"]}
-    failing = {**JOB, "metadata": {"name": "failing"}, "spec": {**JOB["spec"], "initContainer": [mine]}}
-    pods.kubectl("create", "-f", "-", stdin=json.dumps(failing))
-    pods.kubectl("wait", "--for=jsonpath={.status.phase}=Failed", "--timeout=60s", "modeljob/failing")
-    message = pods.kubectl("get", "modeljob", "failing", "-o", "jsonpath={.status.message}").stdout
-    assert message == "init container mine: exit code 1\nno disk"
-    pods.kubectl("delete", "modeljob", "failing", "--timeout=60s")
-
-
-def test_a_job_is_cancelled_in_its_pod(pods: Cluster, gateway: Platform) -> None:
-    pods.kubectl("create", "-f", "-", stdin=json.dumps(endless("long")))
-    pods.kubectl("wait", "--for=jsonpath={.status.phase}=Running", "--timeout=60s", "modeljob/long")
-    pods.kubectl("patch", "modeljob", "long", "--type=merge", "-p", '{"spec": {"cancel": true}}')
-    pods.kubectl("wait", "--for=jsonpath={.status.phase}=Failed", "--timeout=60s", "modeljob/long")
-    pods.kubectl("delete", "modeljob", "long", "--timeout=60s")
-
-
-def test_the_role_grants_what_is_used(pods: Cluster) -> None:
-    applied = {(resource, "create") for resource, verb in used(pods, USER) if verb == "patch"}
-    rights = used(pods, USER)
-    assert rights <= granted("controllers.yaml", "pods.yaml")
-    assert granted("pods.yaml") - rights - applied == NOT_TODAY
-
-
-def test_a_namespace_with_a_serving_and_a_job_can_be_deleted(pods: Cluster, gateway: Platform) -> None:
-    pods.kubectl("create", "namespace", "brief")
-    for obj in (serving(), endless("long")):
-        placed = {**obj, "metadata": {"name": obj["metadata"]["name"]}}
-        pods.kubectl("create", "-n", "brief", "-f", "-", stdin=json.dumps(placed))
-    pods.kubectl("wait", "-n", "brief", "--for=jsonpath={.status.phase}=Running", "--timeout=60s", "modeljob/long")
-    until(lambda: children(pods, "pods", "brief"))
-    pods.kubectl("delete", "namespace", "brief", "--timeout=100s")
+    pods.kubectl("delete", "serving", "adder", "--timeout=120s")
+    until(lambda: not children(pods, f"{ALL},poddisruptionbudgets,networkpolicies"), 120)
