@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.load import Load, closed
-from klever.cli.rollout import Wish, changed_predictors
+from klever.client.rollout import Wish, changed_predictors
 from tests.drill.steps import SETTINGS, TAGS, Action, Step, spec_of, steps
 from tests.e2e.platform import Platform, until
 

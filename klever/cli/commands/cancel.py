@@ -6,7 +6,6 @@ import argparse
 
 from klever.cli.commands.client import connect
 from klever.cli.commands.flags import add_server
-from klever.v1alpha1.job_service_pb2 import CancelModelJobRequest
 
 EXAMPLES = "  klever cancel modeljob extract-digits-v1"
 
@@ -18,7 +17,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    api = connect(args)
-    api.call(api.jobs.CancelModelJob, CancelModelJobRequest(namespace=api.namespace, name=args.name))
+    connect(args).jobs.cancel(args.name)
     print(f"modeljob {args.name} is being cancelled")
     return 0

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from klever.api.codec import to_object
 from klever.api.text import parse_time
-from klever.cli.commands.client import Api, connect
+from klever.cli.commands.client import connect
 from klever.cli.commands.flags import add_output, add_server
 from klever.cli.commands.output import print_objects, print_table, seconds
 from klever.errors import InvalidError
-from klever.v1alpha1.serving_service_pb2 import ListServingRevisionsRequest
 
 EXAMPLES = """  klever history serving digits
   klever history serving digits --at 2026-01-31T12:00:00Z    (what served then)
@@ -31,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     api = connect(args)
-    revisions = [to_object(r) for r in sorted(_revisions(api, args.name), key=lambda r: r.spec.number)]
+    revisions = [to_object(r) for r in api.servings.revisions(args.name)]
     if args.at:
         time = _time(args.at)
         revisions = [r for r in revisions if any(_contains(i, time) for i in _served(r))]
@@ -42,17 +40,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(f"no revision of serving {args.name} served at {args.at}" if args.at else "none: it was never Ready")
     return 0
-
-
-def _revisions(api: Api, name: str) -> Iterator[Any]:
-    token = ""
-    while True:
-        request = ListServingRevisionsRequest(namespace=api.namespace, name=name, page_token=token)
-        page = api.call(api.servings.ListServingRevisions, request)
-        yield from page.items
-        token = page.next_page_token
-        if not token:
-            return
 
 
 def _row(revision: dict[str, Any]) -> tuple[object, ...]:

@@ -6,10 +6,10 @@ import http.client
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
-from klever.cli.commands.client import Api
-from klever.cli.commands.stored import SERVINGS
+from klever.client.settings import Settings
 from klever.errors import FailedPreconditionError, InvalidError, KleverError, NotFoundError, UnavailableError
 
 __all__ = ["Endpoint"]
@@ -18,18 +18,18 @@ __all__ = ["Endpoint"]
 class Endpoint:
     """The URL of a Serving."""
 
-    def __init__(self, api: Api, name: str, headers: Mapping[str, str], timeout: float) -> None:
-        """Look up the URL. Raises `NotFoundError`, and `FailedPreconditionError` if the Serving has no URL yet."""
-        serving = SERVINGS.get(api, api.namespace, name)
+    def __init__(self, settings: Settings, serving: Any, headers: Mapping[str, str], timeout: float) -> None:
+        """Raise `FailedPreconditionError` if the Serving has no URL yet. `timeout` is in seconds."""
         if not serving.status.url:
+            name = serving.metadata.name
             raise FailedPreconditionError(f"serving {name} has no URL yet: run `klever describe serving {name}`")
         self.runtime: str = next((p.runtime for p in serving.status.predictors if p.runtime), "")
         """The runtime of its first predictor; empty until it is known."""
         self._url = urlsplit(serving.status.url)
-        self._server = urlsplit(api.settings.url)
-        token = {"Authorization": f"Bearer {api.settings.token}"} if api.settings.token else {}
+        self._server = urlsplit(settings.url)
+        token = {"Authorization": f"Bearer {settings.token}"} if settings.token else {}
         self._headers = {"Content-Type": "application/json", **token, **headers}
-        self._ca = api.settings.ca
+        self._ca = settings.ca
         self._timeout = timeout
 
     def ask(self, method: str, path: str, body: bytes | None = None) -> str:

@@ -1,5 +1,5 @@
 """The server and credentials to use: from flags, then KLEVER_SERVER, KLEVER_NAMESPACE, KLEVER_TOKEN, KLEVER_CA_FILE and
-KLEVER_PLAINTEXT, then the configuration file (`klever.cli.config`), whose tokens go to their own servers only.
+KLEVER_PLAINTEXT, then the configuration file (`klever.client.config`), whose tokens go to their own servers only.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from klever.cli.config import Config, config_path
+from klever.client.config import Config, config_path
 from klever.errors import InvalidError
 from klever.oci.registries import Credentials, Endpoint, check_credentials
 

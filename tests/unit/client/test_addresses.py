@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from klever.cli.addresses import Address
+from klever.client.addresses import Address
 from klever.errors import InvalidError
 
 

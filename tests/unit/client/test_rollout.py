@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from klever.cli.commands.changes import describe_changes
-from klever.cli.rollout import Wish, changed_predictors
+from klever.client.rollout import Wish, changed_predictors
 from klever.errors import InvalidError, NotFoundError
 
 MAIN: dict[str, Any] = {

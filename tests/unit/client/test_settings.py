@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from klever.cli.settings import Settings
+from klever.client.settings import Settings
 from klever.errors import FailedPreconditionError, InvalidError
 
 CERTIFICATE = Path(__file__).parents[2] / "data/tls/localhost.pem"

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
-from klever.cli.addresses import Address
+from klever.client.addresses import Address
 from klever.disk import write_private
 from klever.errors import FieldViolation, InvalidError
 
@@ -40,7 +40,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The file. The keys of `servers` are canonical URLs (`klever.cli.addresses`)."""
+    """The file. The keys of `servers` are canonical URLs (`klever.client.addresses`)."""
 
     server: str = DEFAULT_SERVER
     namespace: str = "default"

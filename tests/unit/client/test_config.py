@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from klever.cli.config import Config, Server, update_config
+from klever.client.config import Config, Server, update_config
 from klever.errors import InvalidError
 
 HERE = "http://127.0.0.1:8080"
