@@ -30,7 +30,7 @@ from klever.cmd.migrations import migrate
 from klever.cmd.options import Options, StoreOptions, add_machine_flags, add_store_flags, machine_options, store_options
 from klever.cmd.plugins import log_plugins, plugin_directories
 from klever.cmd.pods import PodsFile, read_pods
-from klever.cmd.preflight import CONTROLLERS, PODS
+from klever.cmd.preflight import CONTROLLERS, ISTIO, PODS, Right
 from klever.cmd.provisions import Provisions, RemoteRegistry
 from klever.cmd.stores import Stores, open_stores
 from klever.controllers.pushes import PushReconciler
@@ -118,6 +118,11 @@ class _Source:
         return self.token_file.read_text().strip() if self.token_file else ""
 
 
+def _rights(pods: PodsFile | None) -> tuple[Right, ...]:
+    routing = ISTIO if pods and pods.istio else ()
+    return (*CONTROLLERS, *(PODS if pods else ()), *routing)
+
+
 async def _serve(
     data: DataDirectory, options: Options, store: StoreOptions, source: _Source, pods: PodsFile | None
 ) -> None:
@@ -127,7 +132,7 @@ async def _serve(
         loop.add_signal_handler(name, stop.set)
     # Neither a shared data directory nor a pid identifies this process.
     identity = f"{socket.gethostname()}_{os.getpid()}"
-    async with open_stores(store, data, (*CONTROLLERS, *(PODS if pods else ())), identity) as stores:
+    async with open_stores(store, data, _rights(pods), identity) as stores:
         print(f"klever controllers: {identity} is waiting to become the leader", flush=True)
         leading = asyncio.create_task(stores.lead(partial(_work, data, options, stores, source, pods)))
         stopping = asyncio.create_task(stop.wait())
