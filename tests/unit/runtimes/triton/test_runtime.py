@@ -15,6 +15,7 @@ from klever.errors import InvalidError
 from klever.formats import Signature, Tensor
 from klever.runtimes import Guard, Model, Placement
 from klever.runtimes.triton import InstalledTriton, TritonRuntime, find
+from klever.runtimes.tuning import Tuning
 
 ADDER = Signature(tuple(Tensor(name, (1, 5), "float32") for name in "XY"), (Tensor("Z", (1, 5), "float32"),))
 TYPES = (
@@ -59,6 +60,24 @@ def test_the_configuration_is_one_of_tritons(golden: Golden) -> None:
     assert "max_batch_size: 0" in text
     assert [(tensor.name, list(tensor.dims)) for tensor in config.input] == [("X", [1, 5]), ("Y", [1, 5])]
     assert config.parameters["intra_op_thread_count"].string_value == "2"
+
+
+def test_an_installed_server_batches_rows_as_the_predictor_says() -> None:
+    rows = Signature((Tensor("X", (-1, 5), "float32"),), (Tensor("Z", (-1, 2), "float32"),))
+    tuning = Tuning(batch_rows=32, queue_delay_us=500, instances=2)
+    config = parsed(TritonRuntime(INSTALLED).config(model(rows), 1, tuning))
+    assert (config.max_batch_size, config.dynamic_batching.max_queue_delay_microseconds) == (32, 500)
+    assert (list(config.input[0].dims), list(config.output[0].dims)) == ([5], [2])
+    assert config.instance_group[0].count == 2
+    with pytest.raises(InvalidError, match="batching needs a first dimension of -1"):
+        TritonRuntime(INSTALLED).config(model(), 1, tuning)
+
+
+def test_the_environments_server_leaves_batching_to_the_program_of_the_format() -> None:
+    config = parsed(TritonRuntime().config(model(), 1, Tuning(batch_rows=32, queue_delay_us=500, instances=2)))
+    assert (config.max_batch_size, config.instance_group[0].count) == (0, 2)
+    given = {name: config.parameters[name].string_value for name in ("batch_rows", "queue_delay_us")}
+    assert given == {"batch_rows": "32", "queue_delay_us": "500"}
 
 
 def test_every_type_and_any_name_is_written_as_triton_reads_it(golden: Golden) -> None:
