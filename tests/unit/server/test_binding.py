@@ -296,11 +296,12 @@ async def test_a_call_has_an_id_that_its_caller_can_quote(jobs: Any, caplog: pyt
     created, missed = lines(caplog)
     assert created | {"ms": 0, "time": "", "peer": ""} == {
         "time": "", "level": "INFO", "logger": "klever.server.calls", "message": "rpc",
-        "method": "JobService/CreateModelJob", "code": "OK", "ms": 0, "user": "owner", "peer": "",
-        "request_id": "mine-1",
+        "method": "JobService/CreateModelJob", "object": "ModelJob default/a", "code": "OK", "ms": 0,
+        "user": "owner", "peer": "", "request_id": "mine-1",
     }  # fmt: skip
     assert created["peer"].startswith("ipv4:127.0.0.1:")
     assert (missed["code"], missed["user"], missed["request_id"]) == ("NOT_FOUND", "anonymous", made)
+    assert missed["object"] == "ModelJob default/b"
     assert '"default/b" not found' in missed["error"]
     assert "secret" not in caplog.text
 
