@@ -16,19 +16,22 @@ unexport PYTHONDONTWRITEBYTECODE
 
 ## install: .venv with klever and ormb in it
 install: $(VENV)/.wheel
+	@echo "Klever is installed: . $(BIN)/activate && klever doctor"
 
 $(VENV)/.requirements: requirements/klever.txt
 	command -v $(PYTHON) >/dev/null || { echo "Klever needs Python 3.11: install it, or name it with make PYTHON=…" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --require-hashes -r requirements/klever.txt
+	@echo "Klever: installing its requirements into $(VENV), which takes a minute or more"
+	$(BIN)/python -m pip install --require-hashes -r requirements/klever.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.requirements requirements/dev.txt
-	$(BIN)/python -m pip install -q --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --require-hashes -r requirements/dev.txt
 	touch $@
 
 # The build backend stands in the development lock; a plain install fetches it by itself.
 $(VENV)/.wheel: $(VENV)/.requirements $(SOURCES)
+	@echo "Klever: building and installing its wheel"
 	rm -rf build/wheel
 	$(BIN)/python -m pip wheel -q --no-deps -w build/wheel .
 	$(BIN)/python -m pip install -q --no-deps --force-reinstall build/wheel/*.whl
@@ -52,7 +55,7 @@ unit: $(VENV)/.dev $(VENV)/.wheel
 test: $(VENV)/.dev $(VENV)/.wheel
 	$(BIN)/klever env install triton tabular mlflow mllib tensorflow llamacpp pmml
 	PYTHONPATH=. $(BIN)/python hack/torch_cpu
-	nice $(BIN)/python hack/cluster prepare full || nice $(BIN)/python hack/cluster prepare
+	nice $(BIN)/python hack/cluster prepare full dns metrics istio || nice $(BIN)/python hack/cluster prepare
 	$(BIN)/pytest --retry-e2e -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)  # the long ones of tests/e2e first
 
 ## demo: from a model file to traffic, in under 30 s once the environments exist

@@ -10,12 +10,20 @@ from urllib.parse import urlsplit
 
 from klever.errors import UnavailableError
 
-__all__ = ["CONTROL_PLANE", "this_machine"]
+__all__ = ["CONTROL_PLANE", "pods_of", "this_machine"]
 
 CONTROL_PLANE: Final[Mapping[str, Any]] = {
     "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "klever-system"}}
 }
 _HTTPS: Final = 443
+
+
+def pods_of(namespace: str, labels: Mapping[str, str]) -> Mapping[str, Any]:
+    """Return the pods of a namespace with these labels as a peer."""
+    return {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+        "podSelector": {"matchLabels": dict(labels)},
+    }
 
 
 def this_machine(server: str) -> Mapping[str, Any]:

@@ -20,7 +20,7 @@ _ENABLED: Final = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterCon
 
 def guard_filters(limits: Limits) -> list[dict[str, Any]]:
     """Return the filters, which must precede the router. They do nothing on a route that does not enable them."""
-    code = (files("klever.routers.envoy") / "guard.lua").read_text()
+    code = (files(__name__) / "guard.lua").read_text()
     memory = limits.gateway_bytes // 4  # for each of two threads; the other half is Envoy's heap
     source = f"local REQUEST_BYTES, MEMORY_BYTES = {limits.request_bytes}, {memory}\n{code}"
     return [
