@@ -3,7 +3,7 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := $(shell find klever -type f -not -name '*.pyc') pyproject.toml README.md
+SOURCES := $(shell find klever ormb -type f -not -name '*.pyc') pyproject.toml README.md
 TESTS ?= tests
 UNIT := not (e2e or root or slow)
 # The cluster of a KUBECONFIG is for one test at a time.
