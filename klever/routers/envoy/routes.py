@@ -11,7 +11,7 @@ from klever.routers.envoy.authorization import EXEMPT
 from klever.routers.envoy.clusters import API, REGISTRY, grpc_cluster, http_cluster
 from klever.routers.envoy.gateway import Gateway
 from klever.routers.envoy.guard import REQUEST_GUARD, STREAM_GUARD
-from klever.routers.envoy.replies import API_PREFIX, UNTRANSCODED, refuse, refuse_api, refuse_grpc
+from klever.routers.envoy.replies import API_PREFIX, NO_GRPC_WEB, UNTRANSCODED, refuse, refuse_api, refuse_grpc
 from klever.runtimes import Guard
 from klever.runtimes.protocols import ANY, OPEN_INFERENCE, WireProtocol
 from klever.traffic.matches import HeaderMatch, Match, MatchType
@@ -20,7 +20,8 @@ __all__ = ["ROUTES", "route_configuration", "serving_routes"]
 
 ROUTES = "klever"
 _INVALID_ARGUMENT, _NOT_FOUND, _UNIMPLEMENTED, _UNAVAILABLE = 3, 5, 12, 14  # google/rpc/code.proto
-_TIMEOUT = "300s"
+_TIMEOUTS = {"timeout": "0s", "idle_timeout": "300s"}
+"""A response must begin in this time, and go on: a language model may write for longer."""
 _MOST_FILE_BYTES = 2 << 20
 
 _UNSENT = ("connect-failure", "refused-stream", "reset-before-request")
@@ -41,8 +42,9 @@ _FOREIGN_NAME = "unknown host name: start the platform with --name, or use a nam
 
 def route_configuration(gateway: Gateway, routes: Iterable[Route]) -> dict[str, Any]:
     """Return the whole RouteConfiguration."""
-    servings = (entry for route in routes for entry in serving_routes(route))
-    entries = [*_foreign_origin(gateway), _registry(), *_api(), *_files(gateway), *servings, *_rest()]
+    servings = [entry for route in routes for entry in serving_routes(route)]
+    # Envoy tries the entries one after another: those of inferences come first.
+    entries = [*_foreign_origin(gateway), *servings, _registry(), *_api(), *_files(gateway), *_rest()]
     return {
         "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
         "name": ROUTES,
@@ -63,6 +65,11 @@ def route_configuration(gateway: Gateway, routes: Iterable[Route]) -> dict[str, 
 
 def _regex(pattern: str) -> dict[str, Any]:
     return {"safe_regex": {"regex": pattern}}
+
+
+def _path(pattern: str) -> dict[str, Any]:
+    """Match a path. RE2 rejects most paths by the pattern's literal beginning, if the pattern is anchored."""
+    return _regex(f"^{pattern}")
 
 
 def _unless(header: str, matches: dict[str, Any]) -> dict[str, Any]:
@@ -96,7 +103,7 @@ def _registry() -> dict[str, Any]:
     return {
         **_PEER,
         "typed_per_filter_config": {**UNTRANSCODED["typed_per_filter_config"], **EXEMPT},
-        "match": _regex(_REGISTRY_PATHS),
+        "match": _path(_REGISTRY_PATHS),
         "route": {"cluster": REGISTRY, "timeout": "0s", "idle_timeout": "300s"},
     }
 
@@ -183,8 +190,9 @@ def _http(key: RouteKey, protocol: WireProtocol, match: Match, targets: Sequence
     paths = base + protocol.paths.replace("{name}", re.escape(key.serving))
     shares = {http_cluster(key, t): _weight(t) for t in targets if t.http and _weight(t)}
     rewrite = {"regex_rewrite": {"pattern": {"regex": f"^{base}"}, "substitution": ""}}
-    requests = {**_regex(paths), "headers": [_header(condition) for condition in match]}
-    return _shared(key, requests, shares, REQUEST_GUARD if _guarded(targets) else {}, rewrite)
+    requests = {**_path(paths), "headers": [_header(condition) for condition in match]}
+    guard = REQUEST_GUARD if _guarded(targets) else {}
+    return _shared(key, requests, shares, {**NO_GRPC_WEB, **guard}, rewrite)
 
 
 def _grpc(key: RouteKey, protocol: WireProtocol, match: Match, targets: Sequence[Target]) -> Iterator[dict[str, Any]]:
@@ -192,7 +200,7 @@ def _grpc(key: RouteKey, protocol: WireProtocol, match: Match, targets: Sequence
     headers = [_header(condition) for condition in (*addressed, *match)]
     shares = {grpc_cluster(key, t): _weight(t) for t in targets if t.grpc and _weight(t)}
     requests, streams = (REQUEST_GUARD, STREAM_GUARD) if _guarded(targets) else ({}, {})
-    yield _shared(key, {**_regex(protocol.methods), "headers": headers}, shares, requests, {})
+    yield _shared(key, {**_path(protocol.methods), "headers": headers}, shares, requests, {})
     yield _shared(key, {"path": protocol.stream, "headers": headers}, shares, streams, {})
 
 
@@ -218,7 +226,7 @@ def _weighted(
     match: dict[str, Any], shares: dict[str, int], guard: dict[str, Any], rewrite: dict[str, Any]
 ) -> dict[str, Any]:
     clusters = [{"name": name, "weight": weight} for name, weight in shares.items()]
-    route = {"weighted_clusters": {"clusters": clusters}, "timeout": _TIMEOUT, **rewrite}
+    route = {"weighted_clusters": {"clusters": clusters}, **_TIMEOUTS, **rewrite}
     filters = {**UNTRANSCODED["typed_per_filter_config"], **guard}
     return {
         "match": match,
