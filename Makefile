@@ -3,7 +3,7 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := $(shell find klever -type f -not -name '*.pyc') pyproject.toml README.md
+SOURCES := $(shell find klever ormb -type f -not -name '*.pyc') pyproject.toml README.md
 TESTS ?= tests
 UNIT := not (e2e or root or slow)
 # The cluster of a KUBECONFIG is for one test at a time.
@@ -12,30 +12,33 @@ JOBS ?= $(if $(KUBECONFIG),1,2)
 # Each worker compiles every test otherwise.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install check unit test demo baseline generate lock clean
+.PHONY: install docs check unit test demo baseline generate lock clean
 
 ## install: .venv with klever and ormb in it
 install: $(VENV)/.wheel
+	@echo "Klever is installed: . $(BIN)/activate && klever doctor"
 
 $(VENV)/.requirements: requirements/klever.txt
 	command -v $(PYTHON) >/dev/null || { echo "Klever needs Python 3.11: install it, or name it with make PYTHON=…" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --require-hashes -r requirements/klever.txt
+	@echo "Klever: installing its requirements into $(VENV), which takes a minute or more"
+	$(BIN)/python -m pip install --require-hashes -r requirements/klever.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.requirements requirements/dev.txt
-	$(BIN)/python -m pip install -q --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --require-hashes -r requirements/dev.txt
 	touch $@
 
 # The build backend stands in the development lock; a plain install fetches it by itself.
 $(VENV)/.wheel: $(VENV)/.requirements $(SOURCES)
+	@echo "Klever: building and installing its wheel"
 	rm -rf build/wheel
 	$(BIN)/python -m pip wheel -q --no-deps -w build/wheel .
 	$(BIN)/python -m pip install -q --no-deps --force-reinstall build/wheel/*.whl
 	touch $@
 
-## check: lint, types, layers, protos, generated files
-check: $(VENV)/.dev
+## check: lint, types, layers, protos, generated files, links of the documentation
+check: $(VENV)/.dev docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -52,8 +55,17 @@ unit: $(VENV)/.dev $(VENV)/.wheel
 test: $(VENV)/.dev $(VENV)/.wheel
 	$(BIN)/klever env install triton tabular mlflow mllib tensorflow llamacpp pmml
 	PYTHONPATH=. $(BIN)/python hack/torch_cpu
-	nice $(BIN)/python hack/cluster prepare full || nice $(BIN)/python hack/cluster prepare
+	nice $(BIN)/python hack/cluster prepare full dns metrics istio || nice $(BIN)/python hack/cluster prepare
 	$(BIN)/pytest --retry-e2e -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)  # the long ones of tests/e2e first
+
+## docs: the documentation as a site with search, in build/docs; broken links fail
+docs: $(VENV)/.docs
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
+	@echo "open build/docs/index.html"
+
+$(VENV)/.docs: $(VENV)/.requirements requirements/docs.txt
+	$(BIN)/python -m pip install -q --require-hashes -r requirements/docs.txt
+	touch $@
 
 ## demo: from a model file to traffic, in under 30 s once the environments exist
 demo: $(VENV)/.wheel
@@ -73,6 +85,7 @@ LOCK := uv pip compile -q pyproject.toml --generate-hashes --no-emit-index-url -
 lock:
 	$(LOCK) -o requirements/klever.txt
 	$(LOCK) --group dev -c requirements/klever.txt -o requirements/dev.txt
+	$(LOCK) --group docs -c requirements/dev.txt -o requirements/docs.txt
 
 clean:
 	rm -rf build $(VENV)

@@ -12,7 +12,7 @@ from typing import Any
 from bench.machine import free_port, until_open
 from klever.cmd.programs import envoy_binary
 from klever.limits import DEFAULTS
-from klever.routers.envoy.guard import guard_filters
+from klever.routers.guard import guard_filters
 
 __all__ = ["bare_envoy"]
 

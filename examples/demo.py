@@ -201,8 +201,10 @@ def show(demo: Demo) -> None:
     demo.publish("v2")
     demo.deploy("demo/digits:v2", "--canary", "20")
     demo.measure_split(cases[0]["pixels"], stable)
-    demo.show_urls()
-    if sys.stdout.isatty():
+    if not sys.stdout.isatty():
+        demo.say("stopping: at a terminal it would stay up, and show its URLs")
+    else:
+        demo.show_urls()
         print("Ctrl-C stops it.")
         signal.signal(signal.SIGINT, lambda _number, _frame: None)  # as it should be ended: that is no failure
         signal.pause()

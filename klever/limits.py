@@ -72,11 +72,17 @@ class Limits:
     versions_by_time: int = _limit(1_000, "versions", "the versions of a model that are listed by their time")
     tags_per_page: int = _limit(1_000, "tags", "a page of the registry's lists")
     manifest_bytes: int = _limit(4 << 20, "bytes", "a manifest that is pushed to the registry")
+    model_manifest_bytes: int = _limit(256 << 10, "bytes", "the manifest of a model, which lists read")
     blob_bytes: int = _limit(1 << 40, "bytes", "a blob that is pushed to the registry")
     project_bytes: int = _limit(1 << 40, "bytes", "the blobs of a project in the embedded registry, uploads included")
     upload_sessions: int = _limit(1_000, "uploads", "the blob uploads that are open at a time")
     upload_sessions_per_repository: int = _limit(500, "uploads", "the blob uploads that are open for one repository")
     request_bytes: int = _limit(64 << 20, "bytes", "an inference request, and a message of an inference stream")
+    scored_records: int = _limit(10_000, "records", "the records, or rows, of one request to a PMML model")
+    scored_values: int = _limit(1_000_000, "values", "the values of one request to a PMML model")
+    request_depth: int = _limit(100, "levels", "the lists and objects around a value of a request to a PMML model")
+    uploaded_models: int = _limit(100, "models", "the models that callers add to a replica of a PMML model")
+    uploaded_bytes: int = _limit(256 << 20, "bytes", "the models that callers add to a replica of a PMML model")
     gateway_connections: int = _limit(10_000, "connections", "the connections of all clients to the gateway")
     gateway_bytes: int = _limit(
         2 << 30, "bytes", "the gateway's memory: it holds an inference request until it is complete"

@@ -6,10 +6,13 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["NODE", "make_certificates", "sign"]
+__all__ = ["AGGREGATOR", "NODE", "make_certificates", "sign"]
 
 NODE = "node"
 """The name of the one node."""
+
+AGGREGATOR = "aggregator"
+"""The user as which the API server calls the APIs behind it."""
 
 _DAYS = 30
 _NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
@@ -22,6 +25,7 @@ _NODE_USERS = {
     "kube-scheduler": "/CN=system:kube-scheduler",
     "kubelet": f"/O=system:nodes/CN=system:node:{NODE}",
     "kube-proxy": "/CN=system:kube-proxy",
+    AGGREGATOR: f"/CN={AGGREGATOR}",
 }
 """By component; the API server is a user of the kubelet's."""
 

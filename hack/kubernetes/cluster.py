@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from hack.kubernetes import control, node
+from hack.kubernetes import addons, control, node
+from hack.kubernetes.addons import ADDONS
 from hack.kubernetes.build import pause, prepare
 from hack.kubernetes.certificates import NODE, sign
 from hack.kubernetes.control import COMPONENTS, SCHEDULER
@@ -21,7 +22,7 @@ from hack.kubernetes.processes import Processes, inherited
 from hack.kubernetes.requirements import require, require_machine, require_visible
 from hack.kubernetes.runtime import Runtime
 
-__all__ = ["COMPONENTS", "TIERS", "Cluster", "Tier", "prepare_tier"]
+__all__ = ["ADDONS", "COMPONENTS", "TIERS", "Cluster", "Tier", "prepare_tier"]
 
 Tier = Literal["control", "full"]
 TIERS: Mapping[Tier, tuple[str, ...]] = {
@@ -31,12 +32,14 @@ TIERS: Mapping[Tier, tuple[str, ...]] = {
 """The components of each. `MACHINE` is what the others run on where there are pods: it ends them all with it."""
 
 
-def prepare_tier(tier: Tier) -> Path:
-    """Have all that a tier takes; returns the binary. Raises `MissingError` with what this machine lacks."""
+def prepare_tier(tier: Tier, *names: str) -> Path:
+    """Have all that a tier and add-ons take; returns the binary. Raises `MissingError` with what this machine lacks."""
     if tier == "full":
         require_machine()
         pause()
         packages()
+    for name in names:
+        ADDONS[name].prepare()
     return prepare()
 
 
@@ -73,6 +76,12 @@ class Cluster:
         self._launch(*(component for component in TIERS[self.tier] if component != MACHINE))
         self._await_pods(layout)
 
+    def add(self, *names: str) -> None:
+        """Start add-ons of a cluster that is up, and return when they are ready. They end with the cluster."""
+        layout = self._require_layout()
+        for name in names:
+            addons.start(ADDONS[name], layout, self._machine, self._processes, self._apply)
+
     def down(self) -> None:
         """End every process that it started, by its pid, and remove all that is left of it."""
         self._refuse_foreign()
@@ -83,8 +92,9 @@ class Cluster:
             shutil.rmtree(self.root)
 
     def status(self) -> dict[str, bool]:
-        """Which components run."""
-        return {component: self._processes.pid(component) is not None for component in TIERS[self.tier]}
+        """Which components run, those of add-ons that were started included."""
+        added = [one for addon in ADDONS.values() for one in addon.processes if one in self._processes.names()]
+        return {one: self._processes.pid(one) is not None for one in (*TIERS[self.tier], *added)}
 
     @property
     def tier(self) -> Tier:
@@ -98,6 +108,11 @@ class Cluster:
         """The address at which pods reach what listens on this machine."""
         network = self._require_layout().network
         return "127.0.0.1" if network is None else str(network.host)
+
+    @property
+    def gateway(self) -> str:
+        """The address at which the gateway of the add-on `istio` listens."""
+        return self._require_layout().address
 
     # Its components
 
@@ -189,6 +204,9 @@ class Cluster:
                 self._machine.launch(component, command, environment())
             else:
                 self._processes.launch(component, command, inherited())
+
+    def _apply(self, objects: str) -> None:
+        self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=objects)
 
     def _answers(self) -> None:
         probe = Probe(self._require_layout())

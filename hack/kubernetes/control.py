@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from hack.kubernetes.certificates import AGGREGATOR
 from hack.kubernetes.layout import Layout
 
 __all__ = ["COMPONENTS", "SCHEDULER", "arguments"]
@@ -62,6 +65,21 @@ def _apiserver(layout: Layout) -> list[str]:
         f"--kubelet-client-certificate={pki}/kube-apiserver.crt",
         f"--kubelet-client-key={pki}/kube-apiserver.key",
         "--kubelet-preferred-address-types=InternalIP",
+        *_aggregation(pki),
+    ]
+
+
+def _aggregation(pki: Path) -> list[str]:
+    """How the API server tells an API that is behind it, such as that of metrics, for whom it calls."""
+    return [
+        f"--requestheader-client-ca-file={pki}/ca.crt",
+        f"--requestheader-allowed-names={AGGREGATOR}",
+        "--requestheader-username-headers=X-Remote-User",
+        "--requestheader-group-headers=X-Remote-Group",
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+        f"--proxy-client-cert-file={pki}/{AGGREGATOR}.crt",
+        f"--proxy-client-key-file={pki}/{AGGREGATOR}.key",
+        "--enable-aggregator-routing=true",
     ]
 
 

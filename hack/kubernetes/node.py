@@ -102,6 +102,8 @@ def _kubelet(layout: Layout, network: Network, cgroup: str) -> Mapping[str, Any]
         "authorization": {"mode": "Webhook"},
         "cgroupDriver": "cgroupfs",
         "cgroupRoot": f"/{cgroup}",
+        "clusterDNS": [str(network.node)],  # where the add-on `dns` listens
+        "clusterDomain": "cluster.local",
         "containerRuntimeEndpoint": f"unix://{_SOCKET}",
         "evictionHard": {"nodefs.available": "1%", "imagefs.available": "1%", "memory.available": "100Mi"},
         "failCgroupV1": False,

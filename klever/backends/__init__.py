@@ -16,8 +16,18 @@ from typing import Any, Protocol
 from klever.errors import FieldViolation
 from klever.formats import Signature, Trust
 from klever.runtimes import Guard
+from klever.runtimes.tuning import Tuning
 
-__all__ = ["Backend", "Instance", "InstancePhase", "PredictorWorkload", "Rendering", "ServingKey", "Workload"]
+__all__ = [
+    "Autoscaling",
+    "Backend",
+    "Instance",
+    "InstancePhase",
+    "PredictorWorkload",
+    "Rendering",
+    "ServingKey",
+    "Workload",
+]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -30,14 +40,33 @@ class ServingKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Autoscaling:
+    """How the number of replicas follows the load: between `least` and `most`, exactly one of the others decides.
+
+    `cpu` and `memory` are percentages of what a replica requests. `metric` names a metric of pods, and `average` is the
+    quantity of it to keep.
+    """
+
+    least: int
+    most: int
+    cpu: int = 0
+    memory: int = 0
+    metric: str = ""
+    average: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PredictorWorkload:
     """A set of equal replicas.
 
-    `id` is a short hash of everything below except `replicas`, `signature` and `trust`. Another id means another set of
-    replicas, in addition to the old one. `predictor` is the predictor that uses it, or the first of several; it may
+    `id` is a short hash of everything below except `replicas`, `signature`, `trust` and `autoscaling`. Another id means
+    another set of replicas, in addition to the old one. With `autoscaling`, `replicas` is 0, or how many the set begins
+    with. `predictor` is the predictor that uses it, or the first of several; it may
     change while the replicas run. `model` is a reference pinned by manifest digest, empty for a command without a
     model. `content` is the content layer's digest (the key of the unpacked model). `env` (Kubernetes' EnvVar objects)
-    and `resources` (`requests` and `limits`, quantities by name) are as the spec has them. `trust` is its trust class.
+    and `resources` (`requests` and `limits`, quantities by name) are as the spec has them. `image`, with its `command`,
+    `args` and `ports` (numbers by name), is a user's own server. `pod` is a strategic merge patch of the pod template.
+    `trust` is its trust class.
     """
 
     predictor: str
@@ -53,6 +82,12 @@ class PredictorWorkload:
     command: tuple[str, ...] = ()
     probe_path: str = ""
     trust: Trust = Trust.CODE
+    tuning: Tuning = field(default_factory=Tuning)
+    autoscaling: Autoscaling | None = None
+    image: str = ""
+    args: tuple[str, ...] = ()
+    ports: Mapping[str, int] = field(default_factory=dict)
+    pod: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

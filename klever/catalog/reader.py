@@ -55,8 +55,13 @@ class VersionReader:
         parsed = self.parse(reference, manifest)
         return detect(parsed, str(reference)).content(parsed)
 
+    def check_size(self, reference: Reference, size: int) -> None:
+        """Raise `InvalidError` for a manifest beyond the limit `model_manifest_bytes`, before it is read."""
+        self._limits.check("model_manifest_bytes", size, f"the manifest of {reference}")
+
     def parse(self, reference: Reference, content: bytes) -> Manifest:
-        """Return the manifest of a model. Raises `InvalidError`, also for a config beyond the limit `config_bytes`."""
+        """Return the manifest of a model. Raises `InvalidError`, also beyond the limits of manifests and configs."""
+        self.check_size(reference, len(content))
         manifest = Manifest.parse(content, str(reference))
         detect(manifest, str(reference)).content_layers(manifest)
         self._limits.check("config_bytes", manifest.config.size, f"the metadata of {reference}")

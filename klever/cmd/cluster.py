@@ -1,10 +1,11 @@
-"""The platform on a cluster: tasks are Jobs and replicas Deployments, behind the gateway of this machine."""
+"""The platform on a cluster: Jobs and Deployments, behind the gateway of Istio or that of this machine."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from klever.api.kinds import MODEL_JOB, SERVING, Kind, Object
@@ -14,6 +15,7 @@ from klever.catalog.catalogue import Catalogue
 from klever.cmd.data import DataDirectory
 from klever.cmd.local import envoy_router
 from klever.cmd.options import Options
+from klever.cmd.peers import CONTROL_PLANE, pods_of, this_machine
 from klever.cmd.platform import Platform
 from klever.cmd.pods import PodsFile
 from klever.cmd.programs import bubblewraps
@@ -24,7 +26,8 @@ from klever.kube import KubeClient
 from klever.oci.reference import Reference
 from klever.process import ProcessManager, cgroups
 from klever.process.sandbox.choose import choose
-from klever.routers.envoy import Gateway
+from klever.routers.envoy import EnvoyRouter, Gateway
+from klever.routers.istio import IstioRouter
 from klever.runtimes.table import create_all
 
 __all__ = ["cluster_platform"]
@@ -43,17 +46,36 @@ async def cluster_platform(
     may_act: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[Platform]:
     """Start the gateway, and follow what runs in pods already."""
-    confinement = await asyncio.to_thread(choose, bubblewraps(), options.sandbox)
-    groups = await asyncio.to_thread(cgroups.find)
-    processes = ProcessManager(data.processes, may_act, confinement, groups, log_bytes=options.limits.log_bytes)
-    runtimes = create_all(triton={"limits": options.limits})
+    runtimes = create_all(triton={"limits": options.limits}, openscoring={"limits": options.limits})
     async with AsyncExitStack() as stack:
-        router = await stack.enter_async_context(envoy_router(data, options, gateway, processes))
+        if pods.istio is not None:
+            routing = replace(pods.istio, limits=options.limits)
+            router: IstioRouter | EnvoyRouter = await stack.enter_async_context(IstioRouter(client, routing))
+        else:
+            processes = await _processes(data, options, may_act)
+            router = await stack.enter_async_context(envoy_router(data, options, gateway, processes))
         executor = KubernetesExecutor(client, _tasks(pods, provisions))
         await stack.enter_async_context(executor)
-        backend = KubernetesBackend(client, runtimes, _replicas(pods, provisions, options))
+        admitted = await asyncio.to_thread(_admitted, pods, client.config.server)
+        settings = replace(_replicas(pods, provisions, options), admitted=admitted)
+        backend = KubernetesBackend(client, runtimes, settings)
         await stack.enter_async_context(backend)
         yield Platform(executor, backend, router, catalogue, runtimes, router.metrics)
+
+
+def _admitted(pods: PodsFile, server: str) -> tuple[Mapping[str, Any], ...]:
+    """Return what may reach replicas: the control plane and the gateway."""
+    if pods.gateway:
+        return (CONTROL_PLANE, *pods.gateway)
+    istio = pods.istio
+    return (CONTROL_PLANE, pods_of(istio.namespace, istio.selector) if istio else this_machine(server))
+
+
+async def _processes(data: DataDirectory, options: Options, may_act: Callable[[], bool]) -> ProcessManager:
+    """Return the processes of this machine, of which the gateway is one."""
+    confinement = await asyncio.to_thread(choose, bubblewraps(), options.sandbox)
+    groups = await asyncio.to_thread(cgroups.find)
+    return ProcessManager(data.processes, may_act, confinement, groups, log_bytes=options.limits.log_bytes)
 
 
 def _tasks(pods: PodsFile, provisions: Provisions) -> PodSettings:

@@ -18,6 +18,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from klever.backends.local.usage import ReplicaUsage
 from klever.catalog.oci import OciCatalogue
 from klever.cmd.cluster import cluster_platform
 from klever.cmd.control import ControlLoops, run_pushes
@@ -29,11 +30,12 @@ from klever.cmd.migrations import migrate
 from klever.cmd.options import Options, StoreOptions, add_machine_flags, add_store_flags, machine_options, store_options
 from klever.cmd.plugins import log_plugins, plugin_directories
 from klever.cmd.pods import PodsFile, read_pods
-from klever.cmd.preflight import CONTROLLERS
+from klever.cmd.preflight import CONTROLLERS, ISTIO, PODS, Right
 from klever.cmd.provisions import Provisions, RemoteRegistry
 from klever.cmd.stores import Stores, open_stores
 from klever.controllers.pushes import PushReconciler
 from klever.controllers.serving.models import ModelResolver
+from klever.disk import write_private
 from klever.limits import Limits
 from klever.oci.layout import Layout
 from klever.oci.registries import Credentials, Endpoint, Registries, check_credentials
@@ -116,6 +118,11 @@ class _Source:
         return self.token_file.read_text().strip() if self.token_file else ""
 
 
+def _rights(pods: PodsFile | None) -> tuple[Right, ...]:
+    routing = ISTIO if pods and pods.istio else ()
+    return (*CONTROLLERS, *(PODS if pods else ()), *routing)
+
+
 async def _serve(
     data: DataDirectory, options: Options, store: StoreOptions, source: _Source, pods: PodsFile | None
 ) -> None:
@@ -125,7 +132,7 @@ async def _serve(
         loop.add_signal_handler(name, stop.set)
     # Neither a shared data directory nor a pid identifies this process.
     identity = f"{socket.gethostname()}_{os.getpid()}"
-    async with open_stores(store, data, CONTROLLERS, identity) as stores:
+    async with open_stores(store, data, _rights(pods), identity) as stores:
         print(f"klever controllers: {identity} is waiting to become the leader", flush=True)
         leading = asyncio.create_task(stores.lead(partial(_work, data, options, stores, source, pods)))
         stopping = asyncio.create_task(stop.wait())
@@ -158,8 +165,10 @@ async def _work(data: DataDirectory, options: Options, stores: Stores, source: _
         running = local_platform(data, options, gateway, registries, catalogue, provisions=provisions, may_act=may_act)
     async with running as platform:
         registry = CollectorRegistry()
+        registry.register(ReplicaUsage(data.processes, os.sysconf("SC_CLK_TCK")))
         server = MetricsServer(registry, platform.gateway_metrics, platform.backend, stores.controllers)
         url = await server.start(options.metrics_port)
+        write_private(data.metrics_file, url)
         print(f"klever controllers: it is the leader (metrics at {url})", flush=True)
         try:
             metrics = ReconcileMetrics(registry)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import http.client
+import json
 import os
 import platform
 import shutil
 import socket
+import ssl
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 from klever.cli.commands.output import print_table
+from klever.client.config import DEFAULT_SERVER
 from klever.cmd.data import default_cache, default_data
 from klever.cmd.options import port
 from klever.cmd.plugins import find_plugins
@@ -24,6 +29,8 @@ EXAMPLES = "  klever doctor"
 
 _GLIBC = (2, 35)
 _FREE_BYTES = 3 << 30
+_ANSWER_S = 2.0
+_ANSWER_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,7 @@ def _checks(number: int) -> Iterator[Check]:
         "java", True, java or "not found: PMML models need a Java runtime, e.g. the package default-jre-headless"
     )
     yield from _plugins()
-    yield _port(number)
+    yield check_port(number)
     base = next(p for p in (default_data(), *default_data().parents) if p.exists())
     usage = os.statvfs(base)
     free = usage.f_bavail * usage.f_frsize
@@ -90,16 +97,40 @@ def _plugins() -> Iterator[Check]:
         yield Check(name, not plugin.trouble, found, advice)
 
 
-def _port(number: int) -> Check:
+def check_port(number: int) -> Check:
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind(("127.0.0.1", number))
         except OSError as error:
-            return Check(
-                f"port {number}",
-                False,
-                str(error.strerror),
-                "stop the process that uses it, or run klever up --port OTHER",
-            )
+            return _taken(number, error)
     return Check(f"port {number}", True, "free")
+
+
+def _taken(number: int, error: OSError) -> Check:
+    """Say how to use Klever if it holds the port, otherwise how to free the port."""
+    for scheme, connection in _connections(number):
+        if version := _klever_version(connection):
+            server = f"{scheme}://127.0.0.1:{number}"
+            flag = "" if server == DEFAULT_SERVER else f" --server {server}"
+            use = f"use it with `klever get servings{flag}`, or stop it with `klever down`"
+            return Check(f"port {number}", True, f"Klever {version} runs here: {use}")
+    advice = "stop the process that uses it, or run klever up --port OTHER"
+    return Check(f"port {number}", False, str(error.strerror), advice)
+
+
+def _connections(number: int) -> Iterator[tuple[str, http.client.HTTPConnection]]:
+    yield "http", http.client.HTTPConnection("127.0.0.1", number, timeout=_ANSWER_S)
+    trust = ssl.create_default_context()  # no secret is sent, so any certificate will do
+    trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
+    yield "https", http.client.HTTPSConnection("127.0.0.1", number, timeout=_ANSWER_S, context=trust)
+
+
+def _klever_version(connection: http.client.HTTPConnection) -> str:
+    """Return the version of a Klever server; empty if another program answers, or none."""
+    with closing(connection):
+        try:
+            connection.request("GET", "/api/v1alpha1/serverInfo")
+            return str(json.loads(connection.getresponse().read(_ANSWER_BYTES))["version"])
+        except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
+            return ""

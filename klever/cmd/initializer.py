@@ -45,7 +45,8 @@ def _initialize(document: dict[str, Any], root: Path) -> None:
     served = Model(document["serving"], "", (), None)
     if predictor["model"]:
         served = _pull(document, root, limits)
-    lay_out(root, create(predictor["runtime"]), served, predictor)
+    if not predictor["image"]:  # an image starts by itself
+        lay_out(root, create(predictor["runtime"]), served, predictor)
 
 
 def _pull(document: dict[str, Any], root: Path, limits: Limits) -> Model:

@@ -67,7 +67,8 @@ async def local_platform(
     )
     stopping = threading.Event()
     triton = {"installed": find_triton(Path("/opt/tritonserver")), "limits": options.limits}
-    runtimes = create_all(triton=triton, openscoring={"jar": openscoring_jar(options.openscoring, options.path)})
+    jar = openscoring_jar(options.openscoring, options.path)
+    runtimes = create_all(triton=triton, openscoring={"jar": jar, "limits": options.limits})
     async with AsyncExitStack() as stack:
         router = await stack.enter_async_context(envoy_router(data, options, gateway, processes))
         environments = EnvironmentManager(options.environments)

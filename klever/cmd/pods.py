@@ -4,6 +4,10 @@ image: registry.example/klever:1.0           # Klever: tasks, and the storage in
 python: /usr/local/bin/python3               # the interpreter in the images, by default python3
 user: 65532                                  # the user of all containers, by default 65532
 pullSecrets: [registry]                      # Secrets with the credentials for the images
+gateway:                                     # what reaches replicas: NetworkPolicyPeers, by default this machine
+- ipBlock: {cidr: 192.0.2.7/32}
+istio:                                       # Istio's gateway routes requests, by default this machine's Envoy
+  url: https://models.example.com            # the address of the gateway for users
 environments:                                # what frameworks run in, for conversions and runtimes
 - image: registry.example/klever-triton:1.0
   paths: {triton: /opt/environments/triton}  # the directories of the environments in the image
@@ -17,11 +21,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from klever.api.documents import read_document
+from klever.cmd.istio import read_istio
 from klever.errors import InvalidError
+from klever.routers.istio import IstioSettings
 
 __all__ = ["EnvironmentImage", "PodsFile", "read_pods"]
 
-_FIELDS: Final = frozenset(("image", "python", "user", "pullSecrets", "environments"))
+_FIELDS: Final = frozenset(("image", "python", "user", "pullSecrets", "gateway", "istio", "environments"))
 _USER: Final = 65532
 _MAX_BYTES: Final = 1 << 20
 
@@ -41,6 +47,9 @@ class PodsFile:
     user: int
     pull_secrets: tuple[str, ...]
     environments: tuple[EnvironmentImage, ...]
+    gateway: tuple[Mapping[str, Any], ...] = ()
+    istio: IstioSettings | None = None
+    """None for the Envoy of this machine."""
 
 
 def read_pods(path: Path) -> PodsFile:
@@ -62,6 +71,8 @@ def read_pods(path: Path) -> PodsFile:
             int(document.get("user", _USER)),
             tuple(map(str, document.get("pullSecrets", ()))),
             tuple(map(_environment, document.get("environments", ()))),
+            tuple(dict(peer) for peer in document.get("gateway", ())),
+            read_istio(document["istio"]) if "istio" in document else None,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidError(f"{path}: {error}: see docs/kubernetes.md for an example") from error

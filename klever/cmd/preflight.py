@@ -14,8 +14,9 @@ from typing import Any
 from klever.api.kinds import GROUP, KINDS, Kind
 from klever.errors import FailedPreconditionError, KleverError, PermissionDeniedError
 from klever.kube import KubeClient
+from klever.kube.kinds import ISTIO_KINDS, POD_KINDS
 
-__all__ = ["CONTROLLERS", "SERVER", "Right", "check_kinds", "check_rights"]
+__all__ = ["CONTROLLERS", "ISTIO", "PODS", "SERVER", "Right", "check_kinds", "check_rights"]
 
 _INSTALL = "install the CRDs of this Klever with `kubectl apply -f config/crd/`"
 _NO_KIND = "KIND_NOT_INSTALLED"
@@ -43,6 +44,10 @@ CONTROLLERS = (
     *(Right(kind.group, f"{kind.plural}/status", "patch") for kind in KINDS if kind.is_own and kind.has_status),
 )
 """The rights of the control loops, except those on the Lease: the role klever-controllers."""
+PODS = tuple(Right(kind.group, kind.plural, verb) for kind in POD_KINDS for verb in kind.controller_verbs)
+"""The rights that the control loops need to run jobs and Servings as pods: the role klever-pods."""
+ISTIO = tuple(Right(kind.group, kind.plural, verb) for kind in ISTIO_KINDS for verb in kind.controller_verbs)
+"""The rights that the control loops need to route requests with Istio: the role klever-istio."""
 SERVER = tuple(Right(kind.group, kind.plural, verb) for kind in KINDS for verb in kind.server_verbs)
 """The rights of the API for its callers: the role klever-server."""
 

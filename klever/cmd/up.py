@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 
-from klever.cli.config import Server, config_path, update_config
+from klever.client.config import Server, config_path, update_config
 from klever.cmd.certificates import fingerprint
 from klever.cmd.data import DataDirectory
 from klever.cmd.embedded import Embedded

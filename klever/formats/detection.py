@@ -11,7 +11,7 @@ from typing import Final, Protocol, TypeVar
 from klever.errors import InvalidError
 from klever.formats.files import entries
 
-__all__ = ["Layout", "faults", "recognise", "top_names"]
+__all__ = ["Layout", "faults", "fits", "recognise", "top_names"]
 
 _HEAD: Final = 512
 _SHOWN: Final = 10
@@ -61,12 +61,16 @@ def faults(row: Layout, names: list[str]) -> list[str]:
     return found
 
 
+def fits(row: Layout, model: Path) -> bool:
+    """Return whether the names of the files, and their first bytes, are those of a format."""
+    return not faults(row, top_names(model)) and not _unmarked(row, entries(model))
+
+
 def recognise(rows: Iterable[Row], model: Path) -> Row:
     """Return the format of a model directory or file. Raises `InvalidError` if none or several fit."""
     known = [row for row in rows if row.files]
     names = top_names(model)
-    named = [row for row in known if not faults(row, names)]
-    fitting = [row for row in named if not _unmarked(row, entries(model))]
+    fitting = [row for row in known if fits(row, model)]
     leading = [row for row in fitting if row.leads]
     marked = [row for row in fitting if _is_marked(row, names)]
     for preferred in (leading, marked, fitting):

@@ -38,7 +38,7 @@ _NOT_OUTPUTS: Final = frozenset({"NoOp", "Assert", "Const", "Placeholder", "Plac
 
 def read_signature(model_dir: Path) -> Signature:
     """Read the signature: inputs are the placeholders, outputs the nodes that no other node reads."""
-    path = only_match(model_dir, "*.graphdef", _LIMIT)
+    path = only_match(model_dir, "*.graphdef|*.pb", _LIMIT)
     try:
         return _read(map_file(path))
     except InvalidError as error:

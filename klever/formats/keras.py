@@ -22,7 +22,7 @@ _MAX_TEXT: Final = 200
 
 def read_signature(model_dir: Path) -> Signature:
     """Read the signature: inputs are the input layers, outputs the output layers with inferred shapes."""
-    path = only_match(model_dir, "*.h5", _LIMIT)
+    path = only_match(model_dir, "*.h5|*.hdf5", _LIMIT)
     try:
         config = read_attribute(path, "model_config", MAX_CONFIG)
         version = read_attribute(path, "keras_version", _MAX_TEXT) or b""

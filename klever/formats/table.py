@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from klever.errors import InvalidError
 from klever.formats.bounds import check_bounds
-from klever.formats.detection import faults, recognise, top_names
+from klever.formats.detection import faults, fits, recognise, top_names
 from klever.formats.signature import Signature
 from klever.limits import DEFAULTS, Limits
 from klever.plugins import Table
@@ -99,19 +99,28 @@ def _claims(row: Any) -> tuple[str]:
 _ESTIMATOR: Final = rb"\A(?:\x80.(?:\x95.{8})?)?(?:ccopy_reg\n_reconstructor\n(?:p0\n|q\x00)?\()?(?:c|\x8c.)sklearn\."
 """The beginning of a pickle with an estimator of scikit-learn: its class."""
 
+_GRAPH: Final = rb"\A\n[\x80-\xff]{0,4}[\x00-\x7f]\n"
+"""The beginning of a GraphDef: a node, which begins with its name. SavedModels, NetDefs and tensors begin otherwise."""
+
 _BUILT_IN: Final = {
     row.name: row
     for row in (
         Format("SavedModel", "TensorFlow", ("saved_model.pb",), reader="klever.formats.savedmodel"),
         Format("ONNX", "ONNX", ("*.onnx",), reader="klever.formats.onnx"),
-        Format("H5", "Keras", ("*.h5",), reader="klever.formats.keras"),
+        Format("H5", "Keras", ("*.h5|*.hdf5",), reader="klever.formats.keras"),
         Format("Keras", "Keras", ("*.keras",), reader="klever.formats.keras_archive"),
         Format("PMML", "PMML", ("*.pmml",), alone=True, reader="klever.formats.pmml"),
         Format("CaffeModel", "Caffe", ("*.caffemodel", "*.prototxt"), ("*.caffemodel",), reader="klever.formats.caffe"),
         Format("NetDef", "Caffe2", ("init_net.pb", "predict_net.pb"), ("init_net.pb",), reader="klever.formats.netdef"),
         Format("MXNetParams", "MXNet", ("*symbol.json", "*.params"), ("*.params",), reader="klever.formats.mxnet"),
-        Format("TorchScript", "PyTorch", ("*.pt",), reader="klever.formats.torchscript", trust=Trust.CODE),
-        Format("GraphDef", "TensorFlow", ("*.graphdef",), reader="klever.formats.graphdef"),
+        Format("TorchScript", "PyTorch", ("*.pt|*.pth",), reader="klever.formats.torchscript", trust=Trust.CODE),
+        Format(
+            "GraphDef",
+            "TensorFlow",
+            ("*.graphdef|*.pb",),
+            markers={"*.pb": _GRAPH},
+            reader="klever.formats.graphdef",
+        ),
         Format("TensorRT", "TensorRT", ("*.plan|*.engine",)),
         Format(
             "SKLearn",
@@ -173,8 +182,7 @@ def detect(model: Path, *, partial: bool = False) -> str:
     With `partial`, `model` may be one file, and files of weights may be missing.
     """
     if partial:
-        names = top_names(model)
-        whole = any(row.files and not faults(row, names) for row in FORMATS.values())
+        whole = any(row.files and fits(row, model) for row in FORMATS.values())
         rows = FORMATS.values() if whole else [row.without_weights() for row in FORMATS.values()]
         return recognise(rows, model).name
     return recognise(FORMATS.values(), model).name

@@ -43,7 +43,7 @@ def read_signature(model_dir: Path) -> Signature:
 
     Other results get Triton's names: OUTPUT__0, OUTPUT__1, …
     """
-    path = only_match(model_dir, "*.pt", _LIMIT)
+    path = only_match(model_dir, "*.pt|*.pth", _LIMIT)
     _check_kind(path)
     try:
         with open_zip(path) as archive:

@@ -104,8 +104,10 @@ class KubeClient:
             "PATCH", kind, namespace, name, subresource, body=patch, query=query, content_type=_MERGE
         )
 
-    async def apply(self, kind: Kind, obj: Object, *, force: bool = True, dry_run: bool = False) -> Object:
-        """Server-side apply. With `force`, Klever takes over named fields of other managers."""
+    async def apply(
+        self, kind: Kind, obj: Object, *, force: bool = True, dry_run: bool = False, manager: str = MANAGER
+    ) -> Object:
+        """Server-side apply. With `force`, the manager takes over named fields of other managers."""
         metadata = obj["metadata"]
         return await self._object(
             "PATCH",
@@ -113,7 +115,7 @@ class KubeClient:
             metadata.get("namespace", ""),
             metadata["name"],
             body=_named(kind, dict(obj)),
-            query=_WRITE | {"force": str(force).lower()} | _dry(dry_run),
+            query={"fieldManager": manager, "force": str(force).lower()} | _dry(dry_run),
             content_type=_APPLY,
         )
 

@@ -72,10 +72,17 @@ def scale(spec: Mapping[str, Any], name: str, replicas: int) -> dict[str, Any]:
     """Return the part of a spec that gives a predictor another number of replicas; `name` is empty for the primary one.
 
     It is `spec.replicas` where no other predictor has that number, so that an autoscaler can go on from there. Raises
-    `NotFoundError`.
+    `NotFoundError`, and `FailedPreconditionError` for a predictor that its own autoscaling scales, unless it is turned
+    off or on.
     """
     every: list[Predictor] = spec["predictors"]
     chosen = find(every, name) if name else primary(every)
+    scaling = chosen.get("autoscaling")
+    if scaling and replicas and chosen.get("replicas", spec.get("replicas", 1)):
+        between = f"between {scaling.get('min', 1)} and {scaling['max']}"
+        raise FailedPreconditionError(
+            f"the autoscaler chooses the replicas of predictor {chosen['name']} {between}: change its autoscaling"
+        )
     if [p for p in every if "replicas" not in p] == [chosen]:
         return {"replicas": replicas}
     return {"predictors": [{**p, "replicas": replicas} if p is chosen else p for p in every]}

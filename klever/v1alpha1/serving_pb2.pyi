@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from klever.v1alpha1 import meta_pb2 as _meta_pb2
@@ -75,6 +76,8 @@ class ServingSpec(_message.Message):
     REPLICAS_FIELD_NUMBER: _builtins.int
     STRATEGY_FIELD_NUMBER: _builtins.int
     RETRIES_FIELD_NUMBER: _builtins.int
+    TIMEOUT_SECONDS_FIELD_NUMBER: _builtins.int
+    MAX_CONCURRENCY_FIELD_NUMBER: _builtins.int
     PREVIOUS_TRAFFIC_FIELD_NUMBER: _builtins.int
     revision_history_limit: _builtins.int
     """How many ServingRevisions are kept beside the one that serves. 10 by default."""
@@ -83,6 +86,12 @@ class ServingSpec(_message.Message):
     retries: _builtins.int
     """How often the gateway sends a request again whose replica ended before it answered. 0 by default, because the model may
     have acted on the request. A request that reached no replica is always sent to another one.
+    """
+    timeout_seconds: _builtins.int
+    """Seconds in which a request must be answered completely, or it ends with 504. 300 by default."""
+    max_concurrency: _builtins.int
+    """Most requests that each predictor works on at a time. The gateway answers further ones with 429 and Retry-After (gRPC:
+    RESOURCE_EXHAUSTED). Requests over HTTP and over gRPC count separately. Without it, only the gateway's own limits apply.
     """
     @_builtins.property
     def predictors(self) -> _containers.RepeatedCompositeFieldContainer[Global___Predictor]:
@@ -104,24 +113,34 @@ class ServingSpec(_message.Message):
         replicas: _builtins.int | None = ...,
         strategy: Global___Strategy | None = ...,
         retries: _builtins.int | None = ...,
+        timeout_seconds: _builtins.int | None = ...,
+        max_concurrency: _builtins.int | None = ...,
         previous_traffic: _abc.Iterable[Global___TrafficShare] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "_retries", b"_retries", "_revision_history_limit", b"_revision_history_limit", "replicas", b"replicas", "retries", b"retries", "revision_history_limit", b"revision_history_limit", "strategy", b"strategy"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency", "_replicas", b"_replicas", "_retries", b"_retries", "_revision_history_limit", b"_revision_history_limit", "_timeout_seconds", b"_timeout_seconds", "max_concurrency", b"max_concurrency", "replicas", b"replicas", "retries", b"retries", "revision_history_limit", b"revision_history_limit", "strategy", b"strategy", "timeout_seconds", b"timeout_seconds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "_retries", b"_retries", "_revision_history_limit", b"_revision_history_limit", "predictors", b"predictors", "previous_traffic", b"previous_traffic", "replicas", b"replicas", "retries", b"retries", "revision_history_limit", b"revision_history_limit", "strategy", b"strategy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency", "_replicas", b"_replicas", "_retries", b"_retries", "_revision_history_limit", b"_revision_history_limit", "_timeout_seconds", b"_timeout_seconds", "max_concurrency", b"max_concurrency", "predictors", b"predictors", "previous_traffic", b"previous_traffic", "replicas", b"replicas", "retries", b"retries", "revision_history_limit", b"revision_history_limit", "strategy", b"strategy", "timeout_seconds", b"timeout_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_concurrency: _TypeAlias = _typing.Literal["max_concurrency"]  # noqa: Y015
+    _WhichOneofArgType__max_concurrency: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency"]  # noqa: Y015
     _WhichOneofReturnType__replicas: _TypeAlias = _typing.Literal["replicas"]  # noqa: Y015
     _WhichOneofArgType__replicas: _TypeAlias = _typing.Literal["_replicas", b"_replicas"]  # noqa: Y015
     _WhichOneofReturnType__retries: _TypeAlias = _typing.Literal["retries"]  # noqa: Y015
     _WhichOneofArgType__retries: _TypeAlias = _typing.Literal["_retries", b"_retries"]  # noqa: Y015
     _WhichOneofReturnType__revision_history_limit: _TypeAlias = _typing.Literal["revision_history_limit"]  # noqa: Y015
     _WhichOneofArgType__revision_history_limit: _TypeAlias = _typing.Literal["_revision_history_limit", b"_revision_history_limit"]  # noqa: Y015
+    _WhichOneofReturnType__timeout_seconds: _TypeAlias = _typing.Literal["timeout_seconds"]  # noqa: Y015
+    _WhichOneofArgType__timeout_seconds: _TypeAlias = _typing.Literal["_timeout_seconds", b"_timeout_seconds"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_concurrency) -> _WhichOneofReturnType__max_concurrency | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__replicas) -> _WhichOneofReturnType__replicas | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__retries) -> _WhichOneofReturnType__retries | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__revision_history_limit) -> _WhichOneofReturnType__revision_history_limit | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout_seconds) -> _WhichOneofReturnType__timeout_seconds | None: ...
 
 Global___ServingSpec: _TypeAlias = ServingSpec  # noqa: Y015
 
@@ -180,6 +199,13 @@ class Predictor(_message.Message):
     TRAFFIC_FIELD_NUMBER: _builtins.int
     MATCHES_FIELD_NUMBER: _builtins.int
     ENV_FIELD_NUMBER: _builtins.int
+    AUTOSCALING_FIELD_NUMBER: _builtins.int
+    IMAGE_FIELD_NUMBER: _builtins.int
+    ARGS_FIELD_NUMBER: _builtins.int
+    PORTS_FIELD_NUMBER: _builtins.int
+    POD_FIELD_NUMBER: _builtins.int
+    BATCHING_FIELD_NUMBER: _builtins.int
+    INSTANCES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """DNS label, unique in the Serving, e.g. `main` or `canary`."""
     model: _builtins.str
@@ -191,9 +217,19 @@ class Predictor(_message.Message):
     probe_path: _builtins.str
     """Path that `command` answers with 2xx when it is healthy."""
     replicas: _builtins.int
-    """Number of equal processes; `spec.replicas` if it is absent."""
+    """Number of equal processes; `spec.replicas` if it is absent. With `autoscaling`, 0 ends all, and another number leaves
+    the choice to the autoscaler.
+    """
     traffic: _builtins.int
     """Share of the requests in percent, over the predictors without matches. A single one takes all."""
+    image: _builtins.str
+    """Container image of a server of your own: on Kubernetes only. It finds the model in `$MODEL_STORE/$SERVING_NAME`.
+    `command` and `args` replace those of the image, as in a Kubernetes container.
+    """
+    instances: _builtins.int
+    """Number of copies of the model that each process of the runtime `triton` loads. They compute requests in parallel. 1 by
+    default.
+    """
     @_builtins.property
     def command(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """A program to run instead of a known runtime. It is told MODEL_STORE, SERVING_NAME and PORT."""
@@ -214,6 +250,31 @@ class Predictor(_message.Message):
         LD_PRELOAD, PATH or PYTHONPATH (docs/limits.md has them all); never KLEVER_*.
         """
 
+    @_builtins.property
+    def autoscaling(self) -> Global___Autoscaling:
+        """Change the number of processes with the load: on Kubernetes only."""
+
+    @_builtins.property
+    def args(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Arguments of the image's command."""
+
+    @_builtins.property
+    def ports(self) -> _containers.RepeatedCompositeFieldContainer[Global___PredictorPort]:
+        """Ports of the image. Without an entry, a server listens on 8000 (http), 8001 (grpc) and 8002 (metrics)."""
+
+    @_builtins.property
+    def pod(self) -> _struct_pb2.Struct:
+        """Changes of the pods, on Kubernetes only: a strategic merge patch of the pod template. It may set labels, annotations,
+        node selectors, tolerations, affinity, the scheduler, volumes and more, but nothing that gives access to the node or
+        to other identities. docs/kubernetes.md lists the fields.
+        """
+
+    @_builtins.property
+    def batching(self) -> Global___Batching:
+        """How the runtime `triton` computes waiting requests together. It also turns this on for a model whose format does not
+        say that its rows are independent of each other.
+        """
+
     def __init__(
         self,
         *,
@@ -227,21 +288,163 @@ class Predictor(_message.Message):
         traffic: _builtins.int | None = ...,
         matches: _abc.Iterable[Global___Match] | None = ...,
         env: _abc.Iterable[_meta_pb2.EnvVar] | None = ...,
+        autoscaling: Global___Autoscaling | None = ...,
+        image: _builtins.str = ...,
+        args: _abc.Iterable[_builtins.str] | None = ...,
+        ports: _abc.Iterable[Global___PredictorPort] | None = ...,
+        pod: _struct_pb2.Struct | None = ...,
+        batching: Global___Batching | None = ...,
+        instances: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "_traffic", b"_traffic", "replicas", b"replicas", "resources", b"resources", "traffic", b"traffic"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_instances", b"_instances", "_replicas", b"_replicas", "_traffic", b"_traffic", "autoscaling", b"autoscaling", "batching", b"batching", "instances", b"instances", "pod", b"pod", "replicas", b"replicas", "resources", b"resources", "traffic", b"traffic"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "_traffic", b"_traffic", "command", b"command", "env", b"env", "matches", b"matches", "model", b"model", "name", b"name", "probe_path", b"probe_path", "replicas", b"replicas", "resources", b"resources", "runtime", b"runtime", "traffic", b"traffic"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_instances", b"_instances", "_replicas", b"_replicas", "_traffic", b"_traffic", "args", b"args", "autoscaling", b"autoscaling", "batching", b"batching", "command", b"command", "env", b"env", "image", b"image", "instances", b"instances", "matches", b"matches", "model", b"model", "name", b"name", "pod", b"pod", "ports", b"ports", "probe_path", b"probe_path", "replicas", b"replicas", "resources", b"resources", "runtime", b"runtime", "traffic", b"traffic"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__instances: _TypeAlias = _typing.Literal["instances"]  # noqa: Y015
+    _WhichOneofArgType__instances: _TypeAlias = _typing.Literal["_instances", b"_instances"]  # noqa: Y015
     _WhichOneofReturnType__replicas: _TypeAlias = _typing.Literal["replicas"]  # noqa: Y015
     _WhichOneofArgType__replicas: _TypeAlias = _typing.Literal["_replicas", b"_replicas"]  # noqa: Y015
     _WhichOneofReturnType__traffic: _TypeAlias = _typing.Literal["traffic"]  # noqa: Y015
     _WhichOneofArgType__traffic: _TypeAlias = _typing.Literal["_traffic", b"_traffic"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__instances) -> _WhichOneofReturnType__instances | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__replicas) -> _WhichOneofReturnType__replicas | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__traffic) -> _WhichOneofReturnType__traffic | None: ...
 
 Global___Predictor: _TypeAlias = Predictor  # noqa: Y015
+
+@_typing.final
+class Batching(_message.Message):
+    """Dynamic batching: requests that wait at the same time are computed together."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAX_SIZE_FIELD_NUMBER: _builtins.int
+    MAX_QUEUE_DELAY_MICROSECONDS_FIELD_NUMBER: _builtins.int
+    max_size: _builtins.int
+    """Most rows that are computed together. 1 turns batching off."""
+    max_queue_delay_microseconds: _builtins.int
+    """How long a request waits for others, in microseconds. 0 by default: it waits only while the model is busy."""
+    def __init__(
+        self,
+        *,
+        max_size: _builtins.int = ...,
+        max_queue_delay_microseconds: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_queue_delay_microseconds", b"_max_queue_delay_microseconds", "max_queue_delay_microseconds", b"max_queue_delay_microseconds"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_queue_delay_microseconds", b"_max_queue_delay_microseconds", "max_queue_delay_microseconds", b"max_queue_delay_microseconds", "max_size", b"max_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_queue_delay_microseconds: _TypeAlias = _typing.Literal["max_queue_delay_microseconds"]  # noqa: Y015
+    _WhichOneofArgType__max_queue_delay_microseconds: _TypeAlias = _typing.Literal["_max_queue_delay_microseconds", b"_max_queue_delay_microseconds"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_queue_delay_microseconds) -> _WhichOneofReturnType__max_queue_delay_microseconds | None: ...
+
+Global___Batching: _TypeAlias = Batching  # noqa: Y015
+
+@_typing.final
+class PredictorPort(_message.Message):
+    """A port on which a server of your own listens."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CONTAINER_PORT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """http, grpc or metrics."""
+    container_port: _builtins.int
+    """Number of the port in the container."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        container_port: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container_port", b"container_port", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PredictorPort: _TypeAlias = PredictorPort  # noqa: Y015
+
+@_typing.final
+class Autoscaling(_message.Message):
+    """How the number of processes follows the load: exactly one of cpu, memory and metric."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MIN_FIELD_NUMBER: _builtins.int
+    MAX_FIELD_NUMBER: _builtins.int
+    CPU_FIELD_NUMBER: _builtins.int
+    MEMORY_FIELD_NUMBER: _builtins.int
+    METRIC_FIELD_NUMBER: _builtins.int
+    min: _builtins.int
+    """Number of processes without load. 1 by default."""
+    max: _builtins.int
+    """Number of processes at the most."""
+    cpu: _builtins.int
+    """Average use of the requested CPU to keep, in percent."""
+    memory: _builtins.int
+    """Average use of the requested memory to keep, in percent."""
+    @_builtins.property
+    def metric(self) -> Global___AutoscalingMetric:
+        """A metric of the pods, from an adapter of custom.metrics.k8s.io."""
+
+    def __init__(
+        self,
+        *,
+        min: _builtins.int | None = ...,
+        max: _builtins.int = ...,
+        cpu: _builtins.int | None = ...,
+        memory: _builtins.int | None = ...,
+        metric: Global___AutoscalingMetric | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cpu", b"_cpu", "_memory", b"_memory", "_min", b"_min", "cpu", b"cpu", "memory", b"memory", "metric", b"metric", "min", b"min"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu", b"_cpu", "_memory", b"_memory", "_min", b"_min", "cpu", b"cpu", "max", b"max", "memory", b"memory", "metric", b"metric", "min", b"min"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cpu: _TypeAlias = _typing.Literal["cpu"]  # noqa: Y015
+    _WhichOneofArgType__cpu: _TypeAlias = _typing.Literal["_cpu", b"_cpu"]  # noqa: Y015
+    _WhichOneofReturnType__memory: _TypeAlias = _typing.Literal["memory"]  # noqa: Y015
+    _WhichOneofArgType__memory: _TypeAlias = _typing.Literal["_memory", b"_memory"]  # noqa: Y015
+    _WhichOneofReturnType__min: _TypeAlias = _typing.Literal["min"]  # noqa: Y015
+    _WhichOneofArgType__min: _TypeAlias = _typing.Literal["_min", b"_min"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cpu) -> _WhichOneofReturnType__cpu | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory) -> _WhichOneofReturnType__memory | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min) -> _WhichOneofReturnType__min | None: ...
+
+Global___Autoscaling: _TypeAlias = Autoscaling  # noqa: Y015
+
+@_typing.final
+class AutoscalingMetric(_message.Message):
+    """A metric of pods and its average to keep."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    AVERAGE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the metric."""
+    average: _builtins.str
+    """Average over the pods, a Kubernetes quantity such as 100 or 500m."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        average: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["average", b"average", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AutoscalingMetric: _TypeAlias = AutoscalingMetric  # noqa: Y015
 
 @_typing.final
 class Resources(_message.Message):
@@ -547,7 +750,7 @@ class PredictorStatus(_message.Message):
     observed_generation: _builtins.int
     """Generation of the spec for which the digest was resolved."""
     trust: _builtins.str
-    """What loading the model, or running the command, can do: `data` or `code`. Empty until it is known."""
+    """Trust class of the model or the command, as in ModelVersion: it reads DATA, or runs CODE. Empty until it is known."""
     ready: _builtins.bool
     """Whether what the spec asks for takes the requests, with all its processes."""
     updated_replicas: _builtins.int

@@ -26,7 +26,7 @@ from klever.oci import mediatypes
 from klever.oci.digest import Digest
 from klever.v1alpha1.serving_service_pb2 import WatchServingsRequest
 from klever.v1alpha1.serving_service_pb2_grpc import ServingServiceStub
-from tests.attacks.http2 import Request, compressed
+from tests.attacks.http2 import Request, compressed, reset_rapidly
 from tests.attacks.pushing import pack_layer, push
 from tests.attacks.serving import deploy, failure, serving
 from tests.attacks.test_decompression import CREATE, LIST
@@ -267,6 +267,11 @@ def slow_readers(platform: Platform) -> str:
     return "held"
 
 
+def rapid_resets(platform: Platform) -> str:
+    """Open streams and reset them, as fast as the connection takes them."""
+    return "ended" if reset_rapidly(platform.port, LIST, 50_000) else "open"
+
+
 @dataclass(frozen=True)
 class Attack:
     """What one client does, over and over, and what may come of it."""
@@ -296,6 +301,7 @@ ATTACKS = {
         _attack(unicode_expressions, "400", "429"),
         _attack(empty_items, "400", "429"),
         _attack(short_watches, "left"),
+        _attack(rapid_resets, "ended"),
         _attack(slow_readers, "held"),
         _attack(watches, "DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED,RESOURCE_EXHAUSTED", "RESOURCE_EXHAUSTED"),
     )

@@ -6,15 +6,17 @@ import asyncio
 import gzip
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from functools import cache
 
-__all__ = ["HeldRequest", "Request", "compressed"]
+__all__ = ["HeldRequest", "Request", "compressed", "reset_rapidly"]
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _RESET, _SETTINGS, _PING, _GOAWAY, _WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
 _END_STREAM, _END_HEADERS, _ACK = 1, 4, 1
 _INITIAL_WINDOW_SIZE = 4
+_CANCEL = 8
 _FRAME = 16_384
 _WINDOW = 65_535
 
@@ -25,6 +27,29 @@ def compressed(message: bytes) -> bytes:
     return b"\1" + struct.pack(">I", len(content)) + content
 
 
+def reset_rapidly(port: int, path: str, streams: int) -> bool:
+    """Open streams on one connection, and reset each at once. Return whether the server ended the connection."""
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        try:
+            connection.sendall(_resets(port, path, streams))
+        except (BrokenPipeError, ConnectionResetError):
+            return True
+    return False
+
+
+@cache
+def _resets(port: int, path: str, streams: int) -> bytes:
+    block, message, reason = _block(_grpc(port, path)), bytes(5), _CANCEL.to_bytes(4)
+    frames = [_PREFACE, _frame(_SETTINGS, 0, b"", 0)]
+    for number in range(1, 2 * streams, 2):
+        frames += [
+            _frame(_HEADERS, _END_HEADERS, block, number),
+            _frame(_DATA, _END_STREAM, message, number),
+            _frame(_RESET, 0, reason, number),
+        ]
+    return b"".join(frames)
+
+
 class Request:
     """One request on a connection of its own; `answered` tells whether there was an answer."""
 
@@ -33,19 +58,11 @@ class Request:
         self._ended = False
         self._windows = [_WINDOW, _WINDOW]
         """Bytes that the connection, and the stream, may still send."""
-        fields = {
-            ":method": "POST",
-            ":scheme": "http",
-            ":path": path,
-            ":authority": f"127.0.0.1:{port}",
-            "content-type": "application/grpc",
-            "te": "trailers",
-            **{name.replace("_", "-"): value for name, value in headers.items()},
-        }
+        fields = _grpc(port, path) | {name.replace("_", "-"): value for name, value in headers.items()}
         with socket.create_connection(("127.0.0.1", port), timeout=60) as self._connection:
             self._reader = self._connection.makefile("rb")
             self._connection.sendall(_PREFACE + _frame(_SETTINGS, 0, b"", 0))
-            self._send(_HEADERS, _END_HEADERS, b"".join(b"\0" + _text(n) + _text(v) for n, v in fields.items()))
+            self._send(_HEADERS, _END_HEADERS, _block(fields))
             self._read()
             self._write(memoryview(body))
             while not self._ended:
@@ -104,9 +121,7 @@ class HeldRequest:
     async def post(cls, port: int, path: str, *headers: tuple[str, str]) -> HeldRequest:
         client = cls(*await asyncio.open_connection("127.0.0.1", port))
         client._writer.write(_PREFACE + _frame(_SETTINGS, 0, b"", 0))
-        pseudo = ((":method", "POST"), (":scheme", "http"), (":path", path), (":authority", f"localhost:{port}"))
-        block = b"".join(b"\0" + _text(name) + _text(value) for name, value in (*pseudo, *headers))
-        client._writer.write(_frame(_HEADERS, _END_HEADERS, block, 1))
+        client._writer.write(_frame(_HEADERS, _END_HEADERS, _block(_post(port, path) | dict(headers)), 1))
         return client
 
     async def send(self, pieces: Iterable[bytes], *, end: bool = False) -> None:
@@ -164,6 +179,18 @@ class HeldRequest:
 
 def _frame(kind: int, flags: int, content: bytes, stream: int) -> bytes:
     return len(content).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + content
+
+
+def _post(port: int, path: str) -> dict[str, str]:
+    return {":method": "POST", ":scheme": "http", ":path": path, ":authority": f"127.0.0.1:{port}"}
+
+
+def _grpc(port: int, path: str) -> dict[str, str]:
+    return _post(port, path) | {"content-type": "application/grpc", "te": "trailers"}
+
+
+def _block(fields: Mapping[str, str]) -> bytes:
+    return b"".join(b"\0" + _text(name) + _text(value) for name, value in fields.items())
 
 
 def _text(text: str) -> bytes:

@@ -18,7 +18,7 @@ import grpc
 import pytest
 import yaml
 
-from klever.cli.config import Config, Server, update_config
+from klever.client.config import Config, Server, update_config
 from tests.e2e.platform import Platform
 
 BIN = Path(sys.executable).parent

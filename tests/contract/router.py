@@ -69,11 +69,14 @@ class Upstream:
     To OpenAI's API it streams: a first piece at once, and a last one when it does not hold.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, host: str = "127.0.0.1") -> None:
         self.name = name
+        self.host = host
         self.address = ""
         self.headers: dict[str, str] = {}
         """Of the last request."""
+        self.count = 0
+        """Requests so far."""
         self.asked = asyncio.Event()
         self.answers = asyncio.Event()
         self.answers.set()
@@ -85,13 +88,14 @@ class Upstream:
         app.router.add_route("*", "/{path:.*}", self._answer)
         runner = web.AppRunner(app)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        await web.TCPSite(runner, self.host, 0).start()
         host, port = runner.addresses[0][:2]
         self.address = f"{host}:{port}"
         return runner
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.headers = dict(request.headers)
+        self.count += 1
         self.asked.set()
         if self.ends and request.transport is not None:
             self.ends.pop()
@@ -129,8 +133,13 @@ class RouterContract(ABC):
         """A router as the control plane has it after it was killed: the gateway has gone on meanwhile."""
 
     @pytest.fixture
-    async def upstreams(self) -> AsyncIterator[tuple[Upstream, Upstream]]:
-        both = (Upstream("a"), Upstream("b"))
+    def here(self) -> str:
+        """The address at which the gateway reaches this machine."""
+        return "127.0.0.1"
+
+    @pytest.fixture
+    async def upstreams(self, here: str) -> AsyncIterator[tuple[Upstream, Upstream]]:
+        both = (Upstream("a", here), Upstream("b", here))
         runners = [await upstream.start() for upstream in both]
         yield both
         for upstream, runner in zip(both, runners, strict=True):

@@ -83,6 +83,13 @@ def pods(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
+def istio(pods: Cluster) -> Cluster:
+    """The same cluster with Istio."""
+    pods.add("istio")
+    return pods
+
+
+@pytest.fixture(scope="session")
 def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
     """The cluster of $KUBECONFIG, or else this worker's own."""
     if not os.environ.get("KUBECONFIG"):

@@ -17,6 +17,7 @@ from tests.e2e.conftest import Objects
 from tests.e2e.platform import Platform, replicas, until
 
 DATA = Path(__file__).parents[1] / "data"
+GUIDE = Path(__file__).parents[2] / "docs" / "serving.md"
 
 
 @pytest.fixture(scope="module")
@@ -320,3 +321,37 @@ def test_a_signature_is_read_without_a_server(tmp_path: Path, model: str, format
     assert found["format"] == format_
     assert set(found["signature"]) >= {"inputs", "outputs"}
     assert {"name", "dType"} <= set(found["signature"]["inputs"][0])
+
+
+def test_the_custom_command_of_the_guide_serves_as_written(platform: Platform, tmp_path: Path) -> None:
+    guide = GUIDE.read_text().partition("## Custom commands")[2]
+    files = [block.partition("\n")[2] for block in guide.split("```")[1::2]]
+    names = ("scores/model/server.py", "scores/ormbfile.yaml", "scores.yaml")
+    for name, text in zip(names, files, strict=True):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    platform.run("ormb", "save", str(tmp_path / "scores"), "team/scores:v1")
+    platform.run("ormb", "push", "team/scores:v1")
+    platform.run("klever", "allow-code", "default")
+    try:
+        platform.run("klever", "apply", "-f", str(tmp_path / "scores.yaml"))
+        platform.run("klever", "wait", "serving", "scores", "--for=condition=Ready")
+        assert platform.http("POST", "/seldon/default/scores/sum", "[1, 2]") == (200, '{"sum": 3}')
+    finally:
+        platform.run("klever", "delete", "serving/scores", check=False)
+        platform.run("klever", "allow-code", "default", "--deny")
+
+
+def test_values_by_name_are_predicted(platform: Platform, tmp_path: Path) -> None:
+    values = json.dumps({"X": [1] * 5, "Y": [2] * 5})
+    (tmp_path / "values.json").write_text(values)
+    for given in (values, f"@{tmp_path / 'values.json'}"):
+        outputs = json.loads(out(platform, "predict", "adder", "--data", given))["outputs"]
+        assert outputs[0]["data"] == [3] * 5
+    wrong = platform.run("klever", "predict", "adder", "--data", '{"Z": 1}', check=False)
+    assert (wrong.returncode, "unknown input 'Z'" in wrong.stderr) == (6, True)
+
+
+def test_doctor_knows_the_platform_on_its_port(platform: Platform) -> None:
+    checks = platform.run("klever", "doctor", "--port", str(platform.port), check=False).stdout.splitlines()
+    assert any(f"--server {platform.url}" in line for line in checks if line.startswith(f"port {platform.port}"))

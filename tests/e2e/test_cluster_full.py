@@ -85,6 +85,26 @@ def test_a_pod_reaches_what_listens_here(full: Cluster) -> None:
     assert message(full, "calls") == "here"
 
 
+def test_pods_resolve_the_names_of_services(full: Cluster) -> None:
+    full.add("dns")
+    full.kubectl("apply", "-f", "-", stdin=json.dumps(web()))
+    full.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+    run_job(full, "resolves", "wget -q -O /dev/termination-log http://web.default.svc.cluster.local/name")
+    assert message(full, "resolves") in {pod["metadata"]["name"] for pod in get(full, "pods", "-l", "app=web")["items"]}
+
+
+def test_the_api_has_figures_of_pods(full: Cluster) -> None:
+    full.add("metrics")
+    full.kubectl("apply", "-f", "-", stdin=json.dumps(web()))
+
+    def figures() -> Any:
+        path = "/apis/metrics.k8s.io/v1beta1/namespaces/default/pods?labelSelector=app%3Dweb"
+        return json.loads(full.kubectl("get", "--raw", path).stdout)["items"]
+
+    until(lambda: len(figures()) == 2, 90)
+    assert all(one["containers"][0]["usage"]["memory"] != "0" for one in figures())
+
+
 def test_images_come_from_archives(full: Cluster, tmp_path: Path) -> None:
     (tmp_path / "said.txt").write_text("from a file")
     files = {"bin/busybox": program("busybox"), "said.txt": tmp_path / "said.txt"}

@@ -61,6 +61,7 @@ def test_the_demo_shows_the_whole_main_job(start: Start, tmp_path: Path, objects
     assert demo.returncode == 0, out + err
     for step in ("ormb push", "started by itself", "pixels float32[-1, 64]", "Ready after", "traffic over", "stopped"):
         assert step in out
+    assert "grpcurl" not in out  # nothing answers there any more
     assert left_behind(tmp_path) == []
     assert objects.all() == []
 

@@ -6,6 +6,7 @@ import json
 import socket
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -34,6 +35,38 @@ def test_inference_by_grpc(platform: Platform) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         infer(platform, ("seldon", "nobody"), ("namespace", "default"))
     assert caught.value.code() == grpc.StatusCode.NOT_FOUND
+
+
+def test_clients_read_what_is_reachable_of_a_server_and_how_its_model_is_configured(platform: Platform) -> None:
+    extensions = {
+        "sequence",
+        "schedule_policy",
+        "model_configuration",
+        "binary_tensor_data",
+        "parameters",
+        "statistics",
+    }
+    status, body = platform.http("GET", "/seldon/default/adder/v2")
+    assert (status, set(json.loads(body)["extensions"])) == (200, extensions)
+    for path, field in (("config", "instance_group"), ("stats", "model_stats")):
+        status, body = platform.http("GET", f"/seldon/default/adder/v2/models/adder/{path}")
+        assert (status, field in json.loads(body)) == (200, True)
+
+
+def test_a_predictor_tunes_its_model_server(platform: Platform) -> None:
+    """Triton gets the settings, and answers requests together and alone."""
+    batching = {"maxSize": 32, "maxQueueDelayMicroseconds": 1000}
+    predictor = {"name": "main", "model": "team/adder:v1", "batching": batching, "instances": 2}
+    serving = {"apiVersion": "kleveross.io/v1alpha1", "kind": "Serving", "metadata": {"name": "tuned"}}
+    document = serving | {"spec": {"maxConcurrency": 64, "timeoutSeconds": 30, "predictors": [predictor]}}
+    platform.run("klever", "apply", "-f", "-", stdin=json.dumps(document))
+    platform.run("klever", "wait", "serving", "tuned", "--for=condition=Ready", "--timeout", "80s")
+    config = json.loads(platform.http("GET", "/seldon/default/tuned/v2/models/tuned/config")[1])
+    assert config["instance_group"][0]["count"] == 2
+    assert config["parameters"]["batch_rows"] == {"string_value": "32"}
+    with ThreadPoolExecutor(8) as pool:
+        assert {status for status, _ in pool.map(lambda _: platform.infer("tuned"), range(32))} == {200}
+    platform.run("klever", "delete", "serving", "tuned")
 
 
 @pytest.mark.parametrize("method", ["RepositoryModelUnload", "SystemSharedMemoryRegister", "TraceSetting"])

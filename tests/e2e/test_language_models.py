@@ -33,7 +33,9 @@ def push(platform: Platform, version: str) -> None:
     (directory / "model").mkdir(parents=True)
     weights = gzip.decompress((MODELS / f"{version}.gguf.gz").read_bytes())
     # An uint32, as large as the default of llama.cpp's runtime, so that an answer can take long.
-    weights = re.sub(rb"(?<=\.context_length\x04\x00\x00\x00).{4}", (8192).to_bytes(4, "little"), weights, flags=re.DOTALL)
+    weights = re.sub(
+        rb"(?<=\.context_length\x04\x00\x00\x00).{4}", (8192).to_bytes(4, "little"), weights, flags=re.DOTALL
+    )
     (directory / "model" / "speaker.gguf").write_bytes(weights)
     platform.run("ormb", "save", str(directory), f"team/speaker:{version}")
     platform.run("ormb", "push", f"team/speaker:{version}")

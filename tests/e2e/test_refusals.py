@@ -41,7 +41,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory, objects: Objects) -> Iterat
         ("    - {name: main, model: 'm:v1', traffic: 120}\n", "spec.predictors[0].traffic: must be between 0 and 100"),
         (TWO.replace("SECOND", "a"), "spec.predictors[1]: duplicate"),
         ("    - {name: main, model: 'm:v1', flavour: x}\n", "spec.predictors[0].flavour: unknown field"),
-        ("    - {name: main}\n", "a predictor needs a model, or a command"),
+        ("    - {name: main}\n", "a predictor needs a model, an image or a command"),
     ],
 )  # fmt: skip
 def test_a_wrong_manifest_is_refused_with_its_field(shared: Platform, predictors: str, said: str) -> None:

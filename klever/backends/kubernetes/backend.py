@@ -11,32 +11,27 @@ from typing import Final, Self
 
 import yaml
 
-from klever.api.kinds import Kind, Object
-from klever.api.quantities import read_quantity
+from klever.api.kinds import Object
 from klever.backends import Instance, InstancePhase, PredictorWorkload, Rendering, ServingKey, Workload
+from klever.backends.kubernetes.children import Children
+from klever.backends.kubernetes.handover import hand_over
 from klever.backends.kubernetes.instances import read_instances
-from klever.backends.kubernetes.manifests import (
-    RUNTIME,
-    SERVER,
-    SERVING,
-    WORKLOAD,
-    deployment,
-    object_name,
-    secret,
-    service,
-)
+from klever.backends.kubernetes.manifests import RUNTIME, SERVER, WORKLOAD, deployment, object_name, secret, service
+from klever.backends.kubernetes.network import network_policy, policy_name
+from klever.backends.kubernetes.overrides import check_overrides
+from klever.backends.kubernetes.scaling import autoscaler, budget
 from klever.backends.kubernetes.settings import Image, ReplicaSettings
 from klever.changes import Broadcast
 from klever.errors import AlreadyExistsError, DeadlineError, FieldViolation, InvalidError, NotFoundError
 from klever.kube.client import KubeClient
-from klever.kube.kinds import DEPLOYMENT, POD, SECRET, SERVICE
-from klever.kube.reflector import Reflector
+from klever.kube.kinds import AUTOSCALER, DEPLOYMENT, DISRUPTION_BUDGET, NETWORK_POLICY, POD, SECRET, SERVICE
+from klever.kube.quantities import check_quantities
+from klever.kube.secrets import check_secrets
 from klever.runtimes import Guard, Model, Runtime
 from klever.runtimes.protocols import OPEN_INFERENCE
 
 __all__ = ["KubernetesBackend"]
 
-_KINDS: Final = (DEPLOYMENT, POD, SERVICE)
 _END_S: Final = 120.0
 
 
@@ -49,38 +44,27 @@ class KubernetesBackend:
         self._client = client
         self._runtimes = runtimes
         self._settings = settings
-        self._reflectors = {kind: Reflector(client, kind, labels=WORKLOAD) for kind in _KINDS}
+        self._children = Children(client)
         self._refused: dict[ServingKey, dict[str, Instance]] = {}
         """The workloads that can never run, as instances, by their ids."""
         self._changes: Broadcast[ServingKey] = Broadcast()
-        self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
         """Learn which workloads there are."""
-        self._tasks = [
-            asyncio.create_task(one.run(), name=f"replicas' {one.kind}s") for one in self._reflectors.values()
-        ]
-        for kind, reflector in self._reflectors.items():
-            await reflector.synced()
-            self._tasks.append(asyncio.create_task(self._follow(kind), name=f"changes of replicas' {kind}s"))
+        await self._children.start(self._changes.tell)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Leave the replicas to the next backend."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._children.stop()
 
     def check(self, predictor: PredictorWorkload) -> tuple[FieldViolation, ...]:
-        return tuple(
-            FieldViolation(
-                f"resources.{part}.{name}", f"invalid quantity {quantity!r}: must be a number such as 500m or 512Mi"
-            )
-            for part, quantities in predictor.resources.items()
-            for name, quantity in quantities.items()
-            if read_quantity(quantity) is None
+        return (
+            *check_quantities(predictor.resources),
+            *check_secrets(predictor.env, "env"),
+            *check_overrides(predictor),
         )
 
     async def render(self, key: ServingKey, predictor: PredictorWorkload, files: Sequence[str]) -> Rendering:
@@ -94,10 +78,14 @@ class KubernetesBackend:
         return Rendering(written, ready)
 
     async def ensure(self, workload: Workload) -> None:
+        kept = workload.keep | {predictor.id for predictor in workload.predictors}
+        for made in self._deployments(workload.key):
+            if made["metadata"]["labels"][WORKLOAD] not in kept and workload.after_the_old:
+                await self._children.delete_workload(made)
+        await self._children.apply(NETWORK_POLICY, network_policy(workload, self._settings))
         refused: dict[str, Instance] = {}
         for predictor in workload.predictors:
             try:
-                self._runtime(predictor)
                 image = self._image(workload.key, predictor)
             except InvalidError as error:
                 refused[predictor.id] = Instance(
@@ -105,17 +93,17 @@ class KubernetesBackend:
                     error.reason, error.message, trust=predictor.trust,
                 )  # fmt: skip
                 continue
-            await self._apply(workload, predictor, image)
+            if not (workload.after_the_old and self._others(workload.key, predictor.id, kept)):
+                await self._apply(workload, predictor, image)
         self._refused[workload.key] = refused
-        kept = workload.keep | {predictor.id for predictor in workload.predictors}
         for made in self._deployments(workload.key):
             if made["metadata"]["labels"][WORKLOAD] not in kept:
-                await self._delete(made)
+                await self._children.delete_workload(made)
         self._changes.tell(workload.key)
 
     async def observe(self, key: ServingKey) -> tuple[Instance, ...]:
         found = [*self._refused.get(key, {}).values()]
-        pods = self._pods(key)
+        pods = self._children.of(POD, key)
         for made in self._deployments(key):
             workload = made["metadata"]["labels"][WORKLOAD]
             mine = [pod for pod in pods if pod["metadata"]["labels"][WORKLOAD] == workload]
@@ -126,14 +114,16 @@ class KubernetesBackend:
     async def remove(self, key: ServingKey) -> None:
         self._refused.pop(key, None)
         for made in self._deployments(key):
-            await self._delete(made)
-        await self._until(lambda: not self._deployments(key) and not self._pods(key), key)
+            await self._children.delete_workload(made)
+        await self._until(lambda: not self._deployments(key) and not self._children.of(POD, key), key)
+        if self._children.of(NETWORK_POLICY, key):
+            await self._children.delete(NETWORK_POLICY, key.namespace, policy_name(key))
 
     async def list(self) -> tuple[ServingKey, ...]:
-        return tuple(sorted({_key(made) for made in self._reflectors[DEPLOYMENT].list()}))
+        return self._children.keys()
 
     def logs(self, key: ServingKey, instance: str, *, tail: int | None, follow: bool) -> AsyncIterator[str]:
-        if all(pod["metadata"]["name"] != instance for pod in self._pods(key)):
+        if all(pod["metadata"]["name"] != instance for pod in self._children.of(POD, key)):
             raise NotFoundError(f"serving {key} has no replica {instance!r}")
         return self._client.log(key.namespace, instance, SERVER, follow=follow, tail=tail)
 
@@ -150,6 +140,8 @@ class KubernetesBackend:
 
     def _image(self, key: ServingKey, predictor: PredictorWorkload) -> Image:
         model = Model(key.name, predictor.format, (), predictor.signature)
+        if predictor.image:
+            return Image(predictor.image)
         needed = frozenset(self._runtime(predictor).environments(model))
         try:
             return self._settings.images[needed]
@@ -158,20 +150,27 @@ class KubernetesBackend:
             raise InvalidError(f"no image is configured for the environments {names}") from error
 
     async def _apply(self, workload: Workload, predictor: PredictorWorkload, image: Image) -> None:
+        settings, key, name = self._settings, workload.key, object_name(workload.key, predictor.id)
         with suppress(AlreadyExistsError):  # its content follows from the id of the workload
-            await self._client.create(SECRET, secret(workload, predictor, image, self._settings))
-        await self._client.apply(SERVICE, service(workload, predictor, self._settings))
-        made = await self._client.apply(DEPLOYMENT, deployment(workload, predictor, image, self._settings))
-        self._reflectors[DEPLOYMENT].note(made)
+            await self._client.create(SECRET, secret(workload, predictor, image, settings))
+        await self._children.apply(SERVICE, service(workload, predictor, settings))
+        scaler = autoscaler(workload, predictor, settings)
+        if scaler is None:
+            await self._children.keep([(AUTOSCALER, None)], key.namespace, name)
+        made = deployment(workload, predictor, image, settings)
+        await hand_over(self._client, self._children.get(DEPLOYMENT, key.namespace, name), made, predictor)
+        await self._children.apply(DEPLOYMENT, made)
+        scaling = ((AUTOSCALER, scaler), (DISRUPTION_BUDGET, budget(workload, predictor, settings)))
+        await self._children.keep(scaling, key.namespace, name)
 
-    async def _delete(self, made: Object) -> None:
-        metadata = made["metadata"]
-        for kind in (DEPLOYMENT, SERVICE, SECRET):
-            with suppress(NotFoundError):
-                await self._client.delete(kind, metadata["namespace"], metadata["name"])
+    def _others(self, key: ServingKey, workload: str, kept: frozenset[str]) -> bool:
+        """Return whether pods of a workload that is to end are still there, while this one has not started."""
+        if any(made["metadata"]["labels"][WORKLOAD] == workload for made in self._deployments(key)):
+            return False
+        return any(pod["metadata"]["labels"][WORKLOAD] not in kept for pod in self._children.of(POD, key))
 
     def _deployments(self, key: ServingKey) -> tuple[Object, ...]:
-        return tuple(made for made in self._reflectors[DEPLOYMENT].list(key.namespace) if _key(made) == key)
+        return self._children.of(DEPLOYMENT, key)
 
     def _guard(self, made: Object) -> Guard:
         """Return the check of requests: all servers of the Open Inference Protocol in pods are Tritons."""
@@ -180,11 +179,8 @@ class KubernetesBackend:
 
     def _host(self, made: Object) -> str:
         """Return the address of a workload's Service, which is that of all its replicas."""
-        service = self._reflectors[SERVICE].get(made["metadata"]["namespace"], made["metadata"]["name"])
+        service = self._children.get(SERVICE, made["metadata"]["namespace"], made["metadata"]["name"])
         return str(service["spec"].get("clusterIP", "")) if service else ""
-
-    def _pods(self, key: ServingKey) -> tuple[Object, ...]:
-        return tuple(pod for pod in self._reflectors[POD].list(key.namespace) if _key(pod) == key)
 
     async def _until(self, condition: Callable[[], bool], key: ServingKey) -> None:
         with self._changes.subscribe() as changes:
@@ -194,14 +190,3 @@ class KubernetesBackend:
                         await changes.next()
             except TimeoutError as error:
                 raise DeadlineError(f"the pods of serving {key} have not ended within {_END_S:g} s") from error
-
-    async def _follow(self, kind: Kind) -> None:
-        with self._reflectors[kind].subscribe() as subscription:
-            while True:
-                _, obj = await subscription.next()
-                self._changes.tell(_key(obj))
-
-
-def _key(obj: Object) -> ServingKey:
-    metadata = obj["metadata"]
-    return ServingKey(metadata["namespace"], metadata["labels"][SERVING])

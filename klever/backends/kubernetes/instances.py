@@ -10,10 +10,11 @@ from klever.api.kinds import Object
 from klever.api.outcome import Outcome
 from klever.api.text import parse_time
 from klever.backends import Instance, InstancePhase
-from klever.backends.kubernetes.layout import GRPC_PORT, HTTP_PORT, METRICS_PORT
-from klever.backends.kubernetes.manifests import INITIALIZER, PREDICTOR, TRUST, WORKLOAD
+from klever.backends.kubernetes.layout import PORTS
+from klever.backends.kubernetes.manifests import PREDICTOR, TRUST, WORKLOAD
+from klever.backends.kubernetes.servers import SERVER
 from klever.formats import Trust
-from klever.kube.pods import describe_end, waits_for
+from klever.kube.pods import Trouble, describe_end, find_trouble
 
 __all__ = ["read_instances"]
 
@@ -42,13 +43,8 @@ def _instance(deployment: Object, pod: Object, index: int, host: str) -> Instanc
     if "running" in state:
         started = replace(blank, started_at=parse_time(state["running"]["startedAt"]))
         if _is_ready(status) and host:
-            return replace(
-                started,
-                phase=InstancePhase.READY,
-                http=f"{host}:{HTTP_PORT}",
-                grpc=f"{host}:{GRPC_PORT}",
-                metrics=f"{status.get('podIP', '')}:{METRICS_PORT}",
-            )
+            ready = replace(started, phase=InstancePhase.READY)
+            return _reachable(ready, deployment, host, status.get("podIP", ""))
         return replace(started, phase=InstancePhase.STARTING)
     ended = state.get("terminated") or server.get("lastState", {}).get("terminated")
     if ended:
@@ -56,6 +52,19 @@ def _instance(deployment: Object, pod: Object, index: int, host: str) -> Instanc
             blank, phase=InstancePhase.BACK_OFF, reason=ended.get("reason", "Error"), message=describe_end(ended)
         )
     return _preparing(blank, pod)
+
+
+def _reachable(instance: Instance, deployment: Object, host: str, pod: str) -> Instance:
+    """Return the instance with the endpoints of the ports that its server has. Metrics are those of one pod."""
+    containers = deployment["spec"]["template"]["spec"]["containers"]
+    server = next(one for one in containers if one["name"] == SERVER)
+    ports = {port["name"]: port["containerPort"] for port in server["ports"]}
+    return replace(
+        instance,
+        http=f"{host}:{PORTS['http']}" if "http" in ports else "",
+        grpc=f"{host}:{PORTS['grpc']}" if "grpc" in ports else "",
+        metrics=f"{pod}:{ports['metrics']}" if "metrics" in ports else "",
+    )
 
 
 def _preparing(blank: Instance, pod: Object) -> Instance:
@@ -70,7 +79,14 @@ def _preparing(blank: Instance, pod: Object) -> Instance:
         return replace(blank, phase=phase, reason=outcome.reason, message=outcome.message)
     if "running" in state:
         return replace(blank, message="pulling the model")
-    return replace(blank, message=waits_for(pod) or f"the pod waits for its container {INITIALIZER}")
+    return _waiting(blank, find_trouble(pod))
+
+
+def _waiting(blank: Instance, trouble: Trouble | None) -> Instance:
+    if trouble is None:
+        return replace(blank, message="the pod waits for its containers")
+    phase = InstancePhase.FAILED if trouble.is_final else InstancePhase.PENDING
+    return replace(blank, phase=phase, reason=trouble.reason, message=trouble.message)
 
 
 def _blank(deployment: Object, name: str) -> Instance:

@@ -18,21 +18,27 @@ from typing import Any, Final
 
 from klever.disk import disk_errors
 from klever.runtimes import Launch, Model, Placement, Runtime
+from klever.runtimes.tuning import Tuning
 
-__all__ = ["GRPC_PORT", "HTTP_PORT", "METRICS_PORT", "ROOT", "lay_out"]
+__all__ = ["GRPC_PORT", "HTTP_PORT", "METRICS_PORT", "PORTS", "ROOT", "lay_out"]
 
 ROOT: Final = PurePosixPath("/klever")
 HTTP_PORT: Final = 8000
 GRPC_PORT: Final = 8001
 METRICS_PORT: Final = 8002
+PORTS: Final[Mapping[str, int]] = {"http": HTTP_PORT, "grpc": GRPC_PORT, "metrics": METRICS_PORT}
+"""The ports of a workload's Service by name. A runtime listens on the same ones."""
+_GPUS: Final = ("NVIDIA_VISIBLE_DEVICES",)
+"""Runtimes set it to nothing. With GPUs, their device plugin sets it."""
 _PROGRAMS: Final = ("start.py", "probe.py")
 
 
 def lay_out(root: Path, runtime: Runtime, model: Model, predictor: Mapping[str, Any]) -> None:
     """Write everything of a replica but its model, which is in `root`/model. Raises `InvalidError` for the model.
 
-    `predictor` has `env`, `command`, `probe_path`, `threads`, and `environments`, the directories of the runtime's
-    environments by name. The paths in what is written are those of the pod.
+    `predictor` has `env`, `command`, `probe_path`, `threads`, `tuning`, `gpus` (whether it has any), and
+    `environments`, the directories of the runtime's environments by name. The paths in what is written are those of the
+    pod.
     """
     runtime.check(model)
     launch = runtime.launch(model, _placement(predictor))
@@ -47,7 +53,7 @@ def lay_out(root: Path, runtime: Runtime, model: Model, predictor: Mapping[str, 
             link.symlink_to(ROOT / "model" / target)
         for program in _PROGRAMS:
             (root / program).write_text((files(__package__) / "programs" / program).read_text())
-        (root / "launch.json").write_text(json.dumps(_document(launch)))
+        (root / "launch.json").write_text(json.dumps(_document(launch, gpus=predictor["gpus"])))
 
 
 def _placement(predictor: Mapping[str, Any]) -> Placement:
@@ -64,14 +70,16 @@ def _placement(predictor: Mapping[str, Any]) -> Placement:
         command=tuple(predictor["command"]),
         probe_path=predictor["probe_path"],
         threads=predictor["threads"],
+        tuning=Tuning(**predictor.get("tuning", {})),  # older versions had none
     )
 
 
-def _document(launch: Launch) -> dict[str, Any]:
+def _document(launch: Launch, *, gpus: bool) -> dict[str, Any]:
     probe = launch.health
+    hidden = _GPUS if gpus else ()
     return {
         "argv": launch.argv,
-        "env": dict(launch.env),
+        "env": {name: value for name, value in launch.env.items() if name not in hidden},
         "http": _loopback(launch.http),
         "probe": {
             "path": probe.path,

@@ -9,28 +9,37 @@ from dataclasses import asdict
 from math import ceil
 from typing import Any, Final
 
-from klever.api.kinds import Object
+from klever.api.kinds import Kind, Object
 from klever.api.quantities import read_quantity
 from klever.backends import PredictorWorkload, ServingKey, Workload
-from klever.backends.kubernetes.layout import GRPC_PORT, HTTP_PORT, METRICS_PORT, ROOT
+from klever.backends.kubernetes.layout import PORTS, ROOT
+from klever.backends.kubernetes.servers import SERVER, own_server, runtime_server
 from klever.backends.kubernetes.settings import Image, ReplicaSettings
+from klever.backends.kubernetes.sizes import is_autoscaled
 from klever.kube.kinds import DEPLOYMENT, SECRET, SERVICE
-from klever.kube.pods import LOG, RESTRICTED, pod_security
+from klever.kube.pods import LOG, RESTRICTED, overridden, pod_security
+from klever.kube.secrets import own_secret
 
 __all__ = [
+    "AUTOSCALED",
     "INITIALIZER",
+    "MANAGED",
+    "OWN_VOLUMES",
     "PREDICTOR",
     "RUNTIME",
     "SERVER",
     "SERVING",
     "TRUST",
     "WORKLOAD",
+    "child",
     "deployment",
+    "labels_of",
     "object_name",
     "secret",
     "service",
 ]
 
+MANAGED: Final = {"app.kubernetes.io/managed-by": "klever"}
 SERVING: Final = "kleveross.io/serving"
 """Label: the name of the Serving."""
 WORKLOAD: Final = "kleveross.io/workload"
@@ -41,18 +50,18 @@ RUNTIME: Final = "kleveross.io/runtime"
 """Annotation of a Deployment: the runtime of the workload."""
 PREDICTOR: Final = "kleveross.io/predictor"
 """Annotation of a Deployment: the predictor that uses the workload. It may change while the pods run."""
+AUTOSCALED: Final = "kleveross.io/autoscaled"
+"""Annotation of a Deployment: an autoscaler chooses the number of its replicas."""
 INITIALIZER: Final = "storage-initializer"
-SERVER: Final = "server"
+OWN_VOLUMES: Final = ("replica", "shared-memory", "temporary", "workload")
 _DOCUMENT: Final = "/etc/klever/workload/workload.json"
 _GRACE_S: Final = 30
-_PROBE_S: Final = 10
-_STARTUP_PROBE_S: Final = 2
-_STARTUP_FAILURES: Final = 300
-_PORTS: Final = {"http": HTTP_PORT, "grpc": GRPC_PORT, "metrics": METRICS_PORT}
+_RECREATE: Final = {"type": "Recreate"}
+_ROLLING: Final = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
 
 
 def object_name(key: ServingKey, workload: str) -> str:
-    """Return the name of the workload's Deployment, Service and Secret."""
+    """Return the name of the workload's Deployment and Service."""
     return f"{key.name}-{workload}"
 
 
@@ -66,42 +75,55 @@ def secret(workload: Workload, predictor: PredictorWorkload, image: Image, setti
             "runtime": predictor.runtime,
             "model": predictor.model,
             "env": {one["name"]: one["value"] for one in predictor.env if "value" in one},
+            "image": predictor.image,
             "command": predictor.command,
             "probe_path": predictor.probe_path,
             "threads": ceil(read_quantity(predictor.resources.get("limits", {}).get("cpu", 0)) or 0),
+            "tuning": asdict(predictor.tuning),
+            "gpus": any("gpu" in name for name in predictor.resources.get("limits", {})),
             "environments": {name: str(path) for name, path in image.environments.items()},
         },
     }
     encoded = base64.b64encode(json.dumps(document).encode()).decode()
-    return _object(SECRET, workload, predictor, settings) | {"data": {"workload.json": encoded}}
+    made = child(SECRET, workload, predictor, settings) | {"data": {"workload.json": encoded}}
+    made["metadata"]["name"] = own_secret(made["metadata"]["name"])
+    return made
 
 
 def service(workload: Workload, predictor: PredictorWorkload, settings: ReplicaSettings) -> Object:
-    ports = [{"name": name, "port": port, "targetPort": port} for name, port in _PORTS.items()]
-    spec = {"selector": _labels(workload.key, predictor.id), "ports": ports}
-    return _object(SERVICE, workload, predictor, settings) | {"spec": spec}
+    listening = predictor.ports or PORTS
+    ports = [
+        {"name": name, "port": port, "targetPort": listening[name]} for name, port in PORTS.items() if name in listening
+    ]
+    spec = {"selector": labels_of(workload.key, predictor.id), "ports": ports}
+    return child(SERVICE, workload, predictor, settings) | {"spec": spec}
 
 
 def deployment(workload: Workload, predictor: PredictorWorkload, image: Image, settings: ReplicaSettings) -> Object:
-    labels = _labels(workload.key, predictor.id)
-    made = _object(DEPLOYMENT, workload, predictor, settings)
+    """Return the Deployment, without a number of replicas if an autoscaler chooses it."""
+    labels = labels_of(workload.key, predictor.id)
+    made = child(DEPLOYMENT, workload, predictor, settings)
     made["metadata"]["annotations"] = {
         PREDICTOR: predictor.predictor,
         RUNTIME: predictor.runtime,
         TRUST: predictor.trust.value,
+        **({AUTOSCALED: "true"} if is_autoscaled(predictor) else {}),
     }
     made["spec"] = {
-        "replicas": predictor.replicas,
+        **({} if is_autoscaled(predictor) else {"replicas": predictor.replicas}),
         "selector": {"matchLabels": labels},
-        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-        "template": {"metadata": {"labels": labels}, "spec": _pod(workload, predictor, image, settings)},
+        "strategy": _RECREATE if workload.after_the_old else _ROLLING,
+        "template": overridden(
+            {"metadata": {"labels": labels}, "spec": _pod(workload, predictor, image, settings)}, predictor.pod
+        ),
     }
     return made
 
 
-def _object(kind: Any, workload: Workload, predictor: PredictorWorkload, settings: ReplicaSettings) -> dict[str, Any]:
+def child(kind: Kind, workload: Workload, predictor: PredictorWorkload, settings: ReplicaSettings) -> dict[str, Any]:
+    """Return the beginning of an object of a workload."""
     owner = settings.owner(workload)
-    labels = {"app.kubernetes.io/managed-by": "klever", **_labels(workload.key, predictor.id)}
+    labels = MANAGED | labels_of(workload.key, predictor.id)
     metadata = {
         "name": object_name(workload.key, predictor.id),
         "namespace": workload.key.namespace,
@@ -111,14 +133,21 @@ def _object(kind: Any, workload: Workload, predictor: PredictorWorkload, setting
     return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata}
 
 
-def _labels(key: ServingKey, workload: str) -> dict[str, str]:
+def labels_of(key: ServingKey, workload: str) -> dict[str, str]:
+    """Return the labels of a workload's pods."""
     return {SERVING: key.name, WORKLOAD: workload}
 
 
 def _pod(
     workload: Workload, predictor: PredictorWorkload, image: Image, settings: ReplicaSettings
 ) -> Mapping[str, Any]:
-    name = object_name(workload.key, predictor.id)
+    name = own_secret(object_name(workload.key, predictor.id))
+    needs_initializer = predictor.model or not predictor.image
+    server = (
+        own_server(predictor, workload.key.name, settings)
+        if predictor.image
+        else runtime_server(predictor, image, settings)
+    )
     memory = {"medium": "Memory", "sizeLimit": str(settings.shared_memory_bytes)}
     return {
         "automountServiceAccountToken": False,
@@ -126,8 +155,8 @@ def _pod(
         "terminationGracePeriodSeconds": _GRACE_S + settings.drain_s,
         "securityContext": pod_security(settings.user),
         "imagePullSecrets": [{"name": secret} for secret in settings.pull_secrets],
-        "initContainers": [_initializer(settings)],
-        "containers": [_server(predictor, image, settings)],
+        "initContainers": [_initializer(settings)] if needs_initializer else [],
+        "containers": [server],
         "volumes": [
             {"name": "replica", "emptyDir": {"sizeLimit": str(settings.model_bytes)}},
             {"name": "shared-memory", "emptyDir": memory},
@@ -151,29 +180,5 @@ def _initializer(settings: ReplicaSettings) -> dict[str, Any]:
             {"name": "replica", "mountPath": str(ROOT)},
             {"name": "temporary", "mountPath": "/tmp"},  # noqa: S108 - of the container
             {"name": "workload", "mountPath": "/etc/klever/workload", "readOnly": True},
-        ],
-    }
-
-
-def _server(predictor: PredictorWorkload, image: Image, settings: ReplicaSettings) -> dict[str, Any]:
-    work = str(ROOT / "work")
-    probe = {"exec": {"command": [image.python, "-I", str(ROOT / "probe.py"), str(ROOT)]}, "timeoutSeconds": 60}
-    return {
-        "name": SERVER,
-        "image": image.name,
-        "command": [image.python, "-I", str(ROOT / "start.py"), str(ROOT)],
-        "env": [*predictor.env, {"name": "HOME", "value": work}, {"name": "TMPDIR", "value": work}],
-        "ports": [{"name": name, "containerPort": port} for name, port in _PORTS.items()],
-        "resources": dict(predictor.resources),
-        "startupProbe": {**probe, "periodSeconds": _STARTUP_PROBE_S, "failureThreshold": _STARTUP_FAILURES},
-        "readinessProbe": {**probe, "periodSeconds": _PROBE_S},
-        "lifecycle": {"preStop": {"sleep": {"seconds": settings.drain_s}}},
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-        "securityContext": RESTRICTED,
-        "volumeMounts": [
-            {"name": "replica", "mountPath": str(ROOT), "readOnly": True},
-            {"name": "replica", "mountPath": work, "subPath": "work"},
-            {"name": "shared-memory", "mountPath": "/dev/shm"},  # noqa: S108 - of the container
-            {"name": "temporary", "mountPath": "/tmp"},  # noqa: S108 - of the container
         ],
     }

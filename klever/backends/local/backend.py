@@ -10,6 +10,7 @@ from pathlib import Path
 from klever.backends import Instance, PredictorWorkload, Rendering, ServingKey, Workload
 from klever.backends.local.cache import Fetch, ModelCache
 from klever.backends.local.commands import Commands
+from klever.backends.local.features import check_features
 from klever.backends.local.launcher import Launcher
 from klever.backends.local.probe import Prober
 from klever.backends.local.record import Record, Slot
@@ -96,7 +97,11 @@ class LocalBackend:
     # Backend
 
     def check(self, predictor: PredictorWorkload) -> tuple[FieldViolation, ...]:
-        return (*check_variables(predictor.env), *check_resources(predictor.resources))
+        return (
+            *check_features(predictor),
+            *check_variables(predictor.env),
+            *check_resources(predictor.resources),
+        )
 
     async def render(self, key: ServingKey, predictor: PredictorWorkload, files: Sequence[str]) -> Rendering:
         with self._cache.hold(predictor.content):

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from google.protobuf.field_mask_pb2 import FieldMask
-
 from klever.cli.commands.client import connect
 from klever.cli.commands.flags import add_server
-from klever.v1alpha1.model_service_pb2 import Project, UpdateProjectRequest
 
 EXAMPLES = """  klever allow-code team           (its Servings may run commands, and models that contain code)
   klever allow-code team --deny    (stops Servings that run code)"""
@@ -21,12 +18,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    api = connect(args)
-    request = UpdateProjectRequest(
-        name=args.project,
-        project=Project(allow_code=not args.deny),
-        update_mask=FieldMask(paths=["allow_code"]),
-    )
-    api.call(api.models.UpdateProject, request)
+    connect(args).projects.allow_code(args.project, not args.deny)
     print(f"project {args.project} {'does not allow' if args.deny else 'allows'} code")
     return 0

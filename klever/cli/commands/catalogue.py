@@ -29,7 +29,7 @@ CATALOGUE: Final = (
         header=("NAME", "VERSIONS", "LATEST", "FORMAT", "SIZE", "AGE"),
         get=versions.get_model,
         list=versions.list_models,
-        list_full=partial(versions.list_models, view=versions.FULL),
+        list_full=partial(versions.list_models, full=True),
         row=lambda m: (
             f"{m.project}/{m.name}",
             m.version_count,
@@ -51,7 +51,7 @@ CATALOGUE: Final = (
         header=("REFERENCE", "FORMAT", "SIGNATURE", "SIZE", "DIGEST", "AGE"),
         get=versions.get_version,
         list=versions.list_versions,
-        list_full=partial(versions.list_versions, view=versions.FULL),
+        list_full=partial(versions.list_versions, full=True),
         row=lambda v: (
             v.reference,
             v.format,

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from klever.cli.commands.client import connect
-from klever.cli.commands.endpoint import Endpoint
 from klever.cli.commands.flags import add_server, add_wait
 from klever.cli.commands.output import seconds
+from klever.client.endpoint import Endpoint
 from klever.errors import InvalidError, UnavailableError
 
 EXAMPLES = """  klever chat assistant
@@ -36,8 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     options = {"temperature": args.temperature, "max_tokens": args.max_tokens}
+    api = connect(args)
     chat = Chat(
-        Endpoint(connect(args), args.name, {}, seconds(args.timeout)),
+        Endpoint(api.settings, api.servings.get(args.name), {}, seconds(args.timeout)),
         args.system,
         {name: value for name, value in options.items() if value is not None},
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from klever.api.codec import from_object
 from klever.api.kinds import MODEL_JOB
 from klever.cli.commands.client import Api
 from klever.cli.commands.stored import MODEL_JOBS
@@ -13,8 +12,6 @@ from klever.cli.commands.versions import get_version
 from klever.cli.commands.wait import wait_for
 from klever.errors import InvalidError
 from klever.oci.reference import Reference
-from klever.v1alpha1.job_service_pb2 import CreateModelJobRequest
-from klever.v1alpha1.modeljob_pb2 import ModelJob
 
 __all__ = ["convert_version"]
 
@@ -58,8 +55,7 @@ def convert_version(
             **({"resources": {"limits": {"memory": memory}}} if memory else {}),
         },
     }
-    request = CreateModelJobRequest(namespace=api.namespace, model_job=from_object(obj, ModelJob))
-    created = api.call(api.jobs.CreateModelJob, request)
+    created = api.jobs.create(obj)
     done = wait_for(api, MODEL_JOBS, created.metadata.name, "condition=Complete", timeout)
     return f"{desired}: {done.status.result.report}"
 

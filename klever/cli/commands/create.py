@@ -6,7 +6,6 @@ import argparse
 
 from klever.cli.commands.client import connect
 from klever.cli.commands.flags import add_server
-from klever.v1alpha1.model_service_pb2 import CreateProjectRequest, Project
 
 EXAMPLES = "  klever create project team"
 
@@ -18,7 +17,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    api = connect(args)
-    api.call(api.models.CreateProject, CreateProjectRequest(project=Project(name=args.name)))
+    connect(args).projects.create(args.name)
     print(f"project {args.name} created")
     return 0

@@ -14,7 +14,6 @@ from klever.cli.commands.output import print_objects, print_table, serializes
 from klever.cli.commands.resources import Resources
 from klever.cli.commands.stored import SERVINGS
 from klever.cli.commands.targets import add_target, read_target
-from klever.v1alpha1 import serving_service_pb2
 
 EXAMPLES = """  klever describe serving digits
   klever describe serving/digits
@@ -66,8 +65,7 @@ def _print_fields(value: dict[str, Any], indent: str) -> None:
 
 
 def _instances(api: Api, name: str) -> list[Any]:
-    request = serving_service_pb2.ListInstancesRequest(namespace=api.namespace, name=name)
-    return list(api.call(api.servings.ListInstances, request).items)
+    return api.servings.instances(name)
 
 
 def _print_instances(items: list[Any]) -> None:

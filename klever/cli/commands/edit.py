@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import yaml
 
@@ -100,15 +100,13 @@ def _update(api: Api, stored: StoredKind, name: str, shown: Object, edited: byte
     _, message = check_object(read_document(edited, "the edited object"), [stored])
     if (message.metadata.name, message.metadata.namespace or api.namespace) != (name, api.namespace):
         raise InvalidError("metadata.name and metadata.namespace cannot be changed")
-    fields: dict[str, Any] = {"namespace": api.namespace, "name": name}
     for _ in range(_ATTEMPTS):
         current = stored.get(api, api.namespace, name)
         if declared_part(to_object(current)) != shown:
             break
         message.metadata.resource_version = current.metadata.resource_version
-        fields[stored.kind.find_field(stored.method("Update").input_type)] = message
         try:
-            stored.call(api, "Update", **fields)
+            stored.objects(api).update(message)
         except ConflictError:
             continue
         return

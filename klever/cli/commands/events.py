@@ -60,14 +60,8 @@ def _kinds(kind: str, resources: Resources) -> list[StoredKind]:
 
 def list_events(api: Api, kind: StoredKind, namespace: str, name: str, since: str = "") -> list[Any]:
     """Return the events of one object, or of all objects of the kind, oldest first."""
-    events: list[Any] = []
-    token, first = "", True
     chosen = f'last_timestamp >= "{since}"' if since else ""
-    while token or first:
-        page = kind.call(api, "ListEvents", namespace=namespace, name=name, filter=chosen, page_token=token)
-        events += page.items
-        token, first = page.next_page_token, False
-    return events
+    return list(kind.objects(api).events(name, namespace=namespace, filter=chosen))
 
 
 def _listed(api: Api, kinds: list[StoredKind], namespace: str, name: str, since: str = "") -> list[Any]:

@@ -1,4 +1,4 @@
-"""The request paths of each runtime, and example requests that its models accept."""
+"""The request paths of each runtime, and requests from values or with examples that its models accept."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from klever.cli.commands import values
 from klever.errors import InvalidError
 from klever.limits import DEFAULTS
 from klever.runtimes import openinference
@@ -18,12 +19,14 @@ __all__ = ["Requests", "requests_to"]
 class Requests:
     """Paths below a Serving's URL: `about` describes the model, `infer` accepts requests.
 
-    `example` makes a request from the response to `about`. It raises `InvalidError` if that is not possible.
+    `example` makes a request from the response to `about`, and `encode` one from that response and values by their
+    name. They raise `InvalidError` if that is not possible.
     """
 
     about: str
     infer: str
     example: Callable[[str], bytes]
+    encode: Callable[[str, Mapping[str, Any]], bytes]
 
 
 def requests_to(runtime: str, name: str) -> Requests:
@@ -36,17 +39,23 @@ def _open_inference(name: str) -> Requests:
         openinference.model_path(name),
         openinference.infer_path(name),
         lambda about: openinference.example(openinference.read_inputs(about), DEFAULTS),
+        values.tensors,
     )
 
 
 def _openai(name: str) -> Requests:
     body = {"model": name, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 16}
-    return Requests("/openai/v1/models", "/openai/v1/chat/completions", lambda _: json.dumps(body).encode())
+    return Requests(
+        "/openai/v1/models",
+        "/openai/v1/chat/completions",
+        lambda _: json.dumps(body).encode(),
+        lambda _, fields: json.dumps({"model": name, **fields}).encode(),
+    )
 
 
 def _openscoring(name: str) -> Requests:
     path = f"/openscoring/model/{name}"
-    return Requests(path, path, _arguments)
+    return Requests(path, path, _arguments, values.arguments)
 
 
 _REQUESTS: Final[Mapping[str, Callable[[str], Requests]]] = {"llamacpp": _openai, "openscoring": _openscoring}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ from klever.cli.commands.output import StreamedTable, print_objects, print_table
 from klever.cli.commands.resource import Resource, Watch
 from klever.cli.commands.resources import Resources
 from klever.cli.commands.targets import Failures, Target, add_targets, read_targets
-from klever.errors import ExpiredError, InvalidError
+from klever.errors import InvalidError
 from klever.v1alpha1.common_pb2 import WatchEvent
 
 EXAMPLES = """  klever get servings
@@ -153,7 +153,7 @@ def _watched(targets: list[Target]) -> Target:
 def _watch(args: argparse.Namespace, api: Api, target: Target, watch: Watch) -> None:
     header, row = _columns(target.resource, args)
     table = StreamedTable([_EVENT, *header])
-    for event in _events(watch(api, _namespace(args, api), target.name, args.selector)):
+    for event in watch(api, _namespace(args, api), target.name, args.selector):
         if serializes(args.output):
             if args.output == "yaml":
                 print("---")
@@ -162,12 +162,3 @@ def _watch(args: argparse.Namespace, api: Api, target: Target, watch: Watch) -> 
             print(_qualified(target.resource, event.object), flush=True)
         else:
             table.print([WatchEvent.Type.Name(event.type), *row(event.object)])
-
-
-def _events(events: Iterator[Any]) -> Iterator[Any]:
-    """Yield the events of objects. Raises `ExpiredError` when the watch ends."""
-    for event in events:
-        if event.type == WatchEvent.ERROR:
-            raise ExpiredError(f"the watch ended: {event.error.message}")
-        if event.type != WatchEvent.BOOKMARK:
-            yield event

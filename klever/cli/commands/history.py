@@ -1,19 +1,19 @@
-"""`klever history serving NAME`."""
+"""`klever history serving/NAME`."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from klever.api.codec import to_object
 from klever.api.text import parse_time
-from klever.cli.commands.client import Api, connect
+from klever.cli.commands.client import connect
 from klever.cli.commands.flags import add_output, add_server
-from klever.cli.commands.output import print_objects, print_table, seconds
+from klever.cli.commands.output import print_objects, print_table, seconds, serializes
+from klever.cli.commands.stored import SERVINGS
+from klever.cli.commands.targets import add_target, read_name
 from klever.errors import InvalidError
-from klever.v1alpha1.serving_service_pb2 import ListServingRevisionsRequest
 
 EXAMPLES = """  klever history serving digits
   klever history serving digits --at 2026-01-31T12:00:00Z    (what served then)
@@ -22,37 +22,25 @@ EXAMPLES = """  klever history serving digits
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("kind", metavar="KIND", choices=("serving", "servings", "srv"), help="serving")
-    parser.add_argument("name", metavar="NAME")
+    add_target(parser, "serving")
     parser.add_argument("--at", default="", metavar="TIME", help="only what served at this time, or so long ago")
     add_output(parser)
     add_server(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    api = connect(args)
-    revisions = [to_object(r) for r in sorted(_revisions(api, args.name), key=lambda r: r.spec.number)]
+    name = read_name(args, SERVINGS)
+    revisions = [to_object(r) for r in connect(args).servings.revisions(name)]
     if args.at:
         time = _time(args.at)
         revisions = [r for r in revisions if any(_contains(i, time) for i in _served(r))]
-    if args.output != "table":
+    if serializes(args.output):
         print_objects(revisions, args.output, single=False)
     elif revisions:
         print_table(("REVISION", "SERVED", "MODELS", "AUTHOR"), map(_row, revisions))
     else:
-        print(f"no revision of serving {args.name} served at {args.at}" if args.at else "none: it was never Ready")
+        print(f"no revision of serving {name} served at {args.at}" if args.at else "none: it was never Ready")
     return 0
-
-
-def _revisions(api: Api, name: str) -> Iterator[Any]:
-    token = ""
-    while True:
-        request = ListServingRevisionsRequest(namespace=api.namespace, name=name, page_token=token)
-        page = api.call(api.servings.ListServingRevisions, request)
-        yield from page.items
-        token = page.next_page_token
-        if not token:
-            return
 
 
 def _row(revision: dict[str, Any]) -> tuple[object, ...]:
@@ -65,7 +53,8 @@ def _row(revision: dict[str, Any]) -> tuple[object, ...]:
 
 
 def _model(predictor: dict[str, Any], digest: str) -> str:
-    model = predictor.get("model", "").partition("@")[0] or " ".join(predictor.get("command", ()))[:40]
+    own = predictor.get("image") or " ".join(predictor.get("command", ()))[:40]
+    model = predictor.get("model", "").partition("@")[0] or own
     return f"{predictor['name']}={model}{f'@{digest}' if digest else ''}"
 
 

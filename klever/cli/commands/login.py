@@ -8,8 +8,8 @@ import os
 import sys
 
 from klever.cli.commands.flags import add_transport
-from klever.cli.config import Server, config_path, update_config
-from klever.cli.settings import Settings
+from klever.client.config import Server, config_path, update_config
+from klever.client.settings import Settings
 from klever.errors import InvalidError
 from klever.oci.client import RegistryClient
 

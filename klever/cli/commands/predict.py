@@ -1,4 +1,4 @@
-"""`klever predict NAME --input FILE.json`."""
+"""`klever predict NAME --data JSON`."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from klever.cli.commands.client import connect
-from klever.cli.commands.endpoint import Endpoint
 from klever.cli.commands.examples import Requests, requests_to
 from klever.cli.commands.flags import add_server, add_wait
 from klever.cli.commands.output import seconds
 from klever.cli.terminal import escaped
+from klever.client.endpoint import Endpoint
 from klever.errors import InvalidError
 
-EXAMPLES = """  klever predict digits --input request.json
+EXAMPLES = """  klever predict adder --data '{"X": [1, 2], "Y": [3, 4]}'
+  klever predict digits --data @pixels.json    (values by the name of their input)
+  klever predict digits --input request.json   (a whole request)
   klever predict digits --example            (a request that the model accepts)
+  klever predict digits --example --header x-user:beta-1
   echo '{"inputs": [...]}' | klever predict digits --input -"""
 
 
@@ -25,6 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
         "--input", metavar="FILE.json", help="request body, in the protocol of its runtime; - for stdin"
+    )
+    source.add_argument(
+        "--data",
+        metavar="JSON",
+        help="an object with the value of each input by its name; @FILE reads a file, - standard input",
     )
     source.add_argument("--example", action="store_true", help="send a request that the model accepts")
     parser.add_argument("--show-request", action="store_true", help="print the request body to standard error")
@@ -35,13 +44,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     headers, timeout = _headers(args.header), seconds(args.timeout)
-    model = Endpoint(connect(args), args.name, headers, timeout)
+    api = connect(args)
+    model = Endpoint(api.settings, api.servings.get(args.name), headers, timeout)
     requests = requests_to(model.runtime, args.name)
-    body = _example(requests, model.ask("GET", requests.about)) if args.example else _read(args.input)
+    body = _body(args, model, requests)
     if args.show_request:
         print(escaped(body.decode()), file=sys.stderr)
     print(model.ask("POST", requests.infer, body))
     return 0
+
+
+def _body(args: argparse.Namespace, model: Endpoint, requests: Requests) -> bytes:
+    """Return the request. Input that is not valid is refused before the model is asked."""
+    if args.input:
+        return _read(args.input)
+    if args.example:
+        return _example(requests, model.ask("GET", requests.about))
+    values = _values(args.data)
+    return requests.encode(model.ask("GET", requests.about), values)
+
+
+def _values(data: str) -> dict[str, Any]:
+    """Return the values of `--data` by name. Raises `InvalidError`."""
+    from_file = data == "-" or data.startswith("@")
+    try:
+        values = json.loads(_read(data.removeprefix("@")) if from_file else data)
+    except ValueError as error:
+        raise InvalidError(f"--data is not valid JSON: {error}; give a file as --data @FILE") from error
+    if not isinstance(values, dict):
+        raise InvalidError('--data must be an object with the value of each input, e.g. {"x": [1, 2]}')
+    return values
 
 
 def _read(source: str) -> bytes:
@@ -49,7 +81,7 @@ def _read(source: str) -> bytes:
     try:
         json.loads(content)
     except ValueError as error:
-        raise InvalidError(f"{source} is not valid JSON: {error}") from error
+        raise InvalidError(f"{'standard input' if source == '-' else source} is not valid JSON: {error}") from error
     return content
 
 

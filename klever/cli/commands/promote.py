@@ -10,7 +10,6 @@ from klever.cli.commands.flags import add_server, add_wait
 from klever.cli.commands.output import seconds
 from klever.cli.commands.stored import SERVINGS
 from klever.cli.commands.wait import wait_for
-from klever.v1alpha1.serving_service_pb2 import PromoteServingRequest
 
 EXAMPLES = """  klever promote digits                   (the canary becomes main, and takes all requests)
   klever promote digits beta --wait"""
@@ -26,9 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     api = connect(args)
-    before = SERVINGS.get(api, api.namespace, args.name)
-    request = PromoteServingRequest(namespace=api.namespace, name=args.name, predictor=args.predictor)
-    print_changes(before, api.call(api.servings.PromoteServing, request))
+    before = api.servings.get(args.name)
+    print_changes(before, api.promote(args.name, args.predictor))
     if args.wait:
         wait_for(api, SERVINGS, args.name, "condition=Ready", seconds(args.timeout))
     return 0

@@ -10,7 +10,6 @@ from klever.cli.commands.flags import add_server, add_wait
 from klever.cli.commands.output import seconds
 from klever.cli.commands.stored import SERVINGS
 from klever.cli.commands.wait import wait_for
-from klever.v1alpha1.serving_service_pb2 import RollbackServingRequest
 
 EXAMPLES = """  klever rollback digits                  (what serves, if the spec is not Ready; else what served before)
   klever rollback digits --to 3 --wait    (`klever history serving digits` lists the numbers)"""
@@ -26,9 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     api = connect(args)
-    before = SERVINGS.get(api, api.namespace, args.name)
-    request = RollbackServingRequest(namespace=api.namespace, name=args.name, number=args.to)
-    print_changes(before, api.call(api.servings.RollbackServing, request))
+    before = api.servings.get(args.name)
+    print_changes(before, api.rollback(args.name, args.to))
     if args.wait:
         wait_for(api, SERVINGS, args.name, "condition=Ready", seconds(args.timeout))
     return 0

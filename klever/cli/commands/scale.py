@@ -10,7 +10,6 @@ from klever.cli.commands.flags import add_server, add_wait
 from klever.cli.commands.output import seconds
 from klever.cli.commands.stored import SERVINGS
 from klever.cli.commands.wait import wait_for
-from klever.v1alpha1.serving_service_pb2 import ScaleServingRequest
 
 EXAMPLES = """  klever scale digits 3
   klever scale digits 1 --predictor canary --wait"""
@@ -27,11 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     api = connect(args)
-    before = SERVINGS.get(api, api.namespace, args.name)
-    request = ScaleServingRequest(
-        namespace=api.namespace, name=args.name, predictor=args.predictor, replicas=args.replicas
-    )
-    print_changes(before, api.call(api.servings.ScaleServing, request))
+    before = api.servings.get(args.name)
+    print_changes(before, api.scale(args.name, args.replicas, predictor=args.predictor))
     if args.wait:
         done = "condition=Ready" if args.replicas else "condition=Progressing=False"  # with none it may serve nothing
         wait_for(api, SERVINGS, args.name, done, seconds(args.timeout))

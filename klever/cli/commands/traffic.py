@@ -10,7 +10,6 @@ from klever.cli.commands.flags import add_server
 from klever.cli.commands.stored import refuse_deleting
 from klever.errors import InvalidError
 from klever.traffic.shares import format_shares, parse_shares, read_shares
-from klever.v1alpha1.serving_service_pb2 import SetTrafficRequest
 
 EXAMPLES = """  klever traffic digits main=80 canary=20
   klever traffic digits --undo"""
@@ -27,10 +26,8 @@ def run(args: argparse.Namespace) -> int:
     if args.undo == bool(args.shares):
         raise InvalidError("give shares such as main=80 canary=20, or --undo")
     api = connect(args)
-    request = SetTrafficRequest(
-        namespace=api.namespace, name=args.name, traffic=parse_shares(args.shares), undo=args.undo
-    )
-    serving = api.call(api.servings.SetTraffic, request)
+    servings, shares = api.servings, parse_shares(args.shares)
+    serving = servings.undo_traffic(args.name) if args.undo else servings.set_traffic(args.name, shares)
     refuse_deleting(f"serving {args.name}", serving)
     print(f"serving {args.name}: {format_shares(read_shares(to_object(serving.spec)['predictors']))}")
     return 0

@@ -11,7 +11,6 @@ from klever.cli.commands.client import connect
 from klever.cli.commands.flags import add_output, add_server
 from klever.cli.commands.output import print_objects, serializes
 from klever.errors import KleverError
-from klever.v1alpha1 import server_service_pb2 as pb
 
 EXAMPLES = """  klever version
   klever version --client
@@ -43,6 +42,4 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _server(args: argparse.Namespace) -> Any:
-    api = connect(args)
-    method = pb.DESCRIPTOR.services_by_name["ServerService"].methods_by_name["GetServerInfo"]
-    return api.call(api.method(method), pb.GetServerInfoRequest())
+    return connect(args).server_info()

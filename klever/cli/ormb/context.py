@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from klever.cli.addresses import Address
-from klever.cli.config import Config, config_path
 from klever.cli.ormb.credentials import CredentialsFile
-from klever.cli.settings import Settings
+from klever.client.addresses import Address
+from klever.client.config import Config, config_path
+from klever.client.settings import Settings
 from klever.oci.layout import Layout
 from klever.oci.registries import Endpoint
 

@@ -7,7 +7,7 @@ import os
 from dataclasses import replace
 
 from klever.cli.ormb import context
-from klever.cli.settings import trusted
+from klever.client.settings import trusted
 from klever.oci.client import RegistryClient
 from klever.oci.registries import Credentials, Endpoint, Registries
 from klever.oci.table import read_table

@@ -23,6 +23,7 @@ from klever.oci.reference import Reference
 from klever.runtimes import Runtime
 from klever.runtimes.table import COMMANDS, default_runtime
 from klever.store import Store
+from klever.traffic.replicas import runs_own_server
 
 __all__ = ["ModelResolver"]
 
@@ -72,7 +73,7 @@ class ModelResolver:
             return ResolvedModel(Resolution.WAITING, message, reason="RegistryUnavailable")
 
     async def _resolve(self, namespace: str, predictor: dict[str, Any]) -> ResolvedModel:
-        runtime = predictor.get("runtime") or (COMMANDS if predictor.get("command") else "")
+        runtime = predictor.get("runtime") or (COMMANDS if runs_own_server(predictor) else "")
         if runtime and runtime not in self._runtimes:
             raise InvalidError(f'unknown runtime "{runtime}": must be one of {", ".join(sorted(self._runtimes))}')
         if not predictor.get("model"):
@@ -105,7 +106,7 @@ class ModelResolver:
         if trust is not Trust.CODE or await allows_code(self._store, namespace):
             return None
         if version is None or self._runs_commands(runtime):
-            what = "a command is code"
+            what = "a command or an image is code"
         else:
             what = f"{version.reference} is code (format {version.metadata.format or 'unknown'})"
         message = f"{what}, and the project {namespace} does not allow code: run `klever allow-code {namespace}`"
@@ -122,8 +123,15 @@ class ModelResolver:
         if version and not runtime and (target := served_target(format_, self._served())):
             return await self._after_conversion(namespace, version, target)
         runtime = runtime or default_runtime(self._runtimes, format_)
-        protocol = self._runtimes[runtime].protocol
-        return ResolvedModel(Resolution.RESOLVED, version=version, runtime=runtime, protocol=protocol, trust=trust)
+        chosen = self._runtimes[runtime]
+        return ResolvedModel(
+            Resolution.RESOLVED,
+            version=version,
+            runtime=runtime,
+            protocol=chosen.protocol,
+            trust=trust,
+            tunable=chosen.tunable,
+        )
 
     def _served(self) -> frozenset[str]:
         """Return the formats that a runtime of this platform serves."""

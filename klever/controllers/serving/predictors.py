@@ -98,8 +98,9 @@ def _plan(
     if failed or model.state is not Resolution.RESOLVED:
         live = _live_workload(snapshot, replicas, name, None)
         return PredictorPlan(name, None, live, share, matches, 0, replicas.ready(live), message, failed)
-    wanted = build_workload(predictor, model)
-    ready = max(min(replicas.ready(wanted.id) - counted[wanted.id], wanted.replicas), 0)
+    wanted = _at_size(snapshot, replicas, build_workload(predictor, model))
+    most = wanted.autoscaling.most if wanted.autoscaling and wanted.replicas else wanted.replicas
+    ready = max(min(replicas.ready(wanted.id) - counted[wanted.id], most), 0)
     plan = PredictorPlan(name, wanted, wanted.id, share, matches, ready, ready, "", failed=False)
     if ready < wanted.replicas:
         worst = _worst(replicas.of(wanted.id))
@@ -110,6 +111,15 @@ def _plan(
     if step := None if plan.gap or live == wanted.id else _step(snapshot, replicas, name, wanted, ready):
         return replace(plan, live=step.old_id, serving=ready + min(step.old, replicas.ready(step.old_id)), step=step)
     return replace(plan, live=live, serving=ready if live == wanted.id else replicas.ready(live))
+
+
+def _at_size(snapshot: Snapshot, replicas: Replicas, wanted: PredictorWorkload) -> PredictorWorkload:
+    """Return an autoscaled workload with as many replicas as the load needs now: those of the one that it replaces."""
+    scaling, fallback = wanted.autoscaling, snapshot.last_good.get(wanted.predictor)
+    if scaling is None or not wanted.replicas or fallback is None or fallback.workload.id == wanted.id:
+        return wanted
+    now = min(len(replicas.of(fallback.workload.id)), scaling.most)
+    return replace(wanted, replicas=max(wanted.replicas, now))
 
 
 def _step(snapshot: Snapshot, replicas: Replicas, name: str, wanted: PredictorWorkload, ready: int) -> Step | None:
@@ -123,7 +133,7 @@ def _step(snapshot: Snapshot, replicas: Replicas, name: str, wanted: PredictorWo
         return None
     if fallback.protocol != snapshot.models[name].protocol:
         return None
-    old = min(fallback.workload.replicas, wanted.replicas - ready)
+    old = min(fallback.workload.replicas, max(wanted.replicas - ready, 0))
     room = wanted.replicas + surge - max(old, len(replicas.of(fallback.workload.id)))
     new = min(wanted.replicas, max(room, len(replicas.of(wanted.id)), 0))
     return Step(new, old, fallback.workload.id)

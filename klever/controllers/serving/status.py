@@ -26,7 +26,7 @@ _DELETED = (("Ready", "False"), ("Progressing", "True"), ("RoutesReady", "False"
 def build_status(snapshot: Snapshot, plan: Plan) -> dict[str, Any]:
     """Return the complete status after the plan is applied."""
     metadata = snapshot.serving["metadata"]
-    specs = {p["name"]: p for p in with_replicas(snapshot.serving["spec"])}
+    specs = {p["name"]: p | {"replicas": _replicas(snapshot, plan, p)} for p in with_replicas(snapshot.serving["spec"])}
     traffic = _traffic(plan)
     predictors = [_predictor(snapshot, plan, p, specs[p.name]) for p in plan.predictors]
     progress = progress_time(snapshot, plan, predictors)
@@ -68,6 +68,15 @@ def deleting_status(serving: Object, now: datetime) -> dict[str, Any]:
     return {**old, **gone, "phase": "Deleting", "conditions": conditions}
 
 
+def _replicas(snapshot: Snapshot, plan: Plan, predictor: dict[str, Any]) -> int:
+    """Return how many replicas a predictor is to have: an autoscaled one may have more than the least number."""
+    replicas: int = predictor["replicas"]
+    if "autoscaling" not in predictor or not replicas:
+        return replicas
+    wanted = next((p.wanted.id for p in plan.predictors if p.name == predictor["name"] and p.wanted), "")
+    return max(replicas, sum(instance.workload == wanted for instance in snapshot.instances))
+
+
 def _traffic(plan: Plan) -> list[dict[str, Any]]:
     return [
         {"predictor": t.predictor, "percent": t.weight, "workload": t.workload}
@@ -82,7 +91,7 @@ def _predictor(snapshot: Snapshot, plan: Plan, predictor: PredictorPlan, spec: d
         "name": predictor.name,
         "model": spec.get("model", ""),
         "runtime": model.runtime,
-        "trust": model.trust or "",
+        "trust": model.trust.name if model.trust else "",
         "workload": predictor.live,
         "replicas": spec["replicas"],
         "readyReplicas": predictor.serving,

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from klever.backends import PredictorWorkload
+from klever.backends import Autoscaling, PredictorWorkload
 from klever.controllers.env import reserved_variables
 from klever.controllers.serving.snapshot import Resolution, ResolvedModel
 from klever.errors import FieldViolation
 from klever.formats import Trust
+from klever.runtimes.tuning import TUNING_FIELDS, read_tuning
 from klever.traffic.matches import Match, header_matches
+from klever.traffic.replicas import runs_own_server
 
 __all__ = ["Check", "MatchCheck", "build_workload", "find_violations"]
 
@@ -39,8 +41,19 @@ def _violations(
 ) -> tuple[FieldViolation, ...]:
     if model.state is not Resolution.RESOLVED:
         return ()
-    reserved = reserved_variables(predictor.get("env", ()), own_command=bool(predictor.get("command")))
-    return (*reserved, *check(build_workload(predictor, model)), *check_matches(header_matches(predictor)))
+    reserved = reserved_variables(predictor.get("env", ()), own_command=runs_own_server(predictor))
+    return (
+        *reserved,
+        *_untunable(predictor, model),
+        *check(build_workload(predictor, model)),
+        *check_matches(header_matches(predictor)),
+    )
+
+
+def _untunable(predictor: dict[str, Any], model: ResolvedModel) -> Iterator[FieldViolation]:
+    for field in TUNING_FIELDS:
+        if field in predictor and not model.tunable:
+            yield FieldViolation(field, f"the runtime {model.runtime} does not support it: remove it")
 
 
 def build_workload(predictor: dict[str, Any], model: ResolvedModel) -> PredictorWorkload:
@@ -58,13 +71,41 @@ def build_workload(predictor: dict[str, Any], model: ResolvedModel) -> Predictor
         "command": tuple(predictor.get("command", ())),
         "probe_path": predictor.get("probePath", ""),
         "resources": predictor.get("resources", {}),
-    }
-    identity = json.dumps(fields, sort_keys=True).encode()
+    } | _given(predictor)
+    tuning = {field: predictor[field] for field in TUNING_FIELDS if field in predictor}
+    identity = json.dumps(fields | tuning, sort_keys=True).encode()
     return PredictorWorkload(
         predictor=predictor["name"],
         id=hashlib.sha256(identity).hexdigest()[:10],
         replicas=predictor.get("replicas", 1),
         signature=version.metadata.signature if version else None,
         trust=model.trust or Trust.CODE,
+        tuning=read_tuning(predictor),
+        autoscaling=_autoscaling(predictor.get("autoscaling")),
         **fields,
+    )
+
+
+def _given(predictor: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of an own server and of its pod if there are any, so that the ids of others stay the same."""
+    found = {
+        "image": predictor.get("image", ""),
+        "args": tuple(predictor.get("args", ())),
+        "ports": {port["name"]: port["containerPort"] for port in predictor.get("ports", ())},
+        "pod": predictor.get("pod", {}),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _autoscaling(spec: Mapping[str, Any] | None) -> Autoscaling | None:
+    if spec is None:
+        return None
+    metric = spec.get("metric", {})
+    return Autoscaling(
+        least=min(spec.get("min", 1), spec["max"]),
+        most=spec["max"],
+        cpu=spec.get("cpu", 0),
+        memory=spec.get("memory", 0),
+        metric=metric.get("name", ""),
+        average=str(metric.get("average", "")),
     )

@@ -14,10 +14,14 @@ PROTOBUF_BYTES: Final = (2 << 30) - 1
 
 
 def only_match(model: Path, pattern: str, most: int = PROTOBUF_BYTES) -> Path:
-    """Return the only file that matches a pattern. Raises `ConversionError`, also for one of more than `most` bytes."""
-    found = [path for path in model.glob(pattern) if path.is_file() and not path.is_symlink()]
+    """Return the only file that matches a pattern, whose alternatives are separated by `|`.
+
+    Raises `ConversionError`, also for a file of more than `most` bytes.
+    """
+    named = (path for alternative in pattern.split("|") for path in model.glob(alternative))
+    found = [path for path in named if path.is_file() and not path.is_symlink()]
     if len(found) != 1:
-        raise ConversionError(f"the model must have one file {pattern}, and has {len(found)}")
+        raise ConversionError(f"the model must have one file {pattern.replace('|', ' or ')}, and has {len(found)}")
     size = found[0].stat().st_size
     if size > most:
         raise ConversionError(f"{found[0].name} has {size} bytes, and at most {most} can be converted")

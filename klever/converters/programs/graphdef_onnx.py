@@ -17,7 +17,7 @@ __all__ = ["convert"]
 
 def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[str, str]) -> None:
     """Write `model.onnx` into `output`. Raises `ConversionError`."""
-    path = only_match(model, "*.graphdef")
+    path = only_match(model, "*.graphdef|*.pb")
     inputs, outputs = graph_tensors(GraphDef.FromString(path.read_bytes()), request)
     tf2onnx(
         output,

@@ -40,11 +40,11 @@ class KerasModel:
 
 
 def load_file(path: Path, *, code: bool) -> KerasModel:
-    """Return the model in an *.h5 or *.keras file, whose Lambda layers may run if it is `code`.
+    """Return the model in an *.h5, *.hdf5 or *.keras file, whose Lambda layers may run if it is `code`.
 
     It raises whatever Keras does.
     """
-    if path.suffix == ".h5" and not _is_of_keras_3(path):
+    if path.suffix in (".h5", ".hdf5") and not _is_of_keras_3(path):
         import tf_keras  # noqa: PLC0415 - either Keras takes seconds to import
 
         return KerasModel(tf_keras.models.load_model(path, compile=False, safe_mode=not code))

@@ -1,4 +1,4 @@
-"""Runs Keras models: *.h5 and *.keras."""
+"""Runs Keras models: *.h5, *.hdf5 and *.keras."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["load", "load_model"]
 
 
 def load(model: Path, request: Mapping[str, Any]) -> tuple[Runner, list[Tensor]]:
-    """Return a runner of the *.h5 or *.keras file in a directory, and its inputs. Raises `ConversionError`."""
+    """Return a runner of the *.h5, *.hdf5 or *.keras file in a directory, and its inputs. Raises `ConversionError`."""
     loaded = load_model(model, request)
     inputs = [
         Tensor(name, tuple(-1 if dim is None else int(dim) for dim in spec.shape), spec.dtype.name)
@@ -34,7 +34,7 @@ def load(model: Path, request: Mapping[str, Any]) -> tuple[Runner, list[Tensor]]
 def load_model(model: Path, request: Mapping[str, Any]) -> KerasModel:
     """Return the model. Raises `ConversionError` if Keras cannot load it."""
     try:
-        path = next(path for path in model.iterdir() if path.suffix in (".h5", ".keras"))
+        path = next(path for path in model.iterdir() if path.suffix in (".h5", ".hdf5", ".keras"))
         return load_file(path, code=request.get("code", False))
     except (ValueError, TypeError, OSError, KeyError, AttributeError, ImportError) as error:
         raise ConversionError(f"Keras cannot load the model: {error}") from error

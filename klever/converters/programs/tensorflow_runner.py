@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from klever.converters.programs.compare import Feeds, Runner
 from klever.converters.programs.errors import ConversionError
+from klever.converters.programs.files import only_match
 from klever.converters.programs.tensorflow_models import load_graph, load_saved_model
 from klever.converters.programs.tensors import Tensor, signature
 
@@ -19,10 +20,14 @@ __all__ = ["graph_tensors", "load"]
 
 
 def load(model: Path, request: Mapping[str, Any]) -> tuple[Runner, list[Tensor]]:
-    """Return a runner of a directory's SavedModel or *.graphdef, and its inputs. Raises `ConversionError`."""
-    graphs = list(model.glob("*.graphdef"))
+    """Return a runner of a directory's SavedModel or frozen graph, and its inputs. Raises `ConversionError`."""
+    saved = (model / "saved_model.pb").exists()
     try:
-        loaded = _load_graph(graphs[0], request) if graphs else load_saved_model(model, *names(request))
+        loaded = (
+            load_saved_model(model, *names(request))
+            if saved
+            else _load_graph(only_match(model, "*.graphdef|*.pb"), request)
+        )
     except (tf.errors.OpError, ValueError, KeyError, OSError) as error:
         raise ConversionError(f"TensorFlow cannot load the model: {error}") from error
     inputs = [Tensor(name, _size(spec.shape), _dtype(spec.dtype)) for name, spec in sorted(loaded.inputs.items())]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from klever.converters.programs.compare import Feeds, Runner
 from klever.converters.programs.errors import ConversionError
+from klever.converters.programs.files import only_match
 from klever.converters.programs.tensors import Tensor, signature
 from klever.converters.programs.torch_models import OtherResultsError, TorchModel, load_file
 
@@ -17,7 +19,7 @@ __all__ = ["load", "load_model"]
 
 
 def load(model: Path, request: Mapping[str, Any]) -> tuple[Runner, list[Tensor]]:
-    """Return a runner of the one *.pt file in a directory, and its inputs. Raises `ConversionError`."""
+    """Return a runner of the one *.pt or *.pth file in a directory, and its inputs. Raises `ConversionError`."""
     loaded = load_model(model, request)
 
     def run(feeds: Feeds) -> dict[str, NDArray[Any]]:
@@ -39,7 +41,7 @@ def load_model(model: Path, request: Mapping[str, Any]) -> TorchModel:
             f"{what}: TorchScript files have no shapes; declare name, dType and size of each input in the variable "
             "INPUTS of the job, or of each input and output in the signature of ormbfile.yaml"
         )
-    path = next(model.glob("*.pt"))
+    path = only_match(model, "*.pt|*.pth", sys.maxsize)
     try:
         return load_file(path, [tensor.name for tensor in inputs], [tensor.name for tensor in outputs])
     except (RuntimeError, ValueError, OSError, AttributeError) as error:

@@ -13,12 +13,22 @@ from klever.changes import Broadcast
 from klever.errors import AlreadyExistsError, DeadlineError, FailedPreconditionError, FieldViolation, NotFoundError
 from klever.executors import Task, TaskPhase, TaskState
 from klever.executors.kubernetes.logs import PodLog
-from klever.executors.kubernetes.manifests import CANCELLED, TASK, check_containers, job, secret, secret_name
+from klever.executors.kubernetes.manifests import (
+    CANCELLED,
+    TASK,
+    check_containers,
+    job,
+    network_policy,
+    secret,
+    secret_name,
+)
+from klever.executors.kubernetes.resources import check_step_resources
 from klever.executors.kubernetes.settings import PodSettings
 from klever.executors.kubernetes.states import ended, task_state
 from klever.kube.client import KubeClient
-from klever.kube.kinds import JOB, POD, SECRET
+from klever.kube.kinds import JOB, NETWORK_POLICY, POD, SECRET
 from klever.kube.reflector import Reflector
+from klever.kube.secrets import check_secrets
 
 __all__ = ["KubernetesExecutor"]
 
@@ -64,13 +74,15 @@ class KubernetesExecutor:
                 for variable in task.env
                 if "\0" in variable.get("value", "")
             ),
+            *check_secrets(task.env, "env"),
+            *check_step_resources(task),
             *check_containers(task.init_containers),
         )
 
     async def ensure(self, task: Task) -> None:
         if task.uid in self._jobs:
             return
-        await self._create_secret(task)
+        await self._prepare(task)
         try:
             created = await self._client.create(JOB, job(task, self._settings))
         except AlreadyExistsError as error:
@@ -104,8 +116,9 @@ class KubernetesExecutor:
         namespace, name = metadata["namespace"], metadata["name"]
         with suppress(NotFoundError):
             await self._client.delete(JOB, namespace, name, uid=metadata["uid"])
-        with suppress(NotFoundError):
-            await self._client.delete(SECRET, namespace, secret_name(name))
+        for kind, other in ((SECRET, secret_name(name)), (NETWORK_POLICY, name)):
+            with suppress(NotFoundError):
+                await self._client.delete(kind, namespace, other)
         await self._until(uid, lambda: uid not in self._jobs and uid not in self._pods)
 
     def logs(self, uid: str, *, tail: int | None = None, follow: bool = False) -> AsyncIterator[str]:
@@ -124,9 +137,14 @@ class KubernetesExecutor:
                 known.discard(uid)
             yield uid
 
-    async def _create_secret(self, task: Task) -> None:
-        with suppress(AlreadyExistsError):  # an earlier attempt failed before it created the Job
-            await self._client.create(SECRET, secret(task, self._settings))
+    async def _prepare(self, task: Task) -> None:
+        """Create what the pod needs, unless an earlier attempt failed before it created the Job."""
+        for kind, obj in (
+            (SECRET, secret(task, self._settings)),
+            (NETWORK_POLICY, network_policy(task, self._settings)),
+        ):
+            with suppress(AlreadyExistsError):
+                await self._client.create(kind, obj)
 
     async def _end(self, state: TaskState) -> None:
         """Stop the Job from creating pods, and let the kubelet end the existing one, whose log stays.

@@ -9,11 +9,12 @@ from klever.api.kinds import KINDS
 from klever.routers.envoy.authorization import access_filters, access_replies
 from klever.routers.envoy.firsttoken import first_token_histogram
 from klever.routers.envoy.gateway import Gateway
-from klever.routers.envoy.guard import guard_filters, guard_replies
 from klever.routers.envoy.overload import overload_manager
 from klever.routers.envoy.replies import api_replies
 from klever.routers.envoy.routes import ROUTES
+from klever.routers.envoy.servingreplies import serving_replies
 from klever.routers.envoy.tls import CERTIFICATE_FILE, tls_listener
+from klever.routers.guard import guard_filters, guard_replies
 
 __all__ = ["CLUSTERS_FILE", "ROUTES_FILE", "bootstrap"]
 
@@ -21,8 +22,14 @@ CLUSTERS_FILE = "clusters.json"
 ROUTES_FILE = "routes.json"
 
 _FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
-_PROGRAM_SIZE = "re2.max_program_size.error_level"
-"""Larger than the program of any valid header match, because serving.proto bounds its repetitions."""
+_RUNTIME = {
+    # Larger than the program of any valid header match, because serving.proto bounds its repetitions.
+    "re2.max_program_size.error_level": 1 << 18,
+    # A stream that is reset in the same packets as it is opened in, does not reach a server behind the gateway.
+    "http.max_requests_per_io_cycle": 1,
+    # After so many streams, a connection is closed whose streams are mostly reset within a second.
+    "overload.premature_reset_total_stream_count": 200,
+}
 _MODELS = "klever.v1alpha1.ModelService"
 _HEADERS_KB = 8
 """The largest size of all headers of a request, so that each is below the 8,190 bytes that aiohttp accepts."""
@@ -42,7 +49,7 @@ def bootstrap(gateway: Gateway, directory: Path) -> dict[str, Any]:
         "dynamic_resources": {"cds_config": _watched(directory, CLUSTERS_FILE)},
         "static_resources": {"listeners": [_listener(gateway, directory)]},
         "overload_manager": overload_manager(gateway.limits),
-        "layered_runtime": {"layers": [{"name": "regex", "static_layer": {_PROGRAM_SIZE: 1 << 18}}]},
+        "layered_runtime": {"layers": [{"name": "klever", "static_layer": _RUNTIME}]},
     }
 
 
@@ -89,7 +96,7 @@ def _connection_manager(gateway: Gateway, directory: Path) -> dict[str, Any]:
         "always_set_request_id_in_response": True,
         "common_http_protocol_options": {"idle_timeout": "3600s"},
         "http2_protocol_options": {"max_concurrent_streams": 1000},
-        "local_reply_config": {"mappers": [*api_replies(), *access_replies(gateway), *guard_replies(gateway.limits)]},
+        "local_reply_config": {"mappers": _mappers(gateway)},
         "rds": {"route_config_name": ROUTES, "config_source": _watched(directory, ROUTES_FILE)},
         "access_log": [first_token_histogram()],
         "http_filters": [
@@ -100,6 +107,11 @@ def _connection_manager(gateway: Gateway, directory: Path) -> dict[str, Any]:
             _filter("router", "v3.Router", {}),
         ],
     }
+
+
+def _mappers(gateway: Gateway) -> list[dict[str, Any]]:
+    """Return the mappers of the gateway's own answers. The first one that matches an answer changes it."""
+    return [*serving_replies(), *api_replies(), *access_replies(gateway), *guard_replies(gateway.limits)]
 
 
 def _filter(name: str, message: str, config: dict[str, Any]) -> dict[str, Any]:

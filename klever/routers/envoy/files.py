@@ -15,8 +15,8 @@ from klever.routers.envoy.bootstrap import CLUSTERS_FILE, ROUTES_FILE, bootstrap
 from klever.routers.envoy.clusters import fixed_clusters
 from klever.routers.envoy.gateway import Gateway
 from klever.routers.envoy.routes import route_configuration
-from klever.routers.envoy.state import decode_routes, encode_routes
 from klever.routers.envoy.tls import CERTIFICATE_FILE, certificate_secret
+from klever.routers.state import decode_routes, encode_routes
 
 __all__ = ["GatewayFiles", "encode"]
 

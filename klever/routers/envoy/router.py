@@ -19,10 +19,10 @@ from klever.routers.envoy.changes import Change, RouteChanges
 from klever.routers.envoy.clusters import target_clusters
 from klever.routers.envoy.files import GatewayFiles, encode
 from klever.routers.envoy.gateway import Gateway
-from klever.routers.envoy.headers import check_headers
 from klever.routers.envoy.processes import PROCESS_ID, AccessProcess, EnvoyProcess
 from klever.routers.envoy.routes import ROUTES, serving_routes
 from klever.routers.envoy.watchdog import restart_when_silent
+from klever.routers.headers import check_headers
 from klever.traffic.matches import Match
 from klever.traffic.shares import check_sum
 

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from klever.routers import Route, RouteKey, Target
+from klever.routers import Route, RouteKey
 from klever.routers.envoy.authorization import EXEMPT
 from klever.routers.envoy.clusters import API, REGISTRY, grpc_cluster, http_cluster
 from klever.routers.envoy.gateway import Gateway
-from klever.routers.envoy.guard import REQUEST_GUARD, STREAM_GUARD
 from klever.routers.envoy.replies import API_PREFIX, NO_GRPC_WEB, UNTRANSCODED, refuse, refuse_api, refuse_grpc
-from klever.runtimes import Guard
-from klever.runtimes.protocols import ANY, OPEN_INFERENCE, WireProtocol
-from klever.traffic.matches import HeaderMatch, Match, MatchType
+from klever.routers.guard import REQUEST_GUARD, STREAM_GUARD
+from klever.routers.rules import BASE, Call, Rule, retry_policy, rules_of
+from klever.runtimes.protocols import OPEN_INFERENCE
+from klever.traffic.matches import HeaderMatch, MatchType
 
 __all__ = ["ROUTES", "route_configuration", "serving_routes"]
 
 ROUTES = "klever"
 _INVALID_ARGUMENT, _NOT_FOUND, _UNIMPLEMENTED, _UNAVAILABLE = 3, 5, 12, 14  # google/rpc/code.proto
-_TIMEOUTS = {"timeout": "0s", "idle_timeout": "300s"}
-"""A response must begin in this time, and go on: a language model may write for longer."""
+_IDLE_SECONDS = 300
+"""The gateway ends a request on which nothing happens for so long, unless its route allows more."""
 _MOST_FILE_BYTES = 2 << 20
 
-_UNSENT = ("connect-failure", "refused-stream", "reset-before-request")
-"""The failures of Envoy's retry_on in which no replica has received the request."""
-_UNSENT_RETRIES = 2
+_BACK_OFF = {"base_interval": "0.01s", "max_interval": "0.1s"}
 _PREVIOUS_HOSTS = {
     "name": "envoy.retry_host_predicates.previous_hosts",
     "typed_config": {
@@ -113,7 +111,9 @@ def _api() -> list[dict[str, Any]]:
         {"name": ":method", "string_match": _regex("POST|PUT|PATCH")},
         _unless("content-type", _regex(r"application/json(\s*;.*)?")),
     ]
-    route = {"cluster": API, "timeout": "0s", "idle_timeout": "0s"}
+    attempts, failures = retry_policy(0)
+    retries = {"retry_on": ",".join(failures), "num_retries": attempts, "retry_back_off": _BACK_OFF}
+    route = {"cluster": API, "timeout": "0s", "idle_timeout": "0s", "retry_policy": retries}
     return [
         refuse_api({"prefix": API_PREFIX, "headers": writes}, 415, "the body must be application/json"),
         {**_PEER, "match": {"prefix": f"{API_PREFIX}v1alpha1/"}, "route": route},
@@ -147,93 +147,61 @@ def _files(gateway: Gateway) -> Iterator[dict[str, Any]]:
 
 def serving_routes(route: Route) -> list[dict[str, Any]]:
     """Return the entries of one Serving, header matches first."""
-    shared = tuple(t for t in route.targets if not t.matches)
-    groups = [(match, (t,)) for t in route.targets for match in t.matches] + ([((), shared)] if shared else [])
-    entries = [entry for match, targets in groups for entry in _entries(route.key, match, targets)]
-    return [_retried(entry, route.retries) for entry in entries]
+    entries = [_retried(_entry(route.key, rule), route.retries) for rule in rules_of(route)]
+    return [_timed(entry, route.timeout_seconds) for entry in entries]
+
+
+def _timed(entry: dict[str, Any], seconds: int) -> dict[str, Any]:
+    """Return an entry whose requests end after so many seconds."""
+    if "route" not in entry:
+        return entry
+    idle = {"idle_timeout": f"{seconds}s"} if seconds > _IDLE_SECONDS else {}
+    return {**entry, "route": {**entry["route"], "timeout": f"{seconds}s", **idle}}
 
 
 def _retried(entry: dict[str, Any], retries: int) -> dict[str, Any]:
-    """Return an entry that sends a request that reached no replica to another one: a replica has just ended.
-
-    A replica that ends while it works on a request may have acted on it. `retries` says how often such a request is
-    sent again, if its body is at most 1 MiB, the buffer of a connection.
-    """
+    """Return an entry with its retry policy. A body of more than 1 MiB, a connection's buffer, is not sent again."""
     if "route" not in entry:
         return entry
+    attempts, failures = retry_policy(retries)
     policy = {
-        "retry_on": ",".join((*_UNSENT, "reset")) if retries else ",".join(_UNSENT),
-        "num_retries": max(retries, _UNSENT_RETRIES),
+        "retry_on": ",".join(failures),
+        "num_retries": attempts,
         "retry_host_predicate": [_PREVIOUS_HOSTS],
         "host_selection_retry_max_attempts": 3,
-        "retry_back_off": {"base_interval": "0.01s", "max_interval": "0.1s"},
+        "retry_back_off": _BACK_OFF,
     }
     return {**entry, "route": {**entry["route"], "retry_policy": policy}}
 
 
-def _entries(key: RouteKey, match: Match, targets: tuple[Target, ...]) -> Iterator[dict[str, Any]]:
-    """Yield the entries of targets that share the requests of a match.
-
-    A path goes to the targets that publish it. A target that publishes every path does not widen another's allow-list.
-    """
-    protocols = sorted({t.protocol for t in targets}, key=lambda protocol: (protocol == ANY, protocol.name))
-    for protocol in protocols:
-        yield _http(key, protocol, match, [t for t in targets if t.protocol in (protocol, ANY)])
-    for protocol in protocols:
-        if protocol.methods:
-            yield from _grpc(key, protocol, match, targets)
-            return
-
-
-def _http(key: RouteKey, protocol: WireProtocol, match: Match, targets: Sequence[Target]) -> dict[str, Any]:
-    base = re.escape(f"/seldon/{key.namespace}/{key.serving}")
-    paths = base + protocol.paths.replace("{name}", re.escape(key.serving))
-    shares = {http_cluster(key, t): _weight(t) for t in targets if t.http and _weight(t)}
+def _entry(key: RouteKey, rule: Rule) -> dict[str, Any]:
+    cluster = http_cluster if rule.call is Call.HTTP else grpc_cluster
+    path = {"path": rule.path} if rule.call is Call.STREAM else _path(rule.path)
+    match = {**path, "headers": [_header(condition) for condition in rule.headers]}
+    if not rule.targets:
+        return _unavailable(key, match, rule.call)
+    clusters = [{"name": cluster(key, target), "weight": weight} for target, weight in rule.targets]
+    base = re.escape(f"{BASE}/{key.namespace}/{key.serving}")
     rewrite = {"regex_rewrite": {"pattern": {"regex": f"^{base}"}, "substitution": ""}}
-    requests = {**_path(paths), "headers": [_header(condition) for condition in match]}
-    guard = REQUEST_GUARD if _guarded(targets) else {}
-    return _shared(key, requests, shares, {**NO_GRPC_WEB, **guard}, rewrite)
-
-
-def _grpc(key: RouteKey, protocol: WireProtocol, match: Match, targets: Sequence[Target]) -> Iterator[dict[str, Any]]:
-    addressed = (HeaderMatch("seldon", key.serving), HeaderMatch("namespace", key.namespace))
-    headers = [_header(condition) for condition in (*addressed, *match)]
-    shares = {grpc_cluster(key, t): _weight(t) for t in targets if t.grpc and _weight(t)}
-    requests, streams = (REQUEST_GUARD, STREAM_GUARD) if _guarded(targets) else ({}, {})
-    yield _shared(key, {**_path(protocol.methods), "headers": headers}, shares, requests, {})
-    yield _shared(key, {"path": protocol.stream, "headers": headers}, shares, streams, {})
-
-
-def _weight(target: Target) -> int:
-    return 100 if target.matches else target.weight
-
-
-def _guarded(targets: Sequence[Target]) -> bool:
-    return any(target.guard is Guard.TRITON for target in targets)
-
-
-def _shared(
-    key: RouteKey, match: dict[str, Any], shares: dict[str, int], guard: dict[str, Any], rewrite: dict[str, Any]
-) -> dict[str, Any]:
-    if not shares:
-        message = f"serving {key.serving} in {key.namespace} has no predictor that is ready"
-        is_grpc = not rewrite
-        return refuse_grpc(match, 503, _UNAVAILABLE, message) if is_grpc else refuse(match, 503, message)
-    return _weighted(match, shares, guard, rewrite)
-
-
-def _weighted(
-    match: dict[str, Any], shares: dict[str, int], guard: dict[str, Any], rewrite: dict[str, Any]
-) -> dict[str, Any]:
-    clusters = [{"name": name, "weight": weight} for name, weight in shares.items()]
-    route = {"weighted_clusters": {"clusters": clusters}, **_TIMEOUTS, **rewrite}
-    filters = {**UNTRANSCODED["typed_per_filter_config"], **guard}
     return {
         "match": match,
-        "route": route,
-        "typed_per_filter_config": filters,
+        "route": {
+            "weighted_clusters": {"clusters": clusters},
+            **(rewrite if rule.call is Call.HTTP else {}),
+        },
+        "typed_per_filter_config": {**UNTRANSCODED["typed_per_filter_config"], **_filters(rule)},
         "request_headers_to_remove": ["authorization"],  # the model must not see the token of the platform
     }
+
+
+def _unavailable(key: RouteKey, match: dict[str, Any], call: Call) -> dict[str, Any]:
+    message = f"serving {key.serving} in {key.namespace} has no predictor that is ready"
+    return refuse(match, 503, message) if call is Call.HTTP else refuse_grpc(match, 503, _UNAVAILABLE, message)
+
+
+def _filters(rule: Rule) -> dict[str, Any]:
+    guard = STREAM_GUARD if rule.call is Call.STREAM else REQUEST_GUARD
+    return {**(NO_GRPC_WEB if rule.call is Call.HTTP else {}), **(guard if rule.guarded else {})}
 
 
 def _header(header: HeaderMatch) -> dict[str, Any]:

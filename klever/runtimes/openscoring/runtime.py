@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from klever.errors import InvalidError
+from klever.limits import DEFAULTS, Limits
 from klever.runtimes import Launch, Model, Placement, Probe
 from klever.runtimes.openscoring.jar import JAVA_SETTINGS, OpenScoringJar
 from klever.runtimes.protocols import OPENSCORING
@@ -19,7 +20,8 @@ from klever.runtimes.protocols import OPENSCORING
 __all__ = ["OpenScoringRuntime"]
 
 _ENVIRONMENT: Final = "pmml"
-_SOURCES: Final = ("launch.py", "handler.py", "inference.py", "tensors.py", "calls.py", "models.py")
+_SOURCES: Final = ("launch.py", "bounds.py", "handler.py", "inference.py", "tensors.py", "calls.py", "models.py")
+_LIMITS: Final = ("scored_records", "scored_values", "request_depth", "uploaded_models", "uploaded_bytes")
 
 
 class OpenScoringRuntime:
@@ -28,10 +30,12 @@ class OpenScoringRuntime:
     name = "openscoring"
     protocol = OPENSCORING
     formats = frozenset({"PMML"})
+    tunable = False
     runs_commands = False
 
-    def __init__(self, jar: OpenScoringJar | None = None) -> None:
+    def __init__(self, jar: OpenScoringJar | None = None, *, limits: Limits = DEFAULTS) -> None:
         self._jar = jar
+        self._limits = {name: getattr(limits, name) for name in _LIMITS}
         self.uses_ports = jar is not None
 
     def serves(self, format_: str) -> bool:
@@ -60,6 +64,7 @@ class OpenScoringRuntime:
             "name": model.name,
             "model": f"{at.store}/model/model.pmml",
             "deploy": deploy,
+            "limits": self._limits,
         }
         env = {**at.env, "MODEL_STORE": str(at.store), "SERVING_NAME": model.name, "HOME": str(at.work)}
         return Launch(

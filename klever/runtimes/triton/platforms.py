@@ -27,8 +27,8 @@ class Platform:
 PLATFORMS: Final[Mapping[str, Platform]] = {
     "ONNX": Platform("onnxruntime_onnx", "onnxruntime", ModelFiles({".onnx": "model.onnx"}, directory="model")),
     "SavedModel": Platform("tensorflow_savedmodel", "tensorflow", ModelFiles(directory="model.savedmodel")),
-    "GraphDef": Platform("tensorflow_graphdef", "tensorflow", ModelFiles({".graphdef": "model.graphdef"})),
-    "TorchScript": Platform("pytorch_libtorch", "pytorch", ModelFiles({".pt": "model.pt"})),
+    "GraphDef": Platform("tensorflow_graphdef", "tensorflow", ModelFiles({".graphdef|.pb": "model.graphdef"})),
+    "TorchScript": Platform("pytorch_libtorch", "pytorch", ModelFiles({".pt|.pth": "model.pt"})),
     "NetDef": Platform(
         "caffe2_netdef",
         "caffe2",

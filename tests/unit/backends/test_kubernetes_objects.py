@@ -5,16 +5,20 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
 
-from klever.backends import InstancePhase, PredictorWorkload, ServingKey, Workload
+from klever.backends import Autoscaling, InstancePhase, PredictorWorkload, ServingKey, Workload
 from klever.backends.kubernetes import Image, ReplicaSettings
 from klever.backends.kubernetes.instances import read_instances
 from klever.backends.kubernetes.layout import lay_out
 from klever.backends.kubernetes.manifests import deployment, secret, service
+from klever.backends.kubernetes.network import network_policy
+from klever.backends.kubernetes.scaling import autoscaler, budget
+from klever.backends.kubernetes.sizes import first_replicas
 from klever.formats import Trust
 from klever.runtimes import Model
 from klever.runtimes.custom import CustomRuntime
@@ -26,6 +30,7 @@ SETTINGS = ReplicaSettings(
     initializer=("python3", "-I", "-m", "klever.cmd.initializer"),
     owner=lambda workload: {"kind": "Serving", "name": workload.key.name, "uid": workload.uid},
     pull_secrets=("pulls",),
+    admitted=({"ipBlock": {"cidr": "192.0.2.7/32"}},),
 )
 PREDICTOR = PredictorWorkload(
     "main",
@@ -45,6 +50,51 @@ def test_the_objects_of_a_workload(golden: Callable[[str, str], None]) -> None:
     golden("kubernetes/workload.json", json.dumps(made, indent=2) + "\n")
 
 
+def test_the_objects_around_a_workload(golden: Callable[[str, str], None]) -> None:
+    scaled = replace(PREDICTOR, autoscaling=Autoscaling(2, 5, cpu=80))
+    made = [
+        autoscaler(WORKLOAD, scaled, SETTINGS),
+        budget(WORKLOAD, scaled, SETTINGS),
+        network_policy(WORKLOAD, SETTINGS),
+    ]
+    golden("kubernetes/around.json", json.dumps(made, indent=2) + "\n")
+
+
+def test_the_number_of_replicas_is_that_of_the_autoscaler() -> None:
+    scaled = replace(PREDICTOR, autoscaling=Autoscaling(2, 5, cpu=80))
+    assert "replicas" not in deployment(WORKLOAD, scaled, IMAGE, SETTINGS)["spec"]
+    assert [first_replicas(scaled, now) for now in (0, 3, 9)] == [2, 3, 5]
+    off = replace(scaled, replicas=0)
+    assert deployment(WORKLOAD, off, IMAGE, SETTINGS)["spec"]["replicas"] == 0
+    assert (autoscaler(WORKLOAD, off, SETTINGS), budget(WORKLOAD, off, SETTINGS)) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("scaling", "target"),
+    [
+        (Autoscaling(1, 2, memory=70), {"name": "memory", "target": {"type": "Utilization", "averageUtilization": 70}}),
+        (
+            Autoscaling(1, 2, metric="queue", average="500m"),
+            {"metric": {"name": "queue"}, "target": {"type": "AverageValue", "averageValue": "500m"}},
+        ),
+    ],
+)
+def test_an_autoscaler_follows_memory_or_a_metric(scaling: Autoscaling, target: dict[str, Any]) -> None:
+    made = autoscaler(WORKLOAD, replace(PREDICTOR, autoscaling=scaling), SETTINGS)
+    assert made is not None
+    (metric,) = made["spec"]["metrics"]
+    assert metric[metric["type"].lower()] == target
+
+
+def test_a_single_replica_has_no_disruption_budget() -> None:
+    assert budget(WORKLOAD, replace(PREDICTOR, replicas=1), SETTINGS) is None
+
+
+def test_a_workload_that_starts_after_the_old_is_recreated_in_place() -> None:
+    recreated = replace(WORKLOAD, after_the_old=True)
+    assert deployment(recreated, PREDICTOR, IMAGE, SETTINGS)["spec"]["strategy"] == {"type": "Recreate"}
+
+
 def test_the_initializer_alone_sees_the_secret() -> None:
     pod = deployment(WORKLOAD, PREDICTOR, IMAGE, SETTINGS)["spec"]["template"]["spec"]
     (initializer,), (server,) = pod["initContainers"], pod["containers"]
@@ -56,14 +106,24 @@ def test_the_initializer_gets_the_values_that_the_spec_has() -> None:
     document = json.loads(base64.b64decode(secret(WORKLOAD, PREDICTOR, IMAGE, SETTINGS)["data"]["workload.json"]))
     assert document["predictor"]["env"] == {"A": "b"}
     assert document["predictor"]["threads"] == 2
+    assert document["predictor"]["gpus"]
     assert document["predictor"]["environments"] == {"triton": "/opt/triton"}
+
+
+LAID_OUT = {"env": {}, "command": ["serve"], "probe_path": "/", "threads": 0, "gpus": False, "environments": {}}
+
+
+@pytest.mark.parametrize("gpus", [False, True])
+def test_gpus_are_hidden_from_a_server_that_has_none(tmp_path: Any, gpus: bool) -> None:
+    lay_out(tmp_path, CustomRuntime(), Model("digits", "", (), None), {**LAID_OUT, "gpus": gpus})
+    env = json.loads((tmp_path / "launch.json").read_text())["env"]
+    assert ("NVIDIA_VISIBLE_DEVICES" in env) is not gpus
 
 
 def test_a_layout_is_the_same_after_a_second_try(tmp_path: Any) -> None:
     (tmp_path / "model").mkdir()
-    predictor = {"env": {}, "command": ["serve"], "probe_path": "/", "threads": 0, "environments": {}}
     for _ in range(2):
-        lay_out(tmp_path, CustomRuntime(), Model("digits", "", ("m",), None), predictor)
+        lay_out(tmp_path, CustomRuntime(), Model("digits", "", ("m",), None), LAID_OUT)
     assert json.loads((tmp_path / "launch.json").read_text())["http"] == "127.0.0.1:8000"
     assert (tmp_path / "store" / "digits").readlink() == PurePosixPath("/klever/model")
     assert (tmp_path / "start.py").exists()

@@ -12,11 +12,13 @@ from klever.artifacts.dialects import ormb
 from klever.catalog.catalogue import Catalogue
 from klever.catalog.embedded import EmbeddedCatalogue, Pushes
 from klever.catalog.oci import OciCatalogue
+from klever.errors import InvalidError
 from klever.oci import mediatypes
 from klever.oci.layout import Layout
 from klever.oci.manifest import Manifest
 from klever.oci.reference import Reference
 from klever.oci.registries import Registries
+from klever.registry.records import StoredManifest
 from klever.registry.registry import Registry
 from tests.contract.catalogue import REPOSITORY, CatalogueContract, until
 from tests.unit.server.conftest import Author
@@ -64,3 +66,33 @@ class TestEmbedded(CatalogueContract):
             assert [version and version.reference.tag for version in page] == [None, "v1"]
             assert len([found async for found in catalogue.contents()]) == 1
         assert parsed.count(content) == 1
+
+    async def test_a_list_does_not_read_large_manifests(
+        self, catalogue: Catalogue, registry: Registry, author: Author, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A first list of sixty manifests of 3.4 MB took 25 s."""
+        await author.push("team/digits:v1")
+        stored = registry.manifest(REPOSITORY, "v1")
+        layer = json.loads(stored.content)["layers"][0] | {"annotations": {"title": "x" * 150}}
+        document = json.loads(stored.content) | {"layers": [layer] * 9_000}
+        for number in range(3):
+            content = json.dumps(document | {"annotations": {"number": str(number)}}).encode()
+            await registry.put_manifest(REPOSITORY, f"large{number}", content, stored.media_type)
+        read = list[str]()
+        manifest = registry.manifest
+
+        def counted(repository: str, target: str) -> StoredManifest:
+            read.append(target)
+            return manifest(repository, target)
+
+        monkeypatch.setattr(registry, "manifest", counted)
+        page, _ = await catalogue.versions(REPOSITORY, offset=0, limit=10)
+        assert [version and version.reference.tag for version in page] == [None, None, None, "v1"]
+        assert len([found async for found in catalogue.contents()]) == 1
+        latest = await catalogue.latest(REPOSITORY)
+        assert latest is not None
+        assert latest.reference.tag == "v1"
+        with pytest.raises(InvalidError) as refused:
+            await catalogue.resolve(Reference(REPOSITORY, tag="large0"))
+        assert refused.value.metadata == {"limit": "model_manifest_bytes"}
+        assert set(read) == {str(stored.digest)}

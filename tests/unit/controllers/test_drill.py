@@ -14,7 +14,7 @@ import pytest
 from klever.api.kinds import SERVING
 from klever.backends import Instance, InstancePhase, PredictorWorkload
 from klever.catalog.catalogue import Version
-from klever.cli.rollout import Wish, changed_predictors
+from klever.client.rollout import Wish, changed_predictors
 from klever.controllers.inspections import record_inspection
 from klever.controllers.pushes import ensure_namespace
 from klever.errors import FailedPreconditionError, NotFoundError

@@ -352,3 +352,36 @@ def test_a_route_that_the_gateway_refuses_is_said_and_the_old_one_stays() -> Non
     assert status["conditions"][0]["reason"] == "Refused"  # for good, and those who wait for it are told so
     passing = build_status(snapshot, make_plan(snapshot).failed(snapshot, "the gateway is away"))
     assert passing["conditions"][0]["reason"] == "NotApplied"
+
+
+AUTOSCALED: dict[str, Any] = {**MAIN, "traffic": 100, "autoscaling": {"min": 2, "max": 4, "cpu": 80}}
+
+
+def test_an_autoscaled_predictor_is_ready_with_its_least_replicas_and_counts_all() -> None:
+    three = tuple(instance(AUTOSCALED, number=number) for number in range(3))
+    snapshot = seen(AUTOSCALED, instances=three)
+    plan = make_plan(snapshot)
+    assert (plan.predictors[0].is_ready, plan.wanted[0].replicas) == (True, 2)
+    status = build_status(snapshot, plan)
+    assert (status["phase"], status["replicas"], status["readyReplicas"]) == ("Ready", 3, 3)
+    one = seen(AUTOSCALED, instances=three[:1])
+    assert build_status(one, make_plan(one))["replicas"] == 2
+
+
+def test_a_new_version_begins_with_as_many_replicas_as_the_autoscaler_gave_the_old_one() -> None:
+    better = {**AUTOSCALED, "command": ["serve", "better"]}
+    old = tuple(instance(AUTOSCALED, number=number) for number in range(3))
+    route = make_plan(seen(AUTOSCALED, instances=old)).route
+    snapshot = replace(seen(better, instances=(*old, instance(better)), route=route), last_good=fallback(AUTOSCALED))
+    plan = make_plan(snapshot)
+    assert plan.wanted[0].replicas == 3
+    assert plan.predictors[0].live == workload(AUTOSCALED)
+
+
+def test_an_autoscaled_predictor_without_replicas_is_off() -> None:
+    snapshot = seen({**AUTOSCALED, "replicas": 0})
+    assert build_status(snapshot, make_plan(snapshot))["phase"] == "ScaledToZero"
+
+
+def test_autoscaling_is_not_part_of_what_a_workload_is() -> None:
+    assert workload(AUTOSCALED) == workload(MAIN)

@@ -95,8 +95,9 @@ def test_a_package_that_no_archive_has_is_named_when_the_lists_were_renewed(prog
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("up", "half"), "up takes one tier: control or full"),
+        (("up", "half"), "up takes one tier, control or full, and add-ons: dns, metrics, istio"),
         (("prepare", "control", "full"), "prepare takes one tier"),
+        (("prepare", "full", "linkerd"), "prepare takes one tier"),
         (("down", "full"), "down takes no argument: full"),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from klever.routers import Route, RouteKey, Target
-from klever.routers.envoy.state import decode_routes, encode_routes
+from klever.routers.state import decode_routes, encode_routes
 from klever.runtimes.protocols import ANY, OPEN_INFERENCE, WireProtocol
 from klever.traffic.matches import HeaderMatch
 

@@ -24,7 +24,7 @@ from klever.controllers.serving.models import ModelResolver
 from klever.errors import FieldViolation, NotFoundError
 from klever.limits import DEFAULTS
 from klever.process.resources import check_resources
-from klever.routers.envoy.headers import check_headers
+from klever.routers.headers import check_headers
 from klever.runtimes.table import create_all
 from klever.server.authored import AuthoredObjects
 from klever.server.errors import to_code

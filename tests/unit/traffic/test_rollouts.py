@@ -61,3 +61,11 @@ def test_a_number_of_replicas_that_no_predictor_names_is_changed_in_the_spec() -
     assert primary([CANARY, MAIN]) == MAIN
     with pytest.raises(NotFoundError):
         primary([CANARY, BETA])
+
+
+def test_an_autoscaled_predictor_is_turned_off_and_on_alone() -> None:
+    scaled = {"name": "main", "model": "m:v1", "autoscaling": {"min": 2, "max": 4, "cpu": 80}}
+    assert scale({"predictors": [scaled]}, "", 0) == {"replicas": 0}
+    assert scale({"predictors": [scaled], "replicas": 0}, "", 1) == {"replicas": 1}
+    with pytest.raises(FailedPreconditionError, match="between 2 and 4"):
+        scale({"predictors": [scaled]}, "", 3)

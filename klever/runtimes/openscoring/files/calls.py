@@ -4,7 +4,7 @@ from concurrent import futures
 
 import grpc
 import inference
-from models import RefusedError
+from bounds import RefusedError
 from tensors import content, datatype, flat, texts, values
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
@@ -58,7 +58,10 @@ class Service(service_pb2_grpc.GRPCInferenceServiceServicer):
 
 
 def answered(model, request):
-    columns = {tensor.name: read(tensor, found) for tensor, found in zip(request.inputs, raw(request), strict=True)}
+    columns = {
+        tensor.name: read(tensor, found, model.bounds)
+        for tensor, found in zip(request.inputs, raw(request), strict=True)
+    }
     answer = service_pb2.ModelInferResponse(model_name=model.name, model_version="1", id=request.id)
     for one, found in inference.evaluate(model, columns, [output.name for output in request.outputs]):
         answer.outputs.add(name=one["id"], datatype=datatype(one), shape=[len(found)])
@@ -74,10 +77,11 @@ def raw(request):
     return found
 
 
-def read(tensor, content):
+def read(tensor, content, bounds):
     if content is not None:
-        return flat(tensor.shape, values(tensor.datatype, content))
+        return flat(tensor.shape, values(tensor.datatype, content, bounds))
     listed = [found for _, found in tensor.contents.ListFields()]
+    bounds.check("scored_records", len(listed[0]) if listed else 0, "a tensor")
     found = list(listed[0]) if listed else []
     return flat(tensor.shape, texts(found) if tensor.datatype == "BYTES" else found)
 

@@ -10,9 +10,11 @@ from http.server import BaseHTTPRequestHandler
 from urllib.parse import unquote, urlsplit
 
 import inference
-from models import RefusedError
+from bounds import RefusedError, quoted
 
 MAX_BYTES = 64 << 20
+SNIFFED = 4096
+"""Characters of a table in which its separator is searched."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -24,9 +26,9 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self):
         path = urlsplit(self.path).path
         try:
-            status, content, headers = respond(
-                self.server.models, self.command, path, Request(self.headers, self.body())
-            )
+            models = self.server.models
+            request = Request(self.headers, self.body(), models.bounds)
+            status, content, headers = respond(models, self.command, path, request)
         except RefusedError as error:
             key = "error" if path.startswith("/v2") else "message"
             status, content, headers = as_json({key: str(error)}, error.status)
@@ -76,18 +78,13 @@ def unzipped(content):
 
 
 class Request:
-    def __init__(self, headers, body):
+    def __init__(self, headers, body, bounds):
         self.headers = headers
         self.body = body
+        self.bounds = bounds
 
     def json(self):
-        try:
-            document = json.loads(self.body)
-        except ValueError as error:
-            raise RefusedError(400, f"the body is not valid JSON: {error}") from error
-        if not isinstance(document, dict):
-            raise RefusedError(400, "the body must be an object")
-        return document
+        return self.bounds.json(self.body)
 
     def document(self):
         """The PMML document: the body, or the part `pmml` of a form."""
@@ -139,12 +136,13 @@ def evaluate_batch(models, name, request):
     records = document.get("requests")
     if not isinstance(records, list):
         raise RefusedError(400, "requests must be a list")
+    request.bounds.check("scored_records", len(records), "the batch")
     for record in records:
         try:
             responses.append(evaluated(model, record))
         except RefusedError as error:
             responses.append({"id": identity(record), "message": str(error)})
-    return as_json({"id": document.get("id"), "responses": responses})
+    return as_json({"id": identity(document), "responses": responses})
 
 
 def evaluated(model, record):
@@ -155,14 +153,20 @@ def evaluated(model, record):
 
 
 def identity(record):
-    return record.get("id") if isinstance(record, dict) else None
+    """Return the id of a request, for its answer."""
+    found = record.get("id") if isinstance(record, dict) else None
+    if not isinstance(found, str | int | float | None):
+        raise RefusedError(400, f"an id must be a text or a number, not {quoted(found)}")
+    return found
 
 
 def evaluate_csv(models, name, request):
     """Answer a table. An error in one row fails the whole table."""
+    request.bounds.check_values(request.body)
     try:
         text = request.body.decode()
-        rows = list(csv.DictReader(io.StringIO(text), dialect=csv.Sniffer().sniff(text.partition("\n")[0], ",;\t")))
+        dialect = csv.Sniffer().sniff(text[:SNIFFED].partition("\n")[0], ",;\t")
+        rows = request.bounds.rows(csv.DictReader(io.StringIO(text), dialect=dialect))
     except (UnicodeDecodeError, csv.Error) as error:
         raise RefusedError(400, f"the body is not valid CSV: {error}") from error
     results = models.get(name).evaluate([{key: value for key, value in row.items() if value != ""} for row in rows])

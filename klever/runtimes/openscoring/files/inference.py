@@ -1,8 +1,6 @@
 """The Open Inference Protocol for the same models: its tensors as rows of arguments, and its JSON over HTTP."""
 
-import json
-
-from models import RefusedError
+from bounds import RefusedError, quoted
 from tensors import content, datatype, flat, values
 
 LENGTH = "Inference-Header-Content-Length"
@@ -32,9 +30,10 @@ def evaluate(model, columns, names):
     known = {one["id"]: one for one in outputs(model)}
     missing = [name for name in names if name not in known]
     if unknown or missing:
-        raise RefusedError(400, f"unknown tensors: {', '.join(sorted([*unknown, *missing]))}")
+        raise RefusedError(400, f"unknown tensors: {quoted(sorted([*unknown, *missing]))}")
     if len({len(column) for column in columns.values()}) != 1:
         raise RefusedError(400, "inputs must have the same length, which is the number of rows")
+    model.bounds.check("scored_records", *{len(column) for column in columns.values()}, "the request")
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     results = model.evaluate(rows)
     return [(known[name], [result[name] for result in results]) for name in names or known]
@@ -44,14 +43,14 @@ def infer(model, body, length):
     """Answer a request over HTTP: the response's JSON, and the bytes behind it."""
     size = head_size(body, length)
     try:
-        request = json.loads(body[:size])
-        columns = dict(read_inputs(request["inputs"], memoryview(body)[size:]))
+        request = model.bounds.json(body[:size])
+        columns = dict(read_inputs(request["inputs"], memoryview(body)[size:], model.bounds))
         wanted = {output["name"]: is_binary(output, "binary_data") for output in request.get("outputs", ())}
         as_bytes = is_binary(request, "binary_data_output")
     except RefusedError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RefusedError(400, f"expected inputs with name, datatype, shape and data ({error!r})") from error
+        raise RefusedError(400, f"expected inputs with name, datatype, shape and data ({quoted(error)})") from error
     described, parts = [], []
     for one, found in evaluate(model, columns, list(wanted)):
         output = {"name": one["id"], "datatype": datatype(one), "shape": [len(found)]}
@@ -76,16 +75,16 @@ def head_size(body, length):
     return int(length)
 
 
-def read_inputs(inputs, rest):
+def read_inputs(inputs, rest, bounds):
     """Yield the name and the values of each tensor. The bytes of tensors follow the JSON in the same order."""
     for tensor in inputs:
         size = tensor.get("parameters", {}).get("binary_data_size")
         if size is None:
             data = tensor["data"]
         elif isinstance(size, int) and 0 <= size <= len(rest):
-            data, rest = values(tensor["datatype"], bytes(rest[:size])), rest[size:]
+            data, rest = values(tensor["datatype"], bytes(rest[:size]), bounds), rest[size:]
         else:
-            raise RefusedError(400, f"binary_data_size of {tensor['name']}: expected at most {len(rest)} bytes")
+            raise RefusedError(400, f"binary_data_size of {quoted(tensor['name'])}: expected at most {len(rest)} bytes")
         yield tensor["name"], flat(tensor["shape"], data)
     if len(rest):
         raise RefusedError(400, f"{len(rest)} bytes of the body belong to no tensor")

@@ -11,6 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import calls
+from bounds import Bounds
 from handler import MAX_BYTES, Handler
 from models import Models
 
@@ -28,7 +29,7 @@ class Unix(socketserver.ThreadingUnixStreamServer):
 
 def main():
     settings = json.loads(Path(sys.argv[1]).read_text())
-    models = Models(pinned=settings["name"], deploy=settings["deploy"])
+    models = Models(pinned=settings["name"], deploy=settings["deploy"], bounds=Bounds(settings["limits"]))
     models.put(settings["name"], Path(settings["model"]).read_bytes())
     host, _, port = settings["http"].rpartition(":")
     server = Unix(port, Handler) if host == "unix" else Tcp((host, int(port)), Handler)

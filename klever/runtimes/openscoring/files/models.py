@@ -4,8 +4,10 @@ import hashlib
 import json
 import math
 import re
+import threading
 from datetime import UTC, datetime
 
+from bounds import RefusedError, quoted
 from pypmml import Model, PMMLContext
 
 OP_TYPES = {"nominal": "categorical"}
@@ -13,40 +15,41 @@ OP_TYPES = {"nominal": "categorical"}
 NUMBERS = {"double", "float", "integer"}
 
 
-class RefusedError(Exception):
-    """A rejected request: an HTTP status and the reason."""
-
-    def __init__(self, status, message):
-        super().__init__(message)
-        self.status = status
-
-
 class Models:
     """Models by id. The pinned one cannot change. With `deploy`, callers may add and remove others."""
 
-    def __init__(self, *, pinned, deploy):
+    def __init__(self, *, pinned, deploy, bounds):
         PMMLContext.getOrCreate(gateway="jpype", java_opts=["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
         self._pinned = pinned
         self._deploy = deploy
         self._models = {}
+        self._changing = threading.Lock()
+        self.bounds = bounds
 
     def ids(self):
         return sorted(self._models)
 
     def get(self, name):
         if name not in self._models:
-            raise RefusedError(404, f"Model {name!r} not found")
+            raise RefusedError(404, f"Model {quoted(name)} not found")
         return self._models[name]
 
     def put(self, name, document):
-        """Add or replace a model. Return it and whether it is new."""
-        is_new = name not in self._models
-        self._models[name] = Served(name, document)
-        return self._models[name], is_new
+        """Add or replace a model. Return it and whether it is new. Raises `RefusedError` beyond the limits."""
+        with self._changing:
+            others = {key: model for key, model in self._models.items() if key not in (name, self._pinned)}
+            if name != self._pinned:
+                self.bounds.check("uploaded_models", len(others) + 1, "the server")
+                size = len(document) + sum(len(model.document) for model in others.values())
+                self.bounds.check("uploaded_bytes", size, "the server")
+            is_new = name not in self._models
+            self._models[name] = Served(name, document, self.bounds)
+            return self._models[name], is_new
 
     def delete(self, name):
-        self.get(name)
-        del self._models[name]
+        with self._changing:
+            self.get(name)
+            del self._models[name]
 
     def check_change(self, name):
         """Raise `RefusedError` unless callers may change the model."""
@@ -57,12 +60,13 @@ class Models:
 class Served:
     """One model."""
 
-    def __init__(self, name, document):
+    def __init__(self, name, document, bounds):
         try:
             self._model = Model.fromString(document.decode())
         except Exception as error:  # Java has its own exception classes
             raise RefusedError(400, f"the body is not a PMML model: {error}") from error
         self.name = name
+        self.bounds = bounds
         self.document = document
         self.inputs = [field(one) for one in self._model.inputFields]
         self.targets = [field(one) for one in self._model.targetFields]
@@ -128,7 +132,7 @@ def field(one):
 def checked(one, value):
     """The value of an input field. Raises `RefusedError` if its type or its allowed values exclude it."""
     kind, values = one["dataType"], one.get("values", [])
-    wrong = RefusedError(400, f"field {one['id']!r}: {value!r} is not a valid {kind}")
+    wrong = RefusedError(400, f"field {one['id']!r}: {quoted(value)} is not a valid {kind}")
     if kind in NUMBERS:
         try:
             number = float(value)
@@ -138,5 +142,5 @@ def checked(one, value):
             raise wrong
         value = int(number) if kind == "integer" else number
     if one["opType"] == "categorical" and values and str(value) not in values:
-        raise RefusedError(400, f"field {one['id']!r}: {value!r} must be one of {', '.join(values)}")
+        raise RefusedError(400, f"field {one['id']!r}: {quoted(value)} must be one of {', '.join(values)}")
     return value

@@ -4,7 +4,7 @@ Source: Triton's docs/protocol/extension_binary_data.md, which gRPC's raw conten
 """
 
 import numpy as np
-from models import RefusedError
+from bounds import RefusedError, quoted
 from tritonclient.utils import deserialize_bytes_tensor, serialize_byte_tensor, triton_to_np_dtype
 
 TYPES = {"double": "FP64", "float": "FP32", "integer": "INT64", "boolean": "BOOL"}
@@ -16,11 +16,13 @@ def datatype(one):
     return TYPES.get(one["dataType"], "BYTES")
 
 
-def values(kind, content):
+def values(kind, content, bounds):
     """The values of a tensor's bytes. Raises `RefusedError`."""
     dtype = triton_to_np_dtype(kind)
     if dtype is None:
-        raise RefusedError(400, f"invalid datatype {kind!r}")
+        raise RefusedError(400, f"invalid datatype {quoted(kind)}")
+    if kind != "BYTES":
+        bounds.check("scored_records", len(content) // np.dtype(dtype).itemsize, "a tensor")
     try:
         if kind == "BYTES":
             return texts(deserialize_bytes_tensor(content))
@@ -49,5 +51,5 @@ def flat(shape, data):
         raise RefusedError(400, "data must be a list")
     rows = [value[0] if isinstance(value, list) and len(value) == 1 else value for value in data]
     if list(shape) not in ([len(rows)], [len(rows), 1]):
-        raise RefusedError(400, f"invalid shape {list(shape)}: expected [{len(rows)}], the number of values")
+        raise RefusedError(400, f"invalid shape {quoted(list(shape))}: expected [{len(rows)}], the number of values")
     return rows

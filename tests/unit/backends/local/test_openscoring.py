@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from klever.backends import Instance
+from klever.limits import DEFAULTS
 from klever.runtimes.openscoring import OpenScoringJar
 from klever.runtimes.table import create_all
 from tests.contract.backend import KEY, until_ready, workload
@@ -52,7 +54,7 @@ class Client:
         self.url = url
 
     async def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
-        data = body if isinstance(body, bytes | None) else json.dumps(body)
+        data = body if isinstance(body, bytes | BytesIO | None) else json.dumps(body)
         async with self.session.request(method, self.url + path, data=data, headers=headers) as response:
             text = await response.text()
             return response.status, json.loads(text) if response.content_type == "application/json" else text
@@ -170,6 +172,54 @@ def request(*, raw: bool) -> Any:
             contents = made.inputs[-1].contents
             (contents.fp64_contents if kind == "FP64" else contents.int64_contents).append(value)
     return made
+
+
+async def test_large_requests_are_refused(served: Instance, client: Client) -> None:
+    """A batch of 500,000 records, or a table of a million rows, took the memory of the replica."""
+    model = f"/openscoring/model/{KEY.name}"
+    record = b'{"arguments":{}}'
+    too_large = (
+        ("scored_records", "batch", b'{"requests":[' + b",".join([record] * 20_000) + b"]}"),
+        ("scored_values", "batch", b'{"requests":[' + b",".join([record] * 500_000) + b"]}"),
+        ("scored_records", "csv", b"displ,year\n" + b"1.8,1999\n" * 20_000),
+        ("scored_values", "csv", b"displ,year\n" + b"1.8,1999\n" * 1_000_001),
+        ("scored_values", "csv", b"displ," * 900_000 + b"\n" + b"1\n" * 2),
+        ("request_depth", "batch", b'{"requests":' + b"[" * 101 + b"]" * 101 + b"}"),
+        ("request_depth", "batch", b'{"requests":' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
+    )
+    for limit, verb, body in too_large:
+        status, answer = await client.ask("POST", f"{model}/{verb}", BytesIO(body))
+        assert (status, limit in answer["message"]) == (400, True), (limit, answer)
+    inputs = [{"name": "displ", "datatype": "FP64", "shape": [20_000], "data": [1.8] * 20_000}]
+    status, answer = await client.ask("POST", f"/v2/models/{KEY.name}/infer", {"inputs": inputs})
+    assert (status, "scored_records" in answer["error"]) == (400, True)
+    async with grpc.aio.insecure_channel(served.grpc) as channel:
+        large = request(raw=True)
+        large.raw_input_contents[0] = bytes(8 * 20_000)
+        with pytest.raises(grpc.aio.AioRpcError, match="scored_records"):
+            await service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(large)
+
+
+async def test_values_of_callers_are_quoted_in_short(client: Client) -> None:
+    model = f"/openscoring/model/{KEY.name}"
+    nested: Any = "x" * 100_000
+    for _ in range(90):
+        nested = [nested]
+    for request in ({"arguments": {"displ": nested}}, {"id": nested, "arguments": CAR}):
+        status, answer = await client.ask("POST", model, request)
+        assert (status, len(answer["message"]) < 1_000) == (400, True)
+
+
+async def test_callers_add_so_many_models(served: Instance) -> None:
+    async with open_session(served.http) as (session, url):
+        client = Client(session, url)
+        for number in range(DEFAULTS.uploaded_models):
+            assert (await client.ask("PUT", f"/openscoring/model/m{number}", PMML.read_bytes()))[0] == 201
+        status, answer = await client.ask("PUT", "/openscoring/model/more", PMML.read_bytes())
+        assert (status, "uploaded_models" in answer["message"]) == (400, True)
+        assert (await client.ask("PUT", "/openscoring/model/m0", PMML.read_bytes()))[0] == 200
+        assert (await client.ask("DELETE", "/openscoring/model/m0"))[0] == 200
+        assert (await client.ask("PUT", "/openscoring/model/more", PMML.read_bytes()))[0] == 201
 
 
 async def test_the_operators_openscoring_serves_the_model_if_its_jar_is_named(machine: Machine) -> None:

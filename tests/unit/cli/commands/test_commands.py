@@ -6,17 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from klever.cli.commands.client import Api
-from klever.cli.settings import Settings
 from klever.cmd import main
 from klever.cmd.main import VERBS
-from klever.server.binding import STREAM_DEADLINE
 from tests.unit.cli.costs import least_seconds, slowness
 
 pytestmark = pytest.mark.slow
@@ -141,19 +136,6 @@ def test_a_format_that_files_do_not_tell_is_read_where_the_advice_says(tmp_path:
     assert (unclear.returncode, "name the format in ormbfile.yaml" in unclear.stderr) == (6, True)
     (tmp_path / "m/ormbfile.yaml").write_text("format: ONNX\n")
     assert klever(tmp_path, "extract", str(tmp_path / "m")).stdout.startswith("format: ONNX\n")
-
-
-def test_a_stream_is_read_for_as_long_as_it_goes() -> None:
-    asked: list[float] = []
-
-    def method(_request: Any, *, timeout: float, metadata: Any) -> Iterator[str]:
-        asked.append(timeout)
-        yield "line"
-
-    api = Api(Settings("127.0.0.1:1", "http://127.0.0.1:1", "default", ""))
-    assert list(api.stream(method, None)) == list(api.stream(method, None, 5.0)) == ["line"]
-    assert asked[0] > 2 * STREAM_DEADLINE  # which the server sets where the caller does not
-    assert asked[1] == 5.0
 
 
 def test_help_writes_names_as_they_are(tmp_path: Path) -> None:

@@ -1,13 +1,16 @@
-"""Examples that `klever predict` makes from what a model says of itself."""
+"""Requests of `klever predict`: examples from what a model says of itself, and values by name."""
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from klever.cli.commands.examples import requests_to
+from klever.cli.commands.values import arguments, tensors
 from klever.errors import InvalidError
+from tests.errors import because
 
 
 def metadata(shape: str) -> str:
@@ -37,3 +40,34 @@ def test_an_example_for_pmml_has_values_that_the_fields_allow() -> None:
     assert json.loads(example)["arguments"] == {"size": 2.0, "rooms": 0, "city": "Zug"}
     with pytest.raises(InvalidError, match="inputFields"):
         requests_to("openscoring", "flats").example("{}")
+
+
+@pytest.mark.parametrize(
+    ("value", "shape", "data"),
+    [
+        ([[1, 2], [3, 4]], [2, 2], [1, 2, 3, 4]),
+        ([1, 2], [1, 2], [1, 2]),
+        ([], [1, 0], []),
+    ],
+)
+def test_values_by_name_are_tensors(value: Any, shape: list[int], data: list[int]) -> None:
+    (tensor,) = json.loads(tensors(metadata("[-1, 2]"), {"x": value}))["inputs"]
+    assert tensor == {"name": "x", "datatype": "INT32", "shape": shape, "data": data}
+
+
+def test_a_scalar_is_a_vector_of_one_value() -> None:
+    (tensor,) = json.loads(tensors(metadata("[1]"), {"x": 2}))["inputs"]
+    assert (tensor["shape"], tensor["data"]) == ([1], [2])
+
+
+@pytest.mark.parametrize("values", [{}, {"y": [1]}, {"x": [1], "y": [1]}, {"x": [[1, 2], [3]]}])
+def test_values_that_do_not_fit_the_inputs_are_refused(values: Any) -> None:
+    with pytest.raises(InvalidError, check=because("INVALID")):
+        tensors(metadata("[-1, 2]"), values)
+
+
+def test_values_for_pmml_are_arguments() -> None:
+    schema = json.dumps({"schema": {"inputFields": [{"id": "age", "dataType": "double"}]}})
+    assert json.loads(arguments(schema, {"age": 3}))["arguments"] == {"age": 3}
+    with pytest.raises(InvalidError, check=because("INVALID")):
+        arguments(schema, {"size": 3})

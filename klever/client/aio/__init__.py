@@ -1,0 +1,1 @@
+"""The client for asyncio, from which `hack/generate` makes the other one."""

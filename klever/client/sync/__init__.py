@@ -1,0 +1,1 @@
+"""The client, which `hack/generate` makes from `klever.client.aio`: never edited."""

@@ -1,0 +1,81 @@
+"""Calls to a server over one channel, with the token and deadlines."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from typing import Any, Final
+
+import grpc
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from klever.client.channel import open_channel
+from klever.client.errors import to_error
+from klever.client.settings import Settings
+
+__all__ = ["Connection"]
+
+_FOLLOWING: Final = 30 * 86400.0
+"""The deadline in seconds of a stream without a limit: without any deadline the server would set its own."""
+
+
+class Connection:
+    """A channel that opens with the first call. `timeout` is the deadline of a call in seconds."""
+
+    def __init__(self, settings: Settings, timeout: float) -> None:
+        """Raise `FailedPreconditionError` if the token must not be sent to the server."""
+        settings.check()
+        self.settings = settings
+        self.timeout = timeout
+        self._channel: Any = None
+        self._methods: dict[str, Any] = {}
+        self._token = [("authorization", f"Bearer {settings.token}")] if settings.token else []
+
+    def call(
+        self,
+        method: MethodDescriptor,
+        request: Message,
+        *,
+        timeout: float | None = None,
+        metadata: Iterable[tuple[str, str]] = (),
+    ) -> Any:
+        """Return the response of a unary call. Raises the error of `klever.errors` for its status."""
+        timeout = self.timeout if timeout is None else timeout
+        try:
+            return self._method(method)(request, timeout=timeout, metadata=[*self._token, *metadata])
+        except grpc.RpcError as error:
+            raise to_error(error, self.settings.server) from error
+
+    def stream(
+        self, method: MethodDescriptor, request: Message, *, timeout: float | None = None
+    ) -> Generator[Any, None, None]:
+        """Yield the responses of a server-streaming call, without a limit unless a timeout is given."""
+        timeout = _FOLLOWING if timeout is None else timeout
+        call = self._method(method)(request, timeout=timeout, metadata=self._token)
+        try:
+            for response in call:
+                yield response
+        except grpc.RpcError as error:
+            raise to_error(error, self.settings.server) from error
+        finally:
+            call.cancel()
+
+    def close(self) -> None:
+        """End the calls in progress and close the channel. A later call opens it again."""
+        channel, self._channel = self._channel, None
+        self._methods.clear()
+        if channel is not None:
+            channel.close()
+
+    def _method(self, method: MethodDescriptor) -> Any:
+        path = f"/{method.containing_service.full_name}/{method.name}"
+        if path not in self._methods:
+            self._channel = self._channel or open_channel(self.settings)
+            make = self._channel.unary_stream if method.server_streaming else self._channel.unary_unary
+            self._methods[path] = make(
+                path,
+                request_serializer=GetMessageClass(method.input_type).SerializeToString,
+                response_deserializer=GetMessageClass(method.output_type).FromString,
+            )
+        return self._methods[path]

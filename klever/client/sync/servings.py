@@ -1,0 +1,71 @@
+"""Servings, and their rollouts."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Generator, Mapping
+
+from klever.client.sync.connection import Connection
+from klever.client.sync.objects import Objects
+from klever.client.stored import SERVINGS
+from klever.v1alpha1.revision_pb2 import ServingRevision
+from klever.v1alpha1.serving_pb2 import Serving
+from klever.v1alpha1.serving_service_pb2 import Instance, WatchServingsResponse
+
+__all__ = ["Servings"]
+
+
+class Servings(Objects[Serving, WatchServingsResponse]):
+    """The Servings. Each change of a rollout returns the Serving as it is after the change."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection, SERVINGS)
+
+    def promote(self, name: str, predictor: str = "", *, namespace: str = "") -> Serving:
+        """Make a predictor, by default `canary`, the main one, which takes the requests of both.
+
+        Raises `FailedPreconditionError` unless the predictor is ready.
+        """
+        serving: Serving = self._call("Promote", name=name, predictor=predictor, namespace=namespace)
+        return serving
+
+    def abort(self, name: str, predictor: str = "", *, namespace: str = "") -> Serving:
+        """Remove a predictor, by default `canary`. The others take its requests."""
+        serving: Serving = self._call("Abort", name=name, predictor=predictor, namespace=namespace)
+        return serving
+
+    def rollback(self, name: str, to: int = 0, *, namespace: str = "") -> Serving:
+        """Return to the revision with the number `to`.
+
+        By default it is the one that serves, if the spec is not Ready, or else the one that served before. Raises
+        `FailedPreconditionError` without an earlier revision, `NotFoundError` for one that is not kept.
+        """
+        serving: Serving = self._call("Rollback", name=name, number=to, namespace=namespace)
+        return serving
+
+    def scale(self, name: str, replicas: int, *, predictor: str = "", namespace: str = "") -> Serving:
+        """Change the number of processes of a predictor, by default `main` or the only one."""
+        fields = {"name": name, "replicas": replicas, "predictor": predictor}
+        serving: Serving = self._call("Scale", **fields, namespace=namespace)
+        return serving
+
+    def set_traffic(self, name: str, shares: Mapping[str, int], *, namespace: str = "") -> Serving:
+        """Set the shares in percent, by the names of predictors. Their sum must be 100."""
+        serving: Serving = self._call("SetTraffic", name=name, traffic=shares, namespace=namespace)
+        return serving
+
+    def undo_traffic(self, name: str, *, namespace: str = "") -> Serving:
+        """Return to the shares before the last change."""
+        serving: Serving = self._call("SetTraffic", name=name, undo=True, namespace=namespace)
+        return serving
+
+    def instances(self, name: str, *, namespace: str = "") -> builtins.list[Instance]:
+        """Return the processes of a Serving."""
+        response = self._call("ListInstances", name=name, namespace=namespace)
+        return [*response.items]
+
+    def revisions(self, name: str, *, namespace: str = "") -> Generator[ServingRevision, None, None]:
+        """Yield the specs with which a Serving was Ready: digests, author, and the times in which each served."""
+        fields = {"name": name, "namespace": namespace, "order_by": "spec.number"}
+        for revision in self._pages("ListServingRevisions", **fields):
+            yield revision

@@ -1,0 +1,92 @@
+"""The wait for a condition of an object, or for its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Callable
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Any
+
+from klever.client.sync.watching import Watch
+from klever.client.conditions import holds, why
+from klever.client.stored import named
+from klever.errors import DeadlineError, ExpiredError, NotFoundError
+from klever.v1alpha1.common_pb2 import WatchEvent
+
+if TYPE_CHECKING:
+    from klever.client.sync.objects import Objects
+
+__all__ = ["States"]
+
+
+class States:
+    """The states of one object until a timeout in seconds. `on_change` is called with each."""
+
+    def __init__(
+        self,
+        objects: Objects[Any, Any],
+        name: str,
+        namespace: str,
+        timeout: float,
+        on_change: Callable[[Any], None] | None,
+    ) -> None:
+        self._objects = objects
+        self._name = name
+        self._namespace = namespace or objects.connection.settings.namespace
+        self._timeout = timeout
+        self._on_change = on_change
+        self._what = f"{objects.kind.singular} {name}"
+        self._last: Any = None
+
+    def until(self, condition: str, status: str) -> Any:
+        """Return the object once the condition holds. `Objects.wait` lists the errors."""
+        with suppress(DeadlineError):  # raised again below, with the object's problems
+            with closing(self._states()) as states:
+                for obj in states:
+                    if obj is None:
+                        kind, where = self._objects.kind.plural, f"-n {self._namespace}"
+                        raise NotFoundError(
+                            f"{self._what} not found: `klever get {kind} {where}` lists the existing ones"
+                        )
+                    if holds(obj, self._what, condition, status):
+                        return obj
+        raise self._late(f"condition={condition}{'' if status == 'True' else f'={status}'}")
+
+    def gone(self) -> Any:
+        """Return the last state, None if there was none."""
+        with suppress(DeadlineError):
+            with closing(self._states()) as states:
+                for obj in states:
+                    if obj is None:
+                        return self._last
+        raise self._late("delete")
+
+    def _late(self, wanted: str) -> DeadlineError:
+        return DeadlineError(f"{self._what}: {wanted} not met within {self._timeout:g} s; {why(self._last)}")
+
+    def _states(self) -> Generator[Any, None, None]:
+        """Yield the object now and after each change, and None last if it does not exist.
+
+        Raises `DeadlineError` at the timeout.
+        """
+        deadline = time.monotonic() + self._timeout
+        method = self._objects.kind.method("Watch")
+        fields = {"namespace": self._namespace, "filter": named(self._name)}
+        while True:
+            obj, version = self._objects.look(self._name, self._namespace)
+            yield self._seen(obj)
+            if obj is None:
+                return
+            if time.monotonic() >= deadline:
+                raise DeadlineError(f"{self._what}: the timeout has passed")
+            watch = Watch(self._objects.connection, method, fields)
+            with suppress(ExpiredError):  # the version is too old: read the object again
+                with closing(watch.events(version, deadline)) as events:
+                    for event in events:
+                        yield self._seen(None if event.type == WatchEvent.DELETED else event.object)
+
+    def _seen(self, obj: Any) -> Any:
+        self._last = obj or self._last
+        if obj is not None and self._on_change is not None:
+            self._on_change(obj)
+        return obj
