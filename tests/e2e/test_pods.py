@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 import yaml
 
 from hack.kubernetes.cluster import Cluster
-from hack.kubernetes.python_image import PYTHON, write_environment, write_klever
-from klever.cmd.data import default_cache
-from klever.environments import EnvironmentManager
-from tests.conftest import install_crds
 from tests.e2e.controllers import Controllers
 from tests.e2e.platform import Platform, until
 
-KLEVER = "klever.test/klever:1"
-TRITON = "klever.test/klever-triton:1"
 JOB = {
     "apiVersion": "kleveross.io/v1alpha1",
     "kind": "ModelJob",
@@ -49,22 +43,12 @@ def source(pods: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture(scope="module")
-def gateway(pods: Cluster, source: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def gateway(
+    pods: Cluster, images: Mapping[str, Any], source: Platform, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Platform]:
     """The controllers' own machine, where the gateway is."""
     directory = tmp_path_factory.mktemp("pods")
-    triton = EnvironmentManager(default_cache() / "environments").status("triton").path
-    write_klever(directory / "klever.tar", KLEVER)
-    write_environment(directory / "triton.tar", TRITON, triton)
-    for name in ("klever", "triton"):
-        pods.load(directory / f"{name}.tar")
-    install_crds(pods)
-    pods.kubectl("create", "namespace", "klever-system")
-    config = {
-        "image": KLEVER,
-        "python": PYTHON,
-        "environments": [{"image": TRITON, "paths": {"triton": str(triton)}}],
-    }
-    (directory / "pods.yaml").write_text(yaml.safe_dump(config))
+    (directory / "pods.yaml").write_text(yaml.safe_dump(images))
     workplace = Platform(directory / "workplace")
     workplace.data.mkdir(parents=True)
     flags = ("--pods", str(directory / "pods.yaml"), "--plaintext")
