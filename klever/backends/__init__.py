@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from klever.errors import FieldViolation
 from klever.formats import Signature, Trust
 from klever.runtimes import Guard
+from klever.runtimes.tuning import Tuning
 
 __all__ = [
     "Autoscaling",
@@ -81,6 +82,7 @@ class PredictorWorkload:
     command: tuple[str, ...] = ()
     probe_path: str = ""
     trust: Trust = Trust.CODE
+    tuning: Tuning = field(default_factory=Tuning)
     autoscaling: Autoscaling | None = None
     image: str = ""
     args: tuple[str, ...] = ()

@@ -8,14 +8,17 @@ target's protocol, and removes the `Authorization` header of requests. `klever.c
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from klever.errors import FieldViolation
 from klever.runtimes import Guard
 from klever.runtimes.protocols import WireProtocol
 from klever.traffic.matches import Match
 
-__all__ = ["Route", "RouteKey", "Router", "Target"]
+__all__ = ["TIMEOUT_SECONDS", "Route", "RouteKey", "Router", "Target"]
+
+TIMEOUT_SECONDS: Final = 300
+"""How long a request may take unless its Serving says otherwise."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -44,6 +47,8 @@ class Target:
     matches: tuple[Match, ...] = ()
     guard: Guard = Guard.NONE
     """How to check requests, if the endpoints do not withstand all of them."""
+    max_requests: int = 0
+    """How many requests the endpoints of each protocol work on at a time; the others get 429. 0 for no such bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,8 @@ class Route:
     targets: tuple[Target, ...]
     retries: int = 0
     owner: str = ""
+    timeout_seconds: int = TIMEOUT_SECONDS
+    """How long a request may take until it is answered completely."""
 
     @property
     def shares(self) -> dict[str, int]:

@@ -13,10 +13,9 @@ from klever.runtimes import Guard
 from klever.runtimes.protocols import ANY, WireProtocol
 from klever.traffic.matches import HeaderMatch, Match
 
-__all__ = ["BASE", "TIMEOUT", "Call", "Rule", "retry_policy", "rules_of"]
+__all__ = ["BASE", "Call", "Rule", "retry_policy", "rules_of"]
 
 BASE: Final = "/seldon"
-TIMEOUT: Final = "300s"
 _UNSENT: Final = ("connect-failure", "refused-stream", "reset-before-request")
 """The failures of Envoy's retry_on in which no replica has received the request."""
 _UNSENT_RETRIES: Final = 2

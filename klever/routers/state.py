@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from klever.routers import Route, RouteKey, Target
+from klever.routers import TIMEOUT_SECONDS, Route, RouteKey, Target
 from klever.runtimes import Guard
 from klever.runtimes.protocols import ANY, OPEN_INFERENCE, WireProtocol
 from klever.traffic.matches import HeaderMatch, Match, MatchType
@@ -25,8 +25,14 @@ def decode_routes(content: bytes) -> list[Route]:
 
 def _route(fields: dict[str, Any]) -> Route:
     targets = tuple(_target(target) for target in fields["targets"])
-    # Older versions had neither retries nor an owner.
-    return Route(RouteKey(**fields["key"]), targets, fields.get("retries", 0), fields.get("owner", ""))
+    # Older versions had no retries, no owner and no timeout.
+    return Route(
+        RouteKey(**fields["key"]),
+        targets,
+        fields.get("retries", 0),
+        fields.get("owner", ""),
+        fields.get("timeout_seconds", TIMEOUT_SECONDS),
+    )
 
 
 def _target(fields: dict[str, Any]) -> Target:

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from klever.formats import Signature
 from klever.runtimes.protocols import WireProtocol
+from klever.runtimes.tuning import Tuning
 
 __all__ = ["Guard", "Launch", "Model", "Placement", "Probe", "Runtime", "unix_path"]
 
@@ -67,6 +68,7 @@ class Placement:
     probe_path: str = ""
     threads: int = 0
     """The CPU cores that the predictor requests, rounded up; 0 if it requests none."""
+    tuning: Tuning = field(default_factory=Tuning)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,8 @@ class Runtime(Protocol):
     """The formats that it serves by default, if its parts for them are installed (see `serves`)."""
     runs_commands: bool
     """Whether it runs a user's command, which is code and needs no signature of the model."""
+    tunable: bool
+    """Whether it supports `Placement.tuning`."""
     uses_ports: bool
     """Whether it always listens on ports, because it may not support Unix sockets."""
 

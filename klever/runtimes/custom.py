@@ -27,6 +27,7 @@ class CustomRuntime:
     name = "custom"
     protocol = ANY
     formats: frozenset[str] = frozenset()
+    tunable = False
     runs_commands = True
     uses_ports = True
 

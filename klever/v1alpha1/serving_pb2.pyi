@@ -76,6 +76,8 @@ class ServingSpec(_message.Message):
     REPLICAS_FIELD_NUMBER: _builtins.int
     STRATEGY_FIELD_NUMBER: _builtins.int
     RETRIES_FIELD_NUMBER: _builtins.int
+    TIMEOUT_SECONDS_FIELD_NUMBER: _builtins.int
+    MAX_CONCURRENCY_FIELD_NUMBER: _builtins.int
     PREVIOUS_TRAFFIC_FIELD_NUMBER: _builtins.int
     revision_history_limit: _builtins.int
     """How many ServingRevisions are kept beside the one that serves. 10 by default."""
@@ -84,6 +86,12 @@ class ServingSpec(_message.Message):
     retries: _builtins.int
     """How often the gateway sends a request again whose replica ended before it answered. 0 by default, because the model may
     have acted on the request. A request that reached no replica is always sent to another one.
+    """
+    timeout_seconds: _builtins.int
+    """Seconds in which a request must be answered completely, or it ends with 504. 300 by default."""
+    max_concurrency: _builtins.int
+    """Most requests that each predictor works on at a time. The gateway answers further ones with 429 and Retry-After (gRPC:
+    RESOURCE_EXHAUSTED). Requests over HTTP and over gRPC count separately. Without it, only the gateway's own limits apply.
     """
     @_builtins.property
     def predictors(self) -> _containers.RepeatedCompositeFieldContainer[Global___Predictor]:
@@ -105,24 +113,34 @@ class ServingSpec(_message.Message):
         replicas: _builtins.int | None = ...,
         strategy: Global___Strategy | None = ...,
         retries: _builtins.int | None = ...,
+        timeout_seconds: _builtins.int | None = ...,
+        max_concurrency: _builtins.int | None = ...,
         previous_traffic: _abc.Iterable[Global___TrafficShare] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "_retries", b"_retries", "_revision_history_limit", b"_revision_history_limit", "replicas", b"replicas", "retries", b"retries", "revision_history_limit", b"revision_history_limit", "strategy", b"strategy"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency", "_replicas", b"_replicas", "_retries", b"_retries", "_revision_history_limit", b"_revision_history_limit", "_timeout_seconds", b"_timeout_seconds", "max_concurrency", b"max_concurrency", "replicas", b"replicas", "retries", b"retries", "revision_history_limit", b"revision_history_limit", "strategy", b"strategy", "timeout_seconds", b"timeout_seconds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "_retries", b"_retries", "_revision_history_limit", b"_revision_history_limit", "predictors", b"predictors", "previous_traffic", b"previous_traffic", "replicas", b"replicas", "retries", b"retries", "revision_history_limit", b"revision_history_limit", "strategy", b"strategy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency", "_replicas", b"_replicas", "_retries", b"_retries", "_revision_history_limit", b"_revision_history_limit", "_timeout_seconds", b"_timeout_seconds", "max_concurrency", b"max_concurrency", "predictors", b"predictors", "previous_traffic", b"previous_traffic", "replicas", b"replicas", "retries", b"retries", "revision_history_limit", b"revision_history_limit", "strategy", b"strategy", "timeout_seconds", b"timeout_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_concurrency: _TypeAlias = _typing.Literal["max_concurrency"]  # noqa: Y015
+    _WhichOneofArgType__max_concurrency: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency"]  # noqa: Y015
     _WhichOneofReturnType__replicas: _TypeAlias = _typing.Literal["replicas"]  # noqa: Y015
     _WhichOneofArgType__replicas: _TypeAlias = _typing.Literal["_replicas", b"_replicas"]  # noqa: Y015
     _WhichOneofReturnType__retries: _TypeAlias = _typing.Literal["retries"]  # noqa: Y015
     _WhichOneofArgType__retries: _TypeAlias = _typing.Literal["_retries", b"_retries"]  # noqa: Y015
     _WhichOneofReturnType__revision_history_limit: _TypeAlias = _typing.Literal["revision_history_limit"]  # noqa: Y015
     _WhichOneofArgType__revision_history_limit: _TypeAlias = _typing.Literal["_revision_history_limit", b"_revision_history_limit"]  # noqa: Y015
+    _WhichOneofReturnType__timeout_seconds: _TypeAlias = _typing.Literal["timeout_seconds"]  # noqa: Y015
+    _WhichOneofArgType__timeout_seconds: _TypeAlias = _typing.Literal["_timeout_seconds", b"_timeout_seconds"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_concurrency) -> _WhichOneofReturnType__max_concurrency | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__replicas) -> _WhichOneofReturnType__replicas | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__retries) -> _WhichOneofReturnType__retries | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__revision_history_limit) -> _WhichOneofReturnType__revision_history_limit | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout_seconds) -> _WhichOneofReturnType__timeout_seconds | None: ...
 
 Global___ServingSpec: _TypeAlias = ServingSpec  # noqa: Y015
 
@@ -186,6 +204,8 @@ class Predictor(_message.Message):
     ARGS_FIELD_NUMBER: _builtins.int
     PORTS_FIELD_NUMBER: _builtins.int
     POD_FIELD_NUMBER: _builtins.int
+    BATCHING_FIELD_NUMBER: _builtins.int
+    INSTANCES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """DNS label, unique in the Serving, e.g. `main` or `canary`."""
     model: _builtins.str
@@ -205,6 +225,10 @@ class Predictor(_message.Message):
     image: _builtins.str
     """Container image of a server of your own: on Kubernetes only. It finds the model in `$MODEL_STORE/$SERVING_NAME`.
     `command` and `args` replace those of the image, as in a Kubernetes container.
+    """
+    instances: _builtins.int
+    """Number of copies of the model that each process of the runtime `triton` loads. They compute requests in parallel. 1 by
+    default.
     """
     @_builtins.property
     def command(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -245,6 +269,12 @@ class Predictor(_message.Message):
         to other identities. docs/kubernetes.md lists the fields.
         """
 
+    @_builtins.property
+    def batching(self) -> Global___Batching:
+        """How the runtime `triton` computes waiting requests together. It also turns this on for a model whose format does not
+        say that its rows are independent of each other.
+        """
+
     def __init__(
         self,
         *,
@@ -263,21 +293,55 @@ class Predictor(_message.Message):
         args: _abc.Iterable[_builtins.str] | None = ...,
         ports: _abc.Iterable[Global___PredictorPort] | None = ...,
         pod: _struct_pb2.Struct | None = ...,
+        batching: Global___Batching | None = ...,
+        instances: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "_traffic", b"_traffic", "autoscaling", b"autoscaling", "pod", b"pod", "replicas", b"replicas", "resources", b"resources", "traffic", b"traffic"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_instances", b"_instances", "_replicas", b"_replicas", "_traffic", b"_traffic", "autoscaling", b"autoscaling", "batching", b"batching", "instances", b"instances", "pod", b"pod", "replicas", b"replicas", "resources", b"resources", "traffic", b"traffic"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "_traffic", b"_traffic", "args", b"args", "autoscaling", b"autoscaling", "command", b"command", "env", b"env", "image", b"image", "matches", b"matches", "model", b"model", "name", b"name", "pod", b"pod", "ports", b"ports", "probe_path", b"probe_path", "replicas", b"replicas", "resources", b"resources", "runtime", b"runtime", "traffic", b"traffic"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_instances", b"_instances", "_replicas", b"_replicas", "_traffic", b"_traffic", "args", b"args", "autoscaling", b"autoscaling", "batching", b"batching", "command", b"command", "env", b"env", "image", b"image", "instances", b"instances", "matches", b"matches", "model", b"model", "name", b"name", "pod", b"pod", "ports", b"ports", "probe_path", b"probe_path", "replicas", b"replicas", "resources", b"resources", "runtime", b"runtime", "traffic", b"traffic"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__instances: _TypeAlias = _typing.Literal["instances"]  # noqa: Y015
+    _WhichOneofArgType__instances: _TypeAlias = _typing.Literal["_instances", b"_instances"]  # noqa: Y015
     _WhichOneofReturnType__replicas: _TypeAlias = _typing.Literal["replicas"]  # noqa: Y015
     _WhichOneofArgType__replicas: _TypeAlias = _typing.Literal["_replicas", b"_replicas"]  # noqa: Y015
     _WhichOneofReturnType__traffic: _TypeAlias = _typing.Literal["traffic"]  # noqa: Y015
     _WhichOneofArgType__traffic: _TypeAlias = _typing.Literal["_traffic", b"_traffic"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__instances) -> _WhichOneofReturnType__instances | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__replicas) -> _WhichOneofReturnType__replicas | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__traffic) -> _WhichOneofReturnType__traffic | None: ...
 
 Global___Predictor: _TypeAlias = Predictor  # noqa: Y015
+
+@_typing.final
+class Batching(_message.Message):
+    """Dynamic batching: requests that wait at the same time are computed together."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAX_SIZE_FIELD_NUMBER: _builtins.int
+    MAX_QUEUE_DELAY_MICROSECONDS_FIELD_NUMBER: _builtins.int
+    max_size: _builtins.int
+    """Most rows that are computed together. 1 turns batching off."""
+    max_queue_delay_microseconds: _builtins.int
+    """How long a request waits for others, in microseconds. 0 by default: it waits only while the model is busy."""
+    def __init__(
+        self,
+        *,
+        max_size: _builtins.int = ...,
+        max_queue_delay_microseconds: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_queue_delay_microseconds", b"_max_queue_delay_microseconds", "max_queue_delay_microseconds", b"max_queue_delay_microseconds"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_queue_delay_microseconds", b"_max_queue_delay_microseconds", "max_queue_delay_microseconds", b"max_queue_delay_microseconds", "max_size", b"max_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_queue_delay_microseconds: _TypeAlias = _typing.Literal["max_queue_delay_microseconds"]  # noqa: Y015
+    _WhichOneofArgType__max_queue_delay_microseconds: _TypeAlias = _typing.Literal["_max_queue_delay_microseconds", b"_max_queue_delay_microseconds"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_queue_delay_microseconds) -> _WhichOneofReturnType__max_queue_delay_microseconds | None: ...
+
+Global___Batching: _TypeAlias = Batching  # noqa: Y015
 
 @_typing.final
 class PredictorPort(_message.Message):
@@ -686,7 +750,7 @@ class PredictorStatus(_message.Message):
     observed_generation: _builtins.int
     """Generation of the spec for which the digest was resolved."""
     trust: _builtins.str
-    """What loading the model, or running the command, can do: `data` or `code`. Empty until it is known."""
+    """Trust class of the model or the command, as in ModelVersion: it reads DATA, or runs CODE. Empty until it is known."""
     ready: _builtins.bool
     """Whether what the spec asks for takes the requests, with all its processes."""
     updated_replicas: _builtins.int

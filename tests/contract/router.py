@@ -75,6 +75,8 @@ class Upstream:
         self.address = ""
         self.headers: dict[str, str] = {}
         """Of the last request."""
+        self.count = 0
+        """Requests so far."""
         self.asked = asyncio.Event()
         self.answers = asyncio.Event()
         self.answers.set()
@@ -93,6 +95,7 @@ class Upstream:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.headers = dict(request.headers)
+        self.count += 1
         self.asked.set()
         if self.ends and request.transport is not None:
             self.ends.pop()

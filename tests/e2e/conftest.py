@@ -99,7 +99,6 @@ def images(pods: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Mapping[s
         pods.load(directory / f"{name}.tar")
         (directory / f"{name}.tar").unlink()
     install_crds(pods)
-    pods.kubectl("create", "namespace", "klever-system")
     environments = [{"image": TRITON, "paths": {"triton": str(triton)}}]
     return {"image": KLEVER, "python": PYTHON, "environments": environments}
 

@@ -6,6 +6,7 @@ import json
 import socket
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -34,6 +35,22 @@ def test_inference_by_grpc(platform: Platform) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         infer(platform, ("seldon", "nobody"), ("namespace", "default"))
     assert caught.value.code() == grpc.StatusCode.NOT_FOUND
+
+
+def test_a_predictor_tunes_its_model_server(platform: Platform) -> None:
+    """Triton gets the settings, and answers requests together and alone."""
+    batching = {"maxSize": 32, "maxQueueDelayMicroseconds": 1000}
+    predictor = {"name": "main", "model": "team/adder:v1", "batching": batching, "instances": 2}
+    serving = {"apiVersion": "kleveross.io/v1alpha1", "kind": "Serving", "metadata": {"name": "tuned"}}
+    document = serving | {"spec": {"maxConcurrency": 64, "timeoutSeconds": 30, "predictors": [predictor]}}
+    platform.run("klever", "apply", "-f", "-", stdin=json.dumps(document))
+    platform.run("klever", "wait", "serving", "tuned", "--for=condition=Ready", "--timeout", "80s")
+    config = json.loads(platform.http("GET", "/seldon/default/tuned/v2/models/tuned/config")[1])
+    assert config["instance_group"][0]["count"] == 2
+    assert config["parameters"]["batch_rows"] == {"string_value": "32"}
+    with ThreadPoolExecutor(8) as pool:
+        assert {status for status, _ in pool.map(lambda _: platform.infer("tuned"), range(32))} == {200}
+    platform.run("klever", "delete", "serving", "tuned")
 
 
 @pytest.mark.parametrize("method", ["RepositoryModelUnload", "SystemSharedMemoryRegister", "TraceSetting"])

@@ -19,8 +19,10 @@ from hack.kubernetes.cluster import Cluster
 from tests.e2e.controllers import Controllers
 from tests.e2e.inference import request, under_load
 from tests.e2e.platform import ADDER, Platform, until
+from tests.e2e.rights import bound, granted, used
 
 PORT = 8080
+USER = "istio"
 REQUESTS = 8000
 CANARY = 5
 INFER = "/seldon/default/adder/v2/models/adder/infer"
@@ -63,7 +65,8 @@ def users(
     workplace.data.mkdir(parents=True)
     workplace.url = url
     flags = ("--pods", str(directory / "pods.yaml"), "--plaintext")
-    controllers = Controllers(source, workplace, istio.kubeconfig, *flags, host=istio.host)
+    kubeconfig = bound(istio, USER, "klever-controllers", "klever-pods", "klever-istio", "klever-lease")
+    controllers = Controllers(source, workplace, kubeconfig, *flags, host=istio.host)
     until(controllers.terms)
     yield workplace
     controllers.end()
@@ -74,9 +77,9 @@ def users(
 def canary(istio: Cluster, users: Platform) -> Iterator[Platform]:
     """The Serving, ready."""
     istio.kubectl("create", "-f", "-", stdin=json.dumps(SERVING))
-    istio.kubectl("wait", "--for=condition=Ready", "--timeout=110s", "serving/adder")
+    istio.kubectl("wait", "--for=condition=Ready", "--timeout=240s", "serving/adder")
     yield users
-    istio.kubectl("delete", "serving", "adder", "--timeout=60s", "--ignore-not-found")
+    istio.kubectl("delete", "serving", "adder", "--timeout=120s", "--ignore-not-found")
 
 
 def test_inference_over_http_and_grpc(istio: Cluster, canary: Platform) -> None:
@@ -124,9 +127,18 @@ def test_a_route_that_was_deleted_comes_back_and_a_serving_leaves_nothing(istio:
     istio.kubectl("delete", "virtualservice", "adder")
     until(lambda: istio.kubectl("get", "virtualservice", "adder", check=False).returncode == 0)
     until(lambda: canary.infer("adder")[0] == 200)
-    istio.kubectl("delete", "serving", "adder", "--timeout=60s")
+    istio.kubectl("delete", "serving", "adder", "--timeout=120s")
     until(lambda: not get(istio, OURS, "-l", "app.kubernetes.io/managed-by=klever")["items"], 60)
     assert canary.infer("adder")[0] == 404
+
+
+def test_every_right_is_used(istio: Cluster, canary: Platform) -> None:
+    """Server-side apply needs the right to create, and is a patch to the audit. No test has endpoints of no Service."""
+    left = granted("istio.yaml") - used(istio, USER)
+    assert {right for right in left if right[1] != "create"} == {
+        ("serviceentries", "patch"),
+        ("serviceentries", "delete"),
+    }
 
 
 def get(cluster: Cluster, *arguments: str) -> Any:

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from klever.disk import disk_errors
 from klever.runtimes import Launch, Model, Placement, Runtime
+from klever.runtimes.tuning import Tuning
 
 __all__ = ["GRPC_PORT", "HTTP_PORT", "METRICS_PORT", "PORTS", "ROOT", "lay_out"]
 
@@ -35,8 +36,9 @@ _PROGRAMS: Final = ("start.py", "probe.py")
 def lay_out(root: Path, runtime: Runtime, model: Model, predictor: Mapping[str, Any]) -> None:
     """Write everything of a replica but its model, which is in `root`/model. Raises `InvalidError` for the model.
 
-    `predictor` has `env`, `command`, `probe_path`, `threads`, `gpus` (whether it has any), and `environments`, the
-    directories of the runtime's environments by name. The paths in what is written are those of the pod.
+    `predictor` has `env`, `command`, `probe_path`, `threads`, `tuning`, `gpus` (whether it has any), and
+    `environments`, the directories of the runtime's environments by name. The paths in what is written are those of the
+    pod.
     """
     runtime.check(model)
     launch = runtime.launch(model, _placement(predictor))
@@ -68,6 +70,7 @@ def _placement(predictor: Mapping[str, Any]) -> Placement:
         command=tuple(predictor["command"]),
         probe_path=predictor["probe_path"],
         threads=predictor["threads"],
+        tuning=Tuning(**predictor.get("tuning", {})),  # older versions had none
     )
 
 

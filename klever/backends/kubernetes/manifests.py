@@ -79,6 +79,7 @@ def secret(workload: Workload, predictor: PredictorWorkload, image: Image, setti
             "command": predictor.command,
             "probe_path": predictor.probe_path,
             "threads": ceil(read_quantity(predictor.resources.get("limits", {}).get("cpu", 0)) or 0),
+            "tuning": asdict(predictor.tuning),
             "gpus": any("gpu" in name for name in predictor.resources.get("limits", {})),
             "environments": {name: str(path) for name, path in image.environments.items()},
         },

@@ -247,6 +247,7 @@ class Launcher:
             command=predictor.command,
             probe_path=predictor.probe_path,
             threads=ceil(read_resources(predictor.resources).cpu),
+            tuning=predictor.tuning,
         )
 
 

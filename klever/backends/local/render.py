@@ -26,6 +26,7 @@ def render(runtime: Runtime, model: Model, predictor: PredictorWorkload) -> Rend
         env=variables(predictor.env),
         command=predictor.command,
         probe_path=predictor.probe_path,
+        tuning=predictor.tuning,
     )
     launch = runtime.launch(model, at)
     ready = Instance(

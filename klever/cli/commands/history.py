@@ -52,7 +52,8 @@ def _row(revision: dict[str, Any]) -> tuple[object, ...]:
 
 
 def _model(predictor: dict[str, Any], digest: str) -> str:
-    model = predictor.get("model", "").partition("@")[0] or " ".join(predictor.get("command", ()))[:40]
+    own = predictor.get("image") or " ".join(predictor.get("command", ()))[:40]
+    model = predictor.get("model", "").partition("@")[0] or own
     return f"{predictor['name']}={model}{f'@{digest}' if digest else ''}"
 
 

@@ -123,8 +123,15 @@ class ModelResolver:
         if version and not runtime and (target := served_target(format_, self._served())):
             return await self._after_conversion(namespace, version, target)
         runtime = runtime or default_runtime(self._runtimes, format_)
-        protocol = self._runtimes[runtime].protocol
-        return ResolvedModel(Resolution.RESOLVED, version=version, runtime=runtime, protocol=protocol, trust=trust)
+        chosen = self._runtimes[runtime]
+        return ResolvedModel(
+            Resolution.RESOLVED,
+            version=version,
+            runtime=runtime,
+            protocol=chosen.protocol,
+            trust=trust,
+            tunable=chosen.tunable,
+        )
 
     def _served(self) -> frozenset[str]:
         """Return the formats that a runtime of this platform serves."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from klever.controllers.serving.predictors import PredictorPlan
 from klever.controllers.serving.replicas import Replicas
 from klever.controllers.serving.snapshot import Snapshot
-from klever.routers import Route, RouteKey, Target
+from klever.routers import TIMEOUT_SECONDS, Route, RouteKey, Target
 from klever.runtimes import Guard
 from klever.runtimes.protocols import WireProtocol
 from klever.traffic.rebalancing import inherit, rebalance
@@ -25,9 +25,16 @@ def build_route(snapshot: Snapshot, predictors: Sequence[PredictorPlan], endpoin
     departing = (
         () if any(p.gap for p in predictors) else _departing(snapshot, endpoints, {p.name for p in predictors}, awaited)
     )
-    retries = int(snapshot.serving["spec"].get("retries", 0))
-    key = RouteKey(metadata["namespace"], metadata["name"])
-    return Route(key, _rebalanced(snapshot, [*targets, *departing]), retries, metadata.get("uid", ""))
+    spec = snapshot.serving["spec"]
+    most = int(spec.get("maxConcurrency", 0))
+    shared = _rebalanced(snapshot, [*targets, *departing])
+    return Route(
+        RouteKey(metadata["namespace"], metadata["name"]),
+        tuple(replace(target, max_requests=most) for target in shared),
+        int(spec.get("retries", 0)),
+        metadata.get("uid", ""),
+        int(spec.get("timeoutSeconds", TIMEOUT_SECONDS)),
+    )
 
 
 def awaited_share(predictors: Sequence[PredictorPlan], targets: Iterable[Target]) -> int:

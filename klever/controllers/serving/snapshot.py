@@ -52,6 +52,8 @@ class ResolvedModel:
     reason: str = ""
     protocol: WireProtocol = OPEN_INFERENCE
     trust: Trust | None = None
+    tunable: bool = False
+    """Whether its runtime supports batching and instances."""
     job: WantedJob | None = None
     """The job to create while SIGNATURE_PENDING or CONVERTING. None if it already exists."""
 

@@ -91,7 +91,7 @@ def _predictor(snapshot: Snapshot, plan: Plan, predictor: PredictorPlan, spec: d
         "name": predictor.name,
         "model": spec.get("model", ""),
         "runtime": model.runtime,
-        "trust": model.trust or "",
+        "trust": model.trust.name if model.trust else "",
         "workload": predictor.live,
         "replicas": spec["replicas"],
         "readyReplicas": predictor.serving,

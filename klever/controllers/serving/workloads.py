@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from klever.backends import Autoscaling, PredictorWorkload
@@ -12,6 +12,7 @@ from klever.controllers.env import reserved_variables
 from klever.controllers.serving.snapshot import Resolution, ResolvedModel
 from klever.errors import FieldViolation
 from klever.formats import Trust
+from klever.runtimes.tuning import TUNING_FIELDS, read_tuning
 from klever.traffic.matches import Match, header_matches
 from klever.traffic.replicas import runs_own_server
 
@@ -41,7 +42,18 @@ def _violations(
     if model.state is not Resolution.RESOLVED:
         return ()
     reserved = reserved_variables(predictor.get("env", ()), own_command=runs_own_server(predictor))
-    return (*reserved, *check(build_workload(predictor, model)), *check_matches(header_matches(predictor)))
+    return (
+        *reserved,
+        *_untunable(predictor, model),
+        *check(build_workload(predictor, model)),
+        *check_matches(header_matches(predictor)),
+    )
+
+
+def _untunable(predictor: dict[str, Any], model: ResolvedModel) -> Iterator[FieldViolation]:
+    for field in TUNING_FIELDS:
+        if field in predictor and not model.tunable:
+            yield FieldViolation(field, f"the runtime {model.runtime} does not support it: remove it")
 
 
 def build_workload(predictor: dict[str, Any], model: ResolvedModel) -> PredictorWorkload:
@@ -60,13 +72,15 @@ def build_workload(predictor: dict[str, Any], model: ResolvedModel) -> Predictor
         "probe_path": predictor.get("probePath", ""),
         "resources": predictor.get("resources", {}),
     } | _given(predictor)
-    identity = json.dumps(fields, sort_keys=True).encode()
+    tuning = {field: predictor[field] for field in TUNING_FIELDS if field in predictor}
+    identity = json.dumps(fields | tuning, sort_keys=True).encode()
     return PredictorWorkload(
         predictor=predictor["name"],
         id=hashlib.sha256(identity).hexdigest()[:10],
         replicas=predictor.get("replicas", 1),
         signature=version.metadata.signature if version else None,
         trust=model.trust or Trust.CODE,
+        tuning=read_tuning(predictor),
         autoscaling=_autoscaling(predictor.get("autoscaling")),
         **fields,
     )

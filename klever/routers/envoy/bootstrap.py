@@ -12,6 +12,7 @@ from klever.routers.envoy.gateway import Gateway
 from klever.routers.envoy.overload import overload_manager
 from klever.routers.envoy.replies import api_replies
 from klever.routers.envoy.routes import ROUTES
+from klever.routers.envoy.servingreplies import serving_replies
 from klever.routers.envoy.tls import CERTIFICATE_FILE, tls_listener
 from klever.routers.guard import guard_filters, guard_replies
 
@@ -95,7 +96,7 @@ def _connection_manager(gateway: Gateway, directory: Path) -> dict[str, Any]:
         "always_set_request_id_in_response": True,
         "common_http_protocol_options": {"idle_timeout": "3600s"},
         "http2_protocol_options": {"max_concurrent_streams": 1000},
-        "local_reply_config": {"mappers": [*api_replies(), *access_replies(gateway), *guard_replies(gateway.limits)]},
+        "local_reply_config": {"mappers": _mappers(gateway)},
         "rds": {"route_config_name": ROUTES, "config_source": _watched(directory, ROUTES_FILE)},
         "access_log": [first_token_histogram()],
         "http_filters": [
@@ -106,6 +107,11 @@ def _connection_manager(gateway: Gateway, directory: Path) -> dict[str, Any]:
             _filter("router", "v3.Router", {}),
         ],
     }
+
+
+def _mappers(gateway: Gateway) -> list[dict[str, Any]]:
+    """Return the mappers of the gateway's own answers. The first one that matches an answer changes it."""
+    return [*serving_replies(), *api_replies(), *access_replies(gateway), *guard_replies(gateway.limits)]
 
 
 def _filter(name: str, message: str, config: dict[str, Any]) -> dict[str, Any]:

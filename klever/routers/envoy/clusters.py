@@ -44,10 +44,13 @@ def fixed_clusters(gateway: Gateway) -> list[dict[str, Any]]:
 def target_clusters(key: RouteKey, target: Target) -> list[dict[str, Any]]:
     """Return the clusters of a target, one for each protocol with endpoints."""
     clusters = []
+    limits = _LIMITS | ({"max_requests": target.max_requests} if target.max_requests else {})
     if target.http:
-        clusters.append(_cluster(http_cluster(key, target), list(map(_address, target.http)), http2=False))
+        addresses = list(map(_address, target.http))
+        clusters.append(_cluster(http_cluster(key, target), addresses, http2=False, limits=limits))
     if target.grpc:
-        clusters.append(_cluster(grpc_cluster(key, target), list(map(_address, target.grpc)), http2=True))
+        addresses = list(map(_address, target.grpc))
+        clusters.append(_cluster(grpc_cluster(key, target), addresses, http2=True, limits=limits))
     return clusters
 
 

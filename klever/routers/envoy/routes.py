@@ -12,7 +12,7 @@ from klever.routers.envoy.clusters import API, REGISTRY, grpc_cluster, http_clus
 from klever.routers.envoy.gateway import Gateway
 from klever.routers.envoy.replies import API_PREFIX, UNTRANSCODED, refuse, refuse_api, refuse_grpc
 from klever.routers.guard import REQUEST_GUARD, STREAM_GUARD
-from klever.routers.rules import BASE, TIMEOUT, Call, Rule, retry_policy, rules_of
+from klever.routers.rules import BASE, Call, Rule, retry_policy, rules_of
 from klever.runtimes.protocols import OPEN_INFERENCE
 from klever.traffic.matches import HeaderMatch, MatchType
 
@@ -20,6 +20,8 @@ __all__ = ["ROUTES", "route_configuration", "serving_routes"]
 
 ROUTES = "klever"
 _INVALID_ARGUMENT, _NOT_FOUND, _UNIMPLEMENTED, _UNAVAILABLE = 3, 5, 12, 14  # google/rpc/code.proto
+_IDLE_SECONDS = 300
+"""The gateway ends a request on which nothing happens for so long, unless its route allows more."""
 _MOST_FILE_BYTES = 2 << 20
 
 _BACK_OFF = {"base_interval": "0.01s", "max_interval": "0.1s"}
@@ -139,7 +141,16 @@ def _files(gateway: Gateway) -> Iterator[dict[str, Any]]:
 
 def serving_routes(route: Route) -> list[dict[str, Any]]:
     """Return the entries of one Serving, header matches first."""
-    return [_retried(_entry(route.key, rule), route.retries) for rule in rules_of(route)]
+    entries = [_retried(_entry(route.key, rule), route.retries) for rule in rules_of(route)]
+    return [_timed(entry, route.timeout_seconds) for entry in entries]
+
+
+def _timed(entry: dict[str, Any], seconds: int) -> dict[str, Any]:
+    """Return an entry whose requests end after so many seconds."""
+    if "route" not in entry:
+        return entry
+    idle = {"idle_timeout": f"{seconds}s"} if seconds > _IDLE_SECONDS else {}
+    return {**entry, "route": {**entry["route"], "timeout": f"{seconds}s", **idle}}
 
 
 def _retried(entry: dict[str, Any], retries: int) -> dict[str, Any]:
@@ -170,7 +181,6 @@ def _entry(key: RouteKey, rule: Rule) -> dict[str, Any]:
         "match": match,
         "route": {
             "weighted_clusters": {"clusters": clusters},
-            "timeout": TIMEOUT,
             **(rewrite if rule.call is Call.HTTP else {}),
         },
         "typed_per_filter_config": {**UNTRANSCODED["typed_per_filter_config"], **_guard(rule)},

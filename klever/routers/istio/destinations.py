@@ -23,12 +23,12 @@ Names = Callable[[str], str]
 _DOMAIN: Final = "klever.internal"
 _PORT: Final = 80
 _EVERYWHERE: Final = ["*"]
-_POLICY: Final[Mapping[str, Any]] = {
-    "connectionPool": {
-        "tcp": {"connectTimeout": "2s"},
-        "http": {"idleTimeout": "30s", "http2MaxRequests": 16384, "http1MaxPendingRequests": 8192, "maxRetries": 1024},
-    },
-    "loadBalancer": {"simple": "LEAST_REQUEST"},
+_TCP: Final = {"tcp": {"connectTimeout": "2s"}}
+_HTTP: Final[Mapping[str, Any]] = {
+    "idleTimeout": "30s",
+    "http2MaxRequests": 16384,
+    "http1MaxPendingRequests": 8192,
+    "maxRetries": 1024,
 }
 
 
@@ -46,7 +46,7 @@ def destinations_of(key: RouteKey, target: Target, names: Names, *, grpc: bool) 
     addresses = target.grpc if grpc else target.http
     parts = [address.rpartition(":") for address in addresses]
     hosts = {(_host(host, names), int(port)) for host, _, port in parts}
-    found = [_service(key, host, port) for host, port in sorted(hosts) if host]
+    found = [_service(key, target, host, port) for host, port in sorted(hosts) if host]
     static = tuple(address for address, part in zip(addresses, parts, strict=True) if not _host(part[0], names))
     return [*found, _static(key, target, static, grpc=grpc)] if static else found
 
@@ -60,8 +60,8 @@ def _host(host: str, names: Names) -> str:
     return names(host)
 
 
-def _service(key: RouteKey, host: str, port: int) -> Destination:
-    return Destination(host, port, _rule(key, host))
+def _service(key: RouteKey, target: Target, host: str, port: int) -> Destination:
+    return Destination(host, port, _rule(key, target, host))
 
 
 def _static(key: RouteKey, target: Target, addresses: tuple[str, ...], *, grpc: bool) -> Destination:
@@ -77,11 +77,13 @@ def _static(key: RouteKey, target: Target, addresses: tuple[str, ...], *, grpc: 
         "ports": [{"number": _PORT, "name": "http", "protocol": "GRPC" if grpc else "HTTP"}],
         "endpoints": [{"address": host.strip("[]"), "ports": {"http": int(port)}} for host, _, port in parts],
     }
-    return Destination(host, _PORT, {(SERVICE_ENTRY, f"{key.serving}-{digest}"): entry, **_rule(key, host)})
+    return Destination(host, _PORT, {(SERVICE_ENTRY, f"{key.serving}-{digest}"): entry, **_rule(key, target, host)})
 
 
-def _rule(key: RouteKey, host: str) -> dict[tuple[Kind, str], Mapping[str, Any]]:
-    spec = {"host": host, "exportTo": _EVERYWHERE, "trafficPolicy": _POLICY}
+def _rule(key: RouteKey, target: Target, host: str) -> dict[tuple[Kind, str], Mapping[str, Any]]:
+    pool = {**_HTTP, **({"http2MaxRequests": target.max_requests} if target.max_requests else {})}
+    policy = {"connectionPool": {**_TCP, "http": pool}, "loadBalancer": {"simple": "LEAST_REQUEST"}}
+    spec = {"host": host, "exportTo": _EVERYWHERE, "trafficPolicy": policy}
     return {(DESTINATION_RULE, f"{key.serving}-{_digest(host)}"): spec}
 
 

@@ -16,7 +16,7 @@ from klever.routers.istio.destinations import Destination, Names, destinations_o
 from klever.routers.istio.guard import GUARDED, route_name
 from klever.routers.istio.matches import header_conditions
 from klever.routers.istio.settings import IstioSettings
-from klever.routers.rules import BASE, TIMEOUT, Call, Rule, retry_policy, rules_of
+from klever.routers.rules import BASE, Call, Rule, retry_policy, rules_of
 
 __all__ = ["Plan", "plan_route", "version_path"]
 
@@ -79,7 +79,7 @@ def _entry(route: Route, rule: Rule, shares: list[tuple[Destination, int]]) -> d
         **matched,
         **(_rewrite(route.key) if rule.call is Call.HTTP else {}),
         "route": [{"destination": _destination(one), "weight": weight} for one, weight in shares],
-        "timeout": TIMEOUT,
+        "timeout": f"{route.timeout_seconds}s",
         "retries": {"attempts": attempts, "retryOn": ",".join(failures)},
         "headers": {"request": {"remove": ["authorization"]}},  # the model must not see the token of the platform
     }

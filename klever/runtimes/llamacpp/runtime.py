@@ -35,6 +35,7 @@ class LlamaCppRuntime:
     name = "llamacpp"
     protocol = OPENAI
     formats = frozenset({"GGUF"})
+    tunable = False
     runs_commands = False
     uses_ports = False
 

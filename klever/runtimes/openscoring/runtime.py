@@ -30,6 +30,7 @@ class OpenScoringRuntime:
     name = "openscoring"
     protocol = OPENSCORING
     formats = frozenset({"PMML"})
+    tunable = False
     runs_commands = False
 
     def __init__(self, jar: OpenScoringJar | None = None, *, limits: Limits = DEFAULTS) -> None:

@@ -1,16 +1,19 @@
 """Writes config.pbtxt, Triton's ModelConfig, from a signature.
 
 Source: Triton's model_config.proto and docs/user_guide/model_configuration.md. Shapes are those of the signature, with
-the batch dimension. `max_batch_size` is 0, so that Triton does not complete the configuration and does not batch.
+the batch dimension. By default `max_batch_size` is 0, so that Triton does not complete the configuration and does not
+batch. With batching, Triton adds the batch dimension to the declared shapes itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from klever.errors import InvalidError
 from klever.formats import Signature, Tensor
 from klever.runtimes.openinference import datatype
+from klever.runtimes.tuning import DEFAULT, Tuning
 
 __all__ = ["check_signature", "model_config"]
 
@@ -51,19 +54,37 @@ def model_config(
     backend: str = "",
     file: str = "",
     parameters: Mapping[str, str],
+    tuning: Tuning = DEFAULT,
+    batches: bool = False,
 ) -> str:
     """Return the file for a signature that passed `check_signature`. Exactly one of platform and backend is given.
 
     `file` is the path below the version directory that the backend opens, empty for the backend's default.
+    With `batches`, Triton itself batches as `tuning` says. Raises `InvalidError` for a shape that it cannot batch.
     """
+    batches = batches and tuning.batch_rows > 1
     lines = [f"name: {_quoted(name)}"]
     fields = {"platform": platform, "backend": backend, "default_model_filename": file}
     lines += [f"{key}: {_quoted(value)}" for key, value in fields.items() if value]
-    lines += ["max_batch_size: 0", *_tensors("input", signature.inputs), *_tensors("output", signature.outputs)]
-    lines += ["instance_group {", "  count: 1", "  kind: KIND_CPU", "}"]
+    lines += [f"max_batch_size: {tuning.batch_rows if batches else 0}"]
+    for field, tensors in (("input", signature.inputs), ("output", signature.outputs)):
+        lines += _tensors(field, map(_row, tensors) if batches else tensors)
+    lines += ["instance_group {", f"  count: {tuning.instances}", "  kind: KIND_CPU", "}"]
+    if batches:
+        lines += ["dynamic_batching {", f"  max_queue_delay_microseconds: {tuning.queue_delay_us}", "}"]
     for key, value in sorted(parameters.items()):
         lines += ["parameters {", f"  key: {_quoted(key)}", f"  value {{ string_value: {_quoted(value)} }}", "}"]
     return "\n".join(lines) + "\n"
+
+
+def _row(tensor: Tensor) -> Tensor:
+    """Return a tensor without its batch dimension, as Triton needs it. Raises `InvalidError` for another shape."""
+    if tensor.size is None or len(tensor.size) < 2 or tensor.size[0] != -1:
+        raise InvalidError(
+            f"tensor {tensor.name!r} has the shape {list(tensor.size or ())}: batching needs a first dimension of -1, "
+            "and another one"
+        )
+    return replace(tensor, size=tensor.size[1:])
 
 
 def _tensors(field: str, tensors: Iterable[Tensor]) -> Iterable[str]:

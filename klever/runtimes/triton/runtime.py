@@ -23,6 +23,7 @@ from klever.runtimes.triton.platforms import PLATFORMS
 from klever.runtimes.triton.programs import PROGRAMS
 from klever.runtimes.triton.servers import EnvironmentServer, InstalledServer, Server
 from klever.runtimes.triton.versions import required_guard
+from klever.runtimes.tuning import DEFAULT, Tuning
 
 __all__ = ["TritonRuntime"]
 
@@ -46,6 +47,7 @@ class TritonRuntime:
     name = "triton"
     protocol = OPEN_INFERENCE
     formats = frozenset({*PLATFORMS, *PROGRAMS})
+    tunable = True
     runs_commands = False
     uses_ports = False
 
@@ -73,7 +75,7 @@ class TritonRuntime:
         """Create a repository of the model in `STORE/models`, and start a server for it."""
         self.check(model)
         server = self._server(model.format)
-        config = self.config(model, max(1, at.threads)).encode()
+        config = self.config(model, max(1, at.threads), at.tuning).encode()
         http, grpc, metrics = _addresses(at)
         shared_memory = f"klever-{hashlib.sha256(str(at.store).encode()).hexdigest()[:16]}-"
         return Launch(
@@ -90,9 +92,9 @@ class TritonRuntime:
             shared_memory=shared_memory,
         )
 
-    def config(self, model: Model, threads: int = 1) -> str:
+    def config(self, model: Model, threads: int = 1, tuning: Tuning = DEFAULT) -> str:
         """Return the config.pbtxt of a model that passed `check`."""
-        return self._server(model.format).config(model, _signature(model), threads)
+        return self._server(model.format).config(model, _signature(model), threads, tuning)
 
     def probe(self, model: Model) -> Probe:
         """Return an inference of zeros. A model that rejects them runs, too."""

@@ -19,6 +19,7 @@ from klever.runtimes.triton.modelfiles import ModelFiles
 from klever.runtimes.triton.platforms import PLATFORMS
 from klever.runtimes.triton.programs import PROGRAMS, source
 from klever.runtimes.triton.versions import ENVIRONMENT_VERSION
+from klever.runtimes.tuning import Tuning
 
 __all__ = ["EnvironmentServer", "InstalledServer", "Server"]
 
@@ -54,8 +55,8 @@ class Server(Protocol):
 
     def model_files(self, format_: str) -> ModelFiles: ...
 
-    def config(self, model: Model, signature: Signature, threads: int) -> str:
-        """Return the config.pbtxt."""
+    def config(self, model: Model, signature: Signature, threads: int, tuning: Tuning) -> str:
+        """Return the config.pbtxt. Raises `InvalidError` for tuning that the model does not allow."""
 
     def files(self, model: Model) -> dict[str, bytes]:
         """Return the files below the store, except config.pbtxt."""
@@ -91,7 +92,7 @@ class InstalledServer:
     def model_files(self, format_: str) -> ModelFiles:
         return PLATFORMS[format_].files
 
-    def config(self, model: Model, signature: Signature, threads: int) -> str:
+    def config(self, model: Model, signature: Signature, threads: int, tuning: Tuning) -> str:
         platform = PLATFORMS[model.format]
         return model_config(
             model.name,
@@ -99,6 +100,8 @@ class InstalledServer:
             platform=platform.name,
             file=platform.files.main(model.files),
             parameters=_parameters(threads) if platform.backend == "onnxruntime" else {},
+            tuning=tuning,
+            batches=True,
         )
 
     def files(self, model: Model) -> dict[str, bytes]:  # noqa: ARG002 - the protocol's signature
@@ -143,9 +146,11 @@ class EnvironmentServer:
     def model_files(self, format_: str) -> ModelFiles:
         return PROGRAMS[format_].files
 
-    def config(self, model: Model, signature: Signature, threads: int) -> str:
+    def config(self, model: Model, signature: Signature, threads: int, tuning: Tuning) -> str:
         parameters = _parameters(threads) | ({"code": "allowed"} if model.code else {})
-        return model_config(model.name, signature, backend="python", parameters=parameters)
+        if tuning.batch_rows:  # files/batches.py batches, because the model gets requests with their own shapes
+            parameters |= {"batch_rows": str(tuning.batch_rows), "queue_delay_us": str(tuning.queue_delay_us)}
+        return model_config(model.name, signature, backend="python", parameters=parameters, tuning=tuning)
 
     def files(self, model: Model) -> dict[str, bytes]:
         sources = PROGRAMS[model.format].sources()

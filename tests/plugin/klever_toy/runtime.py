@@ -22,6 +22,7 @@ class ToyRuntime:
     protocol = OPEN_INFERENCE
     formats = frozenset({"Toy"})
     runs_commands = False
+    tunable = False
     uses_ports = False
 
     def serves(self, format_: str) -> bool:

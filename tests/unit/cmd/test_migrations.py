@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from klever.routers.envoy.state import decode_routes
 
 import klever
 from klever.cmd.migrations import VERSION, migrate
 from klever.errors import FailedPreconditionError, IntegrityError
+from klever.routers.state import decode_routes
 from klever.traffic.matches import HeaderMatch
 from tests.errors import because
 

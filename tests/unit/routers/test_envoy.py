@@ -9,17 +9,20 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
 import aiohttp
+import grpc
 import pytest
 
 from klever.errors import ExhaustedError, UnavailableError
 from klever.process import ProcessManager
-from klever.routers import RouteKey
+from klever.routers import RouteKey, Target
 from klever.routers.envoy import EnvoyRouter, Gateway
 from klever.routers.envoy.admin import Admin
+from klever.runtimes.protocols import OPEN_INFERENCE
 from tests.contract.router import KEY, RouterContract, Upstream, route, target
 
 pytestmark = pytest.mark.envoy
@@ -192,6 +195,62 @@ class TestEnvoy(RouterContract):
         assert await self.post(http, INFER, Origin="http://evil.example") == 403
         assert await self.post(http, INFER, Origin=self.config.url) == 200
         assert await self.post(http, INFER, Host="evil.example") == 404
+
+    async def test_requests_above_the_concurrency_of_a_serving_are_refused(
+        self, router: EnvoyRouter, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
+    ) -> None:
+        one, _ = upstreams
+        await router.publish(route(replace(target("main", 100, one), max_requests=2)))
+        one.answers.clear()
+        held = [asyncio.create_task(self.post(http, INFER)) for _ in range(2)]
+        while one.count < 2:
+            await asyncio.wait_for(one.asked.wait(), 10)
+            await asyncio.sleep(0.01)
+        async with http.post(self.config.url + INFER, json={}) as response:
+            assert (response.status, response.headers["Retry-After"]) == (429, "1")
+            assert (await response.json()).keys() == {"error"}
+        one.answers.set()
+        assert await asyncio.gather(*held) == [200, 200]
+        assert await self.post(http, INFER) == 200
+
+    async def test_a_call_above_the_concurrency_of_a_serving_is_resource_exhausted(self, router: EnvoyRouter) -> None:
+        answers, asked = asyncio.Event(), asyncio.Event()
+
+        async def infer(request: bytes, _: object) -> bytes:
+            asked.set()
+            await answers.wait()
+            return request
+
+        server = grpc.aio.server()
+        method = grpc.unary_unary_rpc_method_handler(infer)
+        server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler("inference.GRPCInferenceService", {"ModelInfer": method}),)
+        )
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        address = f"127.0.0.1:{port}"
+        await router.publish(route(Target("main", "r1", OPEN_INFERENCE, 100, (address,), (address,), max_requests=1)))
+        async with grpc.aio.insecure_channel(self.config.url.removeprefix("http://")) as channel:
+            call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer", bytes, bytes)
+            metadata = (("seldon", KEY.serving), ("namespace", KEY.namespace))
+            held = call(b"", metadata=metadata)
+            await asyncio.wait_for(asked.wait(), 10)
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await call(b"", metadata=metadata)
+            assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            answers.set()
+            assert await held == b""
+        await server.stop(0)
+
+    async def test_a_request_that_takes_longer_than_its_serving_allows_is_ended(
+        self, router: EnvoyRouter, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
+    ) -> None:
+        one, _ = upstreams
+        await router.publish(replace(route(target("main", 100, one)), timeout_seconds=1))
+        one.answers.clear()
+        async with http.post(self.config.url + INFER, json={}) as response:
+            assert response.status == 504
+            assert (await response.json()).keys() == {"error"}
 
     async def test_a_rest_body_must_be_json(self, http: aiohttp.ClientSession) -> None:
         path = "/api/v1alpha1/namespaces/default/servings"

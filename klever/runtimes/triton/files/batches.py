@@ -1,11 +1,12 @@
 """Answers all waiting requests with one run of the model, because a small run costs nearly the same for more rows.
 
 Triton passes one request at a time. `take` puts it into a queue and returns before the response. A thread answers all
-waiting requests at once, and never waits for more of them.
+waiting requests at once. It waits for more of them only if the predictor sets a delay.
 """
 
 import sys
 import threading
+import time
 from queue import Empty, Queue
 
 import numpy as np
@@ -14,13 +15,19 @@ import triton_python_backend_utils as pb_utils
 WAITING = 64
 """The most requests in the queue. When it is full, Triton keeps the others."""
 ROWS = 1024
-"""A run with this many rows gets no further request."""
+"""The most rows of a run, unless a request alone has more."""
 
 
 class Batches:
-    """`run` computes the outputs of rows, `answer` the response to one request, as in model.py."""
+    """`run` computes the outputs of rows, `answer` the response to one request, as in model.py.
 
-    def __init__(self, run, outputs, answer):
+    A run has at most `rows` rows, and its first request waits `delay` seconds for others.
+    """
+
+    def __init__(self, run, outputs, answer, rows=ROWS, delay=0.0):
+        self._rows = rows
+        self._delay = delay
+        self._held = None
         self._run = run
         self._outputs = outputs
         self._answer = answer
@@ -43,13 +50,18 @@ class Batches:
 
     def _waiting(self):
         """The waiting requests, at least one."""
-        found, rows = [], 0
-        while rows < ROWS:
+        found, self._held = [self._held or self._queue.get()], None
+        rows, ends = count(found[0][0]), time.monotonic() + self._delay
+        while rows < self._rows:
             try:
-                found.append(self._queue.get(block=not found))
+                one = self._queue.get(timeout=max(ends - time.monotonic(), 0))
             except Empty:
                 break
-            rows += count(found[-1][0])
+            rows += count(one[0])
+            if rows > self._rows:
+                self._held = one
+                break
+            found.append(one)
         return found
 
     def _responses(self, requests):

@@ -2,13 +2,12 @@
 
 The adjacent `program.py` loads the model below STORE/model and runs it. It has `load(config, directory)`, which returns
 a function from the inputs by name and the names of the wanted outputs to their arrays, and `INVALID`, the errors of
-invalid requests. If the function has the attribute `row_by_row`, it gets the rows of several requests at once, unless
-the variable DYNAMIC_BATCHING turns that off. Both run in the stub of an environment with numpy 1, without Klever.
+invalid requests. If the function has the attribute `row_by_row`, it gets the rows of several requests at once. The
+predictor's `batching` decides for any function. Both run in the stub of an environment with numpy 1, without Klever.
 """
 
 import ctypes
 import json
-import os
 from pathlib import Path
 
 import program
@@ -21,6 +20,7 @@ ERROR = "model error: "
 
 MADV_DONTNEED = 4
 MAX_MESSAGE = 500
+NOTHING = {"string_value": "0"}
 
 
 class TritonPythonModel:
@@ -30,9 +30,16 @@ class TritonPythonModel:
         config = json.loads(args["model_config"])
         self.outputs = [tensor["name"] for tensor in config["output"]]
         self.run = load(config, Path(args["model_repository"]).parents[1] / "model")
-        together = getattr(self.run, "row_by_row", False) and os.environ.get("DYNAMIC_BATCHING") != "false"
-        self.batches = Batches(self.run, self.outputs, self.answer) if together else None
+        self.batches = self.batching(config["parameters"])
         release_code()
+
+    def batching(self, parameters):
+        """Return what computes requests together; None if each is computed alone."""
+        rows, delay = (int(parameters.get(name, NOTHING)["string_value"]) for name in ("batch_rows", "queue_delay_us"))
+        if rows:
+            return Batches(self.run, self.outputs, self.answer, rows, delay / 1e6) if rows > 1 else None
+        together = getattr(self.run, "row_by_row", False)
+        return Batches(self.run, self.outputs, self.answer) if together else None
 
     def execute(self, requests):
         if self.batches:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -14,6 +15,7 @@ from klever.errors import InvalidError
 from klever.formats import Signature, Tensor
 from klever.runtimes import Guard, Model, Placement
 from klever.runtimes.triton import InstalledTriton, TritonRuntime, find
+from klever.runtimes.tuning import Tuning
 
 ADDER = Signature(tuple(Tensor(name, (1, 5), "float32") for name in "XY"), (Tensor("Z", (1, 5), "float32"),))
 TYPES = (
@@ -58,6 +60,24 @@ def test_the_configuration_is_one_of_tritons(golden: Golden) -> None:
     assert "max_batch_size: 0" in text
     assert [(tensor.name, list(tensor.dims)) for tensor in config.input] == [("X", [1, 5]), ("Y", [1, 5])]
     assert config.parameters["intra_op_thread_count"].string_value == "2"
+
+
+def test_an_installed_server_batches_rows_as_the_predictor_says() -> None:
+    rows = Signature((Tensor("X", (-1, 5), "float32"),), (Tensor("Z", (-1, 2), "float32"),))
+    tuning = Tuning(batch_rows=32, queue_delay_us=500, instances=2)
+    config = parsed(TritonRuntime(INSTALLED).config(model(rows), 1, tuning))
+    assert (config.max_batch_size, config.dynamic_batching.max_queue_delay_microseconds) == (32, 500)
+    assert (list(config.input[0].dims), list(config.output[0].dims)) == ([5], [2])
+    assert config.instance_group[0].count == 2
+    with pytest.raises(InvalidError, match="batching needs a first dimension of -1"):
+        TritonRuntime(INSTALLED).config(model(), 1, tuning)
+
+
+def test_the_environments_server_leaves_batching_to_the_program_of_the_format() -> None:
+    config = parsed(TritonRuntime().config(model(), 1, Tuning(batch_rows=32, queue_delay_us=500, instances=2)))
+    assert (config.max_batch_size, config.instance_group[0].count) == (0, 2)
+    given = {name: config.parameters[name].string_value for name in ("batch_rows", "queue_delay_us")}
+    assert given == {"batch_rows": "32", "queue_delay_us": "500"}
 
 
 def test_every_type_and_any_name_is_written_as_triton_reads_it(golden: Golden) -> None:
@@ -267,6 +287,26 @@ def test_an_installation_is_found_by_its_server_and_backends(tmp_path: Path) -> 
     assert find(tmp_path) == InstalledTriton(tmp_path, frozenset({"onnxruntime"}))
     (tmp_path / "TRITON_VERSION").write_text("2.60.0\n")
     assert find(tmp_path) == InstalledTriton(tmp_path, frozenset({"onnxruntime"}), "2.60.0")
+
+
+@pytest.mark.parametrize(("version", "guard"), [("2.60.0", Guard.TRITON), ("9.0.0", Guard.NONE)])
+def test_an_installed_server_is_used_and_guarded_by_its_version(
+    version: str, guard: Guard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("klever.runtimes.triton.versions._ROBUST", frozenset({"9.0.0"}))
+    program = tmp_path / "bin" / "tritonserver"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\necho "$@"\n')
+    program.chmod(0o755)
+    (tmp_path / "backends" / "onnxruntime").mkdir(parents=True)
+    (tmp_path / "TRITON_VERSION").write_text(version)
+    runtime = TritonRuntime(find(tmp_path))
+    launch = runtime.launch(model(), AT)
+    assert runtime.environments(model()) == ()
+    assert launch.guard is guard
+    printed = subprocess.run(launch.argv, capture_output=True, text=True, check=True).stdout
+    assert f"--backend-directory={tmp_path}/backends" in printed.split()
+    assert runtime.environments(model(format_="H5"))[0] == "triton"  # which it has no backend for
 
 
 @pytest.mark.parametrize("installed", [None, INSTALLED, replace(INSTALLED, version="2.60.0")])
