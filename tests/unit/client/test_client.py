@@ -37,6 +37,7 @@ from klever.v1alpha1.serving_service_pb2 import (
     WatchServingsResponse,
 )
 from tests.errors import because
+from tests.unit.cli.costs import least_seconds, slowness
 from tests.unit.client.server import Answer, running
 
 
@@ -279,3 +280,13 @@ def test_an_import_of_the_client_loads_no_module_of_the_server(name: str) -> Non
 
 def test_an_import_of_klever_loads_no_grpc() -> None:
     assert not loaded("import klever.errors") & {"grpc", "google.protobuf"}
+
+
+@pytest.mark.slow
+def test_the_first_call_comes_soon() -> None:
+    with running(GetServing=lambda *_: serving("1")) as server:
+        call = f"from klever import Client; Client({server!r}).servings.get('digits')"
+        programs = ["pass", "from klever import Client", call]
+        bare, imported, called = least_seconds(*([sys.executable, "-c", program] for program in programs))
+    assert imported - bare < 0.300 * slowness(bare)
+    assert called - imported < 0.400 * slowness(bare)
