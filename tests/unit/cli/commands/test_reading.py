@@ -62,7 +62,7 @@ async def objects(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
         "trafficSummary": "main=100",
         "url": "http://127.0.0.1:8080/seldon/default/digits",
         "conditions": [READY | {"lastTransitionTime": "2026-01-31T12:00:00Z"}],
-        "predictors": [{"name": "main", "digest": DIGEST, "trust": "data"}],
+        "predictors": [{"name": "main", "digest": DIGEST, "trust": "DATA"}],
     }
     await store.patch(SERVING, Key("default", "digits"), {"status": status}, subresource="status")
     await store.create(MODEL_JOB, job("extract"))
