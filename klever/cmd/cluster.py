@@ -88,6 +88,7 @@ def _tasks(pods: PodsFile, provisions: Provisions) -> PodSettings:
         secrets=lambda task: provisions(task).secrets,
         owner=lambda task: _owner(MODEL_JOB, task.name, task.uid),
         pull_secrets=pods.pull_secrets,
+        pod=pods.pod,
         user=pods.user,
     )
 
@@ -109,6 +110,7 @@ def _replicas(pods: PodsFile, provisions: Provisions, options: Options) -> Repli
         secrets=secrets,
         owner=lambda workload: _owner(SERVING, workload.key.name, workload.uid),
         pull_secrets=pods.pull_secrets,
+        pod=pods.pod,
         user=pods.user,
         limits=options.limits,
     )

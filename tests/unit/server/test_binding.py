@@ -218,7 +218,7 @@ async def test_a_write_needs_the_token(jobs: Any) -> None:
 async def test_a_wrong_field_is_named(jobs: Any) -> None:
     code, message, _, fields = await failure(jobs.CreateModelJob(job("a", model=""), metadata=TOKEN))
     assert code is grpc.StatusCode.INVALID_ARGUMENT
-    assert fields == ["spec.model"]
+    assert fields == ["model_job.spec.model"]
     assert message == "spec.model: is required"
 
 
@@ -274,7 +274,7 @@ async def test_apply_is_declarative(jobs: Any) -> None:
     changed: ModelJob = await jobs.ApplyModelJob(request, metadata=TOKEN)
     assert not changed.metadata.labels
     request.model_job.spec.model = "team/other:v1"
-    assert (await failure(jobs.ApplyModelJob(request, metadata=TOKEN)))[3] == ["spec"]
+    assert (await failure(jobs.ApplyModelJob(request, metadata=TOKEN)))[3] == ["model_job.spec"]
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
