@@ -24,7 +24,7 @@ from klever.executors import Task
 from klever.executors.kubernetes.resources import step_resources
 from klever.executors.kubernetes.settings import PodSettings
 from klever.kube.kinds import JOB, NETWORK_POLICY, SECRET
-from klever.kube.pods import LOG, RESTRICTED, pod_security
+from klever.kube.pods import LOG, RESTRICTED, overridden, pod_security
 from klever.kube.restricted import check_hosts
 from klever.kube.secrets import check_secrets, own_secret
 
@@ -109,7 +109,7 @@ def job(task: Task, settings: PodSettings) -> Object:
     if suspended:
         reason = f"no image is configured for the environment {task.environment!r}"
         metadata["annotations"] = {UNSTARTABLE: reason}
-    template = {"metadata": {"labels": metadata["labels"]}, "spec": _pod(task, settings)}
+    template = overridden({"metadata": {"labels": metadata["labels"]}, "spec": _pod(task, settings)}, settings.pod)
     return {
         "metadata": metadata,
         "apiVersion": JOB.api_version,

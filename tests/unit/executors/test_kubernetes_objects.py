@@ -63,6 +63,11 @@ def test_the_job_of_a_conversion(golden: Callable[[str, str], None]) -> None:
     golden("kubernetes/conversion-job.json", json.dumps(job(TASK, SETTINGS), indent=2) + "\n")
 
 
+def test_the_pod_of_a_task_has_the_patch_of_the_operator() -> None:
+    settings = replace(SETTINGS, pod={"spec": {"schedulerName": "volcano"}})
+    assert job(TASK, settings)["spec"]["template"]["spec"]["schedulerName"] == "volcano"
+
+
 def test_nothing_reaches_the_pod_of_a_task() -> None:
     policy = network_policy(TASK, SETTINGS)
     labels = job(TASK, SETTINGS)["spec"]["template"]["metadata"]["labels"]
