@@ -26,8 +26,10 @@ _MOST_FILE_BYTES = 2 << 20
 
 _BACK_OFF = {"base_interval": "0.01s", "max_interval": "0.1s"}
 _HOST_ATTEMPTS = 100
-"""How often a retry chooses again if it gets a replica that it has tried. A replica that ended has the fewest requests, so
-the load balancer prefers it to others."""
+"""How often a retry chooses again if it gets a replica that it has tried.
+
+The load balancer prefers a replica that has ended to others, because it has the fewest requests.
+"""
 _PREVIOUS_HOSTS = {
     "name": "envoy.retry_host_predicates.previous_hosts",
     "typed_config": {
