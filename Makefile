@@ -3,7 +3,7 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := $(shell find klever -type f -not -name '*.pyc') pyproject.toml README.md
+SOURCES := $(shell find klever ormb -type f -not -name '*.pyc') pyproject.toml README.md
 TESTS ?= tests
 UNIT := not (e2e or root or slow)
 # The cluster of a KUBECONFIG is for one test at a time.
@@ -12,7 +12,7 @@ JOBS ?= $(if $(KUBECONFIG),1,2)
 # Each worker compiles every test otherwise.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install check unit test demo baseline generate lock clean
+.PHONY: install docs check unit test demo baseline generate lock clean
 
 ## install: .venv with klever and ormb in it
 install: $(VENV)/.wheel
@@ -37,8 +37,8 @@ $(VENV)/.wheel: $(VENV)/.requirements $(SOURCES)
 	$(BIN)/python -m pip install -q --no-deps --force-reinstall build/wheel/*.whl
 	touch $@
 
-## check: lint, types, layers, protos, generated files
-check: $(VENV)/.dev
+## check: lint, types, layers, protos, generated files, links of the documentation
+check: $(VENV)/.dev docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -58,6 +58,15 @@ test: $(VENV)/.dev $(VENV)/.wheel
 	nice $(BIN)/python hack/cluster prepare full dns metrics istio || nice $(BIN)/python hack/cluster prepare
 	$(BIN)/pytest --retry-e2e -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)  # the long ones of tests/e2e first
 
+## docs: the documentation as a site with search, in build/docs; broken links fail
+docs: $(VENV)/.docs
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
+	@echo "open build/docs/index.html"
+
+$(VENV)/.docs: $(VENV)/.requirements requirements/docs.txt
+	$(BIN)/python -m pip install -q --require-hashes -r requirements/docs.txt
+	touch $@
+
 ## demo: from a model file to traffic, in under 30 s once the environments exist
 demo: $(VENV)/.wheel
 	$(BIN)/klever env install triton
@@ -76,6 +85,7 @@ LOCK := uv pip compile -q pyproject.toml --generate-hashes --no-emit-index-url -
 lock:
 	$(LOCK) -o requirements/klever.txt
 	$(LOCK) --group dev -c requirements/klever.txt -o requirements/dev.txt
+	$(LOCK) --group docs -c requirements/dev.txt -o requirements/docs.txt
 
 clean:
 	rm -rf build $(VENV)

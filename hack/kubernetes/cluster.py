@@ -145,7 +145,7 @@ class Cluster:
             text=True,
             capture_output=True,
             check=False,
-            timeout=120,
+            timeout=300,
         )
         if check and done.returncode:
             raise RuntimeError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")

@@ -50,5 +50,5 @@ def _inputs(text: str) -> Any:
 
 def _array(tensor: Mapping[str, Any]) -> Array:
     dtype = triton_to_np_dtype(tensor["datatype"])
-    data = [v.encode() if isinstance(v, str) else v for v in np.ravel(tensor["data"]).tolist()]
+    data = [v.encode() if isinstance(v, str) else v for v in np.array(tensor["data"], object).ravel().tolist()]
     return np.array(data, dtype=dtype).reshape(tuple(tensor["shape"]))

@@ -76,8 +76,9 @@ def to_array(value: Any, tensor: Any) -> Array:
     if dtype is None:
         raise InvalidError(f"{tensor.name}: unknown datatype {tensor.datatype} of the model")
     try:
-        array: Array = np.asarray(value)
-        converted: Array = array.astype(dtype, casting="unsafe" if dtype is np.object_ else "same_kind", copy=False)
+        # numpy's own type of bytes has no zeros at its end
+        array: Array = np.asarray(value, dtype if dtype is np.object_ else None)
+        converted: Array = array.astype(dtype, casting="same_kind", copy=False)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidError(f"{tensor.name}: expected {tensor.datatype}: {error}") from error
     if np.issubdtype(converted.dtype, np.integer) and not np.array_equal(converted, array):

@@ -18,6 +18,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from klever.backends.local.usage import ReplicaUsage
 from klever.catalog.oci import OciCatalogue
 from klever.cmd.cluster import cluster_platform
 from klever.cmd.control import ControlLoops, run_pushes
@@ -34,6 +35,7 @@ from klever.cmd.provisions import Provisions, RemoteRegistry
 from klever.cmd.stores import Stores, open_stores
 from klever.controllers.pushes import PushReconciler
 from klever.controllers.serving.models import ModelResolver
+from klever.disk import write_private
 from klever.limits import Limits
 from klever.oci.layout import Layout
 from klever.oci.registries import Credentials, Endpoint, Registries, check_credentials
@@ -163,8 +165,10 @@ async def _work(data: DataDirectory, options: Options, stores: Stores, source: _
         running = local_platform(data, options, gateway, registries, catalogue, provisions=provisions, may_act=may_act)
     async with running as platform:
         registry = CollectorRegistry()
+        registry.register(ReplicaUsage(data.processes, os.sysconf("SC_CLK_TCK")))
         server = MetricsServer(registry, platform.gateway_metrics, platform.backend, stores.controllers)
         url = await server.start(options.metrics_port)
+        write_private(data.metrics_file, url)
         print(f"klever controllers: it is the leader (metrics at {url})", flush=True)
         try:
             metrics = ReconcileMetrics(registry)

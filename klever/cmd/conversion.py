@@ -51,11 +51,19 @@ def find_format(directory: Path) -> str:
     return (described.format if described else "") or formats.detect(directory / _MODEL)
 
 
-def convert_directory(source: Path, target: str, output: Path, variables: Mapping[str, str], memory: int = 0) -> str:
+def convert_directory(
+    source: Path,
+    target: str,
+    output: Path,
+    variables: Mapping[str, str],
+    memory: int = 0,
+    *,
+    allow_code: bool = False,
+) -> str:
     """Write the converted model, its ormbfile.yaml and the report to `output`; return a line about the result.
 
     `memory` bounds the memory of the program in bytes, 0 for what its pair of formats needs. Raises `ExhaustedError` if
-    the machine has less, and `FailedPreconditionError` if the program fails.
+    the machine has less, and `FailedPreconditionError` if the program fails, or for code that is not allowed.
     """
     described = ormbfile.read_ormbfile(source / ormbfile.NAME) or ModelMetadata()
     name = find_format(source)
@@ -64,8 +72,14 @@ def convert_directory(source: Path, target: str, output: Path, variables: Mappin
     formats.check_layout(name, source / _MODEL)
     if described.signature is None and format_.extractable:
         described = replace(described, signature=format_.read_signature(source / _MODEL))
+    code = Trust.CODE in _trust(found, source / _MODEL)
+    if code and not allow_code:
+        raise FailedPreconditionError(
+            f"the model in {source} is code, which the conversion runs in a sandbox: if you trust its author, add "
+            "--allow-code",
+            reason="CODE_NOT_ALLOWED",
+        )
     with _working_directory() as work:
-        code = Trust.CODE in _trust(found, source / _MODEL)
         _prepare(found, source / _MODEL, described, work, code=code)
         compared = asyncio.run(_run(found, (source / _MODEL).resolve(), work, variables, memory, code=code))
         converted = work / "output" / _MODEL

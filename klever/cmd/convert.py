@@ -36,6 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a variable of the job, e.g. TOLERANCE=1e-4",
     )
     parser.add_argument(
+        "--allow-code", action="store_true", help="convert a MODEL_DIR whose model is code, which the conversion runs"
+    )
+    parser.add_argument(
         "--memory", default="", metavar="BYTES", help="memory limit, e.g. 4Gi; by default what the two formats need"
     )
     add_wait(parser, "15m")
@@ -69,7 +72,8 @@ def run(args: argparse.Namespace) -> int:
         raise InvalidError(
             f"{directory} already has the format {args.to}; --quantize int8 stores its weights in 8 bits"
         )
-    print(escaped(convert_directory(directory, args.to, args.output_directory, variables, memory)))
+    line = convert_directory(directory, args.to, args.output_directory, variables, memory, allow_code=args.allow_code)
+    print(escaped(line))
     return 0
 
 

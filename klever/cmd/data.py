@@ -74,6 +74,11 @@ class DataDirectory:
         return self.root / "envoy"
 
     @property
+    def metrics_file(self) -> Path:
+        """The URL of the metrics of the platform that uses the directory, or that used it last."""
+        return self.root / "metrics"
+
+    @property
     def token_file(self) -> Path:
         return self.root / "token"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
@@ -15,6 +16,7 @@ import klever
 from klever.api.kinds import KINDS, MODEL_JOB, SERVING, Kind
 from klever.auth import Access
 from klever.auth.token import token_access
+from klever.backends.local.usage import ReplicaUsage
 from klever.catalog.catalogue import Catalogue
 from klever.catalog.embedded import EmbeddedCatalogue, Pushes
 from klever.catalog.oci import OciCatalogue
@@ -32,6 +34,7 @@ from klever.controllers.pushes import PushReconciler, ensure_namespace
 from klever.controllers.render import ServingRenderer
 from klever.controllers.serving.models import ModelResolver
 from klever.controllers.serving.uses import VersionUses
+from klever.disk import write_private
 from klever.oci.layout import Layout
 from klever.oci.registries import Credentials, Endpoint, Registries
 from klever.oci.table import read_table
@@ -147,8 +150,10 @@ class Embedded:
         return self._working is None or stores.leads()
 
     async def _start_metrics(self, stores: Stores, platform: Platform, metrics: CollectorRegistry) -> None:
+        metrics.register(ReplicaUsage(self._data.processes, os.sysconf("SC_CLK_TCK")))
         server = MetricsServer(metrics, platform.gateway_metrics, platform.backend, stores.controllers)
         self.metrics_url = await server.start(self._options.metrics_port)
+        write_private(self._data.metrics_file, self.metrics_url)
         self._stack.push_async_callback(server.stop)
 
     def _access(self) -> Access:

@@ -45,6 +45,7 @@ VERBS: Final = {
     "chat": (_CLI, "chat with a language model"),
     "logs": (_CLI, "print the log of a Serving or ModelJob"),
     "events": (_CLI, "list the events of Servings and ModelJobs"),
+    "top": (_CMD, "show the requests, latencies, CPU and memory of Servings"),
     "create": (_CLI, "create a project"),
     "allow-code": (_CLI, "allow the Servings of a project to run code"),
     "delete": (_CLI, "delete objects"),

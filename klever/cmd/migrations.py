@@ -57,14 +57,16 @@ def _write(path: Path, document: Any) -> None:
     fsync(path.parent)
 
 
-def _list_matches(root: Path) -> None:
-    """Replace the `headers` of published targets, which all had to hold, by a list of `matches`."""
+def _rename_fields_of_routes(root: Path) -> None:
+    """Give published targets a `workload` for their `revision`, and for `headers`, which all had to hold, `matches`."""
     path = root / "envoy" / "published.json"
     if not path.exists():
         return
     try:
         routes = orjson.loads(path.read_bytes())
         for target in (target for route in routes for target in route["targets"]):
+            if "revision" in target:
+                target["workload"] = target.pop("revision")
             headers = target.pop("headers", [])
             target.setdefault("matches", [headers] if headers else [])
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -72,6 +74,6 @@ def _list_matches(root: Path) -> None:
     _write(path, routes)
 
 
-_STEPS: Final[tuple[Callable[[Path], None], ...]] = (_list_matches,)
+_STEPS: Final[tuple[Callable[[Path], None], ...]] = (_rename_fields_of_routes,)
 """Step n migrates from version n to n + 1. A step may run again after a crash."""
 VERSION: Final = len(_STEPS)

@@ -4,6 +4,7 @@ image: registry.example/klever:1.0           # Klever: tasks, and the storage in
 python: /usr/local/bin/python3               # the interpreter in the images, by default python3
 user: 65532                                  # the user of all containers, by default 65532
 pullSecrets: [registry]                      # Secrets with the credentials for the images
+pod: {spec: {schedulerName: volcano}}        # a strategic merge patch of the template of all pods
 gateway:                                     # what reaches replicas: NetworkPolicyPeers, by default this machine
 - ipBlock: {cidr: 192.0.2.7/32}
 istio:                                       # Istio's gateway routes requests, by default this machine's Envoy
@@ -16,18 +17,19 @@ environments:                                # what frameworks run in, for conve
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from klever.api.documents import read_document
 from klever.cmd.istio import read_istio
 from klever.errors import InvalidError
+from klever.kube.merge import merge
 from klever.routers.istio import IstioSettings
 
 __all__ = ["EnvironmentImage", "PodsFile", "read_pods"]
 
-_FIELDS: Final = frozenset(("image", "python", "user", "pullSecrets", "gateway", "istio", "environments"))
+_FIELDS: Final = frozenset(("image", "python", "user", "pullSecrets", "pod", "gateway", "istio", "environments"))
 _USER: Final = 65532
 _MAX_BYTES: Final = 1 << 20
 
@@ -50,6 +52,7 @@ class PodsFile:
     gateway: tuple[Mapping[str, Any], ...] = ()
     istio: IstioSettings | None = None
     """None for the Envoy of this machine."""
+    pod: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_pods(path: Path) -> PodsFile:
@@ -73,6 +76,7 @@ def read_pods(path: Path) -> PodsFile:
             tuple(map(_environment, document.get("environments", ()))),
             tuple(dict(peer) for peer in document.get("gateway", ())),
             read_istio(document["istio"]) if "istio" in document else None,
+            merge({}, document.get("pod", {})),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidError(f"{path}: {error}: see docs/kubernetes.md for an example") from error

@@ -83,8 +83,9 @@ class TaskState:
     The `reason` of a failed task is that of the outcome, or Error, OOMKilled, DeadlineExceeded, Killed (cancelled, or
     ended from outside), StartError (the command cannot be started), InsufficientMemory (it needs more memory than the
     machine has), LimitExceeded (it needs more than a limit of the platform allows) or Lost (the machine or its
-    supervisor went down: it may run again). `exit_code` is that of the outcome, which may be above 255, or of the
-    process. `result` is the result of an ended task.
+    supervisor went down: it may run again). The reason of a task that cannot start yet says what is wrong, such as
+    ImagePullBackOff; it is empty if the task only waits. `exit_code` is that of the outcome, which may be above 255,
+    or of the process. `result` is the result of an ended task.
     """
 
     uid: str

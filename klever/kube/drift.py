@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
+from klever.api.kinds import Object
 from klever.api.quantities import read_quantity
 
-__all__ = ["covers"]
+__all__ = ["covers", "mark"]
+
+_APPLIED: Final = "kleveross.io/applied"
+"""Annotation: a hash of the object that was applied. It tells of fields that the object has no longer."""
+
+
+def mark(wanted: Object) -> Object:
+    """Return the object with a hash of itself, so that `covers` is false for what an older object left behind."""
+    digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:16]
+    metadata = wanted["metadata"]
+    annotations = {**metadata.get("annotations", {}), _APPLIED: digest}
+    return {**wanted, "metadata": {**metadata, "annotations": annotations}}
 
 
 def covers(live: Any, wanted: Any) -> bool:

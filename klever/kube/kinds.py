@@ -21,7 +21,6 @@ __all__ = [
     "NETWORK_POLICY",
     "POD",
     "POD_KINDS",
-    "POD_LOGS",
     "SECRET",
     "SERVICE",
     "SERVICE_ENTRY",
@@ -43,14 +42,12 @@ NETWORK_POLICY: Final = _applied("networking.k8s.io", "v1", "NetworkPolicy", "ne
 POD: Final = Kind(
     "", "v1", "Pod", "pods", controller_verbs=("list", "watch", "patch")
 )  # patch: to end a cancelled task
-POD_LOGS: Final = Kind("", "v1", "Pod", "pods/log", controller_verbs=("get",))
 SECRET: Final = Kind("", "v1", "Secret", "secrets", has_status=False, controller_verbs=("create", "delete"))
 SERVICE: Final = _applied("", "v1", "Service", "services")
 
 POD_KINDS: Final = (
     JOB,
     POD,
-    POD_LOGS,
     DEPLOYMENT,
     SERVICE,
     SECRET,

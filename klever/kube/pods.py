@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from klever.api.kinds import Object
 from klever.kube.merge import merge
 
-__all__ = ["LOG", "RESTRICTED", "describe_end", "overridden", "pod_security", "waits_for"]
+__all__ = ["LOG", "RESTRICTED", "Trouble", "describe_end", "find_trouble", "overridden", "pod_security"]
 
 LOG: Final = "/dev/termination-log"
 """Where a container leaves its termination message."""
@@ -27,6 +28,9 @@ RESTRICTED: Final[Mapping[str, Any]] = {
 Status = Mapping[str, Any]
 _SIGNALS: Final = 128
 """An exit code above this is that of a signal."""
+
+
+_FINAL: Final = ("InvalidImageName", "ErrImageNeverPull")
 
 
 def _pull(status: Status, why: str) -> str:
@@ -46,18 +50,28 @@ _TROUBLES: Final[Mapping[str, Callable[[Status, str], str]]] = {
 }
 
 
-def waits_for(pod: Object) -> str:
-    """Return what prevents the pod from running; empty if nothing does."""
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What prevents a pod from running. A final trouble does not pass by itself."""
+
+    reason: str
+    message: str
+    is_final: bool = False
+
+
+def find_trouble(pod: Object) -> Trouble | None:
+    """Return what prevents the pod from running; None if nothing does."""
     status = pod.get("status", {})
     for one in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
         waiting = one.get("state", {}).get("waiting", {})
-        trouble = _TROUBLES.get(waiting.get("reason", ""))
-        if trouble is not None:
-            return trouble(one, waiting.get("message", ""))
+        reason = waiting.get("reason", "")
+        if reason in _TROUBLES:
+            return Trouble(reason, _TROUBLES[reason](one, waiting.get("message", "")), reason in _FINAL)
     for condition in status.get("conditions", ()):
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return f"no node has room for the pod: {condition.get('message', '')}"
-    return ""
+            reason, message = condition.get("reason", ""), condition.get("message", "")
+            return Trouble(reason or "Unschedulable", f"no node has room for the pod: {message}")
+    return None
 
 
 def overridden(template: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:

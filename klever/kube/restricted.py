@@ -1,4 +1,4 @@
-"""Whether a security context keeps the restricted standard of pods.
+"""Whether a container and its security context keep the restricted standard of pods.
 
 Source: kubernetes.io/docs/concepts/security/pod-security-standards.
 """
@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from klever.errors import FieldViolation
 
-__all__ = ["check_security"]
+__all__ = ["check_hosts", "check_security"]
 
 
 def _is_id(value: Any) -> bool:
@@ -52,3 +52,15 @@ def check_security(context: Any, where: str) -> Iterator[FieldViolation]:
         is_allowed, why = _RULES[name]
         if not is_allowed(value):
             yield FieldViolation(f"{where}.{name}", why)
+
+
+def check_hosts(value: Any, where: str) -> Iterator[FieldViolation]:
+    """Yield ports of the node, and probes of other hosts."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            if name in ("hostPort", "hostIP") or (name == "host" and inner):
+                yield FieldViolation(f"{where}.{name}", "must not be set: it gives access to a node")
+            yield from check_hosts(inner, f"{where}.{name}")
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from check_hosts(inner, f"{where}[{index}]")

@@ -78,6 +78,14 @@ class Action:
             return Resource(self.kind, request.project, model, self.subresource)
         return Resource(self.kind, self._namespace(request), getattr(request, "name", ""), self.subresource)
 
+    def describe(self, request: Any) -> str:
+        """Return the object of a request for a log, such as `Serving default/digits`; without a name for a list."""
+        resource = self.resource(request)
+        own = getattr(request, self.object_field).metadata.name if self.object_field else ""
+        name = "/".join(part for part in (resource.namespace, resource.name or own) if part)
+        version = getattr(request, "version", "") or getattr(request, "tag", "")
+        return f"{resource.kind} {name}{f' {version}' if version else ''}".rstrip()
+
     def _namespace(self, request: Any) -> str:
         """Return the namespace that the handler uses: that of the request, of the object, or the default."""
         if not self.namespaced:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from typing import Any, Final, NoReturn
 
 import grpc
@@ -80,6 +81,7 @@ class Binder:
         async def answer(content: bytes, call: Call, context: Context) -> bytes:
             caller = self._authenticate(call, action)
             request = read(content)
+            call.about = partial(action.describe, request)
             self._access.require(caller, action.verb, action.resource(request))
             async with asyncio.timeout(context.time_remaining() or DEADLINE), self._load.turn(action, caller):
                 response = _serialized(await handler(request))
@@ -109,6 +111,7 @@ class Binder:
             try:
                 caller = self._authenticate(call, action)
                 request = read(content)
+                call.about = partial(action.describe, request)
                 self._access.require(caller, action.verb, action.resource(request))
                 async with (
                     self._open(method.name, caller, context.time_remaining() or STREAM_DEADLINE),

@@ -6,6 +6,7 @@ import logging
 import random
 import re
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from klever.auth import ANONYMOUS
 from klever.server.auth import is_read
+from klever.server.errors import shortened
 
 __all__ = ["CALLER", "REQUEST_ID", "Call", "Context", "RpcMetrics"]
 
@@ -69,7 +71,7 @@ class RpcMetrics:
 class Call:
     """One RPC, from start to end."""
 
-    __slots__ = ("_context", "_started", "id", "metadata", "method", "user")
+    __slots__ = ("_context", "_started", "about", "id", "metadata", "method", "user")
 
     def __init__(self, method: MethodDescriptor, context: Context) -> None:
         self._context = context
@@ -77,6 +79,8 @@ class Call:
         self.method = method
         self.metadata: dict[str, str | bytes] = dict(context.invocation_metadata() or ())
         self.user = ANONYMOUS.name
+        self.about: Callable[[], str] = str
+        """Returns the object that the call is about; empty until its request has been read."""
         given = str(self.metadata.get(REQUEST_ID, ""))
         self.id = given if _GIVEN_ID.fullmatch(given) else f"{_numbers.getrandbits(128):032x}"
         context.set_trailing_metadata(((REQUEST_ID, self.id),))
@@ -94,6 +98,7 @@ class Call:
             return
         fields = {
             "method": f"{self.method.containing_service.name}/{self.method.name}",
+            "object": self.about(),
             "code": code.name,
             "ms": round(self.seconds * 1000, 3),
             "user": self.user,
@@ -101,7 +106,7 @@ class Call:
             "request_id": self.id,
         }
         if error is not None:
-            fields["error"] = str(error)
+            fields["error"] = shortened(str(error))
         unexpected = error if code is grpc.StatusCode.INTERNAL else None
         log.log(level, "rpc", exc_info=unexpected, extra=fields)
 

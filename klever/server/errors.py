@@ -10,7 +10,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from klever import errors
 from klever.api.kinds import GROUP
 
-__all__ = ["CODES", "to_code", "to_status"]
+__all__ = ["CODES", "shortened", "to_code", "to_status"]
 
 CODES: dict[type[errors.KleverError], grpc.StatusCode] = {
     errors.InvalidError: grpc.StatusCode.INVALID_ARGUMENT,
@@ -31,6 +31,7 @@ CODES: dict[type[errors.KleverError], grpc.StatusCode] = {
 # A status travels in HTTP/2 trailers. If they are too long, a proxy closes the connection, which all calls share.
 _MOST_MESSAGE = 2_000
 _MOST_VIOLATIONS, _MOST_PATH, _MOST_DESCRIPTION = 20, 200, 200
+"""Bytes in UTF-8: a character can take four, and twelve as a header."""
 
 
 def to_code(error: Exception) -> grpc.StatusCode:
@@ -50,23 +51,29 @@ def to_status(error: Exception, request_id: str) -> status_pb2.Status:
     if not isinstance(error, errors.KleverError):
         message = f"internal error: see request {request_id} in the server's log"
         return status_pb2.Status(code=code_pb2.INTERNAL, message=message, details=[_pack(request)])
-    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=GROUP, metadata=error.metadata)
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=GROUP, metadata=_metadata(error))
     details = [_pack(info), _pack(request)]
     if isinstance(error, errors.InvalidError) and error.violations:
         violations = [
             error_details_pb2.BadRequest.FieldViolation(
-                field=_shortened(v.field, _MOST_PATH), description=_shortened(v.description, _MOST_DESCRIPTION)
+                field=shortened(v.field, _MOST_PATH), description=shortened(v.description, _MOST_DESCRIPTION)
             )
             for v in error.violations[:_MOST_VIOLATIONS]
         ]
         details.append(_pack(error_details_pb2.BadRequest(field_violations=violations)))
     name = to_code(error).name
-    message = _shortened(error.message, _MOST_MESSAGE)
+    message = shortened(error.message)
     return status_pb2.Status(code=code_pb2.Code.Value(name), message=message, details=details)
 
 
-def _shortened(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 3]}..."
+def shortened(text: str, most: int = _MOST_MESSAGE) -> str:
+    """Return a text with at most so many bytes in UTF-8: what an error quotes can be as long as a request."""
+    content = text.encode(errors="replace")
+    return content.decode() if len(content) <= most else f"{content[: most - 3].decode(errors='ignore')}..."
+
+
+def _metadata(error: errors.KleverError) -> dict[str, str]:
+    return {name: shortened(value, _MOST_DESCRIPTION) for name, value in error.metadata.items()}
 
 
 def _pack(message: Message) -> Any:

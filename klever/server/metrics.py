@@ -88,7 +88,7 @@ class MetricsServer:
             for instance in await self._backend.observe(key)
             if instance.metrics
         ]
-        answers = await asyncio.gather(*(_replica(instance.metrics) for instance, _ in asked))
+        answers = await asyncio.gather(*map(_replica, (instance for instance, _ in asked)))
         for (_, labels), text in zip(asked, answers, strict=True):
             if text:
                 yield text, labels
@@ -103,8 +103,9 @@ class MetricsServer:
         return generate_latest(registry).decode()
 
 
-async def _replica(address: str) -> str:
+async def _replica(instance: Instance) -> str:
     """Return the metrics of a replica, or "" if it does not answer. Its condition then names the fault."""
+    address = instance.metrics
     path = unix_path(address)
     connector = aiohttp.UnixConnector(path) if path else aiohttp.TCPConnector()
     timeout = aiohttp.ClientTimeout(total=_SECONDS)
@@ -115,7 +116,7 @@ async def _replica(address: str) -> str:
         ):
             content = await response.content.read(_MAX_BYTES)
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        log.info("no metrics at %s: %s", address, error)
+        log.info("replica %s has no metrics at %s: %s", instance.name, address, error)
         return ""
     return content.decode(errors="replace") if response.status == 200 else ""
 

@@ -21,6 +21,8 @@ __all__ = ["REFLECTION", "Reflection"]
 
 REFLECTION: Final = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 _PACKAGE: Final = "klever.v1alpha1"
+_ECHOED: Final = 4 << 10
+"""Bytes of a request that its answer repeats, as the protocol asks for. Larger ones name nothing that exists."""
 _FURTHER: Final = (health_pb2.DESCRIPTOR, pb.DESCRIPTOR)
 
 
@@ -46,7 +48,9 @@ class Reflection:
 
     def _answer(self, request: Any) -> Any:
         kind = request.WhichOneof("message_request")
-        answer = pb.ServerReflectionResponse(valid_host=request.host, original_request=request)
+        answer = pb.ServerReflectionResponse()
+        if request.ByteSize() <= _ECHOED:
+            answer = pb.ServerReflectionResponse(valid_host=request.host, original_request=request)
         if kind == "list_services":
             answer.list_services_response.service.extend(pb.ServiceResponse(name=name) for name in self._services)
             return answer

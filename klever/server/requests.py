@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from klever.errors import FieldViolation, InvalidError
@@ -11,6 +14,7 @@ __all__ = [
     "MAX_PAGE_BYTES",
     "is_dry",
     "list_namespace",
+    "object_in",
     "page_size",
     "read_tail",
     "required",
@@ -19,6 +23,8 @@ __all__ = [
 
 DEFAULT_NAMESPACE: Final = "default"
 _PAGE_SIZE: Final = 500
+_OBJECT: Final = re.compile(r"(apiVersion|kind|metadata|spec|status)\b")
+"""The beginning of the path of a field of an object."""
 MAX_PAGE_BYTES: Final = 3 << 20
 """Clients accept messages of up to 4 MiB."""
 
@@ -33,6 +39,22 @@ def required(field: str, value: str) -> str:
     if not value:
         raise violation(field, "is required")
     return value
+
+
+@contextmanager
+def object_in(field: str) -> Iterator[None]:
+    """Let the violations of an object name the field of the request that has the object. Messages stay as they are.
+
+    Tools show the messages to users, whose documents have no such field.
+    """
+    try:
+        yield
+    except InvalidError as error:
+        named = tuple(
+            FieldViolation(f"{field}.{v.field}", v.description) if _OBJECT.match(v.field) else v
+            for v in error.violations
+        )
+        raise InvalidError(error.message, violations=named, reason=error.reason, metadata=error.metadata) from error
 
 
 def page_size(asked: int) -> int:

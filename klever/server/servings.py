@@ -14,7 +14,7 @@ from klever.errors import FailedPreconditionError, FieldViolation, InvalidError
 from klever.server.instances import instance_message
 from klever.server.objects import Objects
 from klever.server.ordering import sorted_page
-from klever.server.requests import page_size, read_tail, required
+from klever.server.requests import object_in, page_size, read_tail, required
 from klever.server.rollouts import RolloutHandlers
 from klever.traffic.shares import check_shares, read_shares, set_shares
 from klever.v1alpha1 import common_pb2, serving_service_pb2
@@ -105,7 +105,8 @@ class ServingHandlers(RolloutHandlers):
         self, request: serving_service_pb2.RenderServingRequest
     ) -> serving_service_pb2.RenderServingResponse:
         required("serving.metadata.name", request.serving.metadata.name)
-        files = await self._renderer.render(lambda: self._servings.write(request.serving, request.namespace))
+        with object_in("serving"):
+            files = await self._renderer.render(lambda: self._servings.write(request.serving, request.namespace))
         return serving_service_pb2.RenderServingResponse(
             files=[serving_service_pb2.RenderedFile(path=path, content=content) for path, content in files.items()]
         )

@@ -14,7 +14,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from klever.server.lists import Lists
 from klever.server.objects import Objects
-from klever.server.requests import is_dry
+from klever.server.requests import is_dry, object_in
 from klever.server.watches import Watches
 
 __all__ = ["StandardMethods"]
@@ -52,12 +52,13 @@ class StandardMethods:
         field = self.kind.find_field(method.input_type)
 
         async def create(request: Any) -> bytes:
-            return await self._objects.create(
-                getattr(request, field),
-                _namespace(request),
-                request_id=getattr(request, "request_id", ""),
-                dry_run=is_dry(request),
-            )
+            with object_in(field):
+                return await self._objects.create(
+                    getattr(request, field),
+                    _namespace(request),
+                    request_id=getattr(request, "request_id", ""),
+                    dry_run=is_dry(request),
+                )
 
         return create
 
@@ -65,9 +66,10 @@ class StandardMethods:
         field = self.kind.find_field(method.input_type)
 
         async def apply(request: Any) -> bytes:
-            return await self._objects.apply(
-                getattr(request, field), _namespace(request), request.name, dry_run=is_dry(request)
-            )
+            with object_in(field):
+                return await self._objects.apply(
+                    getattr(request, field), _namespace(request), request.name, dry_run=is_dry(request)
+                )
 
         return apply
 
@@ -90,13 +92,14 @@ class StandardMethods:
         field = self.kind.find_field(method.input_type)
 
         async def update(request: Any) -> bytes:
-            return await self._objects.update(
-                getattr(request, field),
-                _namespace(request),
-                request.name,
-                request.update_mask.paths,
-                dry_run=is_dry(request),
-            )
+            with object_in(field):
+                return await self._objects.update(
+                    getattr(request, field),
+                    _namespace(request),
+                    request.name,
+                    request.update_mask.paths,
+                    dry_run=is_dry(request),
+                )
 
         return update
 

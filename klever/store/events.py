@@ -50,7 +50,9 @@ class EventRecorder:
         try:
             await self._record(obj, (obj["metadata"]["uid"], type, reason, message[:_MAX_MESSAGE]))
         except KleverError as error:
-            log.warning("the event %s of %s was not recorded: %s", reason, obj["metadata"]["name"], error)
+            about = obj["metadata"]
+            what = f"{obj.get('kind', 'object')} {about.get('namespace', '')}/{about['name']}"
+            log.warning("the event %s of %s was not recorded: %s", reason, what, error)
 
     async def _record(self, obj: Object, what: _What) -> None:
         now = self._clock()

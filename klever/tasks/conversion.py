@@ -21,6 +21,7 @@ from klever.oci.client import RegistryClient
 from klever.oci.layout import Layout
 from klever.tasks import report
 from klever.tasks.effort import bounded
+from klever.tasks.given import find_given, take_given
 from klever.tasks.job import Job, Step, StepError, patiently, step
 
 __all__ = ["fetch", "push"]
@@ -39,6 +40,7 @@ def fetch(job: Job) -> dict[str, Any]:
     directory = job.work / "input"
     with step(Step.EXPORT):
         model.export(job.model, layout, directory, replace=True, limits=job.limits)
+        take_given(job.work, directory / _MODEL)
     with step(Step.RUN), bounded(job.limits, f"the inspection of {job.model}"):
         code = job.format in inspect(directory / _MODEL, job.limits).code_formats
     if code and not job.allow_code:
@@ -97,11 +99,16 @@ def _take(job: Job) -> Path:
 
 
 def _metadata(job: Job, source: model.SavedModel, converted: Path) -> ModelMetadata:
-    """Return the source's metadata with a link to the source, and the converted model's format and signature."""
+    """Return the source's metadata with the converted model's format and signature, and a link to the source.
+
+    There is no link if the job was given other files.
+    """
     format_ = formats.get(job.into)
     signature = None
     if format_.extractable:
         job.say(f"reading the signature of {job.into}")
         signature = format_.read_signature(converted / _MODEL, job.limits)
-    labels = {**source.metadata.labels, SOURCE_LABEL: str(source.manifest.digest)}
+    labels = {name: value for name, value in source.metadata.labels.items() if name != SOURCE_LABEL}
+    if find_given(job.work) is None:
+        labels[SOURCE_LABEL] = str(source.manifest.digest)
     return replace(source.metadata, format=job.into, signature=signature, labels=labels, created="", files=())

@@ -165,29 +165,35 @@ Global___ServingRevisionStatus: _TypeAlias = ServingRevisionStatus  # noqa: Y015
 
 @_typing.final
 class ServedInterval(_message.Message):
-    """A time from a Serving's becoming Ready with a revision to its becoming Ready with another."""
+    """A time in which a revision served."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
+    INTERRUPTED_FIELD_NUMBER: _builtins.int
+    interrupted: _builtins.bool
+    """Whether the strategy Recreate ended it for the next revision. It serves again if that one fails."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When it became Ready."""
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """When another revision took its place, or the Serving was scaled to zero. Absent while it serves."""
+        """When another revision took its place, the Serving was scaled to zero, or the strategy Recreate ended it. Absent while
+        it serves.
+        """
 
     def __init__(
         self,
         *,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
+        interrupted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "interrupted", b"interrupted", "start_time", b"start_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -60,11 +60,12 @@ class Drill:
         self.log: list[str] = []
 
     def run(self, count: int) -> None:
-        """Run so many steps under load, then deploy another model, which must become Ready."""
+        """Run so many steps under load, then deploy a model without a canary, which must become Ready."""
         self.create()
         with self.under_load():
             for step in steps(self.seed, count):
                 self.step(step)
+            self.act("abort")  # the canary may name a model that does not exist
             self.deploy(TAGS[self.seed % len(TAGS)])
             self.settle()
             assert self.condition("Progressing")["reason"] == "Complete", self.log

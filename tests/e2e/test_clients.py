@@ -1,8 +1,9 @@
-"""The clients of examples/clients: built from the protos that `klever proto export` writes, and run."""
+"""The clients of examples/clients, built from the protos of `klever proto export`, and the code in docs/clients.md."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,8 @@ import pytest
 
 from tests.e2e.platform import BIN, Platform, until
 
-CLIENTS = Path(__file__).parents[2] / "examples" / "clients"
+ROOT = Path(__file__).parents[2]
+CLIENTS = ROOT / "examples" / "clients"
 Run = Callable[..., str]
 Build = Callable[[Run, Path], list[str]]
 
@@ -80,3 +82,18 @@ def test_a_client_creates_a_serving_and_asks_it(platform: Platform, tmp_path: Pa
     assert f"created: by-{name}" in said
     assert "answered:" in said
     assert platform.get("servings", f"by-{name}")["status"]["phase"] == "Ready"
+
+
+def test_the_snippets_of_the_guide_run_as_one_program(platform: Platform, tmp_path: Path) -> None:
+    for version in ("v1", "v2"):
+        platform.run("ormb", "save", str(ROOT / "examples/digits" / version), f"team/digits:{version}")
+        platform.run("ormb", "push", f"team/digits:{version}")
+    snippets = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs/clients.md").read_text(), re.MULTILINE | re.DOTALL)
+    (tmp_path / "guide.py").write_text("\n".join(snippets))
+    command = [sys.executable, "guide.py"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=platform.env, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "the tags of team/digits are v1, v2" in done.stdout
+    assert "digits" not in [serving["metadata"]["name"] for serving in platform.get("servings")["items"]]

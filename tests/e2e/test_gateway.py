@@ -37,6 +37,22 @@ def test_inference_by_grpc(platform: Platform) -> None:
     assert caught.value.code() == grpc.StatusCode.NOT_FOUND
 
 
+def test_clients_read_what_is_reachable_of_a_server_and_how_its_model_is_configured(platform: Platform) -> None:
+    extensions = {
+        "sequence",
+        "schedule_policy",
+        "model_configuration",
+        "binary_tensor_data",
+        "parameters",
+        "statistics",
+    }
+    status, body = platform.http("GET", "/seldon/default/adder/v2")
+    assert (status, set(json.loads(body)["extensions"])) == (200, extensions)
+    for path, field in (("config", "instance_group"), ("stats", "model_stats")):
+        status, body = platform.http("GET", f"/seldon/default/adder/v2/models/adder/{path}")
+        assert (status, field in json.loads(body)) == (200, True)
+
+
 def test_a_predictor_tunes_its_model_server(platform: Platform) -> None:
     """Triton gets the settings, and answers requests together and alone."""
     batching = {"maxSize": 32, "maxQueueDelayMicroseconds": 1000}

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from hack.kubernetes.cluster import Cluster
-from klever.cmd.preflight import CONTROLLERS, SERVER, Right
+from klever.cmd.preflight import CONTROLLERS, PODS, SERVER, Right
 from tests.conftest import install_crds
 from tests.e2e.conftest import Objects
 from tests.e2e.platform import Platform, until
@@ -110,6 +110,20 @@ def test_the_servers_rights_are_needed_beside_the_controllers(tmp_path: Path, ow
     assert set(listed.partition(": apply config/rbac/")[0].split("; ")) == set(missing)
 
 
+def test_the_rights_on_pods_are_needed_with_pods_alone(tmp_path: Path, own_cluster: Cluster) -> None:
+    (tmp_path / "pods.yaml").write_text("image: klever.test/klever:1\n")
+    command = (*COMMANDS[1], "--pods", str(tmp_path / "pods.yaml"))
+    said = started(tmp_path, command, bound(own_cluster, "podless", "klever-controllers", "klever-lease"))
+    missing = {
+        "create, list, watch, patch, delete deployments.apps in all namespaces",
+        "create, list, watch, patch, delete networkpolicies.networking.k8s.io in all namespaces",
+        "create, delete secrets in all namespaces",
+        "list, watch, patch pods in all namespaces",
+    }
+    _, _, listed = said.partition("the user 'podless' may not ")
+    assert missing <= set(listed.partition(": apply config/rbac/")[0].split("; "))
+
+
 def test_preflight_checks_the_granted_verbs() -> None:
     def checked(rights: Iterable[Right]) -> set[tuple[str, str]]:
         return {(right.resource, right.verb) for right in rights}
@@ -117,6 +131,7 @@ def test_preflight_checks_the_granted_verbs() -> None:
     leases = {("leases", verb) for verb in ("create", "get", "patch")}
     assert checked(CONTROLLERS) | leases == granted("controllers.yaml")
     assert checked(SERVER) == granted("server.yaml")
+    assert checked(PODS) == granted("pods.yaml")
 
 
 def test_kinds_that_are_missing_or_others(start: Start, broken: Cluster) -> None:

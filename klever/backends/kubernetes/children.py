@@ -12,7 +12,7 @@ from klever.backends import ServingKey
 from klever.backends.kubernetes.manifests import SERVING, WORKLOAD
 from klever.errors import NotFoundError
 from klever.kube.client import KubeClient
-from klever.kube.drift import covers
+from klever.kube.drift import covers, mark
 from klever.kube.kinds import AUTOSCALER, DEPLOYMENT, DISRUPTION_BUDGET, NETWORK_POLICY, POD, SECRET, SERVICE
 from klever.kube.reflector import Reflector
 from klever.kube.secrets import own_secret
@@ -59,10 +59,10 @@ class Children:
 
     async def apply(self, kind: Kind, obj: Object) -> None:
         """Apply an object, unless it is on the cluster as it should be."""
-        metadata = obj["metadata"]
+        marked, metadata = mark(obj), obj["metadata"]
         live = self.get(kind, metadata["namespace"], metadata["name"])
-        if live is None or not covers(live, obj):
-            self._reflectors[kind].note(await self._client.apply(kind, obj))
+        if live is None or not covers(live, marked):
+            self._reflectors[kind].note(await self._client.apply(kind, marked))
 
     async def keep(self, kinds: Iterable[tuple[Kind, Object | None]], namespace: str, name: str) -> None:
         """Apply each object, and delete the one of this name where there should be none."""

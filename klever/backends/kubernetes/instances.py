@@ -11,10 +11,10 @@ from klever.api.outcome import Outcome
 from klever.api.text import parse_time
 from klever.backends import Instance, InstancePhase
 from klever.backends.kubernetes.layout import PORTS
-from klever.backends.kubernetes.manifests import INITIALIZER, PREDICTOR, TRUST, WORKLOAD
+from klever.backends.kubernetes.manifests import PREDICTOR, TRUST, WORKLOAD
 from klever.backends.kubernetes.servers import SERVER
 from klever.formats import Trust
-from klever.kube.pods import describe_end, waits_for
+from klever.kube.pods import Trouble, describe_end, find_trouble
 
 __all__ = ["read_instances"]
 
@@ -79,7 +79,14 @@ def _preparing(blank: Instance, pod: Object) -> Instance:
         return replace(blank, phase=phase, reason=outcome.reason, message=outcome.message)
     if "running" in state:
         return replace(blank, message="pulling the model")
-    return replace(blank, message=waits_for(pod) or f"the pod waits for its container {INITIALIZER}")
+    return _waiting(blank, find_trouble(pod))
+
+
+def _waiting(blank: Instance, trouble: Trouble | None) -> Instance:
+    if trouble is None:
+        return replace(blank, message="the pod waits for its containers")
+    phase = InstancePhase.FAILED if trouble.is_final else InstancePhase.PENDING
+    return replace(blank, phase=phase, reason=trouble.reason, message=trouble.message)
 
 
 def _blank(deployment: Object, name: str) -> Instance:

@@ -113,11 +113,17 @@ def deployment(workload: Workload, predictor: PredictorWorkload, image: Image, s
         **({} if is_autoscaled(predictor) else {"replicas": predictor.replicas}),
         "selector": {"matchLabels": labels},
         "strategy": _RECREATE if workload.after_the_old else _ROLLING,
-        "template": overridden(
-            {"metadata": {"labels": labels}, "spec": _pod(workload, predictor, image, settings)}, predictor.pod
-        ),
+        "template": _template(workload, predictor, image, settings),
     }
     return made
+
+
+def _template(
+    workload: Workload, predictor: PredictorWorkload, image: Image, settings: ReplicaSettings
+) -> Mapping[str, Any]:
+    metadata = {"labels": labels_of(workload.key, predictor.id)}
+    template = {"metadata": metadata, "spec": _pod(workload, predictor, image, settings)}
+    return overridden(overridden(template, settings.pod), predictor.pod)
 
 
 def child(kind: Kind, workload: Workload, predictor: PredictorWorkload, settings: ReplicaSettings) -> dict[str, Any]:

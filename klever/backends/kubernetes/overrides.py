@@ -14,7 +14,7 @@ from klever.backends.kubernetes.manifests import INITIALIZER, OWN_VOLUMES, SERVE
 from klever.errors import FieldViolation, InvalidError
 from klever.formats import Trust
 from klever.kube.merge import merge
-from klever.kube.restricted import check_security
+from klever.kube.restricted import check_hosts, check_security
 from klever.kube.secrets import check_secrets
 
 __all__ = ["check_overrides"]
@@ -113,7 +113,7 @@ def _container(predictor: PredictorWorkload, container: Mapping[str, Any], where
     if "volumeDevices" in container:
         yield FieldViolation(f"{where}.volumeDevices", "must not be set: it gives access to a node")
     yield from _mounts(container, where)
-    yield from _hosts(container, where)
+    yield from check_hosts(container, where)
 
 
 def _mounts(container: Mapping[str, Any], where: str) -> Iterator[FieldViolation]:
@@ -123,18 +123,6 @@ def _mounts(container: Mapping[str, Any], where: str) -> Iterator[FieldViolation
             yield FieldViolation(f"{at}.name", "must be a volume of pod.spec.volumes")
         if f"{path}/".startswith(f"{ROOT}/"):
             yield FieldViolation(f"{at}.mountPath", f"must not be in {ROOT}, which belongs to Klever")
-
-
-def _hosts(value: Any, where: str) -> Iterator[FieldViolation]:
-    """Yield ports of the node, and probes of other hosts."""
-    if isinstance(value, Mapping):
-        for name, inner in value.items():
-            if name in ("hostPort", "hostIP") or (name == "host" and inner):
-                yield FieldViolation(f"{where}.{name}", "must not be set: it gives access to a node")
-            yield from _hosts(inner, f"{where}.{name}")
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from _hosts(inner, f"{where}[{index}]")
 
 
 def _only(given: Mapping[str, Any], known: tuple[str, ...], where: str) -> Iterator[FieldViolation]:

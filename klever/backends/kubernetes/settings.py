@@ -33,8 +33,9 @@ class ReplicaSettings:
 
     `images` has the image of each set of environments that a runtime needs. `secrets` returns how a replica pulls its
     model. `owner` returns the owner reference of a workload's objects: Kubernetes deletes them with that owner.
-    `admitted` are the NetworkPolicyPeers of the gateway and the control plane: nothing else reaches the replicas.
-    `drain_s` is how long a server that is to end still takes requests, because endpoints are removed later.
+    `pod` is a strategic merge patch of the template of all pods, before that of a predictor. `admitted` are the
+    NetworkPolicyPeers of the gateway and the control plane: nothing else reaches the replicas. `drain_s` is how long a
+    server that is to end still takes requests, because endpoints are removed later.
     """
 
     image: str
@@ -43,6 +44,7 @@ class ReplicaSettings:
     secrets: Callable[[PredictorWorkload], Mapping[str, Any]] = lambda _: {}
     owner: Callable[[Workload], Object | None] = _no_owner
     pull_secrets: tuple[str, ...] = ()
+    pod: Mapping[str, Any] = field(default_factory=dict)
     admitted: tuple[Mapping[str, Any], ...] = ()
     model_bytes: int = 64 << 30
     shared_memory_bytes: int = 1 << 30

@@ -94,7 +94,7 @@ def _digests(serving: Any) -> str:
 
 
 def _trust(serving: Any) -> str:
-    return ",".join(f"{p.name}={p.trust}" for p in serving.status.predictors if p.trust)
+    return ",".join(f"{p.name}={p.trust.lower()}" for p in serving.status.predictors if p.trust)
 
 
 _FURTHER: Final[dict[str, Callable[[Any], object]]] = {"DIGESTS": _digests, "TRUST": _trust}

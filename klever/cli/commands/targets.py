@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from klever.cli.commands.resource import Resource
 from klever.cli.commands.resources import Resources
+from klever.cli.commands.stored import StoredKind
 from klever.errors import (
     ConflictError,
     DeadlineError,
@@ -18,7 +19,7 @@ from klever.errors import (
     NotFoundError,
 )
 
-__all__ = ["Failures", "Target", "add_target", "add_targets", "read_target", "read_targets"]
+__all__ = ["Failures", "Target", "add_target", "add_targets", "read_name", "read_target", "read_targets"]
 
 _OF_ONE = (NotFoundError, FailedPreconditionError, ConflictError, InvalidError, DeadlineError)
 """Errors that say nothing about the other objects."""
@@ -65,6 +66,14 @@ def read_target(args: argparse.Namespace) -> tuple[str, str]:
     if bool(name) == bool(args.name) or (slash and not name):
         raise InvalidError(f"name one object: klever {args.verb} KIND/NAME, or KIND NAME")
     return kind, name or args.name
+
+
+def read_name(args: argparse.Namespace, stored: StoredKind) -> str:
+    """Return the name of one object of a kind. Raises `InvalidError`."""
+    kind, name = read_target(args)
+    if kind.lower() not in stored.kind.names:
+        raise InvalidError(f"{args.verb} is for {stored.plural}, not for {kind!r}")
+    return name
 
 
 def _target(word: str, resources: Resources) -> Target:

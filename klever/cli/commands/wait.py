@@ -1,4 +1,4 @@
-"""`klever wait KIND NAME --for=condition=TYPE`."""
+"""`klever wait KIND/NAME --for=condition=TYPE`."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from klever.cli.commands.flags import add_server, add_wait
 from klever.cli.commands.output import seconds
 from klever.cli.commands.resources import Resources
 from klever.cli.commands.stored import StoredKind
+from klever.cli.commands.targets import add_target, read_target
 from klever.cli.progress import status_line
 from klever.client.conditions import progress
 from klever.errors import InvalidError
 
 EXAMPLES = """  klever wait serving digits --for=condition=Ready --timeout 60s
   klever wait modeljob extract-digits-v1 --for=condition=Complete
-  klever wait serving digits --for=delete"""
+  klever wait serving/digits --for=delete"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("kind", metavar="KIND", help="serving or modeljob")
-    parser.add_argument("name", metavar="NAME")
+    add_target(parser, "serving or modeljob")
     parser.add_argument("--for", dest="condition", required=True, metavar="condition=TYPE[=STATUS]|delete")
     add_wait(parser)
     add_server(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    stored = Resources(args.kinds).stored(args.kind, "Watch", "waiting")
-    api = connect(args)
-    wait_for(api, stored, args.name, args.condition, seconds(args.timeout))
-    print(f"{stored.singular} {args.name}: {args.condition} met")
+    kind, name = read_target(args)
+    stored = Resources(args.kinds).stored(kind, "Watch", "waiting")
+    wait_for(connect(args), stored, name, args.condition, seconds(args.timeout))
+    print(f"{stored.singular} {name}: {args.condition} met")
     return 0
 
 

@@ -30,7 +30,7 @@ VERBS: Final = {
     "models": "list the models in the cache",
     "remove": "remove a model from the cache",
     "pull-and-export": "pull a model and export it in the layout of a model server",
-    "completion": "print a completion script for bash or zsh",
+    "completion": "print a completion script for bash, zsh or fish",
     "version": "print the version",
 }
 

@@ -1,4 +1,4 @@
-"""`ormb completion bash|zsh`."""
+"""`ormb completion bash|zsh|fish`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from klever.cli import ormb
 
 EXAMPLES = """\
   source <(ormb completion bash)
-  ormb completion zsh > "${fpath[1]}/_ormb\""""
+  ormb completion zsh > "${fpath[1]}/_ormb"
+  ormb completion fish > ~/.config/fish/completions/ormb.fish"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("shell", choices=("bash", "zsh"))
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"))
 
 
 def run(args: argparse.Namespace) -> int:

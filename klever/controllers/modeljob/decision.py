@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -117,7 +118,8 @@ def _progress(snapshot: Snapshot) -> Decision:
     if task is None:
         return Decision(start=True, status=make_status(snapshot, "Pending", "Starting", ""), requeue_after=0)
     if task.phase == "Pending":
-        return Decision(start=True, status=make_status(snapshot, "Pending", "Waiting", task.message))
+        status = make_status(snapshot, "Pending", task.reason or "Waiting", task.message)
+        return Decision(start=True, status=status, events=tuple(_troubles(snapshot, task)))
     if task.phase == "Running":
         first = snapshot.job.get("status", {}).get("phase") != "Running"
         started = (Event("Normal", "Started", "the task was started"),) if first else ()
@@ -143,6 +145,13 @@ def _progress(snapshot: Snapshot) -> Decision:
         status=make_status(snapshot, "Failed", reason, task.message),
         events=(Event("Warning", reason, task.message),),
     )
+
+
+def _troubles(snapshot: Snapshot, task: TaskState) -> Iterator[Event]:
+    """Yield an event for a new reason why the task cannot start."""
+    told = {c["reason"] for c in snapshot.job.get("status", {}).get("conditions", ()) if c["type"] == "Complete"}
+    if task.reason and task.reason not in told:
+        yield Event("Warning", task.reason, task.message)
 
 
 def _inspection(job: Object, task: TaskState) -> Any:

@@ -10,7 +10,15 @@ from typing import Any, Final
 from klever.api.kinds import SERVING, SERVING_REVISION, Object
 from klever.api.text import format_time
 from klever.catalog.catalogue import Version
-from klever.controllers.serving.revisions import is_owned, last_use, read_number, runs, served_intervals, serves
+from klever.controllers.serving.revisions import (
+    is_current,
+    is_owned,
+    last_use,
+    read_number,
+    runs,
+    served_intervals,
+    serves,
+)
 from klever.errors import NotFoundError
 from klever.store import Key, Store
 
@@ -31,15 +39,15 @@ class RevisionHistory:
         self._store = store
 
     async def last_good(self, serving: Object) -> Object | None:
-        """Return the revision that was Ready last and still serves, or None."""
+        """Return the revision that was Ready last and still serves, or would serve again, or None."""
         status, metadata = serving.get("status", {}), serving["metadata"]
         if number := status.get("revision"):
             with suppress(NotFoundError):
                 found = await self._store.get(SERVING_REVISION, _key(metadata, number))
-                return found if is_owned(found, serving) and serves(found) else None
+                return found if is_owned(found, serving) and is_current(found) else None
         if status.get("observedGeneration"):
             return None
-        return next((r for r in reversed(await self.revisions(serving)) if serves(r)), None)  # the status was lost
+        return next((r for r in reversed(await self.revisions(serving)) if is_current(r)), None)  # the status was lost
 
     async def record(self, serving: Object, versions: Versions, now: datetime) -> int:
         """Record that the Serving is Ready with its spec and these versions. Return the number of the revision.
@@ -50,6 +58,7 @@ class RevisionHistory:
         predictors = serving["spec"]["predictors"]
         pins = {name: str(version.pinned) for name, version in versions.items() if version is not None}
         if last is not None and runs(last, predictors, pins):
+            await self._begin(last, now)
             return read_number(last)
         revisions = await self.revisions(serving)
         found = next((r for r in reversed(revisions) if runs(r, predictors, pins)), None)
@@ -66,6 +75,17 @@ class RevisionHistory:
         """Record that the Serving has stopped serving, because its replicas are scaled to zero."""
         if (last := await self.last_good(serving)) is not None:
             await self._end(last, now)
+
+    async def interrupt(self, serving: Object, now: datetime) -> None:
+        """Record that the last good revision serves no more, because Recreate has ended its processes."""
+        if (last := await self.last_good(serving)) is not None and serves(last):
+            *earlier, interval = served_intervals(last)
+            await self._write(last, [*earlier, {**interval, "endTime": format_time(now), "interrupted": True}])
+
+    async def resume(self, serving: Object, now: datetime) -> None:
+        """Record that the last good revision serves again, because what was to replace it has failed."""
+        if (last := await self.last_good(serving)) is not None:
+            await self._begin(last, now)
 
     async def revisions(self, serving: Object) -> list[Object]:
         """Return the revisions of this Serving, sorted by number."""
@@ -124,9 +144,10 @@ class RevisionHistory:
             await self._write(revision, [*served_intervals(revision), {"startTime": format_time(now)}])
 
     async def _end(self, revision: Object, now: datetime) -> None:
-        if serves(revision):
+        if is_current(revision):
             *earlier, last = served_intervals(revision)
-            await self._write(revision, [*earlier, {**last, "endTime": format_time(now)}])
+            interval = {"startTime": last["startTime"], "endTime": last.get("endTime", format_time(now))}
+            await self._write(revision, [*earlier, interval])
 
     async def _write(self, revision: Object, intervals: list[dict[str, Any]]) -> None:
         metadata = revision["metadata"]

@@ -90,21 +90,30 @@ class ServingReconciler:
             if not refused:
                 raise  # transient: the next round tries again
             return Result()
-        status = await self._recorded(snapshot, build_status(snapshot, plan))
+        status = await self._recorded(snapshot, plan, build_status(snapshot, plan))
         await self._report(key, serving, status)
         await self._tell_crashes(snapshot)
         return Result(_next_look(snapshot, status))
 
-    async def _recorded(self, snapshot: Snapshot, status: dict[str, Any]) -> dict[str, Any]:
+    async def _recorded(self, snapshot: Snapshot, plan: Plan, status: dict[str, Any]) -> dict[str, Any]:
         """Record the spec as a revision if it is Ready. Return the status with the last revision that was Ready."""
         serving = snapshot.serving
         if status["phase"] == "ScaledToZero":
             await self._history.end(serving, snapshot.now)
         if status["phase"] != "Ready":
+            await self._note_gap(snapshot, plan)
             return status
         versions = {name: model.version for name, model in snapshot.models.items()}
         number = await self._history.record(serving, versions, snapshot.now)
         return status | {"revision": number}
+
+    async def _note_gap(self, snapshot: Snapshot, plan: Plan) -> None:
+        """Record whether the last good revision serves, where Recreate has ended its processes."""
+        live = {target.workload for target in plan.route.targets if target.http}
+        if not live.isdisjoint(fallback.workload.id for fallback in snapshot.last_good.values()):
+            await self._history.resume(snapshot.serving, snapshot.now)
+        elif snapshot.last_good and any(predictor.gap for predictor in plan.predictors):
+            await self._history.interrupt(snapshot.serving, snapshot.now)
 
     async def _last_good(self, serving: Object, models: Mapping[str, ResolvedModel]) -> dict[str, Fallback]:
         """Return the workloads of the last good revision. Empty if the spec and its pins equal that revision."""

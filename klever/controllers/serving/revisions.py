@@ -16,6 +16,7 @@ from klever.oci.reference import Reference
 
 __all__ = [
     "earlier",
+    "is_current",
     "is_owned",
     "last_use",
     "pin",
@@ -46,6 +47,11 @@ def served_intervals(revision: Object) -> list[dict[str, Any]]:
     """Return the intervals in which it served. Each has a `startTime`, and an `endTime` unless it still serves."""
     intervals: list[dict[str, Any]] = revision.get("status", {}).get("served", [])
     return intervals
+
+
+def is_current(revision: Object) -> bool:
+    """Return whether a revision serves, or was interrupted by Recreate and serves again if the next one fails."""
+    return serves(revision) or any(i.get("interrupted") for i in served_intervals(revision)[-1:])
 
 
 def serves(revision: Object) -> bool:

@@ -22,6 +22,7 @@ from klever.executors.kubernetes.manifests import (
     secret,
     secret_name,
 )
+from klever.executors.kubernetes.resources import check_step_resources
 from klever.executors.kubernetes.settings import PodSettings
 from klever.executors.kubernetes.states import ended, task_state
 from klever.kube.client import KubeClient
@@ -74,6 +75,7 @@ class KubernetesExecutor:
                 if "\0" in variable.get("value", "")
             ),
             *check_secrets(task.env, "env"),
+            *check_step_resources(task),
             *check_containers(task.init_containers),
         )
 

@@ -21,12 +21,24 @@ from typing import Any, Final
 from klever.api.kinds import Object
 from klever.errors import FieldViolation
 from klever.executors import Task
+from klever.executors.kubernetes.resources import step_resources
 from klever.executors.kubernetes.settings import PodSettings
 from klever.kube.kinds import JOB, NETWORK_POLICY, SECRET
-from klever.kube.pods import LOG, RESTRICTED, pod_security
+from klever.kube.pods import LOG, RESTRICTED, overridden, pod_security
+from klever.kube.restricted import check_hosts
 from klever.kube.secrets import check_secrets, own_secret
 
-__all__ = ["CANCELLED", "TASK", "UNSTARTABLE", "check_containers", "job", "network_policy", "secret", "secret_name"]
+__all__ = [
+    "CANCELLED",
+    "OWN_CONTAINERS",
+    "TASK",
+    "UNSTARTABLE",
+    "check_containers",
+    "job",
+    "network_policy",
+    "secret",
+    "secret_name",
+]
 
 TASK: Final = "kleveross.io/task"
 """The label of a task's Job, pod and Secret: the uid of the task."""
@@ -34,9 +46,12 @@ CANCELLED: Final = "kleveross.io/cancelled"
 """The annotation of a Job whose task was cancelled."""
 UNSTARTABLE: Final = "kleveross.io/unstartable"
 """The annotation of a Job that can never start: the reason."""
+OWN_CONTAINERS: Final = ("fetch", "work", "push", "run")
 _WORK: Final = "/task"
 _SHARED: Final = "work"
 """The volume that the containers share."""
+_MODEL: Final = "model"
+"""The volume in which init containers of a job's spec leave a model."""
 _DOCUMENT: Final = "/etc/klever/task/task.json"
 _GRACE_S: Final = 5
 
@@ -45,14 +60,20 @@ def check_containers(containers: Iterable[Mapping[str, Any]]) -> Iterator[FieldV
     """Yield why init containers of a job's spec may not run: they would get rights or secrets that a job has not."""
     for index, container in enumerate(containers):
         where = f"initContainer[{index}]"
+        if container.get("name") in OWN_CONTAINERS:
+            yield FieldViolation(
+                f"{where}.name", f"must be another name than those of Klever: {', '.join(OWN_CONTAINERS)}"
+            )
+        yield from check_hosts(container, where)
         yield from check_secrets(container, where)
         if "securityContext" in container:
             yield FieldViolation(f"{where}.securityContext", "must be empty: Klever sets the restricted standard")
         if "volumeDevices" in container:
             yield FieldViolation(f"{where}.volumeDevices", "must be empty: a job has no block devices")
         for number, mount in enumerate(container.get("volumeMounts", ())):
-            if mount.get("name") != _SHARED:
-                yield FieldViolation(f"{where}.volumeMounts[{number}].name", f"must be {_SHARED}, the job's directory")
+            if mount.get("name") not in (_SHARED, _MODEL):
+                why = f"must be {_SHARED}, the job's directory, or {_MODEL}, the directory of its model"
+                yield FieldViolation(f"{where}.volumeMounts[{number}].name", why)
 
 
 def secret_name(task: str) -> str:
@@ -88,7 +109,7 @@ def job(task: Task, settings: PodSettings) -> Object:
     if suspended:
         reason = f"no image is configured for the environment {task.environment!r}"
         metadata["annotations"] = {UNSTARTABLE: reason}
-    template = {"metadata": {"labels": metadata["labels"]}, "spec": _pod(task, settings)}
+    template = overridden({"metadata": {"labels": metadata["labels"]}, "spec": _pod(task, settings)}, settings.pod)
     return {
         "metadata": metadata,
         "apiVersion": JOB.api_version,
@@ -119,6 +140,7 @@ def _pod(task: Task, settings: PodSettings) -> dict[str, Any]:
         "containers": [last],
         "volumes": [
             {"name": _SHARED, "emptyDir": {"sizeLimit": str(settings.work_bytes)}},
+            *([{"name": _MODEL, "emptyDir": {"sizeLimit": str(settings.work_bytes)}}] if task.init_containers else []),
             *(_volume(task, step) for step in _own_steps(task)),
         ],
     }
@@ -151,8 +173,10 @@ def _steps(task: Task, settings: PodSettings) -> list[dict[str, Any]]:
 
 def _own(task: Task, step: str, settings: PodSettings) -> dict[str, Any]:
     container = _container(task, step, settings.image, [*settings.command, _DOCUMENT], _WORK)
-    if step == "run" and task.resources:
-        container["resources"] = task.resources
+    if resources := step_resources(task, step):
+        container["resources"] = resources
+    if step != "run" and task.init_containers:
+        container["volumeMounts"] += [{"name": _MODEL, "mountPath": f"{_WORK}/given", "readOnly": True}]
     container["volumeMounts"] += [{"name": step, "mountPath": "/etc/klever/task", "readOnly": True}]
     return _with_variables(container, () if task.program else task.env, settings)
 
@@ -174,8 +198,8 @@ def _container(task: Task, name: str, image: str, argv: list[str], directory: st
 
 def _program_resources(task: Task) -> Mapping[str, Any]:
     """Return the resources of a program. The size of its model is not known before the pod has fetched it."""
-    if task.resources:
-        return task.resources
+    if resources := step_resources(task, "work"):
+        return resources
     most = {"limits": {"memory": str(task.most_memory_bytes)}} if task.most_memory_bytes else {}
     least = max(task.program_memory.base_bytes, task.memory_bytes or 0)
     return {**most, "requests": {"memory": str(least)}} if least else most

@@ -22,7 +22,7 @@ class PodSettings:
 
     `command` starts the platform's program, with the path of the task's document as its last argument. `python` is the
     interpreter of an environment's image. `owner` returns the owner reference of a task's objects, with which
-    Kubernetes deletes them.
+    Kubernetes deletes them. `pod` is a strategic merge patch of the template of all pods.
     """
 
     image: str
@@ -32,6 +32,7 @@ class PodSettings:
     secrets: Callable[[Task], Mapping[str, Any]] = lambda _: {}
     owner: Callable[[Task], Object | None] = _no_owner
     pull_secrets: tuple[str, ...] = ()
+    pod: Mapping[str, Any] = field(default_factory=dict)
     work_bytes: int = 64 << 30
     user: int = 65532
     env: Mapping[str, str] = field(default_factory=dict)

@@ -10,8 +10,8 @@ from typing import Any, Final
 from klever.api.kinds import Object
 from klever.api.text import parse_time
 from klever.executors import Outcome, TaskPhase, TaskState
-from klever.executors.kubernetes.manifests import CANCELLED, TASK, UNSTARTABLE
-from klever.kube.pods import waits_for
+from klever.executors.kubernetes.manifests import CANCELLED, OWN_CONTAINERS, TASK, UNSTARTABLE
+from klever.kube.pods import describe_end, find_trouble
 
 __all__ = ["containers", "ended", "task_state"]
 
@@ -60,9 +60,19 @@ def _unfinished(state: TaskState, job: Object, pod: Object | None) -> TaskState:
     if pod is None and failure is not None:
         message = f"the pod was deleted or evicted: {failure.get('message', '')}"
         return replace(state, phase=TaskPhase.FAILED, reason="Lost", message=message)
-    if pod is not None and (started := _started(pod)) is not None:
-        return replace(state, phase=TaskPhase.RUNNING, message=waits_for(pod), started_at=started)
-    return replace(state, message=waits_for(pod) if pod is not None else "waiting for a pod")
+    if pod is None:
+        return replace(state, message="waiting for a pod")
+    return _waiting(state, pod)
+
+
+def _waiting(state: TaskState, pod: Object) -> TaskState:
+    """Return the state of a task whose pod has not ended. One that can never run has failed."""
+    trouble, started = find_trouble(pod), _started(pod)
+    if trouble is not None and trouble.is_final:
+        return replace(state, phase=TaskPhase.FAILED, reason="StartError", message=trouble.message)
+    phase = TaskPhase.RUNNING if started is not None else TaskPhase.PENDING
+    state = replace(state, phase=phase, started_at=started)
+    return state if trouble is None else replace(state, reason=trouble.reason, message=trouble.message)
 
 
 def _failed(state: TaskState, pod: Object) -> TaskState:
@@ -74,8 +84,12 @@ def _failed(state: TaskState, pod: Object) -> TaskState:
         return replace(state, reason="DeadlineExceeded")
     if status.get("reason"):  # Evicted, NodeLost, Shutdown, …: caused by the node
         return replace(state, reason="Lost", message=f"{status['reason']}: {message}")
-    if failed.get("reason") in ("OOMKilled", "StartError"):
-        return replace(state, reason=failed["reason"])
+    if failed.get("reason") == "OOMKilled":
+        return replace(state, reason="OOMKilled", message=f"container {failed['name']}: {describe_end(failed)}")
+    if failed.get("reason") == "StartError":
+        return replace(state, reason="StartError")
+    if failed and failed["name"] not in OWN_CONTAINERS:
+        return replace(state, reason="Error", message=f"init container {failed['name']}: {describe_end(failed)}")
     outcome = _outcome(failed)
     return replace(
         state, reason=outcome.reason or "Error", message=outcome.message, exit_code=outcome.exit_code or None,

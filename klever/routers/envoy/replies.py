@@ -9,7 +9,16 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-__all__ = ["API_PREFIX", "UNTRANSCODED", "api_replies", "api_reply", "refuse", "refuse_api", "refuse_grpc"]
+__all__ = [
+    "API_PREFIX",
+    "NO_GRPC_WEB",
+    "UNTRANSCODED",
+    "api_replies",
+    "api_reply",
+    "refuse",
+    "refuse_api",
+    "refuse_grpc",
+]
 
 API_PREFIX: Final = "/api/"
 
@@ -19,13 +28,13 @@ _CODES: Final = {
 }  # fmt: skip
 """The code in google.rpc.Code for an HTTP status (google/rpc/code.proto)."""
 
+_OFF: Final = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": True}
+
+NO_GRPC_WEB: Final[dict[str, Any]] = {"envoy.filters.http.grpc_web": _OFF}
+"""Part of a route's `typed_per_filter_config`: its requests are not gRPC."""
+
 UNTRANSCODED: Final[dict[str, Any]] = {
-    "typed_per_filter_config": {
-        "envoy.filters.http.grpc_json_transcoder": {
-            "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig",
-            "disabled": True,
-        }
-    }
+    "typed_per_filter_config": {"envoy.filters.http.grpc_json_transcoder": _OFF},
 }
 """Part of every route but those of the API, whose transcoder answers 404 to everything but methods."""
 

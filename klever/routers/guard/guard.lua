@@ -381,6 +381,9 @@ end
 
 function envoy_on_request(handle)
   local path = handle:headers():get(":path"):match("^[^?]*")
+  if path == SERVICE .. "ServerMetadata" or find(path, "/v2/?$") then
+    handle:streamInfo():dynamicMetadata():set("klever", "server_metadata", true)
+  end
   if path == SERVICE .. "ModelStreamInfer" then
     guard_stream(handle)
     return
@@ -399,9 +402,65 @@ local UNPARSED = {
   "failed to parse ", "Unable to parse ", "failed to get request params", "attempt to ", "Expected JSON ",
 }
 
+-- Extensions of Triton whose interfaces are not published, or whose requests the guard refuses.
+local UNREACHABLE = {
+  ["classification"] = true, ["model_repository"] = true, ["model_repository(unload_dependents)"] = true,
+  ["system_shared_memory"] = true, ["cuda_shared_memory"] = true, ["trace"] = true, ["logging"] = true,
+}
+
+-- Returns a server's metadata in JSON without the unreachable extensions.
+local function reachable_json(text)
+  return (text:gsub('"extensions":%s*%[(.-)%]', function(names)
+    local kept = {}
+    for name in names:gmatch('"(.-)"') do
+      kept[#kept + 1] = not UNREACHABLE[name] and '"' .. name .. '"' or nil
+    end
+    return '"extensions":[' .. table.concat(kept, ",") .. "]"
+  end))
+end
+
+local function message_head(length)
+  return string.char(0, math.floor(length / 16777216), math.floor(length / 65536) % 256,
+    math.floor(length / 256) % 256, length % 256)
+end
+
+-- The same for a ServerMetadataResponse in its frame of gRPC: `repeated string extensions = 3`.
+local function reachable_grpc(body)
+  local kept, position = {}, 6
+  while position <= #body do
+    local number, _, first, stop = field(body, position, #body)
+    if number ~= 3 or not UNREACHABLE[body:sub(first, stop)] then
+      kept[#kept + 1] = body:sub(position, stop)
+    end
+    position = stop + 1
+  end
+  local message = table.concat(kept)
+  return message_head(#message) .. message
+end
+
+local function list_reachable(handle)
+  local grpc = handle:headers():get("content-type") == "application/grpc"
+  local body = handle:body()
+  if not body then
+    return
+  end
+  local read, text = pcall(grpc and reachable_grpc or reachable_json, body:getBytes(0, body:length()))
+  if not read then
+    handle:logErr("guard: " .. tostring(text.message or text))
+    return
+  end
+  local length = body:setBytes(text)
+  if not grpc then
+    handle:headers():replace("content-length", length)
+  end
+end
+
 function envoy_on_response(handle)
   local headers = handle:headers()
-  if headers:get("grpc-status") == "13" then
+  local asked = handle:streamInfo():dynamicMetadata():get("klever")
+  if asked and asked.server_metadata and headers:get(":status") == "200" then
+    list_reachable(handle)
+  elseif headers:get("grpc-status") == "13" then
     if headers:get("grpc-message") == "Unable to parse request" then
       headers:replace("grpc-status", "3")
     end

@@ -16,7 +16,7 @@ from typing import Any
 from klever.api.kinds import Object
 from klever.kube import MANAGER
 
-__all__ = ["claim", "is_orphan", "last_writer", "take_over"]
+__all__ = ["claim", "is_orphan", "last_writer", "scaled_fields", "take_over"]
 
 
 def is_orphan(obj: Object) -> bool:
@@ -47,6 +47,13 @@ def take_over(obj: Object) -> dict[str, Any] | None:
     return {
         "metadata": {"resourceVersion": obj["metadata"]["resourceVersion"], "managedFields": [*rest, mine]},
     }
+
+
+def scaled_fields(obj: Object) -> dict[str, Any]:
+    """Return the fields of the spec that the scale subresource set: an apply that does not name them keeps them."""
+    scaled = [e["fieldsV1"].get("f:spec", {}) for e in _entries(obj) if e.get("subresource") == "scale"]
+    names = {name.removeprefix("f:") for fields in scaled for name in fields}
+    return {name: value for name, value in obj["spec"].items() if name in names}
 
 
 def last_writer(obj: Object) -> str:

@@ -12,7 +12,7 @@ from klever.errors import ConflictError, FieldViolation, InvalidError, KleverErr
 from klever.kube import KubeClient, follow
 from klever.store import EventType, Key, Page, WatchEvent, meta
 from klever.store.admission import Admission
-from klever.store.kubernetes.ownership import claim, is_orphan, last_writer, take_over
+from klever.store.kubernetes.ownership import claim, is_orphan, last_writer, scaled_fields, take_over
 from klever.store.merge import declare, difference, merge_patch
 
 __all__ = ["KubernetesStore"]
@@ -80,7 +80,8 @@ class KubernetesStore:
     async def apply(self, kind: Kind, obj: Object, *, dry_run: bool = False) -> Object:
         """Server-side apply, which also removes fields of the spec that our earlier writes set through other calls."""
         if dry_run and (found := await self._find(kind, obj)) is not None:
-            new = declare(kind, found, obj, {})
+            kept = obj | {"spec": scaled_fields(found) | obj["spec"]} if "spec" in obj else obj
+            new = declare(kind, _stripped(found), kept, {})
             key = Key(found["metadata"].get("namespace", ""), found["metadata"]["name"])
             return await self.patch(kind, key, difference(found, new), dry_run=True)
         declared = {field: value for field, value in obj.items() if field != "status"}
@@ -96,7 +97,7 @@ class KubernetesStore:
     async def _find(self, kind: Kind, obj: Object) -> Object | None:
         metadata = obj["metadata"]
         try:
-            return await self.get(kind, Key(metadata.get("namespace", ""), metadata["name"]))
+            return await self._client.get(kind, metadata.get("namespace", ""), metadata["name"])
         except NotFoundError:
             return None
 

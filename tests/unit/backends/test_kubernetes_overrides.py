@@ -61,6 +61,12 @@ def test_a_pod_with_a_patch(golden: Callable[[str, str], None]) -> None:
     golden("kubernetes/patched.json", json.dumps(made, indent=2) + "\n")
 
 
+def test_a_predictor_overrides_the_pod_of_the_operator() -> None:
+    operators = replace(SETTINGS, pod={"spec": {"schedulerName": "default", "nodeSelector": {"pool": "models"}}})
+    spec = deployment(WORKLOAD, replace(PREDICTOR, pod=GPU), IMAGE, operators)["spec"]["template"]["spec"]
+    assert (spec["schedulerName"], spec["nodeSelector"]) == ("volcano", {"pool": "models", "env": "gpu"})
+
+
 def test_an_image_of_a_user(golden: Callable[[str, str], None]) -> None:
     made = [deployment(WORKLOAD, OWN, Image(OWN.image), SETTINGS), service(WORKLOAD, OWN, SETTINGS)]
     golden("kubernetes/image.json", json.dumps(made, indent=2) + "\n")

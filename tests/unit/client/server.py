@@ -58,10 +58,10 @@ def _streamed(answer: Answer) -> Answer:
 
 
 @contextmanager
-def running(**answers: Answer) -> Iterator[str]:
+def running(at: str = "127.0.0.1:0", /, **answers: Answer) -> Iterator[str]:
     """Serve RPCs by their names; yields HOST:PORT."""
     server = grpc.server(ThreadPoolExecutor(4), handlers=[_Handlers(answers)])
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(at)
     server.start()
     try:
         yield f"127.0.0.1:{port}"

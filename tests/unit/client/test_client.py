@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,7 @@ from klever.v1alpha1.serving_service_pb2 import (
     WatchServingsResponse,
 )
 from tests.errors import because
+from tests.unit.cli.costs import least_seconds, slowness
 from tests.unit.client.server import Answer, running
 
 
@@ -112,6 +115,25 @@ async def test_a_change_is_tried_once() -> None:
     with pytest.raises(UnavailableError):
         await both({"PromoteServing": answer}, "promote", "digits")
     assert len(answer.requests) == 1
+
+
+def test_a_change_that_did_not_reach_the_server_waits_for_its_restart() -> None:
+    answer = Failing(0, serving("1"))
+    with running(PromoteServing=answer) as server:
+        client = Client(server)
+        client.promote("digits")
+    restarted = threading.Event()
+
+    def restart() -> None:
+        with running(server, PromoteServing=answer):
+            restarted.wait(30)
+
+    with ThreadPoolExecutor() as pool:
+        pool.submit(restart)
+        assert client.promote("digits") == serving("1")
+        restarted.set()
+    client.close()
+    assert len(answer.requests) == 2
 
 
 @pytest.mark.parametrize("kind", CODES)
@@ -279,3 +301,13 @@ def test_an_import_of_the_client_loads_no_module_of_the_server(name: str) -> Non
 
 def test_an_import_of_klever_loads_no_grpc() -> None:
     assert not loaded("import klever.errors") & {"grpc", "google.protobuf"}
+
+
+@pytest.mark.slow
+def test_the_first_call_comes_soon() -> None:
+    with running(GetServing=lambda *_: serving("1")) as server:
+        call = f"from klever import Client; Client({server!r}).servings.get('digits')"
+        programs = ["pass", "from klever import Client", call]
+        bare, imported, called = least_seconds(*([sys.executable, "-c", program] for program in programs))
+    assert imported - bare < 0.300 * slowness(bare)
+    assert called - imported < 0.400 * slowness(bare)

@@ -10,10 +10,11 @@ from typing import IO
 import pytest
 
 from klever.cmd import conversion
-from klever.errors import ExhaustedError
+from klever.errors import ExhaustedError, FailedPreconditionError
 from klever.process.memory import INSUFFICIENT, Memory
 
 H5 = Path(__file__).parents[2] / "data" / "h5"
+TORCHSCRIPT = H5.parent / "torchscript"
 GIB = 1 << 30
 
 
@@ -33,6 +34,18 @@ def test_a_machine_with_less_memory_refuses_before_anything_is_installed(
     assert refused.value.reason == INSUFFICIENT
     assert not (tmp_path / "out").exists()
     assert not cache.exists()
+
+
+def test_code_is_converted_only_if_that_is_allowed(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(FailedPreconditionError, match="--allow-code") as refused:
+        conversion.convert_directory(TORCHSCRIPT, "ONNX", tmp_path / "out", {})
+    assert refused.value.reason == "CODE_NOT_ALLOWED"
+    assert not cache.exists()
+    monkeypatch.setattr(conversion, "machine_memory", lambda: Memory(GIB, GIB))
+    with pytest.raises(ExhaustedError):  # it gets as far as the memory that it needs
+        conversion.convert_directory(TORCHSCRIPT, "ONNX", tmp_path / "out", {}, 2 * GIB + 1, allow_code=True)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ def published(root: Path, headers: list[dict[str, str]]) -> Path:
     """Write the routes of a Klever from before data versions."""
     target = {
         "predictor": "main",
-        "workload": "r1",
+        "revision": "r1",
         "protocol": "open-inference",
         "weight": 100,
         "http": ["127.0.0.1:9"],
@@ -56,7 +56,7 @@ def test_published_routes_of_an_older_version_are_migrated(
     path = published(tmp_path, headers)
     migrate(tmp_path)
     (route,) = decode_routes(path.read_bytes())
-    assert route.targets[0].matches == matches
+    assert (route.targets[0].workload, route.targets[0].matches) == ("r1", matches)
     assert read(tmp_path)["version"] == VERSION
 
 

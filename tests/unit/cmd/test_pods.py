@@ -13,6 +13,7 @@ FILE = """
 image: registry.example/klever:1.0
 python: /usr/local/bin/python3
 pullSecrets: [registry]
+pod: {spec: {schedulerName: volcano}}
 environments:
 - image: registry.example/klever-triton:1.0
   paths: {triton: /opt/environments/triton}
@@ -29,6 +30,7 @@ def test_the_example_of_the_documentation(tmp_path: Path) -> None:
     pods = read_pods(tmp_path / "pods.yaml")
     assert (pods.image, pods.python, pods.user) == ("registry.example/klever:1.0", "/usr/local/bin/python3", 65532)
     assert pods.pull_secrets == ("registry",)
+    assert pods.pod == {"spec": {"schedulerName": "volcano"}}
     assert pods.environments[0].paths == {"triton": PurePosixPath("/opt/environments/triton")}
 
 
@@ -41,6 +43,7 @@ def test_the_example_of_the_documentation(tmp_path: Path) -> None:
         ("image: a\nuser: root\n", "invalid literal"),
         ("image: a\nenvironments: [{image: b}]\n", "'paths'"),
         ("image: a\nenvironments: 5\n", "not iterable"),
+        ("image: a\npod: {spec: {containers: [{image: b}]}}\n", "containers: each item must be an object with name"),
     ],
 )
 def test_a_file_that_is_wrong_is_refused_with_the_field(tmp_path: Path, content: str, words: str) -> None:

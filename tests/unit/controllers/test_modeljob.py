@@ -52,6 +52,15 @@ def test_a_finalizer_comes_before_anything_runs() -> None:
     assert not decision.start
 
 
+def test_the_reason_why_a_task_cannot_start_is_told_once() -> None:
+    stuck = task(TaskPhase.PENDING, reason="ImagePullBackOff", message="cannot pull the image x:1")
+    first = decide(seen(stuck))
+    assert [(event.type, event.reason) for event in first.events] == [("Warning", "ImagePullBackOff")]
+    assert first.status is not None
+    assert first.status["conditions"][0]["reason"] == "ImagePullBackOff"
+    assert not decide(seen(stuck, status=first.status)).events
+
+
 def test_a_new_job_is_started_and_a_waiting_one_says_so() -> None:
     assert decide(seen()).start
     waiting = decide(seen(task(TaskPhase.PENDING, message="waiting: 2 of 2 jobs are running, 1 ahead")))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -278,6 +279,49 @@ async def test_a_serving_that_is_scaled_to_zero_serves_no_revision(store: Sqlite
     await store.patch(SERVING, KEY, {"spec": {"predictors": spec}})
     await reconciled(serving)
     assert await revisions(store) == {1: (digest, [True, False])}
+
+
+class Starting(Running):
+    """A backend on which replicas of some models never become Ready."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slow: set[str] = set()
+        """Parts of the references of models."""
+
+    async def observe(self, key: object) -> Any:
+        slow = {
+            p.id
+            for p in (self.workload.predictors if self.workload else ())
+            if any(part in p.model for part in self.slow)
+        }
+        return tuple(
+            replace(i, phase=InstancePhase.STARTING) if i.workload in slow else i for i in await super().observe(key)
+        )
+
+
+async def test_the_gap_of_a_recreate_is_in_no_interval_of_a_revision(store: SqliteStore) -> None:
+    registry, running, now = Registry(), Starting(), datetime.now(UTC)
+    first, second, third = (str(registry.push(name, signature=READ)) for name in ("a", "b", "c"))
+    await inspected(store, b"content")
+    await store.patch(SERVING, KEY, {"spec": {"strategy": {"type": "Recreate"}}})
+    models = ModelResolver(store, cast(Any, registry), create_all())
+    parts: Any = running
+    serving = ServingReconciler(store, models, parts, parts, EventRecorder(store, "test"), clock=lambda: now)
+    await set_model(store, f"team/digits@{first}")
+    await reconciled(serving)
+    running.slow = {second}
+    await set_model(store, f"team/digits@{second}")
+    await reconciled(serving)
+    assert await revisions(store) == {1: (first, [True])}
+    now += timedelta(hours=1)  # beyond the deadline: the first revision serves again
+    await reconciled(serving, 6)
+    assert await revisions(store) == {1: (first, [True, False])}
+    await set_model(store, f"team/digits@{third}")
+    await reconciled(serving, 4)
+    assert await revisions(store) == {1: (first, [True, True]), 2: (third, [False])}
+    one = await store.get(SERVING_REVISION, Key(KEY.namespace, f"{KEY.name}-1"))
+    assert [interval.get("interrupted", False) for interval in one["status"]["served"]] == [True, False]
 
 
 async def test_revisions_beyond_the_limit_go_and_the_one_that_serves_stays(store: SqliteStore) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from klever.executors.kubernetes.manifests import (
 from klever.executors.kubernetes.manifests import (
     TASK as LABEL,
 )
+from klever.executors.kubernetes.resources import check_step_resources
 from klever.executors.kubernetes.states import task_state
 
 OWNER = {"apiVersion": "kleveross.io/v1alpha1", "kind": "ModelJob", "name": "convert", "uid": "u1"}
@@ -59,6 +61,11 @@ TASK = Task(
 
 def test_the_job_of_a_conversion(golden: Callable[[str, str], None]) -> None:
     golden("kubernetes/conversion-job.json", json.dumps(job(TASK, SETTINGS), indent=2) + "\n")
+
+
+def test_the_pod_of_a_task_has_the_patch_of_the_operator() -> None:
+    settings = replace(SETTINGS, pod={"spec": {"schedulerName": "volcano"}})
+    assert job(TASK, settings)["spec"]["template"]["spec"]["schedulerName"] == "volcano"
 
 
 def test_nothing_reaches_the_pod_of_a_task() -> None:
@@ -148,7 +155,6 @@ CRASH = {"exitCode": 3, "message": "no such file"}
         (None, "waiting for a pod"),
         (pod("Pending", waiting("ErrImagePull", "not found")), "cannot pull the image nope/x:1: not found"),
         (pod("Pending", waiting("ImagePullBackOff")), "cannot pull the image nope/x:1: the kubelet will retry"),
-        (pod("Pending", waiting("InvalidImageName")), "invalid image name 'nope/x:1': correct it"),
         (
             pod("Pending", waiting("CreateContainerConfigError", 'secret "s" not found')),
             'cannot create container run: secret "s" not found',
@@ -167,6 +173,52 @@ def test_a_pod_that_waits_says_why(found: dict[str, Any] | None, words: str) -> 
     assert state.message.startswith(words)
 
 
+def test_a_task_whose_image_has_no_valid_name_has_failed() -> None:
+    state = read(pod("Pending", waiting("InvalidImageName")))
+    assert (state.phase, state.reason) == (TaskPhase.FAILED, "StartError")
+    assert state.message == "invalid image name 'nope/x:1': correct it"
+
+
+def test_the_variables_of_the_predecessor_set_the_resources_of_steps() -> None:
+    values = {
+        "MODEL_INITIALIZER_CPU": "1",
+        "MODEL_INITIALIZER_MEM": "1Gi",
+        "MODELJOB_TASK_CPU": "2",
+        "MODELJOB_TASK_MEM": "4Gi",
+    }
+    task = replace(TASK, env=tuple({"name": name, "value": value} for name, value in values.items()))
+    assert not list(check_step_resources(task))
+    containers = {one["name"]: one for one in job(task, SETTINGS)["spec"]["template"]["spec"]["initContainers"]}
+    fetch, work = {"cpu": "1", "memory": "1Gi"}, {"cpu": "2", "memory": "4Gi"}
+    assert containers["fetch"]["resources"] == {"requests": fetch, "limits": fetch}
+    assert containers["work"]["resources"] == {"requests": work, "limits": work}
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"MODELJOB_TASK_CPU": "2"}, "env[MODELJOB_TASK_CPU]"),
+        ({"MODELJOB_TASK_CPU": "much", "MODELJOB_TASK_MEM": "1Gi"}, "env[MODELJOB_TASK_CPU].value"),
+    ],
+)
+def test_resources_of_the_predecessor_are_given_both_and_valid(values: dict[str, str], field: str) -> None:
+    task = replace(TASK, env=tuple({"name": name, "value": value} for name, value in values.items()))
+    assert [violation.field for violation in check_step_resources(task)] == [field]
+
+
+def test_an_init_container_may_bring_the_model() -> None:
+    spec = job(TASK, SETTINGS)["spec"]["template"]["spec"]
+    given = {"name": "model", "mountPath": "/task/given", "readOnly": True}
+    assert {one["name"]: given in one["volumeMounts"] for one in spec["initContainers"][1:] + spec["containers"]} == {
+        "fetch": True,
+        "work": False,
+        "push": True,
+    }
+    assert not list(
+        check_containers([{"name": "mine", "volumeMounts": [{"name": "model", "mountPath": "/models/input"}]}])
+    )
+
+
 OUTCOME = json.dumps({"exitCode": 10001, "reason": "PullFailed", "message": "no such tag", "result": {"a": 1}})
 
 
@@ -175,7 +227,13 @@ OUTCOME = json.dumps({"exitCode": 10001, "reason": "PullFailed", "message": "no 
     [
         (pod("Failed", terminated("push", 1, OUTCOME)), "PullFailed", 10001, "no such tag"),
         (pod("Failed", terminated("work", 1, OUTCOME)), "Error", 1, OUTCOME),
-        (pod("Failed", terminated("fetch", 137, reason="OOMKilled")), "OOMKilled", 137, ""),
+        (
+            pod("Failed", terminated("fetch", 137, reason="OOMKilled")),
+            "OOMKilled",
+            137,
+            "container fetch: killed by SIGKILL: out of memory, the limit is resources.limits.memory",
+        ),
+        (pod("Failed", terminated("mine", 3, "no disk")), "Error", 3, "init container mine: exit code 3\nno disk"),
         (pod("Failed", terminated("run", 128, "no such file", "StartError")), "StartError", 128, "no such file"),
         (
             pod("Failed", terminated("run", 137), reason="DeadlineExceeded", message="late"),

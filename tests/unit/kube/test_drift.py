@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from klever.kube.drift import covers
+from klever.kube.drift import covers, mark
 
 WANTED = {"spec": {"replicas": 2, "env": [{"name": "A", "value": ""}], "limits": {"cpu": "1000m", "gpu": 1}}}
 
@@ -38,3 +38,9 @@ def test_a_change_by_hand_is_drift(changed: dict[str, Any]) -> None:
 
 def test_a_switch_that_was_removed_is_drift() -> None:
     assert not covers({}, {"automountServiceAccountToken": False})
+
+
+def test_a_field_that_is_wanted_no_longer_is_drift() -> None:
+    older = mark({"metadata": {"name": "a"}, "spec": {"selector": {"pool": "models"}}})
+    assert covers(older, older)
+    assert not covers(older, mark({"metadata": {"name": "a"}, "spec": {}}))

@@ -32,6 +32,13 @@ OVER = (1 << 20) + 1000
 """Elements that no small request may have."""
 
 
+SERVER = {
+    "name": "triton",
+    "version": "2.51.0",
+    "extensions": ["classification", "sequence", "model_repository(unload_dependents)", "statistics", "logging"],
+}
+
+
 class Rig:
     """A gateway with the Servings `guarded` and `bare`, and an HTTP session."""
 
@@ -60,6 +67,8 @@ class Rig:
 
 
 async def _http_echo(request: web.Request) -> web.Response:
+    if request.path == "/v2":
+        return web.json_response(SERVER)
     body = await request.read()
     return web.json_response({"bytes": len(body), "length": request.headers.get("Content-Length")})
 
@@ -353,3 +362,15 @@ async def test_a_stream_loses_what_is_too_large_or_compressed_and_goes_on(rig: R
             assert await call.read() == b""
             await call.write(good)
             assert await call.read() == good
+
+
+async def test_a_servers_metadata_lists_only_extensions_that_are_reachable(rig: Rig) -> None:
+    async with rig.http.get(f"{rig.gateway.url}/seldon/team/guarded/v2") as response:
+        assert await response.json() == {**SERVER, "extensions": ["sequence", "statistics"]}
+    async with rig.http.get(f"{rig.gateway.url}/seldon/team/bare/v2") as response:
+        assert await response.json() == SERVER
+    echoed = service_pb2.ServerMetadataResponse(**SERVER).SerializeToString()
+    async with rig.channel() as channel:
+        call = channel.unary_unary("/inference.GRPCInferenceService/ServerMetadata")
+        answer = service_pb2.ServerMetadataResponse.FromString(await call(echoed, metadata=GUARDED, timeout=20))
+    assert (answer.name, answer.version, list(answer.extensions)) == ("triton", "2.51.0", ["sequence", "statistics"])

@@ -218,7 +218,7 @@ async def test_a_write_needs_the_token(jobs: Any) -> None:
 async def test_a_wrong_field_is_named(jobs: Any) -> None:
     code, message, _, fields = await failure(jobs.CreateModelJob(job("a", model=""), metadata=TOKEN))
     assert code is grpc.StatusCode.INVALID_ARGUMENT
-    assert fields == ["spec.model"]
+    assert fields == ["model_job.spec.model"]
     assert message == "spec.model: is required"
 
 
@@ -274,7 +274,7 @@ async def test_apply_is_declarative(jobs: Any) -> None:
     changed: ModelJob = await jobs.ApplyModelJob(request, metadata=TOKEN)
     assert not changed.metadata.labels
     request.model_job.spec.model = "team/other:v1"
-    assert (await failure(jobs.ApplyModelJob(request, metadata=TOKEN)))[3] == ["spec"]
+    assert (await failure(jobs.ApplyModelJob(request, metadata=TOKEN)))[3] == ["model_job.spec"]
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
@@ -296,11 +296,12 @@ async def test_a_call_has_an_id_that_its_caller_can_quote(jobs: Any, caplog: pyt
     created, missed = lines(caplog)
     assert created | {"ms": 0, "time": "", "peer": ""} == {
         "time": "", "level": "INFO", "logger": "klever.server.calls", "message": "rpc",
-        "method": "JobService/CreateModelJob", "code": "OK", "ms": 0, "user": "owner", "peer": "",
-        "request_id": "mine-1",
+        "method": "JobService/CreateModelJob", "object": "ModelJob default/a", "code": "OK", "ms": 0,
+        "user": "owner", "peer": "", "request_id": "mine-1",
     }  # fmt: skip
     assert created["peer"].startswith("ipv4:127.0.0.1:")
     assert (missed["code"], missed["user"], missed["request_id"]) == ("NOT_FOUND", "anonymous", made)
+    assert missed["object"] == "ModelJob default/b"
     assert '"default/b" not found' in missed["error"]
     assert "secret" not in caplog.text
 

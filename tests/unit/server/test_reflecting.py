@@ -62,3 +62,10 @@ async def test_an_unknown_symbol_is_not_found(channel: Any) -> None:
     for request in ({"file_containing_symbol": "klever.Nothing"}, {"file_by_filename": "none.proto"}):
         answer = await ask(channel, REFLECTION[0], **request)
         assert answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+
+
+async def test_an_answer_does_not_repeat_a_large_request(channel: Any) -> None:
+    name = "x" * 100_000
+    answer = await ask(channel, REFLECTION[0], file_containing_symbol=name)
+    assert answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+    assert answer.ByteSize() < 1_000

@@ -109,6 +109,13 @@ async def test_an_autoscaler_reads_and_changes_the_number_of_replicas(
     scaled = await kube_client.patch(SERVING, namespace, "a", scale, subresource="scale")
     assert scaled["status"] == {"replicas": 1, "selector": "kleveross.io/serving=a"}
     assert (await store.get(SERVING, Key(namespace, "a")))["spec"]["replicas"] == 3
+    previewed = await store.apply(SERVING, serving(namespace, "a"), dry_run=True)
+    applied = await store.apply(SERVING, serving(namespace, "a"))
+    assert (previewed["spec"], applied["spec"]["replicas"]) == (applied["spec"], 3)
+    named = serving(namespace, "a")
+    named["spec"]["replicas"] = 2
+    previewed = await store.apply(SERVING, named, dry_run=True)
+    assert previewed["spec"] == (await store.apply(SERVING, named))["spec"]
 
 
 async def test_refusals_are_in_the_words_of_every_store(store: KubernetesStore, namespace: str) -> None:

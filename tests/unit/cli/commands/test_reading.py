@@ -62,7 +62,7 @@ async def objects(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
         "trafficSummary": "main=100",
         "url": "http://127.0.0.1:8080/seldon/default/digits",
         "conditions": [READY | {"lastTransitionTime": "2026-01-31T12:00:00Z"}],
-        "predictors": [{"name": "main", "digest": DIGEST, "trust": "data"}],
+        "predictors": [{"name": "main", "digest": DIGEST, "trust": "DATA"}],
     }
     await store.patch(SERVING, Key("default", "digits"), {"status": status}, subresource="status")
     await store.create(MODEL_JOB, job("extract"))
@@ -92,6 +92,10 @@ async def test_tables_are_as_users_know_them(
     done = await klever("get", *arguments)
     assert (done.code, done.err) == (0, "")
     golden(f"cli/{golden_name}.txt", done.out)
+
+
+async def test_a_description_of_a_version_has_its_trust_class(klever: Klever, golden: Golden) -> None:
+    golden("cli/describe-version.txt", (await klever("describe", "version/team/digits:v1")).out)
 
 
 async def test_models_are_those_of_the_default_project(klever: Klever, monkeypatch: pytest.MonkeyPatch) -> None:

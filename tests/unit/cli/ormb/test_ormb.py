@@ -56,11 +56,11 @@ def test_help_lists_the_verbs_and_wrong_usage_is_2(tmp_path: Path) -> None:
         assert ormb(tmp_path, *wrong).returncode == 2
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh"])
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts_parse(tmp_path: Path, shell: str) -> None:
     script = ormb(tmp_path, "completion", shell).stdout
     assert "pull-and-export" in script
-    assert "--plain-http" in script
+    assert "plain-http" in script
     if shell == "bash":
         subprocess.run(["bash", "-n"], input=script, text=True, check=True)
 

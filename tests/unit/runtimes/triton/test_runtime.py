@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -286,6 +287,26 @@ def test_an_installation_is_found_by_its_server_and_backends(tmp_path: Path) -> 
     assert find(tmp_path) == InstalledTriton(tmp_path, frozenset({"onnxruntime"}))
     (tmp_path / "TRITON_VERSION").write_text("2.60.0\n")
     assert find(tmp_path) == InstalledTriton(tmp_path, frozenset({"onnxruntime"}), "2.60.0")
+
+
+@pytest.mark.parametrize(("version", "guard"), [("2.60.0", Guard.TRITON), ("9.0.0", Guard.NONE)])
+def test_an_installed_server_is_used_and_guarded_by_its_version(
+    version: str, guard: Guard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("klever.runtimes.triton.versions._ROBUST", frozenset({"9.0.0"}))
+    program = tmp_path / "bin" / "tritonserver"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\necho "$@"\n')
+    program.chmod(0o755)
+    (tmp_path / "backends" / "onnxruntime").mkdir(parents=True)
+    (tmp_path / "TRITON_VERSION").write_text(version)
+    runtime = TritonRuntime(find(tmp_path))
+    launch = runtime.launch(model(), AT)
+    assert runtime.environments(model()) == ()
+    assert launch.guard is guard
+    printed = subprocess.run(launch.argv, capture_output=True, text=True, check=True).stdout
+    assert f"--backend-directory={tmp_path}/backends" in printed.split()
+    assert runtime.environments(model(format_="H5"))[0] == "triton"  # which it has no backend for
 
 
 @pytest.mark.parametrize("installed", [None, INSTALLED, replace(INSTALLED, version="2.60.0")])
