@@ -26,6 +26,11 @@ _IDLE_SECONDS = 300
 _MOST_FILE_BYTES = 2 << 20
 
 _BACK_OFF = {"base_interval": "0.01s", "max_interval": "0.1s"}
+_HOST_ATTEMPTS = 100
+"""How often a retry chooses again if it gets a replica that it has tried.
+
+The load balancer prefers a replica that has ended to others, because it has the fewest requests.
+"""
 _PREVIOUS_HOSTS = {
     "name": "envoy.retry_host_predicates.previous_hosts",
     "typed_config": {
@@ -169,7 +174,7 @@ def _retried(entry: dict[str, Any], retries: int) -> dict[str, Any]:
         "retry_on": ",".join(failures),
         "num_retries": attempts,
         "retry_host_predicate": [_PREVIOUS_HOSTS],
-        "host_selection_retry_max_attempts": 3,
+        "host_selection_retry_max_attempts": _HOST_ATTEMPTS,
         "retry_back_off": _BACK_OFF,
     }
     return {**entry, "route": {**entry["route"], "retry_policy": policy}}
