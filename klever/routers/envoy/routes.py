@@ -8,6 +8,7 @@ from typing import Any
 
 from klever.routers import Route, RouteKey
 from klever.routers.envoy.authorization import EXEMPT
+from klever.routers.envoy.bodies import LIMITED_BODY
 from klever.routers.envoy.clusters import API, REGISTRY, grpc_cluster, http_cluster
 from klever.routers.envoy.gateway import Gateway
 from klever.routers.envoy.replies import API_PREFIX, NO_GRPC_WEB, UNTRANSCODED, refuse, refuse_api, refuse_grpc
@@ -121,7 +122,7 @@ def _api() -> list[dict[str, Any]]:
     route = {"cluster": API, "timeout": "0s", "idle_timeout": "0s", "retry_policy": retries}
     return [
         refuse_api({"prefix": API_PREFIX, "headers": writes}, 415, "the body must be application/json"),
-        {**_PEER, "match": {"prefix": f"{API_PREFIX}v1alpha1/"}, "route": route},
+        {**_PEER, **LIMITED_BODY, "match": {"prefix": f"{API_PREFIX}v1alpha1/"}, "route": route},
         refuse_api({"prefix": API_PREFIX}, 404, f"not found: the API is at {API_PREFIX}v1alpha1/"),
         *(
             {**_PEER, "match": {"prefix": prefix, "grpc": {}}, "route": route}
