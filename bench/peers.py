@@ -33,7 +33,10 @@ while True:
         if key.fileobj is listening:
             chosen.register(listening.accept()[0], selectors.EVENT_READ)
             continue
-        head, _, body = key.fileobj.recv(1 << 16).partition(b"\\r\\n\\r\\n")
+        try:
+            head, _, body = key.fileobj.recv(1 << 16).partition(b"\\r\\n\\r\\n")
+        except ConnectionError:
+            head = b""
         if not head:
             chosen.unregister(key.fileobj)
             key.fileobj.close()
