@@ -18,6 +18,8 @@ __all__ = ["llama", "mlserver", "onnxruntime"]
 CACHE = Path.home() / ".cache" / "klever"
 PACKAGES = ("mlserver==1.7.1", "mlserver-sklearn==1.7.1", "mlserver-xgboost==1.7.1")
 RUNTIMES = {"sklearn": "mlserver_sklearn.SKLearnModel", "xgboost": "mlserver_xgboost.XGBoostModel"}
+ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": str(Path.home()), "OMP_NUM_THREADS": "1"}
+"""One thread for each inference, as the replicas of Klever have."""
 Started = Iterator[tuple[int, Endpoint]]
 
 LOOP = """
@@ -59,9 +61,7 @@ signal.pause()
 @contextmanager
 def _started(arguments: list[str], port: int, endpoint: Endpoint, directory: Path) -> Started:
     with (directory / f"peer-{port}.log").open("w") as log:
-        process = subprocess.Popen(
-            arguments, stdout=log, stderr=log, cwd=directory, env={"PATH": os.environ["PATH"], "HOME": str(Path.home())}
-        )
+        process = subprocess.Popen(arguments, stdout=log, stderr=log, cwd=directory, env=ENVIRONMENT)
         try:
             until_open(port)
             yield process.pid, endpoint
