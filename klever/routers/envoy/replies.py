@@ -9,7 +9,16 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-__all__ = ["API_PREFIX", "NO_GRPC_WEB", "UNTRANSCODED", "api_replies", "refuse", "refuse_api", "refuse_grpc"]
+__all__ = [
+    "API_PREFIX",
+    "NO_GRPC_WEB",
+    "UNTRANSCODED",
+    "api_replies",
+    "api_reply",
+    "refuse",
+    "refuse_api",
+    "refuse_grpc",
+]
 
 API_PREFIX: Final = "/api/"
 
@@ -57,13 +66,13 @@ def refuse_grpc(match: dict[str, Any], status: int, code: int, message: str) -> 
 
 def api_replies() -> list[dict[str, Any]]:
     """Return the mappers of the gateway's own answers below /api/, one for each status."""
-    return [
-        {
-            "filter": _below_api(status),
-            "body_format_override": {"json_format": {"code": code, "message": "%LOCAL_REPLY_BODY%", "details": []}},
-        }
-        for status, code in _CODES.items()
-    ]
+    return [api_reply(status) for status in _CODES]
+
+
+def api_reply(status: int) -> dict[str, Any]:
+    """Return the mapper of the gateway's own answers with one status below /api/."""
+    shape = {"code": _CODES[status], "message": "%LOCAL_REPLY_BODY%", "details": []}
+    return {"filter": _below_api(status), "body_format_override": {"json_format": shape}}
 
 
 def _below_api(status: int) -> dict[str, Any]:

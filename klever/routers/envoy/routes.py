@@ -8,6 +8,7 @@ from typing import Any
 
 from klever.routers import Route, RouteKey
 from klever.routers.envoy.authorization import EXEMPT
+from klever.routers.envoy.bodies import LIMITED_BODY
 from klever.routers.envoy.clusters import API, REGISTRY, grpc_cluster, http_cluster
 from klever.routers.envoy.gateway import Gateway
 from klever.routers.envoy.replies import API_PREFIX, NO_GRPC_WEB, UNTRANSCODED, refuse, refuse_api, refuse_grpc
@@ -25,6 +26,11 @@ _IDLE_SECONDS = 300
 _MOST_FILE_BYTES = 2 << 20
 
 _BACK_OFF = {"base_interval": "0.01s", "max_interval": "0.1s"}
+_HOST_ATTEMPTS = 100
+"""How often a retry chooses again if it gets a replica that it has tried.
+
+The load balancer prefers a replica that has ended to others, because it has the fewest requests.
+"""
 _PREVIOUS_HOSTS = {
     "name": "envoy.retry_host_predicates.previous_hosts",
     "typed_config": {
@@ -116,7 +122,7 @@ def _api() -> list[dict[str, Any]]:
     route = {"cluster": API, "timeout": "0s", "idle_timeout": "0s", "retry_policy": retries}
     return [
         refuse_api({"prefix": API_PREFIX, "headers": writes}, 415, "the body must be application/json"),
-        {**_PEER, "match": {"prefix": f"{API_PREFIX}v1alpha1/"}, "route": route},
+        {**_PEER, **LIMITED_BODY, "match": {"prefix": f"{API_PREFIX}v1alpha1/"}, "route": route},
         refuse_api({"prefix": API_PREFIX}, 404, f"not found: the API is at {API_PREFIX}v1alpha1/"),
         *(
             {**_PEER, "match": {"prefix": prefix, "grpc": {}}, "route": route}
@@ -168,7 +174,7 @@ def _retried(entry: dict[str, Any], retries: int) -> dict[str, Any]:
         "retry_on": ",".join(failures),
         "num_retries": attempts,
         "retry_host_predicate": [_PREVIOUS_HOSTS],
-        "host_selection_retry_max_attempts": 3,
+        "host_selection_retry_max_attempts": _HOST_ATTEMPTS,
         "retry_back_off": _BACK_OFF,
     }
     return {**entry, "route": {**entry["route"], "retry_policy": policy}}
