@@ -140,9 +140,6 @@ class Runtime(Protocol):
     def launch(self, model: Model, at: Placement) -> Launch:
         """Return the files and the process. Pure: equal arguments give equal results."""
 
-    def example(self, model: Model) -> bytes:
-        """Return a JSON request body that the served model accepts: zeros in the signature's shapes."""
-
 
 def unix_path(address: str) -> str:
     """Return the path of a `unix:PATH` address; empty for `HOST:PORT`."""

@@ -65,10 +65,6 @@ class CustomRuntime:
             links={model.name: ""} if model.files else {},
         )
 
-    def example(self, model: Model) -> bytes:
-        """Raise `InvalidError`, because no request suits every command."""
-        raise InvalidError(f"{model.name} is a command: it has no example")
-
 
 def _expanded(argument: str, env: Mapping[str, str]) -> str:
     """Replace `$(NAME)`, except undefined names."""

@@ -100,9 +100,6 @@ class TritonRuntime:
         """Return an inference of zeros. A model that rejects them runs, too."""
         return openinference.probe(model.name, _signature(model), _OWN_ERRORS)
 
-    def example(self, model: Model) -> bytes:
-        return openinference.example(_signature(model).inputs, self._limits)
-
     def _server(self, format_: str) -> Server:
         """Return the first server that runs the format. Raises `InvalidError` that names what is missing."""
         for server in self._servers:
