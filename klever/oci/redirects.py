@@ -26,7 +26,7 @@ def follow(url: str, location: str) -> str:
 
 
 def _is_inward(name: str) -> bool:
-    """Whether an address is of this machine or of its link, where clouds serve the secrets of a machine."""
+    """Return whether an address is of this machine or its link. Clouds serve the secrets of a machine on the link."""
     if is_loopback(name):
         return True
     try:
