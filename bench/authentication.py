@@ -26,8 +26,8 @@ from typing import Any
 sys.path.pop(0)  # this directory, whose grpc.py is not the library
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from bench.inference import cpu
 from bench.load import Load, closed
+from bench.machine import cpu
 from klever.cmd.programs import envoy_binary
 
 ROUNDS, SECONDS, CONNECTIONS = 5, 2.0, (8, 64)

@@ -17,8 +17,8 @@ from threading import Event, Thread
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from bench.inference import ROOT, Row, pixels
-from bench.load import Load, closed
+from bench.load import Load, closed, pixels
+from bench.machine import ROOT, Row
 from tests.e2e.platform import Platform, until
 
 CHANGES, VERSION_EVERY, REQUESTS = 200, 5, 20_000

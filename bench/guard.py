@@ -20,8 +20,8 @@ from statistics import median
 sys.path.pop(0)  # this directory, whose grpc.py is not the library
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from bench.inference import cpu, processes
 from bench.load import Load, closed
+from bench.machine import cpu, processes
 from klever.cmd.programs import envoy_binary
 from klever.process import ProcessManager
 from klever.routers import Route, RouteKey, Target

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-__all__ = ["Load", "closed", "open_loop"]
+__all__ = ["Load", "closed", "open_loop", "pixels"]
 
 _ANSWER_SECONDS = 30.0
 
@@ -121,3 +121,10 @@ async def closed(
         connection.close()
 
     await asyncio.gather(*(one() for _ in range(connections)))
+
+
+def pixels() -> dict[str, object]:
+    """Return a request to the models of `examples/digits`."""
+    return {
+        "inputs": [{"name": "pixels", "datatype": "FP32", "shape": [1, 64], "data": [float(n % 16) for n in range(64)]}]
+    }

@@ -18,8 +18,8 @@ from statistics import median
 sys.path.pop(0)  # this directory, whose grpc.py is not the library
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from bench.inference import cpu, kibibytes, processes
 from bench.load import Load, closed
+from bench.machine import cpu, kibibytes, processes
 from tests.e2e.platform import ADDER, BIN, Platform
 
 ROUNDS, TURNS, SECONDS, CONNECTIONS = 5, 6, 1.0, 8

@@ -51,10 +51,14 @@ class Answers:
 
 
 def effects(platform: Platform) -> list[Row]:
-    """Measure from the call until the last answer of the version that is to go."""
+    """Measure from the call until the last answer of the version that is to go, and until the spec is rolled out.
+
+    Main has as many processes as a canary, so that a promotion starts none.
+    """
     answers, promoted, rolled_back = Answers(), list[float](), list[float]()
     drill = Drill(platform, -1)
     drill.load = Load(heard=answers.hear)
+    drill.spec["predictors"][0]["replicas"] = 1
     drill.create()
     with drill.under_load():
         for number in range(ROUNDS):

@@ -19,8 +19,8 @@ from statistics import median
 sys.path.pop(0)  # this directory, whose grpc.py is not the library
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from bench.inference import cpu, kibibytes
 from bench.load import Load, closed
+from bench.machine import cpu, kibibytes
 from klever.backends import Instance, ServingKey
 from klever.cmd.programs import bubblewraps
 from klever.formats import Trust

@@ -6,12 +6,12 @@ import errno
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from klever.errors import ExhaustedError, UnavailableError
 
-__all__ = ["disk_errors", "fsync", "replace_file", "write_private"]
+__all__ = ["disk_errors", "fsync", "make_private", "replace_file", "write_private"]
 
 
 @contextmanager
@@ -51,6 +51,16 @@ def write_private(path: Path, text: str) -> None:
     """Replace a file that only its owner may read. Creates a missing directory with mode 0700. Raises `OSError`."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     replace_file(path, text.encode(), mode=0o600)
+
+
+def make_private(database: Path) -> None:
+    """Let only its owner read a database file, and the files of SQLite beside it. Raises `OSError`.
+
+    SQLite gives the files that it creates later the mode of the database. A file of another user keeps its mode.
+    """
+    for path in (database, *(database.with_name(f"{database.name}{suffix}") for suffix in ("-wal", "-shm"))):
+        with suppress(FileNotFoundError, PermissionError):
+            path.chmod(0o600)
 
 
 def fsync(path: Path) -> None:

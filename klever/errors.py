@@ -9,8 +9,8 @@
     IntegrityError          bytes do not match their digest, or stored data is damaged
 
 The message of an error says what is wrong and where. `reason` is a stable UPPER_SNAKE word for programs; the message is
-for people. `klever.server.errors` maps errors to gRPC, `klever.cli.errors` to exit codes, `klever.registry.errors` to
-HTTP.
+for people. `klever.server.errors` maps errors to gRPC, `klever.client.errors` maps them back, `klever.cli.errors` maps
+them to exit codes, `klever.registry.errors` to HTTP.
 """
 
 from __future__ import annotations

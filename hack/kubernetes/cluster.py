@@ -75,6 +75,7 @@ class Cluster:
         self._answers()  # a controller manager ends itself if the API server is not there within seconds
         self._launch(*(component for component in TIERS[self.tier] if component != MACHINE))
         self._await_pods(layout)
+        self.add(*self._added())
 
     def add(self, *names: str) -> None:
         """Start add-ons of a cluster that is up, and return when they are ready. They end with the cluster."""
@@ -93,7 +94,7 @@ class Cluster:
 
     def status(self) -> dict[str, bool]:
         """Which components run, those of add-ons that were started included."""
-        added = [one for addon in ADDONS.values() for one in addon.processes if one in self._processes.names()]
+        added = [process for name in self._added() for process in ADDONS[name].processes]
         return {one: self._processes.pid(one) is not None for one in (*TIERS[self.tier], *added)}
 
     @property
@@ -145,7 +146,7 @@ class Cluster:
             text=True,
             capture_output=True,
             check=False,
-            timeout=120,
+            timeout=300,
         )
         if check and done.returncode:
             raise RuntimeError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
@@ -207,6 +208,11 @@ class Cluster:
 
     def _apply(self, objects: str) -> None:
         self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=objects)
+
+    def _added(self) -> list[str]:
+        """The add-ons that were started before."""
+        recorded = self._processes.names()
+        return [name for name, addon in ADDONS.items() if addon.processes[0] in recorded]
 
     def _answers(self) -> None:
         probe = Probe(self._require_layout())

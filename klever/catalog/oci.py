@@ -6,14 +6,15 @@ import asyncio
 from collections import ChainMap, Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from functools import partial
 from typing import Final, TypeVar
+from weakref import WeakValueDictionary
 
 from klever.catalog.catalogue import MAX_ATTACHMENT_BYTES, MAX_ATTACHMENTS, Attachment, Catalogue, Push, Version
 from klever.catalog.pages import read_by_time, read_page
 from klever.catalog.reader import VersionReader
-from klever.errors import IntegrityError, InvalidError, NotFoundError
+from klever.errors import IntegrityError, InvalidError, NotFoundError, UnavailableError
 from klever.limits import DEFAULTS, Limits
 from klever.oci.client import RegistryClient
 from klever.oci.digest import Digest
@@ -34,6 +35,10 @@ _CHUNK: Final = 4 * _CLIENTS
 """How many versions are read between checks of the size of their metadata."""
 _PATIENCE: Final = 10.0
 """The timeout in seconds. It is short, because documents are small and a caller waits for them."""
+_TURNS: Final = 4
+"""How many callers wait for the answers of one registry that is not the platform's own."""
+_PATIENCE_FOR_TURN: Final = 2.0
+"""How long others wait for a turn, in seconds. The controllers have 16 workers, and try again later."""
 _POLL_SECONDS: Final = 60.0
 
 
@@ -53,6 +58,7 @@ class OciCatalogue(Catalogue):
         self._poll = poll
         self._reader = VersionReader(limits)
         self._threads = ThreadPoolExecutor(_THREADS, "catalogue")
+        self._turns = WeakValueDictionary[str, asyncio.Semaphore]()
 
     async def projects(self) -> dict[str, int]:
         return dict(Counter(name.partition("/")[0] for name in await self.models()))
@@ -86,7 +92,8 @@ class OciCatalogue(Catalogue):
     async def resolve(self, reference: Reference) -> Version:
         if reference.digest is not None and (known := self._reader.known(reference, reference.digest)):
             return known
-        return await self._with(reference, lambda client: self._read(client, reference))
+        async with self._turn(reference.host) if reference.host else nullcontext():
+            return await self._with(reference, lambda client: self._read(client, reference))
 
     async def attachments(self, version: Version, artifact_type: str) -> list[Attachment]:
         return await self._with(version.reference, lambda client: self._attached(client, version, artifact_type))
@@ -194,6 +201,20 @@ class OciCatalogue(Catalogue):
         parts = [tags[start::_CLIENTS] for start in range(min(_CLIENTS, len(tags)))]
         found = dict(ChainMap(*await asyncio.gather(*map(answers, parts))))
         return [found[tag] for tag in tags]
+
+    @asynccontextmanager
+    async def _turn(self, host: str) -> AsyncIterator[None]:
+        """Wait for a turn with another registry, so that a slow one holds few callers. Raises `UnavailableError`."""
+        turns = self._turns.setdefault(host, asyncio.Semaphore(_TURNS))
+        try:
+            async with asyncio.timeout(_PATIENCE_FOR_TURN):
+                await turns.acquire()
+        except TimeoutError as error:
+            raise UnavailableError(f"{host} is slow: {_TURNS} requests wait for its answers already") from error
+        try:
+            yield
+        finally:
+            turns.release()
 
     async def _with(self, reference: Reference, call: Callable[[RegistryClient], T]) -> T:
         try:

@@ -55,9 +55,11 @@ def _credentials(settings: Settings) -> grpc.ChannelCredentials:
 def _options(settings: Settings) -> list[tuple[str, Any]]:
     options: list[tuple[str, Any]] = [
         ("grpc.service_config", _service_config()),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 1000),
         ("grpc.max_receive_message_length", DEFAULTS.request_bytes),
     ]
-    # grpc would use a proxy for loopback, too.
+    # grpc would also use a proxy for loopback.
     loopback = is_loopback(urlsplit(settings.url).hostname or "")
     return [*options, ("grpc.enable_http_proxy", 0)] if loopback else options
 

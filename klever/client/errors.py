@@ -11,7 +11,7 @@ from grpc_status import rpc_status
 
 from klever import errors
 
-__all__ = ["to_error"]
+__all__ = ["is_unsent", "to_error"]
 
 _ERRORS: Final[dict[grpc.StatusCode, type[errors.KleverError]]] = {
     grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidError,
@@ -29,14 +29,18 @@ _ERRORS: Final[dict[grpc.StatusCode, type[errors.KleverError]]] = {
 }
 
 
-def to_error(error: Any, server: str) -> errors.KleverError:
-    """Return the error for the `grpc.RpcError` of a call to `server`, with its reason, metadata and violations."""
+def to_error(error: Any, server: str, *, inference: bool = False) -> errors.KleverError:
+    """Return the error for the `grpc.RpcError` of a call to `server`, with its reason, metadata and violations.
+
+    The gateway and the runtimes answer an `inference` without a reason.
+    """
     code, message = error.code(), _words(error.details() or "")
     kind = _ERRORS.get(code, errors.KleverError)
     info, violations = _details(error)
     if kind is errors.UnavailableError and not info.reason and (failure := _tls_failure(message)):
         return errors.UnavailableError(f"{server}: {failure}", reason="TLS")
-    if kind is errors.UnavailableError and not info.reason:  # no Klever server has answered
+    answered = inference and not is_unsent(error)
+    if kind is errors.UnavailableError and not info.reason and not answered:  # no Klever server has answered
         message = f"no answer from {server}: is `klever up` running? ({message})"
     elif kind is errors.KleverError and not message:
         message = (
@@ -46,6 +50,11 @@ def to_error(error: Any, server: str) -> errors.KleverError:
     message = message or f"{server} answered {code.name} without a message"
     more: dict[str, Any] = {"reason": info.reason, "metadata": dict(info.metadata)}
     return kind(message, **more, violations=violations) if kind is errors.InvalidError else kind(message, **more)
+
+
+def is_unsent(error: Any) -> bool:
+    """Return whether a call failed before it was sent, so that it is safe to make it again."""
+    return bool(error.code() is grpc.StatusCode.UNAVAILABLE) and "failed to connect to all addresses" in error.details()
 
 
 def _words(details: str) -> str:

@@ -20,6 +20,7 @@ from klever.cmd.platform import Platform
 from klever.cmd.pods import PodsFile
 from klever.cmd.programs import bubblewraps
 from klever.cmd.provisions import Provisions
+from klever.cmd.runtimes import bounded
 from klever.executors import RegistryAccess, Task
 from klever.executors.kubernetes import KubernetesExecutor, PodSettings
 from klever.kube import KubeClient
@@ -46,7 +47,7 @@ async def cluster_platform(
     may_act: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[Platform]:
     """Start the gateway, and follow what runs in pods already."""
-    runtimes = create_all(triton={"limits": options.limits}, openscoring={"limits": options.limits})
+    runtimes = create_all(**bounded(options.limits))
     async with AsyncExitStack() as stack:
         if pods.istio is not None:
             routing = replace(pods.istio, limits=options.limits)

@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import secrets
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,19 +94,32 @@ class DataDirectory:
         places = (self.root / "sockets", Path(tempfile.gettempdir()) / name)
         return next((place for place in places if _fits(place)), Path("/tmp") / name)  # noqa: S108 - checked for its owner
 
+    @property
+    def _parts(self) -> tuple[tuple[Path, int], ...]:
+        """Directories with their modes. Sandboxed processes pass some as users of their own. Nobody else lists them."""
+        return (self.registry, 0o700), (self.models, 0o711), (self.processes, 0o711)
+
     def prepare(self) -> None:
-        """Create the directories, for this user only. Raises `FailedPreconditionError` if that fails."""
+        """Create the directories, of which other users can list none, also if the data directory is open to them.
+
+        Raises `FailedPreconditionError` if that fails.
+        """
         if wrong := _NOT_PLAIN.search(str(self.root)):
             raise FailedPreconditionError(
                 f"cannot use {self.root} for data: its path contains {wrong[0]!r}, which Triton does not "
                 "support; choose another --data"
             )
         try:
-            for directory in (self.root, self.sockets, self.sockets / "registry"):
+            for directory in (self.root, self.sockets):
                 directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if self.sockets.stat().st_uid != os.getuid():
-                raise FailedPreconditionError(f"{self.sockets} belongs to another user")
+            found = self.sockets.lstat()  # a link of another user would lead anywhere
+            if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
+                raise FailedPreconditionError(f"{self.sockets} belongs to another user, or is not a directory")
             self.sockets.chmod(0o700)
+            (self.sockets / "registry").mkdir(exist_ok=True)
+            for directory, mode in self._parts:
+                directory.mkdir(exist_ok=True)
+                directory.chmod(mode)
             # A sandboxed task enters this directory as another user. The directory above keeps out all others.
             (self.sockets / "registry").chmod(0o711)
         except OSError as error:

@@ -190,7 +190,7 @@ class Embedded:
         objects: dict[Kind, Objects[Any]] = {kind: Objects(stores.api, kind) for kind in KINDS if kind.service}
         objects[SERVING] = AuthoredObjects(stores.api, SERVING)
         custom = {
-            MODELS: ModelHandlers(stores.api, catalogue, stores.controllers),
+            MODELS: ModelHandlers(stores.api, catalogue, stores.controllers, limits),
             JOBS: JobHandlers(objects[MODEL_JOB], platform.executor),
             SERVINGS: ServingHandlers(objects[SERVING], platform.backend, renderer),
             SERVER_SERVICE: InfoHandlers(

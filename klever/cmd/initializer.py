@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from klever.artifacts import model
 from klever.backends.kubernetes.layout import ROOT, lay_out
+from klever.cmd.runtimes import bounded
 from klever.cmd.task import read_registries, report
 from klever.errors import InvalidError, KleverError
 from klever.executors import Outcome
@@ -46,7 +47,8 @@ def _initialize(document: dict[str, Any], root: Path) -> None:
     if predictor["model"]:
         served = _pull(document, root, limits)
     if not predictor["image"]:  # an image starts by itself
-        lay_out(root, create(predictor["runtime"]), served, predictor)
+        runtime = create(predictor["runtime"], **bounded(limits).get(predictor["runtime"], {}))
+    lay_out(root, runtime, served, predictor)
 
 
 def _pull(document: dict[str, Any], root: Path, limits: Limits) -> Model:

@@ -48,7 +48,7 @@ def _labels(value: Any) -> Mapping[str, str]:
 
 
 def _port(value: Any) -> int:
-    if not isinstance(value, int) or not 0 < value < 1 << 16:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 1 << 16:
         raise ValueError(f"must be a port, not {value!r}")
     return value
 

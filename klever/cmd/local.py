@@ -24,6 +24,7 @@ from klever.cmd.options import Options
 from klever.cmd.platform import Platform
 from klever.cmd.programs import bubblewraps, envoy_binary, openscoring_jar
 from klever.cmd.provisions import Provisions
+from klever.cmd.runtimes import bounded
 from klever.cmd.stopping import stop_processes
 from klever.environments import EnvironmentManager
 from klever.errors import UnavailableError
@@ -66,9 +67,10 @@ async def local_platform(
         log_bytes=options.limits.log_bytes,
     )
     stopping = threading.Event()
-    triton = {"installed": find_triton(Path("/opt/tritonserver")), "limits": options.limits}
-    jar = openscoring_jar(options.openscoring, options.path)
-    runtimes = create_all(triton=triton, openscoring={"jar": jar, "limits": options.limits})
+    settings = bounded(options.limits)
+    settings["triton"]["installed"] = find_triton(Path("/opt/tritonserver"))
+    settings["openscoring"]["jar"] = openscoring_jar(options.openscoring, options.path)
+    runtimes = create_all(**settings)
     async with AsyncExitStack() as stack:
         router = await stack.enter_async_context(envoy_router(data, options, gateway, processes))
         environments = EnvironmentManager(options.environments)

@@ -7,7 +7,15 @@ created at its first use, with only the standard library's venv and pip.
 
 from __future__ import annotations
 
+from klever.environments.archive import export_environments, import_environments
 from klever.environments.manager import EnvironmentManager, EnvironmentStatus
 from klever.environments.table import ENVIRONMENTS, Environment
 
-__all__ = ["ENVIRONMENTS", "Environment", "EnvironmentManager", "EnvironmentStatus"]
+__all__ = [
+    "ENVIRONMENTS",
+    "Environment",
+    "EnvironmentManager",
+    "EnvironmentStatus",
+    "export_environments",
+    "import_environments",
+]

@@ -16,16 +16,18 @@ from typing import Final
 from klever.environments.table import Environment
 from klever.errors import ExhaustedError, FailedPreconditionError, IntegrityError, KleverError, UnavailableError
 
-__all__ = ["build"]
+__all__ = ["build", "download"]
 
 # The user's settings for pip (mirror, proxy, certificates) apply; PYTHONPATH does not.
-_INSTALL: Final = (
-    *("install", "--ignore-installed", "--require-hashes", "--no-deps", "--only-binary", ":all:", "--no-input"),
-    *("--no-warn-script-location", "--disable-pip-version-check", "--progress-bar", "off", "-r"),
+_LOCKED: Final = (
+    *("--require-hashes", "--no-deps", "--only-binary", ":all:", "--no-input"),
+    *("--disable-pip-version-check", "--progress-bar", "off", "-r"),
 )
+_INSTALL: Final = ("install", "--ignore-installed", "--no-warn-script-location")
 _REQUIREMENT: Final = re.compile(r"^[A-Za-z0-9]", re.MULTILINE)
 _PACKAGE: Final = re.compile(r"^(?:Collecting|Processing) (?:\S*/)?(\S+)")
 _TAIL_LINES: Final = 20
+_PYTHON: Final = (sys.executable, "-I", "-m")
 _CAUSES: Final[tuple[tuple[str, type[KleverError], str], ...]] = (
     ("No space left on device", ExhaustedError, "DISK_FULL"),
     ("Disk quota exceeded", ExhaustedError, "DISK_FULL"),
@@ -39,25 +41,37 @@ _CAUSES: Final[tuple[tuple[str, type[KleverError], str], ...]] = (
     ("(from versions: none)", UnavailableError, "NO_PACKAGE_INDEX"),
 )
 """Text in pip's last lines -> Klever's error. The first match applies."""
+_OFFLINE: Final = (
+    "; check pip's settings (PIP_INDEX_URL, HTTPS_PROXY, PIP_CERT). Without a package index, run "
+    '"klever env export {name} -o FILE" on another machine and "klever env import FILE" here'
+)
 
 
-async def build(environment: Environment, path: Path, lock: int, progress: Callable[[str], None]) -> None:
-    """Create a virtual environment at `path` and install the lock file. Raises the errors of
-    `EnvironmentManager.ensure`.
+async def build(
+    environment: Environment, path: Path, lock: int, progress: Callable[[str], None], *, wheels: Path | None = None
+) -> None:
+    """Create a virtual environment at `path` and install the lock file, from the package index or the folder `wheels`.
 
     `lock` is the descriptor of the held build lock. pip inherits it, so that the next build waits for a pip whose
-    control plane was killed.
+    control plane was killed. Raises the errors of `EnvironmentManager.ensure`.
     """
     name = environment.name
-    python = (sys.executable, "-I", "-m")
     progress(f"{name}: creating a virtual environment")
-    await _run(name, (*python, "venv", "--without-pip", str(path)), lock, lambda _: None)
-    report = _reporter(name, len(_REQUIREMENT.findall(environment.lock.read_text())), progress)
-    await _run(name, (*python, "pip", "--python", str(path), *_INSTALL, str(environment.lock)), lock, report)
+    await _run(name, (*_PYTHON, "venv", "--without-pip", str(path)), lambda _: None, lock)
+    source = ("--no-index", "--find-links", str(wheels)) if wheels else ()
+    pip = (*_PYTHON, "pip", "--python", str(path), *_INSTALL, *source, *_LOCKED, str(environment.lock))
+    await _run(name, pip, _reporter(environment, progress), lock)
 
 
-def _reporter(name: str, total: int, progress: Callable[[str], None]) -> Callable[[str], None]:
+async def download(environment: Environment, wheels: Path, progress: Callable[[str], None]) -> None:
+    """Download the packages of the lock file to the folder `wheels`. Raises the errors of `build`."""
+    pip = (*_PYTHON, "pip", "download", "--dest", str(wheels), *_LOCKED, str(environment.lock))
+    await _run(environment.name, pip, _reporter(environment, progress))
+
+
+def _reporter(environment: Environment, progress: Callable[[str], None]) -> Callable[[str], None]:
     """Turn pip's lines into progress messages with a count of packages."""
+    name, total = environment.name, len(_REQUIREMENT.findall(environment.lock.read_text()))
     collected = 0
 
     def report(line: str) -> None:
@@ -71,14 +85,14 @@ def _reporter(name: str, total: int, progress: Callable[[str], None]) -> Callabl
     return report
 
 
-async def _run(name: str, argv: tuple[str, ...], lock: int, report: Callable[[str], None]) -> None:
+async def _run(name: str, argv: tuple[str, ...], report: Callable[[str], None], *descriptors: int) -> None:
     process = await asyncio.create_subprocess_exec(
         *argv,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         start_new_session=True,
-        pass_fds=(lock,),
+        pass_fds=descriptors,
     )
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
     try:
@@ -99,7 +113,8 @@ async def _run(name: str, argv: tuple[str, ...], lock: int, report: Callable[[st
 def _error(name: str, output: str) -> KleverError:
     for words, kind, reason in _CAUSES:
         if words in output:
-            return kind(f"cannot install the environment {name}: {_summary(words, output)}", reason=reason)
+            hint = _OFFLINE.format(name=name) if reason == "NO_PACKAGE_INDEX" else ""
+            return kind(f"cannot install the environment {name}: {_summary(words, output)}{hint}", reason=reason)
     return FailedPreconditionError(f"cannot install the environment {name}:\n{output}", reason="ENVIRONMENT_BUILD")
 
 

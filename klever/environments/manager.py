@@ -71,14 +71,20 @@ class EnvironmentManager:
         return EnvironmentStatus(environment, path, ready=size is not None, size_bytes=size or 0, own_lock=own)
 
     async def ensure(
-        self, name: str, progress: Callable[[str], None] = lambda _: None, *, timeout_s: float = 1800
+        self,
+        name: str,
+        progress: Callable[[str], None] = lambda _: None,
+        *,
+        wheels: Path | None = None,
+        timeout_s: float = 1800,
     ) -> Path:
         """Create the environment if it is missing, and return its directory (`bin/python` is its interpreter).
 
-        Concurrent callers, in any process, wait for the one that builds. `progress` receives lines for people. Raises
-        `NotFoundError`, `FailedPreconditionError` (unsupported Python, or pip failed), `UnavailableError` (no package
-        index), `IntegrityError` (a package does not match the lock file), `ExhaustedError` (disk full) and
-        `DeadlineError`. After an error or a cancellation, the unfinished build is removed.
+        The packages come from the package index, or from the folder `wheels`. Concurrent callers, in any process, wait
+        for the one that builds. `progress` receives lines for people. Raises `NotFoundError`, `FailedPreconditionError`
+        (unsupported Python, or pip failed), `UnavailableError` (no package index), `IntegrityError` (a package does not
+        match the lock file), `ExhaustedError` (disk full) and `DeadlineError`. After an error or a cancellation, the
+        unfinished build is removed.
         """
         status = self.status(name)
         if status.ready:
@@ -87,7 +93,7 @@ class EnvironmentManager:
         try:
             async with asyncio.timeout(timeout_s), self._locked(name, progress) as lock:
                 if not self.status(name).ready:
-                    await self._build(status, lock, progress)
+                    await self._build(status, lock, progress, wheels)
         except TimeoutError as error:
             raise DeadlineError(f"the environment {name} was not ready within {timeout_s:g} s") from error
         return status.path
@@ -111,12 +117,14 @@ class EnvironmentManager:
             with disk_errors(self.root):
                 await asyncio.to_thread(_delete, self.root / name)
 
-    async def _build(self, status: EnvironmentStatus, lock: int, progress: Callable[[str], None]) -> None:
+    async def _build(
+        self, status: EnvironmentStatus, lock: int, progress: Callable[[str], None], wheels: Path | None
+    ) -> None:
         path = status.path
         with disk_errors(path):
             await asyncio.to_thread(_delete, path)
             try:
-                await build(status.environment, path, lock, progress)
+                await build(status.environment, path, lock, progress, wheels=wheels)
                 size = await asyncio.to_thread(_settle, path)
                 replace_file(path / _READY, json.dumps({"bytes": size}).encode())
             except BaseException:

@@ -11,14 +11,18 @@ from urllib.parse import urlsplit
 import requests
 from oras.auth.token import TokenAuth
 from oras.auth.utils import authHeader
+from urllib3.exceptions import HTTPError
 
 from klever.errors import UnauthenticatedError
+from klever.oci.patience import Deadline, ImpatientAdapter, read_all
+from klever.oci.redirects import follow
 from klever.oci.registries import Endpoint, check_credentials, may_carry_credentials
 from klever.oci.sockets import SocketAdapter
 
 __all__ = ["Authenticator", "Session"]
 
 _MAX_TOKEN_ANSWER: Final = 1 << 20
+_TOKEN_SECONDS: Final = 60.0
 
 
 class Session(requests.Session):
@@ -32,8 +36,14 @@ class Session(requests.Session):
         self.trust_env = False
         self.verify = False if endpoint.insecure else True if endpoint.ca is None else str(endpoint.ca)
         self._timeout = timeout
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, ImpatientAdapter())
         if endpoint.socket is not None:
             self.mount(f"{endpoint.base}/", SocketAdapter(endpoint.socket))
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        target = super().get_redirect_target(resp)
+        return None if target is None else follow(resp.url, target)
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
         kwargs.setdefault("timeout", self._timeout)
@@ -92,12 +102,13 @@ class Authenticator(TokenAuth):  # type: ignore[misc]  # oras has no types
             raise UnauthenticatedError(f"{self._endpoint.host}: the registry's challenge names no token realm")
         headers = {"Authorization": f"Basic {self._basic_auth}"} if self._basic_auth and self._trusts(realm) else {}
         parameters = {name: value for name, value in (("service", h.service), ("scope", h.scope)) if value}
+        deadline = Deadline(_TOKEN_SECONDS, _TOKEN_SECONDS)
         try:
             answer = self.session.get(realm, headers=headers, params=parameters, allow_redirects=False, stream=True)
             with answer:
-                body = answer.raw.read(_MAX_TOKEN_ANSWER, decode_content=True) if answer.ok else b""
+                body = read_all(answer, _MAX_TOKEN_ANSWER, deadline, realm) if answer.ok else b""
             token = _token(body)
-        except (requests.RequestException, OSError) as error:
+        except (requests.RequestException, HTTPError, OSError) as error:
             raise UnauthenticatedError(f"cannot get a token from {realm}: {error}") from error
         if not token:
             hint = (

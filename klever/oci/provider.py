@@ -13,18 +13,19 @@ from typing import Final
 import requests
 from oras.container import Container
 from oras.provider import Registry
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
-from klever.errors import DeadlineError, InvalidError, UnavailableError
+from klever.errors import DeadlineError, UnavailableError
 from klever.oci.auth import Authenticator, Session
 from klever.oci.manifest import MAX_MANIFEST
+from klever.oci.patience import Deadline, read_all
 from klever.oci.registries import Endpoint
 from klever.oci.responses import TransientError, response_error
-from klever.oci.transport import Deadline, origin
+from klever.oci.transport import origin
 
 __all__ = ["Provider", "Repository"]
 
 _CALL_SECONDS: Final = 60.0
-_READ: Final = 64 << 10
 
 
 class Repository(Container):  # type: ignore[misc]  # oras has no types
@@ -98,7 +99,7 @@ class Provider(Registry):  # type: ignore[misc]  # oras has no types
                 stream=True,
             ) as answer:
                 return _read(answer, deadline, what)
-        except requests.Timeout as error:
+        except (requests.Timeout, ReadTimeoutError) as error:
             raise DeadlineError(f"{what}: no answer within {self._timeout:.0f} s") from error
         except requests.exceptions.SSLError as error:
             raise UnavailableError(f"{what}: the certificate is not trusted: {_reason(error)}", reason="TLS") from error
@@ -106,7 +107,7 @@ class Provider(Registry):  # type: ignore[misc]  # oras has no types
             raise TransientError(
                 f"cannot reach a registry at {self._url}: {_reason(error)}", reason="UNREACHABLE"
             ) from error
-        except (requests.RequestException, OSError) as error:
+        except (requests.RequestException, HTTPError, OSError) as error:
             raise TransientError(f"{what}: {_reason(error)}") from error
 
     def _check_200_response(self, response: requests.Response) -> None:
@@ -117,13 +118,7 @@ class Provider(Registry):  # type: ignore[misc]  # oras has no types
 
 def _read(answer: requests.Response, deadline: Deadline, what: str) -> requests.Response:
     """Return a copy of the response with its whole body, which may be as large as a manifest."""
-    body = io.BytesIO()
-    for block in answer.iter_content(_READ):
-        deadline.left(what)
-        body.write(block)
-        if body.tell() > MAX_MANIFEST:
-            raise InvalidError(f"{what}: the response is larger than {MAX_MANIFEST} bytes")
-    body.seek(0)
+    body = io.BytesIO(read_all(answer, MAX_MANIFEST, deadline, what))
     whole = requests.Response()
     whole.status_code, whole.headers, whole.url, whole.raw = answer.status_code, answer.headers, answer.url, body
     return whole

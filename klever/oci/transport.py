@@ -8,21 +8,22 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
-from klever.errors import DeadlineError, UnavailableError
+from klever.errors import UnavailableError
 from klever.oci.auth import Authenticator
 from klever.oci.blobs import BLOCK
+from klever.oci.patience import Alarm, Deadline
+from klever.oci.redirects import follow, without_query
 from klever.oci.registries import Endpoint
 from klever.oci.responses import MAX_ERROR, TransientError, response_error
 from klever.oci.sockets import SocketConnection
 
-__all__ = ["Body", "Deadline", "Response", "Transport", "follow", "origin"]
+__all__ = ["Body", "Response", "Transport", "origin"]
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS: Final = 5
@@ -36,22 +37,6 @@ class Body:
     write: Callable[[Callable[[memoryview], None]], None]
 
 
-class Deadline:
-    """The deadline of a call, and the timeout of each wait until then; in seconds."""
-
-    def __init__(self, seconds: float, idle: float) -> None:
-        self._end = time.monotonic() + seconds
-        self._seconds = seconds
-        self._idle = idle
-
-    def left(self, what: str) -> float:
-        """Return the seconds that the next wait may take. Raises `DeadlineError`."""
-        left = self._end - time.monotonic()
-        if left <= 0:
-            raise DeadlineError(f"{what}: not finished within {self._seconds:.0f} s")
-        return min(left, self._idle)
-
-
 @dataclass(slots=True)
 class Response:
     """A response whose body is not read yet. A context manager that closes its connection."""
@@ -63,6 +48,7 @@ class Response:
     _connection: http.client.HTTPConnection
     _socket: socket.socket
     _answer: http.client.HTTPResponse
+    _alarm: Alarm
 
     def __enter__(self) -> Self:
         return self
@@ -73,6 +59,7 @@ class Response:
         self.close()
 
     def close(self) -> None:
+        self._alarm.stop()
         self._answer.close()
         self._connection.close()
 
@@ -80,9 +67,11 @@ class Response:
         """Return at most `count` bytes, none at the end. Raises `TransientError` if the connection breaks."""
         try:
             self._socket.settimeout(self.deadline.left(self.url))
-            return self._answer.read(count)
+            block = self._answer.read(count)
+            self._alarm.check()
         except (OSError, http.client.HTTPException) as error:
             raise TransientError(f"{self.url}: the connection broke: {error}") from error
+        return block
 
     def expect(self, *statuses: int) -> Self:
         """Return this response if it has one of `statuses`. Raises its error otherwise."""
@@ -126,7 +115,7 @@ class Transport:
             response.close()
             challenged = challenged or response.status == 401
             url = following
-        raise UnavailableError(f"{_shown(url)}: too many redirects")
+        raise UnavailableError(f"{without_query(url)}: too many redirects")
 
     def _following(self, method: str, url: str, response: Response, challenged: bool) -> str | None:
         """Return the URL for the next request; None if this response is final."""
@@ -139,20 +128,20 @@ class Transport:
     def _send(
         self, method: str, url: str, deadline: Deadline, headers: Mapping[str, str], body: Body | None
     ) -> Response:
-        shown = _shown(url)
+        shown = without_query(url)
         connection = self._connection(url, deadline.left(shown))
         try:
             connection.connect()
             sock: socket.socket = connection.sock  # kept, because the response may take it from the connection
             self._put_head(connection, method, url, _sized(headers, body))
-            answer = _exchange(connection, sock, deadline, shown, body)
+            answer, alarm = _exchange(connection, sock, deadline, shown, body)
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise _connection_error(shown, error) from error
         except BaseException:
             connection.close()
             raise
-        return Response(answer.status, answer.headers, shown, deadline, connection, sock, answer)
+        return Response(answer.status, answer.headers, shown, deadline, connection, sock, answer, alarm)
 
     def _connection(self, url: str, timeout: float) -> http.client.HTTPConnection:
         parts = urlsplit(url)
@@ -180,18 +169,13 @@ def origin(url: str) -> tuple[str, str, int]:
     return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def _shown(url: str) -> str:
-    """Return the URL without its query, which may contain a signature that is as secret as a password."""
-    return url.partition("?")[0]
-
-
 def _sized(headers: Mapping[str, str], body: Body | None) -> Mapping[str, str]:
     return headers if body is None else {**headers, "Content-Length": str(body.size)}
 
 
 def _exchange(
     connection: http.client.HTTPConnection, sock: socket.socket, deadline: Deadline, url: str, body: Body | None
-) -> http.client.HTTPResponse:
+) -> tuple[http.client.HTTPResponse, Alarm]:
     def send(block: memoryview) -> None:
         sock.settimeout(deadline.left(url))
         sock.sendall(block)
@@ -203,18 +187,17 @@ def _exchange(
     except (BrokenPipeError, ConnectionResetError) as error:
         broken = error  # the registry may have sent an error before it closed the connection
     sock.settimeout(deadline.left(url))
-    answer = connection.getresponse()
+    alarm = Alarm(deadline.rest, sock)
+    try:
+        answer = connection.getresponse()
+    except BaseException:
+        alarm.stop()
+        raise
     if broken is not None and answer.status < 400:
+        alarm.stop()
+        answer.close()
         raise broken
-    return answer
-
-
-def follow(url: str, location: str) -> str:
-    """Return the URL of a Location header. Raises `UnavailableError` if it is missing or leads from https to http."""
-    target = urljoin(url, location)
-    if not location or urlsplit(target).scheme not in {"https", urlsplit(url).scheme}:
-        raise UnavailableError(f"{_shown(url)}: refused to follow the redirect to {_shown(location)!r}")
-    return target
+    return answer, alarm
 
 
 def _tls(endpoint: Endpoint) -> ssl.SSLContext:

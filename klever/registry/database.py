@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 import apsw
 
+from klever.disk import make_private
 from klever.errors import ExhaustedError, FailedPreconditionError, IntegrityError, KleverError, UnavailableError
 
 __all__ = ["Database"]
@@ -147,6 +148,7 @@ class _Job:
 
 def _connect(path: Path) -> apsw.Connection:
     connection = apsw.Connection(str(path))
+    make_private(path)
     connection.set_busy_timeout(5000)
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", "full")

@@ -13,31 +13,27 @@ from klever.limits import Limits
 from klever.server.auth import Action
 from klever.server.calls import Context
 
-__all__ = ["Load"]
+__all__ = ["Load", "Turns"]
 
 _READ_S: Final = 60.0
 """The time in which a caller must read a large message of a stream, in seconds."""
 _LONGEST_REST_S: Final = 1.0
 
 
-class Load:
-    """Anonymous callers wait for turns and share three quarters of the memory, so that others need not wait."""
+class Turns:
+    """Turns of the anonymous callers, so that expensive reads leave half of the event loop to other calls.
+
+    Lists read their cache without a pause, so a turn lasts for some time after a read.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self._most = limits.anonymous_lists
         self._turns = asyncio.Semaphore(self._most)
-        self._unread = Budget(
-            max(limits.unread_bytes, 2 * limits.response_bytes), "the answers that callers have not read yet"
-        )
 
     @asynccontextmanager
-    async def turn(self, action: Action, caller: Caller) -> AsyncIterator[None]:
-        """Wait for a turn if the call is expensive.
-
-        A turn lasts for some time after the call. Lists read their cache without a pause, so this leaves half of the
-        event loop to other calls.
-        """
-        if not action.reads_much or caller != ANONYMOUS:
+    async def turn(self, caller: str) -> AsyncIterator[None]:
+        """Wait for a turn, if the caller with this name has to."""
+        if caller != ANONYMOUS.name:
             yield
             return
         await self._turns.acquire()
@@ -48,6 +44,25 @@ class Load:
         finally:
             rest = 2 * self._most * (loop.time() - began)
             loop.call_later(min(rest, _LONGEST_REST_S), self._turns.release)
+
+
+class Load:
+    """Anonymous callers wait for turns and share three quarters of the memory, so that others need not wait."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._turns = Turns(limits)
+        self._unread = Budget(
+            max(limits.unread_bytes, 2 * limits.response_bytes), "the answers that callers have not read yet"
+        )
+
+    @asynccontextmanager
+    async def turn(self, action: Action, caller: Caller) -> AsyncIterator[None]:
+        """Wait for a turn if the call is expensive."""
+        if action.reads_much:
+            async with self._turns.turn(caller.name):
+                yield
+        else:
+            yield
 
     def keep(self, response: bytes, caller: Caller, context: Context) -> None:
         """Reserve memory for an answer until its caller has read it. Raise `ExhaustedError` if none is left."""

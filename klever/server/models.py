@@ -13,9 +13,12 @@ from klever.api.filters import Filter, Order, parse_filter, parse_order
 from klever.catalog.catalogue import Catalogue, Version
 from klever.controllers.inspections import find_inspection
 from klever.errors import InvalidError, NotFoundError
+from klever.limits import DEFAULTS, Limits
 from klever.oci.digest import Digest
 from klever.oci.reference import Reference, is_tag
+from klever.server.calls import CALLER
 from klever.server.conversions import add_conversions
+from klever.server.load import Turns
 from klever.server.model_watches import watch_models
 from klever.server.pages import PageSize, parse_token
 from klever.server.projects import ProjectHandlers
@@ -36,9 +39,12 @@ _LONG: Final = ("signature", "metrics", "hyper_parameters")
 class ModelHandlers(ProjectHandlers):
     """`seen` is the store for reading inspections, such as a cache of `store`. The default is `store`."""
 
-    def __init__(self, store: Store, catalogue: Catalogue, seen: Store | None = None) -> None:
+    def __init__(
+        self, store: Store, catalogue: Catalogue, seen: Store | None = None, limits: Limits = DEFAULTS
+    ) -> None:
         super().__init__(store, catalogue)
         self._seen = seen or store
+        self._turns = Turns(limits)
 
     async def list_models(self, request: pb.ListModelsRequest) -> pb.ListModelsResponse:
         order = _order(request.order_by, pb.Model.DESCRIPTOR, "name")
@@ -157,7 +163,7 @@ class ModelHandlers(ProjectHandlers):
             shown.cut(model.latest)
             return model
 
-        return watch_models(self._catalogue, project, read)
+        return watch_models(self._catalogue, project, read, lambda: self._turns.turn(CALLER.get()))
 
     async def _resolve(self, project: str, model: str, version: str) -> Version:
         repository = _repository(project, model)

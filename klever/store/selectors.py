@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from klever.api.kinds import Kind, Object
 from klever.errors import FieldViolation, InvalidError
@@ -20,6 +20,7 @@ __all__ = ["Selector", "selectable"]
 _Labels = dict[str, str]
 _Requirement = Callable[[_Labels], bool]
 
+_MOST_CHARACTERS: Final = 4096
 _REQUIREMENT = re.compile(
     r"\s*(?:(?P<absent>!)\s*)?(?P<key>[^\s,=!<>()]+)"
     r"(?:\s*(?P<op>==|=|!=|<|>)\s*(?P<value>[^\s,=!<>()]*)"
@@ -32,6 +33,9 @@ class Selector:
     """The parsed selectors of a list or a watch. Raises `InvalidError` for a selector that does not parse."""
 
     def __init__(self, kind: Kind, labels: str = "", fields: str = "") -> None:
+        for field, text in (("label_selector", labels), ("fields", fields)):
+            if len(text) > _MOST_CHARACTERS:
+                raise _invalid(field, f"has {len(text)} characters; the most is {_MOST_CHARACTERS}")
         self._labels = _parse_labels(labels)
         self._fields = _parse_fields(kind, fields)
         self.everything = not self._labels and not self._fields

@@ -58,6 +58,8 @@ class Drill:
         self.lost: list[str] = []
         """Changes after which a field of the spec was no longer what it was."""
         self.log: list[str] = []
+        self.crashes = 0
+        """Replicas that were killed."""
 
     def run(self, count: int) -> None:
         """Run so many steps under load, then deploy a model without a canary, which must become Ready."""
@@ -91,7 +93,7 @@ class Drill:
             Action.PROMOTE: lambda: self.act("promote"),
             Action.ROLLBACK: lambda: self.act("rollback"),
             Action.CRASH: lambda: self.crash(step),
-            Action.KILL: lambda: self.end(signal.SIGKILL),
+            Action.KILL: lambda: self.kill(step),
             Action.RESTART: lambda: self.end(signal.SIGTERM),
         }
         actions[step.action]()
@@ -119,13 +121,30 @@ class Drill:
 
     def crash(self, step: Step) -> None:
         """Kill one of several Ready replicas of a workload that is not being replaced."""
+        self.crash_all(self.victim(step))
+
+    def kill(self, step: Step) -> None:
+        """Kill the control plane, and some of the times a replica while nothing looks after it."""
+        victim = [] if step.share else self.victim(step)
+        self.platform.end(signal.SIGKILL)
+        self.crash_all(victim)
+        self.platform.start()
+
+    def crash_all(self, pids: list[int]) -> None:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+            self.crashes += 1
+
+    def victim(self, step: Step) -> list[int]:
+        """Return the process of one of several Ready replicas of a workload; empty if there is none."""
         self.settle()
         instances = self.call("GET", f"/{self.name}/instances")[1].get("items", [])
-        ready = [i for i in instances if i["phase"] == "Ready"]
+        ready = [i for i in instances if i["phase"] == "READY"]
         several = [i for i in ready if [o["workload"] for o in ready].count(i["workload"]) > 1]
-        if several:
-            (pid,) = self.processes(step.pick.choice(several))
-            os.kill(pid, signal.SIGKILL)
+        if not several:
+            return []
+        (pid,) = self.processes(step.pick.choice(several))
+        return [pid]
 
     def end(self, how: signal.Signals) -> None:
         self.platform.end(how)

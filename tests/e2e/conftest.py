@@ -6,13 +6,17 @@ import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hack.kubernetes.cluster import Cluster
+from hack.kubernetes.python_image import PYTHON, write_environment, write_klever
 from hack.kubernetes.requirements import MissingError, require_machine
+from klever.cmd.data import default_cache
+from klever.environments import EnvironmentManager
 from tests.conftest import install_crds
 from tests.e2e.platform import Platform, until
 from tests.kubectl import Given, Kubectl, clear
@@ -21,6 +25,8 @@ from tests.kubectl import objects as cluster_objects
 __all__ = ["Objects"]
 
 GRPCURL = "v1.9.4"
+KLEVER = "klever.test/klever:1"
+TRITON = "klever.test/klever-triton:1"
 
 
 class Objects:
@@ -80,6 +86,21 @@ def pods(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     cluster.up()
     yield cluster
     cluster.down()
+
+
+@pytest.fixture(scope="session")
+def images(pods: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
+    """The file of `klever controllers --pods`: the cluster has its images, and everything else that it needs."""
+    directory = tmp_path_factory.mktemp("images")
+    triton = EnvironmentManager(default_cache() / "environments").status("triton").path
+    write_klever(directory / "klever.tar", KLEVER)
+    write_environment(directory / "triton.tar", TRITON, triton)
+    for name in ("klever", "triton"):
+        pods.load(directory / f"{name}.tar")
+        (directory / f"{name}.tar").unlink()
+    install_crds(pods)
+    environments = [{"image": TRITON, "paths": {"triton": str(triton)}}]
+    return {"image": KLEVER, "python": PYTHON, "environments": environments}
 
 
 @pytest.fixture(scope="session")

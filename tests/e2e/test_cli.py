@@ -355,3 +355,13 @@ def test_values_by_name_are_predicted(platform: Platform, tmp_path: Path) -> Non
 def test_doctor_knows_the_platform_on_its_port(platform: Platform) -> None:
     checks = platform.run("klever", "doctor", "--port", str(platform.port), check=False).stdout.splitlines()
     assert any(f"--server {platform.url}" in line for line in checks if line.startswith(f"port {platform.port}"))
+
+
+def test_top_shows_the_replicas_of_this_machine(platform: Platform) -> None:
+    header, row = (
+        line.split()
+        for line in out(platform, "top", "replicas", "--data", str(platform.data), "--interval", "0s").splitlines()[:2]
+    )
+    shown = dict(zip(header, row, strict=False))  # a size has a unit
+    assert (shown["NAMESPACE"], shown["SERVING"]) == ("default", "adder")
+    assert float(shown["MEMORY"]) > 1

@@ -11,6 +11,7 @@ import grpc
 import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from klever import Client
 from tests.e2e.cases import deploy, goes_the_whole_way
 from tests.e2e.platform import Platform
 
@@ -48,3 +49,6 @@ def test_pmml_answers_as_openscoring_does(platform: Platform) -> None:
         metadata = (("seldon", "cars"), ("namespace", "default"))
         described = stub.ModelMetadata(service_pb2.ModelMetadataRequest(name="cars"), metadata=metadata, timeout=10)
     assert [one.name for one in described.inputs] == list(request["arguments"])
+    with Client(f"127.0.0.1:{platform.port}") as client:
+        prediction = client.predict("cars", request["arguments"])
+    assert (prediction["drv"].tolist(), prediction["probability(f)"].shape) == ([b"f"], (1,))

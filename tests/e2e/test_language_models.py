@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
+import socket
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +32,10 @@ def push(platform: Platform, version: str) -> None:
     directory = platform.root / version
     (directory / "model").mkdir(parents=True)
     weights = gzip.decompress((MODELS / f"{version}.gguf.gz").read_bytes())
+    # An uint32, as large as the default of llama.cpp's runtime, so that an answer can take long.
+    weights = re.sub(
+        rb"(?<=\.context_length\x04\x00\x00\x00).{4}", (8192).to_bytes(4, "little"), weights, flags=re.DOTALL
+    )
     (directory / "model" / "speaker.gguf").write_bytes(weights)
     platform.run("ormb", "save", str(directory), f"team/speaker:{version}")
     platform.run("ormb", "push", f"team/speaker:{version}")
@@ -94,3 +100,19 @@ def test_its_metrics_tell_of_tokens_and_of_the_time_to_the_first(platform: Platf
     until(lambda: all(name in scrape() for name in names))
     (line, *_) = [line for line in scrape().splitlines() if "first_token_milliseconds_bucket" in line]
     assert 'namespace="default",serving="speaker",predictor="' in line
+
+
+def test_a_generation_ends_with_its_client(platform: Platform) -> None:
+    def computed() -> float:
+        with urllib.request.urlopen(platform.metrics, timeout=10) as response:
+            lines = response.read().decode().splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith("llamacpp:requests_processing"))
+
+    endless = {"prompt": "x", "max_tokens": 1_000_000, "ignore_eos": True, "stream": True}
+    head = f"POST {PATH}/completions HTTP/1.1\r\nHost: 127.0.0.1:{platform.port}\r\nContent-Type: application/json\r\n"
+    body = json.dumps(endless)
+    with socket.create_connection(("127.0.0.1", platform.port), timeout=30) as client:
+        client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        assert client.recv(4096).startswith(b"HTTP/1.1 200")
+        until(computed)
+    until(lambda: computed() == 0)

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 import yaml
 
 from hack.kubernetes.cluster import Cluster
-from hack.kubernetes.python_image import PYTHON, write_environment, write_klever, write_python
-from klever.cmd.data import default_cache
-from klever.environments import EnvironmentManager
-from tests.conftest import install_crds
+from hack.kubernetes.python_image import write_python
 from tests.e2e.controllers import Controllers
 from tests.e2e.platform import Platform, until
 from tests.e2e.rights import bound, granted, used
 
-KLEVER = "klever.test/klever:1"
 OWN = "klever.test/own:1"
 SERVER = """
 import http.server, os
@@ -27,7 +23,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(200); self.end_headers(); self.wfile.write(os.environ["SERVING_NAME"].encode())
 http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), Handler).serve_forever()
 """
-TRITON = "klever.test/klever-triton:1"
 USER = "pods"
 NOT_TODAY = {("jobs", "get")}
 """A Job is read if another one has its name."""
@@ -62,24 +57,16 @@ def source(pods: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture(scope="module")
-def gateway(pods: Cluster, source: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def gateway(
+    pods: Cluster, images: Mapping[str, Any], source: Platform, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Platform]:
     """The controllers' own machine, where the gateway is."""
     directory = tmp_path_factory.mktemp("pods")
-    triton = EnvironmentManager(default_cache() / "environments").status("triton").path
-    write_klever(directory / "klever.tar", KLEVER)
-    write_environment(directory / "triton.tar", TRITON, triton)
     (directory / "server.py").write_text(SERVER)
     write_python(directory / "own.tar", OWN, files={"/opt/server.py": directory / "server.py"})
-    for name in ("klever", "triton", "own"):
-        pods.load(directory / f"{name}.tar")
-    install_crds(pods)
+    pods.load(directory / "own.tar")
     kubeconfig = bound(pods, USER, "klever-controllers", "klever-pods", "klever-lease")
-    config = {
-        "image": KLEVER,
-        "python": PYTHON,
-        "environments": [{"image": TRITON, "paths": {"triton": str(triton)}}],
-    }
-    (directory / "pods.yaml").write_text(yaml.safe_dump(config))
+    (directory / "pods.yaml").write_text(yaml.safe_dump(images))
     workplace = Platform(directory / "workplace")
     workplace.data.mkdir(parents=True)
     flags = ("--pods", str(directory / "pods.yaml"), "--plaintext")

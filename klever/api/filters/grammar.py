@@ -10,6 +10,8 @@ from klever.api.filters.tokens import Token, invalid, tokenize
 __all__ = ["All", "Any", "Expression", "Not", "Restriction", "Word", "parse"]
 
 _MOST_DEPTH: Final = 20
+_MOST_WORDS: Final = 300
+"""Fields, values and operators in letters. Each object of a list, and each event of a watch, costs their time."""
 _COMPARATORS: Final = frozenset({"=", "!=", "<", "<=", ">", ">=", ":"})
 
 
@@ -55,7 +57,10 @@ Expression = All | Any | Not | Word | Restriction
 
 def parse(text: str) -> Expression | None:
     """Return the tree of a filter, None for an empty one. Raises `InvalidError` that says where it is wrong."""
-    reader = _Reader(tokenize(text))
+    tokens = tokenize(text)
+    if (words := sum(token.is_word for token in tokens)) > _MOST_WORDS:
+        raise invalid(f"has {words} words; the most is {_MOST_WORDS}")
+    reader = _Reader(tokens)
     if reader.next() is None:
         return None
     expression = reader.expression(0)

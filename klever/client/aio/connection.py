@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from typing import Any, Final
 
@@ -11,11 +12,15 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from klever.client.channel import open_async_channel
-from klever.client.errors import to_error
+from klever.client.errors import is_unsent, to_error
 from klever.client.settings import Settings
 
 __all__ = ["AsyncConnection"]
 
+_INFERENCE: Final = "inference"
+"""The package of the Open Inference Protocol."""
+_PAUSES: Final = (0.2, 0.5, 1.0, 2.0)
+"""The pauses in seconds before a call is tried again that did not reach the server."""
 _FOLLOWING: Final = 30 * 86400.0
 """The deadline in seconds of a stream without a limit: without any deadline the server would set its own."""
 
@@ -29,6 +34,8 @@ class AsyncConnection:
         self.settings = settings
         self.timeout = timeout
         self._channel: Any = None
+        self._answered = False
+        """Whether a call has had a response."""
         self._methods: dict[str, Any] = {}
         self._token = [("authorization", f"Bearer {settings.token}")] if settings.token else []
 
@@ -40,12 +47,23 @@ class AsyncConnection:
         timeout: float | None = None,
         metadata: Iterable[tuple[str, str]] = (),
     ) -> Any:
-        """Return the response of a unary call. Raises the error of `klever.errors` for its status."""
+        """Return the response of a unary call. Raises the error of `klever.errors` for its status.
+
+        A server that has answered before may be restarting: a call that did not reach it is tried again.
+        """
         timeout = self.timeout if timeout is None else timeout
-        try:
-            return await self._method(method)(request, timeout=timeout, metadata=[*self._token, *metadata])
-        except grpc.RpcError as error:
-            raise to_error(error, self.settings.server) from error
+        inference = method.containing_service.file.package == _INFERENCE
+        for pause in (*(_PAUSES if self._answered else ()), None):
+            try:
+                response = await self._method(method)(request, timeout=timeout, metadata=[*self._token, *metadata])
+            except grpc.RpcError as error:
+                if pause is None or not is_unsent(error):
+                    raise to_error(error, self.settings.server, inference=inference) from error
+            else:
+                self._answered = True
+                return response
+            await asyncio.sleep(pause)
+        return None  # not reached: the last attempt returns or raises
 
     async def stream(
         self, method: MethodDescriptor, request: Message, *, timeout: float | None = None

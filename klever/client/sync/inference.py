@@ -8,12 +8,15 @@ from typing import Any, Final
 from klever.client import json_tensors, tensors
 from klever.client.sync.connection import Connection
 from klever.client.sync.servings import Servings
+from klever.client.conditions import why
 from klever.client.endpoint import Endpoint
 from klever.client.tensors import Prediction
-from klever.errors import InvalidError, KleverError
+from klever.errors import InvalidError, KleverError, NotFoundError, UnavailableError
 
 __all__ = ["Inference"]
 
+_Key = tuple[str, str]
+"""Namespace and name of a Serving."""
 _HTTP_ONLY: Final = "custom"
 """The runtime of commands, which need not serve gRPC."""
 _KEPT: Final = 1000
@@ -26,28 +29,36 @@ class Inference:
     def __init__(self, connection: Connection, servings: Servings) -> None:
         self._connection = connection
         self._servings = servings
-        self._described: dict[tuple[str, str], tuple[Any, list[Any]]] = {}
+        self._described: dict[_Key, tuple[Any, list[Any]]] = {}
 
     def predict(
         self, name: str, inputs: Any, *, namespace: str, headers: Mapping[str, str], timeout: float
     ) -> Prediction:
+        """Return the outputs. `Client.predict` describes the arguments and errors."""
         key = (namespace or self._connection.settings.namespace, name)
         if key not in self._described and len(self._described) >= _KEPT:
             self._described.clear()
         try:
-            serving, described = self._described[key] = self._described.get(key) or self._describe(key, timeout)
-            arrays = tensors.to_inputs(inputs, described)
-            if _runtime(serving) == _HTTP_ONLY:
-                endpoint = Endpoint(self._connection.settings, serving, headers, timeout)
-                body, path = json_tensors.to_body(arrays, described), f"/v2/models/{name}/infer"
-                return json_tensors.from_response(endpoint.ask("POST", path, body))
-            request = tensors.to_request(name, arrays, described)
-            return tensors.to_prediction(self._call("ModelInfer", request, key, headers, timeout))
+            return self._predict(key, inputs, headers, timeout)
+        except (NotFoundError, UnavailableError) as error:
+            self._described.pop(key, None)
+            serving = self._servings.get(name, namespace=key[0])
+            raise UnavailableError(f"serving {name} does not answer ({error}): {why(serving)}") from error
         except KleverError:
             self._described.pop(key, None)
             raise
 
-    def _describe(self, key: tuple[str, str], timeout: float) -> tuple[Any, list[Any]]:
+    def _predict(self, key: _Key, inputs: Any, headers: Mapping[str, str], timeout: float) -> Prediction:
+        serving, described = self._described[key] = self._described.get(key) or self._describe(key, timeout)
+        name, arrays = key[1], tensors.to_inputs(inputs, described)
+        if _runtime(serving) == _HTTP_ONLY:
+            endpoint = Endpoint(self._connection.settings, serving, headers, timeout)
+            body, path = json_tensors.to_body(arrays, described), f"/v2/models/{name}/infer"
+            return json_tensors.from_response(endpoint.ask("POST", path, body))
+        request = tensors.to_request(name, arrays, described)
+        return tensors.to_prediction(self._call("ModelInfer", request, key, headers, timeout))
+
+    def _describe(self, key: _Key, timeout: float) -> tuple[Any, list[Any]]:
         """Return a Serving, and the inputs of its model. Raises `NotFoundError`."""
         namespace, name = key
         serving = self._servings.get(name, namespace=namespace)
@@ -62,9 +73,7 @@ class Inference:
         response = self._call("ModelMetadata", tensors.metadata_request(name), key, {}, timeout)
         return serving, list(response.inputs)
 
-    def _call(
-        self, rpc: str, request: Any, key: tuple[str, str], headers: Mapping[str, str], timeout: float
-    ) -> Any:
+    def _call(self, rpc: str, request: Any, key: _Key, headers: Mapping[str, str], timeout: float) -> Any:
         namespace, name = key
         metadata = {"seldon": name, "namespace": namespace, **{name.lower(): v for name, v in headers.items()}}
         return self._connection.call(

@@ -26,6 +26,8 @@ _SOCKET, _CONNECT, _SENDTO, _SENDMSG, _SOCKETPAIR, _CLONE, _SENDMMSG, _CLONE3 = 
 _PRLIMIT64, _MEMFD_CREATE = 302, 319
 _AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
 _SOCK_STREAM, _SOCK_DGRAM, _SOCK_TYPE_MASK = 1, 2, 0xF
+_PROTOCOLS = 0, 6, 17
+"""The default, TCP and UDP (IPPROTO_*). Landlock does not limit the ports of others, such as multipath TCP."""
 _MSG_FASTOPEN: Final = 0x20000000
 """Makes a TCP connection without connect(2)."""
 
@@ -104,8 +106,15 @@ def _socket_rules(families: dict[int, tuple[int, ...]]) -> list[bytes]:
     for family, types in families.items():
         allowed = [*_load_argument(1), _instruction(_AND, 0, 0, _SOCK_TYPE_MASK)]
         for type_ in types:
-            allowed += _if_equal(type_, [_return(_ALLOW)], [])
+            allowed += _if_equal(type_, _protocol_rules() if family != _AF_UNIX else [_return(_ALLOW)], [])
         code += _if_equal(family, [*allowed, _refusal()], [])
+    return [*code, _refusal()]
+
+
+def _protocol_rules() -> list[bytes]:
+    code = _load_argument(2)
+    for protocol in _PROTOCOLS:
+        code += _if_equal(protocol, [_return(_ALLOW)], [])
     return [*code, _refusal()]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from klever.api.kinds import KINDS
 from klever.routers.envoy.authorization import access_filters, access_replies
+from klever.routers.envoy.bodies import body_filter, body_reply
 from klever.routers.envoy.firsttoken import first_token_histogram
 from klever.routers.envoy.gateway import Gateway
 from klever.routers.envoy.overload import overload_manager
@@ -25,7 +26,7 @@ _FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
 _RUNTIME = {
     # Larger than the program of any valid header match, because serving.proto bounds its repetitions.
     "re2.max_program_size.error_level": 1 << 18,
-    # A stream that is reset in the same packets as it is opened in, does not reach a server behind the gateway.
+    # A stream that is opened and reset in the same packets does not reach a server behind the gateway.
     "http.max_requests_per_io_cycle": 1,
     # After so many streams, a connection is closed whose streams are mostly reset within a second.
     "overload.premature_reset_total_stream_count": 200,
@@ -102,6 +103,7 @@ def _connection_manager(gateway: Gateway, directory: Path) -> dict[str, Any]:
         "http_filters": [
             _filter("grpc_web", "v3.GrpcWeb", {}),
             *access_filters(gateway),
+            body_filter(gateway.limits),
             _filter("grpc_json_transcoder", "v3.GrpcJsonTranscoder", _transcoder(gateway)),
             *guard_filters(gateway.limits),
             _filter("router", "v3.Router", {}),
@@ -111,7 +113,13 @@ def _connection_manager(gateway: Gateway, directory: Path) -> dict[str, Any]:
 
 def _mappers(gateway: Gateway) -> list[dict[str, Any]]:
     """Return the mappers of the gateway's own answers. The first one that matches an answer changes it."""
-    return [*serving_replies(), *api_replies(), *access_replies(gateway), *guard_replies(gateway.limits)]
+    return [
+        *serving_replies(),
+        body_reply(gateway.limits),
+        *api_replies(),
+        *access_replies(gateway),
+        *guard_replies(gateway.limits),
+    ]
 
 
 def _filter(name: str, message: str, config: dict[str, Any]) -> dict[str, Any]:

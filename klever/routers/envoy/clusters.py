@@ -17,7 +17,7 @@ API = "klever-api"
 REGISTRY = "klever-registry"
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-_LIMITS = {"max_connections": 4096, "max_pending_requests": 8192, "max_requests": 16384, "max_retries": 3}
+_LIMITS = {"max_connections": 4096, "max_pending_requests": 8192, "max_requests": 16384, "max_retries": 1024}
 _MOST_REQUESTS = (1 << 32) - 1
 _ACCESS_LIMITS = {"max_connections": 64, "max_pending_requests": 8192, "max_retries": 8192}
 """The access server answers one request at a time. If it ends, Envoy retries all of its requests."""

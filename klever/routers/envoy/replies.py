@@ -9,7 +9,16 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-__all__ = ["API_PREFIX", "UNTRANSCODED", "api_replies", "refuse", "refuse_api", "refuse_grpc"]
+__all__ = [
+    "API_PREFIX",
+    "NO_GRPC_WEB",
+    "UNTRANSCODED",
+    "api_replies",
+    "api_reply",
+    "refuse",
+    "refuse_api",
+    "refuse_grpc",
+]
 
 API_PREFIX: Final = "/api/"
 
@@ -19,13 +28,13 @@ _CODES: Final = {
 }  # fmt: skip
 """The code in google.rpc.Code for an HTTP status (google/rpc/code.proto)."""
 
+_OFF: Final = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": True}
+
+NO_GRPC_WEB: Final[dict[str, Any]] = {"envoy.filters.http.grpc_web": _OFF}
+"""Part of a route's `typed_per_filter_config`: its requests are not gRPC."""
+
 UNTRANSCODED: Final[dict[str, Any]] = {
-    "typed_per_filter_config": {
-        "envoy.filters.http.grpc_json_transcoder": {
-            "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig",
-            "disabled": True,
-        }
-    }
+    "typed_per_filter_config": {"envoy.filters.http.grpc_json_transcoder": _OFF},
 }
 """Part of every route but those of the API, whose transcoder answers 404 to everything but methods."""
 
@@ -57,13 +66,13 @@ def refuse_grpc(match: dict[str, Any], status: int, code: int, message: str) -> 
 
 def api_replies() -> list[dict[str, Any]]:
     """Return the mappers of the gateway's own answers below /api/, one for each status."""
-    return [
-        {
-            "filter": _below_api(status),
-            "body_format_override": {"json_format": {"code": code, "message": "%LOCAL_REPLY_BODY%", "details": []}},
-        }
-        for status, code in _CODES.items()
-    ]
+    return [api_reply(status) for status in _CODES]
+
+
+def api_reply(status: int) -> dict[str, Any]:
+    """Return the mapper of the gateway's own answers with one status below /api/."""
+    shape = {"code": _CODES[status], "message": "%LOCAL_REPLY_BODY%", "details": []}
+    return {"filter": _below_api(status), "body_format_override": {"json_format": shape}}
 
 
 def _below_api(status: int) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from typing import Any
 
 from klever.routers import Route, RouteKey
 from klever.routers.envoy.authorization import EXEMPT
+from klever.routers.envoy.bodies import LIMITED_BODY
 from klever.routers.envoy.clusters import API, REGISTRY, grpc_cluster, http_cluster
 from klever.routers.envoy.gateway import Gateway
-from klever.routers.envoy.replies import API_PREFIX, UNTRANSCODED, refuse, refuse_api, refuse_grpc
+from klever.routers.envoy.replies import API_PREFIX, NO_GRPC_WEB, UNTRANSCODED, refuse, refuse_api, refuse_grpc
 from klever.routers.guard import REQUEST_GUARD, STREAM_GUARD
 from klever.routers.rules import BASE, Call, Rule, retry_policy, rules_of
 from klever.runtimes.protocols import OPEN_INFERENCE
@@ -25,6 +26,11 @@ _IDLE_SECONDS = 300
 _MOST_FILE_BYTES = 2 << 20
 
 _BACK_OFF = {"base_interval": "0.01s", "max_interval": "0.1s"}
+_HOST_ATTEMPTS = 100
+"""How often a retry chooses again if it gets a replica that it has tried.
+
+The load balancer prefers a replica that has ended to others, because it has the fewest requests.
+"""
 _PREVIOUS_HOSTS = {
     "name": "envoy.retry_host_predicates.previous_hosts",
     "typed_config": {
@@ -40,8 +46,9 @@ _FOREIGN_NAME = "unknown host name: start the platform with --name, or use a nam
 
 def route_configuration(gateway: Gateway, routes: Iterable[Route]) -> dict[str, Any]:
     """Return the whole RouteConfiguration."""
-    servings = (entry for route in routes for entry in serving_routes(route))
-    entries = [*_foreign_origin(gateway), _registry(), *_api(), *_files(gateway), *servings, *_rest()]
+    servings = [entry for route in routes for entry in serving_routes(route)]
+    # Envoy tries the entries one after another: those of inferences come first.
+    entries = [*_foreign_origin(gateway), *servings, _registry(), *_api(), *_files(gateway), *_rest()]
     return {
         "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
         "name": ROUTES,
@@ -62,6 +69,11 @@ def route_configuration(gateway: Gateway, routes: Iterable[Route]) -> dict[str, 
 
 def _regex(pattern: str) -> dict[str, Any]:
     return {"safe_regex": {"regex": pattern}}
+
+
+def _path(pattern: str) -> dict[str, Any]:
+    """Match a path. RE2 rejects most paths by the pattern's literal beginning, if the pattern is anchored."""
+    return _regex(f"^{pattern}")
 
 
 def _unless(header: str, matches: dict[str, Any]) -> dict[str, Any]:
@@ -95,7 +107,7 @@ def _registry() -> dict[str, Any]:
     return {
         **_PEER,
         "typed_per_filter_config": {**UNTRANSCODED["typed_per_filter_config"], **EXEMPT},
-        "match": _regex(_REGISTRY_PATHS),
+        "match": _path(_REGISTRY_PATHS),
         "route": {"cluster": REGISTRY, "timeout": "0s", "idle_timeout": "300s"},
     }
 
@@ -110,7 +122,7 @@ def _api() -> list[dict[str, Any]]:
     route = {"cluster": API, "timeout": "0s", "idle_timeout": "0s", "retry_policy": retries}
     return [
         refuse_api({"prefix": API_PREFIX, "headers": writes}, 415, "the body must be application/json"),
-        {**_PEER, "match": {"prefix": f"{API_PREFIX}v1alpha1/"}, "route": route},
+        {**_PEER, **LIMITED_BODY, "match": {"prefix": f"{API_PREFIX}v1alpha1/"}, "route": route},
         refuse_api({"prefix": API_PREFIX}, 404, f"not found: the API is at {API_PREFIX}v1alpha1/"),
         *(
             {**_PEER, "match": {"prefix": prefix, "grpc": {}}, "route": route}
@@ -121,7 +133,7 @@ def _api() -> list[dict[str, Any]]:
 
 
 def _files(gateway: Gateway) -> Iterator[dict[str, Any]]:
-    """Serve what the API is made of: its descriptor set, and its REST paths as OpenAPI."""
+    """Serve the description of the API: its descriptor set, and its REST paths as OpenAPI."""
     for path, file, media_type in (
         ("/descriptor.binpb", gateway.descriptors, "application/x-protobuf"),
         ("/openapi.json", gateway.descriptors.with_name("openapi.json"), "application/json"),
@@ -162,7 +174,7 @@ def _retried(entry: dict[str, Any], retries: int) -> dict[str, Any]:
         "retry_on": ",".join(failures),
         "num_retries": attempts,
         "retry_host_predicate": [_PREVIOUS_HOSTS],
-        "host_selection_retry_max_attempts": 3,
+        "host_selection_retry_max_attempts": _HOST_ATTEMPTS,
         "retry_back_off": _BACK_OFF,
     }
     return {**entry, "route": {**entry["route"], "retry_policy": policy}}
@@ -170,7 +182,7 @@ def _retried(entry: dict[str, Any], retries: int) -> dict[str, Any]:
 
 def _entry(key: RouteKey, rule: Rule) -> dict[str, Any]:
     cluster = http_cluster if rule.call is Call.HTTP else grpc_cluster
-    path = {"path": rule.path} if rule.call is Call.STREAM else _regex(rule.path)
+    path = {"path": rule.path} if rule.call is Call.STREAM else _path(rule.path)
     match = {**path, "headers": [_header(condition) for condition in rule.headers]}
     if not rule.targets:
         return _unavailable(key, match, rule.call)
@@ -183,7 +195,7 @@ def _entry(key: RouteKey, rule: Rule) -> dict[str, Any]:
             "weighted_clusters": {"clusters": clusters},
             **(rewrite if rule.call is Call.HTTP else {}),
         },
-        "typed_per_filter_config": {**UNTRANSCODED["typed_per_filter_config"], **_guard(rule)},
+        "typed_per_filter_config": {**UNTRANSCODED["typed_per_filter_config"], **_filters(rule)},
         "request_headers_to_remove": ["authorization"],  # the model must not see the token of the platform
     }
 
@@ -193,10 +205,9 @@ def _unavailable(key: RouteKey, match: dict[str, Any], call: Call) -> dict[str, 
     return refuse(match, 503, message) if call is Call.HTTP else refuse_grpc(match, 503, _UNAVAILABLE, message)
 
 
-def _guard(rule: Rule) -> dict[str, Any]:
-    if not rule.guarded:
-        return {}
-    return STREAM_GUARD if rule.call is Call.STREAM else REQUEST_GUARD
+def _filters(rule: Rule) -> dict[str, Any]:
+    guard = STREAM_GUARD if rule.call is Call.STREAM else REQUEST_GUARD
+    return {**(NO_GRPC_WEB if rule.call is Call.HTTP else {}), **(guard if rule.guarded else {})}
 
 
 def _header(header: HeaderMatch) -> dict[str, Any]:

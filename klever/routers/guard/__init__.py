@@ -10,31 +10,35 @@ from typing import Any, Final
 
 from klever.limits import Limits
 
-__all__ = ["REQUEST_GUARD", "STREAM_GUARD", "guard_filters", "guard_replies"]
+__all__ = ["EXTENSIONS", "REQUEST_GUARD", "STREAM_GUARD", "guard_filters", "guard_replies", "guard_source"]
 
 _BUFFER: Final = "envoy.filters.http.buffer"
 _LUA: Final = "envoy.filters.http.lua"
-_EXTENSIONS: Final = "type.googleapis.com/envoy.extensions.filters.http"
+EXTENSIONS: Final = "type.googleapis.com/envoy.extensions.filters.http"
 _ENABLED: Final = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": {}}
+
+
+def guard_source(limits: Limits) -> str:
+    """Return the code of the Lua filter."""
+    code = (files(__name__) / "guard.lua").read_text()
+    memory = limits.gateway_bytes // 4  # for each of two threads; the other half is Envoy's heap
+    return f"local REQUEST_BYTES, MEMORY_BYTES = {limits.request_bytes}, {memory}\n{code}"
 
 
 def guard_filters(limits: Limits) -> list[dict[str, Any]]:
     """Return the filters, which must precede the router. They do nothing on a route that does not enable them."""
-    code = (files(__name__) / "guard.lua").read_text()
-    memory = limits.gateway_bytes // 4  # for each of two threads; the other half is Envoy's heap
-    source = f"local REQUEST_BYTES, MEMORY_BYTES = {limits.request_bytes}, {memory}\n{code}"
     return [
         {
             "name": _BUFFER,
             "disabled": True,
-            "typed_config": {"@type": f"{_EXTENSIONS}.buffer.v3.Buffer", "max_request_bytes": limits.request_bytes},
+            "typed_config": {"@type": f"{EXTENSIONS}.buffer.v3.Buffer", "max_request_bytes": limits.request_bytes},
         },
         {
             "name": _LUA,
             "disabled": True,
             "typed_config": {
-                "@type": f"{_EXTENSIONS}.lua.v3.Lua",
-                "default_source_code": {"inline_string": source},
+                "@type": f"{EXTENSIONS}.lua.v3.Lua",
+                "default_source_code": {"inline_string": guard_source(limits)},
             },
         },
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from klever.routers.guard import REQUEST_GUARD, STREAM_GUARD, guard_filters
+from klever.routers.guard import EXTENSIONS, guard_source
 from klever.routers.istio.settings import IstioSettings
 from klever.routers.rules import Call, Rule
 
@@ -15,6 +15,10 @@ GUARDED: Final = "klever-triton"
 """The name of a route whose requests are checked when they are complete."""
 _GUARDED_STREAM: Final = "klever-triton-stream"
 _PLAIN: Final = "klever"
+_BUFFER: Final = "klever.guard.buffer"
+_LUA: Final = "klever.guard.lua"
+"""The names of the filters, which no other EnvoyFilter uses."""
+_SCRIPT: Final = "guard"
 _ROUTER: Final = {
     "context": "GATEWAY",
     "listener": {
@@ -37,27 +41,30 @@ def route_name(rule: Rule) -> str:
 
 def guard_spec(settings: IstioSettings) -> dict[str, Any]:
     """Return the spec of the EnvoyFilter. Its filters do nothing on other routes of the gateway."""
-    filters = [{**one, "name": _own(one["name"])} for one in guard_filters(settings.limits)]
+    size = {"max_request_bytes": settings.limits.request_bytes}
+    buffer = {"@type": f"{EXTENSIONS}.buffer.v3.BufferPerRoute", "buffer": size}
+    lua = {"@type": f"{EXTENSIONS}.lua.v3.LuaPerRoute", "name": _SCRIPT}
+    scripts = {_SCRIPT: {"inline_string": guard_source(settings.limits)}}
     return {
         "workloadSelector": {"labels": dict(settings.selector)},
         "configPatches": [
-            *(_patch("HTTP_FILTER", _ROUTER, "INSERT_BEFORE", one) for one in filters),
-            _enable(GUARDED, REQUEST_GUARD),
-            _enable(_GUARDED_STREAM, STREAM_GUARD),
+            _add(_BUFFER, {"@type": f"{EXTENSIONS}.buffer.v3.Buffer", **size}),
+            _add(_LUA, {"@type": f"{EXTENSIONS}.lua.v3.Lua", "source_codes": scripts}),
+            _enable(GUARDED, {_BUFFER: buffer, _LUA: lua}),
+            _enable(_GUARDED_STREAM, {_LUA: lua}),
         ],
     }
 
 
-def _enable(name: str, guard: Mapping[str, Any]) -> dict[str, Any]:
-    match = {"context": "GATEWAY", "routeConfiguration": {"vhost": {"route": {"name": name}}}}
-    filters = {_own(filter_): config for filter_, config in guard.items()}
+def _add(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    return _patch("HTTP_FILTER", _ROUTER, "INSERT_BEFORE", {"name": name, "disabled": True, "typed_config": config})
+
+
+def _enable(route: str, filters: Mapping[str, Any]) -> dict[str, Any]:
+    """Enable filters by settings of their own: Istio cannot read an empty FilterConfig, which would enable them too."""
+    match = {"context": "GATEWAY", "routeConfiguration": {"vhost": {"route": {"name": route}}}}
     return _patch("HTTP_ROUTE", match, "MERGE", {"typed_per_filter_config": filters})
 
 
 def _patch(place: str, match: Mapping[str, Any], operation: str, value: Mapping[str, Any]) -> dict[str, Any]:
     return {"applyTo": place, "match": match, "patch": {"operation": operation, "value": value}}
-
-
-def _own(name: str) -> str:
-    """Return a name that no other EnvoyFilter uses."""
-    return name.replace("envoy.filters.http", "klever.guard")

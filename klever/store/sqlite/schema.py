@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import apsw
 
+from klever.disk import make_private
 from klever.errors import ExhaustedError, FailedPreconditionError, IntegrityError, KleverError, UnavailableError
 
 __all__ = ["Row", "check_not_lost", "connect", "failure", "lock", "prepare", "revision", "rows"]
@@ -83,6 +84,7 @@ def check_not_lost(path: Path) -> None:
 def connect(path: Path) -> apsw.Connection:
     """Open a database file with a durable write-ahead log. Create it if it is missing."""
     connection = apsw.Connection(str(path))
+    make_private(path)
     connection.set_busy_timeout(BUSY_MS)
     for pragma in ("journal_mode = WAL", f"synchronous = {SYNCHRONOUS}", "wal_autocheckpoint = 0"):
         connection.pragma(*pragma.split(" = "))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from klever.catalog import oci
 from klever.catalog.catalogue import Catalogue
 from klever.catalog.oci import OciCatalogue
+from klever.errors import NotFoundError, UnavailableError
 from klever.oci.client import RegistryClient
 from klever.oci.layout import Layout
 from klever.oci.reference import Reference
@@ -53,3 +57,31 @@ class TestOci(CatalogueContract):
         assert [version.reference.tag for version in page if version] == [f"v{number:02}" for number in range(16)]
         assert not more
         assert not together.n_waiting
+
+    async def test_a_slow_registry_holds_few_callers(
+        self, registries: Registries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """24 Servings of one registry held all workers, so no other Serving became ready."""
+        monkeypatch.setattr(oci, "_PATIENCE_FOR_TURN", 0.05)
+        catalogue = OciCatalogue(registries, Layout(tmp_path / "metadata"))
+        answers, asked, real = threading.Event(), list[str](), Registries.resolve
+
+        def resolve(table: Registries, reference: Reference) -> Any:
+            asked.append(reference.host)
+            return real(table, replace(reference, host=""))
+
+        def wait(*_arguments: Any) -> Any:
+            assert answers.wait(60)
+            raise NotFoundError("no")
+
+        monkeypatch.setattr(Registries, "resolve", resolve)
+        monkeypatch.setattr(RegistryClient, "get_manifest", wait)
+        slow = Reference.parse("slow.example/team/x:v1")
+        results = [asyncio.create_task(catalogue.resolve(slow)) for _ in range(24)]
+        refused = [task for _, task in zip(range(20), asyncio.as_completed(results), strict=False)]
+        done = await asyncio.gather(*refused, return_exceptions=True)
+        waiting = [task for task in results if not task.done()]
+        assert asked == ["slow.example"] * 4
+        assert {type(error) for error in done} == {UnavailableError}
+        answers.set()
+        assert {type(error) for error in await asyncio.gather(*waiting, return_exceptions=True)} == {NotFoundError}

@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 from google.protobuf.message_factory import GetMessageClass
 from grpc_status import rpc_status
+from tritonclient.grpc import service_pb2
 
 from klever.client.channel import SERVICES
 from klever.errors import KleverError
@@ -17,6 +18,7 @@ from klever.server.errors import to_status
 
 __all__ = ["Answer", "running"]
 
+_SERVICES = SERVICES | dict(service_pb2.DESCRIPTOR.services_by_name)
 Answer = Callable[[Any, grpc.ServicerContext], Any]
 """Returns a response, or yields those of a stream. A `KleverError` becomes the status of the platform."""
 
@@ -27,7 +29,7 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # it takes n
 
     def service(self, handler_call_details: Any) -> Any:
         _, service, name = handler_call_details.method.split("/")
-        method = SERVICES[service.rpartition(".")[2]].methods_by_name[name]
+        method = _SERVICES[service.rpartition(".")[2]].methods_by_name[name]
         make = grpc.unary_stream_rpc_method_handler if method.server_streaming else grpc.unary_unary_rpc_method_handler
         answer = _streamed if method.server_streaming else _told
         return make(
@@ -58,10 +60,10 @@ def _streamed(answer: Answer) -> Answer:
 
 
 @contextmanager
-def running(**answers: Answer) -> Iterator[str]:
+def running(at: str = "127.0.0.1:0", /, **answers: Answer) -> Iterator[str]:
     """Serve RPCs by their names; yields HOST:PORT."""
     server = grpc.server(ThreadPoolExecutor(4), handlers=[_Handlers(answers)])
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(at)
     server.start()
     try:
         yield f"127.0.0.1:{port}"

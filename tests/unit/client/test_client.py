@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -113,6 +115,25 @@ async def test_a_change_is_tried_once() -> None:
     with pytest.raises(UnavailableError):
         await both({"PromoteServing": answer}, "promote", "digits")
     assert len(answer.requests) == 1
+
+
+def test_a_change_that_did_not_reach_the_server_waits_for_its_restart() -> None:
+    answer = Failing(0, serving("1"))
+    with running(PromoteServing=answer) as server:
+        client = Client(server)
+        client.promote("digits")
+    restarted = threading.Event()
+
+    def restart() -> None:
+        with running(server, PromoteServing=answer):
+            restarted.wait(30)
+
+    with ThreadPoolExecutor() as pool:
+        pool.submit(restart)
+        assert client.promote("digits") == serving("1")
+        restarted.set()
+    client.close()
+    assert len(answer.requests) == 2
 
 
 @pytest.mark.parametrize("kind", CODES)

@@ -8,6 +8,7 @@ import pytest
 
 from klever.cmd.pods import read_pods
 from klever.errors import InvalidError
+from klever.routers.istio import IstioSettings
 
 FILE = """
 image: registry.example/klever:1.0
@@ -56,3 +57,50 @@ def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidError) as refused:
         read_pods(tmp_path / "none.yaml")
     assert "none.yaml: No such file" in refused.value.message
+
+
+ISTIO = """
+image: a
+istio:
+  url: https://models.example.com
+  probe: http://10.0.0.1
+  gateway: istio-system/models
+  selector: {istio: gateway}
+  port: 8080
+  hosts: [models.example.com]
+  drainSeconds: 2
+"""
+
+
+def test_the_settings_of_istio(tmp_path: Path) -> None:
+    (tmp_path / "pods.yaml").write_text(ISTIO)
+    assert read_pods(tmp_path / "pods.yaml").istio == IstioSettings(
+        url="https://models.example.com",
+        probe="http://10.0.0.1",
+        gateway="istio-system/models",
+        selector={"istio": "gateway"},
+        port=8080,
+        hosts=("models.example.com",),
+        drain_s=2.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "field"),
+    [
+        ("{}", "istio.url"),
+        ("[]", "istio.url"),
+        ("{url: models.example.com}", "istio.url"),
+        ("{url: 'http://a', prob: b}", "istio"),
+        ("{url: 'http://a', gateway: models}", "istio.gateway"),
+        ("{url: 'http://a', selector: {}}", "istio.selector"),
+        ("{url: 'http://a', port: 70000}", "istio.port"),
+        ("{url: 'http://a', port: true}", "istio.port"),
+        ("{url: 'http://a', hosts: a.example}", "istio.hosts"),
+        ("{url: 'http://a', hosts: ['']}", "istio.hosts"),
+        ("{url: 'http://a', drainSeconds: -1}", "istio.drainSeconds"),
+    ],
+)
+def test_a_setting_of_istio_that_is_invalid(tmp_path: Path, settings: str, field: str) -> None:
+    with pytest.raises(InvalidError, match=rf"pods\.yaml: {field}: "):
+        read(tmp_path, f"image: a\nistio: {settings}\n")

@@ -196,6 +196,16 @@ class TestEnvoy(RouterContract):
         assert await self.post(http, INFER, Origin=self.config.url) == 200
         assert await self.post(http, INFER, Host="evil.example") == 404
 
+    async def test_a_replica_that_ended_gets_no_retries_under_load(
+        self, router: EnvoyRouter, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
+    ) -> None:
+        """It has the fewest requests, so that the load balancer prefers it."""
+        live, dead = upstreams[0], Upstream("dead")
+        dead.address = "127.0.0.1:1"
+        await router.publish(route(target("main", 100, live, dead)))
+        found = await asyncio.gather(*(self.post(http, INFER) for _ in range(300)))
+        assert set(found) == {200}
+
     async def test_requests_above_the_concurrency_of_a_serving_are_refused(
         self, router: EnvoyRouter, upstreams: tuple[Upstream, Upstream], http: aiohttp.ClientSession
     ) -> None:

@@ -67,8 +67,7 @@ def test_a_serving(golden: Golden, name: str) -> None:
 def test_the_guard(golden: Golden) -> None:
     spec = guard_spec(SETTINGS)
     for patch in spec["configPatches"]:
-        source = patch["patch"]["value"].get("typed_config", {}).get("default_source_code")
-        if source:
+        for source in patch["patch"]["value"].get("typed_config", {}).get("source_codes", {}).values():
             source["inline_string"] = source["inline_string"].partition("\n")[0]
     golden("istio/guard.json", json.dumps(spec, indent=1) + "\n")
 

@@ -5,15 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import aclosing
 
 import pytest
 
 from klever.auth import ANONYMOUS, Caller
+from klever.catalog.catalogue import Catalogue, Version
 from klever.errors import ExhaustedError
 from klever.limits import Limits
 from klever.server.auth import Action
+from klever.server.calls import CALLER
 from klever.server.load import Load
+from klever.server.models import ModelHandlers
+from klever.store.sqlite import SqliteStore
+from klever.v1alpha1 import model_service_pb2 as pb
 from tests.errors import because
+from tests.unit.server.conftest import Author
 
 MIB = 1 << 20
 OWNER = Caller("owner")
@@ -72,3 +79,31 @@ async def test_a_list_alone_waits_for_nothing() -> None:
         pass
     async with asyncio.timeout(20), load.turn(LIST, ANONYMOUS):
         pass
+
+
+async def test_watches_of_models_read_in_turns(store: SqliteStore, catalogue: Catalogue, author: Author) -> None:
+    """50 watches that began together kept the event loop from other calls for seconds."""
+    await author.push("team/digits:v1", 2026)
+    reading, most, real = 0, 0, catalogue.latest
+
+    async def latest(repository: str) -> Version | None:
+        nonlocal reading, most
+        reading += 1
+        most = max(most, reading)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        reading -= 1
+        return await real(repository)
+
+    catalogue.latest = latest  # type: ignore[method-assign]
+    models = ModelHandlers(store, catalogue, limits=Limits(anonymous_lists=2))
+
+    async def first(caller: Caller) -> str:
+        CALLER.set(caller.name)
+        async with aclosing(models.watch_models(pb.WatchModelsRequest())) as events:
+            return (await anext(events)).object.name
+
+    assert await asyncio.gather(*(first(ANONYMOUS) for _ in range(20))) == ["digits"] * 20
+    assert most == 2
+    assert await asyncio.gather(*(first(OWNER) for _ in range(20))) == ["digits"] * 20
+    assert most == 20

@@ -100,3 +100,9 @@ def test_an_order_has_fields_and_directions() -> None:
     assert order.values_of_message(served()) == [3, "digits"]
     assert order.values_of_object({"metadata": {"name": "a"}}) == [0, "a"]
     assert sorted([[1, "a"], [2, "b"], [2, "a"]], key=order.key) == [[2, "a"], [2, "b"], [1, "a"]]
+
+
+def test_a_filter_of_many_words_is_refused() -> None:
+    parse_filter(" OR ".join(["a"] * 150), Serving.DESCRIPTOR)
+    with pytest.raises(InvalidError, match="words"):
+        parse_filter(" OR ".join(["a"] * 400), Serving.DESCRIPTOR)

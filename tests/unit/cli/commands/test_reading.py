@@ -94,6 +94,10 @@ async def test_tables_are_as_users_know_them(
     golden(f"cli/{golden_name}.txt", done.out)
 
 
+async def test_a_description_of_a_version_has_its_trust_class(klever: Klever, golden: Golden) -> None:
+    golden("cli/describe-version.txt", (await klever("describe", "version/team/digits:v1")).out)
+
+
 async def test_models_are_those_of_the_default_project(klever: Klever, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (await klever("get", "models", "-o", "name")).out == ""
     monkeypatch.setenv("KLEVER_NAMESPACE", "team")
