@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from hack.kubernetes.cluster import Cluster
-from hack.kubernetes.python_image import write_python
+from hack.kubernetes.python_image import PYTHON, write_python
 from tests.e2e.controllers import Controllers
 from tests.e2e.platform import Platform, until
 from tests.e2e.rights import bound, granted, used
