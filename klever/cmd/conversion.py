@@ -74,11 +74,7 @@ def convert_directory(
         described = replace(described, signature=format_.read_signature(source / _MODEL))
     code = Trust.CODE in _trust(found, source / _MODEL)
     if code and not allow_code:
-        raise FailedPreconditionError(
-            f"the model in {source} is code, which the conversion runs in a sandbox: if you trust its author, add "
-            "--allow-code",
-            reason="CODE_NOT_ALLOWED",
-        )
+        raise _code_refused(source)
     with _working_directory() as work:
         _prepare(found, source / _MODEL, described, work, code=code)
         compared = asyncio.run(_run(found, (source / _MODEL).resolve(), work, variables, memory, code=code))
@@ -92,6 +88,14 @@ def convert_directory(
         )
         (output / report.NAME).write_text(json.dumps(compared, indent=1) + "\n")
     return f"{output}: {target}; {report.summarize(compared)}" if compared else f"{output}: {target}"
+
+
+def _code_refused(source: Path) -> FailedPreconditionError:
+    return FailedPreconditionError(
+        f"the model in {source} is code, which the conversion runs in a sandbox: if you trust its author, add "
+        "--allow-code",
+        reason="CODE_NOT_ALLOWED",
+    )
 
 
 @contextmanager
