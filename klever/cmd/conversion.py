@@ -62,8 +62,8 @@ def convert_directory(
 ) -> str:
     """Write the converted model, its ormbfile.yaml and the report to `output`; return a line about the result.
 
-    `memory` bounds the memory of the program in bytes, 0 for what its pair of formats needs. Raises `ExhaustedError` if
-    the machine has less, and `FailedPreconditionError` if the program fails, or for code that is not allowed.
+    `memory` bounds the memory of the program in bytes. 0 means the need of its pair of formats. Raises `ExhaustedError`
+    if the machine has less, and `FailedPreconditionError` if the program fails, or for code that is not allowed.
     """
     described = ormbfile.read_ormbfile(source / ormbfile.NAME) or ModelMetadata()
     name = find_format(source)
@@ -96,7 +96,7 @@ def convert_directory(
 
 @contextmanager
 def _working_directory() -> Iterator[Path]:
-    """Create a directory, and delete it with what a program wrote there, however deep."""
+    """Create a directory, and delete it with all files of the program, at any depth."""
     work = Path(tempfile.mkdtemp(prefix="klever-convert-"))
     try:
         yield work

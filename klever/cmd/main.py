@@ -51,7 +51,7 @@ VERBS: Final = {
     "allow-code": (_CLI, "allow the Servings of a project to run code"),
     "delete": (_CLI, "delete objects"),
     "cancel": (_CLI, "cancel a ModelJob"),
-    "diff": (_CLI, "show what an apply of a YAML file would change"),
+    "diff": (_CLI, "show the changes of an apply of a YAML file"),
     "edit": (_CLI, "change an object in an editor"),
     "apply": (_CLI, "create or update objects from a YAML file"),
     "import": (_CLI, "turn SeldonDeployments into Servings"),

@@ -23,7 +23,7 @@ _OPEN_INFERENCE: Final = ("", "kfserving", "v2")
 
 
 class Imported(NamedTuple):
-    """A Serving, and what it does not have of the SeldonDeployment."""
+    """A Serving, and the fields of the SeldonDeployment that it cannot express."""
 
     serving: Fields
     warnings: tuple[FieldViolation, ...]

@@ -76,7 +76,7 @@ def _pod(component: Section, graph: Graph, serving: str) -> Pod:
 
 
 def _model(predictor: Section, graph: Graph, pod: Pod) -> str:
-    """Return the model of the init container, if there is one: it is what the pod serves."""
+    """Return the model of the init container, which the pod serves, if there is one."""
     if pod.model and graph.model and pod.model != graph.model:
         where = f"{predictor.path('graph')}.modelUri"
         predictor.report.warn(where, f"is not imported: the init container pulls {pod.model!r}")

@@ -13,7 +13,7 @@ _UNSUPPORTED: Final = "has no counterpart in a Serving and is not imported"
 
 
 class Report:
-    """What an import cannot express: errors prevent it, warnings do not."""
+    """The fields that an import cannot express. Errors prevent it, warnings do not."""
 
     def __init__(self) -> None:
         self.errors: list[FieldViolation] = []

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def apply(args: argparse.Namespace, objects: list[Declared]) -> None:
-    """Apply each object, or say what an apply would do."""
+    """Apply each object, or print the result of a dry run."""
     if args.dry_run == "client":
         for declared in objects:
             with Place(declared.where):
@@ -56,7 +56,7 @@ def _before(api: Api, declared: Declared) -> Any:
 
 
 def _try(api: Api, declared: Declared) -> str:
-    """Return what an apply would do, without doing it."""
+    """Return the result of a dry run of an apply."""
     return f"{outcome(_before(api, declared), preview(api, declared))} (server dry run)"
 
 

@@ -69,7 +69,7 @@ def read_items(filename: str, *, aliases: bool = True) -> Iterator[tuple[str, An
 
 
 def _items(where: str, document: Any) -> Iterator[tuple[str, Any]]:
-    """Yield what a List holds, as `klever get -o yaml` and kubectl print it; anything else is one object."""
+    """Yield the items of a List, as `klever get -o yaml` and kubectl print it, or the object itself."""
     items = document.get("items") if isinstance(document, dict) and document.get("kind") == "List" else None
     if not isinstance(items, list):
         yield where, document

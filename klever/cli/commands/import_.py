@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _import(where: str, item: Any, kinds: list[StoredKind]) -> Declared:
-    """Return the Serving of a SeldonDeployment. Print what it does not have of it."""
+    """Return the Serving of a SeldonDeployment. Print the fields that it cannot express."""
     with Place(where):
         serving, warnings = import_deployment(item)
         declared = Declared(where, *check_object(serving, kinds))
