@@ -34,8 +34,8 @@ def _is_replaced(path: str) -> bool:
 def _shows(document: Any, path: str) -> bool:
     try:
         serving, reported = import_deployment(document)
-    except InvalidError as error:
-        serving, reported = {}, error.violations
+    except InvalidError:
+        return True
     fields = [violation.field for violation in reported]
     return MARK in str((serving, fields)) or any(path.startswith(field) for field in fields if "[" in field)
 
