@@ -69,6 +69,7 @@ def _check_node(graph: Section) -> None:
     for parameter in graph.sections("parameters"):
         if parameter.text("name") == "format":  # Klever reads it from the model
             parameter.discard("value", "type")
+            parameter.close()
         elif parameter:
             parameter.report.warn(parameter.path(), "is not imported: set the environment variables of the runtime")
 

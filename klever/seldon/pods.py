@@ -38,10 +38,10 @@ def read_pod(pod: Section, graph: Graph, serving: str) -> Pod:
     metadata.close()
     server, sidecars = _server(pod, graph)
     initializers, model, own = _initializers(pod)
-    mounts = [mount for mount in server.mappings("volumeMounts") if mount.get("name") not in own]
+    mounts = [mount for mount in server.mappings("volumeMounts") if str(mount.get("name")) not in own]
     fields, patch = read_container(server, serving, graph.ports)
     server.close()
-    volumes = [volume for volume in pod.mappings("volumes") if volume.get("name") not in own]
+    volumes = _volumes(pod, own)
     spec = _passed(pod) | {"volumes": volumes}
     if fields.get("image"):
         spec |= read_security(pod) | pod.take(("imagePullSecrets",))
@@ -82,5 +82,21 @@ def _initializers(pod: Section) -> tuple[list[Fields], str, set[str]]:
     return others, model, own
 
 
+def _volumes(pod: Section, own: set[str]) -> list[Fields]:
+    """Return the volumes without those of the model."""
+    others = []
+    for volume in pod.sections("volumes"):
+        fields = volume.take(list(volume.names()))
+        if str(fields.get("name")) not in own:
+            others.append(fields)
+        elif fields.keys() - {"name", "emptyDir"} or fields.get("emptyDir"):
+            pod.report.warn(volume.path(), "is not imported: Klever has its own volume for the model")
+    return others
+
+
 def _passed(pod: Section) -> Fields:
-    return {name: value for name, value in pod.take((*_PASSED, *_DEFAULTS)).items() if value != _DEFAULTS.get(name)}
+    return {
+        name: value
+        for name, value in pod.take(dict.fromkeys((*_PASSED, *_DEFAULTS))).items()
+        if value != _DEFAULTS.get(name)
+    }

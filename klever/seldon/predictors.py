@@ -22,14 +22,14 @@ def read_predictor(predictor: Section, serving: str) -> Fields:
     """Return the fields of a predictor but `traffic` and `matches`."""
     name, replicas = predictor.text("name"), predictor.integer("replicas")
     graph = read_graph(predictor.section("graph"))
-    metadata = {"annotations": read_annotations(predictor), "labels": predictor.value("labels")}
     predictor.drop(_NO_ENGINE, "svcOrchSpec", "engineResources")
     component = _component(predictor)
+    metadata = _metadata(predictor, component.section("metadata"))
     own = component.integer("replicas")
     autoscaling = read_autoscaling(component)
     pod = _pod(component, graph, serving)
     component.close()
-    patch = {"metadata": filled(metadata), "spec": pod.spec}
+    patch = {"metadata": metadata, "spec": pod.spec}
     fields = {"replicas": own if own is not None else replicas, "autoscaling": autoscaling, "pod": filled(patch)}
     found = {"name": name, "model": _model(predictor, graph, pod)} | pod.fields | fields
     for field in ("autoscaling", "image", "pod"):
@@ -46,6 +46,19 @@ def read_annotations(section: Section) -> dict[str, object]:
         "is not imported: it configures Seldon", *(n for n in annotations.names() if n.startswith(_SELDON))
     )
     return annotations.take(annotations.names())
+
+
+def _metadata(predictor: Section, component: Section) -> Fields:
+    """Return the labels and annotations of the pods, which a predictor and its component have."""
+    component.discard("name", "creationTimestamp")
+    annotations: Fields = {}
+    labels: Fields = {}
+    for section in (predictor, component):
+        annotations |= read_annotations(section)
+        given = section.section("labels")
+        labels |= given.take(given.names())
+    component.close()
+    return filled({"annotations": annotations, "labels": labels})
 
 
 def _component(predictor: Section) -> Section:

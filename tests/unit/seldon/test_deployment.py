@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 
+from klever.api.codec import from_object, to_object
 from klever.api.kinds import SERVING
+from klever.backends import PredictorWorkload
+from klever.backends.kubernetes.overrides import check_overrides
 from klever.errors import InvalidError
 from klever.seldon.deployment import Imported, import_deployment
 from klever.store.validation import SchemaAdmission
+from klever.v1alpha1.serving_pb2 import Serving
 
 POD = "spec.predictors[0].componentSpecs[0].spec"
 
@@ -221,20 +225,24 @@ def test_a_pod_keeps_what_a_predictor_allows() -> None:
         "containers": [container, {"name": "proxy", "image": "a/b"}],
         "volumes": volumes,
         "nodeSelector": {"disk": "ssd"},
-        "schedulerName": "default-scheduler",
+        "schedulerName": "volcano",
+        "restartPolicy": "Always",
         "serviceAccountName": "admin",
         "hostNetwork": True,
     }
     annotations = {"seldon.io/no-engine": "true", "seldon.io/rest-timeout": "9", "sidecar.istio.io/inject": "false"}
-    found = imported(predictor(pod=pod, annotations=annotations, labels={"team": "a"}))
+    component = {"metadata": {"name": "main", "labels": {"tier": "b"}}}
+    found = imported(predictor(pod=pod, annotations=annotations, labels={"team": "a"}, component=component))
     assert first(found)["pod"] == {
-        "metadata": {"annotations": {"sidecar.istio.io/inject": "false"}, "labels": {"team": "a"}},
+        "metadata": {"annotations": {"sidecar.istio.io/inject": "false"}, "labels": {"team": "a", "tier": "b"}},
         "spec": {
             "nodeSelector": {"disk": "ssd"},
+            "schedulerName": "volcano",
             "volumes": volumes[1:],
             "containers": [{"name": "server", "volumeMounts": mounts[1:]}, {"name": "proxy", "image": "a/b"}],
         },
     }
+    assert not list(check_overrides(PredictorWorkload("main", "id", 1, "triton", pod=first(found)["pod"])))
     assert fields_of(found) == {
         "spec.predictors[0].annotations[seldon.io/rest-timeout]",
         "spec.predictors[0].pod",
@@ -321,17 +329,19 @@ def test_another_document_is_an_error(document: Any) -> None:
         import_deployment(document)
 
 
-WRONG: list[Any] = [None, 7, "text", True, [], [[]], ["x"], {}, {"x": []}]
+WRONG: list[Any] = [None, 10**30, "text", True, [[]], ["x"], {"x": []}]
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=repr)
 def test_a_value_of_another_type_is_an_error_and_no_crash(wrong: Any) -> None:
-    document = deployment(
-        predictor(trafficMatchs=headers({"x": {"exact": "y"}}), component={"hpaSpec": {"metrics": [CPU]}})
-    )
+    matching = headers({"x": {"exact": "y"}})
+    container = {"name": "main", "image": "a/b", "env": [{"name": "A"}], "volumeMounts": [{"name": "x"}]}
+    pod = {"containers": [container], "initContainers": [{"name": "x", "args": ["a/b"]}], "volumes": [{"name": "x"}]}
+    document = deployment(predictor(trafficMatchs=matching, pod=pod, component={"hpaSpec": {"metrics": [CPU]}}))
     for changed in _replaced(document, wrong):
         with suppress(InvalidError):
-            assert import_deployment(changed).serving["kind"] == "Serving"
+            serving = from_object(import_deployment(changed).serving, Serving, strict=True)
+            SchemaAdmission().admit(SERVING, to_object(serving), None, "")
 
 
 def _replaced(value: Any, wrong: Any) -> list[Any]:
