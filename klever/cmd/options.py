@@ -82,25 +82,7 @@ def add_machine_flags(parser: argparse.ArgumentParser) -> None:
         "--name", action="append", default=[], metavar="HOST", help="additional host name that clients use"
     )
     _add_tls_flags(parser)
-    parser.add_argument(
-        "--command-path",
-        action="append",
-        type=Path,
-        default=[],
-        metavar="DIR",
-        help="a directory that users' own commands may read",
-    )
-    parser.add_argument(
-        "--command-network", action="store_true", help="let users' own commands make network connections"
-    )
-    parser.add_argument(
-        "--sandbox",
-        type=Level,
-        choices=list(Level),
-        default=Level.FULL,
-        metavar="LEVEL",
-        help="the strongest sandbox to use: full, landlock or none (default: the strongest that works here)",
-    )
+    _add_command_flags(parser)
     parser.add_argument(
         "--model-cache",
         type=_gibibytes,
@@ -130,6 +112,28 @@ def add_machine_flags(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME=VALUE",
         help="set a limit; may be repeated (docs/limits.md lists the limits)",
+    )
+
+
+def _add_command_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--command-path",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="DIR",
+        help="a directory that users' own commands may read",
+    )
+    parser.add_argument(
+        "--command-network", action="store_true", help="let users' own commands make network connections"
+    )
+    parser.add_argument(
+        "--sandbox",
+        type=Level,
+        choices=list(Level),
+        default=Level.FULL,
+        metavar="LEVEL",
+        help="the strongest sandbox to use: full, landlock or none (default: the strongest that works here)",
     )
 
 
