@@ -30,6 +30,8 @@ CONVERTED = {
     "tree.joblib": "labels that are true or false",
     "voting.joblib": "votes, with labels that are text",
     "text.joblib": "texts",
+    "columns.joblib": "columns of categories, texts and numbers",
+    "encoder.joblib": "categories, of which the encoder refuses unknown ones",
     "xgboost.joblib": "an estimator of XGBoost",
     "lightgbm.joblib": "an estimator of LightGBM",
     "dart.json": "weighted trees",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from klever.converters.programs.compare import Feeds, Runner
 from klever.converters.programs.errors import ConversionError
+from klever.converters.programs.sklearn_words import known_words
 from klever.converters.programs.tabular import columns, only_file, rows
 from klever.converters.programs.tensors import Tensor, signature
 
@@ -31,7 +33,8 @@ def load(model: Path, request: Mapping[str, Any]) -> tuple[Runner, list[Tensor]]
         table = rows({tensor.name: _typed(feeds[tensor.name], tensor) for tensor in inputs})
         return {name: np.asarray(getattr(estimator, method)(table)) for name, method in named.items()}
 
-    return run, inputs
+    words = known_words(estimator, [tensor.name for tensor in inputs])
+    return run, [replace(tensor, words=words.get(tensor.name, ())) for tensor in inputs]
 
 
 def load_model(model: Path) -> Any:
