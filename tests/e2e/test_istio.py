@@ -117,11 +117,27 @@ def test_the_canary_gets_its_share(istio: Cluster, canary: Platform) -> None:
 def test_a_change_of_shares_under_load_fails_no_request(istio: Cluster, canary: Platform) -> None:
     with under_load(canary, "adder") as answered:
         for main in (50, 0, 100, 95):
-            predictors = [{**p, "traffic": main if p["name"] == "main" else 100 - main} for p in predictors_of(istio)]
-            patch = json.dumps({"spec": {"predictors": predictors}})
-            istio.kubectl("patch", "serving/adder", "--type=merge", "-p", patch)
+            change(istio, main={"traffic": main}, canary={"traffic": 100 - main})
             until(partial(has_shares, istio, f"main={main} canary={100 - main}"), 60)
             until(partial(is_longer, answered, len(answered) + 20))
+
+
+def test_a_new_workload_and_an_eviction_under_load_fail_no_request(istio: Cluster, canary: Platform) -> None:
+    old = {one["metadata"]["name"] for one in pods_of(istio)}
+    with under_load(canary, "adder") as answered:
+        change(istio, main={"env": [{"name": "A", "value": "new"}], "replicas": 2})
+        until(lambda: len(old & {one["metadata"]["name"] for one in pods_of(istio)}) == 1, 120)
+        until(lambda: len([pod for pod in pods_of(istio) if is_ready(pod)]) == 3, 120)
+        evicted = next(pod["metadata"]["name"] for pod in pods_of(istio) if pod["metadata"]["name"] not in old)
+        eviction = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": evicted, "namespace": "default"},
+        }
+        path = f"/api/v1/namespaces/default/pods/{evicted}/eviction"
+        istio.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
+        until(lambda: evicted not in {one["metadata"]["name"] for one in pods_of(istio)}, 120)
+        until(partial(is_longer, answered, len(answered) + 20))
 
 
 def test_a_route_that_was_deleted_comes_back_and_a_serving_leaves_nothing(istio: Cluster, canary: Platform) -> None:
@@ -154,9 +170,22 @@ def is_longer(answered: list[float], count: int) -> bool:
     return len(answered) > count
 
 
-def predictors_of(cluster: Cluster) -> list[dict[str, Any]]:
-    predictors: list[dict[str, Any]] = get(cluster, "serving/adder")["spec"]["predictors"]
-    return predictors
+def change(cluster: Cluster, **predictors: Mapping[str, Any]) -> None:
+    """Change fields of predictors."""
+    named = get(cluster, "serving/adder")["spec"]["predictors"]
+    changed = [{**one, **predictors.get(one["name"], {})} for one in named]
+    patch = json.dumps({"spec": {"predictors": changed}})
+    cluster.kubectl("patch", "serving/adder", "--type=merge", "-p", patch)
+
+
+def pods_of(cluster: Cluster) -> list[dict[str, Any]]:
+    pods: list[dict[str, Any]] = get(cluster, "pods", "-l", "kleveross.io/serving=adder")["items"]
+    return pods
+
+
+def is_ready(pod: Mapping[str, Any]) -> bool:
+    conditions = pod["status"].get("conditions", ())
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
 def counts(cluster: Cluster) -> Mapping[str, int]:
