@@ -122,24 +122,6 @@ def test_a_change_of_shares_under_load_fails_no_request(istio: Cluster, canary: 
             until(partial(is_longer, answered, len(answered) + 20))
 
 
-def test_a_new_workload_and_an_eviction_under_load_fail_no_request(istio: Cluster, canary: Platform) -> None:
-    old = {one["metadata"]["name"] for one in pods_of(istio)}
-    with under_load(canary, "adder") as answered:
-        change(istio, main={"env": [{"name": "A", "value": "new"}], "replicas": 2})
-        until(lambda: len(old & {one["metadata"]["name"] for one in pods_of(istio)}) == 1, 120)
-        until(lambda: len([pod for pod in pods_of(istio) if is_ready(pod)]) == 3, 120)
-        evicted = next(pod["metadata"]["name"] for pod in pods_of(istio) if pod["metadata"]["name"] not in old)
-        eviction = {
-            "apiVersion": "policy/v1",
-            "kind": "Eviction",
-            "metadata": {"name": evicted, "namespace": "default"},
-        }
-        path = f"/api/v1/namespaces/default/pods/{evicted}/eviction"
-        istio.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
-        until(lambda: evicted not in {one["metadata"]["name"] for one in pods_of(istio)}, 120)
-        until(partial(is_longer, answered, len(answered) + 20))
-
-
 def test_a_route_that_was_deleted_comes_back_and_a_serving_leaves_nothing(istio: Cluster, canary: Platform) -> None:
     istio.kubectl("delete", "virtualservice", "adder")
     until(lambda: istio.kubectl("get", "virtualservice", "adder", check=False).returncode == 0)
@@ -176,16 +158,6 @@ def change(cluster: Cluster, **predictors: Mapping[str, Any]) -> None:
     changed = [{**one, **predictors.get(one["name"], {})} for one in named]
     patch = json.dumps({"spec": {"predictors": changed}})
     cluster.kubectl("patch", "serving/adder", "--type=merge", "-p", patch)
-
-
-def pods_of(cluster: Cluster) -> list[dict[str, Any]]:
-    pods: list[dict[str, Any]] = get(cluster, "pods", "-l", "kleveross.io/serving=adder")["items"]
-    return pods
-
-
-def is_ready(pod: Mapping[str, Any]) -> bool:
-    conditions = pod["status"].get("conditions", ())
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
 def counts(cluster: Cluster) -> Mapping[str, int]:
