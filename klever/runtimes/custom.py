@@ -36,7 +36,7 @@ class CustomRuntime:
         return format_ in self.formats
 
     def check(self, model: Model) -> None:
-        """Accept any model, because only the command knows what it serves."""
+        """Accept any model, because only the command knows the formats that it serves."""
 
     def environments(self, model: Model) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's signature
         """Return none, because the command has all that it needs."""
@@ -64,10 +64,6 @@ class CustomRuntime:
             http=f"{at.host}:{at.http_port}",
             links={model.name: ""} if model.files else {},
         )
-
-    def example(self, model: Model) -> bytes:
-        """Raise `InvalidError`, because no request suits every command."""
-        raise InvalidError(f"{model.name} is a command: it has no example")
 
 
 def _expanded(argument: str, env: Mapping[str, str]) -> str:

@@ -12,7 +12,7 @@ from tests.e2e.conftest import Objects
 from tests.e2e.platform import Platform
 
 SEEDS = range(10)
-STEPS = 6
+STEPS = 5
 
 
 @pytest.fixture(scope="module")

@@ -25,12 +25,13 @@ def load(model: Path, request: Mapping[str, Any]) -> tuple[Runner, list[Tensor]]
     """Return a runner of the model's file, and its inputs. Raises `ConversionError`."""
     estimator = load_model(model)
     named = methods(estimator, request)
+    inputs = columns(request, getattr(estimator, "n_features_in_", -1))
 
     def run(feeds: Feeds) -> dict[str, NDArray[Any]]:
-        table = rows(feeds)
+        table = rows({tensor.name: _typed(feeds[tensor.name], tensor) for tensor in inputs})
         return {name: np.asarray(getattr(estimator, method)(table)) for name, method in named.items()}
 
-    return run, columns(request, getattr(estimator, "n_features_in_", -1))
+    return run, inputs
 
 
 def load_model(model: Path) -> Any:
@@ -47,10 +48,15 @@ def load_model(model: Path) -> Any:
 def methods(estimator: Any, request: Mapping[str, Any]) -> dict[str, str]:
     """Return the method that computes each output, by name: the outputs of the signature, or all."""
     names = [tensor.name for tensor in signature(request, "outputs")]
-    found = [method for method in _METHODS if hasattr(estimator, method)]
+    found = [method for method in _METHODS if hasattr(estimator, method)] or ["transform"]
     if not names:
         return {method: method for method in found}
     return {name: name if name in found else found[0] for name in names}
+
+
+def _typed(value: NDArray[Any], tensor: Tensor) -> NDArray[Any]:
+    """Return numbers in the type of the signature, as a runtime gives them to the model."""
+    return value if tensor.dtype == "string" else value.astype(tensor.dtype)
 
 
 def _version_warning() -> type[Warning]:

@@ -77,11 +77,6 @@ class LlamaCppRuntime:
             links={"model": ""},
         )
 
-    def example(self, model: Model) -> bytes:
-        """Return a chat completion of a few tokens."""
-        messages = [{"role": "user", "content": "Hello"}]
-        return json.dumps({"model": model.name, "messages": messages, "max_tokens": 16}).encode()
-
 
 def _weights(files: tuple[str, ...]) -> str:
     """Return the file that llama.cpp opens: the only one, or the first shard. Raises `InvalidError`."""

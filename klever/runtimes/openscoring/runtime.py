@@ -84,10 +84,6 @@ class OpenScoringRuntime:
             read=(JAVA_SETTINGS,),
         )
 
-    def example(self, model: Model) -> bytes:
-        """Raise `InvalidError`: an example needs the allowed values of the model's fields, which its schema has."""
-        raise InvalidError(f"{model.name} describes its fields at /openscoring/model/{model.name}")
-
 
 def _addresses(at: Placement) -> tuple[str, str]:
     """Return the server's addresses: HTTP, gRPC."""

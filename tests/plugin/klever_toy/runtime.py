@@ -42,15 +42,12 @@ class ToyRuntime:
         python = f"{at.environments[_ENVIRONMENT]}/bin/python3"
         address = f"unix:{at.sockets}/http.sock" if at.sockets else f"{at.host}:{at.http_port}"
         path = openinference.infer_path(model.name)
+        example = openinference.example(model.signature.inputs if model.signature else (), DEFAULTS)
         return Launch(
             argv=(python, "-I", f"{at.store}/serve.py", model.name, f"{at.store}/model.toy", address),
             env=at.env,
-            health=Probe(path, "POST", self.example(model), {"Content-Type": "application/json"}),
+            health=Probe(path, "POST", example, {"Content-Type": "application/json"}),
             http=address,
             files={"serve.py": _PROGRAM.read_bytes()},
             links={"model.toy": next(file for file in model.files if file.endswith(".toy"))},
         )
-
-    def example(self, model: Model) -> bytes:
-        self.check(model)
-        return openinference.example(model.signature.inputs if model.signature else (), DEFAULTS)

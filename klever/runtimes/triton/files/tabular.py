@@ -1,7 +1,8 @@
 """Runs a model of rows. The adjacent `framework.py` loads the model in STORE/model.
 
-Its `load` returns the methods of the model by the names of their outputs, and whether the result for a row depends only
-on that row. It may have `arrange`, which converts the inputs by name to the arguments of the methods.
+Its `load` returns the methods of the model by the names of their outputs, and whether requests are computed together by
+default: the result for a row must depend only on that row, and a call must cost more than collecting. It may have
+`arrange`, which converts the inputs by name to the arguments of the methods.
 """
 
 import framework

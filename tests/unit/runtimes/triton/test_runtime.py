@@ -13,7 +13,8 @@ from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig
 
 from klever.errors import InvalidError
 from klever.formats import Signature, Tensor
-from klever.runtimes import Guard, Model, Placement
+from klever.limits import DEFAULTS
+from klever.runtimes import Guard, Model, Placement, openinference
 from klever.runtimes.triton import InstalledTriton, TritonRuntime, find
 from klever.runtimes.tuning import Tuning
 
@@ -164,13 +165,12 @@ def test_health_is_an_inference_of_zeros() -> None:
 
 
 def test_an_example_is_the_same_as_json() -> None:
-    signature = Signature((Tensor("a", (-1, 2), "int32"), Tensor("s", (1,), "string")), (Tensor("z", (1,), "bool"),))
-    assert TritonRuntime().example(model(signature)) == (
+    assert openinference.example((Tensor("a", (-1, 2), "int32"), Tensor("s", (1,), "string")), DEFAULTS) == (
         b'{"inputs": [{"name": "a", "shape": [1, 2], "datatype": "INT32", "data": [0, 0]}, '
         b'{"name": "s", "shape": [1], "datatype": "BYTES", "data": [""]}]}'
     )
     with pytest.raises(InvalidError, match="'h' has the type float16"):
-        TritonRuntime().example(model(Signature((Tensor("h", (1,), "float16"),), ADDER.outputs)))
+        openinference.example((Tensor("h", (1,), "float16"),), DEFAULTS)
 
 
 def with_input(tensor: Tensor) -> Signature:
