@@ -83,19 +83,7 @@ def add_machine_flags(parser: argparse.ArgumentParser) -> None:
     )
     _add_tls_flags(parser)
     _add_command_flags(parser)
-    parser.add_argument(
-        "--model-cache",
-        type=_gibibytes,
-        default=20.0,
-        metavar="GIB",
-        help="disk space for unpacked models (default %(default)g)",
-    )
-    parser.add_argument(
-        "--openscoring-jar",
-        type=Path,
-        metavar="FILE",
-        help="serve PMML models with this OpenScoring server instead of PMML4S; it needs java",
-    )
+    _add_runtime_flags(parser)
     parser.add_argument(
         "--registries", type=Path, metavar="FILE", help="table of further registries (default: DIR/registries.yaml)"
     )
@@ -112,6 +100,22 @@ def add_machine_flags(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME=VALUE",
         help="set a limit; may be repeated (docs/limits.md lists the limits)",
+    )
+
+
+def _add_runtime_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model-cache",
+        type=_gibibytes,
+        default=20.0,
+        metavar="GIB",
+        help="disk space for unpacked models (default %(default)g)",
+    )
+    parser.add_argument(
+        "--openscoring-jar",
+        type=Path,
+        metavar="FILE",
+        help="serve PMML models with this OpenScoring server instead of PMML4S; it needs java",
     )
 
 
