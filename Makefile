@@ -55,7 +55,7 @@ unit: $(VENV)/.dev $(VENV)/.wheel
 test: $(VENV)/.dev $(VENV)/.wheel
 	$(BIN)/klever env install triton tabular mlflow mllib tensorflow llamacpp pmml
 	PYTHONPATH=. $(BIN)/python hack/torch_cpu
-	nice $(BIN)/python hack/cluster prepare full dns metrics istio || nice $(BIN)/python hack/cluster prepare
+	for tier in "full dns metrics istio" full ""; do nice $(BIN)/python hack/cluster prepare $$tier && break; done
 	$(BIN)/pytest --retry-e2e -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)  # the long ones of tests/e2e first
 
 ## docs: the documentation as a site with search, in build/docs; broken links fail

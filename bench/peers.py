@@ -51,7 +51,7 @@ while True:
 LLAMA = """
 import signal, sys, xllamacpp
 params = xllamacpp.CommonParams()
-params.model.path, params.port, params.hostname = sys.argv[1], int(sys.argv[2]), "127.0.0.1"
+params.model.path, params.port, params.hostnames = sys.argv[1], int(sys.argv[2]), ["127.0.0.1"]
 params.n_parallel, params.n_threads_http = 4, 64
 server = xllamacpp.Server(params)
 signal.pause()

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from datetime import UTC
 from functools import cache, lru_cache, partial
-from typing import Any, NamedTuple, TypeGuard, TypeVar
+from typing import Any, Final, NamedTuple, TypeGuard, TypeVar
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
@@ -26,6 +26,8 @@ __all__ = ["from_object", "to_object"]
 
 M = TypeVar("M", bound=Message)
 
+_EXACT: Final = 2**53
+"""A double holds every integer up to this number. Larger ones stay doubles: validation reads integers of 64 bits."""
 _INTEGERS = {
     FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
     FieldDescriptor.CPPTYPE_INT64: (-(2**63), 2**63 - 1),
@@ -146,7 +148,7 @@ def _struct_to_json(value: Struct | ListValue | Value) -> Any:
     inner = getattr(value, kind)
     if isinstance(inner, Struct | ListValue):
         return _struct_to_json(inner)
-    return int(inner) if kind == "number_value" and inner.is_integer() else inner
+    return int(inner) if kind == "number_value" and inner.is_integer() and abs(inner) <= _EXACT else inner
 
 
 _WELL_KNOWN: dict[str, Callable[[Any], Any]] = {

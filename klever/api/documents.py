@@ -53,12 +53,13 @@ class _TextLoader(yaml.CBaseLoader):
     """Reads every scalar as text."""
 
 
-def read_documents(content: bytes, what: str) -> Iterator[tuple[str, Any]]:
+def read_documents(content: bytes, what: str, *, aliases: bool = True) -> Iterator[tuple[str, Any]]:
     """Yield each non-empty document with its position: `what`, or `what[INDEX]` if there are several.
 
-    Raises `InvalidError` for invalid UTF-8 or YAML, and for a duplicate key, with its path.
+    Without `aliases`, an alias is an error: a few lines of them can expand to gigabytes. Raises `InvalidError` for
+    invalid UTF-8 or YAML, and for a duplicate key, with its path.
     """
-    nodes = _compose(content, what, _Loader)
+    nodes = _compose(content, what, _Loader, aliases=aliases)
     for index, (loader, node) in enumerate(nodes):
         where = f"{what}[{index}]" if len(nodes) > 1 else what
         document = _construct(loader, node, where)
@@ -67,10 +68,8 @@ def read_documents(content: bytes, what: str) -> Iterator[tuple[str, Any]]:
 
 
 def read_document(content: bytes, what: str, *, text: bool = False, aliases: bool = True) -> Any:
-    """Return the only document, None if it is empty. With `text`, all scalars are text.
-
-    Without `aliases`, an alias is an error: a few lines of them can expand to gigabytes. Raises the errors of
-    `read_documents`.
+    """Return the only document, None if it is empty. With `text`, all scalars are text. `aliases` and the
+    errors are those of `read_documents`.
     """
     nodes = _compose(content, what, _TextLoader if text else _Loader, aliases=aliases)
     if len(nodes) > 1:

@@ -174,7 +174,7 @@ class EmbeddedCatalogue(Catalogue):
             content = await self._content(reference, tag.digest)
             if content is not None:
                 yield content
-            await asyncio.sleep(0)  # what is known is read without waiting: let other tasks run
+            await asyncio.sleep(0)  # known entries are read without waiting, so give other tasks a turn
 
     async def changes(self) -> AsyncIterator[str]:
         async for repository in self._pushes.changed.watch([""]):

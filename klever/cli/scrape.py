@@ -1,4 +1,5 @@
-"""What the metrics of a platform say of its Servings: rates and latencies between two readings, and memory."""
+"""Computes the load of Servings from the metrics of a platform: rates and latencies between two readings, and
+memory."""
 
 from __future__ import annotations
 

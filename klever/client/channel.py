@@ -59,7 +59,7 @@ def _options(settings: Settings) -> list[tuple[str, Any]]:
         ("grpc.max_reconnect_backoff_ms", 1000),
         ("grpc.max_receive_message_length", DEFAULTS.request_bytes),
     ]
-    # grpc would use a proxy for loopback, too.
+    # grpc would also use a proxy for loopback.
     loopback = is_loopback(urlsplit(settings.url).hostname or "")
     return [*options, ("grpc.enable_http_proxy", 0)] if loopback else options
 

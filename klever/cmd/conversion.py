@@ -62,8 +62,8 @@ def convert_directory(
 ) -> str:
     """Write the converted model, its ormbfile.yaml and the report to `output`; return a line about the result.
 
-    `memory` bounds the memory of the program in bytes, 0 for what its pair of formats needs. Raises `ExhaustedError` if
-    the machine has less, and `FailedPreconditionError` if the program fails, or for code that is not allowed.
+    `memory` bounds the memory of the program in bytes. 0 means the need of its pair of formats. Raises `ExhaustedError`
+    if the machine has less, and `FailedPreconditionError` if the program fails, or for code that is not allowed.
     """
     described = ormbfile.read_ormbfile(source / ormbfile.NAME) or ModelMetadata()
     name = find_format(source)
@@ -74,11 +74,7 @@ def convert_directory(
         described = replace(described, signature=format_.read_signature(source / _MODEL))
     code = Trust.CODE in _trust(found, source / _MODEL)
     if code and not allow_code:
-        raise FailedPreconditionError(
-            f"the model in {source} is code, which the conversion runs in a sandbox: if you trust its author, add "
-            "--allow-code",
-            reason="CODE_NOT_ALLOWED",
-        )
+        raise _code_refused(source)
     with _working_directory() as work:
         _prepare(found, source / _MODEL, described, work, code=code)
         compared = asyncio.run(_run(found, (source / _MODEL).resolve(), work, variables, memory, code=code))
@@ -94,9 +90,17 @@ def convert_directory(
     return f"{output}: {target}; {report.summarize(compared)}" if compared else f"{output}: {target}"
 
 
+def _code_refused(source: Path) -> FailedPreconditionError:
+    return FailedPreconditionError(
+        f"the model in {source} is code, which the conversion runs in a sandbox: if you trust its author, add "
+        "--allow-code",
+        reason="CODE_NOT_ALLOWED",
+    )
+
+
 @contextmanager
 def _working_directory() -> Iterator[Path]:
-    """Create a directory, and delete it with what a program wrote there, however deep."""
+    """Create a directory, and delete it with all files of the program, at any depth."""
     work = Path(tempfile.mkdtemp(prefix="klever-convert-"))
     try:
         yield work

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--allow-code", action="store_true", help="convert a MODEL_DIR whose model is code, which the conversion runs"
     )
     parser.add_argument(
-        "--memory", default="", metavar="BYTES", help="memory limit, e.g. 4Gi; by default what the two formats need"
+        "--memory", default="", metavar="BYTES", help="memory limit, e.g. 4Gi; the default depends on the two formats"
     )
     add_wait(parser, "15m")
     add_server(parser)

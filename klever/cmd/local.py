@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from typing import Final
 
 from klever.artifacts import model
 from klever.backends.local import Commands, LocalBackend
@@ -37,10 +38,14 @@ from klever.oci.registries import Registries
 from klever.process import ProcessManager, cgroups
 from klever.process.sandbox.choose import choose
 from klever.routers.envoy import EnvoyRouter, Gateway
+from klever.runtimes import Runtime
 from klever.runtimes.table import create_all
 from klever.runtimes.triton import find as find_triton
 
 __all__ = ["envoy_router", "local_platform", "make_gateway"]
+
+_TASK: Final = (sys.executable, "-I", "-m", "klever.cmd.task")
+_TASK_ENV: Final = {"PATH": os.defpath}
 
 
 @asynccontextmanager
@@ -59,18 +64,10 @@ async def local_platform(
     It starts and ends processes only while `may_act`.
     """
     confinement = await asyncio.to_thread(choose, bubblewraps(), options.sandbox)
-    processes = ProcessManager(
-        data.processes,
-        may_act,
-        confinement,
-        await asyncio.to_thread(cgroups.find),
-        log_bytes=options.limits.log_bytes,
-    )
+    groups = await asyncio.to_thread(cgroups.find)
+    processes = ProcessManager(data.processes, may_act, confinement, groups, log_bytes=options.limits.log_bytes)
     stopping = threading.Event()
-    settings = bounded(options.limits)
-    settings["triton"]["installed"] = find_triton(Path("/opt/tritonserver"))
-    settings["openscoring"]["jar"] = openscoring_jar(options.openscoring, options.path)
-    runtimes = create_all(**settings)
+    runtimes = _runtimes(options)
     async with AsyncExitStack() as stack:
         router = await stack.enter_async_context(envoy_router(data, options, gateway, processes))
         environments = EnvironmentManager(options.environments)
@@ -87,11 +84,16 @@ async def local_platform(
         await backend.start()
         stack.push_async_callback(backend.close)
         stack.callback(stopping.set)
-        task = (sys.executable, "-I", "-m", "klever.cmd.task")
-        env = {"PATH": os.defpath}
-        executor = LocalExecutor(processes, task, env=env, environments=environments, provide=provisions)
+        executor = LocalExecutor(processes, _TASK, env=_TASK_ENV, environments=environments, provide=provisions)
         await stack.enter_async_context(executor)
         yield Platform(executor, backend, router, catalogue, runtimes, router.metrics)
+
+
+def _runtimes(options: Options) -> dict[str, Runtime]:
+    settings = bounded(options.limits)
+    settings["triton"]["installed"] = find_triton(Path("/opt/tritonserver"))
+    settings["openscoring"]["jar"] = openscoring_jar(options.openscoring, options.path)
+    return create_all(**settings)
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from functools import partial
 from importlib import import_module
+from keyword import iskeyword
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
@@ -50,9 +51,10 @@ VERBS: Final = {
     "allow-code": (_CLI, "allow the Servings of a project to run code"),
     "delete": (_CLI, "delete objects"),
     "cancel": (_CLI, "cancel a ModelJob"),
-    "diff": (_CLI, "show what an apply of a YAML file would change"),
+    "diff": (_CLI, "show the changes of an apply of a YAML file"),
     "edit": (_CLI, "change an object in an editor"),
     "apply": (_CLI, "create or update objects from a YAML file"),
+    "import": (_CLI, "turn SeldonDeployments into Servings"),
     "proto": (_CLI, "write the .proto files of the API"),
     "version": (_CLI, "print the versions of the client and the server"),
     "completion": (_CMD, "print a completion script for bash, zsh or fish"),
@@ -108,7 +110,8 @@ def _run(arguments: Sequence[str], kinds: Sequence[Kind]) -> int:
 
 
 def _module(verb: str) -> ModuleType:
-    return import_module(f"{VERBS[verb][0]}.{verb.replace('-', '_')}")
+    name = verb.replace("-", "_")
+    return import_module(f"{VERBS[verb][0]}.{name}{'_' if iskeyword(name) else ''}")
 
 
 def _hint(error: KleverError) -> str:

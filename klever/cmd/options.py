@@ -82,6 +82,44 @@ def add_machine_flags(parser: argparse.ArgumentParser) -> None:
         "--name", action="append", default=[], metavar="HOST", help="additional host name that clients use"
     )
     _add_tls_flags(parser)
+    _add_command_flags(parser)
+    _add_runtime_flags(parser)
+    parser.add_argument(
+        "--registries", type=Path, metavar="FILE", help="table of further registries (default: DIR/registries.yaml)"
+    )
+    parser.add_argument(
+        "--metrics-port",
+        type=port,
+        default=0,
+        metavar="PORT",
+        help="port of the Prometheus metrics, on loopback (default: any free port)",
+    )
+    parser.add_argument(
+        "--limit",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="set a limit; may be repeated (docs/limits.md lists the limits)",
+    )
+
+
+def _add_runtime_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model-cache",
+        type=_gibibytes,
+        default=20.0,
+        metavar="GIB",
+        help="disk space for unpacked models (default %(default)g)",
+    )
+    parser.add_argument(
+        "--openscoring-jar",
+        type=Path,
+        metavar="FILE",
+        help="serve PMML models with this OpenScoring server instead of PMML4S; it needs java",
+    )
+
+
+def _add_command_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--command-path",
         action="append",
@@ -100,36 +138,6 @@ def add_machine_flags(parser: argparse.ArgumentParser) -> None:
         default=Level.FULL,
         metavar="LEVEL",
         help="the strongest sandbox to use: full, landlock or none (default: the strongest that works here)",
-    )
-    parser.add_argument(
-        "--model-cache",
-        type=_gibibytes,
-        default=20.0,
-        metavar="GIB",
-        help="disk space for unpacked models (default %(default)g)",
-    )
-    parser.add_argument(
-        "--openscoring-jar",
-        type=Path,
-        metavar="FILE",
-        help="serve PMML models with this OpenScoring server instead of PMML4S; it needs java",
-    )
-    parser.add_argument(
-        "--registries", type=Path, metavar="FILE", help="table of further registries (default: DIR/registries.yaml)"
-    )
-    parser.add_argument(
-        "--metrics-port",
-        type=port,
-        default=0,
-        metavar="PORT",
-        help="port of the Prometheus metrics, on loopback (default: any free port)",
-    )
-    parser.add_argument(
-        "--limit",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="set a limit; may be repeated (docs/limits.md lists the limits)",
     )
 
 

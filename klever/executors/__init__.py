@@ -70,7 +70,7 @@ class Task:
 
 class TaskPhase(StrEnum):
     PENDING = "Pending"
-    """Not started. The message says what it is waiting for."""
+    """Not started. The message names the reason for the wait."""
     RUNNING = "Running"
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"

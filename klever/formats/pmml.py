@@ -37,6 +37,8 @@ _FIELD_COST: Final = 64
 """How many characters a field counts in addition to its texts."""
 _TARGETS: Final = {"target", "predicted"}
 """The name since PMML 4.2, and before."""
+_PARTS: Final = frozenset({"Application", "DataField", "MiningField", "MiningSchema", "Output", "OutputField", "Value"})
+"""The elements below the models, the header and the dictionary that matter."""
 _NO_MODELS: Final = {"Header", "MiningBuildTask", "DataDictionary", "TransformationDictionary", "Extension"}
 
 
@@ -74,7 +76,7 @@ def _handlers(document: _Document) -> tuple[Callable[[str, list[str]], None], Ca
     def start(tag: str, attributes: list[str]) -> None:
         nonlocal depth
         if depth < _MATTERS:
-            document.start(tag, dict(zip(attributes[::2], attributes[1::2], strict=True)))
+            document.start(tag, attributes)
         elif depth == _MAX_DEPTH:
             raise InvalidError(f"it must be nested at most {_MAX_DEPTH} levels deep")
         depth += 1
@@ -110,8 +112,13 @@ class _Document:
     """The function of the first model, e.g. `classification`."""
     _left: int = _MAX_KEPT
 
-    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+    def start(self, tag: str, written: list[str]) -> None:
+        """Take an element, with its attributes as names and values in turns."""
         name = tag.rpartition("}")[2]
+        if len(self._path) > 1 and name not in _PARTS:
+            self._path.append(name)
+            return
+        attributes = dict(zip(written[::2], written[1::2], strict=True))
         if not self._path:
             if name != "PMML":
                 raise InvalidError(f"its root element must be PMML, not {name[:80]}")

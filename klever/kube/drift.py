@@ -1,4 +1,4 @@
-"""Whether an object of a cluster still is what was applied, so that nothing is written at rest."""
+"""Compares an object of a cluster with the applied one, so that an idle controller writes nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _APPLIED: Final = "kleveross.io/applied"
 
 
 def mark(wanted: Object) -> Object:
-    """Return the object with a hash of itself, so that `covers` is false for what an older object left behind."""
+    """Return the object with a hash of itself, so that `covers` detects fields that an older object left behind."""
     digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:16]
     metadata = wanted["metadata"]
     annotations = {**metadata.get("annotations", {}), _APPLIED: digest}
@@ -27,7 +27,7 @@ def mark(wanted: Object) -> Object:
 def covers(live: Any, wanted: Any) -> bool:
     """Return whether `live` has everything of `wanted`. A server adds fields to objects, and writes quantities anew.
 
-    Lists must have equal lengths. What is empty in `wanted` may be absent.
+    Lists must have equal lengths. Empty fields of `wanted` may be absent.
     """
     if isinstance(wanted, Mapping):
         return all(covers(_of(live, name), value) for name, value in wanted.items())

@@ -1,4 +1,4 @@
-"""Pods under the restricted standard, and in one sentence what a pod waits for or how a container ended.
+"""Builds pods under the restricted standard, and describes in one sentence why a pod waits or how a container ended.
 
 Sources: kubernetes.io/docs/concepts/security/pod-security-standards; k8s.io/kubernetes `pkg/kubelet/images/types.go`
 and `pkg/kubelet/container/sync_result.go` (reasons of waiting containers).
@@ -75,7 +75,7 @@ def find_trouble(pod: Object) -> Trouble | None:
 
 
 def overridden(template: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a pod template with a patch that was checked. Containers of the patch get the restricted standard, too."""
+    """Return a pod template with a checked patch. Containers of the patch also get the restricted standard."""
     merged = merge(template, patch)
     for part in ("initContainers", "containers"):
         for container in merged["spec"].get(part, ()):

@@ -15,6 +15,7 @@ from urllib3.exceptions import HTTPError
 
 from klever.errors import UnauthenticatedError
 from klever.oci.patience import Deadline, ImpatientAdapter, read_all
+from klever.oci.redirects import follow
 from klever.oci.registries import Endpoint, check_credentials, may_carry_credentials
 from klever.oci.sockets import SocketAdapter
 
@@ -39,6 +40,10 @@ class Session(requests.Session):
             self.mount(scheme, ImpatientAdapter())
         if endpoint.socket is not None:
             self.mount(f"{endpoint.base}/", SocketAdapter(endpoint.socket))
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        target = super().get_redirect_target(resp)
+        return None if target is None else follow(resp.url, target)
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
         kwargs.setdefault("timeout", self._timeout)

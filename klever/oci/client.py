@@ -23,10 +23,11 @@ from klever.oci.encoding import decode_object
 from klever.oci.manifest import Descriptor
 from klever.oci.progress import Progress, no_progress
 from klever.oci.provider import Provider
+from klever.oci.redirects import follow
 from klever.oci.registries import Endpoint
 from klever.oci.responses import response_error
 from klever.oci.transfer import Transfer
-from klever.oci.transport import Transport, follow
+from klever.oci.transport import Transport
 
 __all__ = ["FetchedManifest", "RegistryClient"]
 

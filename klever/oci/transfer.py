@@ -18,8 +18,9 @@ from klever.oci.blobs import BLOCK, BlobWriter
 from klever.oci.manifest import Descriptor
 from klever.oci.patience import Deadline
 from klever.oci.progress import Progress
+from klever.oci.redirects import follow
 from klever.oci.responses import TransientError
-from klever.oci.transport import Body, Response, Transport, follow
+from klever.oci.transport import Body, Response, Transport
 
 __all__ = ["Transfer"]
 

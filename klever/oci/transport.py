@@ -12,17 +12,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from klever.errors import UnavailableError
 from klever.oci.auth import Authenticator
 from klever.oci.blobs import BLOCK
 from klever.oci.patience import Alarm, Deadline
+from klever.oci.redirects import follow, without_query
 from klever.oci.registries import Endpoint
 from klever.oci.responses import MAX_ERROR, TransientError, response_error
 from klever.oci.sockets import SocketConnection
 
-__all__ = ["Body", "Response", "Transport", "follow", "origin"]
+__all__ = ["Body", "Response", "Transport", "origin"]
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS: Final = 5
@@ -114,7 +115,7 @@ class Transport:
             response.close()
             challenged = challenged or response.status == 401
             url = following
-        raise UnavailableError(f"{_shown(url)}: too many redirects")
+        raise UnavailableError(f"{without_query(url)}: too many redirects")
 
     def _following(self, method: str, url: str, response: Response, challenged: bool) -> str | None:
         """Return the URL for the next request; None if this response is final."""
@@ -127,7 +128,7 @@ class Transport:
     def _send(
         self, method: str, url: str, deadline: Deadline, headers: Mapping[str, str], body: Body | None
     ) -> Response:
-        shown = _shown(url)
+        shown = without_query(url)
         connection = self._connection(url, deadline.left(shown))
         try:
             connection.connect()
@@ -168,11 +169,6 @@ def origin(url: str) -> tuple[str, str, int]:
     return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def _shown(url: str) -> str:
-    """Return the URL without its query, which may contain a signature that is as secret as a password."""
-    return url.partition("?")[0]
-
-
 def _sized(headers: Mapping[str, str], body: Body | None) -> Mapping[str, str]:
     return headers if body is None else {**headers, "Content-Length": str(body.size)}
 
@@ -202,14 +198,6 @@ def _exchange(
         answer.close()
         raise broken
     return answer, alarm
-
-
-def follow(url: str, location: str) -> str:
-    """Return the URL of a Location header. Raises `UnavailableError` if it is missing or leads from https to http."""
-    target = urljoin(url, location)
-    if not location or urlsplit(target).scheme not in {"https", urlsplit(url).scheme}:
-        raise UnavailableError(f"{_shown(url)}: refused to follow the redirect to {_shown(location)!r}")
-    return target
 
 
 def _tls(endpoint: Endpoint) -> ssl.SSLContext:

@@ -76,7 +76,7 @@ class Probe:
     """An HTTP request that a healthy replica answers with 2xx. With an empty path, accepting connections is enough.
 
     A probe is an inference, because a runtime whose model died may still report that it is ready. A response of another
-    status that contains one of `own_errors` is healthy, too: the model itself rejected these values, so it runs. The
+    status that contains one of `own_errors` is healthy: the model itself rejected these values, so it runs. The
     request's body is `body`, then `zeros` zero bytes, which are never all in memory. Its target is `address`, or
     `Launch.http` if that is empty.
     """

@@ -36,7 +36,7 @@ class CustomRuntime:
         return format_ in self.formats
 
     def check(self, model: Model) -> None:
-        """Accept any model, because only the command knows what it serves."""
+        """Accept any model, because only the command knows the formats that it serves."""
 
     def environments(self, model: Model) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's signature
         """Return none, because the command has all that it needs."""

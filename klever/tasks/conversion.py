@@ -101,7 +101,7 @@ def _take(job: Job) -> Path:
 def _metadata(job: Job, source: model.SavedModel, converted: Path) -> ModelMetadata:
     """Return the source's metadata with the converted model's format and signature, and a link to the source.
 
-    There is no link if the job was given other files.
+    There is no link if the job received other files.
     """
     format_ = formats.get(job.into)
     signature = None

@@ -19,7 +19,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class WatchEvent(_message.Message):
-    """A change that a watch tells of."""
+    """A change that a watch reports."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -30,33 +30,33 @@ class WatchEvent(_message.Message):
     class _TypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[WatchEvent._Type.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         TYPE_UNSPECIFIED: WatchEvent._Type.ValueType  # 0
-        """Never sent."""
+        """Not used."""
         ADDED: WatchEvent._Type.ValueType  # 1
-        """The object is new, or matches the filter now."""
+        """The object is new, or now matches the filter."""
         MODIFIED: WatchEvent._Type.ValueType  # 2
         """The object has changed."""
         DELETED: WatchEvent._Type.ValueType  # 3
-        """The object is gone, or does not match the filter any more."""
+        """The object is deleted, or no longer matches the filter."""
         BOOKMARK: WatchEvent._Type.ValueType  # 4
         """A resource version to resume from."""
         ERROR: WatchEvent._Type.ValueType  # 5
-        """The stream ends: see `error`."""
+        """The stream ends because of `error`."""
 
     class Type(_Type, metaclass=_TypeEnumTypeWrapper):
-        """What happened."""
+        """Type of the change."""
 
     TYPE_UNSPECIFIED: WatchEvent.Type.ValueType  # 0
-    """Never sent."""
+    """Not used."""
     ADDED: WatchEvent.Type.ValueType  # 1
-    """The object is new, or matches the filter now."""
+    """The object is new, or now matches the filter."""
     MODIFIED: WatchEvent.Type.ValueType  # 2
     """The object has changed."""
     DELETED: WatchEvent.Type.ValueType  # 3
-    """The object is gone, or does not match the filter any more."""
+    """The object is deleted, or no longer matches the filter."""
     BOOKMARK: WatchEvent.Type.ValueType  # 4
     """A resource version to resume from."""
     ERROR: WatchEvent.Type.ValueType  # 5
-    """The stream ends: see `error`."""
+    """The stream ends because of `error`."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ Global___WatchEvent: _TypeAlias = WatchEvent  # noqa: Y015
 
 @_typing.final
 class WatchError(_message.Message):
-    """Why a watch ended. It stands in the stream: an aborted REST stream can carry no status."""
+    """The reason why a watch ended. It is part of the stream, because an aborted REST stream has no status."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -80,7 +80,7 @@ class WatchError(_message.Message):
     reason: _builtins.str
     """UPPER_SNAKE word, e.g. EXPIRED."""
     message: _builtins.str
-    """A message for people: the state, and what to do about it."""
+    """Message for readers: the state, and what to do about it."""
     def __init__(
         self,
         *,
@@ -104,9 +104,9 @@ class LogLine(_message.Message):
     INSTANCE_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     instance: _builtins.str
-    """Instance that wrote it; empty for a job's task."""
+    """Instance that wrote the line. Empty for the task of a job."""
     text: _builtins.str
-    """The line without its end."""
+    """The line without its line break."""
     def __init__(
         self,
         *,

@@ -22,8 +22,8 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ModelInspection(_message.Message):
-    """A ModelInspection records what a model's content holds, as the platform found it. Its name is `sha256-HEX` of the
-    content layer's digest. It is written by the platform alone.
+    """A ModelInspection records the platform's own inspection of the content of a model. Its name is `sha256-HEX`, from the
+    digest of the content layer. Only the platform writes it.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -42,7 +42,7 @@ class ModelInspection(_message.Message):
 
     @_builtins.property
     def spec(self) -> Global___ModelInspectionSpec:
-        """What was found."""
+        """Result of the inspection."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ Global___ModelInspection: _TypeAlias = ModelInspection  # noqa: Y015
 
 @_typing.final
 class ModelInspectionSpec(_message.Message):
-    """What a model's content holds. Long lists are cut; the counts are not."""
+    """The content of a model. Long lists are truncated. The counts are complete."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -81,11 +81,11 @@ class ModelInspectionSpec(_message.Message):
     content: _builtins.str
     """Digest of the content layer."""
     inspector_version: _builtins.int
-    """Version of the inspection. Content that an older version looked at is looked at again."""
+    """Version of the inspector. A newer inspector inspects the content again."""
     files: _builtins.int
     """Number of files."""
     bytes: _builtins.int
-    """Bytes of all files."""
+    """Total size of the files, in bytes."""
     code_file_count: _builtins.int
     """Number of files that can be code."""
     unsafe_global_count: _builtins.int
@@ -94,7 +94,7 @@ class ModelInspectionSpec(_message.Message):
     """Number of files with external data."""
     @_builtins.property
     def inspected_at(self) -> _timestamp_pb2.Timestamp:
-        """When it was looked at."""
+        """Time of the inspection."""
 
     @_builtins.property
     def code_formats(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -106,11 +106,11 @@ class ModelInspectionSpec(_message.Message):
 
     @_builtins.property
     def unsafe_globals(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What pickles name that is not plain data, e.g. `os.system`."""
+        """Globals of pickles that are not plain data, e.g. `os.system`."""
 
     @_builtins.property
     def external_data(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Files beside an ONNX model that hold its tensors."""
+        """External data files of an ONNX model."""
 
     def __init__(
         self,
@@ -145,9 +145,9 @@ class CodeFile(_message.Message):
     PATH_FIELD_NUMBER: _builtins.int
     WHY_FIELD_NUMBER: _builtins.int
     path: _builtins.str
-    """Path below the model directory; a member of an archive follows a `!`."""
+    """Path relative to the model directory. The path of a member of an archive follows a `!`."""
     why: _builtins.str
-    """Why it can be code."""
+    """Reason why it can be code."""
     def __init__(
         self,
         *,

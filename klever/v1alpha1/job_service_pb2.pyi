@@ -33,13 +33,11 @@ class CreateModelJobRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
-    """"default" where it is empty. A namespace in the object must be the same."""
+    """The namespace. Defaults to "default". A namespace in the object must equal it."""
     request_id: _builtins.str
-    """Makes a retry safe: a create with the id of an earlier one returns the object that the earlier one made. At most 128
-    characters.
-    """
+    """Makes retries safe: a second create with the same id returns the object of the first. At most 128 characters."""
     validate_only: _builtins.bool
-    """Check the request and return what it would lead to, and change nothing."""
+    """Validate the request and return its result without storing it."""
     @_builtins.property
     def model_job(self) -> _modeljob_pb2.ModelJob:
         """The job. Its status is ignored."""
@@ -71,11 +69,11 @@ class ApplyModelJobRequest(_message.Message):
     MODEL_JOB_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
-    """The project; "default" where it is empty."""
+    """The project. Defaults to "default"."""
     name: _builtins.str
     """Name of the object. Required."""
     validate_only: _builtins.bool
-    """Check the request and return what it would lead to, and change nothing."""
+    """Validate the request and return its result without storing it."""
     @_builtins.property
     def model_job(self) -> _modeljob_pb2.ModelJob:
         """The job. Its status is ignored."""
@@ -105,7 +103,7 @@ class GetModelJobRequest(_message.Message):
     NAMESPACE_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
-    """The project; "default" where it is empty."""
+    """The project. Defaults to "default"."""
     name: _builtins.str
     """Name of the object. Required."""
     def __init__(
@@ -135,17 +133,19 @@ class ListModelJobsRequest(_message.Message):
     ORDER_BY_FIELD_NUMBER: _builtins.int
     LABEL_SELECTOR_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
-    """All namespaces where it is empty or `-`."""
+    """The namespace. Empty or `-` selects all namespaces."""
     page_size: _builtins.int
-    """At most this many items; 0 for the server's default (500), which is also the maximum."""
+    """Maximum number of items in the page. 0 selects 500, which is also the maximum."""
     page_token: _builtins.str
-    """From the previous page's next_page_token. OUT_OF_RANGE with reason EXPIRED if it is too old: begin again."""
+    """The next_page_token of the previous page. A token that is too old fails with OUT_OF_RANGE and the reason EXPIRED:
+    start again without a token.
+    """
     filter: _builtins.str
-    """Which jobs, e.g. `status.phase = Failed AND spec.conversion:*`. The grammar is that of google.aip.dev/160."""
+    """Selects jobs, e.g. `status.phase = Failed AND spec.conversion:*`. See google.aip.dev/160 for the grammar."""
     order_by: _builtins.str
     """Fields with `desc` where the order is descending, e.g. `metadata.creation_timestamp desc`. By default `metadata.name`."""
     label_selector: _builtins.str
-    """Labels in Kubernetes' syntax, e.g. `team=vision,stage in (dev,test),!old`."""
+    """Label selector in Kubernetes' syntax, e.g. `team=vision,stage in (dev,test),!old`."""
     def __init__(
         self,
         *,
@@ -174,12 +174,12 @@ class ListModelJobsResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     RESOURCE_VERSION_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next page; empty on the last."""
+    """Token of the next page. Empty on the last page."""
     resource_version: _builtins.str
-    """Of the list as a whole: watch from here."""
+    """Resource version of the list. A watch can start from it."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_modeljob_pb2.ModelJob]:
-        """The page, in the order that was asked for."""
+        """The page, in the requested order."""
 
     def __init__(
         self,
@@ -208,19 +208,19 @@ class UpdateModelJobRequest(_message.Message):
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
-    """The project; "default" where it is empty."""
+    """The project. Defaults to "default"."""
     name: _builtins.str
     """Name of the object. Required."""
     validate_only: _builtins.bool
-    """Check the request and return what it would lead to, and change nothing."""
+    """Validate the request and return its result without storing it."""
     @_builtins.property
     def model_job(self) -> _modeljob_pb2.ModelJob:
         """The job with its new fields."""
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """`metadata.labels`, `metadata.annotations` or `spec.cancel`. A named field that is absent is removed. An empty mask
-        names labels and annotations.
+        """`metadata.labels`, `metadata.annotations` or `spec.cancel`. A listed field that is absent is removed. An empty mask
+        means labels and annotations.
         """
 
     def __init__(
@@ -252,15 +252,15 @@ class DeleteModelJobRequest(_message.Message):
     UID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
-    """The project; "default" where it is empty."""
+    """The project. Defaults to "default"."""
     name: _builtins.str
     """Name of the object. Required."""
     resource_version: _builtins.str
-    """Where given, the object must still have this version: ABORTED otherwise."""
+    """If set, the call fails with ABORTED unless the object has this resource version."""
     uid: _builtins.str
-    """Where given, the object must have this uid: ABORTED otherwise."""
+    """If set, the call fails with ABORTED unless the object has this uid."""
     validate_only: _builtins.bool
-    """Check the request and return what it would lead to, and change nothing."""
+    """Validate the request and return its result without storing it."""
     def __init__(
         self,
         *,
@@ -290,15 +290,15 @@ class CancelModelJobRequest(_message.Message):
     UID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
-    """The project; "default" where it is empty."""
+    """The project. Defaults to "default"."""
     name: _builtins.str
     """Name of the object. Required."""
     resource_version: _builtins.str
-    """Where given, the object must still have this version: ABORTED otherwise."""
+    """If set, the call fails with ABORTED unless the object has this resource version."""
     uid: _builtins.str
-    """Where given, the object must have this uid: ABORTED otherwise."""
+    """If set, the call fails with ABORTED unless the object has this uid."""
     validate_only: _builtins.bool
-    """Check the request and return what it would lead to, and change nothing."""
+    """Validate the request and return its result without storing it."""
     def __init__(
         self,
         *,
@@ -328,15 +328,15 @@ class WatchModelJobsRequest(_message.Message):
     RESOURCE_VERSION_FIELD_NUMBER: _builtins.int
     BOOKMARKS_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
-    """All namespaces where it is empty or `-`."""
+    """The namespace. Empty or `-` selects all namespaces."""
     filter: _builtins.str
-    """Which jobs, as in a list."""
+    """Selects jobs, as in a list."""
     label_selector: _builtins.str
-    """Labels in Kubernetes' syntax, as in a list."""
+    """Label selector in Kubernetes' syntax, as in a list."""
     resource_version: _builtins.str
-    """Resume after this version. Empty: begin with what exists, as ADDED."""
+    """Resource version to resume after. If empty, the stream begins with the existing objects, as ADDED."""
     bookmarks: _builtins.bool
-    """Send BOOKMARK events, which carry a version to resume from."""
+    """Send BOOKMARK events, which hold a resource version to resume from."""
     def __init__(
         self,
         *,
@@ -364,14 +364,14 @@ class WatchModelJobsResponse(_message.Message):
     OBJECT_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     type: _common_pb2.WatchEvent.Type.ValueType
-    """What happened."""
+    """Type of the change."""
     @_builtins.property
     def object(self) -> _modeljob_pb2.ModelJob:
         """The object after the change (DELETED: before it; BOOKMARK: metadata.resource_version only)."""
 
     @_builtins.property
     def error(self) -> _common_pb2.WatchError:
-        """With ERROR: why the stream ends. reason EXPIRED: list again, then watch from there."""
+        """Set with ERROR: the reason why the stream ends. After EXPIRED, list again and watch from that version."""
 
     def __init__(
         self,
@@ -401,17 +401,17 @@ class JobServiceListEventsRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     ORDER_BY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
-    """All namespaces where it is empty or `-`."""
+    """The namespace. Empty or `-` selects all namespaces."""
     name: _builtins.str
-    """Events of this job; of all where it is empty."""
+    """Name of the job. If empty, the events of all jobs."""
     page_size: _builtins.int
-    """At most this many items; 0 for the server's default (500), which is also the maximum."""
+    """Maximum number of items in the page. 0 selects 500, which is also the maximum."""
     page_token: _builtins.str
-    """From the previous page's next_page_token; empty for the first page."""
+    """The next_page_token of the previous page. Empty for the first page."""
     filter: _builtins.str
-    """Which events, e.g. `type = Warning AND reason = BackOff`. The grammar is that of google.aip.dev/160."""
+    """Selects events, e.g. `type = Warning AND reason = BackOff`. See google.aip.dev/160 for the grammar."""
     order_by: _builtins.str
-    """Fields with `desc` where the order is descending. By default `last_timestamp`: the oldest first."""
+    """Fields to sort by, each optionally followed by `desc`. Defaults to `last_timestamp`, the oldest first."""
     def __init__(
         self,
         *,
@@ -439,10 +439,10 @@ class JobServiceListEventsResponse(_message.Message):
     ITEMS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next page; empty on the last."""
+    """Token of the next page. Empty on the last page."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_meta_pb2.Event]:
-        """The page, in the order that was asked for."""
+        """The page, in the requested order."""
 
     def __init__(
         self,
@@ -469,13 +469,13 @@ class JobServiceStreamLogsRequest(_message.Message):
     TAIL_FIELD_NUMBER: _builtins.int
     FOLLOW_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
-    """The project; "default" where it is empty."""
+    """The project. Defaults to "default"."""
     name: _builtins.str
     """Name of the job. Required."""
     tail: _builtins.int
-    """Begin with this many last lines, 0 or more; absent: all that are kept."""
+    """Number of last lines to begin with, at least 0. If absent, all kept lines."""
     follow: _builtins.bool
-    """Go on until the process has ended or the caller cancels."""
+    """Follow the log until the process ends or the caller cancels."""
     def __init__(
         self,
         *,

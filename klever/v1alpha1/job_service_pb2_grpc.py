@@ -94,70 +94,72 @@ class JobServiceServicer(object):
     """
 
     def CreateModelJob(self, request, context):
-        """Creates a job. ALREADY_EXISTS if the name is taken, INVALID_ARGUMENT with field violations if the spec is wrong.
+        """Creates a job. Fails with ALREADY_EXISTS if the name is taken, and with INVALID_ARGUMENT and field violations if
+        the spec is invalid.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ApplyModelJob(self, request, context):
-        """Creates the job or makes it as declared. The spec of an existing job cannot change.
+        """Creates the job, or updates it to the declared state. The spec of an existing job cannot change.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetModelJob(self, request, context):
-        """Returns one job. NOT_FOUND if there is none.
+        """Returns one job. Fails with NOT_FOUND if it does not exist.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListModelJobs(self, request, context):
-        """Lists the jobs of a namespace, or of all, in pages.
+        """Lists the jobs of one or all namespaces in pages.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteModelJob(self, request, context):
-        """Deletes the job, and returns it as it was last; a running task is ended first.
+        """Deletes the job after it ends a running task. Returns the last state of the job.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateModelJob(self, request, context):
-        """Changes labels and annotations of a job, the ones that update_mask names. The spec cannot change, but for its `cancel`.
+        """Changes the labels and annotations of a job that update_mask names. Of the spec, only `cancel` can change.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelModelJob(self, request, context):
-        """Ends the task; the job stays, Failed with the reason Cancelled. FAILED_PRECONDITION if it has ended already.
+        """Ends the task. The job stays and fails with the reason Cancelled. Fails with FAILED_PRECONDITION if the job has
+        already ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchModelJobs(self, request, context):
-        """Streams the jobs that match, as they are and as they change.
+        """Streams the matching jobs, and then their changes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListEvents(self, request, context):
-        """Lists what happened to jobs, oldest first.
+        """Lists the events of jobs, oldest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StreamLogs(self, request, context):
-        """Streams the task's log lines.
+        """Streams the log lines of the task.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,25 +36,29 @@ class JobServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> JobServiceAsyncStub: ...
     CreateModelJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.CreateModelJobRequest, _modeljob_pb2.ModelJob]
-    """Creates a job. ALREADY_EXISTS if the name is taken, INVALID_ARGUMENT with field violations if the spec is wrong."""
+    """Creates a job. Fails with ALREADY_EXISTS if the name is taken, and with INVALID_ARGUMENT and field violations if
+    the spec is invalid.
+    """
     ApplyModelJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.ApplyModelJobRequest, _modeljob_pb2.ModelJob]
-    """Creates the job or makes it as declared. The spec of an existing job cannot change."""
+    """Creates the job, or updates it to the declared state. The spec of an existing job cannot change."""
     GetModelJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.GetModelJobRequest, _modeljob_pb2.ModelJob]
-    """Returns one job. NOT_FOUND if there is none."""
+    """Returns one job. Fails with NOT_FOUND if it does not exist."""
     ListModelJobs: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.ListModelJobsRequest, _job_service_pb2.ListModelJobsResponse]
-    """Lists the jobs of a namespace, or of all, in pages."""
+    """Lists the jobs of one or all namespaces in pages."""
     DeleteModelJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.DeleteModelJobRequest, _modeljob_pb2.ModelJob]
-    """Deletes the job, and returns it as it was last; a running task is ended first."""
+    """Deletes the job after it ends a running task. Returns the last state of the job."""
     UpdateModelJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.UpdateModelJobRequest, _modeljob_pb2.ModelJob]
-    """Changes labels and annotations of a job, the ones that update_mask names. The spec cannot change, but for its `cancel`."""
+    """Changes the labels and annotations of a job that update_mask names. Of the spec, only `cancel` can change."""
     CancelModelJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.CancelModelJobRequest, _modeljob_pb2.ModelJob]
-    """Ends the task; the job stays, Failed with the reason Cancelled. FAILED_PRECONDITION if it has ended already."""
+    """Ends the task. The job stays and fails with the reason Cancelled. Fails with FAILED_PRECONDITION if the job has
+    already ended.
+    """
     WatchModelJobs: _grpc.UnaryStreamMultiCallable[_job_service_pb2.WatchModelJobsRequest, _job_service_pb2.WatchModelJobsResponse]
-    """Streams the jobs that match, as they are and as they change."""
+    """Streams the matching jobs, and then their changes."""
     ListEvents: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.JobServiceListEventsRequest, _job_service_pb2.JobServiceListEventsResponse]
-    """Lists what happened to jobs, oldest first."""
+    """Lists the events of jobs, oldest first."""
     StreamLogs: _grpc.UnaryStreamMultiCallable[_job_service_pb2.JobServiceStreamLogsRequest, _common_pb2.LogLine]
-    """Streams the task's log lines."""
+    """Streams the log lines of the task."""
 
 @_typing.type_check_only
 class JobServiceAsyncStub(JobServiceStub):
@@ -62,25 +66,29 @@ class JobServiceAsyncStub(JobServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateModelJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.CreateModelJobRequest, _modeljob_pb2.ModelJob]  # type: ignore[assignment]
-    """Creates a job. ALREADY_EXISTS if the name is taken, INVALID_ARGUMENT with field violations if the spec is wrong."""
+    """Creates a job. Fails with ALREADY_EXISTS if the name is taken, and with INVALID_ARGUMENT and field violations if
+    the spec is invalid.
+    """
     ApplyModelJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ApplyModelJobRequest, _modeljob_pb2.ModelJob]  # type: ignore[assignment]
-    """Creates the job or makes it as declared. The spec of an existing job cannot change."""
+    """Creates the job, or updates it to the declared state. The spec of an existing job cannot change."""
     GetModelJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.GetModelJobRequest, _modeljob_pb2.ModelJob]  # type: ignore[assignment]
-    """Returns one job. NOT_FOUND if there is none."""
+    """Returns one job. Fails with NOT_FOUND if it does not exist."""
     ListModelJobs: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ListModelJobsRequest, _job_service_pb2.ListModelJobsResponse]  # type: ignore[assignment]
-    """Lists the jobs of a namespace, or of all, in pages."""
+    """Lists the jobs of one or all namespaces in pages."""
     DeleteModelJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.DeleteModelJobRequest, _modeljob_pb2.ModelJob]  # type: ignore[assignment]
-    """Deletes the job, and returns it as it was last; a running task is ended first."""
+    """Deletes the job after it ends a running task. Returns the last state of the job."""
     UpdateModelJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.UpdateModelJobRequest, _modeljob_pb2.ModelJob]  # type: ignore[assignment]
-    """Changes labels and annotations of a job, the ones that update_mask names. The spec cannot change, but for its `cancel`."""
+    """Changes the labels and annotations of a job that update_mask names. Of the spec, only `cancel` can change."""
     CancelModelJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.CancelModelJobRequest, _modeljob_pb2.ModelJob]  # type: ignore[assignment]
-    """Ends the task; the job stays, Failed with the reason Cancelled. FAILED_PRECONDITION if it has ended already."""
+    """Ends the task. The job stays and fails with the reason Cancelled. Fails with FAILED_PRECONDITION if the job has
+    already ended.
+    """
     WatchModelJobs: _aio.UnaryStreamMultiCallable[_job_service_pb2.WatchModelJobsRequest, _job_service_pb2.WatchModelJobsResponse]  # type: ignore[assignment]
-    """Streams the jobs that match, as they are and as they change."""
+    """Streams the matching jobs, and then their changes."""
     ListEvents: _aio.UnaryUnaryMultiCallable[_job_service_pb2.JobServiceListEventsRequest, _job_service_pb2.JobServiceListEventsResponse]  # type: ignore[assignment]
-    """Lists what happened to jobs, oldest first."""
+    """Lists the events of jobs, oldest first."""
     StreamLogs: _aio.UnaryStreamMultiCallable[_job_service_pb2.JobServiceStreamLogsRequest, _common_pb2.LogLine]  # type: ignore[assignment]
-    """Streams the task's log lines."""
+    """Streams the log lines of the task."""
 
 class JobServiceServicer(metaclass=_abc_1.ABCMeta):
     """Jobs on models: extraction and conversion."""
@@ -91,7 +99,9 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.CreateModelJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_modeljob_pb2.ModelJob, _abc.Awaitable[_modeljob_pb2.ModelJob]]:
-        """Creates a job. ALREADY_EXISTS if the name is taken, INVALID_ARGUMENT with field violations if the spec is wrong."""
+        """Creates a job. Fails with ALREADY_EXISTS if the name is taken, and with INVALID_ARGUMENT and field violations if
+        the spec is invalid.
+        """
 
     @_abc_1.abstractmethod
     def ApplyModelJob(
@@ -99,7 +109,7 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.ApplyModelJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_modeljob_pb2.ModelJob, _abc.Awaitable[_modeljob_pb2.ModelJob]]:
-        """Creates the job or makes it as declared. The spec of an existing job cannot change."""
+        """Creates the job, or updates it to the declared state. The spec of an existing job cannot change."""
 
     @_abc_1.abstractmethod
     def GetModelJob(
@@ -107,7 +117,7 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.GetModelJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_modeljob_pb2.ModelJob, _abc.Awaitable[_modeljob_pb2.ModelJob]]:
-        """Returns one job. NOT_FOUND if there is none."""
+        """Returns one job. Fails with NOT_FOUND if it does not exist."""
 
     @_abc_1.abstractmethod
     def ListModelJobs(
@@ -115,7 +125,7 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.ListModelJobsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_service_pb2.ListModelJobsResponse, _abc.Awaitable[_job_service_pb2.ListModelJobsResponse]]:
-        """Lists the jobs of a namespace, or of all, in pages."""
+        """Lists the jobs of one or all namespaces in pages."""
 
     @_abc_1.abstractmethod
     def DeleteModelJob(
@@ -123,7 +133,7 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.DeleteModelJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_modeljob_pb2.ModelJob, _abc.Awaitable[_modeljob_pb2.ModelJob]]:
-        """Deletes the job, and returns it as it was last; a running task is ended first."""
+        """Deletes the job after it ends a running task. Returns the last state of the job."""
 
     @_abc_1.abstractmethod
     def UpdateModelJob(
@@ -131,7 +141,7 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.UpdateModelJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_modeljob_pb2.ModelJob, _abc.Awaitable[_modeljob_pb2.ModelJob]]:
-        """Changes labels and annotations of a job, the ones that update_mask names. The spec cannot change, but for its `cancel`."""
+        """Changes the labels and annotations of a job that update_mask names. Of the spec, only `cancel` can change."""
 
     @_abc_1.abstractmethod
     def CancelModelJob(
@@ -139,7 +149,9 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.CancelModelJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_modeljob_pb2.ModelJob, _abc.Awaitable[_modeljob_pb2.ModelJob]]:
-        """Ends the task; the job stays, Failed with the reason Cancelled. FAILED_PRECONDITION if it has ended already."""
+        """Ends the task. The job stays and fails with the reason Cancelled. Fails with FAILED_PRECONDITION if the job has
+        already ended.
+        """
 
     @_abc_1.abstractmethod
     def WatchModelJobs(
@@ -147,7 +159,7 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.WatchModelJobsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_job_service_pb2.WatchModelJobsResponse], _abc.AsyncIterator[_job_service_pb2.WatchModelJobsResponse]]:
-        """Streams the jobs that match, as they are and as they change."""
+        """Streams the matching jobs, and then their changes."""
 
     @_abc_1.abstractmethod
     def ListEvents(
@@ -155,7 +167,7 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.JobServiceListEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_service_pb2.JobServiceListEventsResponse, _abc.Awaitable[_job_service_pb2.JobServiceListEventsResponse]]:
-        """Lists what happened to jobs, oldest first."""
+        """Lists the events of jobs, oldest first."""
 
     @_abc_1.abstractmethod
     def StreamLogs(
@@ -163,6 +175,6 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.JobServiceStreamLogsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_common_pb2.LogLine], _abc.AsyncIterator[_common_pb2.LogLine]]:
-        """Streams the task's log lines."""
+        """Streams the log lines of the task."""
 
 def add_JobServiceServicer_to_server(servicer: JobServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -22,8 +22,8 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ObjectMeta(_message.Message):
-    """Kubernetes' metadata of an object. Written by users: name, generate_name, namespace, labels, annotations, finalizers
-    and owner_references; the rest by the store.
+    """Kubernetes' metadata of an object. Users write name, generate_name, namespace, labels, annotations, finalizers and
+    owner_references. The store writes the rest.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -83,38 +83,38 @@ class ObjectMeta(_message.Message):
     name: _builtins.str
     """Unique within the namespace and kind. DNS-1123."""
     generate_name: _builtins.str
-    """Prefix of a name that the store completes, where name is empty."""
+    """Prefix of a generated name. Used if name is empty."""
     namespace: _builtins.str
-    """The project. "default" where a request names none."""
+    """The project. Defaults to "default"."""
     uid: _builtins.str
-    """Unique in time and space: a deleted and recreated object gets another."""
+    """Unique in time and space: a recreated object has another uid."""
     resource_version: _builtins.str
-    """Opaque: changes with every write. Sent back on update, it makes the update conditional."""
+    """Opaque version that changes with every write. An update that sends it back is conditional."""
     generation: _builtins.int
-    """Counts changes of spec."""
+    """Number that increases with each change of the spec."""
     @_builtins.property
     def creation_timestamp(self) -> _timestamp_pb2.Timestamp:
-        """When the store took it, in whole seconds."""
+        """Time at which the store created the object, in whole seconds."""
 
     @_builtins.property
     def deletion_timestamp(self) -> _timestamp_pb2.Timestamp:
-        """Set when deletion was asked for and finalizers still hold the object."""
+        """Time of the request to delete the object. Set while finalizers hold it."""
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """For selection: `labels` of list calls."""
+        """Labels for selection in lists and watches."""
 
     @_builtins.property
     def annotations(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """For tools: not selectable."""
+        """Annotations for tools. They cannot be selected."""
 
     @_builtins.property
     def finalizers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of those who must act before a deleted object goes."""
+        """Names of the controllers that must act before a deleted object is removed."""
 
     @_builtins.property
     def owner_references(self) -> _containers.RepeatedCompositeFieldContainer[Global___OwnerReference]:
-        """Objects this one belongs to: it is deleted with the last of them."""
+        """Owners of this object. It is deleted with the last of them."""
 
     def __init__(
         self,
@@ -142,7 +142,7 @@ Global___ObjectMeta: _TypeAlias = ObjectMeta  # noqa: Y015
 
 @_typing.final
 class OwnerReference(_message.Message):
-    """An object that another one belongs to, in the same namespace. Written by whoever creates the dependent."""
+    """The owner of an object, in the same namespace. The creator of the dependent writes it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -159,11 +159,11 @@ class OwnerReference(_message.Message):
     name: _builtins.str
     """Name of the owner."""
     uid: _builtins.str
-    """Its uid: an object of the same name that came later is another one."""
+    """Its uid, which differs for a later object of the same name."""
     controller: _builtins.bool
     """True for the one owner that manages the object."""
     block_owner_deletion: _builtins.bool
-    """True: an owner that is deleted in the foreground waits for this object. Kubernetes only."""
+    """Whether a foreground deletion of the owner waits for this object. Kubernetes only."""
     def __init__(
         self,
         *,
@@ -208,9 +208,9 @@ class Condition(_message.Message):
     observed_generation: _builtins.int
     """Generation of the spec that was observed."""
     reason: _builtins.str
-    """One CamelCase word for programs."""
+    """Reason as one CamelCase word, for programs."""
     message: _builtins.str
-    """A message for people: the state, and what to do about it."""
+    """Message for readers: the state, and what to do about it."""
     @_builtins.property
     def last_transition_time(self) -> _timestamp_pb2.Timestamp:
         """When `status` last changed."""
@@ -245,10 +245,10 @@ class EnvVar(_message.Message):
     name: _builtins.str
     """Name of the variable."""
     value: _builtins.str
-    """Its value; empty where it is absent."""
+    """Its value. Empty if absent."""
     @_builtins.property
     def value_from(self) -> _struct_pb2.Struct:
-        """Source of the value (configMapKeyRef, secretKeyRef, …): on Kubernetes only."""
+        """Source of the value (configMapKeyRef, secretKeyRef, …). Kubernetes only."""
 
     def __init__(
         self,
@@ -267,7 +267,7 @@ Global___EnvVar: _TypeAlias = EnvVar  # noqa: Y015
 
 @_typing.final
 class Event(_message.Message):
-    """Something that happened to an object, as in core/v1. Written by controllers; kept for an hour."""
+    """An event of an object, as in core/v1. Controllers write it. It is kept for an hour."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -290,32 +290,32 @@ class Event(_message.Message):
     reason: _builtins.str
     """One CamelCase word, e.g. Extracted."""
     message: _builtins.str
-    """For people: what happened. At most 1,024 characters."""
+    """Description of the event, for readers. At most 1,024 characters."""
     count: _builtins.int
-    """How often it happened: equal events are counted, not repeated."""
+    """Number of occurrences. Equal events are counted, not repeated."""
     type: _builtins.str
     """Normal or Warning."""
     reporting_component: _builtins.str
     """The controller, e.g. kleveross.io/serving."""
     @_builtins.property
     def metadata(self) -> Global___ObjectMeta:
-        """The name is the object's with a suffix; the namespace is the object's."""
+        """Metadata of the event: the name of the object with a suffix, in the namespace of the object."""
 
     @_builtins.property
     def involved_object(self) -> Global___ObjectReference:
-        """What it happened to."""
+        """The object of the event."""
 
     @_builtins.property
     def source(self) -> Global___EventSource:
-        """Who wrote it, in the older form."""
+        """Author of the event, in the older form."""
 
     @_builtins.property
     def first_timestamp(self) -> _timestamp_pb2.Timestamp:
-        """When it happened first."""
+        """Time of the first occurrence."""
 
     @_builtins.property
     def last_timestamp(self) -> _timestamp_pb2.Timestamp:
-        """When it happened last. Events are deleted an hour after that."""
+        """Time of the last occurrence. The event is deleted an hour later."""
 
     def __init__(
         self,
@@ -363,11 +363,11 @@ class ObjectReference(_message.Message):
     name: _builtins.str
     """Its name."""
     uid: _builtins.str
-    """Its uid: an object of the same name that came later is another one."""
+    """Its uid, which differs for a later object of the same name."""
     resource_version: _builtins.str
-    """Its version when the event was written; may be empty."""
+    """Its resource version at the time of the event. May be empty."""
     field_path: _builtins.str
-    """The part of it that is meant, e.g. `spec.predictors{main}`; mostly empty."""
+    """Part of the object, e.g. `spec.predictors{main}`. Usually empty."""
     def __init__(
         self,
         *,
@@ -389,7 +389,7 @@ Global___ObjectReference: _TypeAlias = ObjectReference  # noqa: Y015
 
 @_typing.final
 class EventSource(_message.Message):
-    """Who wrote an event, in core/v1's older form; reporting_component says the same."""
+    """Author of an event, in the older form of core/v1. It equals reporting_component."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -398,7 +398,7 @@ class EventSource(_message.Message):
     component: _builtins.str
     """The controller."""
     host: _builtins.str
-    """The machine it ran on; may be empty."""
+    """The machine of the controller. May be empty."""
     def __init__(
         self,
         *,

@@ -25,7 +25,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Project(_message.Message):
-    """A project is a namespace: of models, jobs and Servings."""
+    """A project is a namespace of models, jobs and Servings."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -38,12 +38,12 @@ class Project(_message.Message):
     model_count: _builtins.int
     """Number of models in the registry. Written by the server."""
     allow_code: _builtins.bool
-    """Servings here may run code: commands, and models of formats that are code. On Kubernetes it is the label
-    `kleveross.io/allow-code: "true"` of the namespace.
+    """Whether Servings in this project may run code: commands, and models of formats that are code. On Kubernetes this is
+    the label `kleveross.io/allow-code: "true"` of the namespace.
     """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was made. Written by the store."""
+        """Time of its creation. Written by the store."""
 
     def __init__(
         self,
@@ -71,11 +71,9 @@ class CreateProjectRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Makes a retry safe: a create with the id of an earlier one returns the object that the earlier one made. At most 128
-    characters.
-    """
+    """Makes retries safe: a second create with the same id returns the object of the first. At most 128 characters."""
     validate_only: _builtins.bool
-    """Check the request and return what it would lead to, and change nothing."""
+    """Validate the request and return its result without storing it."""
     @_builtins.property
     def project(self) -> Global___Project:
         """The project. Its name and allow_code are read."""
@@ -106,11 +104,11 @@ class ListProjectsRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     ORDER_BY_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """At most this many items; 0 for the server's default (500), which is also the maximum."""
+    """Maximum number of items in the page. 0 selects 500, which is also the maximum."""
     page_token: _builtins.str
-    """From the previous page's next_page_token; empty for the first page."""
+    """The next_page_token of the previous page. Empty for the first page."""
     filter: _builtins.str
-    """Which projects, e.g. `team` (part of the name) or `allow_code = true`. The grammar is that of google.aip.dev/160."""
+    """Selects projects, e.g. `team` (part of the name) or `allow_code = true`. See google.aip.dev/160 for the grammar."""
     order_by: _builtins.str
     """Fields with `desc` where the order is descending, e.g. `create_time desc`. By default `name`."""
     def __init__(
@@ -138,10 +136,10 @@ class ListProjectsResponse(_message.Message):
     ITEMS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next page; empty on the last."""
+    """Token of the next page. Empty on the last page."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___Project]:
-        """The page, in the order that was asked for."""
+        """The page, in the requested order."""
 
     def __init__(
         self,
@@ -192,7 +190,7 @@ class UpdateProjectRequest(_message.Message):
     name: _builtins.str
     """Name of the project. Required."""
     validate_only: _builtins.bool
-    """Check the request and return what it would lead to, and change nothing."""
+    """Validate the request and return its result without storing it."""
     @_builtins.property
     def project(self) -> Global___Project:
         """The project with its new fields."""
@@ -228,7 +226,7 @@ class DeleteProjectRequest(_message.Message):
     name: _builtins.str
     """Name of the project. Required."""
     validate_only: _builtins.bool
-    """Check the request and return what it would lead to, and change nothing."""
+    """Validate the request and return its result without storing it."""
     def __init__(
         self,
         *,
@@ -261,7 +259,7 @@ class Model(_message.Message):
     """Number of its tags. Written by the server."""
     @_builtins.property
     def latest(self) -> Global___ModelVersion:
-        """Of the few versions that were pushed last, the one that was created last, as its metadata says."""
+        """The latest version: of the last few pushed versions, the one with the latest creation time in its metadata."""
 
     def __init__(
         self,
@@ -292,17 +290,17 @@ class ListModelsRequest(_message.Message):
     ORDER_BY_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
     project: _builtins.str
-    """All projects where it is empty or `-`."""
+    """The project. Empty or `-` selects all projects."""
     page_size: _builtins.int
-    """At most this many items; 0 for the server's default (500), which is also the maximum."""
+    """Maximum number of items in the page. 0 selects 500, which is also the maximum."""
     page_token: _builtins.str
-    """From the previous page's next_page_token; empty for the first page."""
+    """The next_page_token of the previous page. Empty for the first page."""
     filter: _builtins.str
-    """Which models, e.g. `digits` (part of the name) or `latest.format = ONNX`. The grammar is that of google.aip.dev/160."""
+    """Selects models, e.g. `digits` (part of the name) or `latest.format = ONNX`. See google.aip.dev/160 for the grammar."""
     order_by: _builtins.str
     """`name` (default) or `name desc`."""
     view: Global___ModelVersion.View.ValueType
-    """How much each `latest` shows; BASIC by default."""
+    """Level of detail of each `latest`. Defaults to BASIC."""
     def __init__(
         self,
         *,
@@ -330,10 +328,10 @@ class ListModelsResponse(_message.Message):
     ITEMS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next page; empty on the last."""
+    """Token of the next page. Empty on the last page."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___Model]:
-        """The page, in the order that was asked for."""
+        """The page, in the requested order."""
 
     def __init__(
         self,
@@ -390,9 +388,9 @@ class DeleteModelRequest(_message.Message):
     model: _builtins.str
     """Repository below the project, e.g. `digits` or `vision/resnet`. Required."""
     force: _builtins.bool
-    """Delete versions that Servings use, too."""
+    """Also delete versions that Servings use."""
     validate_only: _builtins.bool
-    """Check the request and return what it would lead to, and change nothing."""
+    """Validate the request and return its result without storing it."""
     def __init__(
         self,
         *,
@@ -419,11 +417,11 @@ class WatchModelsRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
     project: _builtins.str
-    """All projects where it is empty or `-`."""
+    """The project. Empty or `-` selects all projects."""
     filter: _builtins.str
-    """Which models, as in a list."""
+    """Selects models, as in a list."""
     view: Global___ModelVersion.View.ValueType
-    """How much each `latest` shows; BASIC by default."""
+    """Level of detail of each `latest`. Defaults to BASIC."""
     def __init__(
         self,
         *,
@@ -487,7 +485,7 @@ class ModelVersion(_message.Message):
         """Everything."""
 
     class View(_View, metaclass=_ViewEnumTypeWrapper):
-        """How much of a version is shown."""
+        """Level of detail of a version."""
 
     VIEW_UNSPECIFIED: ModelVersion.View.ValueType  # 0
     """BASIC."""
@@ -510,7 +508,7 @@ class ModelVersion(_message.Message):
         """It runs code that the model brings."""
 
     class Trust(_Trust, metaclass=_TrustEnumTypeWrapper):
-        """What loading a model can do."""
+        """The effect of loading a model."""
 
     TRUST_UNSPECIFIED: ModelVersion.Trust.ValueType  # 0
     """The platform has not inspected the content yet."""
@@ -570,34 +568,34 @@ class ModelVersion(_message.Message):
     model: _builtins.str
     """Repository below the project."""
     tag: _builtins.str
-    """The tag that this version was asked for by; empty where that was a digest."""
+    """The requested tag. Empty if the request named a digest."""
     digest: _builtins.str
     """Digest of the manifest."""
     content_digest: _builtins.str
-    """Digest of the content layer: equal for versions that differ in metadata only."""
+    """Digest of the content layer. Versions that differ only in metadata share it."""
     size: _builtins.int
-    """Bytes of config and layers."""
+    """Size of the config and the layers, in bytes."""
     author: _builtins.str
-    """Who made it, as its metadata says. So are the fields that follow, by `ormbfile.yaml` or by a job."""
+    """Author, according to its metadata. `ormbfile.yaml` or a job sets this and the following fields."""
     description: _builtins.str
-    """For people."""
+    """Description, for readers."""
     format: _builtins.str
     """E.g. `ONNX`."""
     framework: _builtins.str
     """E.g. `TensorFlow`."""
     dialect: _builtins.str
-    """How the artifact is written: `ormb`."""
+    """Dialect of the artifact, e.g. `ormb`."""
     reference: _builtins.str
-    """The reference that pulls exactly this version, without a host."""
+    """The reference of exactly this version, without a host."""
     trust: Global___ModelVersion.Trust.ValueType
-    """What loading it can do."""
+    """The effect of loading it."""
     input_count: _builtins.int
     """Number of inputs in the signature. Absent without a signature."""
     output_count: _builtins.int
     """Number of outputs in the signature. Absent without a signature."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """When the artifact was made, as its metadata says."""
+        """Creation time of the artifact, according to its metadata."""
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -605,11 +603,11 @@ class ModelVersion(_message.Message):
 
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The author's keywords: no tags of the registry."""
+        """The author's keywords. They are not tags of the registry."""
 
     @_builtins.property
     def signature(self) -> Global___Signature:
-        """Absent until a job has read it, or the author has written it."""
+        """The signature. Absent until a job has read it or the author has written it."""
 
     @_builtins.property
     def metrics(self) -> _containers.RepeatedCompositeFieldContainer[Global___Metric]:
@@ -617,7 +615,7 @@ class ModelVersion(_message.Message):
 
     @_builtins.property
     def hyper_parameters(self) -> _containers.RepeatedCompositeFieldContainer[Global___HyperParameter]:
-        """What it was trained with."""
+        """The hyperparameters of the training."""
 
     @_builtins.property
     def training(self) -> Global___GitSource:
@@ -629,15 +627,15 @@ class ModelVersion(_message.Message):
 
     @_builtins.property
     def inspection(self) -> _inspection_pb2.ModelInspectionSpec:
-        """What the platform found in the content. Absent until it has inspected it."""
+        """The platform's inspection of the content. Absent until the content is inspected."""
 
     @_builtins.property
     def conversion(self) -> Global___Conversion:
-        """How it was converted from another version. Absent for others, and in lists."""
+        """Conversion that made this version. Absent in lists and for other versions."""
 
     @_builtins.property
     def converted_to(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """References of the versions of this model that were converted from this one. Empty in lists."""
+        """References of the conversions of this version. Empty in lists."""
 
     def __init__(
         self,
@@ -686,8 +684,8 @@ Global___ModelVersion: _TypeAlias = ModelVersion  # noqa: Y015
 
 @_typing.final
 class Conversion(_message.Message):
-    """How a version was converted from another one, and how far the outputs of both models differ. All but `source` is the
-    word of the conversion's program.
+    """The conversion of a version, and the differences of the outputs of both models. The conversion program reports all
+    fields except `source`.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -709,16 +707,16 @@ class Conversion(_message.Message):
     compared: _builtins.bool
     """Whether both models ran on the same inputs."""
     not_compared: _builtins.str
-    """Why they did not."""
+    """Reason why they did not."""
     tolerance: _builtins.float
-    """The largest relative difference that was accepted. Absent if any was."""
+    """The tolerance: the largest accepted relative difference. Absent if every difference is accepted."""
     @_builtins.property
     def samples(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The inputs, e.g. `random, batch 3`."""
 
     @_builtins.property
     def outputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___OutputDifference]:
-        """Of all samples together, for each output."""
+        """The differences of each output, over all samples."""
 
     def __init__(
         self,
@@ -744,7 +742,7 @@ Global___Conversion: _TypeAlias = Conversion  # noqa: Y015
 
 @_typing.final
 class OutputDifference(_message.Message):
-    """How far an output of a converted model differs from that of its source."""
+    """The difference between an output of a converted model and that of its source."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -789,7 +787,7 @@ Global___OutputDifference: _TypeAlias = OutputDifference  # noqa: Y015
 
 @_typing.final
 class Signature(_message.Message):
-    """What a model takes and returns. Written by the extraction job."""
+    """The inputs and outputs of a model. Written by the extraction job."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -819,19 +817,19 @@ class Signature(_message.Message):
     DETAILS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tensor]:
-        """In the model's order."""
+        """In the order of the model."""
 
     @_builtins.property
     def outputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tensor]:
-        """In the model's order."""
+        """In the order of the model."""
 
     @_builtins.property
     def layers(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """Operators and how often each occurs. `function/OPERATOR` is one within a function of a TensorFlow library."""
+        """Number of occurrences of each operator. `function/OPERATOR` is an operator in a function of a TensorFlow library."""
 
     @_builtins.property
     def details(self) -> Global___ModelDetails:
-        """What else the files say about the model."""
+        """Further details from the files of the model."""
 
     def __init__(
         self,
@@ -851,7 +849,7 @@ Global___Signature: _TypeAlias = Signature  # noqa: Y015
 
 @_typing.final
 class ModelDetails(_message.Message):
-    """What the files of a model say about it. A field that the files do not give is absent."""
+    """Details from the files of a model. A field that the files lack is absent."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -865,13 +863,13 @@ class ModelDetails(_message.Message):
     WARNINGS_FIELD_NUMBER: _builtins.int
     FEATURE_NAMES_FIELD_NUMBER: _builtins.int
     format_version: _builtins.str
-    """As the format writes it, e.g. `opset 17`."""
+    """Version of the format, e.g. `opset 17`."""
     producer: _builtins.str
-    """What wrote the files, e.g. `pytorch 2.1`."""
+    """Program that wrote the files, e.g. `pytorch 2.1`."""
     parameters: _builtins.int
-    """Elements of the weights."""
+    """Number of parameters."""
     parameter_bytes: _builtins.int
-    """Bytes of the weights in the files."""
+    """Size of the parameters in the files, in bytes."""
     memory_bytes: _builtins.int
     """Estimate of the memory to serve the model, for a language model at its full context length, in bytes."""
     @_builtins.property
@@ -880,11 +878,11 @@ class ModelDetails(_message.Message):
 
     @_builtins.property
     def language_model(self) -> Global___LanguageModel:
-        """Absent for other models."""
+        """Details of a language model. Absent for other models."""
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What could not be read, and code that the files name."""
+        """Warnings: parts that could not be read, and code that the files name."""
 
     @_builtins.property
     def feature_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -924,7 +922,7 @@ Global___ModelDetails: _TypeAlias = ModelDetails  # noqa: Y015
 
 @_typing.final
 class LanguageModel(_message.Message):
-    """What a runtime for language models needs to know."""
+    """Details of a language model for its runtime."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -937,9 +935,9 @@ class LanguageModel(_message.Message):
     quantization: _builtins.str
     """E.g. `Q4_K_M`, or the type of the weights."""
     context_length: _builtins.int
-    """In tokens."""
+    """Context length, in tokens."""
     chat_template: _builtins.str
-    """A Jinja template that makes a prompt of messages."""
+    """A Jinja template that turns messages into a prompt."""
     def __init__(
         self,
         *,
@@ -971,20 +969,20 @@ class Tensor(_message.Message):
     OP_TYPE_FIELD_NUMBER: _builtins.int
     VALUES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """As the model calls it."""
+    """Name in the model."""
     datatype: _builtins.str
-    """The type of the elements in the Open Inference Protocol, e.g. `FP32`; empty if that has none."""
+    """Type of the elements in the Open Inference Protocol, e.g. `FP32`. Empty if the protocol has no such type."""
     dtype: _builtins.str
-    """The type of the elements as NumPy calls it, e.g. `float32`."""
+    """Type of the elements in NumPy, e.g. `float32`."""
     op_type: _builtins.str
     """PMML: continuous, categorical, ordinal."""
     @_builtins.property
     def shape(self) -> Global___Shape:
-        """Absent where the rank is unknown."""
+        """Absent if the rank is unknown."""
 
     @_builtins.property
     def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """PMML: the values that are allowed."""
+        """PMML: the allowed values."""
 
     def __init__(
         self,
@@ -1013,7 +1011,7 @@ class Shape(_message.Message):
     DIMS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def dims(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """-1 for a dimension that is not fixed. Empty for a scalar."""
+        """Dimensions, -1 for a dynamic one. Empty for a scalar."""
 
     def __init__(
         self,
@@ -1040,9 +1038,9 @@ class Metric(_message.Message):
     name: _builtins.str
     """E.g. `accuracy`."""
     value: _builtins.float
-    """The number. Absent if the author wrote a text that is not a number."""
+    """The value. Absent if the author's text is not a number."""
     text: _builtins.str
-    """As the author wrote it, e.g. `0.970`."""
+    """The author's text, e.g. `0.970`."""
     def __init__(
         self,
         *,
@@ -1062,7 +1060,7 @@ Global___Metric: _TypeAlias = Metric  # noqa: Y015
 
 @_typing.final
 class HyperParameter(_message.Message):
-    """Something that a model was trained with."""
+    """A hyperparameter of the training."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1071,7 +1069,7 @@ class HyperParameter(_message.Message):
     name: _builtins.str
     """E.g. `learning_rate`."""
     value: _builtins.str
-    """Text, as the author wrote it; e.g. `0.01`."""
+    """The author's text, e.g. `0.01`."""
     def __init__(
         self,
         *,
@@ -1088,7 +1086,7 @@ Global___HyperParameter: _TypeAlias = HyperParameter  # noqa: Y015
 
 @_typing.final
 class GitSource(_message.Message):
-    """Where something came from."""
+    """A source in Git."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1130,19 +1128,19 @@ class ListModelVersionsRequest(_message.Message):
     model: _builtins.str
     """Repository below the project, e.g. `digits` or `vision/resnet`. Required."""
     page_size: _builtins.int
-    """At most this many items; 0 for the server's default (500), which is also the maximum."""
+    """Maximum number of items in the page. 0 selects 500, which is also the maximum."""
     page_token: _builtins.str
-    """From the previous page's next_page_token; empty for the first page."""
+    """The next_page_token of the previous page. Empty for the first page."""
     order_by: _builtins.str
-    """`tag` (default) or `create_time`, each also with `desc`. By time, a model may have as many versions as the server's
-    limit `versions_by_time` says: it reads them all.
+    """`tag` (default) or `create_time`, each also with `desc`. The order by time reads all versions, so a model may have
+    at most `versions_by_time` versions (see the limits of the server).
     """
     filter: _builtins.str
-    """Which versions, e.g. `v1` (part of the tag) or `format = ONNX AND metrics.name:accuracy`. The grammar is that of
-    google.aip.dev/160.
+    """Selects versions, e.g. `v1` (part of the tag) or `format = ONNX AND metrics.name:accuracy`. See google.aip.dev/160
+    for the grammar.
     """
     view: Global___ModelVersion.View.ValueType
-    """How much each version shows; BASIC by default."""
+    """Level of detail of each version. Defaults to BASIC."""
     def __init__(
         self,
         *,
@@ -1171,10 +1169,10 @@ class ListModelVersionsResponse(_message.Message):
     ITEMS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next page; empty on the last."""
+    """Token of the next page. Empty on the last page."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelVersion]:
-        """The page, in the order that was asked for."""
+        """The page, in the requested order."""
 
     def __init__(
         self,
@@ -1237,13 +1235,13 @@ class TagModelVersionRequest(_message.Message):
     model: _builtins.str
     """Repository below the project, e.g. `digits` or `vision/resnet`. Required."""
     version: _builtins.str
-    """Tag or digest of the version that gets the new tag."""
+    """Tag or digest of the version to tag."""
     tag: _builtins.str
     """The new tag. Required."""
     expected_digest: _builtins.str
-    """Where given, the digest that the new tag must name now (compare and swap)."""
+    """If set, the digest that the tag must name now (compare and swap)."""
     validate_only: _builtins.bool
-    """Check the request and return what it would lead to, and change nothing."""
+    """Validate the request and return its result without storing it."""
     def __init__(
         self,
         *,
@@ -1278,11 +1276,13 @@ class DeleteModelVersionRequest(_message.Message):
     model: _builtins.str
     """Repository below the project, e.g. `digits` or `vision/resnet`. Required."""
     version: _builtins.str
-    """Tag, or digest (`sha256:…`), which goes with all its tags. Required."""
+    """Tag, or digest (`sha256:…`) to delete with all its tags. Required."""
     force: _builtins.bool
-    """Delete it although a Serving uses it. Without this, that is FAILED_PRECONDITION with the reason VERSION_IN_USE."""
+    """Delete it even if a Serving uses it. Otherwise the call fails with FAILED_PRECONDITION and the reason
+    VERSION_IN_USE.
+    """
     validate_only: _builtins.bool
-    """Check the request and return what it would lead to, and change nothing."""
+    """Validate the request and return its result without storing it."""
     def __init__(
         self,
         *,

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class ModelServiceStub(object):
-    """Projects, models and their versions. A model is a repository of the registry, a version one of its tags. In REST's
-    paths a slash of a model's name is escaped twice, as in Harbor's: `vision%252Fresnet`.
+    """Projects, models and their versions. A model is a repository of the registry, a version one of its tags. In REST
+    paths a slash in the name of a model is escaped twice, as in Harbor: `vision%252Fresnet`.
     """
 
     def __init__(self, channel):
@@ -104,12 +104,12 @@ class ModelServiceStub(object):
 
 
 class ModelServiceServicer(object):
-    """Projects, models and their versions. A model is a repository of the registry, a version one of its tags. In REST's
-    paths a slash of a model's name is escaped twice, as in Harbor's: `vision%252Fresnet`.
+    """Projects, models and their versions. A model is a repository of the registry, a version one of its tags. In REST
+    paths a slash in the name of a model is escaped twice, as in Harbor: `vision%252Fresnet`.
     """
 
     def CreateProject(self, request, context):
-        """Makes a project. ALREADY_EXISTS if the name is taken. A push into a project that is not there makes it, too.
+        """Creates a project. Fails with ALREADY_EXISTS if the name is taken. A push into a missing project creates it too.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -123,29 +123,29 @@ class ModelServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetProject(self, request, context):
-        """Returns one project. NOT_FOUND if there is none.
+        """Returns one project. Fails with NOT_FOUND if it does not exist.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateProject(self, request, context):
-        """Changes a project. NOT_FOUND if there is none.
+        """Changes a project. Fails with NOT_FOUND if it does not exist.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteProject(self, request, context):
-        """Deletes a project without models, ModelJobs and Servings, and returns it as it was last. FAILED_PRECONDITION if it has
-        any, and for the project default.
+        """Deletes an empty project and returns its last state. Fails with FAILED_PRECONDITION if it has models, ModelJobs or
+        Servings, and for the project "default".
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListModels(self, request, context):
-        """Lists the models of a project, or of all, in pages. A page is shorter than asked for where metadata is large.
+        """Lists the models of one or all projects in pages. A page is shorter than requested if the metadata is large.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -159,44 +159,44 @@ class ModelServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteModel(self, request, context):
-        """Deletes a model with all its versions, and returns it as it was last. FAILED_PRECONDITION with the Servings that use a
-        version, unless force is set.
+        """Deletes a model with all its versions and returns its last state. If Servings use a version, fails with
+        FAILED_PRECONDITION and names them, unless force is set.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchModels(self, request, context):
-        """Streams the models that match, as they are and as they change.
+        """Streams the matching models, and then their changes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListModelVersions(self, request, context):
-        """Lists the versions of a model in pages. A page is shorter than asked for where metadata is large.
+        """Lists the versions of a model in pages. A page is shorter than requested if the metadata is large.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetModelVersion(self, request, context):
-        """Returns one version by tag or digest. NOT_FOUND if there is none.
+        """Returns one version by tag or digest. Fails with NOT_FOUND if it does not exist.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def TagModelVersion(self, request, context):
-        """Gives a version another tag. ABORTED if expected_digest is given and the new tag names another version.
+        """Adds a tag to a version. Fails with ABORTED if expected_digest is set and the tag names another version.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteModelVersion(self, request, context):
-        """Removes a tag, or by a digest the version with all its tags. What a tag named stays, by its digest: Servings pin
-        digests.
+        """Removes a tag, or with a digest the version and all its tags. After the removal of a tag, the version stays
+        available by its digest, because Servings pin digests.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -279,8 +279,8 @@ def add_ModelServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ModelService(object):
-    """Projects, models and their versions. A model is a repository of the registry, a version one of its tags. In REST's
-    paths a slash of a model's name is escaped twice, as in Harbor's: `vision%252Fresnet`.
+    """Projects, models and their versions. A model is a repository of the registry, a version one of its tags. In REST
+    paths a slash in the name of a model is escaped twice, as in Harbor: `vision%252Fresnet`.
     """
 
     @staticmethod

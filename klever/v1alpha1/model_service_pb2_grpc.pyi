@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ModelServiceStub:
-    """Projects, models and their versions. A model is a repository of the registry, a version one of its tags. In REST's
-    paths a slash of a model's name is escaped twice, as in Harbor's: `vision%252Fresnet`.
+    """Projects, models and their versions. A model is a repository of the registry, a version one of its tags. In REST
+    paths a slash in the name of a model is escaped twice, as in Harbor: `vision%252Fresnet`.
     """
 
     @_typing.overload
@@ -36,81 +36,81 @@ class ModelServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ModelServiceAsyncStub: ...
     CreateProject: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.CreateProjectRequest, _model_service_pb2.Project]
-    """Makes a project. ALREADY_EXISTS if the name is taken. A push into a project that is not there makes it, too."""
+    """Creates a project. Fails with ALREADY_EXISTS if the name is taken. A push into a missing project creates it too."""
     ListProjects: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ListProjectsRequest, _model_service_pb2.ListProjectsResponse]
     """Lists the projects in pages, by name."""
     GetProject: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.GetProjectRequest, _model_service_pb2.Project]
-    """Returns one project. NOT_FOUND if there is none."""
+    """Returns one project. Fails with NOT_FOUND if it does not exist."""
     UpdateProject: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.UpdateProjectRequest, _model_service_pb2.Project]
-    """Changes a project. NOT_FOUND if there is none."""
+    """Changes a project. Fails with NOT_FOUND if it does not exist."""
     DeleteProject: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.DeleteProjectRequest, _model_service_pb2.Project]
-    """Deletes a project without models, ModelJobs and Servings, and returns it as it was last. FAILED_PRECONDITION if it has
-    any, and for the project default.
+    """Deletes an empty project and returns its last state. Fails with FAILED_PRECONDITION if it has models, ModelJobs or
+    Servings, and for the project "default".
     """
     ListModels: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ListModelsRequest, _model_service_pb2.ListModelsResponse]
-    """Lists the models of a project, or of all, in pages. A page is shorter than asked for where metadata is large."""
+    """Lists the models of one or all projects in pages. A page is shorter than requested if the metadata is large."""
     GetModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.GetModelRequest, _model_service_pb2.Model]
     """Returns one model with its latest version. NOT_FOUND if it has no version."""
     DeleteModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.DeleteModelRequest, _model_service_pb2.Model]
-    """Deletes a model with all its versions, and returns it as it was last. FAILED_PRECONDITION with the Servings that use a
-    version, unless force is set.
+    """Deletes a model with all its versions and returns its last state. If Servings use a version, fails with
+    FAILED_PRECONDITION and names them, unless force is set.
     """
     WatchModels: _grpc.UnaryStreamMultiCallable[_model_service_pb2.WatchModelsRequest, _model_service_pb2.WatchModelsResponse]
-    """Streams the models that match, as they are and as they change."""
+    """Streams the matching models, and then their changes."""
     ListModelVersions: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ListModelVersionsRequest, _model_service_pb2.ListModelVersionsResponse]
-    """Lists the versions of a model in pages. A page is shorter than asked for where metadata is large."""
+    """Lists the versions of a model in pages. A page is shorter than requested if the metadata is large."""
     GetModelVersion: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.GetModelVersionRequest, _model_service_pb2.ModelVersion]
-    """Returns one version by tag or digest. NOT_FOUND if there is none."""
+    """Returns one version by tag or digest. Fails with NOT_FOUND if it does not exist."""
     TagModelVersion: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.TagModelVersionRequest, _model_service_pb2.ModelVersion]
-    """Gives a version another tag. ABORTED if expected_digest is given and the new tag names another version."""
+    """Adds a tag to a version. Fails with ABORTED if expected_digest is set and the tag names another version."""
     DeleteModelVersion: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.DeleteModelVersionRequest, _model_service_pb2.ModelVersion]
-    """Removes a tag, or by a digest the version with all its tags. What a tag named stays, by its digest: Servings pin
-    digests.
+    """Removes a tag, or with a digest the version and all its tags. After the removal of a tag, the version stays
+    available by its digest, because Servings pin digests.
     """
 
 @_typing.type_check_only
 class ModelServiceAsyncStub(ModelServiceStub):
-    """Projects, models and their versions. A model is a repository of the registry, a version one of its tags. In REST's
-    paths a slash of a model's name is escaped twice, as in Harbor's: `vision%252Fresnet`.
+    """Projects, models and their versions. A model is a repository of the registry, a version one of its tags. In REST
+    paths a slash in the name of a model is escaped twice, as in Harbor: `vision%252Fresnet`.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateProject: _aio.UnaryUnaryMultiCallable[_model_service_pb2.CreateProjectRequest, _model_service_pb2.Project]  # type: ignore[assignment]
-    """Makes a project. ALREADY_EXISTS if the name is taken. A push into a project that is not there makes it, too."""
+    """Creates a project. Fails with ALREADY_EXISTS if the name is taken. A push into a missing project creates it too."""
     ListProjects: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ListProjectsRequest, _model_service_pb2.ListProjectsResponse]  # type: ignore[assignment]
     """Lists the projects in pages, by name."""
     GetProject: _aio.UnaryUnaryMultiCallable[_model_service_pb2.GetProjectRequest, _model_service_pb2.Project]  # type: ignore[assignment]
-    """Returns one project. NOT_FOUND if there is none."""
+    """Returns one project. Fails with NOT_FOUND if it does not exist."""
     UpdateProject: _aio.UnaryUnaryMultiCallable[_model_service_pb2.UpdateProjectRequest, _model_service_pb2.Project]  # type: ignore[assignment]
-    """Changes a project. NOT_FOUND if there is none."""
+    """Changes a project. Fails with NOT_FOUND if it does not exist."""
     DeleteProject: _aio.UnaryUnaryMultiCallable[_model_service_pb2.DeleteProjectRequest, _model_service_pb2.Project]  # type: ignore[assignment]
-    """Deletes a project without models, ModelJobs and Servings, and returns it as it was last. FAILED_PRECONDITION if it has
-    any, and for the project default.
+    """Deletes an empty project and returns its last state. Fails with FAILED_PRECONDITION if it has models, ModelJobs or
+    Servings, and for the project "default".
     """
     ListModels: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ListModelsRequest, _model_service_pb2.ListModelsResponse]  # type: ignore[assignment]
-    """Lists the models of a project, or of all, in pages. A page is shorter than asked for where metadata is large."""
+    """Lists the models of one or all projects in pages. A page is shorter than requested if the metadata is large."""
     GetModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.GetModelRequest, _model_service_pb2.Model]  # type: ignore[assignment]
     """Returns one model with its latest version. NOT_FOUND if it has no version."""
     DeleteModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.DeleteModelRequest, _model_service_pb2.Model]  # type: ignore[assignment]
-    """Deletes a model with all its versions, and returns it as it was last. FAILED_PRECONDITION with the Servings that use a
-    version, unless force is set.
+    """Deletes a model with all its versions and returns its last state. If Servings use a version, fails with
+    FAILED_PRECONDITION and names them, unless force is set.
     """
     WatchModels: _aio.UnaryStreamMultiCallable[_model_service_pb2.WatchModelsRequest, _model_service_pb2.WatchModelsResponse]  # type: ignore[assignment]
-    """Streams the models that match, as they are and as they change."""
+    """Streams the matching models, and then their changes."""
     ListModelVersions: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ListModelVersionsRequest, _model_service_pb2.ListModelVersionsResponse]  # type: ignore[assignment]
-    """Lists the versions of a model in pages. A page is shorter than asked for where metadata is large."""
+    """Lists the versions of a model in pages. A page is shorter than requested if the metadata is large."""
     GetModelVersion: _aio.UnaryUnaryMultiCallable[_model_service_pb2.GetModelVersionRequest, _model_service_pb2.ModelVersion]  # type: ignore[assignment]
-    """Returns one version by tag or digest. NOT_FOUND if there is none."""
+    """Returns one version by tag or digest. Fails with NOT_FOUND if it does not exist."""
     TagModelVersion: _aio.UnaryUnaryMultiCallable[_model_service_pb2.TagModelVersionRequest, _model_service_pb2.ModelVersion]  # type: ignore[assignment]
-    """Gives a version another tag. ABORTED if expected_digest is given and the new tag names another version."""
+    """Adds a tag to a version. Fails with ABORTED if expected_digest is set and the tag names another version."""
     DeleteModelVersion: _aio.UnaryUnaryMultiCallable[_model_service_pb2.DeleteModelVersionRequest, _model_service_pb2.ModelVersion]  # type: ignore[assignment]
-    """Removes a tag, or by a digest the version with all its tags. What a tag named stays, by its digest: Servings pin
-    digests.
+    """Removes a tag, or with a digest the version and all its tags. After the removal of a tag, the version stays
+    available by its digest, because Servings pin digests.
     """
 
 class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Projects, models and their versions. A model is a repository of the registry, a version one of its tags. In REST's
-    paths a slash of a model's name is escaped twice, as in Harbor's: `vision%252Fresnet`.
+    """Projects, models and their versions. A model is a repository of the registry, a version one of its tags. In REST
+    paths a slash in the name of a model is escaped twice, as in Harbor: `vision%252Fresnet`.
     """
 
     @_abc_1.abstractmethod
@@ -119,7 +119,7 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.CreateProjectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.Project, _abc.Awaitable[_model_service_pb2.Project]]:
-        """Makes a project. ALREADY_EXISTS if the name is taken. A push into a project that is not there makes it, too."""
+        """Creates a project. Fails with ALREADY_EXISTS if the name is taken. A push into a missing project creates it too."""
 
     @_abc_1.abstractmethod
     def ListProjects(
@@ -135,7 +135,7 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.GetProjectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.Project, _abc.Awaitable[_model_service_pb2.Project]]:
-        """Returns one project. NOT_FOUND if there is none."""
+        """Returns one project. Fails with NOT_FOUND if it does not exist."""
 
     @_abc_1.abstractmethod
     def UpdateProject(
@@ -143,7 +143,7 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.UpdateProjectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.Project, _abc.Awaitable[_model_service_pb2.Project]]:
-        """Changes a project. NOT_FOUND if there is none."""
+        """Changes a project. Fails with NOT_FOUND if it does not exist."""
 
     @_abc_1.abstractmethod
     def DeleteProject(
@@ -151,8 +151,8 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.DeleteProjectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.Project, _abc.Awaitable[_model_service_pb2.Project]]:
-        """Deletes a project without models, ModelJobs and Servings, and returns it as it was last. FAILED_PRECONDITION if it has
-        any, and for the project default.
+        """Deletes an empty project and returns its last state. Fails with FAILED_PRECONDITION if it has models, ModelJobs or
+        Servings, and for the project "default".
         """
 
     @_abc_1.abstractmethod
@@ -161,7 +161,7 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.ListModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.ListModelsResponse, _abc.Awaitable[_model_service_pb2.ListModelsResponse]]:
-        """Lists the models of a project, or of all, in pages. A page is shorter than asked for where metadata is large."""
+        """Lists the models of one or all projects in pages. A page is shorter than requested if the metadata is large."""
 
     @_abc_1.abstractmethod
     def GetModel(
@@ -177,8 +177,8 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.DeleteModelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.Model, _abc.Awaitable[_model_service_pb2.Model]]:
-        """Deletes a model with all its versions, and returns it as it was last. FAILED_PRECONDITION with the Servings that use a
-        version, unless force is set.
+        """Deletes a model with all its versions and returns its last state. If Servings use a version, fails with
+        FAILED_PRECONDITION and names them, unless force is set.
         """
 
     @_abc_1.abstractmethod
@@ -187,7 +187,7 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.WatchModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_model_service_pb2.WatchModelsResponse], _abc.AsyncIterator[_model_service_pb2.WatchModelsResponse]]:
-        """Streams the models that match, as they are and as they change."""
+        """Streams the matching models, and then their changes."""
 
     @_abc_1.abstractmethod
     def ListModelVersions(
@@ -195,7 +195,7 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.ListModelVersionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.ListModelVersionsResponse, _abc.Awaitable[_model_service_pb2.ListModelVersionsResponse]]:
-        """Lists the versions of a model in pages. A page is shorter than asked for where metadata is large."""
+        """Lists the versions of a model in pages. A page is shorter than requested if the metadata is large."""
 
     @_abc_1.abstractmethod
     def GetModelVersion(
@@ -203,7 +203,7 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.GetModelVersionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.ModelVersion, _abc.Awaitable[_model_service_pb2.ModelVersion]]:
-        """Returns one version by tag or digest. NOT_FOUND if there is none."""
+        """Returns one version by tag or digest. Fails with NOT_FOUND if it does not exist."""
 
     @_abc_1.abstractmethod
     def TagModelVersion(
@@ -211,7 +211,7 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.TagModelVersionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.ModelVersion, _abc.Awaitable[_model_service_pb2.ModelVersion]]:
-        """Gives a version another tag. ABORTED if expected_digest is given and the new tag names another version."""
+        """Adds a tag to a version. Fails with ABORTED if expected_digest is set and the tag names another version."""
 
     @_abc_1.abstractmethod
     def DeleteModelVersion(
@@ -219,8 +219,8 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.DeleteModelVersionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.ModelVersion, _abc.Awaitable[_model_service_pb2.ModelVersion]]:
-        """Removes a tag, or by a digest the version with all its tags. What a tag named stays, by its digest: Servings pin
-        digests.
+        """Removes a tag, or with a digest the version and all its tags. After the removal of a tag, the version stays
+        available by its digest, because Servings pin digests.
         """
 
 def add_ModelServiceServicer_to_server(servicer: ModelServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

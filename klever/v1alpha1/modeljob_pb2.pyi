@@ -43,11 +43,11 @@ class ModelJob(_message.Message):
 
     @_builtins.property
     def spec(self) -> Global___ModelJobSpec:
-        """What to do. Written by users, once: it is immutable, but for `cancel`."""
+        """The work to do. Users write it once. Only `cancel` can change."""
 
     @_builtins.property
     def status(self) -> Global___ModelJobStatus:
-        """How far it is. Written by the controller."""
+        """State of the job. Written by the controller."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ Global___ModelJob: _TypeAlias = ModelJob  # noqa: Y015
 
 @_typing.final
 class ModelJobSpec(_message.Message):
-    """What a job does: exactly one of extraction and conversion. Immutable, but for `cancel`."""
+    """The work of a job: exactly one of extraction and conversion. Only `cancel` can change."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -83,24 +83,24 @@ class ModelJobSpec(_message.Message):
     CANCEL_FIELD_NUMBER: _builtins.int
     RESOURCES_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """Reference of the model to read, e.g. `team/digits:v1`. Without a host it is looked for in the platform's registry."""
+    """Reference of the model to read, e.g. `team/digits:v1`. A reference without a host is in the platform's registry."""
     desired_tag: _builtins.str
-    """Reference to write the result to. An extraction without one writes to `model`, if that tag has not moved."""
+    """Reference for the result. An extraction without it writes to `model` if that tag has not moved."""
     ttl_seconds_after_finished: _builtins.int
-    """Seconds after which a finished job is deleted. Without it a finished job stays."""
+    """Seconds until a finished job is deleted. If absent, a finished job stays."""
     active_deadline_seconds: _builtins.int
-    """Seconds that the task may run; over it the job fails. The executor's own limit holds where it is lower."""
+    """Maximum duration of the task in seconds, after which the job fails. The lower limit of the executor applies."""
     cancel: _builtins.bool
-    """End the task: the job fails with the reason Cancelled. It can be set later, and stays set."""
+    """Ends the task: the job fails with the reason Cancelled. It can be set at any time and stays set."""
     @_builtins.property
     def env(self) -> _containers.RepeatedCompositeFieldContainer[_meta_pb2.EnvVar]:
-        """Environment variables of the task: none that loaders, shells or interpreters read, such as LD_PRELOAD, PATH or
-        PYTHONPATH (docs/limits.md has them all), and never KLEVER_*.
+        """Environment variables of the task. Variables that loaders, shells or interpreters read, such as LD_PRELOAD, PATH or
+        PYTHONPATH, and KLEVER_* are refused. docs/limits.md lists them.
         """
 
     @_builtins.property
     def init_container(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]:
-        """Containers (core/v1) to run before the task: on Kubernetes only."""
+        """Containers (core/v1) that run before the task. Kubernetes only."""
 
     @_builtins.property
     def extraction(self) -> Global___ExtractionSpec:
@@ -112,7 +112,7 @@ class ModelJobSpec(_message.Message):
 
     @_builtins.property
     def resources(self) -> _serving_pb2.Resources:
-        """Limits of the task. Without a limit of memory a conversion gets what its pair of formats and its model need."""
+        """Limits of the task. The default memory of a conversion depends on its formats and its model."""
 
     def __init__(
         self,
@@ -154,7 +154,7 @@ class ExtractionSpec(_message.Message):
     format: _builtins.str
     """Format of the model, e.g. `ONNX`, `SavedModel`, `PMML`."""
     inspect_only: _builtins.bool
-    """Inspect the content, and leave the signature in the metadata as it is."""
+    """Only inspect the content, and keep the signature in the metadata."""
     def __init__(
         self,
         *,
@@ -178,7 +178,7 @@ class ConversionSpec(_message.Message):
     MMDNN_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def mmdnn(self) -> Global___MmdnnSpec:
-        """Conversion between two formats. The name is that of the tool which first did it."""
+        """Conversion between two formats. The field is named after the original tool."""
 
     def __init__(
         self,
@@ -202,7 +202,7 @@ class MmdnnSpec(_message.Message):
     FROM_FIELD_NUMBER: _builtins.int
     TO_FIELD_NUMBER: _builtins.int
     to: _builtins.str
-    """Format of the model that is written."""
+    """Format of the result."""
     def __init__(
         self,
         *,
@@ -218,7 +218,7 @@ Global___MmdnnSpec: _TypeAlias = MmdnnSpec  # noqa: Y015
 
 @_typing.final
 class ModelJobStatus(_message.Message):
-    """How far a job is."""
+    """The state of a job."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -231,22 +231,22 @@ class ModelJobStatus(_message.Message):
     phase: _builtins.str
     """Pending, Running, Deleting, Succeeded or Failed."""
     message: _builtins.str
-    """For people: why it is in this phase."""
+    """Message for readers: the reason for the phase."""
     @_builtins.property
     def conditions(self) -> _containers.RepeatedCompositeFieldContainer[_meta_pb2.Condition]:
-        """Complete (True: succeeded) and Failed (True: failed), each with a reason, from the job's beginning on."""
+        """Complete (True if the job succeeded) and Failed (True if it failed), each with a reason. Both exist from the start."""
 
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """When the task began."""
+        """Start time of the task."""
 
     @_builtins.property
     def completion_time(self) -> _timestamp_pb2.Timestamp:
-        """When the job succeeded or failed: its time to live counts from here."""
+        """Time at which the job succeeded or failed. Its time to live starts here."""
 
     @_builtins.property
     def result(self) -> Global___ModelJobResult:
-        """What a succeeded job wrote."""
+        """Result of a succeeded job."""
 
     def __init__(
         self,
@@ -268,7 +268,7 @@ Global___ModelJobStatus: _TypeAlias = ModelJobStatus  # noqa: Y015
 
 @_typing.final
 class ModelJobResult(_message.Message):
-    """What a job wrote."""
+    """The result of a job."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -276,11 +276,11 @@ class ModelJobResult(_message.Message):
     DIGEST_FIELD_NUMBER: _builtins.int
     REPORT_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """The reference that was written."""
+    """The written reference."""
     digest: _builtins.str
-    """Digest of the manifest that the reference named then."""
+    """Digest of the written manifest."""
     report: _builtins.str
-    """One line about what was done."""
+    """Summary in one line."""
     def __init__(
         self,
         *,

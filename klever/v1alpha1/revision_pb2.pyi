@@ -23,8 +23,8 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ServingRevision(_message.Message):
-    """A ServingRevision is a spec with which a Serving was Ready, kept for history and rollback. Its name is the Serving's
-    name, a dash and its number. The platform alone writes it; it is deleted with its Serving.
+    """A ServingRevision is a spec with which a Serving was Ready, kept for history and rollback. Its name is the name of
+    the Serving, a dash and its number. Only the platform writes it. It is deleted with its Serving.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -44,11 +44,11 @@ class ServingRevision(_message.Message):
 
     @_builtins.property
     def spec(self) -> Global___ServingRevisionSpec:
-        """What was Ready. Immutable."""
+        """The spec that was Ready. Immutable."""
 
     @_builtins.property
     def status(self) -> Global___ServingRevisionStatus:
-        """When it served. Written by the controller."""
+        """The times of its service. Written by the controller."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ Global___ServingRevision: _TypeAlias = ServingRevision  # noqa: Y015
 
 @_typing.final
 class ServingRevisionSpec(_message.Message):
-    """What a Serving served."""
+    """The content of a revision."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -81,12 +81,12 @@ class ServingRevisionSpec(_message.Message):
     serving: _builtins.str
     """Name of the Serving, in the same namespace."""
     number: _builtins.int
-    """Counts the Serving's revisions, from 1."""
+    """Number of the revision, from 1."""
     author: _builtins.str
-    """Who wrote the spec: the authenticated caller, or on Kubernetes the field manager. Empty if it is not known."""
+    """Author of the spec: the authenticated caller, or on Kubernetes the field manager. Empty if unknown."""
     @_builtins.property
     def template(self) -> _serving_pb2.ServingSpec:
-        """The Serving's spec as it was."""
+        """The spec of the Serving at that time."""
 
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___PinnedModel]:
@@ -141,14 +141,14 @@ Global___PinnedModel: _TypeAlias = PinnedModel  # noqa: Y015
 
 @_typing.final
 class ServingRevisionStatus(_message.Message):
-    """When a revision served."""
+    """The times of service of a revision."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SERVED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def served(self) -> _containers.RepeatedCompositeFieldContainer[Global___ServedInterval]:
-        """The oldest first; the last 100."""
+        """The last 100 intervals, oldest first."""
 
     def __init__(
         self,
@@ -165,7 +165,7 @@ Global___ServingRevisionStatus: _TypeAlias = ServingRevisionStatus  # noqa: Y015
 
 @_typing.final
 class ServedInterval(_message.Message):
-    """A time in which a revision served."""
+    """An interval in which a revision served."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -176,12 +176,12 @@ class ServedInterval(_message.Message):
     """Whether the strategy Recreate ended it for the next revision. It serves again if that one fails."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """When it became Ready."""
+        """Time at which it became Ready."""
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """When another revision took its place, the Serving was scaled to zero, or the strategy Recreate ended it. Absent while
-        it serves.
+        """Time at which another revision replaced it, the Serving was scaled to zero, or the strategy Recreate ended it. Absent
+        while it serves.
         """
 
     def __init__(

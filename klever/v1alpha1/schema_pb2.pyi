@@ -22,8 +22,8 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class FieldSchema(_message.Message):
-    """Constraints of one field, each named and meant as in an OpenAPI v3 structural schema. Those of a kind's metadata are
-    of its name: a CRD may say nothing else of it.
+    """Constraints of one field, with the names and meanings of an OpenAPI v3 structural schema. On the metadata of a kind
+    they apply to its name, because a CRD cannot constrain anything else there.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -47,32 +47,32 @@ class FieldSchema(_message.Message):
     default_json: _builtins.str
     """Default as JSON, e.g. `1`, `"main"`, `{}`."""
     required: _builtins.bool
-    """The field must be there."""
+    """The field is required."""
     minimum: _builtins.float
-    """Least number, inclusive."""
+    """Minimum number, inclusive."""
     maximum: _builtins.float
-    """Greatest number, inclusive."""
+    """Maximum number, inclusive."""
     pattern: _builtins.str
     """Regular expression (RE2) that a string must match."""
     min_length: _builtins.int
-    """Characters of a string, at least."""
+    """Minimum length of a string, in characters."""
     max_length: _builtins.int
-    """Characters of a string, at most."""
+    """Maximum length of a string, in characters."""
     min_items: _builtins.int
-    """Elements of a list, at least."""
+    """Minimum number of elements of a list."""
     max_items: _builtins.int
-    """Elements of a list, at most."""
+    """Maximum number of elements of a list."""
     max_properties: _builtins.int
-    """Entries of a map, at most."""
+    """Maximum number of entries of a map."""
     int_or_string: _builtins.bool
-    """x-kubernetes-int-or-string: a quantity; accepted as integer or string, kept as a string in messages."""
+    """x-kubernetes-int-or-string: a quantity. JSON accepts an integer or a string. Messages hold a string."""
     item_max_length: _builtins.int
-    """Bounds of a list's elements, where they are strings."""
+    """Bounds of the strings in a list."""
     title: _builtins.str
-    """What a string must be to match the pattern, e.g. `a DNS label`. The refusal names it."""
+    """Name of the pattern for error messages, e.g. `a DNS label`."""
     @_builtins.property
     def enum(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The values that are allowed."""
+        """The allowed values."""
 
     @_builtins.property
     def list_map_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -151,11 +151,11 @@ class MessageSchema(_message.Message):
     RESOURCE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rule]:
-        """Rules that see the whole message."""
+        """Rules on the whole message."""
 
     @_builtins.property
     def resource(self) -> Global___Resource:
-        """Set on the kinds alone."""
+        """Set only on kinds."""
 
     def __init__(
         self,
@@ -182,15 +182,15 @@ class Rule(_message.Message):
     FIELD_PATH_FIELD_NUMBER: _builtins.int
     MESSAGE_EXPRESSION_FIELD_NUMBER: _builtins.int
     rule: _builtins.str
-    """CEL that is true for what is valid; `self` is the value. `$PLATFORM_PATTERN` and `$RESERVED_PATTERN` stand for the
-    regular expressions of klever.api.environment.
+    """CEL expression that is true for a valid value, `self`. `$PLATFORM_PATTERN` and `$RESERVED_PATTERN` are replaced by
+    the regular expressions of klever.api.environment.
     """
     message: _builtins.str
-    """What a user reads where it is not."""
+    """Error message for an invalid value."""
     field_path: _builtins.str
-    """Path of the field at fault, relative to the rule's own, e.g. `.predictors`."""
+    """Path of the invalid field, relative to the field of the rule, e.g. `.predictors`."""
     message_expression: _builtins.str
-    """CEL that yields the message where it must name values."""
+    """CEL expression of an error message that names values."""
     def __init__(
         self,
         *,
@@ -209,7 +209,7 @@ Global___Rule: _TypeAlias = Rule  # noqa: Y015
 
 @_typing.final
 class Resource(_message.Message):
-    """What makes a message a kind."""
+    """Options that make a message a kind."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -226,24 +226,24 @@ class Resource(_message.Message):
     singular: _builtins.str
     """E.g. `serving`."""
     cluster_scoped: _builtins.bool
-    """The kind is in no namespace."""
+    """Whether the kind is cluster-scoped."""
     scalable: _builtins.bool
-    """The kind has the subresource scale, by its `spec.replicas`, `status.replicas` and `status.selector`."""
+    """Whether the kind has the subresource scale, with `spec.replicas`, `status.replicas` and `status.selector`."""
     @_builtins.property
     def short_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """E.g. `mj`."""
 
     @_builtins.property
     def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """E.g. `klever`: `kubectl get klever` lists all kinds of it."""
+        """Categories, e.g. `klever`: `kubectl get klever` lists all kinds of a category."""
 
     @_builtins.property
     def columns(self) -> _containers.RepeatedCompositeFieldContainer[Global___Column]:
-        """What tables show beside the name."""
+        """Columns of tables beside the name."""
 
     @_builtins.property
     def selectable_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Fields that field selectors may name beside the metadata, e.g. `status.phase`."""
+        """Fields for field selectors beside the metadata, e.g. `status.phase`."""
 
     def __init__(
         self,
@@ -276,13 +276,13 @@ class Column(_message.Message):
     TYPE_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Its head."""
+    """Its heading."""
     json_path: _builtins.str
-    """What it shows (JSONPath as in a CRD)."""
+    """Its value (JSONPath as in a CRD)."""
     type: _builtins.str
     """string, integer or date."""
     priority: _builtins.int
-    """Above 0: shown with `-o wide` only."""
+    """A column with a priority above 0 appears only with `-o wide`."""
     def __init__(
         self,
         *,

@@ -37,7 +37,7 @@ Global___GetServerInfoRequest: _TypeAlias = GetServerInfoRequest  # noqa: Y015
 
 @_typing.final
 class ServerInfo(_message.Message):
-    """What a server is, can do and admits."""
+    """The version, features and limits of a server."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -51,7 +51,9 @@ class ServerInfo(_message.Message):
     """Version of the API, e.g. `v1alpha1`."""
     @_builtins.property
     def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Optional parts that this server has, in order, e.g. `store.sqlite` or `format.ONNX`. Names are added, never changed."""
+        """Features of this server, sorted, e.g. `store.sqlite` or `format.ONNX`. New names may appear. Existing names never
+        change.
+        """
 
     @_builtins.property
     def limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___ServerLimit]:
@@ -75,7 +77,7 @@ Global___ServerInfo: _TypeAlias = ServerInfo  # noqa: Y015
 
 @_typing.final
 class ServerLimit(_message.Message):
-    """A size, number or time above which the server refuses."""
+    """A limit of the server on a size, number or time."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -86,11 +88,11 @@ class ServerLimit(_message.Message):
     name: _builtins.str
     """E.g. `response_bytes`."""
     value: _builtins.float
-    """The most that is admitted."""
+    """The maximum."""
     unit: _builtins.str
     """E.g. `bytes`."""
     description: _builtins.str
-    """What it bounds."""
+    """Description of the limit."""
     def __init__(
         self,
         *,

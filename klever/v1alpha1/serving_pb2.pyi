@@ -42,11 +42,11 @@ class Serving(_message.Message):
 
     @_builtins.property
     def spec(self) -> Global___ServingSpec:
-        """What to serve. Written by users."""
+        """The desired state. Written by users."""
 
     @_builtins.property
     def status(self) -> Global___ServingStatus:
-        """What is served. Written by the controller."""
+        """The observed state. Written by the controller."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ Global___Serving: _TypeAlias = Serving  # noqa: Y015
 
 @_typing.final
 class ServingSpec(_message.Message):
-    """What a Serving serves."""
+    """The desired state of a Serving."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -80,18 +80,18 @@ class ServingSpec(_message.Message):
     MAX_CONCURRENCY_FIELD_NUMBER: _builtins.int
     PREVIOUS_TRAFFIC_FIELD_NUMBER: _builtins.int
     revision_history_limit: _builtins.int
-    """How many ServingRevisions are kept beside the one that serves. 10 by default."""
+    """Number of ServingRevisions to keep beside the one that serves. Defaults to 10."""
     replicas: _builtins.int
-    """Number of processes of each predictor that names none. `kubectl scale` and an autoscaler change it."""
+    """Number of processes of each predictor without its own number. `kubectl scale` and an autoscaler change it."""
     retries: _builtins.int
-    """How often the gateway sends a request again whose replica ended before it answered. 0 by default, because the model may
-    have acted on the request. A request that reached no replica is always sent to another one.
+    """Maximum number of retries of a request whose replica ended before it answered. Defaults to 0, because the model may
+    have acted on the request. The gateway always retries a request that reached no replica.
     """
     timeout_seconds: _builtins.int
-    """Seconds in which a request must be answered completely, or it ends with 504. 300 by default."""
+    """Maximum duration of a request in seconds, after which it fails with 504. Defaults to 300."""
     max_concurrency: _builtins.int
-    """Most requests that each predictor works on at a time. The gateway answers further ones with 429 and Retry-After (gRPC:
-    RESOURCE_EXHAUSTED). Requests over HTTP and over gRPC count separately. Without it, only the gateway's own limits apply.
+    """Maximum number of concurrent requests of each predictor. The gateway answers further ones with 429 and Retry-After
+    (gRPC: RESOURCE_EXHAUSTED). HTTP and gRPC requests count separately. If absent, only the gateway's own limits apply.
     """
     @_builtins.property
     def predictors(self) -> _containers.RepeatedCompositeFieldContainer[Global___Predictor]:
@@ -99,11 +99,11 @@ class ServingSpec(_message.Message):
 
     @_builtins.property
     def strategy(self) -> Global___Strategy:
-        """How new processes replace old ones."""
+        """Strategy for replacing old processes by new ones."""
 
     @_builtins.property
     def previous_traffic(self) -> _containers.RepeatedCompositeFieldContainer[Global___TrafficShare]:
-        """The shares before the last SetTraffic, which it writes. SetTraffic with `undo` returns to them."""
+        """The shares before the last SetTraffic. SetTraffic writes them, and with `undo` restores them."""
 
     def __init__(
         self,
@@ -146,7 +146,7 @@ Global___ServingSpec: _TypeAlias = ServingSpec  # noqa: Y015
 
 @_typing.final
 class Strategy(_message.Message):
-    """How the processes of a new workload replace those of the old one."""
+    """The strategy for replacing the processes of the old workload by those of the new one."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -154,17 +154,17 @@ class Strategy(_message.Message):
     MAX_SURGE_FIELD_NUMBER: _builtins.int
     PROGRESS_DEADLINE_SECONDS_FIELD_NUMBER: _builtins.int
     type: _builtins.str
-    """RollingUpdate, the default, starts and probes the new processes before the old ones end: there must be room for both.
-    Recreate ends the old ones first, and nothing answers their requests until the new ones do.
+    """RollingUpdate, the default, starts and probes the new processes before the old ones end, and needs room for both.
+    Recreate ends the old ones first, so requests fail until the new ones are ready.
     """
     max_surge: _builtins.str
-    """How many processes a RollingUpdate may run beside those that a predictor asks for: a number, or a percentage of those.
-    100% by default: all new processes start before an old one ends, and requests never mix. With less, old and new
-    processes share the requests meanwhile.
+    """Number of processes that a RollingUpdate may run above the desired number: a count or a percentage. Defaults to
+    100%: all new processes start before an old one ends, and requests never mix. With less, old and new processes
+    share the requests during the update.
     """
     progress_deadline_seconds: _builtins.int
-    """A rollout that made no progress for so many seconds has failed, with the reason ProgressDeadlineExceeded. 600 by
-    default.
+    """Number of seconds without progress after which a rollout fails with the reason ProgressDeadlineExceeded. Defaults
+    to 600.
     """
     def __init__(
         self,
@@ -207,32 +207,30 @@ class Predictor(_message.Message):
     BATCHING_FIELD_NUMBER: _builtins.int
     INSTANCES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """DNS label, unique in the Serving, e.g. `main` or `canary`."""
+    """Name of the predictor: a DNS label, unique in the Serving, e.g. `main` or `canary`."""
     model: _builtins.str
-    """Reference of the model, e.g. `team/digits:v1`. A tag is resolved once and pinned, until this
-    field changes: no other change of the spec moves it.
-    """
+    """Reference of the model, e.g. `team/digits:v1`. A tag is resolved once and pinned until this field changes."""
     runtime: _builtins.str
-    """Runtime, e.g. `triton`. Chosen by the model's format where it is empty."""
+    """Runtime, e.g. `triton`. Defaults to the runtime of the model's format."""
     probe_path: _builtins.str
-    """Path that `command` answers with 2xx when it is healthy."""
+    """Path that `command` answers with a 2xx status when it is healthy."""
     replicas: _builtins.int
-    """Number of equal processes; `spec.replicas` if it is absent. With `autoscaling`, 0 ends all, and another number leaves
-    the choice to the autoscaler.
+    """Number of processes. Defaults to `spec.replicas`. With `autoscaling`, 0 ends all, and another number leaves the
+    choice to the autoscaler.
     """
     traffic: _builtins.int
-    """Share of the requests in percent, over the predictors without matches. A single one takes all."""
+    """Share of the requests in percent, among the predictors without matches. A single one takes all."""
     image: _builtins.str
-    """Container image of a server of your own: on Kubernetes only. It finds the model in `$MODEL_STORE/$SERVING_NAME`.
+    """Container image of your own server. Kubernetes only. The model is in `$MODEL_STORE/$SERVING_NAME`.
     `command` and `args` replace those of the image, as in a Kubernetes container.
     """
     instances: _builtins.int
-    """Number of copies of the model that each process of the runtime `triton` loads. They compute requests in parallel. 1 by
-    default.
+    """Number of copies of the model that each process of the runtime `triton` loads. They compute requests in parallel. Defaults
+    to 1.
     """
     @_builtins.property
     def command(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """A program to run instead of a known runtime. It is told MODEL_STORE, SERVING_NAME and PORT."""
+        """Command to run instead of a built-in runtime. It receives the variables MODEL_STORE, SERVING_NAME and PORT."""
 
     @_builtins.property
     def resources(self) -> Global___Resources:
@@ -240,19 +238,19 @@ class Predictor(_message.Message):
 
     @_builtins.property
     def matches(self) -> _containers.RepeatedCompositeFieldContainer[Global___Match]:
-        """The requests that this predictor gets whatever the shares are: those for which any of the matches holds. If several
-        predictors match a request, the first of them gets it.
+        """Requests that this predictor receives regardless of the shares: those that fulfil any of the matches. If several
+        predictors match a request, the first one receives it.
         """
 
     @_builtins.property
     def env(self) -> _containers.RepeatedCompositeFieldContainer[_meta_pb2.EnvVar]:
-        """Environment variables of the process. Without a command none that loaders, shells or interpreters read, such as
-        LD_PRELOAD, PATH or PYTHONPATH (docs/limits.md has them all); never KLEVER_*.
+        """Environment variables of the process. KLEVER_* is refused. Without a command, variables that loaders, shells or
+        interpreters read, such as LD_PRELOAD, PATH or PYTHONPATH, are refused too. docs/limits.md lists them.
         """
 
     @_builtins.property
     def autoscaling(self) -> Global___Autoscaling:
-        """Change the number of processes with the load: on Kubernetes only."""
+        """Scaling by load. Kubernetes only."""
 
     @_builtins.property
     def args(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -264,15 +262,14 @@ class Predictor(_message.Message):
 
     @_builtins.property
     def pod(self) -> _struct_pb2.Struct:
-        """Changes of the pods, on Kubernetes only: a strategic merge patch of the pod template. It may set labels, annotations,
-        node selectors, tolerations, affinity, the scheduler, volumes and more, but nothing that gives access to the node or
-        to other identities. docs/kubernetes.md lists the fields.
+        """Strategic merge patch of the pod template. Kubernetes only. It may set labels, annotations, node selectors,
+        tolerations, affinity, the scheduler, volumes and more, but no access to the node or to other identities. docs/kubernetes.md lists the fields.
         """
 
     @_builtins.property
     def batching(self) -> Global___Batching:
-        """How the runtime `triton` computes waiting requests together. It also turns this on for a model whose format does not
-        say that its rows are independent of each other.
+        """Dynamic batching in the runtime `triton`. It also enables batching for models whose format does not imply that rows
+        are independent.
         """
 
     def __init__(
@@ -324,7 +321,7 @@ class Batching(_message.Message):
     MAX_SIZE_FIELD_NUMBER: _builtins.int
     MAX_QUEUE_DELAY_MICROSECONDS_FIELD_NUMBER: _builtins.int
     max_size: _builtins.int
-    """Most rows that are computed together. 1 turns batching off."""
+    """Maximum number of rows that are computed together. 1 turns batching off."""
     max_queue_delay_microseconds: _builtins.int
     """How long a request waits for others, in microseconds. 0 by default: it waits only while the model is busy."""
     def __init__(
@@ -498,11 +495,11 @@ class Resources(_message.Message):
     LIMITS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def requests(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """What a process needs: a Kubernetes node must have it free. On one machine they bind nothing."""
+        """Resources that a Kubernetes node must have free. On one machine they have no effect."""
 
     @_builtins.property
     def limits(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """What a process may use. One above its limit of resident memory is ended and started again."""
+        """Resources that a process may use. A process above its memory limit is ended and restarted."""
 
     def __init__(
         self,
@@ -544,7 +541,7 @@ Global___Match: _TypeAlias = Match  # noqa: Y015
 
 @_typing.final
 class HeaderMatch(_message.Message):
-    """A condition on one request header (gRPC: metadata key): exactly one of exact, prefix, regex and present."""
+    """A condition on one request header (gRPC: metadata key), with exactly one of exact, prefix, regex and present."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -559,13 +556,13 @@ class HeaderMatch(_message.Message):
     exact: _builtins.str
     """The whole value."""
     prefix: _builtins.str
-    """What the value begins with."""
+    """Prefix of the value."""
     regex: _builtins.str
-    """RE2 syntax; the whole value must match."""
+    """Regular expression in RE2 syntax that must match the whole value."""
     present: _builtins.bool
-    """True: the header must be there, with any value."""
+    """If true, the header must be present, with any value."""
     negate: _builtins.bool
-    """The condition must not hold. The value of a missing header is empty."""
+    """If true, the condition must not hold. The value of a missing header is empty."""
     def __init__(
         self,
         *,
@@ -601,7 +598,7 @@ Global___HeaderMatch: _TypeAlias = HeaderMatch  # noqa: Y015
 
 @_typing.final
 class ServingStatus(_message.Message):
-    """What is served now."""
+    """The observed state of a Serving."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -622,25 +619,25 @@ class ServingStatus(_message.Message):
     url: _builtins.str
     """Base URL of the Serving, e.g. `http://127.0.0.1:8080/seldon/default/digits`."""
     observed_generation: _builtins.int
-    """Generation of the spec that this status speaks of."""
+    """Generation of the spec that this status describes."""
     replicas: _builtins.int
-    """Processes that are wanted, of all predictors."""
+    """Desired number of processes of all predictors."""
     revision: _builtins.int
-    """Number of the ServingRevision that was Ready last. It serves until a newer spec is Ready. 0 until one was."""
+    """Number of the last ServingRevision that was Ready. It serves until a newer spec is Ready. 0 if none was Ready."""
     ready_replicas: _builtins.int
-    """Processes that take requests."""
+    """Number of processes that take requests."""
     traffic_summary: _builtins.str
-    """The shares that are live as a text, e.g. `main=80 canary=20`."""
+    """The live shares as text, e.g. `main=80 canary=20`."""
     selector: _builtins.str
     """Label selector of the Serving's pods, for autoscalers."""
     @_builtins.property
     def traffic(self) -> _containers.RepeatedCompositeFieldContainer[Global___TrafficShare]:
-        """The shares that are live."""
+        """The live shares."""
 
     @_builtins.property
     def conditions(self) -> _containers.RepeatedCompositeFieldContainer[_meta_pb2.Condition]:
-        """Ready says whether requests are answered, Progressing whether the spec is rolled out. ModelResolved, SignatureKnown and
-        RoutesReady say what they wait for.
+        """Ready tells whether requests are answered, Progressing whether the spec is rolled out. ModelResolved,
+        SignatureKnown and RoutesReady tell what the rollout waits for.
         """
 
     @_builtins.property
@@ -649,7 +646,7 @@ class ServingStatus(_message.Message):
 
     @_builtins.property
     def progress_time(self) -> _timestamp_pb2.Timestamp:
-        """When the rollout of the spec made progress last."""
+        """Time of the last progress of the rollout."""
 
     def __init__(
         self,
@@ -677,7 +674,7 @@ Global___ServingStatus: _TypeAlias = ServingStatus  # noqa: Y015
 
 @_typing.final
 class TrafficShare(_message.Message):
-    """The share of the requests that a predictor gets."""
+    """The share of the requests of a predictor."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -687,9 +684,9 @@ class TrafficShare(_message.Message):
     predictor: _builtins.str
     """Name of the predictor."""
     percent: _builtins.int
-    """Percent of the requests that no header match takes."""
+    """Percentage of the requests without a header match."""
     workload: _builtins.str
-    """Workload that gets them, as in PredictorStatus."""
+    """Workload that receives them, as in PredictorStatus."""
     def __init__(
         self,
         *,
@@ -707,7 +704,7 @@ Global___TrafficShare: _TypeAlias = TrafficShare  # noqa: Y015
 
 @_typing.final
 class PredictorStatus(_message.Message):
-    """What became of one predictor."""
+    """The status of one predictor."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -728,33 +725,35 @@ class PredictorStatus(_message.Message):
     name: _builtins.str
     """Name of the predictor."""
     model: _builtins.str
-    """The reference as the spec has it, and the manifest digest that it was pinned to."""
+    """Reference of the model in the spec."""
     digest: _builtins.str
-    """Manifest digest that the reference was pinned to; empty until then."""
+    """Manifest digest of the pinned reference. Empty before the first pin."""
     format: _builtins.str
     """The model's format, e.g. `ONNX`."""
     runtime: _builtins.str
-    """The runtime that was chosen."""
+    """The chosen runtime."""
     workload: _builtins.str
-    """Workload (a short hash of what is run) that takes the requests."""
+    """Workload that takes the requests: a short hash of its content."""
     replicas: _builtins.int
-    """Processes that are wanted."""
+    """Desired number of processes."""
     ready_replicas: _builtins.int
-    """Processes that answered an inference, of the workload that takes the requests (the old one until all of the new one
-    are ready).
+    """Number of processes that answered an inference, in the workload that takes the requests. That is the old workload
+    until the new one is completely ready.
     """
     traffic: _builtins.int
-    """Share of the requests that is live, in percent. Absent for a predictor with matches."""
+    """Live share of the requests, in percent. Absent for a predictor with matches."""
     message: _builtins.str
-    """For people: what it waits for, or why it fails, with the last log lines."""
+    """Message for readers: the reason why it waits or fails, with the last log lines."""
     observed_generation: _builtins.int
     """Generation of the spec for which the digest was resolved."""
     trust: _builtins.str
     """Trust class of the model or the command, as in ModelVersion: it reads DATA, or runs CODE. Empty until it is known."""
     ready: _builtins.bool
-    """Whether what the spec asks for takes the requests, with all its processes."""
+    """Whether the workload of the spec takes the requests, with all its processes."""
     updated_replicas: _builtins.int
-    """Processes of what the spec asks for that answered an inference. They take the requests when enough of them do."""
+    """Number of processes of the workload of the spec that answered an inference. They take the requests when enough of
+    them are ready.
+    """
     def __init__(
         self,
         *,

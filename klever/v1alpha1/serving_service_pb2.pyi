@@ -36,13 +36,11 @@ class CreateServingRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
-    """"default" where it is empty. A namespace in the object must be the same."""
+    """The namespace. Defaults to "default". A namespace in the object must equal it."""
     request_id: _builtins.str
-    """Makes a retry safe: a create with the id of an earlier one returns the object that the earlier one made. At most 128
-    characters.
-    """
+    """Makes retries safe: a second create with the same id returns the object of the first. At most 128 characters."""
     validate_only: _builtins.bool
-    """Check the request and return what it would lead to, and change nothing."""
+    """Validate the request and return its result without storing it."""
     @_builtins.property
     def serving(self) -> _serving_pb2.Serving:
         """The Serving. Its status is ignored."""
@@ -74,11 +72,11 @@ class ApplyServingRequest(_message.Message):
     SERVING_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
-    """The project; "default" where it is empty."""
+    """The project. Defaults to "default"."""
     name: _builtins.str
     """Name of the object. Required."""
     validate_only: _builtins.bool
-    """Check the request and return what it would lead to, and change nothing."""
+    """Validate the request and return its result without storing it."""
     @_builtins.property
     def serving(self) -> _serving_pb2.Serving:
         """The Serving. Its status is ignored."""
@@ -108,7 +106,7 @@ class GetServingRequest(_message.Message):
     NAMESPACE_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
-    """The project; "default" where it is empty."""
+    """The project. Defaults to "default"."""
     name: _builtins.str
     """Name of the object. Required."""
     def __init__(
@@ -138,17 +136,21 @@ class ListServingsRequest(_message.Message):
     ORDER_BY_FIELD_NUMBER: _builtins.int
     LABEL_SELECTOR_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
-    """All namespaces where it is empty or `-`."""
+    """The namespace. Empty or `-` selects all namespaces."""
     page_size: _builtins.int
-    """At most this many items; 0 for the server's default (500), which is also the maximum."""
+    """Maximum number of items in the page. 0 selects 500, which is also the maximum."""
     page_token: _builtins.str
-    """From the previous page's next_page_token. OUT_OF_RANGE with reason EXPIRED if it is too old: begin again."""
+    """The next_page_token of the previous page. A token that is too old fails with OUT_OF_RANGE and the reason EXPIRED:
+    start again without a token.
+    """
     filter: _builtins.str
-    """Which Servings, e.g. `status.phase = Degraded OR status.ready_replicas < 2`. The grammar is that of google.aip.dev/160."""
+    """Selects Servings, e.g. `status.phase = Degraded OR status.ready_replicas < 2`. See google.aip.dev/160 for the
+    grammar.
+    """
     order_by: _builtins.str
     """Fields with `desc` where the order is descending, e.g. `metadata.creation_timestamp desc`. By default `metadata.name`."""
     label_selector: _builtins.str
-    """Labels in Kubernetes' syntax, e.g. `team=vision,stage in (dev,test),!old`."""
+    """Label selector in Kubernetes' syntax, e.g. `team=vision,stage in (dev,test),!old`."""
     def __init__(
         self,
         *,
@@ -177,12 +179,12 @@ class ListServingsResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     RESOURCE_VERSION_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next page; empty on the last."""
+    """Token of the next page. Empty on the last page."""
     resource_version: _builtins.str
-    """Of the list as a whole: watch from here."""
+    """Resource version of the list. A watch can start from it."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_serving_pb2.Serving]:
-        """The page, in the order that was asked for."""
+        """The page, in the requested order."""
 
     def __init__(
         self,
@@ -211,19 +213,19 @@ class UpdateServingRequest(_message.Message):
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
-    """The project; "default" where it is empty."""
+    """The project. Defaults to "default"."""
     name: _builtins.str
     """Name of the object. Required."""
     validate_only: _builtins.bool
-    """Check the request and return what it would lead to, and change nothing."""
+    """Validate the request and return its result without storing it."""
     @_builtins.property
     def serving(self) -> _serving_pb2.Serving:
         """The Serving. Its status is ignored."""
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """`metadata.labels`, `metadata.annotations`, `spec`, or fields of the spec such as `spec.predictors`. A named field that
-        is absent is removed. An empty mask names the spec, labels and annotations.
+        """`metadata.labels`, `metadata.annotations`, `spec`, or fields of the spec such as `spec.predictors`. A listed field
+        that is absent is removed. An empty mask means the spec, labels and annotations.
         """
 
     def __init__(
@@ -255,15 +257,15 @@ class DeleteServingRequest(_message.Message):
     UID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
-    """The project; "default" where it is empty."""
+    """The project. Defaults to "default"."""
     name: _builtins.str
     """Name of the object. Required."""
     resource_version: _builtins.str
-    """Where given, the object must still have this version: ABORTED otherwise."""
+    """If set, the call fails with ABORTED unless the object has this resource version."""
     uid: _builtins.str
-    """Where given, the object must have this uid: ABORTED otherwise."""
+    """If set, the call fails with ABORTED unless the object has this uid."""
     validate_only: _builtins.bool
-    """Check the request and return what it would lead to, and change nothing."""
+    """Validate the request and return its result without storing it."""
     def __init__(
         self,
         *,
@@ -293,15 +295,15 @@ class WatchServingsRequest(_message.Message):
     RESOURCE_VERSION_FIELD_NUMBER: _builtins.int
     BOOKMARKS_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
-    """All namespaces where it is empty or `-`."""
+    """The namespace. Empty or `-` selects all namespaces."""
     filter: _builtins.str
-    """Which Servings, as in a list."""
+    """Selects Servings, as in a list."""
     label_selector: _builtins.str
-    """Labels in Kubernetes' syntax, as in a list."""
+    """Label selector in Kubernetes' syntax, as in a list."""
     resource_version: _builtins.str
-    """Resume after this version. Empty: begin with what exists, as ADDED."""
+    """Resource version to resume after. If empty, the stream begins with the existing objects, as ADDED."""
     bookmarks: _builtins.bool
-    """Send BOOKMARK events, which carry a version to resume from."""
+    """Send BOOKMARK events, which hold a resource version to resume from."""
     def __init__(
         self,
         *,
@@ -329,14 +331,14 @@ class WatchServingsResponse(_message.Message):
     OBJECT_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     type: _common_pb2.WatchEvent.Type.ValueType
-    """What happened."""
+    """Type of the change."""
     @_builtins.property
     def object(self) -> _serving_pb2.Serving:
         """The object after the change (DELETED: before it; BOOKMARK: metadata.resource_version only)."""
 
     @_builtins.property
     def error(self) -> _common_pb2.WatchError:
-        """With ERROR: why the stream ends. reason EXPIRED: list again, then watch from there."""
+        """Set with ERROR: the reason why the stream ends. After EXPIRED, list again and watch from that version."""
 
     def __init__(
         self,
@@ -387,20 +389,20 @@ class SetTrafficRequest(_message.Message):
     UID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
-    """The project; "default" where it is empty."""
+    """The project. Defaults to "default"."""
     name: _builtins.str
     """Name of the object. Required."""
     undo: _builtins.bool
-    """Return to `spec.previous_traffic` instead; traffic must be empty. A change can be undone once."""
+    """Restore `spec.previous_traffic` instead. traffic must be empty. A change can be undone once."""
     resource_version: _builtins.str
-    """Where given, the object must still have it: ABORTED otherwise."""
+    """If set, the call fails with ABORTED unless the object has this resource version."""
     uid: _builtins.str
-    """Where given, the object must have this uid: ABORTED otherwise."""
+    """If set, the call fails with ABORTED unless the object has this uid."""
     validate_only: _builtins.bool
-    """Check the request and return what it would lead to, and change nothing."""
+    """Validate the request and return its result without storing it."""
     @_builtins.property
     def traffic(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """Percent by predictor name. Predictors that are not named get 0; the sum must be 100."""
+        """Percentage by predictor name. Other predictors receive 0. The sum must be 100."""
 
     def __init__(
         self,
@@ -434,15 +436,15 @@ class ListServingRevisionsRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     ORDER_BY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
-    """The project; "default" if it is empty."""
+    """The project. Defaults to "default"."""
     name: _builtins.str
     """Name of the Serving. Required."""
     page_size: _builtins.int
-    """At most this many items; 0 for the server's default (500), which is also the maximum."""
+    """Maximum number of items in the page. 0 selects 500, which is also the maximum."""
     page_token: _builtins.str
-    """From the previous page's next_page_token; empty for the first page."""
+    """The next_page_token of the previous page. Empty for the first page."""
     filter: _builtins.str
-    """Which revisions, e.g. `spec.number > 3`. The grammar is that of google.aip.dev/160."""
+    """Selects revisions, e.g. `spec.number > 3`. See google.aip.dev/160 for the grammar."""
     order_by: _builtins.str
     """Fields with `desc` where the order is descending, e.g. `spec.number desc`. By default `metadata.name`."""
     def __init__(
@@ -472,10 +474,10 @@ class ListServingRevisionsResponse(_message.Message):
     ITEMS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Where the next page begins; empty on the last page."""
+    """Token of the next page. Empty on the last page."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_revision_pb2.ServingRevision]:
-        """The page, in the order that was asked for."""
+        """The page, in the requested order."""
 
     def __init__(
         self,
@@ -504,19 +506,19 @@ class RollbackServingRequest(_message.Message):
     UID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
-    """The project; "default" if it is empty."""
+    """The project. Defaults to "default"."""
     name: _builtins.str
     """Name of the Serving. Required."""
     number: _builtins.int
-    """Number of the revision. 0: the revision that serves, if the spec is another one; otherwise the earlier revision that
-    served last.
+    """Number of the revision. 0 selects the revision that serves if the spec differs from it, and otherwise the earlier
+    revision that served last.
     """
     resource_version: _builtins.str
-    """If it is given, the Serving must still have it: ABORTED otherwise."""
+    """If set, the call fails with ABORTED unless the Serving has this resource version."""
     uid: _builtins.str
-    """Where given, the object must have this uid: ABORTED otherwise."""
+    """If set, the call fails with ABORTED unless the object has this uid."""
     validate_only: _builtins.bool
-    """Check the request and return what it would lead to, and change nothing."""
+    """Validate the request and return its result without storing it."""
     def __init__(
         self,
         *,
@@ -548,17 +550,17 @@ class PromoteServingRequest(_message.Message):
     UID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
-    """The project; "default" if it is empty."""
+    """The project. Defaults to "default"."""
     name: _builtins.str
     """Name of the Serving. Required."""
     predictor: _builtins.str
-    """The predictor that becomes main; `canary` if it is empty."""
+    """The predictor that becomes main. Defaults to `canary`."""
     resource_version: _builtins.str
-    """If it is given, the Serving must still have it: ABORTED otherwise."""
+    """If set, the call fails with ABORTED unless the Serving has this resource version."""
     uid: _builtins.str
-    """Where given, the object must have this uid: ABORTED otherwise."""
+    """If set, the call fails with ABORTED unless the object has this uid."""
     validate_only: _builtins.bool
-    """Check the request and return what it would lead to, and change nothing."""
+    """Validate the request and return its result without storing it."""
     def __init__(
         self,
         *,
@@ -590,17 +592,17 @@ class AbortServingRequest(_message.Message):
     UID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
-    """The project; "default" if it is empty."""
+    """The project. Defaults to "default"."""
     name: _builtins.str
     """Name of the Serving. Required."""
     predictor: _builtins.str
-    """The predictor to remove; `canary` if it is empty."""
+    """The predictor to remove. Defaults to `canary`."""
     resource_version: _builtins.str
-    """If it is given, the Serving must still have it: ABORTED otherwise."""
+    """If set, the call fails with ABORTED unless the Serving has this resource version."""
     uid: _builtins.str
-    """Where given, the object must have this uid: ABORTED otherwise."""
+    """If set, the call fails with ABORTED unless the object has this uid."""
     validate_only: _builtins.bool
-    """Check the request and return what it would lead to, and change nothing."""
+    """Validate the request and return its result without storing it."""
     def __init__(
         self,
         *,
@@ -633,19 +635,19 @@ class ScaleServingRequest(_message.Message):
     UID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
-    """The project; "default" if it is empty."""
+    """The project. Defaults to "default"."""
     name: _builtins.str
     """Name of the Serving. Required."""
     replicas: _builtins.int
     """Number of processes, at least 0."""
     predictor: _builtins.str
-    """The predictor; if it is empty `main`, or the only one."""
+    """The predictor. Defaults to `main`, or to the only one."""
     resource_version: _builtins.str
-    """If it is given, the Serving must still have it: ABORTED otherwise."""
+    """If set, the call fails with ABORTED unless the Serving has this resource version."""
     uid: _builtins.str
-    """Where given, the object must have this uid: ABORTED otherwise."""
+    """If set, the call fails with ABORTED unless the object has this uid."""
     validate_only: _builtins.bool
-    """Check the request and return what it would lead to, and change nothing."""
+    """Validate the request and return its result without storing it."""
     def __init__(
         self,
         *,
@@ -678,17 +680,17 @@ class ListInstancesRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     ORDER_BY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
-    """The project; "default" where it is empty."""
+    """The project. Defaults to "default"."""
     name: _builtins.str
     """Name of the object. Required."""
     page_size: _builtins.int
-    """At most this many items; 0 for the server's default (500), which is also the maximum."""
+    """Maximum number of items in the page. 0 selects 500, which is also the maximum."""
     page_token: _builtins.str
-    """From the previous page's next_page_token; empty for the first page."""
+    """The next_page_token of the previous page. Empty for the first page."""
     filter: _builtins.str
-    """Which processes, e.g. `phase = FAILED`. The grammar is that of google.aip.dev/160."""
+    """Selects processes, e.g. `phase = FAILED`. See google.aip.dev/160 for the grammar."""
     order_by: _builtins.str
-    """Fields with `desc` where the order is descending. By default `name`."""
+    """Fields to sort by, each optionally followed by `desc`. Defaults to `name`."""
     def __init__(
         self,
         *,
@@ -716,10 +718,10 @@ class ListInstancesResponse(_message.Message):
     ITEMS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next page; empty on the last."""
+    """Token of the next page. Empty on the last page."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___Instance]:
-        """The page, in the order that was asked for."""
+        """The page, in the requested order."""
 
     def __init__(
         self,
@@ -748,7 +750,7 @@ class Instance(_message.Message):
     class _PhaseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Instance._Phase.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         PHASE_UNSPECIFIED: Instance._Phase.ValueType  # 0
-        """Not known."""
+        """Unknown."""
         PENDING: Instance._Phase.ValueType  # 1
         """It waits, for example for its model."""
         STARTING: Instance._Phase.ValueType  # 2
@@ -756,15 +758,15 @@ class Instance(_message.Message):
         READY: Instance._Phase.ValueType  # 3
         """It answers inference requests."""
         BACK_OFF: Instance._Phase.ValueType  # 4
-        """It ended and is started again in a moment."""
+        """It ended and restarts in a moment."""
         FAILED: Instance._Phase.ValueType  # 5
-        """It is not started again."""
+        """It ended and does not restart."""
 
     class Phase(_Phase, metaclass=_PhaseEnumTypeWrapper):
-        """How far a process is."""
+        """The phase of a process."""
 
     PHASE_UNSPECIFIED: Instance.Phase.ValueType  # 0
-    """Not known."""
+    """Unknown."""
     PENDING: Instance.Phase.ValueType  # 1
     """It waits, for example for its model."""
     STARTING: Instance.Phase.ValueType  # 2
@@ -772,9 +774,9 @@ class Instance(_message.Message):
     READY: Instance.Phase.ValueType  # 3
     """It answers inference requests."""
     BACK_OFF: Instance.Phase.ValueType  # 4
-    """It ended and is started again in a moment."""
+    """It ended and restarts in a moment."""
     FAILED: Instance.Phase.ValueType  # 5
-    """It is not started again."""
+    """It ended and does not restart."""
 
     class _Sandbox:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -783,25 +785,25 @@ class Instance(_message.Message):
     class _SandboxEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Instance._Sandbox.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         SANDBOX_UNSPECIFIED: Instance._Sandbox.ValueType  # 0
-        """It does not run."""
+        """The process does not run."""
         FULL: Instance._Sandbox.ValueType  # 1
         """Namespaces, Landlock and seccomp."""
         LANDLOCK: Instance._Sandbox.ValueType  # 2
         """Landlock and seccomp."""
         NONE: Instance._Sandbox.ValueType  # 3
-        """Limits of processes alone."""
+        """Resource limits only."""
 
     class Sandbox(_Sandbox, metaclass=_SandboxEnumTypeWrapper):
         """The levels of a sandbox."""
 
     SANDBOX_UNSPECIFIED: Instance.Sandbox.ValueType  # 0
-    """It does not run."""
+    """The process does not run."""
     FULL: Instance.Sandbox.ValueType  # 1
     """Namespaces, Landlock and seccomp."""
     LANDLOCK: Instance.Sandbox.ValueType  # 2
     """Landlock and seccomp."""
     NONE: Instance.Sandbox.ValueType  # 3
-    """Limits of processes alone."""
+    """Resource limits only."""
 
     NAME_FIELD_NUMBER: _builtins.int
     PREDICTOR_FIELD_NUMBER: _builtins.int
@@ -816,26 +818,26 @@ class Instance(_message.Message):
     name: _builtins.str
     """Unique in its namespace: Serving, workload, number."""
     predictor: _builtins.str
-    """Name of the predictor that uses it; the first if several run the same."""
+    """Name of the predictor that uses it, or of the first one if several share it."""
     workload: _builtins.str
     """Workload that it runs, as in PredictorStatus."""
     phase: Global___Instance.Phase.ValueType
-    """How far it is."""
+    """Its phase."""
     reason: _builtins.str
-    """One CamelCase word for programs, e.g. OOMKilled; empty while all is well."""
+    """Reason as one CamelCase word, for programs, e.g. OOMKilled. Empty without a fault."""
     message: _builtins.str
-    """For people: why it is in this phase, with the last log lines."""
+    """Message for readers: the reason for the phase, with the last log lines."""
     restarts: _builtins.int
-    """How often it was started again."""
+    """Number of restarts."""
     sandbox: Global___Instance.Sandbox.ValueType
-    """Level of the sandbox that it runs in; unspecified while it does not run."""
+    """Level of its sandbox. Unspecified while it does not run."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """When its process began; absent before."""
+        """Start time of its process. Absent before the start."""
 
     @_builtins.property
     def sandbox_gaps(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What the sandbox does not enforce because the kernel is too old. Empty on Linux 6.12 or later."""
+        """Restrictions that the sandbox cannot enforce because the kernel is too old. Empty on Linux 6.12 or later."""
 
     def __init__(
         self,
@@ -868,10 +870,10 @@ class RenderServingRequest(_message.Message):
     NAMESPACE_FIELD_NUMBER: _builtins.int
     SERVING_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
-    """The project; "default" where it is empty."""
+    """The project. Defaults to "default"."""
     @_builtins.property
     def serving(self) -> _serving_pb2.Serving:
-        """The Serving; it need not exist."""
+        """The Serving. It need not exist."""
 
     def __init__(
         self,
@@ -896,7 +898,7 @@ class RenderServingResponse(_message.Message):
     FILES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___RenderedFile]:
-        """Of each predictor, then of the gateway."""
+        """The files of each predictor, then those of the gateway."""
 
     def __init__(
         self,
@@ -950,17 +952,17 @@ class ServingServiceListEventsRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     ORDER_BY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
-    """All namespaces where it is empty or `-`."""
+    """The namespace. Empty or `-` selects all namespaces."""
     name: _builtins.str
-    """Events of this Serving; of all where it is empty."""
+    """Name of the Serving. If empty, the events of all Servings."""
     page_size: _builtins.int
-    """At most this many items; 0 for the server's default (500), which is also the maximum."""
+    """Maximum number of items in the page. 0 selects 500, which is also the maximum."""
     page_token: _builtins.str
-    """From the previous page's next_page_token; empty for the first page."""
+    """The next_page_token of the previous page. Empty for the first page."""
     filter: _builtins.str
-    """Which events, e.g. `type = Warning AND reason = BackOff`. The grammar is that of google.aip.dev/160."""
+    """Selects events, e.g. `type = Warning AND reason = BackOff`. See google.aip.dev/160 for the grammar."""
     order_by: _builtins.str
-    """Fields with `desc` where the order is descending. By default `last_timestamp`: the oldest first."""
+    """Fields to sort by, each optionally followed by `desc`. Defaults to `last_timestamp`, the oldest first."""
     def __init__(
         self,
         *,
@@ -988,10 +990,10 @@ class ServingServiceListEventsResponse(_message.Message):
     ITEMS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next page; empty on the last."""
+    """Token of the next page. Empty on the last page."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_meta_pb2.Event]:
-        """The page, in the order that was asked for."""
+        """The page, in the requested order."""
 
     def __init__(
         self,
@@ -1019,15 +1021,15 @@ class ServingServiceStreamLogsRequest(_message.Message):
     TAIL_FIELD_NUMBER: _builtins.int
     FOLLOW_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
-    """The project; "default" where it is empty."""
+    """The project. Defaults to "default"."""
     name: _builtins.str
     """Name of the Serving. Required."""
     instance: _builtins.str
-    """One instance's name. Empty: all of them, each line under its instance."""
+    """Name of one instance. If empty, the lines of all instances, each with the name of its instance."""
     tail: _builtins.int
-    """Begin with this many last lines, 0 or more; absent: all that are kept."""
+    """Number of last lines to begin with, at least 0. If absent, all kept lines."""
     follow: _builtins.bool
-    """Go on until the process has ended or the caller cancels."""
+    """Follow the log until the process ends or the caller cancels."""
     def __init__(
         self,
         *,

@@ -28,7 +28,7 @@ if _version_not_supported:
 
 
 class ServingServiceStub(object):
-    """Models behind URLs.
+    """Servings put models behind URLs.
     """
 
     def __init__(self, channel):
@@ -125,54 +125,56 @@ class ServingServiceStub(object):
 
 
 class ServingServiceServicer(object):
-    """Models behind URLs.
+    """Servings put models behind URLs.
     """
 
     def CreateServing(self, request, context):
-        """Creates a Serving. ALREADY_EXISTS if the name is taken, INVALID_ARGUMENT with field violations if the spec is wrong.
+        """Creates a Serving. Fails with ALREADY_EXISTS if the name is taken, and with INVALID_ARGUMENT and field violations
+        if the spec is invalid.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ApplyServing(self, request, context):
-        """Creates the Serving or makes it as declared: what the spec no longer names returns to its default; labels and
-        annotations merge.
+        """Creates the Serving, or updates it to the declared state. Omitted fields of the spec return to their defaults.
+        Labels and annotations merge.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetServing(self, request, context):
-        """Returns one Serving. NOT_FOUND if there is none.
+        """Returns one Serving. Fails with NOT_FOUND if it does not exist.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListServings(self, request, context):
-        """Lists the Servings of a namespace, or of all, in pages.
+        """Lists the Servings of one or all namespaces in pages.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateServing(self, request, context):
-        """Changes the fields that update_mask names. ABORTED if metadata.resource_version is given and no longer current.
+        """Changes the fields that update_mask names. Fails with ABORTED if metadata.resource_version is set and no longer
+        current.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteServing(self, request, context):
-        """Deletes the Serving, and returns it as it was last: its URL goes, then its processes.
+        """Deletes the Serving: first its URL, then its processes. Returns the last state of the Serving.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchServings(self, request, context):
-        """Streams the Servings that match, as they are and as they change.
+        """Streams the matching Servings, and then their changes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -186,23 +188,23 @@ class ServingServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListServingRevisions(self, request, context):
-        """Lists the specs with which a Serving was Ready, by name: each with its pinned models, author and times of service.
+        """Lists the specs with which a Serving was Ready, each with its pinned models, author and times of service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RollbackServing(self, request, context):
-        """Returns to the predictors of a revision, each with the version of its model that the revision ran.
-        FAILED_PRECONDITION without an earlier revision; NOT_FOUND for a revision that is not kept.
+        """Restores the predictors of a revision, each with the version of its model that the revision ran. Fails with
+        FAILED_PRECONDITION without an earlier revision, and with NOT_FOUND for a revision that is not kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PromoteServing(self, request, context):
-        """Gives what a predictor runs to main, with the requests of both, and removes the predictor. What runs is not started
-        again. FAILED_PRECONDITION unless the predictor is ready.
+        """Makes a predictor main: main takes over its workload and the requests of both, and the predictor is removed. No
+        process restarts. Fails with FAILED_PRECONDITION unless the predictor is ready.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -216,7 +218,7 @@ class ServingServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ScaleServing(self, request, context):
-        """Changes the number of processes of a predictor and nothing else.
+        """Changes only the number of processes of a predictor.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -230,7 +232,7 @@ class ServingServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListEvents(self, request, context):
-        """Lists what happened to Servings, oldest first.
+        """Lists the events of Servings, oldest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -244,7 +246,7 @@ class ServingServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RenderServing(self, request, context):
-        """Says what would be generated for a Serving, without creating it: config.pbtxt, commands, routes.
+        """Returns the files that a Serving would generate, without creating it: config.pbtxt, commands, routes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -347,7 +349,7 @@ def add_ServingServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ServingService(object):
-    """Models behind URLs.
+    """Servings put models behind URLs.
     """
 
     @staticmethod

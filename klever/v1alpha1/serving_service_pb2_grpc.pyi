@@ -29,101 +29,109 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ServingServiceStub:
-    """Models behind URLs."""
+    """Servings put models behind URLs."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ServingServiceAsyncStub: ...
     CreateServing: _grpc.UnaryUnaryMultiCallable[_serving_service_pb2.CreateServingRequest, _serving_pb2.Serving]
-    """Creates a Serving. ALREADY_EXISTS if the name is taken, INVALID_ARGUMENT with field violations if the spec is wrong."""
+    """Creates a Serving. Fails with ALREADY_EXISTS if the name is taken, and with INVALID_ARGUMENT and field violations
+    if the spec is invalid.
+    """
     ApplyServing: _grpc.UnaryUnaryMultiCallable[_serving_service_pb2.ApplyServingRequest, _serving_pb2.Serving]
-    """Creates the Serving or makes it as declared: what the spec no longer names returns to its default; labels and
-    annotations merge.
+    """Creates the Serving, or updates it to the declared state. Omitted fields of the spec return to their defaults.
+    Labels and annotations merge.
     """
     GetServing: _grpc.UnaryUnaryMultiCallable[_serving_service_pb2.GetServingRequest, _serving_pb2.Serving]
-    """Returns one Serving. NOT_FOUND if there is none."""
+    """Returns one Serving. Fails with NOT_FOUND if it does not exist."""
     ListServings: _grpc.UnaryUnaryMultiCallable[_serving_service_pb2.ListServingsRequest, _serving_service_pb2.ListServingsResponse]
-    """Lists the Servings of a namespace, or of all, in pages."""
+    """Lists the Servings of one or all namespaces in pages."""
     UpdateServing: _grpc.UnaryUnaryMultiCallable[_serving_service_pb2.UpdateServingRequest, _serving_pb2.Serving]
-    """Changes the fields that update_mask names. ABORTED if metadata.resource_version is given and no longer current."""
+    """Changes the fields that update_mask names. Fails with ABORTED if metadata.resource_version is set and no longer
+    current.
+    """
     DeleteServing: _grpc.UnaryUnaryMultiCallable[_serving_service_pb2.DeleteServingRequest, _serving_pb2.Serving]
-    """Deletes the Serving, and returns it as it was last: its URL goes, then its processes."""
+    """Deletes the Serving: first its URL, then its processes. Returns the last state of the Serving."""
     WatchServings: _grpc.UnaryStreamMultiCallable[_serving_service_pb2.WatchServingsRequest, _serving_service_pb2.WatchServingsResponse]
-    """Streams the Servings that match, as they are and as they change."""
+    """Streams the matching Servings, and then their changes."""
     SetTraffic: _grpc.UnaryUnaryMultiCallable[_serving_service_pb2.SetTrafficRequest, _serving_pb2.Serving]
     """Changes shares of predictors, all at once or not at all."""
     ListServingRevisions: _grpc.UnaryUnaryMultiCallable[_serving_service_pb2.ListServingRevisionsRequest, _serving_service_pb2.ListServingRevisionsResponse]
-    """Lists the specs with which a Serving was Ready, by name: each with its pinned models, author and times of service."""
+    """Lists the specs with which a Serving was Ready, each with its pinned models, author and times of service."""
     RollbackServing: _grpc.UnaryUnaryMultiCallable[_serving_service_pb2.RollbackServingRequest, _serving_pb2.Serving]
-    """Returns to the predictors of a revision, each with the version of its model that the revision ran.
-    FAILED_PRECONDITION without an earlier revision; NOT_FOUND for a revision that is not kept.
+    """Restores the predictors of a revision, each with the version of its model that the revision ran. Fails with
+    FAILED_PRECONDITION without an earlier revision, and with NOT_FOUND for a revision that is not kept.
     """
     PromoteServing: _grpc.UnaryUnaryMultiCallable[_serving_service_pb2.PromoteServingRequest, _serving_pb2.Serving]
-    """Gives what a predictor runs to main, with the requests of both, and removes the predictor. What runs is not started
-    again. FAILED_PRECONDITION unless the predictor is ready.
+    """Makes a predictor main: main takes over its workload and the requests of both, and the predictor is removed. No
+    process restarts. Fails with FAILED_PRECONDITION unless the predictor is ready.
     """
     AbortServing: _grpc.UnaryUnaryMultiCallable[_serving_service_pb2.AbortServingRequest, _serving_pb2.Serving]
     """Removes a predictor. The others share its requests in proportion to their shares."""
     ScaleServing: _grpc.UnaryUnaryMultiCallable[_serving_service_pb2.ScaleServingRequest, _serving_pb2.Serving]
-    """Changes the number of processes of a predictor and nothing else."""
+    """Changes only the number of processes of a predictor."""
     ListInstances: _grpc.UnaryUnaryMultiCallable[_serving_service_pb2.ListInstancesRequest, _serving_service_pb2.ListInstancesResponse]
     """Lists the processes of a Serving."""
     ListEvents: _grpc.UnaryUnaryMultiCallable[_serving_service_pb2.ServingServiceListEventsRequest, _serving_service_pb2.ServingServiceListEventsResponse]
-    """Lists what happened to Servings, oldest first."""
+    """Lists the events of Servings, oldest first."""
     StreamLogs: _grpc.UnaryStreamMultiCallable[_serving_service_pb2.ServingServiceStreamLogsRequest, _common_pb2.LogLine]
     """Streams log lines of the Serving's processes."""
     RenderServing: _grpc.UnaryUnaryMultiCallable[_serving_service_pb2.RenderServingRequest, _serving_service_pb2.RenderServingResponse]
-    """Says what would be generated for a Serving, without creating it: config.pbtxt, commands, routes."""
+    """Returns the files that a Serving would generate, without creating it: config.pbtxt, commands, routes."""
 
 @_typing.type_check_only
 class ServingServiceAsyncStub(ServingServiceStub):
-    """Models behind URLs."""
+    """Servings put models behind URLs."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateServing: _aio.UnaryUnaryMultiCallable[_serving_service_pb2.CreateServingRequest, _serving_pb2.Serving]  # type: ignore[assignment]
-    """Creates a Serving. ALREADY_EXISTS if the name is taken, INVALID_ARGUMENT with field violations if the spec is wrong."""
+    """Creates a Serving. Fails with ALREADY_EXISTS if the name is taken, and with INVALID_ARGUMENT and field violations
+    if the spec is invalid.
+    """
     ApplyServing: _aio.UnaryUnaryMultiCallable[_serving_service_pb2.ApplyServingRequest, _serving_pb2.Serving]  # type: ignore[assignment]
-    """Creates the Serving or makes it as declared: what the spec no longer names returns to its default; labels and
-    annotations merge.
+    """Creates the Serving, or updates it to the declared state. Omitted fields of the spec return to their defaults.
+    Labels and annotations merge.
     """
     GetServing: _aio.UnaryUnaryMultiCallable[_serving_service_pb2.GetServingRequest, _serving_pb2.Serving]  # type: ignore[assignment]
-    """Returns one Serving. NOT_FOUND if there is none."""
+    """Returns one Serving. Fails with NOT_FOUND if it does not exist."""
     ListServings: _aio.UnaryUnaryMultiCallable[_serving_service_pb2.ListServingsRequest, _serving_service_pb2.ListServingsResponse]  # type: ignore[assignment]
-    """Lists the Servings of a namespace, or of all, in pages."""
+    """Lists the Servings of one or all namespaces in pages."""
     UpdateServing: _aio.UnaryUnaryMultiCallable[_serving_service_pb2.UpdateServingRequest, _serving_pb2.Serving]  # type: ignore[assignment]
-    """Changes the fields that update_mask names. ABORTED if metadata.resource_version is given and no longer current."""
+    """Changes the fields that update_mask names. Fails with ABORTED if metadata.resource_version is set and no longer
+    current.
+    """
     DeleteServing: _aio.UnaryUnaryMultiCallable[_serving_service_pb2.DeleteServingRequest, _serving_pb2.Serving]  # type: ignore[assignment]
-    """Deletes the Serving, and returns it as it was last: its URL goes, then its processes."""
+    """Deletes the Serving: first its URL, then its processes. Returns the last state of the Serving."""
     WatchServings: _aio.UnaryStreamMultiCallable[_serving_service_pb2.WatchServingsRequest, _serving_service_pb2.WatchServingsResponse]  # type: ignore[assignment]
-    """Streams the Servings that match, as they are and as they change."""
+    """Streams the matching Servings, and then their changes."""
     SetTraffic: _aio.UnaryUnaryMultiCallable[_serving_service_pb2.SetTrafficRequest, _serving_pb2.Serving]  # type: ignore[assignment]
     """Changes shares of predictors, all at once or not at all."""
     ListServingRevisions: _aio.UnaryUnaryMultiCallable[_serving_service_pb2.ListServingRevisionsRequest, _serving_service_pb2.ListServingRevisionsResponse]  # type: ignore[assignment]
-    """Lists the specs with which a Serving was Ready, by name: each with its pinned models, author and times of service."""
+    """Lists the specs with which a Serving was Ready, each with its pinned models, author and times of service."""
     RollbackServing: _aio.UnaryUnaryMultiCallable[_serving_service_pb2.RollbackServingRequest, _serving_pb2.Serving]  # type: ignore[assignment]
-    """Returns to the predictors of a revision, each with the version of its model that the revision ran.
-    FAILED_PRECONDITION without an earlier revision; NOT_FOUND for a revision that is not kept.
+    """Restores the predictors of a revision, each with the version of its model that the revision ran. Fails with
+    FAILED_PRECONDITION without an earlier revision, and with NOT_FOUND for a revision that is not kept.
     """
     PromoteServing: _aio.UnaryUnaryMultiCallable[_serving_service_pb2.PromoteServingRequest, _serving_pb2.Serving]  # type: ignore[assignment]
-    """Gives what a predictor runs to main, with the requests of both, and removes the predictor. What runs is not started
-    again. FAILED_PRECONDITION unless the predictor is ready.
+    """Makes a predictor main: main takes over its workload and the requests of both, and the predictor is removed. No
+    process restarts. Fails with FAILED_PRECONDITION unless the predictor is ready.
     """
     AbortServing: _aio.UnaryUnaryMultiCallable[_serving_service_pb2.AbortServingRequest, _serving_pb2.Serving]  # type: ignore[assignment]
     """Removes a predictor. The others share its requests in proportion to their shares."""
     ScaleServing: _aio.UnaryUnaryMultiCallable[_serving_service_pb2.ScaleServingRequest, _serving_pb2.Serving]  # type: ignore[assignment]
-    """Changes the number of processes of a predictor and nothing else."""
+    """Changes only the number of processes of a predictor."""
     ListInstances: _aio.UnaryUnaryMultiCallable[_serving_service_pb2.ListInstancesRequest, _serving_service_pb2.ListInstancesResponse]  # type: ignore[assignment]
     """Lists the processes of a Serving."""
     ListEvents: _aio.UnaryUnaryMultiCallable[_serving_service_pb2.ServingServiceListEventsRequest, _serving_service_pb2.ServingServiceListEventsResponse]  # type: ignore[assignment]
-    """Lists what happened to Servings, oldest first."""
+    """Lists the events of Servings, oldest first."""
     StreamLogs: _aio.UnaryStreamMultiCallable[_serving_service_pb2.ServingServiceStreamLogsRequest, _common_pb2.LogLine]  # type: ignore[assignment]
     """Streams log lines of the Serving's processes."""
     RenderServing: _aio.UnaryUnaryMultiCallable[_serving_service_pb2.RenderServingRequest, _serving_service_pb2.RenderServingResponse]  # type: ignore[assignment]
-    """Says what would be generated for a Serving, without creating it: config.pbtxt, commands, routes."""
+    """Returns the files that a Serving would generate, without creating it: config.pbtxt, commands, routes."""
 
 class ServingServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Models behind URLs."""
+    """Servings put models behind URLs."""
 
     @_abc_1.abstractmethod
     def CreateServing(
@@ -131,7 +139,9 @@ class ServingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _serving_service_pb2.CreateServingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_serving_pb2.Serving, _abc.Awaitable[_serving_pb2.Serving]]:
-        """Creates a Serving. ALREADY_EXISTS if the name is taken, INVALID_ARGUMENT with field violations if the spec is wrong."""
+        """Creates a Serving. Fails with ALREADY_EXISTS if the name is taken, and with INVALID_ARGUMENT and field violations
+        if the spec is invalid.
+        """
 
     @_abc_1.abstractmethod
     def ApplyServing(
@@ -139,8 +149,8 @@ class ServingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _serving_service_pb2.ApplyServingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_serving_pb2.Serving, _abc.Awaitable[_serving_pb2.Serving]]:
-        """Creates the Serving or makes it as declared: what the spec no longer names returns to its default; labels and
-        annotations merge.
+        """Creates the Serving, or updates it to the declared state. Omitted fields of the spec return to their defaults.
+        Labels and annotations merge.
         """
 
     @_abc_1.abstractmethod
@@ -149,7 +159,7 @@ class ServingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _serving_service_pb2.GetServingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_serving_pb2.Serving, _abc.Awaitable[_serving_pb2.Serving]]:
-        """Returns one Serving. NOT_FOUND if there is none."""
+        """Returns one Serving. Fails with NOT_FOUND if it does not exist."""
 
     @_abc_1.abstractmethod
     def ListServings(
@@ -157,7 +167,7 @@ class ServingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _serving_service_pb2.ListServingsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_serving_service_pb2.ListServingsResponse, _abc.Awaitable[_serving_service_pb2.ListServingsResponse]]:
-        """Lists the Servings of a namespace, or of all, in pages."""
+        """Lists the Servings of one or all namespaces in pages."""
 
     @_abc_1.abstractmethod
     def UpdateServing(
@@ -165,7 +175,9 @@ class ServingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _serving_service_pb2.UpdateServingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_serving_pb2.Serving, _abc.Awaitable[_serving_pb2.Serving]]:
-        """Changes the fields that update_mask names. ABORTED if metadata.resource_version is given and no longer current."""
+        """Changes the fields that update_mask names. Fails with ABORTED if metadata.resource_version is set and no longer
+        current.
+        """
 
     @_abc_1.abstractmethod
     def DeleteServing(
@@ -173,7 +185,7 @@ class ServingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _serving_service_pb2.DeleteServingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_serving_pb2.Serving, _abc.Awaitable[_serving_pb2.Serving]]:
-        """Deletes the Serving, and returns it as it was last: its URL goes, then its processes."""
+        """Deletes the Serving: first its URL, then its processes. Returns the last state of the Serving."""
 
     @_abc_1.abstractmethod
     def WatchServings(
@@ -181,7 +193,7 @@ class ServingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _serving_service_pb2.WatchServingsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_serving_service_pb2.WatchServingsResponse], _abc.AsyncIterator[_serving_service_pb2.WatchServingsResponse]]:
-        """Streams the Servings that match, as they are and as they change."""
+        """Streams the matching Servings, and then their changes."""
 
     @_abc_1.abstractmethod
     def SetTraffic(
@@ -197,7 +209,7 @@ class ServingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _serving_service_pb2.ListServingRevisionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_serving_service_pb2.ListServingRevisionsResponse, _abc.Awaitable[_serving_service_pb2.ListServingRevisionsResponse]]:
-        """Lists the specs with which a Serving was Ready, by name: each with its pinned models, author and times of service."""
+        """Lists the specs with which a Serving was Ready, each with its pinned models, author and times of service."""
 
     @_abc_1.abstractmethod
     def RollbackServing(
@@ -205,8 +217,8 @@ class ServingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _serving_service_pb2.RollbackServingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_serving_pb2.Serving, _abc.Awaitable[_serving_pb2.Serving]]:
-        """Returns to the predictors of a revision, each with the version of its model that the revision ran.
-        FAILED_PRECONDITION without an earlier revision; NOT_FOUND for a revision that is not kept.
+        """Restores the predictors of a revision, each with the version of its model that the revision ran. Fails with
+        FAILED_PRECONDITION without an earlier revision, and with NOT_FOUND for a revision that is not kept.
         """
 
     @_abc_1.abstractmethod
@@ -215,8 +227,8 @@ class ServingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _serving_service_pb2.PromoteServingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_serving_pb2.Serving, _abc.Awaitable[_serving_pb2.Serving]]:
-        """Gives what a predictor runs to main, with the requests of both, and removes the predictor. What runs is not started
-        again. FAILED_PRECONDITION unless the predictor is ready.
+        """Makes a predictor main: main takes over its workload and the requests of both, and the predictor is removed. No
+        process restarts. Fails with FAILED_PRECONDITION unless the predictor is ready.
         """
 
     @_abc_1.abstractmethod
@@ -233,7 +245,7 @@ class ServingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _serving_service_pb2.ScaleServingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_serving_pb2.Serving, _abc.Awaitable[_serving_pb2.Serving]]:
-        """Changes the number of processes of a predictor and nothing else."""
+        """Changes only the number of processes of a predictor."""
 
     @_abc_1.abstractmethod
     def ListInstances(
@@ -249,7 +261,7 @@ class ServingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _serving_service_pb2.ServingServiceListEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_serving_service_pb2.ServingServiceListEventsResponse, _abc.Awaitable[_serving_service_pb2.ServingServiceListEventsResponse]]:
-        """Lists what happened to Servings, oldest first."""
+        """Lists the events of Servings, oldest first."""
 
     @_abc_1.abstractmethod
     def StreamLogs(
@@ -265,6 +277,6 @@ class ServingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _serving_service_pb2.RenderServingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_serving_service_pb2.RenderServingResponse, _abc.Awaitable[_serving_service_pb2.RenderServingResponse]]:
-        """Says what would be generated for a Serving, without creating it: config.pbtxt, commands, routes."""
+        """Returns the files that a Serving would generate, without creating it: config.pbtxt, commands, routes."""
 
 def add_ServingServiceServicer_to_server(servicer: ServingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -10,6 +10,7 @@ VERSION = (Path(os.environ["MODEL_STORE"]) / os.environ["SERVING_NAME"] / "versi
 
 
 class Handler(BaseHTTPRequestHandler):
+    wbufsize = 1 << 16  # one write for head and body: a kill in between would cut an answer that no proxy can repeat
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:

@@ -153,7 +153,7 @@ def declare(platform: Platform, name: str, model: str) -> None:
 
 
 def test_a_tag_that_does_not_exist_is_refused_at_once_with_those_that_do(platform: Platform) -> None:
-    for reference, told in (("team/adder:v9", "v1"), ("team/nope:v1", "there is no model team/nope")):
+    for reference, told in (("team/adder:v9", "v1"), ("team/nope:v1", "model team/nope not found")):
         refused = platform.run("klever", "deploy", reference, "--name", "mistyped", check=False)
         assert (refused.returncode, told in refused.stderr) == (3, True)
     assert platform.run("klever", "get", "servings", "mistyped", check=False).returncode == 3

@@ -117,9 +117,7 @@ def test_the_canary_gets_its_share(istio: Cluster, canary: Platform) -> None:
 def test_a_change_of_shares_under_load_fails_no_request(istio: Cluster, canary: Platform) -> None:
     with under_load(canary, "adder") as answered:
         for main in (50, 0, 100, 95):
-            predictors = [{**p, "traffic": main if p["name"] == "main" else 100 - main} for p in predictors_of(istio)]
-            patch = json.dumps({"spec": {"predictors": predictors}})
-            istio.kubectl("patch", "serving/adder", "--type=merge", "-p", patch)
+            change(istio, main={"traffic": main}, canary={"traffic": 100 - main})
             until(partial(has_shares, istio, f"main={main} canary={100 - main}"), 60)
             until(partial(is_longer, answered, len(answered) + 20))
 
@@ -154,9 +152,12 @@ def is_longer(answered: list[float], count: int) -> bool:
     return len(answered) > count
 
 
-def predictors_of(cluster: Cluster) -> list[dict[str, Any]]:
-    predictors: list[dict[str, Any]] = get(cluster, "serving/adder")["spec"]["predictors"]
-    return predictors
+def change(cluster: Cluster, **predictors: Mapping[str, Any]) -> None:
+    """Change fields of predictors."""
+    named = get(cluster, "serving/adder")["spec"]["predictors"]
+    changed = [{**one, **predictors.get(one["name"], {})} for one in named]
+    patch = json.dumps({"spec": {"predictors": changed}})
+    cluster.kubectl("patch", "serving/adder", "--type=merge", "-p", patch)
 
 
 def counts(cluster: Cluster) -> Mapping[str, int]:

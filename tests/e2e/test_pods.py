@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from hack.kubernetes.cluster import Cluster
-from hack.kubernetes.python_image import write_python
+from hack.kubernetes.python_image import PYTHON, write_python
 from tests.e2e.controllers import Controllers
 from tests.e2e.platform import Platform, until
-from tests.e2e.rights import bound
+from tests.e2e.rights import bound, granted, used
 
 OWN = "klever.test/own:1"
 SERVER = """
@@ -102,6 +102,17 @@ def children(pods: Cluster, kinds: str, namespace: str = "default") -> list[dict
     return items
 
 
+def reason(pods: Cluster, name: str, condition: str = "Progressing") -> str:
+    path = f'{{.status.conditions[?(@.type=="{condition}")].reason}}'
+    return pods.kubectl("get", "serving", name, "-o", f"jsonpath={path}").stdout
+
+
+def endless(name: str) -> dict[str, Any]:
+    """Return a job whose init container does not end."""
+    mine = {"name": "mine", "image": OWN, "command": [PYTHON, "-c", "import time; time.sleep(900)"]}
+    return {**JOB, "metadata": {"name": name}, "spec": {**JOB["spec"], "initContainer": [mine]}}
+
+
 def test_two_replicas_are_guarded_and_repaired(pods: Cluster, gateway: Platform) -> None:
     pods.kubectl("create", "-f", "-", stdin=json.dumps(serving(replicas=2)))
     pods.kubectl("wait", "--for=condition=Ready", "--timeout=240s", "serving/adder")
@@ -117,3 +128,85 @@ def test_two_replicas_are_guarded_and_repaired(pods: Cluster, gateway: Platform)
     until(lambda: len(children(pods, "poddisruptionbudgets,networkpolicies")) == 2)
     pods.kubectl("delete", "serving", "adder", "--timeout=120s")
     until(lambda: not children(pods, f"{ALL},poddisruptionbudgets,networkpolicies"), 120)
+
+
+def test_an_autoscaler_owns_the_number_of_replicas(pods: Cluster, gateway: Platform) -> None:
+    requests = {"requests": {"cpu": "50m"}}
+    scaled = serving(resources=requests, autoscaling={"min": 1, "max": 3, "cpu": 80})
+    pods.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(scaled))
+    (autoscaler,) = until(lambda: children(pods, "horizontalpodautoscalers"))
+    name = autoscaler["spec"]["scaleTargetRef"]["name"]
+    pods.kubectl("wait", "--for=condition=Ready", "--timeout=240s", "serving/adder")
+    pods.kubectl("scale", "deployment", name, "--replicas=2")  # as the autoscaler does
+    pods.kubectl("wait", "--for=jsonpath={.status.readyReplicas}=2", "--timeout=240s", "serving/adder")
+    pods.kubectl("annotate", "service", name, "touched=yes")
+    pods.kubectl("delete", "horizontalpodautoscaler", name)
+    until(lambda: children(pods, "horizontalpodautoscalers"))
+    (deployment,) = children(pods, "deployments")
+    assert deployment["spec"]["replicas"] == 2
+    pods.kubectl("delete", "serving", "adder", "--timeout=120s")
+    until(lambda: not children(pods, f"{ALL},horizontalpodautoscalers,poddisruptionbudgets,networkpolicies"), 120)
+
+
+def test_an_image_of_a_user_serves_where_code_is_allowed(pods: Cluster, gateway: Platform) -> None:
+    own = serving(
+        "own", image=OWN, command=[PYTHON, "-I", "/opt/server.py"], ports=[{"name": "http", "containerPort": 9000}]
+    )
+    pods.kubectl("create", "-f", "-", stdin=json.dumps(own))
+    until(lambda: reason(pods, "own") == "CodeNotAllowed", 60)
+    pods.kubectl("label", "namespace", "default", "kleveross.io/allow-code=true")
+    pods.kubectl("wait", "--for=condition=Ready", "--timeout=240s", "serving/own")
+    assert gateway.http("GET", "/seldon/default/own/") == (200, "own")
+    pods.kubectl("delete", "serving", "own", "--timeout=120s")
+
+
+@pytest.mark.parametrize(
+    ("predictor", "words"),
+    [
+        ({"pod": {"spec": {"hostNetwork": True}}}, "pod.spec.hostNetwork: must not be set"),
+        ({"image": "Not:An:Image"}, "invalid image name"),
+    ],
+)
+def test_a_predictor_that_can_never_run_has_failed(
+    pods: Cluster, gateway: Platform, predictor: dict[str, Any], words: str
+) -> None:
+    pods.kubectl("create", "-f", "-", stdin=json.dumps(serving("wrong", **predictor)))
+    until(lambda: reason(pods, "wrong") == "PredictorFailed", 120)
+    message = pods.kubectl("get", "serving", "wrong", "-o", "jsonpath={.status.conditions[0].message}").stdout
+    assert words in message
+    pods.kubectl("delete", "serving", "wrong", "--timeout=120s")
+
+
+def test_an_init_container_that_failed_is_named(pods: Cluster, gateway: Platform) -> None:
+    mine = {"name": "mine", "image": OWN, "command": [PYTHON, "-c", "import sys; sys.exit('no disk')"]}
+    failing = {**JOB, "metadata": {"name": "failing"}, "spec": {**JOB["spec"], "initContainer": [mine]}}
+    pods.kubectl("create", "-f", "-", stdin=json.dumps(failing))
+    pods.kubectl("wait", "--for=jsonpath={.status.phase}=Failed", "--timeout=120s", "modeljob/failing")
+    message = pods.kubectl("get", "modeljob", "failing", "-o", "jsonpath={.status.message}").stdout
+    assert message == "init container mine: exit code 1\nno disk"
+    pods.kubectl("delete", "modeljob", "failing", "--timeout=120s")
+
+
+def test_a_job_is_cancelled_in_its_pod(pods: Cluster, gateway: Platform) -> None:
+    pods.kubectl("create", "-f", "-", stdin=json.dumps(endless("long")))
+    pods.kubectl("wait", "--for=jsonpath={.status.phase}=Running", "--timeout=120s", "modeljob/long")
+    pods.kubectl("patch", "modeljob", "long", "--type=merge", "-p", '{"spec": {"cancel": true}}')
+    pods.kubectl("wait", "--for=jsonpath={.status.phase}=Failed", "--timeout=120s", "modeljob/long")
+    pods.kubectl("delete", "modeljob", "long", "--timeout=120s")
+
+
+def test_the_role_grants_what_is_used(pods: Cluster) -> None:
+    applied = {(resource, "create") for resource, verb in used(pods, USER) if verb == "patch"}
+    rights = used(pods, USER)
+    assert rights <= granted("controllers.yaml", "pods.yaml")
+    assert granted("pods.yaml") - rights - applied == NOT_TODAY
+
+
+def test_a_namespace_with_a_serving_and_a_job_can_be_deleted(pods: Cluster, gateway: Platform) -> None:
+    pods.kubectl("create", "namespace", "brief")
+    for obj in (serving(), endless("long")):
+        placed = {**obj, "metadata": {"name": obj["metadata"]["name"]}}
+        pods.kubectl("create", "-n", "brief", "-f", "-", stdin=json.dumps(placed))
+    pods.kubectl("wait", "-n", "brief", "--for=jsonpath={.status.phase}=Running", "--timeout=120s", "modeljob/long")
+    until(lambda: children(pods, "pods", "brief"))
+    pods.kubectl("delete", "namespace", "brief", "--timeout=200s")

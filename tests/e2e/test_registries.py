@@ -63,8 +63,7 @@ def test_a_model_of_another_registry_is_read_and_served_while_a_third_is_silent(
     assert platform.infer("adder")[0] == 200
     assert _seconds_to_resolve(platform.get("serving", "adder")) < 10  # as long as each silent one takes
     said = until(lambda: _unresolved(platform.get("serving", "silent-0")))
-    assert said["reason"] == "RegistryUnavailable"
-    assert "no answer within 10 s" in said["message"]
+    assert said["reason"] == "RegistryUnavailable"  # it does not answer, or others wait for it already
 
 
 def _seconds_to_resolve(serving: dict[str, Any]) -> float:

@@ -107,6 +107,6 @@ def _first(statuses: list[dict[str, Any]] | None) -> dict[str, Any]:
 
 
 def _refusal(deployment: Object) -> str:
-    """Return why there is no pod: a quota, a policy, or an admission webhook."""
+    """Return the reason why there is no pod: a quota, a policy, or an admission webhook."""
     conditions = deployment.get("status", {}).get("conditions", ())
     return next((c.get("message", "") for c in conditions if c["type"] == "ReplicaFailure"), "waiting for a pod")

@@ -1,4 +1,4 @@
-"""The objects of a workload: a Deployment, a Service, and a Secret with what the storage initializer reads."""
+"""The objects of a workload: a Deployment, a Service, and a Secret for the storage initializer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an operator decides about the pods of replicas."""
+"""The operator's settings for the pods of replicas."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a predictor may have on Kubernetes only."""
+"""The fields of a predictor that only Kubernetes supports."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ __all__ = ["Launcher", "Parts"]
 log = logging.getLogger(__name__)
 
 _LABEL: Final = "serving"
-"""The label of replicas' processes. Its value is the Serving's key, for people."""
+"""The label of the processes of replicas. Its value is the Serving's key, for readers."""
 _SOCKETS_NAME: Final = 10
 """The length of the name of a socket directory, enough to distinguish processes."""
 

@@ -21,25 +21,33 @@ EXAMPLES = """  klever apply -f serving.yaml
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_filename(parser)
-    parser.add_argument(
-        "--dry-run", choices=("client", "server"), nargs="?", const="server", help="write nothing; server by default"
-    )
+    add_dry_run(parser)
     add_server(parser)
 
 
+def add_dry_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dry-run", choices=("client", "server"), nargs="?", const="server", help="write nothing; server by default"
+    )
+
+
 def run(args: argparse.Namespace) -> int:
-    objects = read_objects(args.filename, Resources(args.kinds).supporting("Apply"))
+    apply(args, read_objects(args.filename, Resources(args.kinds).supporting("Apply")))
+    return 0
+
+
+def apply(args: argparse.Namespace, objects: list[Declared]) -> None:
+    """Apply each object, or print the result of a dry run."""
     if args.dry_run == "client":
         for declared in objects:
             with Place(declared.where):
                 check(declared)
             print(f"{declared.name} is valid (client dry run)")
-        return 0
+        return
     api = connect(args)
     for declared in objects:
         with Place(declared.where):
             print(f"{declared.name} {_try(api, declared) if args.dry_run else _apply(api, declared)}")
-    return 0
 
 
 def _before(api: Api, declared: Declared) -> Any:
@@ -48,7 +56,7 @@ def _before(api: Api, declared: Declared) -> Any:
 
 
 def _try(api: Api, declared: Declared) -> str:
-    """Return what an apply would do, without doing it."""
+    """Return the result of a dry run of an apply."""
     return f"{outcome(_before(api, declared), preview(api, declared))} (server dry run)"
 
 

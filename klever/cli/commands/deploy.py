@@ -1,4 +1,4 @@
-"""`klever deploy REF --name NAME`: changes what it names, and nothing else."""
+"""`klever deploy REF --name NAME`: changes only the fields that its flags name."""
 
 from __future__ import annotations
 

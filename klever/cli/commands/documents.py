@@ -13,7 +13,7 @@ from klever.api.documents import read_documents
 from klever.cli.commands.stored import StoredKind
 from klever.errors import FieldViolation, InvalidError, KleverError
 
-__all__ = ["Declared", "Place", "add_filename", "check_object", "read_objects"]
+__all__ = ["Declared", "Place", "add_filename", "check_object", "read_items", "read_objects"]
 
 
 class Place:
@@ -48,23 +48,28 @@ def add_filename(parser: argparse.ArgumentParser) -> None:
 
 def read_objects(filename: str, kinds: list[StoredKind]) -> list[Declared]:
     """Return the objects of a file, `-` for standard input. Raises `InvalidError` if one is wrong, or none is there."""
-    source = "standard input" if filename == "-" else filename
-    content = sys.stdin.buffer.read() if filename == "-" else Path(filename).read_bytes()
-    found = list(_objects(content, source, kinds))
-    if not found:
-        raise InvalidError(f"{source} holds no object")
+    found = []
+    for where, item in read_items(filename):
+        with Place(where):
+            found.append(Declared(where, *check_object(item, kinds)))
     return found
 
 
-def _objects(content: bytes, source: str, kinds: list[StoredKind]) -> Iterator[Declared]:
-    for document_place, document in read_documents(content, source):
+def read_items(filename: str, *, aliases: bool = True) -> Iterator[tuple[str, Any]]:
+    """Yield the documents of a file and the items of its Lists, with their places. Raises `InvalidError` for none."""
+    source = "standard input" if filename == "-" else filename
+    content = sys.stdin.buffer.read() if filename == "-" else Path(filename).read_bytes()
+    is_empty = True
+    for document_place, document in read_documents(content, source, aliases=aliases):
         for where, item in _items(document_place, document):
-            with Place(where):
-                yield Declared(where, *check_object(item, kinds))
+            is_empty = False
+            yield where, item
+    if is_empty:
+        raise InvalidError(f"{source} holds no object")
 
 
 def _items(where: str, document: Any) -> Iterator[tuple[str, Any]]:
-    """Yield what a List holds, as `klever get -o yaml` and kubectl print it; anything else is one object."""
+    """Yield the items of a List, as `klever get -o yaml` and kubectl print it, or the object itself."""
     items = document.get("items") if isinstance(document, dict) and document.get("kind") == "List" else None
     if not isinstance(items, list):
         yield where, document

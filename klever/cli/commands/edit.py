@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _edit(api: Api, stored: StoredKind, name: str, shown: Object) -> bool:
-    """Let the user edit an object until it is valid or left as it is; returns whether it was changed."""
+    """Let the user edit an object until it is valid or unchanged. Return whether it changed."""
     descriptor, file = tempfile.mkstemp(prefix=f"{stored.singular}-{name}-", suffix=".yaml")
     os.close(descriptor)
     path = Path(file)
@@ -78,7 +78,7 @@ def _edit(api: Api, stored: StoredKind, name: str, shown: Object) -> bool:
 
 
 def _left(path: Path, problem: str) -> bool:
-    """Report that nothing was changed; raises `InvalidError` if what was edited before is not valid."""
+    """Report that nothing changed. Raise `InvalidError` if the previous edit was invalid."""
     if problem:
         raise InvalidError(f"{problem}; your change is kept in {path}")
     path.unlink()
@@ -96,7 +96,7 @@ def _open(path: Path) -> None:
 
 
 def _update(api: Api, stored: StoredKind, name: str, shown: Object, edited: bytes) -> None:
-    """Write an edited object. Raises `ConflictError` if somebody else changed what was shown meanwhile."""
+    """Write an edited object. Raise `ConflictError` if it has changed since it was shown."""
     _, message = check_object(read_document(edited, "the edited object"), [stored])
     if (message.metadata.name, message.metadata.namespace or api.namespace) != (name, api.namespace):
         raise InvalidError("metadata.name and metadata.namespace cannot be changed")

@@ -1,6 +1,6 @@
 r"""kubectl's JSONPath templates: text, and expressions in braces, such as `{.items[*].metadata.name}{"\n"}`.
 
-`{range PATH}` … `{end}` repeats what is between them for each result of a path. A missing field is empty text.
+`{range PATH}` … `{end}` repeats the text between them for each result of a path. A missing field is empty text.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class _Path:
 
 @dataclass(frozen=True, slots=True)
 class _Sequence:
-    """Parts in order, for each result of a path; once, if there is no path."""
+    """Parts in order, once for each result of the path, or once without a path."""
 
     path: jsonpath.JSONPath | None = None
     parts: list[_Part] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What the verbs know about a kind: its names, columns and calls."""
+"""The names, columns and calls of a kind, for the verbs."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Resource:
     watch: Watch | None = None
     labels: Callable[[Any], Mapping[str, str]] | None = None
     delete: Callable[[Api, str, bool], None] | None = None
-    """Deletes one name. It is told whether to delete what is in use; what is kept in a store never is."""
+    """Deletes one object. With `force` it also deletes a version in use. Stored objects ignore `force`."""
     namespaced: bool = True
     """Whether an object has a namespace in its metadata."""
     scoped: bool = True
-    """Whether a list is of one project."""
+    """Whether a list has a project."""
     one: Callable[[str], bool] = bool
     """Whether a name means one object. For instance, a model's name without a tag means all its versions."""
     wide: Mapping[str, Callable[[Any], object]] = field(default_factory=dict)

@@ -40,7 +40,7 @@ class StoredKind(stored.StoredKind):
         return self.objects(api).watch(name, namespace=namespace, labels=labels)
 
     def apply(self, api: Api, message: Any, namespace: str, *, dry_run: bool = False) -> Any:
-        """Apply an object, and return it as it is stored, or with `dry_run` as it would be."""
+        """Apply an object and return the stored object, or with `dry_run` the object that would be stored."""
         fields: Any = self.method("Apply").input_type.fields_by_name
         if dry_run and "validate_only" not in fields:
             raise InvalidError(f"{self.plural} do not support dry runs on the server")

@@ -14,7 +14,7 @@ from klever.errors import KleverError
 
 EXAMPLES = """  klever version
   klever version --client
-  klever version -o json      (also what the server can do, and its limits)"""
+  klever version -o json      (includes the features and limits of the server)"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

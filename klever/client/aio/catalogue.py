@@ -66,7 +66,7 @@ class AsyncProjects(_AsyncCatalogue):
         return project
 
     async def delete(self, name: str) -> Project:
-        """Delete a project, and return it as it was last. Raises `FailedPreconditionError` if it is not empty."""
+        """Delete a project and return its last state. Raise `FailedPreconditionError` if it is not empty."""
         project: Project = await self._call("DeleteProject", name=name)
         return project
 

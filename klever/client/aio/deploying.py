@@ -1,4 +1,4 @@
-"""A deployment: it changes what it names of a Serving, and nothing else."""
+"""Deploys a model: changes only the named fields of a Serving."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class AsyncDeployment:
         self._namespace = namespace
 
     async def change(self, wish: Wish) -> tuple[Serving | None, Serving]:
-        """Change the predictor that the wish names in the Serving as it is now, or create the Serving."""
+        """Change the named predictor of the current Serving, or create the Serving."""
         wish = replace(wish, digest=await self._digest(wish.model))
         for _ in range(_ATTEMPTS):
             try:
@@ -53,7 +53,7 @@ class AsyncDeployment:
         raise ConflictError(f"serving {self._name} is changed by others all the time: try again")
 
     async def declare(self, wish: Wish) -> tuple[Serving | None, Serving]:
-        """Make the Serving exactly what is wished."""
+        """Replace the spec of the Serving."""
         await self._digest(wish.model)
         before = None
         with suppress(NotFoundError):
@@ -76,7 +76,7 @@ class AsyncDeployment:
             return (await self._versions.get(named)).digest
         except NotFoundError as error:
             raise NotFoundError(f"{named} not found: {await self._existing(reference)}", reason=error.reason) from error
-        except KleverError:  # the status of the Serving says what is wrong with the model
+        except KleverError:  # the status of the Serving names the fault of the model
             return ""
 
     async def _existing(self, reference: Reference) -> str:
@@ -84,7 +84,7 @@ class AsyncDeployment:
         with suppress(NotFoundError):
             tags = [version.tag async for version in self._versions.list(reference.repository)]
         if not tags:
-            return f"there is no model {reference.repository}; `klever get models` lists those that exist"
+            return f"model {reference.repository} not found; `klever get models` lists the existing ones"
         more = f" and {len(tags) - _SHOWN} more" if len(tags) > _SHOWN else ""
         return f"the tags of {reference.repository} are {', '.join(tags[:_SHOWN])}{more}"
 

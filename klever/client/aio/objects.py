@@ -88,7 +88,7 @@ class AsyncObjects(Generic[T, E]):
         return await self._write("Update", obj, namespace=namespace, validate_only=validate_only, update_mask=mask)
 
     async def delete(self, name: str, *, namespace: str = "", uid: str = "", resource_version: str = "") -> T:
-        """Delete an object, and return it as it was last. Raises `NotFoundError`."""
+        """Delete an object and return its last state. Raise `NotFoundError`."""
         fields = {"uid": uid, "resource_version": resource_version}
         obj: T = await self._call("Delete", name=name, namespace=namespace, **fields)
         return obj

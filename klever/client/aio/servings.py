@@ -16,7 +16,7 @@ __all__ = ["AsyncServings"]
 
 
 class AsyncServings(AsyncObjects[Serving, WatchServingsResponse]):
-    """The Servings. Each change of a rollout returns the Serving as it is after the change."""
+    """The Servings. Each change of a rollout returns the changed Serving."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         super().__init__(connection, SERVINGS)

@@ -88,7 +88,7 @@ class Objects(Generic[T, E]):
         return self._write("Update", obj, namespace=namespace, validate_only=validate_only, update_mask=mask)
 
     def delete(self, name: str, *, namespace: str = "", uid: str = "", resource_version: str = "") -> T:
-        """Delete an object, and return it as it was last. Raises `NotFoundError`."""
+        """Delete an object and return its last state. Raise `NotFoundError`."""
         fields = {"uid": uid, "resource_version": resource_version}
         obj: T = self._call("Delete", name=name, namespace=namespace, **fields)
         return obj

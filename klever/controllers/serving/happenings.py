@@ -31,10 +31,14 @@ def _why(status: dict[str, Any]) -> str:
 
 
 def crash_events(snapshot: Snapshot) -> Iterator[Happening]:
-    """Yield an event for each replica that ended since the last status, without the lines of its log."""
+    """Yield an event for each replica that ended, or cannot start, since the last status, without lines of its log."""
     old = snapshot.serving.get("status", {})
     known = {p["name"]: p.get("message", "") for p in old.get("predictors", [])}
     for instance in snapshot.instances:
-        if instance.phase is InstancePhase.BACK_OFF and instance.message != known.get(instance.predictor):
-            first = instance.message.partition("\n")[0]
+        if instance.message == known.get(instance.predictor):
+            continue
+        first = instance.message.partition("\n")[0]
+        if instance.phase is InstancePhase.BACK_OFF:
             yield "Warning", "BackOff", f"{instance.predictor}: {instance.reason or 'ended'}: {first}"
+        elif instance.phase is InstancePhase.PENDING and instance.reason and not instance.reason.isupper():
+            yield "Warning", instance.reason, f"{instance.predictor}: {first}"

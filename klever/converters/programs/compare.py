@@ -146,7 +146,7 @@ def _shape(tensor: Tensor, batch: int) -> tuple[int, ...]:
 def _random(tensor: Tensor, batch: int, random: np.random.Generator) -> NDArray[Any]:
     shape = _shape(tensor, batch)
     if tensor.dtype == "string":
-        return random.choice(np.array(_WORDS, object), shape)
+        return random.choice(np.array(tensor.words or _WORDS, object), shape)
     kind = np.dtype(tensor.dtype)
     if kind.kind == "f":
         return random.standard_normal(shape).astype(kind)
@@ -156,6 +156,6 @@ def _random(tensor: Tensor, batch: int, random: np.random.Generator) -> NDArray[
 def _filled(tensor: Tensor, batch: int, value: float) -> NDArray[Any]:
     shape = _shape(tensor, batch)
     if tensor.dtype == "string":
-        return np.full(shape, _WORDS[int(bool(value))], object)
+        return np.full(shape, (tensor.words or _WORDS)[-1 if value else 0], object)
     kind = np.dtype(tensor.dtype)
     return np.full(shape, value if kind.kind == "f" else min(value, 1.0), kind)

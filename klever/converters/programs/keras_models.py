@@ -1,4 +1,5 @@
-"""Loads Keras models with the Keras that wrote them. It stands alone: Triton's Python backend runs it, too."""
+"""Loads Keras models with the Keras that wrote them. It imports nothing of Klever, because Triton's Python backend
+also runs it."""
 
 from __future__ import annotations
 

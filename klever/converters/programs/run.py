@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -76,7 +77,9 @@ def _compare(model: Path, output: Path, request: Mapping[str, Any], tolerance: A
     run, inputs = _load(target, output, request)
     if not source:
         return check(inputs, run) | {"not_compared": options["not_compared"]}
-    expected, _ = _load(source, model, request)
+    expected, known = _load(source, model, request)
+    words = {tensor.name: tensor.words for tensor in known}
+    inputs = [replace(tensor, words=words.get(tensor.name, ())) for tensor in inputs]
     limit = None if tolerance is None else float(tolerance)
     return compare(inputs, expected, run, limit, lossy=options["lossy"])
 

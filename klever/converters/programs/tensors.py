@@ -17,11 +17,15 @@ __all__ = ["Tensor", "given", "signature", "with_inputs"]
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor. `size` has -1 for a dynamic dimension, and is None for an unknown rank. `dtype` is numpy's name."""
+    """A tensor. `size` has -1 for a dynamic dimension, and is None for an unknown rank. `dtype` is numpy's name.
+
+    `words` are the texts that the model knows; empty for any text.
+    """
 
     name: str
     size: tuple[int, ...] | None
     dtype: str = "float32"
+    words: tuple[str, ...] = ()
 
     @property
     def element(self) -> int:

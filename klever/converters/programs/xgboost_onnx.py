@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import xgboost
 from onnxmltools import convert_xgboost
 from onnxmltools.convert.common.data_types import FloatTensorType
 
 from klever.converters.programs.errors import ConversionError
 from klever.converters.programs.tabular import columns, write
 from klever.converters.programs.xgboost_runner import load_model
+from klever.converters.programs.xgboost_trees import objective_of, regressor, set_targets, trees
 
 __all__ = ["convert"]
 
@@ -24,15 +26,29 @@ def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[
     booster = load_model(model)
     table = columns(request, booster.num_features())[0]
     booster.feature_names = None  # onnxmltools needs f0, f1, …
-    objective = json.loads(booster.save_config())["learner"]["objective"]["name"]
-    types = [(table.name, FloatTensorType([None, booster.num_features()]))]
-    try:
-        converted = convert_xgboost(booster, initial_types=types)
-    except (RuntimeError, ValueError, KeyError, NotImplementedError) as error:
-        raise ConversionError(f"onnxmltools cannot convert a model with the objective {objective}: {error}") from error
+    document = trees(booster)
+    objective = objective_of(document)
+    targets = int(document["learner"]["learner_model_param"]["num_target"])
+    converted = _converted(document, [(table.name, FloatTensorType([None, booster.num_features()]))])
     outputs = [value.name for value in converted.graph.output]
     probable = objective == "multi:softprob" or objective in _BINARY
     chosen = outputs[-1] if probable else outputs[0]
     positive = [chosen] if objective in _BINARY else []
-    vectors = [] if probable else [chosen]
+    vectors = [] if probable or targets > 1 else [chosen]
     write(converted, output / "model.onnx", {chosen: "predict"}, positive=positive, vectors=vectors)
+
+
+def _converted(document: Mapping[str, Any], types: list[Any]) -> Any:
+    objective = objective_of(document)
+    regression = objective.startswith(("reg:", "count:")) and objective not in _BINARY
+    try:
+        if regression:
+            converted = convert_xgboost(regressor(document), initial_types=types)
+            set_targets(converted, document)
+            return converted
+        booster = xgboost.Booster(model_file=bytearray(json.dumps(document).encode()))
+        return convert_xgboost(booster, initial_types=types)
+    except (RuntimeError, ValueError, KeyError, NotImplementedError) as error:
+        raise ConversionError(
+            f"onnxmltools cannot convert a model with the objective {objective}: {error}. Serve the model as XGBoost"
+        ) from error

@@ -136,7 +136,7 @@ def _pod(task: Task, settings: PodSettings) -> dict[str, Any]:
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": _GRACE_S,
         "securityContext": pod_security(settings.user),
-        "initContainers": [*map(_secured, task.init_containers), *before],
+        "initContainers": [*map(_given, task.init_containers), *before],
         "containers": [last],
         "volumes": [
             {"name": _SHARED, "emptyDir": {"sizeLimit": str(settings.work_bytes)}},
@@ -213,6 +213,11 @@ def _with_variables(
     own = {**settings.env, "KLEVER_TERMINATION_LOG": LOG, "HOME": directory, "TMPDIR": directory}
     container["env"] = [*given, *({"name": name, "value": value} for name, value in own.items())]
     return container
+
+
+def _given(container: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a container of the spec. Its last words are its termination message, unless it writes one."""
+    return _secured({"terminationMessagePolicy": "FallbackToLogsOnError", **container})
 
 
 def _secured(container: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ _FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
 _RUNTIME = {
     # Larger than the program of any valid header match, because serving.proto bounds its repetitions.
     "re2.max_program_size.error_level": 1 << 18,
-    # A stream that is reset in the same packets as it is opened in, does not reach a server behind the gateway.
+    # A stream that is opened and reset in the same packets does not reach a server behind the gateway.
     "http.max_requests_per_io_cycle": 1,
     # After so many streams, a connection is closed whose streams are mostly reset within a second.
     "overload.premature_reset_total_stream_count": 200,

@@ -133,7 +133,7 @@ def _api() -> list[dict[str, Any]]:
 
 
 def _files(gateway: Gateway) -> Iterator[dict[str, Any]]:
-    """Serve what the API is made of: its descriptor set, and its REST paths as OpenAPI."""
+    """Serve the description of the API: its descriptor set, and its REST paths as OpenAPI."""
     for path, file, media_type in (
         ("/descriptor.binpb", gateway.descriptors, "application/x-protobuf"),
         ("/openapi.json", gateway.descriptors.with_name("openapi.json"), "application/json"),

@@ -1,4 +1,4 @@
-"""Answers of the gateway to requests that exceed what their Serving allows: its concurrency, or its timeout.
+"""Answers of the gateway to requests that exceed the concurrency or the timeout of their Serving.
 
 Envoy's circuit breakers answer 503, and its timeouts end gRPC calls with UNAVAILABLE. Clients retry these at once. A
 Serving above its `maxConcurrency` answers 429 with Retry-After (RFC 6585, section 4), in the shape of its protocol.

@@ -73,12 +73,12 @@ class Objects:
         return self._reflectors[kind].get(namespace, name)
 
     def adopt(self, kind: Kind, live: Object) -> None:
-        """Keep an object as it is."""
+        """Leave an object unchanged."""
         metadata = {k: v for k, v in live["metadata"].items() if k in _METADATA}
         self._wanted[_address(kind, live)] = {**live, "metadata": metadata}
 
     async def apply(self, kind: Kind, obj: Object) -> None:
-        """Have an object as it is given, from now on. After an error, the old one stays."""
+        """Set the desired object. After an error, the old one stays."""
         address = _address(kind, obj)
         before, self._wanted[address] = self._wanted.get(address), obj
         live = self.get(*address)
@@ -93,7 +93,7 @@ class Objects:
             raise
 
     async def restore(self, kind: Kind, namespace: str, name: str) -> None:
-        """Write an object anew as it is wanted."""
+        """Write the desired object again."""
         self._reflectors[kind].note(await self._client.apply(kind, self._wanted[kind, namespace, name]))
 
     async def remove(self, address: Address) -> None:

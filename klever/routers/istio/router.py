@@ -183,7 +183,7 @@ class IstioRouter:
         return max(self._changed.get(key, self._began) + self._settings.drain_s - time.monotonic(), 0)
 
     async def _prune(self, key: RouteKey) -> None:
-        """Remove what the published route does not need."""
+        """Remove the objects that the published route does not need."""
         published = self._published.get(key)
         named = {*(published.parts if published else ()), (VIRTUAL_SERVICE, key.serving)}
         for kind, namespace, name in self._objects.of(key):

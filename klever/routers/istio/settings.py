@@ -1,4 +1,4 @@
-"""What an operator decides about Istio's gateway."""
+"""The operator's settings for Istio's gateway."""
 
 from __future__ import annotations
 

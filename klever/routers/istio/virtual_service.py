@@ -39,7 +39,7 @@ def version_path(key: RouteKey) -> str:
 
 
 def plan_route(route: Route, settings: IstioSettings, gateway: str, names: Names) -> Plan:
-    """Return what the route looks like on a cluster. Pure. `gateway` is `NAMESPACE/NAME`."""
+    """Return the objects of a route on a cluster. `gateway` is `NAMESPACE/NAME`. Pure."""
     rules = rules_of(route)
     parts: dict[tuple[Kind, str], Mapping[str, Any]] = {}
     entries = []

@@ -97,7 +97,7 @@ class TritonRuntime:
         return self._server(model.format).config(model, _signature(model), threads, tuning)
 
     def probe(self, model: Model) -> Probe:
-        """Return an inference of zeros. A model that rejects them runs, too."""
+        """Return an inference of zeros. A model that rejects them still runs."""
         return openinference.probe(model.name, _signature(model), _OWN_ERRORS)
 
     def _server(self, format_: str) -> Server:

@@ -1,6 +1,6 @@
 """Ownership of fields in server-side apply (Kubernetes: managedFields).
 
-An apply owns the whole spec, as in every store: it removes what it does not name, whichever tool wrote that. So it
+An apply owns the whole spec, as in every store: it removes omitted fields, whichever tool wrote them. So it
 first takes over the fields of the spec from all other managers. Those of the scale subresource stay with autoscalers
 and `kubectl scale`, which change the number of replicas beside the file.
 Labels and annotations merge, and belong to the call that set them.

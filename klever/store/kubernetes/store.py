@@ -27,7 +27,7 @@ _ATTEMPTS = 20
 class KubernetesStore:
     """Reads and writes through an API server. The caller owns the client.
 
-    The API server alone decides what is valid. `admission` only words its rejections as every other store does.
+    Only the API server validates. `admission` words its rejections as every other store does.
     """
 
     def __init__(self, client: KubeClient, admission: Admission, *, patience: float = _PATIENCE_SECONDS) -> None:

@@ -8,7 +8,9 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from klever.api.codec import from_object, to_object
+from klever.api.kinds import SERVING
 from klever.errors import InvalidError
+from klever.store.validation import SchemaAdmission
 from klever.v1alpha1.meta_pb2 import ObjectMeta
 from klever.v1alpha1.modeljob_pb2 import ModelJob
 from klever.v1alpha1.serving_pb2 import Serving
@@ -98,3 +100,14 @@ def test_a_value_that_no_message_can_hold_is_refused() -> None:
         from_object({"metadata": {"labels": {"a": "\ud800"}}}, ModelJob)
     with pytest.raises(InvalidError, match="initContainer\\[0\\]: invalid JSON"):
         from_object({"spec": {"initContainer": [{"a": 16**5000}]}}, ModelJob)
+
+
+@pytest.mark.parametrize("number", [2**53, 2**64, 10**30, -(10**30)])
+def test_a_large_number_in_a_pod_passes_validation(number: int) -> None:
+    pod = {"spec": {"containers": [{"name": "server", "limit": number}]}}
+    predictor = {"name": "main", "model": "team/m:v1", "pod": pod}
+    document = {"metadata": {"name": "m"}, "spec": {"predictors": [predictor]}}
+    serving = to_object(from_object(document, Serving, strict=True))
+    SchemaAdmission().admit(SERVING, serving, None, "")
+    (container,) = serving["spec"]["predictors"][0]["pod"]["spec"]["containers"]
+    assert container["limit"] == pytest.approx(number)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from klever.backends import Instance, InstancePhase
-from klever.controllers.serving.happenings import status_events
+from klever.controllers.serving.happenings import crash_events, status_events
 from klever.controllers.serving.plan import Plan, make_plan
 from klever.controllers.serving.snapshot import Fallback, Resolution, ResolvedModel, Snapshot
 from klever.controllers.serving.status import build_status
@@ -385,3 +385,16 @@ def test_an_autoscaled_predictor_without_replicas_is_off() -> None:
 
 def test_autoscaling_is_not_part_of_what_a_workload_is() -> None:
     assert workload(AUTOSCALED) == workload(MAIN)
+
+
+def test_a_replica_that_cannot_start_is_told_with_its_reason_once() -> None:
+    whole = {**MAIN, "traffic": 100}
+    stuck = replace(
+        instance(whole, InstancePhase.PENDING), reason="ImagePullBackOff", message="cannot pull the image x:1"
+    )
+    snapshot = seen(whole, instances=(stuck,))
+    assert list(crash_events(snapshot)) == [("Warning", "ImagePullBackOff", "main: cannot pull the image x:1")]
+    status = build_status(snapshot, make_plan(snapshot))
+    assert status["conditions"][1]["reason"] == "ImagePullBackOff"
+    told = replace(snapshot, serving={**snapshot.serving, "status": status})
+    assert not list(crash_events(told))

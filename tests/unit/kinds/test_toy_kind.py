@@ -157,4 +157,4 @@ async def test_the_command_line_knows_it(klever: Any, tmp_path: Path) -> None:
     assert (header[-1], row[-1]) == ("WHEELS", "4")
     assert "color: red" in await klever("describe", "toy", "car")
     await klever("delete", "toy", "car")
-    assert await klever("get", "toys") == "no toys in default\n"
+    assert await klever("get", "toys") == "no toys in default: -A lists those of all projects\n"

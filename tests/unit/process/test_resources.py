@@ -29,6 +29,7 @@ def test_quantities_are_limits(resources: dict[str, Any], limits: Resources) -> 
     [
         ({"limits": {"cpu": "two"}}, "resources.limits.cpu"),
         ({"limits": {"memory": "-1"}}, "resources.limits.memory"),
+        ({"limits": {"memory": "8Ei"}}, "resources.limits.memory"),
         ({"limits": {"nvidia.com/gpu": 1}}, "resources.limits.nvidia.com/gpu"),
         ({"requests": {"cpu": 2}, "limits": {"cpu": "1500m"}}, "resources.requests.cpu"),
     ],

@@ -1,4 +1,4 @@
-"""What a request and the models of callers may take of the server. Its settings hold the limits by their names."""
+"""Limits of a request and of the models of callers. The settings hold the limits by their names."""
 
 import json
 import reprlib

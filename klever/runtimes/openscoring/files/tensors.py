@@ -1,6 +1,6 @@
 """Tensors of the Open Inference Protocol: a tensor of one dimension per field, as values or as bytes.
 
-Source: Triton's docs/protocol/extension_binary_data.md, which gRPC's raw contents follow, too.
+Source: Triton's docs/protocol/extension_binary_data.md. gRPC's raw contents use the same encoding.
 """
 
 import numpy as np

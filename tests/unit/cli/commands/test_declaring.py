@@ -59,6 +59,64 @@ async def test_a_diff_shows_what_an_apply_would_change(klever: Klever, declare: 
     assert lines == ["-    model: team/digits:v1", "+    model: team/digits:v2"]
 
 
+SELDON = """
+apiVersion: machinelearning.seldon.io/v1
+kind: SeldonDeployment
+metadata: {name: digits}
+spec:
+  predictors:
+  - name: main
+    graph: {name: main, modelUri: team/digits:v1, implementation: TRITON_SERVER}
+"""
+
+
+@pytest.fixture
+def seldon(tmp_path: Path) -> Callable[[str], str]:
+    """Writes a file and returns its name."""
+
+    def write(content: str) -> str:
+        path = tmp_path / "seldon.yaml"
+        path.write_text(content)
+        return str(path)
+
+    return write
+
+
+async def test_an_import_prints_a_serving_that_an_apply_takes(klever: Klever, seldon: Callable[[str], str]) -> None:
+    printed = await klever("import", "-f", seldon(SELDON))
+    assert printed.code == 0
+    assert "spec.predictors[0].graph.implementation" in printed.err
+    assert (await klever("apply", "-f", seldon(printed.out))).out == "serving digits created\n"
+
+
+async def test_an_import_applies_on_request(klever: Klever, seldon: Callable[[str], str], store: SqliteStore) -> None:
+    called = ("import", "-f", seldon(SELDON), "--apply")
+    assert (await klever(*called, "--dry-run")).out == "serving digits created (server dry run)\n"
+    assert (await klever(*called, "--dry-run=client")).out == "serving digits is valid (client dry run)\n"
+    assert not (await store.list(SERVING)).items
+    assert (await klever(*called)).out == "serving digits created\n"
+    assert (await store.get(SERVING, KEY))["spec"]["predictors"][0]["model"] == "team/digits:v1"
+    assert (await klever("import", "-f", seldon(SELDON), "--dry-run")).code == 6
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        (SELDON.replace("team/digits:v1", "gs://bucket/digits"), "spec.predictors[0].graph.modelUri"),
+        (SELDON.replace("name: digits", "name: Digits"), "metadata.name"),
+        (SELDON + "  annotations: &a {b: c}\n  labels: *a\n", "alias"),
+        ("kind: List\nitems: [{kind: Pod}]\n", "items[0]"),
+        ("[" * 300, "levels"),
+        ("", "no object"),
+    ],
+)
+async def test_an_import_that_cannot_work_names_the_place(
+    klever: Klever, seldon: Callable[[str], str], content: str, names: str
+) -> None:
+    refused = await klever("import", "-f", seldon(content), "--apply")
+    assert (refused.code, names in refused.err, refused.out) == (6, True, "")
+
+
 @pytest.fixture
 def editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Makes a script for sed the editor."""
