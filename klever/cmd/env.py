@@ -109,7 +109,7 @@ def _list(manager: EnvironmentManager, output: str) -> None:
     found: list[dict[str, Any]] = [
         {
             "name": status.environment.name,
-            "state": "ready" if status.ready else "not installed",
+            "state": "ready" if status.ready else "installing" if status.busy else "not installed",
             "sizeBytes": status.size_bytes,
             "path": str(status.path),
             **({"lock": str(status.environment.lock)} if status.own_lock else {}),

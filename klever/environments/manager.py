@@ -41,7 +41,8 @@ _LOCK_POLL_S: Final = 0.2
 class EnvironmentStatus:
     """The state of one environment. `path` and `size_bytes` are those of the current build, 0 bytes if not ready.
 
-    `own_lock` says whether an operator's lock file replaces Klever's.
+    `own_lock` says whether an operator's lock file replaces Klever's, and `busy` whether a process installs or removes
+    the environment.
     """
 
     environment: Environment
@@ -49,6 +50,7 @@ class EnvironmentStatus:
     ready: bool
     size_bytes: int
     own_lock: bool
+    busy: bool
 
 
 class EnvironmentManager:
@@ -68,7 +70,8 @@ class EnvironmentManager:
         path = self._path(environment)
         size = _ready_size(path)
         own = environment.lock == self._own_lock(name)
-        return EnvironmentStatus(environment, path, ready=size is not None, size_bytes=size or 0, own_lock=own)
+        busy = size is None and _is_locked(self.root / f"{name}.lock")
+        return EnvironmentStatus(environment, path, size is not None, size or 0, own, busy)
 
     async def ensure(
         self,
@@ -183,6 +186,17 @@ def _try_lock(handle: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return not _try_lock(handle)
+    finally:
+        os.close(handle)
 
 
 def _ready_size(path: Path) -> int | None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from klever.api.codec import to_object
 from klever.cli.terminal import escaped
 from klever.traffic.replicas import with_replicas
+from klever.traffic.shares import WHOLE, read_shares
 
 __all__ = ["describe_changes", "print_changes"]
 
@@ -37,12 +38,13 @@ def describe_changes(before: dict[str, dict[str, Any]], after: dict[str, dict[st
 
 def _predictors(serving: Any) -> dict[str, dict[str, Any]]:
     predictors = with_replicas(to_object(serving.spec)) if serving is not None and serving.spec.predictors else []
-    return {predictor["name"]: predictor for predictor in predictors}
+    shares = {name: {"traffic": share} for name, share in read_shares(predictors).items()}
+    return {predictor["name"]: {**predictor, **shares.get(predictor["name"], {})} for predictor in predictors}
 
 
 def _told(predictor: dict[str, Any]) -> Iterator[str]:
     for field, value in predictor.items():
-        if field not in ("name", "replicas"):
+        if field not in ("name", "replicas") and (field, value) != ("traffic", WHOLE):
             yield _value(field, value)
 
 

@@ -20,6 +20,9 @@ EXAMPLES = """  klever describe serving digits
   klever describe version team/digits:v1      (with its trust class: data or code)
   klever describe serving digits -o json      (the object with its instances and events)"""
 
+_TITLES = ("name", "type", "path")
+"""The fields that name an item of a list, best first."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_target(parser, "model, version, modeljob, serving or project")
@@ -52,14 +55,17 @@ def run(args: argparse.Namespace) -> int:
 
 def _print_fields(value: dict[str, Any], indent: str) -> None:
     for name, field in value.items():
+        if field == {}:
+            continue
         if isinstance(field, dict):
             print(f"{indent}{name}:")
             _print_fields(field, indent + "  ")
         elif isinstance(field, list) and field and isinstance(field[0], dict):
             print(f"{indent}{name}:")
             for item in field:
-                print(f"{indent}- {item.get('name') or item.get('type') or ''}")
-                _print_fields({k: v for k, v in item.items() if k not in ("name", "type")}, indent + "    ")
+                title = next((key for key in _TITLES if item.get(key)), "")
+                print(f"{indent}- {item.get(title, '')}")
+                _print_fields({k: v for k, v in item.items() if k != title}, indent + "    ")
         else:
             print(f"{indent}{name}: {field if isinstance(field, str) else json.dumps(field)}")
 

@@ -73,9 +73,10 @@ async def test_is_made_once_shown_and_removed(tmp_path: Path, packages: Path) ->
     environments = manager(tmp_path, wheel(packages))
     assert [(status.environment.name, status.ready) for status in environments.list()] == [("tiny", False)]
     lines: list[str] = []
-    others: list[str] = []
+    others: list[tuple[str, bool]] = []
     path, same = await asyncio.gather(
-        environments.ensure("tiny", lines.append), environments.ensure("tiny", others.append)
+        environments.ensure("tiny", lines.append),
+        environments.ensure("tiny", lambda line: others.append((line, environments.status("tiny").busy))),
     )
     assert path == same
     assert text(path) == "hello"
@@ -84,7 +85,8 @@ async def test_is_made_once_shown_and_removed(tmp_path: Path, packages: Path) ->
         "tiny: package 1 of 1, tiny-1.0-py3-none-any.whl",
         "tiny: installing 1 packages",
     ]
-    assert others == ["tiny: waiting for another process that is installing it"]
+    assert others == [("tiny: waiting for another process that is installing it", True)]
+    assert not environments.status("tiny").busy
     status = environments.status("tiny")
     assert (status.path, status.ready) == (path, True)
     assert status.size_bytes > 10_000
