@@ -15,7 +15,8 @@ EXAMPLES = """  source <(klever completion bash)                                
   klever completion fish > ~/.config/fish/completions/klever.fish"""
 
 _KINDS: Final = "servings modeljobs models versions projects"
-_OBJECTS: Final = shtab.cmd(f"printf '%s\\n' {_KINDS}; klever get servings,modeljobs -o name 2>/dev/null")
+_NAMES: Final = "klever get servings,modeljobs -o name 2>/dev/null | sed 'p; s,.*/,,'"
+_OBJECTS: Final = shtab.cmd(f"printf '%s\\n' {_KINDS}; {_NAMES}")
 _SERVINGS: Final = shtab.cmd("klever get servings -o name 2>/dev/null | cut -d/ -f2")
 _COMPLETERS: Final[dict[tuple[str, str], Any]] = {
     ("targets", "KIND[/NAME]"): _OBJECTS,

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from klever.cli.commands.changes import describe_changes
+from klever.api.codec import from_object
+from klever.cli.commands.changes import describe_changes, print_changes
 from klever.client.rollout import Wish, changed_predictors
 from klever.errors import InvalidError, NotFoundError
+from klever.v1alpha1.serving_pb2 import Serving
 
 MAIN: dict[str, Any] = {
     "name": "main", "model": "m:v1", "replicas": 3, "traffic": 90, "env": [{"name": "A"}],
@@ -73,3 +75,13 @@ def test_a_canary_needs_main_and_no_third_share() -> None:
 def test_a_change_is_told_by_predictor() -> None:
     before, after = {"main": MAIN, "canary": CANARY}, {"main": {**MAIN, "model": "m:v2", "traffic": 100}, "beta": BETA}
     assert list(describe_changes(before, after))[:2] == ["main: m:v1 -> m:v2, traffic 90% -> 100%", "canary: removed"]
+
+
+def test_a_single_predictor_without_a_share_has_all_requests(capsys: pytest.CaptureFixture[str]) -> None:
+    alone = from_object({"spec": {"predictors": [{"name": "main", "model": "m:v1"}]}}, Serving)
+    shared = from_object({"spec": {"predictors": [{**MAIN, "replicas": 1}, CANARY]}}, Serving)
+    print_changes(None, alone)
+    print_changes(alone, shared)
+    created, changed_main, _ = capsys.readouterr().out.splitlines()
+    assert created == "main: m:v1"
+    assert "traffic 100% -> 90%" in changed_main

@@ -34,6 +34,7 @@ def script(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
         (["prom"], ["promote"]),
         (["get", "serv"], ["servings", "serving/digits", "serving/faces"]),
         (["get", "serving/d"], ["serving/digits"]),
+        (["get", "servings", "d"], ["digits"]),
         (["predict", "f"], ["faces"]),
         (["completion", "f"], ["fish"]),
     ],
