@@ -120,7 +120,12 @@ class RegistryServer:
             try:
                 expired = await self._registry.blobs.uploads.expire(_UPLOAD_AGE)
                 collected = await self._registry.blobs.collect()
-                _log.info("registry maintenance: %d stale uploads, %s", expired, collected)
+                _log.info(
+                    "registry maintenance removed %d stale uploads and %d unused blobs (%d bytes)",
+                    expired,
+                    collected.blobs,
+                    collected.bytes,
+                )
                 if time.time() - self._registry.scrubbed_at() >= self._scrub:
                     _log.info("registry scrubbed: %d damaged", len(await self._registry.scrub()))
             except KleverError:

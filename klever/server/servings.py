@@ -78,8 +78,13 @@ class ServingHandlers(RolloutHandlers):
         tail = read_tail(request)
 
         async def read(name: str) -> None:
-            async for text in self._backend.logs(key, name, tail=tail, follow=request.follow):
-                await queue.put(common_pb2.LogLine(instance=name, text=text))
+            try:
+                async for text in self._backend.logs(key, name, tail=tail, follow=request.follow):
+                    await queue.put(common_pb2.LogLine(instance=name, text=text))
+            except FailedPreconditionError as error:  # it has not started: the others have logs
+                if len(names) == 1:
+                    raise
+                await queue.put(common_pb2.LogLine(instance=name, text=str(error)))
 
         async def read_all() -> None:
             failed: Exception | None = None

@@ -255,6 +255,8 @@ def test_predict_by_example_and_by_file(platform: Platform, tmp_path: Path) -> N
 
 def test_predict_reaches_the_running_version_during_a_failed_rollout(platform: Platform) -> None:
     platform.run("klever", "deploy", "team/adder:v1", "--name", "lasting", "--wait")
+    refused = platform.run("klever", "chat", "lasting", "hello", check=False)
+    assert (refused.returncode, "klever predict lasting --example" in refused.stderr) == (3, True)
     platform.run("klever", "deploy", "team/adder:v1", "--name", "lasting", "--runtime", "nope")
     until(lambda: platform.get("serving", "lasting")["status"]["phase"] == "Degraded")
     assert json.loads(out(platform, "predict", "lasting", "--example"))["outputs"][0]["data"] == [0.0] * 5
@@ -265,7 +267,7 @@ def test_a_tag_that_has_moved_is_deployed_by_its_digest(platform: Platform) -> N
     platform.push("team/moving:v1")
     deploy = ("klever", "deploy", "team/moving:v1", "--name", "moving")
     assert "serving moving created" in platform.run(*deploy, "--wait").stdout
-    assert "serving moving unchanged" in platform.run(*deploy).stdout
+    assert platform.run(*deploy).stdout == "serving moving unchanged\n"
     digest = platform.get("servings", "moving")["status"]["predictors"][0]["digest"]
     refused = platform.run("klever", "delete", "version", "team/moving:v1", check=False)
     assert (refused.returncode, "in use by serving default/moving" in refused.stderr) == (4, True)

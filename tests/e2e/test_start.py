@@ -68,7 +68,7 @@ def test_a_failed_start_leaves_the_settings_of_the_one_that_runs(platform: Platf
 
 def test_a_port_that_is_taken_and_free_again(platform: Platform) -> None:
     with socket.create_server(("127.0.0.1", platform.port)):
-        assert f"127.0.0.1:{platform.port}; the port is in use, choose another with --port" in refused(platform)
+        assert f"127.0.0.1:{platform.port}; the port is in use, choose another with --port\n" in refused(platform)
     platform.start()
     platform.clean_up()
 

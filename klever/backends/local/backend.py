@@ -140,6 +140,9 @@ class LocalBackend:
         process = serving.process(instance) if serving else None
         if process is None:
             raise NotFoundError(f"serving {key} has no replica {instance!r}")
+        if serving and self._processes.get(process) is None:
+            message = next((i.message for i in serving.instances() if i.name == instance), "")
+            raise FailedPreconditionError(f"replica {instance} has not started yet: {message}", reason="NO_LOG")
         return self._processes.logs(process, tail=tail, follow=follow)
 
     def watch(self) -> AsyncIterator[ServingKey]:

@@ -13,7 +13,7 @@ from klever.cli.commands.client import connect
 from klever.cli.commands.flags import add_server, add_wait
 from klever.cli.commands.output import seconds
 from klever.client.endpoint import Endpoint
-from klever.errors import InvalidError, UnavailableError
+from klever.errors import InvalidError, NotFoundError, UnavailableError
 
 EXAMPLES = """  klever chat assistant
   klever chat assistant "What is an OCI artifact?"
@@ -42,12 +42,20 @@ def run(args: argparse.Namespace) -> int:
         args.system,
         {name: value for name, value in options.items() if value is not None},
     )
-    if args.message or not sys.stdin.isatty():
-        chat.say(args.message or sys.stdin.read())
-    else:
-        for message in _typed():
+    try:
+        for message in _messages(args):
             chat.say(message)
+    except NotFoundError as error:
+        advice = f"`klever predict {args.name} --example` shows what it answers"
+        raise NotFoundError(f"serving {args.name} is no language model: {advice}", reason=error.reason) from error
     return 0
+
+
+def _messages(args: argparse.Namespace) -> Iterator[str]:
+    if args.message or not sys.stdin.isatty():
+        yield args.message or sys.stdin.read()
+    else:
+        yield from _typed()
 
 
 def _typed() -> Iterator[str]:

@@ -42,8 +42,9 @@ def run(args: argparse.Namespace) -> int:
     wish = Wish(args.reference, "", args.predictor, args.canary, settings)
     before, after = api.change(args.name, wish, reset=args.reset)
     print(f"serving {args.name} {'created' if before is None else 'configured' if before != after else 'unchanged'}")
-    print_changes(before, after)
+    if before != after:
+        print_changes(before, after)
     if args.wait:
         serving = wait_for(api, SERVINGS, args.name, "condition=Ready", seconds(args.timeout))
-        print(f"serving {args.name} is Ready: {serving.status.url}/v2/models/{args.name}")
+        print(f"serving {args.name} is Ready: {serving.status.url}")
     return 0

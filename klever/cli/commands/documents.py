@@ -84,6 +84,8 @@ def check_object(document: Any, kinds: list[StoredKind]) -> tuple[StoredKind, An
         raise InvalidError("must be an object")
     named = (document.get("apiVersion"), document.get("kind"))
     stored = next((stored for stored in kinds if named == (stored.kind.api_version, stored.kind.kind)), None)
+    if not all(named):
+        raise InvalidError("apiVersion and kind are required")
     if stored is None or stored.kind.message is None:
         known = ", ".join(f"{stored.kind} ({stored.kind.api_version})" for stored in kinds)
         raise InvalidError(f"cannot apply kind {named[1]!r} of apiVersion {named[0]!r}: expected one of {known}")

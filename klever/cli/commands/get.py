@@ -104,7 +104,8 @@ def _print(args: argparse.Namespace, api: Api, found: Mapping[Resource, list[Any
             print_table(header, map(row, items))
         elif not failed:
             where = f" in {api.namespace}: -A lists those of all projects" if _scoped(args, resource) else ""
-            print(f"no {resource.names[0]}{where}")
+            labels = f" with the labels {args.selector}" if args.selector else ""
+            print(f"no {resource.names[0]}{labels}{where}")
 
 
 def _scoped(args: argparse.Namespace, resource: Resource) -> bool:

@@ -149,11 +149,11 @@ class ModelResolver:
         reference, extraction = version.reference, Extraction(version, _namespaces(namespace, version))
         job = await find_job(self._store, extraction.namespaces, extraction.name)
         if job is None or (has_ended(job) and await self._is_outdated(version, job)):
-            message = f"modeljob {extraction.namespaces[0]}/{extraction.name} determines {wanted}"
+            message = f"waiting for {wanted} by modeljob {extraction.namespaces[0]}/{extraction.name}"
             return ResolvedModel(Resolution.SIGNATURE_PENDING, message, job=replace(extraction, outdated=job))
         name = "{namespace}/{name}".format_map(job["metadata"])
         if not has_ended(job):
-            return ResolvedModel(Resolution.SIGNATURE_PENDING, f"modeljob {name} determines {wanted}")
+            return ResolvedModel(Resolution.SIGNATURE_PENDING, f"waiting for {wanted} by modeljob {name}")
         if job["status"]["phase"] == "Failed":
             return _unread(job, f"modeljob {name} could not determine {wanted}")
         digest = Digest.parse(job["status"]["result"]["digest"])

@@ -146,8 +146,8 @@ def _spec(process_id: str, argv: tuple[str, ...]) -> ProcessSpec:
 
 
 def _not_started(gateway: Gateway, words: str) -> FailedPreconditionError:
-    advice = next((advice for reason, advice in _ADVICE.items() if reason in words), "its log ends with")
+    advice = next((advice for reason, advice in _ADVICE.items() if reason in words), f"its log ends with: {words}")
     return FailedPreconditionError(
-        f"cannot start the gateway (Envoy) on {gateway.host}:{gateway.port}; {advice}: {words}",
+        f"cannot start the gateway (Envoy) on {gateway.host}:{gateway.port}; {advice}",
         reason="GATEWAY_FAILED",
     )

@@ -25,7 +25,9 @@ def check_signature(signature: Signature, *, any_rank: bool) -> None:
     """
     for kind, tensors in (("input", signature.inputs), ("output", signature.outputs)):
         if not tensors:
-            raise InvalidError(f"the signature has no {kind}s: Triton needs the name, type and shape of each")
+            raise InvalidError(
+                f"the signature has no {kind}s: declare the name, dType and size of each in ormbfile.yaml"
+            )
         for tensor in tensors:
             _check(kind, tensor, any_rank=any_rank and kind == "output")
 

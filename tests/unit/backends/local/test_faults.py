@@ -19,6 +19,7 @@ from klever.backends import Instance, InstancePhase, PredictorWorkload
 from klever.backends.local import LocalBackend, launcher
 from klever.backends.local.ports import free_ports
 from klever.backends.local.room import Room
+from klever.errors import FailedPreconditionError
 from klever.process import Level
 from klever.process.sandbox.choose import choose
 from tests.contract.backend import KEY, until, until_ready, workload
@@ -150,7 +151,11 @@ async def test_a_full_disk_is_told_and_tried_again(machine: Machine) -> None:
 
     backend = await machine.backend(fetch=fetch)
     await backend.ensure(workload(adder()))
-    assert "the disk is full" in (await in_phase(backend, InstancePhase.PENDING, "DISK_FULL")).message
+    waiting = await in_phase(backend, InstancePhase.PENDING, "DISK_FULL")
+    assert "the disk is full" in waiting.message
+    with pytest.raises(FailedPreconditionError) as error:
+        backend.logs(KEY, waiting.name, tail=None, follow=False)
+    assert (error.value.reason, waiting.message in str(error.value)) == ("NO_LOG", True)
     full.clear()
     await until_ready(backend, 1)
 

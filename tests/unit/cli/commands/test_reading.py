@@ -76,6 +76,7 @@ async def objects(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
         ("servings-labels", ["servings", "--show-labels"]),
         ("servings-all", ["servings", "-A"]),
         ("serving-selected", ["servings", "-l", "stage=prod"]),
+        ("servings-unmatched", ["servings", "-l", "stage=none"]),
         ("serving-named", ["servings", "faces", "digits"]),
         ("several-kinds", ["serving/faces", "modeljob/extract", "serving/digits"]),
         ("names", ["serving/faces", "modeljob/extract", "-o", "name"]),
