@@ -37,12 +37,16 @@ CONVERTED = {
     "dart.json": "weighted trees",
     "ranking.ubj": "scores for a ranking",
     "targets.json": "several targets",
+    "logistic.json": "a regression to a probability",
 }
 REFUSED = {
     "dummy.joblib": ("sklearn.dummy.DummyClassifier", "serve the model as SKLearn"),
     "two_targets.joblib": ("DecisionTreeClassifier", "(3, 2)", "train one model for each target"),
     "linear.json": ("booster gblinear", "gbtree or dart"),
+    "cox.json": ("objective survival:cox", "serve it as XGBoost"),
 }
+OBJECTIVES = {"logistic.json": "reg:logistic", "cox.json": "survival:cox"}
+"""Names of models that are made of regression.json -> their objectives."""
 
 pytestmark = pytest.mark.e2e
 
@@ -52,7 +56,10 @@ def request(name: str, root: Path) -> dict[str, Any]:
     source, directory = ("SKLearn", "estimators") if name.endswith(".joblib") else ("XGBoost", "boosters")
     model = root / name / "model"
     model.mkdir(parents=True)
-    shutil.copy(DATA / directory / name, model / f"model{Path(name).suffix}")
+    copied = model / f"model{Path(name).suffix}"
+    shutil.copy(DATA / directory / ("regression.json" if name in OBJECTIVES else name), copied)
+    if name in OBJECTIVES:
+        copied.write_text(copied.read_text().replace("reg:squarederror", OBJECTIVES[name]))
     described = ModelMetadata(format=source, signature=get(source).read_signature(model))
     return {
         "model": str(model),

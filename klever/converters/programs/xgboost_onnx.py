@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import xgboost
 from onnxmltools import convert_xgboost
 from onnxmltools.convert.common.data_types import FloatTensorType
 
 from klever.converters.programs.errors import ConversionError
 from klever.converters.programs.tabular import columns, write
 from klever.converters.programs.xgboost_runner import load_model
-from klever.converters.programs.xgboost_trees import objective_of, regressor, set_targets, trees
+from klever.converters.programs.xgboost_trees import estimator, objective_of, set_targets, trees
 
 __all__ = ["convert"]
 
-_BINARY: Final = ("binary:logistic", "reg:logistic")
+_BINARY: Final = "binary:logistic"
 
 
 def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[str, str]) -> None:
@@ -31,24 +29,20 @@ def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[
     targets = int(document["learner"]["learner_model_param"]["num_target"])
     converted = _converted(document, [(table.name, FloatTensorType([None, booster.num_features()]))])
     outputs = [value.name for value in converted.graph.output]
-    probable = objective == "multi:softprob" or objective in _BINARY
+    probable = objective in ("multi:softprob", _BINARY)
     chosen = outputs[-1] if probable else outputs[0]
-    positive = [chosen] if objective in _BINARY else []
+    positive = [chosen] if objective == _BINARY else []
     vectors = [] if probable or targets > 1 else [chosen]
     write(converted, output / "model.onnx", {chosen: "predict"}, positive=positive, vectors=vectors)
 
 
 def _converted(document: Mapping[str, Any], types: list[Any]) -> Any:
-    objective = objective_of(document)
-    regression = objective.startswith(("reg:", "count:")) and objective not in _BINARY
     try:
-        if regression:
-            converted = convert_xgboost(regressor(document), initial_types=types)
-            set_targets(converted, document)
-            return converted
-        booster = xgboost.Booster(model_file=bytearray(json.dumps(document).encode()))
-        return convert_xgboost(booster, initial_types=types)
+        converted = convert_xgboost(estimator(document), initial_types=types)
     except (RuntimeError, ValueError, KeyError, NotImplementedError) as error:
         raise ConversionError(
-            f"onnxmltools cannot convert a model with the objective {objective}: {error}. Serve the model as XGBoost"
+            f"onnxmltools cannot convert a model with the objective {objective_of(document)}: {error}. Serve the model "
+            "as XGBoost"
         ) from error
+    set_targets(converted, document)
+    return converted

@@ -11,12 +11,12 @@ from onnx import ModelProto
 
 from klever.converters.programs.errors import ConversionError
 
-__all__ = ["objective_of", "regressor", "set_targets", "trees"]
+__all__ = ["estimator", "objective_of", "set_targets", "trees"]
 
 _LEAF: Final = -1
-_REGRESSION: Final = {"name": "reg:squarederror", "reg_loss_param": {"scale_pos_weight": "1"}}
-_SCORES: Final = ("rank:",)
-"""Objectives whose prediction is the sum of the trees, like that of a regression."""
+_SAME: Final = {"rank:": "reg:squarederror", "reg:logistic": "binary:logistic"}
+"""Beginnings of objectives -> an objective with the same predictions, which onnxmltools converts."""
+_CONVERTED: Final = ("reg:", "count:poisson", "binary:logistic", "multi:")
 
 
 def objective_of(document: Mapping[str, Any]) -> str:
@@ -27,8 +27,8 @@ def objective_of(document: Mapping[str, Any]) -> str:
 def trees(booster: Any) -> dict[str, Any]:
     """Return the JSON document of the model as plain trees.
 
-    The trees of a dart model get their weights. A ranking becomes a regression with the same predictions. Raises
-    `ConversionError` for a model that is not a sum of trees with one output each.
+    The trees of a dart model get their weights, and a ranking becomes a regression with the same predictions. Raises
+    `ConversionError` for a model that is not a sum of trees with one output each, and for an unknown objective.
     """
     document: dict[str, Any] = json.loads(booster.save_raw("json"))
     learner = document["learner"]
@@ -45,9 +45,21 @@ def trees(booster: Any) -> dict[str, Any]:
             "the booster gbtree with multi_strategy=multi_output_tree cannot be converted: train the model with "
             "multi_strategy=one_output_per_tree, or serve it as XGBoost"
         )
-    if objective_of(document).startswith(_SCORES):
-        learner["objective"] = _REGRESSION
+    learner["objective"] = _converted(learner["objective"])
     return document
+
+
+def _converted(objective: dict[str, Any]) -> dict[str, Any]:
+    """Return the objective that onnxmltools converts. Raises `ConversionError` if there is none."""
+    for beginning, name in _SAME.items():
+        if objective["name"].startswith(beginning):
+            return {"name": name, "reg_loss_param": {"scale_pos_weight": "1"}}
+    if not objective["name"].startswith(_CONVERTED):
+        raise ConversionError(
+            f"the objective {objective['name']} cannot be converted: train the model with an objective of reg, rank or "
+            "multi, count:poisson or binary:logistic, or serve it as XGBoost"
+        )
+    return objective
 
 
 def _plain(dart: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,9 +73,10 @@ def _plain(dart: Mapping[str, Any]) -> dict[str, Any]:
     return {**found, "name": "gbtree"}
 
 
-def regressor(document: Mapping[str, Any]) -> Any:
-    """Return the model as an `XGBRegressor`: from a booster alone, onnxmltools guesses the number of targets."""
-    found = xgboost.XGBRegressor()
+def estimator(document: Mapping[str, Any]) -> Any:
+    """Return the model as an estimator: from a booster alone, onnxmltools guesses its kind and number of targets."""
+    is_classifier = objective_of(document).startswith(("binary:", "multi:"))
+    found = xgboost.XGBClassifier() if is_classifier else xgboost.XGBRegressor()
     found.load_model(bytearray(json.dumps(document).encode()))
     return found
 
