@@ -74,10 +74,11 @@ async def test_is_made_once_shown_and_removed(tmp_path: Path, packages: Path) ->
     assert [(status.environment.name, status.ready) for status in environments.list()] == [("tiny", False)]
     lines: list[str] = []
     others: list[tuple[str, bool]] = []
-    path, same = await asyncio.gather(
-        environments.ensure("tiny", lines.append),
-        environments.ensure("tiny", lambda line: others.append((line, environments.status("tiny").busy))),
-    )
+
+    def wait(line: str) -> None:
+        others.append((line, environments.status("tiny").busy))
+
+    path, same = await asyncio.gather(environments.ensure("tiny", lines.append), environments.ensure("tiny", wait))
     assert path == same
     assert text(path) == "hello"
     assert lines[:3] == [
