@@ -92,7 +92,7 @@ async def test_is_made_once_shown_and_removed(tmp_path: Path, packages: Path) ->
     assert (status.path, status.ready) == (path, True)
     assert status.size_bytes > 10_000
 
-    assert await environments.ensure("tiny", others.append) == path
+    assert await environments.ensure("tiny", wait) == path
     assert len(others) == 1
 
     newer = manager(tmp_path, wheel(packages, "hello again"))
