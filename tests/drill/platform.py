@@ -136,10 +136,13 @@ class Drill:
             self.crashes += 1
 
     def victim(self, step: Step) -> list[int]:
-        """Return the process of one of several Ready replicas of a workload; empty if there is none."""
+        """Return the process of one of several Ready replicas of a workload. Empty if there is none.
+
+        A replica of an earlier step may be dead while its phase still is READY, so the processes count.
+        """
         self.settle()
         instances = self.call("GET", f"/{self.name}/instances")[1].get("items", [])
-        ready = [i for i in instances if i["phase"] == "READY"]
+        ready = [i for i in instances if i["phase"] == "READY" and self.processes(i)]
         several = [i for i in ready if [o["workload"] for o in ready].count(i["workload"]) > 1]
         if not several:
             return []
