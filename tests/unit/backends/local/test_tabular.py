@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import lz4.frame
 import pytest
 
 from tests.unit.backends.local.machine import Machine, open_session
@@ -22,6 +24,14 @@ CASES = Path(__file__).parents[3] / "data" / "serving"
 @pytest.mark.parametrize("case", ["old-sklearn", "mlflow-xgboost", "mlflow-lightgbm", "mlflow-function"])
 async def test_a_model_answers_as_its_framework_does(machine: Machine, case: str) -> None:
     await check(machine, CASES / case)
+
+
+async def test_a_model_compressed_with_lz4_is_served(machine: Machine, tmp_path: Path) -> None:
+    case = tmp_path / "case"
+    shutil.copytree(CASES / "sklearn", case)
+    (model,) = (case / "model").glob("*.joblib")
+    model.write_bytes(lz4.frame.compress(model.read_bytes()))
+    await check(machine, case)
 
 
 def picked(tensor: dict[str, Any], rows: list[int]) -> dict[str, Any]:
