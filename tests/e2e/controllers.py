@@ -9,7 +9,10 @@ from pathlib import Path
 
 from tests.e2e.platform import BIN, Platform
 
-__all__ = ["Controllers"]
+__all__ = ["LEASE_S", "Controllers"]
+
+LEASE_S = 120.0
+"""A candidate waits for the lease of one that was killed, 15 seconds after it has seen the lease for the first time."""
 
 
 class Controllers:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from tests.e2e.conftest import Objects
-from tests.e2e.controllers import Controllers
+from tests.e2e.controllers import LEASE_S, Controllers
 from tests.e2e.inference import under_load
 from tests.e2e.manifests import begin_job, make_ready, serving
 from tests.e2e.platform import Platform, replicas, tasks, until
@@ -26,7 +26,7 @@ def test_one_works_and_another_takes_over(
         return Controllers(source, workplace, cluster.kubeconfig)
 
     first = candidate()
-    until(first.terms)
+    until(first.terms, LEASE_S)
     second = candidate()
     candidates = [first, second]
     try:
@@ -37,14 +37,14 @@ def test_one_works_and_another_takes_over(
         with under_load(workplace, "adder") as answered:
             first.send(signal.SIGKILL)
             killed = time.monotonic()
-            until(second.terms)
+            until(second.terms, LEASE_S)
             assert time.monotonic() - killed < FAILOVER_SECONDS
             assert replicas(workplace) == one
 
             third = candidate()
             candidates.append(third)
             second.send(signal.SIGSTOP)
-            until(third.terms)
+            until(third.terms, LEASE_S)
             cluster.kubectl("apply", "-f", "-", stdin=serving("adder", replicas=2))
             until(lambda: len(replicas(workplace)) == 2)
             two = replicas(workplace)

@@ -16,7 +16,7 @@ import yaml
 from tritonclient.grpc import service_pb2_grpc
 
 from hack.kubernetes.cluster import Cluster
-from tests.e2e.controllers import Controllers
+from tests.e2e.controllers import LEASE_S, Controllers
 from tests.e2e.inference import request, under_load
 from tests.e2e.platform import ADDER, Platform, until
 from tests.e2e.rights import bound, granted, used
@@ -68,7 +68,7 @@ def users(
     flags = ("--pods", str(directory / "pods.yaml"), "--plaintext")
     kubeconfig = bound(istio, USER, "klever-controllers", "klever-pods", "klever-istio", "klever-lease")
     controllers = Controllers(source, workplace, kubeconfig, *flags, host=istio.host)
-    until(controllers.terms)
+    until(controllers.terms, LEASE_S)
     yield workplace
     controllers.end()
     workplace.run("klever", "down", "--data", str(workplace.data))

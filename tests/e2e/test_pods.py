@@ -11,7 +11,7 @@ import yaml
 
 from hack.kubernetes.cluster import Cluster
 from hack.kubernetes.python_image import PYTHON, write_python
-from tests.e2e.controllers import Controllers
+from tests.e2e.controllers import LEASE_S, Controllers
 from tests.e2e.platform import Platform, until
 from tests.e2e.rights import bound, granted, used
 
@@ -71,7 +71,7 @@ def gateway(
     workplace.data.mkdir(parents=True)
     flags = ("--pods", str(directory / "pods.yaml"), "--plaintext")
     controllers = Controllers(source, workplace, kubeconfig, *flags, host=pods.host)
-    until(controllers.terms)
+    until(controllers.terms, LEASE_S)
     yield workplace
     controllers.end()
     workplace.run("klever", "down", "--data", str(workplace.data))

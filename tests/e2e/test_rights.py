@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hack.kubernetes.cluster import Cluster
 from tests.e2e.conftest import Objects
-from tests.e2e.controllers import Controllers
+from tests.e2e.controllers import LEASE_S, Controllers
 from tests.e2e.platform import Platform, until
 from tests.e2e.rights import bound, granted, used
 
@@ -41,7 +41,7 @@ def test_controllers(source: Platform, workplace: Platform, own_cluster: Cluster
     kubeconfig = bound(own_cluster, "loops", "klever-controllers", "klever-lease")
     controllers = Controllers(source, workplace, kubeconfig)
     try:
-        until(controllers.terms)
+        until(controllers.terms, LEASE_S)
         for obj in (SERVING, JOB):
             own_cluster.kubectl("create", "-f", "-", stdin=json.dumps(obj))
         own_cluster.kubectl("wait", "--for=condition=Ready", "--timeout=40s", "serving/adder")
