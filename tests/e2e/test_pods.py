@@ -12,6 +12,7 @@ import yaml
 from hack.kubernetes.cluster import Cluster
 from hack.kubernetes.python_image import PYTHON, write_python
 from tests.e2e.controllers import LEASE_S, Controllers
+from tests.e2e.inference import under_load
 from tests.e2e.platform import Platform, until
 from tests.e2e.rights import bound, granted, used
 
@@ -113,7 +114,13 @@ def endless(name: str) -> dict[str, Any]:
     return {**JOB, "metadata": {"name": name}, "spec": {**JOB["spec"], "initContainer": [mine]}}
 
 
-def test_two_replicas_are_guarded_and_repaired(pods: Cluster, gateway: Platform) -> None:
+def evict(pods: Cluster, name: str) -> None:
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": "default"}}
+    path = f"/api/v1/namespaces/default/pods/{name}/eviction"
+    pods.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
+
+
+def test_two_replicas_are_guarded_repaired_rolled_and_evicted(pods: Cluster, gateway: Platform) -> None:
     pods.kubectl("create", "-f", "-", stdin=json.dumps(serving(replicas=2)))
     pods.kubectl("wait", "--for=condition=Ready", "--timeout=240s", "serving/adder")
     (deployment,) = children(pods, "deployments")
@@ -126,6 +133,15 @@ def test_two_replicas_are_guarded_and_repaired(pods: Cluster, gateway: Platform)
     until(lambda: children(pods, "deployments")[0]["spec"]["replicas"] == 2)
     pods.kubectl("delete", "poddisruptionbudgets,networkpolicies", "-l", "kleveross.io/serving")
     until(lambda: len(children(pods, "poddisruptionbudgets,networkpolicies")) == 2)
+
+    with under_load(gateway, "adder"):
+        changed = serving(replicas=2, env=[{"name": "ROUND", "value": "2"}])
+        pods.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(changed))
+        until(lambda: [one["metadata"]["name"] != old for one in children(pods, "deployments")] == [True], 300)
+        until(lambda: len(children(pods, "pods")) == 2, 120)
+        evict(pods, children(pods, "pods")[0]["metadata"]["name"])
+        pods.kubectl("wait", "--for=jsonpath={.status.readyReplicas}=1", "--timeout=120s", "serving/adder")
+        pods.kubectl("wait", "--for=jsonpath={.status.readyReplicas}=2", "--timeout=240s", "serving/adder")
     pods.kubectl("delete", "serving", "adder", "--timeout=120s")
     until(lambda: not children(pods, f"{ALL},poddisruptionbudgets,networkpolicies"), 120)
 

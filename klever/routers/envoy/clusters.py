@@ -19,6 +19,9 @@ REGISTRY = "klever-registry"
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _LIMITS = {"max_connections": 4096, "max_pending_requests": 8192, "max_requests": 16384, "max_retries": 1024}
 _MOST_REQUESTS = (1 << 32) - 1
+_SERVICE_CONNECTION = "3s"
+"""The maximum age of a connection to a Service, which always reaches the same pod. A pod answers for some seconds after
+its Service has dropped it (`drain_s` of the backend). By then no connection to it is left."""
 _ACCESS_LIMITS = {"max_connections": 64, "max_pending_requests": 8192, "max_retries": 8192}
 """The access server answers one request at a time. If it ends, Envoy retries all of its requests."""
 
@@ -58,6 +61,9 @@ def _cluster(
     name: str, addresses: list[dict[str, Any]], *, http2: bool, limits: Mapping[str, int] = _LIMITS
 ) -> dict[str, Any]:
     protocol: dict[str, Any] = {"http2_protocol_options": {}} if http2 else {"http_protocol_options": {}}
+    connections = {"idle_timeout": "30s"}
+    if not all(map(_is_local, addresses)):
+        connections["max_connection_duration"] = _SERVICE_CONNECTION
     return {
         "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
         "name": name,
@@ -73,7 +79,7 @@ def _cluster(
             _HTTP_OPTIONS: {
                 "@type": f"type.googleapis.com/{_HTTP_OPTIONS}",
                 "explicit_http_config": protocol,
-                "common_http_protocol_options": {"idle_timeout": "30s"},
+                "common_http_protocol_options": connections,
             }
         },
     }
@@ -85,6 +91,11 @@ def _address(address: str) -> dict[str, Any]:
         return _pipe(Path(path))
     host, _, port = address.rpartition(":")
     return {"socket_address": {"address": host, "port_value": int(port)}}
+
+
+def _is_local(address: Mapping[str, Any]) -> bool:
+    """Return whether an address is of a process on this machine, and not of a Service."""
+    return "pipe" in address or address["socket_address"]["address"].startswith("127.")
 
 
 def _pipe(path: Path) -> dict[str, Any]:

@@ -49,6 +49,7 @@ ROUTES = {
     "matches": (target("main", 100), target("beta", 0, *ANY_OF)),
     "custom": (target("main", 100, grpc=False),),
     "guarded": (target("main", 80, guard=Guard.TRITON), target("canary", 20, grpc=False)),
+    "service": (replace(target("main", 100), http=("10.0.0.7:8000",), grpc=("10.0.0.7:8001",)),),
     "none": (),
 }
 
