@@ -148,6 +148,10 @@ class Catalogue(ABC):
         """
 
     @abstractmethod
+    async def check_unused(self, reference: Reference) -> None:
+        """Raise the errors of a `delete` that is not forced. Delete nothing."""
+
+    @abstractmethod
     def contents(self) -> AsyncIterator[Digest]:
         """Yield the content of each version that a tag names now, except versions that cannot be read."""
 

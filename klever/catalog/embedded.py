@@ -168,6 +168,14 @@ class EmbeddedCatalogue(Catalogue):
         except NotFoundError as error:
             raise _missing(reference, error) from error
 
+    async def check_unused(self, reference: Reference) -> None:
+        if reference.host:
+            return await self._remote.check_unused(reference)
+        try:
+            return await self._registry.check_unused(reference.repository, reference.target)
+        except NotFoundError as error:
+            raise _missing(reference, error) from error
+
     async def contents(self) -> AsyncIterator[Digest]:
         async for repository, tag in self._tags():
             reference = Reference(repository, tag=tag.name).with_digest(tag.digest)

@@ -6,7 +6,7 @@ import asyncio
 from collections import ChainMap, Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from functools import partial
 from typing import Final, TypeVar
 from weakref import WeakValueDictionary
@@ -37,6 +37,8 @@ _PATIENCE: Final = 10.0
 """The timeout in seconds. It is short, because documents are small and a caller waits for them."""
 _TURNS: Final = 4
 """How many callers wait for the answers of one registry that is not the platform's own."""
+_ALL_TURNS: Final = 8
+"""How many callers wait for the answers of all such registries: half of the controllers' workers."""
 _PATIENCE_FOR_TURN: Final = 2.0
 """How long others wait for a turn, in seconds. The controllers have 16 workers, and try again later."""
 _POLL_SECONDS: Final = 60.0
@@ -59,6 +61,7 @@ class OciCatalogue(Catalogue):
         self._reader = VersionReader(limits)
         self._threads = ThreadPoolExecutor(_THREADS, "catalogue")
         self._turns = WeakValueDictionary[str, asyncio.Semaphore]()
+        self._all_turns = asyncio.Semaphore(_ALL_TURNS)
 
     async def projects(self) -> dict[str, int]:
         return dict(Counter(name.partition("/")[0] for name in await self.models()))
@@ -108,6 +111,9 @@ class OciCatalogue(Catalogue):
 
     async def delete(self, reference: Reference, *, force: bool = False) -> None:  # noqa: ARG002 - the registry's own
         await self._with(reference, lambda client: client.delete_manifest(reference.repository, reference.target))
+
+    async def check_unused(self, reference: Reference) -> None:
+        await self.resolve(reference)  # another registry tells only at the delete whether it refuses
 
     async def contents(self) -> AsyncIterator[Digest]:
         for repository in await self.models():
@@ -206,15 +212,15 @@ class OciCatalogue(Catalogue):
     async def _turn(self, host: str) -> AsyncIterator[None]:
         """Wait for a turn with another registry, so that a slow one holds few callers. Raises `UnavailableError`."""
         turns = self._turns.setdefault(host, asyncio.Semaphore(_TURNS))
-        try:
-            async with asyncio.timeout(_PATIENCE_FOR_TURN):
-                await turns.acquire()
-        except TimeoutError as error:
-            raise UnavailableError(f"{host} is slow: {_TURNS} requests wait for its answers already") from error
-        try:
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(_PATIENCE_FOR_TURN):
+                    await stack.enter_async_context(turns)
+                    await stack.enter_async_context(self._all_turns)
+            except TimeoutError as error:
+                waiting = f"{_TURNS} requests to it, or {_ALL_TURNS} to all such registries, are waiting already"
+                raise UnavailableError(f"cannot ask the registry {host} now: {waiting}") from error
             yield
-        finally:
-            turns.release()
 
     async def _with(self, reference: Reference, call: Callable[[RegistryClient], T]) -> T:
         try:

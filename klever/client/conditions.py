@@ -9,7 +9,7 @@ from klever.v1alpha1.serving_pb2 import Serving
 
 __all__ = ["holds", "progress", "why"]
 
-_TROUBLE_IF_TRUE = frozenset(("Progressing", "SignaturePending"))
+_TROUBLE_IF_TRUE = frozenset(("Progressing",))
 """The conditions that report a problem while they are True. The others report one while they are False."""
 
 

@@ -87,9 +87,12 @@ def _beside_canary(serving: Mapping[str, Any], pins: Mapping[str, tuple[str, str
             for p in predictors
         ]
         predictors = promote(pinned, CANARY, serving["spec"].get("replicas", 1))
-    before = next((p for p in predictors if p["name"] == CANARY and not is_matched(p)), None)
+    before = next((p for p in predictors if p["name"] == CANARY), None)
     if before is None:
-        before = {**find(predictors, MAIN), "name": CANARY, "replicas": 1}
+        settings = {field: value for field, value in find(predictors, MAIN).items() if field != "autoscaling"}
+        before = {**settings, "name": CANARY, "replicas": 1}
+    elif is_matched(before):
+        raise InvalidError(f"the predictor {CANARY} receives requests by their headers: use klever apply")
     canary = {**before, **wish.settings, "model": _reference(before, pins.get(CANARY), wish), "traffic": wish.canary}
     kept = [{**p, "traffic": WHOLE - (wish.canary or 0)} if p["name"] == MAIN else p for p in predictors]
     return [*(p for p in kept if p["name"] != CANARY), canary]

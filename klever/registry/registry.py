@@ -195,17 +195,18 @@ class Registry:
         Raises `NotFoundError`, and unless forced `FailedPreconditionError` if somebody uses it.
         """
         check_repository(repository)
-        tag, digest = split_target(target)
         if not force:
-            await self._check_unused(repository, tag, digest)
+            await self.check_unused(repository, target)
+        tag, digest = split_target(target)
         if digest is None:
             digest = await self._index.delete_tag(repository, tag)
         else:
             await self._index.delete_manifest(repository, digest)
         self._notifier.publish(DeleteEvent(repository, tag, digest, actor))
 
-    async def _check_unused(self, repository: str, tag: str, digest: Digest | None) -> None:
-        """Raise `FailedPreconditionError` if somebody uses what is to be deleted."""
+    async def check_unused(self, repository: str, target: str) -> None:
+        """Raise `FailedPreconditionError` if somebody uses the tag, or the manifest with this digest."""
+        tag, digest = split_target(target)
         named = digest or self._index.tag(repository, tag)
         tags = self._index.manifest_tags(repository, named) if named else []
         last = named if digest or tags == [tag] else None

@@ -133,10 +133,14 @@ class ModelHandlers(ProjectHandlers):
         last = await self._message(version)
         if not request.validate_only:
             await self._catalogue.delete(version.reference, force=request.force)
+        elif not request.force:
+            await self._catalogue.check_unused(version.reference)
         return last
 
     async def delete_model(self, request: pb.DeleteModelRequest) -> pb.Model:
         last = await self.get_model(pb.GetModelRequest(project=request.project, model=request.model))
+        if not request.force:
+            await self._check_unused(request)
         if request.validate_only:
             return last
         with suppress(NotFoundError):  # until no page is left
@@ -147,6 +151,15 @@ class ModelHandlers(ProjectHandlers):
                 for reference in references:
                     await self._catalogue.delete(reference, force=request.force)
         return last
+
+    async def _check_unused(self, request: pb.DeleteModelRequest) -> None:
+        """Refuse a model with a version in use before any version is deleted."""
+        seen = 0
+        while page := (await self._page(request, seen))[0]:
+            for version in page:
+                if version is not None:
+                    await self._catalogue.check_unused(version.reference)
+            seen += len(page)
 
     async def _page(self, request: pb.DeleteModelRequest, offset: int) -> tuple[list[Version | None], bool]:
         repository = _repository(request.project, request.model)

@@ -21,6 +21,7 @@ _MOST = 4096
 """The maximum length of a message, in characters."""
 _COMPLETE = ("Complete", "the spec is rolled out")
 _OFF = ("ScaledToZero", "the predictors have no replicas: nothing takes requests")
+_SHARES_OFF = ("ScaledToZero", "the predictors with a share have no replicas: only requests by header are answered")
 
 
 def build_conditions(snapshot: Snapshot, plan: Plan, *, late: bool) -> tuple[Condition, ...]:
@@ -60,16 +61,20 @@ def _serves(plan: Plan) -> bool:
 
 
 def _serves_shares(plan: Plan) -> bool:
-    """Return whether requests that match no header rule are answered."""
+    """Return whether requests that match no header rule are answered. Without such requests, any answers count."""
     shared = [t for t in plan.route.targets if not t.matches]
-    return not shared or any(t.http and t.weight > 0 for t in shared)
+    return any(t.http and t.weight > 0 for t in shared) if shared else _serves(plan)
+
+
+def _off(plan: Plan) -> tuple[str, str]:
+    return _SHARES_OFF if _serves(plan) else _OFF
 
 
 def _ready(snapshot: Snapshot, plan: Plan, why: _Why | None) -> Condition:
     """Return the Ready condition: True if every share of the requests is answered, by this revision or the previous."""
     if why is None:
         if not _serves_shares(plan):
-            return Condition("Ready", "False", *_OFF)
+            return Condition("Ready", "False", *_off(plan))
         return Condition("Ready", "True", "Serving", "every predictor answers inference requests")
     if plan.trouble:
         return Condition("Ready", "False", why.reason, why.message)
@@ -96,7 +101,7 @@ def _is_faulty(snapshot: Snapshot, predictor: PredictorPlan) -> bool:
 
 def _progressing(plan: Plan, why: _Why | None) -> Condition:
     if why is None:
-        return Condition("Progressing", "False", *(_COMPLETE if _serves_shares(plan) else _OFF))
+        return Condition("Progressing", "False", *(_COMPLETE if _serves_shares(plan) else _off(plan)))
     return Condition("Progressing", "False" if why.is_final else "True", why.reason, why.message)
 
 

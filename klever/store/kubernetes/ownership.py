@@ -57,8 +57,11 @@ def scaled_fields(obj: Object) -> dict[str, Any]:
 
 
 def last_writer(obj: Object) -> str:
-    """Return the manager other than Klever that wrote the spec last; empty if that was Klever, or is not known."""
-    entries = [e for e in _entries(obj) if "f:spec" in e.get("fieldsV1", {})]
+    """Return the manager that last wrote the spec. Empty if that was Klever, or if it is unknown.
+
+    Autoscalers and `kubectl scale` are not authors: they change only the number of replicas.
+    """
+    entries = [e for e in _entries(obj) if "f:spec" in e.get("fieldsV1", {}) and not e.get("subresource")]
     last = max(entries, key=lambda e: (e.get("time", ""), e["manager"] != MANAGER), default=None)
     return str(last["manager"]) if last is not None and last["manager"] != MANAGER else ""
 

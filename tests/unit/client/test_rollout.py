@@ -63,6 +63,17 @@ def test_a_canary_after_one_that_took_all_requests_stands_beside_that_one() -> N
     assert (canary["model"], canary["traffic"]) == ("m:v3", 20)
 
 
+def test_a_new_canary_has_one_process_beside_an_autoscaled_main() -> None:
+    main = {**MAIN, "traffic": 100, "autoscaling": {"min": 3, "max": 9}}
+    _, canary = changed(Wish("m:v2", NEW, canary=20), main)
+    assert (canary["replicas"], "autoscaling" in canary) == (1, False)
+
+
+def test_a_canary_that_receives_requests_by_headers_stays() -> None:
+    with pytest.raises(InvalidError):
+        changed(Wish("m:v2", NEW, canary=20), {**MAIN, "traffic": 100}, {**BETA, "name": "canary"})
+
+
 def test_a_canary_needs_main_and_no_third_share() -> None:
     with pytest.raises(InvalidError, match="other"):
         changed(Wish("m:v2", NEW, canary=20), {**MAIN, "traffic": 50}, {**CANARY, "name": "other", "traffic": 50})

@@ -151,6 +151,15 @@ def test_ready_tells_what_is_wrong_while_the_old_workload_serves() -> None:
     assert told(nothing) == ("Failed", ("False", "PredictorFailed"), ("False", "PredictorFailed"))
 
 
+def test_a_serving_whose_matched_predictors_have_no_replicas_is_scaled_to_zero() -> None:
+    off = ("False", "ScaledToZero")
+    by_header = {field: value for field, value in MAIN.items() if field != "traffic"} | {
+        "matches": [{"headers": [{"name": "x-beta", "exact": "1"}]}],
+        "replicas": 0,
+    }
+    assert told(seen(by_header, phase="Ready")) == ("ScaledToZero", off, off)
+
+
 def test_a_serving_without_replicas_is_scaled_to_zero() -> None:
     off = ("False", "ScaledToZero")
     assert told(seen({**MAIN, "traffic": 100, "replicas": 0}, phase="Ready")) == ("ScaledToZero", off, off)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 from klever.controllers.inspections import record_inspection
 from klever.errors import ConflictError, FailedPreconditionError, InvalidError, NotFoundError
 from klever.inspection import VERSION
+from klever.oci.digest import Digest
+from klever.registry.registry import Registry
 from klever.server.models import ModelHandlers
 from klever.store.sqlite import SqliteStore
 from klever.tasks import report
@@ -222,6 +225,26 @@ async def test_a_model_is_deleted_with_all_its_versions(models: ModelHandlers, a
     assert await names(models) == []
     with pytest.raises(NotFoundError):
         await models.delete_model(pb.DeleteModelRequest(project="team", model="digits"))
+
+
+async def test_a_model_with_a_version_in_use_keeps_all_its_versions(
+    models: ModelHandlers, author: Author, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def in_use(_repository: str, tags: Sequence[str], _digest: Digest | None, *, removed: bool) -> list[str]:
+        return ["serving team/digits"] if "v3" in tags and not removed else []
+
+    monkeypatch.setattr(registry, "_in_use", in_use)
+    for tag in ("v1", "v2", "v3"):
+        await author.push(f"team/digits:{tag}")
+    for request in ({}, {"validate_only": True}):
+        with pytest.raises(FailedPreconditionError, check=because("VERSION_IN_USE")):
+            await models.delete_model(pb.DeleteModelRequest(project="team", model="digits", **request))
+    used = pb.DeleteModelVersionRequest(project="team", model="digits", version="v3", validate_only=True)
+    with pytest.raises(FailedPreconditionError, check=because("VERSION_IN_USE")):
+        await models.delete_model_version(used)
+    assert (await models.get_model(pb.GetModelRequest(project="team", model="digits"))).version_count == 3
+    await models.delete_model(pb.DeleteModelRequest(project="team", model="digits", force=True))
+    assert await names(models) == []
 
 
 async def test_models_are_selected_by_what_they_are(models: ModelHandlers, author: Author) -> None:
