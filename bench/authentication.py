@@ -1,4 +1,4 @@
-"""What it costs to authenticate inference at the gateway: `python bench/authentication.py`.
+"""The cost of authenticating inference at the gateway: `python bench/authentication.py`.
 
 One Envoy has a listener for each way, all in front of an upstream that answers at once: no authentication, a literal
 token in a route match, jwt_authn with the signature checked for each request and with Envoy's cache of tokens, and

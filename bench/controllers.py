@@ -1,4 +1,4 @@
-"""What controllers cost an API server, and how they come back: `python bench/controllers.py`.
+"""The load of controllers on an API server, and their recovery from restarts: `python bench/controllers.py`.
 
 1,000 ModelJobs that have ended and 500 Servings without replicas, settled by `klever controllers`; then a minute of
 silence, a restart, a kill, and 8,500 more objects. Calls are counted in the API server's audit log. Some minutes.
@@ -37,7 +37,7 @@ Row = tuple[str, str, str]
 
 
 def calls(cluster: Cluster) -> list[dict[str, Any]]:
-    """What the controllers asked for, watches and their lease aside."""
+    """Return the calls of the controllers, except watches and renewals of their Lease."""
     events = []
     for line in cluster.audit.read_bytes().splitlines():
         event = json.loads(line)

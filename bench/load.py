@@ -16,7 +16,7 @@ _ANSWER_SECONDS = 30.0
 
 @dataclass
 class Load:
-    """What came back: seconds of each request that succeeded, and the answers of those that did not."""
+    """The results: the seconds of each successful request, and the responses of failed ones."""
 
     seconds: list[float] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)

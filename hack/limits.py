@@ -37,8 +37,8 @@ The schemas of ModelJob and Serving set these bounds. They hold on the API serve
 _ENVIRONMENT = """
 ## Environment variables
 
-`env` of a ModelJob, and of a predictor with a built-in runtime, must not set these variables: whoever sets them runs
-code, or reads and writes files. A predictor with a `command` of its own may. Nobody may set `KLEVER_*`. `*` stands for
+`env` of a ModelJob, and of a predictor with a built-in runtime, must not set these variables, because they can run
+code, or read and write files. A predictor with its own `command` may. Nothing may set `KLEVER_*`. `*` stands for
 any characters; `*_PROXY` matches in any case.
 
 | read by | variables |

@@ -1,12 +1,18 @@
 """The exception tree, independent of any transport.
 
-    KleverError ├── InvalidError            the input can never work; carries field violations ├── NotFoundError ├──
-    AlreadyExistsError ├── ConflictError           a compare-and-swap failed, or a precondition no longer holds ├──
-    FailedPreconditionError the state of the object or the machine does not allow it now ├── UnauthenticatedError ├──
-    PermissionDeniedError ├── ExpiredError            a watch position or page token is too old: list again ├──
-    ExhaustedError          disk, memory, queue or quota is full ├── UnavailableError        a dependency does not
-    answer; a retry may help ├── DeadlineError           it took longer than the caller or the bound allows └──
-    IntegrityError          bytes do not match their digest, or stored data is damaged
+    KleverError
+    ├── InvalidError            the input can never work; carries field violations
+    ├── NotFoundError
+    ├── AlreadyExistsError
+    ├── ConflictError           a compare-and-swap failed, or a precondition no longer holds
+    ├── FailedPreconditionError the state of the object or the machine does not allow it now
+    ├── UnauthenticatedError
+    ├── PermissionDeniedError
+    ├── ExpiredError            a watch position or page token is too old: list again
+    ├── ExhaustedError          disk, memory, queue or quota is full
+    ├── UnavailableError        a dependency does not answer; a retry may help
+    ├── DeadlineError           it took longer than the caller or the bound allows
+    └── IntegrityError          bytes do not match their digest, or stored data is damaged
 
 The message of an error says what is wrong and where. `reason` is a stable UPPER_SNAKE word for programs; the message is
 for people. `klever.server.errors` maps errors to gRPC, `klever.client.errors` maps them back, `klever.cli.errors` maps

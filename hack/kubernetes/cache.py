@@ -20,7 +20,7 @@ def entry(name: str, sources: Iterable[bytes]) -> Path:
 
 
 def fill(path: Path, make: Callable[[Path], None]) -> Path:
-    """Have `make` make it unless it is there; who comes meanwhile waits for it."""
+    """Call `make` unless the path exists. Concurrent callers wait for the first one."""
     if path.exists():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -44,10 +44,10 @@ def prepare_tier(tier: Tier, *names: str) -> Path:
 
 
 class Cluster:
-    """`up` and `down` as often as wanted; its directory holds all of it, and goes with `down`.
+    """A cluster that can be started and stopped repeatedly. `down` removes its directory, which holds all its files.
 
-    `kubeconfig` is the administrator's. Components can be killed, started, paused and resumed one by one. Without a
-    tier it is of the one that the directory holds, or else of `control`.
+    `kubeconfig` is the administrator's. Components can be killed, started, paused and resumed one by one. The default
+    tier is that of the cluster in the directory, otherwise `control`.
     """
 
     def __init__(self, root: Path, tier: Tier | None = None) -> None:
@@ -177,7 +177,7 @@ class Cluster:
     def _refuse_foreign(self) -> None:
         """Raise where the directory has other files than a cluster's: they would go with it."""
         if self.root.exists() and any(self.root.iterdir()) and not (self.root / "pki").is_dir():
-            raise RuntimeError(f"{self.root} has files that are no cluster's: choose another directory")
+            raise RuntimeError(f"{self.root} has files that do not belong to a cluster: choose another directory")
 
     def _lay_out(self) -> Layout:
         self._refuse_foreign()

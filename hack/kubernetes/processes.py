@@ -25,7 +25,7 @@ class Processes:
         return [path.stem for path in records]
 
     def launch(self, name: str, command: Sequence[str | Path], environment: Mapping[str, str]) -> None:
-        """Start a process that outlives this one, and record it: whoever comes ends it, by its pid."""
+        """Start a process that outlives this one, and record its pid, so that any later process can end it."""
         words = [str(word) for word in command]
         with self.log(name).open("ab") as log:
             files = [

@@ -37,7 +37,7 @@ def require_machine() -> None:
 
 
 def require_visible(directory: Path, hidden: tuple[str, ...]) -> None:
-    """Raise `MissingError` where a directory lies in one that the machine for pods has its own of."""
+    """Raise `MissingError` for a directory below one that the machine for pods replaces with its own."""
     for path in hidden:
         if directory.resolve().is_relative_to(Path(path).resolve()):
             raise MissingError(f"{directory} lies in {path}, of which pods have their own: choose another directory")

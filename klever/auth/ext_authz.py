@@ -86,7 +86,7 @@ class _Connection(asyncio.Protocol):
 
 
 def _refusal(error: KleverError, *, plain: bool) -> bytes:
-    """Return the response to the client. Of a plain text Envoy makes a gRPC status, or the JSON of the API's errors."""
+    """Return the response to the client. Envoy turns plain text into a gRPC status, or into the API's JSON error."""
     body = error.message if plain else json.dumps({"error": error.message}) + "\n"
     lines = [f"HTTP/1.1 {_status(error)}", f"content-length: {len(body.encode())}"]
     if not plain:

@@ -1,8 +1,11 @@
 """~/.config/klever/config.yaml: the servers that `klever` and `ormb` know, and their tokens.
 
-    server: http://127.0.0.1:8080        # the current one, used unless a flag or KLEVER_SERVER names another namespace:
-    default servers: http://127.0.0.1:8080: {token: …} https://klever.example.com:8080: {token: …, ca:
-    /etc/klever/ca.pem} http://10.0.0.5:8080: {token: …, plaintext: true}    # its token may be sent in plain HTTP
+    server: http://127.0.0.1:8080        # the current one, used unless a flag or KLEVER_SERVER names another
+    namespace: default
+    servers:
+      http://127.0.0.1:8080: {token: …}
+      https://klever.example.com:8080: {token: …, ca: /etc/klever/ca.pem}
+      http://10.0.0.5:8080: {token: …, plaintext: true}    # its token may be sent in plain HTTP
 
 `klever up` and `klever login` write it, with mode 0600. Users may edit it. Older versions kept one `token` next to
 `server`, which belongs to that server.

@@ -1,7 +1,7 @@
 """A content store on disk: the OCI image layout (image specification 1.1, image-layout.md).
 
-    ROOT/oci-layout  ROOT/index.json  ROOT/blobs/ALGORITHM/HEX ROOT/damaged/ALGORITHM-HEX      blobs that no longer
-    matched their digest: the next pull fetches them again
+    ROOT/oci-layout  ROOT/index.json  ROOT/blobs/ALGORITHM/HEX
+    ROOT/damaged/ALGORITHM-HEX      blobs that no longer matched their digest: the next pull fetches them again
 
 The entries of index.json have the full name of an artifact in the annotation org.opencontainers.image.ref.name. Any
 number of processes may use one layout. index.json changes under an exclusive lock. A shared lock (`adding`) protects

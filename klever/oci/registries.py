@@ -1,10 +1,15 @@
 """Maps the host of a reference to a registry: a table of hosts, similar to containerd's hosts.toml.
 
-    registries: harbor.example.com: url: https://10.0.0.5:8443      # default: https://HOST; http://HOST for loopback
-      hosts, as Docker does mirror: https://mirror.local    # reads go here first username: robot password: secret
-      # or token: a bearer token ca: /etc/klever/harbor-ca.pem   # trusted instead of the system's insecure: false
-      # true: accept any certificate plaintext: false                # true: credentials may go to a url of http
-      beyond loopback realms: [auth.example.com]      # further hosts that may get the credentials and return a token
+    registries:
+      harbor.example.com:
+        url: https://10.0.0.5:8443      # default: https://HOST; http://HOST for loopback hosts, as Docker does
+        mirror: https://mirror.local    # reads go here first
+        username: robot
+        password: secret                # or token: a bearer token
+        ca: /etc/klever/harbor-ca.pem   # trusted instead of the system's certificates
+        insecure: false                 # true: accept any certificate
+        plaintext: false                # true: send credentials over plain HTTP beyond loopback
+        realms: [auth.example.com]      # further hosts that may get the credentials and return a token
 
 A reference without a host means the platform's registry, which the caller supplies. Only that registry may use a Unix
 socket, `http+unix:///path/to/registry.sock`: no table, redirect or token realm can name one.

@@ -14,7 +14,7 @@ from klever.process.shim.proc import field
 __all__ = ["INSUFFICIENT", "Memory", "check_total", "machine_memory", "shortage"]
 
 INSUFFICIENT: Final = "INSUFFICIENT_MEMORY"
-"""Reason of the error for what needs more memory than the machine has."""
+"""The reason of the error for a process that needs more memory than the machine has."""
 _MEMINFO: Final = Path("/proc/meminfo")
 
 
@@ -44,7 +44,7 @@ def check_total(need: int, memory: Memory, what: str, setting: str) -> None:
 
 
 def shortage(need: int, memory: Memory) -> str:
-    """Return why what needs `need` bytes must wait; empty if it need not."""
+    """Return why a process that needs `need` bytes must wait. Empty if it can start now."""
     if need <= memory.available:
         return ""
     return (

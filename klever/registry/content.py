@@ -1,7 +1,7 @@
 """Blobs on disk, by digest. A blob is complete, verified and durable, or absent.
 
-    ROOT/blobs/ALGORITHM/HEX        content of all repositories ROOT/quarantine/ALGORITHM/HEX   content that no longer
-    matched its digest
+    ROOT/blobs/ALGORITHM/HEX        content of all repositories
+    ROOT/quarantine/ALGORITHM/HEX   content that no longer matched its digest
 
 All calls block.
 """

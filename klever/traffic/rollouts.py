@@ -1,4 +1,4 @@
-"""Promotion, its opposite, and scaling, as changes of a Serving's predictors."""
+"""Promotes, removes and scales the predictors of a Serving. Pure functions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Predictor = dict[str, Any]
 
 
 def find(predictors: Iterable[Predictor], name: str) -> Predictor:
-    """Return the predictor of this name; raises `NotFoundError` that lists those that there are."""
+    """Return the predictor with this name. Raises `NotFoundError` that lists the existing ones."""
     known = {p["name"]: p for p in predictors}
     if name not in known:
         raise NotFoundError(f"predictor {name} not found; the predictors are: {', '.join(known)}")
@@ -35,11 +35,10 @@ def primary(predictors: Iterable[Predictor]) -> Predictor:
 
 
 def promote(predictors: Iterable[Predictor], name: str, default: int = 1) -> list[Predictor]:
-    """Return the predictors with what `name` runs as main, and without `name`.
+    """Return the predictors after `name` replaces main: main runs the model of `name`, and `name` is removed.
 
-    Main takes the requests of both and keeps its number of replicas if that is larger. A predictor that names none has
-    `default` replicas, the Serving's. Raises `NotFoundError`, and
-    `FailedPreconditionError` for main itself.
+    Main takes the requests of both, and the larger number of replicas. `default` is the number of replicas of a
+    predictor that sets none. Raises `NotFoundError`, and `FailedPreconditionError` if `name` is main.
     """
     every = list(predictors)
     promoted, main = find(every, name), find(every, MAIN)

@@ -44,9 +44,9 @@ def infer(platform: Platform, *metadata: tuple[str, str]) -> Any:
 
 @contextmanager
 def under_load(platform: Platform, name: str, **headers: str) -> Iterator[list[float]]:
-    """Ask a Serving one request after the other while the body runs; afterwards none may have failed, or hung.
+    """Send requests to a Serving, one after the other, while the body runs. Fail if one of them fails or hangs.
 
-    Yields the moments of the answers, a list that grows. An error of the body itself is told rather than theirs.
+    Yields a growing list of the times of the responses. An error of the body takes precedence.
     """
     answered: list[float] = []
     failed: list[str] = []

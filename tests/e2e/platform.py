@@ -123,7 +123,7 @@ class Platform:
         )
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> str:
-        """End `klever up`; returns the lines of its log that tell of something wrong, and whatever is no line of it."""
+        """Stop `klever up`. Return its output without the log lines of level INFO."""
         assert self.process is not None
         self.process.send_signal(how)
         self.process.communicate(timeout=60)

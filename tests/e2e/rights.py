@@ -28,7 +28,7 @@ def granted(*files: str) -> set[Right]:
 
 
 def used(cluster: Cluster, user: str) -> set[Right]:
-    """What the user did, beside what everybody may: discovery, and asking for one's own rights. None was forbidden."""
+    """Return the rights that the user used, except discovery and reviews of own rights. Fail if a call was denied."""
     rights = set()
     for line in cluster.audit.read_text().splitlines():
         event: dict[str, Any] = json.loads(line)

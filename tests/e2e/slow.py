@@ -20,9 +20,9 @@ _START_SECONDS = 10.0
 
 
 class SlowServer:
-    """Within it the API server of `kubeconfig` (certificates in files) can be had by `self.kubeconfig`, `seconds` late.
+    """A proxy that delays each call to the API server of `kubeconfig` by `seconds`. `self.kubeconfig` names the proxy.
 
-    Whoever comes is who `kubeconfig` says: the proxy speaks plain HTTP on loopback.
+    Its certificates are files. The proxy speaks plain HTTP on loopback, and callers act as the user of `kubeconfig`.
     """
 
     def __init__(self, kubeconfig: Path, root: Path, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Artifacts that are no models, and models that cannot be served: what is said, by the job and by the Serving."""
+"""Artifacts that are not models, and models that cannot be served: the messages of the job and of the Serving."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`klever up` that does not come up: what is said, and what it leaves alone."""
+"""`klever up` fails to start: its message, and the files and processes that it does not touch."""
 
 from __future__ import annotations
 

@@ -186,9 +186,9 @@ async def cut_power(
 
 
 def lost(acknowledged: set[str], there: set[str]) -> set[str]:
-    """Return the acknowledged writes that do not show in the names that are there.
+    """Return the acknowledged writes that are missing in the names that were found.
 
-    Of a name that is deleted as well the deletion counts alone: it may have been done without having been acknowledged.
+    For a deleted name only the deletion counts, because an unacknowledged deletion may have been applied.
     """
     kept = {a for a in acknowledged if a.startswith("+") and not is_deleted(a)}
     return kept - {f"+{name}" for name in there} | acknowledged & {f"-{name}" for name in there}

@@ -35,7 +35,7 @@ class ReplicaSettings:
     model. `owner` returns the owner reference of a workload's objects: Kubernetes deletes them with that owner.
     `pod` is a strategic merge patch of the template of all pods, before that of a predictor. `admitted` are the
     NetworkPolicyPeers of the gateway and the control plane: nothing else reaches the replicas. `drain_s` is how long a
-    server that is to end still takes requests, because endpoints are removed later.
+    server that is about to stop keeps accepting requests, because Kubernetes removes its endpoint later.
     """
 
     image: str

@@ -1,7 +1,7 @@
 """A cache of unpacked models: one per content digest, shared by all replicas, bounded on disk.
 
-    ROOT/sha256-HEX/     an unpacked model; its modification time is its last use ROOT/.partial-…      the rest of an
-    interrupted fetch or removal; removed at start
+    ROOT/sha256-HEX/     an unpacked model; its modification time is its last use
+    ROOT/.partial-…      the rest of an interrupted fetch or removal; removed at start
 
 Models in use are never evicted. The least recently used other models make room.
 """

@@ -1,7 +1,8 @@
 """The record of a running replica, which a restarted control plane reads.
 
-DIRECTORY/replica.json   this record DIRECTORY/store/         MODEL_STORE: files and links that the replica reads
-DIRECTORY/work/          what the replica writes
+DIRECTORY/replica.json   this record
+DIRECTORY/store/         MODEL_STORE: files and links that the replica reads
+DIRECTORY/work/          files that the replica writes
 """
 
 from __future__ import annotations

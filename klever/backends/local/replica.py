@@ -1,7 +1,9 @@
 """The life of one replica: prepare, start, probe, restart.
 
-    Pending -> Starting -> Ready ^           |         | '-------- BackOff <---'     ended or hung; each wait is longer
-       Failed                         cannot work without a change
+    Pending -> Starting -> Ready
+       ^           |         |
+       '-------- BackOff <---'     ended or hung; each wait is longer
+    Failed                         cannot work without a change
 
 A replica's life is one task, so its steps are sequential. Each change replaces its `Instance`.
 """

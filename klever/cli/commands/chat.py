@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
             chat.say(message)
     except NotFoundError as error:
         advice = f"`klever predict {args.name} --example` shows what it answers"
-        raise NotFoundError(f"serving {args.name} is no language model: {advice}", reason=error.reason) from error
+        raise NotFoundError(f"serving {args.name} is not a language model: {advice}", reason=error.reason) from error
     return 0
 
 

@@ -50,7 +50,7 @@ class AsyncDeployment:
             with suppress(ConflictError):
                 obj, fields = from_object(changed, Serving), ("spec.predictors",)
                 return before, await self._servings.update(obj, fields=fields, namespace=self._namespace)
-        raise ConflictError(f"serving {self._name} is changed by others all the time: try again")
+        raise ConflictError(f"serving {self._name} keeps changing: other clients update it; try again")
 
     async def declare(self, wish: Wish) -> tuple[Serving | None, Serving]:
         """Replace the spec of the Serving."""

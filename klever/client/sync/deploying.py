@@ -50,7 +50,7 @@ class Deployment:
             with suppress(ConflictError):
                 obj, fields = from_object(changed, Serving), ("spec.predictors",)
                 return before, self._servings.update(obj, fields=fields, namespace=self._namespace)
-        raise ConflictError(f"serving {self._name} is changed by others all the time: try again")
+        raise ConflictError(f"serving {self._name} keeps changing: other clients update it; try again")
 
     def declare(self, wish: Wish) -> tuple[Serving | None, Serving]:
         """Replace the spec of the Serving."""

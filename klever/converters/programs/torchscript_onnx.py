@@ -19,7 +19,7 @@ __all__ = ["convert"]
 
 _OPSET: Final = 18
 _BATCH: Final = 2
-"""Of the example: a dimension of 1 may be broadcast, and is exported so."""
+"""The batch size of the example. PyTorch may export a dimension of 1 as a fixed, broadcast dimension."""
 
 
 def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[str, str]) -> None:

@@ -3,8 +3,9 @@
 `Sandbox` is the request: the paths that a process reads and writes, and its network. A `Confinement` turns a process
 and its sandbox into the command that a shim runs. There are three, from the strongest to the weakest:
 
-    full        bubblewrap: separate namespaces, a seccomp filter, and a separate user if the platform is root landlock
-    Landlock and a seccomp filter, on kernel 5.13 or later none        no confinement
+    full        bubblewrap: separate namespaces, a seccomp filter, and a separate user if the platform is root
+    landlock    Landlock and a seccomp filter, on kernel 5.13 or later
+    none        no confinement
 
 `klever.process.sandbox.choose` picks the strongest that works on this machine. docs/security.md says what each
 promises.

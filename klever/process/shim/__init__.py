@@ -5,10 +5,12 @@ fields of `klever.process.ProcessSpec`. `run` holds those of `klever.process.rec
 really starts: the process, or a sandbox around it. The shim forks, and the first process ends. The second has no parent
 among Klever's processes and leads its own session. Files in DIRECTORY:
 
-    state.json       the record: specification, process ids, phase, exit; replaced atomically state.reserve    disk
-    blocks for the next record, so that an exit is recorded on a full disk log, log.1       output of the child, rotated
-    lock             held while the shim lives; a second shim for the directory ends grace            seconds from
-    SIGTERM to SIGKILL that replace the specification's; written by the manager that stops the shim
+    state.json       the record: specification, process ids, phase, exit; replaced atomically
+    state.reserve    disk blocks for the next record, so that an exit is recorded on a full disk
+    log, log.1       output of the child, rotated
+    lock             held while the shim lives; a second shim for the directory ends
+    grace            seconds from SIGTERM to SIGKILL that replace the specification's; written by the manager
+                     that stops the shim
 
 The child runs in the cgroups of `run` (`klever.process.cgroups`), which exist as long as the shim. The shim itself
 watches the limits that have no cgroup.

@@ -62,7 +62,7 @@ def open_it(tmp_path: Path, data: DataDirectory) -> Open:
 async def test_a_gateway_is_not_started_again_while_others_take_long_to_end(
     data: DataDirectory, open_it: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a runtime does that answers its last requests: longer than the gateway may be silent."""
+    """Like a runtime that takes longer to answer its last requests than the watchdog waits for the gateway."""
     monkeypatch.setattr("klever.routers.envoy.watchdog._LOOK_SECONDS", 0.1)
     slow = """if True:
         import signal, time

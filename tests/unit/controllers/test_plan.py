@@ -1,4 +1,4 @@
-"""Where traffic goes and what is said, as a function of what is seen."""
+"""The plan and the status of a Serving, as functions of a snapshot."""
 
 from __future__ import annotations
 

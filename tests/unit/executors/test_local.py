@@ -46,7 +46,7 @@ async def message(executor: LocalExecutor, uid: str) -> str:
 
 
 async def test_one_that_waits_and_is_asked_for_again_is_not_told_of_again(processes: ProcessManager) -> None:
-    """Its owner asks for it whenever it is told: they would keep each other busy."""
+    """The owner ensures a task again after each notification, so a notification for it would start an endless loop."""
     async with local(processes, slots=1) as executor:
         for uid in "ab":
             await executor.ensure(task(seconds=60, uid=uid))

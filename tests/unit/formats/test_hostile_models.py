@@ -1,4 +1,4 @@
-"""Model files that somebody made to harm whoever reads them: each is refused, or read, in little memory."""
+"""Hostile model files. The readers reject or read each of them in little memory."""
 
 from __future__ import annotations
 

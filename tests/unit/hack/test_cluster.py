@@ -96,7 +96,7 @@ def content(path: Path) -> bytes:
 def test_a_directory_of_others_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years")
     for act in (Cluster(tmp_path).up, Cluster(tmp_path).down):
-        with pytest.raises(RuntimeError, match="has files that are no cluster's"):
+        with pytest.raises(RuntimeError, match="has files that do not belong to a cluster"):
             act()
     assert (tmp_path / "thesis.txt").read_text() == "years"
 

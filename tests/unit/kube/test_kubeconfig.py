@@ -1,4 +1,4 @@
-"""What is wrong in a kubeconfig is said by file and field, once, before anything is asked of a server."""
+"""An error in a kubeconfig names the file and the field, before the client sends a request."""
 
 from __future__ import annotations
 

@@ -216,7 +216,7 @@ async def test_a_renewal_whose_answer_is_lost_is_one(kube_client: KubeClient, na
 
 @pytest.mark.parametrize(("holder", "said"), [("second", "second does"), ("", "nobody does")])
 async def test_a_lost_lease_is_not_taken_again(kube_client: KubeClient, namespace: str, holder: str, said: str) -> None:
-    """Be it free by then: whoever had it may have changed anything."""
+    """Even if the lease is free again: its holder may have changed objects in the meantime."""
     async with watched(kube_client, namespace) as (first, _, holding):
         await change(kube_client, namespace, spec={"holderIdentity": holder})
         with pytest.raises(UnavailableError, match=f"first is no longer the leader: {said}"):

@@ -1,4 +1,4 @@
-"""What a killed registry answered with 201 is there and intact; what was under way goes on; damage is found."""
+"""A killed registry keeps every blob that it acknowledged with 201, resumes open uploads, and detects damage."""
 
 from __future__ import annotations
 

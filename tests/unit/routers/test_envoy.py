@@ -46,7 +46,7 @@ def access_command(socket: Path, token_file: Path) -> tuple[str, ...]:
 
 
 class Term:
-    """Whether one still leads, asked before it acts; it ends after `acts` more."""
+    """Reports leadership for `acts` more calls. The router checks it before each action."""
 
     def __init__(self) -> None:
         self.acts = 1000

@@ -94,7 +94,7 @@ class Author:
         await asyncio.to_thread(send)
 
     async def push_image(self, reference: str) -> None:
-        """A container image, of which Klever knows that it is none of its models."""
+        """Push a container image, which Klever recognizes as not a model."""
 
         def send() -> None:
             name = Reference.parse(reference)

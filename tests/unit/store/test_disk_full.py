@@ -1,4 +1,4 @@
-"""A full disk: a typed error, nothing half-written, and the store goes on when there is room again."""
+"""A full disk: a write fails with a typed error, leaves nothing partial, and works again when there is space."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is admitted, what is not, and how it is said."""
+"""Admission: accepted and rejected objects, and the violations of each rejected one."""
 
 from __future__ import annotations
 
