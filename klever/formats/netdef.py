@@ -29,6 +29,8 @@ _NET_OPERATOR, _NET_INPUT, _NET_OUTPUT = 2, 7, 8
 _OPERATOR_INPUT, _OPERATOR_OUTPUT, _OPERATOR_TYPE, _OPERATOR_ARGUMENT = 1, 2, 4, 5
 _ARGUMENT_NAME, _ARGUMENT_INT, _ARGUMENT_FLOATS, _ARGUMENT_INTS = 1, 3, 5, 6
 _FLOAT_BYTES: Final = 4
+_UNPACKED_BYTES: Final = 1 + _FLOAT_BYTES
+_NAME_BYTES: Final = 2 + len("values")
 _WITH_WEIGHTS: Final = frozenset(
     {"Conv", "ConvTranspose", "FC", "InstanceNorm", "Int8Conv", "Int8FC", "LayerNorm", "PRelu", "SpatialBN"}
 )
@@ -121,8 +123,10 @@ class _Fills:
                 size = (*(size or ()), *varints(value, _MAX_RANK))
             elif key == "dtype" and number == _ARGUMENT_INT and isinstance(value, int):
                 dtype = value
+            elif key == "values" and number == _ARGUMENT_FLOATS and isinstance(value, int):
+                values = value
             elif key == "values" and number == _ARGUMENT_FLOATS:
-                values += 1 if isinstance(value, int) else len(value) // _FLOAT_BYTES
+                values += len(content(number, value)) // _FLOAT_BYTES
         if kind == "ConstantFill" or values == 1:
             # One value stands for an input of any shape.
             self.tensors[name] = Tensor(name, size if kind == "ConstantFill" else None, _dtype(dtype))
@@ -136,12 +140,18 @@ def _dtype(number: int) -> str:
 
 
 def _arguments(walk: Walk, operator: memoryview) -> Iterator[tuple[str, int, Field]]:
-    """Yield the fields of an operator's arguments, after the argument's name."""
+    """Yield the fields of an operator's arguments, after the argument's name.
+
+    Caffe2 writes each float of `values` as a field. They are many, so they come as one field: their number.
+    """
     for argument in walk.messages(operator, _OPERATOR_ARGUMENT):
         name = ""
         for number, value in walk.fields(argument):
             if number == _ARGUMENT_NAME:
                 name = text(value)
+            elif name == "values" and number == _ARGUMENT_FLOATS and isinstance(value, int):
+                yield name, number, (len(argument) - _NAME_BYTES) // _UNPACKED_BYTES
+                break
             elif name in ("shape", "dtype", "values"):
                 yield name, number, value
 

@@ -151,6 +151,15 @@ def test_mxnet_counts_arrays(tmp_path: Path) -> None:
     assert read(tmp_path).details == Details("", "", 6, 12)
 
 
+def test_netdef_counts_floats_that_are_fields_of_their_own(tmp_path: Path) -> None:
+    """Caffe2 writes them so. A net of more than three million weights was refused."""
+    floats = (b"\x2d" + bytes(4)) * 4_000_000
+    fill = f(2, "w") + f(4, "GivenTensorFill") + f(5, f(1, "values") + floats)
+    (tmp_path / "init_net.pb").write_bytes(f(2, fill))
+    (tmp_path / "predict_net.pb").write_bytes(f(2, f(4, "FC")))
+    assert read(tmp_path).details == Details("", "", 4_000_000, 16_000_000)
+
+
 def test_netdef_counts_what_init_net_fills(tmp_path: Path) -> None:
     shape = f(5, f(1, "shape") + f(6, 2) + f(6, 3))
     fill = f(2, "w") + f(4, "GivenTensorFill") + shape + f(5, f(1, "values") + f(5, bytes(24)))
