@@ -74,6 +74,18 @@ def _first(op: str) -> Operator:
     return lambda node: [node.add(op, node.inputs[0])]
 
 
+def _without(operator: Operator, *attributes: str) -> Operator:
+    """Refuse attributes that change the result, and that the translation ignores."""
+
+    def add(node: Node) -> list[str]:
+        for name in attributes:
+            if node.get(name, False):
+                raise node.error(f"{name} is not supported")
+        return operator(node)
+
+    return add
+
+
 def _convolution(node: Node) -> list[str]:
     node.images_only()
     transposed = node.op == "ConvTranspose"
@@ -230,7 +242,7 @@ OPERATORS: Final[Mapping[str, Operator]] = {
     "Add": _arithmetic("Add"),
     "AveragePool": _pool,
     "Clip": _clip,
-    "Concat": _concat,
+    "Concat": _without(_concat, "add_axis"),
     "Conv": _convolution,
     "ConvTranspose": _convolution,
     "Copy": _first("Identity"),
@@ -244,7 +256,7 @@ OPERATORS: Final[Mapping[str, Operator]] = {
     "LRN": _lrn,
     "LeakyRelu": lambda node: [node.add("LeakyRelu", node.inputs[0], alpha=float(node.get("alpha", 0.01)))],
     "Log": _same("Log"),
-    "MatMul": _same("MatMul"),
+    "MatMul": _without(_same("MatMul"), "trans_a", "trans_b"),
     "Max": _same("Max"),
     "MaxPool": _pool,
     "Mul": _arithmetic("Mul"),

@@ -68,6 +68,18 @@ def _same(op: str, **attributes: Any) -> Operator:
     return lambda node: [node.add(op, *node.inputs, **attributes)]
 
 
+def _without(operator: Operator, *attributes: str) -> Operator:
+    """Refuse attributes that change the result, and that the translation ignores."""
+
+    def add(node: Node) -> list[str]:
+        for name in attributes:
+            if node.get(name, False):
+                raise node.error(f"{name} is not supported")
+        return operator(node)
+
+    return add
+
+
 def _scalar(op: str, *, reverse: bool = False) -> Operator:
     def add(node: Node) -> list[str]:
         pair = [node.inputs[0], node.constant(node.get("scalar", 0.0))]
@@ -246,6 +258,13 @@ def _axis(op: str, default: int) -> Operator:
     return add
 
 
+def _squeeze(node: Node) -> list[str]:
+    """Without an axis, MXNet and ONNX remove every dimension of size 1."""
+    axis = node.get("axis", ())
+    axes = [axis] if isinstance(axis, int) else list(axis)
+    return [node.add("Squeeze", node.inputs[0], *([node.constant(axes, np.int64)] if axes else []))]
+
+
 def _pad(node: Node) -> list[str]:
     width = node.ints("pad_width", ())
     begin_end = [*width[::2], *width[1::2]]
@@ -330,7 +349,7 @@ OPERATORS: Final[Mapping[str, Operator]] = {
     "add_n": _same("Sum"),
     "clip": _clip,
     "concat": _concat,
-    "dot": _same("MatMul"),
+    "dot": _without(_same("MatMul"), "transpose_a", "transpose_b"),
     "expand_dims": _axis("Unsqueeze", 0),
     "flatten": _same("Flatten", axis=1),
     "identity": _first("Identity"),
@@ -342,7 +361,7 @@ OPERATORS: Final[Mapping[str, Operator]] = {
     "slice_axis": _slice_axis,
     "softmax": _softmax,
     "split": _split,
-    "squeeze": _axis("Squeeze", 0),
+    "squeeze": _squeeze,
     "sum": _reduce("ReduceSum"),
     "transpose": _transpose,
     **{f"elemwise_{name}": _same(op) for name, op in _PAIRS.items()},
