@@ -25,9 +25,11 @@ def parse_time(text: str) -> datetime:
 
 def format_size(size: int) -> str:
     """Return a number of bytes for people: `512 B`, `1.5 MiB`."""
-    value = float(size)
-    for unit in ("B", "KiB", "MiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+    if size < 1024:
+        return f"{size} B"
+    value = size / 1024
+    for unit in ("KiB", "MiB", "GiB"):
+        if round(value, 1) < 1024:
+            return f"{value:.1f} {unit}"
         value /= 1024
-    return f"{value:.1f} GiB"
+    return f"{value:.1f} TiB"
