@@ -32,9 +32,13 @@ def reset_rapidly(port: int, path: str, streams: int) -> bool:
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         try:
             connection.sendall(_resets(port, path, streams))
+            while connection.recv(1 << 16):
+                pass  # answers, then the end
+        except TimeoutError:
+            return False
         except (BrokenPipeError, ConnectionResetError):
-            return True
-    return False
+            pass
+    return True
 
 
 @cache

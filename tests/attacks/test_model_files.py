@@ -41,7 +41,7 @@ def test_files_beside_an_onnx_model_are_not_code(shared_platform: Platform) -> N
         ("model.abi3.so", "model.cpython-311-x86_64-linux-gnu.so", "libpython3.11.so.1.0"), b"\x7fELF"
     )
     files["digits.onnx"] = next((ONNX / "model").glob("*.onnx")).read_bytes()
-    reference = push(platform, "neighbours", files)
+    reference = push(platform, "neighbours", files, "format: ONNX\n")
     serve(platform, "neighbours", model=reference)
     until(lambda: platform.get("servings", "neighbours").get("status", {}).get("phase") == "Ready", 90)
     assert MARK not in platform.run("klever", "logs", "serving", "neighbours").stdout

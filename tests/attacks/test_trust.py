@@ -77,7 +77,7 @@ def test_a_pickle_is_refused_with_the_command_that_allows_it(shared_platform: Pl
     assert any("touch" in name for name in version["inspection"]["unsafeGlobals"])
     serve(platform, "pickle", model=reference)
     assert "run `klever allow-code default`" in denied(platform, "pickle")
-    assert platform.get("servings", "pickle")["status"]["predictors"][0]["trust"] == "code"
+    assert platform.get("servings", "pickle")["status"]["predictors"][0]["trust"] == "CODE"
     assert not sentinel.exists()
 
 
@@ -110,7 +110,7 @@ def test_code_beside_an_onnx_model_is_named_and_the_model_is_served(shared_platf
     }
     platform.run("klever", "deploy", reference, "--name", "beside", "--wait")
     assert "data" in platform.run("klever", "get", "versions", reference, "-o", "wide").stdout.splitlines()[1]
-    assert platform.get("servings", "beside")["status"]["predictors"][0]["trust"] == "data"
+    assert platform.get("servings", "beside")["status"]["predictors"][0]["trust"] == "DATA"
 
 
 def test_a_verdict_in_the_artifact_has_no_effect(shared_platform: Platform) -> None:
