@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Final
 
 from klever.errors import FieldViolation, InvalidError
@@ -41,20 +39,27 @@ def required(field: str, value: str) -> str:
     return value
 
 
-@contextmanager
-def object_in(field: str) -> Iterator[None]:
+class object_in:  # noqa: N801 - used as a function, like contextlib.suppress
     """Let the violations of an object name the field of the request that has the object. Messages stay as they are.
 
-    Tools show the messages to users, whose documents have no such field.
+    Tools show the messages to users, whose documents have no such field. The error itself is changed: a second one,
+    raised from it, kept the requests of refused calls in memory until a garbage collection.
     """
-    try:
-        yield
-    except InvalidError as error:
-        named = tuple(
-            FieldViolation(f"{field}.{v.field}", v.description) if _OBJECT.match(v.field) else v
-            for v in error.violations
-        )
-        raise InvalidError(error.message, violations=named, reason=error.reason, metadata=error.metadata) from error
+
+    def __init__(self, field: str) -> None:
+        self._field = field
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, InvalidError):
+            error.violations = tuple(map(self._named, error.violations))
+
+    def _named(self, violation: FieldViolation) -> FieldViolation:
+        if not _OBJECT.match(violation.field):
+            return violation
+        return FieldViolation(f"{self._field}.{violation.field}", violation.description)
 
 
 def page_size(asked: int) -> int:
