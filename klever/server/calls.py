@@ -109,6 +109,7 @@ class Call:
             fields["error"] = shortened(str(error))
         unexpected = error if code is grpc.StatusCode.INTERNAL else None
         log.log(level, "rpc", exc_info=unexpected, extra=fields)
+        self.about = str  # it holds the request
 
     def _peer(self) -> str:
         """Return the caller's address. The gateway, which uses the Unix socket, passes it in a header."""
