@@ -15,11 +15,11 @@ from typing import Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # this folder has a grpc.py of its own
 
-import grpc  # noqa: E402
+import grpc
 
-from klever.server.services import JOBS, MODELS, SERVER, SERVINGS  # noqa: E402
-from tests.e2e.platform import Platform  # noqa: E402
-from tests.generated import generate  # noqa: E402
+from klever.server.services import JOBS, MODELS, SERVER, SERVINGS
+from tests.e2e.platform import Platform
+from tests.generated import generate
 
 METHODS = [method for service in (JOBS, MODELS, SERVER, SERVINGS) for method in service.methods]
 _AT_ONCE = 8

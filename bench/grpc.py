@@ -23,14 +23,14 @@ from typing import Any
 # This file's own directory would hide the package `grpc`.
 sys.path = [path for path in sys.path if Path(path or ".").resolve() != Path(__file__).resolve().parent]
 
-import grpc  # noqa: E402
-from prometheus_client import CollectorRegistry  # noqa: E402
+import grpc
+from prometheus_client import CollectorRegistry
 
-from klever.v1alpha1 import job_service_pb2 as pb  # noqa: E402
-from klever.v1alpha1 import job_service_pb2_grpc  # noqa: E402
-from klever.v1alpha1.common_pb2 import WatchEvent  # noqa: E402
-from klever.v1alpha1.meta_pb2 import ObjectMeta  # noqa: E402
-from klever.v1alpha1.modeljob_pb2 import ExtractionSpec, ModelJob, ModelJobSpec  # noqa: E402
+from klever.v1alpha1 import job_service_pb2 as pb
+from klever.v1alpha1 import job_service_pb2_grpc
+from klever.v1alpha1.common_pb2 import WatchEvent
+from klever.v1alpha1.meta_pb2 import ObjectMeta
+from klever.v1alpha1.modeljob_pb2 import ExtractionSpec, ModelJob, ModelJobSpec
 
 SECONDS = 3.0
 ROUNDS = 5
