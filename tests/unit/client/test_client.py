@@ -117,11 +117,26 @@ async def test_a_change_is_tried_once() -> None:
     assert len(answer.requests) == 1
 
 
+def wait_until_lost(client: Client) -> None:
+    """Wait until the client knows that its connection is closed. A call before that may fail after it is sent."""
+    lost = threading.Event()
+
+    def note(state: grpc.ChannelConnectivity) -> None:
+        if state is not grpc.ChannelConnectivity.READY:
+            lost.set()
+
+    channel = client.connection._channel
+    channel.subscribe(note)
+    assert lost.wait(30)
+    channel.unsubscribe(note)
+
+
 def test_a_change_that_did_not_reach_the_server_waits_for_its_restart() -> None:
     answer = Failing(0, serving("1"))
     with running(PromoteServing=answer) as server:
         client = Client(server)
         client.promote("digits")
+    wait_until_lost(client)
     restarted = threading.Event()
 
     def restart() -> None:

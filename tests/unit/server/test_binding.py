@@ -371,6 +371,5 @@ async def test_an_open_watch_does_not_delay_the_stop(jobs: Any, binder: Binder) 
     assert (await watch.read()).type == WatchEvent.BOOKMARK
     binder.end_streams()
     async with asyncio.timeout(10):
-        code, message, reason, _ = await failure(watch.read())
-    assert (code, reason) == (grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE")
-    assert message.startswith("WatchModelJobs ")
+        assert await watch.code() is grpc.StatusCode.UNAVAILABLE  # a read of grpc.aio may miss the end of a call
+        assert (await watch.details()).startswith("WatchModelJobs ")
