@@ -127,7 +127,7 @@ def test_a_route_that_was_deleted_comes_back_and_a_serving_leaves_nothing(istio:
     until(lambda: istio.kubectl("get", "virtualservice", "adder", check=False).returncode == 0)
     until(lambda: canary.infer("adder")[0] == 200)
     istio.kubectl("delete", "serving", "adder", "--timeout=120s")
-    until(lambda: not get(istio, OURS, "-l", "app.kubernetes.io/managed-by=klever")["items"], 120)
+    until(lambda: not get(istio, OURS, "-l", "app.kubernetes.io/managed-by=klever,!kleveross.io/task")["items"], 120)
     assert canary.infer("adder")[0] == 404
 
 
