@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -136,7 +137,7 @@ def measure(platform: Platform, model: Model, rounds: int) -> None:
         ways = [Way("gateway", Endpoint(url, body), lambda: below(platform))]
         for name, start in PEERS.get(model.name, ()):
             pid, endpoint = stack.enter_context(start(platform.root, ROOT / "tests" / "data" / model.path, body))
-            ways.append(Way(name, endpoint, lambda pid=pid: descendants(pid)))  # type: ignore[misc]
+            ways.append(Way(name, endpoint, partial(descendants, pid)))
         for way in ways:
             way.once()
         runs = [[way.once() for way in ways] for _ in range(rounds)]

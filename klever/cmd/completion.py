@@ -50,6 +50,6 @@ def _completed(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
     for action in parser._actions:  # noqa: SLF001 - argparse has no other way, and shtab reads it too
         yield action
-        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - as above
             for verb in action.choices.values():
                 yield from _actions(verb)

@@ -12,7 +12,7 @@ from onnxmltools.convert.common.data_types import FloatTensorType
 from klever.converters.programs.errors import ConversionError
 from klever.converters.programs.tabular import columns, write
 from klever.converters.programs.xgboost_runner import load_model
-from klever.converters.programs.xgboost_trees import estimator, objective_of, set_targets, trees
+from klever.converters.programs.xgboost_trees import estimator, read_objective, set_targets, trees
 
 __all__ = ["convert"]
 
@@ -25,7 +25,7 @@ def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[
     table = columns(request, booster.num_features())[0]
     booster.feature_names = None  # onnxmltools needs f0, f1, …
     document = trees(booster)
-    objective = objective_of(document)
+    objective = read_objective(document)
     targets = int(document["learner"]["learner_model_param"]["num_target"])
     converted = _converted(document, [(table.name, FloatTensorType([None, booster.num_features()]))])
     outputs = [value.name for value in converted.graph.output]
@@ -39,10 +39,10 @@ def convert(model: Path, output: Path, request: Mapping[str, Any], env: Mapping[
 def _converted(document: Mapping[str, Any], types: list[Any]) -> Any:
     try:
         converted = convert_xgboost(estimator(document), initial_types=types)
-    except (RuntimeError, ValueError, KeyError, NotImplementedError) as error:
+    except (RuntimeError, ValueError, KeyError, NotImplementedError) as error:  # onnxmltools has no error of its own
         raise ConversionError(
-            f"onnxmltools cannot convert a model with the objective {objective_of(document)}: {error}. Serve the model "
-            "as XGBoost"
+            f"onnxmltools cannot convert a model with the objective {read_objective(document)}: {error}. Serve the "
+            "model as XGBoost"
         ) from error
     set_targets(converted, document)
     return converted

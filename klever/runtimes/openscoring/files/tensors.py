@@ -3,6 +3,8 @@
 Source: Triton's docs/protocol/extension_binary_data.md. gRPC's raw contents use the same encoding.
 """
 
+import struct
+
 import numpy as np
 from bounds import RefusedError, quoted
 from tritonclient.utils import deserialize_bytes_tensor, serialize_byte_tensor, triton_to_np_dtype
@@ -27,7 +29,7 @@ def values(kind, content, bounds):
         if kind == "BYTES":
             return texts(deserialize_bytes_tensor(content))
         return np.frombuffer(content, dtype).tolist()
-    except Exception as error:  # tritonclient raises struct.error for a length that is incomplete
+    except (struct.error, ValueError) as error:  # tritonclient raises struct.error for an incomplete length
         raise RefusedError(400, f"invalid {kind} tensor of {len(content)} bytes: {error}") from error
 
 
