@@ -15,7 +15,7 @@ from klever.catalog.catalogue import Catalogue
 from klever.cmd.data import DataDirectory
 from klever.cmd.local import envoy_router
 from klever.cmd.options import Options
-from klever.cmd.peers import CONTROL_PLANE, pods_of, this_machine
+from klever.cmd.peers import CONTROL_PLANE, select_pods, this_machine
 from klever.cmd.platform import Platform
 from klever.cmd.pods import PodsFile
 from klever.cmd.programs import bubblewraps
@@ -69,7 +69,7 @@ def _admitted(pods: PodsFile, server: str) -> tuple[Mapping[str, Any], ...]:
     if pods.gateway:
         return (CONTROL_PLANE, *pods.gateway)
     istio = pods.istio
-    return (CONTROL_PLANE, pods_of(istio.namespace, istio.selector) if istio else this_machine(server))
+    return (CONTROL_PLANE, select_pods(istio.namespace, istio.selector) if istio else this_machine(server))
 
 
 async def _processes(data: DataDirectory, options: Options, may_act: Callable[[], bool]) -> ProcessManager:

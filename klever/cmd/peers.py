@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from klever.errors import UnavailableError
 
-__all__ = ["CONTROL_PLANE", "pods_of", "this_machine"]
+__all__ = ["CONTROL_PLANE", "select_pods", "this_machine"]
 
 CONTROL_PLANE: Final[Mapping[str, Any]] = {
     "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "klever-system"}}
@@ -18,7 +18,7 @@ CONTROL_PLANE: Final[Mapping[str, Any]] = {
 _HTTPS: Final = 443
 
 
-def pods_of(namespace: str, labels: Mapping[str, str]) -> Mapping[str, Any]:
+def select_pods(namespace: str, labels: Mapping[str, str]) -> Mapping[str, Any]:
     """Return the pods of a namespace with these labels as a peer."""
     return {
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},

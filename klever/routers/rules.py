@@ -13,7 +13,7 @@ from klever.runtimes import Guard
 from klever.runtimes.protocols import ANY, WireProtocol
 from klever.traffic.matches import HeaderMatch, Match
 
-__all__ = ["BASE", "Call", "Rule", "retry_policy", "rules_of"]
+__all__ = ["BASE", "Call", "Rule", "build_rules", "retry_policy"]
 
 BASE: Final = "/seldon"
 _UNSENT: Final = ("connect-failure", "refused-stream", "reset-before-request")
@@ -43,7 +43,7 @@ class Rule:
     guarded: bool
 
 
-def rules_of(route: Route) -> list[Rule]:
+def build_rules(route: Route) -> list[Rule]:
     """Return the rules of a Serving, header matches first."""
     shared = tuple(t for t in route.targets if not t.matches)
     groups = [(match, (t,)) for t in route.targets for match in t.matches] + ([((), shared)] if shared else [])

@@ -48,7 +48,7 @@ def serving(name: str = "adder", /, **predictor: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def source(pods: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """A platform that is but the registry here. Pods reach it at this machine's address on their bridge."""
+    """A platform that is only the registry here. Pods reach it at this machine's address on their bridge."""
     platform = Platform(tmp_path_factory.mktemp("source"), ("--host", "0.0.0.0", "--plaintext"))
     platform.start()
     platform.push("team/adder:v1")

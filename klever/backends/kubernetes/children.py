@@ -17,7 +17,7 @@ from klever.kube.kinds import AUTOSCALER, DEPLOYMENT, DISRUPTION_BUDGET, NETWORK
 from klever.kube.reflector import Reflector
 from klever.kube.secrets import own_secret
 
-__all__ = ["Children", "key_of"]
+__all__ = ["Children", "read_key"]
 
 _FOLLOWED: Final = (DEPLOYMENT, POD, SERVICE, AUTOSCALER, DISRUPTION_BUDGET)
 _OF_WORKLOADS: Final = (AUTOSCALER, DISRUPTION_BUDGET, DEPLOYMENT, SERVICE)
@@ -51,11 +51,11 @@ class Children:
 
     def of(self, kind: Kind, key: ServingKey) -> tuple[Object, ...]:
         """Return the objects of a Serving."""
-        return tuple(obj for obj in self._reflectors[kind].list(key.namespace) if key_of(obj) == key)
+        return tuple(obj for obj in self._reflectors[kind].list(key.namespace) if read_key(obj) == key)
 
     def keys(self) -> tuple[ServingKey, ...]:
         """Return the Servings that have Deployments."""
-        return tuple(sorted({key_of(obj) for obj in self._reflectors[DEPLOYMENT].list()}))
+        return tuple(sorted({read_key(obj) for obj in self._reflectors[DEPLOYMENT].list()}))
 
     async def apply(self, kind: Kind, obj: Object) -> None:
         """Apply an object, unless it is on the cluster as it should be."""
@@ -88,9 +88,9 @@ class Children:
         with reflector.subscribe() as subscription:
             while True:
                 _, obj = await subscription.next()
-                changed(key_of(obj))
+                changed(read_key(obj))
 
 
-def key_of(obj: Object) -> ServingKey:
+def read_key(obj: Object) -> ServingKey:
     metadata: Any = obj["metadata"]
     return ServingKey(metadata["namespace"], metadata["labels"][SERVING])

@@ -31,9 +31,9 @@ __all__ = [
     "SERVING",
     "TRUST",
     "WORKLOAD",
+    "build_labels",
     "child",
     "deployment",
-    "labels_of",
     "object_name",
     "secret",
     "service",
@@ -95,13 +95,13 @@ def service(workload: Workload, predictor: PredictorWorkload, settings: ReplicaS
     ports = [
         {"name": name, "port": port, "targetPort": listening[name]} for name, port in PORTS.items() if name in listening
     ]
-    spec = {"selector": labels_of(workload.key, predictor.id), "ports": ports}
+    spec = {"selector": build_labels(workload.key, predictor.id), "ports": ports}
     return child(SERVICE, workload, predictor, settings) | {"spec": spec}
 
 
 def deployment(workload: Workload, predictor: PredictorWorkload, image: Image, settings: ReplicaSettings) -> Object:
     """Return the Deployment, without a number of replicas if an autoscaler chooses it."""
-    labels = labels_of(workload.key, predictor.id)
+    labels = build_labels(workload.key, predictor.id)
     made = child(DEPLOYMENT, workload, predictor, settings)
     made["metadata"]["annotations"] = {
         PREDICTOR: predictor.predictor,
@@ -121,7 +121,7 @@ def deployment(workload: Workload, predictor: PredictorWorkload, image: Image, s
 def _template(
     workload: Workload, predictor: PredictorWorkload, image: Image, settings: ReplicaSettings
 ) -> Mapping[str, Any]:
-    metadata = {"labels": labels_of(workload.key, predictor.id)}
+    metadata = {"labels": build_labels(workload.key, predictor.id)}
     template = {"metadata": metadata, "spec": _pod(workload, predictor, image, settings)}
     return overridden(overridden(template, settings.pod), predictor.pod)
 
@@ -129,7 +129,7 @@ def _template(
 def child(kind: Kind, workload: Workload, predictor: PredictorWorkload, settings: ReplicaSettings) -> dict[str, Any]:
     """Return the beginning of an object of a workload."""
     owner = settings.owner(workload)
-    labels = MANAGED | labels_of(workload.key, predictor.id)
+    labels = MANAGED | build_labels(workload.key, predictor.id)
     metadata = {
         "name": object_name(workload.key, predictor.id),
         "namespace": workload.key.namespace,
@@ -139,7 +139,7 @@ def child(kind: Kind, workload: Workload, predictor: PredictorWorkload, settings
     return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata}
 
 
-def labels_of(key: ServingKey, workload: str) -> dict[str, str]:
+def build_labels(key: ServingKey, workload: str) -> dict[str, str]:
     """Return the labels of a workload's pods."""
     return {SERVING: key.name, WORKLOAD: workload}
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from klever.api.kinds import Object
 from klever.backends import Autoscaling, PredictorWorkload, Workload
-from klever.backends.kubernetes.manifests import child, labels_of, object_name
+from klever.backends.kubernetes.manifests import build_labels, child, object_name
 from klever.backends.kubernetes.settings import ReplicaSettings
 from klever.backends.kubernetes.sizes import is_autoscaled, most_replicas
 from klever.kube.kinds import AUTOSCALER, DEPLOYMENT, DISRUPTION_BUDGET
@@ -36,7 +36,7 @@ def budget(workload: Workload, predictor: PredictorWorkload, settings: ReplicaSe
     """Return the disruption budget of a workload, which lets one replica go at a time; None for a single replica."""
     if most_replicas(predictor) < 2:
         return None
-    selector = {"matchLabels": labels_of(workload.key, predictor.id)}
+    selector = {"matchLabels": build_labels(workload.key, predictor.id)}
     return child(DISRUPTION_BUDGET, workload, predictor, settings) | {
         "spec": {"maxUnavailable": 1, "selector": selector, "unhealthyPodEvictionPolicy": "AlwaysAllow"}
     }

@@ -67,7 +67,7 @@ def _contract(store: str, serving: str, ports: Mapping[str, int]) -> dict[str, s
     named = {f"{name.upper()}_PORT": str(port) for name, port in ports.items()}
     first = str(ports.get("http") or next(iter(ports.values())))
     home = {"HOME": _TEMPORARY, "TMPDIR": _TEMPORARY}
-    return {"MODEL_STORE": store, "SERVING_NAME": serving, "HOST": "0.0.0.0", "PORT": first, **named, **home}  # noqa: S104
+    return {"MODEL_STORE": store, "SERVING_NAME": serving, "HOST": "0.0.0.0", "PORT": first, **named, **home}  # noqa: S104 - for its pod
 
 
 def _variables(given: Mapping[str, Any], values: Mapping[str, str]) -> list[dict[str, str]]:

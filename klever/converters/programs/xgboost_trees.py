@@ -11,7 +11,7 @@ from onnx import ModelProto
 
 from klever.converters.programs.errors import ConversionError
 
-__all__ = ["estimator", "objective_of", "set_targets", "trees"]
+__all__ = ["estimator", "read_objective", "set_targets", "trees"]
 
 _LEAF: Final = -1
 _SAME: Final = {"rank:": "reg:squarederror", "reg:logistic": "binary:logistic"}
@@ -19,7 +19,7 @@ _SAME: Final = {"rank:": "reg:squarederror", "reg:logistic": "binary:logistic"}
 _CONVERTED: Final = ("reg:", "count:poisson", "binary:logistic", "multi:")
 
 
-def objective_of(document: Mapping[str, Any]) -> str:
+def read_objective(document: Mapping[str, Any]) -> str:
     """Return the name of the model's objective."""
     return str(document["learner"]["objective"]["name"])
 
@@ -75,7 +75,7 @@ def _plain(dart: Mapping[str, Any]) -> dict[str, Any]:
 
 def estimator(document: Mapping[str, Any]) -> Any:
     """Return the model as an estimator: from a booster alone, onnxmltools guesses its kind and number of targets."""
-    is_classifier = objective_of(document).startswith(("binary:", "multi:"))
+    is_classifier = read_objective(document).startswith(("binary:", "multi:"))
     found = xgboost.XGBClassifier() if is_classifier else xgboost.XGBRegressor()
     found.load_model(bytearray(json.dumps(document).encode()))
     return found

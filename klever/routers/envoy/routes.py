@@ -13,7 +13,7 @@ from klever.routers.envoy.clusters import API, REGISTRY, grpc_cluster, http_clus
 from klever.routers.envoy.gateway import Gateway
 from klever.routers.envoy.replies import API_PREFIX, NO_GRPC_WEB, UNTRANSCODED, refuse, refuse_api, refuse_grpc
 from klever.routers.guard import REQUEST_GUARD, STREAM_GUARD
-from klever.routers.rules import BASE, Call, Rule, retry_policy, rules_of
+from klever.routers.rules import BASE, Call, Rule, build_rules, retry_policy
 from klever.runtimes.protocols import OPEN_INFERENCE
 from klever.traffic.matches import HeaderMatch, MatchType
 
@@ -153,7 +153,7 @@ def _files(gateway: Gateway) -> Iterator[dict[str, Any]]:
 
 def serving_routes(route: Route) -> list[dict[str, Any]]:
     """Return the entries of one Serving, header matches first."""
-    entries = [_retried(_entry(route.key, rule), route.retries) for rule in rules_of(route)]
+    entries = [_retried(_entry(route.key, rule), route.retries) for rule in build_rules(route)]
     return [_timed(entry, route.timeout_seconds) for entry in entries]
 
 

@@ -15,7 +15,7 @@ from klever.api.kinds import Kind
 from klever.kube.kinds import DESTINATION_RULE, SERVICE_ENTRY
 from klever.routers import RouteKey, Target
 
-__all__ = ["Destination", "Names", "destinations_of"]
+__all__ = ["Destination", "Names", "build_destinations"]
 
 Names = Callable[[str], str]
 """Returns the host name of the Service with a cluster IP; empty if there is none."""
@@ -41,7 +41,7 @@ class Destination:
     objects: Mapping[tuple[Kind, str], Mapping[str, Any]]
 
 
-def destinations_of(key: RouteKey, target: Target, names: Names, *, grpc: bool) -> list[Destination]:
+def build_destinations(key: RouteKey, target: Target, names: Names, *, grpc: bool) -> list[Destination]:
     """Return the destinations of a target's HTTP or gRPC endpoints, which share its requests equally."""
     addresses = target.grpc if grpc else target.http
     parts = [address.rpartition(":") for address in addresses]

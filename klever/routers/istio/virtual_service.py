@@ -12,11 +12,11 @@ from typing import Any, Final
 
 from klever.api.kinds import Kind
 from klever.routers import Route, RouteKey
-from klever.routers.istio.destinations import Destination, Names, destinations_of
+from klever.routers.istio.destinations import Destination, Names, build_destinations
 from klever.routers.istio.guard import GUARDED, route_name
 from klever.routers.istio.matches import header_conditions
 from klever.routers.istio.settings import IstioSettings
-from klever.routers.rules import BASE, Call, Rule, retry_policy, rules_of
+from klever.routers.rules import BASE, Call, Rule, build_rules, retry_policy
 
 __all__ = ["Plan", "plan_route", "version_path"]
 
@@ -40,7 +40,7 @@ def version_path(key: RouteKey) -> str:
 
 def plan_route(route: Route, settings: IstioSettings, gateway: str, names: Names) -> Plan:
     """Return the objects of a route on a cluster. `gateway` is `NAMESPACE/NAME`. Pure."""
-    rules = rules_of(route)
+    rules = build_rules(route)
     parts: dict[tuple[Kind, str], Mapping[str, Any]] = {}
     entries = []
     for rule in rules:
@@ -64,7 +64,7 @@ def sorted_parts(
 def _shares(key: RouteKey, rule: Rule, names: Names) -> list[tuple[Destination, int]]:
     """Return destinations and their weights: those of one target share its weight equally."""
     grpc = rule.call is not Call.HTTP
-    found = [(destinations_of(key, target, names, grpc=grpc), weight) for target, weight in rule.targets]
+    found = [(build_destinations(key, target, names, grpc=grpc), weight) for target, weight in rule.targets]
     each = lcm(*(len(destinations) for destinations, _ in found))
     return [(one, weight * each // len(many)) for many, weight in found for one in many]
 

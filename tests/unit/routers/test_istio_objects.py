@@ -12,7 +12,7 @@ import yaml
 
 from klever.errors import InvalidError
 from klever.routers import Route, RouteKey, Target
-from klever.routers.istio.destinations import destinations_of
+from klever.routers.istio.destinations import build_destinations
 from klever.routers.istio.guard import guard_spec
 from klever.routers.istio.matches import check_expressible, check_expressions
 from klever.routers.istio.settings import IstioSettings
@@ -84,7 +84,7 @@ def test_the_services_of_a_target_share_its_weight() -> None:
 
 def test_other_addresses_have_another_name() -> None:
     def host(*addresses: str) -> str:
-        (found,) = destinations_of(KEY, replace(target("main", 100), http=addresses), lambda _: "", grpc=False)
+        (found,) = build_destinations(KEY, replace(target("main", 100), http=addresses), lambda _: "", grpc=False)
         return found.host
 
     assert host("192.0.2.7:80") == host("192.0.2.7:80") != host("192.0.2.8:80")
